@@ -1,0 +1,150 @@
+package keyturn
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+)
+
+// Kind says what went wrong in one word. It is the only part of an error that travels through Temporal, search
+// attributes and metrics: it never carries a partner's or a customer's text.
+type Kind string
+
+const (
+	// KindInvalid: the caller's input breaks a rule; the same input never succeeds.
+	KindInvalid Kind = "Invalid"
+	// KindNotFound: the thing named does not exist.
+	KindNotFound Kind = "NotFound"
+	// KindConflict: the state of the thing forbids the action.
+	KindConflict Kind = "Conflict"
+	// KindUnauthorized: no valid token, or one without the scope.
+	KindUnauthorized Kind = "Unauthorized"
+	// KindForbidden: a valid token without the scope that the route needs.
+	KindForbidden Kind = "Forbidden"
+	// KindOutOfStock: a pool has fewer keys than the line needs.
+	KindOutOfStock Kind = "OutOfStock"
+	// KindRejected: the partner answered and said no (errorCode, successFlag, 4xx); it may say yes later.
+	KindRejected Kind = "Rejected"
+	// KindBadReply: the partner answered something that cannot be used (not JSON, too large, no key in it, a redirect).
+	KindBadReply Kind = "BadReply"
+	// KindRateLimited: we or the partner asked for fewer calls.
+	KindRateLimited Kind = "RateLimited"
+	// KindUnavailable: the other side did not answer or answered 5xx; the outcome of the call is unknown.
+	KindUnavailable Kind = "Unavailable"
+	// KindConfiguration: the catalog entry cannot work as it stands (unknown integration, template, missing secret).
+	KindConfiguration Kind = "Configuration"
+	// KindInternal: a fault of ours or of the database.
+	KindInternal Kind = "Internal"
+)
+
+// kinds is the one table from a kind to what the HTTP surface makes of it.
+var kinds = map[Kind]int{
+	KindInvalid: http.StatusUnprocessableEntity, KindNotFound: http.StatusNotFound, KindConflict: http.StatusConflict,
+	KindUnauthorized: http.StatusUnauthorized, KindForbidden: http.StatusForbidden, KindOutOfStock: http.StatusConflict,
+	KindRejected: http.StatusBadGateway, KindBadReply: http.StatusBadGateway, KindRateLimited: http.StatusTooManyRequests,
+	KindUnavailable: http.StatusServiceUnavailable, KindConfiguration: http.StatusConflict, KindInternal: http.StatusInternalServerError,
+}
+
+// HTTPStatus is the status with which the API answers an error of this kind.
+func (k Kind) HTTPStatus() int {
+	if status, ok := kinds[k]; ok {
+		return status
+	}
+	return http.StatusInternalServerError
+}
+
+// Error is an error of a known kind. Message is ours, safe to show to operators and callers: it holds no secret, no
+// personal datum and no text of a partner. Cause may hold any of these and is for local logs only.
+type Error struct {
+	Kind    Kind
+	Message string
+	Fields  []FieldError // what is wrong with the input, for KindInvalid
+	Cause   error
+}
+
+// FieldError names one wrong field and the rule it breaks. Location is a path such as `lineItems[0].quantity`.
+type FieldError struct {
+	Location string `json:"location"`
+	Message  string `json:"message"`
+}
+
+func (e *Error) Error() string {
+	text := e.Message
+	for i, f := range e.Fields {
+		text += map[bool]string{true: ": ", false: "; "}[i == 0] + f.Location + " " + f.Message
+	}
+	return text
+}
+
+// Unwrap gives the cause, so that errors.Is finds context and driver errors.
+func (e *Error) Unwrap() error { return e.Cause }
+
+// Errorf makes an Error of a kind. A trailing %w in format becomes the Cause and is kept out of the Message.
+func Errorf(kind Kind, format string, args ...any) *Error {
+	var cause error
+	if trimmed, ok := strings.CutSuffix(format, ": %w"); ok {
+		cause, _ = args[len(args)-1].(error)
+		format, args = trimmed, args[:len(args)-1]
+	}
+	return &Error{Kind: kind, Message: fmt.Sprintf(format, args...), Cause: cause}
+}
+
+// KindOf gives the kind of the first Error in the chain, KindInternal for any other error, and "" for nil.
+func KindOf(err error) Kind {
+	if err == nil {
+		return ""
+	}
+	if e, ok := errors.AsType[*Error](err); ok {
+		return e.Kind
+	}
+	return KindInternal
+}
+
+// Problems collects field errors while a value is checked.
+type Problems struct{ fields []FieldError }
+
+// Addf notes that the field at location breaks the rule.
+func (p *Problems) Addf(location, format string, args ...any) {
+	p.fields = append(p.fields, FieldError{Location: location, Message: fmt.Sprintf(format, args...)})
+}
+
+// Check notes the problem unless ok.
+func (p *Problems) Check(ok bool, location, format string, args ...any) {
+	if !ok {
+		p.Addf(location, format, args...)
+	}
+}
+
+// Merge takes over the field errors of err under a prefix; an err without field errors is noted as a whole.
+func (p *Problems) Merge(prefix string, err error) {
+	if err == nil {
+		return
+	}
+	e, ok := errors.AsType[*Error](err)
+	if !ok || len(e.Fields) == 0 {
+		p.Addf(prefix, "%s", err.Error())
+		return
+	}
+	for _, f := range e.Fields {
+		p.Addf(joinPath(prefix, f.Location), "%s", f.Message)
+	}
+}
+
+// Err is nil if nothing was noted, else an Error of KindInvalid with every field.
+func (p *Problems) Err(message string) error {
+	if len(p.fields) == 0 {
+		return nil
+	}
+	return &Error{Kind: KindInvalid, Message: message, Fields: p.fields}
+}
+
+func joinPath(prefix, location string) string {
+	switch {
+	case prefix == "":
+		return location
+	case location == "", strings.HasPrefix(location, "["):
+		return prefix + location
+	}
+	return prefix + "." + location
+}

@@ -1,0 +1,107 @@
+package keyturn
+
+import (
+	"bytes"
+	"encoding/json"
+)
+
+// Integration is a partner's HTTP endpoint as the catalog declares it (api.md, Catalog): where it is, how we prove who
+// we are, how much it may be asked, and per operation what is sent and how its reply is read (Nexway's template
+// definition, LicenseProviderDefinition). It is checked by endpoint.Check when it is saved.
+type Integration struct {
+	ID              string               `json:"id"`
+	BaseURL         string               `json:"baseUrl"`
+	TestBaseURL     string               `json:"testBaseUrl,omitempty"` // used instead of BaseURL when Status is TestMode
+	Status          string               `json:"status,omitempty"`      // Enable (default), Disable, TestMode
+	Auth            Auth                 `json:"auth,omitzero"`
+	TLS             TLS                  `json:"tls,omitzero"`
+	Limits          Limits               `json:"limits,omitzero"`
+	PermanentErrors PermanentErrors      `json:"permanentErrors,omitzero"`
+	HTTPHeaders     map[string][]string  `json:"httpHeaders,omitempty"`     // sent with every operation
+	AllowedNetworks []string             `json:"allowedNetworks,omitempty"` // CIDRs that the SSRF guard lets through for this partner
+	AllowFilters    bool                 `json:"allowFilters,omitempty"`    // lets response paths use filters; never `..`
+	Operations      map[string]Operation `json:"operations,omitempty"`      // by operation name or "fallback"; absent: the default template
+}
+
+// Auth says how a call proves who we are. Type is none (default), basic, bearer or oauth2ClientCredentials.
+type Auth struct {
+	Type         string              `json:"type,omitempty"`
+	Username     string              `json:"username,omitempty"`
+	Password     *SecretRef          `json:"password,omitempty"`
+	Token        *SecretRef          `json:"token,omitempty"`
+	ClientID     string              `json:"clientId,omitempty"`
+	ClientSecret *SecretRef          `json:"clientSecret,omitempty"`
+	TokenURL     string              `json:"tokenUrl,omitempty"`
+	Scopes       []string            `json:"scopes,omitempty"`
+	Values       map[string][]string `json:"values,omitempty"` // extra form values of the token request
+}
+
+// TLS adds a partner's own certificate authority, trusted for this partner alone, and a client certificate (mutual TLS).
+// The *File forms are read by the command that applies the catalog; the API takes the PEM text.
+type TLS struct {
+	CAFile         string     `json:"caFile,omitempty"`
+	CA             string     `json:"ca,omitempty"`
+	ClientCertFile string     `json:"clientCertFile,omitempty"`
+	ClientCert     string     `json:"clientCert,omitempty"`
+	ClientKey      *SecretRef `json:"clientKey,omitempty"`
+}
+
+// Limits bounds what a partner is asked and what it may answer. Zero values mean the defaults of WithDefaults.
+type Limits struct {
+	MaxConcurrent int      `json:"maxConcurrent,omitempty"` // calls at the same time, over all workers; 20
+	PerSecond     float64  `json:"perSecond,omitempty"`     // calls a second, over all workers; 50
+	Timeout       Duration `json:"timeout,omitempty"`       // from dial to the last byte of the reply; 15s, at most 30s
+	MaxReplyBytes Bytes    `json:"maxReplyBytes,omitempty"` // after decompression; 1MiB, at most 8MiB
+}
+
+// PermanentErrors lists what must not be tried again (Nexway's permanentErrorsDefinition; messages match exactly).
+type PermanentErrors struct {
+	HTTPStatus    []int    `json:"httpStatus,omitempty"`
+	ErrorCodes    []string `json:"errorCodes,omitempty"`
+	ErrorMessages []string `json:"errorMessages,omitempty"`
+}
+
+// Operation is one template definition: what is sent for an operation and how the reply is read.
+type Operation struct {
+	URLComplement string                  `json:"urlComplement,omitempty"` // template, appended to the base URL
+	BodyTemplate  string                  `json:"bodyTemplate,omitempty"`  // template, renders to JSON
+	HTTPHeaders   map[string][]string     `json:"httpHeaders,omitempty"`   // wins over the integration's
+	ResponsePaths map[string]ResponsePath `json:"responsePaths,omitempty"`
+	Signature     *Signature              `json:"signature,omitempty"`
+}
+
+// ResponsePath reads one value from a reply: a JSONPath, with a trailing + for all matches, and an optional template
+// that is applied to each value. In JSON and YAML a plain string stands for the path alone.
+type ResponsePath struct {
+	Path               string `json:"path"`
+	ConversionTemplate string `json:"conversionTemplate,omitempty"`
+}
+
+// UnmarshalJSON reads a plain string as the path alone, and otherwise the object form; unknown fields are refused.
+func (p *ResponsePath) UnmarshalJSON(data []byte) error {
+	if bytes.HasPrefix(bytes.TrimSpace(data), []byte(`"`)) {
+		return json.Unmarshal(data, &p.Path)
+	}
+	type plain ResponsePath
+	d := json.NewDecoder(bytes.NewReader(data))
+	d.DisallowUnknownFields()
+	return d.Decode((*plain)(p))
+}
+
+// Signature says what of the request is signed and where the signature goes (Nexway's signatureDefinition).
+type Signature struct {
+	Enabled      bool       `json:"enabled"`
+	SignedFields []string   `json:"signedFields,omitempty"`
+	HeaderName   *string    `json:"headerName,omitempty"` // nil: X-Nexway-Signature; blank: no header
+	InjectInBody bool       `json:"injectInBody,omitempty"`
+	Secret       *SecretRef `json:"secret,omitempty"`
+}
+
+// SecretRef is a secret by reference. The catalog file names an environment variable or a file; the command that
+// applies it reads the value and sends it as Value. What the API gives back has only Set.
+type SecretRef struct {
+	Env   string `json:"env,omitempty"`
+	File  string `json:"file,omitempty"`
+	Value string `json:"value,omitempty"`
+	Set   bool   `json:"set,omitempty"`
+}
