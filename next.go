@@ -1,0 +1,27 @@
+package keyturn
+
+import "time"
+
+// Do is what a line needs next.
+type Do string
+
+const (
+	DoClaim   Do = "claim"   // take keys from a pool
+	DoCall    Do = "call"    // call the partner
+	DoDeliver Do = "deliver" // send the e-mail
+	DoAwait   Do = "await"   // wait for a person, until Until
+	DoRefund  Do = "refund"  // give the money back
+	DoNothing Do = "nothing" // the line is decided
+)
+
+// Next is what every step on a line answers: where the line stands and what it needs now. The database computes it from
+// what is true; the workflow obeys. It carries IDs, statuses and error kinds only, so all of it may be in a history.
+type Next struct {
+	Do       Do         `json:"do"`
+	Status   LineStatus `json:"status"`
+	Source   string     `json:"source,omitempty"` // Source.Name of the current source
+	At       time.Time  `json:"at,omitzero"`      // not before this time; zero: at once
+	Until    time.Time  `json:"until,omitzero"`   // the deadline: delivered or refunded by then
+	Attempts int        `json:"attempts,omitempty"`
+	Failure  *Failure   `json:"failure,omitempty"`
+}

@@ -1,0 +1,99 @@
+package keyturn
+
+import (
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/google/uuid"
+)
+
+// Limits of one order. MaxLines is what one transaction inserts within the five seconds we promise.
+const (
+	MaxLines    = 10_000
+	MaxQuantity = 10_000
+)
+
+var (
+	orderIDPattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._:/-]{0,99}$`)
+	countryPattern = regexp.MustCompile(`^[A-Z]{2}$`)
+	localePattern  = regexp.MustCompile(`^[A-Za-z]{2,3}([-_][A-Za-z0-9]{2,8}){0,3}$`)
+	panPattern     = regexp.MustCompile(`[0-9](?:[ -]?[0-9]){12,18}`)
+)
+
+// Check says everything that is wrong with an order by itself. checkAddress is the rule for e-mail addresses
+// (mail.CheckAddress); whether products exist and can be sold is checked where the order is stored.
+func (o Order) Check(checkAddress func(string) error) error {
+	var bad Problems
+	bad.Check(orderIDPattern.MatchString(o.ID), "id", "must be 1 to 100 letters, digits, '.', '_', ':', '/' or '-'")
+	bad.Check(ValidCurrency(o.Currency), "currency", "must be an ISO 4217 currency such as EUR")
+	bad.Check(ValidID(o.Payment.Provider), "payment.provider", "must name a payment provider such as sandbox")
+	bad.Check(cleanText(o.Payment.Reference, 1, 200), "payment.reference", "must be 1 to 200 printable characters")
+	bad.Check(len(o.CartExternalContext) <= 8192 && cleanText(o.CartExternalContext, 0, 8192), "cartExternalContext", "must be at most 8192 printable characters")
+	o.Customer.check(&bad, checkAddress)
+	bad.Check(len(o.LineItems) >= 1 && len(o.LineItems) <= MaxLines, "lineItems", "must have 1 to %d lines", MaxLines)
+	seen := map[string]bool{}
+	for i, l := range o.LineItems {
+		at := "lineItems[" + itoa(i) + "]."
+		l.check(&bad, at, o.Currency)
+		bad.Check(l.ID == "" || !seen[strings.ToLower(l.ID)], at+"id", "must not be given to two lines")
+		seen[strings.ToLower(l.ID)] = true
+	}
+	return bad.Err("the order is not valid")
+}
+
+func (c Customer) check(bad *Problems, checkAddress func(string) error) {
+	bad.Check(cleanText(c.ID, 1, 200), "customer.id", "must be 1 to 200 printable characters")
+	if err := checkAddress(c.Email); err != nil {
+		bad.Addf("customer.email", "%s", err.Error())
+	}
+	bad.Check(countryPattern.MatchString(c.Country), "customer.country", "must be an ISO 3166 code of two capitals such as FR")
+	bad.Check(localePattern.MatchString(c.Locale), "customer.locale", "must be a language tag such as fr-FR")
+	for _, f := range []struct{ name, value string }{
+		{"firstName", c.FirstName}, {"lastName", c.LastName}, {"companyName", c.CompanyName}, {"companyIdentifier", c.CompanyIdentifier},
+		{"street", c.Street}, {"city", c.City}, {"zipCode", c.ZipCode}, {"phone", c.Phone},
+	} {
+		bad.Check(cleanText(f.value, 0, 200), "customer."+f.name, "must be at most 200 characters without control or direction characters")
+		bad.Check(f.name == "companyIdentifier" || f.name == "phone" || !holdsCardNumber(f.value), "customer."+f.name,
+			"looks like a payment card number, which must not be sent")
+	}
+}
+
+func (l LineItem) check(bad *Problems, at, currency string) {
+	if l.ID != "" {
+		_, err := uuid.Parse(l.ID)
+		bad.Check(err == nil && len(l.ID) == 36, at+"id", "must be a UUID")
+	}
+	bad.Check(ValidID(l.ProductID), at+"productId", "must name a product")
+	bad.Check(l.Quantity >= 1 && l.Quantity <= MaxQuantity, at+"quantity", "must be between 1 and %d", MaxQuantity)
+	if ValidCurrency(currency) {
+		_, err := ParseMoney(l.GrossPrice, currency)
+		if err != nil {
+			bad.Addf(at+"grossPrice", "%s", err.Error())
+		}
+	}
+	bad.Check(l.Operation == "" || slices.Contains(OrderOperations, l.Operation), at+"operation", "must be create, renew or upgrade")
+	bad.Check(cleanText(l.SubscriptionID, 0, 100), at+"subscriptionId", "must be at most 100 printable characters")
+	bad.Check(slices.Contains([]string{"", "CREATION", "CONVERSION"}, l.TrialContext), at+"trialContext", "must be CREATION or CONVERSION")
+}
+
+// holdsCardNumber finds 13 to 19 digits that pass the Luhn check: card data must never enter (threat T16).
+func holdsCardNumber(text string) bool {
+	for _, found := range panPattern.FindAllString(text, -1) {
+		sum, double := 0, false
+		for i := len(found) - 1; i >= 0; i-- {
+			if found[i] < '0' || found[i] > '9' {
+				continue
+			}
+			d := int(found[i] - '0')
+			if double {
+				d = d*2 - d*2/10*9
+			}
+			sum, double = sum+d, !double
+		}
+		if sum%10 == 0 {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,184 @@
+package keyturn
+
+import (
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+)
+
+// OperationName is what a fulfillment does to a licence (Nexway contract §1.7).
+type OperationName string
+
+// The operations of the contract.
+const (
+	OpCreate  OperationName = "create"
+	OpRenew   OperationName = "renew"
+	OpUpgrade OperationName = "upgrade"
+	OpCancel  OperationName = "cancel"
+	OpPause   OperationName = "pause"
+	OpResume  OperationName = "resume"
+)
+
+// OrderOperations are the operations that an order line can ask for.
+var OrderOperations = []OperationName{OpCreate, OpRenew, OpUpgrade}
+
+// SourceType says where a deliverable comes from.
+type SourceType string
+
+// The four sources of design §2.
+const (
+	SourcePool       SourceType = "pool"
+	SourceEndpoint   SourceType = "endpoint"
+	SourceDynamicURL SourceType = "dynamicurl"
+	SourceManual     SourceType = "manual"
+)
+
+// Source is one place a product's deliverable can come from. Exactly the field of its type is set.
+type Source struct {
+	Type        SourceType `json:"type"`
+	Pool        string     `json:"pool,omitempty"`
+	Integration string     `json:"integration,omitempty"`
+	URL         string     `json:"url,omitempty"`
+	GiveUpAfter Duration   `json:"giveUpAfter,omitempty"` // from its first attempt; 0: until the line's own deadline
+}
+
+// Name is what operators see of a source: its type and the pool or integration behind it. It is safe for Temporal.
+func (s Source) Name() string {
+	switch s.Type {
+	case SourcePool:
+		return "pool/" + s.Pool
+	case SourceEndpoint:
+		return "endpoint/" + s.Integration
+	case SourceDynamicURL, SourceManual:
+	}
+	return string(s.Type)
+}
+
+// CallsPartner says that the source is somebody else's server.
+func (s Source) CallsPartner() bool { return s.Type == SourceEndpoint || s.Type == SourceDynamicURL }
+
+// QuantityMode says how many codes a line of several units needs.
+type QuantityMode string
+
+const (
+	// OnePerUnit: five units are five keys; an endpoint is called once per unit. The default.
+	OnePerUnit QuantityMode = "one_per_unit"
+	// OnePerLine: five units are one key.
+	OnePerLine QuantityMode = "one_per_line"
+	// OneCall: one call of an endpoint returns a code per unit; for pools it is the same as OnePerUnit.
+	OneCall QuantityMode = "one_call"
+)
+
+// OnGiveUp says what is cancelled when a line cannot be fulfilled.
+type OnGiveUp string
+
+const (
+	// CancelLine cancels and refunds only the line that failed. The default.
+	CancelLine OnGiveUp = "cancel_line"
+	// CancelOrder cancels and refunds every line of the order, revoking what was delivered.
+	CancelOrder OnGiveUp = "cancel_order"
+)
+
+// Email is a product's own text in the delivery e-mail; tags such as {KEY} are replaced (package mail).
+type Email struct {
+	Subject string `json:"subject,omitempty"`
+	Text    string `json:"text,omitempty"`
+	HTML    string `json:"html,omitempty"`
+}
+
+// Product says how something is delivered.
+type Product struct {
+	ID                      string            `json:"id"`
+	Name                    string            `json:"name"`
+	PublisherProductID      string            `json:"publisherProductId,omitempty"`
+	PublisherFulfillmentID  string            `json:"publisherFulfillmentId,omitempty"`
+	ExternalContext         string            `json:"externalContext,omitempty"`
+	Variables               map[string]string `json:"variables,omitempty"`
+	PriceFunctionParameters map[string]string `json:"priceFunctionParameters,omitempty"`
+	URLToInstructions       string            `json:"urlToInstructions,omitempty"` // {URL}
+	URLToDownload           string            `json:"urlToDownload,omitempty"`     // {URL_FULL}
+	QuantityMode            QuantityMode      `json:"quantityMode,omitempty"`
+	Sources                 []Source          `json:"sources"`
+	Retry                   RetryPolicy       `json:"retry,omitzero"`
+	OnGiveUp                OnGiveUp          `json:"onGiveUp,omitempty"`
+	CustomerMayRefund       bool              `json:"customerMayRefund,omitempty"` // "refund me now" on the order page of a late line
+	Email                   Email             `json:"email,omitzero"`
+}
+
+var idPattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._:-]{0,63}$`)
+
+// ValidID says whether text can name a product, pool or integration: 1 to 64 letters, digits, `.`, `_`, `:` or `-`.
+func ValidID(text string) bool { return idPattern.MatchString(text) }
+
+// WithDefaults fills in what the merchant left out.
+func (p Product) WithDefaults() Product {
+	if p.QuantityMode == "" {
+		p.QuantityMode = OnePerUnit
+	}
+	if p.OnGiveUp == "" {
+		p.OnGiveUp = CancelLine
+	}
+	p.Retry = p.Retry.WithDefaults()
+	return p
+}
+
+// Units is how many codes a line of this quantity needs.
+func (p Product) Units(quantity int) int {
+	if p.QuantityMode == OnePerLine {
+		return 1
+	}
+	return quantity
+}
+
+// Check says what is wrong with a product by itself; whether its pools and integrations exist is checked where it is
+// stored, and its e-mail by package mail.
+func (p Product) Check() error {
+	var bad Problems
+	bad.Check(ValidID(p.ID), "id", "must be 1 to 64 letters, digits, '.', '_', ':' or '-'")
+	bad.Check(cleanText(p.Name, 1, 200), "name", "must be 1 to 200 printable characters")
+	bad.Check(cleanText(p.PublisherProductID, 0, 200), "publisherProductId", "must be at most 200 printable characters")
+	bad.Check(cleanText(p.PublisherFulfillmentID, 0, 200), "publisherFulfillmentId", "must be at most 200 printable characters")
+	bad.Check(cleanText(p.ExternalContext, 0, 2000), "externalContext", "must be at most 2000 printable characters")
+	checkMap(&bad, "variables", p.Variables)
+	checkMap(&bad, "priceFunctionParameters", p.PriceFunctionParameters)
+	for _, u := range []struct{ at, url string }{{"urlToInstructions", p.URLToInstructions}, {"urlToDownload", p.URLToDownload}} {
+		bad.Check(u.url == "" || strings.HasPrefix(u.url, "https://") && cleanText(u.url, 0, 2000), u.at, "must be an https:// address")
+	}
+	bad.Check(slices.Contains([]QuantityMode{"", OnePerUnit, OnePerLine, OneCall}, p.QuantityMode), "quantityMode",
+		"must be one_per_unit, one_per_line or one_call")
+	bad.Check(slices.Contains([]OnGiveUp{"", CancelLine, CancelOrder}, p.OnGiveUp), "onGiveUp", "must be cancel_line or cancel_order")
+	bad.Check(len(p.Sources) >= 1 && len(p.Sources) <= 8, "sources", "must list 1 to 8 sources")
+	for i, s := range p.Sources {
+		bad.Merge("sources["+itoa(i)+"]", s.check())
+	}
+	bad.Merge("retry", p.Retry.Check())
+	return bad.Err("the product is not valid")
+}
+
+func (s Source) check() error {
+	var bad Problems
+	bad.Check(s.GiveUpAfter >= 0 && time.Duration(s.GiveUpAfter) <= maxGiveUp, "giveUpAfter", "must be between 0 and %s", Duration(maxGiveUp))
+	want := map[SourceType]string{SourcePool: "pool", SourceEndpoint: "integration", SourceDynamicURL: "url", SourceManual: ""}
+	field, known := want[s.Type]
+	if !known {
+		bad.Addf("type", "must be pool, endpoint, dynamicurl or manual")
+		return bad.Err("the source is not valid")
+	}
+	for _, f := range []struct{ name, value string }{{"pool", s.Pool}, {"integration", s.Integration}, {"url", s.URL}} {
+		switch {
+		case f.name == field:
+			bad.Check(f.value != "", f.name, "is required for a source of type %s", s.Type)
+		default:
+			bad.Check(f.value == "", f.name, "does not belong to a source of type %s", s.Type)
+		}
+	}
+	return bad.Err("the source is not valid")
+}
+
+func checkMap(bad *Problems, at string, m map[string]string) {
+	bad.Check(len(m) <= 50, at, "must have at most 50 entries")
+	for k, v := range m {
+		bad.Check(cleanText(k, 1, 100) && cleanText(v, 0, 1000), at+"."+k, "must be printable text of at most 1000 characters")
+	}
+}
