@@ -1,0 +1,121 @@
+package mail
+
+import (
+	"fmt"
+	"log/slog"
+	"time"
+)
+
+// Envelope is what every mail needs: who sends it, who gets it, and what makes it the same mail when it is sent twice.
+// MessageID and Date are the caller's, stored with the delivery: rendering never reads a clock or draws a random number.
+type Envelope struct {
+	From       string    // the sender's bare address, in the SMTP envelope and in the From header
+	SenderName string    // the seller's name, in the From header and under the mail; empty: the domain of From
+	ReplyTo    string    // bare address, optional
+	To         string    // the one recipient's bare address
+	MessageID  string    // without angle brackets, such as 0198c2d4-….1@shop.test
+	Date       time.Time // when the mail was first rendered; written in UTC to the second
+}
+
+// Customer is what the tags about the buyer print. Every field is optional.
+type Customer struct {
+	FirstName, LastName         string
+	Email, Phone, Company       string
+	Country, City, Zip, Address string
+}
+
+// Attachment is one file of the deliverable. ContentType falls back to application/octet-stream.
+type Attachment struct {
+	Name        string
+	ContentType string
+	Data        []byte
+}
+
+// Content is everything a mail to a customer prints. Values are plain text as stored: nothing is escaped, nothing is
+// checked for markup; the renderer does both. Prices are formatted already ("29.99"), the currency stands apart.
+type Content struct {
+	Envelope
+	Locale string // BCP 47, such as fr-FR; the frame speaks English, French or German
+
+	OrderID   string
+	OrderedAt time.Time // optional
+	OrderPage string    // the customer's page of the order, an http or https URL; optional
+
+	ProductID    string // {PRICEGROUP_ID}
+	ProductName  string // {PROGRAM_NAME}
+	ProductShort string // {PROGRAM_SHORT}; empty: ProductName
+	Quantity     int
+	UnitPrice    string // {PRICE_ONE_DUPLICATE}
+	TotalPrice   string // {PRICE_ALL_DUPLICATES}
+	Currency     string
+
+	Customer       Customer
+	LicenseFor     string // {LICENSE_FOR}; empty: the customer's name, e-mail, phone and company
+	AdditionalInfo string // {ADDINFO_TEXT}
+
+	Keys            []string // {KEY}, in order of units
+	ParentKey       string   // {PARENT_KEY}
+	Links           []string // activation links; {KEY} prints them when there are no keys
+	InstructionsURL string   // {URL}
+	DownloadURL     string   // {URL_FULL}
+	Attachments     []Attachment
+}
+
+// Reason says why a line was canceled. The mail puts it in kind words; it never quotes a partner.
+type Reason string
+
+const (
+	// ReasonOther gives no reason; so does any value that is not listed here.
+	ReasonOther Reason = ""
+	// ReasonOutOfStock: no key was left and none came in time.
+	ReasonOutOfStock Reason = "out_of_stock"
+	// ReasonSupplier: the partner who makes the key did not deliver it.
+	ReasonSupplier Reason = "supplier"
+	// ReasonRequested: the customer or the shop asked for it.
+	ReasonRequested Reason = "requested"
+)
+
+// Cancellation is what RenderCanceled prints besides the Content, whose keys and attachments it ignores.
+type Cancellation struct {
+	Amount string // what goes back, with its currency: "29.99 EUR"; empty: the mail names no amount
+	Reason Reason
+}
+
+// Alert is one mail to operations: a digest of what needs a person. Its entries hold IDs and words of ours, never a
+// key, an address or a partner's text.
+type Alert struct {
+	Envelope
+	Subject string
+	Entries []AlertEntry
+}
+
+// AlertEntry is one thing that went wrong.
+type AlertEntry struct {
+	Cause    string // one word, such as OutOfStock
+	OrderID  string
+	Product  string
+	Happened string // what happened
+	Next     string // what happens next, or what a person should do
+	Link     string // where to act: an http or https URL
+}
+
+// Message is a rendered mail. Data is the complete RFC 5322 message with CRLF line ends; it is stored, and sent as it
+// is, however often it must be sent.
+type Message struct {
+	From      string // the one envelope sender
+	To        string // the one envelope recipient
+	MessageID string // without angle brackets
+	Data      []byte
+}
+
+// Format keeps keys and customers out of every print; it names the mail by its Message-ID.
+func (m Message) Format(f fmt.State, _ rune) { fmt.Fprintf(f, "mail %s", m.MessageID) }
+
+// LogValue keeps keys and customers out of every log.
+func (m Message) LogValue() slog.Value { return slog.StringValue(fmt.Sprint(m)) }
+
+// Format keeps keys and customers out of every print; it names the mail by its Message-ID.
+func (c Content) Format(f fmt.State, _ rune) { fmt.Fprintf(f, "mail %s", c.MessageID) }
+
+// LogValue keeps keys and customers out of every log.
+func (c Content) LogValue() slog.Value { return slog.StringValue(fmt.Sprint(c)) }
