@@ -1,0 +1,86 @@
+package endpoint
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+
+	"keyturn.dev/keyturn"
+)
+
+// Deliverable is what the customer gets. All of it may be absent: a bare acknowledgement is a valid answer (contract
+// §1.8). It prints, logs and marshals as a count; Encode is the one way to write its values.
+type Deliverable struct {
+	ActivationCodes []keyturn.Secret // distinct, in the reply's order; may be more than were asked for, then the first ones count
+	ActivationLink  keyturn.Secret
+	File            *File
+}
+
+// File is activationFileContent, decoded. Name and ContentType are ours, not the partner's.
+type File struct {
+	Name        string `json:"name"`
+	ContentType string `json:"contentType"`
+	Data        []byte `json:"data"`
+}
+
+// Empty says that there is nothing for the customer: a bare acknowledgement.
+func (d Deliverable) Empty() bool {
+	return len(d.ActivationCodes) == 0 && d.ActivationLink == "" && d.File == nil
+}
+
+type plainDeliverable struct {
+	ActivationCodes []string `json:"activationCodes,omitempty"`
+	ActivationLink  string   `json:"activationLink,omitempty"`
+	File            *File    `json:"file,omitempty"`
+}
+
+// Encode writes the values themselves as JSON, for whoever encrypts them.
+func (d Deliverable) Encode() ([]byte, error) {
+	plain := plainDeliverable{ActivationLink: d.ActivationLink.Reveal(), File: d.File}
+	for _, code := range d.ActivationCodes {
+		plain.ActivationCodes = append(plain.ActivationCodes, code.Reveal())
+	}
+	return json.Marshal(plain)
+}
+
+// DecodeDeliverable reads what Encode wrote.
+func DecodeDeliverable(data []byte) (Deliverable, error) {
+	var plain plainDeliverable
+	if err := json.Unmarshal(data, &plain); err != nil {
+		return Deliverable{}, keyturn.Errorf(keyturn.KindInternal, "a stored deliverable cannot be read: %w", err)
+	}
+	d := Deliverable{ActivationLink: keyturn.Secret(plain.ActivationLink), File: plain.File}
+	for _, code := range plain.ActivationCodes {
+		d.ActivationCodes = append(d.ActivationCodes, keyturn.Secret(code))
+	}
+	return d, nil
+}
+
+func (d Deliverable) summary() string {
+	text := fmt.Sprintf("%d codes", len(d.ActivationCodes))
+	if d.ActivationLink != "" {
+		text += ", a link"
+	}
+	if d.File != nil {
+		text += fmt.Sprintf(", a file of %d bytes", len(d.File.Data))
+	}
+	return text
+}
+
+// Format keeps the values out of every verb of package fmt.
+func (d Deliverable) Format(w fmt.State, _ rune) { _, _ = io.WriteString(w, d.summary()) }
+
+// LogValue keeps the values out of logs.
+func (d Deliverable) LogValue() slog.Value { return slog.StringValue(d.summary()) }
+
+// MarshalJSON keeps the values out of documents that are not written on purpose.
+func (d Deliverable) MarshalJSON() ([]byte, error) { return json.Marshal(d.summary()) }
+
+// Format keeps the content out of every verb of package fmt.
+func (f File) Format(w fmt.State, _ rune) { _, _ = fmt.Fprintf(w, "a file of %d bytes", len(f.Data)) }
+
+// LogValue keeps the content out of logs.
+func (f File) LogValue() slog.Value {
+	return slog.StringValue(fmt.Sprintf("a file of %d bytes", len(f.Data)))
+}
