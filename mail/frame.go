@@ -1,0 +1,98 @@
+package mail
+
+import (
+	"embed"
+	"fmt"
+	"html/template"
+	"strconv"
+	"strings"
+
+	"keyturn.dev/keyturn"
+)
+
+//go:embed templates/*.html
+var templateFiles embed.FS
+
+var pages = template.Must(template.ParseFS(templateFiles, "templates/*.html"))
+
+// frame is what stands around the merchant's or our own text. Its fields are plain text except HTML.
+type frame struct {
+	Lang       string
+	Greeting   string
+	Text       string        // the body of the text part
+	HTML       template.HTML // the body of the HTML part, escaped already
+	Paragraphs []string      // or the body of the HTML part as plain text
+	Details    string
+	Rows       []row
+	PageLabel  string
+	Page       string
+	PageHref   string
+	Signature  string
+	Seller     string
+}
+
+// row is one line of the order's details. Href makes the value a link.
+type row struct{ Label, Value, Href string }
+
+func newFrame(w *words, c Content) frame {
+	f := frame{
+		Lang: w.lang, Greeting: w.helloNobody, Details: w.details, PageLabel: w.page,
+		Page: oneLine(c.OrderPage), PageHref: webURL(c.OrderPage), Signature: w.signature, Seller: seller(c.Envelope),
+	}
+	if name := oneLine(c.Customer.FirstName + " " + c.Customer.LastName); name != "" {
+		f.Greeting = fmt.Sprintf(w.hello, name)
+	}
+	add := func(label, value string) {
+		if value = oneLine(value); value != "" {
+			f.Rows = append(f.Rows, row{Label: label, Value: value})
+		}
+	}
+	add(w.order, c.OrderID)
+	if !c.OrderedAt.IsZero() {
+		add(w.ordered, day(c.OrderedAt))
+	}
+	add(w.product, c.ProductName)
+	if c.Quantity > 0 {
+		add(w.quantity, strconv.Itoa(c.Quantity))
+	}
+	add(w.total, price(c.TotalPrice, c.Currency))
+	return f
+}
+
+// compose renders both parts and puts them into a message.
+func (f frame) compose(e Envelope, subject string, files []Attachment) (Message, error) {
+	html, err := executePage("frame.html", f)
+	if err != nil {
+		return Message{}, err
+	}
+	return compose(e, subject, f.text(), html, files)
+}
+
+func (f frame) text() string {
+	var out strings.Builder
+	out.WriteString(f.Greeting + "\n\n" + f.Text + "\n")
+	if len(f.Rows) > 0 {
+		out.WriteString("\n" + f.Details + "\n")
+		for _, r := range f.Rows {
+			out.WriteString("  " + r.Label + ": " + r.Value + "\n")
+		}
+	}
+	if f.Page != "" {
+		out.WriteString("\n" + f.PageLabel + ":\n" + f.Page + "\n")
+	}
+	out.WriteString("\n" + f.Signature + "\n" + f.Seller + "\n")
+	return out.String()
+}
+
+func executePage(name string, data any) (string, error) {
+	var out strings.Builder
+	if err := pages.ExecuteTemplate(&out, name, data); err != nil {
+		return "", keyturn.Errorf(keyturn.KindInternal, "the mail's frame does not render: %w", err)
+	}
+	return out.String(), nil
+}
+
+func seller(e Envelope) string {
+	_, domain, _ := strings.Cut(e.From, "@")
+	return firstNonEmpty(oneLine(e.SenderName), domain)
+}

@@ -1,0 +1,82 @@
+package mail
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"keyturn.dev/keyturn"
+)
+
+// maxKey bounds one key, in bytes.
+const maxKey = 4 << 10
+
+// RenderKeys renders the mail that brings the keys: a greeting, the merchant's text with its tags replaced, the order's
+// details, the seller's name and the link to the order page, as plain text and as HTML. The same Template and Content
+// give the same bytes. Keys come out byte for byte. A template without {KEY} gets the keys after its text rather than
+// none, so a mistake in the catalog costs nobody a paid key. The error is KindInvalid: a wrong envelope, or a key that
+// no mail can carry.
+func RenderKeys(t Template, c Content) (Message, error) {
+	if err := checkDeliverable(c); err != nil {
+		return Message{}, err
+	}
+	w := wordsFor(c.Locale)
+	t = t.withDefaults(w)
+	if !strings.Contains(t.Text, "{KEY}") {
+		t.Text += "\n\n" + w.yourKey + "\n\n{KEY}"
+	}
+	if t.HTML != "" && !strings.Contains(t.HTML, "{KEY}") {
+		t.HTML += "<p>" + w.yourKey + "</p><p>{KEY}</p>"
+	}
+	values := tagValues(c)
+	html, err := merchantHTML(t, values, keyLines(c))
+	if err != nil {
+		return Message{}, keyturn.Errorf(keyturn.KindInternal, "the e-mail template does not render: %w", err)
+	}
+	f := newFrame(w, c)
+	f.Text, f.HTML = expand(strings.TrimSpace(normalLines(t.Text)), values), html
+	if len(c.Keys) > 0 {
+		for _, link := range c.Links {
+			f.Rows = append(f.Rows, row{Label: w.link, Value: oneLine(link), Href: webURL(link)})
+		}
+	}
+	for _, a := range c.Attachments {
+		f.Rows = append(f.Rows, row{Label: w.file, Value: fileName(a.Name)})
+	}
+	return f.compose(c.Envelope, expand(t.Subject, values), c.Attachments)
+}
+
+// RenderCanceled renders the mail that tells the customer that a line could not be fulfilled, why, and what money goes
+// back. It carries no key and no attachment, whatever the Content holds. The error is KindInvalid: a wrong envelope.
+func RenderCanceled(c Content, why Cancellation) (Message, error) {
+	w := wordsFor(c.Locale)
+	refund := w.refund
+	if amount := oneLine(why.Amount); amount != "" {
+		refund = fmt.Sprintf(w.refundAmount, amount)
+	}
+	orderID := oneLine(c.OrderID)
+	f := newFrame(w, c)
+	f.Paragraphs = []string{
+		joinNonEmpty(" ", fmt.Sprintf(w.sorry, oneLine(c.ProductName), orderID), w.reasons[why.Reason]),
+		refund + " " + w.patience,
+	}
+	f.Text = strings.Join(f.Paragraphs, "\n\n")
+	return f.compose(c.Envelope, fmt.Sprintf(w.canceledSubject, orderID), nil)
+}
+
+// checkDeliverable says whether a mail can carry what is delivered. Keys that it refuses were let in by mistake; they
+// must stop here, because a key that arrives changed looks like a used one to the customer.
+func checkDeliverable(c Content) error {
+	var bad keyturn.Problems
+	for i, key := range c.Keys {
+		at := "keys[" + strconv.Itoa(i) + "]"
+		bad.Check(key != "" && len(key) <= maxKey, at, "must have 1 to %d bytes", maxKey)
+		bad.Check(utf8.ValidString(key) && !strings.ContainsAny(key, "\x00\r\n"), at, "must be one line of UTF-8")
+	}
+	return bad.Err("the mail cannot carry a key")
+}
+
+func normalLines(text string) string {
+	return strings.ReplaceAll(strings.ReplaceAll(text, "\r\n", "\n"), "\r", "\n")
+}

@@ -1,0 +1,175 @@
+package mail
+
+import (
+	"regexp"
+	"strconv"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// tagList is every substitution tag, as merchants know them from Noventiq's portal.
+var tagList = []string{
+	"KEY", "PARENT_KEY", "ORDER_ID", "PRICEGROUP_ID", "PROGRAM_NAME", "PROGRAM_SHORT", "QUANTITY",
+	"PRICE_ONE_DUPLICATE", "PRICE_ALL_DUPLICATES", "FULLNAME", "FNAME", "LNAME", "LICENSE_FOR",
+	"EMAIL", "PHONE", "COMPANY", "COUNTRY", "CITY", "ZIP", "ADDRESS", "URL", "URL_FULL", "DATE", "ADDINFO_TEXT",
+}
+
+var tagNames = func() map[string]bool {
+	set := make(map[string]bool, len(tagList))
+	for _, name := range tagList {
+		set[name] = true
+	}
+	return set
+}()
+
+// tagLike matches what a merchant may have meant as a tag; Check looks at it more closely.
+var tagLike = regexp.MustCompile(`\{\s*([A-Za-z][A-Za-z0-9_]*)\s*\}`)
+
+// maxTag is more than the longest tag has, braces included.
+const maxTag = 32
+
+// splitTags cuts text into literals and tags and calls one or the other in order. Only exact known tags are tags. What
+// a tag is replaced with is never looked at again, so a customer named "{KEY}" gets no key.
+func splitTags(text string, literal, tag func(string)) {
+	start := 0
+	for i := 0; i < len(text); {
+		open := strings.IndexByte(text[i:], '{')
+		if open < 0 {
+			break
+		}
+		open += i
+		i = open + 1
+		end := strings.IndexByte(text[open:min(len(text), open+maxTag)], '}')
+		if end > 0 && tagNames[text[open+1:open+end]] {
+			literal(text[start:open])
+			tag(text[open+1 : open+end])
+			start = open + end + 1
+			i = start
+		}
+	}
+	literal(text[start:])
+}
+
+// expand replaces the tags of text by plain values.
+func expand(text string, values map[string]string) string {
+	var out strings.Builder
+	splitTags(text, func(s string) { out.WriteString(s) }, func(name string) { out.WriteString(values[name]) })
+	return out.String()
+}
+
+// tagValues gives every tag its value as plain text: one line each, except {KEY}.
+func tagValues(c Content) map[string]string {
+	who := c.Customer
+	full := strings.TrimSpace(who.FirstName + " " + who.LastName)
+	owner := c.LicenseFor
+	if owner == "" {
+		owner = joinNonEmpty(", ", full, who.Email, who.Phone, who.Company)
+	}
+	values := map[string]string{
+		"PARENT_KEY": c.ParentKey, "ORDER_ID": c.OrderID, "PRICEGROUP_ID": c.ProductID,
+		"PROGRAM_NAME": c.ProductName, "PROGRAM_SHORT": firstNonEmpty(c.ProductShort, c.ProductName),
+		"QUANTITY": strconv.Itoa(c.Quantity), "PRICE_ONE_DUPLICATE": price(c.UnitPrice, c.Currency),
+		"PRICE_ALL_DUPLICATES": price(c.TotalPrice, c.Currency), "FULLNAME": full, "FNAME": who.FirstName,
+		"LNAME": who.LastName, "LICENSE_FOR": owner, "EMAIL": who.Email, "PHONE": who.Phone, "COMPANY": who.Company,
+		"COUNTRY": who.Country, "CITY": who.City, "ZIP": who.Zip, "ADDRESS": who.Address, "URL": c.InstructionsURL,
+		"URL_FULL": c.DownloadURL, "DATE": c.Date.UTC().Format("2006-01-02"), "ADDINFO_TEXT": c.AdditionalInfo,
+	}
+	for name, value := range values {
+		values[name] = oneLine(value)
+	}
+	var keys []string
+	for _, k := range keyLines(c) {
+		keys = append(keys, k.Text)
+	}
+	values["KEY"] = strings.Join(keys, "\n")
+	return values
+}
+
+// keyLine is one line of what {KEY} prints. Href makes it a link in HTML.
+type keyLine struct{ Text, Href string }
+
+// keyLines is what {KEY} prints: the keys untouched, or for a product without keys what the customer activates with
+// instead, so that a template with {KEY} is right for every kind of deliverable.
+func keyLines(c Content) []keyLine {
+	var lines []keyLine
+	for _, key := range c.Keys {
+		lines = append(lines, keyLine{Text: key})
+	}
+	if len(lines) > 0 {
+		return lines
+	}
+	for _, link := range c.Links {
+		lines = append(lines, keyLine{Text: oneLine(link), Href: webURL(link)})
+	}
+	if len(lines) > 0 {
+		return lines
+	}
+	for _, a := range c.Attachments {
+		lines = append(lines, keyLine{Text: fileName(a.Name)})
+	}
+	return lines
+}
+
+// webURL gives a link that may be followed: http or https. Others are shown as text only.
+func webURL(link string) string {
+	if strings.HasPrefix(link, "https://") || strings.HasPrefix(link, "http://") {
+		return oneLine(link)
+	}
+	return ""
+}
+
+// maxValue bounds what one value adds to a mail, in bytes; longer ones are cut.
+const maxValue = 2000
+
+// oneLine makes a value harmless where a line end would mean something: control characters, line separators and runs
+// of white space become one space, marks that reverse the reading direction and bytes that are not UTF-8 go away.
+func oneLine(value string) string {
+	value = strings.ToValidUTF8(value, "\uFFFD")
+	value = strings.Map(func(r rune) rune {
+		switch {
+		case unicode.Is(unicode.Bidi_Control, r):
+			return -1
+		case unicode.IsControl(r), unicode.IsSpace(r), r == '\u2028', r == '\u2029':
+			return ' '
+		}
+		return r
+	}, value)
+	return cut(strings.Join(strings.Fields(value), " "), maxValue)
+}
+
+// cut shortens text to at most n bytes at a character's edge and marks that it did.
+func cut(text string, n int) string {
+	if len(text) <= n {
+		return text
+	}
+	n -= len("…")
+	for n > 0 && !utf8.RuneStart(text[n]) {
+		n--
+	}
+	return text[:n] + "…"
+}
+
+func price(amount, currency string) string {
+	if amount == "" {
+		return ""
+	}
+	return strings.TrimSpace(amount + " " + currency)
+}
+
+func joinNonEmpty(separator string, parts ...string) string {
+	var kept []string
+	for _, p := range parts {
+		if strings.TrimSpace(p) != "" {
+			kept = append(kept, p)
+		}
+	}
+	return strings.Join(kept, separator)
+}
+
+func firstNonEmpty(a, b string) string {
+	if strings.TrimSpace(a) != "" {
+		return a
+	}
+	return b
+}

@@ -1,0 +1,125 @@
+// Package mail turns a delivery into the bytes of an e-mail, once, and hands those bytes to an SMTP server as often as
+// it takes. Rendering is a pure function of its input, so a mail that must be sent again is the same mail; sending says
+// of every failure whether the server may have the mail already.
+package mail
+
+import (
+	"fmt"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"keyturn.dev/keyturn"
+)
+
+// The largest template parts. A mail above 100 KB is cut short by large mail services, and the frame needs room too.
+const (
+	maxSubject = 250 // characters
+	maxText    = 16 << 10
+	maxHTML    = 64 << 10
+)
+
+// Template is the merchant's own part of a key mail: tags such as {KEY} are replaced, everything else stays as it is.
+// The renderer puts the greeting, the order's details and the signature around Text and HTML. An empty Subject or Text
+// means the default one in the customer's language; without HTML, the HTML part is made from Text.
+type Template struct {
+	Subject string `json:"subject,omitempty" yaml:"subject,omitempty"`
+	Text    string `json:"text,omitempty" yaml:"text,omitempty"`
+	HTML    string `json:"html,omitempty" yaml:"html,omitempty"` // a fragment that goes inside the body element
+}
+
+// Check says everything that is wrong with a template: unknown or misspelt tags (with a suggestion), a text or HTML
+// without {KEY}, a key in the subject, line ends in the subject, HTML that cannot be escaped safely, parts that are too
+// large. The error is KindInvalid with the fields subject, text and html. The zero Template is right.
+func (t Template) Check() error {
+	var bad keyturn.Problems
+	checkPart(&bad, "subject", t.Subject, maxSubject*utf8.UTFMax, false)
+	checkPart(&bad, "text", t.Text, maxText, true)
+	checkPart(&bad, "html", t.HTML, maxHTML, true)
+	bad.Check(utf8.RuneCountInString(t.Subject) <= maxSubject, "subject", "must have at most %d characters", maxSubject)
+	for _, name := range []string{"KEY", "PARENT_KEY"} {
+		// A subject is shown on locked screens and logged by every server on the way.
+		bad.Check(!strings.Contains(t.Subject, "{"+name+"}"), "subject", "must not contain {%s}: subjects are not kept secret", name)
+	}
+	bad.Check(t.Text == "" || strings.Contains(t.Text, "{KEY}"), "text", "must contain {KEY}")
+	bad.Check(t.HTML == "" || strings.Contains(t.HTML, "{KEY}"), "html", "must contain {KEY}")
+	bad.Check(t.HTML == "" || t.Text != "", "text", "is required next to html: some readers show only text")
+	if t.HTML != "" && len(t.HTML) <= maxHTML {
+		if _, err := compileHTML(t.HTML); err != nil {
+			bad.Addf("html", "must be HTML whose elements, attributes and quotes are closed")
+		}
+	}
+	return bad.Err("the e-mail template is not valid")
+}
+
+func checkPart(bad *keyturn.Problems, at, text string, maxBytes int, multiline bool) {
+	if len(text) > maxBytes {
+		bad.Addf(at, "must have at most %d bytes", maxBytes)
+		return
+	}
+	bad.Check(utf8.ValidString(text), at, "must be UTF-8")
+	if !multiline {
+		bad.Check(!strings.ContainsAny(text, "\r\n"), at, "must be one line")
+	}
+	bad.Check(!strings.ContainsFunc(text, func(r rune) bool {
+		return unicode.IsControl(r) && !strings.ContainsRune("\r\n\t", r)
+	}), at, "must not contain control characters")
+	for _, problem := range misspeltTags(text) {
+		bad.Addf(at, "%s", problem)
+	}
+}
+
+// misspeltTags finds what looks like a tag and is none: a word in capitals in braces, or a tag in another case or with
+// spaces. Other braces are the merchant's own.
+func misspeltTags(text string) []string {
+	var problems []string
+	for _, found := range tagLike.FindAllStringSubmatch(text, -1) {
+		whole, word := found[0], found[1]
+		upper := strings.ToUpper(word)
+		if whole == "{"+upper+"}" && tagNames[upper] {
+			continue
+		}
+		if word != upper && !tagNames[upper] {
+			continue
+		}
+		problem := fmt.Sprintf("must not contain the unknown tag %s", whole)
+		if near := nearestTag(upper); near != "" {
+			problem += fmt.Sprintf("; did you mean {%s}?", near)
+		}
+		problems = append(problems, problem)
+	}
+	return problems
+}
+
+// nearestTag gives the tag that was probably meant, or nothing.
+func nearestTag(word string) string {
+	best, distance := "", 2+len(word)/3
+	for _, name := range tagList {
+		if d := editDistance(word, name); d < distance {
+			best, distance = name, d
+		}
+	}
+	if strings.Contains(word, "KEY") && best != "PARENT_KEY" {
+		return "KEY" // LICENSE_KEY, KEYS, PRODUCT_KEY
+	}
+	return best
+}
+
+func editDistance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := 1
+			if a[i] == b[j] {
+				cost = 0
+			}
+			diagonal, row[j+1] = row[j+1], min(row[j+1]+1, row[j]+1, diagonal+cost)
+		}
+	}
+	return row[len(b)]
+}

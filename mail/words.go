@@ -1,0 +1,108 @@
+package mail
+
+import (
+	"strings"
+	"time"
+)
+
+// words is the frame in one language. Formats take what their names say; every sentence stands for one key or many.
+type words struct {
+	lang                                                 string
+	hello, helloNobody                                   string // hello takes the name
+	keySubject, keyText                                  string // the default Template
+	yourKey                                              string // heads keys that the template forgot
+	order, ordered, product, quantity, total, link, file string
+	page                                                 string
+	signature                                            string
+	canceledSubject                                      string // takes the order
+	sorry                                                string // takes product and order
+	refund, refundAmount                                 string // refundAmount takes the amount
+	patience, details                                    string
+	reasons                                              map[Reason]string
+}
+
+var english = words{
+	lang: "en", hello: "Hello %s,", helloNobody: "Hello,",
+	keySubject: "Your {PROGRAM_NAME} key",
+	keyText: "Thank you for your order. Here is what you need to activate {PROGRAM_NAME}:\n\n{KEY}\n\n" +
+		"Please keep this e-mail in a safe place.",
+	yourKey: "Here is what you need to activate your product:",
+	details: "Order details", order: "Order", ordered: "Date", product: "Product", quantity: "Quantity", total: "Total",
+	link: "Link", file: "Attached file", page: "Your order page", signature: "Kind regards,",
+	canceledSubject: "Your order %s: we could not deliver, your money is on its way back",
+	sorry:           "We are sorry: we could not deliver %s from your order %s.",
+	refund:          "We have canceled it and are sending your money back to the means of payment you used.",
+	refundAmount:    "We have canceled it and are sending %s back to the means of payment you used.",
+	patience:        "Depending on your bank, it can take a few days until you see it. You do not have to do anything.",
+	reasons: map[Reason]string{
+		ReasonOutOfStock: "There was no key left for it, and none arrived in time.",
+		ReasonSupplier:   "The maker of the product could not give us a key in time.",
+		ReasonRequested:  "This was done on request.",
+	},
+}
+
+var french = words{
+	lang: "fr", hello: "Bonjour %s,", helloNobody: "Bonjour,",
+	keySubject: "Votre clé {PROGRAM_NAME}",
+	keyText: "Merci pour votre commande. Voici de quoi activer {PROGRAM_NAME} :\n\n{KEY}\n\n" +
+		"Conservez cet e-mail en lieu sûr.",
+	yourKey: "Voici de quoi activer votre produit :",
+	details: "Détails de la commande", order: "Commande", ordered: "Date", product: "Produit", quantity: "Quantité", total: "Total",
+	link: "Lien", file: "Fichier joint", page: "La page de votre commande", signature: "Cordialement,",
+	canceledSubject: "Votre commande %s : livraison impossible, vous êtes remboursé",
+	sorry:           "Nous sommes désolés : nous n'avons pas pu livrer %s de votre commande %s.",
+	refund:          "Nous l'avons annulé et nous vous remboursons sur le moyen de paiement que vous avez utilisé.",
+	refundAmount:    "Nous l'avons annulé et nous vous remboursons %s sur le moyen de paiement que vous avez utilisé.",
+	patience:        "Selon votre banque, quelques jours peuvent passer avant que vous ne le voyiez. Vous n'avez rien à faire.",
+	reasons: map[Reason]string{
+		ReasonOutOfStock: "Il ne restait plus de clé, et aucune n'est arrivée à temps.",
+		ReasonSupplier:   "L'éditeur du produit n'a pas pu nous fournir de clé à temps.",
+		ReasonRequested:  "Cette annulation a été demandée.",
+	},
+}
+
+var german = words{
+	lang: "de", hello: "Guten Tag %s,", helloNobody: "Guten Tag,",
+	keySubject: "Ihr Schlüssel für {PROGRAM_NAME}",
+	keyText: "Vielen Dank für Ihre Bestellung. Damit aktivieren Sie {PROGRAM_NAME}:\n\n{KEY}\n\n" +
+		"Bitte bewahren Sie diese E-Mail gut auf.",
+	yourKey: "Damit aktivieren Sie Ihr Produkt:",
+	details: "Ihre Bestellung", order: "Bestellung", ordered: "Datum", product: "Produkt", quantity: "Menge", total: "Summe",
+	link: "Link", file: "Angehängte Datei", page: "Die Seite zu Ihrer Bestellung", signature: "Mit freundlichen Grüßen",
+	canceledSubject: "Ihre Bestellung %s: nicht lieferbar, Sie erhalten Ihr Geld zurück",
+	sorry:           "Es tut uns leid: Wir konnten %s aus Ihrer Bestellung %s nicht liefern.",
+	refund:          "Wir haben den Posten storniert und erstatten den Betrag auf das Zahlungsmittel, das Sie benutzt haben.",
+	refundAmount:    "Wir haben den Posten storniert und erstatten %s auf das Zahlungsmittel, das Sie benutzt haben.",
+	patience:        "Je nach Bank kann es einige Tage dauern, bis Sie das Geld sehen. Sie müssen nichts tun.",
+	reasons: map[Reason]string{
+		ReasonOutOfStock: "Es war kein Schlüssel mehr vorhanden, und rechtzeitig kam keiner nach.",
+		ReasonSupplier:   "Der Hersteller konnte uns nicht rechtzeitig einen Schlüssel geben.",
+		ReasonRequested:  "Dies geschah auf Wunsch.",
+	},
+}
+
+// wordsFor picks the language of a locale such as fr-FR; English for every other.
+func wordsFor(locale string) *words {
+	language, _, _ := strings.Cut(strings.ReplaceAll(locale, "_", "-"), "-")
+	switch strings.ToLower(language) {
+	case "fr":
+		return &french
+	case "de":
+		return &german
+	}
+	return &english
+}
+
+// withDefaults fills in what the merchant left out.
+func (t Template) withDefaults(w *words) Template {
+	if strings.TrimSpace(t.Subject) == "" {
+		t.Subject = w.keySubject
+	}
+	if strings.TrimSpace(t.Text) == "" {
+		t.Text = w.keyText
+	}
+	return t
+}
+
+// day prints a date that reads the same in every country.
+func day(t time.Time) string { return t.UTC().Format("2006-01-02") }
