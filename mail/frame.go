@@ -23,6 +23,7 @@ type frame struct {
 	HTML       template.HTML // the body of the HTML part, escaped already
 	Paragraphs []string      // or the body of the HTML part as plain text
 	Details    string
+	Colon      string // between a label and its value
 	Rows       []row
 	PageLabel  string
 	Page       string
@@ -36,7 +37,7 @@ type row struct{ Label, Value, Href string }
 
 func newFrame(w *words, c Content) frame {
 	f := frame{
-		Lang: w.lang, Greeting: w.helloNobody, Details: w.details, PageLabel: w.page,
+		Lang: w.lang, Greeting: w.helloNobody, Details: w.details, Colon: w.colon, PageLabel: w.page,
 		Page: oneLine(c.OrderPage), PageHref: webURL(c.OrderPage), Signature: w.signature, Seller: seller(c.Envelope),
 	}
 	if name := oneLine(c.Customer.FirstName + " " + c.Customer.LastName); name != "" {
@@ -74,11 +75,11 @@ func (f frame) text() string {
 	if len(f.Rows) > 0 {
 		out.WriteString("\n" + f.Details + "\n")
 		for _, r := range f.Rows {
-			out.WriteString("  " + r.Label + ": " + r.Value + "\n")
+			out.WriteString("  " + r.Label + f.Colon + r.Value + "\n")
 		}
 	}
 	if f.Page != "" {
-		out.WriteString("\n" + f.PageLabel + ":\n" + f.Page + "\n")
+		out.WriteString("\n" + f.PageLabel + "\n" + f.Page + "\n")
 	}
 	out.WriteString("\n" + f.Signature + "\n" + f.Seller + "\n")
 	return out.String()

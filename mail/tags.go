@@ -51,10 +51,24 @@ func splitTags(text string, literal, tag func(string)) {
 	literal(text[start:])
 }
 
-// expand replaces the tags of text by plain values.
+// expand replaces the tags of text by plain values. Several keys begin on a line of their own, so that the first one
+// does not stand apart from the others.
 func expand(text string, values map[string]string) string {
 	var out strings.Builder
-	splitTags(text, func(s string) { out.WriteString(s) }, func(name string) { out.WriteString(values[name]) })
+	midLine := false
+	splitTags(text, func(s string) {
+		out.WriteString(s)
+		if s != "" {
+			midLine = !strings.HasSuffix(s, "\n")
+		}
+	}, func(name string) {
+		value := values[name]
+		if midLine && name == "KEY" && strings.Contains(value, "\n") {
+			out.WriteString("\n")
+		}
+		out.WriteString(value)
+		midLine = true
+	})
 	return out.String()
 }
 

@@ -12,6 +12,7 @@ type words struct {
 	keySubject, keyText                                  string // the default Template
 	yourKey                                              string // heads keys that the template forgot
 	order, ordered, product, quantity, total, link, file string
+	colon                                                string // what stands between a label and its value
 	page                                                 string
 	signature                                            string
 	canceledSubject                                      string // takes the order
@@ -22,13 +23,13 @@ type words struct {
 }
 
 var english = words{
-	lang: "en", hello: "Hello %s,", helloNobody: "Hello,",
+	lang: "en", colon: ": ", hello: "Hello %s,", helloNobody: "Hello,",
 	keySubject: "Your {PROGRAM_NAME} key",
 	keyText: "Thank you for your order. Here is what you need to activate {PROGRAM_NAME}:\n\n{KEY}\n\n" +
 		"Please keep this e-mail in a safe place.",
 	yourKey: "Here is what you need to activate your product:",
 	details: "Order details", order: "Order", ordered: "Date", product: "Product", quantity: "Quantity", total: "Total",
-	link: "Link", file: "Attached file", page: "Your order page", signature: "Kind regards,",
+	link: "Link", file: "Attached file", page: "Your order page:", signature: "Kind regards,",
 	canceledSubject: "Your order %s: we could not deliver, your money is on its way back",
 	sorry:           "We are sorry: we could not deliver %s from your order %s.",
 	refund:          "We have canceled it and are sending your money back to the means of payment you used.",
@@ -42,13 +43,13 @@ var english = words{
 }
 
 var french = words{
-	lang: "fr", hello: "Bonjour %s,", helloNobody: "Bonjour,",
+	lang: "fr", colon: " : ", hello: "Bonjour %s,", helloNobody: "Bonjour,",
 	keySubject: "Votre clé {PROGRAM_NAME}",
 	keyText: "Merci pour votre commande. Voici de quoi activer {PROGRAM_NAME} :\n\n{KEY}\n\n" +
 		"Conservez cet e-mail en lieu sûr.",
 	yourKey: "Voici de quoi activer votre produit :",
 	details: "Détails de la commande", order: "Commande", ordered: "Date", product: "Produit", quantity: "Quantité", total: "Total",
-	link: "Lien", file: "Fichier joint", page: "La page de votre commande", signature: "Cordialement,",
+	link: "Lien", file: "Fichier joint", page: "La page de votre commande :", signature: "Cordialement,",
 	canceledSubject: "Votre commande %s : livraison impossible, vous êtes remboursé",
 	sorry:           "Nous sommes désolés : nous n'avons pas pu livrer %s de votre commande %s.",
 	refund:          "Nous l'avons annulé et nous vous remboursons sur le moyen de paiement que vous avez utilisé.",
@@ -62,13 +63,13 @@ var french = words{
 }
 
 var german = words{
-	lang: "de", hello: "Guten Tag %s,", helloNobody: "Guten Tag,",
+	lang: "de", colon: ": ", hello: "Guten Tag %s,", helloNobody: "Guten Tag,",
 	keySubject: "Ihr Schlüssel für {PROGRAM_NAME}",
 	keyText: "Vielen Dank für Ihre Bestellung. Damit aktivieren Sie {PROGRAM_NAME}:\n\n{KEY}\n\n" +
 		"Bitte bewahren Sie diese E-Mail gut auf.",
 	yourKey: "Damit aktivieren Sie Ihr Produkt:",
 	details: "Ihre Bestellung", order: "Bestellung", ordered: "Datum", product: "Produkt", quantity: "Menge", total: "Summe",
-	link: "Link", file: "Angehängte Datei", page: "Die Seite zu Ihrer Bestellung", signature: "Mit freundlichen Grüßen",
+	link: "Link", file: "Angehängte Datei", page: "Die Seite zu Ihrer Bestellung:", signature: "Mit freundlichen Grüßen",
 	canceledSubject: "Ihre Bestellung %s: nicht lieferbar, Sie erhalten Ihr Geld zurück",
 	sorry:           "Es tut uns leid: Wir konnten %s aus Ihrer Bestellung %s nicht liefern.",
 	refund:          "Wir haben den Posten storniert und erstatten den Betrag auf das Zahlungsmittel, das Sie benutzt haben.",
