@@ -32,14 +32,14 @@ func runStack(path string) {
 	exitOn(err)
 	temporal, err := devstack.StartTemporal(ctx, dir, devstack.TemporalOptions{})
 	exitOn(err)
-	fmt.Println("ready", pg.PID(), temporal.PID())
+	fmt.Fprintln(os.Stdout, "ready", pg.PID(), temporal.PID())
 	time.Sleep(time.Minute)
 	os.Exit(0)
 }
 
 func exitOn(err error) {
 	if err != nil {
-		fmt.Println("failed", err)
+		fmt.Fprintln(os.Stdout, "failed", err)
 		os.Exit(1)
 	}
 }
@@ -48,7 +48,7 @@ func exitOn(err error) {
 func reachable(t *testing.T) string {
 	t.Helper()
 	path := t.TempDir()
-	require.NoError(t, os.Chmod(filepath.Dir(path), 0o711)) //nolint:gosec // see above
+	require.NoError(t, os.Chmod(filepath.Dir(path), 0o711))
 	return path
 }
 

@@ -51,11 +51,20 @@ func (o *owner) take(dir string) error {
 	if o == nil {
 		return nil
 	}
-	return filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {
+	// Confined to the directory: the owner can write there, and we are root.
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return fmt.Errorf("open the directory of PostgreSQL: %w", err)
+	}
+	defer root.Close()
+	return fs.WalkDir(root.FS(), ".", func(path string, _ fs.DirEntry, err error) error {
+		if err == nil {
+			err = root.Lchown(path, o.uid, o.gid)
+		}
 		if err != nil {
 			return fmt.Errorf("give the directory of PostgreSQL to the user %s: %w", o.name, err)
 		}
-		return os.Lchown(path, o.uid, o.gid)
+		return nil
 	})
 }
 

@@ -41,7 +41,7 @@ func startProcess(c command) (*Process, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer log.Close() //nolint:errcheck // the child has its own descriptor
+	defer log.Close() // the child has its own descriptor
 
 	// No context: the child outlives the call that starts it, and Stop decides how it ends.
 	cmd := exec.Command(c.path, c.args...) //nolint:gosec,noctx // see above; the paths are found, not given
@@ -123,7 +123,7 @@ func (p *Process) lastLines(n int) string {
 	if err != nil {
 		return "(" + err.Error() + ")"
 	}
-	defer f.Close() //nolint:errcheck // read only
+	defer f.Close()
 	from := p.logStart
 	if info, err := f.Stat(); err == nil {
 		from = max(from, info.Size()-most)

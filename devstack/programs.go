@@ -142,8 +142,12 @@ func getPrograms(ctx context.Context, dir *Dir, progress func(string)) error {
 // installHint names the command for the package managers that we know and do not drive.
 func installHint() string {
 	for _, hint := range [][2]string{
-		{"dnf", "dnf install postgresql-server"}, {"yum", "yum install postgresql-server"}, {"zypper", "zypper install postgresql-server"},
-		{"apk", "apk add postgresql"}, {"pacman", "pacman -S postgresql"}, {"brew", "brew install postgresql@17"},
+		{"dnf", "dnf install postgresql-server"},
+		{"yum", "yum install postgresql-server"},
+		{"zypper", "zypper install postgresql-server"},
+		{"apk", "apk add postgresql"},
+		{"pacman", "pacman -S postgresql"},
+		{"brew", "brew install postgresql@17"},
 	} {
 		if _, err := exec.LookPath(hint[0]); err == nil {
 			return " with `" + hint[1] + "`"

@@ -19,7 +19,7 @@ import (
 func TestKillingTheParentLeavesNoServerBehind(t *testing.T) {
 	t.Parallel()
 	path := reachable(t)
-	parent := exec.CommandContext(t.Context(), os.Args[0]) //nolint:gosec // this test binary
+	parent := exec.CommandContext(t.Context(), os.Args[0])
 	parent.Env = append(os.Environ(), runStackEnv+"="+path)
 	out, err := parent.StdoutPipe()
 	require.NoError(t, err)

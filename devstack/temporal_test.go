@@ -51,7 +51,7 @@ func TestTemporalRefusesATakenPort(t *testing.T) {
 	t.Parallel()
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	defer taken.Close() //nolint:errcheck // nothing was sent
+	defer taken.Close()
 	_, err = devstack.StartTemporal(t.Context(), open(t), devstack.TemporalOptions{UIPort: taken.Addr().(*net.TCPAddr).Port})
 	require.ErrorContains(t, err, "(Temporal Web UI) is taken on 127.0.0.1 by other programs; stop them, or run with --port-offset")
 }

@@ -112,9 +112,11 @@ func (a *adminDB) template(ctx context.Context, name string, migrate func(dsn st
 		return "", fmt.Errorf("connect to the PostgreSQL of the tests: %w", err)
 	}
 	defer lock.Close() //nolint:errcheck // goes back to the pool
+	//keyturn:autocommit it outlives a transaction on purpose, and taking it twice does no harm
 	if _, err := lock.ExecContext(ctx, "SELECT pg_advisory_lock(hashtext($1))", source); err != nil {
 		return "", fmt.Errorf("wait for the test template: %w", err)
 	}
+	//keyturn:autocommit as above
 	defer lock.ExecContext(context.WithoutCancel(ctx), "SELECT pg_advisory_unlock(hashtext($1))", source) //nolint:errcheck // a broken connection has let go
 	var exists bool
 	if err := lock.QueryRowContext(ctx, "SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)", source).Scan(&exists); err != nil {
@@ -147,7 +149,7 @@ func (a *adminDB) makeTemplate(ctx context.Context, source string, migrate func(
 
 // run executes a statement that PostgreSQL does not allow in a transaction.
 func (a *adminDB) run(ctx context.Context, statement string) error {
-	if _, err := a.ExecContext(ctx, statement); err != nil { //nolint:forbidigo // see above
+	if _, err := a.ExecContext(ctx, statement); err != nil { //keyturn:autocommit see above
 		return fmt.Errorf("%s: %w", statement, err)
 	}
 	return nil

@@ -68,5 +68,4 @@ func TestTemporalServes(t *testing.T) {
 	c, err := client.Dial(client.Options{HostPort: devtest.Temporal(t)})
 	require.NoError(t, err)
 	c.Close()
-	require.Equal(t, devtest.Temporal(t), devtest.Temporal(t), "one server for all")
 }

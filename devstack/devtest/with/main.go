@@ -40,7 +40,7 @@ func say(text string) { fmt.Fprintln(os.Stderr, "with:", text) }
 // with gives the exit status of the command, or 1 when the servers failed.
 func with(ctx context.Context, command []string) (code int, err error) {
 	servers := &devtest.Servers{Progress: say}
-	defer func() {
+	defer func() { //nolint:contextcheck // the servers are stopped also when ctx has ended
 		if stopErr := servers.Stop(); stopErr != nil {
 			code, err = max(code, 1), errors.Join(err, stopErr)
 		}

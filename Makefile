@@ -1,0 +1,85 @@
+# Keyturn. `make` lists the targets. Everything that is built goes to bin/, everything else that is made to .keyturn/.
+SHELL       := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS   += --no-builtin-rules
+
+PKG  ?= ./...
+ARGS ?=
+
+# The commit is stamped into bin/keyturn, except where git refuses to tell it (a folder of another owner, no git).
+VCS := $(shell git status >/dev/null 2>&1 && echo auto || echo false)
+GO_TOOL := CGO_ENABLED=0 go build -trimpath -buildvcs=false
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: bin/temporal keyturn ## build bin/keyturn and bin/temporal
+
+.PHONY: run
+run: build ## start everything on this machine and place sample orders; ARGS="--port-offset 100" and the like
+	@exec bin/keyturn dev $(ARGS)
+
+.PHONY: test
+test: bin/temporal with ## run all tests on a real PostgreSQL and Temporal; PKG=./db ARGS="-run Claim -count=1" for some
+	@bin/with go test -race -timeout 20m $(ARGS) $(PKG)
+
+.PHONY: lint
+lint: bin/golangci-lint autocommit ## check style, imports, determinism of workflows, and that every write is in a transaction
+	@CGO_ENABLED=0 bin/golangci-lint run ./...
+	@CGO_ENABLED=0 bin/golangci-lint fmt --diff
+	@CGO_ENABLED=0 bin/autocommit ./...
+	@[ ! -d workflows ] || CGO_ENABLED=0 bin/workflowcheck ./workflows/...
+	@cd tools/lint && CGO_ENABLED=0 go test ./autocommit
+	@echo "lint: nothing to say"
+
+.PHONY: bench
+bench: build ## measure rates and CPU per order line; ARGS="--output json" and the like
+	@exec bin/keyturn bench $(ARGS)
+
+.PHONY: setup
+setup: bin/temporal with bin/golangci-lint autocommit ## get everything that the other targets need, and do nothing with it
+	@bin/with -race true
+
+.PHONY: reset
+reset: ## forget the orders and settings of make run
+	@[ ! -d .keyturn ] || find .keyturn -mindepth 1 -maxdepth 1 ! -name dist -exec rm -rf {} +
+
+.PHONY: clean
+clean: ## remove what was built or unpacked
+	@rm -rf bin .keyturn/dist
+
+# Go knows best what is out of date, so these are always asked for.
+.PHONY: keyturn
+keyturn:
+	@CGO_ENABLED=0 go build -trimpath -buildvcs=$(VCS) -o bin/keyturn ./cmd/keyturn
+
+.PHONY: with
+with:
+	@$(GO_TOOL) -o bin/with ./devstack/devtest/with
+
+# A Temporal CLI on the PATH will do. Otherwise it is built from its Go module.
+bin/temporal: tools/temporal/go.mod tools/temporal/go.sum
+	@mkdir -p bin; \
+	if temporal server start-dev --help 2>/dev/null | grep -q -- --search-attribute; then \
+	  echo "using the Temporal CLI $$(command -v temporal)"; ln -sf "$$(command -v temporal)" $@; \
+	else \
+	  echo "building the Temporal CLI (2 to 5 minutes, once)"; \
+	  cd tools/temporal && $(GO_TOOL) -v -o ../../bin/temporal.part github.com/temporalio/cli/cmd/temporal 2>&1 | $(progress) && \
+	  mv ../../bin/temporal.part ../../$@; \
+	fi
+
+bin/golangci-lint: tools/lint/go.mod tools/lint/go.sum
+	@mkdir -p bin; echo "building the linters (1 to 4 minutes, once)"; \
+	cd tools/lint && $(GO_TOOL) -v -o ../../bin/ github.com/golangci/golangci-lint/v2/cmd/golangci-lint go.temporal.io/sdk/contrib/tools/workflowcheck 2>&1 | $(progress) && \
+	touch ../../bin/golangci-lint
+
+.PHONY: autocommit
+autocommit:
+	@cd tools/lint && $(GO_TOOL) -o ../../bin/autocommit ./autocommit
+
+# progress shortens the names of modules and packages that go build prints to a line now and then; all else is shown.
+progress = awk '/^go: downloading / { if (++mods % 100 == 0) print "  downloaded " mods " modules"; fflush(); next } \
+	/^[a-z0-9.-]+(\/[A-Za-z0-9._~-]+)*$$/ { if (++pkgs % 250 == 0) print "  compiled " pkgs " packages"; fflush(); next } { print; fflush() }'
