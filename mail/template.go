@@ -17,6 +17,8 @@ const (
 	maxSubject = 250 // characters
 	maxText    = 16 << 10
 	maxHTML    = 64 << 10
+	maxRepeats = 10 // of {KEY}
+	maxListed  = 10 // misspelt tags that are listed
 )
 
 // Template is the merchant's own part of a key mail: tags such as {KEY} are replaced, everything else stays as it is.
@@ -46,7 +48,7 @@ func (t Template) Check() error {
 	bad.Check(t.HTML == "" || t.Text != "", "text", "is required next to html: some readers show only text")
 	if t.HTML != "" && len(t.HTML) <= maxHTML {
 		if _, err := compileHTML(t.HTML); err != nil {
-			bad.Addf("html", "must be HTML whose elements, attributes and quotes are closed")
+			bad.Addf("html", "must be HTML of at most %d elements whose attributes and quotes are closed", maxElements)
 		}
 	}
 	return bad.Err("the e-mail template is not valid")
@@ -64,6 +66,8 @@ func checkPart(bad *keyturn.Problems, at, text string, maxBytes int, multiline b
 	bad.Check(!strings.ContainsFunc(text, func(r rune) bool {
 		return unicode.IsControl(r) && !strings.ContainsRune("\r\n\t", r)
 	}), at, "must not contain control characters")
+	// Each repetition brings every key again.
+	bad.Check(strings.Count(text, "{KEY}") <= maxRepeats, at, "must not contain {KEY} more than %d times", maxRepeats)
 	for _, problem := range misspeltTags(text) {
 		bad.Addf(at, "%s", problem)
 	}
@@ -86,7 +90,9 @@ func misspeltTags(text string) []string {
 		if near := nearestTag(upper); near != "" {
 			problem += fmt.Sprintf("; did you mean {%s}?", near)
 		}
-		problems = append(problems, problem)
+		if problems = append(problems, problem); len(problems) == maxListed {
+			break
+		}
 	}
 	return problems
 }

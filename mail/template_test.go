@@ -39,6 +39,8 @@ func TestTemplateCheck(t *testing.T) {
 		"long text":                {func(p *mail.Template) { p.Text += strings.Repeat("x", 16<<10) }, "text", "at most 16384"},
 		"long HTML":                {func(p *mail.Template) { p.HTML = "{KEY}" + strings.Repeat("x", 64<<10) }, "html", "at most 65536"},
 		"open attribute":           {func(p *mail.Template) { p.HTML = `<p title="{KEY}` }, "html", "must be HTML"},
+		"the key again and again":  {func(p *mail.Template) { p.Text = strings.Repeat("{KEY}", 11) }, "text", "more than 10 times"},
+		"endless elements":         {func(p *mail.Template) { p.HTML = "{KEY}" + strings.Repeat("<", 60_000) }, "html", "at most 5000 elements"},
 		"control characters":       {func(p *mail.Template) { p.HTML = "{KEY}\x01" }, "html", "control characters"},
 		"not UTF-8":                {func(p *mail.Template) { p.Text += "\xff" }, "text", "must be UTF-8"},
 	} {
