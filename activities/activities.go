@@ -1,0 +1,110 @@
+// Package activities does what a workflow asks for: one file per verb. An activity is a transaction, an effect under a
+// stable key, and a transaction again; it may run twice, at the same time even, without a second effect.
+package activities
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"go.temporal.io/sdk/temporal"
+
+	"keyturn.dev/keyturn"
+	"keyturn.dev/keyturn/db"
+	"keyturn.dev/keyturn/endpoint"
+	"keyturn.dev/keyturn/mail"
+	"keyturn.dev/keyturn/payment"
+)
+
+// Activities holds what the activities work with. Every field is required.
+type Activities struct {
+	DB        *db.DB
+	Caller    *endpoint.Caller
+	Mail      *mail.Sender
+	Letters   Letters
+	Providers payment.Providers
+	Logger    *slog.Logger
+}
+
+// Step asks for one step of a line.
+type Step struct {
+	FulfillmentID string `json:"fulfillmentId"`
+	// Retry: the line is in trouble, and a failure is an error with the delay of the next try, so that the server repeats
+	// the activity without history. Otherwise a failure is an answer: the workflow shows it.
+	Retry  bool               `json:"retry,omitempty"`
+	Status keyturn.LineStatus `json:"status,omitempty"` // as the workflow knows it; a change comes back as an answer
+	Source string             `json:"source,omitempty"`
+}
+
+// Decision is a person's decision on a line.
+type Decision struct {
+	FulfillmentID string             `json:"fulfillmentId"`
+	Resolution    keyturn.Resolution `json:"resolution"`
+}
+
+// ClaimKeys takes keys for the line from its pool.
+func (a *Activities) ClaimKeys(ctx context.Context, in Step) (keyturn.Next, error) {
+	next, err := a.DB.Claim(ctx, in.FulfillmentID)
+	return a.answer(in, keyturn.DoClaim, next, err)
+}
+
+// Review looks at the line again after a wait.
+func (a *Activities) Review(ctx context.Context, in Step) (keyturn.Next, error) {
+	next, err := a.DB.Review(ctx, in.FulfillmentID)
+	return next, asTemporal(err, 0)
+}
+
+// Resolve carries out a person's decision.
+func (a *Activities) Resolve(ctx context.Context, in Decision) (keyturn.Next, error) {
+	next, err := a.DB.Resolve(ctx, in.FulfillmentID, in.Resolution)
+	if err == nil {
+		a.Logger.Info("a person decided", "fulfillmentId", in.FulfillmentID, "action", string(in.Resolution.Action), "by", in.Resolution.By)
+	}
+	return next, asTemporal(err, 0)
+}
+
+// answer turns what the database said after a step into what the workflow gets: the same step again later is an error
+// with its delay while the server repeats the activity; anything else is the answer.
+func (a *Activities) answer(in Step, did keyturn.Do, next keyturn.Next, err error) (keyturn.Next, error) {
+	if err != nil {
+		return next, asTemporal(err, 0)
+	}
+	if f := next.Failure; f != nil && next.Status.InTrouble() && next.Do == did {
+		a.Logger.Warn("a step failed", "fulfillmentId", in.FulfillmentID, "step", string(did), "source", next.Source, "kind", string(f.Kind),
+			"try", next.Attempts, "next", next.At)
+	}
+	again := in.Retry && next.Do == did && next.Status == in.Status && next.Source == in.Source && !next.At.IsZero()
+	if !again {
+		return next, nil
+	}
+	failure := keyturn.Errorf(keyturn.KindUnavailable, "not yet")
+	if f := next.Failure; f != nil {
+		failure = keyturn.Errorf(f.Kind, "%s; try %d failed, next at %s, deadline %s", f.Message, next.Attempts,
+			next.At.UTC().Format(time.DateTime), next.Until.UTC().Format(time.DateTime))
+	}
+	return next, asTemporal(failure, max(time.Until(next.At), time.Millisecond))
+}
+
+// asTemporal converts an error once, at the outermost return: wrapped further, Temporal would not see its kind or delay.
+// Only our own words travel; causes may hold a partner's text or a customer's name.
+func asTemporal(err error, delay time.Duration) error {
+	if err == nil {
+		return nil
+	}
+	kind := keyturn.KindOf(err)
+	message := "a fault inside Keyturn; its log has the cause"
+	if e, ok := errors.AsType[*keyturn.Error](err); ok {
+		message = e.Message
+	}
+	o := temporal.ApplicationErrorOptions{NextRetryDelay: delay}
+	switch kind { //nolint:exhaustive // all others are tried again
+	case keyturn.KindInvalid, keyturn.KindNotFound:
+		o.NonRetryable = true
+	case keyturn.KindConflict:
+		o.NonRetryable = delay == 0
+	case keyturn.KindOutOfStock:
+		o.Category = temporal.ApplicationErrorCategoryBenign
+	}
+	return temporal.NewApplicationErrorWithOptions(message, string(kind), o)
+}

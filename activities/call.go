@@ -1,0 +1,144 @@
+package activities
+
+import (
+	"context"
+	"encoding/json"
+	"strconv"
+	"time"
+
+	"keyturn.dev/keyturn"
+	"keyturn.dev/keyturn/db"
+	"keyturn.dev/keyturn/endpoint"
+)
+
+// callBudget is how long one run of CallEndpoint goes on with further units before it hands back.
+const callBudget = 20 * time.Second
+
+// CallEndpoint asks the line's partner for its keys, unit after unit. Each call is booked before it leaves and after it
+// came back; the request is rendered once and sent again byte for byte.
+func (a *Activities) CallEndpoint(ctx context.Context, in Step) (keyturn.Next, error) {
+	for start := time.Now(); ; {
+		call, next, wait, err := a.DB.BeginCall(ctx, in.FulfillmentID, callTimeout, renderRequest)
+		if wait > 0 {
+			return next, asTemporal(err, wait)
+		}
+		if err != nil || call == nil {
+			return a.answer(in, keyturn.DoCall, next, err)
+		}
+		next, err = a.DB.FinishCall(ctx, in.FulfillmentID, a.call(ctx, call))
+		more := err == nil && next.Do == keyturn.DoCall && next.At.IsZero() && next.Source == call.Source.Name()
+		if !more || time.Since(start) > callBudget {
+			return a.answer(in, keyturn.DoCall, next, err)
+		}
+	}
+}
+
+// callTimeout is how long a booked call can take, and a little: only then may another try begin.
+func callTimeout(in keyturn.Integration) time.Duration {
+	return time.Duration(endpoint.WithDefaults(in).Limits.Timeout) + 2*time.Second
+}
+
+// call sends a booked call and says what became of it.
+func (a *Activities) call(ctx context.Context, c *db.Call) db.CallResult {
+	r := db.CallResult{Attempt: c.Attempt, UnitNo: c.UnitNo}
+	in := integrationOf(c.CallFacts)
+	var req endpoint.Request
+	if err := json.Unmarshal(c.Request, &req); err != nil {
+		r.Setback = setback(keyturn.KindInternal, "the stored request cannot be read")
+		return r
+	}
+	ctx, cancel := context.WithDeadline(ctx, c.Deadline)
+	defer cancel()
+	reply, err := a.Caller.Send(ctx, in, c.IntegrationVersion, req)
+	r.Duration = reply.Duration
+	if err != nil {
+		r.Sent = !endpoint.NotSent(err)
+		r.Unknown = r.Sent
+		r.Setback = setback(keyturn.KindOf(err), c.Source.Name()+" "+messageOf(err))
+		return r
+	}
+	verdict := endpoint.Judge(in, string(c.Operation), units(c.CallFacts), reply)
+	r.Sent, r.HTTPStatus, r.Reply = true, reply.Status, endpoint.Redact(in, string(c.Operation), reply.Body, verdict.Deliverable.ActivationCodes)
+	if verdict.Outcome != endpoint.Success {
+		r.Unknown = verdict.Kind == keyturn.KindUnavailable || verdict.Kind == keyturn.KindBadReply
+		r.PartnerSays = verdict.ErrorMessage
+		r.Setback = setback(verdict.Kind, c.Source.Name()+": "+verdict.Reason)
+		r.Setback.Failure.Code = verdict.ErrorCode
+		r.Setback.Permanent = verdict.Outcome == endpoint.Permanent
+		r.Setback.RetryAfter = verdict.RetryAfter
+		return r
+	}
+	r.Codes, r.Link, r.Additional = verdict.Deliverable.ActivationCodes, verdict.Deliverable.ActivationLink.Reveal(), verdict.Additional
+	if f := verdict.Deliverable.File; f != nil {
+		r.File = &db.File{Name: f.Name, ContentType: f.ContentType, Data: f.Data}
+	}
+	if len(r.Codes) > c.Units {
+		r.Codes = r.Codes[:c.Units]
+	}
+	return r
+}
+
+// units is how many codes a reply must bring. A bare acknowledgement is a valid answer of an endpoint (Nexway contract
+// §1.9), unless the merchant's own definition says where in the reply the code is.
+func units(f db.CallFacts) int {
+	definition, ok := f.Integration.Operations[string(f.Operation)]
+	if !ok {
+		definition = f.Integration.Operations["fallback"]
+	}
+	_, declared := definition.ResponsePaths["activationCode"]
+	creates := f.Operation == keyturn.OpCreate && declared
+	if f.Source.Type == keyturn.SourceDynamicURL || f.Units > 1 || creates {
+		return f.Units
+	}
+	return 0
+}
+
+func setback(kind keyturn.Kind, message string) *db.Setback {
+	return &db.Setback{Failure: keyturn.Failure{Kind: kind, Message: message}}
+}
+
+func messageOf(err error) string { return err.Error() } // errors of package endpoint hold no text of the partner
+
+// integrationOf is where a source's calls go.
+func integrationOf(f db.CallFacts) keyturn.Integration {
+	if f.Source.Type == keyturn.SourceDynamicURL {
+		return endpoint.DynamicURL("dynamicurl", f.Source.URL)
+	}
+	return endpoint.WithDefaults(f.Integration)
+}
+
+// renderRequest makes the request of a call, as it is stored.
+func renderRequest(f db.CallFacts) ([]byte, error) {
+	req, err := endpoint.Render(integrationOf(f), string(f.Operation), requestData(f))
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(req)
+}
+
+// requestData is the data context of the Nexway contract §1.5.
+func requestData(f db.CallFacts) endpoint.Data {
+	price := endpoint.Price{GrossPrice: endpoint.Decimal(f.Price.String()), Currency: f.Price.Currency}
+	c, p := f.Customer, f.Product
+	quantity := int64(f.Line.Quantity)
+	if p.QuantityMode == keyturn.OnePerUnit {
+		quantity = 1 // this call is for one unit
+	}
+	return endpoint.Data{
+		LicenseID: f.LicenseID, Operation: string(f.Operation), RequestTimestamp: f.AcceptedAt.UnixMilli(),
+		OperationExecutionID: f.LicenseID + "-" + string(f.Operation) + "-" + strconv.Itoa(f.UnitNo),
+		Checkout: endpoint.Checkout{
+			OrderID: f.OrderID, LineItemID: f.Line.ID, SubscriptionID: f.Line.SubscriptionID,
+			CartExternalContext: f.CartExternalContext, TrialContext: f.Line.TrialContext, Price: price,
+		},
+		User: endpoint.User{
+			ID: c.ID, Email: c.Email, Country: c.Country, Locale: c.Locale, FirstName: c.FirstName, LastName: c.LastName,
+			CompanyName: c.CompanyName, CompanyIdentifier: c.CompanyIdentifier, Street: c.Street, City: c.City, ZipCode: c.ZipCode,
+		},
+		Product: endpoint.Product{
+			ID: p.ID, Name: p.Name, PublisherProductID: p.PublisherProductID, PublisherFulfillmentID: p.PublisherFulfillmentID,
+			LineItemID: f.Line.ID, ExternalContext: p.ExternalContext, Quantity: quantity,
+			PriceFunctionParameters: p.PriceFunctionParameters, Variables: p.Variables, Price: price,
+		},
+	}
+}

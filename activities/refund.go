@@ -1,0 +1,39 @@
+package activities
+
+import (
+	"context"
+	"time"
+
+	"keyturn.dev/keyturn"
+	"keyturn.dev/keyturn/payment"
+)
+
+// refundEvery is how a refund that does not come through is repeated: it is owed, so there is no last time.
+const (
+	refundFirst = 2 * time.Second
+	refundMost  = 15 * time.Minute
+)
+
+// Refund gives the money of a cancelled line back, under one idempotency key, until the payment provider has done it.
+func (a *Activities) Refund(ctx context.Context, in Step) (keyturn.Next, error) {
+	due, next, err := a.DB.BeginRefund(ctx, in.FulfillmentID)
+	if err != nil || due == nil {
+		return next, asTemporal(err, 0)
+	}
+	callCtx, cancel := context.WithTimeout(ctx, 20*time.Second)
+	defer cancel()
+	id, err := a.Providers.Refund(callCtx, due.Provider, payment.Refund{
+		IdempotencyKey: "refund-" + due.LineID, Reference: due.Reference, OrderID: due.OrderID,
+		Amount: keyturn.Money{Minor: due.Minor, Currency: due.Currency},
+	})
+	if err != nil {
+		a.Logger.Warn("a refund did not come through", "fulfillmentId", in.FulfillmentID, "provider", due.Provider, "kind", string(keyturn.KindOf(err)), "try", due.Attempts)
+		if err := a.DB.FailRefund(ctx, in.FulfillmentID, err); err != nil {
+			return next, asTemporal(err, 0)
+		}
+		delay := min(refundFirst<<min(due.Attempts-1, 20), refundMost)
+		return next, asTemporal(keyturn.Errorf(keyturn.KindUnavailable, "%s did not refund: %s", due.Provider, keyturn.KindOf(err)), delay)
+	}
+	next, err = a.DB.FinishRefund(ctx, in.FulfillmentID, id, a.Letters.Render)
+	return next, asTemporal(err, 0)
+}

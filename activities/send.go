@@ -1,0 +1,145 @@
+package activities
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"keyturn.dev/keyturn"
+	"keyturn.dev/keyturn/db"
+	"keyturn.dev/keyturn/mail"
+)
+
+// Sending asks for a stored e-mail to be sent.
+type Sending struct {
+	DeliveryID string `json:"deliveryId"`
+}
+
+// SendEmail sends the line's keys to the customer: the e-mail is rendered and stored once, and sent again byte for byte
+// until the mail server takes it.
+func (a *Activities) SendEmail(ctx context.Context, in Step) (keyturn.Next, error) {
+	delivery, next, wait, err := a.DB.BeginDelivery(ctx, in.FulfillmentID, a.Letters.Render)
+	if wait > 0 {
+		return next, asTemporal(err, wait)
+	}
+	if err != nil || delivery == nil {
+		return a.answer(in, keyturn.DoDeliver, next, err)
+	}
+	var failed *db.Setback
+	exposed := false
+	if err := a.post(ctx, delivery.Message); err != nil {
+		exposed = mail.Ambiguous(err)
+		failed = setback(keyturn.KindOf(err), "the e-mail did not go out: "+messageOf(err))
+		a.Logger.Warn("an e-mail did not go out", "deliveryId", delivery.ID, "kind", string(keyturn.KindOf(err)), "error", err)
+	}
+	// What the mail server said must be booked even if the activity's own time is up.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer cancel()
+	next, err = a.DB.FinishDelivery(ctx, in.FulfillmentID, delivery.ID, failed, exposed)
+	return a.answer(in, keyturn.DoDeliver, next, err)
+}
+
+// SendDelivery sends a stored e-mail that is not a line's first.
+func (a *Activities) SendDelivery(ctx context.Context, in Sending) error {
+	delivery, err := a.DB.BeginSend(ctx, in.DeliveryID)
+	if keyturn.KindOf(err) == keyturn.KindConflict {
+		return asTemporal(err, 10*time.Second)
+	}
+	if err != nil || delivery == nil {
+		return asTemporal(err, 0)
+	}
+	sent := a.post(ctx, delivery.Message)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer cancel()
+	if err := a.DB.FinishSend(ctx, in.DeliveryID, sent); err != nil {
+		return asTemporal(err, 0)
+	}
+	if sent != nil {
+		return asTemporal(keyturn.Errorf(keyturn.KindUnavailable, "the e-mail did not go out: %s", sent.Error()), 0)
+	}
+	return nil
+}
+
+// post hands stored bytes to the mail server.
+func (a *Activities) post(ctx context.Context, stored []byte) error {
+	message, err := decodeMessage(stored)
+	if err != nil {
+		return err
+	}
+	return a.Mail.Send(ctx, message)
+}
+
+// Letters renders e-mails. Its fields are the seller's.
+type Letters struct {
+	From       string // bare address of the sender
+	SenderName string
+	ReplyTo    string
+	OrderPage  func(token string) string // the address of an order's page
+}
+
+// Render makes the e-mail of a delivery, as it is stored.
+func (l Letters) Render(f db.MailFacts) ([]byte, error) {
+	c := l.content(f)
+	var message mail.Message
+	var err error
+	if f.Kind == "canceled" {
+		message, err = mail.RenderCanceled(c, mail.Cancellation{Amount: f.Price.String() + " " + f.Price.Currency, Reason: reasonOf(f)})
+	} else {
+		message, err = mail.RenderKeys(mail.Template{Subject: f.Product.Email.Subject, Text: f.Product.Email.Text, HTML: f.Product.Email.HTML}, c)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return encodeMessage(message)
+}
+
+func (l Letters) content(f db.MailFacts) mail.Content {
+	customer := f.Order.Customer
+	c := mail.Content{
+		Envelope: mail.Envelope{
+			From: l.From, SenderName: l.SenderName, ReplyTo: l.ReplyTo, To: f.To, Date: f.Now,
+			MessageID: f.DeliveryID + "@" + domainOf(l.From),
+		},
+		Locale: customer.Locale, OrderID: f.Order.ID, OrderedAt: f.AcceptedAt, OrderPage: l.OrderPage(f.PageToken),
+		ProductID: f.Product.ID, ProductName: f.Product.Name, Quantity: f.Line.Quantity,
+		UnitPrice: keyturn.Money{Minor: f.Price.Minor / int64(f.Line.Quantity), Currency: f.Price.Currency}.String(), TotalPrice: f.Price.String(), Currency: f.Price.Currency,
+		Customer: mail.Customer{
+			FirstName: customer.FirstName, LastName: customer.LastName, Email: customer.Email, Phone: customer.Phone, Company: customer.CompanyName,
+			Country: customer.Country, City: customer.City, Zip: customer.ZipCode, Address: customer.Street,
+		},
+		InstructionsURL: f.Product.URLToInstructions, DownloadURL: f.Product.URLToDownload,
+	}
+	for _, code := range f.Deliverables.Codes {
+		c.Keys = append(c.Keys, code.Reveal())
+	}
+	if f.Deliverables.Link != "" {
+		c.Links = append(c.Links, f.Deliverables.Link)
+	}
+	for _, file := range f.Deliverables.Files {
+		c.Attachments = append(c.Attachments, mail.Attachment{Name: file.Name, ContentType: file.ContentType, Data: file.Data})
+	}
+	return c
+}
+
+func reasonOf(f db.MailFacts) mail.Reason {
+	switch f.FailureKind { //nolint:exhaustive // the others have no words of their own
+	case "":
+		return mail.ReasonRequested
+	case keyturn.KindOutOfStock:
+		return mail.ReasonOutOfStock
+	case keyturn.KindRejected, keyturn.KindUnavailable, keyturn.KindBadReply, keyturn.KindRateLimited:
+		return mail.ReasonSupplier
+	}
+	return mail.ReasonOther
+}
+
+func domainOf(address string) string {
+	for i := len(address) - 1; i >= 0; i-- {
+		if address[i] == '@' {
+			return address[i+1:]
+		}
+	}
+	return "keyturn.invalid"
+}
+
+var errMessage = fmt.Errorf("a stored e-mail cannot be read")

@@ -1,0 +1,169 @@
+package db
+
+import (
+	"context"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+
+	"keyturn.dev/keyturn"
+)
+
+// giveUp ends the attempts to fulfil a line: its partner is owed a cancel, its keys go back or into quarantine, and the
+// refund is booked. From here on nothing can deliver it. While an e-mail with its keys is being sent, it fails with
+// KindConflict: the outcome of the sending comes first.
+func (d *DB) giveUp(ctx context.Context, tx *sqlx.Tx, l *line, by, reason string) error {
+	var sending bool
+	if err := tx.GetContext(ctx, &sending, `
+		SELECT EXISTS (SELECT FROM deliveries WHERE line_id = $1 AND kind = 'keys' AND status = 'SENDING' AND lease_until > $2)`, l.ID, l.Now); err != nil {
+		return err
+	}
+	if sending {
+		return keyturn.Errorf(keyturn.KindConflict, "the e-mail with the keys is being sent at this moment: try again in a minute")
+	}
+	if err := oweRevocation(ctx, tx, l); err != nil {
+		return err
+	}
+	if err := freeKeys(ctx, tx, l); err != nil {
+		return err
+	}
+	_, err := tx.ExecContext(ctx, `
+		WITH license AS (UPDATE licenses SET status = 'Canceled', updated_at = now() WHERE line_id = $1)
+		INSERT INTO refunds (line_id, order_id, amount_minor, currency, provider, reference, reason)
+		SELECT $1, id, $2, currency, payment_provider, payment_reference, $3 FROM orders WHERE id = $4
+		ON CONFLICT (line_id) DO NOTHING`, l.ID, l.GrossMinor, reason, l.OrderID)
+	if err != nil {
+		return err
+	}
+	delivered := l.Status == keyturn.LineDelivered
+	l.Status = keyturn.LineCanceling
+	l.WaitingPool, l.HeldUntil, l.NextAttemptAt, l.WakeAt = nil, nil, nil, nil
+	if delivered { // its workflow has ended: another one cancels it
+		if err := enqueue(ctx, tx, WorkflowCancel, l.FulfillmentID); err != nil {
+			return err
+		}
+	}
+	if err := l.save(ctx, tx, by, reason); err != nil {
+		return err
+	}
+	if l.product.OnGiveUp == keyturn.CancelOrder && l.CancelReason == nil {
+		return cancelOrder(ctx, tx, l.OrderID, "a line of the order could not be fulfilled")
+	}
+	return nil
+}
+
+// WorkflowCancel is the workflow that the outbox starts to refund a line that was delivered; its subject is the
+// fulfillmentId. WorkflowCancelOrder is no workflow: the relay wakes all lines of the order, its subject.
+const (
+	WorkflowCancel      = "CancelLineItem"
+	WorkflowCancelOrder = "order"
+)
+
+// cancelOrder marks the order; its lines see the mark at their next step, to which the relay wakes them. Lines are not
+// touched here, because a transaction that holds the order's row must not wait for another line's.
+func cancelOrder(ctx context.Context, tx *sqlx.Tx, orderID, reason string) error {
+	_, err := tx.ExecContext(ctx, `UPDATE orders SET cancel_reason = $2 WHERE id = $1 AND cancel_reason IS NULL`, orderID, reason)
+	if err != nil {
+		return err
+	}
+	return enqueue(ctx, tx, WorkflowCancelOrder, orderID)
+}
+
+// CancelOrder has every line of an order cancelled and refunded: what is not final is given up, what was delivered is
+// revoked. Idempotent. KindNotFound; KindConflict when everything is refunded already.
+func (d *DB) CancelOrder(ctx context.Context, orderID, reason string) error {
+	return d.tx(ctx, func(tx *sqlx.Tx) error {
+		var status keyturn.OrderStatus
+		if err := tx.GetContext(ctx, &status, `SELECT status FROM orders WHERE id = $1 FOR UPDATE`, orderID); err != nil {
+			return notFound(err, "there is no order %s", orderID)
+		}
+		if status == keyturn.OrderCanceled {
+			return keyturn.Errorf(keyturn.KindConflict, "order %s is cancelled and refunded already", orderID)
+		}
+		return cancelOrder(ctx, tx, orderID, reason)
+	})
+}
+
+// RefundDue is the money that a line is owed back.
+type RefundDue struct {
+	LineID    string    `db:"line_id"`
+	OrderID   string    `db:"order_id"`
+	Minor     int64     `db:"amount_minor"`
+	Currency  string    `db:"currency"`
+	Provider  string    `db:"provider"`
+	Reference string    `db:"reference"`
+	CreatedAt time.Time `db:"created_at"`
+	Attempts  int       `db:"attempts"`
+}
+
+// slowRefund is when a refund that does not come through is worth an alert.
+const slowRefund = 5 * time.Minute
+
+// BeginRefund counts a try and says what to pay back. A nil RefundDue with a Next: nothing is owed any more.
+func (d *DB) BeginRefund(ctx context.Context, fulfillmentID string) (*RefundDue, keyturn.Next, error) {
+	var due *RefundDue
+	next, err := d.step(ctx, fulfillmentID, func(tx *sqlx.Tx, l *line) error {
+		due = nil
+		if l.Status != keyturn.LineCanceling {
+			return nil
+		}
+		var r RefundDue
+		if err := tx.GetContext(ctx, &r, `
+			UPDATE refunds SET attempts = attempts + 1 WHERE line_id = $1
+			RETURNING line_id, order_id, amount_minor, currency, provider, reference, created_at, attempts`, l.ID); err != nil {
+			return err
+		}
+		due = &r
+		return nil
+	})
+	return due, next, err
+}
+
+// FailRefund books a refund that the payment provider did not carry out; a slow or refused one alerts operations.
+func (d *DB) FailRefund(ctx context.Context, fulfillmentID string, refused error) error {
+	_, err := d.step(ctx, fulfillmentID, func(tx *sqlx.Tx, l *line) error {
+		kind := keyturn.KindOf(refused)
+		l.setFailure(keyturn.Failure{Kind: kind, Message: "the refund did not come through: " + refused.Error(), At: l.Now})
+		if _, err := tx.ExecContext(ctx, `UPDATE refunds SET error = $2 WHERE line_id = $1`, l.ID, string(kind)); err != nil {
+			return err
+		}
+		var age time.Duration
+		var createdAt time.Time
+		if err := tx.GetContext(ctx, &createdAt, `SELECT created_at FROM refunds WHERE line_id = $1`, l.ID); err != nil {
+			return err
+		}
+		age = l.Now.Sub(createdAt)
+		if kind != keyturn.KindUnavailable || age > slowRefund {
+			if err := openLineAlert(ctx, tx, l, keyturn.Failure{Kind: "Refund", Message: "the payment provider has not refunded the line yet: " + string(kind)}); err != nil {
+				return err
+			}
+		}
+		return l.save(ctx, tx, byWorkflow, "")
+	})
+	return err
+}
+
+// FinishRefund books the refund, cancels the line, stores the e-mail that tells the customer and closes the alerts.
+func (d *DB) FinishRefund(ctx context.Context, fulfillmentID, providerID string, render func(MailFacts) ([]byte, error)) (keyturn.Next, error) {
+	return d.step(ctx, fulfillmentID, func(tx *sqlx.Tx, l *line) error {
+		if l.Status != keyturn.LineCanceling {
+			return nil
+		}
+		if err := mustAffect(tx.ExecContext(ctx, `
+			UPDATE refunds SET status = 'DONE', done_at = now(), provider_id = $2, error = NULL WHERE line_id = $1`, l.ID, providerID)); err != nil {
+			return err
+		}
+		notice, err := d.newDelivery(ctx, tx, l, "canceled", "", "READY", render)
+		if err != nil {
+			return err
+		}
+		if err := enqueue(ctx, tx, WorkflowSend, notice.ID); err != nil {
+			return err
+		}
+		if err := closeLineAlerts(ctx, tx, l, ""); err != nil {
+			return err
+		}
+		l.Status, l.CanceledAt = keyturn.LineCanceled, &l.Now
+		return l.save(ctx, tx, byWorkflow, "refunded")
+	})
+}

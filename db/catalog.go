@@ -1,0 +1,133 @@
+package db
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+
+	"github.com/jmoiron/sqlx"
+
+	"keyturn.dev/keyturn"
+)
+
+// PutProduct stores a checked product. Its pools and integrations must exist. created says that it is new; changed that
+// it differs from what was there (the same product again is a no-op).
+func (d *DB) PutProduct(ctx context.Context, p keyturn.Product) (created, changed bool, err error) {
+	spec, err := json.Marshal(p)
+	if err != nil {
+		return false, false, err
+	}
+	err = d.tx(ctx, func(tx *sqlx.Tx) error {
+		var bad keyturn.Problems
+		for i, s := range p.Sources {
+			at := "sources[" + itoa(i) + "]."
+			if err := mustExist(ctx, tx, &bad, "pools", at+"pool", s.Pool); err != nil {
+				return err
+			}
+			if err := mustExist(ctx, tx, &bad, "integrations", at+"integration", s.Integration); err != nil {
+				return err
+			}
+		}
+		if err := bad.Err("the product is not valid"); err != nil {
+			return err
+		}
+		created, changed, err = upsert(ctx, tx, "products", p.ID, string(spec))
+		return err
+	})
+	return created, changed, err
+}
+
+func mustExist(ctx context.Context, tx *sqlx.Tx, bad *keyturn.Problems, table, at, id string) error {
+	if id == "" {
+		return nil
+	}
+	var ok bool
+	err := tx.GetContext(ctx, &ok, `SELECT EXISTS (SELECT FROM `+table+` WHERE id = $1)`, id)
+	bad.Check(ok, at, "names %s, which is not in the catalog", id)
+	return err
+}
+
+// upsert stores a catalog entry's spec and counts its version up if it changed.
+func upsert(ctx context.Context, tx *sqlx.Tx, table, id, spec string) (created, changed bool, err error) {
+	var was string
+	err = tx.GetContext(ctx, &was, `SELECT spec FROM `+table+` WHERE id = $1 FOR UPDATE`, id)
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		_, err = tx.ExecContext(ctx, `INSERT INTO `+table+` (id, spec) VALUES ($1, $2)`, id, spec)
+		return true, true, err
+	case err != nil || was == spec:
+		return false, false, err
+	}
+	_, err = tx.ExecContext(ctx, `UPDATE `+table+` SET spec = $2, version = version + 1, updated_at = now() WHERE id = $1`, id, spec)
+	return false, true, err
+}
+
+// Product gives a product as it was stored.
+func (d *DB) Product(ctx context.Context, id string) (keyturn.Product, error) {
+	return specOf[keyturn.Product](ctx, d.x, "products", "product", id)
+}
+
+// Products gives all products by ID.
+func (d *DB) Products(ctx context.Context) ([]keyturn.Product, error) {
+	return specsOf[keyturn.Product](ctx, d.x, "products")
+}
+
+// DeleteProduct removes a product. KindConflict while orders of it are undecided.
+func (d *DB) DeleteProduct(ctx context.Context, id string) error {
+	return d.tx(ctx, func(tx *sqlx.Tx) error {
+		var sold bool
+		if err := tx.GetContext(ctx, &sold, `SELECT EXISTS (SELECT FROM line_items WHERE product_id = $1)`, id); err != nil {
+			return err
+		}
+		if sold {
+			return keyturn.Errorf(keyturn.KindConflict, "product %s has been sold: orders, purchase histories and refunds refer to it", id)
+		}
+		return deleted(tx.ExecContext(ctx, `DELETE FROM products WHERE id = $1`, id))
+	})
+}
+
+func deleted(res sql.Result, err error) error {
+	if err != nil {
+		return err
+	}
+	if n, err := res.RowsAffected(); err == nil && n == 0 {
+		return keyturn.Errorf(keyturn.KindNotFound, "it is not in the catalog")
+	}
+	return nil
+}
+
+func usedBy(ctx context.Context, tx *sqlx.Tx, field, id string) error {
+	var users []string
+	if err := tx.SelectContext(ctx, &users, `
+		SELECT id FROM products WHERE EXISTS (SELECT FROM json_array_elements(CAST(spec AS json) -> 'sources') s WHERE s ->> $1 = $2) ORDER BY id LIMIT 3`, field, id); err != nil {
+		return err
+	}
+	if len(users) > 0 {
+		return keyturn.Errorf(keyturn.KindConflict, "product %s delivers from it: change the product first", users[0])
+	}
+	return nil
+}
+
+func specOf[T any](ctx context.Context, q sqlx.QueryerContext, table, what, id string) (T, error) {
+	var out T
+	var spec string
+	if err := sqlx.GetContext(ctx, q, &spec, `SELECT spec FROM `+table+` WHERE id = $1`, id); err != nil {
+		return out, notFound(err, "there is no %s %s in the catalog", what, id)
+	}
+	return out, json.Unmarshal([]byte(spec), &out)
+}
+
+func specsOf[T any](ctx context.Context, q sqlx.QueryerContext, table string) ([]T, error) {
+	var specs []string
+	if err := sqlx.SelectContext(ctx, q, &specs, `SELECT spec FROM `+table+` ORDER BY id`); err != nil {
+		return nil, asKind(err)
+	}
+	out := make([]T, len(specs))
+	for i, s := range specs {
+		if err := json.Unmarshal([]byte(s), &out[i]); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}

@@ -1,0 +1,182 @@
+package db
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+
+	"keyturn.dev/keyturn"
+)
+
+// takeKeysSQL takes the next keys of a pool. MATERIALIZED keeps PostgreSQL from running the locking sub-select more than
+// once (reliability §0.3); the slot of the stock figures is any, so that claimers rarely meet there.
+const takeKeysSQL = `
+	WITH c AS MATERIALIZED (
+		SELECT id FROM pool_keys
+		WHERE pool_id = $1 AND state = 'available'
+		ORDER BY position
+		LIMIT $2
+		FOR UPDATE SKIP LOCKED
+	), numbered AS (
+		SELECT id, row_number() OVER (ORDER BY id) - 1 AS unit_no FROM c
+	), taken AS (
+		UPDATE pool_keys k SET state = 'claimed', line_id = $3, unit_no = n.unit_no, changed_at = now()
+		FROM numbered n WHERE k.id = n.id AND k.state = 'available'
+		RETURNING k.id
+	), stock AS (
+		UPDATE pool_stock SET available = available - (SELECT count(*) FROM taken), claimed = claimed + (SELECT count(*) FROM taken)
+		WHERE pool_id = $1 AND slot = $4
+	)
+	SELECT count(*) FROM taken`
+
+// Claim gives the line its keys from its pool, in the order of their import; a line that has its keys already keeps
+// them. With too few keys nothing is taken and the line waits for stock (or its next source starts). Lines that wait
+// already come first. Idempotent: the keys of a line are its own under a unique constraint.
+func (d *DB) Claim(ctx context.Context, fulfillmentID string) (keyturn.Next, error) {
+	for try := 1; ; try++ {
+		next, err := d.claim(ctx, fulfillmentID)
+		if !errors.Is(err, errContended) {
+			return next, err
+		}
+		if try == maxClaimTries {
+			return next, keyturn.Errorf(keyturn.KindUnavailable, "the pool's last keys are held by other lines: asked %d times", try)
+		}
+		time.Sleep(rand.N(10 * time.Millisecond)) //nolint:gosec // spreads claimers, keeps no secret
+	}
+}
+
+// errContended: keys are there, but other transactions hold them and may give them back (reliability §0.4).
+var errContended = errors.New("keys are held by other transactions")
+
+const maxClaimTries = 50
+
+func (d *DB) claim(ctx context.Context, fulfillmentID string) (keyturn.Next, error) {
+	return d.step(ctx, fulfillmentID, func(tx *sqlx.Tx, l *line) error {
+		if stopped, err := d.stop(ctx, tx, l, keyturn.DoClaim); stopped || err != nil {
+			return err
+		}
+		l.WakeAt = nil
+		l.Attempts++
+		pool := l.source().Pool
+		stood, err := othersWait(ctx, tx, l, pool)
+		if err != nil {
+			return err
+		}
+		enough := false
+		if !stood {
+			if enough, err = takeKeys(ctx, tx, l, pool); err != nil {
+				return err
+			}
+		}
+		if !enough {
+			return d.fail(ctx, tx, l, Setback{Failure: keyturn.Failure{
+				Kind: keyturn.KindOutOfStock, Message: "pool " + pool + " has fewer keys than the line needs",
+			}})
+		}
+		l.obtained()
+		return l.save(ctx, tx, byWorkflow, "")
+	})
+}
+
+// takeKeys claims all units of the line or none.
+func takeKeys(ctx context.Context, tx *sqlx.Tx, l *line, pool string) (bool, error) {
+	if _, err := tx.ExecContext(ctx, `SAVEPOINT take`); err != nil {
+		return false, err
+	}
+	var n int
+	if err := tx.GetContext(ctx, &n, takeKeysSQL, pool, l.units(), l.ID, slotOf(l)); err != nil {
+		return false, err
+	}
+	if n == l.units() {
+		return true, nil
+	}
+	if _, err := tx.ExecContext(ctx, `ROLLBACK TO SAVEPOINT take`); err != nil {
+		return false, err
+	}
+	// SKIP LOCKED passes over keys that a transaction holds and may yet give back; only a plain count says "empty".
+	err := tx.GetContext(ctx, &n, `
+		SELECT count(*) FROM (SELECT FROM pool_keys WHERE pool_id = $1 AND state = 'available' LIMIT $2) some`, pool, l.units())
+	if err == nil && n >= l.units() {
+		err = errContended
+	}
+	return false, err
+}
+
+// othersWait says whether a line that was paid earlier waits for the same pool.
+func othersWait(ctx context.Context, tx *sqlx.Tx, l *line, pool string) (bool, error) {
+	var waits bool
+	err := tx.GetContext(ctx, &waits, `
+		SELECT EXISTS (SELECT FROM line_items WHERE waiting_pool = $1 AND (created_at, id) < ($2, $3))`, pool, l.CreatedAt, l.ID)
+	return waits, err
+}
+
+// freeKeys ends a line's hold on its pool keys when it is given up: those that nobody can have seen go back to the pool,
+// in their old place in the queue; the others are quarantined for ever.
+func freeKeys(ctx context.Context, tx *sqlx.Tx, l *line) error {
+	_, err := tx.ExecContext(ctx, `
+		WITH seen AS (
+			SELECT EXISTS (SELECT FROM deliveries WHERE line_id = $1 AND kind = 'keys' AND (exposed OR status = 'SENT'))
+				OR EXISTS (SELECT FROM access_log WHERE line_id = $1) AS yes
+		), freed AS (
+			UPDATE pool_keys k SET
+				state = CASE WHEN seen.yes THEN 'quarantined' ELSE 'available' END,
+				line_id = CASE WHEN seen.yes THEN k.line_id END,
+				unit_no = CASE WHEN seen.yes THEN k.unit_no END,
+				changed_at = now()
+			FROM seen, (SELECT id, state FROM pool_keys WHERE line_id = $1 FOR UPDATE) old
+			WHERE k.id = old.id AND k.state IN ('claimed', 'delivered')
+			RETURNING k.pool_id, old.state AS was, k.state AS is
+		), sums AS (
+			SELECT pool_id, count(*) FILTER (WHERE is = 'available') AS back, count(*) FILTER (WHERE is = 'quarantined') AS gone,
+				count(*) FILTER (WHERE was = 'claimed') AS claimed, count(*) FILTER (WHERE was = 'delivered') AS delivered
+			FROM freed GROUP BY pool_id
+		)
+		UPDATE pool_stock s SET available = s.available + back, quarantined = s.quarantined + gone,
+			claimed = s.claimed - sums.claimed, delivered = s.delivered - sums.delivered
+		FROM sums WHERE s.pool_id = sums.pool_id AND s.slot = $2`, l.ID, slotOf(l))
+	return err
+}
+
+// serveWaiting gives keys to the lines that wait for a pool, first come, first served, until the keys or the lines run
+// out or limit lines were served. It returns the fulfillments served; their workflows are woken by the relay.
+func (d *DB) serveWaiting(ctx context.Context, tx *sqlx.Tx, pool, by string, limit int) ([]string, error) {
+	var ids []string
+	if err := tx.SelectContext(ctx, &ids, `
+		SELECT fulfillment_id FROM line_items WHERE waiting_pool = $1
+		ORDER BY created_at, id LIMIT $2
+		FOR UPDATE`, pool, limit); err != nil {
+		return nil, err
+	}
+	var served []string
+	for _, id := range ids {
+		l, err := lockLine(ctx, tx, id)
+		if err != nil {
+			return nil, err
+		}
+		if l.Status != keyturn.LineWaitingForStock || l.CancelReason != nil {
+			continue
+		}
+		enough, err := takeKeys(ctx, tx, l, pool)
+		if err != nil {
+			return nil, err
+		}
+		if !enough {
+			break
+		}
+		l.obtained()
+		l.WakeAt = &l.Now
+		if err := l.save(ctx, tx, by, "served from new stock"); err != nil {
+			return nil, err
+		}
+		served = append(served, id)
+	}
+	return served, nil
+}
+
+// stockSlots is in how many rows the figures of a pool are kept.
+const stockSlots = 16
+
+func slotOf(l *line) int { return int(l.ID[len(l.ID)-1]) % stockSlots }

@@ -1,0 +1,86 @@
+package db
+
+import (
+	"context"
+	"encoding/json"
+
+	"github.com/jmoiron/sqlx"
+
+	"keyturn.dev/keyturn"
+)
+
+// PutPool stores a checked pool; a new one gets its data key and its rows of stock figures.
+func (d *DB) PutPool(ctx context.Context, p keyturn.Pool) (created, changed bool, err error) {
+	spec, err := json.Marshal(p)
+	if err != nil {
+		return false, false, err
+	}
+	err = d.tx(ctx, func(tx *sqlx.Tx) error {
+		_, wrapped, err := d.keys.newDataKey("pool/" + p.ID)
+		if err != nil {
+			return err
+		}
+		res, err := tx.ExecContext(ctx, `
+			INSERT INTO pools (id, spec, data_key) VALUES ($1, $2, $3)
+			ON CONFLICT (id) DO UPDATE SET spec = excluded.spec, version = pools.version + 1, updated_at = now() WHERE pools.spec <> excluded.spec`,
+			p.ID, string(spec), wrapped)
+		if err != nil {
+			return err
+		}
+		n, err := res.RowsAffected()
+		changed = n == 1
+		if err != nil || !changed {
+			return err
+		}
+		if err := tx.GetContext(ctx, &created, `SELECT version = 1 FROM pools WHERE id = $1`, p.ID); err != nil {
+			return err
+		}
+		_, err = tx.ExecContext(ctx, `INSERT INTO pool_stock (pool_id, slot) SELECT $1, slot FROM generate_series(0, $2 - 1) AS slot ON CONFLICT DO NOTHING`, p.ID, stockSlots)
+		return err
+	})
+	return created, changed, err
+}
+
+// Pools gives all pools by ID.
+func (d *DB) Pools(ctx context.Context) ([]keyturn.Pool, error) {
+	return specsOf[keyturn.Pool](ctx, d.x, "pools")
+}
+
+// DeletePool removes a pool that no product uses and that never had a key.
+func (d *DB) DeletePool(ctx context.Context, id string) error {
+	return d.tx(ctx, func(tx *sqlx.Tx) error {
+		if err := usedBy(ctx, tx, "pool", id); err != nil {
+			return err
+		}
+		var hasKeys bool
+		if err := tx.GetContext(ctx, &hasKeys, `SELECT EXISTS (SELECT FROM batches WHERE pool_id = $1)`, id); err != nil {
+			return err
+		}
+		if hasKeys {
+			return keyturn.Errorf(keyturn.KindConflict, "pool %s has keys: their history is kept", id)
+		}
+		return deleted(tx.ExecContext(ctx, `DELETE FROM pools WHERE id = $1`, id))
+	})
+}
+
+// Pool gives a pool with its stock. The figures are maintained, so this costs the same for any number of keys.
+func (d *DB) Pool(ctx context.Context, id string) (keyturn.PoolView, error) {
+	p, err := specOf[keyturn.Pool](ctx, d.x, "pools", "pool", id)
+	if err != nil {
+		return keyturn.PoolView{}, err
+	}
+	v := keyturn.PoolView{Pool: p, Batches: []keyturn.BatchView{}}
+	if err := d.x.GetContext(ctx, &v.Stock, `
+		SELECT sum(available) AS available, sum(claimed) AS claimed, sum(delivered) AS delivered, sum(quarantined) AS quarantined,
+			(SELECT count(*) FROM line_items WHERE waiting_pool = $1) AS waiting
+		FROM pool_stock WHERE pool_id = $1`, id); err != nil {
+		return v, asKind(err)
+	}
+	return v, asKind(d.x.SelectContext(ctx, &v.Batches, `
+		SELECT id, accepted, rejected, created_by, created_at FROM batches WHERE pool_id = $1 ORDER BY created_at DESC, id LIMIT 100`, id))
+}
+
+// poolKeyAt is where a pool key's ciphertext belongs: its pool and its fingerprint.
+func poolKeyAt(pool string, fingerprint []byte) string {
+	return "pool_keys/" + pool + "/" + string(fingerprint)
+}

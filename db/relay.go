@@ -1,0 +1,133 @@
+package db
+
+import (
+	"context"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+	"github.com/lib/pq"
+
+	"keyturn.dev/keyturn"
+)
+
+// Due is something that the relay has to start or wake.
+type Due struct {
+	Workflow string // of the outbox: WorkflowRevoke, WorkflowSend, WorkflowCancel; "" for a line's own workflow
+	Subject  string // of the outbox
+	Start    Start  // of a line
+	Status   keyturn.LineStatus
+}
+
+// relayLease is how long a due thing belongs to the relay that took it: if that one dies, another takes it then.
+const relayLease = 15 * time.Second
+
+// TakeDue gives the relay what is due, lines and outbox, and keeps others from it for a while. Done ends it.
+func (d *DB) TakeDue(ctx context.Context, limit int) ([]Due, error) {
+	var due []Due
+	err := d.tx(ctx, func(tx *sqlx.Tx) error {
+		due = nil
+		var lines []line
+		if err := tx.SelectContext(ctx, &lines, `
+			WITH due AS MATERIALIZED (
+				SELECT id FROM line_items WHERE wake_at <= now() ORDER BY wake_at LIMIT $1 FOR UPDATE SKIP LOCKED
+			), taken AS (
+				UPDATE line_items l SET wake_at = now() + make_interval(secs => $2) FROM due WHERE l.id = due.id RETURNING l.*
+			)
+			SELECT`+lineColumns+` FROM taken l JOIN orders o ON o.id = l.order_id JOIN products p ON p.id = l.product_id`,
+			limit, relayLease.Seconds()); err != nil {
+			return err
+		}
+		for i := range lines {
+			l := &lines[i]
+			if err := l.init(); err != nil {
+				return err
+			}
+			due = append(due, Due{Status: l.Status, Start: Start{FulfillmentID: l.FulfillmentID, OrderID: l.OrderID, ProductID: l.ProductID, Next: l.next()}})
+		}
+		var rows []struct {
+			Workflow string `db:"workflow"`
+			Subject  string `db:"subject"`
+		}
+		err := tx.SelectContext(ctx, &rows, `
+			WITH due AS MATERIALIZED (
+				SELECT id FROM outbox WHERE due_at <= now() ORDER BY due_at LIMIT $1 FOR UPDATE SKIP LOCKED
+			)
+			UPDATE outbox o SET due_at = now() + make_interval(secs => $2) FROM due WHERE o.id = due.id RETURNING o.workflow, o.subject`,
+			limit, relayLease.Seconds())
+		for _, r := range rows {
+			due = append(due, Due{Workflow: r.Workflow, Subject: r.Subject})
+		}
+		return err
+	})
+	return due, err
+}
+
+// RelayDone ends what was started or woken: lines by fulfillment, outbox entries by workflow and subject.
+func (d *DB) RelayDone(ctx context.Context, done []Due) error {
+	var fulfillments, workflows, subjects []string
+	for _, x := range done {
+		if x.Workflow == "" {
+			fulfillments = append(fulfillments, x.Start.FulfillmentID)
+		} else {
+			workflows, subjects = append(workflows, x.Workflow), append(subjects, x.Subject)
+		}
+	}
+	return d.tx(ctx, func(tx *sqlx.Tx) error {
+		if len(fulfillments) > 0 {
+			if _, err := tx.ExecContext(ctx, `UPDATE line_items SET wake_at = NULL WHERE fulfillment_id = ANY(CAST($1 AS uuid[])) AND wake_at > now()`, pq.Array(fulfillments)); err != nil {
+				return err
+			}
+		}
+		if len(subjects) == 0 {
+			return nil
+		}
+		_, err := tx.ExecContext(ctx, `
+			DELETE FROM outbox o USING unnest(CAST($1 AS text[]), CAST($2 AS text[])) AS t (workflow, subject)
+			WHERE o.workflow = t.workflow AND o.subject = t.subject`, pq.Array(workflows), pq.Array(subjects))
+		return err
+	})
+}
+
+// WakeOrder has the relay wake every undecided or delivered line of an order that is to be cancelled.
+func (d *DB) WakeOrder(ctx context.Context, orderID string) error {
+	return d.tx(ctx, func(tx *sqlx.Tx) error {
+		_, err := tx.ExecContext(ctx, `UPDATE line_items SET wake_at = now() WHERE order_id = $1 AND status NOT IN ('CANCELING', 'CANCELED')`, orderID)
+		return err
+	})
+}
+
+// ServeWaiting gives keys to lines that wait for pools which have some: keys that came back, or that an import which
+// died left unserved. It returns how many lines it served.
+func (d *DB) ServeWaiting(ctx context.Context, limit int) (int, error) {
+	var pools []string
+	if err := d.x.SelectContext(ctx, &pools, `
+		SELECT DISTINCT w.waiting_pool FROM line_items w
+		WHERE w.waiting_pool IS NOT NULL AND EXISTS (SELECT FROM pool_keys k WHERE k.pool_id = w.waiting_pool AND k.state = 'available')`); err != nil {
+		return 0, asKind(err)
+	}
+	n := 0
+	for _, pool := range pools {
+		err := d.tx(ctx, func(tx *sqlx.Tx) error {
+			served, err := d.serveWaiting(ctx, tx, pool, "stock", limit)
+			n += len(served)
+			return err
+		})
+		if err != nil && keyturn.KindOf(err) != keyturn.KindUnavailable {
+			return n, err
+		}
+	}
+	return n, nil
+}
+
+// enqueue has the relay start a workflow once this transaction is committed.
+func enqueue(ctx context.Context, tx *sqlx.Tx, workflow, subject string) error {
+	_, err := tx.ExecContext(ctx, `INSERT INTO outbox (workflow, subject) VALUES ($1, $2) ON CONFLICT (workflow, subject) DO NOTHING`, workflow, subject)
+	return err
+}
+
+// StartOf says what a workflow for this fulfillment needs to know.
+func (d *DB) StartOf(ctx context.Context, fulfillmentID string) (Start, error) {
+	var s Start
+	err := d.x.GetContext(ctx, &s, `SELECT fulfillment_id, order_id, product_id FROM line_items WHERE fulfillment_id = $1`, fulfillmentID)
+	return s, notFound(err, "there is no fulfillment %s", fulfillmentID)
+}

@@ -1,0 +1,135 @@
+package db
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/jmoiron/sqlx"
+
+	"keyturn.dev/keyturn"
+)
+
+// Resolve carries out a person's decision on a line and records who decided and why. Repeating a decision with the same
+// ID changes nothing. KindConflict where the line's status does not allow it, KindInvalid for a malformed one.
+func (d *DB) Resolve(ctx context.Context, fulfillmentID string, r keyturn.Resolution) (keyturn.Next, error) {
+	return d.step(ctx, fulfillmentID, func(tx *sqlx.Tx, l *line) error {
+		if err := r.Check(l.Now); err != nil {
+			return err
+		}
+		if r.ID == "" {
+			r.ID = newID()
+		}
+		var known bool
+		if err := tx.GetContext(ctx, &known, `SELECT EXISTS (SELECT FROM resolutions WHERE line_id = $1 AND id = $2)`, l.ID, r.ID); err != nil || known {
+			return err
+		}
+		if !r.Action.Allows(l.Status) {
+			return keyturn.Errorf(keyturn.KindConflict, "a line that is %s does not take %s", l.Status, r.Action)
+		}
+		if _, err := tx.ExecContext(ctx, `
+			INSERT INTO resolutions (line_id, id, action, until, reason, by) VALUES ($1, $2, $3, $4, $5, $6)`,
+			l.ID, r.ID, r.Action, r.Until, r.Reason, r.By); err != nil {
+			return err
+		}
+		return d.apply(ctx, tx, l, r)
+	})
+}
+
+func (d *DB) apply(ctx context.Context, tx *sqlx.Tx, l *line, r keyturn.Resolution) error {
+	by := r.By
+	if by == "" {
+		by = "operator"
+	}
+	reason := string(r.Action)
+	if r.Reason != "" {
+		reason += ": " + r.Reason
+	}
+	l.WakeAt = nil
+	switch r.Action {
+	case keyturn.ActionRefund:
+		return d.giveUp(ctx, tx, l, by, reason)
+	case keyturn.ActionSupply:
+		return d.supply(ctx, tx, l, by, reason)
+	case keyturn.ActionRetry, keyturn.ActionRelease:
+		l.NextAttemptAt, l.HeldUntil = nil, nil
+		if l.Status == keyturn.LineHeld {
+			l.Status = keyturn.LineRetrying
+		}
+	case keyturn.ActionHold:
+		l.Status, l.HeldUntil, l.WaitingPool = keyturn.LineHeld, r.Until, nil
+	case keyturn.ActionExtend:
+		l.ExtendedUntil, l.GiveUpAt = r.Until, *r.Until
+		if l.NextAttemptAt != nil && l.NextAttemptAt.After(*r.Until) {
+			l.NextAttemptAt = r.Until
+		}
+	}
+	return l.save(ctx, tx, by, reason)
+}
+
+// supply makes the stored keys of a person the line's deliverable and abandons its source.
+func (d *DB) supply(ctx context.Context, tx *sqlx.Tx, l *line, by, reason string) error {
+	var n int
+	if err := tx.GetContext(ctx, &n, `SELECT count(*) FROM supplies WHERE line_id = $1`, l.ID); err != nil {
+		return err
+	}
+	if n != l.units() {
+		return keyturn.Errorf(keyturn.KindConflict, "the line needs %d keys and %d are stored for it: send them with the resolution to the API or with `keyturn resolve`", l.units(), n)
+	}
+	if l.ObtainedAt != nil {
+		return keyturn.Errorf(keyturn.KindConflict, "the line has its keys already: only their e-mail is late; use resend or retry")
+	}
+	if err := abandonSource(ctx, tx, l); err != nil {
+		return err
+	}
+	if _, err := tx.ExecContext(ctx, `
+		WITH taken AS (DELETE FROM supplies WHERE line_id = $1 RETURNING line_id, unit_no, content)
+		INSERT INTO deliverables (line_id, unit_no, kind, content, source) SELECT line_id, unit_no, 'code', content, 'supplied' FROM taken`, l.ID); err != nil {
+		return err
+	}
+	l.obtained()
+	return l.save(ctx, tx, by, reason)
+}
+
+// StageSupply stores keys for a line, encrypted, so that the decision which uses them can travel without them. It takes
+// the place of what was stored before. KindInvalid unless there is one clean key per unit; KindConflict where the line's
+// status takes no keys.
+func (d *DB) StageSupply(ctx context.Context, fulfillmentID string, keys []string) error {
+	return d.tx(ctx, func(tx *sqlx.Tx) error {
+		l, err := lockLine(ctx, tx, fulfillmentID)
+		if err != nil {
+			return err
+		}
+		if !keyturn.ActionSupply.Allows(l.Status) {
+			return keyturn.Errorf(keyturn.KindConflict, "a line that is %s does not take %s", l.Status, keyturn.ActionSupply)
+		}
+		var bad keyturn.Problems
+		bad.Check(len(keys) == l.units(), "keys", "must be %d, one per unit, not %d", l.units(), len(keys))
+		seen := map[string]bool{}
+		for i, k := range keys {
+			at := fmt.Sprintf("keys[%d]", i)
+			bad.Check(keyturn.CleanText(k, 1, maxKeyLength), at, "must be 1 to %d characters without control characters", maxKeyLength)
+			bad.Check(!seen[k], at, "stands here twice")
+			seen[k] = true
+		}
+		if err := bad.Err("the keys are not valid"); err != nil {
+			return err
+		}
+		dk, err := d.keyOfCustomer(ctx, tx, l.CustomerID)
+		if err != nil {
+			return err
+		}
+		if _, err := tx.ExecContext(ctx, `DELETE FROM supplies WHERE line_id = $1`, l.ID); err != nil {
+			return err
+		}
+		for i, k := range keys {
+			sealed, err := dk.seal([]byte(k), partOf(l.ID, i, "code"))
+			if err != nil {
+				return err
+			}
+			if _, err := tx.ExecContext(ctx, `INSERT INTO supplies (line_id, unit_no, content) VALUES ($1, $2, $3)`, l.ID, i, sealed); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}

@@ -1,0 +1,156 @@
+package db
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+
+	"keyturn.dev/keyturn"
+)
+
+// WorkflowRevoke is the workflow that the outbox starts for a revocation; its subject is `<fulfillmentId>/<source>`.
+const WorkflowRevoke = "RevokeAtPartner"
+
+// oweRevocation books that the partner of the line's current source has to be told to cancel, if it may have carried out
+// a call.
+func oweRevocation(ctx context.Context, tx *sqlx.Tx, l *line) error {
+	return owe(ctx, tx, l, l.source().Name())
+}
+
+// oweRevocationOf books the same for a source that the line has left: a late answer.
+func (d *DB) oweRevocationOf(ctx context.Context, tx *sqlx.Tx, l *line, source string) error {
+	return owe(ctx, tx, l, source)
+}
+
+// owe adds the revocation and its start to the outbox. The call waits until the last try that may still be under way is
+// certainly over, so that no create reaches the partner after its cancel.
+func owe(ctx context.Context, tx *sqlx.Tx, l *line, source string) error {
+	_, err := tx.ExecContext(ctx, `
+		WITH calls AS (
+			SELECT max(deadline_at) AS until FROM attempts
+			WHERE line_id = $1 AND source = $2 AND operation <> 'cancel' AND (sent OR outcome IN ('running', 'unknown'))
+		), owed AS (
+			INSERT INTO revocations (line_id, source, not_before)
+			SELECT $1, $2, greatest(until, now()) FROM calls WHERE until IS NOT NULL
+			ON CONFLICT (line_id, source) DO UPDATE SET status = 'OWED', not_before = excluded.not_before, done_at = NULL
+			RETURNING not_before
+		)
+		INSERT INTO outbox (workflow, subject, due_at) SELECT $3, $4, not_before FROM owed
+		ON CONFLICT (workflow, subject) DO NOTHING`, l.ID, source, WorkflowRevoke, l.FulfillmentID+"/"+source)
+	return err
+}
+
+// BeginRevocation books a try of telling the partner of source to cancel. A nil Call and no error: nothing is owed any
+// more. Render is as in BeginCall; the request carries the same fulfillmentId as the create.
+func (d *DB) BeginRevocation(ctx context.Context, fulfillmentID, source string, timeout func(keyturn.Integration) time.Duration, render func(CallFacts) ([]byte, error)) (*Call, error) {
+	var call *Call
+	err := d.tx(ctx, func(tx *sqlx.Tx) error {
+		call = nil
+		l, err := lockLine(ctx, tx, fulfillmentID)
+		if err != nil {
+			return err
+		}
+		var owed struct {
+			Status string `db:"status"`
+			Tries  int    `db:"attempts"`
+			LastNo int    `db:"last_no"`
+			Unit   int    `db:"unit"`
+		}
+		// The units are revoked one after the other; a source that answers for the whole line has one.
+		err = tx.GetContext(ctx, &owed, `
+			SELECT status, attempts, (SELECT coalesce(max(no), 0) FROM attempts WHERE line_id = $1) AS last_no,
+				(SELECT count(*) FROM attempts WHERE line_id = $1 AND source = $2 AND operation = 'cancel' AND outcome = 'success') AS unit
+			FROM revocations WHERE line_id = $1 AND source = $2 FOR UPDATE`, l.ID, source)
+		if errors.Is(err, sql.ErrNoRows) || err == nil && owed.Status != "OWED" {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		for i, s := range l.product.Sources {
+			if s.Name() == source {
+				l.SourceNo = i
+			}
+		}
+		if l.source().Type != keyturn.SourceEndpoint || l.source().Name() != source {
+			return d.endRevocation(ctx, tx, l, source, "IMPOSSIBLE", "this source has no way to be told")
+		}
+		facts, dk, err := d.facts(ctx, tx, l, 0)
+		if err != nil {
+			return err
+		}
+		facts.Operation, facts.UnitNo = keyturn.OpCancel, owed.Unit
+		facts.LicenseID = unitID(l.FulfillmentID, owed.Unit)
+		call = &Call{CallFacts: facts, Attempt: owed.LastNo + 1, Deadline: l.Now.Add(timeout(facts.Integration))}
+		if call.Request, err = d.request(ctx, tx, l, facts, dk, render); err != nil {
+			if keyturn.KindOf(err) == keyturn.KindConfiguration {
+				call = nil
+				return d.endRevocation(ctx, tx, l, source, "IMPOSSIBLE", err.Error())
+			}
+			return err
+		}
+		_, err = tx.ExecContext(ctx, `
+			WITH counted AS (UPDATE revocations SET attempts = attempts + 1 WHERE line_id = $1 AND source = $3)
+			INSERT INTO attempts (line_id, no, source, operation, unit_no, outcome, started_at, deadline_at)
+			VALUES ($1, $2, $3, 'cancel', $4, 'running', $5, $6)`, l.ID, call.Attempt, source, owed.Unit, l.Now, call.Deadline)
+		return err
+	})
+	return call, err
+}
+
+// FinishRevocation books what became of the try; done says that nothing more is owed.
+func (d *DB) FinishRevocation(ctx context.Context, fulfillmentID, source string, r CallResult) (done bool, err error) {
+	err = d.tx(ctx, func(tx *sqlx.Tx) error {
+		done = false
+		l, err := lockLine(ctx, tx, fulfillmentID)
+		if err != nil {
+			return err
+		}
+		outcome := "success"
+		if r.Setback != nil {
+			outcome = "failed"
+		}
+		if _, err := tx.ExecContext(ctx, `
+			UPDATE attempts SET outcome = $3, sent = $4, duration_ms = $5, http_status = nullif($6, 0), message = nullif($7, '')
+			WHERE line_id = $1 AND no = $2`, l.ID, r.Attempt, outcome, r.Sent, r.Duration.Milliseconds(), r.HTTPStatus, r.PartnerSays); err != nil {
+			return err
+		}
+		if r.Setback != nil {
+			if l.Now.Sub(l.GiveUpAt) > revokeFor {
+				done = true
+				return d.endRevocation(ctx, tx, l, source, "IMPOSSIBLE", "the partner did not acknowledge the cancel in time")
+			}
+			return openLineAlert(ctx, tx, l, keyturn.Failure{Kind: "Revocation", Message: source + " has not acknowledged the cancel of what it may have issued"})
+		}
+		var open int
+		if err := tx.GetContext(ctx, &open, `
+			SELECT count(DISTINCT unit_no) FILTER (WHERE operation <> 'cancel') - count(DISTINCT unit_no) FILTER (WHERE operation = 'cancel' AND outcome = 'success')
+			FROM attempts WHERE line_id = $1 AND source = $2`, l.ID, source); err != nil {
+			return err
+		}
+		if open > 0 {
+			return nil
+		}
+		done = true
+		return d.endRevocation(ctx, tx, l, source, "DONE", "")
+	})
+	return done, err
+}
+
+// revokeFor is how long after a line's deadline its partner is still told to cancel.
+const revokeFor = 7 * 24 * time.Hour
+
+func (d *DB) endRevocation(ctx context.Context, tx *sqlx.Tx, l *line, source, status, why string) error {
+	if status == "DONE" {
+		if err := closeLineAlerts(ctx, tx, l, "Revocation"); err != nil {
+			return err
+		}
+	} else if err := openLineAlert(ctx, tx, l, keyturn.Failure{Kind: "Revocation", Message: "what " + source + " may have issued cannot be taken back: " + why}); err != nil {
+		return err
+	}
+	return mustAffect(tx.ExecContext(ctx, `
+		UPDATE revocations SET status = $3, error = nullif($4, ''), done_at = now() WHERE line_id = $1 AND source = $2`, l.ID, source, status, why))
+}

@@ -1,0 +1,155 @@
+package db
+
+import (
+	"context"
+	"strconv"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+
+	"keyturn.dev/keyturn"
+)
+
+// byWorkflow is who made a step that no person asked for.
+const byWorkflow = "workflow"
+
+func itoa(i int) string { return strconv.Itoa(i) }
+
+// Setback is one failed try of a step.
+type Setback struct {
+	Failure    keyturn.Failure
+	Permanent  bool          // trying the same source again is of no use
+	RetryAfter time.Duration // the partner's wish; it can lengthen the policy's delay, not shorten it
+}
+
+// maxRetryAfter caps a partner's Retry-After: a wrong header must not park a line for a year.
+const maxRetryAfter = 24 * time.Hour
+
+// fail books a failed try: the line is in trouble, operations are alerted once per cause, and the policy of today says
+// whether it is tried again and when, whether the next source starts, or whether the line is given up.
+func (d *DB) fail(ctx context.Context, tx *sqlx.Tx, l *line, s Setback) error {
+	s.Failure.At = l.Now
+	l.setFailure(s.Failure)
+	l.Failures++
+	if err := openLineAlert(ctx, tx, l, s.Failure); err != nil {
+		return err
+	}
+	l.Status, l.WaitingPool = keyturn.LineRetrying, nil
+	if s.Failure.Kind == keyturn.KindOutOfStock && l.ObtainedAt == nil {
+		l.Status, l.WaitingPool = keyturn.LineWaitingForStock, ptr(l.source().Pool)
+	}
+	obtaining := l.ObtainedAt == nil
+	end := l.GiveUpAt
+	if obtaining {
+		end = l.sourceDeadline()
+	}
+	if !s.Permanent && l.Now.Before(end) {
+		delay := max(l.product.Retry.Delay(l.Failures), min(s.RetryAfter, maxRetryAfter))
+		l.NextAttemptAt = ptr(minTime(l.Now.Add(delay), end))
+		return l.save(ctx, tx, byWorkflow, string(s.Failure.Kind))
+	}
+	if obtaining && l.Now.Before(l.GiveUpAt) && l.SourceNo+1 < len(l.product.Sources) {
+		return d.nextSource(ctx, tx, l, string(s.Failure.Kind))
+	}
+	l.Status, l.WaitingPool = keyturn.LineRetrying, nil
+	if err := l.save(ctx, tx, byWorkflow, string(s.Failure.Kind)); err != nil { // the order shows PARTIAL_COMPLETED before it is cancelled
+		return err
+	}
+	reason := "the deadline passed"
+	if s.Permanent {
+		reason = "it can never be fulfilled: " + string(s.Failure.Kind)
+	}
+	return d.giveUp(ctx, tx, l, byWorkflow, reason)
+}
+
+// nextSource abandons the current source and starts the next one at once. What the old one may have issued is taken
+// back at the partner.
+func (d *DB) nextSource(ctx context.Context, tx *sqlx.Tx, l *line, reason string) error {
+	if err := abandonSource(ctx, tx, l); err != nil {
+		return err
+	}
+	l.SourceNo++
+	l.SourceStartedAt, l.NextAttemptAt = l.Now, nil
+	l.Failures, l.Attempts = 0, 0
+	l.Status, l.WaitingPool = keyturn.LineRetrying, nil
+	return l.save(ctx, tx, byWorkflow, reason+"; next source "+l.source().Name())
+}
+
+// abandonSource owes the partner a cancel for what it may have issued and forgets what it gave of the line's units.
+func abandonSource(ctx context.Context, tx *sqlx.Tx, l *line) error {
+	if err := oweRevocation(ctx, tx, l); err != nil {
+		return err
+	}
+	_, err := tx.ExecContext(ctx, `DELETE FROM deliverables WHERE line_id = $1`, l.ID)
+	return err
+}
+
+// obtained books that the line's keys are ours. A line in trouble stays RETRYING until its e-mail is out.
+func (l *line) obtained() {
+	l.ObtainedAt = &l.Now
+	l.NextAttemptAt, l.WaitingPool, l.HeldUntil = nil, nil, nil
+	l.Failures, l.Attempts = 0, 0
+	l.WakeAt = nil
+	if l.Status == keyturn.LinePending {
+		l.Status = keyturn.LineObtained
+	} else {
+		l.Status = keyturn.LineRetrying
+	}
+}
+
+// stop says what interrupts every step before it starts: the whole order is being cancelled, or somebody decided in the
+// meantime. It returns true when the step must not go on; the line is saved then.
+func (d *DB) stop(ctx context.Context, tx *sqlx.Tx, l *line, wanted keyturn.Do) (bool, error) {
+	if l.Status.Open() && l.Status != keyturn.LineCanceling && l.CancelReason != nil {
+		return true, d.giveUp(ctx, tx, l, byWorkflow, *l.CancelReason)
+	}
+	return l.next().Do != wanted, nil
+}
+
+// Review looks at a line after its workflow was woken or a timer fired, moves on what the clock has decided (a hold that
+// ended, a deadline that passed while a person was waited for, an order that is to be cancelled) and says what is next.
+func (d *DB) Review(ctx context.Context, fulfillmentID string) (keyturn.Next, error) {
+	return d.step(ctx, fulfillmentID, func(tx *sqlx.Tx, l *line) error {
+		l.WakeAt = nil
+		if l.Status == keyturn.LineDelivered && l.CancelReason != nil {
+			return d.giveUp(ctx, tx, l, byWorkflow, *l.CancelReason)
+		}
+		if stopped, err := d.stop(ctx, tx, l, keyturn.DoAwait); stopped || err != nil {
+			if err == nil && l.saved == l.Status {
+				return l.save(ctx, tx, byWorkflow, "")
+			}
+			return err
+		}
+		if l.Status == keyturn.LineHeld {
+			if l.HeldUntil != nil && !l.Now.Before(*l.HeldUntil) || !l.Now.Before(l.GiveUpAt) {
+				l.Status, l.HeldUntil, l.NextAttemptAt = keyturn.LineRetrying, nil, nil
+				return l.save(ctx, tx, byWorkflow, "the hold ended")
+			}
+			return l.save(ctx, tx, byWorkflow, "")
+		}
+		if !l.Now.Before(l.sourceDeadline()) { // nobody supplied keys in time
+			return d.fail(ctx, tx, l, Setback{Permanent: true, Failure: keyturn.Failure{Kind: keyturn.KindUnavailable, Message: "nobody supplied keys in time"}})
+		}
+		if err := openLineAlert(ctx, tx, l, keyturn.Failure{Kind: "Manual", Message: "keys are to be supplied by hand"}); err != nil {
+			return err
+		}
+		return l.save(ctx, tx, byWorkflow, "")
+	})
+}
+
+// step runs fn on a locked line and says what the line needs afterwards.
+func (d *DB) step(ctx context.Context, fulfillmentID string, fn func(*sqlx.Tx, *line) error) (keyturn.Next, error) {
+	var next keyturn.Next
+	err := d.tx(ctx, func(tx *sqlx.Tx) error {
+		l, err := lockLine(ctx, tx, fulfillmentID)
+		if err != nil {
+			return err
+		}
+		if err := fn(tx, l); err != nil {
+			return err
+		}
+		next = l.next()
+		return nil
+	})
+	return next, err
+}

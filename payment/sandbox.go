@@ -1,0 +1,50 @@
+package payment
+
+import (
+	"context"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"keyturn.dev/keyturn"
+)
+
+// SandboxName is the provider's name in orders.
+const SandboxName = "sandbox"
+
+// Ledger keeps the sandbox's captured payments and refunds (package db).
+type Ledger interface {
+	// LedgerRefund books a refund under its key and counts the try. It gives the refund's ID and how many tries came
+	// before. While refuse(tries before) is true it books the try only and gives no ID. KindRejected when more would be
+	// refunded than was captured, or nothing was captured under the reference.
+	LedgerRefund(ctx context.Context, key, reference, orderID string, amount keyturn.Money, refuse func(triesBefore int) bool) (id string, err error)
+}
+
+// Sandbox is a payment provider for development: a ledger in our own database that behaves like a real one. It captures
+// what an order says is paid. A payment reference tells it to fail:
+//
+//	…refund-fails-3…     the first three tries do not come through, with an unknown outcome
+//	…refund-declined…    every try is refused
+//	…already-refunded…   the money went back in another way
+type Sandbox struct{ Ledger Ledger }
+
+var failsTimes = regexp.MustCompile(`refund-fails-(\d{1,6})`)
+
+// Refund is Provider.Refund.
+func (s Sandbox) Refund(ctx context.Context, r Refund) (string, error) {
+	if strings.Contains(r.Reference, "already-refunded") {
+		return "sandbox-already-refunded", nil
+	}
+	if strings.Contains(r.Reference, "refund-declined") {
+		return "", keyturn.Errorf(keyturn.KindRejected, "the sandbox declines this refund, as the payment reference asks")
+	}
+	times := 0
+	if m := failsTimes.FindStringSubmatch(r.Reference); m != nil {
+		times, _ = strconv.Atoi(m[1])
+	}
+	id, err := s.Ledger.LedgerRefund(ctx, r.IdempotencyKey, r.Reference, r.OrderID, r.Amount, func(before int) bool { return before < times })
+	if err == nil && id == "" {
+		return "", keyturn.Errorf(keyturn.KindUnavailable, "the sandbox did not answer, as the payment reference asks")
+	}
+	return id, err
+}

@@ -1,0 +1,165 @@
+package starter
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"time"
+
+	"go.temporal.io/api/enums/v1"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/temporal"
+
+	"keyturn.dev/keyturn"
+	"keyturn.dev/keyturn/activities"
+	"keyturn.dev/keyturn/db"
+	"keyturn.dev/keyturn/workflows"
+)
+
+// Starter starts the workflows of accepted lines, and relays what transactions left to be started: after a crash or
+// while Temporal is down nothing is lost, because the database knows what is due.
+type Starter struct {
+	db        *db.DB
+	temporal  client.Client
+	taskQueue string
+	eager     bool
+	logger    *slog.Logger
+
+	offers chan db.Start
+	poke   chan struct{}
+}
+
+// StarterConfig says how workflows are started.
+type StarterConfig struct {
+	DB        *db.DB
+	Temporal  client.Client
+	TaskQueue string // default: workflows.TaskQueue
+	// Eager lets a worker in this process take the first workflow task along with the answer to the start.
+	Eager  bool
+	Logger *slog.Logger
+}
+
+const (
+	startersAtOnce = 32   // starts under way at the same time
+	offersWaiting  = 4096 // further ones wait here; what does not fit, the relay starts ten seconds later
+	relayEvery     = 500 * time.Millisecond
+	relayChunk     = 200
+	startTimeout   = 10 * time.Second
+)
+
+// NewStarter makes a starter; Run makes it work.
+func NewStarter(c StarterConfig) *Starter {
+	if c.TaskQueue == "" {
+		c.TaskQueue = workflows.TaskQueue
+	}
+	return &Starter{
+		db: c.DB, temporal: c.Temporal, taskQueue: c.TaskQueue, eager: c.Eager, logger: c.Logger,
+		offers: make(chan db.Start, offersWaiting), poke: make(chan struct{}, 1),
+	}
+}
+
+// Offer hands over lines that were just accepted. It never blocks: what it cannot take, the relay starts a little later.
+func (s *Starter) Offer(starts []db.Start) {
+	for _, start := range starts {
+		select {
+		case s.offers <- start:
+		default:
+			return
+		}
+	}
+}
+
+// Poke has the relay look at once, because a transaction left something to start.
+func (s *Starter) Poke() {
+	select {
+	case s.poke <- struct{}{}:
+	default:
+	}
+}
+
+// Run starts what is offered and relays what is due until ctx ends.
+func (s *Starter) Run(ctx context.Context) {
+	var wg sync.WaitGroup
+	for range startersAtOnce {
+		wg.Go(func() { s.serveOffers(ctx) })
+	}
+	wg.Go(func() { s.relayLoop(ctx) })
+	wg.Wait()
+}
+
+func (s *Starter) serveOffers(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case start := <-s.offers:
+			if err := s.startLine(ctx, start); err != nil && ctx.Err() == nil {
+				s.logger.Warn("a workflow was not started; the relay will", "fulfillmentId", start.FulfillmentID, "error", err)
+			}
+		}
+	}
+}
+
+// errRunning says that the workflow is there already.
+var errRunning = errors.New("the workflow runs already")
+
+// startLine starts a line's workflow. The database decides what a line needs, so a second start does no harm: the ID
+// keeps two from running at once, and a finished line answers "nothing".
+func (s *Starter) startLine(ctx context.Context, start db.Start) error {
+	in := workflows.LineInput{FulfillmentID: start.FulfillmentID, OrderID: start.OrderID, ProductID: start.ProductID, Next: start.Next}
+	o := s.options(workflows.LineWorkflowID(start.FulfillmentID), "order "+start.OrderID+": "+start.ProductID)
+	o.EnableEagerStart = s.eager
+	o.TypedSearchAttributes = temporal.NewSearchAttributes(
+		workflows.OrderIDKey.ValueSet(start.OrderID), workflows.ProductIDKey.ValueSet(start.ProductID), workflows.SourceKey.ValueSet(start.Next.Source))
+	return s.start(ctx, o, "FulfillLineItem", in)
+}
+
+func (s *Starter) options(id, summary string) client.StartWorkflowOptions {
+	return client.StartWorkflowOptions{
+		ID: id, TaskQueue: s.taskQueue, StaticSummary: summary,
+		WorkflowIDReusePolicy:                    enums.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE,
+		WorkflowIDConflictPolicy:                 enums.WORKFLOW_ID_CONFLICT_POLICY_FAIL,
+		WorkflowExecutionErrorWhenAlreadyStarted: true,
+	}
+}
+
+func (s *Starter) start(ctx context.Context, o client.StartWorkflowOptions, workflow string, in any) error {
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	_, err := s.temporal.ExecuteWorkflow(ctx, o, workflow, in)
+	if temporal.IsWorkflowExecutionAlreadyStartedError(err) {
+		return errRunning
+	}
+	return err
+}
+
+// errand starts what the outbox names.
+func (s *Starter) errand(ctx context.Context, d db.Due) error {
+	var err error
+	switch d.Workflow {
+	case db.WorkflowCancelOrder:
+		return s.db.WakeOrder(ctx, d.Subject)
+	case db.WorkflowCancel:
+		in := workflows.LineInput{FulfillmentID: d.Subject, Next: keyturn.Next{Do: keyturn.DoRefund, Status: keyturn.LineCanceling}}
+		o := s.options(workflows.CancelWorkflowID(d.Subject), "take back a delivered line")
+		if start, lineErr := s.db.StartOf(ctx, d.Subject); lineErr == nil {
+			in.OrderID, in.ProductID = start.OrderID, start.ProductID
+			o.TypedSearchAttributes = temporal.NewSearchAttributes(workflows.OrderIDKey.ValueSet(start.OrderID), workflows.ProductIDKey.ValueSet(start.ProductID))
+		}
+		err = s.start(ctx, o, "CancelLineItem", in)
+	case db.WorkflowRevoke:
+		fulfillmentID, source, _ := strings.Cut(d.Subject, "/")
+		err = s.start(ctx, s.options(workflows.RevokeWorkflowID(d.Subject), "tell "+source+" to cancel"), "RevokeAtPartner", activities.Revocation{FulfillmentID: fulfillmentID, Source: source})
+	case db.WorkflowSend:
+		err = s.start(ctx, s.options(workflows.SendWorkflowID(d.Subject), "send a stored e-mail"), "SendDelivery", activities.Sending{DeliveryID: d.Subject})
+	default:
+		return fmt.Errorf("the outbox names an unknown workflow %q", d.Workflow)
+	}
+	if errors.Is(err, errRunning) {
+		return nil
+	}
+	return err
+}

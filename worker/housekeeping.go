@@ -1,0 +1,94 @@
+package worker
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"keyturn.dev/keyturn/db"
+	"keyturn.dev/keyturn/mail"
+)
+
+// Housekeeping does what no single line is responsible for: it mails alerts to operations, watches pools, and serves
+// waiting lines from keys that came back. Any number of processes may do it; each thing is done by one.
+type Housekeeping struct {
+	DB     *db.DB
+	Mail   *mail.Sender
+	From   string // sender of alerts
+	To     string // operations
+	Logger *slog.Logger
+	// HistoryLink gives the address of an order's workflows in Temporal's Web UI.
+	HistoryLink func(orderID string) string
+	Every       time.Duration // default 1 s
+}
+
+// alertsPerMail bounds one digest, so that ten thousand lines of one partner that is down are some mails, not a flood.
+const alertsPerMail = 200
+
+// Run goes on until ctx ends.
+func (h *Housekeeping) Run(ctx context.Context) {
+	if h.Every == 0 {
+		h.Every = time.Second
+	}
+	tick := time.NewTicker(h.Every)
+	defer tick.Stop()
+	for {
+		for what, do := range map[string]func(context.Context) error{"mail alerts": h.mailAlerts, "watch pools": h.DB.WatchPools, "serve waiting lines": h.serve} {
+			if err := do(ctx); err != nil && ctx.Err() == nil {
+				h.Logger.Warn("housekeeping failed and goes on", "what", what, "error", err)
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+func (h *Housekeeping) serve(ctx context.Context) error {
+	_, err := h.DB.ServeWaiting(ctx, 100)
+	return err
+}
+
+func (h *Housekeeping) mailAlerts(ctx context.Context) error {
+	_, err := h.DB.TakeAlerts(ctx, alertsPerMail, func(alerts []db.Alert) error {
+		digest := mail.Alert{
+			Envelope: mail.Envelope{From: h.From, To: h.To, SenderName: "Keyturn", Date: time.Now(), MessageID: fmt.Sprintf("alert-%d-%d@keyturn", alerts[0].ID, time.Now().UnixNano())},
+			Subject:  subjectOf(alerts),
+		}
+		for _, a := range alerts {
+			digest.Entries = append(digest.Entries, h.entry(a))
+		}
+		message, err := mail.RenderAlert(digest)
+		if err != nil {
+			return err
+		}
+		return h.Mail.Send(ctx, message)
+	})
+	return err
+}
+
+func subjectOf(alerts []db.Alert) string {
+	if len(alerts) == 1 {
+		return "Keyturn: " + alerts[0].Cause
+	}
+	return fmt.Sprintf("Keyturn: %d alerts, first %s", len(alerts), alerts[0].Cause)
+}
+
+func (h *Housekeeping) entry(a db.Alert) mail.AlertEntry {
+	var d db.AlertDetail
+	_ = json.Unmarshal([]byte(a.Detail), &d) // a detail that cannot be read still has its cause
+	e := mail.AlertEntry{Cause: a.Cause, OrderID: d.OrderID, Product: d.ProductID, Happened: d.Happened}
+	switch {
+	case a.PoolID != nil:
+		e.Next = "import keys: keyturn pool import " + *a.PoolID + " FILE"
+	default:
+		e.Next = fmt.Sprintf("Keyturn tries again until %s, then it refunds. To decide: keyturn resolve %s retry|supply|refund|hold|extend", d.GiveUpAt.UTC().Format("2006-01-02 15:04 MST"), d.FulfillmentID)
+		e.Link = h.HistoryLink(d.OrderID)
+	}
+	h.Logger.Warn("alert", "cause", a.Cause, "orderId", d.OrderID, "productId", d.ProductID, "source", d.Source, "fulfillmentId", d.FulfillmentID, "happened", d.Happened)
+	return e
+}

@@ -1,0 +1,81 @@
+// Package worker registers Keyturn's workflows and activities and runs them.
+package worker
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"go.temporal.io/sdk/activity"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/worker"
+	"go.temporal.io/sdk/workflow"
+
+	"keyturn.dev/keyturn/activities"
+	"keyturn.dev/keyturn/workflows"
+)
+
+// Options of a worker process.
+type Options struct {
+	TaskQueue string // default: workflows.TaskQueue
+	// Deployment and BuildID switch worker versioning on (both or none). Lines wait for days, so a new build takes over
+	// the lines of the old one (auto-upgrade); the replay corpus proves that it can.
+	Deployment, BuildID string
+}
+
+// stopTimeout lets a running call or e-mail end: it is longer than both's own deadlines.
+const stopTimeout = 40 * time.Second
+
+// New makes a worker that serves all workflows and activities. The caller starts and stops it.
+func New(c client.Client, acts *activities.Activities, o Options) worker.Worker {
+	if o.TaskQueue == "" {
+		o.TaskQueue = workflows.TaskQueue
+	}
+	opts := worker.Options{
+		WorkerStopTimeout:           stopTimeout,
+		DisableRegistrationAliasing: true,
+		WorkflowTaskPollerBehavior:  worker.NewPollerBehaviorAutoscaling(worker.PollerBehaviorAutoscalingOptions{InitialNumberOfPollers: 4, MinimumNumberOfPollers: 2, MaximumNumberOfPollers: 20}),
+		ActivityTaskPollerBehavior:  worker.NewPollerBehaviorAutoscaling(worker.PollerBehaviorAutoscalingOptions{InitialNumberOfPollers: 2, MinimumNumberOfPollers: 1, MaximumNumberOfPollers: 20}),
+	}
+	if o.Deployment != "" {
+		opts.DeploymentOptions = worker.DeploymentOptions{
+			UseVersioning:             true,
+			Version:                   worker.WorkerDeploymentVersion{DeploymentName: o.Deployment, BuildID: o.BuildID},
+			DefaultVersioningBehavior: workflow.VersioningBehaviorAutoUpgrade,
+		}
+	}
+	w := worker.New(c, o.TaskQueue, opts)
+	Register(w, acts)
+	return w
+}
+
+// Register registers everything under its published name; tests and the replayer use it too.
+func Register(r worker.Registry, acts *activities.Activities) {
+	RegisterWorkflows(r)
+	for name, fn := range map[string]any{
+		"ClaimKeys": acts.ClaimKeys, "CallEndpoint": acts.CallEndpoint, "SendEmail": acts.SendEmail, "Refund": acts.Refund, "Review": acts.Review,
+		"Resolve": acts.Resolve, "RevokeAtPartner": acts.RevokeAtPartner, "SendDelivery": acts.SendDelivery,
+	} {
+		r.RegisterActivityWithOptions(fn, activity.RegisterOptions{Name: name})
+	}
+}
+
+// RegisterWorkflows registers the workflows alone, for the replayer.
+func RegisterWorkflows(r worker.WorkflowRegistry) {
+	for name, fn := range map[string]any{
+		"FulfillLineItem": workflows.FulfillLineItem, "CancelLineItem": workflows.CancelLineItem,
+		"RevokeAtPartner": workflows.RevokeAtPartner, "SendDelivery": workflows.SendDelivery,
+	} {
+		r.RegisterWorkflowWithOptions(fn, workflow.RegisterOptions{Name: name})
+	}
+}
+
+// Run runs the worker and its housekeeping until ctx ends, then lets what runs come to its end.
+func Run(ctx context.Context, w worker.Worker, h *Housekeeping) error {
+	if err := w.Start(); err != nil {
+		return fmt.Errorf("start the worker: %w", err)
+	}
+	defer w.Stop()
+	h.Run(ctx)
+	return nil
+}

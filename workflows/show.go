@@ -1,0 +1,92 @@
+package workflows
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/workflow"
+
+	"keyturn.dev/keyturn"
+)
+
+// show tells people who have only Temporal's Web UI where the line stands: search attributes from the first failure on,
+// one upsert per change, and current details, which cost nothing.
+func (f *fulfillment) show(ctx workflow.Context) {
+	workflow.SetCurrentDetails(ctx, f.details())
+	trouble := f.next.Status.InTrouble() || f.next.Status == keyturn.LineCanceling || f.next.Do == keyturn.DoAwait
+	if !trouble && !f.shown || f.shown && f.shownAs == f.next.Status && f.shownFrom == f.next.Source {
+		return
+	}
+	updates := []temporal.SearchAttributeUpdate{
+		LineStatusKey.ValueSet(string(f.next.Status)), NeedsAttentionKey.ValueSet(trouble),
+	}
+	if f.next.Source != f.in.Next.Source {
+		updates = append(updates, SourceKey.ValueSet(f.next.Source))
+	}
+	if err := workflow.UpsertTypedSearchAttributes(ctx, updates...); err != nil {
+		workflow.GetLogger(ctx).Warn("search attributes were not set", "error", err)
+		return
+	}
+	f.shown, f.shownAs, f.shownFrom = true, f.next.Status, f.next.Source
+}
+
+// details is the line's story in Markdown.
+func (f *fulfillment) details() string {
+	var b strings.Builder
+	row := func(label, value string) {
+		if value != "" {
+			fmt.Fprintf(&b, "| **%s** | %s |\n", label, value)
+		}
+	}
+	b.WriteString("| | |\n|---|---|\n")
+	row("Status", string(f.next.Status))
+	row("Order", f.in.OrderID)
+	row("Product", f.in.ProductID)
+	row("Source", f.next.Source)
+	if f.next.Attempts > 0 {
+		row("Tried", fmt.Sprintf("%d times when last seen here; pending activities show the count of now", f.next.Attempts))
+	}
+	if e := f.next.Failure; e != nil {
+		row("Went wrong", fmt.Sprintf("%s: %s (%s)", e.Kind, e.Message, clock(e.At)))
+	}
+	row("Next", f.plan())
+	if f.next.Do != keyturn.DoNothing && f.next.Do != keyturn.DoRefund {
+		row("Deadline", clock(f.next.Until)+": delivered by then, or refunded")
+	}
+	if f.next.Status.InTrouble() || f.next.Do == keyturn.DoAwait {
+		b.WriteString("\nTo decide: signal or Update `resolve` with `{\"action\": \"retry\"}`, `refund`, `hold`, `release` or `extend` (with `until`); keys are supplied with `keyturn resolve " + f.in.FulfillmentID + " supply`.\n")
+	}
+	return b.String()
+}
+
+func (f *fulfillment) plan() string {
+	at := ""
+	if !f.next.At.IsZero() {
+		at = " at " + clock(f.next.At)
+	}
+	switch f.next.Do {
+	case keyturn.DoClaim:
+		return "claim keys from " + f.next.Source + at
+	case keyturn.DoCall:
+		return "call " + f.next.Source + at
+	case keyturn.DoDeliver:
+		return "send the e-mail with the keys" + at
+	case keyturn.DoAwait:
+		return "wait for a person's decision until" + strings.TrimPrefix(at, " at")
+	case keyturn.DoRefund:
+		return "refund the customer"
+	case keyturn.DoNothing:
+	}
+	return "nothing: the line is decided"
+}
+
+func (f *fulfillment) waitSummary() string {
+	if f.next.Do == keyturn.DoAwait {
+		return "wait for a person"
+	}
+	return "until the next try: " + f.plan()
+}
+
+func clock(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") }
