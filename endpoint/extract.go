@@ -1,0 +1,215 @@
+package endpoint
+
+import (
+	"encoding/base64"
+	"maps"
+	"net/url"
+	"reflect"
+	"slices"
+	"strings"
+
+	"keyturn.dev/keyturn"
+)
+
+// The response paths with a meaning (contract §1.8); any other name is captured as additional data.
+const (
+	nameCode    = "activationCode"
+	nameFile    = "activationFileContent"
+	nameLink    = "activationLink"
+	nameSuccess = "successFlag"
+	nameError   = "errorCode"
+	nameMessage = "errorMessage"
+)
+
+// reader reads one reply through the paths of one operation.
+type reader struct {
+	paths   map[string]keyturn.ResponsePath
+	filters bool
+	root    any
+}
+
+// nodes are what the path of a name selects: the first match, or with + all of them, arrays among them flattened.
+// Without a path, and where nothing matches, there are none.
+func (r reader) nodes(name string) ([]any, error) {
+	rp, ok := r.paths[name]
+	if !ok {
+		return nil, nil
+	}
+	p, err := parsePath(rp.Path, r.filters)
+	if err != nil {
+		return nil, keyturn.Errorf(keyturn.KindConfiguration, "the response path %s is not valid: %w", name, err)
+	}
+	found, err := p.eval(r.root)
+	if err != nil || !p.all {
+		return found[:min(len(found), 1)], err
+	}
+	var all []any
+	for _, node := range found {
+		if list, ok := node.([]any); ok {
+			all = append(all, list...)
+		} else {
+			all = append(all, node)
+		}
+	}
+	return all, nil
+}
+
+// convert applies the conversion template of a name to one value, whose text is the template's dot.
+func (r reader) convert(name, text string, limit int) (string, error) {
+	conversion := r.paths[name].ConversionTemplate
+	if conversion == "" || text == "" {
+		return text, nil
+	}
+	p, err := compile(conversion, inText, reflect.TypeFor[string](), nil)
+	if err != nil {
+		return "", keyturn.Errorf(keyturn.KindConfiguration, "the conversion of %s is not valid: %w", name, err)
+	}
+	out, err := p.run(text, limit)
+	if err != nil {
+		return "", keyturn.Errorf(keyturn.KindBadReply, "the conversion of %s fails on this reply: %w", name, err)
+	}
+	return out, nil
+}
+
+// status reads a value that decides about success or failure. present is false where there is nothing or null; a value
+// that is no scalar is a reply that cannot be used.
+func (r reader) status(name string) (text string, present bool, err error) {
+	nodes, err := r.nodes(name)
+	if err != nil || len(nodes) == 0 || nodes[0] == nil {
+		return "", false, err
+	}
+	text, ok := scalarText(nodes[0])
+	if !ok {
+		return "", false, keyturn.Errorf(keyturn.KindBadReply, "the value of %s is not a single value", name)
+	}
+	text, err = r.convert(name, text, maxValueBytes)
+	return text, true, err
+}
+
+// keys reads values for the customer. Blank values are absent; a value that cannot be a key spoils the reply.
+func (r reader) keys(name string, maxBytes int) ([]string, error) {
+	nodes, err := r.nodes(name)
+	if err != nil {
+		return nil, err
+	}
+	var texts []string
+	for _, node := range nodes {
+		text, ok := keyText(node, maxBytes)
+		if ok && text != "" {
+			if text, err = r.convert(name, text, maxBytes); err != nil {
+				return nil, err
+			}
+			text, ok = keyText(text, maxBytes)
+		}
+		if !ok {
+			return nil, keyturn.Errorf(keyturn.KindBadReply, "the value of %s is not usable: it must be clean text or an integer of at most %d bytes", name, maxBytes)
+		}
+		if text != "" && !slices.Contains(texts, text) {
+			texts = append(texts, text)
+		}
+	}
+	return texts, nil
+}
+
+// deliverable reads codes, link and file.
+func (r reader) deliverable(baseURL string) (Deliverable, error) {
+	var d Deliverable
+	codes, err := r.keys(nameCode, maxValueBytes)
+	if err != nil {
+		return d, err
+	}
+	for _, code := range codes {
+		d.ActivationCodes = append(d.ActivationCodes, keyturn.Secret(code))
+	}
+	links, err := r.keys(nameLink, maxURLBytes)
+	if err != nil {
+		return d, err
+	}
+	if len(links) > 0 {
+		if !goodLink(links[0], baseURL) {
+			return d, keyturn.Errorf(keyturn.KindBadReply, "the value of %s is not an https:// address", nameLink)
+		}
+		d.ActivationLink = keyturn.Secret(links[0])
+	}
+	d.File, err = r.file()
+	return d, err
+}
+
+// goodLink allows plain http only where the partner itself is reached so, which Check allows in development only.
+func goodLink(link, baseURL string) bool {
+	u, err := url.Parse(link)
+	return err == nil && u.Host != "" && u.User == nil && u.Opaque == "" && !strings.ContainsAny(link, " \"<>\\^`{|}") &&
+		(u.Scheme == "https" || u.Scheme == "http" && strings.HasPrefix(baseURL, "http:"))
+}
+
+// file decodes activationFileContent: base64, standard or URL alphabet, with or without padding, line breaks ignored.
+func (r reader) file() (*File, error) {
+	nodes, err := r.nodes(nameFile)
+	if err != nil || len(nodes) == 0 || nodes[0] == nil {
+		return nil, err
+	}
+	text, ok := nodes[0].(string)
+	if !ok {
+		return nil, keyturn.Errorf(keyturn.KindBadReply, "the value of %s is not a string", nameFile)
+	}
+	if text, err = r.convert(nameFile, text, 2*maxFileBytes); err != nil {
+		return nil, err
+	}
+	text = strings.TrimRight(strings.Map(func(c rune) rune {
+		switch c {
+		case ' ', '\t', '\r', '\n':
+			return -1
+		case '-':
+			return '+'
+		case '_':
+			return '/'
+		}
+		return c
+	}, text), "=")
+	if text == "" {
+		return nil, nil
+	}
+	if base64.RawStdEncoding.DecodedLen(len(text)) > maxFileBytes {
+		return nil, keyturn.Errorf(keyturn.KindBadReply, "the value of %s is larger than 1 MiB", nameFile)
+	}
+	data, err := base64.RawStdEncoding.DecodeString(text)
+	if err != nil {
+		return nil, keyturn.Errorf(keyturn.KindBadReply, "the value of %s is not base64", nameFile)
+	}
+	return &File{Name: "activation-file.bin", ContentType: "application/octet-stream", Data: data}, nil
+}
+
+const maxAdditionalValues = 100
+
+// additional reads every other name. It serves later operations and operators, so a value that cannot be kept is left
+// out rather than failing a key that was issued; left names what was.
+func (r reader) additional() (found map[string][]string, left []string) {
+	found = map[string][]string{}
+	for _, name := range slices.Sorted(maps.Keys(r.paths)) {
+		switch name {
+		case nameCode, nameFile, nameLink, nameSuccess, nameError, nameMessage:
+			continue
+		}
+		nodes, err := r.nodes(name)
+		if err != nil || len(nodes) > maxAdditionalValues {
+			left = append(left, name)
+			continue
+		}
+		for _, node := range nodes {
+			text, ok := scalarText(node)
+			if ok {
+				text, err = r.convert(name, text, maxValueBytes)
+			}
+			switch {
+			case !ok || err != nil || text != "" && !keyturn.CleanText(text, 1, maxValueBytes):
+				left = append(left, name)
+			case text != "":
+				found[name] = append(found[name], text)
+			}
+		}
+	}
+	if len(found) == 0 {
+		found = nil
+	}
+	return found, slices.Compact(left)
+}

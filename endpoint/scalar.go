@@ -1,0 +1,94 @@
+package endpoint
+
+import (
+	"encoding/json"
+	"math/big"
+	"regexp"
+	"strconv"
+	"strings"
+	"unicode"
+
+	"keyturn.dev/keyturn"
+)
+
+const (
+	maxValueBytes = 4 << 10 // a code, a link, a converted or additional value
+	maxFileBytes  = 1 << 20 // activationFileContent, decoded
+)
+
+var integerPattern = regexp.MustCompile(`^-?(0|[1-9][0-9]*)$`)
+
+// scalarText is a scalar as text by the rules of signing (contract §2): strings raw, numbers shortest and without
+// exponent, integers with every digit, null and nothing "". It is false for arrays, objects and numbers with an
+// exponent beyond all use.
+func scalarText(v any) (string, bool) {
+	switch v := v.(type) {
+	case nil:
+		return "", true
+	case string:
+		return v, true
+	case bool:
+		return strconv.FormatBool(v), true
+	case json.Number:
+		return numberText(string(v))
+	}
+	return "", false
+}
+
+func numberText(text string) (string, bool) {
+	if integerPattern.MatchString(text) {
+		if text == "-0" {
+			text = "0"
+		}
+		return text, true
+	}
+	mantissa, exponent, _ := strings.Cut(strings.ToLower(text), "e")
+	if e, err := strconv.Atoi("0" + strings.TrimLeft(exponent, "+-")); err != nil || e > 30 || len(mantissa) > 100 {
+		return "", false // 1e999999999 would be a gigabyte of digits
+	}
+	r, ok := new(big.Rat).SetString(text)
+	if !ok {
+		return "", false
+	}
+	plain := r.FloatString(130)
+	return strings.TrimRight(strings.TrimRight(plain, "0"), "."), true
+}
+
+// keyText is a value that goes to the customer: a string that is clean, not blank and not over-long, or an integer with
+// every digit. "" is absent (missing, null, blank); false is a value that must not be delivered.
+func keyText(v any, maxBytes int) (string, bool) {
+	text, ok := "", true
+	switch v := v.(type) {
+	case nil:
+	case string:
+		text = v
+	case json.Number:
+		text, ok = string(v), integerPattern.MatchString(string(v))
+	default:
+		ok = false
+	}
+	if strings.TrimSpace(text) == "" && !strings.ContainsFunc(text, unicode.IsControl) {
+		return "", ok
+	}
+	return text, ok && len(text) <= maxBytes && keyturn.CleanText(text, 1, maxBytes)
+}
+
+// cleaned makes a partner's words safe to show: valid UTF-8, one line, nothing invisible that reorders text, at most
+// limit characters.
+func cleaned(text string, limit int) string {
+	var b strings.Builder
+	n := 0
+	for _, r := range strings.TrimSpace(strings.ToValidUTF8(text, "�")) {
+		if unicode.IsSpace(r) {
+			r = ' '
+		}
+		if !unicode.IsPrint(r) || unicode.Is(unicode.Bidi_Control, r) {
+			continue
+		}
+		if n++; n > limit {
+			break
+		}
+		b.WriteRune(r)
+	}
+	return b.String()
+}
