@@ -40,3 +40,22 @@ func TestFinalDotThatNeverLeftIsNotAmbiguous(t *testing.T) {
 		require.Equal(t, readFirst, Ambiguous(err), "%v", err)
 	}
 }
+
+// TestNoDeadlineReachesBeyondTheLimit: time may run out between two commands, and the client's next one sets a new
+// deadline of minutes.
+func TestNoDeadlineReachesBeyondTheLimit(t *testing.T) {
+	t.Parallel()
+	here, there := net.Pipe()
+	defer there.Close()
+	c := &limitedConn{Conn: here}
+	c.setLimit(time.Unix(1, 0))
+	for _, set := range []func(time.Time) error{c.SetDeadline, c.SetReadDeadline, c.SetWriteDeadline} {
+		for _, later := range []time.Time{{}, time.Now().Add(time.Hour)} {
+			require.NoError(t, set(later))
+			_, err := c.Read(make([]byte, 1))
+			require.True(t, isTimeout(err))
+			_, err = c.Write([]byte("x"))
+			require.True(t, isTimeout(err))
+		}
+	}
+}

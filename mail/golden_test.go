@@ -30,8 +30,10 @@ func TestGolden(t *testing.T) {
 	operations := mail.Alert{
 		Envelope: content().Envelope, Subject: "2 lines need a person",
 		Entries: []mail.AlertEntry{
-			{Cause: "OutOfStock", OrderID: "ORD-1", Product: "acme-pro", Happened: "The pool acme-pro-keys is empty.",
-				Next: "The line waits until keys are imported.", Link: "https://ops.test/f/1"},
+			{
+				Cause: "OutOfStock", OrderID: "ORD-1", Product: "acme-pro", Happened: "The pool acme-pro-keys is empty.",
+				Next: "The line waits until keys are imported.", Link: "https://ops.test/f/1",
+			},
 			{Cause: "<script>", OrderID: "ORD-2\r\nBcc: x@y.test", Link: "javascript:alert(1)"},
 		},
 	}

@@ -92,7 +92,9 @@ func TestAnswersByStage(t *testing.T) {
 				require.ErrorContains(t, err, stage)
 				require.ErrorContains(t, err, fmt.Sprint(code))
 				require.NotContains(t, err.Error(), "jean", "the server's words stay in the cause")
-				require.ErrorContains(t, err.(*keyturn.Error).Cause, "words of the server")
+				var failed *keyturn.Error
+				require.ErrorAs(t, err, &failed)
+				require.ErrorContains(t, failed.Cause, "words of the server")
 				require.NoError(t, s.Send(t.Context(), message(t)), "the connection is good after a refusal")
 				require.Equal(t, 1, srv.connections())
 			})

@@ -54,7 +54,9 @@ func TestTemplateCheck(t *testing.T) {
 				return
 			}
 			require.Equal(t, keyturn.KindInvalid, keyturn.KindOf(err))
-			wrong := err.(*keyturn.Error).Fields
+			var failed *keyturn.Error
+			require.ErrorAs(t, err, &failed)
+			wrong := failed.Fields
 			require.Len(t, wrong, 1, "%v", err)
 			require.Equal(t, c.at, wrong[0].Location)
 			require.Contains(t, wrong[0].Message, c.rule)

@@ -59,11 +59,11 @@ func (s *Server) Start() error {
 	if s.store, err = openStore(s.cfg); err != nil {
 		return fmt.Errorf("the mail inbox cannot use the folder %s: %w", s.cfg.Dir, err)
 	}
-	mailListener, err := net.Listen("tcp", s.cfg.SMTPAddr)
+	mailListener, err := new(net.ListenConfig).Listen(context.Background(), "tcp", s.cfg.SMTPAddr)
 	if err != nil {
 		return fmt.Errorf("the mail inbox cannot listen for SMTP on %s: %w", s.cfg.SMTPAddr, err)
 	}
-	pageListener, err := net.Listen("tcp", s.cfg.HTTPAddr)
+	pageListener, err := new(net.ListenConfig).Listen(context.Background(), "tcp", s.cfg.HTTPAddr)
 	if err != nil {
 		_ = mailListener.Close()
 		return fmt.Errorf("the mail inbox cannot listen for HTTP on %s: %w", s.cfg.HTTPAddr, err)

@@ -41,7 +41,9 @@ func send(s *inbox.Server, data string) error {
 
 func get(t *testing.T, s *inbox.Server, path string, into any) (int, string) {
 	t.Helper()
-	answer, err := http.Get("http://" + s.HTTPAddr() + path)
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+s.HTTPAddr()+path, nil)
+	require.NoError(t, err)
+	answer, err := http.DefaultClient.Do(request)
 	require.NoError(t, err)
 	defer answer.Body.Close()
 	text, err := io.ReadAll(answer.Body)
@@ -140,7 +142,7 @@ func TestMessagesSurviveARestart(t *testing.T) {
 		require.NoError(t, send(second, "Subject: third\r\n\r\nx\r\n"))
 		require.Equal(t, "third", second.Messages()[0].Subject)
 
-		request, err := http.NewRequest(http.MethodDelete, "http://"+second.HTTPAddr()+"/api/v1/messages", nil)
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodDelete, "http://"+second.HTTPAddr()+"/api/v1/messages", nil)
 		require.NoError(t, err)
 		answer, err := http.DefaultClient.Do(request)
 		require.NoError(t, err)
@@ -226,8 +228,10 @@ func TestOddMessages(t *testing.T) {
 	t.Parallel()
 	s := start(t, inbox.Config{})
 	nested := strings.Repeat("Content-Type: multipart/mixed; boundary=x\r\n\r\n--x\r\n", 50)
-	for _, data := range []string{"\r\n", "no header at all\r\n", nested, "Content-Type: multipart/mixed\r\n\r\nx\r\n",
-		"Content-Transfer-Encoding: base64\r\n\r\n!!!\r\n", "Subject: =?UTF-8?B?!?=\r\n\r\n\xff\xfe\r\n"} {
+	for _, data := range []string{
+		"\r\n", "no header at all\r\n", nested, "Content-Type: multipart/mixed\r\n\r\nx\r\n",
+		"Content-Transfer-Encoding: base64\r\n\r\n!!!\r\n", "Subject: =?UTF-8?B?!?=\r\n\r\n\xff\xfe\r\n",
+	} {
 		require.NoError(t, send(s, data))
 		m := s.Messages()[0]
 		raw, _ := s.Raw(m.ID)
