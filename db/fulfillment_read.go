@@ -1,0 +1,108 @@
+package db
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+
+	"keyturn.dev/keyturn"
+)
+
+// Fulfillment gives a line with the story of its attempts, decisions and e-mails, for operators: requests and replies
+// are shown without personal data. KindNotFound.
+func (d *DB) Fulfillment(ctx context.Context, fulfillmentID string) (keyturn.LineView, error) {
+	l, err := d.readLine(ctx, fulfillmentID)
+	if err != nil {
+		return keyturn.LineView{}, err
+	}
+	v := l.view()
+	v.OrderID = l.OrderID
+	if v.AttemptLog, err = d.attemptLog(ctx, &l.line); err != nil {
+		return v, err
+	}
+	if v.Resolutions, err = d.resolutions(ctx, l.ID); err != nil {
+		return v, err
+	}
+	v.Deliveries, err = d.deliveriesOf(ctx, l.ID)
+	return v, err
+}
+
+func (d *DB) readLine(ctx context.Context, fulfillmentID string) (*shownLine, error) {
+	id, ok := canonicalID(fulfillmentID)
+	if !ok {
+		return nil, keyturn.Errorf(keyturn.KindNotFound, "there is no such fulfillment: its ID is a UUID")
+	}
+	lines, err := d.lineViews(ctx, readLineSQL+`WHERE l.fulfillment_id = $1`, id)
+	if err != nil {
+		return nil, err
+	}
+	if len(lines) == 0 {
+		return nil, keyturn.Errorf(keyturn.KindNotFound, "there is no fulfillment %s", id)
+	}
+	return &lines[0], nil
+}
+
+// Resolved says whether the decision with this ID was carried out on the line already.
+func (d *DB) Resolved(ctx context.Context, fulfillmentID, resolutionID string) (bool, error) {
+	id, ok := canonicalID(fulfillmentID)
+	if !ok {
+		return false, nil
+	}
+	var known bool
+	err := d.x.GetContext(ctx, &known, `
+		SELECT EXISTS (SELECT FROM resolutions r JOIN line_items l ON l.id = r.line_id WHERE l.fulfillment_id = $1 AND r.id = $2)`, id, resolutionID)
+	return known, asKind(err)
+}
+
+func (d *DB) resolutions(ctx context.Context, lineID string) ([]keyturn.ResolutionView, error) {
+	var rows []keyturn.ResolutionView
+	err := d.x.SelectContext(ctx, &rows, `
+		SELECT action, until, reason, by, at FROM resolutions WHERE line_id = $1 ORDER BY at, id LIMIT 200`, lineID)
+	for i := range rows {
+		rows[i].Until, rows[i].At = utc(rows[i].Until), rows[i].At.UTC()
+	}
+	return rows, asKind(err)
+}
+
+func (d *DB) deliveriesOf(ctx context.Context, lineID string) ([]keyturn.DeliveryView, error) {
+	var rows []struct {
+		ID     string     `db:"id"`
+		Number int        `db:"number"`
+		Kind   string     `db:"kind"`
+		Status string     `db:"status"`
+		SentAt *time.Time `db:"sent_at"`
+	}
+	err := d.x.SelectContext(ctx, &rows, `
+		SELECT id, number, kind, status, sent_at FROM deliveries WHERE line_id = $1 ORDER BY number LIMIT 200`, lineID)
+	var out []keyturn.DeliveryView
+	for _, r := range rows {
+		out = append(out, keyturn.DeliveryView{ID: r.ID, Number: r.Number, Kind: r.Kind, Status: r.Status, SentAt: utc(r.SentAt)})
+	}
+	return out, asKind(err)
+}
+
+// Deliverables gives what the customer gets of a line and records who looked, under the line's lock: a key that was
+// seen never goes back to its pool. KindNotFound; KindConflict before the line has its keys, and once it is given up.
+func (d *DB) Deliverables(ctx context.Context, fulfillmentID, by string) (Deliverables, error) {
+	var out Deliverables
+	id, ok := canonicalID(fulfillmentID)
+	if !ok {
+		return out, keyturn.Errorf(keyturn.KindNotFound, "there is no such fulfillment: its ID is a UUID")
+	}
+	err := d.tx(ctx, func(tx *sqlx.Tx) error {
+		l, err := lockLine(ctx, tx, id)
+		if err != nil {
+			return err
+		}
+		if l.ObtainedAt == nil || slices.Contains([]keyturn.LineStatus{keyturn.LineCanceling, keyturn.LineCanceled}, l.Status) {
+			return keyturn.Errorf(keyturn.KindConflict, "the line is %s: there is nothing to show", l.Status)
+		}
+		if out, err = d.deliverables(ctx, tx, l.ID, l.CustomerID); err != nil {
+			return err
+		}
+		return logAccess(ctx, tx, l.ID, by, "deliverables")
+	})
+	return out, err
+}

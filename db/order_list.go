@@ -1,0 +1,116 @@
+package db
+
+import (
+	"context"
+	"crypto/hmac"
+	"encoding/base64"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"keyturn.dev/keyturn"
+)
+
+// MaxPage is the most orders that one page of a list shows.
+const MaxPage = 200
+
+// OrderSummary is an order as a list shows it: without its lines, but with how many there are in which state.
+type OrderSummary struct {
+	ID         string              `json:"id"`
+	Status     keyturn.OrderStatus `json:"status" enum:"PENDING,PARTIAL_COMPLETED,COMPLETED,CANCEL_PENDING,PARTIAL_CANCELED,CANCELED"`
+	Currency   string              `json:"currency"`
+	GrossPrice string              `json:"grossPrice"`
+	CreatedAt  time.Time           `json:"createdAt"`
+	Lines      LineTotals          `json:"lines"`
+	Links      *keyturn.Links      `json:"links,omitempty"`
+}
+
+// LineTotals counts an order's lines by what they mean for it.
+type LineTotals struct {
+	Total     int `json:"total"`
+	Trouble   int `json:"trouble"` // retrying, waiting for stock, held
+	Delivered int `json:"delivered"`
+	Canceling int `json:"canceling"`
+	Canceled  int `json:"canceled"`
+}
+
+// OrderPage is one page of a list of orders. An empty NextCursor: it is the last one.
+type OrderPage struct {
+	Orders     []OrderSummary `json:"orders"`
+	NextCursor string         `json:"nextCursor,omitempty"`
+}
+
+// The status stands in the statement as a constant, so that the planner sees the partial index of the rare ones.
+const (
+	listOrdersSQL = `
+		SELECT id, status, currency, gross_minor, created_at, lines_total, lines_trouble, lines_delivered, lines_canceling, lines_canceled
+		FROM orders
+		WHERE (created_at, id) < ($1, $2)`
+	listOrdersTail = `
+		ORDER BY created_at DESC, id DESC LIMIT $3`
+)
+
+// Orders lists orders from the newest to the oldest, all or those in one status, from where an earlier page's cursor
+// points. KindInvalid with a field for a status, cursor or limit (1 to MaxPage) that is none; a cursor belongs to the
+// status it was made for.
+func (d *DB) Orders(ctx context.Context, status keyturn.OrderStatus, cursor string, limit int) (OrderPage, error) {
+	var bad keyturn.Problems
+	bad.Check(status == "" || slices.Contains(keyturn.OrderStatuses, status), "status", "must be one of PENDING, PARTIAL_COMPLETED, COMPLETED, CANCEL_PENDING, PARTIAL_CANCELED, CANCELED")
+	bad.Check(limit >= 1 && limit <= MaxPage, "limit", "must be between 1 and %d", MaxPage)
+	before, beforeID, ok := d.readCursor(status, cursor)
+	bad.Check(ok, "cursor", "must be the nextCursor of an earlier page of the same list")
+	if err := bad.Err("the query is not valid"); err != nil {
+		return OrderPage{}, err
+	}
+	query := listOrdersSQL
+	if status != "" {
+		query += ` AND status = '` + string(status) + `'` // one of our own constants: checked above
+	}
+	var rows []struct {
+		orderRow
+		keyturn.LineCounts
+	}
+	if err := d.x.SelectContext(ctx, &rows, query+listOrdersTail, before, beforeID, limit+1); err != nil {
+		return OrderPage{}, asKind(err)
+	}
+	page := OrderPage{Orders: make([]OrderSummary, 0, min(limit, len(rows)))}
+	for _, r := range rows[:min(limit, len(rows))] {
+		page.Orders = append(page.Orders, OrderSummary{
+			ID: r.ID, Status: r.Status, Currency: r.Currency, CreatedAt: r.CreatedAt.UTC(),
+			GrossPrice: keyturn.Money{Minor: r.GrossMinor, Currency: r.Currency}.String(), Lines: LineTotals(r.LineCounts),
+		})
+	}
+	if len(rows) > limit {
+		last := page.Orders[limit-1]
+		page.NextCursor = d.cursor(status, last.CreatedAt, last.ID)
+	}
+	return page, nil
+}
+
+// cursor is a place in a list, with a keyed hash, so that nobody takes its inside for an interface.
+func (d *DB) cursor(status keyturn.OrderStatus, at time.Time, id string) string {
+	place := strconv.FormatInt(at.UnixMicro(), 10) + " " + id
+	return base64.RawURLEncoding.EncodeToString(append(d.cursorMAC(status, place), place...))
+}
+
+const cursorMACSize = 8
+
+func (d *DB) cursorMAC(status keyturn.OrderStatus, place string) []byte {
+	return d.keys.mac("cursor/" + string(status) + "/" + place)[:cursorMACSize]
+}
+
+// readCursor gives the place of a cursor; the empty one is before the newest order.
+func (d *DB) readCursor(status keyturn.OrderStatus, cursor string) (time.Time, string, bool) {
+	if cursor == "" {
+		return time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC), "", true
+	}
+	raw, err := base64.RawURLEncoding.DecodeString(cursor)
+	if err != nil || len(raw) < cursorMACSize {
+		return time.Time{}, "", false
+	}
+	place := string(raw[cursorMACSize:])
+	micros, id, _ := strings.Cut(place, " ")
+	n, err := strconv.ParseInt(micros, 10, 64)
+	return time.UnixMicro(n).UTC(), id, err == nil && hmac.Equal(raw[:cursorMACSize], d.cursorMAC(status, place))
+}

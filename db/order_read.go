@@ -1,0 +1,111 @@
+package db
+
+import (
+	"context"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jmoiron/sqlx"
+
+	"keyturn.dev/keyturn"
+)
+
+// PageToken is the unguessable part of the link to an order's page: whoever has it sees the order and its keys.
+func (d *DB) PageToken(orderID string) string { return d.keys.pageToken(orderID) }
+
+const orderSQL = `
+	SELECT id, status, currency, gross_minor, created_at
+	FROM orders WHERE id = $1`
+
+// orderRow is what an order's row shows of itself.
+type orderRow struct {
+	ID         string              `db:"id"`
+	Status     keyturn.OrderStatus `db:"status"`
+	Currency   string              `db:"currency"`
+	GrossMinor int64               `db:"gross_minor"`
+	CreatedAt  time.Time           `db:"created_at"`
+}
+
+// Order gives an order with its lines in the order of the request, without its links. KindNotFound.
+func (d *DB) Order(ctx context.Context, id string) (keyturn.OrderView, error) {
+	if !keyturn.CleanText(id, 1, 100) {
+		return keyturn.OrderView{}, keyturn.Errorf(keyturn.KindNotFound, "there is no such order")
+	}
+	var o orderRow
+	if err := d.x.GetContext(ctx, &o, orderSQL, id); err != nil {
+		return keyturn.OrderView{}, notFound(err, "there is no order %s", id)
+	}
+	lines, err := d.lineViews(ctx, readLineSQL+`WHERE l.order_id = $1 ORDER BY l.position`, id)
+	if err != nil {
+		return keyturn.OrderView{}, err
+	}
+	v := keyturn.OrderView{
+		ID: o.ID, Status: o.Status, Currency: o.Currency, CreatedAt: o.CreatedAt.UTC(), LineItems: make([]keyturn.LineView, len(lines)),
+		GrossPrice: keyturn.Money{Minor: o.GrossMinor, Currency: o.Currency}.String(),
+	}
+	for i, l := range lines {
+		v.LineItems[i] = l.view()
+	}
+	return v, nil
+}
+
+const readLineSQL = `SELECT` + lineColumns + `, r.status AS refund_status, r.amount_minor AS refund_minor,
+		r.reason AS refund_reason, r.done_at AS refund_done_at` + lineTables + `
+	LEFT JOIN refunds r ON r.line_id = l.id
+	`
+
+// shownLine is a line as it is read, without a lock, with its refund.
+type shownLine struct {
+	line
+	RefundStatus *string    `db:"refund_status"`
+	RefundMinor  *int64     `db:"refund_minor"`
+	RefundReason *string    `db:"refund_reason"`
+	RefundDoneAt *time.Time `db:"refund_done_at"`
+}
+
+func (d *DB) lineViews(ctx context.Context, query string, args ...any) ([]shownLine, error) {
+	var lines []shownLine
+	if err := sqlx.SelectContext(ctx, d.x, &lines, query, args...); err != nil {
+		return nil, asKind(err)
+	}
+	for i := range lines {
+		if err := lines[i].init(); err != nil { // the deadline is the one of today's policy
+			return nil, err
+		}
+	}
+	return lines, nil
+}
+
+// view shows the line. What is only true of an undecided line is left out of a decided one.
+func (l *shownLine) view() keyturn.LineView {
+	v := keyturn.LineView{
+		ID: l.ID, FulfillmentID: l.FulfillmentID, ProductID: l.ProductID, Quantity: l.Quantity,
+		GrossPrice: keyturn.Money{Minor: l.GrossMinor, Currency: l.Currency}.String(), Operation: keyturn.OperationName(l.Operation),
+		Status: l.Status, Source: l.source().Name(), Attempts: l.Attempts, LastError: l.failure(),
+		DeliveredAt: utc(l.DeliveredAt), CanceledAt: utc(l.CanceledAt),
+	}
+	if l.Status.Open() && l.Status != keyturn.LineCanceling {
+		v.NextAttemptAt, v.GiveUpAt = utc(l.NextAttemptAt), utc(&l.GiveUpAt)
+	}
+	if l.RefundStatus != nil {
+		v.Refund = &keyturn.RefundView{
+			Status: *l.RefundStatus, Amount: keyturn.Money{Minor: *l.RefundMinor, Currency: l.Currency}.String(),
+			Reason: *l.RefundReason, DoneAt: utc(l.RefundDoneAt),
+		}
+	}
+	return v
+}
+
+// canonicalID gives a UUID in the form in which it is stored. Anything else names nothing, and must not reach
+// PostgreSQL, which answers a malformed one with an error.
+func canonicalID(text string) (string, bool) {
+	id, err := uuid.Parse(text)
+	return id.String(), err == nil && len(text) == 36
+}
+
+func utc(t *time.Time) *time.Time {
+	if t == nil {
+		return nil
+	}
+	return ptr(t.UTC())
+}
