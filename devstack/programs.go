@@ -127,11 +127,11 @@ func getPrograms(ctx context.Context, dir *Dir, progress func(string)) error {
 		return fmt.Errorf("PostgreSQL's programs (postgres and initdb, version %d or newer) are not on the PATH; install them%s, and start again", oldestMajor, installHint())
 	}
 	if os.Geteuid() == 0 {
-		progress("installing PostgreSQL with apt-get (about a minute, once)")
+		progress("installing PostgreSQL with apt-get (once)")
 		return debian.InstallPostgres(ctx)
 	}
 	target := unpackedPostgres(dir)
-	progress(fmt.Sprintf("unpacking the distribution's PostgreSQL packages into %s (about a minute, once)", target))
+	progress(fmt.Sprintf("unpacking the distribution's PostgreSQL packages into %s (once)", target))
 	return debian.Unpack(ctx, target, debian.Packages{
 		Names: []string{"postgresql"},
 		// The compiler for queries is switched off, and the cluster tools of the distribution are not used.

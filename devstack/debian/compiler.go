@@ -25,13 +25,13 @@ func Compiler(ctx context.Context, dir string, progress func(string)) (string, e
 		return "", errors.New("there is no C compiler, and no apt-get to get one with; install gcc or clang with your system's package manager")
 	}
 	if os.Geteuid() == 0 {
-		progress("installing a C compiler with apt-get, for the race detector (half a minute, once)")
+		progress("installing a C compiler with apt-get, for the race detector (once)")
 		if err := Install(ctx, "gcc", "libc6-dev"); err != nil {
 			return "", err
 		}
 		wrapper = "gcc"
 	} else {
-		progress(fmt.Sprintf("unpacking the distribution's C compiler into %s, for the race detector (half a minute, once)", unpacked))
+		progress(fmt.Sprintf("unpacking the distribution's C compiler into %s, for the race detector (once)", unpacked))
 		err := Unpack(ctx, unpacked, Packages{
 			Names: []string{"gcc", "libc6-dev"}, Also: []string{"libc6"}, Skip: regexp.MustCompile(`^(manpages|libc-devtools)`),
 			Finish: wrapCompiler,
