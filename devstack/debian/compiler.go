@@ -33,8 +33,10 @@ func Compiler(ctx context.Context, dir string, progress func(string)) (string, e
 	} else {
 		progress(fmt.Sprintf("unpacking the distribution's C compiler into %s, for the race detector (once)", unpacked))
 		err := Unpack(ctx, unpacked, Packages{
-			Names: []string{"gcc", "libc6-dev"}, Also: []string{"libc6"}, Skip: regexp.MustCompile(`^(manpages|libc-devtools)`),
-			Finish: wrapCompiler,
+			Names: []string{"gcc", "libc6-dev"},
+			// The linker wants these too within the folder, and every system has them.
+			Also: []string{"libc6", "libgcc-s1"},
+			Skip: regexp.MustCompile(`^(manpages|libc-devtools)`), Finish: wrapCompiler,
 		})
 		if err != nil {
 			return "", err
