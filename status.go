@@ -126,3 +126,8 @@ func OrderStatusOf(c LineCounts) OrderStatus {
 	}
 	return OrderPending
 }
+
+// Final says that every line of the order is decided.
+func (s OrderStatus) Final() bool {
+	return s == OrderCompleted || s == OrderPartialCanceled || s == OrderCanceled
+}

@@ -61,7 +61,7 @@ func (a *Activities) Resolve(ctx context.Context, in Decision) (keyturn.Next, er
 	if err == nil {
 		a.Logger.Info("a person decided", "fulfillmentId", in.FulfillmentID, "action", string(in.Resolution.Action), "by", in.Resolution.By)
 	}
-	return next, asTemporal(err, 0)
+	return next, refused(err)
 }
 
 // answer turns what the database said after a step into what the workflow gets: the same step again later is an error
@@ -98,13 +98,20 @@ func asTemporal(err error, delay time.Duration) error {
 		message = e.Message
 	}
 	o := temporal.ApplicationErrorOptions{NextRetryDelay: delay}
-	switch kind { //nolint:exhaustive // all others are tried again
-	case keyturn.KindInvalid, keyturn.KindNotFound:
+	switch kind { //nolint:exhaustive // all others are tried again: a step never ends its line's workflow
+	case keyturn.KindNotFound: // the line is not in this database
 		o.NonRetryable = true
-	case keyturn.KindConflict:
-		o.NonRetryable = delay == 0
 	case keyturn.KindOutOfStock:
 		o.Category = temporal.ApplicationErrorCategoryBenign
 	}
 	return temporal.NewApplicationErrorWithOptions(message, string(kind), o)
+}
+
+// refused is asTemporal for a person's decision: what the line's status does not allow is not tried again.
+func refused(err error) error {
+	switch kind := keyturn.KindOf(err); kind { //nolint:exhaustive // all others are tried again
+	case keyturn.KindConflict, keyturn.KindInvalid, keyturn.KindNotFound:
+		return temporal.NewNonRetryableApplicationError(err.Error(), string(kind), nil)
+	}
+	return asTemporal(err, 0)
 }

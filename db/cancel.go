@@ -154,10 +154,10 @@ func (d *DB) FinishRefund(ctx context.Context, fulfillmentID, providerID string,
 			return err
 		}
 		notice, err := d.newDelivery(ctx, tx, l, "canceled", "", "READY", render)
-		if err != nil {
-			return err
+		if err == nil {
+			err = enqueue(ctx, tx, WorkflowSend, notice.ID)
 		}
-		if err := enqueue(ctx, tx, WorkflowSend, notice.ID); err != nil {
+		if err != nil && keyturn.KindOf(err) != keyturn.KindInvalid { // an e-mail that cannot be made does not undo a refund
 			return err
 		}
 		if err := closeLineAlerts(ctx, tx, l, ""); err != nil {

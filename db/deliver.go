@@ -66,6 +66,11 @@ func (d *DB) BeginDelivery(ctx context.Context, fulfillmentID string, render fun
 			return err
 		}
 		out, err = d.newDelivery(ctx, tx, l, "keys", "", "SENDING", render)
+		if kind := keyturn.KindOf(err); kind == keyturn.KindInvalid || kind == keyturn.KindConfiguration { // a key that no e-mail can carry
+			l.Attempts++
+			err = d.fail(ctx, tx, l, Setback{Failure: keyturn.Failure{Kind: keyturn.KindConfiguration, Message: "the e-mail cannot be made: " + err.Error()}})
+			next = l.next()
+		}
 		return err
 	})
 	return out, next, wait, err

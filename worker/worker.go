@@ -8,6 +8,7 @@ import (
 
 	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/interceptor"
 	"go.temporal.io/sdk/worker"
 	"go.temporal.io/sdk/workflow"
 
@@ -21,6 +22,7 @@ type Options struct {
 	// Deployment and BuildID switch worker versioning on (both or none). Lines wait for days, so a new build takes over
 	// the lines of the old one (auto-upgrade); the replay corpus proves that it can.
 	Deployment, BuildID string
+	Interceptors        []interceptor.WorkerInterceptor // for measuring
 }
 
 // stopTimeout lets a running call or e-mail end: it is longer than both's own deadlines.
@@ -33,6 +35,7 @@ func New(c client.Client, acts *activities.Activities, o Options) worker.Worker 
 	}
 	opts := worker.Options{
 		WorkerStopTimeout:           stopTimeout,
+		Interceptors:                o.Interceptors,
 		DisableRegistrationAliasing: true,
 		WorkflowTaskPollerBehavior:  worker.NewPollerBehaviorAutoscaling(worker.PollerBehaviorAutoscalingOptions{InitialNumberOfPollers: 4, MinimumNumberOfPollers: 2, MaximumNumberOfPollers: 20}),
 		ActivityTaskPollerBehavior:  worker.NewPollerBehaviorAutoscaling(worker.PollerBehaviorAutoscalingOptions{InitialNumberOfPollers: 2, MinimumNumberOfPollers: 1, MaximumNumberOfPollers: 20}),

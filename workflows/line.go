@@ -32,6 +32,9 @@ type fulfillment struct {
 
 func runLine(ctx workflow.Context, in LineInput) (Result, error) {
 	f := &fulfillment{in: in, next: in.Next, interrupts: workflow.NewBufferedChannel(ctx, 100)}
+	// A cancellation from outside would leave a line with neither key nor money: only the database ends a line. Who wants
+	// it ended decides `refund`.
+	ctx, _ = workflow.NewDisconnectedContext(ctx)
 	if err := f.listen(ctx); err != nil {
 		return Result{}, err
 	}

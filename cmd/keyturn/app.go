@@ -1,0 +1,92 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"net/url"
+	"os"
+	"strings"
+
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/contrib/envconfig"
+	"go.temporal.io/sdk/log"
+
+	"keyturn.dev/keyturn/activities"
+	"keyturn.dev/keyturn/db"
+	"keyturn.dev/keyturn/endpoint"
+	"keyturn.dev/keyturn/mail"
+	"keyturn.dev/keyturn/payment"
+	"keyturn.dev/keyturn/worker"
+)
+
+// app is what API and worker processes share: the connections and what is made of them.
+type app struct {
+	config
+	logger    *slog.Logger
+	db        *db.DB
+	temporal  client.Client
+	namespace string
+	mail      *mail.Sender
+	acts      *activities.Activities
+}
+
+// newLogger writes JSON lines, as log collectors want them, or text for the terminal of a developer.
+func newLogger(production bool, level slog.Level) *slog.Logger {
+	o := &slog.HandlerOptions{Level: level}
+	if production {
+		return slog.New(slog.NewJSONHandler(os.Stderr, o))
+	}
+	return slog.New(slog.NewTextHandler(os.Stderr, o))
+}
+
+// newApp connects to everything. Temporal may be down: orders are accepted without it.
+func newApp(ctx context.Context, c config, logger *slog.Logger) (*app, error) {
+	keys, err := db.LoadKeys(c.KeysFile)
+	if err != nil {
+		return nil, err
+	}
+	a := &app{config: c, logger: logger}
+	if a.db, err = db.Open(ctx, c.DatabaseURL, keys); err != nil {
+		return nil, err
+	}
+	options, err := envconfig.LoadDefaultClientOptions()
+	if err != nil {
+		return nil, err
+	}
+	options.Logger = log.NewStructuredLogger(logger)
+	a.namespace = options.Namespace
+	if a.namespace == "" {
+		a.namespace = "default"
+	}
+	if a.temporal, err = client.NewLazyClient(options); err != nil {
+		return nil, err
+	}
+	if a.mail, err = mail.NewSender(c.Mail); err != nil {
+		return nil, err
+	}
+	a.acts = &activities.Activities{
+		DB: a.db, Caller: endpoint.NewCaller(endpoint.Options{Production: c.Production, Logger: logger}), Mail: a.mail, Logger: logger,
+		Letters:   activities.Letters{From: c.MailFrom, SenderName: c.MailName, OrderPage: func(token string) string { return c.PublicURL + "/o/" + token }},
+		Providers: payment.Providers{payment.SandboxName: payment.Sandbox{Ledger: a.db}},
+	}
+	return a, nil
+}
+
+func (a *app) close() {
+	a.temporal.Close()
+	_ = a.mail.Close()
+	_ = a.db.Close()
+}
+
+// historyLink is the address of an order's workflows in Temporal's Web UI.
+func (a *app) historyLink(orderID string) string {
+	if a.TemporalUI == "" {
+		return ""
+	}
+	query := `OrderId="` + strings.ReplaceAll(orderID, `"`, "") + `"`
+	return a.TemporalUI + "/namespaces/" + url.PathEscape(a.namespace) + "/workflows?query=" + url.QueryEscape(query)
+}
+
+func (a *app) housekeeping() *worker.Housekeeping {
+	return &worker.Housekeeping{DB: a.db, Mail: a.mail, From: a.MailFrom, To: a.Operations, Logger: a.logger, HistoryLink: a.historyLink}
+}

@@ -1,0 +1,264 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/cobra"
+	"go.temporal.io/sdk/interceptor"
+
+	"keyturn.dev/keyturn"
+	"keyturn.dev/keyturn/cmd/keyturn/bench"
+	"keyturn.dev/keyturn/db"
+	"keyturn.dev/keyturn/devstack"
+	"keyturn.dev/keyturn/devstack/emulator"
+	"keyturn.dev/keyturn/devstack/inbox"
+	"keyturn.dev/keyturn/mail"
+	"keyturn.dev/keyturn/starter"
+	"keyturn.dev/keyturn/worker"
+	"keyturn.dev/keyturn/workflows"
+)
+
+type benchOptions struct {
+	rounds, orders, atOnce, big, retries int
+	dir                                  string
+	noEager                              bool
+}
+
+func newBench() *cobra.Command {
+	o := benchOptions{}
+	cmd := &cobra.Command{
+		Use: "bench", Short: "Measure what an order costs, as a ratio to an empty workflow",
+		Long: `Measures an empty workflow, a workflow with one activity, and orders of several shapes, in interleaved rounds of one run,
+and prints rates, latencies, CPU per line split by process, history, and the ratios to the floor. Orders come in over
+HTTP, partners are called over HTTP and e-mails are sent over SMTP; the partner and the mail server run in a process of
+their own, which is not counted.
+
+Without settings it starts a PostgreSQL and a Temporal of its own. With KEYTURN_DATABASE_URL, KEYTURN_KEYS and
+TEMPORAL_ADDRESS set it uses those.`,
+		Example: "  keyturn bench\n  keyturn bench --rounds 5 --orders 500 --output json\n  keyturn bench --retries 1000 --big 5000",
+		Args:    cobra.NoArgs,
+		RunE:    func(cmd *cobra.Command, _ []string) error { return runBench(cmd.Context(), cmd, o) },
+	}
+	cmd.Flags().IntVar(&o.rounds, "rounds", 3, "counted rounds")
+	cmd.Flags().IntVar(&o.orders, "orders", 400, "lines of each shape in a round")
+	cmd.Flags().IntVar(&o.atOnce, "at-once", 30, "orders under way at the same time")
+	cmd.Flags().IntVar(&o.big, "big", 5000, "lines of the one large order; 0: none")
+	cmd.Flags().IntVar(&o.retries, "retries", 100, "failures of the one failing line; 0: none")
+	cmd.Flags().StringVar(&o.dir, "data-dir", "", "where the embedded servers keep their state; default: a temporary folder")
+	cmd.Flags().BoolVar(&o.noEager, "no-eager", false, "leave out the shapes with eager starts")
+	cmd.AddCommand(newBenchPeer())
+	return cmd
+}
+
+// runBench starts what is needed around the benchmark and prints what it found.
+func runBench(ctx context.Context, cmd *cobra.Command, o benchOptions) error {
+	progress := cmd.ErrOrStderr()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	c, pids, stop, err := benchServers(ctx, o, progress)
+	defer stop()
+	if err != nil {
+		return err
+	}
+	peer, err := startPeer(ctx)
+	if err != nil {
+		return err
+	}
+	defer peer.stop()
+	c.Mail, c.MailFrom, c.MailName, c.Operations = mail.Config{Addr: peer.SMTP, TLS: mail.TLSNone, MaxConns: 20}, "keys@bench.test", "Bench", "ops@bench.test"
+	c.PublicURL = "http://127.0.0.1"
+	a, err := newApp(ctx, c, newLogger(false, slog.LevelError))
+	if err != nil {
+		return err
+	}
+	defer a.close()
+	ends := bench.NewEnds()
+	w := worker.New(a.temporal, a.acts, worker.Options{Interceptors: []interceptor.WorkerInterceptor{ends}})
+	bench.RegisterFloors(w)
+	done := make(chan error, 1)
+	go func() { done <- worker.Run(ctx, w, a.housekeeping()) }()
+	plain, err := a.benchAPI(ctx, false)
+	if err != nil {
+		return err
+	}
+	eager, err := a.benchAPI(ctx, true)
+	if err != nil {
+		return err
+	}
+	if o.noEager {
+		eager = nil
+	}
+	if _, _, err := a.db.PutIntegration(ctx, keyturn.Integration{ID: bench.PartnerID, BaseURL: peer.Partner + "/p/bench", Limits: keyturn.Limits{MaxConcurrent: 1000, PerSecond: 100000}}); err != nil {
+		return err
+	}
+	b := &bench.Bench{
+		DB: a.db, Temporal: a.temporal, API: plain, EagerAPI: eager, TaskQueue: workflows.TaskQueue, TemporalPID: pids.temporal, PostgresPID: pids.postgres,
+		Ends: ends, Rounds: o.rounds, Orders: o.orders, AtOnce: o.atOnce, Settle: 1500 * time.Millisecond, Progress: progress,
+	}
+	report, err := b.Run(ctx)
+	if err != nil {
+		return err
+	}
+	extras := &bench.Extras{}
+	err = b.Accept(ctx, extras)
+	if err == nil && o.big > 0 {
+		err = b.Big(ctx, o.big, extras)
+	}
+	if err == nil && o.retries > 0 {
+		err = b.Retries(ctx, o.retries, extras)
+	}
+	if err != nil {
+		return err
+	}
+	if err := show(cmd, struct {
+		*bench.Report
+		Extras *bench.Extras `json:"extras"`
+	}{report, extras}, func(out io.Writer) { report.Print(out); fmt.Fprintln(out); extras.Print(out) }); err != nil {
+		return err
+	}
+	cancel()
+	return <-done
+}
+
+type pids struct{ postgres, temporal int }
+
+// benchServers starts a PostgreSQL and a Temporal, or uses those of the settings.
+func benchServers(ctx context.Context, o benchOptions, progress io.Writer) (c config, p pids, stop func(), err error) {
+	stop = func() {}
+	if dsn := os.Getenv("KEYTURN_DATABASE_URL"); dsn != "" {
+		c.DatabaseURL, c.KeysFile = dsn, os.Getenv("KEYTURN_KEYS")
+		_, err = db.Migrate(ctx, dsn)
+		return c, p, stop, err
+	}
+	path := o.dir
+	if path == "" {
+		if path, err = os.MkdirTemp("", "keyturn-bench-"); err != nil {
+			return c, p, stop, err
+		}
+	}
+	dir, err := devstack.Open(path)
+	if err != nil {
+		return c, p, stop, err
+	}
+	fmt.Fprintln(progress, "starting PostgreSQL and Temporal")
+	var postgres *devstack.Postgres
+	var temporal *devstack.Temporal
+	stop = func() {
+		stopCtx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+		defer cancel()
+		if temporal != nil {
+			_ = temporal.Stop(stopCtx)
+		}
+		if postgres != nil {
+			_ = postgres.Stop(stopCtx)
+		}
+		_ = dir.Close()
+		if o.dir == "" {
+			_ = os.RemoveAll(path)
+		}
+	}
+	if postgres, err = devstack.StartPostgres(ctx, dir, devstack.PostgresOptions{Progress: func(text string) { fmt.Fprintln(progress, text) }}); err != nil {
+		return c, p, stop, err
+	}
+	if temporal, err = devstack.StartTemporal(ctx, dir, devstack.TemporalOptions{}); err != nil {
+		return c, p, stop, err
+	}
+	if err = postgres.CreateDatabase(ctx, "keyturn"); err != nil {
+		return c, p, stop, err
+	}
+	c.DatabaseURL, c.KeysFile = postgres.DSN("keyturn"), filepath.Join(path, "keys.json")
+	if _, statErr := os.Stat(c.KeysFile); errors.Is(statErr, os.ErrNotExist) {
+		if err = db.CreateKeys(c.KeysFile); err != nil {
+			return c, p, stop, err
+		}
+	}
+	if _, err = db.Migrate(ctx, c.DatabaseURL); err != nil {
+		return c, p, stop, err
+	}
+	return c, pids{postgres.PID(), temporal.PID()}, stop, os.Setenv("TEMPORAL_ADDRESS", temporal.Address())
+}
+
+// benchAPI serves the API on a port of its own and gives its client.
+func (a *app) benchAPI(ctx context.Context, eager bool) (*starter.Client, error) {
+	s := starter.NewStarter(starter.StarterConfig{DB: a.db, Temporal: a.temporal, Eager: eager, Logger: a.logger})
+	go s.Run(ctx)
+	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	server := &http.Server{Handler: a.handler(s, devToken), ReadHeaderTimeout: 10 * time.Second}
+	go func() { _ = server.Serve(l) }()
+	context.AfterFunc(ctx, func() { _ = server.Close() })
+	transport := &http.Transport{MaxIdleConnsPerHost: 100}
+	return &starter.Client{BaseURL: "http://" + l.Addr().String(), Token: devToken, HTTP: &http.Client{Transport: transport, Timeout: time.Minute}}, nil
+}
+
+// peer is the process that plays partner and mail server.
+type peer struct {
+	Partner string `json:"partner"`
+	SMTP    string `json:"smtp"`
+	cmd     *exec.Cmd
+	stdin   io.Closer
+}
+
+func startPeer(ctx context.Context) (*peer, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	p := &peer{cmd: exec.CommandContext(ctx, self, "bench", "peer")} //nolint:gosec // ourselves
+	p.cmd.Stderr = os.Stderr
+	if p.stdin, err = p.cmd.StdinPipe(); err != nil {
+		return nil, err
+	}
+	out, err := p.cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	if err := p.cmd.Start(); err != nil {
+		return nil, err
+	}
+	line, err := bufio.NewReader(out).ReadBytes('\n')
+	if err != nil {
+		return nil, fmt.Errorf("the bench's partner did not start: %w", err)
+	}
+	return p, json.Unmarshal(line, p)
+}
+
+func (p *peer) stop() {
+	_ = p.stdin.Close()
+	_ = p.cmd.Wait()
+}
+
+func newBenchPeer() *cobra.Command {
+	return &cobra.Command{Use: "peer", Hidden: true, Short: "Play partner and mail server for the bench", Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error {
+		mailbox := inbox.New(inbox.Config{SMTPAddr: "127.0.0.1:0", HTTPAddr: "127.0.0.1:0", MaxMessages: 100})
+		if err := mailbox.Start(); err != nil {
+			return err
+		}
+		partner := emulator.New(emulator.Config{Addr: "127.0.0.1:0", Cheap: true})
+		if err := partner.Start(); err != nil {
+			return err
+		}
+		line, err := json.Marshal(peer{Partner: partner.URL(), SMTP: mailbox.SMTPAddr()})
+		if err != nil {
+			return err
+		}
+		fmt.Fprintln(cmd.OutOrStdout(), string(line))
+		_, _ = io.Copy(io.Discard, os.Stdin) // until the bench ends
+		_ = partner.Close()
+		return mailbox.Close()
+	}}
+}

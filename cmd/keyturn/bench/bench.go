@@ -1,0 +1,100 @@
+// Package bench measures what an order costs, as a ratio to what the engine costs by itself, in the same run.
+package bench
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"time"
+
+	"go.temporal.io/sdk/client"
+
+	"keyturn.dev/keyturn/db"
+	"keyturn.dev/keyturn/starter"
+)
+
+// Bench is a benchmark on a Temporal, a PostgreSQL and an API with its worker that run already. The worker runs in this
+// process with Ends as an interceptor and the floors registered.
+type Bench struct {
+	DB          *db.DB
+	Temporal    client.Client
+	API         *starter.Client // accepts orders whose workflows start in the ordinary way
+	EagerAPI    *starter.Client // the same with eager starts; nil: not measured
+	TaskQueue   string
+	TemporalPID int // 0: not on this machine
+	PostgresPID int
+	Ends        *Ends
+	Rounds      int
+	Orders      int // per shape and round
+	AtOnce      int
+	Settle      time.Duration
+	Progress    io.Writer
+
+	serial int
+	name   string
+}
+
+// Shape names, in the order of the report.
+const (
+	shapeEmpty    = "empty workflow"
+	shapeActivity = "workflow with one activity"
+	shapePool     = "order, one pool line"
+	shapeEndpoint = "order, one endpoint line"
+	shapeTen      = "order, ten pool lines"
+	shapePoolE    = "order, one pool line, eager"
+	shapeEndpE    = "order, one endpoint line, eager"
+)
+
+type shape struct {
+	name  string
+	lines int // per unit
+	floor string
+	do    one
+}
+
+func (b *Bench) shapes() []shape {
+	all := []shape{
+		{shapeEmpty, 1, shapeEmpty, b.bare("benchEmpty")},
+		{shapeActivity, 1, shapeActivity, b.bare("benchOneActivity")},
+		{shapePool, 1, shapeEmpty, b.order(b.API, poolProduct, 1)},
+		{shapeEndpoint, 1, shapeActivity, b.order(b.API, endpointProduct, 1)},
+		{shapeTen, 10, shapeEmpty, b.order(b.API, poolProduct, 10)},
+	}
+	if b.EagerAPI != nil {
+		all = append(all, shape{shapePoolE, 1, shapeEmpty, b.order(b.EagerAPI, poolProduct, 1)}, shape{shapeEndpE, 1, shapeActivity, b.order(b.EagerAPI, endpointProduct, 1)})
+	}
+	return all
+}
+
+// Run measures every shape in interleaved rounds, after one that warms everything up and is not counted.
+func (b *Bench) Run(ctx context.Context) (*Report, error) {
+	b.name = time.Now().Format("0102150405")
+	shapes := b.shapes()
+	if err := b.prepare(ctx); err != nil {
+		return nil, err
+	}
+	samples := map[string][]sample{}
+	for round := 0; round <= b.Rounds; round++ {
+		for _, s := range shapes {
+			count := max(b.Orders/s.lines, 1)
+			if round == 0 {
+				count = max(count/4, 1)
+			}
+			fmt.Fprintf(b.Progress, "round %d of %d: %s, %d times\n", round, b.Rounds, s.name, count)
+			got, err := b.measure(ctx, count, s.lines, s.do)
+			if err != nil {
+				return nil, fmt.Errorf("%s: %w", s.name, err)
+			}
+			if round > 0 {
+				samples[s.name] = append(samples[s.name], got)
+			}
+		}
+	}
+	r := b.report(shapes, samples)
+	for i, s := range shapes {
+		if err := b.history(ctx, s, &r.Shapes[i]); err != nil {
+			return nil, err
+		}
+	}
+	return r, nil
+}

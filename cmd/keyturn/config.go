@@ -1,0 +1,74 @@
+package main
+
+import (
+	"net/url"
+	"os"
+	"strings"
+
+	"keyturn.dev/keyturn"
+	"keyturn.dev/keyturn/mail"
+)
+
+// config is what a process needs to know, from the environment; `keyturn dev` fills it in by itself. Where Temporal is
+// comes from Temporal's own variables (TEMPORAL_ADDRESS and the rest).
+type config struct {
+	Production  bool
+	DatabaseURL string // KEYTURN_DATABASE_URL
+	KeysFile    string // KEYTURN_KEYS
+	PublicURL   string // KEYTURN_PUBLIC_URL: where customers reach the API, for the links of order pages
+	TemporalUI  string // KEYTURN_TEMPORAL_UI
+	Mail        mail.Config
+	MailFrom    string // KEYTURN_MAIL_FROM
+	MailName    string // KEYTURN_MAIL_NAME
+	Operations  string // KEYTURN_OPERATIONS_MAIL: who gets the alerts
+}
+
+const configHelp = `
+Settings come from the environment:
+  KEYTURN_DATABASE_URL     postgres://user:password@host:5432/keyturn?sslmode=verify-full
+  KEYTURN_KEYS             file with the keys that encrypt secrets (keyturn keys create)
+  KEYTURN_PUBLIC_URL       https://shop.example.com, where customers reach order pages
+  KEYTURN_SMTP_URL         smtp://user:password@mail.example.com:587 (STARTTLS) or smtps://…:465
+  KEYTURN_MAIL_FROM        keys@shop.example.com
+  KEYTURN_MAIL_NAME        Example Shop
+  KEYTURN_OPERATIONS_MAIL  ops@shop.example.com, who gets the alerts
+  KEYTURN_TEMPORAL_UI      https://temporal.example.com, for links to histories
+  TEMPORAL_ADDRESS, TEMPORAL_NAMESPACE, TEMPORAL_API_KEY, TEMPORAL_TLS… as for Temporal's own tools
+  KEYTURN_DEVELOPMENT=1    allows plain HTTP, loopback partners and mail without TLS`
+
+// configFromEnv reads the settings and names every one that is missing or wrong.
+func configFromEnv() (config, error) {
+	c := config{
+		Production: os.Getenv("KEYTURN_DEVELOPMENT") != "1", DatabaseURL: os.Getenv("KEYTURN_DATABASE_URL"), KeysFile: os.Getenv("KEYTURN_KEYS"),
+		PublicURL: strings.TrimSuffix(os.Getenv("KEYTURN_PUBLIC_URL"), "/"), TemporalUI: strings.TrimSuffix(os.Getenv("KEYTURN_TEMPORAL_UI"), "/"),
+		MailFrom: os.Getenv("KEYTURN_MAIL_FROM"), MailName: os.Getenv("KEYTURN_MAIL_NAME"), Operations: os.Getenv("KEYTURN_OPERATIONS_MAIL"),
+	}
+	var bad keyturn.Problems
+	bad.Check(c.DatabaseURL != "", "KEYTURN_DATABASE_URL", "is not set")
+	bad.Check(c.KeysFile != "", "KEYTURN_KEYS", "is not set: it names the file with the keys that encrypt secrets")
+	public, err := url.Parse(c.PublicURL)
+	bad.Check(err == nil && public.Host != "" && (public.Scheme == "https" || !c.Production), "KEYTURN_PUBLIC_URL", "must be an https:// address")
+	for name, address := range map[string]string{"KEYTURN_MAIL_FROM": c.MailFrom, "KEYTURN_OPERATIONS_MAIL": c.Operations} {
+		if err := mail.CheckAddress(address); err != nil {
+			bad.Addf(name, "%s", err.Error())
+		}
+	}
+	c.Mail, err = mailFromURL(os.Getenv("KEYTURN_SMTP_URL"), c.Production)
+	bad.Merge("KEYTURN_SMTP_URL", err)
+	return c, bad.Err("the settings are not complete")
+}
+
+// mailFromURL reads smtp://user:password@host:587 (STARTTLS), smtps://host:465 (TLS) and, in development,
+// smtp+plain://host:1025.
+func mailFromURL(text string, production bool) (mail.Config, error) {
+	u, err := url.Parse(text)
+	modes := map[string]string{"smtp": mail.TLSStart, "smtps": mail.TLSImplicit, "smtp+plain": mail.TLSNone}
+	if err != nil || u == nil || modes[u.Scheme] == "" || u.Port() == "" || u.Hostname() == "" {
+		return mail.Config{}, keyturn.Errorf(keyturn.KindInvalid, "must look like smtp://user:password@mail.example.com:587")
+	}
+	if production && u.Scheme == "smtp+plain" {
+		return mail.Config{}, keyturn.Errorf(keyturn.KindInvalid, "must use smtp:// (STARTTLS) or smtps://: keys do not travel in the clear")
+	}
+	password, _ := u.User.Password()
+	return mail.Config{Addr: u.Host, Username: u.User.Username(), Password: keyturn.Secret(password), TLS: modes[u.Scheme]}, nil
+}

@@ -1,0 +1,65 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"keyturn.dev/keyturn"
+	"keyturn.dev/keyturn/db"
+	"keyturn.dev/keyturn/starter"
+)
+
+func newKeys() *cobra.Command {
+	cmd := &cobra.Command{Use: "keys", Short: "Manage the keys that encrypt secrets"}
+	cmd.AddCommand(&cobra.Command{
+		Use: "create FILE", Short: "Make the key file of a new database",
+		Long:    "Makes the key file of a new database. Keep a copy apart from the database's backups: without it nothing secret in the database can be read.",
+		Example: "  keyturn keys create /etc/keyturn/keys.json", Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := db.CreateKeys(args[0]); err != nil {
+				return fmt.Errorf("make the key file: %w", err)
+			}
+			fmt.Fprintf(cmd.OutOrStdout(), "made %s; set KEYTURN_KEYS to it, and keep a copy in a safe place\n", args[0])
+			return nil
+		},
+	})
+	return cmd
+}
+
+func newToken() *cobra.Command {
+	cmd := &cobra.Command{Use: "token", Short: "Manage API tokens"}
+	var scopes []string
+	create := &cobra.Command{
+		Use: "create NAME", Short: "Make an API token and print it once",
+		Long:    "Makes an API token and prints it once; only its hash is stored. Scopes: " + strings.Join(starter.Scopes, ", ") + "." + configHelp,
+		Example: "  keyturn token create shop --scope orders:write --scope orders:read", Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			for _, s := range scopes {
+				if !slices.Contains(starter.Scopes, s) {
+					return keyturn.Errorf(keyturn.KindInvalid, "there is no scope %s; there are %s", s, strings.Join(starter.Scopes, ", "))
+				}
+			}
+			if !keyturn.ValidID(args[0]) {
+				return keyturn.Errorf(keyturn.KindInvalid, "the name must be 1 to 64 letters, digits, '.', '_', ':' or '-'")
+			}
+			d, err := openDatabase(cmd.Context())
+			if err != nil {
+				return err
+			}
+			defer func() { _ = d.Close() }()
+			text, err := d.CreateToken(cmd.Context(), db.Token{Name: args[0], Scopes: scopes})
+			if err != nil {
+				return err
+			}
+			return show(cmd, map[string]any{"name": args[0], "token": text, "scopes": scopes}, func(w io.Writer) { fmt.Fprintln(w, text) })
+		},
+	}
+	create.Flags().StringSliceVar(&scopes, "scope", nil, "what the token may do; may be given several times")
+	_ = create.MarkFlagRequired("scope")
+	cmd.AddCommand(create)
+	return cmd
+}
