@@ -13,20 +13,27 @@ import (
 // time or a counter would not be: transactions commit in another order than they write, but a line's versions only grow.
 type Progress []int
 
+// OrderStep is one step of one line; Line is the line's place in the order and in a Progress.
+type OrderStep struct {
+	keyturn.StatusEvent
+	Line int
+}
+
 // OrderEvents gives the steps of an order's lines that were committed since seen (nil: all), in the order in which they
 // were made, how far that goes, and the order's status at that moment. KindNotFound.
-func (d *DB) OrderEvents(ctx context.Context, orderID string, seen Progress) ([]keyturn.StatusEvent, Progress, keyturn.OrderStatus, error) {
+func (d *DB) OrderEvents(ctx context.Context, orderID string, seen Progress) ([]OrderStep, Progress, keyturn.OrderStatus, error) {
 	if !keyturn.CleanText(orderID, 1, 100) {
 		return nil, nil, "", keyturn.Errorf(keyturn.KindNotFound, "there is no such order")
 	}
 	var lines []struct {
-		Status  keyturn.OrderStatus `db:"status"`
-		ID      string              `db:"id"`
-		Version int                 `db:"version"`
+		Status        keyturn.OrderStatus `db:"status"`
+		ID            string              `db:"id"`
+		FulfillmentID string              `db:"fulfillment_id"`
+		Version       int                 `db:"version"`
 	}
 	// One statement, one snapshot: what the status counts is in the versions.
 	if err := d.x.SelectContext(ctx, &lines, `
-		SELECT o.status, l.id, l.version FROM orders o JOIN line_items l ON l.order_id = o.id WHERE o.id = $1 ORDER BY l.position`, orderID); err != nil {
+		SELECT o.status, l.id, l.fulfillment_id, l.version FROM orders o JOIN line_items l ON l.order_id = o.id WHERE o.id = $1 ORDER BY l.position`, orderID); err != nil {
 		return nil, nil, "", asKind(err)
 	}
 	if len(lines) == 0 {
@@ -48,14 +55,18 @@ func (d *DB) OrderEvents(ctx context.Context, orderID string, seen Progress) ([]
 	if len(changed) == 0 {
 		return nil, now, lines[0].Status, nil
 	}
-	events, err := d.stepsOf(ctx, changed, from, to)
-	for i := range events {
-		events[i].OrderStatus = lines[0].Status
+	steps, err := d.stepsOf(ctx, changed, from, to)
+	place := make(map[string]int, len(lines))
+	for i, l := range lines {
+		place[l.FulfillmentID] = i
 	}
-	return events, now, lines[0].Status, err
+	for i := range steps {
+		steps[i].OrderStatus, steps[i].Line = lines[0].Status, place[steps[i].FulfillmentID]
+	}
+	return steps, now, lines[0].Status, err
 }
 
-func (d *DB) stepsOf(ctx context.Context, lines []string, from, to []int64) ([]keyturn.StatusEvent, error) {
+func (d *DB) stepsOf(ctx context.Context, lines []string, from, to []int64) ([]OrderStep, error) {
 	var rows []struct {
 		FulfillmentID string             `db:"fulfillment_id"`
 		Version       int                `db:"version"`
@@ -71,9 +82,9 @@ func (d *DB) stepsOf(ctx context.Context, lines []string, from, to []int64) ([]k
 		JOIN line_log g ON g.line_id = t.line_id AND g.version > t.seen AND g.version <= t.upto
 		JOIN line_items l ON l.id = t.line_id
 		ORDER BY g.at, l.fulfillment_id, g.version`, pq.Array(lines), pq.Array(from), pq.Array(to))
-	events := make([]keyturn.StatusEvent, len(rows))
+	steps := make([]OrderStep, len(rows))
 	for i, r := range rows {
-		events[i] = keyturn.StatusEvent{FulfillmentID: r.FulfillmentID, Version: r.Version, From: r.From, To: r.To, By: r.By, Reason: r.Reason, At: r.At.UTC()}
+		steps[i].StatusEvent = keyturn.StatusEvent{FulfillmentID: r.FulfillmentID, Version: r.Version, From: r.From, To: r.To, By: r.By, Reason: r.Reason, At: r.At.UTC()}
 	}
-	return events, asKind(err)
+	return steps, asKind(err)
 }

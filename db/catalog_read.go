@@ -1,0 +1,57 @@
+package db
+
+import (
+	"context"
+	"slices"
+
+	"github.com/jmoiron/sqlx"
+
+	"keyturn.dev/keyturn"
+)
+
+// CheckProduct says whether the pools and integrations of a product exist, as PutProduct would, and stores nothing.
+func (d *DB) CheckProduct(ctx context.Context, p keyturn.Product) error {
+	return d.tx(ctx, func(tx *sqlx.Tx) error {
+		var bad keyturn.Problems
+		for i, s := range p.Sources {
+			at := "sources[" + itoa(i) + "]."
+			if err := mustExist(ctx, tx, &bad, "pools", at+"pool", s.Pool); err != nil {
+				return err
+			}
+			if err := mustExist(ctx, tx, &bad, "integrations", at+"integration", s.Integration); err != nil {
+				return err
+			}
+		}
+		return bad.Err("the product is not valid")
+	})
+}
+
+// CheckSecrets says which secrets of an integration PutIntegration would change, by name, and refuses, as it would, one
+// that has no value, neither sent nor stored.
+func (d *DB) CheckSecrets(ctx context.Context, in keyturn.Integration) ([]string, error) {
+	was := map[string]string{}
+	if old, _, err := d.integration(ctx, d.x, in.ID); err == nil {
+		for name, ref := range secretsOf(&old) {
+			if *ref != nil {
+				was[name] = (*ref).Value
+			}
+		}
+	} else if keyturn.KindOf(err) != keyturn.KindConfiguration {
+		return nil, asKind(err)
+	}
+	becomes := make(map[string]string, len(was))
+	for name, v := range was {
+		becomes[name] = v
+	}
+	if _, _, err := withoutSecrets(in, becomes); err != nil {
+		return nil, err
+	}
+	var changed []string
+	for name, v := range becomes {
+		if was[name] != v {
+			changed = append(changed, name)
+		}
+	}
+	slices.Sort(changed)
+	return changed, nil
+}
