@@ -1,0 +1,54 @@
+package keyturn_test
+
+import (
+	"maps"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"keyturn.dev/keyturn"
+)
+
+// tableOf reads a table written as text: a row a line, cells between blanks.
+func tableOf(text string) [][]string {
+	var rows [][]string
+	for line := range strings.Lines(text) {
+		if cells := strings.Fields(line); len(cells) > 0 {
+			rows = append(rows, cells)
+		}
+	}
+	return rows
+}
+
+// The chart in the docs has the edges of LineTransitions, no more and no fewer. Package db compares the database's.
+func TestChartShowsTheTransitions(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile("docs/state-machine.md")
+	require.NoError(t, err)
+	_, chart, found := strings.Cut(string(page), "```mermaid\nstateDiagram-v2\n")
+	require.True(t, found, "the page has a state diagram")
+	chart, _, _ = strings.Cut(chart, "```")
+
+	drawn := map[string]bool{}
+	for _, m := range regexp.MustCompile(`(?m)^\s*(\S+) --> (\S+?)(?:: .*)?$`).FindAllStringSubmatch(chart, -1) {
+		require.False(t, drawn[m[1]+">"+m[2]], "%s is drawn twice", m[0])
+		drawn[m[1]+">"+m[2]] = true
+	}
+	coded := map[string]bool{"[*]>PENDING": true, "CANCELED>[*]": true, "DELIVERED>[*]": true}
+	for from, next := range keyturn.LineTransitions {
+		for _, to := range next {
+			coded[string(from)+">"+string(to)] = true
+		}
+	}
+	require.Equal(t, slices.Sorted(maps.Keys(coded)), slices.Sorted(maps.Keys(drawn)))
+	for _, s := range keyturn.OrderStatuses {
+		require.Contains(t, string(page), "`"+string(s)+"`", "the page explains every order status")
+	}
+	for _, s := range keyturn.LineStatuses {
+		require.Contains(t, string(page), "`"+string(s)+"`", "the page explains every line status")
+	}
+}

@@ -1,0 +1,231 @@
+package keyturn_test
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"keyturn.dev/keyturn"
+	"keyturn.dev/keyturn/mail"
+)
+
+func goodOrder() keyturn.Order {
+	return keyturn.Order{
+		ID: "shop-1001", Currency: "EUR",
+		Payment:             keyturn.Payment{Provider: "sandbox", Reference: "pay_123"},
+		Customer:            keyturn.Customer{ID: "c-1", Email: "ada@buyer.test", Country: "FR", Locale: "fr-FR", FirstName: "Ada", LastName: "Lovelace"},
+		CartExternalContext: "eyJhIjoxfQ==",
+		LineItems:           []keyturn.LineItem{{ProductID: "game", Quantity: 1, GrossPrice: "29.99"}},
+	}
+}
+
+// orderScenarios change one thing of a good order. field is what the refusal names; "" means that it is accepted.
+type orderScenario struct {
+	name   string
+	change func(o *keyturn.Order)
+	field  string
+}
+
+func runOrderScenarios(t *testing.T, scenarios []orderScenario) {
+	t.Helper()
+	for _, s := range scenarios {
+		o := goodOrder()
+		s.change(&o)
+		wantFields(t, o.Check(mail.CheckAddress), s.name, s.field)
+	}
+}
+
+func TestGoodOrder(t *testing.T) {
+	t.Parallel()
+	require.NoError(t, goodOrder().Check(mail.CheckAddress))
+}
+
+func TestOrderNumbers(t *testing.T) {
+	t.Parallel()
+	var all []orderScenario
+	add := func(name, field string, change func(*keyturn.Order)) {
+		all = append(all, orderScenario{name, change, field})
+	}
+	for _, q := range []int{0, -1, -1 << 63, 10_001, 1_000_000_000} {
+		add(fmt.Sprint("quantity ", q), "lineItems[0].quantity", func(o *keyturn.Order) { o.LineItems[0].Quantity = q })
+	}
+	for _, q := range []int{1, 10_000} {
+		add(fmt.Sprint("quantity ", q), "", func(o *keyturn.Order) { o.LineItems[0].Quantity = q })
+	}
+	for _, p := range []string{"", "-1", "-0", "1e400", "NaN", "0.30000000000000004", "29,99", "9007199254740993", "29.99 EUR", "1\x00"} {
+		add("price "+p, "lineItems[0].grossPrice", func(o *keyturn.Order) { o.LineItems[0].GrossPrice = p })
+	}
+	for _, p := range []string{"0", "0.00", "10000000000"} {
+		add("price "+p, "", func(o *keyturn.Order) { o.LineItems[0].GrossPrice = p })
+	}
+	for _, c := range []string{"", "eur", "EURO", "XXX", "US", "ÉUR", "EU\x00"} {
+		add("currency "+c, "currency", func(o *keyturn.Order) { o.Currency = c }) // prices are not judged without one
+	}
+	add("yen with decimals", "lineItems[0].grossPrice", func(o *keyturn.Order) { o.Currency = "JPY" })
+	add("yen", "", func(o *keyturn.Order) { o.Currency, o.LineItems[0].GrossPrice = "JPY", "2999" })
+	add("no lines", "lineItems", func(o *keyturn.Order) { o.LineItems = nil })
+	add("too many lines", "lineItems", func(o *keyturn.Order) { o.LineItems = slices.Repeat(o.LineItems, keyturn.MaxLines+1) })
+	add("as many lines as can be", "", func(o *keyturn.Order) { o.LineItems = slices.Repeat(o.LineItems, keyturn.MaxLines) })
+	runOrderScenarios(t, all)
+}
+
+func TestOrderIDs(t *testing.T) {
+	t.Parallel()
+	var all []orderScenario
+	for _, id := range []string{"", " ", "-1", "../x", "a b", "a\n", "a\x00", "ü", "a?b", "a%2f", strings.Repeat("x", 101)} {
+		all = append(all, orderScenario{"order " + id, func(o *keyturn.Order) { o.ID = id }, "id"})
+		all = append(all, orderScenario{"product " + id, func(o *keyturn.Order) { o.LineItems[0].ProductID = id }, "lineItems[0].productId"})
+		all = append(all, orderScenario{"provider " + id, func(o *keyturn.Order) { o.Payment.Provider = id }, "payment.provider"})
+	}
+	for _, id := range []string{"1", "A-1_2.3:4/5", strings.Repeat("x", 100)} {
+		all = append(all, orderScenario{"order " + id, func(o *keyturn.Order) { o.ID = id }, ""})
+	}
+	const line = "3b241101-e2bb-4255-8caf-4136c566a962"
+	for _, id := range []string{"1", "../", "urn:uuid:" + line, "{" + line + "}", strings.ReplaceAll(line, "-", ""), line + " ", "zb241101-e2bb-4255-8caf-4136c566a962"} {
+		all = append(all, orderScenario{"line " + id, func(o *keyturn.Order) { o.LineItems[0].ID = id }, "lineItems[0].id"})
+	}
+	two := func(a, b string) func(*keyturn.Order) {
+		return func(o *keyturn.Order) {
+			o.LineItems = slices.Repeat(o.LineItems, 2)
+			o.LineItems[0].ID, o.LineItems[1].ID = a, b
+		}
+	}
+	all = append(all,
+		orderScenario{"line", func(o *keyturn.Order) { o.LineItems[0].ID = line }, ""},
+		orderScenario{"two lines without an ID", two("", ""), ""},
+		orderScenario{"one ID for two lines", two(line, line), "lineItems[1].id"},
+		orderScenario{"one ID for two lines, in another case", two(line, strings.ToUpper(line)), "lineItems[1].id"},
+	)
+	runOrderScenarios(t, all)
+}
+
+// badTexts are what PostgreSQL cannot store, what breaks a mail header or a log line, and what hides or reverses text.
+var badTexts = map[string]string{
+	"NUL": "a\x00b", "invalid UTF-8": "a\xffb", "a surrogate": "a\xed\xa0\x80b", "replacement character": "a\uFFFDb", "line feed": "a\nb",
+	"carriage return": "a\rBcc: x@y.test", "escape": "\x1b[31mred", "delete": "a\x7fb", "next line": "a\u0085b", "line separator": "a\u2028b",
+	"right-to-left override": "gpj.\u202Eexe", "isolate": "a\u2066b", "too long": strings.Repeat("x", 201), "a megabyte": strings.Repeat("x", 1<<20),
+}
+
+// goodTexts look odd and are somebody's name.
+var goodTexts = []string{
+	"", "Ada", "Ňœçİ ß", "山田 太郎", "אדה", "عايدة", "👩‍💻", "e\u0301", "<script>alert(1)</script>", "{{.}}", "=HYPERLINK(\"x\")", "O'Brien; DROP TABLE orders",
+	strings.Repeat("é", 200),
+}
+
+func TestOrderTexts(t *testing.T) {
+	t.Parallel()
+	texts := map[string]func(o *keyturn.Order) *string{
+		"payment.reference":           func(o *keyturn.Order) *string { return &o.Payment.Reference },
+		"customer.id":                 func(o *keyturn.Order) *string { return &o.Customer.ID },
+		"customer.firstName":          func(o *keyturn.Order) *string { return &o.Customer.FirstName },
+		"customer.lastName":           func(o *keyturn.Order) *string { return &o.Customer.LastName },
+		"customer.companyName":        func(o *keyturn.Order) *string { return &o.Customer.CompanyName },
+		"customer.companyIdentifier":  func(o *keyturn.Order) *string { return &o.Customer.CompanyIdentifier },
+		"customer.street":             func(o *keyturn.Order) *string { return &o.Customer.Street },
+		"customer.city":               func(o *keyturn.Order) *string { return &o.Customer.City },
+		"customer.zipCode":            func(o *keyturn.Order) *string { return &o.Customer.ZipCode },
+		"customer.phone":              func(o *keyturn.Order) *string { return &o.Customer.Phone },
+		"lineItems[0].subscriptionId": func(o *keyturn.Order) *string { return &o.LineItems[0].SubscriptionID },
+		"lineItems[0].trialContext":   func(o *keyturn.Order) *string { return &o.LineItems[0].TrialContext },
+		"cartExternalContext":         func(o *keyturn.Order) *string { return &o.CartExternalContext },
+		"customer.country":            func(o *keyturn.Order) *string { return &o.Customer.Country },
+		"customer.locale":             func(o *keyturn.Order) *string { return &o.Customer.Locale },
+		"customer.email":              func(o *keyturn.Order) *string { return &o.Customer.Email },
+		"lineItems[0].operation":      func(o *keyturn.Order) *string { return (*string)(&o.LineItems[0].Operation) },
+	}
+	var all []orderScenario
+	for field, of := range texts {
+		for name, text := range badTexts {
+			if field == "cartExternalContext" && name == "too long" {
+				text = strings.Repeat("x", 8193)
+			}
+			all = append(all, orderScenario{field + " with " + name, func(o *keyturn.Order) { *of(o) = text }, field})
+		}
+		if strings.HasPrefix(field, "customer.") && !slices.Contains([]string{"customer.id", "customer.country", "customer.locale", "customer.email"}, field) {
+			for _, text := range goodTexts {
+				all = append(all, orderScenario{field + " " + text, func(o *keyturn.Order) { *of(o) = text }, ""})
+			}
+		}
+	}
+	runOrderScenarios(t, all)
+}
+
+func TestOrderAddresses(t *testing.T) {
+	t.Parallel()
+	var all []orderScenario
+	for _, bad := range []string{
+		"", "a", "a@b", "a@b.c\r\nBcc:x@y.test", `"x y"@b.co`, "a@[127.0.0.1]", "ü@b.co", "a@bücher.de", strings.Repeat("l", 400) + "@b.co", "Name <a@b.co>",
+	} {
+		all = append(all, orderScenario{bad, func(o *keyturn.Order) { o.Customer.Email = bad }, "customer.email"})
+	}
+	for field, values := range map[string][]string{
+		"customer.country": {"", "fr", "FRA", "F", "F1"},
+		"customer.locale":  {"", "f", "french!", "fr FR", "fr-", "-fr", strings.Repeat("fr-", 60)},
+	} {
+		for _, v := range values {
+			all = append(all, orderScenario{field + " " + v, func(o *keyturn.Order) {
+				*map[string]*string{"customer.country": &o.Customer.Country, "customer.locale": &o.Customer.Locale}[field] = v
+			}, field})
+		}
+	}
+	for _, good := range []string{"fr", "fr-FR", "en_US", "zh-Hant-TW"} {
+		all = append(all, orderScenario{good, func(o *keyturn.Order) { o.Customer.Locale = good }, ""})
+	}
+	runOrderScenarios(t, all)
+}
+
+// Card data must never enter; a phone or company number of the same length may.
+func TestOrderRefusesCardNumbers(t *testing.T) {
+	t.Parallel()
+	runOrderScenarios(t, []orderScenario{
+		{"a card as a name", func(o *keyturn.Order) { o.Customer.LastName = "4111111111111111" }, "customer.lastName"},
+		{"with blanks", func(o *keyturn.Order) { o.Customer.Street = "card 4111 1111 1111 1111 please" }, "customer.street"},
+		{"with dashes", func(o *keyturn.Order) { o.Customer.City = "3782-822463-10005" }, "customer.city"},
+		{"the check digit is wrong", func(o *keyturn.Order) { o.Customer.LastName = "4111111111111112" }, ""},
+		{"a phone", func(o *keyturn.Order) { o.Customer.Phone = "4111111111111111" }, ""},
+		{"a company number", func(o *keyturn.Order) { o.Customer.CompanyIdentifier = "4111111111111111" }, ""},
+	})
+}
+
+func TestOrderOperations(t *testing.T) {
+	t.Parallel()
+	var all []orderScenario
+	for _, op := range []string{"", "create", "renew", "upgrade"} {
+		all = append(all, orderScenario{op, func(o *keyturn.Order) { o.LineItems[0].Operation = keyturn.OperationName(op) }, ""})
+	}
+	for _, op := range []string{"cancel", "pause", "resume", "CREATE", "delete"} {
+		all = append(all, orderScenario{op, func(o *keyturn.Order) { o.LineItems[0].Operation = keyturn.OperationName(op) }, "lineItems[0].operation"})
+	}
+	runOrderScenarios(t, all)
+}
+
+// One answer names everything that is wrong, in the order of the request.
+func TestOrderNamesEveryMistake(t *testing.T) {
+	t.Parallel()
+	wantFields(t, keyturn.Order{}.Check(mail.CheckAddress), "nothing", "id", "currency", "payment.provider", "payment.reference",
+		"customer.id", "customer.email", "customer.country", "customer.locale", "lineItems")
+	o := goodOrder()
+	o.LineItems = slices.Repeat(o.LineItems, 3)
+	o.LineItems[1].Quantity, o.LineItems[2].GrossPrice = 0, "x"
+	wantFields(t, o.Check(mail.CheckAddress), "two lines", "lineItems[1].quantity", "lineItems[2].grossPrice")
+}
+
+// What is accepted, PostgreSQL can store and a log can show.
+func TestCleanTextOfAnything(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		text := string(rapid.SliceOfN(rapid.Byte(), 0, 40).Draw(t, "bytes"))
+		if rapid.Bool().Draw(t, "unicode") {
+			text = rapid.StringN(0, 40, -1).Draw(t, "text")
+		}
+		if keyturn.CleanText(text, 0, 40) {
+			require.Equal(t, strings.ToValidUTF8(text, "?"), text)
+			require.NotContains(t, text, "\x00")
+			require.NotContains(t, text, "\n")
+		}
+	})
+}
