@@ -35,8 +35,13 @@ func Open(ctx context.Context, dsn string, keys *Keys) (*DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	x, err := sqlx.ConnectContext(ctx, "postgres", full)
+	inner, err := pq.NewConnector(full)
 	if err != nil {
+		return nil, keyturn.Errorf(keyturn.KindInvalid, "the database address is not valid (%s): %w", redactDSN(dsn), err)
+	}
+	x := sqlx.NewDb(sql.OpenDB(connector{inner}), "postgres")
+	if err := x.PingContext(ctx); err != nil {
+		_ = x.Close()
 		return nil, keyturn.Errorf(keyturn.KindUnavailable, "the database does not answer (%s): check that PostgreSQL runs and that the address, user and password are right: %w", redactDSN(dsn), err)
 	}
 	x.SetMaxOpenConns(maxConns)

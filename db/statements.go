@@ -1,0 +1,104 @@
+package db
+
+import (
+	"context"
+	"database/sql/driver"
+	"errors"
+
+	"github.com/lib/pq"
+)
+
+// connector gives connections that prepare each statement once: parsing and planning our few dozen statements anew every
+// time costs PostgreSQL more than running them. lib/pq has no such cache of its own.
+type connector struct{ inner *pq.Connector }
+
+// Connect is part of database/sql's driver interface.
+func (c connector) Connect(ctx context.Context) (driver.Conn, error) {
+	inner, err := c.inner.Connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	full, ok := inner.(pqConn)
+	if !ok {
+		_ = inner.Close()
+		return nil, errors.New("the PostgreSQL driver lacks an interface that Keyturn needs")
+	}
+	return &conn{pqConn: full, prepared: map[string]pqStmt{}}, nil
+}
+
+// Driver is part of database/sql's driver interface.
+func (c connector) Driver() driver.Driver { return c.inner.Driver() }
+
+type pqConn interface {
+	driver.Conn
+	driver.ConnBeginTx
+	driver.ConnPrepareContext
+	driver.ExecerContext
+	driver.NamedValueChecker
+	driver.Pinger
+	driver.QueryerContext
+	driver.SessionResetter
+	driver.Validator
+}
+
+type pqStmt interface {
+	driver.Stmt
+	driver.StmtExecContext
+	driver.StmtQueryContext
+}
+
+// maxPrepared bounds a connection's statements. Ours are constants, so it is never reached; if it ever is, further ones
+// run unprepared.
+const maxPrepared = 500
+
+type conn struct {
+	pqConn
+	prepared map[string]pqStmt
+}
+
+// statement gives the prepared form of a query with arguments; nil: run it as it is.
+func (c *conn) statement(ctx context.Context, query string, args int) (pqStmt, error) {
+	if args == 0 { // BEGIN, SAVEPOINT and the like
+		return nil, nil
+	}
+	if s, ok := c.prepared[query]; ok {
+		return s, nil
+	}
+	if len(c.prepared) >= maxPrepared {
+		return nil, nil
+	}
+	s, err := c.PrepareContext(ctx, query)
+	if err != nil {
+		return nil, err
+	}
+	full, ok := s.(pqStmt)
+	if !ok {
+		return nil, s.Close()
+	}
+	c.prepared[query] = full
+	return full, nil
+}
+
+// QueryContext is part of database/sql's driver interface.
+func (c *conn) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
+	s, err := c.statement(ctx, query, len(args))
+	if err != nil {
+		return nil, err
+	}
+	if s == nil {
+		return c.pqConn.QueryContext(ctx, query, args)
+	}
+	return s.QueryContext(ctx, args)
+}
+
+// ExecContext is part of database/sql's driver interface.
+func (c *conn) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
+	s, err := c.statement(ctx, query, len(args))
+	if err != nil {
+		return nil, err
+	}
+	if s == nil {
+		return c.pqConn.ExecContext(ctx, query, args)
+	}
+	return s.ExecContext(ctx, args)
+}
