@@ -37,10 +37,17 @@ func main() {
 
 func say(text string) { fmt.Fprintln(os.Stderr, "with:", text) }
 
+// reportDeath says nothing about a server that was asked to stop.
+func reportDeath(server *devstack.Process) {
+	if err := server.Err(); err != nil {
+		say(err.Error())
+	}
+}
+
 // with gives the exit status of the command, or 1 when the servers failed.
 func with(ctx context.Context, command []string) (code int, err error) {
 	servers := &devtest.Servers{Progress: say}
-	defer func() { //nolint:contextcheck // the servers are stopped also when ctx has ended
+	defer func() {
 		if stopErr := servers.Stop(); stopErr != nil {
 			code, err = max(code, 1), errors.Join(err, stopErr)
 		}
@@ -67,6 +74,15 @@ func with(ctx context.Context, command []string) (code int, err error) {
 	say(fmt.Sprintf("PostgreSQL on port %d and Temporal on %s started in %.1f s", pg.Port(), temporal.Address(), time.Since(start).Seconds()))
 	env = append(env, devtest.DatabaseURLEnv+"="+pg.DSN("postgres"), devtest.TemporalAddressEnv+"="+temporal.Address())
 
+	// Tests against a server that is gone fail in a hundred ways; this is the line that explains them.
+	go func() {
+		select {
+		case <-pg.Done():
+			reportDeath(pg.Process)
+		case <-temporal.Done():
+			reportDeath(temporal.Process)
+		}
+	}()
 	cmd := exec.CommandContext(ctx, command[0], command[1:]...) //nolint:gosec // the caller's own command
 	cmd.Env, cmd.Stdin, cmd.Stdout, cmd.Stderr = env, os.Stdin, os.Stdout, os.Stderr
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
