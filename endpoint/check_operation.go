@@ -29,8 +29,10 @@ func CheckTemplate(bodyTemplate string) error {
 }
 
 func (c *checker) operations(in keyturn.Integration) {
-	if len(in.Operations) == 0 {
-		c.headerTemplates("httpHeaders", in.HTTPHeaders, samples("create")[1])
+	for _, d := range samples("create") {
+		if !c.headerTemplates("httpHeaders", in.HTTPHeaders, d) {
+			break
+		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(in.Operations)) {
 		at := "operations." + name
@@ -69,7 +71,7 @@ func (c *checker) operation(at string, in keyturn.Integration, def keyturn.Opera
 	def.Signature = sig
 	for _, op := range ops {
 		for _, d := range samples(op) {
-			if !c.sample(at, in, def, d) {
+			if !c.sample(at, def, d) {
 				return // one example of what is wrong is enough
 			}
 		}
@@ -77,7 +79,7 @@ func (c *checker) operation(at string, in keyturn.Integration, def keyturn.Opera
 }
 
 // sample renders one sample order and notes what fails where.
-func (c *checker) sample(at string, in keyturn.Integration, def keyturn.Operation, d Data) bool {
+func (c *checker) sample(at string, def keyturn.Operation, d Data) bool {
 	ok := true
 	note := func(location string, err error) {
 		if err != nil {
@@ -93,7 +95,6 @@ func (c *checker) sample(at string, in keyturn.Integration, def keyturn.Operatio
 	}
 	note(at+".urlComplement", err)
 	note(at+".bodyTemplate", tryBody(def, d, def.Signature))
-	ok = c.headerTemplates("httpHeaders", in.HTTPHeaders, d) && ok
 	return c.headerTemplates(at+".httpHeaders", def.HTTPHeaders, d) && ok
 }
 
