@@ -5,6 +5,8 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+
+	"keyturn.dev/keyturn"
 )
 
 // differences compares two entries of the catalog value by value. All of a new one is different.
@@ -56,3 +58,9 @@ func flatten(at string, v any, out map[string]string) {
 }
 
 func itoa(i int) string { return strconv.Itoa(i) }
+
+// size writes a number of bytes for people.
+func size(n int64) string {
+	text, _ := keyturn.Bytes(n).MarshalText() //nolint:errcheck // it has no errors
+	return string(text)
+}

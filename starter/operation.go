@@ -99,7 +99,7 @@ func readBody(c *call, limit int64, types ...string) ([]byte, error) {
 	}
 	raw, err := io.ReadAll(http.MaxBytesReader(c.w, c.r.Body, limit))
 	if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
-		return nil, withStatus(http.StatusRequestEntityTooLarge, keyturn.Errorf(keyturn.KindInvalid, "the body must have at most %s", keyturn.Bytes(limit)))
+		return nil, withStatus(http.StatusRequestEntityTooLarge, keyturn.Errorf(keyturn.KindInvalid, "the body must have at most %s", size(limit)))
 	}
 	if err != nil {
 		return nil, badRequest("body", "ended before it was complete")
