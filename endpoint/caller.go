@@ -145,10 +145,11 @@ func (c *Caller) authorised(ctx context.Context, p *partner, in keyturn.Integrat
 		if err != nil || reply.Status != http.StatusUnauthorized {
 			return reply, err
 		}
-		if token, err = p.tokens.get(ctx, p.transport, in, token); err != nil {
-			return reply, nil // the 401 is the answer
+		fresh, refused := p.tokens.get(ctx, p.transport, in, token)
+		if refused != nil { // then the partner's 401 is the answer
+			return reply, err
 		}
-		header.Set("Authorization", "Bearer "+token)
+		header.Set("Authorization", "Bearer "+fresh)
 	}
 	return post(ctx, p.transport, req.URL, header, req.Body, int64(in.Limits.MaxReplyBytes))
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -309,14 +310,13 @@ func TestConnectionsAreKeptPerVersion(t *testing.T) {
 		require.NoError(t, err)
 	}
 	require.Len(t, addresses, 3)
-	var wg sync.WaitGroup
-	for i := range 20 {
-		wg.Go(func() {
-			_, err := c.Send(t.Context(), in, int64(i%2), request(t, in))
-			require.NoError(t, err)
-		})
+	req, errs := request(t, in), make(chan error, 20)
+	for i := range cap(errs) {
+		go func() { _, err := c.Send(t.Context(), in, int64(i%2), req); errs <- err }()
 	}
-	wg.Wait()
+	for range cap(errs) {
+		require.NoError(t, <-errs)
+	}
 }
 
 // authServer is an authorisation server that gives tokens t1, t2, … and counts what it was asked.
@@ -351,19 +351,19 @@ func TestOAuth2(t *testing.T) {
 			}
 			_, _ = io.WriteString(w, r.Header.Get("Authorization"))
 		})
-		in.Auth = keyturn.Auth{Type: "oauth2ClientCredentials", ClientID: "id", ClientSecret: secretOf("TOPSECRET"), TokenURL: tokenURL,
-			Scopes: []string{"a", "b"}, Values: map[string][]string{"audience": {"x"}}}
+		in.Auth = keyturn.Auth{
+			Type: "oauth2ClientCredentials", ClientID: "id", ClientSecret: secretOf("TOPSECRET"), TokenURL: tokenURL,
+			Scopes: []string{"a", "b"}, Values: map[string][]string{"audience": {"x"}},
+		}
 		require.NoError(t, endpoint.Check(in, false))
 		c := newCaller(t, false)
-		var wg sync.WaitGroup
-		for range 8 {
-			wg.Go(func() {
-				reply, err := send(t, c, in)
-				require.NoError(t, err)
-				require.Equal(t, "Bearer t1", string(reply.Body))
-			})
+		req, replies := request(t, in), make(chan string, 8)
+		for range cap(replies) {
+			go func() { reply, err := c.Send(t.Context(), in, 1, req); replies <- fmt.Sprint(string(reply.Body), err) }()
 		}
-		wg.Wait()
+		for range cap(replies) {
+			require.Equal(t, "Bearer t1<nil>", <-replies)
+		}
 		require.EqualValues(t, 1, asked.Load()) // one fetch for all
 		revoked.Store("Bearer t1")
 		reply, err := send(t, c, in)
@@ -385,16 +385,20 @@ func TestOAuth2ShortLivedAndBroken(t *testing.T) {
 	t.Parallel()
 	tokenURL, asked := authServer(t, true, 20) // shorter than the slack: never kept
 	_, in := serve(t, func(http.ResponseWriter, *http.Request) {})
-	in.Auth = keyturn.Auth{Type: "oauth2ClientCredentials", ClientID: "id", ClientSecret: secretOf("TOPSECRET"), TokenURL: tokenURL,
-		Scopes: []string{"a", "b"}, Values: map[string][]string{"audience": {"x"}}}
+	in.Auth = keyturn.Auth{
+		Type: "oauth2ClientCredentials", ClientID: "id", ClientSecret: secretOf("TOPSECRET"), TokenURL: tokenURL,
+		Scopes: []string{"a", "b"}, Values: map[string][]string{"audience": {"x"}},
+	}
 	c := newCaller(t, false)
 	for range 3 {
 		_, err := send(t, c, in)
 		require.NoError(t, err)
 	}
 	require.EqualValues(t, 3, asked.Load())
-	for body, kind := range map[string]keyturn.Kind{`<html>`: keyturn.KindBadReply, `{"access_token":"a\nb"}`: keyturn.KindBadReply,
-		`{}`: keyturn.KindBadReply, `{"access_token":"a","token_type":"mac"}`: keyturn.KindBadReply} {
+	for body, kind := range map[string]keyturn.Kind{
+		`<html>`: keyturn.KindBadReply, `{"access_token":"a\nb"}`: keyturn.KindBadReply,
+		`{}`: keyturn.KindBadReply, `{"access_token":"a","token_type":"mac"}`: keyturn.KindBadReply,
+	} {
 		s, _ := serve(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, body) })
 		in.Auth.TokenURL = s.URL
 		_, err := send(t, newCaller(t, false), in)

@@ -3,6 +3,7 @@ package endpoint
 import (
 	"cmp"
 	"errors"
+	"maps"
 	"net/http"
 	"net/netip"
 	"slices"
@@ -91,10 +92,14 @@ func (c *checker) auth(auth keyturn.Auth) {
 		at, of string
 		given  bool
 	}{
-		{"username", authBasic, auth.Username != ""}, {"password", authBasic, auth.Password != nil},
-		{"token", authBearer, auth.Token != nil}, {"clientId", authOAuth2, auth.ClientID != ""},
-		{"clientSecret", authOAuth2, auth.ClientSecret != nil}, {"tokenUrl", authOAuth2, auth.TokenURL != ""},
-		{"scopes", authOAuth2, len(auth.Scopes) > 0}, {"values", authOAuth2, len(auth.Values) > 0},
+		{"username", authBasic, auth.Username != ""},
+		{"password", authBasic, auth.Password != nil},
+		{"token", authBearer, auth.Token != nil},
+		{"clientId", authOAuth2, auth.ClientID != ""},
+		{"clientSecret", authOAuth2, auth.ClientSecret != nil},
+		{"tokenUrl", authOAuth2, auth.TokenURL != ""},
+		{"scopes", authOAuth2, len(auth.Scopes) > 0},
+		{"values", authOAuth2, len(auth.Values) > 0},
 	} {
 		c.Check(!f.given || auth.Type == f.of, "auth."+f.at, "does not belong to auth of type %s", auth.Type)
 	}
@@ -157,7 +162,8 @@ var ownHeaders = []string{
 func (c *checker) headers(at string, headers map[string][]string) {
 	c.Check(len(headers) <= 50, at, "must have at most 50 headers")
 	seen := map[string]bool{}
-	for name, values := range headers {
+	for _, name := range slices.Sorted(maps.Keys(headers)) {
+		values := headers[name]
 		where, canonical := at+"."+name, http.CanonicalHeaderKey(name)
 		switch {
 		case !httpguts.ValidHeaderFieldName(name) || len(name) > 100:

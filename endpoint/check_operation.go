@@ -132,7 +132,7 @@ func try(text string, where place, d Data, limit int, signature func() (string, 
 func tryBody(def keyturn.Operation, d Data, sig *keyturn.Signature) error {
 	_, signature, err := signed(sig, d)
 	if err != nil {
-		return nil // noted at the signature
+		return err
 	}
 	body, err := try(bodyTemplate(def), inJSON, d, maxBodyBytes, signature)
 	if err == nil && !json.Valid([]byte(body)) {

@@ -1,6 +1,7 @@
 package endpoint
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"reflect"
@@ -231,16 +232,7 @@ func compare(x, y any) (c int, comparable bool, err error) {
 	}
 	na, errX := strconv.ParseFloat(a, 64)
 	nb, errY := strconv.ParseFloat(b, 64)
-	if errX != nil || errY != nil {
-		return 0, false, nil
-	}
-	switch {
-	case na < nb:
-		return -1, true, nil
-	case na > nb:
-		return 1, true, nil
-	}
-	return 0, true, nil
+	return cmp.Compare(na, nb), errX == nil && errY == nil, nil
 }
 
 func isNumber(v any) bool {

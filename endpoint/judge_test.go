@@ -18,8 +18,10 @@ import (
 
 // reading is an integration whose create reads a reply through these paths.
 func reading(paths map[string]keyturn.ResponsePath) keyturn.Integration {
-	return keyturn.Integration{ID: "acme", BaseURL: "https://partner.test", AllowFilters: true,
-		Operations: map[string]keyturn.Operation{"create": {ResponsePaths: paths}}}
+	return keyturn.Integration{
+		ID: "acme", BaseURL: "https://partner.test", AllowFilters: true,
+		Operations: map[string]keyturn.Operation{"create": {ResponsePaths: paths}},
+	}
 }
 
 func judge(in keyturn.Integration, units int, body string) endpoint.Verdict {
@@ -76,8 +78,10 @@ func TestValues(t *testing.T) {
 	}
 	v := endpoint.Judge(in, "create", 1, endpoint.Reply{Status: 200, Body: []byte(`{"k":"A"}`), Truncated: true})
 	require.Equal(t, keyturn.KindBadReply, v.Kind)
-	for body, want := range map[string]string{`1.50`: "1.5", `3.0`: "3", `true`: "true", `12345678901234567890`: "12345678901234567890",
-		`1e2`: "100", `-0`: "0", `0.1`: "0.1", `1e-7`: "0.0000001", `100`: "100"} {
+	for body, want := range map[string]string{
+		`1.50`: "1.5", `3.0`: "3", `true`: "true", `12345678901234567890`: "12345678901234567890",
+		`1e2`: "100", `-0`: "0", `0.1`: "0.1", `1e-7`: "0.0000001", `100`: "100",
+	} {
 		require.Equal(t, []string{want}, judge(in, 1, `{"k":"A","x":`+body+`}`).Additional["extra"], body)
 	}
 	for _, body := range []string{`1e999999999`, `{"a":1}`, `[1]`, `null`, `""`, `"a\u0007"`} {
@@ -97,11 +101,22 @@ func TestUnits(t *testing.T) {
 		body    string
 		success bool
 	}{
-		{all, 2, `{"k":["a","b"]}`, true}, {all, 2, `{"k":["a","b","c"]}`, true}, {all, 3, `{"k":["a","b"]}`, false},
-		{all, 2, `{"k":["a","a"]}`, false}, {all, 2, `{"k":["a",""]}`, false}, {all, 2, `{"k":["a",null]}`, false},
-		{all, 1, `{"k":"a"}`, true}, {all, 1, `{}`, false}, {all, 0, `{}`, true}, {all, 0, ``, true},
-		{all, 1, `{"l":"https://p.test/x"}`, true}, {all, 5, `{"l":"https://p.test/x"}`, true}, {all, 2, `{"k":"a","l":"https://p.test/x"}`, false},
-		{ack, 1, `{}`, true}, {ack, 3, ``, true}, {reading(nil), 2, `anything`, true},
+		{all, 2, `{"k":["a","b"]}`, true},
+		{all, 2, `{"k":["a","b","c"]}`, true},
+		{all, 3, `{"k":["a","b"]}`, false},
+		{all, 2, `{"k":["a","a"]}`, false},
+		{all, 2, `{"k":["a",""]}`, false},
+		{all, 2, `{"k":["a",null]}`, false},
+		{all, 1, `{"k":"a"}`, true},
+		{all, 1, `{}`, false},
+		{all, 0, `{}`, true},
+		{all, 0, ``, true},
+		{all, 1, `{"l":"https://p.test/x"}`, true},
+		{all, 5, `{"l":"https://p.test/x"}`, true},
+		{all, 2, `{"k":"a","l":"https://p.test/x"}`, false},
+		{ack, 1, `{}`, true},
+		{ack, 3, ``, true},
+		{reading(nil), 2, `anything`, true},
 	} {
 		v := judge(c.in, c.units, c.body)
 		require.Equal(t, c.success, v.Outcome == endpoint.Success, "%d %s %s", c.units, c.body, v.Reason)
@@ -134,8 +149,10 @@ func TestLinksAndFiles(t *testing.T) {
 
 	content := []byte{0xfb, 0xff, 'l', 'i', 'c', 'e', 'n', 'c', 'e'}
 	wrapped := base64.StdEncoding.EncodeToString(content)
-	for _, text := range []string{wrapped, base64.RawStdEncoding.EncodeToString(content), base64.URLEncoding.EncodeToString(content),
-		base64.RawURLEncoding.EncodeToString(content), wrapped[:4] + "\r\n" + wrapped[4:]} {
+	for _, text := range []string{
+		wrapped, base64.RawStdEncoding.EncodeToString(content), base64.URLEncoding.EncodeToString(content),
+		base64.RawURLEncoding.EncodeToString(content), wrapped[:4] + "\r\n" + wrapped[4:],
+	} {
 		body, _ := json.Marshal(map[string]string{"f": text})
 		v := judge(in, 1, string(body))
 		require.Equal(t, &endpoint.File{Name: "activation-file.bin", ContentType: "application/octet-stream", Data: content}, v.Deliverable.File, v.Reason)
@@ -243,8 +260,10 @@ func FuzzJudge(f *testing.F) {
 		f.Add("$['k'][-1:]", 503, []byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, path string, status int, body []byte) {
-		in := reading(map[string]keyturn.ResponsePath{"activationCode": {Path: path}, "errorCode": {Path: "$.e.c"}, "activationFileContent": {Path: "$.f"},
-			"activationLink": {Path: "$.l"}, "successFlag": {Path: "$.ok"}, "more": {Path: "$.*+"}})
+		in := reading(map[string]keyturn.ResponsePath{
+			"activationCode": {Path: path}, "errorCode": {Path: "$.e.c"}, "activationFileContent": {Path: "$.f"},
+			"activationLink": {Path: "$.l"}, "successFlag": {Path: "$.ok"}, "more": {Path: "$.*+"},
+		})
 		reply := endpoint.Reply{Status: status, Body: body}
 		v := endpoint.Judge(in, "create", 1, reply)
 		require.Equal(t, v, endpoint.Judge(in, "create", 1, reply))

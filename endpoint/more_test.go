@@ -77,8 +77,10 @@ func TestRedact(t *testing.T) {
 func benchIntegration() (keyturn.Integration, endpoint.Data) {
 	in := partnerWith(keyturn.Operation{
 		URLComplement: "/licenses/new",
-		ResponsePaths: map[string]keyturn.ResponsePath{"activationCode": {Path: "$.licenses[*].key+"}, "errorCode": {Path: "$.error.code"},
-			"errorMessage": {Path: "$.error.message"}, "successFlag": {Path: "$.ok"}, "expiresAt": {Path: "$.licenses[0].expiresAt"}},
+		ResponsePaths: map[string]keyturn.ResponsePath{
+			"activationCode": {Path: "$.licenses[*].key+"}, "errorCode": {Path: "$.error.code"},
+			"errorMessage": {Path: "$.error.message"}, "successFlag": {Path: "$.ok"}, "expiresAt": {Path: "$.licenses[0].expiresAt"},
+		},
 		Signature: &keyturn.Signature{Enabled: true, SignedFields: []string{"$.checkout.orderId", "$.product.quantity", "$.checkout.price.grossPrice"}, Secret: secretOf("s")},
 	})
 	return in, order()

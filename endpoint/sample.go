@@ -10,8 +10,10 @@ func samples(op string) []Data {
 		RequestTimestamp: 1781514000000,
 		Checkout:         Checkout{OrderID: "SO-2201", LineItemID: "c4b7d7a0-55c1-4d4e-8f53-6b0f7f3f2a10", Price: Price{GrossPrice: "20", Currency: "EUR"}},
 		User:             User{ID: "usr-31", Email: "ana@buyer.test", Country: "ES", Locale: "es-ES"},
-		Product: Product{ID: "orbit-studio", Name: `Orbit "Studio"`, LineItemID: "c4b7d7a0-55c1-4d4e-8f53-6b0f7f3f2a10", Quantity: 1,
-			Price: Price{GrossPrice: "20", Currency: "EUR"}},
+		Product: Product{
+			ID: "orbit-studio", Name: `Orbit "Studio"`, LineItemID: "c4b7d7a0-55c1-4d4e-8f53-6b0f7f3f2a10", Quantity: 1,
+			Price: Price{GrossPrice: "20", Currency: "EUR"},
+		},
 	}
 	full := minimal
 	full.Checkout = Checkout{

@@ -21,6 +21,7 @@ const (
 
 // program is a template that passed the allow-list and whose interpolations escape themselves. It serves one goroutine.
 type program struct {
+	plain string // the whole text where it has no actions, which is common for URLs
 	tmpl  *template.Template
 	left  *budget
 	signs bool // it calls signature
@@ -33,13 +34,16 @@ func compile(text string, where place, dot reflect.Type, signature func() (strin
 	if len(text) > maxTemplateBytes {
 		return nil, fmt.Errorf("must be at most %d bytes", maxTemplateBytes)
 	}
+	if !strings.Contains(text, "{{") {
+		return &program{plain: text}, nil
+	}
 	left := &budget{}
 	tmpl, err := template.New("template").Option("missingkey=zero").Funcs(left.funcs(signature)).Parse(text)
 	if err != nil {
 		return nil, shortError(err)
 	}
-	if tmpl.Tree == nil || tmpl.Root == nil {
-		return &program{tmpl: tmpl, left: left}, nil
+	if tmpl.Tree == nil || tmpl.Root == nil { // nothing but comments
+		return &program{}, nil
 	}
 	if len(tmpl.Templates()) > 1 {
 		return nil, errors.New("cannot define or call other templates")
@@ -56,8 +60,11 @@ func compile(text string, where place, dot reflect.Type, signature func() (strin
 
 // run executes the program within its budget and gives at most limit bytes.
 func (p *program) run(data any, limit int) (string, error) {
-	if p.tmpl.Tree == nil || p.tmpl.Root == nil {
-		return "", nil
+	if p.tmpl == nil {
+		if len(p.plain) > limit {
+			return "", errTooMuch
+		}
+		return p.plain, nil
 	}
 	*p.left = budget{text: textFuel, loop: loopFuel}
 	out := limitedBuffer{limit: limit}

@@ -22,8 +22,10 @@ func order() endpoint.Data {
 		LicenseID: "5b0f6c1e-2d0a-4a57-9c7e-0d2f1a7b9e31", Operation: "create", RequestTimestamp: 1781514000000,
 		Checkout: endpoint.Checkout{OrderID: "SO-1", LineItemID: "L-1", Price: endpoint.Price{GrossPrice: "1000000.00", Currency: "EUR"}},
 		User:     endpoint.User{ID: "u", Email: "ana@buyer.test", Country: "ES", Locale: "es-ES", FirstName: `A"n\a`},
-		Product: endpoint.Product{ID: "p-1", Name: "Orbit", Quantity: 3, Price: endpoint.Price{GrossPrice: "1234567.50", Currency: "EUR"},
-			Variables: map[string]string{"region": "EU", "seats": "5"}},
+		Product: endpoint.Product{
+			ID: "p-1", Name: "Orbit", Quantity: 3, Price: endpoint.Price{GrossPrice: "1234567.50", Currency: "EUR"},
+			Variables: map[string]string{"region": "EU", "seats": "5"},
+		},
 		AdditionalData: map[string]endpoint.List{"activationCode": {"K-1"}, "many": {"a", "b"}},
 	}
 }
@@ -295,8 +297,10 @@ func TestDataRoundTrip(t *testing.T) {
 }
 
 func FuzzCheckTemplate(f *testing.F) {
-	for _, seed := range []string{`{"a":"{{.User.ID}}"}`, `{{range .AdditionalData}}{{.}}{{end}}`, `{{printf "%5.2f" 1.5}}`, `{{with $x := .User}}"{{$x.ID}}"{{end}}`,
-		`{{define "a"}}{{end}}`, `{{if and (eq 1 1) (not false)}}1{{else}}2{{end}}`, `"{{slice .User.ID 0 1}}"`, `{{convertToJson .}}`, `{{(index .AdditionalData "x").y}}`} {
+	for _, seed := range []string{
+		`{"a":"{{.User.ID}}"}`, `{{range .AdditionalData}}{{.}}{{end}}`, `{{printf "%5.2f" 1.5}}`, `{{with $x := .User}}"{{$x.ID}}"{{end}}`,
+		`{{define "a"}}{{end}}`, `{{if and (eq 1 1) (not false)}}1{{else}}2{{end}}`, `"{{slice .User.ID 0 1}}"`, `{{convertToJson .}}`, `{{(index .AdditionalData "x").y}}`,
+	} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, template string) {
