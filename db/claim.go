@@ -98,7 +98,7 @@ func takeKeys(ctx context.Context, tx *sqlx.Tx, l *line, pool string) (bool, err
 	}
 	// SKIP LOCKED passes over keys that a transaction holds and may yet give back; only a plain count says "empty".
 	err := tx.GetContext(ctx, &n, `
-		SELECT count(*) FROM (SELECT FROM pool_keys WHERE pool_id = $1 AND state = 'available' LIMIT $2) some`, pool, l.units())
+		SELECT count(*) FROM (SELECT FROM pool_keys WHERE pool_id = $1 AND state = 'available' LIMIT $2) AS left_over`, pool, l.units())
 	if err == nil && n >= l.units() {
 		err = errContended
 	}
@@ -128,9 +128,9 @@ func freeKeys(ctx context.Context, tx *sqlx.Tx, l *line) error {
 				changed_at = now()
 			FROM seen, (SELECT id, state FROM pool_keys WHERE line_id = $1 FOR UPDATE) old
 			WHERE k.id = old.id AND k.state IN ('claimed', 'delivered')
-			RETURNING k.pool_id, old.state AS was, k.state AS is
+			RETURNING k.pool_id, old.state AS was, k.state AS became
 		), sums AS (
-			SELECT pool_id, count(*) FILTER (WHERE is = 'available') AS back, count(*) FILTER (WHERE is = 'quarantined') AS gone,
+			SELECT pool_id, count(*) FILTER (WHERE became = 'available') AS back, count(*) FILTER (WHERE became = 'quarantined') AS gone,
 				count(*) FILTER (WHERE was = 'claimed') AS claimed, count(*) FILTER (WHERE was = 'delivered') AS delivered
 			FROM freed GROUP BY pool_id
 		)
