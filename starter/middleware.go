@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"path"
 	"runtime/debug"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -44,11 +45,6 @@ func (c *call) writeUntil(t time.Time) { _ = http.NewResponseController(c.w).Set
 
 // Handler serves the API, its description and the pages.
 func (a *API) Handler() http.Handler {
-	root := http.NewServeMux()
-	root.HandleFunc("/", a.route)
-	if a.Pages != nil {
-		root.Handle("/o/", a.Pages)
-	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		c := &call{w: &recorder{ResponseWriter: w}, id: uuid.NewString()}
 		c.r = r.WithContext(context.WithValue(r.Context(), callKey{}, c))
@@ -65,9 +61,17 @@ func (a *API) Handler() http.Handler {
 			h.Set("Strict-Transport-Security", "max-age=31536000")
 		}
 		defer a.finish(c, start)
-		root.ServeHTTP(c.w, c.r)
+		if a.Pages != nil && strings.HasPrefix(r.URL.Path, pagesPrefix) {
+			c.r.Pattern = pagesPrefix // what the log shows: the rest is the page's secret
+			a.Pages.ServeHTTP(c.w, c.r)
+			return
+		}
+		a.route(c.w, c.r)
 	})
 }
+
+// pagesPrefix is what the addresses of pages for people begin with.
+const pagesPrefix = "/o/"
 
 // route gives the request to its operation, or says in the API's own way that there is none.
 func (a *API) route(w http.ResponseWriter, r *http.Request) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"mime"
 	"net/http"
 	"time"
 
@@ -17,10 +18,7 @@ type (
 		ID     string `path:"id" maxLength:"200"`
 		DryRun bool   `query:"dryRun" doc:"Say what would happen and store nothing."`
 	}
-	importOutput struct {
-		Status int
-		Body   keyturn.ImportResult
-	}
+	importOutput struct{ Body keyturn.ImportResult }
 )
 
 func (a *API) poolRoutes() {
@@ -45,9 +43,18 @@ func (a *API) importKeys(ctx context.Context, c *call, in *importInput) (*import
 	}
 	body := &patientReader{call: c}
 	c.writeUntil(time.Time{})
-	result, err := a.DB.Import(ctx, in.ID, body, c.by(), in.DryRun)
+	var keys io.Reader = body
+	var csv *csvKeys
+	if media, _, _ := mime.ParseMediaType(c.r.Header.Get("Content-Type")); media == "text/csv" { // checked above
+		csv = newCSVKeys(body)
+		keys = csv
+	}
+	result, err := a.DB.Import(ctx, in.ID, keys, c.by(), in.DryRun)
 	c.writeUntil(time.Now().Add(writeTimeout))
-	if keyturn.KindOf(err) == keyturn.KindInvalid && body.broken {
+	switch {
+	case err != nil && csv != nil && keyturn.KindOf(csv.err) == keyturn.KindInvalid:
+		err = csv.err
+	case keyturn.KindOf(err) == keyturn.KindInvalid && body.broken:
 		err = withStatus(http.StatusBadRequest, err)
 	}
 	if err != nil {
@@ -56,11 +63,7 @@ func (a *API) importKeys(ctx context.Context, c *call, in *importInput) (*import
 	if result.Served > 0 {
 		a.Starter.Poke()
 	}
-	out := &importOutput{Status: http.StatusOK, Body: result}
-	if result.BatchID != "" {
-		out.Status = http.StatusCreated
-	}
-	return out, nil
+	return &importOutput{Body: result}, nil
 }
 
 // patientReader reads a request's body of any size, as long as pieces of it keep coming.
