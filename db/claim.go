@@ -160,10 +160,10 @@ func (d *DB) serveWaiting(ctx context.Context, tx *sqlx.Tx, pool, by string, lim
 			continue
 		}
 		enough, err := takeKeys(ctx, tx, l, pool)
-		if err != nil {
+		if err != nil && !errors.Is(err, errContended) {
 			return nil, err
 		}
-		if !enough {
+		if !enough { // or others hold the keys for a moment: the relay looks again soon
 			break
 		}
 		l.obtained()

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -26,7 +27,7 @@ const (
 var errDryRun = errors.New("dry run")
 
 // Import adds keys to a pool, one per line, from a stream of any size in constant memory. White space around a key is
-// cut off; empty lines are passed over; a byte-order mark is ignored. All good lines are stored in one transaction, or
+// cut off; empty lines are passed over; byte-order marks are ignored. All good lines are stored in one transaction, or
 // none if the stream breaks or is not text. The same keys again add nothing. Afterwards lines that wait for the pool are
 // served. KindInvalid names the line at which the stream is no text.
 func (d *DB) Import(ctx context.Context, pool string, r io.Reader, by string, dryRun bool) (keyturn.ImportResult, error) {
@@ -61,8 +62,8 @@ func (d *DB) Import(ctx context.Context, pool string, r io.Reader, by string, dr
 	if err != nil || dryRun {
 		return out, err
 	}
-	out.Served, err = d.serveAll(ctx, pool)
-	return out, err
+	out.Served, _ = d.serveAll(ctx, pool) // the keys are stored; whom it did not come to, the relay serves
+	return out, nil
 }
 
 // serveAll serves waiting lines in transactions of their own, so that an import that serves thousands locks few at once.
@@ -106,9 +107,6 @@ type importer struct {
 
 func (im *importer) run(ctx context.Context, r io.Reader) error {
 	in := bufio.NewReaderSize(r, 64<<10)
-	if mark, _ := in.Peek(3); bytes.Equal(mark, []byte{0xEF, 0xBB, 0xBF}) {
-		_, _ = in.Discard(3)
-	}
 	im.inChunk = map[string]bool{}
 	for n := 1; ; n++ {
 		text, tooLong, err := readLine(in)
@@ -121,7 +119,8 @@ func (im *importer) run(ctx context.Context, r io.Reader) error {
 				{Location: "line " + itoa(n), Message: "has bytes that are not UTF-8 text: save the file as UTF-8, one key per line"},
 			}}
 		}
-		if err := im.add(ctx, n, strings.TrimSpace(string(text)), tooLong); err != nil {
+		key := strings.TrimSpace(strings.TrimPrefix(string(text), "\uFEFF")) // files put together bring their marks along
+		if err := im.add(ctx, n, key, tooLong); err != nil {
 			return err
 		}
 		if last {
@@ -242,6 +241,7 @@ func (im *importer) explain(ctx context.Context, stored [][]byte) error {
 
 // finish books the batch and the stock; a batch without a new key leaves no trace.
 func (im *importer) finish(ctx context.Context, dryRun bool) error {
+	slices.SortFunc(im.out.Rejected, func(a, b keyturn.RejectedKey) int { return a.Line - b.Line })
 	rejected := 0
 	for _, n := range im.out.Counts {
 		rejected += n
