@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
-	"errors"
 
 	"github.com/jmoiron/sqlx"
 
@@ -42,25 +41,21 @@ func mustExist(ctx context.Context, tx *sqlx.Tx, bad *keyturn.Problems, table, a
 	if id == "" {
 		return nil
 	}
-	var ok bool
-	err := tx.GetContext(ctx, &ok, `SELECT EXISTS (SELECT FROM `+table+` WHERE id = $1)`, id)
-	bad.Check(ok, at, "names %s, which is not in the catalog", id)
+	var found []string
+	err := tx.SelectContext(ctx, &found, `SELECT id FROM `+table+` WHERE id = $1 FOR KEY SHARE`, id)
+	bad.Check(len(found) == 1, at, "names %s, which is not in the catalog", id)
 	return err
 }
 
 // upsert stores a catalog entry's spec and counts its version up if it changed.
 func upsert(ctx context.Context, tx *sqlx.Tx, table, id, spec string) (created, changed bool, err error) {
-	var was string
-	err = tx.GetContext(ctx, &was, `SELECT spec FROM `+table+` WHERE id = $1 FOR UPDATE`, id)
-	switch {
-	case errors.Is(err, sql.ErrNoRows):
-		_, err = tx.ExecContext(ctx, `INSERT INTO `+table+` (id, spec) VALUES ($1, $2)`, id, spec)
-		return true, true, err
-	case err != nil || was == spec:
-		return false, false, err
-	}
-	_, err = tx.ExecContext(ctx, `UPDATE `+table+` SET spec = $2, version = version + 1, updated_at = now() WHERE id = $1`, id, spec)
-	return false, true, err
+	var version []int64
+	err = tx.SelectContext(ctx, &version, `
+		INSERT INTO `+table+` AS t (id, spec) VALUES ($1, $2)
+		ON CONFLICT (id) DO UPDATE SET spec = excluded.spec, version = t.version + 1, updated_at = now() WHERE t.spec <> excluded.spec
+		RETURNING version`, id, spec)
+	changed = len(version) == 1
+	return changed && version[0] == 1, changed, err
 }
 
 // Product gives a product as it was stored.
@@ -76,6 +71,9 @@ func (d *DB) Products(ctx context.Context) ([]keyturn.Product, error) {
 // DeleteProduct removes a product. KindConflict while orders of it are undecided.
 func (d *DB) DeleteProduct(ctx context.Context, id string) error {
 	return d.tx(ctx, func(tx *sqlx.Tx) error {
+		if err := lockEntry(ctx, tx, "products", id); err != nil {
+			return err
+		}
 		var sold bool
 		if err := tx.GetContext(ctx, &sold, `SELECT EXISTS (SELECT FROM line_items WHERE product_id = $1)`, id); err != nil {
 			return err
@@ -85,6 +83,11 @@ func (d *DB) DeleteProduct(ctx context.Context, id string) error {
 		}
 		return deleted(tx.ExecContext(ctx, `DELETE FROM products WHERE id = $1`, id))
 	})
+}
+
+// lockEntry keeps others from beginning to use a catalog entry while it is looked whether somebody does.
+func lockEntry(ctx context.Context, tx *sqlx.Tx, table, id string) error {
+	return tx.SelectContext(ctx, &[]string{}, `SELECT id FROM `+table+` WHERE id = $1 FOR UPDATE`, id)
 }
 
 func deleted(res sql.Result, err error) error {

@@ -140,6 +140,9 @@ func (d *DB) Integrations(ctx context.Context) ([]keyturn.Integration, error) {
 // DeleteIntegration removes an integration that no product uses.
 func (d *DB) DeleteIntegration(ctx context.Context, id string) error {
 	return d.tx(ctx, func(tx *sqlx.Tx) error {
+		if err := lockEntry(ctx, tx, "integrations", id); err != nil {
+			return err
+		}
 		if err := usedBy(ctx, tx, "integration", id); err != nil {
 			return err
 		}

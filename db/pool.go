@@ -49,6 +49,9 @@ func (d *DB) Pools(ctx context.Context) ([]keyturn.Pool, error) {
 // DeletePool removes a pool that no product uses and that never had a key.
 func (d *DB) DeletePool(ctx context.Context, id string) error {
 	return d.tx(ctx, func(tx *sqlx.Tx) error {
+		if err := lockEntry(ctx, tx, "pools", id); err != nil {
+			return err
+		}
 		if err := usedBy(ctx, tx, "pool", id); err != nil {
 			return err
 		}
