@@ -286,10 +286,11 @@ func (d *DB) finishAttempt(ctx context.Context, tx *sqlx.Tx, l *line, r CallResu
 			message = r.Setback.Failure.Message
 		}
 	}
-	_, dk, err := d.customerOf(ctx, tx, l)
+	customer, dk, err := d.customerOf(ctx, tx, l)
 	if err != nil {
 		return "", "", err
 	}
+	message = personalData(customer).text(message) // a partner may quote whom it was asked for
 	var sealed []byte
 	if len(r.Reply) > 0 {
 		if sealed, err = dk.seal(r.Reply, fmt.Sprintf("attempts/%s/%d", l.ID, r.Attempt)); err != nil {
