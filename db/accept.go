@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"encoding/json"
 	"errors"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -257,6 +258,7 @@ type lineRows struct {
 func newLineRows(n int) *lineRows { return &lineRows{ids: make([]string, 0, n)} }
 
 func (r *lineRows) add(l *keyturn.LineItem, price keyturn.Money, deadline time.Time) {
+	l.ID = strings.ToLower(l.ID) // as PostgreSQL will show it
 	if l.ID == "" {
 		l.ID = newID()
 	}
