@@ -1,0 +1,87 @@
+package db
+
+import (
+	"slices"
+
+	"github.com/stretchr/testify/require"
+
+	"keyturn.dev/keyturn"
+)
+
+// broken are queries that find what must never be; each row is a fault. $1 is the beginning of the IDs of the orders and
+// pools to look at.
+var broken = map[string]string{
+	"an order's counts are not a recount": `
+		SELECT o.id FROM orders o JOIN line_items l ON l.order_id = o.id WHERE o.id LIKE $1 GROUP BY o.id
+		HAVING lines_total <> count(*) OR lines_trouble <> count(*) FILTER (WHERE l.status IN ('RETRYING', 'WAITING_FOR_STOCK', 'HELD'))
+			OR lines_delivered <> count(*) FILTER (WHERE l.status = 'DELIVERED') OR lines_canceling <> count(*) FILTER (WHERE l.status = 'CANCELING')
+			OR lines_canceled <> count(*) FILTER (WHERE l.status = 'CANCELED')`,
+	"an order's amount is not the sum of its lines": `
+		SELECT o.id FROM orders o JOIN line_items l ON l.order_id = o.id WHERE o.id LIKE $1 GROUP BY o.id HAVING o.gross_minor <> sum(l.gross_minor)`,
+	"the log is no path to the line's status": `
+		SELECT l.id FROM line_items l LEFT JOIN LATERAL (SELECT to_status, version FROM line_log g WHERE g.line_id = l.id ORDER BY version DESC LIMIT 1) g ON true
+		WHERE l.order_id LIKE $1 AND (coalesce(g.to_status, 'PENDING') <> l.status OR coalesce(g.version, 1) > l.version)`,
+	"a step of the log does not follow the one before": `
+		SELECT line_id FROM (
+			SELECT g.*, lag(to_status, 1, 'PENDING') OVER w AS before, lag(g.version, 1, 1) OVER w AS last
+			FROM line_log g JOIN line_items l ON l.id = g.line_id WHERE l.order_id LIKE $1 WINDOW w AS (PARTITION BY line_id ORDER BY g.version)
+		) s WHERE before <> from_status OR version <= last`,
+	"stock figures are not a recount": `
+		SELECT p.id FROM pools p WHERE p.id LIKE $1 AND EXISTS (
+			SELECT FROM (SELECT sum(available) AS a, sum(claimed) AS c, sum(delivered) AS d, sum(quarantined) AS q FROM pool_stock WHERE pool_id = p.id) s,
+				(SELECT count(*) FILTER (WHERE state = 'available') AS a, count(*) FILTER (WHERE state = 'claimed') AS c,
+					count(*) FILTER (WHERE state = 'delivered') AS d, count(*) FILTER (WHERE state = 'quarantined') AS q FROM pool_keys WHERE pool_id = p.id) k
+			WHERE (s.a, s.c, s.d, s.q) IS DISTINCT FROM (k.a, k.c, k.d, k.q))`,
+	"a key appeared or went": `
+		SELECT b.id FROM batches b WHERE b.pool_id LIKE $1 AND accepted <> (SELECT count(*) FROM pool_keys WHERE batch_id = b.id)`,
+	"a line has keys that its status does not give it": `
+		SELECT k.id FROM pool_keys k LEFT JOIN line_items l ON l.id = k.line_id
+		WHERE k.pool_id LIKE $1 AND k.state <> 'available' AND NOT CASE k.state
+			WHEN 'claimed' THEN l.status IN ('OBTAINED', 'RETRYING', 'HELD') AND l.obtained_at IS NOT NULL
+			WHEN 'delivered' THEN l.status = 'DELIVERED'
+			ELSE l.status IN ('CANCELING', 'CANCELED') END`,
+	"a delivered line has no licence or no sent e-mail": `
+		SELECT l.id FROM line_items l WHERE l.order_id LIKE $1 AND l.status = 'DELIVERED' AND NOT (
+			EXISTS (SELECT FROM licenses c WHERE c.line_id = l.id AND c.status = 'Running')
+			AND EXISTS (SELECT FROM deliveries d WHERE d.line_id = l.id AND kind = 'keys' AND d.status = 'SENT'))`,
+	"delivered and refunded, or cancelled and not refunded": `
+		SELECT l.id FROM line_items l LEFT JOIN refunds r ON r.line_id = l.id
+		WHERE l.order_id LIKE $1 AND ((l.status IN ('CANCELING', 'CANCELED')) <> (r.line_id IS NOT NULL) OR (l.status = 'CANCELED') <> coalesce(r.status = 'DONE', false)
+			OR r.amount_minor <> l.gross_minor)`,
+	"more was refunded than was captured": `
+		SELECT p.order_id FROM sandbox_payments p JOIN sandbox_refunds r USING (reference, order_id)
+		WHERE p.order_id LIKE $1 AND r.applied_at IS NOT NULL GROUP BY p.order_id, captured_minor HAVING sum(amount_minor) > captured_minor`,
+	"a decided line still has an open alert": `
+		SELECT a.id FROM alerts a JOIN line_items l ON l.id = a.line_id
+		WHERE l.order_id LIKE $1 AND l.status IN ('DELIVERED', 'CANCELED') AND a.closed_at IS NULL AND a.cause <> 'Revocation'`,
+	"a line in trouble has no alert": `
+		SELECT l.id FROM line_items l WHERE l.order_id LIKE $1 AND l.status IN ('RETRYING', 'WAITING_FOR_STOCK')
+			AND NOT EXISTS (SELECT FROM alerts a WHERE a.line_id = l.id) AND NOT EXISTS (SELECT FROM resolutions r WHERE r.line_id = l.id)`,
+	"a waiting line has keys": `
+		SELECT l.id FROM line_items l JOIN pool_keys k ON k.line_id = l.id WHERE l.order_id LIKE $1 AND l.status = 'WAITING_FOR_STOCK'`,
+	"an order's status is not that of its counts": `
+		SELECT id FROM orders WHERE id LIKE $1 AND status <> order_status(lines_total, lines_trouble, lines_delivered, lines_canceling, lines_canceled)`,
+}
+
+// invariants requires all that must hold at any moment, for the orders and pools whose IDs begin with prefix.
+func (s *shop) invariants(prefix string) {
+	s.t.Helper()
+	for fault, query := range broken {
+		require.Empty(s.t, reads[string](s, query, prefix+"%"), fault)
+	}
+	steps := reads[struct {
+		From keyturn.LineStatus `db:"from_status"`
+		To   keyturn.LineStatus `db:"to_status"`
+	}](s, `SELECT DISTINCT from_status, to_status FROM line_log`)
+	for _, step := range steps {
+		require.True(s.t, step.From.CanBecome(step.To), "%s to %s", step.From, step.To)
+	}
+	counts := reads[struct {
+		Status keyturn.OrderStatus `db:"status"`
+		keyturn.LineCounts
+	}](s, `SELECT status, lines_total, lines_trouble, lines_delivered, lines_canceling, lines_canceled FROM orders WHERE id LIKE $1`, prefix+"%")
+	for _, c := range counts {
+		require.Equal(s.t, keyturn.OrderStatusOf(c.LineCounts), c.Status)
+		require.True(s.t, slices.Contains(keyturn.OrderStatuses, c.Status))
+	}
+}
