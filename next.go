@@ -23,5 +23,6 @@ type Next struct {
 	At       time.Time  `json:"at,omitzero"`      // not before this time; zero: at once
 	Until    time.Time  `json:"until,omitzero"`   // the deadline: delivered or refunded by then
 	Attempts int        `json:"attempts,omitempty"`
+	Version  int        `json:"version,omitempty"` // of the line: of two answers, the higher one is newer
 	Failure  *Failure   `json:"failure,omitempty"`
 }

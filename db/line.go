@@ -132,7 +132,7 @@ func (l *line) setFailure(f keyturn.Failure) {
 
 // next says what the line needs now.
 func (l *line) next() keyturn.Next {
-	n := keyturn.Next{Status: l.Status, Source: l.source().Name(), Until: l.GiveUpAt, Attempts: l.Attempts, Failure: l.failure()}
+	n := keyturn.Next{Status: l.Status, Source: l.source().Name(), Until: l.GiveUpAt, Attempts: l.Attempts, Version: l.Version, Failure: l.failure()}
 	if l.NextAttemptAt != nil {
 		n.At = *l.NextAttemptAt
 	}

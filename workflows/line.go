@@ -27,6 +27,7 @@ type fulfillment struct {
 	shown      bool               // search attributes were set: something went wrong
 	shownAs    keyturn.LineStatus // the status they show
 	shownFrom  string             // the source they show
+	announced  string             // the source by hand that operations were told of
 	ignored    int                // signals that made no sense
 }
 
@@ -56,6 +57,10 @@ func (f *fulfillment) step(ctx workflow.Context) (keyturn.Next, error) {
 		if next, ok := f.stepLocal(ctx); ok {
 			return next, nil
 		}
+	}
+	if f.next.Do == keyturn.DoAwait && f.next.Status != keyturn.LineHeld && f.announced != f.next.Source {
+		f.announced = f.next.Source // operations hear at once that keys are to be supplied
+		return f.review(ctx)
 	}
 	if wait := f.next.At.Sub(workflow.Now(ctx)); wait > 0 && !f.next.At.IsZero() || f.next.Do == keyturn.DoAwait {
 		if next, interrupted, err := f.wait(ctx, wait); interrupted || err != nil {
@@ -117,7 +122,11 @@ func (f *fulfillment) await(ctx workflow.Context, run workflow.Future) (next key
 		selector.AddReceive(f.interrupts, func(c workflow.ReceiveChannel, _ bool) {
 			var n interrupt
 			c.Receive(ctx, &n)
-			if n.decided || n.next.Do != f.next.Do || n.next.Source != f.next.Source || n.next.Status != f.next.Status {
+			if n.next.Version < f.next.Version {
+				return // it was overtaken on its way
+			}
+			now := n.next.Status.InTrouble() && n.next.At.IsZero() // somebody wants it at once, whatever the server waits for
+			if n.decided || now || n.next.Do != f.next.Do || n.next.Source != f.next.Source || n.next.Status != f.next.Status {
 				interrupted, next = true, n.next
 			}
 		})

@@ -26,8 +26,8 @@ func (f *fulfillment) listen(ctx workflow.Context) error {
 	}, workflow.QueryHandlerOptions{Description: "where the line stands and what happens next"}); err != nil {
 		return err
 	}
-	if err := workflow.SetUpdateHandlerWithOptions(ctx, ResolveName, f.resolve, workflow.UpdateHandlerOptions{
-		Validator:   f.validate,
+	if err := workflow.SetUpdateHandlerWithOptions(ctx, ResolveName, f.update, workflow.UpdateHandlerOptions{
+		Validator:   func(ctx workflow.Context, d decision) error { return f.validate(ctx, keyturn.Resolution(d)) },
 		Description: "a person's decision: retry, supply, refund, hold, release or extend",
 	}); err != nil {
 		return err
@@ -49,6 +49,24 @@ func (f *fulfillment) validate(ctx workflow.Context, r keyturn.Resolution) error
 
 func refuse(err error) error {
 	return temporal.NewNonRetryableApplicationError(err.Error(), string(keyturn.KindOf(err)), nil)
+}
+
+// decision is a keyturn.Resolution that is read strictly: an unknown field may be a misspelt one, or keys, which must not
+// enter a history. An Update whose payload cannot be read is refused before anything of it is written down.
+type decision keyturn.Resolution
+
+// UnmarshalJSON reads one resolution without unknown fields.
+func (d *decision) UnmarshalJSON(data []byte) error {
+	in := json.NewDecoder(bytes.NewReader(data))
+	in.DisallowUnknownFields()
+	if in.Decode((*keyturn.Resolution)(d)) != nil {
+		return keyturn.Errorf(keyturn.KindInvalid, "the payload is no resolution")
+	}
+	return nil
+}
+
+func (f *fulfillment) update(ctx workflow.Context, d decision) (keyturn.Next, error) {
+	return f.resolve(ctx, keyturn.Resolution(d))
 }
 
 // resolve carries out a decision and answers what is next.
@@ -95,18 +113,16 @@ func (f *fulfillment) receiveDecision(ctx workflow.Context, c workflow.ReceiveCh
 	}
 }
 
-// decodeResolution reads a signal's payload strictly: an unknown field may be a misspelt one, or keys that must not be
-// here.
-func decodeResolution(raw converter.RawValue) (r keyturn.Resolution, err error) {
-	d := json.NewDecoder(bytes.NewReader(raw.Payload().GetData()))
-	d.DisallowUnknownFields()
-	if err := d.Decode(&r); err != nil {
-		return r, keyturn.Errorf(keyturn.KindInvalid, "the signal's payload is no resolution")
+// decodeResolution reads a signal's payload. What the CLI sends is JSON, whatever its encoding says.
+func decodeResolution(raw converter.RawValue) (keyturn.Resolution, error) {
+	var d decision
+	if err := d.UnmarshalJSON(raw.Payload().GetData()); err != nil {
+		return keyturn.Resolution{}, err
 	}
-	if r.By == "" {
-		r.By = "signal"
+	if d.By == "" {
+		d.By = "signal"
 	}
-	return r, nil
+	return keyturn.Resolution(d), nil
 }
 
 func (f *fulfillment) ignore(ctx workflow.Context, why error) {
