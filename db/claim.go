@@ -114,11 +114,12 @@ func othersWait(ctx context.Context, tx *sqlx.Tx, l *line, pool string) (bool, e
 }
 
 // freeKeys ends a line's hold on its pool keys when it is given up: those that nobody can have seen go back to the pool,
-// in their old place in the queue; the others are quarantined for ever.
+// in their old place in the queue; the others are quarantined for ever. An e-mail that is still SENDING here is one whose
+// process died: nobody knows whether it went out, so its keys count as seen.
 func freeKeys(ctx context.Context, tx *sqlx.Tx, l *line) error {
 	_, err := tx.ExecContext(ctx, `
 		WITH seen AS (
-			SELECT EXISTS (SELECT FROM deliveries WHERE line_id = $1 AND kind = 'keys' AND (exposed OR status = 'SENT'))
+			SELECT EXISTS (SELECT FROM deliveries WHERE line_id = $1 AND kind = 'keys' AND (exposed OR status IN ('SENDING', 'SENT')))
 				OR EXISTS (SELECT FROM access_log WHERE line_id = $1) AS yes
 		), freed AS (
 			UPDATE pool_keys k SET
