@@ -63,7 +63,7 @@ func (a *Activities) call(ctx context.Context, c *db.Call) db.CallResult {
 		r.Unknown = verdict.Kind == keyturn.KindUnavailable || verdict.Kind == keyturn.KindBadReply
 		r.PartnerSays = verdict.ErrorMessage
 		r.Setback = setback(verdict.Kind, c.Source.Name()+": "+verdict.Reason)
-		r.Setback.Failure.Code = verdict.ErrorCode
+		r.Setback.Failure.Code = codeOf(verdict)
 		r.Setback.Permanent = verdict.Outcome == endpoint.Permanent
 		r.Setback.RetryAfter = verdict.RetryAfter
 		return r
@@ -91,6 +91,15 @@ func units(f db.CallFacts) int {
 		return f.Units
 	}
 	return 0
+}
+
+// codeOf is the partner's error code if it looks like one: a sentence may name the customer, and the code is shown in
+// places that hold no personal data.
+func codeOf(v endpoint.Verdict) string {
+	if !keyturn.ValidID(v.ErrorCode) {
+		return ""
+	}
+	return v.ErrorCode
 }
 
 func setback(kind keyturn.Kind, message string) *db.Setback {

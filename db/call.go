@@ -111,14 +111,13 @@ func (d *DB) beginCall(ctx context.Context, tx *sqlx.Tx, l *line, timeout func(k
 			return nil, 0, err
 		}
 	}
-	facts, dk, err := d.facts(ctx, tx, l, running.Units)
-	if err != nil {
-		return nil, 0, err
-	}
 	l.Attempts++
 	l.WakeAt = nil
+	facts, dk, err := d.facts(ctx, tx, l, running.Units)
 	call := &Call{CallFacts: facts, Attempt: running.LastNo + 1, Deadline: l.Now.Add(timeout(facts.Integration))}
-	call.Request, err = d.request(ctx, tx, l, facts, dk, render)
+	if err == nil {
+		call.Request, err = d.request(ctx, tx, l, facts, dk, render)
+	}
 	if kind := keyturn.KindOf(err); kind == keyturn.KindConfiguration || kind == keyturn.KindInvalid {
 		return nil, 0, d.fail(ctx, tx, l, Setback{Failure: keyturn.Failure{Kind: keyturn.KindConfiguration, Message: err.Error()}})
 	}
@@ -227,13 +226,16 @@ func (d *DB) FinishCall(ctx context.Context, fulfillmentID string, r CallResult)
 			return err
 		}
 		if outcome == "late" {
-			return d.oweRevocationOf(ctx, tx, l, source)
+			return d.oweLate(ctx, tx, l, source)
+		}
+		if l.ObtainedAt != nil || !l.Status.Open() || l.Status == keyturn.LineCanceling || l.source().Name() != source {
+			return nil // it never left, and nobody waits for it any more
 		}
 		if l.CancelReason != nil {
 			return d.giveUp(ctx, tx, l, byWorkflow, *l.CancelReason)
 		}
 		if r.Setback != nil {
-			if l.Status == keyturn.LineHeld || l.ObtainedAt != nil || !l.Status.Open() || l.Status == keyturn.LineCanceling || l.source().Name() != source {
+			if l.Status == keyturn.LineHeld {
 				return nil
 			}
 			return d.fail(ctx, tx, l, *r.Setback)

@@ -88,6 +88,8 @@ type deliveryRow struct {
 
 const deliveryColumns = `SELECT id, line_id, kind, message, status, lease_until, attempts FROM deliveries `
 
+// lease gives the stored e-mail to this process. One that still says SENDING belonged to a process that died, perhaps
+// after the mail server had taken it: its keys count as seen.
 func (d *DB) lease(ctx context.Context, tx *sqlx.Tx, l *line, row deliveryRow) (*Delivery, error) {
 	dk, err := d.keyOfCustomer(ctx, tx, l.CustomerID)
 	if err != nil {
@@ -98,7 +100,8 @@ func (d *DB) lease(ctx context.Context, tx *sqlx.Tx, l *line, row deliveryRow) (
 		return nil, err
 	}
 	return &Delivery{ID: row.ID, Message: message}, mustAffect(tx.ExecContext(ctx, `
-		UPDATE deliveries SET status = 'SENDING', lease_until = $2, attempts = attempts + 1 WHERE id = $1`, row.ID, l.Now.Add(sendLease)))
+		UPDATE deliveries SET status = 'SENDING', lease_until = $2, attempts = attempts + 1, exposed = exposed OR status = 'SENDING'
+		WHERE id = $1`, row.ID, l.Now.Add(sendLease)))
 }
 
 // newDelivery renders an e-mail and stores its bytes.
@@ -164,8 +167,10 @@ const finishSQL = `
 // it may have accepted it, so nobody else may ever get these keys.
 func (d *DB) FinishDelivery(ctx context.Context, fulfillmentID, deliveryID string, setback *Setback, exposed bool) (keyturn.Next, error) {
 	return d.step(ctx, fulfillmentID, func(tx *sqlx.Tx, l *line) error {
-		if l.Status == keyturn.LineDelivered {
-			return nil
+		if l.Status == keyturn.LineDelivered { // by this e-mail, or by another one of a resend
+			_, err := tx.ExecContext(ctx, `UPDATE deliveries SET status = CASE WHEN $2 THEN 'SENT' ELSE 'READY' END, exposed = exposed OR $3,
+				sent_at = CASE WHEN $2 THEN now() END, lease_until = NULL WHERE id = $1 AND status = 'SENDING'`, deliveryID, setback == nil, exposed || setback == nil)
+			return err
 		}
 		if setback != nil {
 			if err := mustAffect(tx.ExecContext(ctx, `
@@ -199,6 +204,9 @@ func (d *DB) FinishDelivery(ctx context.Context, fulfillmentID, deliveryID strin
 		}
 		l.Status, l.DeliveredAt = keyturn.LineDelivered, &l.Now
 		l.FailureJSON, l.NextAttemptAt, l.WakeAt, l.HeldUntil, l.Failures = nil, nil, nil, nil, 0
+		if l.CancelReason != nil { // the order was cancelled while the e-mail was under way: the relay takes the line back
+			l.WakeAt = &l.Now
+		}
 		return l.save(ctx, tx, byWorkflow, "")
 	})
 }

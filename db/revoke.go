@@ -20,13 +20,22 @@ func oweRevocation(ctx context.Context, tx *sqlx.Tx, l *line) error {
 	return owe(ctx, tx, l, l.source().Name())
 }
 
-// oweRevocationOf books the same for a source that the line has left: a late answer.
-func (d *DB) oweRevocationOf(ctx context.Context, tx *sqlx.Tx, l *line, source string) error {
+// oweLate books the same for an answer that came after its source was left. Late may also be a second answer of the
+// source that the line has its keys from, from a try that was believed lost: what that source issued is delivered, and
+// must not be taken back.
+func (d *DB) oweLate(ctx context.Context, tx *sqlx.Tx, l *line, source string) error {
+	var owed bool
+	if err := tx.GetContext(ctx, &owed, `SELECT EXISTS (SELECT FROM revocations WHERE line_id = $1 AND source = $2)`, l.ID, source); err != nil {
+		return err
+	}
+	if !owed && l.ObtainedAt != nil && l.source().Name() == source {
+		return nil
+	}
 	return owe(ctx, tx, l, source)
 }
 
 // owe adds the revocation and its start to the outbox. The call waits until the last try that may still be under way is
-// certainly over, so that no create reaches the partner after its cancel.
+// certainly over, so that no create reaches the partner after its cancel; a cancel that was acknowledged covers all.
 func owe(ctx context.Context, tx *sqlx.Tx, l *line, source string) error {
 	_, err := tx.ExecContext(ctx, `
 		WITH calls AS (
@@ -36,6 +45,7 @@ func owe(ctx context.Context, tx *sqlx.Tx, l *line, source string) error {
 			INSERT INTO revocations (line_id, source, not_before)
 			SELECT $1, $2, greatest(until, now()) FROM calls WHERE until IS NOT NULL
 			ON CONFLICT (line_id, source) DO UPDATE SET status = 'OWED', not_before = excluded.not_before, done_at = NULL
+			WHERE revocations.status <> 'DONE'
 			RETURNING not_before
 		)
 		INSERT INTO outbox (workflow, subject, due_at) SELECT $3, $4, not_before FROM owed
@@ -109,13 +119,13 @@ func (d *DB) FinishRevocation(ctx context.Context, fulfillmentID, source string,
 		if err != nil {
 			return err
 		}
-		outcome := "success"
+		outcome, message := "success", ""
 		if r.Setback != nil {
-			outcome = "failed"
+			outcome, message = "failed", r.Setback.Failure.Message // the partner may quote whom the cancel is for
 		}
 		if _, err := tx.ExecContext(ctx, `
 			UPDATE attempts SET outcome = $3, sent = $4, duration_ms = $5, http_status = nullif($6, 0), message = nullif($7, '')
-			WHERE line_id = $1 AND no = $2`, l.ID, r.Attempt, outcome, r.Sent, r.Duration.Milliseconds(), r.HTTPStatus, r.PartnerSays); err != nil {
+			WHERE line_id = $1 AND no = $2`, l.ID, r.Attempt, outcome, r.Sent, r.Duration.Milliseconds(), r.HTTPStatus, message); err != nil {
 			return err
 		}
 		if r.Setback != nil {
