@@ -58,7 +58,10 @@ func (a *API) resolve(ctx context.Context, c *call, in *idInput) (*lineOutput, e
 		}
 	}
 	if err := a.decide(ctx, line.FulfillmentID, r); err != nil {
-		return nil, err
+		// An earlier request with this ID may have come through in the meantime: then it is decided all the same.
+		if known, knownErr := a.DB.Resolved(ctx, line.FulfillmentID, r.ID); knownErr != nil || !known {
+			return nil, err
+		}
 	}
 	line, err = a.DB.Fulfillment(ctx, line.FulfillmentID)
 	return &lineOutput{Body: line}, err
@@ -72,7 +75,8 @@ func checkResolution(body ResolutionRequest, r keyturn.Resolution) error {
 	return bad.Err("the resolution is not valid")
 }
 
-// decide has the line's workflow carry out the decision and waits until it has.
+// decide has the line's workflow carry out the decision and waits until it has. Each try is an Update of its own, because
+// Temporal would answer a repeated one that failed with its failure for ever; the database knows decisions by their ID.
 func (a *API) decide(ctx context.Context, fulfillmentID string, r keyturn.Resolution) error {
 	if a.Temporal == nil {
 		return keyturn.Errorf(keyturn.KindUnavailable, "this process is not connected to Temporal: the decision was not taken")
@@ -80,7 +84,7 @@ func (a *API) decide(ctx context.Context, fulfillmentID string, r keyturn.Resolu
 	updateCtx, cancel := context.WithTimeout(ctx, resolveTimeout)
 	defer cancel()
 	handle, err := a.Temporal.UpdateWorkflow(updateCtx, client.UpdateWorkflowOptions{
-		UpdateID: r.ID, WorkflowID: workflows.LineWorkflowID(fulfillmentID), UpdateName: workflows.ResolveName, Args: []any{r},
+		WorkflowID: workflows.LineWorkflowID(fulfillmentID), UpdateName: workflows.ResolveName, Args: []any{r},
 		WaitForStage: client.WorkflowUpdateStageCompleted,
 	})
 	if err == nil {
@@ -112,14 +116,11 @@ func (a *API) undecidable(ctx context.Context, fulfillmentID string) error {
 // decisionError turns what came back instead of an answer into an error for the person who decided.
 func decisionError(err error, id string) error {
 	if refused, ok := errors.AsType[*temporal.ApplicationError](err); ok {
-		kind := keyturn.Kind(refused.Type())
-		switch kind {
+		switch kind := keyturn.Kind(refused.Type()); kind {
 		case keyturn.KindInvalid, keyturn.KindNotFound, keyturn.KindConflict:
 			return keyturn.Errorf(kind, "%s", refused.Message())
-		case keyturn.KindUnavailable, keyturn.KindInternal:
-			return keyturn.Errorf(keyturn.KindUnavailable, "the decision %s could not be carried out: ask again with the same id: %w", id, err)
-		default:
-			return keyturn.Errorf(keyturn.KindConflict, "the line's workflow refused the decision: %w", err)
+		default: // the database or the worker's code failed; the log says how
+			return keyturn.Errorf(keyturn.KindUnavailable, "the decision could not be carried out: ask again with the id %s, and it is taken once: %w", id, err)
 		}
 	}
 	return keyturn.Errorf(keyturn.KindUnavailable, "Temporal or its worker did not answer in time. It is not known whether the decision was taken: ask again with the id %s, and it is taken once: %w", id, err)
