@@ -9,7 +9,6 @@ import (
 	"io"
 	"log/slog"
 	"net"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -191,18 +190,17 @@ func benchServers(ctx context.Context, o benchOptions, progress io.Writer) (c co
 }
 
 // benchAPI serves the API on a port of its own and gives its client.
-func (a *app) benchAPI(ctx context.Context, eager bool) (*starter.Client, error) {
+func (a *app) benchAPI(ctx context.Context, eager bool) (*bench.Client, error) {
 	s := starter.NewStarter(starter.StarterConfig{DB: a.db, Temporal: a.temporal, Eager: eager, Logger: a.logger})
 	go s.Run(ctx)
 	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, err
 	}
-	server := &http.Server{Handler: a.handler(s, devToken), ReadHeaderTimeout: 10 * time.Second}
+	server := a.newAPI(s, devToken).Server()
 	go func() { _ = server.Serve(l) }()
 	context.AfterFunc(ctx, func() { _ = server.Close() })
-	transport := &http.Transport{MaxIdleConnsPerHost: 100}
-	return &starter.Client{BaseURL: "http://" + l.Addr().String(), Token: devToken, HTTP: &http.Client{Transport: transport, Timeout: time.Minute}}, nil
+	return bench.NewClient("http://"+l.Addr().String(), devToken), nil
 }
 
 // peer is the process that plays partner and mail server.

@@ -20,8 +20,13 @@ var sampleCatalog string
 
 // samplePartners are the partners that the emulator plays.
 var samplePartners = map[string]emulator.Settings{
-	"orbit": {Username: "shop", Password: "orbit-password"},
+	"orbit": {Username: "shop", Password: orbitPassword},
 }
+
+const orbitPassword = "orbit-password"
+
+// sampleSecret is the environment that the sample catalog's secrets are read from.
+func sampleSecret(string) (string, bool) { return orbitPassword, true }
 
 type sampleOrder struct {
 	what, product string
@@ -39,15 +44,15 @@ var sampleOrders = []sampleOrder{
 // present applies the sample catalog, prints where everything is, places the sample orders and shows them moving.
 func present(ctx context.Context, a *app, s *devStack, o devOptions) error {
 	api := &starter.Client{BaseURL: "http://" + addr(s.ports.api), Token: o.token}
-	if err := api.WaitReady(ctx, 30*time.Second); err != nil {
+	if err := waitReady(ctx, api); err != nil {
 		return err
 	}
-	text := strings.NewReplacer("{PARTNER}", s.partner.URL()).Replace(sampleCatalog)
-	catalog, err := starter.ParseCatalog("samples.yaml", strings.NewReader(text))
+	text := strings.ReplaceAll(sampleCatalog, "{PARTNER}", s.partner.URL())
+	catalog, err := starter.ParseCatalog([]byte(text), ".", sampleSecret)
 	if err != nil {
 		return err
 	}
-	if _, err := api.Apply(ctx, catalog, false); err != nil {
+	if _, err := catalog.Apply(ctx, api, false); err != nil {
 		return err
 	}
 	fmt.Fprintf(o.out, `
@@ -68,7 +73,7 @@ func present(ctx context.Context, a *app, s *devStack, o devOptions) error {
 // showSamples places the sample orders and prints each step of each as it happens.
 func showSamples(ctx context.Context, a *app, api *starter.Client, out io.Writer) error {
 	run := time.Now().Format("0102-150405")
-	if err := api.FillPool(ctx, "orbit-editor-keys", sampleKeys(run)); err != nil {
+	if _, err := api.ImportKeys(ctx, "orbit-editor-keys", strings.NewReader(sampleKeys(run)), false); err != nil {
 		return err
 	}
 	fmt.Fprintln(out, "\nplacing sample orders; each line below is a step of one of them")
@@ -79,7 +84,7 @@ func showSamples(ctx context.Context, a *app, api *starter.Client, out io.Writer
 			Customer:  keyturn.Customer{ID: "user-jean", Email: "jean@buyer.test", Country: "FR", Locale: "en-GB", FirstName: "Jean", LastName: "Dupont"},
 			LineItems: []keyturn.LineItem{{ProductID: sample.product, Quantity: sample.quantity, GrossPrice: "29.99"}},
 		}
-		view, err := api.CreateOrder(ctx, order.ID, order)
+		view, _, err := api.CreateOrder(ctx, order.ID, order)
 		if err != nil {
 			return err
 		}
@@ -88,10 +93,21 @@ func showSamples(ctx context.Context, a *app, api *starter.Client, out io.Writer
 	return watch.run(ctx)
 }
 
-func sampleKeys(run string) []string {
-	var keys []string
+func sampleKeys(run string) string {
+	var keys strings.Builder
 	for i := range 20 {
-		keys = append(keys, fmt.Sprintf("ORBIT-%s-%04d", run, i+1))
+		fmt.Fprintf(&keys, "ORBIT-%s-%04d\n", run, i+1)
 	}
-	return keys
+	return keys.String()
+}
+
+// waitReady waits until the API accepts orders.
+func waitReady(ctx context.Context, api *starter.Client) error {
+	for deadline := time.Now().Add(30 * time.Second); ; {
+		_, err := api.Health(ctx)
+		if err == nil || ctx.Err() != nil || time.Now().After(deadline) {
+			return err
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
 }

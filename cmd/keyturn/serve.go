@@ -13,6 +13,7 @@ import (
 	sdkworker "go.temporal.io/sdk/worker"
 	"golang.org/x/sync/errgroup"
 
+	"keyturn.dev/keyturn"
 	"keyturn.dev/keyturn/db"
 	"keyturn.dev/keyturn/starter"
 	"keyturn.dev/keyturn/web"
@@ -91,10 +92,8 @@ func (a *app) serve(ctx context.Context, o serveOptions) error {
 	if o.api {
 		start := starter.NewStarter(starter.StarterConfig{DB: a.db, Temporal: a.temporal, Eager: o.worker, Logger: a.logger})
 		g.Go(func() error { start.Run(ctx); return nil })
-		server := &http.Server{
-			Addr: o.listen, Handler: a.handler(start, o.devToken), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
-			ErrorLog: slog.NewLogLogger(a.logger.Handler(), slog.LevelWarn),
-		}
+		server := a.newAPI(start, o.devToken).Server()
+		server.Addr = o.listen
 		g.Go(func() error {
 			a.logger.Info("the API listens", "address", o.listen)
 			if err := server.ListenAndServe(); !errors.Is(err, http.ErrServerClosed) {
@@ -107,7 +106,7 @@ func (a *app) serve(ctx context.Context, o serveOptions) error {
 			stopCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 20*time.Second)
 			defer cancel()
 			if err := server.Shutdown(stopCtx); err != nil {
-				return server.Close() // event streams do not end by themselves
+				return server.Close()
 			}
 			return nil
 		})
@@ -132,13 +131,17 @@ func (a *app) runWorker(ctx context.Context, w sdkworker.Worker) error {
 	}
 }
 
-func (a *app) handler(start *starter.Starter, devToken string) http.Handler {
-	api := starter.New(starter.Config{
+// newAPI makes the HTTP surface: the API, and the order pages, whose decisions go the same way as those of operators.
+func (a *app) newAPI(start *starter.Starter, devToken string) *starter.API {
+	var api *starter.API
+	pages := web.New(web.Config{DB: a.db, ShopName: a.MailName, Logger: a.logger, Resolve: func(ctx context.Context, id string, r keyturn.Resolution) (keyturn.Next, error) {
+		return api.Decide(ctx, id, r)
+	}})
+	api = starter.New(starter.Config{
 		DB: a.db, Temporal: a.temporal, Starter: start, PublicURL: a.PublicURL, TemporalUIURL: a.TemporalUI, Namespace: a.namespace,
-		Production: a.Production, DevToken: devToken, RenderKeys: a.acts.Letters.Render, Logger: a.logger,
+		Production: a.Production, DevToken: devToken, RenderKeys: a.acts.Letters.Render, Pages: pages, Logger: a.logger,
 	})
-	pages := web.New(web.Config{DB: a.db, Resolve: api.Resolve, ShopName: a.MailName, Logger: a.logger})
-	return api.Handler(pages)
+	return api
 }
 
 func newMigrate() *cobra.Command {

@@ -1,0 +1,234 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"keyturn.dev/keyturn"
+	"keyturn.dev/keyturn/devstack/emulator"
+	"keyturn.dev/keyturn/starter"
+)
+
+// withAPI adds the flags that say where the API is, and gives its client to run.
+func withAPI(cmd *cobra.Command, run func(context.Context, *cobra.Command, *starter.Client, []string) error) *cobra.Command {
+	url := cmd.Flags().String("api", envOr("KEYTURN_API", "http://127.0.0.1:8080"), "address of the API (KEYTURN_API)")
+	token := cmd.Flags().String("token", "", "API token (KEYTURN_TOKEN; dev on the development stack)")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if *token == "" {
+			*token = envOr("KEYTURN_TOKEN", devToken)
+		}
+		return run(cmd.Context(), cmd, &starter.Client{BaseURL: *url, Token: *token}, args)
+	}
+	return cmd
+}
+
+func newApply() *cobra.Command {
+	var file string
+	var dryRun bool
+	cmd := &cobra.Command{
+		Use: "apply -f FILE", Short: "Bring the catalog to what a YAML file declares",
+		Long: `Brings products, pools and integrations to what a YAML file declares; what the file does not name stays as it is. The same
+file again changes nothing. Everything is tried first, so that a mistake anywhere changes nothing; mistakes are reported
+with their line. Secrets are named as {env: NAME} or {file: PATH} and read here.`,
+		Example: "  keyturn apply -f catalog.yaml --dry-run\n  keyturn apply -f catalog.yaml", Args: cobra.NoArgs,
+	}
+	cmd.Flags().StringVarP(&file, "file", "f", "", "the catalog file")
+	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "only say what would change")
+	_ = cmd.MarkFlagRequired("file")
+	return withAPI(cmd, func(ctx context.Context, cmd *cobra.Command, api *starter.Client, _ []string) error {
+		catalog, err := starter.ReadCatalog(file)
+		if err != nil {
+			return err
+		}
+		applied, err := catalog.Apply(ctx, api, dryRun)
+		if err != nil {
+			return err
+		}
+		return show(cmd, applied, func(w io.Writer) {
+			for _, a := range applied {
+				fmt.Fprintf(w, "%-11s %-30s %s\n", a.Kind, a.ID, a.Change.Change)
+				for _, d := range a.Differences {
+					if a.Change.Change == "changed" {
+						fmt.Fprintf(w, "    %s: %s → %s\n", d.Location, d.From, d.To)
+					}
+				}
+			}
+		})
+	})
+}
+
+func newPool() *cobra.Command {
+	cmd := &cobra.Command{Use: "pool", Short: "Fill pools with keys and look at their stock"}
+	var dryRun bool
+	imp := &cobra.Command{
+		Use: "import POOL FILE", Short: "Import keys, one per line", Args: cobra.ExactArgs(2),
+		Long:    "Imports keys, one per line; `-` reads standard input. The same file again adds nothing. Lines that wait for the pool are served at once.",
+		Example: "  keyturn pool import orbit-keys keys.txt\n  keyturn pool import orbit-keys keys.txt --dry-run",
+	}
+	imp.Flags().BoolVar(&dryRun, "dry-run", false, "only say what would happen")
+	cmd.AddCommand(withAPI(imp, func(ctx context.Context, cmd *cobra.Command, api *starter.Client, args []string) error {
+		keys, size, err := openInput(args[1])
+		if err != nil {
+			return err
+		}
+		defer func() { _ = keys.Close() }()
+		bar := newBar(cmd.ErrOrStderr(), size)
+		result, err := api.ImportKeys(ctx, args[0], starter.Progress(keys, bar.set), dryRun)
+		bar.end()
+		if err != nil {
+			return err
+		}
+		return show(cmd, result, func(w io.Writer) { printImport(w, result) })
+	}))
+	cmd.AddCommand(withAPI(&cobra.Command{Use: "show POOL", Short: "Show a pool's stock", Example: "  keyturn pool show orbit-keys", Args: cobra.ExactArgs(1)},
+		func(ctx context.Context, cmd *cobra.Command, api *starter.Client, args []string) error {
+			v, err := api.Pool(ctx, args[0])
+			if err != nil {
+				return err
+			}
+			return show(cmd, v, func(w io.Writer) {
+				fmt.Fprintf(w, "%s %s\navailable %d, claimed %d, delivered %d, quarantined %d, lines waiting %d; alert below %d\n",
+					v.ID, v.Name, v.Stock.Available, v.Stock.Claimed, v.Stock.Delivered, v.Stock.Quarantined, v.Stock.Waiting, v.Threshold)
+			})
+		}))
+	return cmd
+}
+
+func printImport(w io.Writer, r keyturn.ImportResult) {
+	verb := "imported"
+	if r.DryRun {
+		verb = "would import"
+	}
+	fmt.Fprintf(w, "%s %d keys; %d waiting lines served\n", verb, r.Accepted, r.Served)
+	for reason, n := range r.Counts {
+		fmt.Fprintf(w, "  %d not taken: %s\n", n, reason)
+	}
+	for i, line := range r.Rejected {
+		if i == 20 {
+			fmt.Fprintln(w, "  … (--output json lists more)")
+			break
+		}
+		fmt.Fprintf(w, "  line %d: %s\n", line.Line, line.Reason)
+	}
+}
+
+func openInput(name string) (io.ReadCloser, int64, error) {
+	if name == "-" {
+		return io.NopCloser(os.Stdin), 0, nil
+	}
+	f, err := os.Open(name) //nolint:gosec // the operator names the file
+	if err != nil {
+		return nil, 0, err
+	}
+	info, err := f.Stat()
+	if err != nil {
+		return nil, 0, err
+	}
+	return f, info.Size(), nil
+}
+
+func newResolve() *cobra.Command {
+	var r starter.ResolutionRequest
+	var until, keysFile string
+	cmd := &cobra.Command{
+		Use: "resolve FULFILLMENT ACTION", Short: "Decide on a line: retry, supply, refund, hold, release or extend", Args: cobra.ExactArgs(2),
+		Long: `Decides on a line, by its fulfillmentId:
+  retry     try again now
+  supply    deliver these keys instead (--keys FILE, one per line; - reads standard input)
+  refund    give up now and refund
+  hold      stop retrying until released, or until --until; the deadline keeps running
+  release   go on after hold
+  extend    move the deadline to --until`,
+		Example: "  keyturn resolve 0198… retry\n  keyturn resolve 0198… supply --keys keys.txt --reason 'sent by the publisher'\n  keyturn resolve 0198… extend --until 24h",
+	}
+	cmd.Flags().StringVar(&r.Reason, "reason", "", "why; it is recorded")
+	cmd.Flags().StringVar(&until, "until", "", "a time (2026-06-15T12:00:00Z) or a duration from now (24h)")
+	cmd.Flags().StringVar(&keysFile, "keys", "", "file with one key per unit, for supply")
+	return withAPI(cmd, func(ctx context.Context, cmd *cobra.Command, api *starter.Client, args []string) (err error) {
+		r.Action = keyturn.Action(args[1])
+		if r.Until, err = parseUntil(until); err != nil {
+			return err
+		}
+		if keysFile != "" {
+			in, _, err := openInput(keysFile)
+			if err != nil {
+				return err
+			}
+			defer func() { _ = in.Close() }()
+			text, err := io.ReadAll(io.LimitReader(in, 64<<20))
+			if err != nil {
+				return err
+			}
+			r.Keys = strings.FieldsFunc(string(text), func(c rune) bool { return c == '\n' || c == '\r' })
+		}
+		line, err := api.Resolve(ctx, args[0], r)
+		if err != nil {
+			return err
+		}
+		return show(cmd, line, func(w io.Writer) { printLines(w, []keyturn.LineView{line}) })
+	})
+}
+
+func parseUntil(text string) (*time.Time, error) {
+	if text == "" {
+		return nil, nil
+	}
+	if d, err := time.ParseDuration(text); err == nil {
+		t := time.Now().Add(d)
+		return &t, nil
+	}
+	t, err := time.Parse(time.RFC3339, text)
+	if err != nil {
+		return nil, keyturn.Errorf(keyturn.KindInvalid, "--until must be a time such as 2026-06-15T12:00:00Z or a duration such as 24h")
+	}
+	return &t, nil
+}
+
+func newEmulator() *cobra.Command {
+	var listen, dir string
+	cmd := &cobra.Command{
+		Use: "emulator", Short: "Play partners over HTTP, with drills",
+		Long:    "Plays partners over HTTP: the default contract, dynamic URLs and custom shapes, with every way of failing as a drill. Its page at /_emulator/ lists requests, partners and drills.",
+		Example: "  keyturn emulator --listen 127.0.0.1:8090\n  curl -X POST -H 'X-Drill: slow:2s' 'http://127.0.0.1:8090/dynamic?id=orbit'", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			s := emulator.New(emulator.Config{Addr: listen, Dir: dir})
+			if err := s.Start(); err != nil {
+				return err
+			}
+			fmt.Fprintf(cmd.OutOrStdout(), "partners are played at %s, with a page at %s/_emulator/\n", s.URL(), s.URL())
+			<-cmd.Context().Done()
+			return s.Close()
+		},
+	}
+	cmd.Flags().StringVar(&listen, "listen", "127.0.0.1:8090", "address to listen on")
+	cmd.Flags().StringVar(&dir, "dir", "", "folder for the log of requests; default: memory only")
+	return cmd
+}
+
+// printLines prints lines as a table.
+func printLines(w io.Writer, lines []keyturn.LineView) {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "FULFILLMENT\tPRODUCT\tQTY\tPRICE\tSTATUS\tTRIES\tNEXT TRY\tDEADLINE\tLAST ERROR")
+	for _, l := range lines {
+		failure := ""
+		if l.LastError != nil {
+			failure = string(l.LastError.Kind) + ": " + l.LastError.Message
+		}
+		fmt.Fprintf(t, "%s\t%s\t%d\t%s\t%s\t%d\t%s\t%s\t%s\n", l.FulfillmentID, l.ProductID, l.Quantity, l.GrossPrice, l.Status, l.Attempts, when(l.NextAttemptAt), when(l.GiveUpAt), failure)
+	}
+	_ = t.Flush()
+}
+
+func when(t *time.Time) string {
+	if t == nil {
+		return "-"
+	}
+	return t.UTC().Format("01-02 15:04:05")
+}

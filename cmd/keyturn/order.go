@@ -1,0 +1,94 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"keyturn.dev/keyturn"
+	"keyturn.dev/keyturn/starter"
+)
+
+func newOrder() *cobra.Command {
+	cmd := &cobra.Command{Use: "order", Short: "Place, show, list and cancel orders"}
+	var file, key, status, reason string
+	create := &cobra.Command{
+		Use: "create -f FILE", Short: "Place an order from a JSON file", Args: cobra.NoArgs,
+		Example: "  keyturn order create -f order.json\n  keyturn order create -f - < order.json",
+	}
+	create.Flags().StringVarP(&file, "file", "f", "", "the order as JSON; - reads standard input")
+	create.Flags().StringVar(&key, "idempotency-key", "", "default: the order's id")
+	_ = create.MarkFlagRequired("file")
+	cmd.AddCommand(withAPI(create, func(ctx context.Context, cmd *cobra.Command, api *starter.Client, _ []string) error {
+		o, err := readOrder(file)
+		if err != nil {
+			return err
+		}
+		if key == "" {
+			key = o.ID
+		}
+		v, _, err := api.CreateOrder(ctx, key, o)
+		if err != nil {
+			return err
+		}
+		return show(cmd, v, func(w io.Writer) { printOrder(w, v) })
+	}))
+	cmd.AddCommand(withAPI(&cobra.Command{Use: "show ORDER", Short: "Show an order and its lines", Example: "  keyturn order show ORD-2026-000123", Args: cobra.ExactArgs(1)},
+		func(ctx context.Context, cmd *cobra.Command, api *starter.Client, args []string) error {
+			v, err := api.Order(ctx, args[0])
+			if err != nil {
+				return err
+			}
+			return show(cmd, v, func(w io.Writer) { printOrder(w, v) })
+		}))
+	list := &cobra.Command{Use: "list", Short: "List orders, the newest first", Example: "  keyturn order list --status PARTIAL_COMPLETED", Args: cobra.NoArgs}
+	list.Flags().StringVar(&status, "status", "", "only orders in this status")
+	cmd.AddCommand(withAPI(list, func(ctx context.Context, cmd *cobra.Command, api *starter.Client, _ []string) error {
+		page, err := api.Orders(ctx, keyturn.OrderStatus(status), "", 100)
+		if err != nil {
+			return err
+		}
+		return show(cmd, page, func(w io.Writer) {
+			for _, o := range page.Orders {
+				fmt.Fprintf(w, "%s  %-18s %10s %s\n", o.CreatedAt.UTC().Format("2006-01-02 15:04:05"), o.Status, o.GrossPrice+" "+o.Currency, o.ID)
+			}
+		})
+	}))
+	cancel := &cobra.Command{Use: "cancel ORDER", Short: "Cancel and refund an order, revoking what was delivered", Example: "  keyturn order cancel ORD-2026-000123 --reason withdrawal", Args: cobra.ExactArgs(1)}
+	cancel.Flags().StringVar(&reason, "reason", "", "why; it is recorded")
+	_ = cancel.MarkFlagRequired("reason")
+	cmd.AddCommand(withAPI(cancel, func(ctx context.Context, cmd *cobra.Command, api *starter.Client, args []string) error {
+		v, err := api.CancelOrder(ctx, args[0], reason)
+		if err != nil {
+			return err
+		}
+		return show(cmd, v, func(w io.Writer) { printOrder(w, v) })
+	}))
+	return cmd
+}
+
+func readOrder(file string) (keyturn.Order, error) {
+	var o keyturn.Order
+	in, _, err := openInput(file)
+	if err != nil {
+		return o, err
+	}
+	defer func() { _ = in.Close() }()
+	d := json.NewDecoder(in)
+	d.DisallowUnknownFields()
+	if err := d.Decode(&o); err != nil {
+		return o, fmt.Errorf("%s is not an order: %w", file, err)
+	}
+	return o, nil
+}
+
+func printOrder(w io.Writer, v keyturn.OrderView) {
+	fmt.Fprintf(w, "%s  %s  %s %s  %s\n", v.ID, v.Status, v.GrossPrice, v.Currency, v.CreatedAt.UTC().Format("2006-01-02 15:04:05 MST"))
+	if v.Links != nil {
+		fmt.Fprintf(w, "page     %s\nhistory  %s\n", v.Links.Page, v.Links.History)
+	}
+	printLines(w, v.LineItems)
+}
