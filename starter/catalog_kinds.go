@@ -28,7 +28,7 @@ type (
 
 func (a *API) catalogRoutes() {
 	catalogRoutes(a, catalogKind[keyturn.Product]{
-		one: "product", many: "products", tag: "Catalog: products", list: ProductList{},
+		one: "product", many: "products", tag: "Products", list: ProductList{},
 		id: func(p *keyturn.Product) *string { return &p.ID },
 		check: func(ctx context.Context, p keyturn.Product) (keyturn.Product, error) {
 			if err := CheckProduct(p, a.Production); err != nil {
@@ -59,7 +59,7 @@ func (a *API) catalogRoutes() {
 		},
 	})
 	catalogRoutes(a, catalogKind[keyturn.Integration]{
-		one: "integration", many: "integrations", tag: "Catalog: integrations", list: IntegrationList{},
+		one: "integration", many: "integrations", tag: "Integrations", list: IntegrationList{},
 		id: func(in *keyturn.Integration) *string { return &in.ID },
 		check: func(_ context.Context, in keyturn.Integration) (keyturn.Integration, error) {
 			in = endpoint.WithDefaults(in)

@@ -99,7 +99,7 @@ func pageOf(o *huma.OpenAPI) docsData {
 			}
 		}
 	}
-	for _, tag := range []string{"Orders", "Fulfillments", "Pools", "Customers", "Catalog: products", "Catalog: integrations", "Health"} {
+	for _, tag := range []string{"Orders", "Fulfillments", "Pools", "Customers", "Products", "Integrations", "Health"} {
 		data.Tags = append(data.Tags, docsTag{tag, byTag[tag]})
 	}
 	schemas := o.Components.Schemas.Map()

@@ -49,12 +49,20 @@ func readYAML(text []byte) ([]yamlDocument, error) {
 	}
 }
 
-var yamlErrorLine = regexp.MustCompile(`line (\d+): (.*)`)
+var (
+	yamlErrorLine = regexp.MustCompile(`line (\d+): (.*)`)
+	// yamlGrammar are the complaints that the library places one line too early: those of its parser, whose lines count
+	// from zero. Those of its scanner are right.
+	yamlGrammar = regexp.MustCompile(`did not find expected (',' or|key|'-'|<document start>|node content)`)
+)
 
-// yamlProblem takes the line out of an error of the parser.
+// yamlProblem takes the line out of an error of the library.
 func yamlProblem(err error) (int, string) {
 	if m := yamlErrorLine.FindStringSubmatch(err.Error()); m != nil {
-		line, _ := strconv.Atoi(m[1])
+		line, _ := strconv.Atoi(m[1]) // digits
+		if yamlGrammar.MatchString(m[2]) {
+			line++
+		}
 		return line, m[2]
 	}
 	return 1, strings.TrimPrefix(err.Error(), "yaml: ")
