@@ -96,8 +96,8 @@ func (d *DB) beginCall(ctx context.Context, tx *sqlx.Tx, l *line, timeout func(k
 		Units      int        `db:"units"`
 	}
 	err := tx.GetContext(ctx, &running, `
-		SELECT max(no) FILTER (WHERE outcome = 'running') AS no, max(deadline_at) FILTER (WHERE outcome = 'running') AS deadline_at,
-			coalesce(max(no), 0) AS last_no, (SELECT count(*) FROM deliverables WHERE line_id = $1 AND kind = 'code') AS units
+		SELECT max(no) FILTER (WHERE outcome = 'running' AND operation <> 'cancel') AS no,
+			max(deadline_at) FILTER (WHERE outcome = 'running' AND operation <> 'cancel') AS deadline_at, coalesce(max(no), 0) AS last_no, (SELECT count(*) FROM deliverables WHERE line_id = $1 AND kind = 'code') AS units
 		FROM attempts WHERE line_id = $1`, l.ID)
 	if err != nil {
 		return nil, 0, err
@@ -107,7 +107,7 @@ func (d *DB) beginCall(ctx context.Context, tx *sqlx.Tx, l *line, timeout func(k
 			return nil, wait, keyturn.Errorf(keyturn.KindConflict, "another try of this call is under way until %s", running.DeadlineAt.Format(time.TimeOnly))
 		}
 		// Its process died before the answer came: the partner may have carried it out.
-		if _, err := tx.ExecContext(ctx, `UPDATE attempts SET outcome = 'unknown', sent = true, message = 'the process that waited for the answer stopped' WHERE line_id = $1 AND outcome = 'running'`, l.ID); err != nil {
+		if _, err := tx.ExecContext(ctx, `UPDATE attempts SET outcome = 'unknown', sent = true, message = 'the process that waited for the answer stopped' WHERE line_id = $1 AND outcome = 'running' AND operation <> 'cancel'`, l.ID); err != nil {
 			return nil, 0, err
 		}
 	}
@@ -196,20 +196,23 @@ func unitID(fulfillmentID string, unit int) string {
 
 // customerOf decrypts whom the line's order is for.
 func (d *DB) customerOf(ctx context.Context, q sqlx.QueryerContext, l *line) (storedCustomer, dataKey, error) {
-	var row struct {
-		Customer []byte `db:"customer"`
-		DataKey  []byte `db:"data_key"`
+	sealed, wrapped := l.CustomerSealed, l.CustomerKey
+	if len(sealed) == 0 { // the line was read, not locked
+		var row struct {
+			Customer []byte `db:"customer"`
+			DataKey  []byte `db:"data_key"`
+		}
+		if err := sqlx.GetContext(ctx, q, &row, `
+			SELECT o.customer, c.data_key FROM orders o JOIN customers c ON c.id = o.customer_id WHERE o.id = $1`, l.OrderID); err != nil {
+			return storedCustomer{}, dataKey{}, err
+		}
+		sealed, wrapped = row.Customer, row.DataKey
 	}
-	err := sqlx.GetContext(ctx, q, &row, `
-		SELECT o.customer, c.data_key FROM orders o JOIN customers c ON c.id = o.customer_id WHERE o.id = $1`, l.OrderID)
-	if err != nil {
-		return storedCustomer{}, dataKey{}, err
-	}
-	dk, err := d.keys.dataKey(row.DataKey, "customer/"+l.CustomerID)
+	dk, err := d.keys.dataKey(wrapped, "customer/"+l.CustomerID)
 	if err != nil {
 		return storedCustomer{}, dk, err
 	}
-	plain, err := dk.unseal(row.Customer, "orders/"+l.OrderID)
+	plain, err := dk.unseal(sealed, "orders/"+l.OrderID)
 	if err != nil {
 		return storedCustomer{}, dk, err
 	}
@@ -220,7 +223,15 @@ func (d *DB) customerOf(ctx context.Context, q sqlx.QueryerContext, l *line) (st
 // FinishCall books what became of a call. A success that comes after the source was abandoned is not delivered: it is
 // owed back to the partner. Idempotent: an attempt is finished once.
 func (d *DB) FinishCall(ctx context.Context, fulfillmentID string, r CallResult) (keyturn.Next, error) {
-	return d.step(ctx, fulfillmentID, func(tx *sqlx.Tx, l *line) error {
+	_, next, err := d.FinishCallToSend(ctx, fulfillmentID, r, nil)
+	return next, err
+}
+
+// FinishCallToSend is FinishCall that goes on as BeginDelivery in the same transaction when the line has all its keys:
+// it gives the e-mail that render makes, with the lease on sending it.
+func (d *DB) FinishCallToSend(ctx context.Context, fulfillmentID string, r CallResult, render func(MailFacts) ([]byte, error)) (out *Delivery, next keyturn.Next, err error) {
+	next, err = d.step(ctx, fulfillmentID, func(tx *sqlx.Tx, l *line) error {
+		out = nil
 		source, outcome, err := d.finishAttempt(ctx, tx, l, r)
 		if err != nil || outcome == "" {
 			return err
@@ -252,9 +263,24 @@ func (d *DB) FinishCall(ctx context.Context, fulfillmentID string, r CallResult)
 			l.ObtainedAt = &l.Now
 		default:
 			l.obtained()
+			out, err = d.obtainedToSend(ctx, tx, l, r.whole(l), render)
+			return err
 		}
 		return l.save(ctx, tx, byWorkflow, "")
 	})
+	return out, next, err
+}
+
+// whole is what the line delivers if this one call brought it, nil if there were others.
+func (r CallResult) whole(l *line) *Deliverables {
+	if l.product.QuantityMode == keyturn.OnePerUnit && l.units() > 1 {
+		return nil
+	}
+	all := &Deliverables{Codes: r.Codes, Link: r.Link, Additional: r.Additional}
+	if r.File != nil {
+		all.Files = []File{*r.File}
+	}
+	return all
 }
 
 // finishAttempt closes the attempt's row and says whether its source is still wanted. An empty outcome: it was closed

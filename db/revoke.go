@@ -15,9 +15,9 @@ import (
 const WorkflowRevoke = "RevokeAtPartner"
 
 // oweRevocation books that the partner of the line's current source has to be told to cancel, if it may have carried out
-// a call.
+// a call; and so do partners that the line called before the merchant took them out of the product.
 func oweRevocation(ctx context.Context, tx *sqlx.Tx, l *line) error {
-	return owe(ctx, tx, l, l.source().Name())
+	return owe(ctx, tx, l, l.source().Name(), true)
 }
 
 // oweLate books the same for an answer that came after its source was left. Late may also be a second answer of the
@@ -31,25 +31,27 @@ func (d *DB) oweLate(ctx context.Context, tx *sqlx.Tx, l *line, source string) e
 	if !owed && l.ObtainedAt != nil && l.source().Name() == source {
 		return nil
 	}
-	return owe(ctx, tx, l, source)
+	return owe(ctx, tx, l, source, false)
 }
 
 // owe adds the revocation and its start to the outbox. The call waits until the last try that may still be under way is
 // certainly over, so that no create reaches the partner after its cancel; a cancel that was acknowledged covers all.
-func owe(ctx context.Context, tx *sqlx.Tx, l *line, source string) error {
+func owe(ctx context.Context, tx *sqlx.Tx, l *line, source string, forgotten bool) error {
 	_, err := tx.ExecContext(ctx, `
 		WITH calls AS (
-			SELECT max(deadline_at) AS until FROM attempts
-			WHERE line_id = $1 AND source = $2 AND operation <> 'cancel' AND (sent OR outcome IN ('running', 'unknown'))
+			SELECT source, max(deadline_at) AS until FROM attempts a
+			WHERE line_id = $1 AND operation <> 'cancel' AND (sent OR outcome IN ('running', 'unknown'))
+				AND (source = $2 OR $5 AND NOT EXISTS (SELECT FROM revocations r WHERE r.line_id = $1 AND r.source = a.source))
+			GROUP BY source
 		), owed AS (
 			INSERT INTO revocations (line_id, source, not_before)
-			SELECT $1, $2, greatest(until, now()) FROM calls WHERE until IS NOT NULL
+			SELECT $1, source, greatest(until, now()) FROM calls
 			ON CONFLICT (line_id, source) DO UPDATE SET status = 'OWED', not_before = excluded.not_before, done_at = NULL
 			WHERE revocations.status <> 'DONE'
-			RETURNING not_before
+			RETURNING source, not_before
 		)
-		INSERT INTO outbox (workflow, subject, due_at) SELECT $3, $4, not_before FROM owed
-		ON CONFLICT (workflow, subject) DO NOTHING`, l.ID, source, WorkflowRevoke, l.FulfillmentID+"/"+source)
+		INSERT INTO outbox (workflow, subject, due_at) SELECT $3, $4 || source, not_before FROM owed
+		ON CONFLICT (workflow, subject) DO NOTHING`, l.ID, source, WorkflowRevoke, l.FulfillmentID+"/", forgotten)
 	return err
 }
 
@@ -72,7 +74,7 @@ func (d *DB) BeginRevocation(ctx context.Context, fulfillmentID, source string, 
 		// The units are revoked one after the other; a source that answers for the whole line has one.
 		err = tx.GetContext(ctx, &owed, `
 			SELECT status, attempts, (SELECT coalesce(max(no), 0) FROM attempts WHERE line_id = $1) AS last_no,
-				(SELECT count(*) FROM attempts WHERE line_id = $1 AND source = $2 AND operation = 'cancel' AND outcome = 'success') AS unit
+				(SELECT count(DISTINCT unit_no) FROM attempts WHERE line_id = $1 AND source = $2 AND operation = 'cancel' AND outcome = 'success') AS unit
 			FROM revocations WHERE line_id = $1 AND source = $2 FOR UPDATE`, l.ID, source)
 		if errors.Is(err, sql.ErrNoRows) || err == nil && owed.Status != "OWED" {
 			return nil
