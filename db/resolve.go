@@ -81,6 +81,9 @@ func (d *DB) supply(ctx context.Context, tx *sqlx.Tx, l *line, by, reason string
 	if err := abandonSource(ctx, tx, l); err != nil {
 		return err
 	}
+	if err := closeLineAlerts(ctx, tx, l, causeManual); err != nil { // the others end with the line
+		return err
+	}
 	if _, err := tx.ExecContext(ctx, `
 		WITH taken AS (DELETE FROM supplies WHERE line_id = $1 RETURNING line_id, unit_no, content)
 		INSERT INTO deliverables (line_id, unit_no, kind, content, source) SELECT line_id, unit_no, 'code', content, 'supplied' FROM taken`, l.ID); err != nil {

@@ -106,6 +106,9 @@ func (d *DB) stop(ctx context.Context, tx *sqlx.Tx, l *line, wanted keyturn.Do) 
 	return l.next().Do != wanted, nil
 }
 
+// causeManual is why operations hear of a line that nothing went wrong with.
+const causeManual = "Manual"
+
 // Review looks at a line after its workflow was woken or a timer fired, moves on what the clock has decided (a hold that
 // ended, a deadline that passed while a person was waited for, an order that is to be cancelled) and says what is next.
 func (d *DB) Review(ctx context.Context, fulfillmentID string) (keyturn.Next, error) {
@@ -130,7 +133,7 @@ func (d *DB) Review(ctx context.Context, fulfillmentID string) (keyturn.Next, er
 		if !l.Now.Before(l.sourceDeadline()) { // nobody supplied keys in time
 			return d.fail(ctx, tx, l, Setback{Permanent: true, Failure: keyturn.Failure{Kind: keyturn.KindUnavailable, Message: "nobody supplied keys in time"}})
 		}
-		if err := openLineAlert(ctx, tx, l, keyturn.Failure{Kind: "Manual", Message: "keys are to be supplied by hand"}); err != nil {
+		if err := openLineAlert(ctx, tx, l, keyturn.Failure{Kind: causeManual, Message: "keys are to be supplied by hand"}); err != nil {
 			return err
 		}
 		return l.save(ctx, tx, byWorkflow, "")
