@@ -243,7 +243,7 @@ func (d *DB) customerKey(ctx context.Context, tx *sqlx.Tx, id string) (dataKey, 
 
 // firstNext is what a fresh line of the product needs: the same as line.next of its row.
 func firstNext(p keyturn.Product, createdAt time.Time) keyturn.Next {
-	l := line{Status: keyturn.LinePending, product: p, CreatedAt: createdAt, SourceStartedAt: createdAt}
+	l := line{Status: keyturn.LinePending, Version: 1, product: p, CreatedAt: createdAt, SourceStartedAt: createdAt}
 	l.GiveUpAt = l.deadline()
 	return l.next()
 }
