@@ -43,9 +43,12 @@ type Decision struct {
 	Resolution    keyturn.Resolution `json:"resolution"`
 }
 
-// ClaimKeys takes keys for the line from its pool.
+// ClaimKeys takes keys for the line from its pool, and goes on to send them.
 func (a *Activities) ClaimKeys(ctx context.Context, in Step) (keyturn.Next, error) {
-	next, err := a.DB.Claim(ctx, in.FulfillmentID)
+	delivery, next, err := a.DB.ClaimToSend(ctx, in.FulfillmentID, a.Letters.Render)
+	if err == nil && delivery != nil {
+		return a.send(ctx, in, keyturn.DoClaim, delivery)
+	}
 	return a.answer(in, keyturn.DoClaim, next, err)
 }
 

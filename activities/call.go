@@ -14,8 +14,8 @@ import (
 // callBudget is how long one run of CallEndpoint goes on with further units before it hands back.
 const callBudget = 20 * time.Second
 
-// CallEndpoint asks the line's partner for its keys, unit after unit. Each call is booked before it leaves and after it
-// came back; the request is rendered once and sent again byte for byte.
+// CallEndpoint asks the line's partner for its keys, unit after unit, and goes on to send them. Each call is booked
+// before it leaves and after it came back; the request is rendered once and sent again byte for byte.
 func (a *Activities) CallEndpoint(ctx context.Context, in Step) (keyturn.Next, error) {
 	for start := time.Now(); ; {
 		call, next, wait, err := a.DB.BeginCall(ctx, in.FulfillmentID, callTimeout, renderRequest)
@@ -25,7 +25,10 @@ func (a *Activities) CallEndpoint(ctx context.Context, in Step) (keyturn.Next, e
 		if err != nil || call == nil {
 			return a.answer(in, keyturn.DoCall, next, err)
 		}
-		next, err = a.DB.FinishCall(ctx, in.FulfillmentID, a.call(ctx, call))
+		delivery, next, err := a.DB.FinishCallToSend(ctx, in.FulfillmentID, a.call(ctx, call), a.Letters.Render)
+		if err == nil && delivery != nil {
+			return a.send(ctx, in, keyturn.DoCall, delivery)
+		}
 		more := err == nil && next.Do == keyturn.DoCall && next.At.IsZero() && next.Source == call.Source.Name()
 		if !more || time.Since(start) > callBudget {
 			return a.answer(in, keyturn.DoCall, next, err)

@@ -25,6 +25,12 @@ func (a *Activities) SendEmail(ctx context.Context, in Step) (keyturn.Next, erro
 	if err != nil || delivery == nil {
 		return a.answer(in, keyturn.DoDeliver, next, err)
 	}
+	return a.send(ctx, in, keyturn.DoDeliver, delivery)
+}
+
+// send hands a leased e-mail to the mail server and books what it said. during is the step that the activity is for: an
+// e-mail that fails within another step is an answer, so that it goes on as a step of its own.
+func (a *Activities) send(ctx context.Context, in Step, during keyturn.Do, delivery *db.Delivery) (keyturn.Next, error) {
 	var failed *db.Setback
 	exposed := false
 	if err := a.post(earlier(ctx), delivery.Message); err != nil {
@@ -35,8 +41,8 @@ func (a *Activities) SendEmail(ctx context.Context, in Step) (keyturn.Next, erro
 	// What the mail server said must be booked even if the activity's own time is up.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
-	next, err = a.DB.FinishDelivery(ctx, in.FulfillmentID, delivery.ID, failed, exposed)
-	return a.answer(in, keyturn.DoDeliver, next, err)
+	next, err := a.DB.FinishDelivery(ctx, in.FulfillmentID, delivery.ID, failed, exposed)
+	return a.answer(in, during, next, err)
 }
 
 // SendDelivery sends a stored e-mail that is not a line's first.

@@ -55,21 +55,20 @@ func (d *DB) Accept(ctx context.Context, in AcceptInput) (*Accepted, []byte, err
 	var response []byte
 	err := d.tx(ctx, func(tx *sqlx.Tx) error {
 		accepted, response = nil, nil
-		var free bool
-		err := tx.GetContext(ctx, &free, `SELECT pg_try_advisory_xact_lock(hashtextextended($1, 0))`, in.Client+"\x1f"+in.IdempotencyKey)
+		first, err := d.firstLook(ctx, tx, in)
 		if err != nil {
 			return err
 		}
-		if !free {
-			return keyturn.Errorf(keyturn.KindConflict, "a request with this Idempotency-Key is still being worked on: ask again in a moment")
-		}
-		response, err = d.repeated(ctx, tx, in)
-		if err != nil || response != nil {
+		if first.RequestHash != nil {
+			response, err = d.repeated(in, first)
 			return err
 		}
-		accepted, response, err = d.accept(ctx, tx, in)
+		accepted, response, err = d.accept(ctx, tx, in, first.Now)
 		return err
 	})
+	if isUnique(err, "idempotency_keys_pkey") { // the first request was committed between our look and our lock
+		return d.Accept(ctx, in)
+	}
 	if isUnique(err, "orders_pkey") {
 		return nil, nil, keyturn.Errorf(keyturn.KindConflict, "there is an order %s already: an order's id is unique", in.Order.ID)
 	}
@@ -79,40 +78,51 @@ func (d *DB) Accept(ctx context.Context, in AcceptInput) (*Accepted, []byte, err
 	return accepted, response, err
 }
 
-// repeated finds the answer of an earlier request with the same key.
-func (d *DB) repeated(ctx context.Context, tx *sqlx.Tx, in AcceptInput) ([]byte, error) {
-	var row struct {
-		RequestHash []byte `db:"request_hash"`
-		OrderID     string `db:"order_id"`
-		Response    []byte `db:"response"`
-		CustomerID  string `db:"customer_id"`
-		DataKey     []byte `db:"data_key"`
-	}
-	err := tx.GetContext(ctx, &row, `
-		SELECT i.request_hash, i.order_id, i.response, o.customer_id, c.data_key
-		FROM idempotency_keys i
-		JOIN orders o ON o.id = i.order_id
-		JOIN customers c ON c.id = o.customer_id
-		WHERE i.client = $1 AND i.key = $2`, in.Client, in.IdempotencyKey)
-	if errors.Is(err, sql.ErrNoRows) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	if string(row.RequestHash) != string(in.RequestHash) {
-		return nil, &keyturn.Error{Kind: keyturn.KindInvalid, Message: "the Idempotency-Key was used for another request", Fields: []keyturn.FieldError{
-			{Location: "Idempotency-Key", Message: "belongs to order " + row.OrderID + ", whose request was different: use a new key"},
-		}}
-	}
-	dk, err := d.keys.dataKey(row.DataKey, "customer/"+row.CustomerID)
-	if err != nil {
-		return nil, err
-	}
-	return dk.unseal(row.Response, "idempotency_keys/"+row.OrderID)
+// firstLook is what the key of a request says, and the time of the transaction.
+type firstLook struct {
+	Free        bool      `db:"free"`
+	Now         time.Time `db:"now"`
+	RequestHash []byte    `db:"request_hash"` // nil: the key is new
+	OrderID     *string   `db:"order_id"`
+	Response    []byte    `db:"response"`
+	CustomerID  *string   `db:"customer_id"`
+	DataKey     []byte    `db:"data_key"`
 }
 
-func (d *DB) accept(ctx context.Context, tx *sqlx.Tx, in AcceptInput) (*Accepted, []byte, error) {
+// firstLook takes the lock on the request's key, the shared lock that keeps products from being deleted meanwhile, and
+// finds the answer of an earlier request with the same key.
+func (d *DB) firstLook(ctx context.Context, tx *sqlx.Tx, in AcceptInput) (firstLook, error) {
+	var row firstLook
+	err := tx.GetContext(ctx, &row, `
+		SELECT l.free, now() AS now, i.request_hash, i.order_id, i.response, o.customer_id, c.data_key
+		FROM (SELECT pg_try_advisory_xact_lock(hashtextextended($3, 0)) AS free, pg_advisory_xact_lock_shared($4)) l
+		LEFT JOIN idempotency_keys i ON i.client = $1 AND i.key = $2
+		LEFT JOIN orders o ON o.id = i.order_id
+		LEFT JOIN customers c ON c.id = o.customer_id`, in.Client, in.IdempotencyKey, in.Client+"\x1f"+in.IdempotencyKey, catalogLock)
+	if err == nil && !row.Free {
+		err = keyturn.Errorf(keyturn.KindConflict, "a request with this Idempotency-Key is still being worked on: ask again in a moment")
+	}
+	return row, err
+}
+
+// catalogLock is the advisory lock that sales share and the deletion of a product takes alone.
+const catalogLock = 4_705_301
+
+// repeated gives the stored answer of an earlier request, if this one is the same.
+func (d *DB) repeated(in AcceptInput, row firstLook) ([]byte, error) {
+	if string(row.RequestHash) != string(in.RequestHash) {
+		return nil, &keyturn.Error{Kind: keyturn.KindInvalid, Message: "the Idempotency-Key was used for another request", Fields: []keyturn.FieldError{
+			{Location: "Idempotency-Key", Message: "belongs to order " + *row.OrderID + ", whose request was different: use a new key"},
+		}}
+	}
+	dk, err := d.keys.dataKey(row.DataKey, "customer/"+*row.CustomerID)
+	if err != nil {
+		return nil, err
+	}
+	return dk.unseal(row.Response, "idempotency_keys/"+*row.OrderID)
+}
+
+func (d *DB) accept(ctx context.Context, tx *sqlx.Tx, in AcceptInput, now time.Time) (*Accepted, []byte, error) {
 	o := in.Order
 	products, err := d.productsOf(ctx, tx, o)
 	if err != nil {
@@ -122,11 +132,8 @@ func (d *DB) accept(ctx context.Context, tx *sqlx.Tx, in AcceptInput) (*Accepted
 	if err != nil {
 		return nil, nil, err
 	}
-	a := &Accepted{Order: o, GrossPrice: keyturn.Money{Currency: o.Currency}, PageToken: d.keys.pageToken(o.ID)}
+	a := &Accepted{Order: o, CreatedAt: now, GrossPrice: keyturn.Money{Currency: o.Currency}, PageToken: d.keys.pageToken(o.ID)}
 	a.Order.LineItems = append([]keyturn.LineItem(nil), o.LineItems...)
-	if err := tx.GetContext(ctx, &a.CreatedAt, `SELECT now()`); err != nil {
-		return nil, nil, err
-	}
 	rows := newLineRows(len(o.LineItems))
 	for i := range a.Order.LineItems {
 		l := &a.Order.LineItems[i]
@@ -157,23 +164,31 @@ func (d *DB) accept(ctx context.Context, tx *sqlx.Tx, in AcceptInput) (*Accepted
 	if err != nil {
 		return nil, nil, err
 	}
-	_, err = tx.ExecContext(ctx, `
-		WITH o AS (
-			INSERT INTO orders (id, client, customer_id, customer, currency, gross_minor, payment_provider, payment_reference, page_hash, lines_total, created_at)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
-			RETURNING id
-		), captured AS (
-			INSERT INTO sandbox_payments (reference, order_id, captured_minor, currency) SELECT $8, $1, $6, $5 WHERE $7 = 'sandbox'
-		)
-		INSERT INTO idempotency_keys (client, key, request_hash, order_id, response)
-		SELECT $2, $12, $13, id, $14 FROM o`,
+	_, err = tx.ExecContext(ctx, acceptSQL,
 		o.ID, in.Client, o.Customer.ID, sealed, o.Currency, a.GrossPrice.Minor, o.Payment.Provider, o.Payment.Reference,
-		pageHash(a.PageToken), len(o.LineItems), a.CreatedAt, in.IdempotencyKey, in.RequestHash, sealedResponse)
-	if err != nil {
-		return nil, nil, err
-	}
-	return a, response, rows.insert(ctx, tx, o.ID, a.CreatedAt)
+		pageHash(a.PageToken), len(o.LineItems), a.CreatedAt, in.IdempotencyKey, in.RequestHash, sealedResponse,
+		now.Add(relayAfter), pq.Array(rows.ids), pq.Array(rows.fulfillments), pq.Array(rows.products), pq.Array(rows.quantities),
+		pq.Array(rows.minors), pq.Array(rows.operations), pq.Array(rows.subscriptions), pq.Array(rows.trials), pq.Array(rows.deadlines))
+	return a, response, err
 }
+
+// acceptSQL stores an order with all that belongs to it in one statement, however many lines it has.
+const acceptSQL = `
+	WITH o AS (
+		INSERT INTO orders (id, client, customer_id, customer, currency, gross_minor, payment_provider, payment_reference, page_hash, lines_total, created_at)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+	), captured AS (
+		INSERT INTO sandbox_payments (reference, order_id, captured_minor, currency) SELECT $8, $1, $6, $5 WHERE $7 = 'sandbox'
+	), answered AS (
+		INSERT INTO idempotency_keys (client, key, request_hash, order_id, response) VALUES ($2, $12, $13, $1, $14)
+	)
+	INSERT INTO line_items (id, fulfillment_id, order_id, position, product_id, quantity, gross_minor, operation, subscription_id,
+		trial_context, source_started_at, give_up_at, wake_at, created_at)
+	SELECT t.id, t.fulfillment_id, $1, t.position, t.product_id, t.quantity, t.minor, t.operation, t.subscription_id,
+		t.trial_context, $11, t.give_up_at, $15, $11
+	FROM unnest(CAST($16 AS uuid[]), CAST($17 AS uuid[]), CAST($18 AS text[]), CAST($19 AS bigint[]), CAST($20 AS bigint[]),
+		CAST($21 AS text[]), CAST($22 AS text[]), CAST($23 AS text[]), CAST($24 AS timestamptz[]))
+		WITH ORDINALITY AS t (id, fulfillment_id, product_id, quantity, minor, operation, subscription_id, trial_context, give_up_at, position)`
 
 // storedCustomer is what is encrypted of an order.
 type storedCustomer struct {
@@ -201,7 +216,7 @@ func (d *DB) productsOf(ctx context.Context, tx *sqlx.Tx, o keyturn.Order) (map[
 		ID   string `db:"id"`
 		Spec string `db:"spec"`
 	}
-	if err := tx.SelectContext(ctx, &rows, `SELECT id, spec FROM products WHERE id = ANY($1) ORDER BY id FOR KEY SHARE`, pq.Array(ids)); err != nil {
+	if err := tx.SelectContext(ctx, &rows, `SELECT id, spec FROM products WHERE id = ANY($1) ORDER BY id`, pq.Array(ids)); err != nil {
 		return nil, err
 	}
 	found := map[string]soldProduct{}
@@ -222,20 +237,18 @@ func (d *DB) productsOf(ctx context.Context, tx *sqlx.Tx, o keyturn.Order) (map[
 
 // customerKey finds or makes the data key of a customer.
 func (d *DB) customerKey(ctx context.Context, tx *sqlx.Tx, id string) (dataKey, error) {
+	_, fresh, err := d.keys.newDataKey("customer/" + id)
+	if err != nil {
+		return dataKey{}, err
+	}
 	var wrapped []byte
-	err := tx.GetContext(ctx, &wrapped, `SELECT data_key FROM customers WHERE id = $1 FOR KEY SHARE`, id)
-	if errors.Is(err, sql.ErrNoRows) {
-		_, fresh, err := d.keys.newDataKey("customer/" + id)
-		if err != nil {
-			return dataKey{}, err
-		}
-		if _, err := tx.ExecContext(ctx, `INSERT INTO customers (id, data_key) VALUES ($1, $2) ON CONFLICT (id) DO NOTHING`, id, fresh); err != nil {
-			return dataKey{}, err
-		}
-		if err := tx.GetContext(ctx, &wrapped, `SELECT data_key FROM customers WHERE id = $1`, id); err != nil {
-			return dataKey{}, err
-		}
-	} else if err != nil {
+	err = tx.GetContext(ctx, &wrapped, `
+		WITH made AS (INSERT INTO customers (id, data_key) VALUES ($1, $2) ON CONFLICT (id) DO NOTHING RETURNING data_key)
+		SELECT data_key FROM made UNION ALL SELECT data_key FROM customers WHERE id = $1`, id, fresh)
+	if errors.Is(err, sql.ErrNoRows) { // somebody else made it while this statement ran
+		err = tx.GetContext(ctx, &wrapped, `SELECT data_key FROM customers WHERE id = $1`, id)
+	}
+	if err != nil {
 		return dataKey{}, err
 	}
 	return d.keys.dataKey(wrapped, "customer/"+id)
@@ -276,20 +289,6 @@ func (r *lineRows) add(l *keyturn.LineItem, price keyturn.Money, deadline time.T
 	r.quantities = append(r.quantities, int64(l.Quantity))
 	r.minors = append(r.minors, price.Minor)
 	r.deadlines = append(r.deadlines, deadline.Format(time.RFC3339Nano))
-}
-
-func (r *lineRows) insert(ctx context.Context, tx *sqlx.Tx, orderID string, now time.Time) error {
-	_, err := tx.ExecContext(ctx, `
-		INSERT INTO line_items (id, fulfillment_id, order_id, position, product_id, quantity, gross_minor, operation, subscription_id,
-			trial_context, source_started_at, give_up_at, wake_at, created_at)
-		SELECT t.id, t.fulfillment_id, $1, t.position, t.product_id, t.quantity, t.minor, t.operation, t.subscription_id,
-			t.trial_context, $2, t.give_up_at, $3, $2
-		FROM unnest(CAST($4 AS uuid[]), CAST($5 AS uuid[]), CAST($6 AS text[]), CAST($7 AS bigint[]), CAST($8 AS bigint[]),
-			CAST($9 AS text[]), CAST($10 AS text[]), CAST($11 AS text[]), CAST($12 AS timestamptz[]))
-			WITH ORDINALITY AS t (id, fulfillment_id, product_id, quantity, minor, operation, subscription_id, trial_context, give_up_at, position)`,
-		orderID, now, now.Add(relayAfter), pq.Array(r.ids), pq.Array(r.fulfillments), pq.Array(r.products), pq.Array(r.quantities),
-		pq.Array(r.minors), pq.Array(r.operations), pq.Array(r.subscriptions), pq.Array(r.trials), pq.Array(r.deadlines))
-	return err
 }
 
 // newID mints a UUIDv7: in the order of time, so that index pages fill up one after the other.

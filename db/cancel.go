@@ -153,7 +153,7 @@ func (d *DB) FinishRefund(ctx context.Context, fulfillmentID, providerID string,
 			UPDATE refunds SET status = 'DONE', done_at = now(), provider_id = $2, error = NULL WHERE line_id = $1`, l.ID, providerID)); err != nil {
 			return err
 		}
-		notice, err := d.newDelivery(ctx, tx, l, "canceled", "", "READY", render)
+		notice, err := d.newDelivery(ctx, tx, l, newMail{kind: "canceled", status: "READY", render: render})
 		if err == nil {
 			err = enqueue(ctx, tx, WorkflowSend, notice.ID)
 		}

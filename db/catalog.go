@@ -71,6 +71,9 @@ func (d *DB) Products(ctx context.Context) ([]keyturn.Product, error) {
 // DeleteProduct removes a product. KindConflict while orders of it are undecided.
 func (d *DB) DeleteProduct(ctx context.Context, id string) error {
 	return d.tx(ctx, func(tx *sqlx.Tx) error {
+		if _, err := tx.ExecContext(ctx, `SELECT pg_advisory_xact_lock($1)`, catalogLock); err != nil { // no sale is being stored
+			return err
+		}
 		if err := lockEntry(ctx, tx, "products", id); err != nil {
 			return err
 		}

@@ -11,38 +11,47 @@ import (
 	"keyturn.dev/keyturn"
 )
 
-// takeKeysSQL takes the next keys of a pool. MATERIALIZED keeps PostgreSQL from running the locking sub-select more than
-// once (reliability §0.3); the slot of the stock figures is any, so that claimers rarely meet there.
+// takeKeysSQL takes the next keys of a pool for a line, all it needs or none, unless a line that was accepted before $5
+// waits for the pool. MATERIALIZED keeps PostgreSQL from running the locking sub-select more than once (it may, and then
+// locks more rows than it returns); the slot of the stock figures is any, so that claimers rarely meet there.
 const takeKeysSQL = `
 	WITH c AS MATERIALIZED (
 		SELECT id FROM pool_keys
 		WHERE pool_id = $1 AND state = 'available'
+			AND NOT EXISTS (SELECT FROM line_items WHERE waiting_pool = $1 AND (created_at, id) < ($5, $3))
 		ORDER BY position
 		LIMIT $2
 		FOR UPDATE SKIP LOCKED
 	), numbered AS (
-		SELECT id, row_number() OVER (ORDER BY id) - 1 AS unit_no FROM c
+		SELECT id, row_number() OVER (ORDER BY id) - 1 AS unit_no, count(*) OVER () AS found FROM c
 	), taken AS (
 		UPDATE pool_keys k SET state = 'claimed', line_id = $3, unit_no = n.unit_no, changed_at = now()
-		FROM numbered n WHERE k.id = n.id AND k.state = 'available'
-		RETURNING k.id
+		FROM numbered n WHERE k.id = n.id AND k.state = 'available' AND n.found = $2
+		RETURNING k.unit_no, k.content, k.fingerprint
 	), stock AS (
-		UPDATE pool_stock SET available = available - (SELECT count(*) FROM taken), claimed = claimed + (SELECT count(*) FROM taken)
-		WHERE pool_id = $1 AND slot = $4
+		UPDATE pool_stock SET available = available - $2, claimed = claimed + $2
+		WHERE pool_id = $1 AND slot = $4 AND EXISTS (SELECT FROM taken)
 	)
-	SELECT count(*) FROM taken`
+	SELECT p.id AS pool_id, p.data_key, t.content, t.fingerprint FROM taken t JOIN pools p ON p.id = $1 ORDER BY t.unit_no`
 
 // Claim gives the line its keys from its pool, in the order of their import; a line that has its keys already keeps
 // them. With too few keys nothing is taken and the line waits for stock (or its next source starts). Lines that wait
 // already come first. Idempotent: the keys of a line are its own under a unique constraint.
 func (d *DB) Claim(ctx context.Context, fulfillmentID string) (keyturn.Next, error) {
+	_, next, err := d.ClaimToSend(ctx, fulfillmentID, nil)
+	return next, err
+}
+
+// ClaimToSend is Claim that goes on as BeginDelivery in the same transaction when the line has its keys: it gives the
+// e-mail that render makes, with the lease on sending it.
+func (d *DB) ClaimToSend(ctx context.Context, fulfillmentID string, render func(MailFacts) ([]byte, error)) (*Delivery, keyturn.Next, error) {
 	for try := 1; ; try++ {
-		next, err := d.claim(ctx, fulfillmentID)
+		out, next, err := d.claim(ctx, fulfillmentID, render)
 		if !errors.Is(err, errContended) {
-			return next, err
+			return out, next, err
 		}
 		if try == maxClaimTries {
-			return next, keyturn.Errorf(keyturn.KindUnavailable, "the pool's last keys are held by other lines: asked %d times", try)
+			return nil, next, keyturn.Errorf(keyturn.KindUnavailable, "the pool's last keys are held by other lines: asked %d times", try)
 		}
 		time.Sleep(rand.N(10 * time.Millisecond)) //nolint:gosec // spreads claimers, keeps no secret
 	}
@@ -53,63 +62,60 @@ var errContended = errors.New("keys are held by other transactions")
 
 const maxClaimTries = 50
 
-func (d *DB) claim(ctx context.Context, fulfillmentID string) (keyturn.Next, error) {
-	return d.step(ctx, fulfillmentID, func(tx *sqlx.Tx, l *line) error {
+func (d *DB) claim(ctx context.Context, fulfillmentID string, render func(MailFacts) ([]byte, error)) (out *Delivery, next keyturn.Next, err error) {
+	next, err = d.step(ctx, fulfillmentID, func(tx *sqlx.Tx, l *line) error {
+		out = nil
 		if stopped, err := d.stop(ctx, tx, l, keyturn.DoClaim); stopped || err != nil {
 			return err
 		}
 		l.WakeAt = nil
 		l.Attempts++
 		pool := l.source().Pool
-		stood, err := othersWait(ctx, tx, l, pool)
+		keys, err := d.takeKeys(ctx, tx, l, pool, l.CreatedAt)
 		if err != nil {
 			return err
 		}
-		enough := false
-		if !stood {
-			if enough, err = takeKeys(ctx, tx, l, pool); err != nil {
-				return err
-			}
-		}
-		if !enough {
+		if keys == nil {
 			return d.fail(ctx, tx, l, Setback{Failure: keyturn.Failure{
 				Kind: keyturn.KindOutOfStock, Message: "pool " + pool + " has fewer keys than the line needs",
 			}})
 		}
 		l.obtained()
-		return l.save(ctx, tx, byWorkflow, "")
+		out, err = d.obtainedToSend(ctx, tx, l, &Deliverables{Codes: keys}, render)
+		return err
 	})
+	return out, next, err
 }
 
-// takeKeys claims all units of the line or none.
-func takeKeys(ctx context.Context, tx *sqlx.Tx, l *line, pool string) (bool, error) {
-	if _, err := tx.ExecContext(ctx, `SAVEPOINT take`); err != nil {
-		return false, err
+// takeKeys claims all units of the line and decrypts them, or claims nothing. Lines that were accepted before earlier and
+// wait for the pool come first. Claiming twice is prevented by the line's status and a unique index.
+func (d *DB) takeKeys(ctx context.Context, tx *sqlx.Tx, l *line, pool string, earlier time.Time) ([]keyturn.Secret, error) {
+	var taken []pooledKey
+	if err := tx.SelectContext(ctx, &taken, takeKeysSQL, pool, l.units(), l.ID, slotOf(l), earlier); err != nil {
+		return nil, err
 	}
-	var n int
-	if err := tx.GetContext(ctx, &n, takeKeysSQL, pool, l.units(), l.ID, slotOf(l)); err != nil {
-		return false, err
+	if len(taken) > 0 {
+		return d.openPooled(taken)
 	}
-	if n == l.units() {
-		return true, nil
-	}
-	if _, err := tx.ExecContext(ctx, `ROLLBACK TO SAVEPOINT take`); err != nil {
-		return false, err
+	waits, err := othersWait(ctx, tx, l, pool, earlier)
+	if err != nil || waits {
+		return nil, err
 	}
 	// SKIP LOCKED passes over keys that a transaction holds and may yet give back; only a plain count says "empty".
-	err := tx.GetContext(ctx, &n, `
+	var n int
+	err = tx.GetContext(ctx, &n, `
 		SELECT count(*) FROM (SELECT FROM pool_keys WHERE pool_id = $1 AND state = 'available' LIMIT $2) AS left_over`, pool, l.units())
 	if err == nil && n >= l.units() {
 		err = errContended
 	}
-	return false, err
+	return nil, err
 }
 
-// othersWait says whether a line that was paid earlier waits for the same pool.
-func othersWait(ctx context.Context, tx *sqlx.Tx, l *line, pool string) (bool, error) {
+// othersWait says whether a line that was accepted earlier waits for the same pool.
+func othersWait(ctx context.Context, tx *sqlx.Tx, l *line, pool string, earlier time.Time) (bool, error) {
 	var waits bool
 	err := tx.GetContext(ctx, &waits, `
-		SELECT EXISTS (SELECT FROM line_items WHERE waiting_pool = $1 AND (created_at, id) < ($2, $3))`, pool, l.CreatedAt, l.ID)
+		SELECT EXISTS (SELECT FROM line_items WHERE waiting_pool = $1 AND (created_at, id) < ($2, $3))`, pool, earlier, l.ID)
 	return waits, err
 }
 
@@ -160,11 +166,11 @@ func (d *DB) serveWaiting(ctx context.Context, tx *sqlx.Tx, pool, by string, lim
 		if l.Status != keyturn.LineWaitingForStock || l.CancelReason != nil {
 			continue
 		}
-		enough, err := takeKeys(ctx, tx, l, pool)
+		keys, err := d.takeKeys(ctx, tx, l, pool, time.Time{}) // those before it were served in this loop
 		if err != nil && !errors.Is(err, errContended) {
 			return nil, err
 		}
-		if !enough { // or others hold the keys for a moment: the relay looks again soon
+		if keys == nil { // or others hold the keys for a moment: the relay looks again soon
 			break
 		}
 		l.obtained()

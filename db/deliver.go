@@ -65,7 +65,7 @@ func (d *DB) BeginDelivery(ctx context.Context, fulfillmentID string, render fun
 			out, err = d.lease(ctx, tx, l, last[0])
 			return err
 		}
-		out, err = d.newDelivery(ctx, tx, l, "keys", "", "SENDING", render)
+		out, err = d.newDelivery(ctx, tx, l, newMail{kind: "keys", status: "SENDING", render: render})
 		if kind := keyturn.KindOf(err); kind == keyturn.KindInvalid || kind == keyturn.KindConfiguration { // a key that no e-mail can carry
 			l.Attempts++
 			err = d.fail(ctx, tx, l, Setback{Failure: keyturn.Failure{Kind: keyturn.KindConfiguration, Message: "the e-mail cannot be made: " + err.Error()}})
@@ -104,22 +104,48 @@ func (d *DB) lease(ctx context.Context, tx *sqlx.Tx, l *line, row deliveryRow) (
 		WHERE id = $1`, row.ID, l.Now.Add(sendLease)))
 }
 
+// obtainedToSend saves a line that just got its keys and makes its e-mail in the same transaction. have is what it got,
+// nil if it is to be read. Without render, or with an e-mail that cannot be made, only the line is saved: BeginDelivery
+// finds out why.
+func (d *DB) obtainedToSend(ctx context.Context, tx *sqlx.Tx, l *line, have *Deliverables, render func(MailFacts) ([]byte, error)) (out *Delivery, err error) {
+	if render != nil {
+		out, err = d.newDelivery(ctx, tx, l, newMail{kind: "keys", status: "SENDING", have: have, render: render})
+		if kind := keyturn.KindOf(err); kind == keyturn.KindInvalid || kind == keyturn.KindConfiguration {
+			err = nil
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	return out, l.save(ctx, tx, byWorkflow, "")
+}
+
+// newMail says what e-mail is to be made.
+type newMail struct {
+	kind, to, status string        // an empty to is the order's address
+	have             *Deliverables // nil: read them
+	render           func(MailFacts) ([]byte, error)
+}
+
 // newDelivery renders an e-mail and stores its bytes.
-func (d *DB) newDelivery(ctx context.Context, tx *sqlx.Tx, l *line, kind, to, status string, render func(MailFacts) ([]byte, error)) (*Delivery, error) {
+func (d *DB) newDelivery(ctx context.Context, tx *sqlx.Tx, l *line, m newMail) (*Delivery, error) {
 	c, dk, err := d.customerOf(ctx, tx, l)
 	if err != nil {
 		return nil, err
 	}
-	f := d.mailFacts(l, c, kind)
-	if to != "" {
-		f.To = to
+	f := d.mailFacts(l, c, m.kind)
+	if m.to != "" {
+		f.To = m.to
 	}
-	if kind == "keys" {
+	switch {
+	case m.have != nil:
+		f.Deliverables = *m.have
+	case m.kind == "keys":
 		if f.Deliverables, err = d.deliverables(ctx, tx, l.ID, l.CustomerID); err != nil {
 			return nil, err
 		}
 	}
-	message, err := render(f)
+	message, err := m.render(f)
 	if err != nil {
 		return nil, err
 	}
@@ -131,7 +157,7 @@ func (d *DB) newDelivery(ctx context.Context, tx *sqlx.Tx, l *line, kind, to, st
 		INSERT INTO deliveries (id, line_id, number, kind, message, status, lease_until, attempts)
 		SELECT $1, $2, 1 + coalesce((SELECT max(number) FROM deliveries WHERE line_id = $2), 0), $3, $4, CAST($5 AS text),
 			CASE WHEN $5 = 'SENDING' THEN CAST($6 AS timestamptz) END, CASE WHEN $5 = 'SENDING' THEN 1 ELSE 0 END`,
-		f.DeliveryID, l.ID, kind, sealed, status, l.Now.Add(sendLease))
+		f.DeliveryID, l.ID, m.kind, sealed, m.status, l.Now.Add(sendLease))
 	return &Delivery{ID: f.DeliveryID, Message: message}, err
 }
 
@@ -228,7 +254,7 @@ func (d *DB) Resend(ctx context.Context, fulfillmentID, to, by string, render fu
 		if l.Status != keyturn.LineDelivered && !undelivered {
 			return keyturn.Errorf(keyturn.KindConflict, "the line is %s: there are no keys to send again", l.Status)
 		}
-		out, err := d.newDelivery(ctx, tx, l, "keys", to, "READY", render)
+		out, err := d.newDelivery(ctx, tx, l, newMail{kind: "keys", to: to, status: "READY", render: render})
 		if err != nil {
 			return err
 		}

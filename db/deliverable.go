@@ -52,7 +52,7 @@ func (d *DB) storeDeliverable(ctx context.Context, tx *sqlx.Tx, l *line, r CallR
 }
 
 func (d *DB) storePart(ctx context.Context, tx *sqlx.Tx, l *line, unit int, kind string, plain, fingerprint []byte) error {
-	dk, err := d.keyOfCustomer(ctx, tx, l.CustomerID)
+	_, dk, err := d.customerOf(ctx, tx, l)
 	if err != nil {
 		return err
 	}
@@ -82,30 +82,16 @@ func (d *DB) keyOfCustomer(ctx context.Context, q sqlx.QueryerContext, id string
 // deliverables decrypts what a line has: keys of its pool, or what its endpoint or a person gave.
 func (d *DB) deliverables(ctx context.Context, q sqlx.QueryerContext, lineID, customerID string) (Deliverables, error) {
 	var out Deliverables
-	var pooled []struct {
-		PoolID      string `db:"pool_id"`
-		DataKey     []byte `db:"data_key"`
-		Content     []byte `db:"content"`
-		Fingerprint []byte `db:"fingerprint"`
-	}
+	var pooled []pooledKey
 	if err := sqlx.SelectContext(ctx, q, &pooled, `
 		SELECT k.pool_id, p.data_key, k.content, k.fingerprint FROM pool_keys k JOIN pools p ON p.id = k.pool_id
 		WHERE k.line_id = $1 ORDER BY k.unit_no`, lineID); err != nil {
 		return out, err
 	}
-	for _, k := range pooled {
-		dk, err := d.keys.dataKey(k.DataKey, "pool/"+k.PoolID)
-		if err != nil {
-			return out, err
-		}
-		plain, err := dk.unseal(k.Content, poolKeyAt(k.PoolID, k.Fingerprint))
-		if err != nil {
-			return out, err
-		}
-		out.Codes = append(out.Codes, keyturn.Secret(plain))
-	}
 	if len(pooled) > 0 {
-		return out, nil
+		var err error
+		out.Codes, err = d.openPooled(pooled)
+		return out, err
 	}
 	var parts []struct {
 		UnitNo  int    `db:"unit_no"`
@@ -130,6 +116,30 @@ func (d *DB) deliverables(ctx context.Context, q sqlx.QueryerContext, lineID, cu
 		}
 	}
 	return out, nil
+}
+
+// pooledKey is a key of a pool, encrypted.
+type pooledKey struct {
+	PoolID      string `db:"pool_id"`
+	DataKey     []byte `db:"data_key"`
+	Content     []byte `db:"content"`
+	Fingerprint []byte `db:"fingerprint"`
+}
+
+func (d *DB) openPooled(pooled []pooledKey) ([]keyturn.Secret, error) {
+	codes := make([]keyturn.Secret, 0, len(pooled))
+	for _, k := range pooled {
+		dk, err := d.keys.dataKey(k.DataKey, "pool/"+k.PoolID)
+		if err != nil {
+			return nil, err
+		}
+		plain, err := dk.unseal(k.Content, poolKeyAt(k.PoolID, k.Fingerprint))
+		if err != nil {
+			return nil, err
+		}
+		codes = append(codes, keyturn.Secret(plain))
+	}
+	return codes, nil
 }
 
 func (out *Deliverables) add(kind string, plain []byte) error {

@@ -44,6 +44,10 @@ type line struct {
 	ProductSpec     string             `db:"product_spec"`
 	Now             time.Time          `db:"now"` // the database's clock, the only one that decides
 
+	// Only of a locked line: what its order's customer is decrypted from.
+	CustomerSealed []byte `db:"customer_sealed"`
+	CustomerKey    []byte `db:"customer_key"`
+
 	product keyturn.Product
 	saved   keyturn.LineStatus // the status in the database
 }
@@ -60,7 +64,8 @@ const lineTables = `
 	JOIN orders o ON o.id = l.order_id
 	JOIN products p ON p.id = l.product_id`
 
-const lockLineSQL = `SELECT` + lineColumns + lineTables + `
+const lockLineSQL = `SELECT` + lineColumns + `, o.customer AS customer_sealed, c.data_key AS customer_key` + lineTables + `
+	JOIN customers c ON c.id = o.customer_id
 	WHERE l.fulfillment_id = $1
 	FOR UPDATE OF l`
 

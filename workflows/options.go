@@ -34,8 +34,8 @@ var steps = map[keyturn.Do]struct {
 	startToClose time.Duration
 	summary      string
 }{
-	keyturn.DoClaim:   {15 * time.Second, "claim keys from "},
-	keyturn.DoCall:    {75 * time.Second, "call "}, // 20 s of calls, the last of which may take 30 s more
+	keyturn.DoClaim:   {75 * time.Second, "claim keys from "}, // and send them: 30 s
+	keyturn.DoCall:    {2 * time.Minute, "call "},             // 20 s of calls, the last of which may take 30 s more, and 30 s of sending
 	keyturn.DoDeliver: {60 * time.Second, "send the e-mail"},
 	keyturn.DoRefund:  {45 * time.Second, "refund the line"},
 }
