@@ -104,9 +104,12 @@ func (f *fulfillment) stepRegular(ctx workflow.Context) (keyturn.Next, error) {
 
 // wait sleeps until the next try is due, or something more urgent comes.
 func (f *fulfillment) wait(ctx workflow.Context, d time.Duration) (keyturn.Next, bool, error) {
+	if d <= 0 { // what is due is not waited for, and a timer of no time gives a value of its own
+		return f.next, false, nil
+	}
 	timerCtx, cancel := workflow.WithCancel(ctx)
 	defer cancel()
-	timer := workflow.NewTimerWithOptions(timerCtx, max(d, 0), workflow.TimerOptions{Summary: f.waitSummary()})
+	timer := workflow.NewTimerWithOptions(timerCtx, d, workflow.TimerOptions{Summary: f.waitSummary()})
 	return f.await(ctx, timer)
 }
 
