@@ -69,7 +69,7 @@ func (d *DB) Accept(ctx context.Context, in AcceptInput) (*Accepted, []byte, err
 	if isUnique(err, "idempotency_keys_pkey") { // the first request was committed between our look and our lock
 		return d.Accept(ctx, in)
 	}
-	if isUnique(err, "orders_pkey") {
+	if isUnique(err, "orders_pkey") || isUnique(err, "sandbox_payments_pkey") { // whichever the statement meets first
 		return nil, nil, keyturn.Errorf(keyturn.KindConflict, "there is an order %s already: an order's id is unique", in.Order.ID)
 	}
 	if isUnique(err, "line_items_pkey") {

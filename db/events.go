@@ -66,6 +66,15 @@ func (d *DB) OrderEvents(ctx context.Context, orderID string, seen Progress) ([]
 	return steps, now, lines[0].Status, err
 }
 
+// OrderFinal says whether an order that is decided stays so: one that is to be cancelled does not while it has a
+// delivered line.
+func (d *DB) OrderFinal(ctx context.Context, orderID string) (bool, error) {
+	var yes bool
+	err := d.x.GetContext(ctx, &yes, `
+		SELECT lines_delivered + lines_canceled = lines_total AND (cancel_reason IS NULL OR lines_delivered = 0) FROM orders WHERE id = $1`, orderID)
+	return yes, notFound(err, "there is no order %s", orderID)
+}
+
 func (d *DB) stepsOf(ctx context.Context, lines []string, from, to []int64) ([]OrderStep, error) {
 	var rows []struct {
 		FulfillmentID string             `db:"fulfillment_id"`

@@ -41,13 +41,16 @@ type OrderPage struct {
 	NextCursor string         `json:"nextCursor,omitempty"`
 }
 
-// The status stands in the statement as a constant, so that the planner sees the partial index of the rare ones.
 const (
 	listOrdersSQL = `
 		SELECT id, status, currency, gross_minor, created_at, lines_total, lines_trouble, lines_delivered, lines_canceling, lines_canceled
 		FROM orders
-		WHERE (created_at, id) < ($1, $2)`
-	listOrdersTail = `
+		WHERE (created_at, id) < ($1, $2)
+		ORDER BY created_at DESC, id DESC LIMIT $3`
+	listOrdersInSQL = `
+		SELECT id, status, currency, gross_minor, created_at, lines_total, lines_trouble, lines_delivered, lines_canceling, lines_canceled
+		FROM orders
+		WHERE (created_at, id) < ($1, $2) AND status = $4
 		ORDER BY created_at DESC, id DESC LIMIT $3`
 )
 
@@ -63,15 +66,17 @@ func (d *DB) Orders(ctx context.Context, status keyturn.OrderStatus, cursor stri
 	if err := bad.Err("the query is not valid"); err != nil {
 		return OrderPage{}, err
 	}
-	query := listOrdersSQL
-	if status != "" {
-		query += ` AND status = '` + string(status) + `'` // one of our own constants: checked above
-	}
 	var rows []struct {
 		orderRow
 		keyturn.LineCounts
 	}
-	if err := d.x.SelectContext(ctx, &rows, query+listOrdersTail, before, beforeID, limit+1); err != nil {
+	var err error
+	if status == "" {
+		err = d.x.SelectContext(ctx, &rows, listOrdersSQL, before, beforeID, limit+1)
+	} else {
+		err = d.x.SelectContext(ctx, &rows, listOrdersInSQL, before, beforeID, limit+1, status)
+	}
+	if err != nil {
 		return OrderPage{}, asKind(err)
 	}
 	page := OrderPage{Orders: make([]OrderSummary, 0, min(limit, len(rows)))}

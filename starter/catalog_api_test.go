@@ -64,8 +64,11 @@ func TestCatalogEntriesArePutShownComparedAndTakenOut(t *testing.T) {
 		{"without the value", "PUT", "/v1/integrations/acme", nil, strings.Replace(integration, `"value": "s3cr3t-1"`, `"set": true`, 1), 200, nil, nil},
 		{"try the same", "PUT", "/v1/integrations/acme?dryRun=true", nil, integration, 200, []string{`"change":"unchanged"`, `"differences":[]`}, nil},
 		{"try another secret", "PUT", "/v1/integrations/acme?dryRun=true", nil, strings.Replace(integration, "s3cr3t-1", "s3cr3t-2", 1), 200, []string{`"change":"changed"`, `[a new secret]`}, []string{"s3cr3t", "baseUrl"}},
-		{"try another address", "PUT", "/v1/integrations/acme?dryRun=true", nil, strings.Replace(integration, "licensing", "v2", 1), 200,
-			[]string{`{"location":"baseUrl","from":"\"https://partner.test/licensing\"","to":"\"https://partner.test/v2\""}`}, []string{"password"}},
+		{
+			"try another address", "PUT", "/v1/integrations/acme?dryRun=true", nil, strings.Replace(integration, "licensing", "v2", 1), 200,
+			[]string{`{"location":"baseUrl","from":"\"https://partner.test/licensing\"","to":"\"https://partner.test/v2\""}`},
+			[]string{"password"},
+		},
 		{"show it", "GET", "/v1/integrations/acme", nil, "", 200, []string{`"set":true`, "licensing"}, []string{"s3cr3t"}},
 		{"list it", "GET", "/v1/integrations", nil, "", 200, []string{`"integrations":[{`}, []string{"s3cr3t"}},
 		{"take it out", "DELETE", "/v1/integrations/acme", nil, "", 204, nil, nil},

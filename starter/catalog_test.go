@@ -126,8 +126,10 @@ func TestEveryMistakeOfACatalogHasItsLine(t *testing.T) {
 		{"source", edit("type: pool, pool: keys", "type: pool"), []string{"line 25, products[0].sources[1].pool", "required"}},
 		{"schedule", edit("[5s, 5m]", "[5s, 1ms]"), []string{"line 26, products[0].retry.schedule[1]", "between"}},
 		{"e-mail tag", edit("{KEY}", "{KEYY}"), []string{"line 29, products[0].email.text", ""}},
-		{"several, in the order of the file", edit("threshold: 100", "threshold: -1", "name: Acme Pro\n", "name: ''\n", "https://partner.test", "ftp://partner.test"),
-			[]string{"line 3, integrations[0].baseUrl", "", "line 17, pools[0].threshold", "", "line 21, products[0].name", ""}},
+		{
+			"several, in the order of the file", edit("threshold: 100", "threshold: -1", "name: Acme Pro\n", "name: ''\n", "https://partner.test", "ftp://partner.test"),
+			[]string{"line 3, integrations[0].baseUrl", "", "line 17, pools[0].threshold", "", "line 21, products[0].name", ""},
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()

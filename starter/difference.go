@@ -61,6 +61,6 @@ func itoa(i int) string { return strconv.Itoa(i) }
 
 // size writes a number of bytes for people.
 func size(n int64) string {
-	text, _ := keyturn.Bytes(n).MarshalText() //nolint:errcheck // it has no errors
+	text, _ := keyturn.Bytes(n).MarshalText() // it has no errors
 	return string(text)
 }

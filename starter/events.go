@@ -59,7 +59,7 @@ func (a *API) followOrder(ctx context.Context, c *call, in *eventsInput) (*strea
 	if err != nil {
 		return nil, err
 	}
-	if seen != nil && len(steps) == 0 && final(status) && !in.Follow {
+	if seen != nil && len(steps) == 0 && !in.Follow && a.final(ctx, in.ID, status) {
 		return &streamOutput{Status: http.StatusNoContent, Body: func(ctx huma.Context) { ctx.SetStatus(http.StatusNoContent) }}, nil
 	}
 	return &streamOutput{Body: func(ctx huma.Context) {
@@ -72,8 +72,13 @@ func (a *API) followOrder(ctx context.Context, c *call, in *eventsInput) (*strea
 	}}, nil
 }
 
-func final(s keyturn.OrderStatus) bool {
-	return slices.Contains([]keyturn.OrderStatus{keyturn.OrderCompleted, keyturn.OrderCanceled, keyturn.OrderPartialCanceled}, s)
+// final says that nothing more will happen to the order by itself.
+func (a *API) final(ctx context.Context, orderID string, s keyturn.OrderStatus) bool {
+	if !slices.Contains([]keyturn.OrderStatus{keyturn.OrderCompleted, keyturn.OrderCanceled, keyturn.OrderPartialCanceled}, s) {
+		return false
+	}
+	final, err := a.DB.OrderFinal(ctx, orderID)
+	return final && err == nil
 }
 
 // follower writes one stream.
@@ -99,7 +104,7 @@ func (f *follower) run(ctx context.Context, steps []db.OrderStep, now db.Progres
 				return
 			}
 		}
-		if final(status) && !f.follow {
+		if !f.follow && f.api.final(ctx, f.order, status) {
 			return
 		}
 		select {
@@ -189,7 +194,7 @@ func readPosition(text string) (db.Progress, bool) {
 		if err != nil || n == 0 || uint64(len(p))+n > keyturn.MaxLines {
 			return nil, false
 		}
-		p = append(p, slices.Repeat([]int{int(v)}, int(n))...) //nolint:gosec // both fit: 31 and 16 bits
+		p = append(p, slices.Repeat([]int{int(v)}, int(n))...)
 	}
 	return p, true
 }

@@ -19,7 +19,7 @@ func (b *bench) stream(t *testing.T, path, lastEventID string, n int) (events []
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, "GET", b.URL+path, nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, b.URL+path, nil)
 	require.NoError(t, err)
 	req.Header.Set("Authorization", "Bearer "+devToken)
 	if lastEventID != "" {
@@ -93,21 +93,30 @@ func TestFollowGoesOnAfterTheEndAndEndsWithTheServer(t *testing.T) {
 	b := newBench(t)
 	b.sell(t, "KEY-1", "KEY-2")
 	b.deliver(t, b.order(t, "ORD-1", "acme-pro"))
-	done := make(chan int, 1)
-	go func() {
-		events, _, _ := b.stream(t, "/v1/orders/ORD-1/events?follow=true", "", 0)
-		done <- len(events)
-	}()
-	time.Sleep(1200 * time.Millisecond)
-	select {
-	case <-done:
-		require.Fail(t, "the stream ended")
-	default:
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
-	defer cancel()
-	require.NoError(t, b.Config.Shutdown(ctx))
-	require.Equal(t, 2, <-done)
+	down := make(chan error, 1)
+	opened := time.Now()
+	time.AfterFunc(1500*time.Millisecond, func() {
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		defer cancel()
+		down <- b.Config.Shutdown(ctx)
+	})
+	events, _, _ := b.stream(t, "/v1/orders/ORD-1/events?follow=true", "", 0)
+	require.Len(t, events, 2)
+	require.Greater(t, time.Since(opened), 1400*time.Millisecond, "the stream did not end with the order")
+	require.NoError(t, <-down)
+}
+
+func TestAnOrderThatIsToBeCancelledIsNotFinal(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.sell(t, "KEY-1", "KEY-2")
+	id := b.order(t, "ORD-1", "acme-pro")
+	b.deliver(t, id)
+	b.must(t, "POST", "/v1/orders/ORD-1/cancellation", "")
+	time.AfterFunc(time.Second, func() { _, _ = b.db.Review(t.Context(), id) }) // as the relay does
+	events, _, _ := b.stream(t, "/v1/orders/ORD-1/events", "", 3)
+	require.Len(t, events, 3)
+	require.Contains(t, events[2], `"to":"CANCELING"`)
 }
 
 func TestAnOrderOfManyLinesIsFollowed(t *testing.T) {

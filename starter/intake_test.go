@@ -27,7 +27,7 @@ func TestIdempotencyKeysAreRequiredAndMeanOneThing(t *testing.T) {
 		bad("absent", ""), bad("256 characters", strings.Repeat("k", 256)), bad("not ASCII", "clé"), bad("in quotes", `"k-1"`),
 		bad("with an escape", `k\1`), bad("a list", "k-1, k-2"), bad("white space", "k 1"), bad("only white space", " "), bad("tab", "k\t1"),
 	})
-	req, err := http.NewRequestWithContext(t.Context(), "POST", b.URL+"/v1/orders", strings.NewReader(goodOrder))
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, b.URL+"/v1/orders", strings.NewReader(goodOrder))
 	require.NoError(t, err)
 	req.Header = http.Header{"Idempotency-Key": {"k-1", "k-2"}, "Content-Type": {"application/json"}, "Authorization": {"Bearer " + devToken}}
 	res, err := http.DefaultTransport.RoundTrip(req)

@@ -139,7 +139,6 @@ func (s *strict) object(t reflect.Type, at string, depth int) {
 		elem = t.Elem()
 	default:
 		s.addf(at, "must be %s, not an object", wanted(t))
-		t = nil
 	}
 	seen := map[string]bool{}
 	s.pos++
@@ -223,7 +222,7 @@ func (s *strict) escape(at string) {
 }
 
 func (s *strict) hex() rune {
-	n, _ := strconv.ParseUint(string(s.data[s.pos+1:s.pos+5]), 16, 32)
+	n, _ := strconv.ParseInt(string(s.data[s.pos+1:s.pos+5]), 16, 32) // the document is valid
 	s.pos += 4
 	return rune(n)
 }
