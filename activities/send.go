@@ -41,7 +41,7 @@ func (a *Activities) send(ctx context.Context, in Step, during keyturn.Do, deliv
 	// What the mail server said must be booked even if the activity's own time is up.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
-	next, err := a.DB.FinishDelivery(ctx, in.FulfillmentID, delivery.ID, failed, exposed)
+	next, err := a.DB.FinishDelivery(ctx, in.FulfillmentID, delivery, failed, exposed)
 	return a.answer(in, during, next, err)
 }
 

@@ -315,7 +315,7 @@ func TestUnknownFulfillmentsAndAttempts(t *testing.T) {
 	const nobody = "3b241101-e2bb-4255-8caf-4136c566a962"
 	for _, err := range []error{
 		second(s.Claim(s.ctx, nobody)), second(s.FinishCall(s.ctx, nobody, CallResult{})), second(s.Review(s.ctx, nobody)),
-		second(s.Resolve(s.ctx, nobody, keyturn.Resolution{Action: keyturn.ActionRetry})), second(s.FinishDelivery(s.ctx, nobody, nobody, nil, false)),
+		second(s.Resolve(s.ctx, nobody, keyturn.Resolution{Action: keyturn.ActionRetry})), second(s.FinishDelivery(s.ctx, nobody, &Delivery{ID: nobody}, nil, false)),
 		second(s.FinishRefund(s.ctx, nobody, "", renderMail)), second(s.Fulfillment(s.ctx, nobody)), second(s.BeginSend(s.ctx, nobody)),
 		s.StageSupply(s.ctx, nobody, nil), s.CancelOrder(s.ctx, nobody, ""),
 	} {

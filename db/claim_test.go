@@ -254,7 +254,7 @@ func (s *shop) random(ctx context.Context, f, extra string) error {
 		if beginErr != nil {
 			return beginErr
 		}
-		_, err = s.FinishDelivery(ctx, f, d.ID, nil, false)
+		_, err = s.FinishDelivery(ctx, f, d, nil, false)
 	}
 	return err
 }

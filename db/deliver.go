@@ -30,6 +30,8 @@ type MailFacts struct {
 type Delivery struct {
 	ID      string
 	Message []byte
+
+	try int // whose lease it is: the number of this try
 }
 
 // sendLease is how long one process may be busy sending an e-mail: nobody else sends or cancels meanwhile. It is longer
@@ -99,7 +101,7 @@ func (d *DB) lease(ctx context.Context, tx *sqlx.Tx, l *line, row deliveryRow) (
 	if err != nil {
 		return nil, err
 	}
-	return &Delivery{ID: row.ID, Message: message}, mustAffect(tx.ExecContext(ctx, `
+	return &Delivery{ID: row.ID, Message: message, try: row.Attempts + 1}, mustAffect(tx.ExecContext(ctx, `
 		UPDATE deliveries SET status = 'SENDING', lease_until = $2, attempts = attempts + 1, exposed = exposed OR status = 'SENDING'
 		WHERE id = $1`, row.ID, l.Now.Add(sendLease)))
 }
@@ -158,7 +160,7 @@ func (d *DB) newDelivery(ctx context.Context, tx *sqlx.Tx, l *line, m newMail) (
 		SELECT $1, $2, 1 + coalesce((SELECT max(number) FROM deliveries WHERE line_id = $2), 0), $3, $4, CAST($5 AS text),
 			CASE WHEN $5 = 'SENDING' THEN CAST($6 AS timestamptz) END, CASE WHEN $5 = 'SENDING' THEN 1 ELSE 0 END`,
 		f.DeliveryID, l.ID, m.kind, sealed, m.status, l.Now.Add(sendLease))
-	return &Delivery{ID: f.DeliveryID, Message: message}, err
+	return &Delivery{ID: f.DeliveryID, Message: message, try: 1}, err
 }
 
 func (d *DB) mailFacts(l *line, c storedCustomer, kind string) MailFacts {
@@ -190,27 +192,30 @@ const finishSQL = `
 	ON CONFLICT (id) DO NOTHING`
 
 // FinishDelivery books what the mail server said. A nil setback: it accepted the e-mail, the line is delivered. exposed:
-// it may have accepted it, so nobody else may ever get these keys.
-func (d *DB) FinishDelivery(ctx context.Context, fulfillmentID, deliveryID string, setback *Setback, exposed bool) (keyturn.Next, error) {
+// it may have accepted it, so nobody else may ever get these keys. The setback of a process that lost its lease in the
+// meantime is not the line's: another one sends now.
+func (d *DB) FinishDelivery(ctx context.Context, fulfillmentID string, sent *Delivery, setback *Setback, exposed bool) (keyturn.Next, error) {
 	return d.step(ctx, fulfillmentID, func(tx *sqlx.Tx, l *line) error {
 		if l.Status == keyturn.LineDelivered { // by this e-mail, or by another one of a resend
 			_, err := tx.ExecContext(ctx, `UPDATE deliveries SET status = CASE WHEN $2 THEN 'SENT' ELSE 'READY' END, exposed = exposed OR $3,
-				sent_at = CASE WHEN $2 THEN now() END, lease_until = NULL WHERE id = $1 AND status = 'SENDING'`, deliveryID, setback == nil, exposed || setback == nil)
+				sent_at = CASE WHEN $2 THEN now() END, lease_until = NULL WHERE id = $1 AND status = 'SENDING'`, sent.ID, setback == nil, exposed || setback == nil)
 			return err
 		}
 		if setback != nil {
-			if err := mustAffect(tx.ExecContext(ctx, `
-				UPDATE deliveries SET status = 'READY', lease_until = NULL, exposed = exposed OR $2, error = $3 WHERE id = $1`,
-				deliveryID, exposed, setback.Failure.Message)); err != nil {
+			var ours bool
+			if err := tx.GetContext(ctx, &ours, `
+				UPDATE deliveries SET exposed = exposed OR $2, error = $3, status = CASE WHEN attempts = $4 THEN 'READY' ELSE status END,
+					lease_until = CASE WHEN attempts <> $4 THEN lease_until END
+				WHERE id = $1 RETURNING attempts = $4`, sent.ID, exposed, setback.Failure.Message, sent.try); err != nil {
 				return err
 			}
-			if l.next().Do != keyturn.DoDeliver {
+			if !ours || l.next().Do != keyturn.DoDeliver {
 				return nil
 			}
 			l.Attempts++
 			return d.fail(ctx, tx, l, *setback)
 		}
-		if _, err := tx.ExecContext(ctx, finishSQL, deliveryID, l.ID, slotOf(l), l.FulfillmentID, l.CustomerID, l.ProductID); err != nil {
+		if _, err := tx.ExecContext(ctx, finishSQL, sent.ID, l.ID, slotOf(l), l.FulfillmentID, l.CustomerID, l.ProductID); err != nil {
 			return err
 		}
 		if l.Status != keyturn.LineObtained && l.Status != keyturn.LineRetrying {

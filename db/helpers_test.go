@@ -321,7 +321,7 @@ func (s *shop) beginDelivery(fulfillment string) *Delivery {
 func (s *shop) delivered(fulfillment string) {
 	s.t.Helper()
 	d := s.beginDelivery(fulfillment)
-	next, err := s.FinishDelivery(s.ctx, fulfillment, d.ID, nil, false)
+	next, err := s.FinishDelivery(s.ctx, fulfillment, d, nil, false)
 	require.NoError(s.t, err)
 	require.Equal(s.t, keyturn.LineDelivered, next.Status)
 }
