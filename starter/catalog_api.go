@@ -2,6 +2,7 @@ package starter
 
 import (
 	"context"
+	"maps"
 	"net/http"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -50,7 +51,9 @@ type (
 type catalogKind[T any] struct {
 	one, many string // "product", "products"
 	tag       string
-	list      any // a value of the type of the list's document
+	shown     any      // a value of the type of what GET shows
+	list      any      // a value of the type of the list's document
+	readers   []string // the scopes that open GET
 	id        func(*T) *string
 	check     func(context.Context, T) (T, error)
 	secrets   func(context.Context, T) ([]string, error) // which would change; nil: the kind has none
@@ -71,14 +74,16 @@ func catalogRoutes[T any](a *API, k catalogKind[T]) {
 		}
 		return nil
 	}
+	stored := a.answers("200", "It was there; or what a dry run found", zero)
+	maps.Copy(stored, a.answers("201", "Created", zero))
 	register(a, operation{body: zero, Operation: huma.Operation{
 		OperationID: "put-" + k.one, Method: http.MethodPut, Path: base + "/{id}", Tags: []string{k.tag}, Summary: "Create or change a " + k.one,
 		Description: "Idempotent. The header `Keyturn-Change` says what it did. With `dryRun=true` the answer is what it would do, as {change, differences}.",
-		Security:    anyOf(ScopeCatalogWrite), Responses: a.answers("200", "It was there; or what a dry run found", zero),
+		Security:    anyOf(ScopeCatalogWrite), Responses: stored,
 	}}, func(ctx context.Context, c *call, in *putInput) (*putOutput, error) { return k.handlePut(ctx, c, in) })
 	register(a, operation{Operation: huma.Operation{
 		OperationID: "get-" + k.one, Method: http.MethodGet, Path: base + "/{id}", Tags: []string{k.tag}, Summary: "Show a " + k.one,
-		Security: anyOf(ScopeCatalogWrite, ScopeKeysWrite, ScopeOrdersRead, ScopeOps), Responses: a.answers("200", "OK", zero),
+		Security: anyOf(k.readers...), Responses: a.answers("200", "OK", k.shown),
 	}}, func(ctx context.Context, _ *call, in *idInput) (*anyOutput, error) {
 		if err := missing(in.ID); err != nil {
 			return nil, err
@@ -88,7 +93,7 @@ func catalogRoutes[T any](a *API, k catalogKind[T]) {
 	})
 	register(a, operation{Operation: huma.Operation{
 		OperationID: "list-" + k.many, Method: http.MethodGet, Path: base, Tags: []string{k.tag}, Summary: "List all " + k.many,
-		Security: anyOf(ScopeCatalogWrite, ScopeKeysWrite, ScopeOrdersRead, ScopeOps), Responses: a.answers("200", "OK", k.list),
+		Security: anyOf(k.readers...), Responses: a.answers("200", "OK", k.list),
 	}}, func(ctx context.Context, _ *call, _ *struct{}) (*anyOutput, error) {
 		v, err := k.all(ctx)
 		return &anyOutput{Body: v}, err

@@ -28,7 +28,7 @@ type (
 
 func (a *API) catalogRoutes() {
 	catalogRoutes(a, catalogKind[keyturn.Product]{
-		one: "product", many: "products", tag: "Products", list: ProductList{},
+		one: "product", many: "products", tag: "Products", shown: keyturn.Product{}, list: ProductList{}, readers: []string{ScopeCatalogWrite, ScopeOrdersRead, ScopeOps},
 		id: func(p *keyturn.Product) *string { return &p.ID },
 		check: func(ctx context.Context, p keyturn.Product) (keyturn.Product, error) {
 			if err := CheckProduct(p, a.Production); err != nil {
@@ -44,7 +44,7 @@ func (a *API) catalogRoutes() {
 		},
 	})
 	catalogRoutes(a, catalogKind[keyturn.Pool]{
-		one: "pool", many: "pools", tag: "Pools", list: PoolList{},
+		one: "pool", many: "pools", tag: "Pools", shown: keyturn.PoolView{}, list: PoolList{}, readers: []string{ScopeCatalogWrite, ScopeKeysWrite, ScopeOps},
 		id:    func(p *keyturn.Pool) *string { return &p.ID },
 		check: func(_ context.Context, p keyturn.Pool) (keyturn.Pool, error) { return p, p.Check() },
 		put:   a.DB.PutPool, remove: a.DB.DeletePool,
@@ -59,7 +59,7 @@ func (a *API) catalogRoutes() {
 		},
 	})
 	catalogRoutes(a, catalogKind[keyturn.Integration]{
-		one: "integration", many: "integrations", tag: "Integrations", list: IntegrationList{},
+		one: "integration", many: "integrations", tag: "Integrations", shown: keyturn.Integration{}, list: IntegrationList{}, readers: []string{ScopeCatalogWrite, ScopeOps},
 		id: func(in *keyturn.Integration) *string { return &in.ID },
 		check: func(_ context.Context, in keyturn.Integration) (keyturn.Integration, error) {
 			in = endpoint.WithDefaults(in)

@@ -40,12 +40,15 @@ func register[I, O any](a *API, o operation, handle func(ctx context.Context, c 
 		}
 		return out, nil
 	})
-	if o.body == nil {
-		return
-	}
 	item := a.huma.OpenAPI().Paths[o.Path]
-	for _, op := range []*huma.Operation{item.Post, item.Put} {
-		if op != nil && op.OperationID == o.OperationID {
+	for _, op := range []*huma.Operation{item.Get, item.Post, item.Put, item.Delete} {
+		if op == nil || op.OperationID != o.OperationID {
+			continue
+		}
+		op.Responses["default"] = &huma.Response{Description: "A problem", Content: map[string]*huma.MediaType{
+			"application/problem+json": {Schema: a.schema(Problem{})},
+		}}
+		if o.body != nil {
 			op.RequestBody = &huma.RequestBody{Required: !o.optional, Content: map[string]*huma.MediaType{
 				"application/json": {Schema: a.schema(o.body)},
 			}}
