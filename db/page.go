@@ -1,0 +1,250 @@
+package db
+
+import (
+	"context"
+	"encoding/json"
+	"time"
+	"unicode/utf8"
+
+	"github.com/jmoiron/sqlx"
+	"github.com/lib/pq"
+
+	"keyturn.dev/keyturn"
+)
+
+// CustomerPageLines is how many lines one page of an order shows its customer.
+const CustomerPageLines = 200
+
+// byCustomer is who looked at keys through the unguessable link.
+const byCustomer = "customer"
+
+// CustomerPage is an order as its customer sees it, without anything that is secret or meant for operators.
+type CustomerPage struct {
+	OrderID     string
+	Locale      string
+	FirstName   string
+	Status      keyturn.OrderStatus
+	Price       keyturn.Money
+	CreatedAt   time.Time
+	Now         time.Time // the database's clock, by which deadlines count
+	Counts      keyturn.LineCounts
+	Canceling   bool // the whole order is to be cancelled; lines follow one after the other
+	Page, Pages int
+	Lines       []CustomerLine
+}
+
+// Final says that nothing of the order will change by itself any more.
+func (p CustomerPage) Final() bool {
+	return p.Counts.Delivered+p.Counts.Canceled == p.Counts.Total && !(p.Canceling && p.Counts.Delivered > 0)
+}
+
+// CustomerLine is a line as its customer sees it. It says what happens, not why: causes are for operators.
+type CustomerLine struct {
+	FulfillmentID string
+	Position      int // from 1
+	Product       keyturn.Product
+	Quantity      int
+	Price         keyturn.Money
+	Operation     keyturn.OperationName
+	Status        keyturn.LineStatus
+	Source        keyturn.SourceType // where the keys are to come from now
+	Canceling     bool               // its order is to be cancelled
+	Obtained      bool               // the keys are the customer's; their e-mail may be late
+	Attempts      int                // tries of the current step
+	NextAttemptAt *time.Time
+	GiveUpAt      time.Time // keys or money by then
+	HeldUntil     *time.Time
+	DeliveredAt   *time.Time
+	SentTo        string     // masked address of the first e-mail; empty when it went somewhere else
+	SentAgainAt   *time.Time // the latest e-mail that followed it
+	Refund        keyturn.Money
+	RefundedAt    *time.Time
+	MayReveal     bool // its keys are to be shown on request
+	MayRefund     bool // the merchant leaves it to the customer to stop waiting
+}
+
+// pageOrder is the row behind an unguessable link.
+type pageOrder struct {
+	orderRow
+	keyturn.LineCounts
+	CustomerID   string    `db:"customer_id"`
+	Customer     []byte    `db:"customer"`
+	DataKey      []byte    `db:"data_key"`
+	CancelReason *string   `db:"cancel_reason"`
+	Now          time.Time `db:"now"`
+}
+
+// orderByToken finds the order of a link, and whom it is for. One error for all that is not to be seen, so that it tells
+// nothing: unknown links and erased customers.
+func (d *DB) orderByToken(ctx context.Context, q sqlx.QueryerContext, token string) (pageOrder, storedCustomer, error) {
+	var o pageOrder
+	var c storedCustomer
+	err := sqlx.GetContext(ctx, q, &o, `
+		SELECT o.id, o.status, o.currency, o.gross_minor, o.created_at, o.lines_total, o.lines_trouble, o.lines_delivered, o.lines_canceling,
+			o.lines_canceled, o.customer_id, o.customer, c.data_key, o.cancel_reason, clock_timestamp() AS now
+		FROM orders o JOIN customers c ON c.id = o.customer_id
+		WHERE o.page_hash = $1`, pageHash(token))
+	if err != nil {
+		return o, c, notFound(err, "there is no such page")
+	}
+	if o.DataKey == nil {
+		return o, c, keyturn.Errorf(keyturn.KindNotFound, "there is no such page")
+	}
+	dk, err := d.keys.dataKey(o.DataKey, "customer/"+o.CustomerID)
+	if err != nil {
+		return o, c, err
+	}
+	plain, err := dk.unseal(o.Customer, "orders/"+o.ID)
+	if err != nil {
+		return o, c, err
+	}
+	return o, c, json.Unmarshal(plain, &c)
+}
+
+// CustomerPage gives one page (from 1) of the order behind an unguessable link. KindNotFound for an unknown link and for
+// a page that the order does not have.
+func (d *DB) CustomerPage(ctx context.Context, token string, page int) (CustomerPage, error) {
+	o, c, err := d.orderByToken(ctx, d.x, token)
+	if err != nil {
+		return CustomerPage{}, asKind(err)
+	}
+	p := CustomerPage{
+		OrderID: o.ID, Locale: c.Locale, FirstName: c.FirstName, Status: o.Status, Price: keyturn.Money{Minor: o.GrossMinor, Currency: o.Currency},
+		CreatedAt: o.CreatedAt.UTC(), Now: o.Now.UTC(), Counts: o.LineCounts, Canceling: o.CancelReason != nil,
+		Page: page, Pages: (o.Total + CustomerPageLines - 1) / CustomerPageLines,
+	}
+	if page < 1 || page > p.Pages {
+		return CustomerPage{}, keyturn.Errorf(keyturn.KindNotFound, "there is no such page")
+	}
+	// The lines are read after the counts: a page that calls its order final never shows a line that is not.
+	first := (page - 1) * CustomerPageLines
+	lines, err := d.lineViews(ctx, readLineSQL+`WHERE l.order_id = $1 AND l.position > $2 AND l.position <= $3 ORDER BY l.position`, o.ID, first, first+CustomerPageLines)
+	if err != nil {
+		return CustomerPage{}, err
+	}
+	mails, err := d.keyMails(ctx, lines)
+	if err != nil {
+		return CustomerPage{}, err
+	}
+	for i := range lines {
+		v := lines[i].forCustomer(mails[lines[i].ID], maskAddress(c.Email), o.Delivered > 0)
+		v.Position = first + i + 1
+		p.Lines = append(p.Lines, v)
+	}
+	return p, nil
+}
+
+// CustomerPageOf says on which page of the order behind the link a line stands. KindNotFound when the order has no such
+// line, also when another order has it.
+func (d *DB) CustomerPageOf(ctx context.Context, token, fulfillmentID string) (int, error) {
+	id, ok := canonicalID(fulfillmentID)
+	if !ok {
+		return 0, keyturn.Errorf(keyturn.KindNotFound, "there is no such page")
+	}
+	var position int
+	err := d.x.GetContext(ctx, &position, `
+		SELECT l.position FROM line_items l JOIN orders o ON o.id = l.order_id
+		WHERE o.page_hash = $1 AND l.fulfillment_id = $2`, pageHash(token), id)
+	if err != nil {
+		return 0, notFound(err, "there is no such page")
+	}
+	return (position-1)/CustomerPageLines + 1, nil
+}
+
+// RevealToCustomer gives the keys of a delivered line of the order behind the link, and records that they were looked
+// at. what says at what: keys or file. KindNotFound as for CustomerPageOf; KindConflict while the line is not delivered,
+// because who has seen a key must not also get the money, and once it is to be cancelled.
+func (d *DB) RevealToCustomer(ctx context.Context, token, fulfillmentID, what string) (Deliverables, error) {
+	var out Deliverables
+	id, ok := canonicalID(fulfillmentID)
+	if !ok {
+		return out, keyturn.Errorf(keyturn.KindNotFound, "there is no such page")
+	}
+	err := d.tx(ctx, func(tx *sqlx.Tx) error {
+		o, _, err := d.orderByToken(ctx, tx, token)
+		if err != nil {
+			return err
+		}
+		l, err := lockLine(ctx, tx, id) // the page is no way to hold up other orders: they are refused right below
+		if err != nil {
+			return err
+		}
+		if l.OrderID != o.ID {
+			return keyturn.Errorf(keyturn.KindNotFound, "there is no such page")
+		}
+		if l.Status != keyturn.LineDelivered || l.CancelReason != nil {
+			return keyturn.Errorf(keyturn.KindConflict, "the line is %s: there is nothing to show", l.Status)
+		}
+		if out, err = d.deliverables(ctx, tx, l.ID, l.CustomerID); err != nil {
+			return err
+		}
+		return logAccess(ctx, tx, l.ID, byCustomer, what)
+	})
+	return out, err
+}
+
+// keyMail is what became of the e-mails with a line's keys.
+type keyMail struct {
+	LineID      string     `db:"line_id"`
+	FirstSentAt *time.Time `db:"first_sent_at"` // of the first one, which went to the order's address
+	LaterSentAt *time.Time `db:"later_sent_at"` // of those that were sent by hand, to whatever address
+	Exposed     bool       `db:"exposed"`       // a mail server may have taken one, or is about to
+}
+
+func (d *DB) keyMails(ctx context.Context, lines []shownLine) (map[string]keyMail, error) {
+	var ids []string
+	for _, l := range lines {
+		if l.ObtainedAt != nil {
+			ids = append(ids, l.ID)
+		}
+	}
+	out := map[string]keyMail{}
+	if len(ids) == 0 {
+		return out, nil
+	}
+	var rows []keyMail
+	err := d.x.SelectContext(ctx, &rows, `
+		SELECT line_id, max(sent_at) FILTER (WHERE number = 1) AS first_sent_at, max(sent_at) FILTER (WHERE number > 1) AS later_sent_at,
+			bool_or(exposed OR status <> 'READY') AS exposed
+		FROM deliveries WHERE line_id = ANY(CAST($1 AS uuid[])) AND kind = 'keys' GROUP BY line_id`, pq.Array(ids))
+	for _, r := range rows {
+		out[r.LineID] = r
+	}
+	return out, asKind(err)
+}
+
+// forCustomer shows a line to the one who paid for it.
+func (l *shownLine) forCustomer(m keyMail, address string, orderHasKeys bool) CustomerLine {
+	v := CustomerLine{
+		FulfillmentID: l.FulfillmentID, Product: l.product, Quantity: l.Quantity, Price: keyturn.Money{Minor: l.GrossMinor, Currency: l.Currency},
+		Operation: keyturn.OperationName(l.Operation), Status: l.Status, Source: l.source().Type, Canceling: l.CancelReason != nil,
+		Obtained: l.ObtainedAt != nil, Attempts: l.Attempts, NextAttemptAt: utc(l.NextAttemptAt), GiveUpAt: l.GiveUpAt.UTC(),
+		HeldUntil: utc(l.HeldUntil), DeliveredAt: utc(l.DeliveredAt), RefundedAt: utc(l.RefundDoneAt),
+	}
+	if l.RefundMinor != nil {
+		v.Refund = keyturn.Money{Minor: *l.RefundMinor, Currency: l.Currency}
+	}
+	if m.FirstSentAt != nil || l.Status != keyturn.LineDelivered {
+		v.SentTo = address
+	}
+	if m.FirstSentAt != nil {
+		v.SentAgainAt = utc(m.LaterSentAt)
+	}
+	v.MayReveal = l.Status == keyturn.LineDelivered && !v.Canceling
+	// Nobody gets the key and the money: not when an e-mail may have arrived although its answer was lost, and not when
+	// giving up this line would take back others that were delivered.
+	takesOthers := l.product.OnGiveUp == keyturn.CancelOrder && orderHasKeys
+	v.MayRefund = l.product.CustomerMayRefund && l.Status.InTrouble() && !v.Canceling && !m.Exposed && !takesOthers
+	return v
+}
+
+// maskAddress leaves of an e-mail address what its owner recognises: j…@buyer.test.
+func maskAddress(address string) string {
+	for i := len(address) - 1; i > 0; i-- {
+		if address[i] == '@' {
+			_, size := utf8.DecodeRuneInString(address)
+			return address[:size] + "…" + address[i:]
+		}
+	}
+	return "…"
+}

@@ -1,0 +1,101 @@
+package web
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"keyturn.dev/keyturn"
+)
+
+type nonceKey struct{}
+
+// guard sets what every answer carries and refuses what no page of ours sends.
+func (p *pages) guard(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		nonce := newNonce()
+		h := w.Header()
+		// Nothing but what we wrote into the page ourselves: no other origin, no frame around it, no base to bend links.
+		h.Set("Content-Security-Policy", "default-src 'none'; style-src 'nonce-"+nonce+"'; script-src 'nonce-"+nonce+"'; "+
+			"connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'")
+		h.Set("Referrer-Policy", "no-referrer") // the address of the page is its key
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("X-Robots-Tag", "noindex, nofollow, noarchive")
+		h.Set("X-Frame-Options", "DENY")
+		h.Set("Cross-Origin-Opener-Policy", "same-origin")
+		h.Set("Cross-Origin-Resource-Policy", "same-origin")
+		h.Set("Permissions-Policy", "camera=(), geolocation=(), microphone=(), payment=()")
+		h.Set("Cache-Control", "no-store")
+		r = r.WithContext(context.WithValue(r.Context(), nonceKey{}, nonce))
+		switch r.Method {
+		case http.MethodGet, http.MethodHead:
+		case http.MethodPost:
+			r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+			if !sameOrigin(r) {
+				p.refuse(w, r, http.StatusForbidden)
+				return
+			}
+			if err := r.ParseForm(); err != nil {
+				p.refuse(w, r, http.StatusBadRequest)
+				return
+			}
+		default:
+			h.Set("Allow", "GET, HEAD, POST")
+			p.refuse(w, r, http.StatusMethodNotAllowed)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// sameOrigin says whether a POST can come from our own page. Browsers that tell Sec-Fetch-Site are believed. The others
+// send `Origin: null` from our page, because of its referrer policy; what they send from another site names it.
+func sameOrigin(r *http.Request) bool {
+	switch r.Header.Get("Sec-Fetch-Site") {
+	case "same-origin", "none":
+		return true
+	case "":
+	default:
+		return false
+	}
+	origin := r.Header.Get("Origin")
+	if origin == "" || origin == "null" {
+		return true
+	}
+	u, err := url.Parse(origin)
+	return err == nil && strings.EqualFold(u.Host, r.Host)
+}
+
+func newNonce() string {
+	raw := make([]byte, 18)
+	_, _ = rand.Read(raw) // never fails since Go 1.24
+	return base64.RawURLEncoding.EncodeToString(raw)
+}
+
+func nonceOf(r *http.Request) string {
+	nonce, _ := r.Context().Value(nonceKey{}).(string)
+	return nonce
+}
+
+// fail shows a constant page for an error: which link, order or line it was about stays untold.
+func (p *pages) fail(w http.ResponseWriter, r *http.Request, err error) {
+	words := wordsAccepted(r.Header.Get("Accept-Language"))
+	if keyturn.KindOf(err) == keyturn.KindNotFound {
+		p.render(w, r, http.StatusNotFound, failure(words, words.fail.notFoundTitle, words.fail.notFound))
+		return
+	}
+	if r.Context().Err() == nil {
+		p.Logger.Error("an order page could not be shown", "kind", string(keyturn.KindOf(err)), "error", err)
+	}
+	w.Header().Set("Retry-After", "30")
+	p.render(w, r, http.StatusServiceUnavailable, failure(words, words.fail.brokenTitle, words.fail.broken))
+}
+
+// refuse shows a constant page for a request that none of our pages makes.
+func (p *pages) refuse(w http.ResponseWriter, r *http.Request, status int) {
+	words := wordsAccepted(r.Header.Get("Accept-Language"))
+	p.render(w, r, status, failure(words, words.fail.refusedTitle, words.fail.refused))
+}

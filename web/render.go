@@ -1,0 +1,57 @@
+package web
+
+import (
+	"bytes"
+	_ "embed"
+	"html/template"
+	"net/http"
+
+	"keyturn.dev/keyturn"
+)
+
+var (
+	//go:embed page.html
+	pageHTML string
+	//go:embed page.css
+	pageCSS string
+	//go:embed page.js
+	pageJS string
+
+	pageTemplate = template.Must(template.New("page").Option("missingkey=error").Parse(pageHTML))
+)
+
+// show shows page n of the order behind the request's link, with an answer to what the customer did.
+func (p *pages) show(w http.ResponseWriter, r *http.Request, n int, a answer) {
+	token := r.PathValue("token")
+	page, err := p.DB.CustomerPage(r.Context(), token, n)
+	if err != nil {
+		p.fail(w, r, err)
+		return
+	}
+	v := p.viewOf(token, page, a)
+	if v.State != "" {
+		tag := `"` + v.State + `"`
+		w.Header().Set("ETag", tag) // for our own script alone: nothing may keep the page
+		if r.Header.Get("If-None-Match") == tag {
+			w.WriteHeader(http.StatusNotModified)
+			return
+		}
+	}
+	p.render(w, r, max(a.status, http.StatusOK), v)
+}
+
+// render writes a page. It is complete before its first byte leaves.
+func (p *pages) render(w http.ResponseWriter, r *http.Request, status int, v view) {
+	v.Nonce, v.Shop = nonceOf(r), p.ShopName
+	v.CSS, v.Script = template.CSS(pageCSS), template.JS(pageJS) //nolint:gosec // our own files
+	var out bytes.Buffer
+	if err := pageTemplate.Execute(&out, v); err != nil {
+		p.Logger.Error("an order page could not be made", "kind", string(keyturn.KindInternal), "error", err)
+		http.Error(w, http.StatusText(http.StatusInternalServerError), http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.Header().Set("Content-Language", v.Lang)
+	w.WriteHeader(status)
+	_, _ = w.Write(out.Bytes()) // a reader who left does not matter
+}

@@ -1,0 +1,148 @@
+package web
+
+import (
+	"strconv"
+	"time"
+
+	"keyturn.dev/keyturn"
+	"keyturn.dev/keyturn/db"
+)
+
+// situation is a line's status as its customer understands it; it is also the name of its colour in the style sheet.
+type situation string
+
+const (
+	isPreparing    situation = "preparing"
+	isSending      situation = "sending"
+	isRetrying     situation = "retrying"
+	isMailLate     situation = "mail-late"
+	isWaiting      situation = "waiting"
+	isHeld         situation = "held"
+	isDelivered    situation = "delivered"
+	isCanceling    situation = "canceling"
+	isCanceled     situation = "canceled"
+	isCanceledFree situation = "canceled-free" // there was no money to give back
+)
+
+func situationOf(l db.CustomerLine) situation {
+	if l.Canceling && l.Status != keyturn.LineCanceled { // the order is being cancelled and the line follows
+		return isCanceling
+	}
+	switch l.Status {
+	case keyturn.LinePending:
+		return isPreparing
+	case keyturn.LineObtained:
+		return isSending
+	case keyturn.LineRetrying:
+		if l.Obtained {
+			return isMailLate
+		}
+		return isRetrying
+	case keyturn.LineWaitingForStock:
+		return isWaiting
+	case keyturn.LineHeld:
+		return isHeld
+	case keyturn.LineDelivered:
+		return isDelivered
+	case keyturn.LineCanceling:
+		return isCanceling
+	case keyturn.LineCanceled:
+		if l.Refund.Minor == 0 {
+			return isCanceledFree
+		}
+		return isCanceled
+	}
+	return isPreparing
+}
+
+// story tells where a line stands, what happens next and until when.
+func story(w *words, l db.CustomerLine, now time.Time) []phrase {
+	v := values{
+		"address": text(l.SentTo), "n": text(strconv.Itoa(l.Attempts)), "amount": w.date.money(l.Price), "by": w.date.until(l.GiveUpAt, now),
+	}
+	at := func(sentence string, when part) phrase { v["when"] = when; return say(sentence, v) }
+	var out []phrase
+	switch situationOf(l) {
+	case isPreparing:
+		if l.Source == keyturn.SourceManual {
+			return append(out, say(w.text.byHand, v), deadline(w, l, now, v))
+		}
+		out = append(out, say(w.text.preparing, v))
+	case isSending:
+		out = append(out, say(w.text.sending, v))
+	case isRetrying:
+		out = append(out, asked(w, l, v))
+		out = append(out, nextTry(w, l, now, at)...)
+		out = append(out, deadline(w, l, now, v))
+	case isMailLate:
+		out = append(out, say(w.text.mailLate, v))
+		out = append(out, nextTry(w, l, now, at)...)
+		out = append(out, deadline(w, l, now, v))
+	case isWaiting:
+		out = append(out, say(w.text.waiting, v), deadline(w, l, now, v))
+	case isHeld:
+		out = append(out, say(w.text.held, v))
+		if l.HeldUntil != nil && l.HeldUntil.After(now) && l.HeldUntil.Before(l.GiveUpAt) {
+			out = append(out, at(w.text.heldUntil, w.date.when(*l.HeldUntil, now)))
+		}
+		out = append(out, deadline(w, l, now, v))
+	case isDelivered:
+		if l.SentTo != "" {
+			out = append(out, at(w.text.deliveredTo, w.date.since(*l.DeliveredAt)))
+		} else {
+			out = append(out, at(w.text.delivered, w.date.since(*l.DeliveredAt)))
+		}
+		if l.SentAgainAt != nil {
+			out = append(out, at(w.text.sentAgain, w.date.since(*l.SentAgainAt)))
+		}
+	case isCanceling:
+		switch {
+		case l.Status != keyturn.LineCanceling:
+			out = append(out, say(w.text.orderCanceling, v))
+		case l.Refund.Minor == 0:
+			out = append(out, say(w.text.cancelingFree, v))
+		default:
+			v["amount"] = w.date.money(l.Refund)
+			out = append(out, say(w.text.canceling, v))
+		}
+	case isCanceled:
+		v["amount"] = w.date.money(l.Refund)
+		out = append(out, at(w.text.canceled, w.date.since(*l.RefundedAt)), say(w.text.patience, v))
+	case isCanceledFree:
+		out = append(out, at(w.text.canceledFree, w.date.since(*l.RefundedAt)))
+	}
+	return out
+}
+
+// asked says how often a partner was asked; of the shop's own pool or staff there is no such number to tell.
+func asked(w *words, l db.CustomerLine, v values) phrase {
+	partner := l.Source == keyturn.SourceEndpoint || l.Source == keyturn.SourceDynamicURL
+	switch {
+	case partner && l.Attempts == 1:
+		return say(w.text.askedOnce, v)
+	case partner && l.Attempts > 1:
+		return say(w.text.asked, v)
+	case l.Source == keyturn.SourceManual:
+		return say(w.text.byHand, v)
+	}
+	return say(w.text.working, v)
+}
+
+func nextTry(w *words, l db.CustomerLine, now time.Time, at func(string, part) phrase) []phrase {
+	switch {
+	case l.Source == keyturn.SourceManual && !l.Obtained:
+		return nil // nothing is tried: a person works on it
+	case l.NextAttemptAt == nil || !l.NextAttemptAt.After(now):
+		return []phrase{say(w.text.tryingNow, nil)}
+	case !l.NextAttemptAt.Before(l.GiveUpAt):
+		return nil // no try will come before the deadline
+	}
+	return []phrase{at(w.text.nextTry, w.date.when(*l.NextAttemptAt, now))}
+}
+
+func deadline(w *words, l db.CustomerLine, now time.Time, v values) phrase {
+	if !l.GiveUpAt.After(now) {
+		return say(w.text.deadlinePassed, v)
+	}
+	return say(w.text.deadline, v)
+}

@@ -1,0 +1,258 @@
+package web
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"html/template"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"keyturn.dev/keyturn"
+	"keyturn.dev/keyturn/db"
+)
+
+// view is what the template shows. Texts in it are plain: the template escapes them.
+type view struct {
+	Lang, Shop, Title string
+	Nonce             string
+	CSS               template.CSS
+	Script            template.JS
+	Label             map[string]string // the template's own words
+
+	Refresh  int    // seconds until the page looks for news; 0: it does not
+	State    string // a hash of what the page says, to find out whether there are news
+	Revealed bool
+
+	Notice  string
+	Text    string // of a page without an order
+	Order   *orderView
+	Confirm *confirmView
+}
+
+// orderView is an order with one page of its lines.
+type orderView struct {
+	ID, Total, Summary, Lead string // Lead is what follows the first sentence of the summary
+	Hello                    string
+	Ordered                  part
+	Counts                   []string // of a large order
+	Lines                    []lineView
+	Pages                    *pagesView
+	Final                    bool
+}
+
+type pagesView struct {
+	Here           string
+	Previous, Next string // links
+}
+
+type lineView struct {
+	Anchor, Product, Operation, Quantity, Price string
+	Situation                                   situation
+	Status                                      string
+	Story                                       []phrase
+	Show, ShowLink                              string // the button that reveals, and where it leads
+	Refund, RefundLink                          string
+	Instructions, Download                      string // links of the product
+	Keys                                        *keysView
+}
+
+// keysView is what a customer asked to see. It is only ever part of an answer to a POST.
+type keysView struct {
+	Codes []string
+	Link  string
+	HTTPS bool // the link may be followed, not only read
+	Files []fileView
+	Hide  string
+}
+
+type fileView struct{ Label, Link string }
+
+// answer is what came of a POST: shown on the page of the order, next to the truth.
+type answer struct {
+	status  int    // 0: 200
+	notice  string // in the customer's language
+	line    string // the line it is about
+	keys    *db.Deliverables
+	confirm bool
+}
+
+const (
+	fastRefresh = 5  // seconds, while an order is young and things happen
+	slowRefresh = 30 // later on
+	youth       = 3 * time.Minute
+	// manyLines is from how many lines on their counts are worth a sentence.
+	manyLines = 10
+)
+
+// viewOf shows the order. Only a page that nobody did anything on looks for news by itself: the others hold keys, a
+// question or an answer that must not vanish.
+func (p *pages) viewOf(token string, page db.CustomerPage, a answer) view {
+	w := wordsFor(page.Locale)
+	v := view{Lang: w.lang, Shop: p.ShopName, Title: w.title + " " + page.OrderID, Label: labels(w), Notice: a.notice, Revealed: a.keys != nil}
+	o := &orderView{
+		ID: page.OrderID, Total: w.date.money(page.Price).Text, Ordered: w.date.on(page.CreatedAt), Final: page.Final(),
+		Counts: counts(w, page.Counts),
+	}
+	var more bool
+	if o.Summary, o.Lead, more = strings.Cut(summary(w, page), ". "); more {
+		o.Summary += "."
+	}
+	if page.FirstName != "" {
+		o.Hello = say(w.hello, values{"name": text(page.FirstName)}).String()
+	}
+	if page.Pages > 1 {
+		o.Pages = &pagesView{Here: say(w.pages.page, values{"n": text(strconv.Itoa(page.Page)), "all": text(strconv.Itoa(page.Pages))}).String()}
+		if page.Page > 1 {
+			o.Pages.Previous = pageLink(token, page.Page-1)
+		}
+		if page.Page < page.Pages {
+			o.Pages.Next = pageLink(token, page.Page+1)
+		}
+	}
+	for _, l := range page.Lines {
+		lv := p.lineOf(w, token, l, page.Now)
+		if l.FulfillmentID == a.line && a.keys != nil {
+			lv.Keys = keysOf(w, token, l, *a.keys, pageLink(token, page.Page)+"#"+lv.Anchor)
+			lv.Show, lv.ShowLink = "", ""
+		}
+		if l.FulfillmentID == a.line && a.confirm {
+			v.Confirm = confirmOf(w, token, l, page.Page)
+		}
+		o.Lines = append(o.Lines, lv)
+	}
+	if v.Confirm != nil { // a question stands alone
+		v.Title = v.Confirm.Question
+	}
+	v.Order = o
+	quiet := a == answer{}
+	if !o.Final && quiet {
+		v.Refresh = slowRefresh
+		if page.Now.Sub(page.CreatedAt) < youth {
+			v.Refresh = fastRefresh
+		}
+	}
+	if quiet {
+		said, _ := json.Marshal(o) //nolint:errchkjson // texts and numbers always marshal
+		sum := sha256.Sum256(said)
+		v.State = hex.EncodeToString(sum[:12])
+	}
+	return v
+}
+
+func (p *pages) lineOf(w *words, token string, l db.CustomerLine, now time.Time) lineView {
+	at := situationOf(l)
+	v := lineView{
+		Anchor: lineAnchor(l.FulfillmentID), Product: l.Product.Name, Quantity: strconv.Itoa(l.Quantity), Price: w.date.money(l.Price).Text,
+		Situation: at, Status: w.status[at], Story: story(w, l, now),
+	}
+	switch l.Operation { //nolint:exhaustive // the others are no purchases, or the usual one
+	case keyturn.OpRenew:
+		v.Operation = w.renew
+	case keyturn.OpUpgrade:
+		v.Operation = w.upgrade
+	}
+	if l.MayReveal {
+		v.Show, v.ShowLink = w.action.showKey, lineLink(token, l.FulfillmentID, "keys")
+		if l.Quantity > 1 {
+			v.Show = w.action.showKeys
+		}
+		v.Instructions, v.Download = l.Product.URLToInstructions, l.Product.URLToDownload
+	}
+	if l.MayRefund && p.Resolve != nil {
+		v.Refund, v.RefundLink = w.action.refund, lineLink(token, l.FulfillmentID, "refund")
+		if l.Price.Minor == 0 {
+			v.Refund = w.action.refundFree
+		}
+	}
+	return v
+}
+
+func keysOf(w *words, token string, l db.CustomerLine, d db.Deliverables, hide string) *keysView {
+	v := &keysView{Link: d.Link, HTTPS: strings.HasPrefix(d.Link, "https://"), Hide: hide}
+	for _, code := range d.Codes {
+		v.Codes = append(v.Codes, code.Reveal())
+	}
+	for i, f := range d.Files {
+		v.Files = append(v.Files, fileView{
+			Label: say(w.action.download, values{"name": text(fileName(f.Name))}).String(),
+			Link:  "/o/" + url.PathEscape(token) + "/files/" + l.FulfillmentID + "/" + strconv.Itoa(i+1),
+		})
+	}
+	return v
+}
+
+// summary is the one sentence about the whole order.
+func summary(w *words, p db.CustomerPage) string {
+	switch {
+	case p.Canceling && p.Status != keyturn.OrderCanceled:
+		return w.orderCancel
+	case p.Status == keyturn.OrderPartialCompleted && p.Counts.Trouble == 0:
+		return w.underWay
+	}
+	return w.summary[p.Status]
+}
+
+// counts tells how many lines of a large order stand where.
+func counts(w *words, c keyturn.LineCounts) []string {
+	if c.Total < manyLines {
+		return nil
+	}
+	var out []string
+	for _, x := range []struct {
+		n        int
+		sentence string
+	}{
+		{c.Delivered, w.counts.delivered},
+		{c.Total - c.Trouble - c.Delivered - c.Canceling - c.Canceled, w.counts.underWay},
+		{c.Trouble, w.counts.late},
+		{c.Canceling, w.counts.canceling},
+		{c.Canceled, w.counts.canceled},
+	} {
+		if x.n > 0 {
+			out = append(out, say(x.sentence, values{"n": text(strconv.Itoa(x.n))}).String())
+		}
+	}
+	return out
+}
+
+func labels(w *words) map[string]string {
+	return map[string]string{
+		"order": w.order, "ordered": w.ordered, "total": w.total, "items": w.items, "quantity": w.quantity, "keepLink": w.keepLink, "zone": w.zone,
+		"pages": w.pages.nav, "previous": w.pages.previous, "next": w.pages.next, "yourKeys": w.action.yourKeys, "copy": w.action.copyKey,
+		"copied": w.action.copied, "link": w.action.link, "hide": w.action.hide, "instructions": w.action.instructions,
+		"download": w.action.downloadProduct, "yes": w.action.yes, "no": w.action.no,
+	}
+}
+
+// failure is a page without an order.
+func failure(w *words, title, text string) view {
+	return view{Lang: w.lang, Title: title, Text: text, Label: labels(w)}
+}
+
+func pageLink(token string, page int) string {
+	link := "/o/" + url.PathEscape(token)
+	if page > 1 {
+		link += "?page=" + strconv.Itoa(page)
+	}
+	return link
+}
+
+func lineLink(token, fulfillmentID, action string) string {
+	return "/o/" + url.PathEscape(token) + "/lines/" + fulfillmentID + "/" + action
+}
+
+func lineAnchor(fulfillmentID string) string { return "line-" + fulfillmentID }
+
+// pageNumber reads ?page=; without one it is the first.
+func pageNumber(r *http.Request) (int, bool) {
+	given := r.URL.Query().Get("page")
+	if given == "" {
+		return 1, true
+	}
+	n, err := strconv.Atoi(given)
+	return n, err == nil && n >= 1
+}

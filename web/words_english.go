@@ -1,0 +1,68 @@
+package web
+
+import "keyturn.dev/keyturn"
+
+// english is the page in English.
+var english = words{
+	lang: "en",
+	date: dateWords{
+		weekdays: [7]string{"Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"},
+		months:   [12]string{"January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December"},
+		day:      "{day} {month} {year}", past: "on {weekday} {day} {month} {year} at {clock}", point: ".",
+		at: [3]string{"at {clock}", "on {weekday} at {clock}", "on {day} {month} {year} at {clock}"},
+		by: [3]string{"{clock} today", "{weekday} {clock}", "{day} {month} {year}, {clock}"},
+	},
+	title: "Your order", hello: "Hello {name},", order: "Order", ordered: "Date", total: "Total", items: "Items", quantity: "Quantity",
+	renew: "Renewal", upgrade: "Upgrade",
+	keepLink: "Keep the address of this page to yourself: whoever has it can see your keys.", zone: "All times are in UTC.",
+	summary: map[keyturn.OrderStatus]string{
+		keyturn.OrderPending:          "We are preparing your order.",
+		keyturn.OrderPartialCompleted: "Something in your order is late. We are on it; below you see where each item stands.",
+		keyturn.OrderCompleted:        "Your order is complete: everything has been delivered.",
+		keyturn.OrderCancelPending:    "A refund is under way. Below you see where each item stands.",
+		keyturn.OrderPartialCanceled:  "Your order is closed: some items were delivered, the others were refunded.",
+		keyturn.OrderCanceled:         "Your order was canceled.",
+	},
+	underWay: "Your order is under way. Below you see where each item stands.", orderCancel: "Your order is being canceled. Your money is on its way back.",
+	counts: countWords{delivered: "{n} delivered", underWay: "{n} being prepared", late: "{n} late", canceling: "{n} being refunded", canceled: "{n} refunded"},
+	pages:  struct{ nav, page, previous, next string }{"Pages of your order", "Page {n} of {all}", "Previous page", "Next page"},
+	status: map[situation]string{
+		isPreparing: "Being prepared", isSending: "On its way", isRetrying: "Late", isMailLate: "E-mail late", isWaiting: "Waiting for stock", isHeld: "On hold",
+		isDelivered: "Delivered", isCanceling: "Refund under way", isCanceled: "Refunded", isCanceledFree: "Canceled",
+	},
+	text: lineWords{
+		delivered: "Sent by e-mail {when}.", deliveredTo: "Sent to {address} {when}.", sentAgain: "Sent again {when}.",
+		preparing: "We are getting your key.", byHand: "The shop is preparing your key by hand.", sending: "Your key is ready. We are sending it to {address}.",
+		askedOnce: "We asked the publisher once and do not have your key yet.", asked: "We asked the publisher {n} times and do not have your key yet.",
+		working: "It takes longer than it should. We are working on it.", nextTry: "Next try {when}.", tryingNow: "We are trying again right now.",
+		mailLate: "Your key is ready, but our e-mail to {address} has not got through yet.",
+		waiting:  "There is no key in stock at the moment. Your place in the queue is kept: new keys go out first come, first served.",
+		held:     "The shop has paused this item to look into it.", heldUntil: "It continues {when} at the latest.",
+		deadline: "You get your key or your money back by {by}.", deadlinePassed: "You waited long enough: your key or your money is next.",
+		canceling: "We are sending {amount} back to the means of payment you used. We keep at it until it is done.", cancelingFree: "This item is being canceled. There is nothing to pay back.",
+		orderCanceling: "Your order is being canceled. This item is refunded next.",
+		canceled:       "We sent {amount} back {when}, to the means of payment you used.", canceledFree: "This item was canceled {when}. There was nothing to pay back.",
+		patience: "Depending on your bank, it can take a few days until you see it.",
+	},
+	action: actionWords{
+		showKey: "Show my key", showKeys: "Show my keys", yourKeys: "What you need to activate it", copyKey: "Copy", copied: "Copied", link: "Activation link", file: "File",
+		download: "Download {name}", hide: "Hide again", instructions: "How to activate it", downloadProduct: "Download the product",
+		refund: "Refund me now", refundFree: "Cancel it now",
+		askRefund: "Stop waiting for {product} and get {amount} back?", askRefundFree: "Stop waiting for {product}?",
+		refundMeans: "We stop trying to deliver it. This cannot be undone.", refundMeansOrder: "This cancels your whole order: every item is refunded and none is delivered. It cannot be undone.",
+		yes: "Yes, refund me", no: "No, keep waiting",
+	},
+	notice: noticeWords{
+		nothingToShow: "There is nothing to show for this item now. Below you see where it stands.",
+		revealed:      "Your keys are shown below. They disappear when you leave this page; you can show them again at any time.",
+		noRefund:      "This item cannot be refunded here now. Below you see where it stands.",
+		busy:          "This was not possible at this moment: your key may just be on its way to you. Please look again in a minute.",
+		unknown:       "We could not find out in time whether this worked. Below you see where your item stands; if nothing has changed in a minute, please try again.",
+		taken:         "We have your decision. The refund begins in a moment.",
+	},
+	fail: failWords{
+		notFoundTitle: "This page does not exist", notFound: "Please check the address: it must be complete, exactly as in your e-mail.",
+		brokenTitle: "Your order cannot be shown right now", broken: "Nothing is lost. Please try again in a minute.",
+		refusedTitle: "This was not accepted", refused: "Please open your order page again and use its buttons.",
+	},
+}

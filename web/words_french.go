@@ -1,0 +1,70 @@
+package web
+
+import "keyturn.dev/keyturn"
+
+// french is the page in French.
+//
+//nolint:gosec,misspell // French for people, no credentials
+var french = words{
+	lang: "fr",
+	date: dateWords{
+		weekdays: [7]string{"dimanche", "lundi", "mardi", "mercredi", "jeudi", "vendredi", "samedi"},
+		months:   [12]string{"janvier", "février", "mars", "avril", "mai", "juin", "juillet", "août", "septembre", "octobre", "novembre", "décembre"},
+		day:      "{day} {month} {year}", past: "le {weekday} {day} {month} {year} à {clock}", point: ",",
+		at: [3]string{"à {clock}", "{weekday} à {clock}", "le {day} {month} {year} à {clock}"},
+		by: [3]string{"aujourd'hui à {clock}", "{weekday} à {clock}", "le {day} {month} {year} à {clock}"},
+	},
+	title: "Votre commande", hello: "Bonjour {name},", order: "Commande", ordered: "Date", total: "Total", items: "Articles", quantity: "Quantité",
+	renew: "Renouvellement", upgrade: "Mise à niveau",
+	keepLink: "Gardez l'adresse de cette page pour vous : elle permet de voir vos clés.", zone: "Toutes les heures sont en UTC.",
+	summary: map[keyturn.OrderStatus]string{
+		keyturn.OrderPending:          "Nous préparons votre commande.",
+		keyturn.OrderPartialCompleted: "Une partie de votre commande est en retard. Nous nous en occupons ; voici où en est chaque article.",
+		keyturn.OrderCompleted:        "Votre commande est complète : tout a été livré.",
+		keyturn.OrderCancelPending:    "Un remboursement est en cours. Voici où en est chaque article.",
+		keyturn.OrderPartialCanceled:  "Votre commande est close : une partie a été livrée, le reste a été remboursé.",
+		keyturn.OrderCanceled:         "Votre commande a été annulée.",
+	},
+	underWay: "Votre commande suit son cours. Voici où en est chaque article.", orderCancel: "Votre commande est en cours d'annulation. Vous allez être remboursé.",
+	counts: countWords{delivered: "livrés : {n}", underWay: "en préparation : {n}", late: "en retard : {n}", canceling: "en cours de remboursement : {n}", canceled: "remboursés : {n}"},
+	pages:  struct{ nav, page, previous, next string }{"Pages de votre commande", "Page {n} sur {all}", "Page précédente", "Page suivante"},
+	status: map[situation]string{
+		isPreparing: "En préparation", isSending: "En route", isRetrying: "En retard", isMailLate: "E-mail en retard", isWaiting: "En attente de stock", isHeld: "En pause",
+		isDelivered: "Livré", isCanceling: "Remboursement en cours", isCanceled: "Remboursé", isCanceledFree: "Annulé",
+	},
+	text: lineWords{
+		delivered: "Envoyé par e-mail {when}.", deliveredTo: "Envoyé à {address} {when}.", sentAgain: "Envoyé de nouveau {when}.",
+		preparing: "Nous nous procurons votre clé.", byHand: "La boutique prépare votre clé à la main.", sending: "Votre clé est prête. Nous l'envoyons à {address}.",
+		askedOnce: "Nous avons interrogé l'éditeur une fois et n'avons pas encore votre clé.", asked: "Nous avons interrogé l'éditeur {n} fois et n'avons pas encore votre clé.",
+		working: "Cela prend plus de temps que prévu. Nous nous en occupons.", nextTry: "Prochain essai {when}.", tryingNow: "Un nouvel essai est en cours.",
+		mailLate: "Votre clé est prête, mais notre e-mail à {address} n'est pas encore passé.",
+		waiting:  "Il n'y a plus de clé en stock pour le moment. Votre place dans la file est gardée : les nouvelles clés partent dans l'ordre des commandes.",
+		held:     "La boutique a mis cet article en pause pour l'examiner.", heldUntil: "Il reprend au plus tard {when}.",
+		deadline: "Vous recevez votre clé ou votre argent au plus tard {by}.", deadlinePassed: "Vous avez assez attendu : votre clé ou votre remboursement arrive.",
+		canceling: "Nous vous remboursons {amount} sur le moyen de paiement que vous avez utilisé. Nous insistons jusqu'à ce que ce soit fait.", cancelingFree: "Cet article est en cours d'annulation. Il n'y a rien à rembourser.",
+		orderCanceling: "Votre commande est en cours d'annulation. Cet article est le prochain à être remboursé.",
+		canceled:       "Nous vous avons remboursé {amount} {when}, sur le moyen de paiement que vous avez utilisé.", canceledFree: "Cet article a été annulé {when}. Il n'y avait rien à rembourser.",
+		patience: "Selon votre banque, quelques jours peuvent passer avant que vous ne le voyiez.",
+	},
+	action: actionWords{
+		showKey: "Afficher ma clé", showKeys: "Afficher mes clés", yourKeys: "De quoi activer votre produit", copyKey: "Copier", copied: "Copié", link: "Lien d'activation", file: "Fichier",
+		download: "Télécharger {name}", hide: "Masquer", instructions: "Comment l'activer", downloadProduct: "Télécharger le produit",
+		refund: "Être remboursé maintenant", refundFree: "Annuler maintenant",
+		askRefund: "Ne plus attendre {product} et être remboursé de {amount} ?", askRefundFree: "Ne plus attendre {product} ?",
+		refundMeans: "Nous cessons d'essayer de le livrer. C'est définitif.", refundMeansOrder: "Cela annule toute votre commande : chaque article est remboursé et aucun n'est livré. C'est définitif.",
+		yes: "Oui, remboursez-moi", no: "Non, j'attends encore",
+	},
+	notice: noticeWords{
+		nothingToShow: "Il n'y a rien à afficher pour cet article en ce moment. Voici où il en est.",
+		revealed:      "Vos clés sont affichées ci-dessous. Elles disparaissent quand vous quittez cette page ; vous pouvez les afficher de nouveau à tout moment.",
+		noRefund:      "Cet article ne peut pas être remboursé ici en ce moment. Voici où il en est.",
+		busy:          "Ce n'était pas possible à cet instant : votre clé est peut-être justement en route. Revenez voir dans une minute.",
+		unknown:       "Nous n'avons pas pu savoir à temps si cela a fonctionné. Voici où en est votre article ; si rien n'a changé dans une minute, réessayez.",
+		taken:         "Votre décision est enregistrée. Le remboursement commence dans un instant.",
+	},
+	fail: failWords{
+		notFoundTitle: "Cette page n'existe pas", notFound: "Vérifiez l'adresse : elle doit être complète, exactement comme dans votre e-mail.",
+		brokenTitle: "Votre commande ne peut pas être affichée pour l'instant", broken: "Rien n'est perdu. Réessayez dans une minute.",
+		refusedTitle: "Cela n'a pas été accepté", refused: "Rouvrez la page de votre commande et utilisez ses boutons.",
+	},
+}

@@ -1,0 +1,70 @@
+package web
+
+import "keyturn.dev/keyturn"
+
+// german is the page in German.
+//
+//nolint:gosec // German for people, no credentials
+var german = words{
+	lang: "de",
+	date: dateWords{
+		weekdays: [7]string{"Sonntag", "Montag", "Dienstag", "Mittwoch", "Donnerstag", "Freitag", "Samstag"},
+		months:   [12]string{"Januar", "Februar", "März", "April", "Mai", "Juni", "Juli", "August", "September", "Oktober", "November", "Dezember"},
+		day:      "{day}. {month} {year}", past: "am {weekday}, dem {day}. {month} {year}, um {clock}", point: ",",
+		at: [3]string{"um {clock}", "am {weekday} um {clock}", "am {day}. {month} {year} um {clock}"},
+		by: [3]string{"heute um {clock}", "{weekday} um {clock}", "zum {day}. {month} {year} um {clock}"},
+	},
+	title: "Ihre Bestellung", hello: "Guten Tag {name},", order: "Bestellung", ordered: "Datum", total: "Summe", items: "Artikel", quantity: "Menge",
+	renew: "Verlängerung", upgrade: "Upgrade",
+	keepLink: "Behalten Sie die Adresse dieser Seite für sich: Wer sie kennt, kann Ihre Schlüssel sehen.", zone: "Alle Uhrzeiten sind in UTC.",
+	summary: map[keyturn.OrderStatus]string{
+		keyturn.OrderPending:          "Wir bereiten Ihre Bestellung vor.",
+		keyturn.OrderPartialCompleted: "Ein Teil Ihrer Bestellung verspätet sich. Wir kümmern uns darum; hier sehen Sie, wie es um jeden Artikel steht.",
+		keyturn.OrderCompleted:        "Ihre Bestellung ist vollständig: Alles wurde geliefert.",
+		keyturn.OrderCancelPending:    "Eine Erstattung ist unterwegs. Hier sehen Sie, wie es um jeden Artikel steht.",
+		keyturn.OrderPartialCanceled:  "Ihre Bestellung ist abgeschlossen: Ein Teil wurde geliefert, der Rest erstattet.",
+		keyturn.OrderCanceled:         "Ihre Bestellung wurde storniert.",
+	},
+	underWay: "Ihre Bestellung ist in Arbeit. Hier sehen Sie, wie es um jeden Artikel steht.", orderCancel: "Ihre Bestellung wird storniert. Sie erhalten Ihr Geld zurück.",
+	counts: countWords{delivered: "{n} geliefert", underWay: "{n} in Vorbereitung", late: "{n} verspätet", canceling: "{n} in Erstattung", canceled: "{n} erstattet"},
+	pages:  struct{ nav, page, previous, next string }{"Seiten Ihrer Bestellung", "Seite {n} von {all}", "Vorige Seite", "Nächste Seite"},
+	status: map[situation]string{
+		isPreparing: "In Vorbereitung", isSending: "Unterwegs", isRetrying: "Verspätet", isMailLate: "E-Mail verspätet", isWaiting: "Wartet auf Nachschub", isHeld: "Angehalten",
+		isDelivered: "Geliefert", isCanceling: "Erstattung unterwegs", isCanceled: "Erstattet", isCanceledFree: "Storniert",
+	},
+	text: lineWords{
+		delivered: "Per E-Mail gesendet {when}.", deliveredTo: "Gesendet an {address} {when}.", sentAgain: "Erneut gesendet {when}.",
+		preparing: "Wir besorgen Ihren Schlüssel.", byHand: "Der Händler bereitet Ihren Schlüssel von Hand vor.", sending: "Ihr Schlüssel ist da. Wir senden ihn an {address}.",
+		askedOnce: "Wir haben den Hersteller einmal gefragt und haben Ihren Schlüssel noch nicht.", asked: "Wir haben den Hersteller {n}-mal gefragt und haben Ihren Schlüssel noch nicht.",
+		working: "Es dauert länger, als es sollte. Wir kümmern uns darum.", nextTry: "Nächster Versuch {when}.", tryingNow: "Wir versuchen es gerade noch einmal.",
+		mailLate: "Ihr Schlüssel ist da, aber unsere E-Mail an {address} ist noch nicht durchgekommen.",
+		waiting:  "Im Moment ist kein Schlüssel vorrätig. Ihr Platz in der Reihe bleibt Ihnen: Neue Schlüssel gehen in der Reihenfolge der Bestellungen hinaus.",
+		held:     "Der Händler hat diesen Artikel angehalten, um ihn zu prüfen.", heldUntil: "Es geht spätestens {when} weiter.",
+		deadline: "Sie erhalten Ihren Schlüssel oder Ihr Geld bis {by}.", deadlinePassed: "Sie haben lange genug gewartet: Ihr Schlüssel oder Ihr Geld ist als Nächstes dran.",
+		canceling: "Wir erstatten {amount} auf das Zahlungsmittel, das Sie benutzt haben. Wir bleiben daran, bis es geschehen ist.", cancelingFree: "Dieser Artikel wird storniert. Es gibt nichts zu erstatten.",
+		orderCanceling: "Ihre Bestellung wird storniert. Dieser Artikel wird als Nächstes erstattet.",
+		canceled:       "Wir haben {amount} {when} auf das Zahlungsmittel erstattet, das Sie benutzt haben.", canceledFree: "Dieser Artikel wurde {when} storniert. Es gab nichts zu erstatten.",
+		patience: "Je nach Bank kann es einige Tage dauern, bis Sie das Geld sehen.",
+	},
+	action: actionWords{
+		showKey: "Schlüssel anzeigen", showKeys: "Schlüssel anzeigen", yourKeys: "Damit aktivieren Sie Ihr Produkt", copyKey: "Kopieren", copied: "Kopiert", link: "Link zur Aktivierung", file: "Datei",
+		download: "{name} herunterladen", hide: "Wieder verbergen", instructions: "So aktivieren Sie es", downloadProduct: "Produkt herunterladen",
+		refund: "Geld jetzt zurück", refundFree: "Jetzt stornieren",
+		askRefund: "Nicht länger auf {product} warten und {amount} zurückerhalten?", askRefundFree: "Nicht länger auf {product} warten?",
+		refundMeans: "Wir versuchen dann nicht mehr zu liefern. Das lässt sich nicht rückgängig machen.", refundMeansOrder: "Damit wird Ihre ganze Bestellung storniert: Jeder Artikel wird erstattet und keiner geliefert. Das lässt sich nicht rückgängig machen.",
+		yes: "Ja, Geld zurück", no: "Nein, weiter warten",
+	},
+	notice: noticeWords{
+		nothingToShow: "Für diesen Artikel gibt es gerade nichts anzuzeigen. Hier sehen Sie, wie es um ihn steht.",
+		revealed:      "Ihre Schlüssel stehen unten. Sie verschwinden, wenn Sie diese Seite verlassen; Sie können sie jederzeit wieder anzeigen.",
+		noRefund:      "Dieser Artikel kann hier gerade nicht erstattet werden. Hier sehen Sie, wie es um ihn steht.",
+		busy:          "Das war in diesem Moment nicht möglich: Vielleicht ist Ihr Schlüssel gerade unterwegs zu Ihnen. Bitte sehen Sie in einer Minute noch einmal nach.",
+		unknown:       "Wir konnten nicht rechtzeitig feststellen, ob es geklappt hat. Hier sehen Sie, wie es um Ihren Artikel steht; wenn sich in einer Minute nichts geändert hat, versuchen Sie es bitte noch einmal.",
+		taken:         "Ihre Entscheidung ist angekommen. Die Erstattung beginnt gleich.",
+	},
+	fail: failWords{
+		notFoundTitle: "Diese Seite gibt es nicht", notFound: "Bitte prüfen Sie die Adresse: Sie muss vollständig sein, genau wie in Ihrer E-Mail.",
+		brokenTitle: "Ihre Bestellung kann gerade nicht angezeigt werden", broken: "Nichts ist verloren. Bitte versuchen Sie es in einer Minute noch einmal.",
+		refusedTitle: "Das wurde nicht angenommen", refused: "Bitte öffnen Sie die Seite Ihrer Bestellung noch einmal und benutzen Sie ihre Knöpfe.",
+	},
+}
