@@ -32,7 +32,7 @@ func Migrate(ctx context.Context, dsn string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	locker, err := lock.NewPostgresSessionLocker()
+	locker, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(1, 300)) // looks every second, for five minutes
 	if err != nil {
 		return nil, err
 	}

@@ -16,6 +16,8 @@ type Due struct {
 	Subject  string // of the outbox
 	Start    Start  // of a line
 	Status   keyturn.LineStatus
+
+	lease time.Time // of the outbox: until when it is the relay's that took it
 }
 
 // relayLease is how long a due thing belongs to the relay that took it: if that one dies, another takes it then.
@@ -45,31 +47,33 @@ func (d *DB) TakeDue(ctx context.Context, limit int) ([]Due, error) {
 			due = append(due, Due{Status: l.Status, Start: Start{FulfillmentID: l.FulfillmentID, OrderID: l.OrderID, ProductID: l.ProductID, Next: l.next()}})
 		}
 		var rows []struct {
-			Workflow string `db:"workflow"`
-			Subject  string `db:"subject"`
+			Workflow string    `db:"workflow"`
+			Subject  string    `db:"subject"`
+			DueAt    time.Time `db:"due_at"`
 		}
 		err := tx.SelectContext(ctx, &rows, `
 			WITH due AS MATERIALIZED (
 				SELECT id FROM outbox WHERE due_at <= now() ORDER BY due_at LIMIT $1 FOR UPDATE SKIP LOCKED
 			)
-			UPDATE outbox o SET due_at = now() + make_interval(secs => $2) FROM due WHERE o.id = due.id RETURNING o.workflow, o.subject`,
+			UPDATE outbox o SET due_at = now() + make_interval(secs => $2) FROM due WHERE o.id = due.id RETURNING o.workflow, o.subject, o.due_at`,
 			limit, relayLease.Seconds())
 		for _, r := range rows {
-			due = append(due, Due{Workflow: r.Workflow, Subject: r.Subject})
+			due = append(due, Due{Workflow: r.Workflow, Subject: r.Subject, lease: r.DueAt})
 		}
 		return err
 	})
 	return due, err
 }
 
-// RelayDone ends what was started or woken: lines by fulfillment, outbox entries by workflow and subject.
+// RelayDone ends what was started or woken: lines by fulfillment, outbox entries by workflow and subject. What became due
+// once more in the meantime stays.
 func (d *DB) RelayDone(ctx context.Context, done []Due) error {
-	var fulfillments, workflows, subjects []string
+	var fulfillments, workflows, subjects, leases []string
 	for _, x := range done {
 		if x.Workflow == "" {
 			fulfillments = append(fulfillments, x.Start.FulfillmentID)
 		} else {
-			workflows, subjects = append(workflows, x.Workflow), append(subjects, x.Subject)
+			workflows, subjects, leases = append(workflows, x.Workflow), append(subjects, x.Subject), append(leases, x.lease.Format(time.RFC3339Nano))
 		}
 	}
 	return d.tx(ctx, func(tx *sqlx.Tx) error {
@@ -82,8 +86,8 @@ func (d *DB) RelayDone(ctx context.Context, done []Due) error {
 			return nil
 		}
 		_, err := tx.ExecContext(ctx, `
-			DELETE FROM outbox o USING unnest(CAST($1 AS text[]), CAST($2 AS text[])) AS t (workflow, subject)
-			WHERE o.workflow = t.workflow AND o.subject = t.subject`, pq.Array(workflows), pq.Array(subjects))
+			DELETE FROM outbox o USING unnest(CAST($1 AS text[]), CAST($2 AS text[]), CAST($3 AS timestamptz[])) AS t (workflow, subject, lease)
+			WHERE o.workflow = t.workflow AND o.subject = t.subject AND o.due_at = t.lease`, pq.Array(workflows), pq.Array(subjects), pq.Array(leases))
 		return err
 	})
 }
@@ -119,9 +123,11 @@ func (d *DB) ServeWaiting(ctx context.Context, limit int) (int, error) {
 	return n, nil
 }
 
-// enqueue has the relay start a workflow once this transaction is committed.
+// enqueue has the relay start a workflow once this transaction is committed. An entry that the relay works on at this
+// moment becomes due again: what it started may have looked before this transaction was committed.
 func enqueue(ctx context.Context, tx *sqlx.Tx, workflow, subject string) error {
-	_, err := tx.ExecContext(ctx, `INSERT INTO outbox (workflow, subject) VALUES ($1, $2) ON CONFLICT (workflow, subject) DO NOTHING`, workflow, subject)
+	_, err := tx.ExecContext(ctx, `INSERT INTO outbox (workflow, subject) VALUES ($1, $2)
+		ON CONFLICT (workflow, subject) DO UPDATE SET due_at = excluded.due_at`, workflow, subject)
 	return err
 }
 

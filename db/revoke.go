@@ -51,7 +51,7 @@ func owe(ctx context.Context, tx *sqlx.Tx, l *line, source string, forgotten boo
 			RETURNING source, not_before
 		)
 		INSERT INTO outbox (workflow, subject, due_at) SELECT $3, $4 || source, not_before FROM owed
-		ON CONFLICT (workflow, subject) DO NOTHING`, l.ID, source, WorkflowRevoke, l.FulfillmentID+"/", forgotten)
+		ON CONFLICT (workflow, subject) DO UPDATE SET due_at = excluded.due_at`, l.ID, source, WorkflowRevoke, l.FulfillmentID+"/", forgotten)
 	return err
 }
 
