@@ -1,0 +1,66 @@
+package db
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"keyturn.dev/keyturn"
+	"keyturn.dev/keyturn/devstack/devtest"
+)
+
+func TestMigrateTwiceIsANoOp(t *testing.T) {
+	t.Parallel()
+	dsn := devtest.Postgres(t, "", nil)
+	applied, err := Migrate(t.Context(), dsn)
+	require.NoError(t, err)
+	require.NotEmpty(t, applied)
+	applied, err = Migrate(t.Context(), dsn)
+	require.NoError(t, err)
+	require.Empty(t, applied)
+}
+
+// Several processes of a new version start at the same time.
+func TestConcurrentMigrations(t *testing.T) {
+	t.Parallel()
+	dsn := devtest.Postgres(t, "", nil)
+	applied := make([][]string, 4)
+	for _, err := range atOnce(4, func(i int) (err error) { applied[i], err = Migrate(t.Context(), dsn); return err }) {
+		require.NoError(t, err)
+	}
+	var all []string
+	for _, names := range applied {
+		all = append(all, names...)
+	}
+	first, err := Migrate(t.Context(), devtest.Postgres(t, "", nil))
+	require.NoError(t, err)
+	require.ElementsMatch(t, first, all, "each file once")
+}
+
+func TestOpenSaysWhatIsWrong(t *testing.T) {
+	t.Parallel()
+	for dsn, want := range map[string]string{
+		"":                          "must look like postgres://",
+		"keyturn":                   "must look like postgres://",
+		"mysql://localhost/keyturn": "must look like postgres://",
+		"host=localhost":            "must look like postgres://",
+		"postgres://keyturn:CANARY@127.0.0.1:1/keyturn?sslmode=disable": "check that PostgreSQL runs",
+	} {
+		_, err := Open(t.Context(), dsn, nil)
+		require.ErrorContains(t, err, want, dsn)
+		require.NotContains(t, err.Error(), "CANARY")
+		_, err = Migrate(t.Context(), dsn)
+		require.Error(t, err, dsn)
+		require.NotContains(t, err.Error(), "CANARY")
+	}
+	_, err := Open(t.Context(), "postgres://keyturn@127.0.0.1:1/keyturn?sslmode=disable", nil)
+	wantKind(t, err, keyturn.KindUnavailable)
+}
+
+// Every time is a timestamptz: PostgreSQL's clock decides, and no time zone can shift a deadline.
+func TestSchemaRules(t *testing.T) {
+	s := newShop(t)
+	require.Empty(t, reads[string](s, `
+		SELECT table_name || '.' || column_name FROM information_schema.columns
+		WHERE table_schema = 'public' AND table_name NOT LIKE 'goose%' AND data_type IN ('timestamp without time zone', 'real', 'double precision', 'numeric', 'money', 'json', 'jsonb')`))
+}
