@@ -153,7 +153,7 @@ func (o order) send(i int, setback *db.Setback, exposed bool) {
 	d, _, _, err := o.shop.db.BeginDelivery(ctx, o.lines[i], letter)
 	require.NoError(o.shop.t, err)
 	require.NotNil(o.shop.t, d)
-	_, err = o.shop.db.FinishDelivery(ctx, o.lines[i], d.ID, setback, exposed)
+	_, err = o.shop.db.FinishDelivery(ctx, o.lines[i], d, setback, exposed)
 	require.NoError(o.shop.t, err)
 }
 
