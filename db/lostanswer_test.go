@@ -1,0 +1,293 @@
+package db
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+
+	"keyturn.dev/keyturn"
+)
+
+// A use case of which any answer may be lost: PostgreSQL carried out a statement, or the commit, and nobody heard of it.
+// Whoever asked asks again, and there must be one effect.
+type lossy struct {
+	name    string
+	prepare func(s *shop) string                       // gives what it is about
+	run     func(s *shop, d *DB, subject string) error // d loses an answer, now and then
+	check   func(s *shop, subject string)              // there is exactly one effect
+}
+
+func TestLostAnswers(t *testing.T) {
+	for _, c := range lossyCases {
+		for _, reset := range []bool{false, true} {
+			t.Run(c.name+map[bool]string{false: "/FIN", true: "/RST"}[reset], func(t *testing.T) {
+				s := newShop(t)
+				s.product("game", fromPool("p"))
+				s.product("app", fromEndpoint("acme"))
+				s.product("gift", byHand)
+				s.emptyPool("imports")
+				s.stock("p", keysNamed("K", 60)...)
+				p, dsn := throughProxy(t, s.dsn)
+				trips := 0
+				for k := 1; ; k++ {
+					subject := c.prepare(s)
+					d := s.open(t, dsn) // a fresh process, whose statements are not prepared yet
+					p.cut(k, reset)
+					err := c.run(s, d, subject)
+					if !p.disarm() {
+						require.NoError(t, err, "nothing was lost")
+						c.check(s, subject)
+						require.NoError(t, d.Close())
+						break
+					}
+					trips = k
+					// PostgreSQL may still be about to notice that nobody listens: until then it holds its locks.
+					s.waitFor(func() bool {
+						err = c.run(s, d, subject)
+						return keyturn.KindOf(err) != keyturn.KindConflict
+					})
+					require.NoError(t, err, "asked again after round trip %d was lost", k)
+					c.check(s, subject)
+					require.NoError(t, d.Close())
+				}
+				require.GreaterOrEqual(t, trips, 4, "BEGIN, a lock, a write, COMMIT")
+			})
+		}
+	}
+}
+
+func (s *shop) count(query string, args ...any) int {
+	s.t.Helper()
+	return read[int](s, `SELECT count(*) FROM `+query, args...)
+}
+
+var lossyCases = []lossy{
+	{
+		name:    "Accept",
+		prepare: func(*shop) string { return uuid.NewString() },
+		run: func(s *shop, d *DB, id string) error {
+			_, answer, err := d.Accept(s.ctx, orderOf(id, lineOf("game", 1), lineOf("app", 2)))
+			if err == nil {
+				require.Equal(s.t, "answer to "+id+" "+s.PageToken(id), string(answer))
+			}
+			return err
+		},
+		check: func(s *shop, id string) {
+			require.Equal(s.t, 2, s.count(`line_items WHERE order_id = $1`, id))
+			require.Equal(s.t, 1, s.count(`idempotency_keys WHERE order_id = $1`, id))
+			require.Equal(s.t, 1, s.count(`sandbox_payments WHERE order_id = $1`, id))
+		},
+	},
+	{
+		name:    "Claim",
+		prepare: func(s *shop) string { return s.order(uuid.NewString(), lineOf("game", 2))[0] },
+		run:     func(s *shop, d *DB, f string) error { return second(d.Claim(s.ctx, f)) },
+		check: func(s *shop, f string) {
+			require.Len(s.t, s.keysOf(f), 2)
+			require.Equal(s.t, keyturn.LineObtained, s.status(f))
+			require.Equal(s.t, 1, s.count(`line_log WHERE line_id = $1`, s.lineID(f)))
+			s.invariants("")
+		},
+	},
+	{
+		name: "Claim of an empty pool",
+		prepare: func(s *shop) string {
+			id := "empty-" + uuid.NewString()
+			s.product(id, fromPool(id))
+			return s.sell(id)
+		},
+		run: func(s *shop, d *DB, f string) error { return second(d.Claim(s.ctx, f)) },
+		check: func(s *shop, f string) {
+			require.Equal(s.t, keyturn.LineWaitingForStock, s.status(f))
+			require.Equal(s.t, 1, s.count(`alerts WHERE line_id = $1`, s.lineID(f)))
+			require.Equal(s.t, 1, s.count(`line_log WHERE line_id = $1`, s.lineID(f)))
+		},
+	},
+	{
+		name:    "BeginCall",
+		prepare: func(s *shop) string { return s.sell("app") },
+		run: func(s *shop, d *DB, f string) error {
+			call, _, wait, err := d.BeginCall(s.ctx, f, callTimeout, renderCall)
+			if wait > 0 { // the try whose answer was lost may be under way, for all we know; its time passes
+				s.later(callTime)
+				call, _, _, err = d.BeginCall(s.ctx, f, callTimeout, renderCall)
+			}
+			if err == nil {
+				require.NotNil(s.t, call)
+			}
+			return err
+		},
+		check: func(s *shop, f string) {
+			require.Equal(s.t, 1, s.count(`attempts WHERE line_id = $1 AND outcome = 'running'`, s.lineID(f)))
+			require.Equal(s.t, 1, s.count(`partner_requests WHERE line_id = $1`, s.lineID(f)), "one request, whatever was lost")
+			require.LessOrEqual(s.t, s.count(`attempts WHERE line_id = $1`, s.lineID(f)), 2)
+		},
+	},
+	{
+		name:    "FinishCall",
+		prepare: func(s *shop) string { f := s.sell("app"); s.beginCall(f); return f },
+		run: func(s *shop, d *DB, f string) error {
+			return second(d.FinishCall(s.ctx, f, answered(&Call{Attempt: 1}, "KEY-"+f)))
+		},
+		check: func(s *shop, f string) {
+			require.Equal(s.t, []string{"KEY-" + f}, s.keysOf(f))
+			require.Equal(s.t, []string{"success"}, s.outcomes(f))
+			require.Equal(s.t, 1, s.count(`line_log WHERE line_id = $1`, s.lineID(f)))
+			require.Zero(s.t, s.count(`revocations`))
+		},
+	},
+	{
+		name:    "FinishCall of a failure",
+		prepare: func(s *shop) string { f := s.sell("app"); s.beginCall(f); return f },
+		run: func(s *shop, d *DB, f string) error {
+			return second(d.FinishCall(s.ctx, f, refused(&Call{Attempt: 1}, keyturn.KindRejected)))
+		},
+		check: func(s *shop, f string) {
+			require.Equal(s.t, keyturn.LineRetrying, s.status(f))
+			require.Equal(s.t, 1, s.count(`alerts WHERE line_id = $1`, s.lineID(f)))
+			require.Equal(s.t, 1, read[int](s, `SELECT failures FROM line_items WHERE fulfillment_id = $1`, f), "one failure is one step of the schedule")
+		},
+	},
+	{
+		name:    "BeginDelivery",
+		prepare: func(s *shop) string { return s.obtained() },
+		run: func(s *shop, d *DB, f string) error {
+			out, _, wait, err := d.BeginDelivery(s.ctx, f, renderMail)
+			if wait > 0 {
+				s.later(sendLease)
+				out, _, _, err = d.BeginDelivery(s.ctx, f, renderMail)
+			}
+			if err == nil {
+				require.NotNil(s.t, out)
+			}
+			return err
+		},
+		check: func(s *shop, f string) {
+			require.Equal(s.t, 1, s.count(`deliveries WHERE line_id = $1 AND status = 'SENDING'`, s.lineID(f)))
+			require.Equal(s.t, 1, s.count(`deliveries WHERE line_id = $1`, s.lineID(f)), "one e-mail, whatever was lost")
+		},
+	},
+	{
+		name:    "FinishDelivery",
+		prepare: func(s *shop) string { f := s.obtained(); s.beginDelivery(f); return f },
+		run: func(s *shop, d *DB, f string) error {
+			sent := &Delivery{ID: read[string](s, `SELECT id FROM deliveries WHERE line_id = $1`, s.lineID(f)), try: 1}
+			return second(d.FinishDelivery(s.ctx, f, sent, nil, false))
+		},
+		check: func(s *shop, f string) {
+			require.Equal(s.t, keyturn.LineDelivered, s.status(f))
+			require.Equal(s.t, []string{"delivered"}, s.keyStates(f))
+			require.Equal(s.t, 1, s.count(`licenses WHERE line_id = $1`, s.lineID(f)))
+			s.invariants("")
+		},
+	},
+	{
+		name:    "FinishRefund",
+		prepare: func(s *shop) string { return s.canceling() },
+		run:     func(s *shop, d *DB, f string) error { return second(d.FinishRefund(s.ctx, f, "re_1", renderMail)) },
+		check: func(s *shop, f string) {
+			require.Equal(s.t, keyturn.LineCanceled, s.status(f))
+			require.Equal(s.t, 1, s.count(`deliveries WHERE line_id = $1`, s.lineID(f)), "the customer is told once")
+			require.Equal(s.t, 1, s.count(`outbox WHERE subject = CAST((SELECT id FROM deliveries WHERE line_id = $1) AS text)`, s.lineID(f)))
+		},
+	},
+	{
+		name:    "LedgerRefund",
+		prepare: func(s *shop) string { id := uuid.NewString(); s.order(id, lineOf("game", 1)); return id },
+		run: func(s *shop, d *DB, id string) error {
+			return second(d.LedgerRefund(s.ctx, id, "pay-"+id, id, keyturn.Money{Minor: 1000, Currency: "EUR"}, never))
+		},
+		check: func(s *shop, id string) {
+			require.Equal(s.t, 1, s.count(`sandbox_refunds WHERE order_id = $1 AND applied_at IS NOT NULL`, id))
+		},
+	},
+	{
+		name:    "Import",
+		prepare: func(*shop) string { return uuid.NewString() },
+		run: func(s *shop, d *DB, id string) error {
+			_, err := d.Import(s.ctx, "imports", strings.NewReader(id+"-a\n"+id+"-b\n"+id+"-a"), "ops", false)
+			return err
+		},
+		check: func(s *shop, id string) {
+			keys := 0
+			for _, k := range s.keysIn("imports") {
+				if strings.HasPrefix(k, id) {
+					keys++
+				}
+			}
+			require.Equal(s.t, 2, keys)
+			s.invariants("")
+		},
+	},
+	{
+		name:    "Resolve (refund)",
+		prepare: func(s *shop) string { return s.obtained() },
+		run: func(s *shop, d *DB, f string) error {
+			return second(d.Resolve(s.ctx, f, keyturn.Resolution{ID: "r1", Action: keyturn.ActionRefund}))
+		},
+		check: func(s *shop, f string) {
+			require.Equal(s.t, 1, s.count(`refunds WHERE line_id = $1`, s.lineID(f)))
+			require.Equal(s.t, 1, s.count(`resolutions WHERE line_id = $1`, s.lineID(f)))
+			require.Empty(s.t, s.keysOf(f))
+			s.invariants("")
+		},
+	},
+	{
+		name: "Resolve (supply)",
+		prepare: func(s *shop) string {
+			f := s.sell("gift")
+			require.NoError(s.t, s.StageSupply(s.ctx, f, []string{"GIFT"}))
+			return f
+		},
+		run: func(s *shop, d *DB, f string) error {
+			return second(d.Resolve(s.ctx, f, keyturn.Resolution{ID: "r1", Action: keyturn.ActionSupply}))
+		},
+		check: func(s *shop, f string) {
+			require.Equal(s.t, []string{"GIFT"}, s.keysOf(f))
+			require.Equal(s.t, 1, s.count(`line_log WHERE line_id = $1`, s.lineID(f)))
+		},
+	},
+	{
+		name:    "StageSupply",
+		prepare: func(s *shop) string { return s.order(uuid.NewString(), lineOf("gift", 2))[0] },
+		run:     func(s *shop, d *DB, f string) error { return d.StageSupply(s.ctx, f, []string{"one", "two"}) },
+		check: func(s *shop, f string) {
+			require.Equal(s.t, 2, s.count(`supplies WHERE line_id = $1`, s.lineID(f)))
+		},
+	},
+	{
+		name: "TakeDue and RelayDone",
+		prepare: func(s *shop) string {
+			f := s.sell("gift")
+			s.later(relayAfter)
+			return f
+		},
+		run: func(s *shop, d *DB, _ string) error {
+			due, err := d.TakeDue(s.ctx, 100)
+			if err == nil && len(due) == 0 { // taken by the one whose answer was lost
+				s.later(relayLease)
+				due, err = d.TakeDue(s.ctx, 100)
+			}
+			if err != nil {
+				return err
+			}
+			return d.RelayDone(s.ctx, due)
+		},
+		check: func(s *shop, f string) {
+			require.Equal(s.t, 1, s.count(`line_items WHERE fulfillment_id = $1 AND wake_at IS NULL`, f))
+		},
+	},
+	{
+		name:    "PutProduct",
+		prepare: func(*shop) string { return "new-" + uuid.NewString() },
+		run: func(s *shop, d *DB, id string) error {
+			_, _, err := d.PutProduct(s.ctx, keyturn.Product{ID: id, Name: "New", Sources: []keyturn.Source{fromPool("p")}})
+			return err
+		},
+		check: func(s *shop, id string) {
+			require.Equal(s.t, 1, read[int](s, `SELECT version FROM products WHERE id = $1`, id))
+		},
+	},
+}
