@@ -34,11 +34,12 @@ func New(c client.Client, acts *activities.Activities, o Options) worker.Worker 
 		o.TaskQueue = workflows.TaskQueue
 	}
 	opts := worker.Options{
-		WorkerStopTimeout:           stopTimeout,
-		Interceptors:                o.Interceptors,
-		DisableRegistrationAliasing: true,
-		WorkflowTaskPollerBehavior:  worker.NewPollerBehaviorAutoscaling(worker.PollerBehaviorAutoscalingOptions{InitialNumberOfPollers: 4, MinimumNumberOfPollers: 2, MaximumNumberOfPollers: 20}),
-		ActivityTaskPollerBehavior:  worker.NewPollerBehaviorAutoscaling(worker.PollerBehaviorAutoscalingOptions{InitialNumberOfPollers: 2, MinimumNumberOfPollers: 1, MaximumNumberOfPollers: 20}),
+		WorkerStopTimeout:            stopTimeout,
+		Interceptors:                 append([]interceptor.WorkerInterceptor{&heartbeats{}}, o.Interceptors...),
+		MaxHeartbeatThrottleInterval: beatEvery,
+		DisableRegistrationAliasing:  true,
+		WorkflowTaskPollerBehavior:   worker.NewPollerBehaviorAutoscaling(worker.PollerBehaviorAutoscalingOptions{InitialNumberOfPollers: 4, MinimumNumberOfPollers: 2, MaximumNumberOfPollers: 20}),
+		ActivityTaskPollerBehavior:   worker.NewPollerBehaviorAutoscaling(worker.PollerBehaviorAutoscalingOptions{InitialNumberOfPollers: 2, MinimumNumberOfPollers: 1, MaximumNumberOfPollers: 20}),
 	}
 	if o.Deployment != "" {
 		opts.DeploymentOptions = worker.DeploymentOptions{

@@ -16,7 +16,7 @@ var errandPolicy = &temporal.RetryPolicy{InitialInterval: 5 * time.Second, Backo
 // the database says that it is too late.
 func RevokeAtPartner(ctx workflow.Context, in activities.Revocation) error {
 	ctx = workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
-		StartToCloseTimeout: 75 * time.Second, RetryPolicy: errandPolicy, Summary: "tell " + in.Source + " to cancel",
+		StartToCloseTimeout: 75 * time.Second, HeartbeatTimeout: heartbeatTimeout, RetryPolicy: errandPolicy, Summary: "tell " + in.Source + " to cancel",
 	})
 	return workflow.ExecuteActivity(ctx, acts.RevokeAtPartner, in).Get(ctx, nil)
 }
@@ -27,7 +27,7 @@ const sendFor = 72 * time.Hour
 // SendDelivery sends a stored e-mail: keys once more, or the news of a refund.
 func SendDelivery(ctx workflow.Context, in activities.Sending) error {
 	ctx = workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
-		StartToCloseTimeout: 60 * time.Second, ScheduleToCloseTimeout: sendFor, RetryPolicy: errandPolicy, Summary: "send a stored e-mail",
+		StartToCloseTimeout: 60 * time.Second, HeartbeatTimeout: heartbeatTimeout, ScheduleToCloseTimeout: sendFor, RetryPolicy: errandPolicy, Summary: "send a stored e-mail",
 	})
 	return workflow.ExecuteActivity(ctx, acts.SendDelivery, in).Get(ctx, nil)
 }

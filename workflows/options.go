@@ -26,6 +26,10 @@ var decideOptions = workflow.LocalActivityOptions{
 // Retries of our own faults: a database that restarts. Failures of a line bring their own delay (NextRetryDelay).
 var ownFaults = &temporal.RetryPolicy{InitialInterval: time.Second, BackoffCoefficient: 2, MaximumInterval: time.Minute}
 
+// A worker heartbeats while an activity runs: one that died, froze or lost its answer is noticed after this time, and
+// another attempt begins. The database keeps it from what the first one may still do.
+const heartbeatTimeout = 10 * time.Second
+
 var reviewOptions = workflow.ActivityOptions{StartToCloseTimeout: 10 * time.Second, RetryPolicy: ownFaults, Summary: "look at the line again"}
 
 // steps says how each step runs as a regular activity. StartToClose is longer than the activity's own deadline, so that
@@ -65,5 +69,5 @@ func (f *fulfillment) options() workflow.ActivityOptions {
 	if f.next.Do == keyturn.DoClaim || f.next.Do == keyturn.DoCall {
 		summary += f.next.Source
 	}
-	return workflow.ActivityOptions{StartToCloseTimeout: s.startToClose, RetryPolicy: ownFaults, Summary: summary}
+	return workflow.ActivityOptions{StartToCloseTimeout: s.startToClose, HeartbeatTimeout: heartbeatTimeout, RetryPolicy: ownFaults, Summary: summary}
 }
