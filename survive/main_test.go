@@ -1,0 +1,55 @@
+package survive_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"testing"
+	"time"
+)
+
+// binary is bin/keyturn as the tests run it, built once. bin/temporal is found in the project.
+var binary string
+
+// long says that the outages last as long as the promise says, not as long as the build may.
+var long = os.Getenv("KEYTURN_SURVIVE_LONG") != ""
+
+func TestMain(m *testing.M) {
+	code, err := buildAndRun(m)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+func buildAndRun(m *testing.M) (int, error) {
+	dir, err := os.MkdirTemp("", "keyturn-survive-bin-")
+	if err != nil {
+		return 1, err
+	}
+	defer os.RemoveAll(dir)
+	binary = filepath.Join(dir, "keyturn")
+	build := exec.CommandContext(context.Background(), "go", "build", "-buildvcs=false", "-o", binary, "keyturn.dev/keyturn/cmd/keyturn")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	start := time.Now()
+	if out, err := build.CombinedOutput(); err != nil {
+		return 1, fmt.Errorf("build keyturn: %w\n%s", err, out)
+	}
+	fmt.Fprintf(os.Stderr, "built keyturn in %.1f s\n", time.Since(start).Seconds())
+	return m.Run(), nil
+}
+
+// seed is KEYTURN_SURVIVE_SEED or a new one; it is printed, so that a run can be repeated.
+func seed(t *testing.T) int64 {
+	t.Helper()
+	n, err := strconv.ParseInt(os.Getenv("KEYTURN_SURVIVE_SEED"), 10, 64)
+	if err != nil {
+		n = time.Now().UnixNano() % 1_000_000
+	}
+	t.Logf("KEYTURN_SURVIVE_SEED=%d", n)
+	return n
+}
