@@ -89,6 +89,27 @@ func (a *Activities) answer(in Step, did keyturn.Do, next keyturn.Next, err erro
 	return next, asTemporal(failure, max(time.Until(next.At), time.Millisecond))
 }
 
+// bookFor is how long the database may be away when it has to be told of something that has happened.
+const bookFor = 10 * time.Second
+
+// booked writes down what has happened outside, even if the activity's own time is up, and asks again while the database
+// does not answer: what is not written down happens once more, and a customer gets the same e-mail twice.
+func booked[T any](ctx context.Context, write func(context.Context) (T, error)) (T, error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), bookFor)
+	defer cancel()
+	for pause := 50 * time.Millisecond; ; pause *= 2 {
+		out, err := write(ctx)
+		if keyturn.KindOf(err) != keyturn.KindUnavailable {
+			return out, err
+		}
+		select {
+		case <-ctx.Done():
+			return out, err
+		case <-time.After(pause):
+		}
+	}
+}
+
 // asTemporal converts an error once, at the outermost return: wrapped further, Temporal would not see its kind or delay.
 // Only our own words travel; causes may hold a partner's text or a customer's name.
 func asTemporal(err error, delay time.Duration) error {

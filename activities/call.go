@@ -25,7 +25,12 @@ func (a *Activities) CallEndpoint(ctx context.Context, in Step) (keyturn.Next, e
 		if err != nil || call == nil {
 			return a.answer(in, keyturn.DoCall, next, err)
 		}
-		delivery, next, err := a.DB.FinishCallToSend(ctx, in.FulfillmentID, a.call(ctx, call), a.Letters.Render)
+		result := a.call(ctx, call)
+		var delivery *db.Delivery
+		next, err = booked(ctx, func(ctx context.Context) (next keyturn.Next, err error) {
+			delivery, next, err = a.DB.FinishCallToSend(ctx, in.FulfillmentID, result, a.Letters.Render)
+			return next, err
+		})
 		if err == nil && delivery != nil {
 			return a.send(ctx, in, keyturn.DoCall, delivery)
 		}

@@ -38,10 +38,9 @@ func (a *Activities) send(ctx context.Context, in Step, during keyturn.Do, deliv
 		failed = setback(keyturn.KindOf(err), "the e-mail did not go out: "+messageOf(err))
 		a.Logger.Warn("an e-mail did not go out", "deliveryId", delivery.ID, "kind", string(keyturn.KindOf(err)), "error", err)
 	}
-	// What the mail server said must be booked even if the activity's own time is up.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
-	defer cancel()
-	next, err := a.DB.FinishDelivery(ctx, in.FulfillmentID, delivery, failed, exposed)
+	next, err := booked(ctx, func(ctx context.Context) (keyturn.Next, error) {
+		return a.DB.FinishDelivery(ctx, in.FulfillmentID, delivery, failed, exposed)
+	})
 	return a.answer(in, during, next, err)
 }
 
