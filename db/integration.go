@@ -3,6 +3,8 @@ package db
 import (
 	"context"
 	"encoding/json"
+	"maps"
+	"slices"
 
 	"github.com/jmoiron/sqlx"
 
@@ -14,21 +16,48 @@ func secretsOf(in *keyturn.Integration) map[string]**keyturn.SecretRef {
 	refs := map[string]**keyturn.SecretRef{
 		"auth.password": &in.Auth.Password, "auth.token": &in.Auth.Token, "auth.clientSecret": &in.Auth.ClientSecret, "tls.clientKey": &in.TLS.ClientKey,
 	}
-	for _, op := range in.Operations {
-		if op.Signature != nil {
-			refs["signature"] = &op.Signature.Secret // one active key per integration (Nexway contract §2)
+	forSignatures(in, func(_ string, s *keyturn.Signature) { // one active key per integration (Nexway contract §2)
+		if best := refs["signature"]; best == nil || secretRank(s.Secret) > secretRank(*best) {
+			refs["signature"] = &s.Secret
 		}
-	}
+	})
 	return refs
 }
 
-// forSignatures runs over every operation's signature, which share one secret.
-func forSignatures(in *keyturn.Integration, fn func(*keyturn.Signature)) {
-	for _, op := range in.Operations {
-		if op.Signature != nil {
-			fn(op.Signature)
+// secretRank says which of several places that share a secret speaks for them: one with a value, else one that is there.
+func secretRank(ref *keyturn.SecretRef) int {
+	switch {
+	case ref == nil:
+		return 0
+	case ref.Value == "":
+		return 1
+	}
+	return 2
+}
+
+// forSignatures runs over every operation's signature, which share one secret, in the order of their names.
+func forSignatures(in *keyturn.Integration, fn func(operation string, s *keyturn.Signature)) {
+	for _, name := range slices.Sorted(maps.Keys(in.Operations)) {
+		if s := in.Operations[name].Signature; s != nil {
+			fn(name, s)
 		}
 	}
+}
+
+// oneSigningSecret refuses operations that are sent with different secrets.
+func oneSigningSecret(in *keyturn.Integration) error {
+	var bad keyturn.Problems
+	first := ""
+	forSignatures(in, func(name string, s *keyturn.Signature) {
+		if s.Secret == nil || s.Secret.Value == "" {
+			return
+		}
+		if first == "" {
+			first = s.Secret.Value
+		}
+		bad.Check(s.Secret.Value == first, "operations."+name+".signature.secret", "must be the same for all operations: an integration has one signing secret")
+	})
+	return bad.Err("the integration is not valid")
 }
 
 // PutIntegration stores a checked integration. Secrets are kept apart, encrypted; one that is sent without a value
@@ -88,6 +117,9 @@ func withoutSecrets(in keyturn.Integration, secrets map[string]string) (keyturn.
 	if err != nil {
 		return out, false, err
 	}
+	if err := oneSigningSecret(&out); err != nil {
+		return out, false, err
+	}
 	fresh := false
 	given := map[string]bool{}
 	for name, ref := range secretsOf(&out) {
@@ -111,7 +143,7 @@ func withoutSecrets(in keyturn.Integration, secrets map[string]string) (keyturn.
 			delete(secrets, name)
 		}
 	}
-	forSignatures(&out, func(s *keyturn.Signature) {
+	forSignatures(&out, func(_ string, s *keyturn.Signature) {
 		if s.Secret != nil {
 			s.Secret = &keyturn.SecretRef{Set: true}
 		}
@@ -180,6 +212,6 @@ func (d *DB) integration(ctx context.Context, q sqlx.QueryerContext, id string) 
 			*ref = &keyturn.SecretRef{Value: secrets[name]}
 		}
 	}
-	forSignatures(&in, func(s *keyturn.Signature) { s.Secret = &keyturn.SecretRef{Value: secrets["signature"]} })
+	forSignatures(&in, func(_ string, s *keyturn.Signature) { s.Secret = &keyturn.SecretRef{Value: secrets["signature"]} })
 	return in, row.Version, nil
 }
