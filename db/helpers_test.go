@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"flag"
 	"io/fs"
 	"path/filepath"
 	"strings"
@@ -19,7 +20,12 @@ import (
 	"keyturn.dev/keyturn/devstack/devtest"
 )
 
-func TestMain(m *testing.M) { devtest.Main(m) }
+func TestMain(m *testing.M) {
+	if err := flag.Set("rapid.checks", "30"); err != nil { // each is dozens of transactions; -rapid.checks=1000 for more
+		panic(err)
+	}
+	devtest.Main(m)
+}
 
 // testing is what both *testing.T and *rapid.T are.
 type testingT interface {

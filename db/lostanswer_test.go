@@ -21,41 +21,45 @@ type lossy struct {
 
 func TestLostAnswers(t *testing.T) {
 	for _, c := range lossyCases {
-		for _, reset := range []bool{false, true} {
-			t.Run(c.name+map[bool]string{false: "/FIN", true: "/RST"}[reset], func(t *testing.T) {
-				s := newShop(t)
-				s.product("game", fromPool("p"))
-				s.product("app", fromEndpoint("acme"))
-				s.product("gift", byHand)
-				s.emptyPool("imports")
-				s.stock("p", keysNamed("K", 60)...)
-				p, dsn := throughProxy(t, s.dsn)
+		t.Run(c.name, func(t *testing.T) {
+			s := newShop(t)
+			s.product("game", fromPool("p"))
+			s.product("app", fromEndpoint("acme"))
+			s.product("gift", byHand)
+			s.emptyPool("imports")
+			s.stock("p", keysNamed("K", 60)...)
+			p, dsn := throughProxy(t, s.dsn)
+			for _, reset := range []bool{false, true} {
 				trips := 0
-				for k := 1; ; k++ {
-					subject := c.prepare(s)
-					d := s.open(t, dsn) // a fresh process, whose statements are not prepared yet
-					p.cut(k, reset)
-					err := c.run(s, d, subject)
-					if !p.disarm() {
-						require.NoError(t, err, "nothing was lost")
-						c.check(s, subject)
-						require.NoError(t, d.Close())
-						break
-					}
-					trips = k
-					// PostgreSQL may still be about to notice that nobody listens: until then it holds its locks.
-					s.waitFor(func() bool {
-						err = c.run(s, d, subject)
-						return keyturn.KindOf(err) != keyturn.KindConflict
-					})
-					require.NoError(t, err, "asked again after round trip %d was lost", k)
-					c.check(s, subject)
-					require.NoError(t, d.Close())
+				for s.lose(t, c, p, dsn, trips+1, reset) {
+					trips++
 				}
 				require.GreaterOrEqual(t, trips, 4, "BEGIN, a lock, a write, COMMIT")
-			})
-		}
+			}
+		})
 	}
+}
+
+// lose runs a use case, loses the answer of its k-th round trip, by FIN or RST, and runs it again. It is false when the
+// use case has no such trip.
+func (s *shop) lose(t *testing.T, c lossy, p *proxy, dsn string, k int, reset bool) bool {
+	t.Helper()
+	subject := c.prepare(s)
+	d := s.open(t, dsn) // a fresh process, whose statements are not prepared yet
+	defer d.Close()
+	p.cut(k, reset)
+	err := c.run(s, d, subject)
+	lost := p.disarm()
+	if lost {
+		// PostgreSQL may still be about to notice that nobody listens: until then it holds its locks.
+		s.waitFor(func() bool {
+			err = c.run(s, d, subject)
+			return keyturn.KindOf(err) != keyturn.KindConflict
+		})
+	}
+	require.NoError(t, err, "round trip %d, reset: %v, lost: %v", k, reset, lost)
+	c.check(s, subject)
+	return lost
 }
 
 func (s *shop) count(query string, args ...any) int {
@@ -135,6 +139,34 @@ var lossyCases = []lossy{
 			require.Equal(s.t, []string{"KEY-" + f}, s.keysOf(f))
 			require.Equal(s.t, []string{"success"}, s.outcomes(f))
 			require.Equal(s.t, 1, s.count(`line_log WHERE line_id = $1`, s.lineID(f)))
+			require.Zero(s.t, s.count(`revocations`))
+		},
+	},
+	{
+		name:    "ClaimToSend",
+		prepare: func(s *shop) string { return s.order(uuid.NewString(), lineOf("game", 2))[0] },
+		run: func(s *shop, d *DB, f string) error {
+			_, next, err := d.ClaimToSend(s.ctx, f, renderMail)
+			if err == nil {
+				require.Equal(s.t, keyturn.DoDeliver, next.Do)
+			}
+			return err
+		},
+		check: func(s *shop, f string) {
+			require.Len(s.t, s.keysOf(f), 2)
+			require.Equal(s.t, 1, s.count(`deliveries WHERE line_id = $1`, s.lineID(f)))
+		},
+	},
+	{
+		name:    "FinishCallToSend",
+		prepare: func(s *shop) string { f := s.sell("app"); s.beginCall(f); return f },
+		run: func(s *shop, d *DB, f string) error {
+			_, _, err := d.FinishCallToSend(s.ctx, f, answered(&Call{Attempt: 1}, "KEY-"+f), renderMail)
+			return err
+		},
+		check: func(s *shop, f string) {
+			require.Equal(s.t, []string{"KEY-" + f}, s.keysOf(f))
+			require.Equal(s.t, 1, s.count(`deliveries WHERE line_id = $1`, s.lineID(f)))
 			require.Zero(s.t, s.count(`revocations`))
 		},
 	},
