@@ -40,6 +40,9 @@ func findPrograms(ctx context.Context, dir *Dir, progress func(string)) ([]*prog
 	if found := installations(ctx, dir); len(found) > 0 {
 		return found, nil
 	}
+	if ctx.Err() != nil { // a program that could not be asked for its version may be there
+		return nil, ctx.Err()
+	}
 	if err := getPrograms(ctx, dir, progress); err != nil {
 		return nil, err
 	}

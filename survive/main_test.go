@@ -39,6 +39,12 @@ func buildAndRun(m *testing.M) (int, error) {
 	if out, err := build.CombinedOutput(); err != nil {
 		return 1, fmt.Errorf("build keyturn: %w\n%s", err, out)
 	}
+	// `keyturn dev` looks for the Temporal CLI beside itself.
+	if temporal, err := filepath.Abs("../bin/temporal"); err == nil {
+		if err := os.Symlink(temporal, filepath.Join(dir, "temporal")); err != nil {
+			return 1, err
+		}
+	}
 	fmt.Fprintf(os.Stderr, "built keyturn in %.1f s\n", time.Since(start).Seconds())
 	return m.Run(), nil
 }

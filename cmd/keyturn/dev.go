@@ -50,7 +50,11 @@ everything that was started.`,
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			o.out = cmd.OutOrStdout()
-			return runDev(cmd.Context(), o)
+			err := runDev(cmd.Context(), o)
+			if cmd.Context().Err() != nil { // somebody stopped it, perhaps while it started: what that cut short is no failure
+				return nil
+			}
+			return err
 		},
 	}
 	cmd.Flags().StringVar(&o.dir, "data-dir", ".keyturn", "where the state is kept")
@@ -108,11 +112,7 @@ func runDev(ctx context.Context, o devOptions) error {
 		<-listening
 		return present(ctx, a, stack, o)
 	})
-	err = g.Wait()
-	if errors.Is(err, context.Canceled) {
-		return nil
-	}
-	return err
+	return g.Wait()
 }
 
 // startStack starts the servers around Keyturn, the slow ones side by side.
