@@ -28,6 +28,10 @@ type Options struct {
 // stopTimeout lets a running call or e-mail end: it is longer than both's own deadlines.
 const stopTimeout = 40 * time.Second
 
+// deadlockTimeout is when a workflow that does not yield is taken for stuck. Ours never compute; on a machine whose
+// processors are all taken, the default of one second gives false alarms, each of which costs a workflow task.
+const deadlockTimeout = 5 * time.Second
+
 // New makes a worker that serves all workflows and activities. The caller starts and stops it.
 func New(c client.Client, acts *activities.Activities, o Options) worker.Worker {
 	if o.TaskQueue == "" {
@@ -38,6 +42,7 @@ func New(c client.Client, acts *activities.Activities, o Options) worker.Worker 
 		Interceptors:                 append([]interceptor.WorkerInterceptor{&heartbeats{}}, o.Interceptors...),
 		MaxHeartbeatThrottleInterval: beatEvery,
 		DisableRegistrationAliasing:  true,
+		DeadlockDetectionTimeout:     deadlockTimeout,
 		WorkflowTaskPollerBehavior:   worker.NewPollerBehaviorAutoscaling(worker.PollerBehaviorAutoscalingOptions{InitialNumberOfPollers: 4, MinimumNumberOfPollers: 2, MaximumNumberOfPollers: 20}),
 		ActivityTaskPollerBehavior:   worker.NewPollerBehaviorAutoscaling(worker.PollerBehaviorAutoscalingOptions{InitialNumberOfPollers: 2, MinimumNumberOfPollers: 1, MaximumNumberOfPollers: 20}),
 	}
