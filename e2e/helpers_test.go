@@ -2,7 +2,6 @@ package e2e_test
 
 import (
 	"bytes"
-	"database/sql"
 	"encoding/base64"
 	"io"
 	"mime"
@@ -14,12 +13,35 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// sql reads one value with a connection of the test's own, as an auditor would.
+// sql reads one value with a connection of the test's own.
 func (s *stack) sql(out any, query string, args ...any) error {
-	conn, err := sql.Open("postgres", s.dsn)
+	return s.reader.QueryRow(query, args...).Scan(out)
+}
+
+// exec changes the database behind the application's back.
+func (s *stack) exec(query string, args ...any) {
+	s.t.Helper()
+	tx, err := s.reader.Begin()
 	require.NoError(s.t, err)
-	defer func() { _ = conn.Close() }()
-	return conn.QueryRow(query, args...).Scan(out)
+	_, err = tx.Exec(query, args...)
+	require.NoError(s.t, err)
+	require.NoError(s.t, tx.Commit())
+}
+
+// texts reads one column.
+func (s *stack) texts(query string, args ...any) []string {
+	s.t.Helper()
+	rows, err := s.reader.Query(query, args...)
+	require.NoError(s.t, err)
+	defer func() { _ = rows.Close() }()
+	out := []string{}
+	for rows.Next() {
+		var text string
+		require.NoError(s.t, rows.Scan(&text))
+		out = append(out, text)
+	}
+	require.NoError(s.t, rows.Err())
+	return out
 }
 
 func (s *stack) count(query string, args ...any) int {

@@ -1,12 +1,18 @@
 package e2e_test
 
 import (
+	"bytes"
 	"context"
+	"crypto/rand"
+	"database/sql"
+	"flag"
 	"fmt"
 	"log/slog"
-	"os"
 	"path/filepath"
+	"runtime"
+	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -29,13 +35,23 @@ import (
 	"keyturn.dev/keyturn/worker"
 )
 
-func TestMain(m *testing.M) { devtest.Main(m) }
+// TestMain runs more tests at the same time than there are processors: most of what they do is wait for a policy.
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if flag.Lookup("test.parallel").Value.String() == strconv.Itoa(runtime.GOMAXPROCS(0)) {
+		if err := flag.Set("test.parallel", "8"); err != nil {
+			panic(err)
+		}
+	}
+	devtest.Main(m)
+}
 
 // stack is everything that a merchant runs, in one process, with a database, a task queue and servers of the test's own.
 type stack struct {
 	t        *testing.T
 	dsn      string
 	db       *db.DB
+	reader   *sql.DB // connections of the test's own, as an auditor would have
 	temporal client.Client
 	queue    string
 	inbox    *inbox.Server
@@ -44,70 +60,131 @@ type stack struct {
 	starter  *starter.Starter
 	worker   sdkworker.Worker
 	logger   *slog.Logger
+	logs     logs
+	sender   *mail.Sender
 	orders   atomic.Int64
+
+	startStarter func() // for a test that began without one
+}
+
+// logs keeps what the application logs: the test scans it for secrets, and shows it when it fails.
+type logs struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (l *logs) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+func (l *logs) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
+}
+
+// warnings are the last lines that say more than that all goes well.
+func (l *logs) warnings() string {
+	var lines []string
+	for line := range strings.SplitSeq(l.String(), "\n") {
+		if strings.Contains(line, "level=WARN") || strings.Contains(line, "level=ERROR") {
+			lines = append(lines, line)
+		}
+	}
+	return strings.Join(lines[max(0, len(lines)-15):], "\n")
 }
 
 type options struct {
 	noWorker, noRelay, eager bool
+	dsn                      func(dsn string) string // the database's address as the application sees it: a proxy's
+	temporal                 string                  // address; default: the tests' server
 }
 
 func start(t *testing.T, o options) *stack {
 	t.Helper()
 	t.Parallel()
 	ctx, cancel := context.WithCancel(context.Background())
-	s := &stack{t: t, queue: "test-" + strings.ReplaceAll(t.Name(), "/", "-"), logger: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError}))}
+	s := &stack{t: t, queue: "test-" + strings.ReplaceAll(t.Name(), "/", "-") + "-" + rand.Text()[:6]}
+	s.logger = slog.New(slog.NewTextHandler(&s.logs, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	s.dsn = devtest.Postgres(t, "keyturn", func(dsn string) error { _, err := db.Migrate(context.Background(), dsn); return err })
 	keyFile := filepath.Join(t.TempDir(), "keys.json")
 	require.NoError(t, db.CreateKeys(keyFile))
 	keys, err := db.LoadKeys(keyFile)
 	require.NoError(t, err)
-	s.db, err = db.Open(ctx, s.dsn, keys)
+	s.reader, err = sql.Open("postgres", s.dsn)
 	require.NoError(t, err)
-	s.temporal, err = client.Dial(client.Options{HostPort: devtest.Temporal(t), Logger: log.NewStructuredLogger(s.logger)})
+	appDSN := s.dsn
+	if o.dsn != nil {
+		appDSN = o.dsn(s.dsn)
+	}
+	s.db, err = db.Open(ctx, appDSN, keys)
+	require.NoError(t, err)
+	if o.temporal == "" {
+		o.temporal = devtest.Temporal(t)
+	}
+	// Lazy: Keyturn starts and accepts orders while Temporal is down.
+	s.temporal, err = client.NewLazyClient(client.Options{HostPort: o.temporal, Identity: "e2e", Logger: log.NewStructuredLogger(s.logger)})
 	require.NoError(t, err)
 
 	s.inbox = inbox.New(inbox.Config{SMTPAddr: "127.0.0.1:0", HTTPAddr: "127.0.0.1:0"})
 	require.NoError(t, s.inbox.Start())
 	s.partner = emulator.New(emulator.Config{Addr: "127.0.0.1:0"})
 	require.NoError(t, s.partner.Start())
-	sender, err := mail.NewSender(mail.Config{Addr: s.inbox.SMTPAddr(), TLS: mail.TLSNone})
+	s.sender, err = mail.NewSender(mail.Config{Addr: s.inbox.SMTPAddr(), TLS: mail.TLSNone, Timeout: 2 * time.Second})
 	require.NoError(t, err)
 	s.acts = &activities.Activities{
-		DB: s.db, Caller: endpoint.NewCaller(endpoint.Options{}), Mail: sender, Logger: s.logger,
+		DB: s.db, Caller: endpoint.NewCaller(endpoint.Options{}), Mail: s.sender, Logger: s.logger,
 		Letters:   activities.Letters{From: "shop@keyturn.test", SenderName: "The Shop", OrderPage: func(token string) string { return "http://127.0.0.1/o/" + token }},
 		Providers: payment.Providers{payment.SandboxName: payment.Sandbox{Ledger: s.db}},
 	}
 	s.starter = starter.NewStarter(starter.StarterConfig{DB: s.db, Temporal: s.temporal, TaskQueue: s.queue, Eager: o.eager, Logger: s.logger})
 	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		if !o.noRelay {
+	s.startStarter = sync.OnceFunc(func() {
+		go func() {
+			defer close(done)
 			s.starter.Run(ctx)
-		}
-	}()
+		}()
+	})
+	if !o.noRelay {
+		s.startStarter()
+	}
 	t.Cleanup(func() {
+		if t.Failed() {
+			t.Log(s.logs.warnings())
+		}
 		cancel()
+		s.startStarter()
 		<-done
 		if s.worker != nil {
 			s.worker.Stop()
 		}
 		s.temporal.Close()
 		require.NoError(t, s.db.Close())
-		_ = sender.Close()
+		_ = s.reader.Close()
+		_ = s.sender.Close()
 		_ = s.inbox.Close()
 		_ = s.partner.Close()
 	})
 	if !o.noWorker {
 		s.startWorker()
 	}
-	go (&worker.Housekeeping{DB: s.db, Mail: sender, From: "keyturn@keyturn.test", To: "ops@keyturn.test", Logger: s.logger, Every: 200 * time.Millisecond,
+	go (&worker.Housekeeping{DB: s.db, Mail: s.sender, From: "keyturn@keyturn.test", To: "ops@keyturn.test", Logger: s.logger, Every: 200 * time.Millisecond,
 		HistoryLink: func(string) string { return "http://127.0.0.1:8233" }}).Run(ctx)
 	return s
 }
 
 func (s *stack) startWorker() {
-	s.worker = worker.New(s.temporal, s.acts, worker.Options{TaskQueue: s.queue})
-	require.NoError(s.t, s.worker.Start())
+	var err error
+	for range 100 { // after an outage the connection comes back by and by
+		s.worker = worker.New(s.temporal, s.acts, worker.Options{TaskQueue: s.queue})
+		if err = s.worker.Start(); err == nil {
+			return
+		}
+		time.Sleep(200 * time.Millisecond)
+	}
+	s.t.Fatal(err)
 }
 
 // product puts a product and its pools and integrations into the catalog.
@@ -126,18 +203,41 @@ func (s *stack) product(p keyturn.Product, keys ...string) {
 			_, _, err := s.db.PutPool(ctx, keyturn.Pool{ID: src.Pool})
 			require.NoError(s.t, err)
 			if len(keys) > 0 {
-				_, err := s.db.Import(ctx, src.Pool, strings.NewReader(strings.Join(keys, "\n")), "test", false)
-				require.NoError(s.t, err)
+				s.load(src.Pool, keys...)
 			}
 		case keyturn.SourceEndpoint:
-			_, _, err := s.db.PutIntegration(ctx, keyturn.Integration{ID: src.Integration, BaseURL: s.partner.PartnerURL(src.Integration)})
-			require.NoError(s.t, err)
+			if _, err := s.db.Integration(ctx, src.Integration); err != nil { // unless the test made its own
+				s.integration(keyturn.Integration{ID: src.Integration})
+			}
 		case keyturn.SourceDynamicURL, keyturn.SourceManual:
 		}
 	}
 	require.NoError(s.t, p.Check())
 	_, _, err := s.db.PutProduct(ctx, p)
 	require.NoError(s.t, err)
+}
+
+// integration puts an integration with the emulator's partner of the same name into the catalog. Its calls time out soon.
+func (s *stack) integration(in keyturn.Integration) {
+	s.t.Helper()
+	if in.BaseURL == "" {
+		in.BaseURL = s.partner.PartnerURL(in.ID)
+	}
+	if in.Limits.Timeout == 0 {
+		in.Limits.Timeout = keyturn.Duration(time.Second)
+	}
+	require.NoError(s.t, endpoint.Check(in, false))
+	_, _, err := s.db.PutIntegration(context.Background(), in)
+	require.NoError(s.t, err)
+}
+
+// load imports keys and says how many waiting lines they served.
+func (s *stack) load(pool string, keys ...string) int {
+	s.t.Helper()
+	r, err := s.db.Import(context.Background(), pool, strings.NewReader(strings.Join(keys, "\n")), "test", false)
+	require.NoError(s.t, err)
+	require.Equal(s.t, len(keys), r.Accepted)
+	return r.Served
 }
 
 // order accepts an order of one unit of each product and starts its lines.
@@ -152,21 +252,36 @@ func (s *stack) order(products ...string) *db.Accepted {
 
 func (s *stack) accept(lines []keyturn.LineItem, reference string) *db.Accepted {
 	s.t.Helper()
-	n := s.orders.Add(1)
-	o := keyturn.Order{
-		ID: fmt.Sprintf("%s-%d", strings.NewReplacer("/", "-", " ", "-").Replace(s.t.Name()), n), Currency: "EUR", Payment: keyturn.Payment{Provider: "sandbox", Reference: reference},
-		Customer:  keyturn.Customer{ID: "user-1", Email: "jean@buyer.test", Country: "FR", Locale: "en-GB", FirstName: "Jean", LastName: "Dupont"},
-		LineItems: lines,
-	}
-	require.NoError(s.t, o.Check(mail.CheckAddress))
-	a, _, err := s.db.Accept(context.Background(), db.AcceptInput{
-		Order: o, Client: "test", IdempotencyKey: o.ID, RequestHash: []byte(o.ID),
-		Respond: func(db.Accepted) ([]byte, error) { return []byte("{}"), nil },
-	})
-	require.NoError(s.t, err)
+	a := s.store(keyturn.Order{Payment: keyturn.Payment{Provider: "sandbox", Reference: reference}, LineItems: lines})
 	s.starter.Offer(a.Starts)
 	return a
 }
+
+// store accepts an order and starts nothing. What the order leaves open is filled in.
+func (s *stack) store(o keyturn.Order) *db.Accepted {
+	s.t.Helper()
+	n := s.orders.Add(1)
+	o.ID, o.Currency = fmt.Sprintf("%s-%d", strings.NewReplacer("/", "-", " ", "-").Replace(s.t.Name()), n), "EUR"
+	if o.Payment.Provider == "" {
+		o.Payment = keyturn.Payment{Provider: "sandbox", Reference: "pay_1"}
+	}
+	if o.Customer.ID == "" {
+		o.Customer = keyturn.Customer{ID: "user-1", Email: buyer, Country: "FR", Locale: "en-GB", FirstName: "Jean", LastName: "Dupont"}
+	}
+	require.NoError(s.t, o.Check(mail.CheckAddress))
+	a, _, err := s.db.Accept(context.Background(), acceptInput(o))
+	require.NoError(s.t, err)
+	return a
+}
+
+func acceptInput(o keyturn.Order) db.AcceptInput {
+	return db.AcceptInput{
+		Order: o, Client: "test", IdempotencyKey: o.ID, RequestHash: []byte(o.ID),
+		Respond: func(db.Accepted) ([]byte, error) { return []byte("{}"), nil },
+	}
+}
+
+const buyer = "jean@buyer.test"
 
 // await waits until the order has the status.
 func (s *stack) await(a *db.Accepted, want keyturn.OrderStatus) {

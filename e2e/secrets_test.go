@@ -1,0 +1,182 @@
+package e2e_test
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.temporal.io/api/enums/v1"
+	"go.temporal.io/api/workflowservice/v1"
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
+
+	"keyturn.dev/keyturn"
+	"keyturn.dev/keyturn/devstack/inbox"
+)
+
+// canaries are secrets and personal data, each planted where it belongs. None may be found anywhere else.
+var canaries = map[string]string{
+	"pool key": "CANARY-POOL-KEY-71", "partner's key": "CANARY-PARTNER-KEY-72", "supplied key": "CANARY-SUPPLIED-KEY-73", "password": "canary-password-74",
+	"e-mail": "canary-mail-75@buyer.test", "first name": "Canaryfirst76", "last name": "Canarylast77", "street": "Canary Street 78", "company": "Canary Company 79",
+	"new address": "canary-new-80@buyer.test", "partner's page": "canary-page-81", "context": "canary-context-82",
+}
+
+// forms are the ways in which a canary may stand somewhere.
+func forms(canary string) []string {
+	quoted, _ := json.Marshal(canary)
+	out := []string{canary, url.QueryEscape(canary), hex.EncodeToString([]byte(canary)), strings.Trim(string(quoted), `"`)}
+	for shift := range 3 { // base64 of a text that holds it, at each alignment
+		text := base64.StdEncoding.EncodeToString([]byte(strings.Repeat("x", shift) + canary))
+		out = append(out, strings.TrimRight(text, "=")[(shift*8+5)/6:len(text)-4])
+	}
+	return out
+}
+
+func requireClean(t *testing.T, where, text string) {
+	t.Helper()
+	for what, canary := range canaries {
+		for _, form := range forms(canary) {
+			if at := strings.Index(text, form); at >= 0 {
+				t.Errorf("%s holds the %s: …%s…", where, what, text[max(0, at-100):min(len(text), at+100)])
+				break
+			}
+		}
+	}
+}
+
+// hostilePartner fails in ways that quote the customer before it works.
+func hostilePartner(t *testing.T) string {
+	var calls atomic.Int64
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		n := calls.Add(1)
+		switch {
+		case strings.HasSuffix(r.URL.Path, "cancel"):
+			_, _ = fmt.Fprint(w, `{}`)
+		case n == 1:
+			w.WriteHeader(http.StatusInternalServerError)
+			_, _ = fmt.Fprintf(w, `<h1>%s</h1> no customer %s, key %s`, canaries["partner's page"], canaries["e-mail"], canaries["partner's key"])
+		case n == 2:
+			_, _ = fmt.Fprintf(w, `{"errorCode": "unknown customer %s", "errorMessage": "%s of %s"}`, canaries["e-mail"], canaries["first name"], canaries["street"])
+		default:
+			_, _ = fmt.Fprintf(w, `{"activationCode": "%s", "successFlag": "true"}`, canaries["partner's key"])
+		}
+	}))
+	t.Cleanup(server.Close)
+	return server.URL
+}
+
+func TestNoSecretLeavesItsPlace(t *testing.T) {
+	s := start(t, options{})
+	ctx := context.Background()
+	s.integration(keyturn.Integration{ID: "acme", BaseURL: hostilePartner(t), Auth: keyturn.Auth{Type: "basic", Username: "shop", Password: &keyturn.SecretRef{Value: canaries["password"]}}})
+	s.product(keyturn.Product{ID: "cad", Sources: sources(fromEndpoint("acme"))})
+	s.product(keyturn.Product{ID: "game", Sources: sources(fromPool("game-keys"))}, canaries["pool key"])
+	s.product(keyturn.Product{ID: "antique", Sources: sources(byHand)})
+	s.product(keyturn.Product{ID: "sold-out", Sources: sources(fromPool("empty")), Retry: every(300*time.Millisecond, 2*time.Second)})
+	var faults atomic.Int64
+	s.inbox.Fail(func(_, to string) error {
+		if to == canaries["e-mail"] && faults.Add(1) <= 2 {
+			return inbox.Reject(451)
+		}
+		return nil
+	})
+	a := s.store(keyturn.Order{
+		CartExternalContext: canaries["context"],
+		Customer: keyturn.Customer{ID: "user-7", Email: canaries["e-mail"], Country: "FR", Locale: "en", FirstName: canaries["first name"], LastName: canaries["last name"],
+			Street: canaries["street"], CompanyName: canaries["company"]},
+		LineItems: []keyturn.LineItem{{ProductID: "cad", Quantity: 1, GrossPrice: "1"}, {ProductID: "game", Quantity: 1, GrossPrice: "1"},
+			{ProductID: "antique", Quantity: 1, GrossPrice: "1"}, {ProductID: "sold-out", Quantity: 1, GrossPrice: "1"}},
+	})
+	s.starter.Offer(a.Starts)
+	s.awaitLine(fulfillment(a, 3), keyturn.LineWaitingForStock)
+	require.NoError(t, s.db.StageSupply(ctx, fulfillment(a, 2), []string{canaries["supplied key"]}))
+	_, err := s.update(fulfillment(a, 2), map[string]any{"action": "supply", "keys": []string{canaries["supplied key"]}})
+	require.Error(t, err)
+	requireClean(t, "an answer to a bad update", err.Error())
+	s.decide(fulfillment(a, 2), keyturn.Resolution{Action: keyturn.ActionSupply})
+	s.await(a, keyturn.OrderPartialCanceled)
+	_, err = s.db.Resend(ctx, fulfillment(a, 1), canaries["new address"], "operator", s.acts.Letters.Render)
+	require.NoError(t, err)
+	require.NoError(t, s.db.CancelOrder(ctx, a.Order.ID, "asked for"))
+	s.starter.Poke()
+	s.await(a, keyturn.OrderCanceled)
+	s.atRest()
+
+	// The canaries did come where they belong, so the test looks for what was really there.
+	got := ""
+	for _, l := range append(s.letters(canaries["e-mail"]), s.letters(canaries["new address"])...) {
+		got += l.Text
+	}
+	for _, what := range []string{"pool key", "partner's key", "supplied key", "first name"} {
+		require.Contains(t, got, canaries[what])
+	}
+
+	requireClean(t, "the log", s.logs.String())
+	s.requireCleanTemporal(a.Order.ID)
+	s.requireCleanDatabase()
+	for _, l := range s.letters("ops@keyturn.test") {
+		requireClean(t, "an e-mail to operations", l.Raw+l.Text)
+	}
+	s.requireOnlyOwnKeys()
+}
+
+// requireCleanTemporal scans histories, with failures and summaries, and what the visibility store shows. control is
+// something that is there, to see that the scan sees.
+func (s *stack) requireCleanTemporal(control string) {
+	s.t.Helper()
+	ctx := context.Background()
+	var listed *workflowservice.ListWorkflowExecutionsResponse
+	s.eventually(func() (bool, string) {
+		var err error
+		listed, err = s.temporal.ListWorkflow(ctx, &workflowservice.ListWorkflowExecutionsRequest{Query: fmt.Sprintf("TaskQueue = '%s'", s.queue)})
+		require.NoError(s.t, err)
+		return len(listed.Executions) >= 10, fmt.Sprintf("%d workflows are listed", len(listed.Executions))
+	})
+	requireClean(s.t, "the visibility store", protojson.Format(listed))
+	seen := 0
+	for _, e := range listed.Executions {
+		it := s.temporal.GetWorkflowHistory(ctx, e.Execution.WorkflowId, e.Execution.RunId, false, enums.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
+		for it.HasNext() {
+			event, err := it.Next()
+			require.NoError(s.t, err)
+			raw, err := proto.Marshal(event)
+			require.NoError(s.t, err)
+			requireClean(s.t, "the history of "+e.Execution.WorkflowId, string(raw)+protojson.Format(event))
+			if strings.Contains(string(raw), control) {
+				seen++
+			}
+		}
+	}
+	require.GreaterOrEqual(s.t, seen, 4, "every line's workflow names its order")
+}
+
+// requireCleanDatabase scans every column of every table, as a backup would have them.
+func (s *stack) requireCleanDatabase() {
+	s.t.Helper()
+	tables := s.texts(`SELECT tablename FROM pg_tables WHERE schemaname = 'public'`)
+	require.Greater(s.t, len(tables), 15)
+	for _, table := range tables {
+		requireClean(s.t, "table "+table, strings.Join(s.texts(`SELECT t::text FROM `+table+` t`), "\n"))
+	}
+}
+
+// requireOnlyOwnKeys: no e-mail to anybody else holds a key.
+func (s *stack) requireOnlyOwnKeys() {
+	s.t.Helper()
+	for _, m := range s.inbox.Messages() {
+		if to := strings.Join(m.To, ","); to != canaries["e-mail"] && to != canaries["new address"] {
+			raw, _ := s.inbox.Raw(m.ID)
+			requireClean(s.t, "an e-mail to "+to, string(raw))
+		}
+	}
+}
