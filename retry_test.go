@@ -31,10 +31,16 @@ func TestRetryDelays(t *testing.T) {
 	}{
 		{"the default", keyturn.RetryPolicy{}, []string{"5s", "5m0s", "30m0s", "2h0m0s", "5h0m0s", "10h0m0s", "14h0m0s", "20h0m0s", "24h0m0s", "24h0m0s"}},
 		{"a schedule repeats its last", keyturn.RetryPolicy{Schedule: seconds(1, 3)}, []string{"1s", "3s", "3s", "3s"}},
-		{"backoff doubles up to a hundred times", keyturn.RetryPolicy{InitialInterval: keyturn.Duration(time.Second)},
-			[]string{"1s", "2s", "4s", "8s", "16s", "32s", "1m4s", "1m40s", "1m40s"}},
-		{"backoff with all three", keyturn.RetryPolicy{InitialInterval: keyturn.Duration(time.Second), BackoffCoefficient: 3, MaximumInterval: keyturn.Duration(10 * time.Second)},
-			[]string{"1s", "3s", "9s", "10s", "10s"}},
+		{
+			"backoff doubles up to a hundred times",
+			keyturn.RetryPolicy{InitialInterval: keyturn.Duration(time.Second)},
+			[]string{"1s", "2s", "4s", "8s", "16s", "32s", "1m4s", "1m40s", "1m40s"},
+		},
+		{
+			"backoff with all three",
+			keyturn.RetryPolicy{InitialInterval: keyturn.Duration(time.Second), BackoffCoefficient: 3, MaximumInterval: keyturn.Duration(10 * time.Second)},
+			[]string{"1s", "3s", "9s", "10s", "10s"},
+		},
 		{"a constant", keyturn.RetryPolicy{InitialInterval: keyturn.Duration(time.Second), BackoffCoefficient: 1}, []string{"1s", "1s", "1s"}},
 		{"an initial interval above a day is its own maximum", keyturn.RetryPolicy{InitialInterval: keyturn.Duration(48 * time.Hour)}, []string{"48h0m0s", "48h0m0s"}},
 	} {

@@ -246,7 +246,7 @@ func (s *shop) random(ctx context.Context, f, extra string) error {
 		_, err := s.Import(ctx, "games", strings.NewReader(extra+"-a\n"+extra+"-b\n"+extra+"-c"), "test", false)
 		return err
 	}
-	switch rand.IntN(3) { //nolint:gosec // a test's dice
+	switch rand.IntN(3) {
 	case 0:
 		_, err = s.Resolve(ctx, f, keyturn.Resolution{Action: keyturn.ActionRefund})
 	case 1:

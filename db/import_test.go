@@ -78,7 +78,7 @@ func TestImportOfEveryKindOfFile(t *testing.T) {
 		for _, rejected := range r.Rejected {
 			got[rejected.Line] = rejected.Reason
 		}
-		require.Equal(t, len(c.rejected), len(got), c.name)
+		require.Len(t, got, len(c.rejected), c.name)
 		for line, reason := range c.rejected {
 			require.Equal(t, reason, got[line], "%s, line %d", c.name, line)
 		}
@@ -192,8 +192,12 @@ func TestImportListsItsRejections(t *testing.T) {
 
 	r, err = s.Import(s.ctx, "p", strings.NewReader("K-00000\n\x07\nK-00001\nnew\nnew"), "ops", true)
 	require.NoError(t, err)
-	require.Equal(t, []keyturn.RejectedKey{{Line: 1, Reason: "duplicate_in_pool"}, {Line: 2, Reason: "malformed"}, {Line: 3, Reason: "duplicate_in_pool"},
-		{Line: 5, Reason: "duplicate_in_file"}}, r.Rejected)
+	require.Equal(t, []keyturn.RejectedKey{
+		{Line: 1, Reason: "duplicate_in_pool"},
+		{Line: 2, Reason: "malformed"},
+		{Line: 3, Reason: "duplicate_in_pool"},
+		{Line: 5, Reason: "duplicate_in_file"},
+	}, r.Rejected)
 }
 
 // lineReader makes n keys as they are read, so that nothing but the import holds them.

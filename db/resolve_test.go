@@ -116,8 +116,13 @@ func TestMalformedDecisionsChangeNothing(t *testing.T) {
 	f := s.inStatus(keyturn.LineRetrying)
 	past := time.Now().Add(-time.Hour)
 	for _, r := range []keyturn.Resolution{
-		{}, {Action: "deliver"}, {Action: keyturn.ActionExtend}, {Action: keyturn.ActionExtend, Until: &past}, {Action: keyturn.ActionRetry, Reason: "\x00"},
-		{Action: keyturn.ActionRetry, ID: "\xff"}, {Action: keyturn.ActionRetry, By: "a\nb"},
+		{},
+		{Action: "deliver"},
+		{Action: keyturn.ActionExtend},
+		{Action: keyturn.ActionExtend, Until: &past},
+		{Action: keyturn.ActionRetry, Reason: "\x00"},
+		{Action: keyturn.ActionRetry, ID: "\xff"},
+		{Action: keyturn.ActionRetry, By: "a\nb"},
 	} {
 		_, err := s.Resolve(s.ctx, f, r)
 		wantKind(t, err, keyturn.KindInvalid)
