@@ -65,7 +65,7 @@ with their line. Secrets are named as {env: NAME} or {file: PATH} and read here.
 }
 
 func newPool() *cobra.Command {
-	cmd := &cobra.Command{Use: "pool", Short: "Fill pools with keys and look at their stock"}
+	cmd := &cobra.Command{Use: "pool", Short: "Fill pools with keys and look at their stock", Example: "  keyturn pool import orbit-keys keys.txt\n  keyturn pool show orbit-keys"}
 	var dryRun bool
 	imp := &cobra.Command{
 		Use: "import POOL FILE", Short: "Import keys, one per line", Args: cobra.ExactArgs(2),

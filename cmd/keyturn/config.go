@@ -44,17 +44,27 @@ func configFromEnv() (config, error) {
 		MailFrom: os.Getenv("KEYTURN_MAIL_FROM"), MailName: os.Getenv("KEYTURN_MAIL_NAME"), Operations: os.Getenv("KEYTURN_OPERATIONS_MAIL"),
 	}
 	var bad keyturn.Problems
-	bad.Check(c.DatabaseURL != "", "KEYTURN_DATABASE_URL", "is not set")
-	bad.Check(c.KeysFile != "", "KEYTURN_KEYS", "is not set: it names the file with the keys that encrypt secrets")
-	public, err := url.Parse(c.PublicURL)
-	bad.Check(err == nil && public.Host != "" && (public.Scheme == "https" || !c.Production), "KEYTURN_PUBLIC_URL", "must be an https:// address")
-	for name, address := range map[string]string{"KEYTURN_MAIL_FROM": c.MailFrom, "KEYTURN_OPERATIONS_MAIL": c.Operations} {
-		if err := mail.CheckAddress(address); err != nil {
-			bad.Addf(name, "%s", err.Error())
-		}
+	isSet := func(name, what string) bool {
+		bad.Check(os.Getenv(name) != "", name, "is not set: %s", what)
+		return os.Getenv(name) != ""
 	}
-	c.Mail, err = mailFromURL(os.Getenv("KEYTURN_SMTP_URL"), c.Production)
-	bad.Merge("KEYTURN_SMTP_URL", err)
+	isSet("KEYTURN_DATABASE_URL", "the database's address")
+	isSet("KEYTURN_KEYS", "the file with the keys that encrypt secrets")
+	if isSet("KEYTURN_PUBLIC_URL", "where customers reach order pages") {
+		public, err := url.Parse(c.PublicURL)
+		bad.Check(err == nil && public.Host != "" && (public.Scheme == "https" || !c.Production), "KEYTURN_PUBLIC_URL", "must be an https:// address")
+	}
+	if isSet("KEYTURN_SMTP_URL", "the mail server's address") {
+		var err error
+		c.Mail, err = mailFromURL(os.Getenv("KEYTURN_SMTP_URL"), c.Production)
+		bad.Merge("KEYTURN_SMTP_URL", err)
+	}
+	if isSet("KEYTURN_MAIL_FROM", "the sender's address") {
+		bad.Merge("KEYTURN_MAIL_FROM", mail.CheckAddress(c.MailFrom))
+	}
+	if isSet("KEYTURN_OPERATIONS_MAIL", "who gets the alerts") {
+		bad.Merge("KEYTURN_OPERATIONS_MAIL", mail.CheckAddress(c.Operations))
+	}
 	return c, bad.Err("the settings are not complete")
 }
 

@@ -14,7 +14,7 @@ import (
 )
 
 func newKeys() *cobra.Command {
-	cmd := &cobra.Command{Use: "keys", Short: "Manage the keys that encrypt secrets"}
+	cmd := &cobra.Command{Use: "keys", Short: "Manage the keys that encrypt secrets", Example: "  keyturn keys create /etc/keyturn/keys.json"}
 	cmd.AddCommand(&cobra.Command{
 		Use: "create FILE", Short: "Make the key file of a new database",
 		Long:    "Makes the key file of a new database. Keep a copy apart from the database's backups: without it nothing secret in the database can be read.",
@@ -23,15 +23,16 @@ func newKeys() *cobra.Command {
 			if err := db.CreateKeys(args[0]); err != nil {
 				return fmt.Errorf("make the key file: %w", err)
 			}
-			fmt.Fprintf(cmd.OutOrStdout(), "made %s; set KEYTURN_KEYS to it, and keep a copy in a safe place\n", args[0])
-			return nil
+			return show(cmd, map[string]string{"file": args[0]}, func(w io.Writer) {
+				fmt.Fprintf(w, "made %s; set KEYTURN_KEYS to it, and keep a copy in a safe place\n", args[0])
+			})
 		},
 	})
 	return cmd
 }
 
 func newToken() *cobra.Command {
-	cmd := &cobra.Command{Use: "token", Short: "Manage API tokens"}
+	cmd := &cobra.Command{Use: "token", Short: "Manage API tokens", Example: "  keyturn token create shop --scope orders:write --scope orders:read"}
 	var scopes []string
 	create := &cobra.Command{
 		Use: "create NAME", Short: "Make an API token and print it once",

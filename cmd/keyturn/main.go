@@ -38,6 +38,12 @@ the money back. Each order line runs as a durable Temporal workflow; PostgreSQL 
   keyturn pool import orbit-keys keys.txt      fill a pool
   keyturn order show ORD-2026-000123           where an order stands`,
 		SilenceUsage: true, SilenceErrors: true,
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
+			if text, _ := cmd.Flags().GetString("output"); text != "text" && text != "json" {
+				return keyturn.Errorf(keyturn.KindInvalid, "--output is text or json, not %s", text)
+			}
+			return nil
+		},
 	}
 	root.PersistentFlags().String("output", "text", "text or json")
 	root.AddCommand(newDev(), newAPI(), newWorker(), newMigrate(), newKeys(), newToken(), newApply(), newPool(), newOrder(), newResolve(), newEmulator(), newBench())

@@ -13,7 +13,10 @@ import (
 )
 
 func newOrder() *cobra.Command {
-	cmd := &cobra.Command{Use: "order", Short: "Place, show, list and cancel orders"}
+	cmd := &cobra.Command{
+		Use: "order", Short: "Place, show, list and cancel orders",
+		Example: "  keyturn order create -f order.json\n  keyturn order show ORD-2026-000123\n  keyturn order list --status PARTIAL_COMPLETED",
+	}
 	var file, key, status, reason string
 	create := &cobra.Command{
 		Use: "create -f FILE", Short: "Place an order from a JSON file", Args: cobra.NoArgs,

@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -150,15 +152,20 @@ func newMigrate() *cobra.Command {
 		Long:    "Brings the database (KEYTURN_DATABASE_URL) to this version's schema. Migrations are additive: the version before may go on running.",
 		Example: "  KEYTURN_DATABASE_URL=postgres://… keyturn migrate", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			done, err := db.Migrate(cmd.Context(), os.Getenv("KEYTURN_DATABASE_URL"))
+			dsn := os.Getenv("KEYTURN_DATABASE_URL")
+			if dsn == "" {
+				return keyturn.Errorf(keyturn.KindInvalid, "KEYTURN_DATABASE_URL is not set: the database's address")
+			}
+			done, err := db.Migrate(cmd.Context(), dsn)
 			if err != nil {
 				return err
 			}
-			for _, name := range done {
-				fmt.Fprintln(cmd.OutOrStdout(), "applied", name)
-			}
-			fmt.Fprintln(cmd.OutOrStdout(), "the database is up to date")
-			return nil
+			return show(cmd, map[string]any{"applied": slices.Concat([]string{}, done)}, func(w io.Writer) {
+				for _, name := range done {
+					fmt.Fprintln(w, "applied", name)
+				}
+				fmt.Fprintln(w, "the database is up to date")
+			})
 		},
 	}
 }
