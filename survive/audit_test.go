@@ -395,7 +395,7 @@ func (s *site) auditWorkflows() {
 			s.t.Errorf("%d workflows are %s", found[name], name)
 		}
 	}
-	s.t.Logf("workflows: %v; killed: %v", found, s.kills)
+	s.t.Logf("workflows: %v; killed: %v; started again because the database was down: %d", found, s.kills, s.again.Load())
 }
 
 // text is what the reader of an e-mail sees.

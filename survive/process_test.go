@@ -23,13 +23,24 @@ type process struct {
 	done   chan struct{}
 	err    error // set before done is closed
 	wanted atomic.Bool
+	again  func() // starts another in its place; nil: nobody does
 }
 
+// databaseDown is how a process ends that starts while PostgreSQL is down.
+const databaseDown = "keyturn: the database does not answer"
+
 // run starts keyturn with arguments; its output goes to a file that every process of that name appends to. One that ends
-// before it is told to fails the test.
+// before it is told to fails the test, but for one that finds no database at its start: whoever supervises it starts it
+// again.
 func run(t *testing.T, name, dir string, env []string, args ...string) *process {
 	t.Helper()
-	p := &process{t: t, name: name, log: dir + "/" + name + ".log", done: make(chan struct{})}
+	return supervise(t, nil, name, dir, env, args...)
+}
+
+// supervise is run with somebody who starts another process in place of one that found no database.
+func supervise(t *testing.T, again func(), name, dir string, env []string, args ...string) *process {
+	t.Helper()
+	p := &process{t: t, name: name, log: dir + "/" + name + ".log", done: make(chan struct{}), again: again}
 	out, err := os.OpenFile(p.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	require.NoError(t, err)
 	defer out.Close()
@@ -46,7 +57,9 @@ func run(t *testing.T, name, dir string, env []string, args ...string) *process 
 			return
 		}
 		p.err = p.cmd.Wait()
-		if !p.wanted.Load() {
+		if p.err != nil && p.again != nil && strings.HasPrefix(p.lastLines(1), databaseDown) {
+			time.AfterFunc(300*time.Millisecond, p.again)
+		} else if !p.wanted.Load() {
 			t.Errorf("%s (PID %d) ended by itself: %v; its log ends with:\n%s", name, p.pid(), p.err, p.lastLines(15))
 		}
 		close(p.done)

@@ -41,6 +41,7 @@ type site struct {
 	process  map[string]*process // api, worker-1, …
 	ports    struct{ postgres, temporal, temporalUI, api int }
 	kills    map[string]int
+	again    atomic.Int64 // starts of processes that had found no database
 }
 
 // stock is how many keys the pool begins with.
@@ -187,9 +188,18 @@ func (s *site) startTemporal() {
 // startKeyturn starts `api` or a `worker-N`.
 func (s *site) startKeyturn(name string) *process {
 	verb, _, _ := strings.Cut(name, "-")
-	p := run(s.t, name, s.dir, s.env, verb)
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	var p *process
+	p = supervise(s.t, func() {
+		s.mu.Lock()
+		current := s.process[name] == p && !p.wanted.Load()
+		s.mu.Unlock()
+		if current {
+			s.again.Add(1)
+			s.startKeyturn(name)
+		}
+	}, name, s.dir, s.env, verb)
 	s.process[name] = p
 	return p
 }
@@ -259,9 +269,11 @@ func (s *site) dial() client.Client {
 
 // close ends what is left, the workers first, and keeps the logs of a test that failed.
 func (s *site) close() {
+	s.mu.Lock()
 	for _, p := range s.process {
 		p.kill()
 	}
+	s.mu.Unlock()
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
 	if s.sql != nil {
