@@ -1,0 +1,129 @@
+// Package audit proves that the books balance. It reads the database in one snapshot and, where they are given, the
+// mailbox, the partner's log, the payment provider's records and Temporal, and checks every invariant that this evidence
+// allows (docs/audit.md). It writes nothing and makes nobody wait, so it can be run at any time, also under load.
+package audit
+
+import (
+	"context"
+	"time"
+
+	"keyturn.dev/keyturn/db"
+)
+
+// Evidence is what an audit reads. Only DB is required; an invariant without its evidence is reported as not checked.
+type Evidence struct {
+	DB       *db.DB
+	Mailbox  Mailbox
+	Partner  PartnerLog
+	Payments []Payments // nil: the sandbox, whose books are in the database
+	Temporal Workflows
+
+	// Quiescent says that everything has come to rest: faults are over and everybody had time to do what was due. Then
+	// the strict form holds. Otherwise things that are under way are given time.
+	Quiescent bool
+	// Slack is how late something may be before it counts as late; 0: ten minutes, or half a minute when quiescent.
+	Slack time.Duration
+	// Listed bounds how many violations of each invariant are named; all are counted. 0: 100.
+	Listed int
+	// Sample is how many ciphertexts of each table are opened; 0: 200.
+	Sample int
+
+	onProbe func(p probe, took time.Duration) // of the benchmark
+}
+
+func (e Evidence) withDefaults() Evidence {
+	if e.Slack == 0 && e.Quiescent {
+		e.Slack = 30 * time.Second
+	}
+	if e.Slack == 0 {
+		e.Slack = 10 * time.Minute
+	}
+	if e.Listed == 0 {
+		e.Listed = 100
+	}
+	if e.Sample == 0 {
+		e.Sample = 200
+	}
+	if e.Payments == nil {
+		e.Payments = []Payments{SandboxPayments{}}
+	}
+	return e
+}
+
+// run is one audit under way.
+type run struct {
+	Evidence
+	s      *db.Snapshot
+	report *Report
+	// seen is the database's time before the evidence outside of it was read: what was booked before can be found there.
+	seen    time.Time
+	letters []Letter
+	calls   []PartnerCall
+	open    []OpenWorkflow
+	counts  map[string]int64
+	// suspects are violations by Temporal's list, which may be behind.
+	suspects []suspect
+}
+
+// Run audits. An error means that the database or given evidence could not be read; violations are in the report.
+//
+// What is outside of the database is read first: whatever it shows was booked before, so the later snapshot has it.
+func Run(ctx context.Context, e Evidence) (*Report, error) {
+	r := &run{Evidence: e.withDefaults(), counts: map[string]int64{}}
+	r.report = newReport(r.Evidence)
+	var err error
+	if r.seen, err = e.DB.Clock(ctx); err != nil {
+		return nil, err
+	}
+	if err := r.readOutside(ctx); err != nil {
+		return nil, err
+	}
+	err = e.DB.Snapshot(ctx, func(s *db.Snapshot) error {
+		r.s, r.report.SnapshotAt = s, s.At.UTC()
+		for _, check := range []func(context.Context) error{
+			r.count, r.runProbes, r.checkOrderStatus, r.checkDeadlines, r.checkSupplied, r.checkPayments, r.checkSecrets, r.checkMailbox, r.checkPartner,
+		} {
+			if err := check(ctx); err != nil {
+				return err
+			}
+		}
+		return r.findWorkflowSuspects(ctx)
+	})
+	if err != nil {
+		return nil, err
+	}
+	if err := r.confirmWorkflowSuspects(ctx); err != nil {
+		return nil, err
+	}
+	r.report.finish(r.counts)
+	return r.report, nil
+}
+
+func (r *run) readOutside(ctx context.Context) (err error) {
+	if r.Mailbox != nil {
+		if r.letters, err = r.Mailbox.List(ctx); err != nil {
+			return err
+		}
+		r.counts[looksLetters] = int64(len(r.letters))
+	}
+	if r.Partner != nil {
+		if r.calls, err = r.Partner.Calls(ctx, r.DB.Fingerprint); err != nil {
+			return err
+		}
+		r.counts[looksPartnerCalls] = int64(len(r.calls))
+	}
+	if r.Temporal != nil {
+		if r.open, err = r.Temporal.Open(ctx); err != nil {
+			return err
+		}
+		r.counts[looksWorkflows] = int64(len(r.open))
+	}
+	return nil
+}
+
+// args are what probes may name.
+func (r *run) args() map[string]any {
+	return map[string]any{
+		"slack": r.Slack.Seconds(), "strict": r.Quiescent, "listed": r.Listed, "seen": r.seen,
+	}
+}

@@ -1,0 +1,121 @@
+package audit
+
+// What a result says it looked at.
+const (
+	looksOrders       = "orders"
+	looksLines        = "lines"
+	looksOpen         = "open lines"
+	looksSteps        = "steps"
+	looksRequests     = "requests"
+	looksPoolKeys     = "pool keys"
+	looksCodes        = "codes of partners and people"
+	looksPools        = "pools"
+	looksBatches      = "imports"
+	looksAttempts     = "attempts"
+	looksRevocations  = "revocations"
+	looksDeliveries   = "e-mails"
+	looksRefunds      = "refunds"
+	looksPaid         = "provider's refunds"
+	looksCaptured     = "provider's payments"
+	looksAlerts       = "alerts"
+	looksOutbox       = "outbox entries"
+	looksOpened       = "secrets opened"
+	looksLetters      = "letters in the mailbox"
+	looksPartnerCalls = "calls in the partner's log"
+	looksWorkflows    = "open workflows"
+)
+
+// invariant is one thing that must always be so. IDs and severities are those of the catalogue of invariants.
+type invariant struct {
+	id       string
+	severity Severity
+	meaning  string
+	looks    []string
+	needs    need // without it nothing of the invariant can be checked
+	betters  need // with it more of the invariant can be checked
+}
+
+// need is evidence besides the database.
+type need string
+
+const (
+	needNothing  need = ""
+	needMailbox  need = "mailbox"
+	needPartner  need = "partner's log"
+	needTemporal need = "Temporal"
+	needJournal  need = "journal of whoever sent the orders"
+	needKeyLog   need = "history of each key, which is not kept"
+)
+
+func (n need) given(e Evidence) bool {
+	switch n {
+	case needNothing:
+		return true
+	case needMailbox:
+		return e.Mailbox != nil
+	case needPartner:
+		return e.Partner != nil
+	case needTemporal:
+		return e.Temporal != nil
+	case needJournal, needKeyLog:
+	}
+	return false
+}
+
+// evidence says whether the invariant can be checked, and what is missing.
+func (in invariant) evidence(e Evidence) (checked bool, missing string) {
+	switch {
+	case !in.needs.given(e):
+		return false, "no evidence: needs the " + string(in.needs)
+	case !in.betters.given(e):
+		return true, "in part: the rest needs the " + string(in.betters)
+	}
+	return true, ""
+}
+
+// invariants are in the order of the report.
+var invariants = []invariant{
+	{id: "A1", severity: S0, meaning: "No order is lost: what was answered or captured has its order.", looks: []string{looksRequests, looksCaptured}, betters: needJournal},
+	{id: "A2", severity: S0, meaning: "One request, one order: an idempotency key belongs to one order.", looks: []string{looksRequests}, betters: needJournal},
+	{id: "A3", severity: S0, meaning: "No order came from nowhere: each has the record of the request that made it.", looks: []string{looksOrders}, betters: needJournal},
+	{id: "A4", severity: S1, meaning: "An order costs what its lines cost, and that is what was captured.", looks: []string{looksOrders, looksLines, looksCaptured}},
+	{id: "A5", severity: S0, meaning: "Whatever is still to be done has a workflow that does it, or the relay is about to start one.", looks: []string{looksOpen, looksOutbox, looksWorkflows}, needs: needTemporal},
+
+	{id: "B1", severity: S0, meaning: "No key is on two units.", looks: []string{looksPoolKeys, looksCodes}},
+	{id: "B2", severity: S0, meaning: "A line has exactly the keys that its quantity and its status give it.", looks: []string{looksLines, looksPoolKeys, looksCodes}},
+	{id: "B3", severity: S0, meaning: "Keys are conserved: what was imported is there, and the stock figures are a recount.", looks: []string{looksPools, looksBatches, looksPoolKeys}},
+	{id: "B4", severity: S0, meaning: "An e-mail shows no key but those of its own line.", looks: []string{looksLetters}, needs: needMailbox},
+	{id: "B5", severity: S0, meaning: "A key that somebody may have seen is never for sale again.", looks: []string{looksDeliveries, looksPoolKeys, looksLetters}, betters: needMailbox},
+	{id: "B6", severity: S1, meaning: "Out of stock was said only when the pool was empty.", needs: needKeyLog},
+	{id: "B7", severity: S1, meaning: "No line waits for stock while its pool has what the first in the queue needs.", looks: []string{looksPools, looksOpen}},
+	{id: "B8", severity: S1, meaning: "Operations know of each pool below its threshold, and of no other.", looks: []string{looksPools}},
+
+	{id: "C1", severity: S0, meaning: "A partner gets the same bytes at every try of one operation.", looks: []string{looksPartnerCalls}, needs: needPartner},
+	{id: "C2", severity: S0, meaning: "No call left before its attempt was booked.", looks: []string{looksPartnerCalls, looksAttempts}, needs: needPartner},
+	{id: "C3", severity: S0, meaning: "Every key that a partner issued was delivered to its line, or is being taken back, or is alerted.", looks: []string{looksPartnerCalls, looksCodes}, needs: needPartner},
+	{id: "C4", severity: S0, meaning: "No partner is asked for a key once the line is decided.", looks: []string{looksAttempts, looksPartnerCalls}, betters: needPartner},
+	{id: "C5", severity: S0, meaning: "What an abandoned partner may have issued is taken back: acknowledged, owed, or alerted.", looks: []string{looksAttempts, looksRevocations}},
+	{id: "C6", severity: S0, meaning: "A partner's key comes from an answer that was good.", looks: []string{looksCodes, looksAttempts}},
+	{id: "C8", severity: S1, meaning: "A line's partner is not asked again while an earlier call may still be under way.", looks: []string{looksAttempts}},
+
+	{id: "D1", severity: S2, meaning: "Every delivered line has an e-mail that went out, and arrived.", looks: []string{looksLines, looksDeliveries, looksLetters}, betters: needMailbox},
+	{id: "D2", severity: S0, meaning: "An e-mail is booked before it leaves; its copies are the stored bytes, and no more than were tried.", looks: []string{looksDeliveries, looksLetters}, betters: needMailbox},
+	{id: "D3", severity: S0, meaning: "An e-mail goes to the order's address alone, and has the headers that we write, each once.", looks: []string{looksLetters}, needs: needMailbox},
+	{id: "D4", severity: S0, meaning: "No key is mailed once its line is cancelled.", looks: []string{looksDeliveries, looksLetters}, betters: needMailbox},
+	{id: "D5", severity: S1, meaning: "The text and the HTML of an e-mail show the line's keys exactly.", looks: []string{looksLetters}, needs: needMailbox},
+	{id: "D6", severity: S1, meaning: "A line's e-mails are numbered without a gap.", looks: []string{looksDeliveries}},
+
+	{id: "E1", severity: S0, meaning: "A line is refunded once, by its own amount, and an order by no more than was captured.", looks: []string{looksRefunds, looksPaid}},
+	{id: "E2", severity: S0, meaning: "A cancelled line has its money back, or its refund is under way.", looks: []string{looksLines, looksRefunds, looksPaid}},
+	{id: "E3", severity: S0, meaning: "Delivered or refunded: no line is both, and none that may be both goes unnoticed.", looks: []string{looksLines, looksRefunds, looksDeliveries, looksLetters}, betters: needMailbox},
+	{id: "E4", severity: S0, meaning: "A provider is asked for a refund under the line's one key, and not before the try is booked.", looks: []string{looksRefunds, looksPaid}},
+
+	{id: "F1", severity: S1, meaning: "A line's steps are a path in the table of transitions and lead to its status.", looks: []string{looksLines, looksSteps}},
+	{id: "F2", severity: S1, meaning: "A line in trouble has an open alert, a decided one has none, and operations were told.", looks: []string{looksOpen, looksAlerts}},
+	{id: "F3", severity: S1, meaning: "An order's counts are a recount of its lines and its status is their function.", looks: []string{looksOrders, looksLines}},
+	{id: "F4", severity: S2, meaning: "No line is undecided past its deadline, and no refund is late without an alert.", looks: []string{looksOpen, looksRefunds}},
+	{id: "F5", severity: S2, meaning: "Nothing stays under way longer than its lease or waits for a time that has passed.", looks: []string{looksOpen, looksAttempts, looksDeliveries, looksOutbox, looksRevocations}},
+	{id: "F6", severity: S1, meaning: "Every open workflow has something left to do.", looks: []string{looksWorkflows}, needs: needTemporal},
+
+	{id: "G2", severity: S0, meaning: "Secrets open where they stand, and only there: a sample.", looks: []string{looksOpened}},
+}

@@ -1,0 +1,182 @@
+package audit
+
+import (
+	"context"
+
+	"github.com/lib/pq"
+)
+
+// keyProbes look at keys and their pools.
+var keyProbes = []probe{
+	{"B2", keysOfLineSQL},
+	{"B2", keyStateSQL},
+	{"B3", batchRecountSQL},
+	{"B3", stockRecountSQL},
+	{"B5", seenAndFreedSQL},
+	{"B7", waitsBesideStockSQL},
+	{"B8", lowStockSQL},
+}
+
+// keysOfLineSQL counts a line's keys. What a line needs is its product's decision of today, so where the product was
+// edited since the sale, both one key and one per unit will do. A partner may deliver by an acknowledgement alone.
+const keysOfLineSQL = `
+	WITH have AS (
+		SELECT u.line_id, count(*) AS n, count(*) FILTER (WHERE u.pooled) AS pooled
+		FROM (
+			SELECT k.line_id, true AS pooled FROM pool_keys k WHERE k.line_id IS NOT NULL
+			UNION ALL
+			SELECT y.line_id, false FROM deliverables y WHERE y.kind = 'code'
+		) u GROUP BY u.line_id
+	), sold AS (
+		SELECT p.id, p.updated_at, coalesce(CAST(p.spec AS json) ->> 'quantityMode' = 'one_per_line', false) AS one FROM products p
+	), lines AS (
+		SELECT l.id, l.order_id, l.obtained_at IS NOT NULL AND l.status NOT IN ('CANCELING', 'CANCELED') AS has, l.status, l.obtained_at,
+			coalesce(h.n, 0) AS n, coalesce(h.pooled, 0) AS pooled, CASE WHEN p.one THEN 1 ELSE l.quantity END AS units,
+			p.updated_at > l.created_at AS edited, l.quantity
+		FROM line_items l JOIN sold p ON p.id = l.product_id LEFT JOIN have h ON h.line_id = l.id
+	)
+	SELECT l.order_id, l.id AS line_id, NULL AS subject,
+		'it is ' || l.status || ' with ' || l.n || ' keys and needs ' || l.units AS what
+	FROM lines l
+	WHERE (l.n > l.units AND NOT (l.edited AND l.n <= l.quantity))
+		OR (l.has AND l.n > 0 AND l.n <> l.units AND NOT (l.edited AND l.n IN (1, l.quantity)))
+		OR (l.has AND l.n = 0
+			AND NOT EXISTS (SELECT FROM deliverables y WHERE y.line_id = l.id)
+			AND NOT EXISTS (SELECT FROM attempts a WHERE a.line_id = l.id AND a.outcome = 'success' AND a.operation <> 'cancel'))
+		OR (l.obtained_at IS NULL AND l.pooled > 0)`
+
+// keyStateSQL compares a pool key's state with the status of its line.
+const keyStateSQL = `
+	SELECT l.order_id, k.line_id, 'key ' || k.id || ' of pool ' || k.pool_id AS subject,
+		'it is ' || k.state || CASE WHEN l.id IS NULL THEN ' for a line that is not there' ELSE ' and its line is ' || l.status END AS what
+	FROM pool_keys k LEFT JOIN line_items l ON l.id = k.line_id
+	WHERE k.line_id IS NOT NULL AND coalesce(l.status, '') NOT IN ('OBTAINED', 'RETRYING', 'HELD', 'DELIVERED', 'CANCELING', 'CANCELED')
+		OR k.line_id IS NOT NULL AND CASE k.state
+			WHEN 'claimed' THEN l.status NOT IN ('OBTAINED', 'RETRYING', 'HELD')
+			WHEN 'delivered' THEN l.status <> 'DELIVERED'
+			WHEN 'quarantined' THEN l.status NOT IN ('CANCELING', 'CANCELED')
+			ELSE true END
+		OR k.line_id IS NULL AND k.state <> 'available'`
+
+const batchRecountSQL = `
+	SELECT NULL AS order_id, NULL AS line_id, 'import ' || coalesce(b.id, k.batch_id) || ' of pool ' || coalesce(b.pool_id, k.pool_id) AS subject,
+		coalesce(b.accepted, 0) || ' keys were imported and ' || coalesce(k.n, 0) || ' are there' AS what
+	FROM batches b FULL JOIN (SELECT batch_id, pool_id, count(*) AS n FROM pool_keys GROUP BY batch_id, pool_id) k
+		ON k.batch_id = b.id AND k.pool_id = b.pool_id
+	WHERE coalesce(b.accepted, 0) <> coalesce(k.n, 0)`
+
+const stockRecountSQL = `
+	WITH counted AS (
+		SELECT pool_id, count(*) FILTER (WHERE state = 'available') AS available, count(*) FILTER (WHERE state = 'claimed') AS claimed,
+			count(*) FILTER (WHERE state = 'delivered') AS delivered, count(*) FILTER (WHERE state = 'quarantined') AS quarantined
+		FROM pool_keys GROUP BY pool_id
+	), figures AS (
+		SELECT pool_id, sum(available) AS available, sum(claimed) AS claimed, sum(delivered) AS delivered, sum(quarantined) AS quarantined
+		FROM pool_stock GROUP BY pool_id
+	)
+	SELECT NULL AS order_id, NULL AS line_id, 'pool ' || p.id AS subject,
+		'its figures say ' || coalesce(f.available, 0) || ' available, ' || coalesce(f.claimed, 0) || ' claimed, ' || coalesce(f.delivered, 0) || ' delivered, '
+			|| coalesce(f.quarantined, 0) || ' quarantined; counted are ' || coalesce(c.available, 0) || ', ' || coalesce(c.claimed, 0) || ', '
+			|| coalesce(c.delivered, 0) || ', ' || coalesce(c.quarantined, 0) AS what
+	FROM pools p LEFT JOIN counted c ON c.pool_id = p.id LEFT JOIN figures f ON f.pool_id = p.id
+	WHERE (coalesce(f.available, 0), coalesce(f.claimed, 0), coalesce(f.delivered, 0), coalesce(f.quarantined, 0))
+		<> (coalesce(c.available, 0), coalesce(c.claimed, 0), coalesce(c.delivered, 0), coalesce(c.quarantined, 0))`
+
+// seenAndFreedSQL finds cancelled lines whose keys may have been seen and are not in quarantine: a line that had its keys
+// from a pool, and now has none.
+const seenAndFreedSQL = `
+	SELECT l.order_id, l.id AS line_id, NULL AS subject, 'its keys may have been seen, and went back to their pool' AS what
+	FROM line_items l
+	WHERE l.status IN ('CANCELING', 'CANCELED') AND l.obtained_at IS NOT NULL
+		AND (EXISTS (SELECT FROM deliveries d WHERE d.line_id = l.id AND d.kind = 'keys' AND (d.exposed OR d.status <> 'READY'))
+			OR EXISTS (SELECT FROM access_log a WHERE a.line_id = l.id AND a.at >= l.obtained_at))
+		AND NOT EXISTS (SELECT FROM pool_keys k WHERE k.line_id = l.id)
+		AND NOT EXISTS (SELECT FROM deliverables y WHERE y.line_id = l.id)
+		AND NOT EXISTS (SELECT FROM attempts a WHERE a.line_id = l.id AND a.outcome = 'success' AND a.operation <> 'cancel')`
+
+// waitsBesideStockSQL looks at the first of each queue. It counts only keys that have been available for a while.
+const waitsBesideStockSQL = `
+	WITH first AS (
+		SELECT DISTINCT ON (l.waiting_pool) l.waiting_pool, l.id, l.order_id,
+			CASE WHEN CAST(p.spec AS json) ->> 'quantityMode' = 'one_per_line' THEN 1 ELSE l.quantity END AS units,
+			(SELECT max(g.at) FROM line_log g WHERE g.line_id = l.id) AS since
+		FROM line_items l JOIN products p ON p.id = l.product_id JOIN orders o ON o.id = l.order_id
+		WHERE l.waiting_pool IS NOT NULL AND o.cancel_reason IS NULL
+		ORDER BY l.waiting_pool, l.created_at, l.id
+	), stock AS (
+		SELECT f.id, (SELECT count(*) FROM (
+			SELECT FROM pool_keys k
+			WHERE k.pool_id = f.waiting_pool AND k.state = 'available' AND k.changed_at < now() - make_interval(secs => :slack)
+			LIMIT f.units) enough) AS n
+		FROM first f
+	)
+	SELECT f.order_id, f.id AS line_id, 'pool ' || f.waiting_pool AS subject, 'it waits for ' || f.units || ' keys and the pool has them' AS what
+	FROM first f JOIN stock s ON s.id = f.id
+	WHERE s.n >= f.units AND f.since < now() - make_interval(secs => :slack)`
+
+// lowStockSQL gives each crossing of a threshold time to be noticed: what changed lately counts in the pool's favour.
+const lowStockSQL = `
+	WITH lately AS (
+		SELECT k.pool_id, count(*) FILTER (WHERE k.state <> 'available') AS gone, count(*) FILTER (WHERE k.state = 'available') AS come
+		FROM pool_keys k WHERE k.changed_at >= now() - make_interval(secs => :slack) GROUP BY k.pool_id
+	), stock AS (
+		SELECT p.id, p.updated_at, CAST(coalesce(CAST(p.spec AS json) ->> 'threshold', '0') AS bigint) AS threshold,
+			coalesce((SELECT sum(s.available) FROM pool_stock s WHERE s.pool_id = p.id), 0) AS available, coalesce(y.gone, 0) AS gone, coalesce(y.come, 0) AS come,
+			EXISTS (SELECT FROM alerts a WHERE a.pool_id = p.id AND a.cause = 'LowStock' AND a.closed_at IS NULL) AS alerted
+		FROM pools p LEFT JOIN lately y ON y.pool_id = p.id
+	)
+	SELECT NULL AS order_id, NULL AS line_id, 'pool ' || id AS subject,
+		available || ' keys are left, the threshold is ' || threshold || CASE WHEN alerted THEN ', and its alert is still open' ELSE ', and there is no alert' END AS what
+	FROM stock
+	WHERE updated_at < now() - make_interval(secs => :slack)
+		AND CASE WHEN alerted THEN available - come >= threshold ELSE available + gone < threshold END`
+
+// twiceSQL finds keys on two units. Those of people have no fingerprint in the database; they come as arguments. A
+// cancelled line has given its key back: a partner may sell it again.
+const twiceSQL = `
+	WITH units AS (
+		SELECT k.fingerprint, k.line_id, k.unit_no FROM pool_keys k WHERE k.line_id IS NOT NULL
+		UNION ALL
+		SELECT y.fingerprint, y.line_id, y.unit_no FROM deliverables y WHERE y.kind = 'code' AND y.fingerprint IS NOT NULL
+		UNION ALL
+		SELECT t.fingerprint, t.line_id, t.unit_no
+		FROM unnest(CAST(:fingerprints AS bytea[]), CAST(:lines AS uuid[]), CAST(:units AS int[])) AS t (fingerprint, line_id, unit_no)
+	), twice AS (
+		SELECT fingerprint FROM units GROUP BY fingerprint HAVING count(*) > 1
+	), owners AS (
+		SELECT u.fingerprint, u.line_id, u.unit_no, l.order_id, count(*) OVER (PARTITION BY u.fingerprint) AS n
+		FROM twice t JOIN units u ON u.fingerprint = t.fingerprint JOIN line_items l ON l.id = u.line_id
+		WHERE l.status NOT IN ('CANCELING', 'CANCELED')
+	)
+	SELECT order_id, line_id, NULL AS subject, 'unit ' || unit_no || ' has a key that ' || n - 1 || ' other units have too' AS what
+	FROM owners WHERE n > 1`
+
+// forSaleSQL finds keys that a line has from elsewhere and that a pool still offers.
+const forSaleSQL = `
+	WITH units AS (
+		SELECT y.fingerprint, y.line_id FROM deliverables y WHERE y.kind = 'code' AND y.fingerprint IS NOT NULL
+		UNION ALL
+		SELECT t.fingerprint, t.line_id FROM unnest(CAST(:fingerprints AS bytea[]), CAST(:lines AS uuid[])) AS t (fingerprint, line_id)
+	)
+	SELECT l.order_id, u.line_id, 'key ' || k.id || ' of pool ' || k.pool_id AS subject, 'the line has this key, and it is for sale' AS what
+	FROM units u JOIN pool_keys k ON k.fingerprint = u.fingerprint JOIN line_items l ON l.id = u.line_id
+	WHERE k.state = 'available'`
+
+// checkSupplied runs the probes that also need the keys that people supplied.
+func (r *run) checkSupplied(ctx context.Context) error {
+	supplied, err := r.s.SuppliedKeys(ctx)
+	if err != nil {
+		return err
+	}
+	var fingerprints [][]byte
+	var lines []string
+	var units []int64
+	for _, k := range supplied {
+		fingerprints, lines, units = append(fingerprints, k.Fingerprint), append(lines, k.LineID), append(units, int64(k.UnitNo))
+	}
+	args := map[string]any{"fingerprints": pq.Array(fingerprints), "lines": pq.Array(lines), "units": pq.Array(units)}
+	if err := r.probe(ctx, probe{"B1", twiceSQL}, args); err != nil {
+		return err
+	}
+	return r.probe(ctx, probe{"B5", forSaleSQL}, args)
+}

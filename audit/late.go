@@ -1,0 +1,125 @@
+package audit
+
+import (
+	"context"
+	"encoding/json"
+	"time"
+
+	"github.com/lib/pq"
+
+	"keyturn.dev/keyturn"
+)
+
+// lateProbes look for what should be over by now. A thing is late when it was due more than :slack ago.
+var lateProbes = []probe{
+	{"F4", refundLateSQL},
+	{"F5", relayLateSQL},
+	{"F5", outboxLateSQL},
+	{"F5", sendingLateSQL},
+	{"F5", runningLateSQL},
+	{"F5", tryLateSQL},
+	{"F5", holdLateSQL},
+	{"F5", untriedSQL},
+	{"F5", revocationUntriedSQL},
+	{"F5", letterUntriedSQL},
+}
+
+// deadlineLateSQL takes the later one of the deadline that the line saw last and that of its product's policy of today:
+// an edited policy takes effect at the line's next step.
+const deadlineLateSQL = `
+	SELECT l.order_id, l.id AS line_id, NULL AS subject, 'it is ' || l.status || ' past its deadline' AS what
+	FROM line_items l JOIN unnest(CAST(:products AS text[]), CAST(:seconds AS double precision[])) AS p (id, give_up_after) ON p.id = l.product_id
+	WHERE l.status NOT IN ('DELIVERED', 'CANCELING', 'CANCELED')
+		AND coalesce(l.extended_until, greatest(l.give_up_at, l.created_at + make_interval(secs => p.give_up_after))) < now() - make_interval(secs => :slack)`
+
+// refundLateSQL: a refund has no last try, but after a while operations must know of it.
+const refundLateSQL = `
+	SELECT r.order_id, r.line_id, NULL AS subject, 'its refund is pending and there is no open alert' AS what
+	FROM refunds r
+	WHERE r.status = 'PENDING' AND r.attempts > 0 AND r.created_at < now() - make_interval(secs => :slack + 1800)
+		AND NOT EXISTS (SELECT FROM alerts a WHERE a.line_id = r.line_id AND a.cause = 'Refund' AND a.closed_at IS NULL)`
+
+const relayLateSQL = `
+	SELECT l.order_id, l.id AS line_id, NULL AS subject, 'the relay should have started or woken its workflow' AS what
+	FROM line_items l
+	WHERE l.wake_at < now() - make_interval(secs => :slack)`
+
+const outboxLateSQL = `
+	SELECT NULL AS order_id, NULL AS line_id, b.workflow || ' ' || b.subject AS subject, 'the relay should have started it' AS what
+	FROM outbox b
+	WHERE b.due_at < now() - make_interval(secs => :slack)`
+
+const sendingLateSQL = `
+	SELECT l.order_id, d.line_id, 'e-mail ' || d.id AS subject, 'it is being sent longer than its lease allows' AS what
+	FROM deliveries d JOIN line_items l ON l.id = d.line_id
+	WHERE d.status = 'SENDING' AND d.lease_until < now() - make_interval(secs => :slack)
+		AND (:strict OR l.status IN ('OBTAINED', 'RETRYING', 'DELIVERED'))`
+
+// runningLateSQL: a later try of the same call, or a decision, takes the place of one whose process died. The strict form
+// wants that booked too.
+const runningLateSQL = `
+	SELECT l.order_id, a.line_id, a.source AS subject, 'attempt ' || a.no || ' is under way longer than it can be' AS what
+	FROM attempts a JOIN line_items l ON l.id = a.line_id
+	WHERE a.outcome = 'running' AND a.deadline_at < now() - make_interval(secs => :slack)
+		AND (:strict OR a.operation <> 'cancel' AND l.status IN ('PENDING', 'RETRYING') AND l.obtained_at IS NULL
+			AND coalesce(l.next_attempt_at, now()) < now() - make_interval(secs => :slack)
+			AND NOT EXISTS (SELECT FROM attempts b WHERE b.line_id = a.line_id AND b.no > a.no))`
+
+const tryLateSQL = `
+	SELECT l.order_id, l.id AS line_id, NULL AS subject, 'it is ' || l.status || ' and its next try should have been made' AS what
+	FROM line_items l
+	WHERE l.status IN ('RETRYING', 'WAITING_FOR_STOCK') AND l.next_attempt_at < now() - make_interval(secs => :slack)
+		AND NOT EXISTS (SELECT FROM attempts a WHERE a.line_id = l.id AND a.outcome = 'running' AND a.deadline_at >= now() - make_interval(secs => :slack))
+		AND NOT EXISTS (SELECT FROM deliveries d WHERE d.line_id = l.id AND d.status = 'SENDING' AND d.lease_until >= now() - make_interval(secs => :slack))`
+
+const holdLateSQL = `
+	SELECT l.order_id, l.id AS line_id, NULL AS subject, 'its hold should have ended' AS what
+	FROM line_items l
+	WHERE l.status = 'HELD' AND l.held_until < now() - make_interval(secs => :slack)`
+
+// untriedSQL finds lines that began and then stood still: pool lines that were not served, e-mails that nobody sends,
+// refunds that nobody asks for. Partners may have long queues, and people take their time: their lines have deadlines.
+const untriedSQL = `
+	SELECT l.order_id, l.id AS line_id, NULL AS subject, 'it is ' || l.status || ' and nobody does anything for it' AS what
+	FROM line_items l JOIN products p ON p.id = l.product_id
+	WHERE l.wake_at IS NULL AND (
+		l.status = 'PENDING' AND l.created_at < now() - make_interval(secs => :slack)
+			AND CAST(p.spec AS json) -> 'sources' -> l.source_no ->> 'type' = 'pool'
+		OR l.status = 'OBTAINED' AND l.obtained_at < now() - make_interval(secs => :slack)
+			AND NOT EXISTS (SELECT FROM deliveries d WHERE d.line_id = l.id AND d.status = 'SENDING')
+		OR l.status = 'CANCELING' AND EXISTS (
+			SELECT FROM refunds r WHERE r.line_id = l.id AND r.attempts = 0 AND r.created_at < now() - make_interval(secs => :slack)))`
+
+const revocationUntriedSQL = `
+	SELECT l.order_id, v.line_id, v.source AS subject, 'its partner should have been told to cancel' AS what
+	FROM revocations v JOIN line_items l ON l.id = v.line_id
+	WHERE v.status = 'OWED' AND v.attempts = 0 AND v.not_before < now() - make_interval(secs => :slack)`
+
+// letterUntriedSQL looks at e-mails that are not a line's first: news of a refund, keys once more. They are tried for
+// three days.
+const letterUntriedSQL = `
+	SELECT l.order_id, d.line_id, 'e-mail ' || d.id AS subject, 'nobody sends it' AS what
+	FROM deliveries d JOIN line_items l ON l.id = d.line_id
+	WHERE d.status = 'READY' AND (d.kind = 'canceled' OR l.status = 'DELIVERED')
+		AND NOT EXISTS (SELECT FROM deliveries n WHERE n.line_id = d.line_id AND n.kind = d.kind AND n.number > d.number)
+		AND d.created_at < now() - make_interval(secs => :slack + CASE WHEN d.attempts = 0 THEN 0 ELSE 73 * 3600 END)`
+
+// checkDeadlines needs the products' policies, which only the code can read.
+func (r *run) checkDeadlines(ctx context.Context) error {
+	var rows []struct {
+		ID   string `db:"id"`
+		Spec string `db:"spec"`
+	}
+	if err := r.s.Select(ctx, &rows, `SELECT id, spec FROM products`, nil); err != nil {
+		return err
+	}
+	products, seconds := make([]string, len(rows)), make([]float64, len(rows))
+	for i, row := range rows {
+		var p keyturn.Product
+		if err := json.Unmarshal([]byte(row.Spec), &p); err != nil {
+			return keyturn.Errorf(keyturn.KindInternal, "the stored product %s cannot be read: %w", row.ID, err)
+		}
+		products[i], seconds[i] = row.ID, time.Duration(p.WithDefaults().Retry.GiveUpAfter).Seconds()
+	}
+	return r.probe(ctx, probe{"F4", deadlineLateSQL}, map[string]any{"products": pq.Array(products), "seconds": pq.Array(seconds)})
+}

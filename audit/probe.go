@@ -1,0 +1,109 @@
+package audit
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"time"
+)
+
+// probe finds violations of one invariant in the database. Its query gives a row of order_id, line_id, subject and what
+// for each; it may name the arguments of run.args.
+type probe struct {
+	id    string
+	query string
+}
+
+// probes are all of them, by subject.
+var probes = func() []probe {
+	var all []probe
+	for _, some := range [][]probe{intakeProbes, keyProbes, partnerProbes, mailProbes, moneyProbes, stepProbes, alertProbes, lateProbes} {
+		all = append(all, some...)
+	}
+	return all
+}()
+
+type violationRow struct {
+	OrderID *string `db:"order_id"`
+	LineID  *string `db:"line_id"`
+	Subject *string `db:"subject"`
+	What    string  `db:"what"`
+	Total   int64   `db:"total"`
+}
+
+// probeSQL counts all that a probe finds and gives the first of them.
+const probeSQL = `
+	SELECT CAST(v.order_id AS text) AS order_id, CAST(v.line_id AS text) AS line_id, CAST(v.subject AS text) AS subject,
+		CAST(v.what AS text) AS what, count(*) OVER () AS total
+	FROM (%s
+	) v LIMIT :listed`
+
+func (r *run) runProbes(ctx context.Context) error {
+	for i, p := range probes {
+		start := time.Now()
+		if err := r.probe(ctx, p, nil); err != nil {
+			return fmt.Errorf("probe %d of %s: %w", i, p.id, err)
+		}
+		if r.onProbe != nil {
+			r.onProbe(p, time.Since(start))
+		}
+	}
+	return nil
+}
+
+// probe runs one probe, with further arguments.
+func (r *run) probe(ctx context.Context, p probe, more map[string]any) error {
+	args := r.args()
+	maps.Copy(args, more)
+	var rows []violationRow
+	if err := r.s.Select(ctx, &rows, fmt.Sprintf(probeSQL, p.query), args); err != nil {
+		return err
+	}
+	if len(rows) == 0 {
+		return nil
+	}
+	named := make([]Violation, len(rows))
+	for i, row := range rows {
+		named[i] = Violation{OrderID: text(row.OrderID), LineID: text(row.LineID), Subject: text(row.Subject), What: row.What}
+	}
+	r.violate(p.id, rows[0].Total, named...)
+	return nil
+}
+
+func text(s *string) string {
+	if s == nil {
+		return ""
+	}
+	return *s
+}
+
+const countSQL = `
+	SELECT 'orders' AS what, count(*) AS n FROM orders
+	UNION ALL SELECT 'lines', count(*) FROM line_items
+	UNION ALL SELECT 'open lines', count(*) FROM line_items WHERE status NOT IN ('DELIVERED', 'CANCELED')
+	UNION ALL SELECT 'steps', count(*) FROM line_log
+	UNION ALL SELECT 'requests', count(*) FROM idempotency_keys
+	UNION ALL SELECT 'pool keys', count(*) FROM pool_keys
+	UNION ALL SELECT 'codes of partners and people', count(*) FROM deliverables WHERE kind = 'code'
+	UNION ALL SELECT 'pools', count(*) FROM pools
+	UNION ALL SELECT 'imports', count(*) FROM batches
+	UNION ALL SELECT 'attempts', count(*) FROM attempts
+	UNION ALL SELECT 'revocations', count(*) FROM revocations
+	UNION ALL SELECT 'e-mails', count(*) FROM deliveries
+	UNION ALL SELECT 'refunds', count(*) FROM refunds
+	UNION ALL SELECT 'alerts', count(*) FROM alerts
+	UNION ALL SELECT 'outbox entries', count(*) FROM outbox`
+
+func (r *run) count(ctx context.Context) error {
+	var rows []struct {
+		What string `db:"what"`
+		N    int64  `db:"n"`
+	}
+	if err := r.s.Select(ctx, &rows, countSQL, nil); err != nil {
+		return err
+	}
+	for _, row := range rows {
+		r.counts[row.What] = row.N
+	}
+	return nil
+}
