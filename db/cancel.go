@@ -2,6 +2,7 @@ package db
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"github.com/jmoiron/sqlx"
@@ -47,9 +48,30 @@ func (d *DB) giveUp(ctx context.Context, tx *sqlx.Tx, l *line, by, reason string
 		return err
 	}
 	if l.product.OnGiveUp == keyturn.CancelOrder && l.CancelReason == nil {
-		return cancelOrder(ctx, tx, l.OrderID, "a line of the order could not be fulfilled")
+		return cancelOrder(ctx, tx, l.OrderID, whyOrder)
 	}
 	return nil
+}
+
+// Why a line is given up when nobody decided it; the first two go on with the kind of its last failure.
+const (
+	whyDeadline = "the deadline passed"
+	whyNever    = "it can never be fulfilled"
+	whyOrder    = "a line of the order could not be fulfilled"
+)
+
+// failureOf is the failure that a line was given up for, for the customer's e-mail. Empty: somebody decided. The line's
+// last failure does not say it: that may be the refund's, or one that somebody's decision made irrelevant.
+func failureOf(reason string) keyturn.Kind {
+	for _, why := range []string{whyDeadline, whyNever} {
+		if kind, ok := strings.CutPrefix(reason, why+": "); ok {
+			return keyturn.Kind(kind)
+		}
+	}
+	if reason == whyOrder {
+		return keyturn.KindInternal
+	}
+	return ""
 }
 
 // WorkflowCancel is the workflow that the outbox starts to refund a line that was delivered; its subject is the
@@ -149,11 +171,12 @@ func (d *DB) FinishRefund(ctx context.Context, fulfillmentID, providerID string,
 		if l.Status != keyturn.LineCanceling {
 			return nil
 		}
-		if err := mustAffect(tx.ExecContext(ctx, `
-			UPDATE refunds SET status = 'DONE', done_at = now(), provider_id = $2, error = NULL WHERE line_id = $1`, l.ID, providerID)); err != nil {
+		var reason string
+		if err := tx.GetContext(ctx, &reason, `
+			UPDATE refunds SET status = 'DONE', done_at = now(), provider_id = $2, error = NULL WHERE line_id = $1 RETURNING reason`, l.ID, providerID); err != nil {
 			return err
 		}
-		notice, err := d.newDelivery(ctx, tx, l, newMail{kind: "canceled", status: "READY", render: render})
+		notice, err := d.newDelivery(ctx, tx, l, newMail{kind: "canceled", status: "READY", why: failureOf(reason), render: render})
 		if err == nil {
 			err = enqueue(ctx, tx, WorkflowSend, notice.ID)
 		}

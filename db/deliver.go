@@ -126,6 +126,7 @@ func (d *DB) obtainedToSend(ctx context.Context, tx *sqlx.Tx, l *line, have *Del
 type newMail struct {
 	kind, to, status string        // an empty to is the order's address
 	have             *Deliverables // nil: read them
+	why              keyturn.Kind  // of a cancelled line
 	render           func(MailFacts) ([]byte, error)
 }
 
@@ -136,6 +137,7 @@ func (d *DB) newDelivery(ctx context.Context, tx *sqlx.Tx, l *line, m newMail) (
 		return nil, err
 	}
 	f := d.mailFacts(l, c, m.kind)
+	f.FailureKind = m.why
 	if m.to != "" {
 		f.To = m.to
 	}
@@ -164,16 +166,12 @@ func (d *DB) newDelivery(ctx context.Context, tx *sqlx.Tx, l *line, m newMail) (
 }
 
 func (d *DB) mailFacts(l *line, c storedCustomer, kind string) MailFacts {
-	f := MailFacts{
+	return MailFacts{
 		Kind: kind, DeliveryID: newID(), AcceptedAt: l.CreatedAt, Product: l.product, Now: l.Now, To: c.Email,
 		Order: keyturn.Order{ID: l.OrderID, Currency: l.Currency, Customer: c.Customer},
 		Line:  keyturn.LineItem{ID: l.ID, FulfillmentID: l.FulfillmentID, ProductID: l.ProductID, Quantity: l.Quantity},
 		Price: keyturn.Money{Minor: l.GrossMinor, Currency: l.Currency}, PageToken: d.keys.pageToken(l.OrderID),
 	}
-	if failure := l.failure(); failure != nil {
-		f.FailureKind = failure.Kind
-	}
-	return f
 }
 
 // finishSQL books an accepted e-mail, the keys it showed, and the licence it gave, in one statement.

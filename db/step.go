@@ -55,11 +55,11 @@ func (d *DB) fail(ctx context.Context, tx *sqlx.Tx, l *line, s Setback) error {
 	if err := l.save(ctx, tx, byWorkflow, string(s.Failure.Kind)); err != nil { // the order shows PARTIAL_COMPLETED before it is cancelled
 		return err
 	}
-	reason := "the deadline passed"
+	reason := whyDeadline
 	if s.Permanent {
-		reason = "it can never be fulfilled: " + string(s.Failure.Kind)
+		reason = whyNever
 	}
-	return d.giveUp(ctx, tx, l, byWorkflow, reason)
+	return d.giveUp(ctx, tx, l, byWorkflow, reason+": "+string(s.Failure.Kind))
 }
 
 // nextSource abandons the current source and starts the next one at once. What the old one may have issued is taken
