@@ -9,6 +9,6 @@ RUN CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags "-s -w" -o /keytur
 
 FROM gcr.io/distroless/static-debian12:nonroot
 COPY --from=build /keyturn /usr/local/bin/keyturn
-EXPOSE 8080 9090
+EXPOSE 8080
 ENTRYPOINT ["/usr/local/bin/keyturn"]
 CMD ["--help"]
