@@ -1,11 +1,10 @@
 package e2e_test
 
 import (
+	"bytes"
 	"os"
 	"path/filepath"
 	"strings"
-
-	"bytes"
 
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/api/temporalproto"

@@ -154,8 +154,10 @@ func TestRetriesAddNoHistory(t *testing.T) {
 	events := map[string]int{}
 	for partner, drill := range map[string]string{"three": "fail-3-then-ok", "twelve": "fail-12-then-ok"} {
 		s.drill(partner, drill)
-		s.product(keyturn.Product{ID: partner, Sources: sources(fromEndpoint(partner)),
-			Retry: keyturn.RetryPolicy{Schedule: []keyturn.Duration{keyturn.Duration(3 * time.Second), keyturn.Duration(100 * time.Millisecond)}, GiveUpAfter: keyturn.Duration(time.Minute)}})
+		s.product(keyturn.Product{
+			ID: partner, Sources: sources(fromEndpoint(partner)),
+			Retry: keyturn.RetryPolicy{Schedule: []keyturn.Duration{keyturn.Duration(3 * time.Second), keyturn.Duration(100 * time.Millisecond)}, GiveUpAfter: keyturn.Duration(time.Minute)},
+		})
 	}
 	a := s.order("three", "twelve")
 	s.await(a, keyturn.OrderCompleted)

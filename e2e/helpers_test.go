@@ -70,8 +70,10 @@ func (s *stack) letters(to string) []letter {
 		}
 		subject, err := new(mime.WordDecoder).DecodeHeader(parsed.Header.Get("Subject"))
 		require.NoError(s.t, err)
-		out = append(out, letter{To: to, Subject: subject, MessageID: parsed.Header.Get("Message-Id"), Raw: string(raw),
-			Text: textOf(s, parsed.Header.Get("Content-Type"), parsed.Header.Get("Content-Transfer-Encoding"), parsed.Body)})
+		out = append(out, letter{
+			To: to, Subject: subject, MessageID: parsed.Header.Get("Message-Id"), Raw: string(raw),
+			Text: textOf(s, parsed.Header.Get("Content-Type"), parsed.Header.Get("Content-Transfer-Encoding"), parsed.Body),
+		})
 	}
 	return out
 }

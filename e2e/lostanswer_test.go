@@ -2,6 +2,7 @@ package e2e_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/url"
 	"strings"
@@ -34,7 +35,7 @@ func again(t *testing.T, do func() error) {
 }
 
 func unwrapped(err error) error {
-	if e, ok := err.(*keyturn.Error); ok {
+	if e, ok := errors.AsType[*keyturn.Error](err); ok {
 		return e.Cause
 	}
 	return err
@@ -186,8 +187,10 @@ func TestLostAnswersOfIntakeAndImport(t *testing.T) {
 			}
 			p.arm(after, reset)
 			again(t, func() error {
-				_, answer, err := s.db.Accept(context.Background(), db.AcceptInput{Order: o, Client: "test", IdempotencyKey: o.ID, RequestHash: []byte(o.ID),
-					Respond: func(a db.Accepted) ([]byte, error) { return []byte(a.PageToken), nil }})
+				_, answer, err := s.db.Accept(context.Background(), db.AcceptInput{
+					Order: o, Client: "test", IdempotencyKey: o.ID, RequestHash: []byte(o.ID),
+					Respond: func(a db.Accepted) ([]byte, error) { return []byte(a.PageToken), nil },
+				})
 				if err == nil {
 					require.Equal(t, s.db.PageToken(o.ID), string(answer))
 				}

@@ -147,8 +147,13 @@ func TestBadSignalsAndUpdatesChangeNothing(t *testing.T) {
 	version := `SELECT version FROM line_items`
 	before, events := s.count(version), len(s.history(workflows.LineWorkflowID(f)).Events)
 	for _, r := range []keyturn.Resolution{
-		{Action: "explode"}, {Action: keyturn.ActionRelease}, {Action: keyturn.ActionExtend}, {}, {Action: keyturn.ActionHold, Until: ptr(time.Now().Add(-time.Hour))},
-		{Action: keyturn.ActionRetry, Reason: "control \x00 character"}, {Action: keyturn.ActionExtend, Until: ptr(time.Now().AddDate(10, 0, 0))},
+		{Action: "explode"},
+		{Action: keyturn.ActionRelease},
+		{Action: keyturn.ActionExtend},
+		{},
+		{Action: keyturn.ActionHold, Until: ptr(time.Now().Add(-time.Hour))},
+		{Action: keyturn.ActionRetry, Reason: "control \x00 character"},
+		{Action: keyturn.ActionExtend, Until: ptr(time.Now().AddDate(10, 0, 0))},
 	} {
 		_, err := s.update(f, r)
 		require.Error(t, err, "%+v", r)
@@ -158,8 +163,13 @@ func TestBadSignalsAndUpdatesChangeNothing(t *testing.T) {
 	require.Len(t, s.history(workflows.LineWorkflowID(f)).Events, events, "what is refused leaves no event")
 
 	bad := []any{
-		keyturn.Resolution{Action: "explode"}, keyturn.Resolution{Action: keyturn.ActionRelease}, "retry", 42, nil, []string{"retry"},
-		map[string]any{"action": "retry", "untill": "tomorrow"}, map[string]any{"action": map[string]any{}}, []byte{0xff, 0x00},
+		keyturn.Resolution{Action: "explode"},
+		keyturn.Resolution{Action: keyturn.ActionRelease},
+		"retry", 42, nil,
+		[]string{"retry"},
+		map[string]any{"action": "retry", "when": "tomorrow"},
+		map[string]any{"action": map[string]any{}},
+		[]byte{0xff, 0x00},
 	}
 	for _, payload := range bad {
 		s.signal(f, payload)

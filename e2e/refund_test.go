@@ -1,12 +1,14 @@
 package e2e_test
 
 import (
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"keyturn.dev/keyturn"
+	"keyturn.dev/keyturn/db"
 	"keyturn.dev/keyturn/workflows"
 )
 
@@ -59,6 +61,38 @@ func TestDeclinedRefundIsAlertedAndGoesOn(t *testing.T) {
 	s.exec(`UPDATE refunds SET reference = 'already-refunded'`)
 	s.await(a, keyturn.OrderCanceled)
 	require.Contains(t, s.alerts(f), "Refund closed")
+}
+
+// The customer reads why the line was given up, not what happened on the way of the money.
+func TestLetterSaysWhyTheLineWasGivenUp(t *testing.T) {
+	s := start(t, options{})
+	s.drill("acme", "always-500")
+	s.product(keyturn.Product{ID: "cad", Sources: sources(fromEndpoint("acme")), Retry: patient})
+	s.product(keyturn.Product{ID: "game", Sources: sources(fromPool("empty")), Retry: every(time.Second, time.Second)})
+	s.product(keyturn.Product{ID: "bundle", OnGiveUp: keyturn.CancelOrder, Sources: sources(fromPool("empty-too")), Retry: every(time.Second, 2*time.Second)})
+	s.product(keyturn.Product{ID: "antique", Sources: sources(byHand)})
+	requested := s.accept([]keyturn.LineItem{{ProductID: "cad", Quantity: 1, GrossPrice: "1"}}, "refund-fails-1")
+	soldOut := s.accept([]keyturn.LineItem{{ProductID: "game", Quantity: 1, GrossPrice: "2"}}, "refund-fails-1")
+	other := s.accept([]keyturn.LineItem{{ProductID: "bundle", Quantity: 1, GrossPrice: "3"}, {ProductID: "antique", Quantity: 1, GrossPrice: "4"}}, "pay_1")
+	s.awaitLine(fulfillment(requested), keyturn.LineRetrying)
+	s.decide(fulfillment(requested), keyturn.Resolution{Action: keyturn.ActionRefund})
+	for _, a := range []*db.Accepted{requested, soldOut, other} {
+		s.await(a, keyturn.OrderCanceled)
+	}
+	s.atRest(requested, soldOut, other)
+	letters := map[string]string{}
+	for _, l := range s.letters(buyer) {
+		for _, amount := range []string{"1.00 EUR", "2.00 EUR", "3.00 EUR", "4.00 EUR"} {
+			if strings.Contains(l.Text, amount) {
+				letters[amount] = l.Text
+			}
+		}
+	}
+	require.Contains(t, letters["1.00 EUR"], "on request")
+	require.Contains(t, letters["2.00 EUR"], "no key left")
+	require.Contains(t, letters["3.00 EUR"], "no key left")
+	require.NotEmpty(t, letters["4.00 EUR"])
+	require.NotContains(t, letters["4.00 EUR"], "on request", "nobody asked for that line to be cancelled")
 }
 
 func TestFreeLineIsCanceledWithoutAPaymentProvider(t *testing.T) {

@@ -92,10 +92,16 @@ func TestNoSecretLeavesItsPlace(t *testing.T) {
 	})
 	a := s.store(keyturn.Order{
 		CartExternalContext: canaries["context"],
-		Customer: keyturn.Customer{ID: "user-7", Email: canaries["e-mail"], Country: "FR", Locale: "en", FirstName: canaries["first name"], LastName: canaries["last name"],
-			Street: canaries["street"], CompanyName: canaries["company"]},
-		LineItems: []keyturn.LineItem{{ProductID: "cad", Quantity: 1, GrossPrice: "1"}, {ProductID: "game", Quantity: 1, GrossPrice: "1"},
-			{ProductID: "antique", Quantity: 1, GrossPrice: "1"}, {ProductID: "sold-out", Quantity: 1, GrossPrice: "1"}},
+		Customer: keyturn.Customer{
+			ID: "user-7", Email: canaries["e-mail"], Country: "FR", Locale: "en", FirstName: canaries["first name"], LastName: canaries["last name"],
+			Street: canaries["street"], CompanyName: canaries["company"],
+		},
+		LineItems: []keyturn.LineItem{
+			{ProductID: "cad", Quantity: 1, GrossPrice: "1"},
+			{ProductID: "game", Quantity: 1, GrossPrice: "1"},
+			{ProductID: "antique", Quantity: 1, GrossPrice: "1"},
+			{ProductID: "sold-out", Quantity: 1, GrossPrice: "1"},
+		},
 	})
 	s.starter.Offer(a.Starts)
 	s.awaitLine(fulfillment(a, 3), keyturn.LineWaitingForStock)

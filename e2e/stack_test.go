@@ -170,8 +170,10 @@ func start(t *testing.T, o options) *stack {
 	if !o.noWorker {
 		s.startWorker()
 	}
-	go (&worker.Housekeeping{DB: s.db, Mail: s.sender, From: "keyturn@keyturn.test", To: "ops@keyturn.test", Logger: s.logger, Every: 200 * time.Millisecond,
-		HistoryLink: func(string) string { return "http://127.0.0.1:8233" }}).Run(ctx)
+	go (&worker.Housekeeping{
+		DB: s.db, Mail: s.sender, From: "keyturn@keyturn.test", To: "ops@keyturn.test", Logger: s.logger, Every: 200 * time.Millisecond,
+		HistoryLink: func(string) string { return "http://127.0.0.1:8233" },
+	}).Run(ctx)
 	return s
 }
 
