@@ -26,7 +26,7 @@ type DB struct {
 }
 
 // maxConns bounds one process: PostgreSQL's default is 100 for all, and each of ours is busy for a millisecond at a time.
-const maxConns = 24
+const maxConns = 12
 
 // Open connects to the database of the DSN (a postgres:// URL) and checks that it answers. keys encrypt and decrypt
 // what is secret in it. The caller closes it.
