@@ -132,7 +132,7 @@ func start(t *testing.T, o options) *stack {
 	require.NoError(t, s.inbox.Start())
 	s.partner = emulator.New(emulator.Config{Addr: "127.0.0.1:0"})
 	require.NoError(t, s.partner.Start())
-	s.sender, err = mail.NewSender(mail.Config{Addr: s.inbox.SMTPAddr(), TLS: mail.TLSNone, Timeout: 2 * time.Second})
+	s.sender, err = mail.NewSender(mail.Config{Addr: s.inbox.SMTPAddr(), TLS: mail.TLSNone, Timeout: 20 * time.Second})
 	require.NoError(t, err)
 	s.acts = &activities.Activities{
 		DB: s.db, Caller: endpoint.NewCaller(endpoint.Options{}), Mail: s.sender, Logger: s.logger,
