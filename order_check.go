@@ -50,8 +50,14 @@ func (c Customer) check(bad *Problems, checkAddress func(string) error) {
 	bad.Check(countryPattern.MatchString(c.Country), "customer.country", "must be an ISO 3166 code of two capitals such as FR")
 	bad.Check(localePattern.MatchString(c.Locale), "customer.locale", "must be a language tag such as fr-FR")
 	for _, f := range []struct{ name, value string }{
-		{"firstName", c.FirstName}, {"lastName", c.LastName}, {"companyName", c.CompanyName}, {"companyIdentifier", c.CompanyIdentifier},
-		{"street", c.Street}, {"city", c.City}, {"zipCode", c.ZipCode}, {"phone", c.Phone},
+		{"firstName", c.FirstName},
+		{"lastName", c.LastName},
+		{"companyName", c.CompanyName},
+		{"companyIdentifier", c.CompanyIdentifier},
+		{"street", c.Street},
+		{"city", c.City},
+		{"zipCode", c.ZipCode},
+		{"phone", c.Phone},
 	} {
 		bad.Check(cleanText(f.value, 0, 200), "customer."+f.name, "must be at most 200 characters without control or direction characters")
 		bad.Check(f.name == "companyIdentifier" || f.name == "phone" || !holdsCardNumber(f.value), "customer."+f.name,

@@ -59,7 +59,7 @@ func (l jsonLines) Calls(ctx context.Context, fingerprint func(string) []byte) (
 	in := bufio.NewReader(file)
 	for n := 1; ; n++ {
 		line, err := in.ReadBytes('\n')
-		if err == io.EOF { //nolint:errorlint // a Reader gives it bare
+		if err == io.EOF {
 			return out, nil
 		}
 		if err != nil {

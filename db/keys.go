@@ -62,7 +62,7 @@ func CreateKeys(path string) error {
 
 // LoadKeys reads the keys from their file.
 func LoadKeys(path string) (*Keys, error) {
-	text, err := os.ReadFile(path) //nolint:gosec // the operator names the file
+	text, err := os.ReadFile(path)
 	if err != nil {
 		return nil, keyturn.Errorf(keyturn.KindConfiguration, "the key file %s cannot be read: give the file that this database was written with (KEYTURN_KEYS), or make one for a new database with `keyturn keys create`: %w", path, err)
 	}

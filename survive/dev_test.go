@@ -151,7 +151,9 @@ func TestDevKeepsItsStateAndLeavesNoProcessBehind(t *testing.T) {
 	d := startDev(t, dir, offset, "--token", "sesame")
 	d.await("ready", time.Minute)
 	for name, port := range map[string]int{"API": 8080, "Web UI": 8233, "inbox": 8025, "emulator": 8090} {
-		answer, err := http.Get(fmt.Sprintf("http://127.0.0.1:%d/", port+offset))
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, fmt.Sprintf("http://127.0.0.1:%d/", port+offset), nil)
+		require.NoError(t, err)
+		answer, err := http.DefaultClient.Do(request)
 		require.NoError(t, err, "%s serves when dev says ready", name)
 		_ = answer.Body.Close()
 	}

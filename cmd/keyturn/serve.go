@@ -122,7 +122,7 @@ func (a *app) runWorker(ctx context.Context, w sdkworker.Worker) error {
 	for {
 		err := worker.Run(ctx, w, a.housekeeping())
 		if err == nil || ctx.Err() != nil {
-			return nil
+			return nil //nolint:nilerr // what its own end cut short is no failure
 		}
 		a.logger.Warn("Temporal does not answer; the worker tries again in 5 s", "error", err)
 		select {

@@ -65,7 +65,7 @@ func (w *watcher) step(ctx context.Context, o *watched) error {
 	events, seen, status, err := w.db.OrderEvents(ctx, o.id, o.seen)
 	if err != nil {
 		if ctx.Err() != nil {
-			return nil
+			return nil //nolint:nilerr // what its own end cut short is no failure
 		}
 		return err
 	}

@@ -109,9 +109,9 @@ func TestHTTPS(t *testing.T) {
 	pool := x509.NewCertPool()
 	require.True(t, pool.AppendCertsFromPEM(s.CAPEM()))
 	trusting := &tls.Config{RootCAs: pool}
-	assert.ErrorContains(t, create(s.TLSURL(), "acme", nil).err, "unknown authority")
+	require.ErrorContains(t, create(s.TLSURL(), "acme", nil).err, "unknown authority")
 	assert.Equal(t, 200, create(s.TLSURL(), "acme", trusting).status)
-	assert.ErrorContains(t, create(s.ExpiredTLSURL(), "acme", trusting).err, "expired")
+	require.ErrorContains(t, create(s.ExpiredTLSURL(), "acme", trusting).err, "expired")
 
 	assert.Equal(t, 401, create(s.TLSURL(), "mutual", trusting).status)
 	cert, key, err := s.IssueClientCert("keyturn")

@@ -24,17 +24,17 @@ var drillChecks = map[string]func(t *testing.T, d drilled){
 	},
 	"timeout-after-issuing": func(t *testing.T, d drilled) {
 		d.c = client(200 * time.Millisecond)
-		assert.ErrorContains(t, d.create("timeout-after-issuing").err, "Timeout")
+		require.ErrorContains(t, d.create("timeout-after-issuing").err, "Timeout")
 		d.issuedInSilence()
 	},
 	"cut-after-issuing": func(t *testing.T, d drilled) {
-		assert.ErrorContains(t, d.create("cut-after-issuing").err, "EOF")
+		require.ErrorContains(t, d.create("cut-after-issuing").err, "EOF")
 		d.issuedInSilence()
 	},
 	"cut-mid-reply": func(t *testing.T, d drilled) {
 		a := d.create("cut-mid-reply")
 		assert.Equal(t, 200, a.status)
-		assert.ErrorIs(t, a.err, io.ErrUnexpectedEOF)
+		require.ErrorIs(t, a.err, io.ErrUnexpectedEOF)
 		assert.NotEmpty(t, a.text)
 	},
 	"fail-N-then-ok": func(t *testing.T, d drilled) {
@@ -86,7 +86,7 @@ var drillChecks = map[string]func(t *testing.T, d drilled){
 	},
 	"truncated-json": func(t *testing.T, d drilled) {
 		a := d.create("truncated-json")
-		assert.NoError(t, a.err)
+		require.NoError(t, a.err)
 		assert.Nil(t, a.json)
 		assert.True(t, strings.HasPrefix(a.text, "{"))
 		assert.Len(t, d.s.Issued(), 1)
@@ -126,7 +126,8 @@ var drillChecks = map[string]func(t *testing.T, d drilled){
 		assert.Equal(t, first, post(t, d.url, body("another", "o-1", "ORB"), header("X-Drill", "duplicate-key")).key())
 	},
 	"different-key": func(t *testing.T, d drilled) {
-		assert.NotEqual(t, d.create("different-key").key(), d.create("different-key").key())
+		first := d.create("different-key").key()
+		assert.NotEqual(t, first, d.create("different-key").key())
 		require.Len(t, d.s.Issued(), 1)
 		assert.Len(t, d.s.Issued()[0].Keys, 2)
 	},
@@ -140,7 +141,7 @@ var drillChecks = map[string]func(t *testing.T, d drilled){
 		assert.Contains(t, d.create("control-characters").key(), "\x00\x1b[31m\r\n")
 	},
 	"down": func(t *testing.T, d drilled) {
-		assert.Error(t, d.create("down").err)
+		require.Error(t, d.create("down").err)
 		assert.Empty(t, d.s.Issued())
 		require.NoError(t, d.s.SetDrill("acme", "down"))
 		assert.Error(t, send(t, d.c, http.MethodGet, d.s.PartnerURL("acme")+"/licenses/f-1", "").err, "look-ups too")

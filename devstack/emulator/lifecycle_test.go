@@ -157,7 +157,7 @@ func TestPauseRefusesConnections(t *testing.T) {
 	s := start(t, Config{TLSAddr: "127.0.0.1:0"})
 	url := s.URL()
 	s.Pause()
-	assert.ErrorContains(t, post(t, url+"/licenses/new", body("f-1", "o-1", "ORB")).err, "refused")
+	require.ErrorContains(t, post(t, url+"/licenses/new", body("f-1", "o-1", "ORB")).err, "refused")
 	require.NoError(t, s.Resume())
 	assert.Equal(t, url, s.URL())
 	assert.Equal(t, 200, post(t, url+"/licenses/new", body("f-1", "o-1", "ORB")).status)

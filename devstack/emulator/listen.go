@@ -60,7 +60,7 @@ func (s *Server) openPorts() error {
 }
 
 func (s *Server) open(p *port) error {
-	l, err := net.Listen("tcp", p.addr)
+	l, err := net.Listen("tcp", p.addr) //nolint:noctx // does not wait
 	if errors.Is(err, syscall.EADDRINUSE) {
 		return fmt.Errorf("emulator: %s is taken by another program: stop it or choose another address", p.addr)
 	}

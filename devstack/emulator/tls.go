@@ -53,7 +53,7 @@ func saveAuthority(certFile, keyFile string) (*authority, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := errors.Join(os.WriteFile(keyFile, key, 0o600), os.WriteFile(certFile, ca.pem, 0o644)); err != nil {
+	if err := errors.Join(os.WriteFile(keyFile, key, 0o600), os.WriteFile(certFile, ca.pem, 0o600)); err != nil {
 		return nil, fmt.Errorf("emulator: save the CA: %w", err)
 	}
 	return ca, nil

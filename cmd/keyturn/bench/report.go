@@ -91,7 +91,7 @@ func (b *Bench) history(ctx context.Context, s shape, out *ShapeReport) error {
 			return err
 		}
 		out.Events++
-		switch e.GetEventType() { //nolint:exhaustive // only these are billed
+		switch e.GetEventType() {
 		case enums.EVENT_TYPE_MARKER_RECORDED:
 			markers = true // all local activities of a workflow task are one action
 		case enums.EVENT_TYPE_WORKFLOW_TASK_COMPLETED:
