@@ -2,7 +2,6 @@ package activities
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"keyturn.dev/keyturn"
@@ -67,8 +66,8 @@ func (a *Activities) SendDelivery(ctx context.Context, in Sending) error {
 
 // post hands stored bytes to the mail server.
 func (a *Activities) post(ctx context.Context, stored []byte) error {
-	message, err := decodeMessage(stored)
-	if err != nil {
+	var message mail.Message
+	if err := message.UnmarshalBinary(stored); err != nil {
 		return err
 	}
 	return a.Mail.Send(ctx, message)
@@ -95,7 +94,7 @@ func (l Letters) Render(f db.MailFacts) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return encodeMessage(message)
+	return message.MarshalBinary()
 }
 
 func (l Letters) content(f db.MailFacts) mail.Content {
@@ -146,8 +145,6 @@ func domainOf(address string) string {
 	}
 	return "keyturn.invalid"
 }
-
-var errMessage = fmt.Errorf("a stored e-mail cannot be read")
 
 // earlier ends a second before ctx does, so that what the mail server said, or did not say, is still booked in time.
 func earlier(ctx context.Context) context.Context {

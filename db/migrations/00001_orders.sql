@@ -270,5 +270,13 @@ CREATE TABLE api_tokens (
     created_at timestamptz NOT NULL DEFAULT now()
 );
 
+-- Ciphertext does not shrink: PostgreSQL shall not try.
+ALTER TABLE orders ALTER COLUMN customer SET STORAGE EXTERNAL;
+ALTER TABLE idempotency_keys ALTER COLUMN response SET STORAGE EXTERNAL;
+ALTER TABLE deliverables ALTER COLUMN content SET STORAGE EXTERNAL;
+ALTER TABLE partner_requests ALTER COLUMN request SET STORAGE EXTERNAL;
+ALTER TABLE attempts ALTER COLUMN reply SET STORAGE EXTERNAL;
+ALTER TABLE deliveries ALTER COLUMN message SET STORAGE EXTERNAL;
+
 -- +goose Down
 SELECT 'there is no way back from the first version' WHERE false;

@@ -5,6 +5,8 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
+	"strings"
 	"time"
 
 	"go.temporal.io/sdk/client"
@@ -27,6 +29,7 @@ type Bench struct {
 	Orders      int // per shape and round
 	AtOnce      int
 	Settle      time.Duration
+	Only        string // measure only shapes whose name contains this, and the floors
 	Progress    io.Writer
 
 	serial int
@@ -62,7 +65,9 @@ func (b *Bench) shapes() []shape {
 	if b.EagerAPI != nil {
 		all = append(all, shape{shapePoolE, 1, shapeEmpty, b.order(b.EagerAPI, poolProduct, 1)}, shape{shapeEndpE, 1, shapeActivity, b.order(b.EagerAPI, endpointProduct, 1)})
 	}
-	return all
+	return slices.DeleteFunc(all, func(s shape) bool {
+		return s.name != shapeEmpty && s.name != shapeActivity && !strings.Contains(s.name, b.Only)
+	})
 }
 
 // Run measures every shape in interleaved rounds, after one that warms everything up and is not counted.

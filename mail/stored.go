@@ -1,0 +1,36 @@
+package mail
+
+import (
+	"bytes"
+	"encoding/json"
+
+	"keyturn.dev/keyturn"
+)
+
+// storedEnvelope is the first line of a stored message; its bytes follow.
+type storedEnvelope struct {
+	From      string `json:"from"`
+	To        string `json:"to"`
+	MessageID string `json:"messageId"`
+}
+
+// MarshalBinary gives the message as it is kept, encrypted, until it is sent: the envelope on a line, then the bytes as
+// they are.
+func (m Message) MarshalBinary() ([]byte, error) {
+	envelope, err := json.Marshal(storedEnvelope{m.From, m.To, m.MessageID})
+	if err != nil {
+		return nil, err
+	}
+	return bytes.Join([][]byte{envelope, m.Data}, []byte("\n")), nil
+}
+
+// UnmarshalBinary reads what MarshalBinary wrote. KindInternal for anything else.
+func (m *Message) UnmarshalBinary(stored []byte) error {
+	first, data, ok := bytes.Cut(stored, []byte("\n"))
+	var e storedEnvelope
+	if err := json.Unmarshal(first, &e); err != nil || !ok {
+		return keyturn.Errorf(keyturn.KindInternal, "a stored e-mail cannot be read")
+	}
+	*m = Message{From: e.From, To: e.To, MessageID: e.MessageID, Data: data}
+	return nil
+}
