@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime/pprof"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -33,6 +34,7 @@ type benchOptions struct {
 	rounds, orders, atOnce, big, retries int
 	dir                                  string
 	noEager                              bool
+	only, profile                        string
 }
 
 func newBench() *cobra.Command {
@@ -57,6 +59,8 @@ TEMPORAL_ADDRESS set it uses those.`,
 	cmd.Flags().IntVar(&o.retries, "retries", 100, "failures of the one failing line; 0: none")
 	cmd.Flags().StringVar(&o.dir, "data-dir", "", "where the embedded servers keep their state; default: a temporary folder")
 	cmd.Flags().BoolVar(&o.noEager, "no-eager", false, "leave out the shapes with eager starts")
+	cmd.Flags().StringVar(&o.only, "only", "", "measure only shapes whose name contains this, and the floors")
+	cmd.Flags().StringVar(&o.profile, "profile", "", "write a CPU profile of this process here")
 	cmd.AddCommand(newBenchPeer())
 	return cmd
 }
@@ -104,9 +108,20 @@ func runBench(ctx context.Context, cmd *cobra.Command, o benchOptions) error {
 	}
 	b := &bench.Bench{
 		DB: a.db, Temporal: a.temporal, API: plain, EagerAPI: eager, TaskQueue: workflows.TaskQueue, TemporalPID: pids.temporal, PostgresPID: pids.postgres,
-		Ends: ends, Rounds: o.rounds, Orders: o.orders, AtOnce: o.atOnce, Settle: 1500 * time.Millisecond, Progress: progress,
+		Ends: ends, Only: o.only, Rounds: o.rounds, Orders: o.orders, AtOnce: o.atOnce, Settle: 1500 * time.Millisecond, Progress: progress,
+	}
+	if o.profile != "" {
+		f, err := os.Create(o.profile)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = f.Close() }()
+		if err := pprof.StartCPUProfile(f); err != nil {
+			return err
+		}
 	}
 	report, err := b.Run(ctx)
+	pprof.StopCPUProfile()
 	if err != nil {
 		return err
 	}
