@@ -298,7 +298,7 @@ func TestReportOfALostLeaseChangesNothing(t *testing.T) {
 	frozen := s.beginDelivery(f)
 	s.later(sendLease)
 	other := s.beginDelivery(f)
-	s.failDelivery(f, frozen, false)
+	require.Equal(t, keyturn.LineObtained, s.failDelivery(f, frozen, false).Status, "it is not the line's failure")
 	require.Equal(t, "SENDING", read[string](s, `SELECT status FROM deliveries`))
 	_, err := s.Resolve(s.ctx, f, keyturn.Resolution{Action: keyturn.ActionRefund})
 	wantKind(t, err, keyturn.KindConflict)

@@ -21,7 +21,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	if err := flag.Set("rapid.checks", "30"); err != nil { // each is dozens of transactions; -rapid.checks=1000 for more
+	if err := flag.Set("rapid.checks", "20"); err != nil { // each is dozens of transactions; -rapid.checks=1000 for more
 		panic(err)
 	}
 	devtest.Main(m)
