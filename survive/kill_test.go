@@ -3,6 +3,7 @@ package survive_test
 import (
 	"fmt"
 	"math/rand"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -15,7 +16,7 @@ import (
 )
 
 // quietWithin is the time after the last disturbance in which everything has to be decided.
-const quietWithin = 60 * time.Second
+const quietWithin = 2 * time.Minute
 
 func TestEveryOrderSurvivesKillsAtRandomMoments(t *testing.T) {
 	t.Parallel()
@@ -27,6 +28,7 @@ func TestEveryOrderSurvivesKillsAtRandomMoments(t *testing.T) {
 	victims := []string{
 		"api", "api", "api", "worker-1", "worker-1", "worker-1", "worker-2", "worker-2", "worker-2",
 		"postgres", "postgres", "postgres", "temporal", "temporal", "temporal",
+		"stop api", "stop worker-1", "stop worker-2", // as a deploy does
 	}
 	rng.Shuffle(len(victims), func(i, j int) { victims[i], victims[j] = victims[j], victims[i] })
 	orders := orderMix(rng, 160, "KILL")
@@ -39,9 +41,15 @@ func TestEveryOrderSurvivesKillsAtRandomMoments(t *testing.T) {
 	start := time.Now()
 	for i, name := range victims {
 		time.Sleep(pauses[2*i])
-		s.kill(name)
-		t.Logf("%6s  killed %s", seconds(time.Since(start)), name)
-		time.Sleep(pauses[2*i+1])
+		if asked, ok := strings.CutPrefix(name, "stop "); ok {
+			name = asked
+			s.stop(name)
+			t.Logf("%6s  stopped %s", seconds(time.Since(start)), name)
+		} else {
+			s.kill(name)
+			t.Logf("%6s  killed %s", seconds(time.Since(start)), name)
+			time.Sleep(pauses[2*i+1])
+		}
 		s.restart(name)
 	}
 	wg.Wait()
@@ -75,7 +83,7 @@ func TestOrdersAreAcceptedWhileTemporalIsDown(t *testing.T) {
 	s.startKeyturn("worker-2") // a worker that starts now waits for Temporal
 	time.Sleep(down - time.Since(stopped))
 	require.Len(t, l.acked, len(orders), "every order was accepted at once")
-	require.Less(t, slowest, 2*time.Second, "Temporal's outage slows no acceptance")
+	require.Less(t, slowest, 5*time.Second, "Temporal's outage slows no acceptance")
 	t.Logf("%d orders accepted in %s without Temporal, the slowest in %s", len(orders)-10, seconds(time.Since(stopped)), slowest.Round(time.Millisecond))
 	s.restart("temporal")
 	s.quiesce(quietWithin)

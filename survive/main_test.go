@@ -2,6 +2,7 @@ package survive_test
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -18,6 +19,14 @@ var binary string
 var long = os.Getenv("KEYTURN_SURVIVE_LONG") != ""
 
 func TestMain(m *testing.M) {
+	flag.Parse()
+	most := true
+	flag.Visit(func(f *flag.Flag) { most = most && f.Name != "test.parallel" })
+	if most { // the tests wait most of the time
+		if err := flag.Set("test.parallel", "4"); err != nil {
+			panic(err)
+		}
+	}
 	code, err := buildAndRun(m)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)

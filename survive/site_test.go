@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -217,6 +218,16 @@ func (s *site) kill(name string) {
 		temporal.Kill()
 	default:
 		p.kill()
+	}
+}
+
+// stop asks a keyturn process to end, as a deploy does; it lets what runs come to its end.
+func (s *site) stop(name string) {
+	s.mu.Lock()
+	p := s.process[name]
+	s.mu.Unlock()
+	if code, took := p.end(syscall.SIGTERM, 45*time.Second); code != 0 && !strings.HasPrefix(p.lastLines(1), databaseDown) {
+		s.t.Errorf("%s, asked to end, ended after %s with code %d:\n%s", name, took, code, p.lastLines(10))
 	}
 }
 
