@@ -36,7 +36,7 @@ const deadlineLateSQL = `
 const refundLateSQL = `
 	SELECT r.order_id, r.line_id, NULL AS subject, 'its refund is pending and there is no open alert' AS what
 	FROM refunds r
-	WHERE r.status = 'PENDING' AND r.attempts > 0 AND r.created_at < now() - make_interval(secs => :slack + 1800)
+	WHERE r.status = 'PENDING' AND r.attempts > 0 AND r.created_at < now() - make_interval(secs => CAST(:slack AS double precision) + 1800)
 		AND NOT EXISTS (SELECT FROM alerts a WHERE a.line_id = r.line_id AND a.cause = 'Refund' AND a.closed_at IS NULL)`
 
 const relayLateSQL = `
@@ -102,7 +102,7 @@ const letterUntriedSQL = `
 	FROM deliveries d JOIN line_items l ON l.id = d.line_id
 	WHERE d.status = 'READY' AND (d.kind = 'canceled' OR l.status = 'DELIVERED')
 		AND NOT EXISTS (SELECT FROM deliveries n WHERE n.line_id = d.line_id AND n.kind = d.kind AND n.number > d.number)
-		AND d.created_at < now() - make_interval(secs => :slack + CASE WHEN d.attempts = 0 THEN 0 ELSE 73 * 3600 END)`
+		AND d.created_at < now() - make_interval(secs => CAST(:slack AS double precision) + CASE WHEN d.attempts = 0 THEN 0 ELSE 73 * 3600 END)`
 
 // checkDeadlines needs the products' policies, which only the code can read.
 func (r *run) checkDeadlines(ctx context.Context) error {

@@ -3,7 +3,6 @@ package audit
 import (
 	"context"
 	"crypto/sha256"
-	"encoding/json"
 	"slices"
 	"strings"
 	"time"
@@ -11,6 +10,7 @@ import (
 	"github.com/lib/pq"
 
 	"keyturn.dev/keyturn/db"
+	"keyturn.dev/keyturn/mail"
 )
 
 const (
@@ -88,11 +88,12 @@ func (c *mailCheck) letter(l Letter, p *parsedLetter, b db.StoredLetter) {
 	at := func(id, what string) {
 		c.found(id, Violation{OrderID: b.OrderID, LineID: b.LineID, Subject: "letter " + l.ID, What: what})
 	}
-	var stored struct {
-		To   string `json:"to"`
-		Data []byte `json:"data"`
-	}
-	if len(b.Stored) > 0 && json.Unmarshal(b.Stored, &stored) == nil {
+	var stored mail.Message
+	switch {
+	case len(b.Stored) == 0: // its customer was erased
+	case stored.UnmarshalBinary(b.Stored) != nil:
+		at("D2", "what was stored of it is no e-mail")
+	default:
 		if sha256.Sum256(stored.Data) != p.sum {
 			at("D2", "its bytes are not those that were stored")
 		}

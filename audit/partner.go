@@ -17,7 +17,8 @@ const calledAfterDecisionSQL = `
 	WHERE a.operation <> 'cancel' AND (a.started_at > l.delivered_at OR a.started_at > g.at)`
 
 // notTakenBackSQL finds sources that may have issued something for a line that does not have it from there. A second
-// answer of the source that the line has its keys from is the same key, and stays.
+// answer of the source that the line has its keys from is the same key, and stays; a bare acknowledgement is all that some
+// partners give.
 const notTakenBackSQL = `
 	WITH called AS (
 		SELECT a.line_id, a.source, bool_or(a.outcome = 'success') AS success
@@ -27,7 +28,10 @@ const notTakenBackSQL = `
 	SELECT l.order_id, l.id AS line_id, c.source AS subject, 'the line is ' || l.status || ' without it, and nobody is to tell the partner' AS what
 	FROM called c JOIN line_items l ON l.id = c.line_id
 	WHERE (l.status IN ('CANCELING', 'CANCELED')
-			OR l.obtained_at IS NOT NULL AND NOT c.success AND NOT EXISTS (SELECT FROM deliverables y WHERE y.line_id = c.line_id AND y.source = c.source))
+			OR l.obtained_at IS NOT NULL
+				AND NOT EXISTS (SELECT FROM deliverables y WHERE y.line_id = c.line_id AND y.source = c.source)
+				AND NOT (c.success AND NOT EXISTS (SELECT FROM deliverables y WHERE y.line_id = c.line_id)
+					AND NOT EXISTS (SELECT FROM pool_keys k WHERE k.line_id = c.line_id)))
 		AND NOT EXISTS (SELECT FROM revocations v WHERE v.line_id = c.line_id AND v.source = c.source)`
 
 // revocationSQL checks that a revocation is what it says: acknowledged, or known to operations.

@@ -1,0 +1,279 @@
+package audit
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"database/sql"
+	"encoding/hex"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"keyturn.dev/keyturn"
+	"keyturn.dev/keyturn/db"
+	"keyturn.dev/keyturn/devstack/devtest"
+	"keyturn.dev/keyturn/mail"
+)
+
+func TestMain(m *testing.M) { devtest.Main(m) }
+
+// shop is a database in which lines stand everywhere a line can stand, made by the use cases of package db, and what
+// mailbox, partner and Temporal have seen of them.
+type shop struct {
+	*db.DB
+	t     require.TestingT
+	ctx   context.Context //nolint:containedctx // of one test
+	x     *sql.DB
+	outer *outside
+}
+
+// outside is the evidence beside the database. It is shared by the copies of one database and not changed.
+type outside struct {
+	Letters []Letter
+	Raw     map[string][]byte
+	Calls   []PartnerCall
+	Running []OpenWorkflow
+}
+
+// template is made once for all tests of this process: its keys are the process's.
+var template = sync.OnceValue(func() struct{ name, keys string } {
+	dir, err := os.MkdirTemp("", "keyturn-audit-")
+	if err != nil {
+		panic(err)
+	}
+	path := filepath.Join(dir, "keys.json")
+	if err := db.CreateKeys(path); err != nil {
+		panic(err)
+	}
+	return struct{ name, keys string }{"keyturn/audit " + rand.Text(), path}
+})
+
+var healthy outside // filled with the template
+
+// newShop gives a copy of the healthy database.
+func newShop(t *testing.T) *shop {
+	t.Helper()
+	t.Parallel()
+	dsn := devtest.Postgres(t, template().name, func(dsn string) error {
+		if _, err := db.Migrate(context.Background(), dsn); err != nil {
+			return err
+		}
+		s := open(t, dsn)
+		defer s.close()
+		s.fill()
+		healthy = *s.outer
+		return nil
+	})
+	s := open(t, dsn)
+	copied := healthy
+	s.outer = &copied
+	t.Cleanup(s.close)
+	return s
+}
+
+func open(t *testing.T, dsn string) *shop {
+	t.Helper()
+	keys, err := db.LoadKeys(template().keys)
+	require.NoError(t, err)
+	ctx := context.Background()
+	d, err := db.Open(ctx, dsn, keys)
+	require.NoError(t, err)
+	x, err := sql.Open("postgres", dsn)
+	require.NoError(t, err)
+	return &shop{DB: d, t: t, ctx: ctx, x: x, outer: &outside{Raw: map[string][]byte{}}}
+}
+
+func (s *shop) close() { _, _ = s.DB.Close(), s.x.Close() }
+
+func (s *shop) ok(err error) { require.NoError(s.t, err) }
+
+// exec does what no use case does.
+func (s *shop) exec(query string, args ...any) {
+	_, err := s.x.ExecContext(s.ctx, query, args...)
+	require.NoError(s.t, err, query)
+}
+
+func (s *shop) read(query string, args ...any) string {
+	var v string
+	require.NoError(s.t, s.x.QueryRowContext(s.ctx, query, args...).Scan(&v), query)
+	return v
+}
+
+// order accepts an order and gives the fulfillments of its lines. In SQL, line_of('name/0') and the like name them.
+func (s *shop) order(name string, lines ...keyturn.LineItem) []string {
+	hash := sha256.Sum256([]byte(name))
+	a, _, err := s.Accept(s.ctx, db.AcceptInput{
+		Client: "shop", IdempotencyKey: "order-" + name, RequestHash: hash[:],
+		Order: keyturn.Order{
+			ID: name, Currency: "EUR", Payment: keyturn.Payment{Provider: "sandbox", Reference: "pay-" + name},
+			Customer:  keyturn.Customer{ID: "c-" + name, Email: name + "@buyer.test", Country: "FR", Locale: "fr-FR"},
+			LineItems: lines,
+		},
+		Respond: func(db.Accepted) ([]byte, error) { return []byte("{}"), nil },
+	})
+	s.ok(err)
+	out := make([]string, len(a.Starts))
+	for i, start := range a.Starts {
+		out[i] = start.FulfillmentID
+	}
+	return out
+}
+
+func line(product string, quantity int) keyturn.LineItem {
+	return keyturn.LineItem{ProductID: product, Quantity: quantity, GrossPrice: "10.00"}
+}
+
+func timeout(keyturn.Integration) time.Duration { return 10 * time.Second }
+
+// call asks the partner, whose log is part of the evidence.
+func (s *shop) call(f string, result func(*db.Call) db.CallResult) {
+	call, _, _, err := s.BeginCall(s.ctx, f, timeout, renderCall)
+	s.ok(err)
+	require.NotNil(s.t, call)
+	_, err = s.FinishCall(s.ctx, f, s.asked(call, result(call)))
+	s.ok(err)
+}
+
+func renderCall(f db.CallFacts) ([]byte, error) {
+	return []byte(string(f.Operation) + " " + f.LicenseID + " " + rand.Text()), nil
+}
+
+func (s *shop) asked(c *db.Call, r db.CallResult) db.CallResult {
+	sum := sha256.Sum256(c.Request)
+	seen := PartnerCall{
+		Time: time.Now(), Partner: c.Source.Integration, FulfillmentID: c.LicenseID, Op: string(c.Operation), BodySHA256: hex.EncodeToString(sum[:]),
+	}
+	for _, code := range r.Codes {
+		seen.Issued = append(seen.Issued, s.Fingerprint(code.Reveal()))
+	}
+	s.outer.Calls = append(s.outer.Calls, seen)
+	return r
+}
+
+func answers(codes ...string) func(*db.Call) db.CallResult {
+	return func(c *db.Call) db.CallResult {
+		r := db.CallResult{Attempt: c.Attempt, UnitNo: c.UnitNo, Sent: true, HTTPStatus: 200, Reply: []byte("{}")}
+		for _, code := range codes {
+			r.Codes = append(r.Codes, keyturn.Secret(code))
+		}
+		return r
+	}
+}
+
+func isSilent(c *db.Call) db.CallResult {
+	return db.CallResult{Attempt: c.Attempt, UnitNo: c.UnitNo, Sent: true, Unknown: true, Setback: &db.Setback{Failure: keyturn.Failure{Kind: keyturn.KindUnavailable, Message: "no answer"}}}
+}
+
+// render makes a small e-mail, stored as the real renderer stores it.
+func render(f db.MailFacts) ([]byte, error) {
+	var text strings.Builder
+	for _, code := range f.Deliverables.Codes {
+		text.WriteString(code.Reveal() + "\r\n")
+	}
+	data := fmt.Sprintf("From: <shop@shop.test>\r\nTo: <%s>\r\nSubject: keys\r\nDate: Mon, 02 Jan 2026 15:04:05 +0000\r\nMessage-ID: <%s@shop.test>\r\n"+
+		"MIME-Version: 1.0\r\nContent-Type: multipart/alternative; boundary=b\r\n\r\n--b\r\nContent-Type: text/plain\r\n\r\nHello\r\n%s\r\n--b\r\nContent-Type: text/html\r\n\r\n<p>%s</p>\r\n--b--\r\n",
+		f.To, f.DeliveryID, text.String(), text.String())
+	return mail.Message{From: "shop@shop.test", To: f.To, MessageID: f.DeliveryID + "@shop.test", Data: []byte(data)}.MarshalBinary()
+}
+
+// arrives puts a sent e-mail into the mailbox.
+func (s *shop) arrives(d *db.Delivery) {
+	var m mail.Message
+	s.ok(m.UnmarshalBinary(d.Message))
+	id := fmt.Sprintf("m%03d", len(s.outer.Letters))
+	s.outer.Letters = append(s.outer.Letters, Letter{ID: id, To: []string{m.To}, Received: time.Now()})
+	s.outer.Raw[id] = m.Data
+}
+
+func (s *shop) deliver(f string) {
+	d, _, _, err := s.BeginDelivery(s.ctx, f, render)
+	s.ok(err)
+	require.NotNil(s.t, d)
+	s.arrives(d)
+	_, err = s.FinishDelivery(s.ctx, f, d, nil, false)
+	s.ok(err)
+}
+
+func (s *shop) resolve(f string, action keyturn.Action) {
+	_, err := s.Resolve(s.ctx, f, keyturn.Resolution{Action: action, By: "ops"})
+	s.ok(err)
+}
+
+// refund pays a line back and sends the news.
+func (s *shop) refund(f string) {
+	due, _, err := s.BeginRefund(s.ctx, f)
+	s.ok(err)
+	require.NotNil(s.t, due)
+	id, err := s.LedgerRefund(s.ctx, "refund-"+due.LineID, due.Reference, due.OrderID, keyturn.Money{Minor: due.Minor, Currency: due.Currency}, func(int) bool { return false })
+	s.ok(err)
+	_, err = s.FinishRefund(s.ctx, f, id, render)
+	s.ok(err)
+	s.send(s.read(`SELECT d.id FROM deliveries d JOIN line_items l ON l.id = d.line_id WHERE l.fulfillment_id = $1 AND d.kind = 'canceled'`, f))
+}
+
+func (s *shop) send(id string) {
+	d, err := s.BeginSend(s.ctx, id)
+	s.ok(err)
+	s.arrives(d)
+	s.ok(s.FinishSend(s.ctx, id, nil))
+}
+
+// revoke tells the partner of an abandoned source to cancel.
+func (s *shop) revoke(f, source string) {
+	for {
+		call, err := s.BeginRevocation(s.ctx, f, source, timeout, renderCall)
+		s.ok(err)
+		if call == nil {
+			break
+		}
+		done, err := s.FinishRevocation(s.ctx, f, source, s.asked(call, answers()(call)))
+		s.ok(err)
+		if done {
+			break
+		}
+	}
+}
+
+// audit runs an audit with all evidence.
+func (s *shop) audit() *Report {
+	return s.auditWith(func(*Evidence) {})
+}
+
+func (s *shop) auditWith(change func(*Evidence)) *Report {
+	e := Evidence{DB: s.DB, Mailbox: fakeMailbox{s.outer}, Partner: fakePartner{s.outer}, Temporal: fakeTemporal{s.outer}}
+	change(&e)
+	report, err := Run(s.ctx, e)
+	s.ok(err)
+	return report
+}
+
+type fakeMailbox struct{ o *outside }
+
+func (m fakeMailbox) List(context.Context) ([]Letter, error)           { return m.o.Letters, nil }
+func (m fakeMailbox) Raw(_ context.Context, id string) ([]byte, error) { return m.o.Raw[id], nil }
+
+type fakePartner struct{ o *outside }
+
+func (p fakePartner) Calls(context.Context, func(string) []byte) ([]PartnerCall, error) {
+	return p.o.Calls, nil
+}
+
+type fakeTemporal struct{ o *outside }
+
+func (f fakeTemporal) Open(context.Context) ([]OpenWorkflow, error) { return f.o.Running, nil }
+
+func (f fakeTemporal) Running(_ context.Context, id string) (bool, error) {
+	for _, w := range f.o.Running {
+		if w.ID == id {
+			return true, nil
+		}
+	}
+	return false, nil
+}
