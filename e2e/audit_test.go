@@ -97,7 +97,9 @@ func (s *stack) atRest(orders ...*db.Accepted) {
 			want := s.status(start.FulfillmentID)
 			if s.count(`SELECT count(*) FROM line_log g JOIN line_items l ON l.id = g.line_id WHERE fulfillment_id = $1 AND from_status = 'DELIVERED'`, start.FulfillmentID) > 0 {
 				require.Equal(s.t, keyturn.LineCanceled, s.ended(workflows.CancelWorkflowID(start.FulfillmentID)))
-				want = keyturn.LineDelivered // as the first workflow left it
+				// The first workflow left it delivered, unless it was so slow that it saw the end.
+				require.Contains(s.t, []keyturn.LineStatus{keyturn.LineDelivered, keyturn.LineCanceled}, s.ended(workflows.LineWorkflowID(start.FulfillmentID)))
+				continue
 			}
 			require.Equal(s.t, want, s.ended(workflows.LineWorkflowID(start.FulfillmentID)))
 		}

@@ -222,10 +222,11 @@ func TestPermanentErrorStartsTheNextSource(t *testing.T) {
 
 // A partner's answer can be anything; the line fails cleanly and goes on once the partner is sane.
 func TestHostileReplies(t *testing.T) {
-	for _, drill := range []string{"huge", "slow:3s", "drip", "html", "truncated-json", "redirect", "deep-json", "gzip-bomb", "wrong-json", "cut-mid-reply", "cut-after-issuing", "down", "rate-limit"} {
+	for _, drill := range []string{"huge", "slow:4s", "drip", "html", "truncated-json", "redirect", "deep-json", "gzip-bomb", "wrong-json", "cut-mid-reply", "cut-after-issuing", "down", "rate-limit"} {
 		t.Run(drill, func(t *testing.T) {
 			s := start(t, options{})
 			s.drill("acme", drill)
+			s.integration(keyturn.Integration{ID: "acme", Limits: keyturn.Limits{Timeout: keyturn.Duration(1500 * time.Millisecond)}})
 			s.product(keyturn.Product{ID: "cad", Sources: sources(fromEndpoint("acme"))})
 			a := s.order("cad")
 			f := fulfillment(a)

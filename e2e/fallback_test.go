@@ -20,6 +20,7 @@ func TestFallbackTakesBackWhatTheAbandonedPartnerMade(t *testing.T) {
 		t.Run(drill, func(t *testing.T) {
 			s := start(t, options{})
 			s.drill("acme", drill)
+			s.integration(keyturn.Integration{ID: "acme", Limits: keyturn.Limits{Timeout: keyturn.Duration(time.Second)}})
 			acme := fromEndpoint("acme")
 			acme.GiveUpAfter = keyturn.Duration(500 * time.Millisecond)
 			s.product(keyturn.Product{ID: "cad", Sources: sources(acme, fromPool("spare"))}, "SPARE-1")

@@ -73,7 +73,7 @@ func TestHoldEndsByItself(t *testing.T) {
 
 func TestHoldDoesNotStopTheDeadline(t *testing.T) {
 	s := start(t, options{})
-	a := s.stuck(every(time.Second, 4*time.Second))
+	a := s.stuck(every(time.Second, 8*time.Second))
 	s.decide(fulfillment(a), keyturn.Resolution{Action: keyturn.ActionHold})
 	s.await(a, keyturn.OrderCanceled)
 	s.atRest(a)
@@ -103,11 +103,11 @@ func TestHoldMeetsASuccess(t *testing.T) {
 
 func TestExtendMovesTheDeadline(t *testing.T) {
 	s := start(t, options{})
-	a := s.stuck(every(500*time.Millisecond, 3*time.Second))
+	a := s.stuck(every(500*time.Millisecond, 8*time.Second))
 	f := fulfillment(a)
 	next := s.decide(f, keyturn.Resolution{Action: keyturn.ActionExtend, Until: ptr(time.Now().Add(time.Hour))})
 	require.WithinDuration(t, time.Now().Add(time.Hour), next.Until, time.Minute)
-	time.Sleep(time.Until(a.CreatedAt.Add(4500 * time.Millisecond)))
+	time.Sleep(time.Until(a.CreatedAt.Add(9500 * time.Millisecond)))
 	require.Equal(t, keyturn.LineRetrying, s.status(f), "the old deadline has passed")
 	s.drill("acme", "ok")
 	s.await(a, keyturn.OrderCompleted)
@@ -192,13 +192,12 @@ func TestRefundRacesSuccess(t *testing.T) {
 	require.NoError(t, s.partner.SetPartner("acme", emulator.Settings{Latency: keyturn.Duration(150 * time.Millisecond)}))
 	s.product(keyturn.Product{ID: "cad", Sources: sources(fromEndpoint("acme"))})
 	var orders []*db.Accepted
-	for range 30 {
-		orders = append(orders, s.order("cad"))
-	}
 	var wg sync.WaitGroup
-	for i, a := range orders {
+	for i := range 30 {
+		a := s.order("cad")
+		orders = append(orders, a)
 		wg.Go(func() {
-			time.Sleep(time.Duration(i*20) * time.Millisecond)
+			time.Sleep(time.Duration(i*10) * time.Millisecond)
 			_, _ = s.update(fulfillment(a), keyturn.Resolution{Action: keyturn.ActionRefund, By: "operator"}) // accepted or too late
 		})
 	}

@@ -12,7 +12,6 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/api/enums/v1"
@@ -82,7 +81,7 @@ func TestNoSecretLeavesItsPlace(t *testing.T) {
 	s.product(keyturn.Product{ID: "cad", Sources: sources(fromEndpoint("acme"))})
 	s.product(keyturn.Product{ID: "game", Sources: sources(fromPool("game-keys"))}, canaries["pool key"])
 	s.product(keyturn.Product{ID: "antique", Sources: sources(byHand)})
-	s.product(keyturn.Product{ID: "sold-out", Sources: sources(fromPool("empty")), Retry: every(300*time.Millisecond, 2*time.Second)})
+	s.product(keyturn.Product{ID: "sold-out", Sources: sources(fromPool("empty")), Retry: patient})
 	var faults atomic.Int64
 	s.inbox.Fail(func(_, to string) error {
 		if to == canaries["e-mail"] && faults.Add(1) <= 2 {
@@ -110,6 +109,7 @@ func TestNoSecretLeavesItsPlace(t *testing.T) {
 	require.Error(t, err)
 	requireClean(t, "an answer to a bad update", err.Error())
 	s.decide(fulfillment(a, 2), keyturn.Resolution{Action: keyturn.ActionSupply})
+	s.decide(fulfillment(a, 3), keyturn.Resolution{Action: keyturn.ActionRefund})
 	s.await(a, keyturn.OrderPartialCanceled)
 	_, err = s.db.Resend(ctx, fulfillment(a, 1), canaries["new address"], "operator", s.acts.Letters.Render)
 	require.NoError(t, err)

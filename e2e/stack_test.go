@@ -219,14 +219,15 @@ func (s *stack) product(p keyturn.Product, keys ...string) {
 	require.NoError(s.t, err)
 }
 
-// integration puts an integration with the emulator's partner of the same name into the catalog. Its calls time out soon.
+// integration puts an integration with the emulator's partner of the same name into the catalog. Its calls time out
+// soon, but not on a machine that is merely busy.
 func (s *stack) integration(in keyturn.Integration) {
 	s.t.Helper()
 	if in.BaseURL == "" {
 		in.BaseURL = s.partner.PartnerURL(in.ID)
 	}
 	if in.Limits.Timeout == 0 {
-		in.Limits.Timeout = keyturn.Duration(time.Second)
+		in.Limits.Timeout = keyturn.Duration(4 * time.Second)
 	}
 	require.NoError(s.t, endpoint.Check(in, false))
 	_, _, err := s.db.PutIntegration(context.Background(), in)
