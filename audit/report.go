@@ -2,6 +2,7 @@ package audit
 
 import (
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -53,6 +54,28 @@ type Violation struct {
 	LineID  string `json:"lineId,omitempty"`
 	Subject string `json:"subject,omitempty"` // a pool, a workflow, a message: what is neither
 	What    string `json:"what"`
+}
+
+// String names where, and what is wrong.
+func (v Violation) String() string {
+	where := ""
+	for _, part := range []struct{ name, value string }{{"order", v.OrderID}, {"line", v.LineID}, {"", v.Subject}} {
+		if part.value != "" {
+			where += strings.TrimSpace(part.name+" "+part.value) + ", "
+		}
+	}
+	return strings.TrimSuffix(where, ", ") + ": " + v.What
+}
+
+// Capped is the report with at most n named violations of each invariant.
+func (r *Report) Capped(n int) *Report {
+	out := *r
+	out.Invariants = slices.Clone(r.Invariants)
+	for i := range out.Invariants {
+		res := &out.Invariants[i]
+		res.Listed = res.Listed[:min(n, len(res.Listed))]
+	}
+	return &out
 }
 
 func newReport(e Evidence) *Report {

@@ -1,0 +1,211 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/contrib/envconfig"
+	"go.temporal.io/sdk/log"
+
+	"keyturn.dev/keyturn"
+	"keyturn.dev/keyturn/audit"
+	"keyturn.dev/keyturn/db"
+	"keyturn.dev/keyturn/devstack"
+	"keyturn.dev/keyturn/workflows"
+)
+
+type auditOptions struct {
+	mailbox, partnerLog           string
+	temporal, quiescent, all, dev bool
+	noStore                       bool
+	dir                           string
+	offset                        int
+	slack                         time.Duration
+}
+
+// shownViolations is how many of each invariant are printed without --all, and keptViolations how many are stored.
+const (
+	shownViolations = 20
+	keptViolations  = 100
+	allViolations   = 10_000_000
+)
+
+func newAudit() *cobra.Command {
+	o := auditOptions{}
+	cmd := &cobra.Command{
+		Use: "audit", Short: "Prove that the books balance: no order lost, no key twice, delivered or refunded",
+		Long: `Checks every invariant of docs/audit.md in one snapshot of the database, at any time, also under load: it writes nothing
+but its result and makes nobody wait. With the mailbox, a partner's log and Temporal it checks more; what cannot be checked
+without them is said. While lines are under way, late means later than --slack; --quiescent is for a system that has come
+to rest. The exit status is 1 if anything is violated.
+` + auditHelp,
+		Example: `  keyturn audit --dev                                          the development stack with all its evidence
+  KEYTURN_DATABASE_URL=postgres://… KEYTURN_KEYS=/etc/keyturn/keys.json keyturn audit --temporal
+  keyturn audit --mailbox http://127.0.0.1:8025 --partner-log http://127.0.0.1:8090/_emulator/log
+  keyturn audit --quiescent --all --output json > audit.json`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return runAudit(cmd.Context(), cmd, o) },
+	}
+	f := cmd.Flags()
+	f.StringVar(&o.mailbox, "mailbox", "", "address of an inbox's API, or its folder")
+	f.StringVar(&o.partnerLog, "partner-log", "", "address of a partner emulator's log, or its file of JSON lines")
+	f.BoolVar(&o.temporal, "temporal", false, "compare with the workflows that are open in Temporal (TEMPORAL_ADDRESS and the rest)")
+	f.BoolVar(&o.quiescent, "quiescent", false, "everything has come to rest: the strict form")
+	f.DurationVar(&o.slack, "slack", 0, "how late something may be; 0: 10m, or 30s with --quiescent")
+	f.BoolVar(&o.all, "all", false, "name every violation")
+	f.BoolVar(&o.noStore, "no-store", false, "do not keep the result in the database")
+	f.BoolVar(&o.dev, "dev", false, "audit the development stack that runs on this machine, with all its evidence")
+	f.StringVar(&o.dir, "data-dir", ".keyturn", "with --dev: where its state is kept")
+	f.IntVar(&o.offset, "port-offset", 0, "with --dev: as it was started")
+	return cmd
+}
+
+const auditHelp = `
+Settings come from the environment: KEYTURN_DATABASE_URL, KEYTURN_KEYS; with --temporal TEMPORAL_ADDRESS,
+TEMPORAL_NAMESPACE, TEMPORAL_API_KEY, TEMPORAL_TLS… as for Temporal's own tools.`
+
+func runAudit(ctx context.Context, cmd *cobra.Command, o auditOptions) error {
+	if o.dev {
+		if err := o.useDev(); err != nil {
+			return err
+		}
+	}
+	d, err := openDatabase(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = d.Close() }()
+	e := audit.Evidence{DB: d, Quiescent: o.quiescent, Slack: o.slack, Listed: keptViolations}
+	if o.all {
+		e.Listed = allViolations
+	}
+	done, err := o.addEvidence(&e)
+	defer done()
+	if err != nil {
+		return err
+	}
+	report, err := audit.Run(ctx, e)
+	if err != nil {
+		return err
+	}
+	if !o.noStore {
+		if err := storeAudit(ctx, d, report); err != nil {
+			return err
+		}
+	}
+	if err := show(cmd, report, func(w io.Writer) { printAudit(w, report, o.all) }); err != nil {
+		return err
+	}
+	if !report.OK {
+		return keyturn.Errorf(keyturn.KindConflict, "%d violations of %s", report.Violations, strings.Join(report.Violated(), ", "))
+	}
+	return nil
+}
+
+// useDev sets what `keyturn dev` knows of itself.
+func (o *auditOptions) useDev() error {
+	p := portsAt(o.offset)
+	dsn, err := devstack.RunningPostgres(o.dir, p.postgres, "keyturn")
+	if err != nil {
+		return keyturn.Errorf(keyturn.KindInvalid, "the development stack is not there: start it with `keyturn dev`, and name its --data-dir and --port-offset: %w", err)
+	}
+	o.mailbox, o.partnerLog, o.temporal = filepath.Join(o.dir, "inbox"), filepath.Join(o.dir, "partner", "requests.jsonl"), true
+	for name, value := range map[string]string{
+		"KEYTURN_DATABASE_URL": dsn, "KEYTURN_KEYS": filepath.Join(o.dir, "keys.json"), "TEMPORAL_ADDRESS": addr(p.temporal),
+	} {
+		if err := os.Setenv(name, value); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// addEvidence opens what was named. done closes it again.
+func (o auditOptions) addEvidence(e *audit.Evidence) (done func(), err error) {
+	done = func() {}
+	if o.mailbox != "" {
+		if e.Mailbox, err = audit.OpenMailbox(o.mailbox); err != nil {
+			return done, err
+		}
+	}
+	if o.partnerLog != "" {
+		if e.Partner, err = audit.OpenPartnerLog(o.partnerLog); err != nil {
+			return done, err
+		}
+	}
+	if !o.temporal {
+		return done, nil
+	}
+	options, err := envconfig.LoadDefaultClientOptions()
+	if err != nil {
+		return done, err
+	}
+	options.Logger = log.NewStructuredLogger(slog.New(slog.DiscardHandler))
+	c, err := client.NewLazyClient(options)
+	if err != nil {
+		return done, err
+	}
+	e.Temporal = audit.Temporal{Client: c, TaskQueue: workflows.TaskQueue}
+	return c.Close, nil
+}
+
+// storeAudit keeps a report with the first violations of each invariant.
+func storeAudit(ctx context.Context, d *db.DB, r *audit.Report) error {
+	text, err := json.Marshal(r.Capped(keptViolations))
+	if err != nil {
+		return err
+	}
+	_, err = d.SaveAudit(ctx, db.Audit{StartedAt: r.StartedAt, FinishedAt: r.FinishedAt, OK: r.OK, Report: string(text)})
+	return err
+}
+
+func printAudit(w io.Writer, r *audit.Report, all bool) {
+	for _, res := range r.Invariants {
+		mark := "ok"
+		switch {
+		case !res.Checked:
+			mark = "not checked"
+		case res.Violations > 0:
+			mark = fmt.Sprintf("%d VIOLATED", res.Violations)
+		}
+		fmt.Fprintf(w, "%-3s %s  %-12s %s\n", res.ID, res.Severity, mark, res.Meaning)
+		if note := auditNote(res); note != "" {
+			fmt.Fprintf(w, "%21s%s\n", "", note)
+		}
+		for i, v := range res.Listed {
+			if i == shownViolations && !all {
+				break
+			}
+			fmt.Fprintf(w, "%21s%s\n", "", v)
+		}
+		if rest := res.Violations - int64(min(len(res.Listed), shownViolations)); rest > 0 && !all {
+			fmt.Fprintf(w, "%21s… and %d more (--all)\n", "", rest)
+		}
+	}
+	fmt.Fprintf(w, "\n%d of %d invariants checked in %s, %d violations\n", r.Checked, len(r.Invariants),
+		r.FinishedAt.Sub(r.StartedAt).Round(time.Millisecond), r.Violations)
+}
+
+// auditNote says what was looked at, and what could not be.
+func auditNote(res audit.Result) string {
+	var parts []string
+	for _, c := range res.Looked {
+		parts = append(parts, fmt.Sprintf("%d %s", c.N, c.What))
+	}
+	if !res.Checked {
+		parts = nil
+	}
+	if res.NotChecked != "" {
+		parts = append(parts, res.NotChecked)
+	}
+	return strings.Join(parts, ", ")
+}
