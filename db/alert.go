@@ -47,11 +47,14 @@ func openLineAlert(ctx context.Context, tx *sqlx.Tx, l *line, f keyturn.Failure)
 	return err
 }
 
+// causeExposed: keys may have been seen although the line is refunded. Only a person can end that, so nothing closes it.
+const causeExposed = "Exposed"
+
 // closeLineAlerts closes a line's alerts: those of one cause, or all but the revocation's, which has a life of its own.
 func closeLineAlerts(ctx context.Context, tx *sqlx.Tx, l *line, cause string) error {
 	_, err := tx.ExecContext(ctx, `
 		UPDATE alerts SET closed_at = now()
-		WHERE line_id = $1 AND closed_at IS NULL AND CASE WHEN $2 = '' THEN cause <> 'Revocation' ELSE cause = $2 END`, l.ID, cause)
+		WHERE line_id = $1 AND closed_at IS NULL AND CASE WHEN $2 = '' THEN cause NOT IN ('Revocation', 'Exposed') ELSE cause = $2 END`, l.ID, cause)
 	return err
 }
 

@@ -14,13 +14,23 @@ import (
 // refund is booked. From here on nothing can deliver it. While an e-mail with its keys is being sent, it fails with
 // KindConflict: the outcome of the sending comes first.
 func (d *DB) giveUp(ctx context.Context, tx *sqlx.Tx, l *line, by, reason string) error {
-	var sending bool
-	if err := tx.GetContext(ctx, &sending, `
-		SELECT EXISTS (SELECT FROM deliveries WHERE line_id = $1 AND kind = 'keys' AND status = 'SENDING' AND lease_until > $2)`, l.ID, l.Now); err != nil {
+	var mail struct {
+		Sending bool `db:"sending"`
+		Exposed bool `db:"exposed"`
+	}
+	if err := tx.GetContext(ctx, &mail, `
+		SELECT coalesce(bool_or(status = 'SENDING' AND lease_until > $2), false) AS sending,
+			coalesce(bool_or(exposed OR status = 'SENDING'), false) AS exposed
+		FROM deliveries WHERE line_id = $1 AND kind = 'keys'`, l.ID, l.Now); err != nil {
 		return err
 	}
-	if sending {
+	if mail.Sending {
 		return keyturn.Errorf(keyturn.KindConflict, "the e-mail with the keys is being sent at this moment: try again in a minute")
+	}
+	if mail.Exposed && l.Status != keyturn.LineDelivered {
+		if err := openLineAlert(ctx, tx, l, keyturn.Failure{Kind: causeExposed, Message: "the line is refunded although its e-mail may have arrived: block the keys at the publisher"}); err != nil {
+			return err
+		}
 	}
 	if err := oweRevocation(ctx, tx, l); err != nil {
 		return err
@@ -38,7 +48,7 @@ func (d *DB) giveUp(ctx context.Context, tx *sqlx.Tx, l *line, by, reason string
 	}
 	delivered := l.Status == keyturn.LineDelivered
 	l.Status = keyturn.LineCanceling
-	l.WaitingPool, l.HeldUntil, l.NextAttemptAt, l.WakeAt = nil, nil, nil, nil
+	l.WaitingPool, l.HeldUntil, l.NextAttemptAt, l.WakeAt = nil, nil, &l.Now, nil
 	if delivered { // its workflow has ended: another one cancels it
 		if err := enqueue(ctx, tx, WorkflowCancel, l.FulfillmentID); err != nil {
 			return err
@@ -141,8 +151,9 @@ func (d *DB) BeginRefund(ctx context.Context, fulfillmentID string) (*RefundDue,
 	return due, next, err
 }
 
-// FailRefund books a refund that the payment provider did not carry out; a slow or refused one alerts operations.
-func (d *DB) FailRefund(ctx context.Context, fulfillmentID string, refused error) error {
+// FailRefund books a refund that the payment provider did not carry out and that is tried again after a while; a slow or
+// refused one alerts operations.
+func (d *DB) FailRefund(ctx context.Context, fulfillmentID string, refused error, again time.Duration) error {
 	_, err := d.step(ctx, fulfillmentID, func(tx *sqlx.Tx, l *line) error {
 		kind := keyturn.KindOf(refused)
 		l.setFailure(keyturn.Failure{Kind: kind, Message: "the refund did not come through: " + refused.Error(), At: l.Now})
@@ -160,6 +171,7 @@ func (d *DB) FailRefund(ctx context.Context, fulfillmentID string, refused error
 				return err
 			}
 		}
+		l.NextAttemptAt = ptr(l.Now.Add(again))
 		return l.save(ctx, tx, byWorkflow, "")
 	})
 	return err
@@ -186,7 +198,7 @@ func (d *DB) FinishRefund(ctx context.Context, fulfillmentID, providerID string,
 		if err := closeLineAlerts(ctx, tx, l, ""); err != nil {
 			return err
 		}
-		l.Status, l.CanceledAt = keyturn.LineCanceled, &l.Now
+		l.Status, l.CanceledAt, l.NextAttemptAt = keyturn.LineCanceled, &l.Now, nil
 		return l.save(ctx, tx, byWorkflow, "refunded")
 	})
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"strconv"
 	"time"
 
 	"github.com/jmoiron/sqlx"
@@ -186,4 +187,8 @@ func (d *DB) serveWaiting(ctx context.Context, tx *sqlx.Tx, pool, by string, lim
 // stockSlots is in how many rows the figures of a pool are kept.
 const stockSlots = 16
 
-func slotOf(l *line) int { return int(l.ID[len(l.ID)-1]) % stockSlots }
+// slotOf spreads lines over the slots by the last, random, digit of their UUID.
+func slotOf(l *line) int {
+	slot, _ := strconv.ParseUint(l.ID[len(l.ID)-1:], 16, 8)
+	return int(slot % stockSlots) //nolint:gosec // below stockSlots
+}

@@ -260,7 +260,7 @@ func (im *importer) finish(ctx context.Context, dryRun bool) error {
 	}
 	im.out.BatchID = im.batch
 	_, err := im.tx.ExecContext(ctx, `
-		WITH b AS (UPDATE batches SET accepted = $2, rejected = $3 WHERE id = $1)
+		WITH b AS (UPDATE batches SET accepted = $2, rejected = $3, created_at = clock_timestamp() WHERE id = $1)
 		UPDATE pool_stock SET available = available + $2 WHERE pool_id = $4 AND slot = 0`, im.batch, im.out.Accepted, rejected, im.pool)
 	return err
 }

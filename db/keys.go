@@ -2,6 +2,7 @@ package db
 
 import (
 	"bytes"
+	"context"
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
@@ -12,6 +13,7 @@ import (
 	"os"
 	"sync"
 
+	"github.com/lib/pq"
 	"github.com/tink-crypto/tink-go/v2/aead"
 	"github.com/tink-crypto/tink-go/v2/aead/subtle"
 	"github.com/tink-crypto/tink-go/v2/insecurecleartextkeyset"
@@ -79,6 +81,30 @@ func LoadKeys(path string) (*Keys, error) {
 		return nil, fmt.Errorf("use key file %s: %w", path, err)
 	}
 	return &Keys{kek: kek, hash: file.HashKey, open: map[string]dataKey{}}, nil
+}
+
+// CheckKeys says whether the key file is the one that this database was written with, by opening a stored key of each
+// kind. A process that starts with another one would fail every line it touches. KindConfiguration.
+func (d *DB) CheckKeys(ctx context.Context) error {
+	var stored []struct {
+		Owner   string `db:"owner"`
+		Wrapped []byte `db:"data_key"`
+	}
+	err := d.x.SelectContext(ctx, &stored, `
+		(SELECT 'customer/' || id AS owner, data_key FROM customers WHERE data_key IS NOT NULL LIMIT 1)
+		UNION ALL (SELECT 'pool/' || id, data_key FROM pools LIMIT 1)`)
+	if pqErr, ok := errors.AsType[*pq.Error](err); ok && pqErr.Code == "42P01" {
+		return keyturn.Errorf(keyturn.KindConfiguration, "the database has no tables yet: run `keyturn migrate`")
+	}
+	if err != nil {
+		return asKind(err)
+	}
+	for _, s := range stored {
+		if _, err := d.keys.dataKey(s.Wrapped, s.Owner); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // dataKey seals the secrets of one owner: a customer, a pool. Losing the wrapped form in the database shreds them all.

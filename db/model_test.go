@@ -133,7 +133,7 @@ func (m *model) importKeys(t *rapid.T) {
 }
 
 func (m *model) serveWaiting() {
-	_, err := m.ServeWaiting(m.ctx, 10)
+	_, err := m.ServeWaiting(m.ctx, 10, 0)
 	require.NoError(m.t, err)
 	m.serve()
 }

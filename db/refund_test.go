@@ -2,6 +2,7 @@ package db
 
 import (
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -51,7 +52,7 @@ func TestFailedRefunds(t *testing.T) {
 	fail := func(kind keyturn.Kind) {
 		_, _, err := s.BeginRefund(s.ctx, f)
 		require.NoError(t, err)
-		require.NoError(t, s.FailRefund(s.ctx, f, keyturn.Errorf(kind, "no")))
+		require.NoError(t, s.FailRefund(s.ctx, f, keyturn.Errorf(kind, "no"), time.Second))
 		require.Equal(t, keyturn.LineCanceling, s.status(f))
 	}
 	fail(keyturn.KindUnavailable)

@@ -100,13 +100,36 @@ func (d *DB) WakeOrder(ctx context.Context, orderID string) error {
 	})
 }
 
+// WakeForgotten has the relay wake the undecided lines of orders in trouble that should have been tried long ago: their
+// workflow was terminated, or Temporal lost it. It returns how many there were.
+func (d *DB) WakeForgotten(ctx context.Context, overdue time.Duration) (int, error) {
+	n := 0
+	err := d.tx(ctx, func(tx *sqlx.Tx) error {
+		var ids []string
+		err := tx.SelectContext(ctx, &ids, `
+			WITH forgotten AS MATERIALIZED (
+				SELECT l.id FROM orders o JOIN line_items l ON l.order_id = o.id
+				WHERE o.status IN ('PARTIAL_COMPLETED', 'CANCEL_PENDING') AND l.status IN ('RETRYING', 'WAITING_FOR_STOCK', 'HELD', 'CANCELING')
+					AND l.wake_at IS NULL AND least(coalesce(l.next_attempt_at, l.give_up_at), l.give_up_at) < now() - make_interval(secs => $1)
+				LIMIT 200
+				FOR UPDATE OF l SKIP LOCKED
+			)
+			UPDATE line_items l SET wake_at = now(), next_attempt_at = now() FROM forgotten f WHERE l.id = f.id RETURNING l.id`, overdue.Seconds())
+		n = len(ids)
+		return err
+	})
+	return n, err
+}
+
 // ServeWaiting gives keys to lines that wait for pools which have some: keys that came back, or that an import which
-// died left unserved. It returns how many lines it served.
-func (d *DB) ServeWaiting(ctx context.Context, limit int) (int, error) {
+// died left unserved. Pools that were imported into within
+// the grace are left to the import, which counts whom it serves. It returns how many lines it served.
+func (d *DB) ServeWaiting(ctx context.Context, limit int, grace time.Duration) (int, error) {
 	var pools []string
 	if err := d.x.SelectContext(ctx, &pools, `
 		SELECT DISTINCT w.waiting_pool FROM line_items w
-		WHERE w.waiting_pool IS NOT NULL AND EXISTS (SELECT FROM pool_keys k WHERE k.pool_id = w.waiting_pool AND k.state = 'available')`); err != nil {
+		WHERE w.waiting_pool IS NOT NULL AND EXISTS (SELECT FROM pool_keys k WHERE k.pool_id = w.waiting_pool AND k.state = 'available')
+			AND NOT EXISTS (SELECT FROM batches b WHERE b.pool_id = w.waiting_pool AND b.created_at > now() - make_interval(secs => $1))`, grace.Seconds()); err != nil {
 		return 0, asKind(err)
 	}
 	n := 0

@@ -215,3 +215,22 @@ func TestKeyFiles(t *testing.T) {
 	require.Equal(t, keys.pageToken("o1"), again.pageToken("o1"))
 	require.NotEqual(t, keys.pageToken("o1"), keys.pageToken("o2"))
 }
+
+func TestAnotherKeyFileIsNoticedAtTheStart(t *testing.T) {
+	s := newShop(t)
+	require.NoError(t, s.CheckKeys(s.ctx), "a new database")
+	s.put(keyturn.Product{ID: "editor", Name: "Editor", Sources: []keyturn.Source{{Type: keyturn.SourceManual}}})
+	s.sell("editor")
+	require.NoError(t, s.CheckKeys(s.ctx))
+
+	file := filepath.Join(t.TempDir(), "other.json")
+	require.NoError(t, CreateKeys(file))
+	other, err := LoadKeys(file)
+	require.NoError(t, err)
+	d, err := Open(s.ctx, s.dsn, other)
+	require.NoError(t, err)
+	defer func() { _ = d.Close() }()
+	err = d.CheckKeys(s.ctx)
+	require.Equal(t, keyturn.KindConfiguration, keyturn.KindOf(err))
+	require.ErrorContains(t, err, "not the one that this database was written with")
+}

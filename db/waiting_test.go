@@ -67,13 +67,13 @@ func TestReturnedKeysServeWaitingLines(t *testing.T) {
 	s.claimed(first)
 	s.claimed(second)
 	s.resolve(first, keyturn.ActionRefund)
-	n, err := s.ServeWaiting(s.ctx, 10)
+	n, err := s.ServeWaiting(s.ctx, 10, 0)
 	require.NoError(t, err)
 	require.Equal(t, 1, n)
 	require.Equal(t, []string{"K-1"}, s.keysOf(second))
 	s.refunded(first)
 
-	n, err = s.ServeWaiting(s.ctx, 10)
+	n, err = s.ServeWaiting(s.ctx, 10, 0)
 	require.NoError(t, err)
 	require.Zero(t, n)
 }
@@ -113,7 +113,7 @@ func TestImportSucceedsWhileKeysAreContended(t *testing.T) {
 		require.Equal(t, 1, r.Accepted)
 		return errDryRun
 	}), errDryRun)
-	n, err := s.ServeWaiting(s.ctx, 10)
+	n, err := s.ServeWaiting(s.ctx, 10, 0)
 	require.NoError(t, err)
 	require.Equal(t, 1, n, "the relay serves it as soon as the keys are free")
 	require.Equal(t, []string{"K-1", "K-2"}, s.keysOf(f))

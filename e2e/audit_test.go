@@ -64,7 +64,7 @@ var brokenAtRest = map[string]string{
 		SELECT d.id::text || ' ' || d.status FROM deliveries d JOIN line_items l ON l.id = d.line_id
 		WHERE d.status = 'SENDING' OR d.status = 'READY' AND (d.kind <> 'keys' OR l.status = 'DELIVERED')`,
 	"a cancel that a partner is owed":    `SELECT line_id::text || ' ' || source FROM revocations WHERE status = 'OWED'`,
-	"an open alert of a decided line":    `SELECT line_id::text || ' ' || cause FROM alerts WHERE line_id IS NOT NULL AND closed_at IS NULL AND cause <> 'Revocation'`,
+	"an open alert of a decided line":    `SELECT line_id::text || ' ' || cause FROM alerts WHERE line_id IS NOT NULL AND closed_at IS NULL AND cause NOT IN ('Revocation', 'Exposed')`,
 	"a key that is claimed and not used": `SELECT id::text FROM pool_keys WHERE state = 'claimed'`,
 	"keys that wait for a decision":      `SELECT line_id::text FROM supplies`,
 	"an undecided line":                  `SELECT id::text || ' ' || status FROM line_items WHERE status NOT IN ('DELIVERED', 'CANCELED')`,

@@ -84,7 +84,12 @@ func TestTerminatedWorkflowIsStartedAgain(t *testing.T) {
 	f := fulfillment(a)
 	require.NoError(t, s.temporal.TerminateWorkflow(context.Background(), workflows.LineWorkflowID(f), "", "by mistake"))
 	s.drill("acme", "ok")
-	s.exec(`UPDATE line_items SET next_attempt_at = now(), wake_at = now()`)
+	s.exec(`UPDATE line_items SET next_attempt_at = now() - CAST('1 second' AS interval)`)
+	s.eventually(func() (bool, string) {
+		n, err := s.db.WakeForgotten(context.Background(), 0)
+		require.NoError(t, err)
+		return n == 1, "the line is not overdue"
+	})
 	s.await(a, keyturn.OrderCompleted)
 	s.atRest(a)
 }

@@ -22,6 +22,8 @@ type Housekeeping struct {
 	// HistoryLink gives the address of an order's workflows in Temporal's Web UI.
 	HistoryLink func(orderID string) string
 	Every       time.Duration // default 1 s
+
+	looked time.Time // for forgotten lines
 }
 
 // alertsPerMail bounds one digest, so that ten thousand lines of one partner that is down are some mails, not a flood.
@@ -35,7 +37,7 @@ func (h *Housekeeping) Run(ctx context.Context) {
 	tick := time.NewTicker(h.Every)
 	defer tick.Stop()
 	for {
-		for what, do := range map[string]func(context.Context) error{"mail alerts": h.mailAlerts, "watch pools": h.DB.WatchPools, "serve waiting lines": h.serve} {
+		for what, do := range map[string]func(context.Context) error{"mail alerts": h.mailAlerts, "watch pools": h.DB.WatchPools, "serve waiting lines": h.serve, "wake forgotten lines": h.wakeForgotten} {
 			if err := do(ctx); err != nil && ctx.Err() == nil {
 				h.Logger.Warn("housekeeping failed and goes on", "what", what, "error", err)
 			}
@@ -48,8 +50,30 @@ func (h *Housekeeping) Run(ctx context.Context) {
 	}
 }
 
+// A line that is this long overdue has no workflow any more, or one that does not move; looking costs little, and is done
+// a few times in that time.
+const (
+	overdue       = 10 * time.Minute
+	lookForgotten = time.Minute
+)
+
+func (h *Housekeeping) wakeForgotten(ctx context.Context) error {
+	if time.Since(h.looked) < lookForgotten {
+		return nil
+	}
+	h.looked = time.Now()
+	n, err := h.DB.WakeForgotten(ctx, overdue)
+	if n > 0 {
+		h.Logger.Warn("lines without a workflow that moves were given to the relay", "lines", n)
+	}
+	return err
+}
+
+// importGrace is how long an import serves the waiting lines by itself after it stored its keys.
+const importGrace = 5 * time.Second
+
 func (h *Housekeeping) serve(ctx context.Context) error {
-	_, err := h.DB.ServeWaiting(ctx, 100)
+	_, err := h.DB.ServeWaiting(ctx, 100, importGrace)
 	return err
 }
 

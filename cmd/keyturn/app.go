@@ -49,6 +49,10 @@ func newApp(ctx context.Context, c config, logger *slog.Logger) (*app, error) {
 	if a.db, err = db.Open(ctx, c.DatabaseURL, keys); err != nil {
 		return nil, err
 	}
+	if err := a.db.CheckKeys(ctx); err != nil {
+		_ = a.db.Close()
+		return nil, err
+	}
 	options, err := envconfig.LoadDefaultClientOptions()
 	if err != nil {
 		return nil, err
