@@ -63,7 +63,9 @@ func TestExamplesCanBeParsed(t *testing.T) {
 				if !ok || name == "short" { // of git
 					continue
 				}
-				found, _, err := newRoot().Find(strings.Fields(strings.TrimSpace(line[strings.Index(line, "keyturn")+len("keyturn"):])))
+				_, args, ok := strings.Cut(" "+strings.TrimSpace(line), " keyturn ") // after the environment
+				require.True(t, ok, line)
+				found, _, err := newRoot().Find(strings.Fields(args))
 				require.NoError(t, err, line)
 				require.True(t, found.Flags().Lookup(name) != nil || found.InheritedFlags().Lookup(name) != nil, "%s has no flag --%s: %s", found.CommandPath(), name, line)
 			}
