@@ -193,7 +193,7 @@ func benchServers(ctx context.Context, o benchOptions, progress io.Writer) (c co
 		return c, p, stop, err
 	}
 	c.DatabaseURL, c.KeysFile = postgres.DSN("keyturn"), filepath.Join(path, "keys.json")
-	if _, statErr := os.Stat(c.KeysFile); errors.Is(statErr, os.ErrNotExist) {
+	if _, statErr := os.Stat(c.KeysFile); errors.Is(statErr, os.ErrNotExist) { //nolint:gosec // whoever runs it names the folder
 		if err = db.CreateKeys(c.KeysFile); err != nil {
 			return c, p, stop, err
 		}
