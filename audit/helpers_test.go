@@ -78,7 +78,7 @@ func newShop(t *testing.T) *shop {
 	return s
 }
 
-func open(t *testing.T, dsn string) *shop {
+func open(t testing.TB, dsn string) *shop {
 	t.Helper()
 	keys, err := db.LoadKeys(template().keys)
 	require.NoError(t, err)

@@ -1,0 +1,104 @@
+package audit
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"keyturn.dev/keyturn"
+	"keyturn.dev/keyturn/db"
+	"keyturn.dev/keyturn/devstack/devtest"
+)
+
+// BenchmarkSalesDuringAudit compares what four tills sell while nobody audits and while audits follow each other without
+// a pause, in turns. Sales and audit share the machine's processors, so an audit costs at most the one that it uses.
+//
+//	bin/with go test ./audit -run none -bench SalesDuringAudit -benchtime 1x -v
+func BenchmarkSalesDuringAudit(b *testing.B) {
+	const lines = 300_000
+	ctx := context.Background()
+	dsn := devtest.Postgres(b, "keyturn/audit sales", func(dsn string) error {
+		if _, err := db.Migrate(ctx, dsn); err != nil {
+			return err
+		}
+		s := open(b, dsn)
+		defer s.close()
+		for _, statement := range manyLines {
+			s.exec(statement, lines)
+		}
+		s.exec(`VACUUM (ANALYZE)`)
+		return nil
+	})
+	s := open(b, dsn)
+	defer s.close()
+	s.catalog()
+	s.tillKeys(40_000)
+	for b.Loop() {
+		for _, audited := range []bool{false, true, false, true} {
+			stop := make(chan struct{})
+			var audits sync.WaitGroup
+			n := 0
+			if audited {
+				audits.Go(func() {
+					for ; ; n++ {
+						select {
+						case <-stop:
+							return
+						default:
+							_, err := Run(ctx, Evidence{DB: s.DB})
+							require.NoError(b, err)
+						}
+					}
+				})
+			}
+			rate, median, p99 := s.tills(4, 8*time.Second)
+			close(stop)
+			audits.Wait()
+			b.Logf("audits %2d: %4.0f lines/s, an order takes %s, 99 of 100 at most %s", n, rate, median, p99)
+		}
+	}
+}
+
+func (s *shop) tillKeys(n int) {
+	keys := make([]string, n)
+	for i := range keys {
+		keys[i] = fmt.Sprintf("TILL-KEY-%06d", i)
+	}
+	_, err := s.Import(s.ctx, "games", strings.NewReader(strings.Join(keys, "\n")), "test", false)
+	s.ok(err)
+}
+
+var tillOrders atomic.Int64
+
+// tills sell for a while: an order is accepted, gets its key, and its e-mail is booked as sent.
+func (s *shop) tills(n int, d time.Duration) (rate float64, median, p99 time.Duration) {
+	var mu sync.Mutex
+	var took []time.Duration
+	var wg sync.WaitGroup
+	end := time.Now().Add(d)
+	for range n {
+		wg.Go(func() {
+			for time.Now().Before(end) {
+				start := time.Now()
+				f := s.order(fmt.Sprintf("till-%d", tillOrders.Add(1)), keyturn.LineItem{ProductID: "game", Quantity: 1, GrossPrice: "1.00"})[0]
+				out, _, err := s.ClaimToSend(s.ctx, f, render)
+				s.ok(err)
+				_, err = s.FinishDelivery(s.ctx, f, out, nil, false)
+				s.ok(err)
+				mu.Lock()
+				took = append(took, time.Since(start))
+				mu.Unlock()
+			}
+		})
+	}
+	wg.Wait()
+	slices.Sort(took)
+	return float64(len(took)) / d.Seconds(), took[len(took)/2].Round(10 * time.Microsecond), took[len(took)*99/100].Round(10 * time.Microsecond)
+}
