@@ -95,12 +95,14 @@ func (d *DB) beginCall(ctx context.Context, tx *sqlx.Tx, l *line, timeout func(k
 		LastNo     int        `db:"last_no"`
 		Units      int        `db:"units"`
 	}
-	err := tx.GetContext(ctx, &running, `
+	if l.Version > 1 { // nothing was tried before a line's first step
+		err := tx.GetContext(ctx, &running, `
 		SELECT max(no) FILTER (WHERE outcome = 'running' AND operation <> 'cancel') AS no,
 			max(deadline_at) FILTER (WHERE outcome = 'running' AND operation <> 'cancel') AS deadline_at, coalesce(max(no), 0) AS last_no, (SELECT count(*) FROM deliverables WHERE line_id = $1 AND kind = 'code') AS units
 		FROM attempts WHERE line_id = $1`, l.ID)
-	if err != nil {
-		return nil, 0, err
+		if err != nil {
+			return nil, 0, err
+		}
 	}
 	if running.No != nil {
 		if wait := running.DeadlineAt.Sub(l.Now); wait > 0 {
@@ -137,9 +139,12 @@ func (d *DB) beginCall(ctx context.Context, tx *sqlx.Tx, l *line, timeout func(k
 func (d *DB) request(ctx context.Context, tx *sqlx.Tx, l *line, f CallFacts, dk dataKey, render func(CallFacts) ([]byte, error)) ([]byte, error) {
 	where := fmt.Sprintf("partner_requests/%s/%s/%s/%d", l.ID, f.Source.Name(), f.Operation, f.UnitNo)
 	var sealed []byte
-	err := tx.GetContext(ctx, &sealed, `
-		SELECT request FROM partner_requests WHERE line_id = $1 AND source = $2 AND operation = $3 AND unit_no = $4`,
-		l.ID, f.Source.Name(), f.Operation, f.UnitNo)
+	err := sql.ErrNoRows
+	if l.Version > 1 {
+		err = tx.GetContext(ctx, &sealed, `
+			SELECT request FROM partner_requests WHERE line_id = $1 AND source = $2 AND operation = $3 AND unit_no = $4`,
+			l.ID, f.Source.Name(), f.Operation, f.UnitNo)
+	}
 	if err == nil {
 		return dk.unseal(sealed, where)
 	}

@@ -163,7 +163,10 @@ func (l *line) next() keyturn.Next {
 	return n
 }
 
-const saveLineSQL = `
+// What saving a line consists of: the row always, a line in the log when the status changes, the order's counts when the
+// change matters to them. They make three statements, so that a step does no more than it has to.
+const (
+	moveSQL = `
 	WITH moved AS (
 		UPDATE line_items SET
 			status = $3, version = version + 1, source_no = $4, source_started_at = $5, attempts = $6, failures = $7,
@@ -171,17 +174,24 @@ const saveLineSQL = `
 			obtained_at = $14, delivered_at = $15, canceled_at = $16, wake_at = $17
 		WHERE id = $1 AND version = $2
 		RETURNING id, order_id, version
-	), logged AS (
+	)`
+	logSQL = `, logged AS (
 		INSERT INTO line_log (line_id, version, from_status, to_status, by, reason)
-		SELECT id, version, $18, $3, $19, $20 FROM moved WHERE $18 <> $3
-	), counted AS (
+		SELECT id, version, $18, $3, $19, $20 FROM moved
+	)`
+	countSQL = `, counted AS (
 		UPDATE orders o SET
 			lines_trouble = lines_trouble + $21, lines_delivered = lines_delivered + $22,
 			lines_canceling = lines_canceling + $23, lines_canceled = lines_canceled + $24,
 			status = order_status(lines_total, lines_trouble + $21, lines_delivered + $22, lines_canceling + $23, lines_canceled + $24)
-		FROM moved WHERE o.id = moved.order_id AND ($21 <> 0 OR $22 <> 0 OR $23 <> 0 OR $24 <> 0)
-	)
-	SELECT count(*) FROM moved`
+		FROM moved WHERE o.id = moved.order_id
+	)`
+	movedSQL = ` SELECT count(*) FROM moved`
+
+	saveSQL         = moveSQL + movedSQL
+	saveLogSQL      = moveSQL + logSQL + movedSQL
+	saveLogCountSQL = moveSQL + logSQL + countSQL + movedSQL
+)
 
 // save writes the line, its step in the log and its order's counts in one statement. by says who made the step. It is
 // the last statement of a transaction, because it locks the order's row, which all lines of the order share.
@@ -189,13 +199,20 @@ func (l *line) save(ctx context.Context, tx *sqlx.Tx, by, reason string) error {
 	if l.saved != l.Status && !l.saved.CanBecome(l.Status) {
 		return keyturn.Errorf(keyturn.KindConflict, "a line that is %s cannot become %s", l.saved, l.Status)
 	}
+	query, args := saveSQL, []any{
+		l.ID, l.Version, l.Status, l.SourceNo, l.SourceStartedAt, l.Attempts, l.Failures, l.FailureJSON, l.NextAttemptAt, l.GiveUpAt,
+		l.ExtendedUntil, l.HeldUntil, l.WaitingPool, l.ObtainedAt, l.DeliveredAt, l.CanceledAt, l.WakeAt,
+	}
+	if l.saved != l.Status {
+		query, args = saveLogSQL, append(args, l.saved, by, reason)
+	}
 	var d keyturn.LineCounts
 	d.Move(l.saved, l.Status)
+	if d != (keyturn.LineCounts{}) {
+		query, args = saveLogCountSQL, append(args, d.Trouble, d.Delivered, d.Canceling, d.Canceled)
+	}
 	var n int
-	err := tx.GetContext(ctx, &n, saveLineSQL, l.ID, l.Version, l.Status, l.SourceNo, l.SourceStartedAt, l.Attempts, l.Failures,
-		l.FailureJSON, l.NextAttemptAt, l.GiveUpAt, l.ExtendedUntil, l.HeldUntil, l.WaitingPool, l.ObtainedAt, l.DeliveredAt,
-		l.CanceledAt, l.WakeAt, l.saved, by, reason, d.Trouble, d.Delivered, d.Canceling, d.Canceled)
-	if err != nil {
+	if err := tx.GetContext(ctx, &n, query, args...); err != nil {
 		return err
 	}
 	if n != 1 {
