@@ -42,17 +42,26 @@ type outside struct {
 	Running []OpenWorkflow
 }
 
-// template is made once for all tests of this process: its keys are the process's.
-var template = sync.OnceValue(func() struct{ name, keys string } {
+// template is made once for all tests of this process, with the process's own keys.
+var template = sync.OnceValue(func() (out struct {
+	name string
+	keys *db.Keys
+},
+) {
 	dir, err := os.MkdirTemp("", "keyturn-audit-")
 	if err != nil {
 		panic(err)
 	}
+	defer os.RemoveAll(dir)
 	path := filepath.Join(dir, "keys.json")
 	if err := db.CreateKeys(path); err != nil {
 		panic(err)
 	}
-	return struct{ name, keys string }{"keyturn/audit " + rand.Text(), path}
+	out.name = "keyturn/audit " + rand.Text()
+	if out.keys, err = db.LoadKeys(path); err != nil {
+		panic(err)
+	}
+	return out
 })
 
 var healthy outside // filled with the template
@@ -80,10 +89,8 @@ func newShop(t *testing.T) *shop {
 
 func open(t testing.TB, dsn string) *shop {
 	t.Helper()
-	keys, err := db.LoadKeys(template().keys)
-	require.NoError(t, err)
 	ctx := context.Background()
-	d, err := db.Open(ctx, dsn, keys)
+	d, err := db.Open(ctx, dsn, template().keys)
 	require.NoError(t, err)
 	x, err := sql.Open("postgres", dsn)
 	require.NoError(t, err)
