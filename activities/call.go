@@ -95,7 +95,7 @@ func units(f db.CallFacts) int {
 	}
 	_, declared := definition.ResponsePaths["activationCode"]
 	creates := f.Operation == keyturn.OpCreate && declared
-	if f.Source.Type == keyturn.SourceDynamicURL || f.Units > 1 || creates {
+	if f.Source.Type == keyturn.SourceDynamicURL || f.Units > 1 || f.UnitNo > 0 || creates { // the units before it brought codes
 		return f.Units
 	}
 	return 0

@@ -7,6 +7,7 @@ import (
 	"database/sql"
 	"encoding/hex"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -82,6 +83,7 @@ func newShop(t *testing.T) *shop {
 	})
 	s := open(t, dsn)
 	copied := healthy
+	copied.Raw = maps.Clone(healthy.Raw) // the tests run side by side
 	s.outer = &copied
 	t.Cleanup(s.close)
 	return s

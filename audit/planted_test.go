@@ -3,6 +3,7 @@ package audit
 import (
 	"bytes"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -73,7 +74,9 @@ var planted = []struct {
 		UPDATE pool_keys SET state = 'available', line_id = NULL, unit_no = NULL WHERE line_id = line_of('revoked/0');
 		UPDATE pool_stock SET quarantined = quarantined - 1, available = available + 1 WHERE pool_id = 'games' AND slot = 0`},
 	{id: "B5", name: "a pool offers a key that a person gave away", at: "twin", do: func(s *shop) {
-		s.supply(s.order("twin", line("byhand", 1))[0], "LOW-KEY-1")
+		s.supply(s.order("twin", line("byhand", 1))[0], "GIVEN-KEY-1")
+		_, err := s.Import(s.ctx, "low", strings.NewReader("GIVEN-KEY-1"), "test", false)
+		s.ok(err)
 		s.exec(`UPDATE line_items SET wake_at = now() + interval '10 s' WHERE order_id = 'twin'`)
 	}},
 	{id: "B7", name: "a line waits beside a full pool", at: "waiting", sql: `

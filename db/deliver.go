@@ -274,24 +274,27 @@ func (d *DB) Resend(ctx context.Context, fulfillmentID, to, by string, render fu
 	return deliveryID, err
 }
 
-// BeginSend takes the lease on a stored e-mail. A nil Delivery: it was sent already.
+// BeginSend takes the lease on a stored e-mail. A nil Delivery: it was sent already, or it holds keys of a line that was
+// refunded meanwhile.
 func (d *DB) BeginSend(ctx context.Context, deliveryID string) (*Delivery, error) {
 	var out *Delivery
 	err := d.tx(ctx, func(tx *sqlx.Tx) error {
 		out = nil
 		var row struct {
 			deliveryRow
-			CustomerID string    `db:"customer_id"`
-			Now        time.Time `db:"now"`
+			CustomerID string             `db:"customer_id"`
+			LineStatus keyturn.LineStatus `db:"line_status"`
+			Now        time.Time          `db:"now"`
 		}
 		err := tx.GetContext(ctx, &row, `
-			SELECT y.id, y.line_id, y.kind, y.message, y.status, y.lease_until, y.attempts, o.customer_id, clock_timestamp() AS now
+			SELECT y.id, y.line_id, y.kind, y.message, y.status, y.lease_until, y.attempts, o.customer_id, l.status AS line_status, clock_timestamp() AS now
 			FROM deliveries y JOIN line_items l ON l.id = y.line_id JOIN orders o ON o.id = l.order_id
-			WHERE y.id = $1 FOR UPDATE OF y`, deliveryID)
+			WHERE y.id = $1 FOR UPDATE OF y, l`, deliveryID)
 		if err != nil {
 			return notFound(err, "there is no delivery %s", deliveryID)
 		}
-		if row.Status == "SENT" {
+		refunded := row.LineStatus == keyturn.LineCanceling || row.LineStatus == keyturn.LineCanceled
+		if row.Status == "SENT" || row.Kind == "keys" && refunded { // keys do not follow their refund
 			return nil
 		}
 		if row.Status == "SENDING" && row.LeaseUntil.After(row.Now) {

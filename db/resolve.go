@@ -85,8 +85,8 @@ func (d *DB) supply(ctx context.Context, tx *sqlx.Tx, l *line, by, reason string
 		return err
 	}
 	if _, err := tx.ExecContext(ctx, `
-		WITH taken AS (DELETE FROM supplies WHERE line_id = $1 RETURNING line_id, unit_no, content)
-		INSERT INTO deliverables (line_id, unit_no, kind, content, source) SELECT line_id, unit_no, 'code', content, 'supplied' FROM taken`, l.ID); err != nil {
+		WITH taken AS (DELETE FROM supplies WHERE line_id = $1 RETURNING line_id, unit_no, content, fingerprint)
+		INSERT INTO deliverables (line_id, unit_no, kind, content, fingerprint, source) SELECT line_id, unit_no, 'code', content, fingerprint, 'supplied' FROM taken`, l.ID); err != nil {
 		return err
 	}
 	l.obtained()
@@ -113,6 +113,11 @@ func (d *DB) StageSupply(ctx context.Context, fulfillmentID string, keys []strin
 			bad.Check(keyturn.CleanText(k, 1, maxKeyLength), at, "must be 1 to %d characters without control characters", maxKeyLength)
 			bad.Check(!seen[k], at, "stands here twice")
 			seen[k] = true
+			var pool []string
+			if err := tx.SelectContext(ctx, &pool, `SELECT pool_id FROM pool_keys WHERE fingerprint = $1`, d.keys.fingerprint(k)); err != nil {
+				return err
+			}
+			bad.Check(len(pool) == 0, at, "is a key of a pool, which sells or sold it by itself")
 		}
 		if err := bad.Err("the keys are not valid"); err != nil {
 			return err
@@ -129,7 +134,7 @@ func (d *DB) StageSupply(ctx context.Context, fulfillmentID string, keys []strin
 			if err != nil {
 				return err
 			}
-			if _, err := tx.ExecContext(ctx, `INSERT INTO supplies (line_id, unit_no, content) VALUES ($1, $2, $3)`, l.ID, i, sealed); err != nil {
+			if _, err := tx.ExecContext(ctx, `INSERT INTO supplies (line_id, unit_no, content, fingerprint) VALUES ($1, $2, $3, $4)`, l.ID, i, sealed, d.keys.fingerprint(k)); err != nil {
 				return err
 			}
 		}

@@ -82,6 +82,12 @@ func (d *DB) BeginRevocation(ctx context.Context, fulfillmentID, source string, 
 		if err != nil {
 			return err
 		}
+		// A create whose process died was overtaken by the decision that is taken back here.
+		if _, err := tx.ExecContext(ctx, `
+			UPDATE attempts SET outcome = 'unknown', sent = true, message = 'the process that waited for the answer stopped'
+			WHERE line_id = $1 AND source = $2 AND outcome = 'running' AND operation <> 'cancel' AND deadline_at < now()`, l.ID, source); err != nil {
+			return err
+		}
 		for i, s := range l.product.Sources {
 			if s.Name() == source {
 				l.SourceNo = i
@@ -157,8 +163,14 @@ const revokeFor = 7 * 24 * time.Hour
 
 func (d *DB) endRevocation(ctx context.Context, tx *sqlx.Tx, l *line, source, status, why string) error {
 	if status == "DONE" {
-		if err := closeLineAlerts(ctx, tx, l, "Revocation"); err != nil {
+		var others bool
+		if err := tx.GetContext(ctx, &others, `SELECT EXISTS (SELECT FROM revocations WHERE line_id = $1 AND source <> $2 AND status <> 'DONE')`, l.ID, source); err != nil {
 			return err
+		}
+		if !others {
+			if err := closeLineAlerts(ctx, tx, l, "Revocation"); err != nil {
+				return err
+			}
 		}
 	} else if err := openLineAlert(ctx, tx, l, keyturn.Failure{Kind: "Revocation", Message: "what " + source + " may have issued cannot be taken back: " + why}); err != nil {
 		return err

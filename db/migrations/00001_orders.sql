@@ -127,6 +127,7 @@ CREATE TABLE supplies (                    -- keys that a person stored for a li
     line_id    uuid NOT NULL REFERENCES line_items,
     unit_no    int NOT NULL,
     content    bytea NOT NULL,
+    fingerprint bytea NOT NULL,
     created_at timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (line_id, unit_no)
 );
