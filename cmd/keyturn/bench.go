@@ -9,6 +9,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -205,7 +206,7 @@ func benchServers(ctx context.Context, o benchOptions, progress io.Writer) (c co
 }
 
 // benchAPI serves the API on a port of its own and gives its client.
-func (a *app) benchAPI(ctx context.Context, eager bool) (*bench.Client, error) {
+func (a *app) benchAPI(ctx context.Context, eager bool) (*starter.Client, error) {
 	s := starter.NewStarter(starter.StarterConfig{DB: a.db, Temporal: a.temporal, Eager: eager, Logger: a.logger})
 	go s.Run(ctx)
 	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
@@ -215,7 +216,9 @@ func (a *app) benchAPI(ctx context.Context, eager bool) (*bench.Client, error) {
 	server := a.newAPI(s, devToken).Server()
 	go func() { _ = server.Serve(l) }()
 	context.AfterFunc(ctx, func() { _ = server.Close() })
-	return bench.NewClient("http://"+l.Addr().String(), devToken), nil
+	// As many connections are kept as orders are under way, so that none is dialled in the measure.
+	keep := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 200}, Timeout: time.Minute}
+	return &starter.Client{BaseURL: "http://" + l.Addr().String(), Token: devToken, HTTP: keep}, nil
 }
 
 // peer is the process that plays partner and mail server.

@@ -12,6 +12,7 @@ import (
 	"go.temporal.io/sdk/client"
 
 	"keyturn.dev/keyturn/db"
+	"keyturn.dev/keyturn/starter"
 )
 
 // Bench is a benchmark on a Temporal, a PostgreSQL and an API with its worker that run already. The worker runs in this
@@ -19,8 +20,8 @@ import (
 type Bench struct {
 	DB          *db.DB
 	Temporal    client.Client
-	API         *Client // accepts orders whose workflows start in the ordinary way
-	EagerAPI    *Client // the same with eager starts; nil: not measured
+	API         *starter.Client // accepts orders whose workflows start in the ordinary way
+	EagerAPI    *starter.Client // the same with eager starts; nil: not measured
 	TaskQueue   string
 	TemporalPID int // 0: not on this machine
 	PostgresPID int

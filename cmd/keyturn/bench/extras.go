@@ -48,7 +48,7 @@ func (b *Bench) Big(ctx context.Context, lines int, e *Extras) error {
 	b.serial++
 	o := b.orderOf(fmt.Sprintf("BENCH-%s-%d", b.name, b.serial), poolProduct, lines)
 	start := time.Now()
-	if _, err := b.API.CreateOrder(ctx, o); err != nil {
+	if _, _, err := b.API.CreateOrder(ctx, o.ID, o); err != nil {
 		return err
 	}
 	e.BigLines, e.BigAcceptMs = lines, ms(time.Since(start))
@@ -78,7 +78,7 @@ func (b *Bench) Retries(ctx context.Context, times int, e *Extras) error {
 	}
 	b.serial++
 	o := b.orderOf(fmt.Sprintf("BENCH-%s-%d", b.name, b.serial), FailingProduct, 1)
-	view, err := b.API.CreateOrder(ctx, o)
+	view, _, err := b.API.CreateOrder(ctx, o.ID, o)
 	if err != nil {
 		return err
 	}

@@ -8,6 +8,7 @@ import (
 	"go.temporal.io/sdk/client"
 
 	"keyturn.dev/keyturn"
+	"keyturn.dev/keyturn/starter"
 	"keyturn.dev/keyturn/workflows"
 )
 
@@ -48,11 +49,11 @@ func (b *Bench) waitEnd(ctx context.Context, id string) error {
 }
 
 // order posts an order and waits until every line's workflow has ended.
-func (b *Bench) order(api *Client, product string, lines int) one {
+func (b *Bench) order(api *starter.Client, product string, lines int) one {
 	return func(ctx context.Context, n int) (time.Duration, time.Duration, error) {
 		o := b.orderOf(fmt.Sprintf("BENCH-%s-%d", b.name, n), product, lines)
 		start := time.Now()
-		view, err := api.CreateOrder(ctx, o)
+		view, _, err := api.CreateOrder(ctx, o.ID, o)
 		if err != nil {
 			return 0, 0, err
 		}

@@ -126,7 +126,7 @@ func (b *Bench) one(ctx context.Context, s shape) (string, error) {
 		product = endpointProduct
 	}
 	o := b.orderOf(fmt.Sprintf("BENCH-%s-%d", b.name, b.serial), product, s.lines)
-	view, err := api.CreateOrder(ctx, o)
+	view, _, err := api.CreateOrder(ctx, o.ID, o)
 	if err != nil {
 		return "", err
 	}
