@@ -13,7 +13,7 @@ GO_TOOL := CGO_ENABLED=0 go build -trimpath -buildvcs=false
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z\/-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: build
 build: bin/temporal keyturn ## build bin/keyturn and bin/temporal
@@ -22,9 +22,18 @@ build: bin/temporal keyturn ## build bin/keyturn and bin/temporal
 run: build ## start everything on this machine and place sample orders; ARGS="--port-offset 100" and the like
 	@exec bin/keyturn dev $(ARGS)
 
+# One package after the other: the large ones run servers of their own and keep every core busy.
 .PHONY: test
 test: bin/temporal with ## run all tests on a real PostgreSQL and Temporal; PKG=./db ARGS="-run Claim -count=1" for some
-	@bin/with go test -race -timeout 20m $(ARGS) $(PKG)
+	@bin/with go test -race -p 1 -timeout 20m $(ARGS) $(PKG)
+
+.PHONY: test/crash
+test/crash: bin/temporal with ## have a process die at every crash point of every use case
+	@bin/with go test -tags crash -run '^TestCrashSweep$$' -count=1 -parallel 16 -timeout 2h $(ARGS) ./e2e
+
+.PHONY: test/oracle
+test/oracle: bin/temporal with ## plant each bug in a build of its own, and require that the audit names it
+	@bin/with go test -tags oracle -parallel 1 -count=1 -timeout 15m -v -run TestEveryPlantedBugIsCaught $(ARGS) ./e2e | grep -E "CAUGHT|^ *--- |^(ok|FAIL|PASS)|_test.go"
 
 .PHONY: lint
 lint: bin/golangci-lint autocommit ## check style, imports, determinism of workflows, and that every write is in a transaction
@@ -39,9 +48,25 @@ lint: bin/golangci-lint autocommit ## check style, imports, determinism of workf
 bench: build ## measure rates and CPU per order line; ARGS="--output json" and the like
 	@exec bin/keyturn bench $(ARGS)
 
+# An older build whose workers have to get along with those of this one (git knows it; a copy without its history does not).
+OLD   ?= 2694194
+SEEDS ?= 1
+SEED  ?=
+# How many seeds run side by side.
+SIDE  ?= 1
+
+.PHONY: chaos
+chaos: bin/temporal bin/keyturn-$(OLD) ## break everything while orders come in, and audit; SEEDS=20 for more, SEED=7 to repeat one
+	@KEYTURN_OLD=$(abspath bin/keyturn-$(OLD)) KEYTURN_CHAOS_SEEDS=$(SEEDS) KEYTURN_CHAOS_SEED=$(SEED) \
+	  go test -tags chaos -run '^TestChaos$$' -count=1 -timeout 3h -parallel $(SIDE) -v ./survive
+
+bin/keyturn-$(OLD):
+	@mkdir -p bin .keyturn/old && echo "building the older build $(OLD)" && git archive $(OLD) | tar -x -C .keyturn/old && \
+	cd .keyturn/old && CGO_ENABLED=0 go build -trimpath -buildvcs=false -o ../../$@ ./cmd/keyturn && rm -rf ../old
+
 .PHONY: setup
 setup: bin/temporal with bin/golangci-lint autocommit ## get everything that the other targets need, and do nothing with it
-	@bin/with -race true
+	@bin/with true
 
 .PHONY: reset
 reset: ## forget the orders and settings of make run

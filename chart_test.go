@@ -52,3 +52,24 @@ func TestChartShowsTheTransitions(t *testing.T) {
 		require.Contains(t, string(page), "`"+string(s)+"`", "the page explains every line status")
 	}
 }
+
+// The chart of a key's life has the edges of KeyTransitions.
+func TestChartShowsTheLifeOfAKey(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile("docs/pools.md")
+	require.NoError(t, err)
+	_, chart, found := strings.Cut(string(page), "```mermaid\nstateDiagram-v2\n")
+	require.True(t, found, "the page has a state diagram")
+	chart, _, _ = strings.Cut(chart, "```")
+	drawn := []string{}
+	for _, m := range regexp.MustCompile(`(?m)^\s*(\S+) --> (\S+?)(?:: .*)?$`).FindAllStringSubmatch(chart, -1) {
+		drawn = append(drawn, m[1]+">"+m[2])
+	}
+	coded := []string{"[*]>available"}
+	for from, next := range keyturn.KeyTransitions {
+		for _, to := range next {
+			coded = append(coded, string(from)+">"+string(to))
+		}
+	}
+	require.ElementsMatch(t, coded, drawn)
+}

@@ -34,6 +34,8 @@ const (
 	KindUnavailable Kind = "Unavailable"
 	// KindConfiguration: the catalog entry cannot work as it stands (unknown integration, template, missing secret).
 	KindConfiguration Kind = "Configuration"
+	// KindErased: it was about a person whose data was erased.
+	KindErased Kind = "Erased"
 	// KindInternal: a fault of ours or of the database.
 	KindInternal Kind = "Internal"
 )
@@ -44,6 +46,7 @@ var kinds = map[Kind]int{
 	KindUnauthorized: http.StatusUnauthorized, KindForbidden: http.StatusForbidden, KindOutOfStock: http.StatusConflict,
 	KindRejected: http.StatusBadGateway, KindBadReply: http.StatusBadGateway, KindRateLimited: http.StatusTooManyRequests,
 	KindUnavailable: http.StatusServiceUnavailable, KindConfiguration: http.StatusConflict, KindInternal: http.StatusInternalServerError,
+	KindErased: http.StatusGone,
 }
 
 // HTTPStatus is the status with which the API answers an error of this kind.
@@ -60,7 +63,9 @@ type Error struct {
 	Kind    Kind
 	Message string
 	Fields  []FieldError // what is wrong with the input, for KindInvalid
-	Cause   error
+	// Permanent: of a failed try, that trying again is of no use until a person has changed something.
+	Permanent bool
+	Cause     error
 }
 
 // FieldError names one wrong field and the rule it breaks. Location is a path such as `lineItems[0].quantity`.
@@ -99,6 +104,12 @@ func KindOf(err error) Kind {
 		return e.Kind
 	}
 	return KindInternal
+}
+
+// IsPermanent says that the first Error in the chain is of a try that would fail again.
+func IsPermanent(err error) bool {
+	e, ok := errors.AsType[*Error](err)
+	return ok && e.Permanent
 }
 
 // Problems collects field errors while a value is checked.

@@ -18,7 +18,7 @@ func TestKindsAsHTTPStatus(t *testing.T) {
 		keyturn.KindInvalid: http.StatusUnprocessableEntity, keyturn.KindNotFound: http.StatusNotFound, keyturn.KindConflict: http.StatusConflict,
 		keyturn.KindUnauthorized: http.StatusUnauthorized, keyturn.KindForbidden: http.StatusForbidden, keyturn.KindOutOfStock: http.StatusConflict,
 		keyturn.KindRejected: http.StatusBadGateway, keyturn.KindBadReply: http.StatusBadGateway, keyturn.KindRateLimited: http.StatusTooManyRequests,
-		keyturn.KindUnavailable: http.StatusServiceUnavailable, keyturn.KindConfiguration: http.StatusConflict,
+		keyturn.KindUnavailable: http.StatusServiceUnavailable, keyturn.KindConfiguration: http.StatusConflict, keyturn.KindErased: http.StatusGone,
 		keyturn.KindInternal: http.StatusInternalServerError, "": http.StatusInternalServerError, "Manual": http.StatusInternalServerError,
 	} {
 		require.Equal(t, status, kind.HTTPStatus(), kind)

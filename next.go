@@ -10,6 +10,8 @@ const (
 	DoCall    Do = "call"    // call the partner
 	DoDeliver Do = "deliver" // send the e-mail
 	DoAwait   Do = "await"   // wait for a person, until Until
+	DoApply   Do = "apply"   // book an operation on a licence that needs nobody outside
+	DoQueue   Do = "queue"   // wait until the operations before it on the same licence are decided
 	DoRefund  Do = "refund"  // give the money back
 	DoNothing Do = "nothing" // the line is decided
 )

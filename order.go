@@ -43,8 +43,10 @@ type LineItem struct {
 	Quantity       int           `json:"quantity"`
 	GrossPrice     string        `json:"grossPrice"` // decimal string, of the whole line
 	Operation      OperationName `json:"operation,omitempty"`
+	LicenseID      string        `json:"licenseId,omitempty"` // what an operation other than create acts on; or the subscriptionId of its create
 	SubscriptionID string        `json:"subscriptionId,omitempty"`
 	TrialContext   string        `json:"trialContext,omitempty"`
+	ExpiresAt      *time.Time    `json:"expiresAt,omitempty"` // of create, renew and resume: the end of the term that was sold; a partner's answer wins
 }
 
 // Failure is the last thing that went wrong with a line, for operators. Message is ours; it holds no text of a partner.

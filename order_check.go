@@ -78,9 +78,25 @@ func (l LineItem) check(bad *Problems, at, currency string) {
 			bad.Addf(at+"grossPrice", "%s", err.Error())
 		}
 	}
-	bad.Check(l.Operation == "" || slices.Contains(OrderOperations, l.Operation), at+"operation", "must be create, renew or upgrade")
+	bad.Check(l.Operation == "" || slices.Contains(OrderOperations, l.Operation), at+"operation", "must be create, renew, upgrade, pause, resume or cancel")
+	l.checkLicense(bad, at)
 	bad.Check(cleanText(l.SubscriptionID, 0, 100), at+"subscriptionId", "must be at most 100 printable characters")
 	bad.Check(slices.Contains([]string{"", "CREATION", "CONVERSION"}, l.TrialContext), at+"trialContext", "must be CREATION or CONVERSION")
+}
+
+// checkLicense checks what an operation acts on. Whether there is such a licence is checked where the order is stored.
+func (l LineItem) checkLicense(bad *Problems, at string) {
+	if l.LicenseID != "" {
+		_, err := uuid.Parse(l.LicenseID)
+		bad.Check(err == nil && len(l.LicenseID) == 36, at+"licenseId", "must be a UUID: the fulfillmentId of the create")
+	}
+	create := l.Operation == "" || l.Operation == OpCreate
+	bad.Check(!create || l.LicenseID == "", at+"licenseId", "does not belong to a create, which makes a licence")
+	bad.Check(create || !slices.Contains(OrderOperations, l.Operation) || l.LicenseID != "" || l.SubscriptionID != "", at+"licenseId",
+		"is required for %s, or the subscriptionId that the create had", l.Operation)
+	takesTerm := create || l.Operation == OpRenew || l.Operation == OpResume
+	bad.Check(l.ExpiresAt == nil || takesTerm, at+"expiresAt", "belongs to create, renew and resume only")
+	bad.Check(l.ExpiresAt == nil || l.ExpiresAt.Year() >= 2000 && l.ExpiresAt.Year() < 2200, at+"expiresAt", "must be between the years 2000 and 2200")
 }
 
 // holdsCardNumber finds 13 to 19 digits that pass the Luhn check: card data must never enter (threat T16).

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
@@ -193,12 +194,31 @@ func TestOrderRefusesCardNumbers(t *testing.T) {
 
 func TestOrderOperations(t *testing.T) {
 	t.Parallel()
-	var all []orderScenario
-	for _, op := range []string{"", "create", "renew", "upgrade"} {
-		all = append(all, orderScenario{op, func(o *keyturn.Order) { o.LineItems[0].Operation = keyturn.OperationName(op) }, ""})
+	const id = "0198c2d4-0000-7000-8000-000000000001"
+	end := time.Date(2028, 6, 15, 0, 0, 0, 0, time.UTC)
+	long := time.Date(20280, 6, 15, 0, 0, 0, 0, time.UTC)
+	with := func(op, license, subscription string, expires *time.Time, field string) orderScenario {
+		return orderScenario{op + " " + license + subscription, func(o *keyturn.Order) {
+			l := &o.LineItems[0]
+			l.Operation, l.LicenseID, l.SubscriptionID, l.ExpiresAt = keyturn.OperationName(op), license, subscription, expires
+		}, field}
 	}
-	for _, op := range []string{"cancel", "pause", "resume", "CREATE", "delete"} {
-		all = append(all, orderScenario{op, func(o *keyturn.Order) { o.LineItems[0].Operation = keyturn.OperationName(op) }, "lineItems[0].operation"})
+	var all []orderScenario
+	for _, op := range []string{"", "create"} {
+		all = append(all, with(op, "", "", nil, ""), with(op, "", "sub-1", &end, ""), with(op, id, "", nil, "lineItems[0].licenseId"))
+	}
+	for _, op := range keyturn.ExistingOperations {
+		all = append(all, with(string(op), id, "", nil, ""), with(string(op), "", "sub-1", nil, ""),
+			with(string(op), "", "", nil, "lineItems[0].licenseId"), with(string(op), "lic-1", "", nil, "lineItems[0].licenseId"))
+	}
+	for _, op := range []string{"renew", "resume"} {
+		all = append(all, with(op, id, "", &end, ""), with(op, id, "", &long, "lineItems[0].expiresAt"))
+	}
+	for _, op := range []string{"upgrade", "pause", "cancel"} {
+		all = append(all, with(op, id, "", &end, "lineItems[0].expiresAt"))
+	}
+	for _, op := range []string{"CREATE", "delete", "suspend"} {
+		all = append(all, with(op, id, "", nil, "lineItems[0].operation"))
 	}
 	runOrderScenarios(t, all)
 }

@@ -13,6 +13,7 @@ type OperationName string
 // The operations of the contract.
 const (
 	OpCreate  OperationName = "create"
+	OpLookUp  OperationName = "lookup" // no order has it: it asks whether a create was carried out
 	OpRenew   OperationName = "renew"
 	OpUpgrade OperationName = "upgrade"
 	OpCancel  OperationName = "cancel"
@@ -21,7 +22,7 @@ const (
 )
 
 // OrderOperations are the operations that an order line can ask for.
-var OrderOperations = []OperationName{OpCreate, OpRenew, OpUpgrade}
+var OrderOperations = append([]OperationName{OpCreate}, ExistingOperations...)
 
 // SourceType says where a deliverable comes from.
 type SourceType string
@@ -103,6 +104,7 @@ type Product struct {
 	Retry                   RetryPolicy       `json:"retry,omitzero"`
 	OnGiveUp                OnGiveUp          `json:"onGiveUp,omitempty"`
 	CustomerMayRefund       bool              `json:"customerMayRefund,omitempty"` // "refund me now" on the order page of a late line
+	RefuseWhenEmpty         bool              `json:"refuseWhenEmpty,omitempty"`   // refuse orders while its pools are empty and nothing else can deliver
 	Email                   Email             `json:"email,omitzero"`
 }
 
@@ -152,6 +154,8 @@ func (p Product) Check() error {
 	for i, s := range p.Sources {
 		bad.Merge("sources["+itoa(i)+"]", s.check())
 	}
+	bad.Check(!p.RefuseWhenEmpty || slices.ContainsFunc(p.Sources, func(s Source) bool { return s.Type == SourcePool }), "refuseWhenEmpty",
+		"needs a source of type pool: nothing else can be empty")
 	bad.Merge("retry", p.Retry.Check())
 	return bad.Err("the product is not valid")
 }

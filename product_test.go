@@ -61,6 +61,12 @@ func TestProductCheck(t *testing.T) {
 		{"by hand", func(p *keyturn.Product) { p.Sources[0] = keyturn.Source{Type: keyturn.SourceManual} }, ""},
 		{"a source that gives up before it starts", func(p *keyturn.Product) { p.Sources[0].GiveUpAfter = -1 }, "sources[0].giveUpAfter"},
 		{"a source that never gives up", func(p *keyturn.Product) { p.Sources[0].GiveUpAfter = keyturn.Duration(91 * 24 * time.Hour) }, "sources[0].giveUpAfter"},
+		{"orders refused while a pool is empty that there is not", func(p *keyturn.Product) {
+			p.RefuseWhenEmpty, p.Sources = true, sources(2)
+		}, "refuseWhenEmpty"},
+		{"orders refused while the second source is empty", func(p *keyturn.Product) {
+			p.RefuseWhenEmpty, p.Sources = true, append(sources(1), p.Sources...)
+		}, ""},
 		{"a bad retry policy", func(p *keyturn.Product) { p.Retry.GiveUpAfter = -1 }, "retry.giveUpAfter"},
 		{"a bad delay", func(p *keyturn.Product) { p.Retry.Schedule = seconds(0) }, "retry.schedule[0]"},
 	} {

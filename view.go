@@ -29,6 +29,7 @@ type LineView struct {
 	Quantity      int           `json:"quantity"`
 	GrossPrice    string        `json:"grossPrice"`
 	Operation     OperationName `json:"operation"`
+	LicenseID     string        `json:"licenseId,omitempty" doc:"The licence that it acts on; of a create its own fulfillmentId, once it is delivered."`
 	Status        LineStatus    `json:"status" enum:"PENDING,OBTAINED,RETRYING,WAITING_FOR_STOCK,HELD,DELIVERED,CANCELING,CANCELED"`
 	Source        string        `json:"source,omitempty"`
 	Attempts      int           `json:"attempts,omitempty"`
@@ -98,24 +99,48 @@ type StatusEvent struct {
 	OrderStatus   OrderStatus `json:"orderStatus"` // the order's status now
 }
 
-// LicenseView is one entry of a customer's purchase history.
+// LicenseView is a licence: one entry of a customer's purchase history.
 type LicenseView struct {
-	ID              string     `json:"id"`
-	Status          string     `json:"status" enum:"Running,Paused,Canceled,Expired"`
-	ProductID       string     `json:"productId"`
-	ProductName     string     `json:"productName"`
-	OrderID         string     `json:"orderId"`
-	CreatedAt       time.Time  `json:"createdAt"`
-	DeliveredAt     *time.Time `json:"deliveredAt,omitempty"`
-	ActivationCodes []string   `json:"activationCodes,omitempty"`
-	ActivationLink  string     `json:"activationLink,omitempty"`
+	ID             string     `json:"id"`
+	Status         string     `json:"status" enum:"Running,Paused,Canceled,Expired"`
+	ProductID      string     `json:"productId"`
+	ProductName    string     `json:"productName"`
+	OrderID        string     `json:"orderId"`
+	SubscriptionID string     `json:"subscriptionId,omitempty"`
+	Quantity       int        `json:"quantity"`
+	Source         string     `json:"source,omitempty"`
+	CreatedAt      time.Time  `json:"createdAt"`
+	DeliveredAt    *time.Time `json:"deliveredAt,omitempty"`
+	ExpiresAt      *time.Time `json:"expiresAt,omitempty" doc:"The end of its term, where somebody said it."`
+
+	Operations []OperationView `json:"operations" doc:"What was done to it and what is under way, in the order in which it applies; the create is not among them."`
+
+	ActivationCodes []string `json:"activationCodes,omitempty"`
+	ActivationLink  string   `json:"activationLink,omitempty"`
+
+	ReplacedCodes []string `json:"replacedCodes,omitempty" doc:"Keys that were recalled: activationCodes has the ones that replaced them."`
+}
+
+// OperationView is one operation on a licence.
+type OperationView struct {
+	FulfillmentID string        `json:"fulfillmentId"`
+	OrderID       string        `json:"orderId"`
+	Operation     OperationName `json:"operation" enum:"renew,upgrade,pause,resume,cancel"`
+	ProductID     string        `json:"productId"`
+	Status        LineStatus    `json:"status" enum:"PENDING,OBTAINED,RETRYING,WAITING_FOR_STOCK,HELD,DELIVERED,CANCELING,CANCELED"`
+	CreatedAt     time.Time     `json:"createdAt"`
+	DeliveredAt   *time.Time    `json:"deliveredAt,omitempty"`
+	From          LicenseStatus `json:"from,omitempty" doc:"The licence's status before; absent until the operation is done."`
+	To            LicenseStatus `json:"to,omitempty" doc:"The licence's status after it."`
+	WithdrawnAt   *time.Time    `json:"withdrawnAt,omitempty" doc:"When its order was taken back: the licence is as it was before."`
 }
 
 // PoolView is a pool with its stock.
 type PoolView struct {
 	Pool
-	Stock   Stock       `json:"stock"`
-	Batches []BatchView `json:"batches"`
+	Stock    Stock       `json:"stock"`
+	Forecast Forecast    `json:"forecast"`
+	Batches  []BatchView `json:"batches"`
 }
 
 // Stock counts a pool's keys by what became of them, and the lines that wait for it.
@@ -124,6 +149,9 @@ type Stock struct {
 	Claimed     int64 `json:"claimed" db:"claimed"`
 	Delivered   int64 `json:"delivered" db:"delivered"`
 	Quarantined int64 `json:"quarantined" db:"quarantined"`
+	Recalled    int64 `json:"recalled" db:"recalled"`
+	Expired     int64 `json:"expired" db:"expired"`
+	Withdrawn   int64 `json:"withdrawn" db:"withdrawn"`
 	Waiting     int64 `json:"waiting" db:"waiting"`
 }
 
@@ -134,21 +162,7 @@ type BatchView struct {
 	Rejected  int       `json:"rejected" db:"rejected"`
 	CreatedBy string    `json:"createdBy" db:"created_by"`
 	CreatedAt time.Time `json:"createdAt" db:"created_at"`
-}
 
-// ImportResult is the verdict on an import.
-type ImportResult struct {
-	BatchID  string         `json:"batchId,omitempty"`
-	Accepted int            `json:"accepted"`
-	Rejected []RejectedKey  `json:"rejected"`
-	Counts   map[string]int `json:"counts"`
-	Served   int            `json:"served"`
-	DryRun   bool           `json:"dryRun,omitempty"`
-}
-
-// RejectedKey is a line of an import that brought no key, and why: duplicate_in_file, duplicate_in_pool,
-// duplicate_in_other_pool, malformed or too_long.
-type RejectedKey struct {
-	Line   int    `json:"line"`
-	Reason string `json:"reason"`
+	UndoneAt   *time.Time `json:"undoneAt,omitempty" db:"undone_at"`
+	RecalledAt *time.Time `json:"recalledAt,omitempty" db:"recalled_at"`
 }

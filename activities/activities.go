@@ -14,6 +14,7 @@ import (
 	"keyturn.dev/keyturn/db"
 	"keyturn.dev/keyturn/endpoint"
 	"keyturn.dev/keyturn/mail"
+	"keyturn.dev/keyturn/oracle"
 	"keyturn.dev/keyturn/payment"
 )
 
@@ -45,11 +46,38 @@ type Decision struct {
 
 // ClaimKeys takes keys for the line from its pool, and goes on to send them.
 func (a *Activities) ClaimKeys(ctx context.Context, in Step) (keyturn.Next, error) {
-	delivery, next, err := a.DB.ClaimToSend(ctx, in.FulfillmentID, a.Letters.Render)
+	render := a.Letters.Render
+	if oracle.Is(oracle.MailBeforeCommit) {
+		render = a.postFirst(ctx)
+	}
+	delivery, next, err := a.DB.ClaimToSend(ctx, in.FulfillmentID, render)
 	if err == nil && delivery != nil {
 		return a.send(ctx, in, keyturn.DoClaim, delivery)
 	}
 	return a.answer(in, keyturn.DoClaim, next, err)
+}
+
+// postFirst is oracle.MailBeforeCommit: the e-mail leaves, and then the transaction that books it is undone.
+func (a *Activities) postFirst(ctx context.Context) func(db.MailFacts) ([]byte, error) {
+	return func(f db.MailFacts) ([]byte, error) {
+		stored, err := a.Letters.Render(f)
+		if err == nil {
+			err = a.post(ctx, stored)
+		}
+		if err == nil {
+			err = keyturn.Errorf(keyturn.KindUnavailable, "the database went away before the commit")
+		}
+		return stored, err
+	}
+}
+
+// ApplyOperation books an operation on a licence that needs nobody outside, and goes on to send its e-mail.
+func (a *Activities) ApplyOperation(ctx context.Context, in Step) (keyturn.Next, error) {
+	delivery, next, err := a.DB.ApplyToSend(ctx, in.FulfillmentID, a.Letters.Render)
+	if err == nil && delivery != nil {
+		return a.send(ctx, in, keyturn.DoApply, delivery)
+	}
+	return a.answer(in, keyturn.DoApply, next, err)
 }
 
 // Review looks at the line again after a wait.
@@ -123,9 +151,9 @@ func asTemporal(err error, delay time.Duration) error {
 	}
 	o := temporal.ApplicationErrorOptions{NextRetryDelay: delay}
 	switch kind { //nolint:exhaustive // all others are tried again: a step never ends its line's workflow
-	case keyturn.KindNotFound: // the line is not in this database
+	case keyturn.KindNotFound, keyturn.KindErased: // the line is not in this database, or nothing can be done for it
 		o.NonRetryable = true
-	case keyturn.KindOutOfStock:
+	case keyturn.KindOutOfStock, keyturn.KindRateLimited: // it waits for its turn
 		o.Category = temporal.ApplicationErrorCategoryBenign
 	}
 	return temporal.NewApplicationErrorWithOptions(message, string(kind), o)

@@ -1,24 +1,46 @@
 package activities
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
+	"fmt"
 	"strconv"
 	"time"
 
 	"keyturn.dev/keyturn"
 	"keyturn.dev/keyturn/db"
 	"keyturn.dev/keyturn/endpoint"
+	"keyturn.dev/keyturn/metrics"
+	"keyturn.dev/keyturn/oracle"
 )
 
 // callBudget is how long one run of CallEndpoint goes on with further units before it hands back.
 const callBudget = 20 * time.Second
 
+// waitHere is how long a run of CallEndpoint waits for its turn by itself: for less, coming back through Temporal costs
+// more. It is short, because a waiting line keeps one of the worker's places from others.
+const waitHere = 1500 * time.Millisecond
+
+func sleep(ctx context.Context, d time.Duration) bool {
+	select {
+	case <-ctx.Done():
+		return false
+	case <-time.After(d):
+		return true
+	}
+}
+
 // CallEndpoint asks the line's partner for its keys, unit after unit, and goes on to send them. Each call is booked
 // before it leaves and after it came back; the request is rendered once and sent again byte for byte.
 func (a *Activities) CallEndpoint(ctx context.Context, in Step) (keyturn.Next, error) {
-	for start := time.Now(); ; {
-		call, next, wait, err := a.DB.BeginCall(ctx, in.FulfillmentID, callTimeout, renderRequest)
+	start, waited := time.Now(), time.Duration(0)
+	for {
+		call, next, wait, err := a.begin(ctx, in)
+		if wait > 0 && waited+wait <= waitHere && sleep(ctx, wait) {
+			waited += wait
+			continue
+		}
 		if wait > 0 {
 			return next, asTemporal(err, wait)
 		}
@@ -26,6 +48,7 @@ func (a *Activities) CallEndpoint(ctx context.Context, in Step) (keyturn.Next, e
 			return a.answer(in, keyturn.DoCall, next, err)
 		}
 		result := a.call(ctx, call)
+		metrics.Attempt(call.Source.Name(), outcomeOf(result), result.Duration)
 		var delivery *db.Delivery
 		next, err = booked(ctx, func(ctx context.Context) (next keyturn.Next, err error) {
 			delivery, next, err = a.DB.FinishCallToSend(ctx, in.FulfillmentID, result, a.Letters.Render)
@@ -41,6 +64,26 @@ func (a *Activities) CallEndpoint(ctx context.Context, in Step) (keyturn.Next, e
 	}
 }
 
+// begin books a call of the line before it leaves.
+func (a *Activities) begin(ctx context.Context, in Step) (*db.Call, keyturn.Next, time.Duration, error) {
+	leave, err := a.DB.AtDoor(ctx, in.Source)
+	if err != nil {
+		return nil, keyturn.Next{}, 0, err
+	}
+	defer leave()
+	return a.DB.BeginCall(ctx, in.FulfillmentID, callTimeout, renderRequest)
+}
+
+func outcomeOf(r db.CallResult) string {
+	switch {
+	case r.Setback == nil:
+		return "success"
+	case r.Unknown:
+		return "unknown"
+	}
+	return "failed"
+}
+
 // callTimeout is how long a booked call can take, and a little: only then may another try begin.
 func callTimeout(in keyturn.Integration) time.Duration {
 	return time.Duration(endpoint.WithDefaults(in).Limits.Timeout) + 2*time.Second
@@ -48,7 +91,7 @@ func callTimeout(in keyturn.Integration) time.Duration {
 
 // call sends a booked call and says what became of it.
 func (a *Activities) call(ctx context.Context, c *db.Call) db.CallResult {
-	r := db.CallResult{Attempt: c.Attempt, UnitNo: c.UnitNo}
+	r := c.Result()
 	in := integrationOf(c.CallFacts)
 	var req endpoint.Request
 	if err := json.Unmarshal(c.Request, &req); err != nil {
@@ -66,7 +109,11 @@ func (a *Activities) call(ctx context.Context, c *db.Call) db.CallResult {
 		return r
 	}
 	verdict := endpoint.Judge(in, string(c.Operation), units(c.CallFacts), reply)
-	r.Sent, r.HTTPStatus, r.Reply = true, reply.Status, endpoint.Redact(in, string(c.Operation), reply.Body, verdict.Deliverable.ActivationCodes)
+	r.Sent, r.HTTPStatus, r.Reply = true, reply.Status, endpoint.RedactReply(in, string(c.Operation), reply, verdict)
+	if c.Operation == keyturn.OpLookUp && endpoint.NotIssued(in, verdict) {
+		r.NotIssued = true
+		return r
+	}
 	if verdict.Outcome != endpoint.Success {
 		r.Unknown = verdict.Kind == keyturn.KindUnavailable || verdict.Kind == keyturn.KindBadReply
 		r.PartnerSays = verdict.ErrorMessage
@@ -80,8 +127,17 @@ func (a *Activities) call(ctx context.Context, c *db.Call) db.CallResult {
 	if f := verdict.Deliverable.File; f != nil {
 		r.File = &db.File{Name: f.Name, ContentType: f.ContentType, Data: f.Data}
 	}
-	if len(r.Codes) > c.Units {
+	if n := len(r.Codes); n > 0 && n < c.Units { // an operation may bring no code; half of them would be of no use
+		r.Setback = setback(keyturn.KindBadReply, c.Source.Name()+": the reply holds "+strconv.Itoa(n)+" of "+strconv.Itoa(c.Units)+" activation codes")
+		r.Unknown, r.Codes = true, nil
+		return r
+	}
+	if c.Units > 0 && len(r.Codes) > c.Units {
+		r.PartnerSays = fmt.Sprintf("the reply holds %d activation codes for %d: the others were delivered to nobody", len(r.Codes), c.Units)
 		r.Codes = r.Codes[:c.Units]
+	}
+	if oracle.Is(oracle.KeyInErrorText) {
+		r.Setback = setback(keyturn.KindBadReply, "do not know what to do with "+r.Codes[0].Reveal())
 	}
 	return r
 }
@@ -93,9 +149,12 @@ func units(f db.CallFacts) int {
 	if !ok {
 		definition = f.Integration.Operations["fallback"]
 	}
+	if f.License.ID != "" && f.Source.Type != keyturn.SourceDynamicURL { // an operation on a licence may leave its keys as they are
+		return 0
+	}
 	_, declared := definition.ResponsePaths["activationCode"]
 	creates := f.Operation == keyturn.OpCreate && declared
-	if f.Source.Type == keyturn.SourceDynamicURL || f.Units > 1 || f.UnitNo > 0 || creates { // the units before it brought codes
+	if f.Operation == keyturn.OpLookUp || f.Source.Type == keyturn.SourceDynamicURL || f.Units > 1 || f.UnitNo > 0 || creates { // the units before it brought codes
 		return f.Units
 	}
 	return 0
@@ -143,7 +202,7 @@ func requestData(f db.CallFacts) endpoint.Data {
 	}
 	return endpoint.Data{
 		LicenseID: f.LicenseID, Operation: string(f.Operation), RequestTimestamp: f.AcceptedAt.UnixMilli(),
-		OperationExecutionID: f.LicenseID + "-" + string(f.Operation) + "-" + strconv.Itoa(f.UnitNo),
+		OperationExecutionID: f.FulfillmentID + "-" + string(f.Operation) + "-" + strconv.Itoa(f.UnitNo), AdditionalData: additional(f.License),
 		Checkout: endpoint.Checkout{
 			OrderID: f.OrderID, LineItemID: f.Line.ID, SubscriptionID: f.Line.SubscriptionID,
 			CartExternalContext: f.CartExternalContext, TrialContext: f.Line.TrialContext, Price: price,
@@ -156,6 +215,25 @@ func requestData(f db.CallFacts) endpoint.Data {
 			ID: p.ID, Name: p.Name, PublisherProductID: p.PublisherProductID, PublisherFulfillmentID: p.PublisherFulfillmentID,
 			LineItemID: f.Line.ID, ExternalContext: p.ExternalContext, Quantity: quantity,
 			PriceFunctionParameters: p.PriceFunctionParameters, Variables: p.Variables, Price: price,
+			StartTimestamp: millis(&f.License.StartedAt), ExpirationTimestamp: millis(cmp.Or(f.Line.ExpiresAt, f.License.ExpiresAt)),
+			ExistingLicenseID: f.License.ID, ActivationLink: f.License.Link,
 		},
 	}
+}
+
+// additional is what earlier operations on the licence left, under the names that their replies had.
+func additional(l db.LicenseFacts) map[string]endpoint.List {
+	out := make(map[string]endpoint.List, len(l.Additional))
+	for name, values := range l.Additional {
+		out[name] = values
+	}
+	return out
+}
+
+// millis is a time as the contract writes it; 0: not known.
+func millis(t *time.Time) int64 {
+	if t == nil || t.IsZero() {
+		return 0
+	}
+	return t.UnixMilli()
 }

@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"keyturn.dev/keyturn"
+	"keyturn.dev/keyturn/metrics"
+	"keyturn.dev/keyturn/oracle"
 	"keyturn.dev/keyturn/payment"
 )
 
@@ -22,10 +24,15 @@ func (a *Activities) Refund(ctx context.Context, in Step) (keyturn.Next, error) 
 	}
 	callCtx, cancel := context.WithTimeout(ctx, 20*time.Second)
 	defer cancel()
+	key := "refund-" + due.LineID
+	if oracle.Is(oracle.RefundWithoutKey) {
+		key += time.Now().String()
+	}
 	id, err := a.Providers.Refund(callCtx, due.Provider, payment.Refund{
-		IdempotencyKey: "refund-" + due.LineID, Reference: due.Reference, OrderID: due.OrderID,
+		IdempotencyKey: key, Reference: due.Reference, OrderID: due.OrderID,
 		Amount: keyturn.Money{Minor: due.Minor, Currency: due.Currency},
 	})
+	metrics.Refund(due.Provider, err)
 	if err != nil {
 		a.Logger.Warn("a refund did not come through", "fulfillmentId", in.FulfillmentID, "provider", due.Provider, "kind", string(keyturn.KindOf(err)), "try", due.Attempts)
 		delay := min(refundFirst<<min(due.Attempts-1, 20), refundMost)

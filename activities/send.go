@@ -7,6 +7,7 @@ import (
 	"keyturn.dev/keyturn"
 	"keyturn.dev/keyturn/db"
 	"keyturn.dev/keyturn/mail"
+	"keyturn.dev/keyturn/metrics"
 )
 
 // Sending asks for a stored e-mail to be sent.
@@ -14,12 +15,15 @@ type Sending struct {
 	DeliveryID string `json:"deliveryId"`
 }
 
+// lookAgain is when a process that found another one sending an e-mail asks whether that is done.
+const lookAgain = 2 * time.Second
+
 // SendEmail sends the line's keys to the customer: the e-mail is rendered and stored once, and sent again byte for byte
 // until the mail server takes it.
 func (a *Activities) SendEmail(ctx context.Context, in Step) (keyturn.Next, error) {
 	delivery, next, wait, err := a.DB.BeginDelivery(ctx, in.FulfillmentID, a.Letters.Render)
-	if wait > 0 {
-		return next, asTemporal(err, wait)
+	if wait > 0 { // mostly the other one is done at once; a dead one is waited out, a look at a time
+		return next, asTemporal(err, min(wait, lookAgain))
 	}
 	if err != nil || delivery == nil {
 		return a.answer(in, keyturn.DoDeliver, next, err)
@@ -47,7 +51,7 @@ func (a *Activities) send(ctx context.Context, in Step, during keyturn.Do, deliv
 func (a *Activities) SendDelivery(ctx context.Context, in Sending) error {
 	delivery, err := a.DB.BeginSend(ctx, in.DeliveryID)
 	if keyturn.KindOf(err) == keyturn.KindConflict {
-		return asTemporal(err, 10*time.Second)
+		return asTemporal(err, lookAgain)
 	}
 	if err != nil || delivery == nil {
 		return asTemporal(err, 0)
@@ -70,7 +74,9 @@ func (a *Activities) post(ctx context.Context, stored []byte) error {
 	if err := message.UnmarshalBinary(stored); err != nil {
 		return err
 	}
-	return a.Mail.Send(ctx, message)
+	err := a.Mail.Send(ctx, message)
+	metrics.Email(err)
+	return err
 }
 
 // Letters renders e-mails. Its fields are the seller's.
@@ -86,9 +92,12 @@ func (l Letters) Render(f db.MailFacts) ([]byte, error) {
 	c := l.content(f)
 	var message mail.Message
 	var err error
-	if f.Kind == "canceled" {
+	switch {
+	case f.Kind == "canceled":
 		message, err = mail.RenderCanceled(c, mail.Cancellation{Amount: f.Price.String() + " " + f.Price.Currency, Reason: reasonOf(f)})
-	} else {
+	case f.Line.LicenseID != "" && f.Deliverables.Empty():
+		message, err = mail.RenderNotice(c, mail.Notice{Operation: f.Line.Operation, ExpiresAt: f.Line.ExpiresAt})
+	default:
 		message, err = mail.RenderKeys(mail.Template{Subject: f.Product.Email.Subject, Text: f.Product.Email.Text, HTML: f.Product.Email.HTML}, c)
 	}
 	if err != nil {
@@ -113,8 +122,14 @@ func (l Letters) content(f db.MailFacts) mail.Content {
 		},
 		InstructionsURL: f.Product.URLToInstructions, DownloadURL: f.Product.URLToDownload,
 	}
+	if f.Line.LicenseID != "" && f.Price.Minor == 0 { // nobody paid for it: no price is better than 0.00
+		c.TotalPrice, c.UnitPrice = "", ""
+	}
 	for _, code := range f.Deliverables.Codes {
 		c.Keys = append(c.Keys, code.Reveal())
+	}
+	for _, code := range f.Deliverables.Replaced {
+		c.Replaced = append(c.Replaced, code.Reveal())
 	}
 	if f.Deliverables.Link != "" {
 		c.Links = append(c.Links, f.Deliverables.Link)

@@ -5,7 +5,11 @@ var alertProbes = []probe{
 	{"F2", troubleWithoutAlertSQL},
 	{"F2", decidedWithAlertSQL},
 	{"F2", alertNotMailedSQL},
+	{"F2", alertTwiceSQL},
 }
+
+// knownAlertSQL is the condition on an alert that somebody knows what it tells of: it is open, or a person saw to it.
+const knownAlertSQL = `(closed_at IS NULL OR closed_by IS NOT NULL)`
 
 // troubleWithoutAlertSQL: a line that a person released or sent back to work is in trouble without a failure.
 const troubleWithoutAlertSQL = `
@@ -14,11 +18,16 @@ const troubleWithoutAlertSQL = `
 	WHERE l.status IN ('RETRYING', 'WAITING_FOR_STOCK') AND l.failure IS NOT NULL AND l.failures > 0
 		AND NOT EXISTS (SELECT FROM alerts a WHERE a.line_id = l.id AND a.cause = CAST(l.failure AS json) ->> 'kind' AND a.closed_at IS NULL)`
 
+const alertTwiceSQL = `
+	SELECT l.order_id, a.line_id, a.cause AS subject, 'operations were alerted ' || count(*) || ' times for one cause' AS what
+	FROM alerts a JOIN line_items l ON l.id = a.line_id
+	GROUP BY l.order_id, a.line_id, a.cause HAVING count(*) > 1`
+
 // decidedWithAlertSQL: a revocation is not over with its line; and who may have both key and money stays known.
 const decidedWithAlertSQL = `
 	SELECT l.order_id, l.id AS line_id, a.cause AS subject, 'it is ' || l.status || ' and its alert is still open' AS what
 	FROM alerts a JOIN line_items l ON l.id = a.line_id
-	WHERE a.closed_at IS NULL AND a.cause NOT IN ('Revocation', 'Exposed') AND (l.status = 'DELIVERED'
+	WHERE a.closed_at IS NULL AND a.cause NOT IN ('Revocation', 'Exposed', 'PartnerAnsweredDifferently', 'Undelivered') AND (l.status = 'DELIVERED'
 		OR l.status = 'CANCELED' AND NOT (l.delivered_at IS NULL
 			AND EXISTS (SELECT FROM deliveries d WHERE d.line_id = l.id AND d.kind = 'keys' AND (d.exposed OR d.status <> 'READY'))))`
 

@@ -17,6 +17,11 @@ type Evidence struct {
 	Partner  PartnerLog
 	Payments []Payments // nil: the sandbox, whose books are in the database
 	Temporal Workflows
+	Senders  Senders
+	// Decoys is the log of servers that nobody should ask, such as where a redirect leads; nil: there are none.
+	Decoys PartnerLog
+	// Erasures is the list of erasures that is kept outside of the database; nil: there is none.
+	Erasures []db.Erasure
 
 	// Quiescent says that everything has come to rest: faults are over and everybody had time to do what was due. Then
 	// the strict form holds. Otherwise things that are under way are given time.
@@ -27,6 +32,9 @@ type Evidence struct {
 	Listed int
 	// Sample is how many ciphertexts of each table are opened; 0: 200.
 	Sample int
+	// Gentle rests between the parts, as long as they took: an audit takes twice as long, and leaves more of a machine that is busy
+	// to sales.
+	Gentle bool
 
 	onProbe func(p probe, took time.Duration) // of the benchmark
 }
@@ -59,7 +67,10 @@ type run struct {
 	seen    time.Time
 	letters []Letter
 	calls   []PartnerCall
+	decoyed []PartnerCall
+	sent    []SentOrder
 	open    []OpenWorkflow
+	told    []db.Told
 	counts  map[string]int64
 	// suspects are violations by Temporal's list, which may be behind.
 	suspects []suspect
@@ -81,7 +92,7 @@ func Run(ctx context.Context, e Evidence) (*Report, error) {
 	err = e.DB.Snapshot(ctx, func(s *db.Snapshot) error {
 		r.s, r.report.SnapshotAt = s, s.At.UTC()
 		for _, check := range []func(context.Context) error{
-			r.count, r.runProbes, r.checkOrderStatus, r.checkDeadlines, r.checkSupplied, r.checkPayments, r.checkSecrets, r.checkMailbox, r.checkPartner,
+			r.count, r.runProbes, r.checkOrderStatus, r.checkDeadlines, r.checkSupplied, r.checkSenders, r.checkPayments, r.checkSecrets, r.checkErasures, r.checkMailbox, r.checkPartner, r.checkDecoys, r.checkConcurrency, r.checkNewest,
 		} {
 			if err := check(ctx); err != nil {
 				return err
@@ -93,6 +104,9 @@ func Run(ctx context.Context, e Evidence) (*Report, error) {
 		return nil, err
 	}
 	if err := r.confirmWorkflowSuspects(ctx); err != nil {
+		return nil, err
+	}
+	if err := r.checkHistories(ctx); err != nil {
 		return nil, err
 	}
 	r.report.finish(r.counts)
@@ -111,6 +125,23 @@ func (r *run) readOutside(ctx context.Context) (err error) {
 			return err
 		}
 		r.counts[looksPartnerCalls] = int64(len(r.calls))
+	}
+	if r.Decoys != nil {
+		if r.decoyed, err = r.Decoys.Calls(ctx, r.DB.Fingerprint); err != nil {
+			return err
+		}
+		r.counts[looksDecoys] = int64(len(r.decoyed))
+	}
+	if r.Senders != nil {
+		if r.sent, err = r.Senders(ctx); err != nil {
+			return err
+		}
+		r.counts[looksSent] = int64(len(r.sent))
+	}
+	for _, p := range r.Payments {
+		if err := p.Read(ctx); err != nil {
+			return err
+		}
 	}
 	if r.Temporal != nil {
 		if r.open, err = r.Temporal.Open(ctx); err != nil {

@@ -79,15 +79,40 @@ func (s *shop) fill() {
 	s.resolve(unseen, keyturn.ActionRefund)
 	s.refund(unseen)
 
+	owned := s.order("owned", line("studio", 1))[0] // renewed, then paused
+	s.call(owned, answers("OWNED-KEY-1"))
+	s.deliver(owned)
+	renewed, paused := s.operation("renewed", "owned", keyturn.OpRenew), s.operation("paused", "owned", keyturn.OpPause)
+	s.call(renewed, answers("OWNED-KEY-1"))
+	s.deliver(renewed)
+	s.ok(s.AdvanceLicense(s.ctx, owned))
+	s.exec(`UPDATE line_items SET wake_at = NULL WHERE order_id = 'paused'`) // the relay has been
+	s.call(paused, answers())
+	s.deliver(paused)
+	queued := s.operation("queued", "held", keyturn.OpPause)
+
 	owed := s.order("owed", line("game", 1))[0]
 	s.claim(owed)
 	s.resolve(owed, keyturn.ActionRefund)
+
+	erased := s.order("erased", line("game", 1), line("studio", 1), line("studio", 1))
+	s.claim(erased[0])
+	s.call(erased[1], answers("STUDIO-KEY-9"))
+	for _, f := range erased[:2] {
+		s.deliver(f)
+	}
+	s.call(erased[2], isSilent)
+	s.resolve(erased[2], keyturn.ActionRefund)
+	s.refund(erased[2])
+	s.revoke(erased[2], "endpoint/studio")
+	_, err = s.EraseCustomer(s.ctx, "c-erased", "test")
+	s.ok(err)
 
 	s.ok(s.WatchPools(s.ctx))
 	_, err = s.TakeAlerts(s.ctx, 1000, func([]db.Alert) error { return nil })
 	s.ok(err)
 	s.exec(`DELETE FROM outbox`) // the relay has been
-	for _, f := range []string{failing, held, owed, s.read(`SELECT fulfillment_id FROM line_items WHERE order_id = 'waiting'`)} {
+	for _, f := range []string{failing, held, owed, queued, s.read(`SELECT fulfillment_id FROM line_items WHERE order_id = 'waiting'`)} {
 		s.outer.Running = append(s.outer.Running, OpenWorkflow{ID: workflows.LineWorkflowID(f), Type: "FulfillLineItem", Started: time.Now().Add(-time.Hour)})
 	}
 }
@@ -114,6 +139,18 @@ func (s *shop) catalog() {
 		_, err := s.Import(s.ctx, pool, strings.NewReader(strings.Join(keys, "\n")), "test", false)
 		s.ok(err)
 	}
+}
+
+// operation accepts an order that acts on the licence that another order's first line makes.
+func (s *shop) operation(name, of string, op keyturn.OperationName) string {
+	f := s.fulfillment(of)
+	in := s.input(name, keyturn.LineItem{
+		ProductID: s.read(`SELECT product_id FROM line_items WHERE fulfillment_id = $1`, f), Quantity: 1, GrossPrice: "10.00", Operation: op, LicenseID: f,
+	})
+	in.Order.Customer.ID = "c-" + of
+	a, _, err := s.Accept(s.ctx, in)
+	s.ok(err)
+	return a.Starts[0].FulfillmentID
 }
 
 func (s *shop) claim(f string) {

@@ -10,12 +10,15 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"go.temporal.io/api/history/v1"
+	"go.temporal.io/sdk/client"
 
 	"keyturn.dev/keyturn"
 	"keyturn.dev/keyturn/db"
@@ -41,6 +44,9 @@ type outside struct {
 	Raw     map[string][]byte
 	Calls   []PartnerCall
 	Running []OpenWorkflow
+	Decoyed []PartnerCall
+	Heavies []HeavyWorkflow
+	Kept    map[string]*history.History // by workflow; others have the one of testdata that goes well
 }
 
 // template is made once for all tests of this process, with the process's own keys.
@@ -83,7 +89,8 @@ func newShop(t *testing.T) *shop {
 	})
 	s := open(t, dsn)
 	copied := healthy
-	copied.Raw = maps.Clone(healthy.Raw) // the tests run side by side
+	copied.Raw = maps.Clone(healthy.Raw) // the tests run side by side, and what one appends must not be another's
+	copied.Letters, copied.Calls = slices.Clip(healthy.Letters), slices.Clip(healthy.Calls)
 	s.outer = &copied
 	t.Cleanup(s.close)
 	return s
@@ -117,8 +124,18 @@ func (s *shop) read(query string, args ...any) string {
 
 // order accepts an order and gives the fulfillments of its lines. In SQL, line_of('name/0') and the like name them.
 func (s *shop) order(name string, lines ...keyturn.LineItem) []string {
+	a, _, err := s.Accept(s.ctx, s.input(name, lines...))
+	s.ok(err)
+	out := make([]string, len(a.Starts))
+	for i, start := range a.Starts {
+		out[i] = start.FulfillmentID
+	}
+	return out
+}
+
+func (s *shop) input(name string, lines ...keyturn.LineItem) db.AcceptInput {
 	hash := sha256.Sum256([]byte(name))
-	a, _, err := s.Accept(s.ctx, db.AcceptInput{
+	return db.AcceptInput{
 		Client: "shop", IdempotencyKey: "order-" + name, RequestHash: hash[:],
 		Order: keyturn.Order{
 			ID: name, Currency: "EUR", Payment: keyturn.Payment{Provider: "sandbox", Reference: "pay-" + name},
@@ -126,13 +143,7 @@ func (s *shop) order(name string, lines ...keyturn.LineItem) []string {
 			LineItems: lines,
 		},
 		Respond: func(db.Accepted) ([]byte, error) { return []byte("{}"), nil },
-	})
-	s.ok(err)
-	out := make([]string, len(a.Starts))
-	for i, start := range a.Starts {
-		out[i] = start.FulfillmentID
 	}
-	return out
 }
 
 func line(product string, quantity int) keyturn.LineItem {
@@ -157,7 +168,7 @@ func renderCall(f db.CallFacts) ([]byte, error) {
 func (s *shop) asked(c *db.Call, r db.CallResult) db.CallResult {
 	sum := sha256.Sum256(c.Request)
 	seen := PartnerCall{
-		Time: time.Now(), Partner: c.Source.Integration, FulfillmentID: c.LicenseID, Op: string(c.Operation), BodySHA256: hex.EncodeToString(sum[:]),
+		Time: time.Now(), Partner: c.Source.Integration, FulfillmentID: c.LicenseID, Op: string(c.Operation), OrderID: c.OrderID, BodySHA256: hex.EncodeToString(sum[:]),
 	}
 	for _, code := range r.Codes {
 		seen.Issued = append(seen.Issued, s.Fingerprint(code.Reveal()))
@@ -256,7 +267,7 @@ func (s *shop) audit() *Report {
 }
 
 func (s *shop) auditWith(change func(*Evidence)) *Report {
-	e := Evidence{DB: s.DB, Mailbox: fakeMailbox{s.outer}, Partner: fakePartner{s.outer}, Temporal: fakeTemporal{s.outer}}
+	e := Evidence{DB: s.DB, Mailbox: fakeMailbox{s.outer}, Partner: fakePartner{s.outer}, Temporal: fakeTemporal{s.outer}, Decoys: fakeDecoys{s.outer}}
 	change(&e)
 	report, err := Run(s.ctx, e)
 	s.ok(err)
@@ -274,7 +285,41 @@ func (p fakePartner) Calls(context.Context, func(string) []byte) ([]PartnerCall,
 	return p.o.Calls, nil
 }
 
+type fakeDecoys struct{ o *outside }
+
+func (d fakeDecoys) Calls(context.Context, func(string) []byte) ([]PartnerCall, error) {
+	return d.o.Decoyed, nil
+}
+
 type fakeTemporal struct{ o *outside }
+
+func (f fakeTemporal) Heavy(context.Context, int64, int64) ([]HeavyWorkflow, error) {
+	return f.o.Heavies, nil
+}
+
+func (f fakeTemporal) History(_ context.Context, id string) (*history.History, error) {
+	if h, ok := f.o.Kept[id]; ok {
+		return h, nil
+	}
+	if strings.HasPrefix(id, "cancel-") {
+		return nil, nil //nolint:nilnil // Temporal has none
+	}
+	return pastHistory(), nil
+}
+
+// pastHistory is one of the replay corpus.
+func pastHistory() *history.History {
+	file, err := os.Open("../workflows/testdata/histories/pool-ok@2026-11-22.json")
+	if err != nil {
+		panic(err)
+	}
+	defer file.Close()
+	h, err := client.HistoryFromJSON(file, client.HistoryJSONOptions{})
+	if err != nil {
+		panic(err)
+	}
+	return h
+}
 
 func (f fakeTemporal) Open(context.Context) ([]OpenWorkflow, error) { return f.o.Running, nil }
 

@@ -20,9 +20,15 @@ const (
 	looksAlerts       = "alerts"
 	looksOutbox       = "outbox entries"
 	looksOpened       = "secrets opened"
+	looksErased       = "erased customers"
+	looksLicenses     = "licences"
+	looksOperations   = "operations on licences"
 	looksLetters      = "letters in the mailbox"
 	looksPartnerCalls = "calls in the partner's log"
 	looksWorkflows    = "open workflows"
+	looksHistories    = "histories"
+	looksDecoys       = "calls of decoys"
+	looksSent         = "lines of the senders' journal"
 )
 
 // invariant is one thing that must always be so. IDs and severities are those of the catalogue of invariants.
@@ -44,7 +50,8 @@ const (
 	needPartner  need = "partner's log"
 	needTemporal need = "Temporal"
 	needJournal  need = "journal of whoever sent the orders"
-	needKeyLog   need = "history of each key, which is not kept"
+	needErasures need = "list of erasures"
+	needDecoys   need = "log of decoys"
 )
 
 func (n need) given(e Evidence) bool {
@@ -57,7 +64,12 @@ func (n need) given(e Evidence) bool {
 		return e.Partner != nil
 	case needTemporal:
 		return e.Temporal != nil
-	case needJournal, needKeyLog:
+	case needJournal:
+		return e.Senders != nil
+	case needErasures:
+		return e.Erasures != nil
+	case needDecoys:
+		return e.Decoys != nil
 	}
 	return false
 }
@@ -75,18 +87,19 @@ func (in invariant) evidence(e Evidence) (checked bool, missing string) {
 
 // invariants are in the order of the report.
 var invariants = []invariant{
-	{id: "A1", severity: S0, meaning: "No order is lost: what was answered or captured has its order.", looks: []string{looksRequests, looksCaptured}, betters: needJournal},
-	{id: "A2", severity: S0, meaning: "One request, one order: an idempotency key belongs to one order.", looks: []string{looksRequests}, betters: needJournal},
-	{id: "A3", severity: S0, meaning: "No order came from nowhere: each has the record of the request that made it.", looks: []string{looksOrders}, betters: needJournal},
-	{id: "A4", severity: S1, meaning: "An order costs what its lines cost, and that is what was captured.", looks: []string{looksOrders, looksLines, looksCaptured}},
+	{id: "A1", severity: S0, meaning: "No order is lost: what was answered or captured has its order.", looks: []string{looksRequests, looksCaptured, looksSent}, betters: needJournal},
+	{id: "A2", severity: S0, meaning: "One request, one order: an idempotency key belongs to one order.", looks: []string{looksRequests, looksSent}, betters: needJournal},
+	{id: "A3", severity: S0, meaning: "No order came from nowhere: each has the record of the request that made it.", looks: []string{looksOrders, looksSent}, betters: needJournal},
+	{id: "A4", severity: S1, meaning: "An order costs what its lines cost, and that is what was captured.", looks: []string{looksOrders, looksLines, looksCaptured, looksSent}, betters: needJournal},
 	{id: "A5", severity: S0, meaning: "Whatever is still to be done has a workflow that does it, or the relay is about to start one.", looks: []string{looksOpen, looksOutbox, looksWorkflows}, needs: needTemporal},
+	{id: "A6", severity: S0, meaning: "A line is not begun again, however late its order is repeated.", looks: []string{looksDeliveries, looksAttempts}},
 
 	{id: "B1", severity: S0, meaning: "No key is on two units.", looks: []string{looksPoolKeys, looksCodes}},
 	{id: "B2", severity: S0, meaning: "A line has exactly the keys that its quantity and its status give it.", looks: []string{looksLines, looksPoolKeys, looksCodes}},
 	{id: "B3", severity: S0, meaning: "Keys are conserved: what was imported is there, and the stock figures are a recount.", looks: []string{looksPools, looksBatches, looksPoolKeys}},
 	{id: "B4", severity: S0, meaning: "An e-mail shows no key but those of its own line.", looks: []string{looksLetters}, needs: needMailbox},
 	{id: "B5", severity: S0, meaning: "A key that somebody may have seen is never for sale again.", looks: []string{looksDeliveries, looksPoolKeys, looksLetters}, betters: needMailbox},
-	{id: "B6", severity: S1, meaning: "Out of stock was said only when the pool was empty.", needs: needKeyLog},
+	{id: "B6", severity: S1, meaning: "Out of stock was said only when the pool had too little.", looks: []string{looksSteps, looksPoolKeys}},
 	{id: "B7", severity: S1, meaning: "No line waits for stock while its pool has what the first in the queue needs.", looks: []string{looksPools, looksOpen}},
 	{id: "B8", severity: S1, meaning: "Operations know of each pool below its threshold, and of no other.", looks: []string{looksPools}},
 
@@ -96,7 +109,9 @@ var invariants = []invariant{
 	{id: "C4", severity: S0, meaning: "No partner is asked for a key once the line is decided.", looks: []string{looksAttempts, looksPartnerCalls}, betters: needPartner},
 	{id: "C5", severity: S0, meaning: "What an abandoned partner may have issued is taken back: acknowledged, owed, or alerted.", looks: []string{looksAttempts, looksRevocations}},
 	{id: "C6", severity: S0, meaning: "A partner's key comes from an answer that was good.", looks: []string{looksCodes, looksAttempts}},
+	{id: "C7", severity: S0, meaning: "Nobody but the partner is asked: decoys, such as where a redirect leads, saw no request.", looks: []string{looksDecoys}, needs: needDecoys},
 	{id: "C8", severity: S1, meaning: "A line's partner is not asked again while an earlier call may still be under way.", looks: []string{looksAttempts}},
+	{id: "C9", severity: S1, meaning: "No partner has more calls at once than it allows.", looks: []string{looksAttempts}},
 
 	{id: "D1", severity: S2, meaning: "Every delivered line has an e-mail that went out, and arrived.", looks: []string{looksLines, looksDeliveries, looksLetters}, betters: needMailbox},
 	{id: "D2", severity: S0, meaning: "An e-mail is booked before it leaves; its copies are the stored bytes, and no more than were tried.", looks: []string{looksDeliveries, looksLetters}, betters: needMailbox},
@@ -116,6 +131,14 @@ var invariants = []invariant{
 	{id: "F4", severity: S2, meaning: "No line is undecided past its deadline, and no refund is late without an alert.", looks: []string{looksOpen, looksRefunds}},
 	{id: "F5", severity: S2, meaning: "Nothing stays under way longer than its lease or waits for a time that has passed.", looks: []string{looksOpen, looksAttempts, looksDeliveries, looksOutbox, looksRevocations}},
 	{id: "F6", severity: S1, meaning: "Every open workflow has something left to do.", looks: []string{looksWorkflows}, needs: needTemporal},
+	{id: "F7", severity: S1, meaning: "No history grows towards Temporal's limits.", looks: []string{looksHistories}, needs: needTemporal},
+	{id: "F8", severity: S1, meaning: "This build can go on with what Temporal keeps: the newest lines' histories replay.", looks: []string{looksHistories}, needs: needTemporal},
 
+	{id: "L1", severity: S1, meaning: "A licence is what its create and what was done to it since make of it.", looks: []string{looksLicenses, looksOperations}},
+	{id: "L2", severity: S1, meaning: "Operations on a licence are carried out one at a time, in the order in which they were accepted.", looks: []string{looksOperations}},
+
+	{id: "G1", severity: S0, meaning: "Nothing of the newest lines' keys and customers stands where anybody may read it.", looks: []string{looksLines, looksHistories}, betters: needTemporal},
 	{id: "G2", severity: S0, meaning: "Secrets open where they stand, and only there: a sample.", looks: []string{looksOpened}},
+	{id: "G3", severity: S0, meaning: "What was erased is gone, also after a restore.", looks: []string{looksErased}, betters: needErasures},
+	{id: "G4", severity: S0, meaning: "What is answered to a client is about that client's own order.", looks: []string{looksRequests}},
 }

@@ -12,18 +12,22 @@ var keyProbes = []probe{
 	{"B2", keyStateSQL},
 	{"B3", batchRecountSQL},
 	{"B3", stockRecountSQL},
+	{"B3", keyLogSQL},
+	{"B3", replacedSQL},
 	{"B5", seenAndFreedSQL},
 	{"B7", waitsBesideStockSQL},
+	{"B7", expiredSQL},
 	{"B8", lowStockSQL},
 }
 
 // keysOfLineSQL counts a line's keys. What a line needs is its product's decision of today, so where the product was
-// edited since the sale, both one key and one per unit will do. A partner may deliver by an acknowledgement alone.
+// edited since the sale, both one key and one per unit will do. A partner may deliver by an acknowledgement alone, and an
+// operation on a licence may leave its keys as they are.
 const keysOfLineSQL = `
 	WITH have AS (
 		SELECT u.line_id, count(*) AS n, count(*) FILTER (WHERE u.pooled) AS pooled
 		FROM (
-			SELECT k.line_id, true AS pooled FROM pool_keys k WHERE k.line_id IS NOT NULL
+			SELECT k.line_id, true AS pooled FROM pool_keys k WHERE k.line_id IS NOT NULL AND k.state <> 'recalled'
 			UNION ALL
 			SELECT y.line_id, false FROM deliverables y WHERE y.kind = 'code'
 		) u GROUP BY u.line_id
@@ -32,31 +36,66 @@ const keysOfLineSQL = `
 	), lines AS (
 		SELECT l.id, l.order_id, l.obtained_at IS NOT NULL AND l.status NOT IN ('CANCELING', 'CANCELED') AS has, l.status, l.obtained_at,
 			coalesce(h.n, 0) AS n, coalesce(h.pooled, 0) AS pooled, CASE WHEN p.one THEN 1 ELSE l.quantity END AS units,
-			p.updated_at > l.created_at AS edited, l.quantity
+			p.updated_at > l.created_at AS edited, l.quantity, l.license_id IS NOT NULL AS operates
 		FROM line_items l JOIN sold p ON p.id = l.product_id LEFT JOIN have h ON h.line_id = l.id
 	)
 	SELECT l.order_id, l.id AS line_id, NULL AS subject,
 		'it is ' || l.status || ' with ' || l.n || ' keys and needs ' || l.units AS what
 	FROM lines l
 	WHERE (l.n > l.units AND NOT (l.edited AND l.n <= l.quantity))
-		OR (l.has AND l.n > 0 AND l.n <> l.units AND NOT (l.edited AND l.n IN (1, l.quantity)))
-		OR (l.has AND l.n = 0
+		OR (l.has AND NOT l.operates AND l.n > 0 AND l.n <> l.units AND NOT (l.edited AND l.n IN (1, l.quantity)))
+		OR (l.has AND NOT l.operates AND l.n = 0
 			AND NOT EXISTS (SELECT FROM deliverables y WHERE y.line_id = l.id)
 			AND NOT EXISTS (SELECT FROM attempts a WHERE a.line_id = l.id AND a.outcome = 'success' AND a.operation <> 'cancel'))
 		OR (l.obtained_at IS NULL AND l.pooled > 0)`
 
-// keyStateSQL compares a pool key's state with the status of its line.
+// keyStateSQL compares a pool key's state with the status of its line, and of its licence.
 const keyStateSQL = `
 	SELECT l.order_id, k.line_id, 'key ' || k.id || ' of pool ' || k.pool_id AS subject,
 		'it is ' || k.state || CASE WHEN l.id IS NULL THEN ' for a line that is not there' ELSE ' and its line is ' || l.status END AS what
 	FROM pool_keys k LEFT JOIN line_items l ON l.id = k.line_id
+	LEFT JOIN licenses c ON c.id = coalesce(l.license_id, l.fulfillment_id) AND c.status = 'Canceled'
 	WHERE k.line_id IS NOT NULL AND coalesce(l.status, '') NOT IN ('OBTAINED', 'RETRYING', 'HELD', 'DELIVERED', 'CANCELING', 'CANCELED')
 		OR k.line_id IS NOT NULL AND CASE k.state
-			WHEN 'claimed' THEN l.status NOT IN ('OBTAINED', 'RETRYING', 'HELD')
-			WHEN 'delivered' THEN l.status <> 'DELIVERED'
-			WHEN 'quarantined' THEN l.status NOT IN ('CANCELING', 'CANCELED')
+			WHEN 'claimed' THEN l.status NOT IN ('OBTAINED', 'RETRYING', 'HELD') AND NOT (l.status = 'DELIVERED' AND EXISTS (
+				SELECT FROM replacements r JOIN deliveries y ON y.id = r.delivery_id WHERE r.new_key_id = k.id AND y.status <> 'SENT'))
+			WHEN 'delivered' THEN l.status <> 'DELIVERED' OR c.id IS NOT NULL AND l.license_id IS NULL
+			WHEN 'recalled' THEN l.status NOT IN ('DELIVERED', 'CANCELING', 'CANCELED')
+			WHEN 'quarantined' THEN l.status NOT IN ('CANCELING', 'CANCELED') AND c.id IS NULL
 			ELSE true END
-		OR k.line_id IS NULL AND k.state <> 'available'`
+		OR k.line_id IS NULL AND k.state IN ('claimed', 'delivered', 'recalled')`
+
+// keyLogSQL replays the log of each key: it must follow the table of steps and end where the key is. Being sold is not in
+// it, so it says nothing between "available" and what came after "delivered".
+const keyLogSQL = `
+	WITH steps AS (
+		SELECT g.key_id, g.from_state, g.to_state, g.id, lag(g.to_state, 1, 'available') OVER (PARTITION BY g.key_id ORDER BY g.id) AS before FROM key_log g
+	), last AS (
+		SELECT DISTINCT ON (key_id) key_id, to_state FROM key_log ORDER BY key_id, id DESC
+	)
+	SELECT NULL AS order_id, k.line_id, 'key ' || k.id || ' of pool ' || k.pool_id AS subject,
+		'it is ' || k.state || ' and its log ends with ' || coalesce(g.to_state, 'nothing') AS what
+	FROM pool_keys k LEFT JOIN last g ON g.key_id = k.id
+	WHERE CASE WHEN k.state IN ('available', 'claimed', 'delivered') THEN coalesce(g.to_state, 'available') <> 'available' ELSE g.to_state IS DISTINCT FROM k.state END
+	UNION ALL
+	SELECT NULL, NULL, 'key ' || s.key_id, 'its log goes from ' || s.before || ' on with ' || s.from_state FROM steps s WHERE s.before <> 'available'
+	UNION ALL
+	SELECT NULL, NULL, 'key ' || s.key_id, 'its log names a key that is not there' FROM steps s WHERE NOT EXISTS (SELECT FROM pool_keys k WHERE k.id = s.key_id)`
+
+// replacedSQL compares replacements with keys: who was promised another key has one or waits for it, once.
+const replacedSQL = `
+	SELECT l.order_id, r.line_id, 'key ' || r.key_id || ' of pool ' || r.pool_id AS subject,
+		'its replacement is ' || r.status || ', it is ' || k.state || ', the new key is ' || coalesce(n.state, 'not there') AS what
+	FROM replacements r JOIN pool_keys k ON k.id = r.key_id JOIN line_items l ON l.id = r.line_id LEFT JOIN pool_keys n ON n.id = r.new_key_id
+	WHERE (r.status = 'DONE') <> (k.state = 'recalled')
+		OR r.status = 'DONE' AND (n.line_id IS DISTINCT FROM r.line_id OR n.unit_no IS DISTINCT FROM r.unit_no OR n.state NOT IN ('claimed', 'delivered', 'quarantined', 'recalled'))
+		OR r.status = 'OWED' AND l.status IN ('CANCELING', 'CANCELED')`
+
+// expiredSQL finds keys that were given away although too little of their validity was left.
+const expiredSQL = `
+	SELECT l.order_id, k.line_id, 'key ' || k.id || ' of pool ' || k.pool_id AS subject, 'it was given away after ' || k.give_until AS what
+	FROM pool_keys k JOIN line_items l ON l.id = k.line_id
+	WHERE k.give_until IS NOT NULL AND k.give_until < l.obtained_at AND NOT EXISTS (SELECT FROM replacements r WHERE r.new_key_id = k.id)`
 
 const batchRecountSQL = `
 	SELECT NULL AS order_id, NULL AS line_id, 'import ' || coalesce(b.id, k.batch_id) || ' of pool ' || coalesce(b.pool_id, k.pool_id) AS subject,
@@ -67,20 +106,19 @@ const batchRecountSQL = `
 
 const stockRecountSQL = `
 	WITH counted AS (
-		SELECT pool_id, count(*) FILTER (WHERE state = 'available') AS available, count(*) FILTER (WHERE state = 'claimed') AS claimed,
-			count(*) FILTER (WHERE state = 'delivered') AS delivered, count(*) FILTER (WHERE state = 'quarantined') AS quarantined
+		SELECT pool_id, count(*) FILTER (WHERE state = 'available') AS available, count(*) FILTER (WHERE state = 'claimed') AS claimed, count(*) FILTER (WHERE state = 'delivered') AS delivered,
+			count(*) FILTER (WHERE state = 'quarantined') AS quarantined, count(*) FILTER (WHERE state = 'recalled') AS recalled, count(*) FILTER (WHERE state = 'expired') AS expired, count(*) FILTER (WHERE state = 'withdrawn') AS withdrawn
 		FROM pool_keys GROUP BY pool_id
 	), figures AS (
-		SELECT pool_id, sum(available) AS available, sum(claimed) AS claimed, sum(delivered) AS delivered, sum(quarantined) AS quarantined
+		SELECT pool_id, sum(available) AS available, sum(claimed) AS claimed, sum(delivered) AS delivered, sum(quarantined) AS quarantined, sum(recalled) AS recalled, sum(expired) AS expired, sum(withdrawn) AS withdrawn
 		FROM pool_stock GROUP BY pool_id
+	), compared AS (
+		SELECT p.id, concat_ws(', ', coalesce(f.available, 0) || ' available', coalesce(f.claimed, 0) || ' claimed', coalesce(f.delivered, 0) || ' delivered', coalesce(f.quarantined, 0) || ' quarantined', coalesce(f.recalled, 0) || ' recalled', coalesce(f.expired, 0) || ' expired', coalesce(f.withdrawn, 0) || ' withdrawn') AS said,
+			concat_ws(', ', coalesce(c.available, 0) || ' available', coalesce(c.claimed, 0) || ' claimed', coalesce(c.delivered, 0) || ' delivered', coalesce(c.quarantined, 0) || ' quarantined', coalesce(c.recalled, 0) || ' recalled', coalesce(c.expired, 0) || ' expired', coalesce(c.withdrawn, 0) || ' withdrawn') AS found
+		FROM pools p LEFT JOIN counted c ON c.pool_id = p.id LEFT JOIN figures f ON f.pool_id = p.id
 	)
-	SELECT NULL AS order_id, NULL AS line_id, 'pool ' || p.id AS subject,
-		'its figures say ' || coalesce(f.available, 0) || ' available, ' || coalesce(f.claimed, 0) || ' claimed, ' || coalesce(f.delivered, 0) || ' delivered, '
-			|| coalesce(f.quarantined, 0) || ' quarantined; counted are ' || coalesce(c.available, 0) || ', ' || coalesce(c.claimed, 0) || ', '
-			|| coalesce(c.delivered, 0) || ', ' || coalesce(c.quarantined, 0) AS what
-	FROM pools p LEFT JOIN counted c ON c.pool_id = p.id LEFT JOIN figures f ON f.pool_id = p.id
-	WHERE (coalesce(f.available, 0), coalesce(f.claimed, 0), coalesce(f.delivered, 0), coalesce(f.quarantined, 0))
-		<> (coalesce(c.available, 0), coalesce(c.claimed, 0), coalesce(c.delivered, 0), coalesce(c.quarantined, 0))`
+	SELECT NULL AS order_id, NULL AS line_id, 'pool ' || id AS subject, 'its figures say ' || said || '; counted are ' || found AS what
+	FROM compared WHERE said <> found`
 
 // seenAndFreedSQL finds cancelled lines whose keys may have been seen and are not in quarantine: a line that had its keys
 // from a pool, and now has none.
@@ -135,7 +173,7 @@ const lowStockSQL = `
 // cancelled line has given its key back: a partner may sell it again.
 const twiceSQL = `
 	WITH units AS (
-		SELECT k.fingerprint, k.line_id, k.unit_no FROM pool_keys k WHERE k.line_id IS NOT NULL
+		SELECT k.fingerprint, k.line_id, k.unit_no FROM pool_keys k WHERE k.line_id IS NOT NULL AND k.state <> 'recalled'
 		UNION ALL
 		SELECT y.fingerprint, y.line_id, y.unit_no FROM deliverables y WHERE y.kind = 'code' AND y.fingerprint IS NOT NULL
 		UNION ALL

@@ -61,7 +61,7 @@ const runningLateSQL = `
 	SELECT l.order_id, a.line_id, a.source AS subject, 'attempt ' || a.no || ' is under way longer than it can be' AS what
 	FROM attempts a JOIN line_items l ON l.id = a.line_id
 	WHERE a.outcome = 'running' AND a.deadline_at < now() - make_interval(secs => :slack)
-		AND (:strict OR a.operation <> 'cancel' AND l.status IN ('PENDING', 'RETRYING') AND l.obtained_at IS NULL
+		AND (:strict OR (a.operation <> 'cancel' OR l.operation = 'cancel') AND l.status IN ('PENDING', 'RETRYING') AND l.obtained_at IS NULL
 			AND coalesce(l.next_attempt_at, now()) < now() - make_interval(secs => :slack)
 			AND NOT EXISTS (SELECT FROM attempts b WHERE b.line_id = a.line_id AND b.no > a.no))`
 
@@ -82,7 +82,7 @@ const holdLateSQL = `
 const untriedSQL = `
 	SELECT l.order_id, l.id AS line_id, NULL AS subject, 'it is ' || l.status || ' and nobody does anything for it' AS what
 	FROM line_items l JOIN products p ON p.id = l.product_id
-	WHERE l.wake_at IS NULL AND (
+	WHERE l.wake_at IS NULL AND NOT l.blocked AND (
 		l.status = 'PENDING' AND l.created_at < now() - make_interval(secs => :slack)
 			AND CAST(p.spec AS json) -> 'sources' -> l.source_no ->> 'type' = 'pool'
 		OR l.status = 'OBTAINED' AND l.obtained_at < now() - make_interval(secs => :slack)

@@ -10,7 +10,8 @@ var mailProbes = []probe{
 
 const deliveredUnsentSQL = `
 	SELECT l.order_id, l.id AS line_id, NULL AS subject, 'it is delivered, and no e-mail with its keys went out' AS what
-	FROM line_items l LEFT JOIN deliveries d ON d.line_id = l.id AND d.kind = 'keys' AND d.status = 'SENT'
+	FROM line_items l LEFT JOIN deliveries d ON d.line_id = l.id AND d.kind = 'keys' AND (d.status = 'SENT'
+		OR l.license_id IS NOT NULL AND l.operation IN ('pause', 'resume', 'cancel')) -- done before its notice is sent
 	WHERE l.status = 'DELIVERED' AND d.id IS NULL`
 
 const sentUntriedSQL = `

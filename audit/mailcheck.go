@@ -168,7 +168,7 @@ func (c *mailCheck) foreignKeys(ctx context.Context, letters []Letter, parsed []
 
 const keyOwnersSQL = `
 	SELECT k.fingerprint, k.line_id, 'key ' || k.id || ' of pool ' || k.pool_id AS key FROM pool_keys k
-	WHERE k.fingerprint = ANY(CAST(:fingerprints AS bytea[])) AND (k.line_id IS NOT NULL OR k.state = 'available')
+	WHERE k.fingerprint = ANY(CAST(:fingerprints AS bytea[])) AND k.state <> 'withdrawn' AND (k.line_id IS NOT NULL OR k.state = 'available')
 	UNION ALL
 	SELECT y.fingerprint, y.line_id, '' FROM deliverables y WHERE y.fingerprint = ANY(CAST(:fingerprints AS bytea[]))`
 
@@ -190,14 +190,15 @@ const notArrivedSQL = `
 	FROM line_items l LEFT JOIN (
 		SELECT d.line_id FROM unnest(CAST(:arrived AS uuid[])) AS t (id) JOIN deliveries d ON d.id = t.id WHERE d.kind = 'keys'
 	) a ON a.line_id = l.id
-	WHERE l.status = 'DELIVERED' AND l.delivered_at < :seen AND a.line_id IS NULL`
+	WHERE l.status = 'DELIVERED' AND l.delivered_at < :seen AND a.line_id IS NULL
+		AND (l.license_id IS NULL OR EXISTS (SELECT FROM deliveries d WHERE d.line_id = l.id AND d.status = 'SENT' AND d.sent_at < :seen))`
 
 // arrivedAndRefundedSQL: a line that was delivered and cancelled later had both in turn, and its keys are in quarantine.
 const arrivedAndRefundedSQL = `
 	SELECT l.order_id, l.id AS line_id, NULL AS subject, 'it was refunded, its e-mail arrived, and there is no open alert' AS what
 	FROM unnest(CAST(:arrived AS uuid[])) AS t (id) JOIN deliveries d ON d.id = t.id JOIN line_items l ON l.id = d.line_id
 	WHERE d.kind = 'keys' AND l.status = 'CANCELED' AND l.delivered_at IS NULL AND NOT d.exposed
-		AND NOT EXISTS (SELECT FROM alerts a WHERE a.line_id = l.id AND a.closed_at IS NULL)`
+		AND NOT EXISTS (SELECT FROM alerts a WHERE a.line_id = l.id AND ` + knownAlertSQL + `)`
 
 const canceledSQL = `
 	SELECT d.id, l.order_id, l.id AS line_id, l.canceled_at

@@ -30,4 +30,4 @@ const exposedAndRefundedSQL = `
 	FROM line_items l
 	WHERE l.status = 'CANCELED' AND l.delivered_at IS NULL
 		AND EXISTS (SELECT FROM deliveries d WHERE d.line_id = l.id AND d.kind = 'keys' AND (d.exposed OR d.status <> 'READY'))
-		AND NOT EXISTS (SELECT FROM alerts a WHERE a.line_id = l.id AND a.closed_at IS NULL)`
+		AND NOT EXISTS (SELECT FROM alerts a WHERE a.line_id = l.id AND ` + knownAlertSQL + `)`

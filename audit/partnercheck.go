@@ -16,6 +16,8 @@ import (
 // calledLine is what is booked of a line that a partner was asked about.
 type calledLine struct {
 	FulfillmentID string             `db:"fulfillment_id"`
+	LicenseID     string             `db:"license_id"` // that it acts on, or its own
+	Operation     string             `db:"operation"`
 	ID            string             `db:"id"`
 	OrderID       string             `db:"order_id"`
 	Status        keyturn.LineStatus `db:"status"`
@@ -42,7 +44,8 @@ type unitOf struct {
 // partnerCheck compares the partner's log with what is booked.
 type partnerCheck struct {
 	*run
-	lines  map[string]unitOf // by the ID that the partner was given
+	lines  map[string]unitOf // creates, by the ID that the partner was given
+	ops    map[string]unitOf // operations on licences, by ID, operation and order
 	booked map[string][]bookedCalls
 	hashes map[string]string
 }
@@ -51,12 +54,13 @@ func (r *run) checkPartner(ctx context.Context) error {
 	if r.Partner == nil {
 		return nil
 	}
-	c := &partnerCheck{run: r, lines: map[string]unitOf{}, booked: map[string][]bookedCalls{}, hashes: map[string]string{}}
+	c := &partnerCheck{run: r, lines: map[string]unitOf{}, ops: map[string]unitOf{}, booked: map[string][]bookedCalls{}, hashes: map[string]string{}}
 	if err := c.load(ctx); err != nil {
 		return err
 	}
 	for _, call := range r.calls {
-		if call.FulfillmentID == "" || call.Op == "" || call.Op == "token" || call.Op == "lookup" {
+		if call.FulfillmentID == "" || call.Op == "" || call.Op == "token" || call.Op == "lookup" ||
+			call.OrderID == "" && call.Op != string(keyturn.OpCreate) && call.Op != string(keyturn.OpCancel) {
 			continue // not about a licence, or one that cannot be told from others
 		}
 		c.call(call)
@@ -65,12 +69,12 @@ func (r *run) checkPartner(ctx context.Context) error {
 }
 
 const calledLinesSQL = `
-	SELECT l.fulfillment_id, l.id, l.order_id, l.status, l.obtained_at IS NOT NULL AS obtained,
+	SELECT l.fulfillment_id, coalesce(l.license_id, l.fulfillment_id) AS license_id, CASE WHEN l.license_id IS NULL THEN '' ELSE l.operation END AS operation, l.id, l.order_id, l.status, l.obtained_at IS NOT NULL AS obtained,
 		EXISTS (SELECT FROM revocations v WHERE v.line_id = l.id) OR EXISTS (
-			SELECT FROM alerts a WHERE a.line_id = l.id AND a.cause = 'Revocation' AND a.closed_at IS NULL) AS taken_back,
+			SELECT FROM alerts a WHERE a.line_id = l.id AND a.cause = 'Revocation' AND ` + knownAlertSQL + `) AS taken_back,
 		EXISTS (SELECT FROM deliverables y JOIN integrations i ON y.source = 'endpoint/' || i.id WHERE y.line_id = l.id AND i.spec LIKE '%conversionTemplate%') AS converted
 	FROM line_items l
-	WHERE l.fulfillment_id = ANY(CAST(:ids AS uuid[]))
+	WHERE l.fulfillment_id = ANY(CAST(:ids AS uuid[])) OR l.license_id = ANY(CAST(:ids AS uuid[]))
 		OR l.id IN (SELECT a.line_id FROM attempts a WHERE a.unit_no > 0)`
 
 const bookedCallsSQL = `
@@ -96,7 +100,7 @@ func (c *partnerCheck) load(ctx context.Context) error {
 	for i := range lines {
 		l := &lines[i]
 		byID[l.ID], lineIDs[i] = l, l.ID
-		c.lines[l.FulfillmentID] = unitOf{l, 0}
+		c.add(l, 0)
 	}
 	var booked []bookedCalls
 	if err := c.s.Select(ctx, &booked, bookedCallsSQL, map[string]any{"lines": pq.Array(lineIDs)}); err != nil {
@@ -105,7 +109,7 @@ func (c *partnerCheck) load(ctx context.Context) error {
 	for _, b := range booked {
 		c.booked[b.LineID] = append(c.booked[b.LineID], b)
 		if l := byID[b.LineID]; b.UnitNo > 0 {
-			c.lines[db.UnitID(l.FulfillmentID, b.UnitNo)] = unitOf{l, b.UnitNo}
+			c.add(l, b.UnitNo)
 		}
 	}
 	var codes []struct {
@@ -120,12 +124,34 @@ func (c *partnerCheck) load(ctx context.Context) error {
 	for _, y := range codes {
 		byID[y.LineID].codes = append(byID[y.LineID].codes, y.Fingerprint)
 	}
+	shared := map[string][][]byte{} // a licence keeps its key over what is done to it
+	for _, l := range byID {
+		shared[l.LicenseID] = append(shared[l.LicenseID], l.codes...)
+	}
+	for _, l := range byID {
+		l.codes = shared[l.LicenseID]
+	}
 	return nil
 }
 
+// add notes a unit of a line under the ID that its partner was given.
+func (c *partnerCheck) add(l *calledLine, unit int) {
+	id := db.UnitID(l.LicenseID, unit)
+	if l.Operation == "" {
+		c.lines[id] = unitOf{l, unit}
+		return
+	}
+	c.ops[operationKey(id, l.Operation, l.OrderID)] = unitOf{l, unit}
+}
+
+func operationKey(id, operation, order string) string { return id + " " + operation + " " + order }
+
 func (c *partnerCheck) call(call PartnerCall) {
 	subject := strings.TrimSpace(call.Op + " of " + call.FulfillmentID + " at " + call.Partner)
-	u := c.lines[strings.ToLower(call.FulfillmentID)]
+	u, operates := c.ops[operationKey(strings.ToLower(call.FulfillmentID), call.Op, call.OrderID)]
+	if !operates {
+		u = c.lines[strings.ToLower(call.FulfillmentID)]
+	}
 	at := func(id, what string) {
 		v := Violation{Subject: subject, What: what}
 		if u.line != nil {
@@ -133,7 +159,7 @@ func (c *partnerCheck) call(call PartnerCall) {
 		}
 		c.found(id, v)
 	}
-	key := call.Partner + "\x00" + call.FulfillmentID + "\x00" + call.Op
+	key := call.Partner + "\x00" + call.FulfillmentID + "\x00" + call.Op + "\x00" + call.OrderID
 	if first, ok := c.hashes[key]; ok && first != call.BodySHA256 && call.BodySHA256 != "" {
 		at("C1", "the partner got other bytes than at the first try")
 	} else if !ok && call.BodySHA256 != "" {
@@ -192,4 +218,12 @@ func (c *partnerCheck) accounted(l *calledLine, issued []byte) bool {
 		return true
 	}
 	return l.Converted || slices.ContainsFunc(l.codes, func(code []byte) bool { return string(code) == string(issued) })
+}
+
+// checkDecoys: any request at a decoy is one too many.
+func (r *run) checkDecoys(context.Context) error {
+	for _, call := range r.decoyed {
+		r.found("C7", Violation{Subject: strings.TrimSpace(call.Op + " of " + call.FulfillmentID), What: "a decoy was asked at " + call.Time.UTC().Format(time.DateTime)})
+	}
+	return nil
 }

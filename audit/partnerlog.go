@@ -20,6 +20,7 @@ type PartnerCall struct {
 	Partner       string
 	FulfillmentID string
 	Op            string
+	OrderID       string
 	BodySHA256    string
 	Issued        [][]byte
 }
@@ -70,6 +71,7 @@ func (l jsonLines) Calls(ctx context.Context, fingerprint func(string) []byte) (
 			Partner       string    `json:"partner"`
 			FulfillmentID string    `json:"fulfillmentId"`
 			Op            string    `json:"op"`
+			OrderID       string    `json:"orderId"`
 			BodySHA256    string    `json:"bodySha256"`
 			KeyIssued     string    `json:"keyIssued"`
 			Keys          []string  `json:"keys"`
@@ -78,7 +80,7 @@ func (l jsonLines) Calls(ctx context.Context, fingerprint func(string) []byte) (
 		if err := json.Unmarshal(line, &e); err != nil {
 			return nil, keyturn.Errorf(keyturn.KindInvalid, "line %d of the partner's log is no JSON", n)
 		}
-		c := PartnerCall{Time: e.Time, Partner: e.Partner, FulfillmentID: e.FulfillmentID, Op: e.Op, BodySHA256: e.BodySHA256}
+		c := PartnerCall{Time: e.Time, Partner: e.Partner, FulfillmentID: e.FulfillmentID, Op: e.Op, OrderID: e.OrderID, BodySHA256: e.BodySHA256}
 		if e.Effect == "issued" {
 			if len(e.Keys) == 0 && e.KeyIssued != "" {
 				e.Keys = []string{e.KeyIssued}

@@ -12,7 +12,9 @@ import (
 type Payments interface {
 	// Provider is its name in orders.
 	Provider() string
-	// Captured gives what was captured: reference, order_id, amount_minor, currency.
+	// Read reads books that are kept elsewhere; it is called before the snapshot is taken.
+	Read(ctx context.Context) error
+	// Captured gives what was captured: reference, order_id, amount_minor, currency, and when (NULL: with the order).
 	Captured() (query string, args map[string]any)
 	// Refunded gives what was paid back: key, id, reference, order_id, amount_minor, and tries where the provider tells
 	// how often it was asked, else NULL.
@@ -25,9 +27,12 @@ type SandboxPayments struct{}
 // Provider is part of Payments.
 func (SandboxPayments) Provider() string { return payment.SandboxName }
 
+// Read is part of Payments.
+func (SandboxPayments) Read(context.Context) error { return nil }
+
 // Captured is part of Payments.
 func (SandboxPayments) Captured() (string, map[string]any) {
-	return `SELECT p.reference, p.order_id, p.captured_minor AS amount_minor, p.currency FROM sandbox_payments p`, nil
+	return `SELECT p.reference, p.order_id, p.captured_minor AS amount_minor, p.currency, CAST(NULL AS timestamptz) AS at FROM sandbox_payments p`, nil
 }
 
 // Refunded is part of Payments. A payment that the sandbox says went back in another way is not in its table.
@@ -51,16 +56,17 @@ var paymentProbes = []probe{
 	{"E4", askedUnbookedSQL},
 }
 
+// capturedWithoutOrderSQL: a checkout captures first and sends the order then.
 const capturedWithoutOrderSQL = `
 	SELECT c.order_id, NULL AS line_id, NULL AS subject, 'its money was captured, and there is no such order' AS what
 	FROM captured c LEFT JOIN orders o ON o.id = c.order_id
-	WHERE o.id IS NULL`
+	WHERE o.id IS NULL AND (c.at IS NULL OR c.at < now() - make_interval(secs => :slack))`
 
 const capturedAmountSQL = `
 	SELECT o.id AS order_id, NULL AS line_id, NULL AS subject,
 		'it costs ' || o.gross_minor || ' ' || o.currency || ' in minor units, and ' || coalesce(c.amount_minor || ' ' || c.currency, 'nothing') || ' was captured' AS what
 	FROM orders o LEFT JOIN captured c ON c.reference = o.payment_reference AND c.order_id = o.id
-	WHERE o.payment_provider = :provider AND (c.amount_minor, c.currency) IS DISTINCT FROM (o.gross_minor, o.currency)`
+	WHERE o.payment_provider = :provider AND o.created_at < :seen AND (c.amount_minor, c.currency) IS DISTINCT FROM (o.gross_minor, o.currency)`
 
 const paidAmountSQL = `
 	SELECT r.order_id, r.line_id, NULL AS subject, r.amount_minor || ' minor units are owed and ' || p.amount_minor || ' were paid back' AS what
@@ -76,7 +82,7 @@ const paidTooMuchSQL = `
 const notPaidSQL = `
 	SELECT r.order_id, r.line_id, NULL AS subject, 'its refund counts as done, and the provider has not paid it' AS what
 	FROM refunds r LEFT JOIN refunded p ON p.key = 'refund-' || r.line_id
-	WHERE r.provider = :provider AND r.status = 'DONE' AND r.amount_minor > 0 AND p.id IS DISTINCT FROM r.provider_id`
+	WHERE r.provider = :provider AND r.status = 'DONE' AND r.done_at < :seen AND r.amount_minor > 0 AND p.id IS DISTINCT FROM r.provider_id`
 
 // paidAndKeptSQL: between the provider's payment and our booking a line is CANCELING for a moment, or for as long as we
 // are down.

@@ -17,7 +17,7 @@ type probe struct {
 // probes are all of them, by subject.
 var probes = func() []probe {
 	var all []probe
-	for _, some := range [][]probe{intakeProbes, keyProbes, partnerProbes, mailProbes, moneyProbes, stepProbes, alertProbes, lateProbes} {
+	for _, some := range [][]probe{intakeProbes, keyProbes, partnerProbes, mailProbes, moneyProbes, stepProbes, licenseProbes, alertProbes, lateProbes, erasedProbes, againProbes, limitProbes} {
 		all = append(all, some...)
 	}
 	return all
@@ -46,11 +46,28 @@ func (r *run) runProbes(ctx context.Context) error {
 		if err := r.probe(ctx, p, nil); err != nil {
 			return fmt.Errorf("probe %d of %s: %w", i, p.id, err)
 		}
+		took := time.Since(start)
 		if r.onProbe != nil {
-			r.onProbe(p, time.Since(start))
+			r.onProbe(p, took)
+		}
+		if err := r.rest(ctx, took); err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+// rest leaves the processors to those who sell, for as long as they were taken.
+func (r *run) rest(ctx context.Context, took time.Duration) error {
+	if !r.Gentle {
+		return nil
+	}
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(took):
+		return nil
+	}
 }
 
 // probe runs one probe, with further arguments.
@@ -94,7 +111,10 @@ const countSQL = `
 	UNION ALL SELECT 'e-mails', count(*) FROM deliveries
 	UNION ALL SELECT 'refunds', count(*) FROM refunds
 	UNION ALL SELECT 'alerts', count(*) FROM alerts
-	UNION ALL SELECT 'outbox entries', count(*) FROM outbox`
+	UNION ALL SELECT 'licences', count(*) FROM licenses
+	UNION ALL SELECT 'operations on licences', count(*) FROM line_items WHERE license_id IS NOT NULL
+	UNION ALL SELECT 'outbox entries', count(*) FROM outbox
+	UNION ALL SELECT 'erased customers', count(*) FROM customers WHERE erased_at IS NOT NULL`
 
 func (r *run) count(ctx context.Context) error {
 	var rows []struct {

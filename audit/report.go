@@ -4,6 +4,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"keyturn.dev/keyturn/db"
 )
 
 // Severity says what a violation costs.
@@ -24,10 +26,16 @@ type Report struct {
 	SnapshotAt time.Time `json:"snapshotAt"`
 	FinishedAt time.Time `json:"finishedAt"`
 	Quiescent  bool      `json:"quiescent"`
-	OK         bool      `json:"ok"` // nothing that was checked is violated
+	Evidence   []string  `json:"evidence,omitempty"` // what was read besides the database
+	OK         bool      `json:"ok"`                 // nothing that was checked is violated
 	Checked    int       `json:"checked"`
 	Violations int64     `json:"violations"`
 	Invariants []Result  `json:"invariants"`
+	// Repaired names what was set going again (Repair).
+	Repaired []string `json:"repaired,omitempty"`
+
+	unattendedLines   []string
+	unattendedErrands []db.Errand
 }
 
 // Result is what became of one invariant.
@@ -80,6 +88,11 @@ func (r *Report) Capped(n int) *Report {
 
 func newReport(e Evidence) *Report {
 	r := &Report{StartedAt: time.Now().UTC(), Quiescent: e.Quiescent}
+	for _, n := range []need{needMailbox, needPartner, needTemporal, needJournal, needErasures} {
+		if n.given(e) {
+			r.Evidence = append(r.Evidence, string(n))
+		}
+	}
 	for _, in := range invariants {
 		res := Result{ID: in.id, Severity: in.severity, Meaning: in.meaning}
 		res.Checked, res.NotChecked = in.evidence(e)

@@ -15,6 +15,7 @@ import (
 type suspect struct {
 	id        string
 	workflows []string // any of them running clears a suspect of A5, none clears one of F6
+	todo      todo     // of A5
 	v         Violation
 }
 
@@ -81,7 +82,7 @@ func (r *run) findWorkflowSuspects(ctx context.Context) error {
 			runs = runs || running[id]
 		}
 		if !runs && !t.Relayed {
-			r.suspects = append(r.suspects, suspect{id: "A5", workflows: ids, v: Violation{
+			r.suspects = append(r.suspects, suspect{id: "A5", workflows: ids, todo: t, v: Violation{
 				OrderID: t.OrderID, LineID: t.LineID, Subject: ids[0], What: "it is " + t.What + ", and neither a workflow nor the relay sees to it",
 			}})
 		}
@@ -170,10 +171,23 @@ func (r *run) confirmWorkflowSuspects(ctx context.Context) error {
 		for _, s := range confirmed {
 			if s.id == "A5" && unseen[s.workflows[0]] || s.id == "F6" && !wanted[s.workflows[0]] {
 				r.found(s.id, s.v)
+				r.report.unattended(s)
 			}
 		}
 		return nil
 	})
+}
+
+// unattended notes what Repair can set going.
+func (r *Report) unattended(s suspect) {
+	switch s.todo.Kind {
+	case "line":
+		r.unattendedLines = append(r.unattendedLines, s.todo.LineID)
+	case "revocation":
+		r.unattendedErrands = append(r.unattendedErrands, db.Errand{Workflow: db.WorkflowRevoke, Subject: s.todo.ID + "/" + s.todo.Source})
+	case "letter":
+		r.unattendedErrands = append(r.unattendedErrands, db.Errand{Workflow: db.WorkflowSend, Subject: s.todo.ID})
+	}
 }
 
 // endingTime is how long a workflow may take to end after its last step was committed.

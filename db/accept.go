@@ -2,9 +2,9 @@ package db
 
 import (
 	"context"
-	"database/sql"
 	"encoding/json"
 	"errors"
+	"slices"
 	"strings"
 	"time"
 
@@ -13,6 +13,7 @@ import (
 	"github.com/lib/pq"
 
 	"keyturn.dev/keyturn"
+	"keyturn.dev/keyturn/oracle"
 )
 
 // relayAfter is how long an accepted line may wait for its first step before the relay looks after it: long enough that
@@ -25,7 +26,7 @@ type AcceptInput struct {
 	Client         string // the token's name: idempotency keys belong to it
 	IdempotencyKey string
 	RequestHash    []byte // of the request's bytes
-	// Respond makes the answer that is stored and given again to every repetition of the request.
+	// Respond makes the answer that is stored and given again to every repetition of the request. It may be asked twice.
 	Respond func(Accepted) ([]byte, error)
 }
 
@@ -41,72 +42,85 @@ type Accepted struct {
 // Start is what it takes to start a line's workflow.
 type Start struct {
 	FulfillmentID string       `db:"fulfillment_id"`
+	LineID        string       `db:"line_id"`
 	OrderID       string       `db:"order_id"`
 	ProductID     string       `db:"product_id"`
 	Next          keyturn.Next `db:"-"`
 }
 
-// Accept stores an order, its lines and the answer in one transaction; after it returned nil the order is never lost.
-// A repetition of the request (same client, key and bytes) gives the stored answer and no Accepted. Errors: KindInvalid
-// for an unknown product, or another request under the same key (with field `Idempotency-Key`); KindConflict while the
-// first request of the key still runs, and for an order ID that is taken.
+// acceptTries bounds how often an order is stored anew because something that it rests on changed at the same time.
+const acceptTries = 3
+
+// Accept stores an order, its lines and the answer in one transaction, which is one statement; after it returned nil the
+// order is never lost. A repetition of the request (same client, key and bytes) gives the stored answer and no Accepted.
+// Errors: KindInvalid for an unknown product, or another request under the same key (with field `Idempotency-Key`);
+// KindConflict for an order ID or a line ID that is taken.
 func (d *DB) Accept(ctx context.Context, in AcceptInput) (*Accepted, []byte, error) {
-	var accepted *Accepted
-	var response []byte
-	err := d.tx(ctx, func(tx *sqlx.Tx) error {
-		accepted, response = nil, nil
-		first, err := d.firstLook(ctx, tx, in)
+	for try := 1; ; try++ {
+		first, err := d.firstLook(ctx, in)
 		if err != nil {
-			return err
+			return nil, nil, err
 		}
 		if first.RequestHash != nil {
-			response, err = d.repeated(in, first)
-			return err
+			response, err := d.repeated(in, first)
+			return nil, response, err
 		}
-		accepted, response, err = d.accept(ctx, tx, in, first.Now)
-		return err
-	})
-	if isUnique(err, "idempotency_keys_pkey") { // the first request was committed between our look and our lock
-		return d.Accept(ctx, in)
+		accepted, response, err := d.accept(ctx, in, first)
+		switch {
+		case err == nil:
+			return accepted, response, nil
+		case try < acceptTries && (errors.Is(err, errOvertaken) || pqCode(err) == uniqueViolation || isUndone(err)):
+			// Perhaps by the same request, which is answered then.
+		case isUnique(err, "orders_pkey") || isUnique(err, "sandbox_payments_pkey"): // whichever the statement meets first
+			return nil, nil, keyturn.Errorf(keyturn.KindConflict, "there is an order %s already: an order's id is unique", in.Order.ID)
+		case isUnique(err, "line_items_pkey"):
+			return nil, nil, keyturn.Errorf(keyturn.KindConflict, "one of lineItems[].id belongs to a line of another order")
+		case errors.Is(err, errOvertaken):
+			return nil, nil, keyturn.Errorf(keyturn.KindUnavailable, "the catalog changes too fast at this moment: try again")
+		default:
+			return nil, nil, err
+		}
 	}
-	if isUnique(err, "orders_pkey") || isUnique(err, "sandbox_payments_pkey") { // whichever the statement meets first
-		return nil, nil, keyturn.Errorf(keyturn.KindConflict, "there is an order %s already: an order's id is unique", in.Order.ID)
-	}
-	if isUnique(err, "line_items_pkey") {
-		return nil, nil, keyturn.Errorf(keyturn.KindConflict, "one of lineItems[].id belongs to a line of another order")
-	}
-	return accepted, response, err
 }
 
-// firstLook is what the key of a request says, and the time of the transaction.
+// errOvertaken: a product was deleted, or a customer erased, after the first look.
+var errOvertaken = errors.New("what the order rests on has changed")
+
+// firstLook is what is known before an order is stored.
 type firstLook struct {
-	Free        bool      `db:"free"`
-	Now         time.Time `db:"now"`
-	RequestHash []byte    `db:"request_hash"` // nil: the key is new
-	OrderID     *string   `db:"order_id"`
-	Response    []byte    `db:"response"`
-	CustomerID  *string   `db:"customer_id"`
-	DataKey     []byte    `db:"data_key"`
+	Now time.Time `db:"now"`
+
+	// Of an earlier request with the same key, if there was one.
+	RequestHash []byte  `db:"request_hash"`
+	OrderID     *string `db:"order_id"`
+	Response    []byte  `db:"response"`
+	CustomerID  *string `db:"customer_id"`
+	DataKey     []byte  `db:"data_key"`
+
+	CustomerKey []byte         `db:"customer_key"` // empty: the customer is new, or was erased
+	ProductIDs  pq.StringArray `db:"product_ids"`
+	Specs       pq.StringArray `db:"specs"`
+	Currencies  pq.StringArray `db:"currencies"` // products.pool_currencies, or empty
+
+	Lost bool `db:"lost"` // it was accepted before, and a restore lost it
 }
 
-// firstLook takes the lock on the request's key, the shared lock that keeps products from being deleted meanwhile, and
-// finds the answer of an earlier request with the same key.
-func (d *DB) firstLook(ctx context.Context, tx *sqlx.Tx, in AcceptInput) (firstLook, error) {
+// firstLook reads what an order rests on: the answer to an earlier request with the same key, its customer, its products.
+func (d *DB) firstLook(ctx context.Context, in AcceptInput) (firstLook, error) {
 	var row firstLook
-	err := tx.GetContext(ctx, &row, `
-		SELECT l.free, now() AS now, i.request_hash, i.order_id, i.response, o.customer_id, c.data_key
-		FROM (SELECT pg_try_advisory_xact_lock(hashtextextended($3, 0)) AS free, pg_advisory_xact_lock_shared($4)) l
+	err := d.x.GetContext(ctx, &row, `
+		SELECT now() AS now, i.request_hash, i.order_id, i.response, o.customer_id, oc.data_key, c.data_key AS customer_key,
+			ARRAY(SELECT id FROM products WHERE id = ANY($4) ORDER BY id) AS product_ids,
+			ARRAY(SELECT spec FROM products WHERE id = ANY($4) ORDER BY id) AS specs,
+			ARRAY(SELECT coalesce(pool_currencies, '') FROM products WHERE id = ANY($4) ORDER BY id) AS currencies,
+			EXISTS (SELECT FROM lost_lines WHERE order_id = $5 AND taken_at IS NULL) AS lost
+		FROM (SELECT) AS this
 		LEFT JOIN idempotency_keys i ON i.client = $1 AND i.key = $2
 		LEFT JOIN orders o ON o.id = i.order_id
-		LEFT JOIN customers c ON c.id = o.customer_id`, in.Client, in.IdempotencyKey, in.Client+"\x1f"+in.IdempotencyKey, catalogLock)
-	if err == nil && !row.Free {
-		err = keyturn.Errorf(keyturn.KindConflict, "a request with this Idempotency-Key is still being worked on: ask again in a moment")
-	}
-	return row, err
+		LEFT JOIN customers oc ON oc.id = o.customer_id
+		LEFT JOIN customers c ON c.id = $3`, in.Client, in.IdempotencyKey, in.Order.Customer.ID, pq.Array(productIDs(in.Order)), in.Order.ID)
+	return row, asKind(err)
 }
-
-// catalogLock is the advisory lock that sales share and the deletion of a product takes alone.
-const catalogLock = 4_705_301
 
 // repeated gives the stored answer of an earlier request, if this one is the same.
 func (d *DB) repeated(in AcceptInput, row firstLook) ([]byte, error) {
@@ -122,13 +136,42 @@ func (d *DB) repeated(in AcceptInput, row firstLook) ([]byte, error) {
 	return dk.unseal(row.Response, "idempotency_keys/"+*row.OrderID)
 }
 
-func (d *DB) accept(ctx context.Context, tx *sqlx.Tx, in AcceptInput, now time.Time) (*Accepted, []byte, error) {
-	o := in.Order
-	products, err := d.productsOf(ctx, tx, o)
+// accept stores the order: in one statement, or, if it acts on licences, brings a term or was lost by a restore, with what
+// that takes.
+func (d *DB) accept(ctx context.Context, in AcceptInput, first firstLook) (accepted *Accepted, response []byte, err error) {
+	if !plansOperations(in.Order) && !first.Lost {
+		return d.store(ctx, d.alone(), in, first, &operations{})
+	}
+	err = d.tx(ctx, func(tx *sqlx.Tx) error {
+		ops, err := d.planOperations(ctx, tx, in.Order, first.Now)
+		if err != nil {
+			return err
+		}
+		if ops.lost, err = d.takeLost(ctx, tx, in.Order); err != nil {
+			return err
+		}
+		if accepted, response, err = d.store(ctx, tx, in, first, ops); err != nil {
+			return err
+		}
+		if err := ops.store(ctx, tx, accepted.Order.LineItems); err != nil {
+			return err
+		}
+		return d.settleLost(ctx, tx, accepted, ops.lost)
+	})
+	return accepted, response, err
+}
+
+func (d *DB) store(ctx context.Context, s selector, in AcceptInput, first firstLook, ops *operations) (*Accepted, []byte, error) {
+	o, now := in.Order, first.Now
+	products, err := productsOf(o, first)
 	if err != nil {
 		return nil, nil, err
 	}
-	dk, err := d.customerKey(ctx, tx, o.Customer.ID)
+	pools := first.currencies()
+	if err := d.checkSellable(ctx, o, products, pools); err != nil {
+		return nil, nil, err
+	}
+	dk, wrapped, err := d.customerKey(o.Customer.ID, first)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -142,10 +185,18 @@ func (d *DB) accept(ctx context.Context, tx *sqlx.Tx, in AcceptInput, now time.T
 			return nil, nil, err
 		}
 		a.GrossPrice.Minor += price.Minor
-		rows.add(l, price, products[l.ProductID].deadlineFrom(a.CreatedAt))
+		was := ops.lost[i]
+		if l.ID == "" {
+			l.ID = was.LineID
+		}
+		rows.add(l, was.FulfillmentID, price, now.Add(time.Duration(products[l.ProductID].Retry.GiveUpAfter)))
+		op := ops.lines[i]
+		if op != nil && op.licenseID != nil {
+			l.LicenseID = *op.licenseID
+		}
 		a.Starts = append(a.Starts, Start{
-			FulfillmentID: l.FulfillmentID, OrderID: o.ID, ProductID: l.ProductID,
-			Next: firstNext(products[l.ProductID].product, a.CreatedAt),
+			FulfillmentID: l.FulfillmentID, LineID: l.ID, OrderID: o.ID, ProductID: l.ProductID,
+			Next: firstNext(products[l.ProductID], pools[l.ProductID], o.Currency, a.CreatedAt, l.Operation, op),
 		})
 	}
 	personal, err := json.Marshal(storedCustomer{o.Customer, o.CartExternalContext})
@@ -164,31 +215,65 @@ func (d *DB) accept(ctx context.Context, tx *sqlx.Tx, in AcceptInput, now time.T
 	if err != nil {
 		return nil, nil, err
 	}
-	_, err = tx.ExecContext(ctx, acceptSQL,
+	relayAt := ptr(now.Add(relayAfter))
+	if oracle.Is(oracle.StartWithoutOutbox) {
+		relayAt = nil
+	}
+	query := acceptSQL
+	if len(first.CustomerKey) > 0 {
+		query = acceptKnownSQL
+	}
+	var stored []int
+	err = s.SelectContext(ctx, &stored, query,
 		o.ID, in.Client, o.Customer.ID, sealed, o.Currency, a.GrossPrice.Minor, o.Payment.Provider, o.Payment.Reference,
 		pageHash(a.PageToken), len(o.LineItems), a.CreatedAt, in.IdempotencyKey, in.RequestHash, sealedResponse,
-		now.Add(relayAfter), pq.Array(rows.ids), pq.Array(rows.fulfillments), pq.Array(rows.products), pq.Array(rows.quantities),
-		pq.Array(rows.minors), pq.Array(rows.operations), pq.Array(rows.subscriptions), pq.Array(rows.trials), pq.Array(rows.deadlines))
+		relayAt, pq.Array(rows.ids), pq.Array(rows.fulfillments), pq.Array(rows.products), pq.Array(rows.quantities),
+		pq.Array(rows.minors), pq.Array(rows.operations), pq.Array(rows.subscriptions), pq.Array(rows.trials), pq.Array(rows.deadlines),
+		wrapped, pq.Array([]string(first.ProductIDs)), len(first.ProductIDs))
+	if err == nil && len(stored) == 0 {
+		err = errOvertaken
+	}
 	return a, response, err
 }
 
-// acceptSQL stores an order with all that belongs to it in one statement, however many lines it has.
-const acceptSQL = `
-	WITH o AS (
+// acceptSQL stores an order with all that belongs to it in one statement, however many lines it has: if its products are
+// still for sale and its customer's key is still the one that it was encrypted with, which the locks on their rows keep
+// so until the order is there.
+const (
+	acceptSQL = `
+	WITH sold AS (
+		SELECT id FROM products WHERE id = ANY($26) FOR KEY SHARE
+	), customer AS (
+		INSERT INTO customers (id, data_key) SELECT $3, CAST($25 AS bytea) WHERE (SELECT count(*) FROM sold) = $27
+		ON CONFLICT (id) DO UPDATE SET data_key = excluded.data_key WHERE customers.data_key IS NULL
+		RETURNING id
+	), settled AS (
+		SELECT 1 AS yes FROM customer
+	)` + acceptOrderSQL
+	acceptKnownSQL = `
+	WITH sold AS (
+		SELECT id FROM products WHERE id = ANY($26) FOR KEY SHARE
+	), settled AS (
+		SELECT 1 AS yes FROM customers WHERE id = $3 AND data_key = $25 AND (SELECT count(*) FROM sold) = $27 FOR KEY SHARE
+	)` + acceptOrderSQL
+	acceptOrderSQL = `, o AS (
 		INSERT INTO orders (id, client, customer_id, customer, currency, gross_minor, payment_provider, payment_reference, page_hash, lines_total, created_at)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+		SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11 FROM settled
 	), captured AS (
-		INSERT INTO sandbox_payments (reference, order_id, captured_minor, currency) SELECT $8, $1, $6, $5 WHERE $7 = 'sandbox'
+		INSERT INTO sandbox_payments (reference, order_id, captured_minor, currency) SELECT $8, $1, $6, $5 FROM settled WHERE $7 = 'sandbox'
 	), answered AS (
-		INSERT INTO idempotency_keys (client, key, request_hash, order_id, response) VALUES ($2, $12, $13, $1, $14)
+		INSERT INTO idempotency_keys (client, key, request_hash, order_id, response) SELECT $2, $12, $13, $1, $14 FROM settled
+	), lines AS (
+		INSERT INTO line_items (id, fulfillment_id, order_id, position, product_id, quantity, gross_minor, operation, subscription_id,
+			trial_context, source_started_at, give_up_at, wake_at, created_at)
+		SELECT t.id, t.fulfillment_id, $1, t.position, t.product_id, t.quantity, t.minor, t.operation, t.subscription_id,
+			t.trial_context, $11, t.give_up_at, $15, $11
+		FROM settled, unnest(CAST($16 AS uuid[]), CAST($17 AS uuid[]), CAST($18 AS text[]), CAST($19 AS bigint[]), CAST($20 AS bigint[]),
+			CAST($21 AS text[]), CAST($22 AS text[]), CAST($23 AS text[]), CAST($24 AS timestamptz[]))
+			WITH ORDINALITY AS t (id, fulfillment_id, product_id, quantity, minor, operation, subscription_id, trial_context, give_up_at, position)
 	)
-	INSERT INTO line_items (id, fulfillment_id, order_id, position, product_id, quantity, gross_minor, operation, subscription_id,
-		trial_context, source_started_at, give_up_at, wake_at, created_at)
-	SELECT t.id, t.fulfillment_id, $1, t.position, t.product_id, t.quantity, t.minor, t.operation, t.subscription_id,
-		t.trial_context, $11, t.give_up_at, $15, $11
-	FROM unnest(CAST($16 AS uuid[]), CAST($17 AS uuid[]), CAST($18 AS text[]), CAST($19 AS bigint[]), CAST($20 AS bigint[]),
-		CAST($21 AS text[]), CAST($22 AS text[]), CAST($23 AS text[]), CAST($24 AS timestamptz[]))
-		WITH ORDINALITY AS t (id, fulfillment_id, product_id, quantity, minor, operation, subscription_id, trial_context, give_up_at, position)`
+	SELECT yes FROM settled`
+)
 
 // storedCustomer is what is encrypted of an order.
 type storedCustomer struct {
@@ -196,36 +281,26 @@ type storedCustomer struct {
 	CartExternalContext string `json:"cartExternalContext,omitempty"`
 }
 
-type soldProduct struct{ product keyturn.Product }
-
-func (s soldProduct) deadlineFrom(t time.Time) time.Time {
-	return t.Add(time.Duration(s.product.Retry.GiveUpAfter))
-}
-
-// productsOf finds the products of an order; every unknown one is named with its line.
-func (d *DB) productsOf(ctx context.Context, tx *sqlx.Tx, o keyturn.Order) (map[string]soldProduct, error) {
-	wanted := map[string]soldProduct{}
+// productIDs are the products of an order, each once.
+func productIDs(o keyturn.Order) []string {
 	var ids []string
 	for _, l := range o.LineItems {
-		if _, ok := wanted[l.ProductID]; !ok {
-			wanted[l.ProductID] = soldProduct{}
+		if !slices.Contains(ids, l.ProductID) {
 			ids = append(ids, l.ProductID)
 		}
 	}
-	var rows []struct {
-		ID   string `db:"id"`
-		Spec string `db:"spec"`
-	}
-	if err := tx.SelectContext(ctx, &rows, `SELECT id, spec FROM products WHERE id = ANY($1) ORDER BY id`, pq.Array(ids)); err != nil {
-		return nil, err
-	}
-	found := map[string]soldProduct{}
-	for _, r := range rows {
-		var p keyturn.Product
-		if err := json.Unmarshal([]byte(r.Spec), &p); err != nil {
-			return nil, keyturn.Errorf(keyturn.KindInternal, "the stored product %s cannot be read: %w", r.ID, err)
+	return ids
+}
+
+// productsOf reads the products of an order; every unknown one is named with its line.
+func productsOf(o keyturn.Order, first firstLook) (map[string]keyturn.Product, error) {
+	found := map[string]keyturn.Product{}
+	for i, id := range first.ProductIDs {
+		p, err := readStored(id, first.Specs[i])
+		if err != nil {
+			return nil, err
 		}
-		found[r.ID] = soldProduct{p.WithDefaults()}
+		found[id] = p
 	}
 	var bad keyturn.Problems
 	for i, l := range o.LineItems {
@@ -235,28 +310,27 @@ func (d *DB) productsOf(ctx context.Context, tx *sqlx.Tx, o keyturn.Order) (map[
 	return found, bad.Err("the order is not valid")
 }
 
-// customerKey finds or makes the data key of a customer.
-func (d *DB) customerKey(ctx context.Context, tx *sqlx.Tx, id string) (dataKey, error) {
-	_, fresh, err := d.keys.newDataKey("customer/" + id)
-	if err != nil {
-		return dataKey{}, err
+// customerKey gives the data key of a customer, or makes one for a new customer, and for one who was erased and comes
+// again.
+func (d *DB) customerKey(id string, first firstLook) (dataKey, []byte, error) {
+	if len(first.CustomerKey) == 0 {
+		return d.keys.newDataKey("customer/" + id)
 	}
-	var wrapped []byte
-	err = tx.GetContext(ctx, &wrapped, `
-		WITH made AS (INSERT INTO customers (id, data_key) VALUES ($1, $2) ON CONFLICT (id) DO NOTHING RETURNING data_key)
-		SELECT data_key FROM made UNION ALL SELECT data_key FROM customers WHERE id = $1`, id, fresh)
-	if errors.Is(err, sql.ErrNoRows) { // somebody else made it while this statement ran
-		err = tx.GetContext(ctx, &wrapped, `SELECT data_key FROM customers WHERE id = $1`, id)
-	}
-	if err != nil {
-		return dataKey{}, err
-	}
-	return d.keys.dataKey(wrapped, "customer/"+id)
+	dk, err := d.keys.dataKey(first.CustomerKey, "customer/"+id)
+	return dk, first.CustomerKey, err
 }
 
-// firstNext is what a fresh line of the product needs: the same as line.next of its row.
-func firstNext(p keyturn.Product, createdAt time.Time) keyturn.Next {
+// firstNext is what a fresh line of the product needs: the same as line.next of its row. op is nil unless the line has
+// more than every line has.
+func firstNext(p keyturn.Product, pools map[string]string, currency string, createdAt time.Time, operation keyturn.OperationName, op *operationLine) keyturn.Next {
 	l := line{Status: keyturn.LinePending, Version: 1, product: p, CreatedAt: createdAt, SourceStartedAt: createdAt}
+	if op != nil {
+		l.Operation, l.LicenseID, l.LicenseSource, l.Blocked = string(operation), op.licenseID, op.source, op.blocked
+		l.fromIssuer()
+	}
+	for l.SourceNo+1 < len(l.product.Sources) && !fits(l.source(), pools, currency) {
+		l.SourceNo++
+	}
 	l.GiveUpAt = l.deadline()
 	return l.next()
 }
@@ -270,7 +344,8 @@ type lineRows struct {
 
 func newLineRows(n int) *lineRows { return &lineRows{ids: make([]string, 0, n)} }
 
-func (r *lineRows) add(l *keyturn.LineItem, price keyturn.Money, deadline time.Time) {
+// add adds a line, under a new fulfillment ID unless it has one.
+func (r *lineRows) add(l *keyturn.LineItem, fulfillmentID string, price keyturn.Money, deadline time.Time) {
 	l.ID = strings.ToLower(l.ID) // as PostgreSQL will show it
 	if l.ID == "" {
 		l.ID = newID()
@@ -278,7 +353,10 @@ func (r *lineRows) add(l *keyturn.LineItem, price keyturn.Money, deadline time.T
 	if l.Operation == "" {
 		l.Operation = keyturn.OpCreate
 	}
-	l.FulfillmentID = newID()
+	l.FulfillmentID = fulfillmentID
+	if fulfillmentID == "" {
+		l.FulfillmentID = newID()
+	}
 	l.GrossPrice = price.String()
 	r.ids = append(r.ids, l.ID)
 	r.fulfillments = append(r.fulfillments, l.FulfillmentID)

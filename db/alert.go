@@ -3,12 +3,14 @@ package db
 import (
 	"context"
 	"encoding/json"
+	"strings"
 	"time"
 
 	"github.com/jmoiron/sqlx"
 	"github.com/lib/pq"
 
 	"keyturn.dev/keyturn"
+	"keyturn.dev/keyturn/oracle"
 )
 
 // Alert is something that operations should know: opened once per line and cause, or per pool and cause, closed when it
@@ -18,6 +20,7 @@ type Alert struct {
 	Cause    string     `db:"cause" json:"cause"`
 	LineID   *string    `db:"line_id" json:"lineId,omitempty"`
 	PoolID   *string    `db:"pool_id" json:"poolId,omitempty"`
+	Subject  *string    `db:"subject" json:"subject,omitempty"` // of what is neither a line nor a pool
 	Detail   string     `db:"detail" json:"-"`
 	OpenedAt time.Time  `db:"opened_at" json:"openedAt"`
 	ClosedAt *time.Time `db:"closed_at" json:"closedAt,omitempty"`
@@ -31,9 +34,10 @@ type AlertDetail struct {
 	Source        string    `json:"source,omitempty"`
 	Happened      string    `json:"happened"`
 	GiveUpAt      time.Time `json:"giveUpAt,omitzero"`
+	Evidence      []string  `json:"evidence,omitempty"` // of an audit
 }
 
-// openLineAlert opens the alert of this line and cause unless there is one.
+// openLineAlert opens the alert of this line and cause unless it is open. One that was over tells operations anew.
 func openLineAlert(ctx context.Context, tx *sqlx.Tx, l *line, f keyturn.Failure) error {
 	detail, err := json.Marshal(AlertDetail{
 		OrderID: l.OrderID, FulfillmentID: l.FulfillmentID, ProductID: l.ProductID, Source: l.source().Name(), Happened: f.Message, GiveUpAt: l.GiveUpAt,
@@ -41,20 +45,27 @@ func openLineAlert(ctx context.Context, tx *sqlx.Tx, l *line, f keyturn.Failure)
 	if err != nil {
 		return err
 	}
-	_, err = tx.ExecContext(ctx, `
-		INSERT INTO alerts (cause, line_id, detail) VALUES ($1, $2, $3)
-		ON CONFLICT (line_id, cause) WHERE line_id IS NOT NULL DO NOTHING`, string(f.Kind), l.ID, string(detail))
+	// While its partner is down, the partner's own alert tells of all lines that wait for it: theirs are not mailed, which
+	// shows as mailed when opened. One that fails once more when its partner is back is in trouble of its own, and told of.
+	query := `
+		INSERT INTO alerts AS a (cause, line_id, detail, mailed_at)
+		SELECT $1, $2, $3, CASE WHEN $1 IN ('Unavailable', 'RateLimited') AND EXISTS (
+			SELECT FROM partner_gates WHERE integration = $4 AND opened_at IS NOT NULL) THEN now() END
+		ON CONFLICT (line_id, cause) WHERE line_id IS NOT NULL DO UPDATE SET
+			detail = excluded.detail, opened_at = now(), mailed_at = excluded.mailed_at, closed_at = NULL, closed_by = NULL, close_reason = NULL
+		WHERE a.closed_at IS NOT NULL OR a.mailed_at = a.opened_at AND excluded.mailed_at IS NULL`
+	if oracle.Is(oracle.AlertPerRetry) {
+		query, _, _ = strings.Cut(query, "ON CONFLICT")
+	}
+	_, err = tx.ExecContext(ctx, query, string(f.Kind), l.ID, string(detail), l.source().Integration)
 	return err
 }
 
-// causeExposed: keys may have been seen although the line is refunded. Only a person can end that, so nothing closes it.
-const causeExposed = "Exposed"
-
-// closeLineAlerts closes a line's alerts: those of one cause, or all but the revocation's, which has a life of its own.
+// closeLineAlerts closes a line's alerts: those of one cause, or all but those that outlive their line.
 func closeLineAlerts(ctx context.Context, tx *sqlx.Tx, l *line, cause string) error {
 	_, err := tx.ExecContext(ctx, `
 		UPDATE alerts SET closed_at = now()
-		WHERE line_id = $1 AND closed_at IS NULL AND CASE WHEN $2 = '' THEN cause NOT IN ('Revocation', 'Exposed') ELSE cause = $2 END`, l.ID, cause)
+		WHERE line_id = $1 AND closed_at IS NULL AND CASE WHEN $2 = '' THEN cause NOT IN `+lastingCauses+` ELSE cause = $2 END`, l.ID, cause)
 	return err
 }
 
@@ -65,7 +76,7 @@ func (d *DB) TakeAlerts(ctx context.Context, limit int, send func([]Alert) error
 	err := d.tx(ctx, func(tx *sqlx.Tx) error {
 		var alerts []Alert
 		if err := tx.SelectContext(ctx, &alerts, `
-			SELECT id, cause, line_id, pool_id, detail, opened_at, closed_at FROM alerts
+			SELECT id, cause, line_id, pool_id, subject, detail, opened_at, closed_at FROM alerts
 			WHERE mailed_at IS NULL ORDER BY id LIMIT $1 FOR UPDATE SKIP LOCKED`, limit); err != nil {
 			return err
 		}
@@ -83,24 +94,4 @@ func (d *DB) TakeAlerts(ctx context.Context, limit int, send func([]Alert) error
 		return err
 	})
 	return n, err
-}
-
-// WatchPools opens the alert of each pool that fell below its threshold and closes those of refilled ones: once per
-// crossing.
-func (d *DB) WatchPools(ctx context.Context) error {
-	return d.tx(ctx, func(tx *sqlx.Tx) error {
-		_, err := tx.ExecContext(ctx, `
-			WITH stock AS (
-				SELECT p.id, CAST(coalesce(CAST(p.spec AS json) ->> 'threshold', '0') AS bigint) AS threshold, sum(s.available) AS available
-				FROM pools p JOIN pool_stock s ON s.pool_id = p.id GROUP BY p.id, p.spec
-			), closed AS (
-				UPDATE alerts a SET closed_at = now() FROM stock
-				WHERE a.pool_id = stock.id AND a.cause = 'LowStock' AND a.closed_at IS NULL AND available >= threshold
-			)
-			INSERT INTO alerts (cause, pool_id, detail)
-			SELECT 'LowStock', id, CAST(json_build_object('happened', 'pool ' || id || ' has ' || available || ' keys left, fewer than ' || threshold) AS text)
-			FROM stock WHERE available < threshold
-			ON CONFLICT (pool_id, cause) WHERE pool_id IS NOT NULL AND closed_at IS NULL DO NOTHING`)
-		return err
-	})
 }

@@ -47,11 +47,17 @@ func (d *DB) attemptLog(ctx context.Context, l *line) ([]keyturn.AttemptView, er
 		return nil, asKind(err)
 	}
 	customer, dk, err := d.customerOf(ctx, d.x, l)
-	erased := keyturn.KindOf(err) == keyturn.KindNotFound
+	erased := keyturn.KindOf(err) == keyturn.KindErased
 	if err != nil && !erased {
 		return nil, asKind(err)
 	}
-	hide := personalData(customer)
+	var keys []string
+	if !erased && (l.LicenseID != nil || rows[len(rows)-1].Operation == string(keyturn.OpCancel)) { // a request about a licence may name its key
+		if keys, err = d.keysOfLicense(ctx, d.x, l); err != nil {
+			return nil, asKind(err)
+		}
+	}
+	hide := personalData(customer, keys...)
 	out := make([]keyturn.AttemptView, len(rows))
 	for i, r := range rows {
 		out[i] = keyturn.AttemptView{
@@ -62,7 +68,7 @@ func (d *DB) attemptLog(ctx context.Context, l *line) ([]keyturn.AttemptView, er
 			continue
 		}
 		if r.Request != nil {
-			plain, err := dk.unseal(r.Request, fmt.Sprintf("partner_requests/%s/%s/%s/%d", l.ID, r.Source, r.Operation, r.UnitNo))
+			plain, err := dk.unseal(r.Request, requestAt(l.ID, r.Source, r.Operation, r.UnitNo))
 			if err != nil {
 				return nil, err
 			}
@@ -70,7 +76,7 @@ func (d *DB) attemptLog(ctx context.Context, l *line) ([]keyturn.AttemptView, er
 		}
 		switch {
 		case r.Reply != nil:
-			plain, err := dk.unseal(r.Reply, fmt.Sprintf("attempts/%s/%d", l.ID, r.No))
+			plain, err := dk.unseal(r.Reply, replyAt(l.ID, r.No))
 			if err != nil {
 				return nil, err
 			}

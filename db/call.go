@@ -12,6 +12,7 @@ import (
 	"github.com/jmoiron/sqlx"
 
 	"keyturn.dev/keyturn"
+	"keyturn.dev/keyturn/oracle"
 )
 
 // CallFacts is everything a request to a partner is made of. It holds personal data and secrets.
@@ -20,7 +21,7 @@ type CallFacts struct {
 	IntegrationVersion  int64
 	Source              keyturn.Source
 	Operation           keyturn.OperationName
-	LicenseID           string // the fulfillmentId; for further units one derived from it
+	LicenseID           string // the fulfillmentId of the create; for further units one derived from it
 	Units               int    // codes this call must bring
 	UnitNo              int
 	FulfillmentID       string
@@ -31,6 +32,7 @@ type CallFacts struct {
 	AcceptedAt          time.Time
 	Customer            keyturn.Customer
 	CartExternalContext string
+	License             LicenseFacts // of an operation on a licence that exists
 }
 
 // Call is one try that was booked before it leaves.
@@ -39,23 +41,37 @@ type Call struct {
 	Attempt  int
 	Request  []byte    // as Render made it at the first try
 	Deadline time.Time // nothing of this call happens later
+	Troubled bool      // the partner has failed of late: a success is worth booking
+	Probe    bool      // it finds out whether a partner that is down is back
+
+	line *line // as it was saved with this call; nil if this is not its first try
+}
+
+// Result begins the account of what became of the call.
+func (c *Call) Result() CallResult {
+	return CallResult{Attempt: c.Attempt, UnitNo: c.UnitNo, Troubled: c.Troubled, Probe: c.Probe, line: c.line}
 }
 
 // CallResult is what became of a call.
 type CallResult struct {
 	Attempt     int
+	Troubled    bool // of the Call
+	Probe       bool // of the Call
 	UnitNo      int
 	Sent        bool // the partner may have seen the request
 	Unknown     bool // it may have been carried out: no answer, or one that does not say
+	NotIssued   bool // the answer to a look-up: the create was not carried out
 	HTTPStatus  int
 	Duration    time.Duration
 	Setback     *Setback // nil: success
-	PartnerSays string   // the partner's own words on a failure, made printable; stays in the database
+	PartnerSays string   // for the attempt's message: the partner's own words on a failure, made printable, or what is odd about a success; stays in the database
 	Codes       []keyturn.Secret
 	Link        string
 	File        *File
 	Additional  map[string][]string
 	Reply       []byte // redacted
+
+	line *line // of the Call
 }
 
 // File is a deliverable that is a file.
@@ -67,24 +83,42 @@ type File struct {
 
 // BeginCall books a try of the line's current source in the database before anything leaves: the attempt, and at the
 // first try the request that render makes, which every later try sends again. A nil Call with a Next means that there
-// is nothing to call. While another try is under way, the error is KindConflict and wait says until when. A request that
-// cannot be rendered is a failed try.
+// is nothing to call. While another try is under way, the error is KindConflict and wait says until when; while the line
+// waits for its turn at its partner, or for a partner that is down, it is KindRateLimited. A request that cannot be
+// rendered is a failed try.
 func (d *DB) BeginCall(ctx context.Context, fulfillmentID string, timeout func(keyturn.Integration) time.Duration, render func(CallFacts) ([]byte, error)) (call *Call, next keyturn.Next, wait time.Duration, err error) {
+	if call, next, ok := d.beginSmoothly(ctx, fulfillmentID, timeout, render); ok {
+		return call, next, 0, nil
+	}
 	err = d.tx(ctx, func(tx *sqlx.Tx) error {
 		call, wait = nil, 0
 		l, err := lockLine(ctx, tx, fulfillmentID)
 		if err != nil {
 			return err
 		}
+		status, source := l.Status, l.source().Name()
 		stopped, err := d.stop(ctx, tx, l, keyturn.DoCall)
+		if !stopped && err == nil {
+			stopped, err = d.refuse(ctx, tx, l)
+		}
 		if !stopped && err == nil {
 			call, wait, err = d.beginCall(ctx, tx, l, timeout, render)
 		}
-		if err == nil {
-			next = l.next()
+		if err != nil {
+			return err
 		}
-		return err
+		next = l.next()
+		if wait > 0 && (next.Do != keyturn.DoCall || next.Status != status || next.Source != source) { // the workflow should know
+			wait = 0
+			if next.Do == keyturn.DoCall {
+				next.At = time.Time{}
+			}
+		}
+		return nil
 	})
+	if err == nil && wait > 0 {
+		err = keyturn.Errorf(keyturn.KindRateLimited, "the line waits for its turn at %s", next.Source)
+	}
 	return call, next, wait, err
 }
 
@@ -97,9 +131,9 @@ func (d *DB) beginCall(ctx context.Context, tx *sqlx.Tx, l *line, timeout func(k
 	}
 	if l.Version > 1 { // nothing was tried before a line's first step
 		err := tx.GetContext(ctx, &running, `
-		SELECT max(no) FILTER (WHERE outcome = 'running' AND operation <> 'cancel') AS no,
-			max(deadline_at) FILTER (WHERE outcome = 'running' AND operation <> 'cancel') AS deadline_at, coalesce(max(no), 0) AS last_no, (SELECT count(*) FROM deliverables WHERE line_id = $1 AND kind = 'code') AS units
-		FROM attempts WHERE line_id = $1`, l.ID)
+		SELECT max(no) FILTER (WHERE outcome = 'running' AND (operation <> 'cancel' OR $2 = 'cancel')) AS no,
+			max(deadline_at) FILTER (WHERE outcome = 'running' AND (operation <> 'cancel' OR $2 = 'cancel')) AS deadline_at, coalesce(max(no), 0) AS last_no, (SELECT count(*) FROM deliverables WHERE line_id = $1 AND kind = 'code') AS units
+		FROM attempts WHERE line_id = $1`, l.ID, l.Operation)
 		if err != nil {
 			return nil, 0, err
 		}
@@ -109,19 +143,28 @@ func (d *DB) beginCall(ctx context.Context, tx *sqlx.Tx, l *line, timeout func(k
 			return nil, wait, keyturn.Errorf(keyturn.KindConflict, "another try of this call is under way until %s", running.DeadlineAt.Format(time.TimeOnly))
 		}
 		// Its process died before the answer came: the partner may have carried it out.
-		if _, err := tx.ExecContext(ctx, `UPDATE attempts SET outcome = 'unknown', sent = true, message = 'the process that waited for the answer stopped' WHERE line_id = $1 AND outcome = 'running' AND operation <> 'cancel'`, l.ID); err != nil {
+		if _, err := tx.ExecContext(ctx, `UPDATE attempts SET outcome = 'unknown', sent = true, ended_at = deadline_at, message = 'the process that waited for the answer stopped' WHERE line_id = $1 AND outcome = 'running' AND (operation <> 'cancel' OR $2 = 'cancel')`, l.ID, l.Operation); err != nil {
 			return nil, 0, err
+		}
+	}
+	facts, dk, err := d.facts(ctx, tx, l, running.Units)
+	call := &Call{CallFacts: facts, Attempt: running.LastNo + 1, Deadline: l.Now.Add(timeout(facts.Integration))}
+	if err == nil {
+		if err := lookUpFirst(ctx, tx, l, &call.CallFacts, running.LastNo); err != nil {
+			return nil, 0, err
+		}
+		facts = call.CallFacts
+		if ok, wait, err := d.enter(ctx, tx, l, call); !ok || err != nil {
+			return nil, wait, err
 		}
 	}
 	l.Attempts++
 	l.WakeAt = nil
-	facts, dk, err := d.facts(ctx, tx, l, running.Units)
-	call := &Call{CallFacts: facts, Attempt: running.LastNo + 1, Deadline: l.Now.Add(timeout(facts.Integration))}
 	if err == nil {
 		call.Request, err = d.request(ctx, tx, l, facts, dk, render)
 	}
 	if kind := keyturn.KindOf(err); kind == keyturn.KindConfiguration || kind == keyturn.KindInvalid {
-		return nil, 0, d.fail(ctx, tx, l, Setback{Failure: keyturn.Failure{Kind: keyturn.KindConfiguration, Message: err.Error()}})
+		return nil, 0, d.fail(ctx, tx, l, Setback{Permanent: keyturn.IsPermanent(err), Failure: keyturn.Failure{Kind: keyturn.KindConfiguration, Message: err.Error()}})
 	}
 	if err != nil {
 		return nil, 0, err
@@ -137,7 +180,15 @@ func (d *DB) beginCall(ctx context.Context, tx *sqlx.Tx, l *line, timeout func(k
 
 // request gives the stored request of this source and unit, or makes and stores it.
 func (d *DB) request(ctx context.Context, tx *sqlx.Tx, l *line, f CallFacts, dk dataKey, render func(CallFacts) ([]byte, error)) ([]byte, error) {
-	where := fmt.Sprintf("partner_requests/%s/%s/%s/%d", l.ID, f.Source.Name(), f.Operation, f.UnitNo)
+	where := requestAt(l.ID, f.Source.Name(), string(f.Operation), f.UnitNo)
+	switch {
+	case oracle.Is(oracle.RenderedAgain):
+		f.Customer.FirstName, f.Product.Name = f.Customer.FirstName+l.Now.String(), f.Product.Name+l.Now.String()
+		return render(f)
+	case oracle.Is(oracle.NewIDPerAttempt):
+		f.LicenseID = newID()
+		return render(f)
+	}
 	var sealed []byte
 	err := sql.ErrNoRows
 	if l.Version > 1 {
@@ -163,7 +214,18 @@ func (d *DB) request(ctx context.Context, tx *sqlx.Tx, l *line, f CallFacts, dk 
 	return plain, err
 }
 
-// facts collects what a request is made of. done units have their code already.
+// requestAt is what a stored request is bound to.
+func requestAt(lineID, source, operation string, unit int) string {
+	return fmt.Sprintf("partner_requests/%s/%s/%s/%d", lineID, source, operation, unit)
+}
+
+// replyAt is what a stored reply is bound to.
+func replyAt(lineID string, attempt int) string {
+	return fmt.Sprintf("attempts/%s/%d", lineID, attempt)
+}
+
+// facts collects what a request is made of. done units have their code already. Without a transaction it may be of an
+// integration that has changed since.
 func (d *DB) facts(ctx context.Context, tx *sqlx.Tx, l *line, done int) (CallFacts, dataKey, error) {
 	c, dk, err := d.customerOf(ctx, tx, l)
 	if err != nil {
@@ -175,7 +237,7 @@ func (d *DB) facts(ctx context.Context, tx *sqlx.Tx, l *line, done int) (CallFac
 		Customer: c.Customer, CartExternalContext: c.CartExternalContext, Units: 1,
 		Line: keyturn.LineItem{
 			ID: l.ID, FulfillmentID: l.FulfillmentID, ProductID: l.ProductID, Quantity: l.Quantity,
-			Operation: keyturn.OperationName(l.Operation), SubscriptionID: l.SubscriptionID, TrialContext: l.TrialContext,
+			Operation: keyturn.OperationName(l.Operation), SubscriptionID: l.SubscriptionID, TrialContext: l.TrialContext, ExpiresAt: l.ExpiresAt,
 		},
 	}
 	switch l.product.QuantityMode {
@@ -185,9 +247,14 @@ func (d *DB) facts(ctx context.Context, tx *sqlx.Tx, l *line, done int) (CallFac
 		f.Units = l.units()
 	case keyturn.OnePerLine:
 	}
-	f.LicenseID = unitID(l.FulfillmentID, f.UnitNo)
+	if l.LicenseID != nil {
+		if err := d.licenseFacts(ctx, tx, l, &f); err != nil {
+			return f, dk, err
+		}
+	}
+	f.LicenseID = unitID(l.licenseID(), f.UnitNo)
 	if l.source().Type == keyturn.SourceEndpoint {
-		f.Integration, f.IntegrationVersion, err = d.integration(ctx, tx, l.source().Integration)
+		f.Integration, f.IntegrationVersion, err = d.integrationFor(ctx, tx, l.source().Integration)
 	}
 	return f, dk, err
 }
@@ -203,8 +270,7 @@ func unitID(fulfillmentID string, unit int) string {
 
 // customerOf decrypts whom the line's order is for.
 func (d *DB) customerOf(ctx context.Context, q sqlx.QueryerContext, l *line) (storedCustomer, dataKey, error) {
-	sealed, wrapped := l.CustomerSealed, l.CustomerKey
-	if len(sealed) == 0 { // the line was read, not locked
+	if len(l.CustomerSealed) == 0 { // the line is not for a step
 		var row struct {
 			Customer []byte `db:"customer"`
 			DataKey  []byte `db:"data_key"`
@@ -213,128 +279,21 @@ func (d *DB) customerOf(ctx context.Context, q sqlx.QueryerContext, l *line) (st
 			SELECT o.customer, c.data_key FROM orders o JOIN customers c ON c.id = o.customer_id WHERE o.id = $1`, l.OrderID); err != nil {
 			return storedCustomer{}, dataKey{}, err
 		}
-		sealed, wrapped = row.Customer, row.DataKey
+		l.CustomerSealed, l.CustomerKey = row.Customer, row.DataKey
 	}
-	dk, err := d.keys.dataKey(wrapped, "customer/"+l.CustomerID)
+	return d.customer(l)
+}
+
+// customer is customerOf a line that a step is for.
+func (d *DB) customer(l *line) (storedCustomer, dataKey, error) {
+	dk, err := d.keys.dataKey(l.CustomerKey, "customer/"+l.CustomerID)
 	if err != nil {
 		return storedCustomer{}, dk, err
 	}
-	plain, err := dk.unseal(sealed, "orders/"+l.OrderID)
+	plain, err := dk.unseal(l.CustomerSealed, "orders/"+l.OrderID)
 	if err != nil {
 		return storedCustomer{}, dk, err
 	}
 	var c storedCustomer
 	return c, dk, json.Unmarshal(plain, &c)
-}
-
-// FinishCall books what became of a call. A success that comes after the source was abandoned is not delivered: it is
-// owed back to the partner. Idempotent: an attempt is finished once.
-func (d *DB) FinishCall(ctx context.Context, fulfillmentID string, r CallResult) (keyturn.Next, error) {
-	_, next, err := d.FinishCallToSend(ctx, fulfillmentID, r, nil)
-	return next, err
-}
-
-// FinishCallToSend is FinishCall that goes on as BeginDelivery in the same transaction when the line has all its keys:
-// it gives the e-mail that render makes, with the lease on sending it.
-func (d *DB) FinishCallToSend(ctx context.Context, fulfillmentID string, r CallResult, render func(MailFacts) ([]byte, error)) (out *Delivery, next keyturn.Next, err error) {
-	next, err = d.step(ctx, fulfillmentID, func(tx *sqlx.Tx, l *line) error {
-		out = nil
-		source, outcome, err := d.finishAttempt(ctx, tx, l, r)
-		if err != nil || outcome == "" {
-			return err
-		}
-		if outcome == "late" {
-			return d.oweLate(ctx, tx, l, source)
-		}
-		if l.ObtainedAt != nil || !l.Status.Open() || l.Status == keyturn.LineCanceling || l.source().Name() != source {
-			return nil // it never left, and nobody waits for it any more
-		}
-		if l.CancelReason != nil {
-			return d.giveUp(ctx, tx, l, byWorkflow, *l.CancelReason)
-		}
-		if r.Setback != nil {
-			if l.Status == keyturn.LineHeld {
-				return nil
-			}
-			return d.fail(ctx, tx, l, *r.Setback)
-		}
-		done, err := d.storeDeliverable(ctx, tx, l, r)
-		if err != nil {
-			return err
-		}
-		l.Failures = 0
-		switch {
-		case !done:
-			l.NextAttemptAt = nil
-		case l.Status == keyturn.LineHeld: // ours, but a person said to wait
-			l.ObtainedAt = &l.Now
-		default:
-			l.obtained()
-			out, err = d.obtainedToSend(ctx, tx, l, r.whole(l), render)
-			return err
-		}
-		return l.save(ctx, tx, byWorkflow, "")
-	})
-	return out, next, err
-}
-
-// whole is what the line delivers if this one call brought it, nil if there were others.
-func (r CallResult) whole(l *line) *Deliverables {
-	if l.product.QuantityMode == keyturn.OnePerUnit && l.units() > 1 {
-		return nil
-	}
-	all := &Deliverables{Codes: r.Codes, Link: r.Link, Additional: r.Additional}
-	if r.File != nil {
-		all.Files = []File{*r.File}
-	}
-	return all
-}
-
-// finishAttempt closes the attempt's row and says whether its source is still wanted. An empty outcome: it was closed
-// before.
-func (d *DB) finishAttempt(ctx context.Context, tx *sqlx.Tx, l *line, r CallResult) (source, outcome string, err error) {
-	var row struct {
-		Source  string `db:"source"`
-		Outcome string `db:"outcome"`
-	}
-	if err := tx.GetContext(ctx, &row, `SELECT source, outcome FROM attempts WHERE line_id = $1 AND no = $2`, l.ID, r.Attempt); err != nil {
-		return "", "", err
-	}
-	wanted := l.ObtainedAt == nil && l.Status.Open() && l.Status != keyturn.LineCanceling && l.source().Name() == row.Source
-	switch {
-	case row.Outcome != "running" && row.Outcome != "unknown":
-		return row.Source, "", nil
-	case r.Sent && !wanted:
-		outcome = "late"
-	case r.Setback == nil:
-		outcome = "success"
-	case r.Unknown:
-		outcome = "unknown"
-	default:
-		outcome = "failed"
-	}
-	var kind, code *string
-	message := r.PartnerSays
-	if r.Setback != nil {
-		kind, code = ptr(string(r.Setback.Failure.Kind)), ptr(r.Setback.Failure.Code)
-		if message == "" {
-			message = r.Setback.Failure.Message
-		}
-	}
-	customer, dk, err := d.customerOf(ctx, tx, l)
-	if err != nil {
-		return "", "", err
-	}
-	message = personalData(customer).text(message) // a partner may quote whom it was asked for
-	var sealed []byte
-	if len(r.Reply) > 0 {
-		if sealed, err = dk.seal(r.Reply, fmt.Sprintf("attempts/%s/%d", l.ID, r.Attempt)); err != nil {
-			return "", "", err
-		}
-	}
-	return row.Source, outcome, mustAffect(tx.ExecContext(ctx, `
-		UPDATE attempts SET outcome = $3, sent = $4, duration_ms = $5, http_status = nullif($6, 0), error_kind = $7, error_code = nullif($8, ''),
-			message = nullif($9, ''), reply = $10
-		WHERE line_id = $1 AND no = $2`,
-		l.ID, r.Attempt, outcome, r.Sent, r.Duration.Milliseconds(), r.HTTPStatus, kind, code, message, sealed))
 }

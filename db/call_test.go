@@ -78,9 +78,9 @@ func TestFailedCallPutsTheOrderInTroubleAtOnce(t *testing.T) {
 
 func TestRetryAfterLengthensTheDelay(t *testing.T) {
 	s := newShop(t)
-	s.product("app", fromEndpoint("acme"))
 	for after, want := range map[time.Duration]time.Duration{time.Second: 5 * time.Second, time.Hour: time.Hour, 365 * 24 * time.Hour: maxRetryAfter} {
-		f := s.sell("app")
+		s.product("app-"+after.String(), fromEndpoint("acme-"+after.String())) // other partners, because all lines of one wait with it
+		f := s.sell("app-" + after.String())
 		r := refused(s.beginCall(f), keyturn.KindRateLimited)
 		r.Setback.RetryAfter = after
 		require.WithinDuration(t, time.Now().Add(want), s.finishCall(f, r).At, time.Minute)
@@ -102,6 +102,22 @@ func TestOneCallAtATime(t *testing.T) {
 	second := s.beginCall(f)
 	require.Equal(t, first.Request, second.Request)
 	require.Equal(t, []string{"unknown", "running"}, s.outcomes(f))
+}
+
+// A request that no retry can make is refunded at once; one that a corrected catalog makes waits for that.
+func TestARequestThatCannotBeMade(t *testing.T) {
+	s := newShop(t)
+	s.product("app", fromEndpoint("acme"))
+	for permanent, want := range map[bool]keyturn.LineStatus{true: keyturn.LineCanceling, false: keyturn.LineRetrying} {
+		f := s.sell("app")
+		call, next, _, err := s.BeginCall(s.ctx, f, callTimeout, func(CallFacts) ([]byte, error) {
+			return nil, &keyturn.Error{Kind: keyturn.KindConfiguration, Message: "the signing secret is missing", Permanent: permanent}
+		})
+		require.NoError(t, err)
+		require.Nil(t, call)
+		require.Equal(t, want, next.Status)
+		require.Equal(t, keyturn.KindConfiguration, next.Failure.Kind)
+	}
 }
 
 func TestConcurrentCallsOfOneLine(t *testing.T) {

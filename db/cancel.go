@@ -35,7 +35,7 @@ func (d *DB) giveUp(ctx context.Context, tx *sqlx.Tx, l *line, by, reason string
 	if err := oweRevocation(ctx, tx, l); err != nil {
 		return err
 	}
-	if err := freeKeys(ctx, tx, l); err != nil {
+	if err := d.freeKeys(ctx, tx, l, by, reason); err != nil {
 		return err
 	}
 	_, err := tx.ExecContext(ctx, `
@@ -47,6 +47,11 @@ func (d *DB) giveUp(ctx context.Context, tx *sqlx.Tx, l *line, by, reason string
 		return err
 	}
 	delivered := l.Status == keyturn.LineDelivered
+	if delivered && l.LicenseID != nil {
+		if err := d.withdraw(ctx, tx, l); err != nil {
+			return err
+		}
+	}
 	l.Status = keyturn.LineCanceling
 	l.WaitingPool, l.HeldUntil, l.NextAttemptAt, l.WakeAt = nil, nil, &l.Now, nil
 	if delivered { // its workflow has ended: another one cancels it

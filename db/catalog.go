@@ -31,8 +31,10 @@ func (d *DB) PutProduct(ctx context.Context, p keyturn.Product) (created, change
 		if err := bad.Err("the product is not valid"); err != nil {
 			return err
 		}
-		created, changed, err = upsert(ctx, tx, "products", p.ID, string(spec))
-		return err
+		if created, changed, err = upsert(ctx, tx, "products", p.ID, string(spec)); err != nil || !changed {
+			return err
+		}
+		return noteCurrencies(ctx, tx, p.ID, "")
 	})
 	return created, changed, err
 }
@@ -71,9 +73,6 @@ func (d *DB) Products(ctx context.Context) ([]keyturn.Product, error) {
 // DeleteProduct removes a product. KindConflict while orders of it are undecided.
 func (d *DB) DeleteProduct(ctx context.Context, id string) error {
 	return d.tx(ctx, func(tx *sqlx.Tx) error {
-		if _, err := tx.ExecContext(ctx, `SELECT pg_advisory_xact_lock($1)`, catalogLock); err != nil { // no sale is being stored
-			return err
-		}
 		if err := lockEntry(ctx, tx, "products", id); err != nil {
 			return err
 		}
@@ -121,7 +120,12 @@ func specOf[T any](ctx context.Context, q sqlx.QueryerContext, table, what, id s
 	if err := sqlx.GetContext(ctx, q, &spec, `SELECT spec FROM `+table+` WHERE id = $1`, id); err != nil {
 		return out, notFound(err, "there is no %s %s in the catalog", what, id)
 	}
-	return out, json.Unmarshal([]byte(spec), &out)
+	return specFrom[T](spec)
+}
+
+func specFrom[T any](spec string) (out T, err error) {
+	err = json.Unmarshal([]byte(spec), &out)
+	return out, err
 }
 
 func specsOf[T any](ctx context.Context, q sqlx.QueryerContext, table string) ([]T, error) {

@@ -2,6 +2,7 @@ package db
 
 import (
 	"context"
+	"maps"
 	"slices"
 
 	"github.com/jmoiron/sqlx"
@@ -31,18 +32,11 @@ func (d *DB) CheckProduct(ctx context.Context, p keyturn.Product) error {
 func (d *DB) CheckSecrets(ctx context.Context, in keyturn.Integration) ([]string, error) {
 	was := map[string]string{}
 	if old, _, err := d.integration(ctx, d.x, in.ID); err == nil {
-		for name, ref := range secretsOf(&old) {
-			if *ref != nil {
-				was[name] = (*ref).Value
-			}
-		}
+		was = secretsOf(&old)
 	} else if keyturn.KindOf(err) != keyturn.KindConfiguration {
 		return nil, asKind(err)
 	}
-	becomes := make(map[string]string, len(was))
-	for name, v := range was {
-		becomes[name] = v
-	}
+	becomes := maps.Clone(was)
 	if _, _, err := withoutSecrets(in, becomes); err != nil {
 		return nil, err
 	}

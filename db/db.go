@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/jmoiron/sqlx"
@@ -21,8 +22,13 @@ import (
 
 // DB gives access to Keyturn's database. It is safe for concurrent use.
 type DB struct {
-	x    *sqlx.DB
-	keys *Keys
+	x      *sqlx.DB
+	keys   *Keys
+	trips  *atomic.Int64
+	fronts fronts
+	doors  doors
+
+	integrations recent[readIntegration]
 }
 
 // maxConns bounds one process: PostgreSQL's default is 100 for all, and each of ours is busy for a millisecond at a time.
@@ -39,7 +45,8 @@ func Open(ctx context.Context, dsn string, keys *Keys) (*DB, error) {
 	if err != nil {
 		return nil, keyturn.Errorf(keyturn.KindInvalid, "the database address is not valid (%s): %w", redactDSN(dsn), err)
 	}
-	x := sqlx.NewDb(sql.OpenDB(connector{inner}), "postgres")
+	trips := new(atomic.Int64)
+	x := sqlx.NewDb(sql.OpenDB(connector{inner, trips}), "postgres")
 	if err := x.PingContext(ctx); err != nil {
 		_ = x.Close()
 		return nil, keyturn.Errorf(keyturn.KindUnavailable, "the database does not answer (%s): check that PostgreSQL runs and that the address, user and password are right: %w", redactDSN(dsn), err)
@@ -47,7 +54,7 @@ func Open(ctx context.Context, dsn string, keys *Keys) (*DB, error) {
 	x.SetMaxOpenConns(maxConns)
 	x.SetMaxIdleConns(maxConns)
 	x.SetConnMaxIdleTime(5 * time.Minute)
-	return &DB{x: x, keys: keys}, nil
+	return &DB{x: x, keys: keys, trips: trips}, nil
 }
 
 // Close closes the connections.
@@ -92,7 +99,7 @@ const maxTries = 4
 func (d *DB) tx(ctx context.Context, fn func(*sqlx.Tx) error) error {
 	for try := 1; ; try++ {
 		err := d.txOnce(ctx, fn)
-		if pqErr, ok := errors.AsType[*pq.Error](err); ok && (pqErr.Code == "40001" || pqErr.Code == "40P01") && try < maxTries {
+		if isUndone(err) && try < maxTries {
 			continue
 		}
 		return asKind(err)
@@ -125,16 +132,29 @@ func asKind(err error) error {
 	if _, ok := errors.AsType[*keyturn.Error](err); ok || errors.Is(err, errContended) || errors.Is(err, errDryRun) {
 		return err
 	}
-	if pqErr, ok := errors.AsType[*pq.Error](err); ok && !strings.HasPrefix(string(pqErr.Code), "08") && !strings.HasPrefix(string(pqErr.Code), "57") && pqErr.Code != "53300" {
+	if pqErr, ok := errors.AsType[*pq.Error](err); ok && !strings.HasPrefix(string(pqErr.Code), "08") && !strings.HasPrefix(string(pqErr.Code), "57") && !strings.HasPrefix(string(pqErr.Code), "53") { // 53: no disk, memory or connection left
 		return keyturn.Errorf(keyturn.KindInternal, "the database refused a statement (SQLSTATE %s, %s): %w", string(pqErr.Code), pqErr.Constraint, err)
 	}
 	return keyturn.Errorf(keyturn.KindUnavailable, "the database did not answer: %w", err)
 }
 
+const uniqueViolation = "23505"
+
+// pqCode is the SQLSTATE of what PostgreSQL said; empty if it said nothing.
+func pqCode(err error) string {
+	if pqErr, ok := errors.AsType[*pq.Error](err); ok {
+		return string(pqErr.Code)
+	}
+	return ""
+}
+
+// isUndone says that PostgreSQL undid a transaction because of another one: serialization or deadlock.
+func isUndone(err error) bool { code := pqCode(err); return code == "40001" || code == "40P01" }
+
 // isUnique says that err is the violation of the named unique constraint or index.
 func isUnique(err error, constraint string) bool {
 	pqErr, ok := errors.AsType[*pq.Error](err)
-	return ok && pqErr.Code == "23505" && pqErr.Constraint == constraint
+	return ok && pqErr.Code == uniqueViolation && pqErr.Constraint == constraint
 }
 
 // notFound turns sql.ErrNoRows into an error of KindNotFound that names what was looked for.

@@ -2,7 +2,6 @@ package db
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"github.com/jmoiron/sqlx"
@@ -31,7 +30,8 @@ type Delivery struct {
 	ID      string
 	Message []byte
 
-	try int // whose lease it is: the number of this try
+	try  int   // whose lease it is: the number of this try
+	line *line // as it was saved with this e-mail; nil if this is not its first try
 }
 
 // sendLease is how long one process may be busy sending an e-mail: nobody else sends or cancels meanwhile. It is longer
@@ -68,7 +68,7 @@ func (d *DB) BeginDelivery(ctx context.Context, fulfillmentID string, render fun
 			return err
 		}
 		out, err = d.newDelivery(ctx, tx, l, newMail{kind: "keys", status: "SENDING", render: render})
-		if kind := keyturn.KindOf(err); kind == keyturn.KindInvalid || kind == keyturn.KindConfiguration { // a key that no e-mail can carry
+		if cannotBeMade(err) {
 			l.Attempts++
 			err = d.fail(ctx, tx, l, Setback{Failure: keyturn.Failure{Kind: keyturn.KindConfiguration, Message: "the e-mail cannot be made: " + err.Error()}})
 			next = l.next()
@@ -110,16 +110,31 @@ func (d *DB) lease(ctx context.Context, tx *sqlx.Tx, l *line, row deliveryRow) (
 // nil if it is to be read. Without render, or with an e-mail that cannot be made, only the line is saved: BeginDelivery
 // finds out why.
 func (d *DB) obtainedToSend(ctx context.Context, tx *sqlx.Tx, l *line, have *Deliverables, render func(MailFacts) ([]byte, error)) (out *Delivery, err error) {
+	if l.isNotice() && render != nil && l.Status != keyturn.LineHeld {
+		return nil, d.finishNotice(ctx, tx, l, have, render)
+	}
 	if render != nil {
 		out, err = d.newDelivery(ctx, tx, l, newMail{kind: "keys", status: "SENDING", have: have, render: render})
-		if kind := keyturn.KindOf(err); kind == keyturn.KindInvalid || kind == keyturn.KindConfiguration {
+		if cannotBeMade(err) {
 			err = nil
 		}
 	}
-	if err != nil {
+	if err == nil {
+		err = l.save(ctx, tx, byWorkflow, "")
+	}
+	if err != nil || out == nil {
 		return nil, err
 	}
-	return out, l.save(ctx, tx, byWorkflow, "")
+	if l.Status == keyturn.LineObtained { // it ends smoothly, unless something happens meanwhile
+		out.line = l
+	}
+	return out, nil
+}
+
+// cannotBeMade is the error of a key that no e-mail can carry.
+func cannotBeMade(err error) bool {
+	kind := keyturn.KindOf(err)
+	return kind == keyturn.KindInvalid || kind == keyturn.KindConfiguration
 }
 
 // newMail says what e-mail is to be made.
@@ -130,9 +145,27 @@ type newMail struct {
 	render           func(MailFacts) ([]byte, error)
 }
 
-// newDelivery renders an e-mail and stores its bytes.
+// newDelivery renders an e-mail about a locked line and stores its bytes.
 func (d *DB) newDelivery(ctx context.Context, tx *sqlx.Tx, l *line, m newMail) (*Delivery, error) {
-	c, dk, err := d.customerOf(ctx, tx, l)
+	if m.have == nil && m.kind == "keys" {
+		have, err := d.deliverables(ctx, tx, l.ID, l.CustomerID)
+		if err != nil {
+			return nil, err
+		}
+		m.have = &have
+	}
+	var w writes
+	w.add("moved", `SELECT id FROM line_items WHERE id = ?`, l.ID)
+	out, err := d.delivers(&w, l, m)
+	if err != nil {
+		return nil, err
+	}
+	return out, w.run(ctx, tx, &[]int{}, `SELECT 1`)
+}
+
+// delivers renders an e-mail and adds to a statement that it is stored.
+func (d *DB) delivers(w *writes, l *line, m newMail) (*Delivery, error) {
+	c, dk, err := d.customer(l)
 	if err != nil {
 		return nil, err
 	}
@@ -141,13 +174,8 @@ func (d *DB) newDelivery(ctx context.Context, tx *sqlx.Tx, l *line, m newMail) (
 	if m.to != "" {
 		f.To = m.to
 	}
-	switch {
-	case m.have != nil:
+	if m.have != nil {
 		f.Deliverables = *m.have
-	case m.kind == "keys":
-		if f.Deliverables, err = d.deliverables(ctx, tx, l.ID, l.CustomerID); err != nil {
-			return nil, err
-		}
 	}
 	message, err := m.render(f)
 	if err != nil {
@@ -157,42 +185,61 @@ func (d *DB) newDelivery(ctx context.Context, tx *sqlx.Tx, l *line, m newMail) (
 	if err != nil {
 		return nil, err
 	}
-	_, err = tx.ExecContext(ctx, `
+	lease, attempts := (*time.Time)(nil), 0
+	if m.status == "SENDING" {
+		lease, attempts = ptr(l.now().Add(sendLease)), 1
+	}
+	w.add("mailed", `
 		INSERT INTO deliveries (id, line_id, number, kind, message, status, lease_until, attempts)
-		SELECT $1, $2, 1 + coalesce((SELECT max(number) FROM deliveries WHERE line_id = $2), 0), $3, $4, CAST($5 AS text),
-			CASE WHEN $5 = 'SENDING' THEN CAST($6 AS timestamptz) END, CASE WHEN $5 = 'SENDING' THEN 1 ELSE 0 END`,
-		f.DeliveryID, l.ID, m.kind, sealed, m.status, l.Now.Add(sendLease))
-	return &Delivery{ID: f.DeliveryID, Message: message, try: 1}, err
+		SELECT ?, id, 1 + coalesce((SELECT max(number) FROM deliveries d WHERE d.line_id = moved.id), 0), ?, ?, ?, ?, ? FROM moved`,
+		f.DeliveryID, m.kind, sealed, m.status, lease, attempts)
+	return &Delivery{ID: f.DeliveryID, Message: message, try: 1}, nil
 }
 
 func (d *DB) mailFacts(l *line, c storedCustomer, kind string) MailFacts {
 	return MailFacts{
 		Kind: kind, DeliveryID: newID(), AcceptedAt: l.CreatedAt, Product: l.product, Now: l.Now, To: c.Email,
 		Order: keyturn.Order{ID: l.OrderID, Currency: l.Currency, Customer: c.Customer},
-		Line:  keyturn.LineItem{ID: l.ID, FulfillmentID: l.FulfillmentID, ProductID: l.ProductID, Quantity: l.Quantity},
+		Line: keyturn.LineItem{
+			ID: l.ID, FulfillmentID: l.FulfillmentID, ProductID: l.ProductID, Quantity: l.Quantity, Operation: keyturn.OperationName(l.Operation),
+			LicenseID: value(l.LicenseID), ExpiresAt: l.ExpiresAt,
+		},
 		Price: keyturn.Money{Minor: l.GrossMinor, Currency: l.Currency}, PageToken: d.keys.pageToken(l.OrderID),
 	}
 }
 
-// finishSQL books an accepted e-mail, the keys it showed, and the licence it gave, in one statement.
-const finishSQL = `
-	WITH sent AS (
-		UPDATE deliveries SET status = 'SENT', exposed = true, sent_at = now(), lease_until = NULL, error = NULL WHERE id = $1
-	), shown AS (
-		UPDATE pool_keys SET state = 'delivered', changed_at = now() WHERE line_id = $2 AND state = 'claimed'
-		RETURNING pool_id
-	), stock AS (
-		UPDATE pool_stock s SET claimed = claimed - n, delivered = delivered + n
-		FROM (SELECT pool_id, count(*) AS n FROM shown GROUP BY pool_id) t
-		WHERE s.pool_id = t.pool_id AND s.slot = $3
-	)
-	INSERT INTO licenses (id, line_id, customer_id, product_id, status) VALUES ($4, $2, $5, $6, 'Running')
-	ON CONFLICT (id) DO NOTHING`
+// finishes adds to a statement what goes along with a line's becoming DELIVERED: its e-mail is sent, the keys in it were
+// shown, and the customer has a licence.
+func (l *line) finishes(w *writes, deliveryID string) {
+	w.add("sent", `
+		UPDATE deliveries SET status = 'SENT', exposed = true, sent_at = now(), lease_until = NULL, error = NULL
+		FROM moved WHERE deliveries.id = ?`, deliveryID)
+	w.add("shown", `
+		UPDATE pool_keys SET state = 'delivered', changed_at = now() FROM moved WHERE line_id = moved.id AND state = 'claimed'
+		RETURNING pool_id`)
+	w.add("stock", `
+		INSERT INTO pool_stock AS s (pool_id, slot, claimed, delivered)
+		SELECT pool_id, `+stockSlot+`, 0 - count(*), count(*) FROM shown GROUP BY pool_id
+		ON CONFLICT (pool_id, slot) DO UPDATE SET claimed = s.claimed + excluded.claimed, delivered = s.delivered + excluded.delivered
+		RETURNING s.slot`)
+	if l.LicenseID == nil {
+		w.add("licensed", `
+			INSERT INTO licenses (id, line_id, customer_id, product_id, status, source, expires_at)
+			SELECT ?, id, ?, ?, 'Running', ?, CAST(? AS timestamptz) FROM moved
+			ON CONFLICT (id) DO NOTHING`, l.FulfillmentID, l.CustomerID, l.ProductID, l.issuer(), l.ExpiresAt)
+	}
+	l.counts(w, "stock")
+}
 
 // FinishDelivery books what the mail server said. A nil setback: it accepted the e-mail, the line is delivered. exposed:
 // it may have accepted it, so nobody else may ever get these keys. The setback of a process that lost its lease in the
 // meantime is not the line's: another one sends now.
 func (d *DB) FinishDelivery(ctx context.Context, fulfillmentID string, sent *Delivery, setback *Setback, exposed bool) (keyturn.Next, error) {
+	if sent.line != nil && sent.line.LicenseID == nil && !sent.line.Awaited && setback == nil {
+		if next, ok := d.finishSmoothly(ctx, *sent.line, sent.ID); ok {
+			return next, nil
+		}
+	}
 	return d.step(ctx, fulfillmentID, func(tx *sqlx.Tx, l *line) error {
 		if l.Status == keyturn.LineDelivered { // by this e-mail, or by another one of a resend
 			_, err := tx.ExecContext(ctx, `UPDATE deliveries SET status = CASE WHEN $2 THEN 'SENT' ELSE 'READY' END, exposed = exposed OR $3,
@@ -213,9 +260,6 @@ func (d *DB) FinishDelivery(ctx context.Context, fulfillmentID string, sent *Del
 			l.Attempts++
 			return d.fail(ctx, tx, l, *setback)
 		}
-		if _, err := tx.ExecContext(ctx, finishSQL, sent.ID, l.ID, slotOf(l), l.FulfillmentID, l.CustomerID, l.ProductID); err != nil {
-			return err
-		}
 		if l.Status != keyturn.LineObtained && l.Status != keyturn.LineRetrying {
 			// The lease keeps a cancel away from an e-mail under way; a hold may have come meanwhile, and the e-mail is out.
 			if l.Status != keyturn.LineHeld {
@@ -231,87 +275,45 @@ func (d *DB) FinishDelivery(ctx context.Context, fulfillmentID string, sent *Del
 				return err
 			}
 		}
-		l.Status, l.DeliveredAt = keyturn.LineDelivered, &l.Now
-		l.FailureJSON, l.NextAttemptAt, l.WakeAt, l.HeldUntil, l.Failures = nil, nil, nil, nil, 0
+		if l.LicenseID != nil {
+			if err := d.applyOperation(ctx, tx, l); err != nil {
+				return err
+			}
+		}
+		l.delivered()
+		if err := l.wakeNext(ctx, tx); err != nil {
+			return err
+		}
 		if l.CancelReason != nil { // the order was cancelled while the e-mail was under way: the relay takes the line back
 			l.WakeAt = &l.Now
 		}
-		return l.save(ctx, tx, byWorkflow, "")
+		var w writes
+		if err := l.moves(&w, byWorkflow, "", ""); err != nil {
+			return err
+		}
+		l.finishes(&w, sent.ID)
+		return l.savedBy(ctx, tx, &w)
 	})
 }
 
-// WorkflowSend is the workflow that the outbox starts for an e-mail that is not a line's first: a resend or the news of
-// a refund. Its subject is the delivery's ID.
-const WorkflowSend = "SendDelivery"
-
-// Resend stores a new e-mail with the same keys, to another address if one is given, and has it sent. For a line whose
-// keys are ours but whose e-mail does not go out, the new e-mail takes the place of the old one. KindConflict when the
-// line has no keys to send.
-func (d *DB) Resend(ctx context.Context, fulfillmentID, to, by string, render func(MailFacts) ([]byte, error)) (deliveryID string, err error) {
-	err = d.tx(ctx, func(tx *sqlx.Tx) error {
-		l, err := lockLine(ctx, tx, fulfillmentID)
-		if err != nil {
-			return err
-		}
-		undelivered := l.ObtainedAt != nil && l.Status.Open() && l.Status != keyturn.LineCanceling
-		if l.Status != keyturn.LineDelivered && !undelivered {
-			return keyturn.Errorf(keyturn.KindConflict, "the line is %s: there are no keys to send again", l.Status)
-		}
-		out, err := d.newDelivery(ctx, tx, l, newMail{kind: "keys", to: to, status: "READY", render: render})
-		if err != nil {
-			return err
-		}
-		deliveryID = out.ID
-		if err := logAccess(ctx, tx, l.ID, by, "resend"); err != nil {
-			return err
-		}
-		if undelivered {
-			l.NextAttemptAt, l.WakeAt = nil, &l.Now
-			return l.save(ctx, tx, by, "resend")
-		}
-		return enqueue(ctx, tx, WorkflowSend, deliveryID)
-	})
-	return deliveryID, err
+// finishSmoothly is FinishDelivery of an accepted e-mail whose line is as it was when the e-mail was made, which one
+// statement finds out and books. It is not ok, and has changed nothing or what nobody knows, when that is not so.
+func (d *DB) finishSmoothly(ctx context.Context, l line, deliveryID string) (keyturn.Next, bool) {
+	l.Now = l.now()
+	l.delivered()
+	var w writes
+	if l.moves(&w, byWorkflow, "", ` AND NOT awaited`+undisturbed) != nil {
+		return keyturn.Next{}, false
+	}
+	l.finishes(&w, deliveryID)
+	if l.savedBy(ctx, d.alone(), &w) != nil {
+		return keyturn.Next{}, false
+	}
+	return l.next(), true
 }
 
-// BeginSend takes the lease on a stored e-mail. A nil Delivery: it was sent already, or it holds keys of a line that was
-// refunded meanwhile.
-func (d *DB) BeginSend(ctx context.Context, deliveryID string) (*Delivery, error) {
-	var out *Delivery
-	err := d.tx(ctx, func(tx *sqlx.Tx) error {
-		out = nil
-		var row struct {
-			deliveryRow
-			CustomerID string             `db:"customer_id"`
-			LineStatus keyturn.LineStatus `db:"line_status"`
-			Now        time.Time          `db:"now"`
-		}
-		err := tx.GetContext(ctx, &row, `
-			SELECT y.id, y.line_id, y.kind, y.message, y.status, y.lease_until, y.attempts, o.customer_id, l.status AS line_status, clock_timestamp() AS now
-			FROM deliveries y JOIN line_items l ON l.id = y.line_id JOIN orders o ON o.id = l.order_id
-			WHERE y.id = $1 FOR UPDATE OF y, l`, deliveryID)
-		if err != nil {
-			return notFound(err, "there is no delivery %s", deliveryID)
-		}
-		refunded := row.LineStatus == keyturn.LineCanceling || row.LineStatus == keyturn.LineCanceled
-		if row.Status == "SENT" || row.Kind == "keys" && refunded { // keys do not follow their refund
-			return nil
-		}
-		if row.Status == "SENDING" && row.LeaseUntil.After(row.Now) {
-			return keyturn.Errorf(keyturn.KindConflict, "another process is sending this e-mail")
-		}
-		out, err = d.lease(ctx, tx, &line{CustomerID: row.CustomerID, Now: row.Now}, row.deliveryRow)
-		return err
-	})
-	return out, err
-}
-
-// FinishSend books what the mail server said about a stored e-mail.
-func (d *DB) FinishSend(ctx context.Context, deliveryID string, failed error) error {
-	return d.tx(ctx, func(tx *sqlx.Tx) error {
-		if failed != nil {
-			return mustAffect(tx.ExecContext(ctx, `UPDATE deliveries SET status = 'READY', lease_until = NULL, error = $2 WHERE id = $1`, deliveryID, fmt.Sprint(keyturn.KindOf(failed))))
-		}
-		return mustAffect(tx.ExecContext(ctx, `UPDATE deliveries SET status = 'SENT', exposed = true, sent_at = now(), lease_until = NULL, error = NULL WHERE id = $1`, deliveryID))
-	})
+// delivered books that the line's e-mail is out.
+func (l *line) delivered() {
+	l.Status, l.DeliveredAt = keyturn.LineDelivered, &l.Now
+	l.FailureJSON, l.NextAttemptAt, l.WakeAt, l.HeldUntil, l.Failures = nil, nil, nil, nil, 0
 }

@@ -13,57 +13,87 @@ import (
 // Deliverables is what the customer gets of a line.
 type Deliverables struct {
 	Codes      []keyturn.Secret
+	Replaced   []keyturn.Secret // recalled keys: Codes has those that took their place
 	Link       string
 	Files      []File
 	Additional map[string][]string
 }
 
+// Empty says that there is nothing in it to hand over: a bare acknowledgement.
+func (out Deliverables) Empty() bool {
+	return len(out.Codes) == 0 && out.Link == "" && len(out.Files) == 0
+}
+
 // storeDeliverable keeps what a call brought and says whether the line has all it needs.
 func (d *DB) storeDeliverable(ctx context.Context, tx *sqlx.Tx, l *line, r CallResult) (bool, error) {
-	unit := r.UnitNo
-	for i, code := range r.Codes {
-		if err := d.storePart(ctx, tx, l, unit+i, "code", []byte(code.Reveal()), d.keys.fingerprint(code.Reveal())); err != nil {
-			return false, err
-		}
+	kept, err := d.keptCodes(ctx, tx, l)
+	if err != nil {
+		return false, err
 	}
-	if r.Link != "" {
-		if err := d.storePart(ctx, tx, l, unit, "link", []byte(r.Link), nil); err != nil {
-			return false, err
-		}
+	parts, err := d.brought(r)
+	if err != nil {
+		return false, err
 	}
-	for kind, value := range map[string]any{"file": r.File, "additional": r.Additional} {
-		text, err := json.Marshal(value)
-		if err != nil {
-			return false, err
-		}
-		if s := string(text); s == "null" || s == "{}" {
+	for _, p := range parts {
+		if kept[string(p.fingerprint)] { // the partner names the key that the licence has: it stays where it is
 			continue
 		}
-		if err := d.storePart(ctx, tx, l, unit, kind, text, nil); err != nil {
+		if err := d.storePart(ctx, tx, l, p); err != nil {
 			return false, err
 		}
+	}
+	if err := storeTerm(ctx, tx, l, r.UnitNo, r.Additional); err != nil {
+		return false, err
+	}
+	if l.LicenseID != nil && l.product.QuantityMode == keyturn.OnePerUnit { // units are answered in their order, with or without a code
+		return r.UnitNo+1 >= l.units(), nil
 	}
 	if l.product.QuantityMode != keyturn.OnePerUnit || len(r.Codes) == 0 { // one call answers for the whole line
 		return true, nil
 	}
 	var n int
-	err := tx.GetContext(ctx, &n, `SELECT count(*) FROM deliverables WHERE line_id = $1 AND kind = 'code'`, l.ID)
+	err = tx.GetContext(ctx, &n, `SELECT count(*) FROM deliverables WHERE line_id = $1 AND kind = 'code'`, l.ID)
 	return n >= l.units(), err
 }
 
-func (d *DB) storePart(ctx context.Context, tx *sqlx.Tx, l *line, unit int, kind string, plain, fingerprint []byte) error {
+// brought takes apart what a call brought.
+func (d *DB) brought(r CallResult) (out []part, err error) {
+	for i, code := range r.Codes {
+		out = append(out, part{r.UnitNo + i, "code", []byte(code.Reveal()), d.keys.fingerprint(code.Reveal())})
+	}
+	if r.Link != "" {
+		out = append(out, part{r.UnitNo, "link", []byte(r.Link), nil})
+	}
+	for _, p := range []struct {
+		kind  string
+		value any
+		there bool
+	}{{"file", r.File, r.File != nil}, {"additional", r.Additional, len(r.Additional) > 0}} {
+		if !p.there {
+			continue
+		}
+		text, err := json.Marshal(p.value)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, part{r.UnitNo, p.kind, text, nil})
+	}
+	return out, nil
+}
+
+func (d *DB) storePart(ctx context.Context, tx *sqlx.Tx, l *line, p part) error {
 	_, dk, err := d.customerOf(ctx, tx, l)
 	if err != nil {
 		return err
 	}
-	sealed, err := dk.seal(plain, partOf(l.ID, unit, kind))
+	sealed, err := dk.seal(p.plain, partOf(l.ID, p.unit, p.kind))
 	if err != nil {
 		return err
 	}
 	_, err = tx.ExecContext(ctx, `
 		INSERT INTO deliverables (line_id, unit_no, kind, content, fingerprint, source) VALUES ($1, $2, $3, $4, $5, $6)
 		ON CONFLICT (line_id, unit_no, kind) DO UPDATE SET content = excluded.content, fingerprint = excluded.fingerprint, source = excluded.source`,
-		l.ID, unit, kind, sealed, fingerprint, l.source().Name())
+		l.ID, p.unit, p.kind, sealed, p.fingerprint, l.source().Name())
 	return err
 }
 
@@ -79,41 +109,71 @@ func (d *DB) keyOfCustomer(ctx context.Context, q sqlx.QueryerContext, id string
 	return d.keys.dataKey(wrapped, "customer/"+id)
 }
 
+// part is one piece of what a line has, decrypted.
+type part struct {
+	unit        int
+	kind        string // code, link, file or additional; replaced: a code that was recalled
+	plain       []byte
+	fingerprint []byte // of a code that is to be stored
+}
+
 // deliverables decrypts what a line has: keys of its pool, or what its endpoint or a person gave.
 func (d *DB) deliverables(ctx context.Context, q sqlx.QueryerContext, lineID, customerID string) (Deliverables, error) {
-	var out Deliverables
+	parts, err := d.parts(ctx, q, lineID, customerID)
+	if err != nil {
+		return Deliverables{}, err
+	}
+	return assemble(parts)
+}
+
+func assemble(parts []part) (out Deliverables, err error) {
+	for _, p := range parts {
+		if err := out.add(p.kind, p.plain); err != nil {
+			return out, err
+		}
+	}
+	return out, nil
+}
+
+// parts are the pieces of what a line has, in the order of its units.
+func (d *DB) parts(ctx context.Context, q sqlx.QueryerContext, lineID, customerID string) ([]part, error) {
+	var out []part
 	var pooled []pooledKey
 	if err := sqlx.SelectContext(ctx, q, &pooled, `
-		SELECT k.pool_id, p.data_key, k.content, k.fingerprint FROM pool_keys k JOIN pools p ON p.id = k.pool_id
-		WHERE k.line_id = $1 ORDER BY k.unit_no`, lineID); err != nil {
-		return out, err
+		SELECT k.pool_id, k.unit_no, p.data_key, k.content, k.fingerprint, k.state = 'recalled' AS recalled FROM pool_keys k JOIN pools p ON p.id = k.pool_id
+		WHERE k.line_id = $1 ORDER BY k.unit_no, k.id`, lineID); err != nil {
+		return nil, err
 	}
 	if len(pooled) > 0 {
-		var err error
-		out.Codes, err = d.openPooled(pooled)
+		codes, err := d.openPooled(pooled)
+		for i, code := range codes {
+			kind := "code"
+			if pooled[i].Recalled {
+				kind = "replaced"
+			}
+			out = append(out, part{unit: pooled[i].UnitNo, kind: kind, plain: []byte(code)})
+		}
 		return out, err
 	}
-	var parts []struct {
+	var rows []struct {
 		UnitNo  int    `db:"unit_no"`
 		Kind    string `db:"kind"`
 		Content []byte `db:"content"`
 	}
-	if err := sqlx.SelectContext(ctx, q, &parts, `
-		SELECT unit_no, kind, content FROM deliverables WHERE line_id = $1 ORDER BY unit_no, kind`, lineID); err != nil || len(parts) == 0 {
-		return out, err
+	if err := sqlx.SelectContext(ctx, q, &rows, `
+		SELECT unit_no, kind, content FROM deliverables WHERE line_id = $1 ORDER BY unit_no, kind`, lineID); err != nil || len(rows) == 0 {
+		return nil, err
 	}
 	dk, err := d.keyOfCustomer(ctx, q, customerID)
 	if err != nil {
-		return out, err
+		return nil, err
 	}
-	for _, p := range parts {
-		plain, err := dk.unseal(p.Content, partOf(lineID, p.UnitNo, p.Kind))
+	for _, r := range rows {
+		plain, err := dk.unseal(r.Content, partOf(lineID, r.UnitNo, r.Kind))
 		if err != nil {
-			return out, err
+			return nil, err
 		}
-		if err := out.add(p.Kind, plain); err != nil {
-			return out, err
-		}
+		out = append(out, part{unit: r.UnitNo, kind: r.Kind, plain: plain})
 	}
 	return out, nil
 }
@@ -124,6 +184,14 @@ type pooledKey struct {
 	DataKey     []byte `db:"data_key"`
 	Content     []byte `db:"content"`
 	Fingerprint []byte `db:"fingerprint"`
+
+	// Only of a key that was just taken.
+	KeyID    int64 `db:"key_id"`
+	Position int64 `db:"position"`
+
+	// Only where a line's keys are read.
+	UnitNo   int  `db:"unit_no"`
+	Recalled bool `db:"recalled"` // another key took its place
 }
 
 func (d *DB) openPooled(pooled []pooledKey) ([]keyturn.Secret, error) {
@@ -146,6 +214,8 @@ func (out *Deliverables) add(kind string, plain []byte) error {
 	switch kind {
 	case "code":
 		out.Codes = append(out.Codes, keyturn.Secret(plain))
+	case "replaced":
+		out.Replaced = append(out.Replaced, keyturn.Secret(plain))
 	case "link":
 		out.Link = string(plain)
 	case "file":

@@ -99,6 +99,9 @@ func (d *DB) Deliverables(ctx context.Context, fulfillmentID, by string) (Delive
 		if l.ObtainedAt == nil || slices.Contains([]keyturn.LineStatus{keyturn.LineCanceling, keyturn.LineCanceled}, l.Status) {
 			return keyturn.Errorf(keyturn.KindConflict, "the line is %s: there is nothing to show", l.Status)
 		}
+		if len(l.CustomerSealed) == 0 { // a pool's keys are there still, and whose they were is not to be known any more
+			return errErased
+		}
 		if out, err = d.deliverables(ctx, tx, l.ID, l.CustomerID); err != nil {
 			return err
 		}

@@ -47,6 +47,12 @@ type shop struct {
 func newShop(t *testing.T) *shop {
 	t.Helper()
 	t.Parallel()
+	return openShop(t)
+}
+
+// openShop is newShop for benchmarks, which have the machine to themselves.
+func openShop(t testing.TB) *shop {
+	t.Helper()
 	s := &shop{t: t, ctx: t.Context(), dsn: newDatabase(t), keyFile: filepath.Join(t.TempDir(), "keys.json")}
 	require.NoError(t, CreateKeys(s.keyFile))
 	s.DB = s.open(t, s.dsn)
@@ -60,7 +66,7 @@ func newShop(t *testing.T) *shop {
 	return s
 }
 
-func newDatabase(t *testing.T) string {
+func newDatabase(t testing.TB) string {
 	t.Helper()
 	return devtest.Postgres(t, "keyturn/db "+schemaHash(t), func(dsn string) error {
 		_, err := Migrate(context.Background(), dsn)
@@ -69,7 +75,7 @@ func newDatabase(t *testing.T) string {
 }
 
 // schemaHash changes with every migration, so that no test copies the template of another version.
-func schemaHash(t *testing.T) string {
+func schemaHash(t testing.TB) string {
 	t.Helper()
 	h := sha256.New()
 	files, err := fs.Glob(migrations, "migrations/*.sql")
@@ -83,7 +89,7 @@ func schemaHash(t *testing.T) string {
 }
 
 // open opens another connection pool to the shop's database with the same keys.
-func (s *shop) open(t *testing.T, dsn string) *DB {
+func (s *shop) open(t testing.TB, dsn string) *DB {
 	t.Helper()
 	keys, err := LoadKeys(s.keyFile)
 	require.NoError(t, err)
@@ -286,7 +292,8 @@ func (s *shop) beginCall(fulfillment string) *Call {
 
 // answered is a partner's good answer to a call.
 func answered(c *Call, codes ...string) CallResult {
-	r := CallResult{Attempt: c.Attempt, UnitNo: c.UnitNo, Sent: true, HTTPStatus: 200, Duration: time.Millisecond, Reply: []byte("{}")}
+	r := c.Result()
+	r.Sent, r.HTTPStatus, r.Duration, r.Reply = true, 200, time.Millisecond, []byte("{}")
 	for _, code := range codes {
 		r.Codes = append(r.Codes, keyturn.Secret(code))
 	}
@@ -295,10 +302,10 @@ func answered(c *Call, codes ...string) CallResult {
 
 // refused is a partner's answer that says no, or none at all.
 func refused(c *Call, kind keyturn.Kind) CallResult {
-	return CallResult{
-		Attempt: c.Attempt, UnitNo: c.UnitNo, Sent: true, Unknown: kind == keyturn.KindUnavailable, Duration: time.Millisecond,
-		Setback: &Setback{Failure: keyturn.Failure{Kind: kind, Message: "the partner said no"}},
-	}
+	r := c.Result()
+	r.Sent, r.Unknown, r.Duration = true, kind == keyturn.KindUnavailable, time.Millisecond
+	r.Setback = &Setback{Failure: keyturn.Failure{Kind: kind, Message: "the partner said no"}}
+	return r
 }
 
 func (s *shop) finishCall(fulfillment string, r CallResult) keyturn.Next {

@@ -1,178 +1,199 @@
 package db
 
 import (
-	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"io"
 	"slices"
-	"strings"
-	"unicode/utf8"
+	"time"
 
 	"github.com/jmoiron/sqlx"
-	"github.com/lib/pq"
 
 	"keyturn.dev/keyturn"
 )
 
 const (
-	maxKeyLength = 4096 // characters of one key
-	importChunk  = 2000 // keys in one statement: enough to spread its cost, little enough to stream
-	maxListed    = 1000 // rejected lines that are listed; all are counted
-	serveChunk   = 100  // waiting lines served in one transaction
+	importChunk = 50_000 // keys stored at a time: enough to spread the cost, little enough to stream
+	maxListed   = 1000   // rejected lines that are listed; all are counted
+	maxRefused  = 100    // bad lines that a refusal names
+	serveChunk  = 100    // waiting lines served in one transaction
 )
 
 // errDryRun ends a transaction that was only to see what would happen.
 var errDryRun = errors.New("dry run")
 
-// Import adds keys to a pool, one per line, from a stream of any size in constant memory. White space around a key is
-// cut off; empty lines are passed over; byte-order marks are ignored. All good lines are stored in one transaction, or
-// none if the stream breaks or is not text. The same keys again add nothing. Afterwards lines that wait for the pool are
-// served. KindInvalid names the line at which the stream is no text.
+// Import is ImportFile of a text file, one key per line.
 func (d *DB) Import(ctx context.Context, pool string, r io.Reader, by string, dryRun bool) (keyturn.ImportResult, error) {
-	var out keyturn.ImportResult
-	data := &onceReader{r: r}
-	err := d.tx(ctx, func(tx *sqlx.Tx) error {
-		if data.used {
+	return d.ImportFile(ctx, ImportInput{Pool: pool, File: r, By: by, DryRun: dryRun})
+}
+
+// ImportFile adds keys to a pool from a file of any size, in constant memory. White space around a key is cut off; empty
+// lines are passed over. The file is stored in one transaction or not at all: if it breaks off, is not text, or has a row
+// that is bad (keyturn.RowMalformed and the like) and is not to be skipped, nothing is stored, and the error, of
+// KindInvalid, names the lines. Keys that Keyturn has already are no mistake: the same file again adds nothing.
+// Afterwards lines that wait for the pool are served, at the pool's pace.
+func (d *DB) ImportFile(ctx context.Context, in ImportInput) (keyturn.ImportResult, error) {
+	im, err := d.newImporter(ctx, in)
+	if err != nil {
+		return keyturn.ImportResult{}, err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go im.prepare(ctx)
+	first := im.next(ctx) // a file of one chunk is read before the transaction begins, one that is no file never begins one
+	if first.err != nil && !errors.Is(first.err, io.EOF) {
+		return im.out, first.err
+	}
+	used := false
+	err = d.tx(ctx, func(tx *sqlx.Tx) error {
+		if used {
 			return keyturn.Errorf(keyturn.KindUnavailable, "the database undid the import: send it again")
 		}
-		out = keyturn.ImportResult{Rejected: []keyturn.RejectedKey{}, Counts: map[string]int{}, DryRun: dryRun}
-		im := importer{d: d, tx: tx, pool: pool, batch: newID(), out: &out}
-		var wrapped []byte
-		if err := tx.GetContext(ctx, &wrapped, `SELECT data_key FROM pools WHERE id = $1 FOR KEY SHARE`, pool); err != nil {
-			return notFound(err, "there is no pool %s in the catalog", pool)
+		im.begin(tx)
+		c := first
+		for {
+			if err := im.store(ctx, c); err != nil {
+				return err
+			}
+			if c.err != nil {
+				break
+			}
+			used = true
+			c = im.next(ctx)
 		}
-		dk, err := d.keys.dataKey(wrapped, "pool/"+pool)
-		if err != nil {
-			return err
+		if !errors.Is(c.err, io.EOF) {
+			return c.err
 		}
-		im.dk = dk
-		if _, err := tx.ExecContext(ctx, `INSERT INTO batches (id, pool_id, accepted, rejected, created_by) VALUES ($1, $2, 0, 0, $3)`, im.batch, pool, by); err != nil {
-			return err
-		}
-		if err := im.run(ctx, data); err != nil {
-			return err
-		}
-		return im.finish(ctx, dryRun)
+		return im.finish(ctx)
 	})
 	if errors.Is(err, errDryRun) {
-		return out, nil
+		return im.out, nil
 	}
-	if err != nil || dryRun {
-		return out, err
+	if err != nil || in.DryRun {
+		return im.out, err
 	}
-	out.Served, _ = d.serveAll(ctx, pool) // the keys are stored; whom it did not come to, the relay serves
-	return out, nil
+	im.out.Served, _ = d.serveAll(ctx, in.Pool) // the keys are stored; whom it did not come to, housekeeping serves
+	err = asKind(d.x.GetContext(ctx, &im.out.Waiting, `SELECT count(*) FROM line_items WHERE waiting_pool = $1`, in.Pool))
+	return im.out, err
 }
 
-// serveAll serves waiting lines in transactions of their own, so that an import that serves thousands locks few at once.
-func (d *DB) serveAll(ctx context.Context, pool string) (int, error) {
-	total := 0
-	for {
-		n := 0
-		err := d.tx(ctx, func(tx *sqlx.Tx) error {
-			served, err := d.serveWaiting(ctx, tx, pool, "import", serveChunk)
-			n = len(served)
-			return err
-		})
-		total += n
-		if err != nil || n < serveChunk {
-			return total, err
-		}
-	}
-}
-
-// onceReader notes that a stream was read from, because a transaction cannot be run again on the rest of it.
-type onceReader struct {
-	r    io.Reader
-	used bool
-}
-
-func (o *onceReader) Read(p []byte) (int, error) { o.used = true; return o.r.Read(p) }
-
+// importer is one import under way.
 type importer struct {
-	d     *DB
-	tx    *sqlx.Tx
-	dk    dataKey
-	pool  string
-	batch string
-	out   *keyturn.ImportResult
+	ImportInput
+	d      *DB
+	pool   keyturn.Pool
+	file   *keyFile
+	dk     dataKey
+	now    time.Time
+	chunks chan chunk
 
-	lines        []int
-	fingerprints [][]byte
-	contents     [][]byte
-	inChunk      map[string]bool
+	fingerprint func(string) [fingerprintSize]byte
+
+	tx      *sqlx.Tx
+	batch   string
+	opened  bool // the batch is stored
+	refused []keyturn.FieldError
+	known   bool // the last chunk had keys that are here already: look first
+	out     keyturn.ImportResult
 }
 
-func (im *importer) run(ctx context.Context, r io.Reader) error {
-	in := bufio.NewReaderSize(r, 64<<10)
-	im.inChunk = map[string]bool{}
-	for n := 1; ; n++ {
-		text, tooLong, err := readLine(in)
-		if err != nil && !errors.Is(err, io.EOF) {
-			return keyturn.Errorf(keyturn.KindInvalid, "the keys stopped coming at line %d, nothing was stored: send all again: %w", n, err)
-		}
-		last := err != nil
-		if !utf8.Valid(text) || bytes.IndexByte(text, 0) >= 0 {
-			return &keyturn.Error{Kind: keyturn.KindInvalid, Message: "the file is not text in UTF-8, nothing was stored", Fields: []keyturn.FieldError{
-				{Location: "line " + itoa(n), Message: "has bytes that are not UTF-8 text: save the file as UTF-8, one key per line"},
-			}}
-		}
-		key := strings.TrimSpace(strings.TrimPrefix(string(text), "\uFEFF")) // files put together bring their marks along
-		if err := im.add(ctx, n, key, tooLong); err != nil {
-			return err
-		}
-		if last {
-			return im.flush(ctx)
-		}
+// chunk is some rows of the file, encrypted, and what ended it: nil, io.EOF or an error.
+type chunk struct {
+	rows []sealedKey
+	bad  []keyRow
+	err  error
+}
+
+// sealedKey is a key as it is stored. no is its place in the chunk as the file has it.
+type sealedKey struct {
+	line, no       int
+	fingerprint    [fingerprintSize]byte
+	content        []byte
+	expires, until *time.Time
+}
+
+func (d *DB) newImporter(ctx context.Context, in ImportInput) (*importer, error) {
+	im := &importer{ImportInput: in, d: d, chunks: make(chan chunk), fingerprint: d.keys.fingerprinter()}
+	var err error
+	if im.pool, err = specOf[keyturn.Pool](ctx, d.x, "pools", "pool", in.Pool); err != nil {
+		return nil, err
 	}
+	var row struct {
+		DataKey []byte    `db:"data_key"`
+		Now     time.Time `db:"now"`
+	}
+	if err = d.x.GetContext(ctx, &row, `SELECT data_key, now() AS now FROM pools WHERE id = $1`, in.Pool); err != nil {
+		return nil, notFound(err, "there is no pool %s in the catalog", in.Pool)
+	}
+	im.now = row.Now
+	if im.dk, err = d.keys.dataKey(row.DataKey, "pool/"+in.Pool); err != nil {
+		return nil, err
+	}
+	im.file, err = newKeyFile(in, im.pool)
+	return im, err
 }
 
-// readLine reads up to a line feed and gives at most what a key can be long; the rest of a longer line is passed over.
-func readLine(in *bufio.Reader) (text []byte, tooLong bool, err error) {
+// prepare reads, checks and encrypts the file while the database stores what came before. A chunk's rows are in the order
+// of their fingerprints: PostgreSQL finds the place of the next one in their index near the last one's, which is several
+// times as fast.
+func (im *importer) prepare(ctx context.Context) {
 	for {
-		part, err := in.ReadSlice('\n')
-		if len(text)+len(part) <= 4*maxKeyLength+2 {
-			text = append(text, part...)
-		} else {
-			tooLong = true
-		}
-		if !errors.Is(err, bufio.ErrBufferFull) {
-			if tooLong { // what was cut may end inside a character
-				text = nil
+		c := chunk{rows: make([]sealedKey, 0, 1000)}
+		for c.err == nil && len(c.rows)+len(c.bad) < importChunk {
+			var row keyRow
+			if row, c.err = im.file.next(); c.err == nil {
+				c.err = im.seal(&c, row)
 			}
-			return text, tooLong, err
+		}
+		slices.SortFunc(c.rows, func(a, b sealedKey) int {
+			return cmp.Or(bytes.Compare(a.fingerprint[:], b.fingerprint[:]), a.no-b.no)
+		})
+		select {
+		case im.chunks <- c:
+		case <-ctx.Done():
+			return
+		}
+		if c.err != nil {
+			return
 		}
 	}
 }
 
-func (im *importer) add(ctx context.Context, n int, key string, tooLong bool) error {
-	switch {
-	case tooLong || utf8.RuneCountInString(key) > maxKeyLength:
-		im.reject(n, "too_long")
-		return nil
-	case key == "":
-		return nil
-	case !keyturn.CleanText(key, 1, maxKeyLength):
-		im.reject(n, "malformed")
+// next waits for the chunk that prepare makes, which ends without a word when ctx does.
+func (im *importer) next(ctx context.Context) chunk {
+	select {
+	case c := <-im.chunks:
+		return c
+	case <-ctx.Done():
+		return chunk{err: keyturn.Errorf(keyturn.KindUnavailable, "the import was broken off; nothing was stored: %w", ctx.Err())}
+	}
+}
+
+func (im *importer) seal(c *chunk, row keyRow) error {
+	k := sealedKey{line: row.line, no: len(c.rows)}
+	if !row.expires.IsZero() && row.bad == "" {
+		until := row.expires.Add(-time.Duration(im.pool.MinValidity))
+		k.expires, k.until = &row.expires, &until
+		if !until.After(im.now) {
+			row.bad = keyturn.RowExpired
+		}
+	}
+	if row.bad != "" {
+		c.bad = append(c.bad, row)
 		return nil
 	}
-	fp := im.d.keys.fingerprint(key)
-	if im.inChunk[string(fp)] {
-		im.reject(n, "duplicate_in_file")
-		return nil
-	}
-	im.inChunk[string(fp)] = true
-	content, err := im.dk.seal([]byte(key), poolKeyAt(im.pool, fp))
-	if err != nil {
-		return err
-	}
-	im.lines, im.fingerprints, im.contents = append(im.lines, n), append(im.fingerprints, fp), append(im.contents, content)
-	if len(im.lines) < importChunk {
-		return nil
-	}
-	return im.flush(ctx)
+	k.fingerprint = im.fingerprint(row.key)
+	var err error
+	k.content, err = im.dk.seal([]byte(row.key), poolKeyAt(im.Pool, k.fingerprint[:]))
+	c.rows = append(c.rows, k)
+	return err
+}
+
+func (im *importer) begin(tx *sqlx.Tx) {
+	im.tx, im.batch, im.opened, im.refused, im.known = tx, newID(), false, nil, false
+	im.out = keyturn.ImportResult{Rejected: []keyturn.RejectedKey{}, Counts: map[string]int{}, DryRun: im.DryRun}
 }
 
 func (im *importer) reject(n int, reason string) {
@@ -182,85 +203,83 @@ func (im *importer) reject(n int, reason string) {
 	}
 }
 
-// flush stores a chunk and finds out why what was not stored was not.
-func (im *importer) flush(ctx context.Context) error {
-	if len(im.lines) == 0 {
+// store puts a chunk into the database, unless the file is going to be refused anyway.
+func (im *importer) store(ctx context.Context, c chunk) error {
+	for _, row := range c.bad {
+		im.reject(row.line, row.bad)
+		if len(im.refused) < maxRefused {
+			im.refused = append(im.refused, keyturn.FieldError{Location: "line " + itoa(row.line), Message: keyturn.RowReasons[row.bad]})
+		}
+	}
+	if len(im.refused) > 0 && !im.SkipBad && !im.DryRun {
 		return nil
 	}
-	var stored [][]byte
-	if err := im.tx.SelectContext(ctx, &stored, `
-		INSERT INTO pool_keys (pool_id, batch_id, position, fingerprint, content)
-		SELECT $1, $2, nextval('pool_key_position'), f, c
-		FROM unnest(CAST($3 AS bytea[]), CAST($4 AS bytea[])) WITH ORDINALITY AS t (f, c, n) ORDER BY n
-		ON CONFLICT (fingerprint) DO NOTHING
-		RETURNING fingerprint`, im.pool, im.batch, pq.Array(im.fingerprints), pq.Array(im.contents)); err != nil {
+	rows := im.onceEach(c.rows)
+	if len(rows) == 0 {
+		return nil
+	}
+	if err := im.openBatch(ctx); err != nil {
 		return err
 	}
-	im.out.Accepted += len(stored)
-	if len(stored) < len(im.lines) {
-		if err := im.explain(ctx, stored); err != nil {
-			return err
-		}
-	}
-	im.lines, im.fingerprints, im.contents = im.lines[:0], im.fingerprints[:0], im.contents[:0]
-	clear(im.inChunk)
-	return nil
+	return im.insert(ctx, rows)
 }
 
-func (im *importer) explain(ctx context.Context, stored [][]byte) error {
-	isNew := map[string]bool{}
-	for _, fp := range stored {
-		isNew[string(fp)] = true
+// onceEach leaves out what the chunk has twice: the first one in the file counts.
+func (im *importer) onceEach(rows []sealedKey) []sealedKey {
+	once := rows[:0]
+	for _, k := range rows {
+		if n := len(once); n > 0 && once[n-1].fingerprint == k.fingerprint {
+			im.reject(k.line, keyturn.RowDuplicateInFile)
+			continue
+		}
+		once = append(once, k)
 	}
-	var there []struct {
-		Fingerprint []byte `db:"fingerprint"`
-		PoolID      string `db:"pool_id"`
-		BatchID     string `db:"batch_id"`
+	return once
+}
+
+// openBatch stores the batch that the keys belong to. Its first key's number is one before all of theirs.
+func (im *importer) openBatch(ctx context.Context) error {
+	if im.opened {
+		return nil
 	}
-	if err := im.tx.SelectContext(ctx, &there, `SELECT fingerprint, pool_id, batch_id FROM pool_keys WHERE fingerprint = ANY($1)`, pq.Array(im.fingerprints)); err != nil {
+	im.opened = true
+	if err := im.tx.SelectContext(ctx, &[]string{}, `SELECT id FROM pools WHERE id = $1 FOR KEY SHARE`, im.Pool); err != nil {
 		return err
 	}
-	why := map[string]string{}
-	for _, t := range there {
-		switch {
-		case t.BatchID == im.batch:
-			why[string(t.Fingerprint)] = "duplicate_in_file"
-		case t.PoolID == im.pool:
-			why[string(t.Fingerprint)] = "duplicate_in_pool"
-		default:
-			why[string(t.Fingerprint)] = "duplicate_in_other_pool"
-		}
-	}
-	for i, fp := range im.fingerprints {
-		if !isNew[string(fp)] {
-			im.reject(im.lines[i], why[string(fp)])
-		}
-	}
-	return nil
+	_, err := im.tx.ExecContext(ctx, `
+		INSERT INTO batches (id, pool_id, accepted, rejected, created_by, first_key)
+		VALUES ($1, $2, 0, 0, $3, nextval(CAST(pg_get_serial_sequence('pool_keys', 'id') AS regclass)))`, im.batch, im.Pool, im.By)
+	return err
 }
 
 // finish books the batch and the stock; a batch without a new key leaves no trace.
-func (im *importer) finish(ctx context.Context, dryRun bool) error {
+func (im *importer) finish(ctx context.Context) error {
 	slices.SortFunc(im.out.Rejected, func(a, b keyturn.RejectedKey) int { return a.Line - b.Line })
 	rejected := 0
 	for _, n := range im.out.Counts {
 		rejected += n
 	}
-	if im.out.Accepted+rejected == 0 {
+	switch {
+	case im.out.Accepted+rejected == 0:
 		return &keyturn.Error{Kind: keyturn.KindInvalid, Message: "the file holds no key, nothing was stored", Fields: []keyturn.FieldError{
 			{Location: "body", Message: "must hold one key per line"},
 		}}
-	}
-	if dryRun {
+	case im.DryRun:
 		return errDryRun
-	}
-	if im.out.Accepted == 0 {
+	case len(im.refused) > 0 && !im.SkipBad:
+		return &keyturn.Error{Kind: keyturn.KindInvalid, Fields: im.refused, Message: "the file has lines that cannot be keys of this pool, nothing was stored: mend them, or skip them (skipBad, --skip-bad)"}
+	case im.out.Accepted == 0:
 		_, err := im.tx.ExecContext(ctx, `DELETE FROM batches WHERE id = $1`, im.batch)
 		return err
 	}
 	im.out.BatchID = im.batch
 	_, err := im.tx.ExecContext(ctx, `
-		WITH b AS (UPDATE batches SET accepted = $2, rejected = $3, created_at = clock_timestamp() WHERE id = $1)
-		UPDATE pool_stock SET available = available + $2 WHERE pool_id = $4 AND slot = 0`, im.batch, im.out.Accepted, rejected, im.pool)
+		WITH b AS (
+			UPDATE batches SET accepted = $2, rejected = $3, created_at = clock_timestamp(),
+				last_key = nextval(CAST(pg_get_serial_sequence('pool_keys', 'id') AS regclass))
+			WHERE id = $1
+		)
+		INSERT INTO pool_stock AS s (pool_id, slot, available) VALUES ($4, `+stockSlot+`, $2)
+		ON CONFLICT (pool_id, slot) DO UPDATE SET available = s.available + excluded.available`, im.batch, im.out.Accepted, rejected, im.Pool)
 	return err
 }

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 
@@ -70,7 +72,17 @@ func TestImportOfEveryKindOfFile(t *testing.T) {
 	} {
 		pool := fmt.Sprint("p", i)
 		s.emptyPool(pool)
-		r, err := s.Import(s.ctx, pool, strings.NewReader(c.file), "ops", false)
+		_, err := s.Import(s.ctx, pool, strings.NewReader(c.file), "ops", false)
+		if bad := badLines(c.rejected); len(bad) > 0 {
+			wantKind(t, err, keyturn.KindInvalid, bad...)
+			require.Empty(t, s.keysIn(pool), c.name)
+			_, err = s.ImportFile(s.ctx, ImportInput{Pool: pool, File: strings.NewReader(c.file), By: "ops", SkipBad: true, DryRun: true})
+		}
+		require.NoError(t, err, c.name)
+		s.exec(`DELETE FROM pool_keys`)
+		s.exec(`DELETE FROM batches`)
+		s.exec(`UPDATE pool_stock SET available = 0`)
+		r, err := s.ImportFile(s.ctx, ImportInput{Pool: pool, File: strings.NewReader(c.file), By: "ops", SkipBad: true})
 		require.NoError(t, err, c.name)
 		require.Equal(t, c.keys, s.keysIn(pool), c.name)
 		require.Equal(t, len(c.keys), r.Accepted, c.name)
@@ -86,6 +98,16 @@ func TestImportOfEveryKindOfFile(t *testing.T) {
 		s.exec(`DELETE FROM batches`)
 		s.exec(`UPDATE pool_stock SET available = 0`)
 	}
+}
+
+// badLines are the places that refuse a file as a whole.
+func badLines(rejected map[int]string) (at []string) {
+	for _, line := range slices.Sorted(maps.Keys(rejected)) {
+		if _, bad := keyturn.RowReasons[rejected[line]]; bad {
+			at = append(at, fmt.Sprint("line ", line))
+		}
+	}
+	return at
 }
 
 func TestImportRefusesWhatIsNoText(t *testing.T) {
@@ -141,7 +163,7 @@ func TestImportKnowsSoldKeys(t *testing.T) {
 	r, err := s.Import(s.ctx, "p", strings.NewReader("a\nb\nc"), "ops", false)
 	require.NoError(t, err)
 	require.Equal(t, 1, r.Accepted)
-	require.Equal(t, 2, r.Counts["duplicate_in_pool"])
+	require.Equal(t, map[string]int{"already_sold": 1, "duplicate_in_pool": 1}, r.Counts)
 }
 
 func TestDryRunStoresNothing(t *testing.T) {
@@ -185,7 +207,7 @@ func TestImportListsItsRejections(t *testing.T) {
 	s.emptyPool("p")
 	s.stock("p", keysNamed("K", 3000)...)
 	file := strings.Join(keysNamed("K", 3000), "\n\x07\n")
-	r, err := s.Import(s.ctx, "p", strings.NewReader(file), "ops", false)
+	r, err := s.ImportFile(s.ctx, ImportInput{Pool: "p", File: strings.NewReader(file), By: "ops", SkipBad: true})
 	require.NoError(t, err)
 	require.Equal(t, map[string]int{"duplicate_in_pool": 3000, "malformed": 2999}, r.Counts)
 	require.Len(t, r.Rejected, maxListed)

@@ -4,58 +4,43 @@ import (
 	"context"
 	"encoding/json"
 	"maps"
-	"slices"
+	"strings"
 
 	"github.com/jmoiron/sqlx"
 
 	"keyturn.dev/keyturn"
 )
 
-// secretsOf lists the places of an integration that hold a secret, each with a stable name.
-func secretsOf(in *keyturn.Integration) map[string]**keyturn.SecretRef {
-	refs := map[string]**keyturn.SecretRef{
-		"auth.password": &in.Auth.Password, "auth.token": &in.Auth.Token, "auth.clientSecret": &in.Auth.ClientSecret, "tls.clientKey": &in.TLS.ClientKey,
+// secretName is under which name the secret at a path is kept: the operations of an integration share one signing key
+// (Nexway contract §2).
+func secretName(at string) string {
+	if strings.HasSuffix(at, signatureSecret) {
+		return "signature"
 	}
-	forSignatures(in, func(_ string, s *keyturn.Signature) { // one active key per integration (Nexway contract §2)
-		if best := refs["signature"]; best == nil || secretRank(s.Secret) > secretRank(*best) {
-			refs["signature"] = &s.Secret
-		}
-	})
-	return refs
+	return at
 }
 
-// secretRank says which of several places that share a secret speaks for them: one with a value, else one that is there.
-func secretRank(ref *keyturn.SecretRef) int {
-	switch {
-	case ref == nil:
-		return 0
-	case ref.Value == "":
-		return 1
-	}
-	return 2
-}
+const signatureSecret = ".signature.secret"
 
-// forSignatures runs over every operation's signature, which share one secret, in the order of their names.
-func forSignatures(in *keyturn.Integration, fn func(operation string, s *keyturn.Signature)) {
-	for _, name := range slices.Sorted(maps.Keys(in.Operations)) {
-		if s := in.Operations[name].Signature; s != nil {
-			fn(name, s)
-		}
-	}
+// secretsOf gives an integration's secrets by the names under which they are kept.
+func secretsOf(in *keyturn.Integration) map[string]string {
+	secrets := map[string]string{}
+	in.Secrets(func(at string, ref *keyturn.SecretRef) { secrets[secretName(at)] = ref.Value })
+	return secrets
 }
 
 // oneSigningSecret refuses operations that are sent with different secrets.
 func oneSigningSecret(in *keyturn.Integration) error {
 	var bad keyturn.Problems
 	first := ""
-	forSignatures(in, func(name string, s *keyturn.Signature) {
-		if s.Secret == nil || s.Secret.Value == "" {
+	in.Secrets(func(at string, ref *keyturn.SecretRef) {
+		if !strings.HasSuffix(at, signatureSecret) || ref.Value == "" {
 			return
 		}
 		if first == "" {
-			first = s.Secret.Value
+			first = ref.Value
 		}
-		bad.Check(s.Secret.Value == first, "operations."+name+".signature.secret", "must be the same for all operations: an integration has one signing secret")
+		bad.Check(ref.Value == first, at, "must be the same for all operations: an integration has one signing secret")
 	})
 	return bad.Err("the integration is not valid")
 }
@@ -69,11 +54,7 @@ func (d *DB) PutIntegration(ctx context.Context, in keyturn.Integration) (create
 		}
 		secrets := map[string]string{}
 		if old, _, err := d.integration(ctx, tx, in.ID); err == nil {
-			for name, ref := range secretsOf(&old) {
-				if *ref != nil {
-					secrets[name] = (*ref).Value
-				}
-			}
+			secrets = secretsOf(&old)
 		} else if keyturn.KindOf(err) != keyturn.KindConfiguration {
 			return err
 		}
@@ -89,21 +70,19 @@ func (d *DB) PutIntegration(ctx context.Context, in keyturn.Integration) (create
 		if err != nil {
 			return err
 		}
-		sealed, err := d.keys.kek.Encrypt(text, []byte("integrations/"+in.ID))
+		sealed, err := d.keys.wrap(text, "integrations/"+in.ID)
 		if err != nil {
 			return err
 		}
-		res, err := tx.ExecContext(ctx, `
+		var made []bool
+		err = tx.SelectContext(ctx, &made, `
 			INSERT INTO integrations (id, spec, secrets) VALUES ($1, $2, $3)
-			ON CONFLICT (id) DO UPDATE SET spec = excluded.spec, secrets = excluded.secrets, version = integrations.version + 1, updated_at = now()
-			WHERE integrations.spec <> excluded.spec OR $4`, in.ID, string(spec), sealed, fresh)
-		if err != nil {
-			return err
-		}
-		n, err := res.RowsAffected()
-		changed = n == 1
-		if err == nil && changed {
-			err = tx.GetContext(ctx, &created, `SELECT version = 1 FROM integrations WHERE id = $1`, in.ID)
+			ON CONFLICT (id) DO UPDATE SET spec = excluded.spec, secrets = excluded.secrets, version = nextval('integration_versions'), updated_at = now()
+			WHERE integrations.spec <> excluded.spec OR $4
+			RETURNING xmax = 0 AS created`, in.ID, string(spec), sealed, fresh)
+		created, changed = len(made) == 1 && made[0], len(made) == 1
+		if err == nil && changed { // what is new may be what a partner that is down was missing: the next probe goes now
+			_, err = tx.ExecContext(ctx, `UPDATE partner_gates SET next_try_at = now() WHERE integration = $1`, in.ID)
 		}
 		return err
 	})
@@ -122,32 +101,23 @@ func withoutSecrets(in keyturn.Integration, secrets map[string]string) (keyturn.
 	}
 	fresh := false
 	given := map[string]bool{}
-	for name, ref := range secretsOf(&out) {
-		if *ref == nil {
-			continue
-		}
+	out.Secrets(func(at string, ref *keyturn.SecretRef) {
+		name := secretName(at)
 		given[name] = true
-		if v := (*ref).Value; v != "" {
-			fresh = fresh || secrets[name] != v
-			secrets[name] = v
-		}
-		if secrets[name] == "" {
-			return out, false, &keyturn.Error{Kind: keyturn.KindInvalid, Message: "the integration is not valid", Fields: []keyturn.FieldError{
-				{Location: name, Message: "has no value: give {env: NAME} or {file: PATH} in the catalog"},
-			}}
-		}
-		*ref = &keyturn.SecretRef{Set: true}
-	}
-	for name := range secrets {
-		if !given[name] {
-			delete(secrets, name)
-		}
-	}
-	forSignatures(&out, func(_ string, s *keyturn.Signature) {
-		if s.Secret != nil {
-			s.Secret = &keyturn.SecretRef{Set: true}
+		if ref.Value != "" {
+			fresh = fresh || secrets[name] != ref.Value
+			secrets[name] = ref.Value
 		}
 	})
+	var bad keyturn.Problems
+	out.Secrets(func(at string, ref *keyturn.SecretRef) {
+		bad.Check(secrets[secretName(at)] != "", at, "has no value: give {env: NAME} or {file: PATH} in the catalog")
+		*ref = keyturn.SecretRef{Set: true}
+	})
+	if err := bad.Err("the integration is not valid"); err != nil {
+		return out, false, err
+	}
+	maps.DeleteFunc(secrets, func(name, _ string) bool { return !given[name] })
 	return out, fresh, nil
 }
 
@@ -178,6 +148,9 @@ func (d *DB) DeleteIntegration(ctx context.Context, id string) error {
 		if err := usedBy(ctx, tx, "integration", id); err != nil {
 			return err
 		}
+		if _, err := tx.ExecContext(ctx, `DELETE FROM partner_gates WHERE integration = $1`, id); err != nil {
+			return err
+		}
 		return deleted(tx.ExecContext(ctx, `DELETE FROM integrations WHERE id = $1`, id))
 	})
 }
@@ -199,7 +172,7 @@ func (d *DB) integration(ctx context.Context, q sqlx.QueryerContext, id string) 
 	if err := json.Unmarshal([]byte(row.Spec), &in); err != nil {
 		return in, 0, err
 	}
-	text, err := d.keys.kek.Decrypt(row.Secrets, []byte("integrations/"+id))
+	text, err := d.keys.unwrap(row.Secrets, "integrations/"+id)
 	if err != nil {
 		return in, 0, keyturn.Errorf(keyturn.KindConfiguration, "the secrets of integration %s do not open: the key file is not the one they were stored with", id)
 	}
@@ -207,11 +180,11 @@ func (d *DB) integration(ctx context.Context, q sqlx.QueryerContext, id string) 
 	if err := json.Unmarshal(text, &secrets); err != nil {
 		return in, 0, err
 	}
-	for name, ref := range secretsOf(&in) {
-		if *ref != nil {
-			*ref = &keyturn.SecretRef{Value: secrets[name]}
+	in.Secrets(func(at string, ref *keyturn.SecretRef) { *ref = keyturn.SecretRef{Value: secrets[secretName(at)]} })
+	for _, op := range in.Operations { // an operation that names no signing key uses the one that another one names
+		if op.Signature != nil && op.Signature.Secret == nil {
+			op.Signature.Secret = &keyturn.SecretRef{Value: secrets["signature"]}
 		}
 	}
-	forSignatures(&in, func(_ string, s *keyturn.Signature) { s.Secret = &keyturn.SecretRef{Value: secrets["signature"]} })
 	return in, row.Version, nil
 }

@@ -29,22 +29,45 @@ var broken = map[string]string{
 		) s WHERE before <> from_status OR version <= last`,
 	"stock figures are not a recount": `
 		SELECT p.id FROM pools p WHERE p.id LIKE $1 AND EXISTS (
-			SELECT FROM (SELECT sum(available) AS a, sum(claimed) AS c, sum(delivered) AS d, sum(quarantined) AS q FROM pool_stock WHERE pool_id = p.id) s,
+			SELECT FROM (SELECT coalesce(sum(available), 0) AS a, coalesce(sum(claimed), 0) AS c, coalesce(sum(delivered), 0) AS d, coalesce(sum(quarantined), 0) AS q,
+					coalesce(sum(recalled), 0) AS r, coalesce(sum(expired), 0) AS e, coalesce(sum(withdrawn), 0) AS w FROM pool_stock WHERE pool_id = p.id) s,
 				(SELECT count(*) FILTER (WHERE state = 'available') AS a, count(*) FILTER (WHERE state = 'claimed') AS c,
-					count(*) FILTER (WHERE state = 'delivered') AS d, count(*) FILTER (WHERE state = 'quarantined') AS q FROM pool_keys WHERE pool_id = p.id) k
-			WHERE (s.a, s.c, s.d, s.q) IS DISTINCT FROM (k.a, k.c, k.d, k.q))`,
+					count(*) FILTER (WHERE state = 'delivered') AS d, count(*) FILTER (WHERE state = 'quarantined') AS q,
+					count(*) FILTER (WHERE state = 'recalled') AS r, count(*) FILTER (WHERE state = 'expired') AS e,
+					count(*) FILTER (WHERE state = 'withdrawn') AS w FROM pool_keys WHERE pool_id = p.id) k
+			WHERE (s.a, s.c, s.d, s.q, s.r, s.e, s.w) IS DISTINCT FROM (k.a, k.c, k.d, k.q, k.r, k.e, k.w))`,
+	"a key's log does not end where the key is": `
+		SELECT k.id FROM pool_keys k LEFT JOIN LATERAL (SELECT to_state FROM key_log g WHERE g.key_id = k.id ORDER BY id DESC LIMIT 1) g ON true
+		WHERE k.pool_id LIKE $1 AND CASE WHEN k.state IN ('available', 'claimed', 'delivered') THEN coalesce(g.to_state, 'available') <> 'available'
+			ELSE g.to_state IS DISTINCT FROM k.state END`,
 	"a key appeared or went": `
 		SELECT b.id FROM batches b WHERE b.pool_id LIKE $1 AND accepted <> (SELECT count(*) FROM pool_keys WHERE batch_id = b.id)`,
 	"a line has keys that its status does not give it": `
 		SELECT k.id FROM pool_keys k LEFT JOIN line_items l ON l.id = k.line_id
 		WHERE k.pool_id LIKE $1 AND k.state <> 'available' AND NOT CASE k.state
 			WHEN 'claimed' THEN l.status IN ('OBTAINED', 'RETRYING', 'HELD') AND l.obtained_at IS NOT NULL
+				OR l.status = 'DELIVERED' AND EXISTS (SELECT FROM replacements r JOIN deliveries y ON y.id = r.delivery_id WHERE r.new_key_id = k.id AND y.status <> 'SENT')
 			WHEN 'delivered' THEN l.status = 'DELIVERED'
-			ELSE l.status IN ('CANCELING', 'CANCELED') END`,
+			WHEN 'recalled' THEN l.status IN ('DELIVERED', 'CANCELING', 'CANCELED')
+			WHEN 'quarantined' THEN l.id IS NULL OR l.status IN ('CANCELING', 'CANCELED') OR EXISTS (
+				SELECT FROM licenses c WHERE c.id = coalesce(l.license_id, l.fulfillment_id) AND c.status = 'Canceled')
+			ELSE l.id IS NULL END`,
 	"a delivered line has no licence or no sent e-mail": `
 		SELECT l.id FROM line_items l WHERE l.order_id LIKE $1 AND l.status = 'DELIVERED' AND NOT (
-			EXISTS (SELECT FROM licenses c WHERE c.line_id = l.id AND c.status = 'Running')
-			AND EXISTS (SELECT FROM deliveries d WHERE d.line_id = l.id AND kind = 'keys' AND d.status = 'SENT'))`,
+			(l.operation = 'cancel' OR EXISTS (SELECT FROM licenses c WHERE c.id = coalesce(l.license_id, l.fulfillment_id)))
+			AND EXISTS (SELECT FROM deliveries d WHERE d.line_id = l.id AND kind = 'keys' AND (d.status = 'SENT' OR l.operation IN ('pause', 'resume', 'cancel'))))`,
+	"a licence is not what its operations made of it": `
+		SELECT c.id FROM licenses c JOIN line_items l ON l.id = c.line_id
+		WHERE l.order_id LIKE $1 AND c.status <> CASE WHEN l.status IN ('CANCELING', 'CANCELED') THEN 'Canceled' ELSE coalesce(
+			(SELECT to_status FROM license_steps s WHERE s.license_id = c.id AND s.withdrawn_at IS NULL ORDER BY no DESC LIMIT 1), 'Running') END`,
+	"an operation is done before one that was accepted earlier is decided": `
+		SELECT b.id FROM line_items b JOIN line_items a ON (a.license_id = b.license_id AND a.operation_no < b.operation_no OR a.fulfillment_id = b.license_id)
+		WHERE b.order_id LIKE $1 AND b.status IN ('OBTAINED', 'DELIVERED') AND a.status NOT IN ('DELIVERED', 'CANCELING', 'CANCELED')`,
+	"an operation waits for nothing": `
+		SELECT b.id FROM line_items b WHERE b.order_id LIKE $1 AND b.blocked AND b.status NOT IN ('DELIVERED', 'CANCELING', 'CANCELED')
+			AND NOT EXISTS (SELECT FROM line_items a WHERE (a.license_id = b.license_id AND a.operation_no < b.operation_no OR a.fulfillment_id = b.license_id)
+				AND a.status NOT IN ('DELIVERED', 'CANCELING', 'CANCELED'))
+			AND NOT EXISTS (SELECT FROM outbox x WHERE x.workflow = 'license' AND x.subject = CAST(b.license_id AS text))`,
 	"delivered and refunded, or cancelled and not refunded": `
 		SELECT l.id FROM line_items l LEFT JOIN refunds r ON r.line_id = l.id
 		WHERE l.order_id LIKE $1 AND ((l.status IN ('CANCELING', 'CANCELED')) <> (r.line_id IS NOT NULL) OR (l.status = 'CANCELED') <> coalesce(r.status = 'DONE', false)
@@ -54,7 +77,7 @@ var broken = map[string]string{
 		WHERE p.order_id LIKE $1 AND r.applied_at IS NOT NULL GROUP BY p.order_id, captured_minor HAVING sum(amount_minor) > captured_minor`,
 	"a decided line still has an open alert": `
 		SELECT a.id FROM alerts a JOIN line_items l ON l.id = a.line_id
-		WHERE l.order_id LIKE $1 AND l.status IN ('DELIVERED', 'CANCELED') AND a.closed_at IS NULL AND a.cause NOT IN ('Revocation', 'Exposed')`,
+		WHERE l.order_id LIKE $1 AND l.status IN ('DELIVERED', 'CANCELED') AND a.closed_at IS NULL AND a.cause NOT IN ('Revocation', 'Exposed', 'PartnerAnsweredDifferently', 'Undelivered')`,
 	"a line in trouble has no alert": `
 		SELECT l.id FROM line_items l WHERE l.order_id LIKE $1 AND l.status IN ('RETRYING', 'WAITING_FOR_STOCK')
 			AND NOT EXISTS (SELECT FROM alerts a WHERE a.line_id = l.id) AND NOT EXISTS (SELECT FROM resolutions r WHERE r.line_id = l.id)`,

@@ -8,6 +8,7 @@ import (
 	"github.com/jmoiron/sqlx"
 
 	"keyturn.dev/keyturn"
+	"keyturn.dev/keyturn/oracle"
 )
 
 // line is a line item's row, locked for one step, with what the step needs of its order and product.
@@ -38,25 +39,37 @@ type line struct {
 	CanceledAt      *time.Time         `db:"canceled_at"`
 	WakeAt          *time.Time         `db:"wake_at"`
 	CreatedAt       time.Time          `db:"created_at"`
+	LicenseID       *string            `db:"license_id"` // what an operation acts on; nil of a create
+	OperationNo     *int               `db:"operation_no"`
+	LicenseSource   *string            `db:"license_source"`
+	Blocked         bool               `db:"blocked"`
+	Awaited         bool               `db:"awaited"`
+	ExpiresAt       *time.Time         `db:"expires_at"`
 	Currency        string             `db:"currency"`
 	CustomerID      string             `db:"customer_id"`
-	CancelReason    *string            `db:"cancel_reason"`
+	CancelReason    *string            `db:"cancel_reason"` // of its order, or of a cancel of its licence
 	ProductSpec     string             `db:"product_spec"`
-	Now             time.Time          `db:"now"` // the database's clock, the only one that decides
+	Currencies      *string            `db:"pool_currencies"` // of the product's pools that sell in one currency only
+	Now             time.Time          `db:"now"`             // the database's clock, the only one that decides
 
-	// Only of a locked line: what its order's customer is decrypted from.
+	// Only of a line that a step is for: what its order's customer is decrypted from.
 	CustomerSealed []byte `db:"customer_sealed"`
 	CustomerKey    []byte `db:"customer_key"`
 
 	product keyturn.Product
-	saved   keyturn.LineStatus // the status in the database
+	readAt  time.Time // by this process's clock
+
+	// What is in the database.
+	saved       keyturn.LineStatus
+	savedWakeAt *time.Time
 }
 
 const lineColumns = `
 	l.id, l.fulfillment_id, l.order_id, l.product_id, l.quantity, l.gross_minor, l.operation, l.subscription_id,
 	l.trial_context, l.status, l.version, l.source_no, l.source_started_at, l.attempts, l.failures, l.failure,
 	l.next_attempt_at, l.give_up_at, l.extended_until, l.held_until, l.waiting_pool, l.obtained_at, l.delivered_at,
-	l.canceled_at, l.wake_at, l.created_at, o.currency, o.customer_id, o.cancel_reason, p.spec AS product_spec,
+	l.canceled_at, l.wake_at, l.created_at, l.license_id, l.operation_no, l.license_source, l.blocked, l.awaited, l.expires_at,
+	o.currency, o.customer_id, coalesce(l.cancel_reason, o.cancel_reason) AS cancel_reason, p.spec AS product_spec, p.pool_currencies,
 	clock_timestamp() AS now`
 
 const lineTables = `
@@ -64,31 +77,58 @@ const lineTables = `
 	JOIN orders o ON o.id = l.order_id
 	JOIN products p ON p.id = l.product_id`
 
-const lockLineSQL = `SELECT` + lineColumns + `, o.customer AS customer_sealed, c.data_key AS customer_key` + lineTables + `
+const (
+	lookSQL = `SELECT` + lineColumns + `, o.customer AS customer_sealed, c.data_key AS customer_key` + lineTables + `
 	JOIN customers c ON c.id = o.customer_id
-	WHERE l.fulfillment_id = $1
-	FOR UPDATE OF l`
+	WHERE l.fulfillment_id = $1`
+	lockLineSQL = lookSQL + ` FOR UPDATE OF l`
+)
 
-// lockLine takes the row lock under which every change of a line happens.
+// lockLine takes the row lock under which a line is changed.
 func lockLine(ctx context.Context, tx *sqlx.Tx, fulfillmentID string) (*line, error) {
-	var l line
-	if err := tx.GetContext(ctx, &l, lockLineSQL, fulfillmentID); err != nil {
+	return aLine(ctx, tx, lockLineSQL, fulfillmentID)
+}
+
+// look reads a line for a smooth step: nothing keeps others from changing it meanwhile, but then its version is another
+// one, and what is written for this version changes nothing.
+func (d *DB) look(ctx context.Context, fulfillmentID string) (*line, error) {
+	return aLine(ctx, d.x, lookSQL, fulfillmentID)
+}
+
+func aLine(ctx context.Context, q sqlx.QueryerContext, query, fulfillmentID string) (*line, error) {
+	l := line{readAt: time.Now()}
+	if err := sqlx.GetContext(ctx, q, &l, query, fulfillmentID); err != nil {
 		return nil, notFound(err, "there is no fulfillment %s", fulfillmentID)
 	}
 	return &l, l.init()
 }
 
-func (l *line) init() error {
-	l.saved = l.Status
-	if err := json.Unmarshal([]byte(l.ProductSpec), &l.product); err != nil {
-		return keyturn.Errorf(keyturn.KindInternal, "the stored product %s cannot be read: %w", l.ProductID, err)
+func (l *line) init() (err error) {
+	l.saved, l.savedWakeAt = l.Status, l.WakeAt
+	if l.product, err = readStored(l.ProductID, l.ProductSpec); err != nil {
+		return err
 	}
-	l.product = l.product.WithDefaults()
+	l.fromIssuer()
 	if l.SourceNo >= len(l.product.Sources) { // the merchant took sources away while the line was on its way
 		l.SourceNo = len(l.product.Sources) - 1
 	}
+	if l.ObtainedAt == nil { // a pool of another currency is passed over
+		if no := l.sourceFrom(l.SourceNo); no >= 0 {
+			l.SourceNo = no
+		}
+	}
 	l.GiveUpAt = l.deadline()
 	return nil
+}
+
+// sourceFrom is the next source, at no or after it, that can serve the order's currency; -1 if there is none.
+func (l *line) sourceFrom(no int) int {
+	for ; no < len(l.product.Sources); no++ {
+		if fits(l.product.Sources[no], currencies(l.Currencies), l.Currency) {
+			return no
+		}
+	}
+	return -1
 }
 
 // deadline is when the customer has keys or money: a person's decision, else the product's policy of today.
@@ -102,7 +142,7 @@ func (l *line) deadline() time.Time {
 // sourceDeadline is when the current source gives up and the next one starts; the last one has the line's deadline. A
 // source that partners or people serve and that names no time of its own gets its equal share of the line's.
 func (l *line) sourceDeadline() time.Time {
-	s, last := l.source(), l.SourceNo == len(l.product.Sources)-1
+	s, last := l.source(), l.sourceFrom(l.SourceNo+1) < 0
 	switch {
 	case s.GiveUpAfter > 0:
 		return minTime(l.SourceStartedAt.Add(time.Duration(s.GiveUpAfter)), l.GiveUpAt)
@@ -113,6 +153,9 @@ func (l *line) sourceDeadline() time.Time {
 	}
 	return minTime(l.SourceStartedAt.Add(time.Duration(l.product.Retry.GiveUpAfter)/time.Duration(len(l.product.Sources))), l.GiveUpAt)
 }
+
+// now is the database's clock at this moment, as far as a process knows it that read the line a while ago.
+func (l *line) now() time.Time { return l.Now.Add(time.Since(l.readAt)) }
 
 func (l *line) source() keyturn.Source { return l.product.Sources[l.SourceNo] }
 
@@ -142,6 +185,8 @@ func (l *line) next() keyturn.Next {
 		n.At = *l.NextAttemptAt
 	}
 	switch {
+	case !l.Status.Open() && oracle.Is(oracle.WorkflowStaysOpen):
+		n.Do, n.At = keyturn.DoQueue, l.GiveUpAt
 	case !l.Status.Open():
 		n.Do, n.At = keyturn.DoNothing, time.Time{}
 	case l.Status == keyturn.LineCanceling:
@@ -151,8 +196,12 @@ func (l *line) next() keyturn.Next {
 		if l.HeldUntil != nil {
 			n.At = minTime(*l.HeldUntil, l.GiveUpAt)
 		}
+	case l.Blocked:
+		n.Do, n.At = keyturn.DoQueue, l.GiveUpAt
 	case l.ObtainedAt != nil:
 		n.Do = keyturn.DoDeliver
+	case !l.asksSource():
+		n.Do = keyturn.DoApply
 	case l.source().Type == keyturn.SourcePool:
 		n.Do = keyturn.DoClaim
 	case l.source().CallsPartner():
@@ -163,66 +212,6 @@ func (l *line) next() keyturn.Next {
 	return n
 }
 
-// What saving a line consists of: the row always, a line in the log when the status changes, the order's counts when the
-// change matters to them. They make three statements, so that a step does no more than it has to.
-const (
-	moveSQL = `
-	WITH moved AS (
-		UPDATE line_items SET
-			status = $3, version = version + 1, source_no = $4, source_started_at = $5, attempts = $6, failures = $7,
-			failure = $8, next_attempt_at = $9, give_up_at = $10, extended_until = $11, held_until = $12, waiting_pool = $13,
-			obtained_at = $14, delivered_at = $15, canceled_at = $16, wake_at = $17
-		WHERE id = $1 AND version = $2
-		RETURNING id, order_id, version
-	)`
-	logSQL = `, logged AS (
-		INSERT INTO line_log (line_id, version, from_status, to_status, by, reason)
-		SELECT id, version, $18, $3, $19, $20 FROM moved
-	)`
-	countSQL = `, counted AS (
-		UPDATE orders o SET
-			lines_trouble = lines_trouble + $21, lines_delivered = lines_delivered + $22,
-			lines_canceling = lines_canceling + $23, lines_canceled = lines_canceled + $24,
-			status = order_status(lines_total, lines_trouble + $21, lines_delivered + $22, lines_canceling + $23, lines_canceled + $24)
-		FROM moved WHERE o.id = moved.order_id
-	)`
-	movedSQL = ` SELECT count(*) FROM moved`
-
-	saveSQL         = moveSQL + movedSQL
-	saveLogSQL      = moveSQL + logSQL + movedSQL
-	saveLogCountSQL = moveSQL + logSQL + countSQL + movedSQL
-)
-
-// save writes the line, its step in the log and its order's counts in one statement. by says who made the step. It is
-// the last statement of a transaction, because it locks the order's row, which all lines of the order share.
-func (l *line) save(ctx context.Context, tx *sqlx.Tx, by, reason string) error {
-	if l.saved != l.Status && !l.saved.CanBecome(l.Status) {
-		return keyturn.Errorf(keyturn.KindConflict, "a line that is %s cannot become %s", l.saved, l.Status)
-	}
-	query, args := saveSQL, []any{
-		l.ID, l.Version, l.Status, l.SourceNo, l.SourceStartedAt, l.Attempts, l.Failures, l.FailureJSON, l.NextAttemptAt, l.GiveUpAt,
-		l.ExtendedUntil, l.HeldUntil, l.WaitingPool, l.ObtainedAt, l.DeliveredAt, l.CanceledAt, l.WakeAt,
-	}
-	if l.saved != l.Status {
-		query, args = saveLogSQL, append(args, l.saved, by, reason)
-	}
-	var d keyturn.LineCounts
-	d.Move(l.saved, l.Status)
-	if d != (keyturn.LineCounts{}) {
-		query, args = saveLogCountSQL, append(args, d.Trouble, d.Delivered, d.Canceling, d.Canceled)
-	}
-	var n int
-	if err := tx.GetContext(ctx, &n, query, args...); err != nil {
-		return err
-	}
-	if n != 1 {
-		return keyturn.Errorf(keyturn.KindConflict, "somebody else changed the line at the same time")
-	}
-	l.saved = l.Status
-	l.Version++
-	return nil
-}
-
 func minTime(a, b time.Time) time.Time {
 	if b.Before(a) {
 		return b
@@ -230,5 +219,4 @@ func minTime(a, b time.Time) time.Time {
 	return a
 }
 
-// micro is now as the database keeps it: to the microsecond.
 func ptr[T any](v T) *T { return &v }

@@ -36,7 +36,7 @@ func Migrate(ctx context.Context, dsn string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	p, err := goose.NewProvider(goose.DialectPostgres, x, files, goose.WithSessionLocker(locker))
+	p, err := goose.NewProvider(goose.DialectPostgres, x, files, goose.WithSessionLocker(locker), goose.WithAllowOutofOrder(true)) // numbers are given out ahead of the work; all are additive
 	if err != nil {
 		return nil, err
 	}

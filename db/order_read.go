@@ -82,7 +82,10 @@ func (l *shownLine) view() keyturn.LineView {
 		ID: l.ID, FulfillmentID: l.FulfillmentID, ProductID: l.ProductID, Quantity: l.Quantity,
 		GrossPrice: keyturn.Money{Minor: l.GrossMinor, Currency: l.Currency}.String(), Operation: keyturn.OperationName(l.Operation),
 		Status: l.Status, Source: l.source().Name(), Attempts: l.Attempts, LastError: l.failure(),
-		DeliveredAt: utc(l.DeliveredAt), CanceledAt: utc(l.CanceledAt),
+		DeliveredAt: utc(l.DeliveredAt), CanceledAt: utc(l.CanceledAt), LicenseID: value(l.LicenseID),
+	}
+	if l.LicenseID == nil && l.Status == keyturn.LineDelivered {
+		v.LicenseID = l.FulfillmentID
 	}
 	if l.Status.Open() && l.Status != keyturn.LineCanceling {
 		v.NextAttemptAt, v.GiveUpAt = utc(l.NextAttemptAt), utc(&l.GiveUpAt)

@@ -46,6 +46,7 @@ type CustomerLine struct {
 	Quantity      int
 	Price         keyturn.Money
 	Operation     keyturn.OperationName
+	Changes       bool // an operation on a licence that exists
 	Status        keyturn.LineStatus
 	Source        keyturn.SourceType // where the keys are to come from now
 	Canceling     bool               // its order is to be cancelled
@@ -95,6 +96,9 @@ func (d *DB) orderByToken(ctx context.Context, q sqlx.QueryerContext, token stri
 		return o, c, err
 	}
 	plain, err := dk.unseal(o.Customer, "orders/"+o.ID)
+	if keyturn.KindOf(err) == keyturn.KindErased { // of a customer who came back afterwards
+		return o, c, keyturn.Errorf(keyturn.KindNotFound, "there is no such page")
+	}
 	if err != nil {
 		return o, c, err
 	}
@@ -175,7 +179,12 @@ func (d *DB) RevealToCustomer(ctx context.Context, token, fulfillmentID, what st
 		if l.Status != keyturn.LineDelivered || l.CancelReason != nil {
 			return keyturn.Errorf(keyturn.KindConflict, "the line is %s: there is nothing to show", l.Status)
 		}
-		if out, err = d.deliverables(ctx, tx, l.ID, l.CustomerID); err != nil {
+		if l.LicenseID != nil { // what the licence has, whether this operation brought it or left it as it was
+			out, err = d.licenseDeliverables(ctx, tx, *l.LicenseID, l.CustomerID)
+		} else {
+			out, err = d.deliverables(ctx, tx, l.ID, l.CustomerID)
+		}
+		if err != nil {
 			return err
 		}
 		return logAccess(ctx, tx, l.ID, byCustomer, what)
@@ -217,7 +226,7 @@ func (d *DB) keyMails(ctx context.Context, lines []shownLine) (map[string]keyMai
 func (l *shownLine) forCustomer(m keyMail, address string, orderHasKeys bool) CustomerLine {
 	v := CustomerLine{
 		FulfillmentID: l.FulfillmentID, Product: l.product, Quantity: l.Quantity, Price: keyturn.Money{Minor: l.GrossMinor, Currency: l.Currency},
-		Operation: keyturn.OperationName(l.Operation), Status: l.Status, Source: l.source().Type, Canceling: l.CancelReason != nil,
+		Operation: keyturn.OperationName(l.Operation), Changes: l.LicenseID != nil, Status: l.Status, Source: l.source().Type, Canceling: l.CancelReason != nil,
 		Obtained: l.ObtainedAt != nil, Attempts: l.Attempts, NextAttemptAt: utc(l.NextAttemptAt), GiveUpAt: l.GiveUpAt.UTC(),
 		HeldUntil: utc(l.HeldUntil), DeliveredAt: utc(l.DeliveredAt), RefundedAt: utc(l.RefundDoneAt),
 	}
@@ -230,7 +239,7 @@ func (l *shownLine) forCustomer(m keyMail, address string, orderHasKeys bool) Cu
 	if m.FirstSentAt != nil {
 		v.SentAgainAt = utc(m.LaterSentAt)
 	}
-	v.MayReveal = l.Status == keyturn.LineDelivered && !v.Canceling
+	v.MayReveal = l.Status == keyturn.LineDelivered && !v.Canceling && !l.isNotice()
 	// Nobody gets the key and the money: not when an e-mail may have arrived although its answer was lost, and not when
 	// giving up this line would take back others that were delivered.
 	takesOthers := l.product.OnGiveUp == keyturn.CancelOrder && orderHasKeys

@@ -25,10 +25,11 @@ var personalNames = map[string]bool{
 // minPart is how long a value must be to be looked for inside other text: a first name "Al" would redact "also".
 const minPart = 4
 
-func personalData(c storedCustomer) hidden {
+// personalData hides whom the order is for, and the keys that are given besides.
+func personalData(c storedCustomer, keys ...string) hidden {
 	h := hidden{whole: map[string]bool{}}
 	var pairs []string
-	for _, v := range []string{c.Email, c.FirstName, c.LastName, c.CompanyName, c.CompanyIdentifier, c.Street, c.City, c.ZipCode, c.Phone} {
+	for _, v := range append(keys, c.Email, c.FirstName, c.LastName, c.CompanyName, c.CompanyIdentifier, c.Street, c.City, c.ZipCode, c.Phone) {
 		if v == "" {
 			continue
 		}

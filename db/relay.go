@@ -12,10 +12,11 @@ import (
 
 // Due is something that the relay has to start or wake.
 type Due struct {
-	Workflow string // of the outbox: WorkflowRevoke, WorkflowSend, WorkflowCancel; "" for a line's own workflow
+	Workflow string // of the outbox: WorkflowRevoke, WorkflowSend, WorkflowCancel, WorkflowLicense and such; "" for a line's own workflow
 	Subject  string // of the outbox
 	Start    Start  // of a line
 	Status   keyturn.LineStatus
+	Called   bool // its turn at its partner has come: it sleeps between two tries of its call
 
 	lease time.Time // of the outbox: until when it is the relay's that took it
 }
@@ -27,31 +28,23 @@ const relayLease = 15 * time.Second
 func (d *DB) TakeDue(ctx context.Context, limit int) ([]Due, error) {
 	var due []Due
 	err := d.tx(ctx, func(tx *sqlx.Tx) error {
-		due = nil
-		var lines []line
-		if err := tx.SelectContext(ctx, &lines, `
+		var err error
+		if due, err = selectDue(ctx, tx, `
 			WITH due AS MATERIALIZED (
 				SELECT id FROM line_items WHERE wake_at <= now() ORDER BY wake_at LIMIT $1 FOR UPDATE SKIP LOCKED
 			), taken AS (
 				UPDATE line_items l SET wake_at = now() + make_interval(secs => $2) FROM due WHERE l.id = due.id RETURNING l.*
 			)
-			SELECT`+lineColumns+` FROM taken l JOIN orders o ON o.id = l.order_id JOIN products p ON p.id = l.product_id`,
+			SELECT`+lineColumns+`, EXISTS (SELECT FROM partner_queue q WHERE q.line_id = l.id) AS called FROM taken l JOIN orders o ON o.id = l.order_id JOIN products p ON p.id = l.product_id`,
 			limit, relayLease.Seconds()); err != nil {
 			return err
-		}
-		for i := range lines {
-			l := &lines[i]
-			if err := l.init(); err != nil {
-				return err
-			}
-			due = append(due, Due{Status: l.Status, Start: Start{FulfillmentID: l.FulfillmentID, OrderID: l.OrderID, ProductID: l.ProductID, Next: l.next()}})
 		}
 		var rows []struct {
 			Workflow string    `db:"workflow"`
 			Subject  string    `db:"subject"`
 			DueAt    time.Time `db:"due_at"`
 		}
-		err := tx.SelectContext(ctx, &rows, `
+		err = tx.SelectContext(ctx, &rows, `
 			WITH due AS MATERIALIZED (
 				SELECT id FROM outbox WHERE due_at <= now() ORDER BY due_at LIMIT $1 FOR UPDATE SKIP LOCKED
 			)
@@ -63,6 +56,26 @@ func (d *DB) TakeDue(ctx context.Context, limit int) ([]Due, error) {
 		return err
 	})
 	return due, err
+}
+
+// selectDue reads lines that a statement has taken.
+func selectDue(ctx context.Context, tx *sqlx.Tx, query string, args ...any) ([]Due, error) {
+	var lines []struct {
+		line
+		Called bool `db:"called"`
+	}
+	if err := tx.SelectContext(ctx, &lines, query, args...); err != nil {
+		return nil, err
+	}
+	due := make([]Due, 0, len(lines))
+	for i := range lines {
+		l := &lines[i].line
+		if err := l.init(); err != nil {
+			return nil, err
+		}
+		due = append(due, Due{Status: l.Status, Called: lines[i].Called, Start: Start{FulfillmentID: l.FulfillmentID, LineID: l.ID, OrderID: l.OrderID, ProductID: l.ProductID, Next: l.next()}})
+	}
+	return due, nil
 }
 
 // RelayDone ends what was started or woken: lines by fulfillment, outbox entries by workflow and subject. What became due
@@ -121,31 +134,6 @@ func (d *DB) WakeForgotten(ctx context.Context, overdue time.Duration) (int, err
 	return n, err
 }
 
-// ServeWaiting gives keys to lines that wait for pools which have some: keys that came back, or that an import which
-// died left unserved. Pools that were imported into within
-// the grace are left to the import, which counts whom it serves. It returns how many lines it served.
-func (d *DB) ServeWaiting(ctx context.Context, limit int, grace time.Duration) (int, error) {
-	var pools []string
-	if err := d.x.SelectContext(ctx, &pools, `
-		SELECT DISTINCT w.waiting_pool FROM line_items w
-		WHERE w.waiting_pool IS NOT NULL AND EXISTS (SELECT FROM pool_keys k WHERE k.pool_id = w.waiting_pool AND k.state = 'available')
-			AND NOT EXISTS (SELECT FROM batches b WHERE b.pool_id = w.waiting_pool AND b.created_at > now() - make_interval(secs => $1))`, grace.Seconds()); err != nil {
-		return 0, asKind(err)
-	}
-	n := 0
-	for _, pool := range pools {
-		err := d.tx(ctx, func(tx *sqlx.Tx) error {
-			served, err := d.serveWaiting(ctx, tx, pool, "stock", limit)
-			n += len(served)
-			return err
-		})
-		if err != nil && keyturn.KindOf(err) != keyturn.KindUnavailable {
-			return n, err
-		}
-	}
-	return n, nil
-}
-
 // enqueue has the relay start a workflow once this transaction is committed. An entry that the relay works on at this
 // moment becomes due again: what it started may have looked before this transaction was committed.
 func enqueue(ctx context.Context, tx *sqlx.Tx, workflow, subject string) error {
@@ -157,6 +145,6 @@ func enqueue(ctx context.Context, tx *sqlx.Tx, workflow, subject string) error {
 // StartOf says what a workflow for this fulfillment needs to know.
 func (d *DB) StartOf(ctx context.Context, fulfillmentID string) (Start, error) {
 	var s Start
-	err := d.x.GetContext(ctx, &s, `SELECT fulfillment_id, order_id, product_id FROM line_items WHERE fulfillment_id = $1`, fulfillmentID)
+	err := d.x.GetContext(ctx, &s, `SELECT fulfillment_id, id AS line_id, order_id, product_id FROM line_items WHERE fulfillment_id = $1`, fulfillmentID)
 	return s, notFound(err, "there is no fulfillment %s", fulfillmentID)
 }

@@ -53,7 +53,15 @@ func (d *DB) apply(ctx context.Context, tx *sqlx.Tx, l *line, r keyturn.Resoluti
 	case keyturn.ActionRetry, keyturn.ActionRelease:
 		l.NextAttemptAt, l.HeldUntil = nil, nil
 		if l.Status == keyturn.LineHeld {
+			if err := releaseRestored(ctx, tx, l); err != nil {
+				return err
+			}
 			l.Status = keyturn.LineRetrying
+		}
+		if l.next().Do == keyturn.DoCall && l.source().Type == keyturn.SourceEndpoint { // whatever the queue and the breaker say
+			if err := queue(ctx, tx, l, l.Now, true); err != nil {
+				return err
+			}
 		}
 	case keyturn.ActionHold:
 		l.Status, l.HeldUntil, l.WaitingPool = keyturn.LineHeld, r.Until, nil
@@ -78,6 +86,9 @@ func (d *DB) supply(ctx context.Context, tx *sqlx.Tx, l *line, by, reason string
 	if l.ObtainedAt != nil {
 		return keyturn.Errorf(keyturn.KindConflict, "the line has its keys already: only their e-mail is late; use resend or retry")
 	}
+	if l.Blocked {
+		return keyturn.Errorf(keyturn.KindConflict, "the line waits until the operations before it on the same licence are decided: supply its keys then")
+	}
 	if err := abandonSource(ctx, tx, l); err != nil {
 		return err
 	}
@@ -88,6 +99,11 @@ func (d *DB) supply(ctx context.Context, tx *sqlx.Tx, l *line, by, reason string
 		WITH taken AS (DELETE FROM supplies WHERE line_id = $1 RETURNING line_id, unit_no, content, fingerprint)
 		INSERT INTO deliverables (line_id, unit_no, kind, content, fingerprint, source) SELECT line_id, unit_no, 'code', content, fingerprint, 'supplied' FROM taken`, l.ID); err != nil {
 		return err
+	}
+	if l.LicenseID == nil || l.operation() == keyturn.OpUpgrade { // no source knows the licence: it is in a person's hands
+		if _, err := tx.ExecContext(ctx, `UPDATE line_items SET license_source = 'manual' WHERE id = $1`, l.ID); err != nil {
+			return err
+		}
 	}
 	l.obtained()
 	return l.save(ctx, tx, by, reason)
@@ -105,6 +121,9 @@ func (d *DB) StageSupply(ctx context.Context, fulfillmentID string, keys []strin
 		if !keyturn.ActionSupply.Allows(l.Status) {
 			return keyturn.Errorf(keyturn.KindConflict, "a line that is %s does not take %s", l.Status, keyturn.ActionSupply)
 		}
+		if l.isNotice() {
+			return keyturn.Errorf(keyturn.KindConflict, "a %s brings no keys", l.Operation)
+		}
 		var bad keyturn.Problems
 		bad.Check(len(keys) == l.units(), "keys", "must be %d, one per unit, not %d", l.units(), len(keys))
 		seen := map[string]bool{}
@@ -114,7 +133,7 @@ func (d *DB) StageSupply(ctx context.Context, fulfillmentID string, keys []strin
 			bad.Check(!seen[k], at, "stands here twice")
 			seen[k] = true
 			var pool []string
-			if err := tx.SelectContext(ctx, &pool, `SELECT pool_id FROM pool_keys WHERE fingerprint = $1`, d.keys.fingerprint(k)); err != nil {
+			if err := tx.SelectContext(ctx, &pool, `SELECT pool_id FROM pool_keys WHERE fingerprint = $1 AND state <> 'withdrawn' AND NOT (state = 'quarantined' AND line_id IS NULL)`, d.keys.fingerprint(k)); err != nil {
 				return err
 			}
 			bad.Check(len(pool) == 0, at, "is a key of a pool, which sells or sold it by itself")

@@ -17,7 +17,13 @@ const WorkflowRevoke = "RevokeAtPartner"
 // oweRevocation books that the partner of the line's current source has to be told to cancel, if it may have carried out
 // a call; and so do partners that the line called before the merchant took them out of the product.
 func oweRevocation(ctx context.Context, tx *sqlx.Tx, l *line) error {
-	return owe(ctx, tx, l, l.source().Name(), true)
+	if err := leaveQueue(ctx, tx, l); err != nil {
+		return err
+	}
+	if l.LicenseID != nil {
+		return oweOperation(ctx, tx, l, l.source().Name(), true)
+	}
+	return owe(ctx, tx, l, l.source().Name(), "", true)
 }
 
 // oweLate books the same for an answer that came after its source was left. Late may also be a second answer of the
@@ -31,17 +37,21 @@ func (d *DB) oweLate(ctx context.Context, tx *sqlx.Tx, l *line, source string) e
 	if !owed && l.ObtainedAt != nil && l.source().Name() == source {
 		return nil
 	}
-	return owe(ctx, tx, l, source, false)
+	if l.LicenseID != nil {
+		return oweOperation(ctx, tx, l, source, false)
+	}
+	return owe(ctx, tx, l, source, "", false)
 }
 
 // owe adds the revocation and its start to the outbox. The call waits until the last try that may still be under way is
-// certainly over, so that no create reaches the partner after its cancel; a cancel that was acknowledged covers all.
-func owe(ctx context.Context, tx *sqlx.Tx, l *line, source string, forgotten bool) error {
+// certainly over, so that no create reaches the partner after its cancel; a cancel that was acknowledged covers all. With
+// forgotten it is for every source that was asked and is not told yet; never for the one named by except.
+func owe(ctx context.Context, tx *sqlx.Tx, l *line, source, except string, forgotten bool) error {
 	_, err := tx.ExecContext(ctx, `
 		WITH calls AS (
 			SELECT source, max(deadline_at) AS until FROM attempts a
 			WHERE line_id = $1 AND operation <> 'cancel' AND (sent OR outcome IN ('running', 'unknown'))
-				AND (source = $2 OR $5 AND NOT EXISTS (SELECT FROM revocations r WHERE r.line_id = $1 AND r.source = a.source))
+				AND source <> $6 AND (source = $2 OR $5 AND NOT EXISTS (SELECT FROM revocations r WHERE r.line_id = $1 AND r.source = a.source))
 			GROUP BY source
 		), owed AS (
 			INSERT INTO revocations (line_id, source, not_before)
@@ -51,7 +61,7 @@ func owe(ctx context.Context, tx *sqlx.Tx, l *line, source string, forgotten boo
 			RETURNING source, not_before
 		)
 		INSERT INTO outbox (workflow, subject, due_at) SELECT $3, $4 || source, not_before FROM owed
-		ON CONFLICT (workflow, subject) DO UPDATE SET due_at = excluded.due_at`, l.ID, source, WorkflowRevoke, l.FulfillmentID+"/", forgotten)
+		ON CONFLICT (workflow, subject) DO UPDATE SET due_at = excluded.due_at`, l.ID, source, WorkflowRevoke, l.FulfillmentID+"/", forgotten, except)
 	return err
 }
 
@@ -82,10 +92,10 @@ func (d *DB) BeginRevocation(ctx context.Context, fulfillmentID, source string, 
 		if err != nil {
 			return err
 		}
-		// A create whose process died was overtaken by the decision that is taken back here.
+		// A create whose process died was overtaken by the decision that is taken back here, and a cancel by this one.
 		if _, err := tx.ExecContext(ctx, `
-			UPDATE attempts SET outcome = 'unknown', sent = true, message = 'the process that waited for the answer stopped'
-			WHERE line_id = $1 AND source = $2 AND outcome = 'running' AND operation <> 'cancel' AND deadline_at < now()`, l.ID, source); err != nil {
+			UPDATE attempts SET outcome = 'unknown', sent = true, ended_at = deadline_at, message = 'the process that waited for the answer stopped'
+			WHERE line_id = $1 AND source = $2 AND outcome = 'running' AND (operation = 'cancel' OR deadline_at < now())`, l.ID, source); err != nil {
 			return err
 		}
 		for i, s := range l.product.Sources {
@@ -101,13 +111,27 @@ func (d *DB) BeginRevocation(ctx context.Context, fulfillmentID, source string, 
 			return err
 		}
 		facts.Operation, facts.UnitNo = keyturn.OpCancel, owed.Unit
-		facts.LicenseID = unitID(l.FulfillmentID, owed.Unit)
+		facts.LicenseID = unitID(l.licenseID(), owed.Unit)
+		if facts.License, err = d.licenseData(ctx, tx, l, owed.Unit); err != nil {
+			return err
+		}
 		call = &Call{CallFacts: facts, Attempt: owed.LastNo + 1, Deadline: l.Now.Add(timeout(facts.Integration))}
 		if call.Request, err = d.request(ctx, tx, l, facts, dk, render); err != nil {
 			if keyturn.KindOf(err) == keyturn.KindConfiguration {
 				call = nil
 				return d.endRevocation(ctx, tx, l, source, "IMPOSSIBLE", err.Error())
 			}
+			return err
+		}
+		g, err := d.gate(ctx, tx, l, facts.Integration)
+		if err != nil {
+			return err
+		}
+		g.Older = 0 // a cancel waits for no create
+		if ok, _ := g.pass(facts.Integration.Limits.WithDefaults()); !ok {
+			return keyturn.Errorf(keyturn.KindRateLimited, "the cancel waits for its turn at %s", source)
+		}
+		if err := d.entered(ctx, tx, l, g, call); err != nil {
 			return err
 		}
 		_, err = tx.ExecContext(ctx, `
@@ -132,12 +156,19 @@ func (d *DB) FinishRevocation(ctx context.Context, fulfillmentID, source string,
 			outcome, message = "failed", r.Setback.Failure.Message // the partner may quote whom the cancel is for
 		}
 		if _, err := tx.ExecContext(ctx, `
-			UPDATE attempts SET outcome = $3, sent = $4, duration_ms = $5, http_status = nullif($6, 0), message = nullif($7, '')
+			UPDATE attempts SET outcome = $3, sent = $4, duration_ms = $5, http_status = nullif($6, 0), message = nullif($7, ''), ended_at = clock_timestamp()
 			WHERE line_id = $1 AND no = $2`, l.ID, r.Attempt, outcome, r.Sent, r.Duration.Milliseconds(), r.HTTPStatus, message); err != nil {
 			return err
 		}
+		if _, err := d.bookPartner(ctx, tx, l.ID, source, r); err != nil {
+			return err
+		}
 		if r.Setback != nil {
-			if l.Now.Sub(l.GiveUpAt) > revokeFor {
+			var since time.Time // what was delivered long ago may be taken back today
+			if err := tx.GetContext(ctx, &since, `SELECT created_at FROM revocations WHERE line_id = $1 AND source = $2`, l.ID, source); err != nil {
+				return err
+			}
+			if l.Now.Sub(since) > revokeFor && l.Now.Sub(l.GiveUpAt) > revokeFor {
 				done = true
 				return d.endRevocation(ctx, tx, l, source, "IMPOSSIBLE", "the partner did not acknowledge the cancel in time")
 			}
@@ -158,7 +189,7 @@ func (d *DB) FinishRevocation(ctx context.Context, fulfillmentID, source string,
 	return done, err
 }
 
-// revokeFor is how long after a line's deadline its partner is still told to cancel.
+// revokeFor is how long after a line's deadline, and after it was decided, its partner is still told to cancel.
 const revokeFor = 7 * 24 * time.Hour
 
 func (d *DB) endRevocation(ctx context.Context, tx *sqlx.Tx, l *line, source, status, why string) error {

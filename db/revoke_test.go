@@ -187,3 +187,16 @@ func TestRunningRevocationDoesNotBlockTheNextSource(t *testing.T) {
 	s.beginRevocation(f, "endpoint/acme")
 	require.Equal(t, "endpoint/backup", s.beginCall(f).Source.Name())
 }
+
+// A cancel whose process died is not under way for ever: the next try takes its place.
+func TestCancelWhoseProcessDiedIsBookedAsUnknown(t *testing.T) {
+	s := newShop(t)
+	s.product("app", fromEndpoint("acme"))
+	f := s.sell("app")
+	s.finishCall(f, refused(s.beginCall(f), keyturn.KindUnavailable))
+	s.resolve(f, keyturn.ActionRefund)
+	s.later(callTime)
+	s.beginRevocation(f, "endpoint/acme") // and nothing is heard of it
+	s.revoked(f, "endpoint/acme")
+	require.Equal(t, []string{"unknown", "unknown", "success"}, s.outcomes(f))
+}

@@ -33,16 +33,16 @@ var sealedTables = []struct{ name, query string }{
 		FROM pool_keys k TABLESAMPLE SYSTEM (:percent) JOIN pools p ON p.id = k.pool_id LEFT JOIN line_items l ON l.id = k.line_id`},
 	{"orders", `
 		SELECT o.id AS row, o.id AS order_id, 'customer/' || c.id AS owner, c.data_key AS wrapped, 'orders/' || o.id AS place, o.customer AS content
-		FROM orders o TABLESAMPLE SYSTEM (:percent) JOIN customers c ON c.id = o.customer_id WHERE c.data_key IS NOT NULL`},
+		FROM orders o TABLESAMPLE SYSTEM (:percent) JOIN customers c ON c.id = o.customer_id WHERE c.data_key IS NOT NULL AND o.customer <> ''`},
 	{"idempotency_keys", `
 		SELECT i.order_id AS row, o.id AS order_id, 'customer/' || c.id AS owner, c.data_key AS wrapped, 'idempotency_keys/' || o.id AS place, i.response AS content
 		FROM idempotency_keys i TABLESAMPLE SYSTEM (:percent) JOIN orders o ON o.id = i.order_id JOIN customers c ON c.id = o.customer_id
-		WHERE c.data_key IS NOT NULL`},
+		WHERE c.data_key IS NOT NULL AND i.response <> ''`},
 	{"deliverables", `
 		SELECT CAST(y.unit_no AS text) AS row, o.id AS order_id, l.id AS line_id, 'customer/' || c.id AS owner, c.data_key AS wrapped,
 			'deliverables/' || y.line_id || '/' || y.unit_no || '/' || y.kind AS place, y.content, y.fingerprint
 		FROM deliverables y TABLESAMPLE SYSTEM (:percent) JOIN line_items l ON l.id = y.line_id JOIN orders o ON o.id = l.order_id
-		JOIN customers c ON c.id = o.customer_id WHERE c.data_key IS NOT NULL`},
+		JOIN customers c ON c.id = o.customer_id WHERE c.data_key IS NOT NULL AND y.content <> ''`},
 	{"partner_requests", `
 		SELECT y.operation || ' ' || y.source AS row, o.id AS order_id, l.id AS line_id, 'customer/' || c.id AS owner, c.data_key AS wrapped,
 			'partner_requests/' || y.line_id || '/' || y.source || '/' || y.operation || '/' || y.unit_no AS place, y.request AS content
@@ -57,7 +57,7 @@ var sealedTables = []struct{ name, query string }{
 		SELECT CAST(y.id AS text) AS row, o.id AS order_id, l.id AS line_id, 'customer/' || c.id AS owner, c.data_key AS wrapped,
 			'deliveries/' || y.id AS place, y.message AS content
 		FROM deliveries y TABLESAMPLE SYSTEM (:percent) JOIN line_items l ON l.id = y.line_id JOIN orders o ON o.id = l.order_id
-		JOIN customers c ON c.id = o.customer_id WHERE c.data_key IS NOT NULL`},
+		JOIN customers c ON c.id = o.customer_id WHERE c.data_key IS NOT NULL AND y.message <> ''`},
 }
 
 // OpenSample opens about n ciphertexts of each table where they stand, all of them in a small table. It says how many it
@@ -130,7 +130,7 @@ func (s *Snapshot) SuppliedKeys(ctx context.Context) ([]SuppliedKey, error) {
 	err := s.Select(ctx, &rows, `
 		SELECT y.line_id, y.unit_no, 'customer/' || c.id AS owner, c.data_key AS wrapped, y.content
 		FROM deliverables y JOIN line_items l ON l.id = y.line_id JOIN orders o ON o.id = l.order_id JOIN customers c ON c.id = o.customer_id
-		WHERE y.kind = 'code' AND y.fingerprint IS NULL AND c.data_key IS NOT NULL`, nil)
+		WHERE y.kind = 'code' AND y.fingerprint IS NULL AND y.content <> ''`, nil)
 	if err != nil {
 		return nil, err
 	}

@@ -4,13 +4,19 @@ import (
 	"context"
 	"database/sql/driver"
 	"errors"
+	"sync/atomic"
 
 	"github.com/lib/pq"
+
+	"keyturn.dev/keyturn/oracle"
 )
 
 // connector gives connections that prepare each statement once: parsing and planning our few dozen statements anew every
 // time costs PostgreSQL more than running them. lib/pq has no such cache of its own.
-type connector struct{ inner *pq.Connector }
+type connector struct {
+	inner *pq.Connector
+	trips *atomic.Int64 // round trips so far
+}
 
 // Connect is part of database/sql's driver interface.
 func (c connector) Connect(ctx context.Context) (driver.Conn, error) {
@@ -23,7 +29,7 @@ func (c connector) Connect(ctx context.Context) (driver.Conn, error) {
 		_ = inner.Close()
 		return nil, errors.New("the PostgreSQL driver lacks an interface that Keyturn needs")
 	}
-	return &conn{pqConn: full, prepared: map[string]pqStmt{}}, nil
+	return &conn{pqConn: full, prepared: map[string]pqStmt{}, trips: c.trips}, nil
 }
 
 // Driver is part of database/sql's driver interface.
@@ -54,10 +60,12 @@ const maxPrepared = 500
 type conn struct {
 	pqConn
 	prepared map[string]pqStmt
+	trips    *atomic.Int64
 }
 
 // statement gives the prepared form of a query with arguments; nil: run it as it is.
 func (c *conn) statement(ctx context.Context, query string, args int) (pqStmt, error) {
+	c.trips.Add(1)
 	if args == 0 { // BEGIN, SAVEPOINT and the like
 		return nil, nil
 	}
@@ -81,6 +89,7 @@ func (c *conn) statement(ctx context.Context, query string, args int) (pqStmt, e
 
 // QueryContext is part of database/sql's driver interface.
 func (c *conn) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
+	query = oracle.Statement(query)
 	s, err := c.statement(ctx, query, len(args))
 	if err != nil {
 		return nil, err
@@ -93,6 +102,7 @@ func (c *conn) QueryContext(ctx context.Context, query string, args []driver.Nam
 
 // ExecContext is part of database/sql's driver interface.
 func (c *conn) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
+	query = oracle.Statement(query)
 	s, err := c.statement(ctx, query, len(args))
 	if err != nil {
 		return nil, err
@@ -101,4 +111,35 @@ func (c *conn) ExecContext(ctx context.Context, query string, args []driver.Name
 		return c.pqConn.ExecContext(ctx, query, args)
 	}
 	return s.ExecContext(ctx, args)
+}
+
+// copyIn is a COPY of rows that are written as COPY reads them: lib/pq's own takes them one by one, value by value.
+type copyIn struct {
+	driver.Stmt
+	in interface {
+		CopyData(ctx context.Context, lines string) (driver.Result, error)
+	}
+}
+
+// PrepareContext is part of database/sql's driver interface.
+func (c *conn) PrepareContext(ctx context.Context, query string) (driver.Stmt, error) {
+	s, err := c.pqConn.PrepareContext(ctx, query)
+	if in, ok := s.(interface {
+		CopyData(ctx context.Context, lines string) (driver.Result, error)
+	}); ok && err == nil {
+		return copyIn{s, in}, nil
+	}
+	return s, err
+}
+
+// ExecContext sends some lines; without arguments it ends the COPY.
+func (c copyIn) ExecContext(ctx context.Context, args []driver.NamedValue) (driver.Result, error) {
+	if len(args) == 0 {
+		return c.Stmt.Exec(nil) //nolint:staticcheck // lib/pq has no other
+	}
+	lines, ok := args[0].Value.([]byte)
+	if !ok || len(lines) == 0 {
+		return nil, errors.New("COPY takes lines")
+	}
+	return c.in.CopyData(ctx, string(lines[:len(lines)-1])) // which adds the last line feed
 }

@@ -2,6 +2,7 @@ package db
 
 import (
 	"context"
+	"time"
 
 	"keyturn.dev/keyturn"
 )
@@ -13,9 +14,30 @@ func (d *DB) Commits(ctx context.Context) (int64, error) {
 	return n, asKind(err)
 }
 
+// RoundTrips is how often this process has asked PostgreSQL for something and waited for the answer.
+func (d *DB) RoundTrips() int64 { return d.trips.Load() }
+
 // OrderStatus is an order's status alone. KindNotFound.
 func (d *DB) OrderStatus(ctx context.Context, orderID string) (keyturn.OrderStatus, error) {
 	var s keyturn.OrderStatus
 	err := d.x.GetContext(ctx, &s, `SELECT status FROM orders WHERE id = $1`, orderID)
 	return s, notFound(err, "there is no order %s", orderID)
+}
+
+// LineTimes is when a line whose partner answered the first call came how far.
+type LineTimes struct {
+	FulfillmentID string    `db:"fulfillment_id"`
+	Accepted      time.Time `db:"created_at"`
+	Called        time.Time `db:"started_at"` // its call was booked
+	Answered      time.Time `db:"ended_at"`
+	Delivered     time.Time `db:"delivered_at"` // its e-mail is out
+}
+
+// LineTimes gives the times of a product's delivered lines that needed one call.
+func (d *DB) LineTimes(ctx context.Context, product string) ([]LineTimes, error) {
+	var all []LineTimes
+	return all, asKind(d.x.SelectContext(ctx, &all, `
+		SELECT l.fulfillment_id, l.created_at, a.started_at, a.ended_at, l.delivered_at
+		FROM line_items l JOIN attempts a ON a.line_id = l.id
+		WHERE l.product_id = $1 AND l.status = 'DELIVERED' AND a.no = 1 AND a.outcome = 'success'`, product))
 }

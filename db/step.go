@@ -48,7 +48,7 @@ func (d *DB) fail(ctx context.Context, tx *sqlx.Tx, l *line, s Setback) error {
 		l.NextAttemptAt = ptr(minTime(l.Now.Add(delay), end))
 		return l.save(ctx, tx, byWorkflow, string(s.Failure.Kind))
 	}
-	if obtaining && l.Now.Before(l.GiveUpAt) && l.SourceNo+1 < len(l.product.Sources) {
+	if obtaining && l.Now.Before(l.GiveUpAt) && l.sourceFrom(l.SourceNo+1) >= 0 {
 		return d.nextSource(ctx, tx, l, string(s.Failure.Kind))
 	}
 	l.Status, l.WaitingPool = keyturn.LineRetrying, nil
@@ -68,7 +68,7 @@ func (d *DB) nextSource(ctx context.Context, tx *sqlx.Tx, l *line, reason string
 	if err := abandonSource(ctx, tx, l); err != nil {
 		return err
 	}
-	l.SourceNo++
+	l.SourceNo = l.sourceFrom(l.SourceNo + 1)
 	l.SourceStartedAt, l.NextAttemptAt = l.Now, nil
 	l.Failures, l.Attempts = 0, 0
 	l.Status, l.WaitingPool = keyturn.LineRetrying, nil
@@ -116,6 +116,9 @@ func (d *DB) Review(ctx context.Context, fulfillmentID string) (keyturn.Next, er
 		l.WakeAt = nil
 		if l.Status == keyturn.LineDelivered && l.CancelReason != nil {
 			return d.giveUp(ctx, tx, l, byWorkflow, *l.CancelReason)
+		}
+		if l.Blocked && l.Status.Open() && l.CancelReason == nil && !l.Now.Before(l.GiveUpAt) {
+			return d.fail(ctx, tx, l, Setback{Permanent: true, Failure: keyturn.Failure{Kind: keyturn.KindUnavailable, Message: "the operations before it on the same licence were not decided in time"}})
 		}
 		if stopped, err := d.stop(ctx, tx, l, keyturn.DoAwait); stopped || err != nil {
 			if err == nil && l.saved == l.Status {

@@ -2,9 +2,11 @@ package devstack
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"strconv"
 	"strings"
+	"sync/atomic"
 )
 
 // Port is a loopback port and what it is for.
@@ -36,14 +38,27 @@ func CheckPorts(offset int, ports ...Port) error {
 		what, loopback, offset+freeOffset(ports))
 }
 
-// FreePort is a port that nothing listens on now. Somebody else may take it before it is used.
+// Ports above those that Linux gives to any connection: one that was found free here stays so until it is used.
+const (
+	lowestFree = 61_000
+	manyFree   = 4_000
+)
+
+var (
+	firstFree = rand.N(manyFree) //nolint:gosec // keeps processes apart, keeps no secret
+	nextFree  atomic.Int64
+)
+
+// FreePort is a port that nothing listens on now. This process gets another one each time; a process beside it may take it
+// before it is used.
 func FreePort() (int, error) {
-	l, err := net.Listen("tcp", loopback+":0") //nolint:noctx // does not wait
-	if err != nil {
-		return 0, fmt.Errorf("find a free port: %w", err)
+	for range manyFree {
+		port := lowestFree + (firstFree+int(nextFree.Add(1)))%manyFree
+		if portFree(port) {
+			return port, nil
+		}
 	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port, nil //nolint:forcetypeassert // a TCP listener has no other
+	return 0, fmt.Errorf("no port from %d to %d is free on %s", lowestFree, lowestFree+manyFree-1, loopback)
 }
 
 func portFree(port int) bool {

@@ -78,6 +78,11 @@ func (p *Process) LogFile() string { return p.log }
 // Done is closed when the child has ended, for whatever reason.
 func (p *Process) Done() <-chan struct{} { return p.done }
 
+// endedError is the end of a process that nobody asked to end.
+type endedError string
+
+func (e endedError) Error() string { return string(e) }
+
 // Err is nil while the child runs and after it was asked to stop; otherwise it says how the child ended, with the last
 // lines of its log.
 func (p *Process) Err() error {
@@ -93,7 +98,7 @@ func (p *Process) Err() error {
 	if p.err != nil {
 		how = p.err.Error()
 	}
-	return fmt.Errorf("%s (PID %d) ended unexpectedly: %s; its log %s ends with:\n%s", p.name, p.PID(), how, p.log, p.lastLines(12))
+	return endedError(fmt.Sprintf("%s (PID %d) ended unexpectedly: %s; its log %s ends with:\n%s", p.name, p.PID(), how, p.log, p.lastLines(12)))
 }
 
 // Kill ends the child at once, as a crash would, and waits until it is gone. It is for tests of crashes.

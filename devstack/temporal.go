@@ -66,7 +66,21 @@ var temporalSettings = map[string]string{
 
 // StartTemporal starts the server and returns when it serves: the namespace is there, the search attributes are
 // registered, the Web UI answers. Workflows of an earlier run go on.
+//
+// The server finds ports for its parts by itself, and may lose one to somebody else before it listens there. So one that
+// ends at its start is started again.
 func StartTemporal(ctx context.Context, dir *Dir, options TemporalOptions) (*Temporal, error) {
+	for try := 1; ; try++ {
+		t, err := startTemporal(ctx, dir, options)
+		if _, ended := errors.AsType[endedError](err); !ended || try == startsOfTemporal || ctx.Err() != nil {
+			return t, err
+		}
+	}
+}
+
+const startsOfTemporal = 3
+
+func startTemporal(ctx context.Context, dir *Dir, options TemporalOptions) (*Temporal, error) {
 	program, err := findTemporal(options.Program)
 	if err != nil {
 		return nil, err

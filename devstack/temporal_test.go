@@ -3,6 +3,7 @@ package devstack_test
 import (
 	"net"
 	"os"
+	"path/filepath"
 	"strconv"
 	"testing"
 
@@ -60,4 +61,29 @@ func TestTemporalThatDiesAtTheStartShowsItsLog(t *testing.T) {
 	t.Parallel()
 	_, err := devstack.StartTemporal(t.Context(), open(t), devstack.TemporalOptions{Program: "/bin/false"})
 	require.ErrorContains(t, err, "ended unexpectedly: exit status 1")
+}
+
+// A server that lost one of its ports to somebody else ends at its start.
+func TestTemporalThatEndsAtItsStartIsStartedAgain(t *testing.T) {
+	t.Parallel()
+	real, err := filepath.Abs("../bin/temporal")
+	require.NoError(t, err)
+	tried := filepath.Join(t.TempDir(), "tried")
+	script := filepath.Join(t.TempDir(), "temporal")
+	for _, c := range []struct {
+		what, end string
+		starts    bool
+	}{
+		{"once", "[ -e " + tried + " ] || { touch " + tried + "; echo address already in use; exit 1; }", true},
+		{"always", "echo address already in use; exit 1", false},
+	} {
+		require.NoError(t, os.WriteFile(script, []byte("#!/bin/sh\n"+c.end+"\nexec "+real+` "$@"`+"\n"), 0o700))
+		temporal, err := devstack.StartTemporal(t.Context(), open(t), devstack.TemporalOptions{Program: script, InMemory: true})
+		require.Equal(t, c.starts, err == nil, "%s: %v", c.what, err)
+		if err == nil {
+			stop(t, temporal)
+		} else {
+			require.ErrorContains(t, err, "address already in use")
+		}
+	}
 }

@@ -38,13 +38,14 @@ var broken = map[string]string{
 		SELECT line_id::text FROM (SELECT line_id, from_status, lag(to_status, 1, 'PENDING') OVER (PARTITION BY line_id ORDER BY version) AS before FROM line_log) g
 		WHERE from_status <> before`,
 	"a delivered line without all its keys": `
-		SELECT l.id::text FROM line_items l WHERE l.status = 'DELIVERED' AND NOT EXISTS (SELECT FROM pool_keys WHERE line_id = l.id)
+		SELECT l.id::text FROM line_items l WHERE l.status = 'DELIVERED' AND l.license_id IS NULL AND NOT EXISTS (SELECT FROM pool_keys WHERE line_id = l.id)
 			AND NOT EXISTS (SELECT FROM deliverables WHERE line_id = l.id) AND EXISTS (SELECT FROM products p WHERE p.id = l.product_id AND p.spec NOT LIKE '%acknowledged%')`,
-	"a line with more keys than units":                `SELECT line_id::text FROM pool_keys JOIN line_items l ON l.id = line_id GROUP BY line_id, quantity HAVING count(*) > quantity`,
-	"a key of a delivered line that is not booked so": `SELECT k.id::text FROM pool_keys k JOIN line_items l ON l.id = k.line_id WHERE l.status = 'DELIVERED' AND k.state <> 'delivered'`,
-	"a key that a cancelled line still holds":         `SELECT k.id::text FROM pool_keys k JOIN line_items l ON l.id = k.line_id WHERE l.status = 'CANCELED' AND k.state <> 'quarantined'`,
-	"a key that was seen and is for sale":             `SELECT k.id::text FROM pool_keys k JOIN deliveries d ON d.line_id = k.line_id WHERE k.state = 'available' AND d.exposed`,
-	"one code on two lines":                           `SELECT encode(fingerprint, 'hex') FROM deliverables WHERE fingerprint IS NOT NULL GROUP BY fingerprint HAVING count(DISTINCT line_id) > 1`,
+	"a line with more keys than units": `SELECT line_id::text FROM pool_keys k JOIN line_items l ON l.id = line_id WHERE k.state <> 'recalled' GROUP BY line_id, quantity HAVING count(*) > quantity`,
+	"a key of a delivered line that is not booked so": `SELECT k.id::text FROM pool_keys k JOIN line_items l ON l.id = k.line_id WHERE l.status = 'DELIVERED' AND k.state <> 'recalled' AND k.state <> CASE
+		WHEN EXISTS (SELECT FROM licenses i WHERE i.id = coalesce(l.license_id, l.fulfillment_id) AND i.status = 'Canceled') THEN 'quarantined' ELSE 'delivered' END`,
+	"a key that a cancelled line still holds": `SELECT k.id::text FROM pool_keys k JOIN line_items l ON l.id = k.line_id WHERE l.status = 'CANCELED' AND k.state <> 'quarantined'`,
+	"a key that was seen and is for sale":     `SELECT k.id::text FROM pool_keys k JOIN deliveries d ON d.line_id = k.line_id WHERE k.state = 'available' AND d.exposed`,
+	"one code on two lines":                   `SELECT encode(fingerprint, 'hex') FROM deliverables WHERE fingerprint IS NOT NULL GROUP BY fingerprint HAVING count(DISTINCT line_id) > 1`,
 	"stock figures that differ from the keys": `
 		SELECT s.pool_id FROM (SELECT pool_id, sum(available) AS a, sum(claimed) AS c, sum(delivered) AS d, sum(quarantined) AS q FROM pool_stock GROUP BY pool_id) s
 		LEFT JOIN (SELECT pool_id, count(*) FILTER (WHERE state = 'available') AS a, count(*) FILTER (WHERE state = 'claimed') AS c,
@@ -52,7 +53,10 @@ var broken = map[string]string{
 		WHERE (s.a, s.c, s.d, s.q) <> (coalesce(k.a, 0), coalesce(k.c, 0), coalesce(k.d, 0), coalesce(k.q, 0))`,
 	"a licence that does not follow its line": `
 		SELECT l.id::text FROM line_items l LEFT JOIN licenses i ON i.line_id = l.id
-		WHERE l.status = 'DELIVERED' AND i.status IS DISTINCT FROM 'Running' OR l.status IN ('CANCELING', 'CANCELED') AND i.status = 'Running'`,
+		WHERE l.license_id IS NULL AND (l.status = 'DELIVERED' AND i.id IS NULL OR i.status <> CASE WHEN l.status IN ('CANCELING', 'CANCELED') THEN 'Canceled' ELSE
+			coalesce((SELECT to_status FROM license_steps s WHERE s.license_id = i.id AND withdrawn_at IS NULL ORDER BY no DESC LIMIT 1), 'Running') END)`,
+	"operations that were not done in their order": `
+		SELECT b.id::text FROM line_items a JOIN line_items b ON b.license_id = a.license_id AND b.operation_no > a.operation_no WHERE b.delivered_at < a.delivered_at`,
 }
 
 // brokenAtRest lists what may be for a moment, but not once everything is decided.

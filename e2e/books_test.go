@@ -103,11 +103,11 @@ func TestBooksBalanceUnderLoad(t *testing.T) {
 				s.order("studio")
 				s.order("wallpaper")
 				s.order("ghost")
-				time.Sleep(20 * time.Millisecond)
+				time.Sleep(200 * time.Millisecond)
 			}
 		}
 	}()
-	for range 8 {
+	for range 4 {
 		s.books(func(*audit.Evidence) {})
 		time.Sleep(200 * time.Millisecond)
 	}

@@ -16,7 +16,7 @@ func TestPoolLineIsOneWorkflowTask(t *testing.T) {
 	for name, eager := range map[string]bool{"eager": true, "ordinary": false} {
 		t.Run(name, func(t *testing.T) {
 			s := start(t, options{eager: eager})
-			s.pooled(every(time.Second, time.Minute))
+			s.pooled(every(time.Second, 10*time.Minute))
 			a := s.order("game")
 			s.await(a, keyturn.OrderCompleted)
 			s.atRest(a)

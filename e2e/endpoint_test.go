@@ -128,7 +128,7 @@ func TestBasicAuth(t *testing.T) {
 func TestPartnerFailsTwiceThenWorks(t *testing.T) {
 	s := start(t, options{})
 	s.drill("acme", "fail-2-then-ok")
-	s.product(keyturn.Product{ID: "cad", Sources: sources(fromEndpoint("acme")), Retry: every(500*time.Millisecond, time.Minute)})
+	s.product(keyturn.Product{ID: "cad", Sources: sources(fromEndpoint("acme")), Retry: every(500*time.Millisecond, 10*time.Minute)})
 	a := s.order("cad")
 	f := fulfillment(a)
 	s.await(a, keyturn.OrderPartialCompleted)

@@ -103,7 +103,7 @@ func (s *stack) refunded(a *db.Accepted) int {
 
 // update decides on a line as the API does: it waits until the workflow has taken the decision.
 func (s *stack) update(f string, payload any) (keyturn.Next, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	var next keyturn.Next
 	h, err := s.temporal.UpdateWorkflow(ctx, client.UpdateWorkflowOptions{
@@ -142,7 +142,7 @@ func (s *stack) state(f string) workflows.State {
 // ended waits for a workflow's end and gives its result.
 func (s *stack) ended(workflowID string) keyturn.LineStatus {
 	s.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
 	var result workflows.Result
 	require.NoError(s.t, s.temporal.GetWorkflow(ctx, workflowID, "").Get(ctx, &result))

@@ -13,6 +13,7 @@ import (
 
 	"keyturn.dev/keyturn"
 	"keyturn.dev/keyturn/db"
+	"keyturn.dev/keyturn/devstack/proxy"
 	"keyturn.dev/keyturn/payment"
 )
 
@@ -132,12 +133,12 @@ func TestLostAnswersOfTheDatabase(t *testing.T) {
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			var p *proxy
+			var p *proxy.Proxy
 			s := start(t, options{noWorker: true, noRelay: true, dsn: func(dsn string) string {
 				u, err := url.Parse(dsn)
 				require.NoError(t, err)
-				p = newProxy(t, u.Host)
-				u.Host = p.addr()
+				p = newProxy(t, u.Host, proxy.Postgres)
+				u.Host = p.Addr()
 				return u.String()
 			}})
 			s.product(keyturn.Product{ID: "game", Sources: sources(fromPool("game-keys"))}, keys("GAME", 200)...)
@@ -147,9 +148,9 @@ func TestLostAnswersOfTheDatabase(t *testing.T) {
 				for after := 0; ; after++ {
 					require.Less(t, after, 200)
 					a := s.store(keyturn.Order{LineItems: []keyturn.LineItem{{ProductID: test.product, Quantity: 1, GrossPrice: "1"}}})
-					p.arm(after, reset)
+					p.Lose(proxy.Loss{After: after, Reset: reset})
 					test.do(t, s, a)
-					fired := p.disarm()
+					fired := disarm(p)
 					test.check(t, s, a)
 					if !fired {
 						break
@@ -167,12 +168,12 @@ func TestLostAnswersOfTheDatabase(t *testing.T) {
 
 // The same for what is stored from outside: an order is accepted once, keys are imported once.
 func TestLostAnswersOfIntakeAndImport(t *testing.T) {
-	var p *proxy
+	var p *proxy.Proxy
 	s := start(t, options{noWorker: true, noRelay: true, dsn: func(dsn string) string {
 		u, err := url.Parse(dsn)
 		require.NoError(t, err)
-		p = newProxy(t, u.Host)
-		u.Host = p.addr()
+		p = newProxy(t, u.Host, proxy.Postgres)
+		u.Host = p.Addr()
 		return u.String()
 	}})
 	s.product(keyturn.Product{ID: "game", Sources: sources(fromPool("game-keys"))})
@@ -185,7 +186,7 @@ func TestLostAnswersOfIntakeAndImport(t *testing.T) {
 				Customer:  keyturn.Customer{ID: fmt.Sprintf("user-%d", orders), Email: buyer, Country: "FR", Locale: "fr"},
 				LineItems: []keyturn.LineItem{{ProductID: "game", Quantity: 1, GrossPrice: "1"}},
 			}
-			p.arm(after, reset)
+			p.Lose(proxy.Loss{After: after, Reset: reset})
 			again(t, func() error {
 				_, answer, err := s.db.Accept(context.Background(), db.AcceptInput{
 					Order: o, Client: "test", IdempotencyKey: o.ID, RequestHash: []byte(o.ID),
@@ -196,17 +197,17 @@ func TestLostAnswersOfIntakeAndImport(t *testing.T) {
 				}
 				return err
 			})
-			fired := p.disarm()
+			fired := disarm(p)
 			require.Equal(t, orders, s.count(`SELECT count(*) FROM line_items`))
 
 			batch++
 			imported := keys(fmt.Sprintf("BATCH-%d", batch), 3)
-			p.arm(after, reset)
+			p.Lose(proxy.Loss{After: after, Reset: reset})
 			again(t, func() error {
 				_, err := s.db.Import(context.Background(), "game-keys", strings.NewReader(strings.Join(imported, "\n")), "test", false)
 				return err
 			})
-			fired = p.disarm() || fired
+			fired = disarm(p) || fired
 			require.Equal(t, 3*batch, s.count(`SELECT count(*) FROM pool_keys`))
 			if !fired {
 				break

@@ -29,7 +29,7 @@ func TestEmailIsSentUntilTheServerTakesIt(t *testing.T) {
 				}
 				return nil
 			})
-			s.pooled(every(time.Second, time.Minute))
+			s.pooled(every(time.Second, 10*time.Minute))
 			a := s.order("game")
 			s.await(a, keyturn.OrderPartialCompleted)
 			s.await(a, keyturn.OrderCompleted)
@@ -53,7 +53,7 @@ func TestRepeatedEmailIsTheSameByteForByte(t *testing.T) {
 		}
 		return nil
 	})
-	s.pooled(every(time.Second, time.Minute))
+	s.pooled(every(time.Second, 10*time.Minute))
 	a := s.order("game")
 	s.await(a, keyturn.OrderCompleted)
 	s.atRest(a)
@@ -70,7 +70,7 @@ func TestMailServerIsDownForAWhile(t *testing.T) {
 	s := start(t, options{})
 	addr := s.inbox.SMTPAddr()
 	require.NoError(t, s.inbox.Close())
-	s.pooled(every(time.Second, time.Minute))
+	s.pooled(every(time.Second, 10*time.Minute))
 	a := s.order("game")
 	s.await(a, keyturn.OrderPartialCompleted)
 	s.inbox = inbox.New(inbox.Config{SMTPAddr: addr, HTTPAddr: "127.0.0.1:0"})
@@ -82,7 +82,7 @@ func TestMailServerIsDownForAWhile(t *testing.T) {
 
 func TestResendOfADeliveredLine(t *testing.T) {
 	s := start(t, options{})
-	s.pooled(every(time.Second, time.Minute))
+	s.pooled(every(time.Second, 10*time.Minute))
 	a := s.order("game")
 	f := fulfillment(a)
 	s.await(a, keyturn.OrderCompleted)

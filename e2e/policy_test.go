@@ -43,7 +43,7 @@ func TestShortenedDeadlineEndsALine(t *testing.T) {
 func TestRetryAfterIsHonoured(t *testing.T) {
 	s := start(t, options{})
 	s.drill("acme", "rate-limit:3")
-	s.product(keyturn.Product{ID: "cad", Sources: sources(fromEndpoint("acme")), Retry: every(200*time.Millisecond, time.Minute)})
+	s.product(keyturn.Product{ID: "cad", Sources: sources(fromEndpoint("acme")), Retry: every(200*time.Millisecond, 10*time.Minute)})
 	a := s.order("cad")
 	s.await(a, keyturn.OrderCompleted)
 	s.atRest(a)

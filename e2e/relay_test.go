@@ -12,6 +12,7 @@ import (
 	"keyturn.dev/keyturn"
 	"keyturn.dev/keyturn/db"
 	"keyturn.dev/keyturn/devstack/devtest"
+	"keyturn.dev/keyturn/devstack/proxy"
 	"keyturn.dev/keyturn/workflows"
 )
 
@@ -21,7 +22,7 @@ func (s *stack) soon() { s.exec(`UPDATE line_items SET wake_at = now() WHERE wak
 // The process that accepted the order died before it started anything.
 func TestRelayStartsWhatACrashLeft(t *testing.T) {
 	s := start(t, options{noRelay: true})
-	s.pooled(every(time.Second, time.Minute))
+	s.pooled(every(time.Second, 10*time.Minute))
 	a := s.store(keyturn.Order{LineItems: []keyturn.LineItem{{ProductID: "game", Quantity: 1, GrossPrice: "1"}}})
 	require.Equal(t, 1, s.count(`SELECT count(*) FROM line_items WHERE wake_at > now()`), "the relay knows of it")
 	s.soon()
@@ -56,9 +57,9 @@ func TestWorkerIsAbsentForAWhile(t *testing.T) {
 
 // Accepting needs no Temporal; what came in meanwhile is started when it is back.
 func TestTemporalIsDownWhileOrdersComeIn(t *testing.T) {
-	p := newProxy(t, "")
-	s := start(t, options{noWorker: true, temporal: p.addr()})
-	s.pooled(every(time.Second, time.Minute))
+	p := newProxy(t, "", proxy.GRPC)
+	s := start(t, options{noWorker: true, temporal: p.Addr()})
+	s.pooled(every(time.Second, 10*time.Minute))
 	s.load("game-keys", "GAME-2", "GAME-3")
 	var orders []*db.Accepted
 	for range 3 {
@@ -67,7 +68,7 @@ func TestTemporalIsDownWhileOrdersComeIn(t *testing.T) {
 		require.Less(t, time.Since(begun), 2*time.Second)
 	}
 	require.Equal(t, 3, s.count(`SELECT count(*) FROM line_items WHERE status = 'PENDING'`))
-	p.target(devtest.Temporal(t))
+	p.Target(devtest.Temporal(t))
 	s.startWorker()
 	s.eventually(func() (bool, string) {
 		s.soon()
@@ -96,7 +97,7 @@ func TestTerminatedWorkflowIsStartedAgain(t *testing.T) {
 
 func TestCancellationOfTheWorkflowDoesNotLoseTheLine(t *testing.T) {
 	s := start(t, options{})
-	a := s.stuck(every(time.Second, time.Minute))
+	a := s.stuck(every(time.Second, 10*time.Minute))
 	require.NoError(t, s.temporal.CancelWorkflow(context.Background(), workflows.LineWorkflowID(fulfillment(a)), ""))
 	time.Sleep(1500 * time.Millisecond)
 	s.drill("acme", "ok")

@@ -2,13 +2,10 @@ package e2e_test
 
 import (
 	"context"
-	"encoding/base64"
-	"encoding/hex"
-	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
-	"net/url"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -20,6 +17,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"keyturn.dev/keyturn"
+	"keyturn.dev/keyturn/devstack/devtest"
 	"keyturn.dev/keyturn/devstack/inbox"
 )
 
@@ -27,28 +25,15 @@ import (
 var canaries = map[string]string{
 	"pool key": "CANARY-POOL-KEY-71", "partner's key": "CANARY-PARTNER-KEY-72", "supplied key": "CANARY-SUPPLIED-KEY-73", "password": "canary-password-74",
 	"e-mail": "canary-mail-75@buyer.test", "first name": "Canaryfirst76", "last name": "Canarylast77", "street": "Canary Street 78", "company": "Canary Company 79",
+	"client secret": "canary-client-secret-83", "access token": "canary-access-token-84", "signing key": "canary-signing-key-85", "header secret": "canary-header-86",
 	"new address": "canary-new-80@buyer.test", "partner's page": "canary-page-81", "context": "canary-context-82",
-}
-
-// forms are the ways in which a canary may stand somewhere.
-func forms(canary string) []string {
-	quoted, _ := json.Marshal(canary)
-	out := []string{canary, url.QueryEscape(canary), hex.EncodeToString([]byte(canary)), strings.Trim(string(quoted), `"`)}
-	for shift := range 3 { // base64 of a text that holds it, at each alignment
-		text := base64.StdEncoding.EncodeToString([]byte(strings.Repeat("x", shift) + canary))
-		out = append(out, strings.TrimRight(text, "=")[(shift*8+5)/6:len(text)-4])
-	}
-	return out
 }
 
 func requireClean(t *testing.T, where, text string) {
 	t.Helper()
 	for what, canary := range canaries {
-		for _, form := range forms(canary) {
-			if at := strings.Index(text, form); at >= 0 {
-				t.Errorf("%s holds the %s: …%s…", where, what, text[max(0, at-100):min(len(text), at+100)])
-				break
-			}
+		if around := devtest.FindCanary(text, canary); around != "" {
+			t.Errorf("%s holds the %s: …%s…", where, what, around)
 		}
 	}
 }
@@ -74,8 +59,46 @@ func hostilePartner(t *testing.T) string {
 	return server.URL
 }
 
+// signingPartner wants an access token, a signature and a key in a header, and fails once in a way that quotes all of them.
+func (s *stack) signingPartner() keyturn.Integration {
+	var calls atomic.Int64
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		switch {
+		case r.URL.Path == "/token":
+			if _, secret, _ := r.BasicAuth(); secret != canaries["client secret"] && !strings.Contains(string(body), canaries["client secret"]) {
+				w.WriteHeader(http.StatusUnauthorized)
+				return
+			}
+			w.Header().Set("Content-Type", "application/json")
+			_, _ = fmt.Fprintf(w, `{"access_token": "%s", "token_type": "Bearer", "expires_in": 3600}`, canaries["access token"])
+		case strings.HasSuffix(r.URL.Path, "cancel"):
+			_, _ = fmt.Fprint(w, `{}`)
+		case r.Header.Get("Authorization") != "Bearer "+canaries["access token"] || r.Header.Get("X-Api-Key") != canaries["header secret"] || r.Header.Get("X-Nexway-Signature") == "":
+			w.WriteHeader(http.StatusForbidden)
+		case calls.Add(1) == 1:
+			w.WriteHeader(http.StatusInternalServerError)
+			_, _ = fmt.Fprintf(w, `got %v, signed with %s by %s`, r.Header, canaries["signing key"], canaries["client secret"])
+		default:
+			_, _ = fmt.Fprint(w, `{"activationCode": "SIGNED-KEY"}`)
+		}
+	}))
+	s.t.Cleanup(server.Close)
+	return keyturn.Integration{
+		ID: "signing", BaseURL: server.URL,
+		Auth:        keyturn.Auth{Type: "oauth2ClientCredentials", ClientID: "shop", TokenURL: server.URL + "/token", ClientSecret: &keyturn.SecretRef{Value: canaries["client secret"]}},
+		HTTPHeaders: map[string][]keyturn.HeaderValue{"X-Api-Key": {{SecretRef: keyturn.SecretRef{Value: canaries["header secret"]}}}},
+		Operations: map[string]keyturn.Operation{"create": {
+			URLComplement: "/licenses/new", BodyTemplate: `{"ref": "{{.LicenseID}}"}`, ResponsePaths: map[string]keyturn.ResponsePath{"activationCode": {Path: "$.activationCode"}},
+			Signature: &keyturn.Signature{Enabled: true, SignedFields: []string{"$.checkout.orderId"}, Secret: &keyturn.SecretRef{Value: canaries["signing key"]}},
+		}, "cancel": {URLComplement: "/licenses/cancel", BodyTemplate: `{"ref": "{{.LicenseID}}"}`}},
+	}
+}
+
 func TestNoSecretLeavesItsPlace(t *testing.T) {
 	s := start(t, options{})
+	s.integration(s.signingPartner())
+	s.product(keyturn.Product{ID: "cloud", Sources: sources(fromEndpoint("signing"))})
 	ctx := context.Background()
 	s.integration(keyturn.Integration{ID: "acme", BaseURL: hostilePartner(t), Auth: keyturn.Auth{Type: "basic", Username: "shop", Password: &keyturn.SecretRef{Value: canaries["password"]}}})
 	s.product(keyturn.Product{ID: "cad", Sources: sources(fromEndpoint("acme"))})
@@ -100,6 +123,7 @@ func TestNoSecretLeavesItsPlace(t *testing.T) {
 			{ProductID: "game", Quantity: 1, GrossPrice: "1"},
 			{ProductID: "antique", Quantity: 1, GrossPrice: "1"},
 			{ProductID: "sold-out", Quantity: 1, GrossPrice: "1"},
+			{ProductID: "cloud", Quantity: 1, GrossPrice: "1"},
 		},
 	})
 	s.starter.Offer(a.Starts)
@@ -126,6 +150,7 @@ func TestNoSecretLeavesItsPlace(t *testing.T) {
 	for _, what := range []string{"pool key", "partner's key", "supplied key", "first name"} {
 		require.Contains(t, got, canaries[what])
 	}
+	require.Contains(t, got, "SIGNED-KEY", "token, header and signature came to the partner")
 
 	requireClean(t, "the log", s.logs.String())
 	s.requireCleanTemporal(a.Order.ID)

@@ -59,6 +59,7 @@ type stack struct {
 	acts     *activities.Activities
 	starter  *starter.Starter
 	worker   sdkworker.Worker
+	slots    int // of the worker
 	logger   *slog.Logger
 	logs     logs
 	sender   *mail.Sender
@@ -100,13 +101,14 @@ type options struct {
 	noWorker, noRelay, eager bool
 	dsn                      func(dsn string) string // the database's address as the application sees it: a proxy's
 	temporal                 string                  // address; default: the tests' server
+	slots                    int                     // of the worker; 0: its default
 }
 
 func start(t *testing.T, o options) *stack {
 	t.Helper()
 	t.Parallel()
 	ctx, cancel := context.WithCancel(context.Background())
-	s := &stack{t: t, queue: "test-" + strings.ReplaceAll(t.Name(), "/", "-") + "-" + rand.Text()[:6]}
+	s := &stack{t: t, slots: o.slots, queue: "test-" + strings.ReplaceAll(t.Name(), "/", "-") + "-" + rand.Text()[:6]}
 	s.logger = slog.New(slog.NewTextHandler(&s.logs, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	s.dsn = devtest.Postgres(t, "keyturn", func(dsn string) error { _, err := db.Migrate(context.Background(), dsn); return err })
 	keyFile := filepath.Join(t.TempDir(), "keys.json")
@@ -172,7 +174,7 @@ func start(t *testing.T, o options) *stack {
 	}
 	go (&worker.Housekeeping{
 		DB: s.db, Mail: s.sender, From: "keyturn@keyturn.test", To: "ops@keyturn.test", Logger: s.logger, Every: 200 * time.Millisecond,
-		HistoryLink: func(string) string { return "http://127.0.0.1:8233" },
+		HistoryLink: func(string) string { return "http://127.0.0.1:8233" }, RenderKeys: s.acts.Letters.Render,
 	}).Run(ctx)
 	return s
 }
@@ -180,7 +182,8 @@ func start(t *testing.T, o options) *stack {
 func (s *stack) startWorker() {
 	var err error
 	for range 100 { // after an outage the connection comes back by and by
-		s.worker = worker.New(s.temporal, s.acts, worker.Options{TaskQueue: s.queue})
+		s.worker = worker.New(s.temporal, s.acts, worker.Options{TaskQueue: s.queue, Slots: s.slots})
+		(&worker.Auditor{DB: s.db, Temporal: s.temporal, TaskQueue: s.queue, Logger: s.logger}).Register(s.worker)
 		if err = s.worker.Start(); err == nil {
 			return
 		}
@@ -197,7 +200,7 @@ func (s *stack) product(p keyturn.Product, keys ...string) {
 		p.Name = strings.ToUpper(p.ID)
 	}
 	if p.Retry.GiveUpAfter == 0 {
-		p.Retry = keyturn.RetryPolicy{Schedule: []keyturn.Duration{keyturn.Duration(300 * time.Millisecond)}, GiveUpAfter: keyturn.Duration(time.Minute)}
+		p.Retry = keyturn.RetryPolicy{Schedule: []keyturn.Duration{keyturn.Duration(300 * time.Millisecond)}, GiveUpAfter: keyturn.Duration(10 * time.Minute)}
 	}
 	for _, src := range p.Sources {
 		switch src.Type {
@@ -298,14 +301,14 @@ func (s *stack) await(a *db.Accepted, want keyturn.OrderStatus) {
 
 func (s *stack) eventually(ok func() (bool, string)) {
 	s.t.Helper()
-	deadline := time.Now().Add(60 * time.Second)
+	deadline := time.Now().Add(3 * time.Minute)
 	for {
 		done, state := ok()
 		if done {
 			return
 		}
 		if time.Now().After(deadline) {
-			s.t.Fatalf("still not so after a minute: %s", state)
+			s.t.Fatalf("still not so after three minutes: %s", state)
 		}
 		time.Sleep(20 * time.Millisecond)
 	}

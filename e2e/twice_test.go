@@ -3,6 +3,7 @@ package e2e_test
 import (
 	"context"
 	"errors"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -84,4 +85,22 @@ func TestActivitiesAtTheSameTimeHaveOneEffect(t *testing.T) {
 		require.Equal(t, "Canceled", issued.Status)
 	}
 	s.audit()
+}
+
+// A step that another one overtook finds the e-mail being sent: it looks again soon, and does not wait out the other's
+// lease of 45 s.
+func TestALineEndsSoonAfterAnotherProcessHasSentItsEmail(t *testing.T) {
+	s := start(t, options{noWorker: true})
+	s.product(keyturn.Product{ID: "game", Sources: sources(fromPool("game-keys"))}, "GAME-1")
+	a := s.order("game")
+	ctx := context.Background()
+	sending, _, err := s.db.ClaimToSend(ctx, fulfillment(a), s.acts.Letters.Render)
+	require.NoError(t, err)
+	s.startWorker()
+	s.eventually(func() (bool, string) {
+		return strings.Contains(s.logs.String(), "another process is sending this e-mail"), "nobody else tried to send it"
+	})
+	_, err = s.db.FinishDelivery(ctx, fulfillment(a), sending, nil, false)
+	require.NoError(t, err)
+	s.atRest(a)
 }

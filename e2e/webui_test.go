@@ -47,7 +47,7 @@ func (s *stack) story(f string) string {
 func TestWebUITellsTheStoryOfALineInTrouble(t *testing.T) {
 	s := start(t, options{})
 	s.drill("acme", "error-code:SOLD_OUT")
-	s.product(keyturn.Product{ID: "cad", Sources: sources(fromEndpoint("acme")), Retry: every(time.Second, time.Hour)})
+	s.product(keyturn.Product{ID: "cad", Sources: sources(fromEndpoint("acme")), Retry: every(5*time.Second, time.Hour)})
 	s.product(keyturn.Product{ID: "game", Sources: sources(fromPool("game-keys"))}, "GAME-1")
 	s.product(keyturn.Product{ID: "antique", Sources: sources(byHand)})
 	a := s.order("cad", "game", "antique")

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"keyturn.dev/keyturn"
+	"keyturn.dev/keyturn/oracle"
 )
 
 // Options configure a Caller.
@@ -124,6 +125,9 @@ func (c *Caller) authorised(ctx context.Context, p *partner, in keyturn.Integrat
 		header = http.Header{}
 	}
 	header.Set("User-Agent", "Keyturn")
+	if err := req.addSecretHeaders(in, header); err != nil {
+		return Reply{}, notSent(err)
+	}
 	secret := func(ref *keyturn.SecretRef) string {
 		if ref == nil {
 			return ""
@@ -141,7 +145,7 @@ func (c *Caller) authorised(ctx context.Context, p *partner, in keyturn.Integrat
 			return Reply{}, notSent(err)
 		}
 		header.Set("Authorization", "Bearer "+token)
-		reply, err := post(ctx, p.transport, req.URL, header, req.Body, int64(in.Limits.MaxReplyBytes))
+		reply, err := send(ctx, p.transport, req.Method, req.URL, header, req.Body, int64(in.Limits.MaxReplyBytes))
 		if err != nil || reply.Status != http.StatusUnauthorized {
 			return reply, err
 		}
@@ -151,23 +155,32 @@ func (c *Caller) authorised(ctx context.Context, p *partner, in keyturn.Integrat
 		}
 		header.Set("Authorization", "Bearer "+fresh)
 	}
-	return post(ctx, p.transport, req.URL, header, req.Body, int64(in.Limits.MaxReplyBytes))
+	return send(ctx, p.transport, req.Method, req.URL, header, req.Body, int64(in.Limits.MaxReplyBytes))
 }
 
 // keptHeaders are what a Reply holds of the partner's headers.
 var keptHeaders = []string{"Content-Type", "Retry-After", "Date"}
 
-// post sends once. It uses the transport itself: no redirects, no cookies, no second attempt by the library.
-func post(ctx context.Context, transport *http.Transport, address string, header http.Header, body []byte, limit int64) (Reply, error) {
+// send sends once. It uses the transport itself: no redirects, no cookies, no second attempt by the library.
+func send(ctx context.Context, transport *http.Transport, method, address string, header http.Header, body []byte, limit int64) (Reply, error) {
 	var connected atomic.Bool
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { connected.Store(true) }})
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, address, bytes.NewReader(body))
+	if method == "" {
+		method = http.MethodPost
+	}
+	req, err := http.NewRequestWithContext(ctx, method, address, bytes.NewReader(body))
 	if err != nil {
 		return Reply{}, notSent(keyturn.Errorf(keyturn.KindConfiguration, "the request's address is not valid"))
 	}
 	// Without GetBody the transport cannot repeat the request by itself, which it would for one with an Idempotency-Key.
 	req.Header, req.GetBody = header, nil
+	if method == http.MethodGet {
+		req.Body = nil
+	}
 	resp, err := transport.RoundTrip(req)
+	if err == nil && oracle.Is(oracle.RedirectsFollowed) {
+		resp, err = followed(transport, req, resp, body)
+	}
 	if err != nil {
 		// Until there is a connection nothing was written; with one, some of it may have been.
 		if failure := failed(err); connected.Load() {
@@ -238,4 +251,16 @@ func notSent(err error) error { return &notSentError{err} }
 func NotSent(err error) bool {
 	var e *notSentError
 	return errors.As(err, &e)
+}
+
+// followed is oracle.RedirectsFollowed: the request goes on, with all that it carries, to wherever the answer says.
+func followed(transport http.RoundTripper, req *http.Request, resp *http.Response, body []byte) (*http.Response, error) {
+	to, err := resp.Location()
+	if err != nil {
+		return resp, nil //nolint:nilerr // it is no redirect
+	}
+	_ = resp.Body.Close()
+	req = req.Clone(req.Context())
+	req.URL, req.Host, req.Body = to, to.Host, io.NopCloser(bytes.NewReader(body))
+	return transport.RoundTrip(req)
 }

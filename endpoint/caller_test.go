@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net"
@@ -72,7 +73,7 @@ func TestSend(t *testing.T) {
 	require.Empty(t, req.Header.Get("Authorization")) // what is stored holds no credentials
 
 	in.Auth = keyturn.Auth{Type: "bearer", Token: secretOf("tok")}
-	in.HTTPHeaders = map[string][]string{"X-A": {"1"}}
+	in.HTTPHeaders = map[string][]keyturn.HeaderValue{"X-A": keyturn.Texts("1")}
 	s.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.WriteString(w, r.Header.Get("Authorization")+r.Header.Get("X-A"))
 	})
@@ -228,7 +229,7 @@ func TestNoHiddenSecondSend(t *testing.T) {
 			_ = conn.Close()
 		}
 	})
-	in.HTTPHeaders = map[string][]string{"Idempotency-Key": {"x"}}
+	in.HTTPHeaders = map[string][]keyturn.HeaderValue{"Idempotency-Key": keyturn.Texts("x")}
 	c := newCaller(t, false)
 	_, err := send(t, c, in)
 	require.NoError(t, err)
@@ -408,4 +409,42 @@ func TestOAuth2ShortLivedAndBroken(t *testing.T) {
 	in.Auth.TokenURL = "http://169.254.169.254/token" // the same guard
 	_, err := send(t, newCaller(t, false), in)
 	require.Equal(t, keyturn.KindConfiguration, keyturn.KindOf(err))
+}
+
+// A header's secret is not in the request that is stored: every try sends the one of its day.
+func TestSecretHeadersAreAddedWhenSending(t *testing.T) {
+	t.Parallel()
+	var seen http.Header
+	s := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { seen = r.Header }))
+	t.Cleanup(s.Close)
+	secretHeader := func(text string) []keyturn.HeaderValue {
+		return []keyturn.HeaderValue{{SecretRef: keyturn.SecretRef{Value: text}}}
+	}
+	in := keyturn.Integration{
+		ID: "acme", BaseURL: s.URL, HTTPHeaders: map[string][]keyturn.HeaderValue{"X-Api-Key": secretHeader("first"), "X-Shop": secretHeader("a")},
+		Operations: map[string]keyturn.Operation{"create": {HTTPHeaders: map[string][]keyturn.HeaderValue{"x-shop": keyturn.Texts("{{.Operation}}")}}},
+	}
+	req, err := endpoint.Render(in, "create", order())
+	require.NoError(t, err)
+	stored, err := json.Marshal(req)
+	require.NoError(t, err)
+	require.NotContains(t, string(stored), "first")
+	require.Equal(t, map[string]string{"X-Api-Key": "httpHeaders.X-Api-Key"}, req.SecretHeaders)
+	c := newCaller(t, false)
+	for version, key := range []string{"first", "rotated"} {
+		in.HTTPHeaders["X-Api-Key"] = secretHeader(key)
+		_, err = c.Send(t.Context(), in, int64(version), req)
+		require.NoError(t, err)
+		require.Equal(t, []string{key}, seen["X-Api-Key"])
+		require.Equal(t, []string{"create"}, seen["X-Shop"], "the operation's wins")
+	}
+	require.NotContains(t, req.Header, "X-Api-Key")
+	in.HTTPHeaders["X-Api-Key"] = []keyturn.HeaderValue{{SecretRef: keyturn.SecretRef{Set: true}}}
+	_, err = c.Send(t.Context(), in, 9, req)
+	require.Equal(t, keyturn.KindConfiguration, keyturn.KindOf(err))
+	require.True(t, endpoint.NotSent(err))
+	delete(in.HTTPHeaders, "X-Api-Key")
+	_, err = c.Send(t.Context(), in, 10, req)
+	require.NoError(t, err)
+	require.NotContains(t, seen, "X-Api-Key", "gone from the catalog")
 }

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"net/http"
 	"net/netip"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -158,12 +159,14 @@ var ownHeaders = []string{
 	"Proxy-Connection", "Te", "Trailer", "Transfer-Encoding", "Upgrade", "User-Agent",
 }
 
+// credentialName are names of headers whose values are secrets by themselves.
+var credentialName = regexp.MustCompile(`(?i)(api-?key|access-?key|token|secret|passw|credential|cookie)`)
+
 // headers checks names and the static values; values with {{ are templates, which operations checks.
-func (c *checker) headers(at string, headers map[string][]string) {
+func (c *checker) headers(at string, headers map[string][]keyturn.HeaderValue) {
 	c.Check(len(headers) <= 50, at, "must have at most 50 headers")
 	seen := map[string]bool{}
 	for _, name := range slices.Sorted(maps.Keys(headers)) {
-		values := headers[name]
 		where, canonical := at+"."+name, http.CanonicalHeaderKey(name)
 		switch {
 		case !httpguts.ValidHeaderFieldName(name) || len(name) > 100:
@@ -176,13 +179,26 @@ func (c *checker) headers(at string, headers map[string][]string) {
 			c.Addf(where, "is there twice, in different spelling")
 		}
 		seen[canonical] = true
-		c.Check(len(values) >= 1 && len(values) <= 10, where, "must be a list of 1 to 10 values")
-		for i, value := range values {
-			ok := len(value) <= maxValueBytes && (strings.Contains(value, "{{") ||
-				httpguts.ValidHeaderFieldValue(value) && !strings.ContainsFunc(value, notASCII))
-			c.Check(ok, index(where, i), "must be printable ASCII of at most 4 KiB")
-		}
+		c.headerValues(where, name, headers[name])
 	}
+}
+
+func (c *checker) headerValues(where, name string, values []keyturn.HeaderValue) {
+	c.Check(len(values) >= 1 && len(values) <= 10, where, "must be a list of 1 to 10 values")
+	secrets := 0
+	for i, v := range values {
+		at := index(where, i)
+		if v.IsSecret() {
+			secrets++
+			c.secret(at, &v.SecretRef, maxValueBytes, printable)
+			continue
+		}
+		ok := len(v.Text) <= maxValueBytes && (strings.Contains(v.Text, "{{") ||
+			httpguts.ValidHeaderFieldValue(v.Text) && !strings.ContainsFunc(v.Text, notASCII))
+		c.Check(ok, at, "must be printable ASCII of at most 4 KiB")
+		c.Check(v.Text == "" || !credentialName.MatchString(name), at, "looks like a credential: give {env: NAME} or {file: PATH}, which keeps it secret")
+	}
+	c.Check(secrets == 0 || secrets == len(values), where, "must have either texts or secrets as its values")
 }
 
 func index(at string, i int) string { return at + "[" + strconv.Itoa(i) + "]" }

@@ -37,6 +37,7 @@ func (c *checker) operations(in keyturn.Integration) {
 	for _, name := range slices.Sorted(maps.Keys(in.Operations)) {
 		at := "operations." + name
 		ops := []string{name}
+		c.lookUp(at, name, in.Operations[name])
 		if name == fallbackOperation {
 			ops = slices.Sorted(maps.Keys(defaultPaths))
 		}
@@ -44,8 +45,8 @@ func (c *checker) operations(in keyturn.Integration) {
 			ops = []string{current}
 			_, both := in.Operations[current]
 			c.Check(!both, at, "is the legacy name of %s, which is defined too", current)
-		} else if _, known := defaultPaths[name]; !known && name != fallbackOperation {
-			c.Addf(at, "is not an operation: use create, renew, upgrade, cancel, pause, resume or fallback")
+		} else if _, known := defaultPaths[name]; !known && name != fallbackOperation && name != lookUpOperation {
+			c.Addf(at, "is not an operation: use create, renew, upgrade, cancel, pause, resume, fallback or lookup")
 			continue
 		}
 		c.operation(at, in, in.Operations[name], ops)
@@ -63,7 +64,7 @@ func renamed(name string) string {
 
 func (c *checker) operation(at string, in keyturn.Integration, def keyturn.Operation, ops []string) {
 	c.headers(at+".httpHeaders", def.HTTPHeaders)
-	c.responsePaths(at+".responsePaths", def.ResponsePaths, in.AllowFilters)
+	c.responsePaths(at+".responsePaths", def.ResponsePaths, optionsOf(in))
 	sig, signable := c.signature(at+".signature", def)
 	if !signable {
 		return
@@ -98,13 +99,13 @@ func (c *checker) sample(at string, def keyturn.Operation, d Data) bool {
 	return c.headerTemplates(at+".httpHeaders", def.HTTPHeaders, d) && ok
 }
 
-func (c *checker) headerTemplates(at string, headers map[string][]string, d Data) bool {
+func (c *checker) headerTemplates(at string, headers map[string][]keyturn.HeaderValue, d Data) bool {
 	for name, values := range headers {
-		for i, text := range values {
-			if !strings.Contains(text, "{{") {
+		for i, v := range values {
+			if !strings.Contains(v.Text, "{{") {
 				continue
 			}
-			value, err := try(text, inText, d, maxValueBytes, nil)
+			value, err := try(v.Text, inText, d, maxValueBytes, nil)
 			if err == nil && !httpguts.ValidHeaderFieldValue(value) {
 				err = errors.New("does not give a valid header value")
 			}
@@ -141,12 +142,14 @@ func tryBody(def keyturn.Operation, d Data, sig *keyturn.Signature) error {
 	return err
 }
 
-func (c *checker) responsePaths(at string, paths map[string]keyturn.ResponsePath, allowFilters bool) {
+func (c *checker) responsePaths(at string, paths map[string]keyturn.ResponsePath, allow pathOptions) {
 	c.Check(len(paths) <= 50, at, "must have at most 50 entries")
+	conversions := 0
 	for name, rp := range paths {
+		conversions += len(rp.ConversionTemplate)
 		where := at + "." + name
 		c.Check(valueName.MatchString(name), where, "must be named with letters, digits and '_', at most 64")
-		if _, err := parsePath(rp.Path, allowFilters); err != nil {
+		if _, err := parsePath(rp.Path, allow); err != nil {
 			c.Addf(where, "%s", err)
 		}
 		if rp.ConversionTemplate != "" {
@@ -155,6 +158,7 @@ func (c *checker) responsePaths(at string, paths map[string]keyturn.ResponsePath
 			}
 		}
 	}
+	c.Check(conversions <= maxTemplateBytes, at, "must have conversionTemplates of at most %d bytes together", maxTemplateBytes)
 }
 
 // signature checks a definition's signature and gives the one to render samples with; false if it cannot be used.
@@ -213,7 +217,7 @@ func signable(field string, full Data) error {
 	if err != nil {
 		return err
 	}
-	nodes, err := p.eval(root)
+	nodes, err := p.eval(root, &work{left: maxWork})
 	if err != nil || len(nodes) == 0 {
 		return errors.New("names nothing in a fulfillment request")
 	}

@@ -25,7 +25,7 @@ func complete(t *testing.T) keyturn.Integration {
 		TLS:             keyturn.TLS{CA: ca.pem, ClientCert: cert, ClientKey: secretOf(key)},
 		Limits:          keyturn.Limits{MaxConcurrent: 20, PerSecond: 50, Timeout: keyturn.Duration(15 * time.Second), MaxReplyBytes: 1 << 20},
 		PermanentErrors: keyturn.PermanentErrors{HTTPStatus: []int{410}, ErrorCodes: []string{"PRODUCT_UNKNOWN"}, ErrorMessages: []string{"no such product"}},
-		HTTPHeaders:     map[string][]string{"X-Shop": {"acme"}},
+		HTTPHeaders:     map[string][]keyturn.HeaderValue{"X-Shop": keyturn.Texts("acme")},
 		AllowedNetworks: []string{"10.20.0.0/16", "fd00:1234::/32"},
 		Operations: map[string]keyturn.Operation{
 			"create": {
@@ -116,14 +116,27 @@ func TestCheck(t *testing.T) {
 		{"limits.maxReplyBytes", func(in *keyturn.Integration) { in.Limits.MaxReplyBytes = 9 << 20 }},
 		{"permanentErrors.httpStatus[0]", func(in *keyturn.Integration) { in.PermanentErrors.HTTPStatus = []int{200} }},
 		{"permanentErrors.errorCodes[0]", func(in *keyturn.Integration) { in.PermanentErrors.ErrorCodes = []string{""} }},
-		{"httpHeaders.X Y", func(in *keyturn.Integration) { in.HTTPHeaders["X Y"] = []string{"a"} }},
-		{"httpHeaders.authorization", func(in *keyturn.Integration) { in.HTTPHeaders["authorization"] = []string{"a"} }},
-		{"httpHeaders.Host", func(in *keyturn.Integration) { in.HTTPHeaders["Host"] = []string{"a"} }},
-		{"httpHeaders.x-shop", func(in *keyturn.Integration) { in.HTTPHeaders["x-shop"] = []string{"a"} }},
-		{"httpHeaders.X-A[0]", func(in *keyturn.Integration) { in.HTTPHeaders["X-A"] = []string{"a\r\nB: c"} }},
+		{"httpHeaders.X Y", func(in *keyturn.Integration) { in.HTTPHeaders["X Y"] = keyturn.Texts("a") }},
+		{"httpHeaders.authorization", func(in *keyturn.Integration) { in.HTTPHeaders["authorization"] = keyturn.Texts("a") }},
+		{"httpHeaders.Host", func(in *keyturn.Integration) { in.HTTPHeaders["Host"] = keyturn.Texts("a") }},
+		{"httpHeaders.x-shop", func(in *keyturn.Integration) { in.HTTPHeaders["x-shop"] = keyturn.Texts("a") }},
+		{"httpHeaders.X-A[0]", func(in *keyturn.Integration) { in.HTTPHeaders["X-A"] = keyturn.Texts("a\r\nB: c") }},
 		{"httpHeaders.X-A", func(in *keyturn.Integration) { in.HTTPHeaders["X-A"] = nil }},
-		{"httpHeaders.X-A[0]", func(in *keyturn.Integration) { in.HTTPHeaders["X-A"] = []string{"{{.Nope}}"} }},
-		{"operations.create.httpHeaders.X-A[0]", edit(func(op *keyturn.Operation) { op.HTTPHeaders = map[string][]string{"X-A": {"{{.Nope}}"}} })},
+		{"httpHeaders.X-Api-Key[0]", func(in *keyturn.Integration) { in.HTTPHeaders["X-Api-Key"] = keyturn.Texts("in the clear") }},
+		{"httpHeaders.X-Auth-Token[1]", func(in *keyturn.Integration) {
+			in.HTTPHeaders["X-Auth-Token"] = []keyturn.HeaderValue{{SecretRef: keyturn.SecretRef{Set: true}}, {SecretRef: keyturn.SecretRef{Value: "a\r\nB: c"}}}
+		}},
+		{"httpHeaders.X-A", func(in *keyturn.Integration) {
+			in.HTTPHeaders["X-A"] = []keyturn.HeaderValue{{Text: "a"}, {SecretRef: keyturn.SecretRef{Set: true}}}
+		}},
+		{"", func(in *keyturn.Integration) {
+			in.HTTPHeaders["X-Api-Key"] = []keyturn.HeaderValue{{SecretRef: keyturn.SecretRef{Value: "a b"}}}
+			in.HTTPHeaders["Idempotency-Key"] = keyturn.Texts("{{.LicenseID}}")
+		}},
+		{"httpHeaders.X-A[0]", func(in *keyturn.Integration) { in.HTTPHeaders["X-A"] = keyturn.Texts("{{.Nope}}") }},
+		{"operations.create.httpHeaders.X-A[0]", edit(func(op *keyturn.Operation) {
+			op.HTTPHeaders = map[string][]keyturn.HeaderValue{"X-A": keyturn.Texts("{{.Nope}}")}
+		})},
 		{"operations.explode", func(in *keyturn.Integration) { in.Operations["explode"] = keyturn.Operation{} }},
 		{"operations.suspend", func(in *keyturn.Integration) { in.Operations["pause"] = keyturn.Operation{} }},
 		{"operations.create.urlComplement", edit(func(op *keyturn.Operation) { op.URLComplement = "/../x" })},
@@ -137,6 +150,14 @@ func TestCheck(t *testing.T) {
 		{"operations.create.responsePaths.activationCode", path("a.b")},
 		{"operations.create.responsePaths.activationCode", path("$..key")},
 		{"operations.create.responsePaths.activationCode", path("$[?@.a==1]")},
+		{"", func(in *keyturn.Integration) {
+			in.AllowDescendants, in.AllowFilters = true, true
+			path("$..licenses[?@.state=='on'].key+")(in)
+		}},
+		{"operations.create.signature.signedFields[0]", func(in *keyturn.Integration) {
+			in.AllowDescendants = true
+			sign(func(s *keyturn.Signature) { s.SignedFields = []string{"$..orderId"} })(in)
+		}},
 		{"operations.create.responsePaths.activationCode", path("$" + strings.Repeat("(", 20_000))},
 		{"operations.create.responsePaths.activationCode", path("$" + strings.Repeat(".a", 40))},
 		{"operations.create.responsePaths.a b", edit(func(op *keyturn.Operation) { op.ResponsePaths["a b"] = keyturn.ResponsePath{Path: "$.a"} })},

@@ -64,6 +64,7 @@ type Product struct {
 	StartTimestamp          int64             `json:"startTimestamp,omitempty"`      // epoch milliseconds
 	ExpirationTimestamp     int64             `json:"expirationTimestamp,omitempty"` // epoch milliseconds
 	Quantity                int64             `json:"quantity,omitempty"`
+	ExistingLicenseID       string            `json:"existingLicenseId,omitempty"` // of an operation on a licence that exists: the LicenseID of its create
 	ActivationLink          string            `json:"activationLink,omitempty"`
 	PriceFunctionParameters map[string]string `json:"priceFunctionParameters,omitempty"`
 	Variables               map[string]string `json:"variables,omitempty"`

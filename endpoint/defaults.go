@@ -25,6 +25,7 @@ const (
 	maxReplyLimit = 8 << 20
 
 	fallbackOperation = "fallback"
+	lookUpOperation   = string(keyturn.OpLookUp)
 
 	// DefaultSignatureHeader carries the signature where the definition names no header.
 	DefaultSignatureHeader = "X-Nexway-Signature"
@@ -38,18 +39,7 @@ func WithDefaults(in keyturn.Integration) keyturn.Integration {
 	if in.Auth.Type == "" {
 		in.Auth.Type = authNone
 	}
-	if in.Limits.MaxConcurrent == 0 {
-		in.Limits.MaxConcurrent = 20
-	}
-	if in.Limits.PerSecond == 0 {
-		in.Limits.PerSecond = 50
-	}
-	if in.Limits.Timeout == 0 {
-		in.Limits.Timeout = keyturn.Duration(15 * time.Second)
-	}
-	if in.Limits.MaxReplyBytes == 0 {
-		in.Limits.MaxReplyBytes = 1 << 20
-	}
+	in.Limits = in.Limits.WithDefaults()
 	in.Operations = maps.Clone(in.Operations)
 	for name, op := range in.Operations {
 		if op.Signature != nil {
@@ -67,7 +57,13 @@ func sortedFields(fields []string) []string {
 }
 
 // legacyNames are what the first contract called two operations; definitions may still use them.
-var legacyNames = map[string]string{"pause": "suspend", "resume": "reactivate"}
+var legacyNames = func() map[string]string {
+	names := map[string]string{}
+	for op, legacy := range keyturn.LegacyOperations {
+		names[string(op)] = legacy
+	}
+	return names
+}()
 
 // defaultPaths are Nexway's default endpoints. The contract publishes none for pause and resume: they follow the pattern
 // of the others.
@@ -83,7 +79,7 @@ func defaultResponsePaths() map[string]keyturn.ResponsePath {
 		"activationCode": {Path: "$.activationCode+"}, "activationFileContent": {Path: "$.activationFileContent"},
 		"activationLink": {Path: "$.activationLink"}, "successFlag": {Path: "$.successFlag"},
 		"errorCode": {Path: "$.errorCode"}, "errorMessage": {Path: "$.errorMessage"},
-		"publisherLicenseID": {Path: "$.publisherLicenseId"},
+		"publisherLicenseID": {Path: "$.publisherLicenseId"}, "expirationTimestamp": {Path: "$.expirationTimestamp"},
 	}
 }
 
@@ -109,24 +105,43 @@ const defaultBody = `{"fulfillmentId":"{{.LicenseID}}",
 {{- with .Product.Variables}},"variables":{{convertToJson .}}{{end -}}
 ,"price":{"grossPrice":{{.Product.Price.GrossPrice}},"currency":"{{.Product.Price.Currency}}"}}}`
 
+// defaultDefinition is Nexway's default template for an operation; an old name has its old path.
+func defaultDefinition(name string) keyturn.Operation {
+	path, ok := defaultPaths[name]
+	if !ok {
+		path = "/licenses/" + name
+	}
+	return keyturn.Operation{URLComplement: path, ResponsePaths: defaultResponsePaths()}
+}
+
 // definitionFor picks what an operation sends: its own definition (under its name or its legacy name), else the
-// fallback, else, if the integration has no definitions at all, Nexway's default. name is the key it was found under.
+// fallback, else, if the integration has no definitions at all, Nexway's default. An empty definition under a legacy name
+// says that the partner has the default one under that name. name is the key it was found under.
 func definitionFor(in keyturn.Integration, op string) (def keyturn.Operation, name string, err error) {
 	for current, legacy := range legacyNames {
 		if op == legacy {
 			op = current
 		}
 	}
+	lookUp, asks := in.Operations[lookUpOperation]
+	if op == lookUpOperation && asks {
+		return lookUp, op, nil
+	}
 	if _, known := defaultPaths[op]; !known {
 		return def, "", keyturn.Errorf(keyturn.KindConfiguration, "the operation is not one of create, renew, upgrade, cancel, pause and resume")
 	}
-	if len(in.Operations) == 0 {
-		return keyturn.Operation{URLComplement: defaultPaths[op], ResponsePaths: defaultResponsePaths()}, op, nil
-	}
 	for _, name := range []string{op, legacyNames[op], fallbackOperation} {
-		if def, ok := in.Operations[name]; ok && name != "" {
+		def, ok := in.Operations[name]
+		switch {
+		case !ok || name == "":
+		case in.UsesLegacy(name, def):
+			return defaultDefinition(name), name, nil
+		default:
 			return def, name, nil
 		}
+	}
+	if in.IsDefault() {
+		return defaultDefinition(op), op, nil
 	}
 	return def, "", keyturn.Errorf(keyturn.KindConfiguration, "the integration %s defines neither %s nor fallback", in.ID, op)
 }

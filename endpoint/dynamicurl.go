@@ -25,7 +25,7 @@ func DynamicURL(id, rawURL string) keyturn.Integration {
 			URLComplement: "?" + query + "id={{.Product.ID}}",
 			BodyTemplate: `{"fulfillmentId":"{{.LicenseID}}","orderId":"{{.Checkout.OrderID}}","lineItemId":"{{.Checkout.LineItemID}}",` +
 				`"productId":"{{.Product.ID}}","quantity":{{default .Product.Quantity 1}}{{with .RequestTimestamp}},"requestTimestamp":"{{timestampToRFC3339 .}}"{{end}}}`,
-			HTTPHeaders: map[string][]string{"Idempotency-Key": {"{{.LicenseID}}"}},
+			HTTPHeaders: map[string][]keyturn.HeaderValue{"Idempotency-Key": keyturn.Texts("{{.LicenseID}}")},
 			ResponsePaths: map[string]keyturn.ResponsePath{
 				nameCode:    {Path: "$.data+"},
 				nameError:   {Path: "$.status", ConversionTemplate: `{{if ge . 400}}{{.}}{{end}}`},

@@ -8,10 +8,37 @@ import (
 	"keyturn.dev/keyturn"
 )
 
+// maxWork bounds what all paths together may do with one reply, in steps of some tens of nanoseconds. Every node that a
+// path looks at is a step; a member that the library looks up and a comparison of a filter are several. Five hundred codes
+// in one reply take a tenth of it; a hostile one ends here.
+const maxWork = 80_000
+
+// What steps cost, measured against each other.
+const (
+	lookupWork = 4 // the library finds a member or element
+	memberWork = 3 // a member of an object is put into order
+	filterWork = 4 // one element is compared
+
+	conversionWork = 10 // a conversion template runs once
+	nodeWork       = 4  // it visits one of its nodes
+	compileWork    = 2  // one byte of it is compiled, before that
+)
+
+// work is what is left for one reply.
+type work struct{ left int }
+
+var errTooMuchWork = keyturn.Errorf(keyturn.KindBadReply, "the reply takes too much work to be read through the response paths")
+
+// spend takes steps and says whether there were enough.
+func (w *work) spend(steps int) bool {
+	w.left -= steps
+	return w.left >= 0
+}
+
 // eval gives the nodes the path selects, in document order for arrays and in the order of their names for the members
 // of objects: the library visits those in random order, and a retry must not deliver another key. A missing member and
-// a wrong type select nothing. Each step visits a node of the document at most once, so the cost is bounded by prescan.
-func (p path) eval(root any) (nodes []any, err error) {
+// a wrong type select nothing. What it may cost is left in w: with `..` a node can be selected many times over.
+func (p path) eval(root any, w *work) (nodes []any, err error) {
 	defer func() {
 		if recover() != nil { // the library panics on nothing we found, but the reply is hostile
 			nodes, err = nil, keyturn.Errorf(keyturn.KindBadReply, "the reply breaks a response path")
@@ -21,37 +48,59 @@ func (p path) eval(root any) (nodes []any, err error) {
 	for _, seg := range p.segments {
 		var next []any
 		for _, node := range nodes {
-			next = seg.appendTo(next, node)
+			if seg.deep {
+				next = seg.descend(next, node, w)
+			} else {
+				next = seg.appendTo(next, node, w)
+			}
+			if w.left < 0 {
+				return nil, errTooMuchWork
+			}
 		}
 		nodes = next
 	}
 	return nodes, nil
 }
 
-func (s segment) appendTo(out []any, node any) []any {
+// descend applies the step to a node and to everything below it. Depth is bounded by what decodeJSON lets through.
+func (s segment) descend(out []any, node any, w *work) []any {
+	out = s.appendTo(out, node, w)
+	for _, child := range children(node, w) {
+		if w.left < 0 {
+			return out
+		}
+		switch child.(type) {
+		case []any, map[string]any:
+			out = s.descend(out, child, w)
+		}
+	}
+	return out
+}
+
+func (s segment) appendTo(out []any, node any, w *work) []any {
+	w.left--
 	switch s.kind {
 	case nameSegment:
 		if _, ok := node.(map[string]any); ok { // for an array the library would take the name "0" for an index
-			return s.one(out, node)
+			return s.one(out, node, w)
 		}
 	case indexSegment:
 		list, ok := node.([]any)
 		switch {
 		case ok && s.index >= 0:
-			return s.one(out, node)
+			return s.one(out, node, w)
 		case ok && -s.index <= len(list): // the library knows no negative index
 			return append(out, list[len(list)+s.index])
 		}
 	case wildcardSegment:
-		return append(out, children(node)...)
+		return append(out, children(node, w)...)
 	case sliceSegment:
-		if list, ok := node.([]any); ok {
+		if list, ok := node.([]any); ok && w.spend(len(list)) {
 			return append(out, s.cut(list)...)
 		}
 	case filterSegment:
-		for _, child := range children(node) {
-			matches, err := s.eval(context.Background(), []any{asFloats(child)})
-			if found, ok := matches.([]any); err == nil && ok && len(found) == 1 {
+		for _, child := range children(node, w) {
+			if w.spend(filterWork) && s.holds(child, w) {
 				out = append(out, child)
 			}
 		}
@@ -60,18 +109,24 @@ func (s segment) appendTo(out []any, node any) []any {
 }
 
 // one appends what the library selects; its errors mean that there is no such member or element.
-func (s segment) one(out []any, node any) []any {
+func (s segment) one(out []any, node any, w *work) []any {
+	w.spend(lookupWork)
 	if value, err := s.eval(context.Background(), node); err == nil {
 		return append(out, value)
 	}
 	return out
 }
 
-func children(node any) []any {
+func children(node any, w *work) []any {
 	switch node := node.(type) {
 	case []any:
-		return node
+		if w.spend(len(node)) {
+			return node
+		}
 	case map[string]any:
+		if !w.spend(memberWork * len(node)) {
+			return nil
+		}
 		list := make([]any, 0, len(node))
 		for _, name := range slices.Sorted(maps.Keys(node)) {
 			list = append(list, node[name])

@@ -21,11 +21,16 @@ const (
 	nameMessage = "errorMessage"
 )
 
-// reader reads one reply through the paths of one operation.
+// reader reads one reply through the paths of one operation. Reading costs a bounded amount of work, whatever the reply.
 type reader struct {
-	paths   map[string]keyturn.ResponsePath
-	filters bool
-	root    any
+	paths map[string]keyturn.ResponsePath
+	allow pathOptions
+	root  any
+	left  *work
+}
+
+func newReader(in keyturn.Integration, def keyturn.Operation) reader {
+	return reader{paths: def.ResponsePaths, allow: optionsOf(in), left: &work{left: maxWork}}
 }
 
 // nodes are what the path of a name selects: the first match, or with + all of them, arrays among them flattened.
@@ -35,11 +40,11 @@ func (r reader) nodes(name string) ([]any, error) {
 	if !ok {
 		return nil, nil
 	}
-	p, err := parsePath(rp.Path, r.filters)
+	p, err := parsePath(rp.Path, r.allow)
 	if err != nil {
 		return nil, keyturn.Errorf(keyturn.KindConfiguration, "the response path %s is not valid: %w", name, err)
 	}
-	found, err := p.eval(r.root)
+	found, err := p.eval(r.root, r.left)
 	if err != nil || !p.all {
 		return found[:min(len(found), 1)], err
 	}
@@ -54,21 +59,34 @@ func (r reader) nodes(name string) ([]any, error) {
 	return all, nil
 }
 
-// convert applies the conversion template of a name to one value, whose text is the template's dot.
-func (r reader) convert(name, text string, limit int) (string, error) {
+// converter gives the conversion of a name, whose template's dot is the value's text. It is compiled once for all values
+// and has one budget for them together: a reply with thousands of values costs no more than one with a few large ones.
+func (r reader) converter(name string, limit int) (func(string) (string, error), error) {
 	conversion := r.paths[name].ConversionTemplate
-	if conversion == "" || text == "" {
-		return text, nil
+	if conversion == "" {
+		return func(text string) (string, error) { return text, nil }, nil
+	}
+	if !r.left.spend(compileWork * len(conversion)) {
+		return nil, errTooMuchWork
 	}
 	p, err := compile(conversion, inText, reflect.TypeFor[string](), nil)
 	if err != nil {
-		return "", keyturn.Errorf(keyturn.KindConfiguration, "the conversion of %s is not valid: %w", name, err)
+		return nil, keyturn.Errorf(keyturn.KindConfiguration, "the conversion of %s is not valid: %w", name, err)
 	}
-	out, err := p.run(text, limit)
-	if err != nil {
-		return "", keyturn.Errorf(keyturn.KindBadReply, "the conversion of %s fails on this reply: %w", name, err)
-	}
-	return out, nil
+	p.allow(budget{text: textFuel, loop: loopFuel, one: max(limit, maxFunctionBytes)})
+	return func(text string) (string, error) {
+		if text == "" {
+			return "", nil
+		}
+		if !r.left.spend(conversionWork + p.nodes*nodeWork) {
+			return "", errTooMuchWork
+		}
+		out, err := p.execute(text, limit)
+		if err != nil {
+			return "", keyturn.Errorf(keyturn.KindBadReply, "the conversion of %s fails on this reply: %w", name, err)
+		}
+		return out, nil
+	}, nil
 }
 
 // status reads a value that decides about success or failure. present is false where there is nothing or null; a value
@@ -82,21 +100,29 @@ func (r reader) status(name string) (text string, present bool, err error) {
 	if !ok {
 		return "", false, keyturn.Errorf(keyturn.KindBadReply, "the value of %s is not a single value", name)
 	}
-	text, err = r.convert(name, text, maxValueBytes)
+	convert, err := r.converter(name, maxValueBytes)
+	if err == nil {
+		text, err = convert(text)
+	}
 	return text, true, err
 }
 
 // keys reads values for the customer. Blank values are absent; a value that cannot be a key spoils the reply.
 func (r reader) keys(name string, maxBytes int) ([]string, error) {
 	nodes, err := r.nodes(name)
+	if err != nil || len(nodes) == 0 {
+		return nil, err
+	}
+	convert, err := r.converter(name, maxBytes)
 	if err != nil {
 		return nil, err
 	}
 	var texts []string
+	seen := map[string]bool{"": true}
 	for _, node := range nodes {
 		text, ok := keyText(node, maxBytes)
 		if ok && text != "" {
-			if text, err = r.convert(name, text, maxBytes); err != nil {
+			if text, err = convert(text); err != nil {
 				return nil, err
 			}
 			text, ok = keyText(text, maxBytes)
@@ -104,7 +130,8 @@ func (r reader) keys(name string, maxBytes int) ([]string, error) {
 		if !ok {
 			return nil, keyturn.Errorf(keyturn.KindBadReply, "the value of %s is not usable: it must be clean text or an integer of at most %d bytes", name, maxBytes)
 		}
-		if text != "" && !slices.Contains(texts, text) {
+		if !seen[text] {
+			seen[text] = true
 			texts = append(texts, text)
 		}
 	}
@@ -152,7 +179,11 @@ func (r reader) file() (*File, error) {
 	if !ok {
 		return nil, keyturn.Errorf(keyturn.KindBadReply, "the value of %s is not a string", nameFile)
 	}
-	if text, err = r.convert(nameFile, text, 2*maxFileBytes); err != nil {
+	convert, err := r.converter(nameFile, 2*maxFileBytes)
+	if err != nil {
+		return nil, err
+	}
+	if text, err = convert(text); err != nil {
 		return nil, err
 	}
 	text = strings.TrimRight(strings.Map(func(c rune) rune {
@@ -191,14 +222,15 @@ func (r reader) additional() (found map[string][]string, left []string) {
 			continue
 		}
 		nodes, err := r.nodes(name)
-		if err != nil || len(nodes) > maxAdditionalValues {
+		convert, errConvert := r.converter(name, maxValueBytes)
+		if err != nil || errConvert != nil || len(nodes) > maxAdditionalValues {
 			left = append(left, name)
 			continue
 		}
 		for _, node := range nodes {
 			text, ok := scalarText(node)
 			if ok {
-				text, err = r.convert(name, text, maxValueBytes)
+				text, err = convert(text)
 			}
 			switch {
 			case !ok || err != nil || text != "" && !keyturn.CleanText(text, 1, maxValueBytes):

@@ -6,68 +6,221 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
-
-	"github.com/PaesslerAG/gval"
-	"github.com/PaesslerAG/jsonpath"
 )
 
-// A filter compares members of the element with constants: `[?@.state == "active" && @.seats >= 3]`. The library would
-// also run scripts, functions and regular expressions; only these tokens get through to it.
+// A filter tells elements apart by their members: `[?@.state == "active" && @.seats >= 3]`, `[?@.key]`, `[?!@.revoked]`.
+// It is evaluated here and not by the library, whose comparisons take "1" for 1 and true, lose the digits of large
+// integers and fail as a whole where a member is missing.
+
+const (
+	maxFilterBytes  = 200
+	maxParentheses  = 8
+	maxFilterNumber = 40 // characters
+)
+
+// condition is a filter, or a part of one, for one element.
+type condition func(element any, w *work) bool
+
 var (
-	filterToken = regexp.MustCompile(`^(?:\s+|@(?:\.[\pL_][\pL\pN_]*|\[[0-9]{1,9}\])*|"(?:[^"\\]|\\["\\])*"|'[^'\\"]*'|` +
-		`-?[0-9]{1,15}(?:\.[0-9]{1,15})?|true\b|false\b|==|!=|<=|>=|<|>|&&|\|\||!|\(|\))`)
-	filterLanguage = gval.Full(jsonpath.Language())
+	filterSpace    = regexp.MustCompile(`^[ \t\r\n]+`)
+	filterOperator = regexp.MustCompile(`^(==|!=|<=|>=|<|>)`)
+	filterText     = regexp.MustCompile(`^("(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')`)
+	filterNumber   = regexp.MustCompile(`^-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]{1,2})?`)
+	filterWord     = regexp.MustCompile(`^(true|false|null)\b`)
 )
 
-const maxFilterBytes = 200
+// filterParser reads one filter from left to right.
+type filterParser struct {
+	rest  string
+	depth int
+}
 
 // parseFilter reads `[?…]` at the start of rest.
 func parseFilter(rest string) (segment, int, error) {
-	var expr strings.Builder
-	used, depth := len("[?"), 0
-	for !strings.HasPrefix(rest[used:], "]") {
-		token := filterToken.FindString(rest[used:])
-		if token == "" || used > maxFilterBytes {
-			return segment{}, 0, fmt.Errorf("has a filter that cannot be read from %.20q on: compare @.name with a constant", rest[used:])
-		}
-		used += len(token)
-		switch {
-		case token == "(":
-			depth++
-		case token[0] == '\'':
-			token = `"` + token[1:len(token)-1] + `"`
-		}
-		expr.WriteString(token)
+	p := filterParser{rest: rest[len("[?"):]}
+	cond, err := p.any()
+	if err == nil && !p.take("]") {
+		err = p.problem()
 	}
-	if depth > 8 {
-		return segment{}, 0, errors.New("has a filter with too many parentheses")
+	used := len(rest) - len(p.rest)
+	if err == nil && used > maxFilterBytes {
+		err = fmt.Errorf("has a filter of more than %d characters", maxFilterBytes)
 	}
-	eval, err := filterLanguage.NewEvaluable("$[?(" + expr.String() + ")]")
-	if err != nil {
-		return segment{}, 0, errors.New("has a filter that is not a comparison")
-	}
-	return segment{kind: filterSegment, eval: eval}, used + 1, nil
+	return segment{kind: filterSegment, holds: cond}, used, err
 }
 
-// asFloats is the value with float64 for numbers: the library's comparisons know nothing else.
-func asFloats(v any) any {
-	switch v := v.(type) {
-	case json.Number:
-		if f, err := v.Float64(); err == nil {
-			return f
-		}
-	case []any:
-		list := make([]any, len(v))
-		for i := range v {
-			list[i] = asFloats(v[i])
-		}
-		return list
-	case map[string]any:
-		m := make(map[string]any, len(v))
-		for k := range v {
-			m[k] = asFloats(v[k])
-		}
-		return m
+func (p *filterParser) problem() error {
+	return fmt.Errorf("has a filter that cannot be read from %.20q on: compare @.name with a constant", p.rest)
+}
+
+// take passes over white space and then over the token, if it is there.
+func (p *filterParser) take(token string) bool {
+	p.rest = strings.TrimPrefix(p.rest, filterSpace.FindString(p.rest))
+	rest, ok := strings.CutPrefix(p.rest, token)
+	if ok {
+		p.rest = rest
 	}
-	return v
+	return ok
+}
+
+func (p *filterParser) match(pattern *regexp.Regexp) string {
+	p.take("")
+	token := pattern.FindString(p.rest)
+	p.rest = p.rest[len(token):]
+	return token
+}
+
+// any is a || b || …
+func (p *filterParser) any() (condition, error) {
+	return p.chain("||", p.all, func(a, b condition) condition {
+		return func(element any, w *work) bool { return a(element, w) || b(element, w) }
+	})
+}
+
+// all is a && b && …
+func (p *filterParser) all() (condition, error) {
+	return p.chain("&&", p.one, func(a, b condition) condition {
+		return func(element any, w *work) bool { return a(element, w) && b(element, w) }
+	})
+}
+
+func (p *filterParser) chain(operator string, part func() (condition, error), join func(a, b condition) condition) (condition, error) {
+	left, err := part()
+	for err == nil && p.take(operator) {
+		var right condition
+		if right, err = part(); err == nil {
+			left = join(left, right)
+		}
+	}
+	return left, err
+}
+
+// one is !…, (…), a comparison, or a member that must be there.
+func (p *filterParser) one() (condition, error) {
+	if p.take("!") {
+		if !p.take("(") {
+			side, isPath, err := p.side()
+			if err == nil && !isPath {
+				err = p.problem()
+			}
+			return func(element any, w *work) bool { return side(element, w) == nothing }, err
+		}
+		inner, err := p.group()
+		return func(element any, w *work) bool { return !inner(element, w) }, err
+	}
+	if p.take("(") {
+		return p.group()
+	}
+	left, isPath, err := p.side()
+	if err != nil {
+		return nil, err
+	}
+	operator := p.match(filterOperator)
+	if operator == "" {
+		if !isPath {
+			return nil, p.problem()
+		}
+		return func(element any, w *work) bool { return left(element, w) != nothing }, nil
+	}
+	right, _, err := p.side()
+	if err != nil {
+		return nil, err
+	}
+	return func(element any, w *work) bool { return holds(operator, left(element, w), right(element, w)) }, nil
+}
+
+// group is the rest of (…).
+func (p *filterParser) group() (condition, error) {
+	if p.depth++; p.depth > maxParentheses {
+		return nil, errors.New("has a filter with too many parentheses")
+	}
+	inner, err := p.any()
+	if err == nil && !p.take(")") {
+		err = p.problem()
+	}
+	return inner, err
+}
+
+// absent is what a path gives that leads nowhere.
+type absent struct{}
+
+var nothing any = absent{}
+
+// side is one side of a comparison: a constant, or a path from the element.
+func (p *filterParser) side() (value func(element any, w *work) any, isPath bool, err error) {
+	constant := func(v any) func(any, *work) any { return func(any, *work) any { return v } }
+	if p.take("@") {
+		value, err = p.path()
+		return value, true, err
+	}
+	if token := p.match(filterText); token != "" {
+		text, err := unquoteName(token)
+		return constant(text), false, err
+	}
+	if token := p.match(filterWord); token != "" {
+		return constant(map[string]any{"true": true, "false": false, "null": nil}[token]), false, nil
+	}
+	if token := p.match(filterNumber); token != "" && len(token) <= maxFilterNumber {
+		return constant(json.Number(token)), false, nil
+	}
+	return nil, false, p.problem()
+}
+
+// path is what follows @: names and indexes.
+func (p *filterParser) path() (func(element any, w *work) any, error) {
+	var steps path
+	for strings.HasPrefix(p.rest, ".") || strings.HasPrefix(p.rest, "[") {
+		seg, used, err := parseSegment(p.rest, pathOptions{})
+		if err != nil || seg.kind != nameSegment && seg.kind != indexSegment {
+			return nil, p.problem()
+		}
+		steps.segments, p.rest = append(steps.segments, seg), p.rest[used:]
+	}
+	return func(element any, w *work) any {
+		if len(steps.segments) == 0 {
+			return element
+		}
+		if nodes, err := steps.eval(element, w); err == nil && len(nodes) == 1 {
+			return nodes[0]
+		}
+		return nothing
+	}, nil
+}
+
+// holds compares two values as RFC 9535 §2.3.5.2.2 has it: values of different types are different, and only numbers and
+// texts have an order. Arrays and objects are equal to nothing, which is our own: no reply needs it.
+func holds(operator string, a, b any) bool {
+	c, ordered, equal := 0, false, false
+	switch a := a.(type) {
+	case json.Number:
+		if b, ok := b.(json.Number); ok {
+			c, ordered = compareNumbers(string(a), string(b)), true
+			equal = c == 0
+		}
+	case string:
+		if b, ok := b.(string); ok {
+			c, ordered = strings.Compare(a, b), true
+			equal = c == 0
+		}
+	case bool:
+		b, ok := b.(bool)
+		equal = ok && a == b
+	case nil:
+		equal = b == nil
+	case absent:
+		equal = b == nothing
+	}
+	switch operator {
+	case "==":
+		return equal
+	case "!=":
+		return !equal
+	case "<":
+		return ordered && c < 0
+	case ">":
+		return ordered && c > 0
+	case "<=":
+		return equal || ordered && c < 0
+	}
+	return equal || ordered && c > 0
 }

@@ -70,7 +70,7 @@ func codes(v endpoint.Verdict) []string {
 
 func TestFixtures(t *testing.T) {
 	t.Parallel()
-	files, err := filepath.Glob("testdata/fixtures/F*.txt")
+	files, err := filepath.Glob("testdata/contract/F*.txt")
 	require.NoError(t, err)
 	require.GreaterOrEqual(t, len(files), 12)
 	for _, file := range files {
@@ -128,7 +128,7 @@ func TestSigningVectors(t *testing.T) {
 		Fields                       []string
 		Data                         endpoint.Data
 	}
-	for _, v := range fromJSON[[]vector](t, sections(t, "testdata/fixtures/F08-signing.txt")["cases.json"]) {
+	for _, v := range fromJSON[[]vector](t, sections(t, "testdata/contract/F08-signing.txt")["cases.json"]) {
 		canonical, signature, err := endpoint.Sign(keyturn.Signature{Enabled: true, SignedFields: v.Fields, Secret: &keyturn.SecretRef{Value: v.Secret}}, v.Data)
 		require.NoError(t, err)
 		require.Equal(t, v.Canonical, canonical)
@@ -138,7 +138,7 @@ func TestSigningVectors(t *testing.T) {
 
 func TestDecisionTable(t *testing.T) {
 	t.Parallel()
-	part := sections(t, "testdata/fixtures/F09-decision-table.txt")
+	part := sections(t, "testdata/contract/F09-decision-table.txt")
 	in := fromJSON[keyturn.Integration](t, part["integration.json"])
 	for i, line := range strings.Split(part["table"], "\n")[1:] {
 		t.Run(strconv.Itoa(i)+" "+line, func(t *testing.T) {
@@ -156,4 +156,27 @@ func TestDecisionTable(t *testing.T) {
 			require.NotEmpty(t, v.Reason)
 		})
 	}
+}
+
+// The decision table that partners read is the one that is tested.
+func TestTheDocsShowTheDecisionTable(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile("../docs/partners.md")
+	require.NoError(t, err)
+	rows := strings.Split(sections(t, "testdata/contract/F09-decision-table.txt")["table"], "\n")
+	table := "<!-- decision table -->\n"
+	for i, row := range rows {
+		cell := strings.Split(row, "|")
+		for j := range cell {
+			cell[j] = strings.TrimSpace(cell[j])
+		}
+		if i > 0 && cell[1] != "" {
+			cell[1] = "`" + cell[1] + "`"
+		}
+		table += "| " + strings.Join(cell, " | ") + " |\n"
+		if i == 0 {
+			table += "|---|---|---|---|\n"
+		}
+	}
+	require.Contains(t, string(page), table)
 }

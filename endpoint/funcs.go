@@ -19,7 +19,7 @@ type jsonText struct{ literal string }
 // What one execution of a template may cost. text/template cannot be interrupted, so the work is bounded instead.
 const (
 	maxTemplateBytes = 16 << 10
-	maxFunctionBytes = 64 << 10  // the result of one function
+	maxFunctionBytes = 64 << 10  // the result of one function; more where a file is converted
 	textFuel         = 4 << 20   // the results of all functions together, in bytes
 	loopFuel         = 200_000   // nodes that loops may visit
 	maxBodyBytes     = 256 << 10 // a rendered body
@@ -28,12 +28,13 @@ const (
 
 var errTooMuch = errors.New("the template produces too much")
 
-// budget is what is left for one execution.
-type budget struct{ text, loop int }
+// budget is what is left: text for the results of all functions, loop for the nodes that loops visit; one bounds a
+// single result.
+type budget struct{ text, loop, one int }
 
 func (b *budget) spend(text string) (string, error) {
 	b.text -= len(text)
-	if len(text) > maxFunctionBytes || b.text < 0 {
+	if len(text) > b.one || b.text < 0 {
 		return "", errTooMuch
 	}
 	return text, nil
@@ -253,7 +254,7 @@ func (b *budget) join(args []any, between, after string) (string, error) {
 		if i > 0 {
 			out.WriteString(between)
 		}
-		if out.Len()+len(text) > maxFunctionBytes {
+		if out.Len()+len(text) > b.one {
 			return "", errTooMuch
 		}
 		out.WriteString(text)

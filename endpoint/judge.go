@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"keyturn.dev/keyturn"
+	"keyturn.dev/keyturn/oracle"
 )
 
 const (
@@ -31,9 +32,12 @@ func Judge(in keyturn.Integration, op string, units int, reply Reply) (v Verdict
 	if err != nil {
 		return Verdict{Outcome: Retryable, Kind: keyturn.KindConfiguration, HTTPStatus: reply.Status, Reason: err.Error()}
 	}
-	f := readFacts(reader{paths: def.ResponsePaths, filters: in.AllowFilters}, reply)
+	f := readFacts(newReader(in, def), reply)
 	v = classify(in.PermanentErrors, f)
 	v.RetryAfter = retryAfter(reply.Header)
+	if oracle.Is(oracle.ErrorsAreAnswers) && f.reader.root != nil {
+		v.Outcome = Success
+	}
 	if v.Outcome != Success {
 		return v
 	}

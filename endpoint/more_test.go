@@ -2,8 +2,10 @@ package endpoint_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"io"
 	"log"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -58,19 +60,56 @@ func TestRedact(t *testing.T) {
 	in := reading(map[string]keyturn.ResponsePath{"activationCode": {Path: "$.k+"}, "activationLink": {Path: "$.l"}, "activationFileContent": {Path: "$.f"}})
 	in.Auth = keyturn.Auth{Type: "basic", Username: "shop", Password: secretOf("hunter2hunter2")}
 	for body, want := range map[string]string{
-		`{"k":["KEY-1","KEY-2"],"note":"KEY-1 is yours","id":"x"}`: `{"k":["[redacted]","[redacted]"],"note":"[redacted] is yours","id":"x"}`,
-		`{"k":"\u004bEY-1","again":"KEY\u002d1"}`:                  `{"k":"[redacted]","again":"[redacted]"}`,
-		`{"k":12345678901234567890, "n":1}`:                        `{"k":"[redacted]", "n":1}`,
-		`{"k":"1","n":1,"m":"11"}`:                                 `{"k":"[redacted]","n":"[redacted]","m":"11"}`,
-		`{"k":"a\"b\"c","n":"a\"b\"c!"}`:                           `{"k":"[redacted]","n":"[redacted]!"}`,
-		`{"l":"https:\/\/p.test\/x","f":"QUJDREVG"}`:               `{"l":"[redacted]","f":"[redacted]"}`,
-		`{"k":{"value":"KEY-1"}}`:                                  `{"k":{"value":"[redacted]"}}`,
+		`{"k":["KEY-1","KEY-2"],"note":"KEY-1 is yours","id":"x"}`: `{"k":["[redacted 1]","[redacted 2]"],"note":"[redacted 1] is yours","id":"x"}`,
+		`{"k":"\u004bEY-1","again":"KEY\u002d1"}`:                  `{"k":"[redacted 1]","again":"[redacted 1]"}`,
+		`{"k":12345678901234567890, "n":1}`:                        `{"k":"[redacted 1]", "n":1}`,
+		`{"k":"1","n":1,"m":"11"}`:                                 `{"k":"[redacted 1]","n":"[redacted 1]","m":"11"}`,
+		`{"k":"a\"b\"c","n":"a\"b\"c!"}`:                           `{"k":"[redacted 1]","n":"[redacted 1]!"}`,
+		`{"l":"https:\/\/p.test\/x","f":"QUJDREVG"}`:               `{"l":"https://redacted.invalid/1","f":"W3JlZGFjdGVkIDJd"}`,
+		`{"k":{"value":"KEY-1"}}`:                                  `{"k":{"value":"[redacted 1]"}}`,
+		`{"k":["CODE-LONG","CODE"],"n":"CODE-LONG"}`:               `{"k":["[redacted 1]","[redacted 2]"],"n":"[redacted 1]"}`,
+		`{"KEY-1":1,"k":"KEY-1"}`:                                  `{"[redacted 1]":1,"k":"[redacted 1]"}`,
 		`{"echo":"hunter2hunter2"}`:                                `{"echo":"[redacted]"}`,
 		`<p title="x">OLD-KEY-9 said "hunter2hunter2"</p>`:         `<p title="x">[redacted] said "[redacted]"</p>`,
-		`{"k":"KEY-1"`: `{"k":"KEY-1"`, // not JSON: nothing tells that it is a key
-		``:             ``,
+
+		// Cut off, or no JSON: nothing tells what is a key.
+		`{"k":"KEY-1"`:                      `{"k":"[redacted]"`,
+		`{"k": ["KEY-1", 12345, "KE`:        `{"k": ["[redacted]", "[redacted]", "[redacted]"`,
+		`{"a":"KEY-1"} {"k":"KEY-2"}`:       `{"a":"[redacted]"} {"k":"[redacted]"}`,
+		strings.Repeat(`[`, 40) + `"KEY-1"`: strings.Repeat(`[`, 40) + `"[redacted]"`,
+		``:                                  ``,
 	} {
 		require.Equal(t, want, string(endpoint.Redact(in, "create", []byte(body), []keyturn.Secret{"OLD-KEY-9"})), body)
+	}
+	var many []string
+	for i := range 3000 {
+		many = append(many, fmt.Sprintf("KEY-%d", i))
+	}
+	body, err := json.Marshal(map[string]any{"k": many, "note": "KEY-7 is yours"})
+	require.NoError(t, err)
+	redacted := string(endpoint.Redact(in, "create", body, nil))
+	require.NotContains(t, redacted, "KEY-")
+	require.Contains(t, redacted, `"[redacted 3000]"`)
+}
+
+// What a redacted reply means is what the reply means, so that it can be judged again.
+func TestARedactedReplyIsJudgedLikeTheReply(t *testing.T) {
+	t.Parallel()
+	in := reading(map[string]keyturn.ResponsePath{
+		"activationCode": {Path: "$.k+"}, "activationLink": {Path: "$.l"}, "activationFileContent": {Path: "$.f"},
+		"errorCode": {Path: "$.e"}, "extra": {Path: "$.x"},
+	})
+	for _, body := range []string{
+		`{"k":["KEY-1","KEY-2","KEY-1"],"x":7}`, `{"k":"KEY-1"}`, `{"k":[1,2]}`, `{"l":"https://p.test/KEY"}`, `{"f":"QUJDREVG","x":"y"}`,
+		`{"k":[],"e":"NONE"}`, `{}`, `<html>`, `{"k":["KEY-1","KEY-2"],"l":"https://p.test/KEY-1","f":"S0VZLTE="}`, `{"k":{"a":"KEY-1"}}`,
+	} {
+		for units := range 3 {
+			want := judge(in, units, body)
+			got := judge(in, units, string(endpoint.Redact(in, "create", []byte(body), nil)))
+			require.Equal(t, []any{want.Outcome, want.Kind, want.Reason, want.ErrorCode, want.Additional}, []any{got.Outcome, got.Kind, got.Reason, got.ErrorCode, got.Additional}, body)
+			require.Len(t, got.Deliverable.ActivationCodes, len(want.Deliverable.ActivationCodes), body)
+			require.Equal(t, want.Deliverable.File != nil, got.Deliverable.File != nil, body)
+		}
 	}
 }
 

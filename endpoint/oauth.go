@@ -62,12 +62,12 @@ func fetchToken(ctx context.Context, transport *http.Transport, auth keyturn.Aut
 		"Content-Type": {"application/x-www-form-urlencoded"}, "Accept": {"application/json"}, "User-Agent": {"Keyturn"},
 		"Authorization": {"Basic " + base64.StdEncoding.EncodeToString([]byte(url.QueryEscape(auth.ClientID)+":"+url.QueryEscape(secret)))},
 	}
-	reply, err := post(ctx, transport, auth.TokenURL, header, []byte(form.Encode()), tokenReplyBytes)
+	reply, err := send(ctx, transport, http.MethodPost, auth.TokenURL, header, []byte(form.Encode()), tokenReplyBytes)
 	if err == nil && (reply.Status == http.StatusUnauthorized || reply.Status == http.StatusBadRequest) {
 		header.Del("Authorization")
 		form.Set("client_id", auth.ClientID)
 		form.Set("client_secret", secret)
-		reply, err = post(ctx, transport, auth.TokenURL, header, []byte(form.Encode()), tokenReplyBytes)
+		reply, err = send(ctx, transport, http.MethodPost, auth.TokenURL, header, []byte(form.Encode()), tokenReplyBytes)
 	}
 	if err != nil {
 		return "", 0, tokenFailure(err)

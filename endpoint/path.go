@@ -10,11 +10,14 @@ import (
 
 	"github.com/PaesslerAG/gval"
 	"github.com/PaesslerAG/jsonpath"
+
+	"keyturn.dev/keyturn"
 )
 
 // The subset of JSONPath that response paths and signed fields may use: `$`, `.name`, `["name"]`, `['name']`, `[n]` and
-// `[-n]`, `[*]` and `.*`, `[start:end:step]` with a positive step, and, where the integration allows it, `[?filter]`.
-// Never `..`: in the library its cost grows with the cube of the nesting. What is accepted means what RFC 9535 says.
+// `[-n]`, `[*]` and `.*`, `[start:end:step]` with a positive step, and, where the integration allows them, `[?filter]` and
+// `..` before any of these. What is accepted means what RFC 9535 says. The library is asked for one step at a time: its
+// own `..` costs the cube of the nesting, and its own order of members is random.
 
 type segmentKind int
 
@@ -28,14 +31,23 @@ const (
 
 type segment struct {
 	kind  segmentKind
+	deep  bool           // after ..: applied to the node and to everything below it
 	index int            // of an indexSegment
 	slice [3]*int        // start, end, step of a sliceSegment; nil: absent
-	eval  gval.Evaluable // the library's selector for one step: a name, an index from 0, or a filter
+	eval  gval.Evaluable // the library's selector for one step: a name or an index from 0
+	holds condition      // of a filterSegment
 }
 
 type path struct {
 	segments []segment
 	all      bool // a trailing +: every match, not only the first
+}
+
+// pathOptions are what an integration enables beyond the plain subset.
+type pathOptions struct{ filters, descendants bool }
+
+func optionsOf(in keyturn.Integration) pathOptions {
+	return pathOptions{filters: in.AllowFilters, descendants: in.AllowDescendants}
 }
 
 const (
@@ -52,7 +64,7 @@ var (
 )
 
 // parsePath reads a path and compiles its steps.
-func parsePath(text string, allowFilters bool) (path, error) {
+func parsePath(text string, allow pathOptions) (path, error) {
 	rest, all := strings.CutSuffix(strings.TrimSpace(text), "+")
 	rest = strings.TrimSpace(rest)
 	switch {
@@ -63,10 +75,20 @@ func parsePath(text string, allowFilters bool) (path, error) {
 	}
 	p, rest := path{all: all}, rest[1:]
 	for rest != "" {
-		seg, used, err := parseSegment(rest, allowFilters)
+		deep := strings.HasPrefix(rest, "..")
+		if deep {
+			if !allow.descendants {
+				return path{}, errors.New("cannot use .. unless the integration sets allowDescendants: name the way from $")
+			}
+			if rest = rest[1:]; strings.HasPrefix(rest, ".[") {
+				rest = rest[1:]
+			}
+		}
+		seg, used, err := parseSegment(rest, allow)
 		if err != nil {
 			return path{}, err
 		}
+		seg.deep = deep
 		p.segments, rest = append(p.segments, seg), rest[used:]
 	}
 	if len(p.segments) > maxPathSegments {
@@ -75,7 +97,7 @@ func parsePath(text string, allowFilters bool) (path, error) {
 	return p, nil
 }
 
-func parseSegment(rest string, allowFilters bool) (segment, int, error) {
+func parseSegment(rest string, allow pathOptions) (segment, int, error) {
 	if m := dotName.FindStringSubmatch(rest); m != nil {
 		seg, err := named(m[1])
 		return seg, len(m[0]), err
@@ -109,9 +131,7 @@ func parseSegment(rest string, allowFilters bool) (segment, int, error) {
 		return seg, len(m[0]), err
 	}
 	switch {
-	case strings.HasPrefix(rest, ".."):
-		return segment{}, 0, errors.New("cannot use .. (it makes a small reply cost minutes): name the way from $")
-	case strings.HasPrefix(rest, "[?") && !allowFilters:
+	case strings.HasPrefix(rest, "[?") && !allow.filters:
 		return segment{}, 0, errors.New("cannot use a filter unless the integration sets allowFilters")
 	case strings.HasPrefix(rest, "[?"):
 		return parseFilter(rest)
@@ -155,7 +175,7 @@ func unquoteName(text string) (string, error) {
 // definite says that the path names one place, whatever the document.
 func (p path) definite() bool {
 	for _, s := range p.segments {
-		if s.kind != nameSegment && s.kind != indexSegment {
+		if s.deep || s.kind != nameSegment && s.kind != indexSegment {
 			return false
 		}
 	}

@@ -1,130 +1,236 @@
 package endpoint
 
 import (
-	"bytes"
 	"cmp"
+	"encoding/base64"
 	"encoding/json"
+	"fmt"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"keyturn.dev/keyturn"
 )
 
-const mask = "[redacted]"
-
-// shortSecret is the length below which a value is masked only where it stands alone: "1" is in every text.
-const shortSecret = 4
-
-var (
-	stringToken = regexp.MustCompile(`"(?:[^"\\]|\\.)*"`)
-	numberToken = regexp.MustCompile(`-?[0-9]+`)
+const (
+	mask = "[redacted]"
+	// shortSecret is the length below which a value is masked only where it stands alone: "1" is in every text.
+	shortSecret = 4
+	// maxSearch bounds how many values are looked for within how many bytes; beyond it every value is masked whole.
+	maxSearch = 16 << 20
 )
 
 // Redact gives a request's or reply's body as operators may see it: activation codes, links and file contents that the
 // operation's response paths find in it, the values in known (for a request: the codes of earlier operations), and the
 // integration's own secrets are masked wherever they stand, also where JSON escapes them. What is no JSON is masked as
-// plain text.
+// plain text, and what begins like JSON but cannot be read, or not within bounds, keeps its names only.
+//
+// Masks of found values keep what a response path needs to find them again: each value has a number, a link stays an
+// https address, a file stays base64. So Judge says of a redacted reply what it says of the reply, but for conversions
+// that look into a code.
 func Redact(in keyturn.Integration, op string, body []byte, known []keyturn.Secret) []byte {
-	var secrets []string
-	add := func(text string) {
-		if strings.TrimSpace(text) != "" {
-			secrets = append(secrets, text)
-		}
+	return redact(in, op, body, known, false)
+}
+
+// RedactReply is Redact for what a partner answered, of which op's verdict is v. Where a partner says that all went well and
+// the response paths find no code, link or file, nobody knows which of its values is one: all are masked then, but what
+// the paths of success and failure found.
+func RedactReply(in keyturn.Integration, op string, reply Reply, v Verdict) []byte {
+	gives := reply.Status >= 200 && reply.Status <= 299 && op != "cancel"
+	return redact(in, op, reply.Body, v.Deliverable.ActivationCodes, gives)
+}
+
+// redact masks a body; gives says that it may hold a key that no path finds.
+func redact(in keyturn.Integration, op string, body []byte, known []keyturn.Secret, gives bool) []byte {
+	m := masks{}
+	in.Secrets(func(_ string, ref *keyturn.SecretRef) { m.add(ref.Value, mask) })
+	root, err := decodeJSON(body)
+	isJSON := err == nil && root != nil
+	if isJSON {
+		m.find(in, op, root)
 	}
 	for _, s := range known {
-		add(s.Reveal())
+		m.add(s.Reveal(), mask)
 	}
-	for _, ref := range secretRefs(&in) {
-		add(ref.Value)
+	switch {
+	case !gives || m.found > 0 || len(body) == 0:
+	case isJSON:
+		m.everything(in, op, root)
+	case !looksLikeJSON(body):
+		return fmt.Appendf(nil, "[%d bytes that are no JSON; they are not shown, because they may hold a key]", len(body))
 	}
-	if def, _, err := definitionFor(in, op); err == nil {
-		if root, err := decodeJSON(body); err == nil {
-			for _, name := range []string{nameCode, nameLink, nameFile} {
-				p, err := parsePath(def.ResponsePaths[name].Path, in.AllowFilters)
-				if err != nil {
-					continue
-				}
-				nodes, _ := p.eval(root)
-				for _, node := range nodes {
-					eachScalar(node, add)
-				}
-			}
+	m.whole = m.whole || len(m.texts)*len(body) > maxSearch || !isJSON && looksLikeJSON(body)
+	return m.apply(body, isJSON || m.whole)
+}
+
+func looksLikeJSON(body []byte) bool {
+	text := strings.TrimSpace(string(body[:min(len(body), 64)]))
+	return strings.HasPrefix(text, "{") || strings.HasPrefix(text, "[")
+}
+
+// masks are the values to hide, each with what stands in its place.
+type masks struct {
+	texts map[string]string
+	found int
+	whole bool // hide every value
+	names bool // every value is among texts: names stay as they are
+}
+
+// everything adds every text and number, each with a mask of its own, so that a corrected path finds as many; but not
+// what the paths of success and failure find.
+func (m *masks) everything(in keyturn.Integration, op string, root any) {
+	m.names = true
+	kept := map[string]bool{}
+	def, _, _ := definitionFor(in, op)
+	left := &work{left: maxWork}
+	for _, name := range []string{nameSuccess, nameError, nameMessage} {
+		p, err := parsePath(def.ResponsePaths[name].Path, optionsOf(in))
+		if err != nil {
+			continue
+		}
+		if nodes, err := p.eval(root, left); err == nil && len(nodes) > 0 {
+			text, _ := scalarText(nodes[0])
+			kept[text] = true
 		}
 	}
-	if len(secrets) == 0 {
-		return bytes.Clone(body)
+	eachScalar(root, left, func(text string) {
+		if !kept[text] {
+			m.addFound(nameCode, text)
+		}
+	})
+	m.whole = m.whole || left.left < 0
+}
+
+func (m *masks) add(text, as string) {
+	if _, there := m.texts[text]; there || strings.TrimSpace(text) == "" {
+		return
 	}
-	// The longest first, so that a code within another code does not leave the rest of it.
-	slices.SortFunc(secrets, func(a, b string) int { return cmp.Or(len(b)-len(a), strings.Compare(a, b)) })
-	return maskAll(body, slices.Compact(secrets))
+	if m.texts == nil {
+		m.texts = map[string]string{}
+	}
+	m.texts[text] = as
+}
+
+// find adds what the operation's paths select.
+func (m *masks) find(in keyturn.Integration, op string, root any) {
+	def, _, err := definitionFor(in, op)
+	if err != nil {
+		return
+	}
+	left := &work{left: maxWork}
+	for _, name := range []string{nameCode, nameLink, nameFile} {
+		p, err := parsePath(def.ResponsePaths[name].Path, optionsOf(in))
+		if err != nil {
+			continue
+		}
+		nodes, err := p.eval(root, left)
+		m.whole = m.whole || err != nil
+		for _, node := range nodes {
+			eachScalar(node, left, func(text string) { m.addFound(name, text) })
+		}
+	}
+	m.whole = m.whole || left.left < 0
+}
+
+func (m *masks) addFound(name, text string) {
+	if _, there := m.texts[text]; there {
+		return
+	}
+	m.found++
+	number := strconv.Itoa(m.found)
+	switch name {
+	case nameLink:
+		m.add(text, "https://redacted.invalid/"+number)
+	case nameFile:
+		m.add(text, base64.StdEncoding.EncodeToString([]byte("[redacted "+number+"]")))
+	default:
+		m.add(text, "[redacted "+number+"]")
+	}
 }
 
 // eachScalar visits the texts and numbers below a node: a path that selects an object may still have found the key.
-func eachScalar(node any, visit func(string)) {
+func eachScalar(node any, left *work, visit func(string)) {
 	switch node := node.(type) {
 	case string:
 		visit(node)
 	case json.Number:
 		visit(string(node))
 	default:
-		for _, child := range children(node) {
-			eachScalar(child, visit)
+		for _, child := range children(node, left) {
+			eachScalar(child, left, visit)
 		}
 	}
 }
 
-func maskAll(body []byte, secrets []string) []byte {
-	plain := func(text string) string {
-		for _, s := range secrets {
-			switch {
-			case text == s:
-				return mask
-			case len(s) >= shortSecret:
-				text = strings.ReplaceAll(text, s, mask)
-			}
-		}
-		return text
+var jsonToken = regexp.MustCompile(`(?s)"(?:[^"\\]|\\.)*"(\s*:)?|"(?:[^"\\]|\\.)*\\?$|-?[0-9][0-9.eE+-]*`)
+
+// apply masks a body. The time it takes is linear in its length.
+func (m *masks) apply(body []byte, isJSON bool) []byte {
+	if len(m.texts) == 0 && !m.whole {
+		return slices.Clone(body)
 	}
-	between := func(text []byte) []byte {
-		masked := numberToken.ReplaceAllFunc(text, func(n []byte) []byte {
-			if slices.Contains(secrets, string(n)) {
-				return []byte(`"` + mask + `"`)
-			}
-			return n
-		})
-		return []byte(plain(string(masked)))
+	within := m.replacer()
+	if !isJSON {
+		return []byte(within(string(body)))
 	}
 	var out []byte
 	end := 0
-	for _, at := range stringToken.FindAllIndex(body, -1) {
-		out = append(out, between(body[end:at[0]])...)
+	for _, at := range jsonToken.FindAllSubmatchIndex(body, -1) {
+		out = append(out, body[end:at[0]]...)
 		token := body[at[0]:at[1]]
+		colon := []byte(nil)
+		if at[2] >= 0 {
+			token, colon = body[at[0]:at[2]], body[at[2]:at[3]]
+		}
+		out = append(append(out, m.token(token, colon != nil, within)...), colon...)
 		end = at[1]
-		var text string
-		if json.Unmarshal(token, &text) == nil {
-			if masked := plain(text); masked != text {
-				token = []byte(quoted(masked))
-			}
-		}
-		out = append(out, token...)
 	}
-	out = append(out, between(body[end:])...)
-	for _, s := range secrets { // values that hold quotes, in text that is no JSON
-		if len(s) >= shortSecret {
-			out = bytes.ReplaceAll(out, []byte(s), []byte(mask))
-		}
-	}
-	return out
+	return append(out, body[end:]...)
 }
 
-// secretRefs are the places of an integration's secrets.
-func secretRefs(in *keyturn.Integration) []*keyturn.SecretRef {
-	refs := []*keyturn.SecretRef{in.Auth.Password, in.Auth.Token, in.Auth.ClientSecret, in.TLS.ClientKey}
-	for _, op := range in.Operations {
-		if op.Signature != nil {
-			refs = append(refs, op.Signature.Secret)
+// token masks one string or number of a JSON document.
+func (m *masks) token(token []byte, isName bool, within func(string) string) []byte {
+	text, isText := string(token), token[0] == '"'
+	if isText && json.Unmarshal(token, &text) != nil { // it was cut off
+		return []byte(quoted(mask))
+	}
+	as, there := m.texts[text]
+	switch {
+	case isName && m.names:
+		return token
+	case there:
+	case m.whole && !isName:
+		as = mask
+	case isText:
+		if as = within(text); as == text {
+			return token
+		}
+	default:
+		return token
+	}
+	return []byte(quoted(as))
+}
+
+// replacer finds the values within others. The longest come first, so that a code within another code does not leave the
+// rest of it.
+func (m *masks) replacer() func(string) string {
+	var long []string
+	for text := range m.texts {
+		if len(text) >= shortSecret && !m.whole {
+			long = append(long, text)
 		}
 	}
-	return slices.DeleteFunc(refs, func(r *keyturn.SecretRef) bool { return r == nil })
+	switch len(long) {
+	case 0:
+		return func(text string) string { return text }
+	case 1: // a Replacer of one pair would take the square of its length to prepare
+		return func(text string) string { return strings.ReplaceAll(text, long[0], m.texts[long[0]]) }
+	}
+	slices.SortFunc(long, func(a, b string) int { return cmp.Or(len(b)-len(a), strings.Compare(a, b)) })
+	pairs := make([]string, 0, 2*len(long))
+	for _, text := range long {
+		pairs = append(pairs, text, m.texts[text])
+	}
+	return strings.NewReplacer(pairs...).Replace
 }

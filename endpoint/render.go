@@ -22,14 +22,25 @@ var viewType = reflect.TypeFor[view]()
 // definition, a missing signing secret and a template that fails on this order are errors of KindConfiguration: trying
 // again does not help until the catalog changes.
 func Render(in keyturn.Integration, op string, d Data) (Request, error) {
-	def, _, err := definitionFor(in, op)
+	def, name, err := definitionFor(in, op)
 	if err != nil {
 		return Request{}, err
 	}
-	return render(in, def, d)
+	if op == lookUpOperation && def.Method == "" {
+		def.Method = http.MethodGet
+	}
+	return render(in, name, def, d)
 }
 
-func render(in keyturn.Integration, def keyturn.Operation, d Data) (Request, error) {
+// method is POST but for a look-up that asks with GET.
+func method(def keyturn.Operation) string {
+	if def.Method == http.MethodGet {
+		return http.MethodGet
+	}
+	return http.MethodPost
+}
+
+func render(in keyturn.Integration, name string, def keyturn.Operation, d Data) (Request, error) {
 	data, err := d.view()
 	if err != nil {
 		return Request{}, err
@@ -51,24 +62,74 @@ func render(in keyturn.Integration, def keyturn.Operation, d Data) (Request, err
 	if err != nil {
 		return Request{}, err
 	}
-	if !json.Valid([]byte(body)) {
+	if method(def) == http.MethodGet {
+		header.Del("Content-Type")
+		body = ""
+	} else if !json.Valid([]byte(body)) {
 		return Request{}, keyturn.Errorf(keyturn.KindConfiguration, "the bodyTemplate does not give JSON for this order")
 	}
-	for _, headers := range []map[string][]string{in.HTTPHeaders, def.HTTPHeaders} { // the operation's win
-		for _, name := range slices.Sorted(maps.Keys(headers)) {
-			values := make([]string, len(headers[name]))
-			for i, text := range headers[name] {
-				if values[i], err = headerValue(name, text, data); err != nil {
-					return Request{}, err
-				}
-			}
-			header[http.CanonicalHeaderKey(name)] = values
+	req := Request{Method: method(def), URL: address, Header: header, Body: []byte(body)}
+	for _, h := range []struct {
+		at      string
+		headers map[string][]keyturn.HeaderValue
+	}{{"httpHeaders", in.HTTPHeaders}, {"operations." + name + ".httpHeaders", def.HTTPHeaders}} { // the operation's win
+		if err := req.setHeaders(h.at, h.headers, data); err != nil {
+			return Request{}, err
 		}
 	}
-	if name := signatureHeader(def.Signature); name != "" { // last, so that no configured header stands in for it
-		header.Set(name, mac)
+	if sig := signatureHeader(def.Signature); sig != "" { // last, so that no configured header stands in for it
+		header.Set(sig, mac)
+		delete(req.SecretHeaders, http.CanonicalHeaderKey(sig))
 	}
-	return Request{Method: http.MethodPost, URL: address, Header: header, Body: []byte(body)}, nil
+	if len(req.SecretHeaders) == 0 {
+		req.SecretHeaders = nil
+	}
+	return req, nil
+}
+
+// setHeaders renders configured headers into the request; secret ones are only noted.
+func (r *Request) setHeaders(at string, headers map[string][]keyturn.HeaderValue, data any) (err error) {
+	for _, name := range slices.Sorted(maps.Keys(headers)) {
+		key := http.CanonicalHeaderKey(name)
+		if slices.ContainsFunc(headers[name], keyturn.HeaderValue.IsSecret) {
+			if r.SecretHeaders == nil {
+				r.SecretHeaders = map[string]string{}
+			}
+			delete(r.Header, key)
+			r.SecretHeaders[key] = at + "." + name
+			continue
+		}
+		values := make([]string, len(headers[name]))
+		for i, v := range headers[name] {
+			if values[i], err = headerValue(name, v.Text, data); err != nil {
+				return err
+			}
+		}
+		r.Header[key] = values
+		delete(r.SecretHeaders, key)
+	}
+	return nil
+}
+
+// addSecretHeaders adds the values that the integration keeps apart today. One that is gone from the catalog is not sent.
+func (r Request) addSecretHeaders(in keyturn.Integration, header http.Header) error {
+	if len(r.SecretHeaders) == 0 {
+		return nil
+	}
+	var missing error
+	in.Secrets(func(at string, ref *keyturn.SecretRef) {
+		path := at[:max(strings.LastIndexByte(at, '['), 0)]
+		for name, wanted := range r.SecretHeaders {
+			switch {
+			case path != wanted:
+			case ref.Value == "":
+				missing = keyturn.Errorf(keyturn.KindConfiguration, "the value of the header %s is missing", name)
+			default:
+				header.Add(name, ref.Value)
+			}
+		}
+	})
+	return missing
 }
 
 // signed is the signature and, where the body may carry it, the function that puts it there.

@@ -1,6 +1,7 @@
 package endpoint
 
 import (
+	"cmp"
 	"encoding/json"
 	"math/big"
 	"regexp"
@@ -91,4 +92,18 @@ func cleaned(text string, limit int) string {
 		b.WriteRune(r)
 	}
 	return b.String()
+}
+
+// compareNumbers orders two JSON numbers, integers exactly.
+func compareNumbers(a, b string) int {
+	if len(a) > 15 || len(b) > 15 {
+		x, okX := new(big.Int).SetString(a, 10)
+		y, okY := new(big.Int).SetString(b, 10)
+		if okX && okY {
+			return x.Cmp(y)
+		}
+	}
+	x, _ := strconv.ParseFloat(a, 64) // beyond its range it is infinite, which is in order
+	y, _ := strconv.ParseFloat(b, 64)
+	return cmp.Compare(x, y)
 }

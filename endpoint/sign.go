@@ -13,10 +13,10 @@ import (
 // Sign signs the selected fields of a fulfillment request (contract §2): canonical is the compact JSON object of path and
 // value in the order of the paths' bytes, signature its HMAC-SHA256 under the secret's own bytes, in lowercase hex. A
 // missing secret, a path that cannot be read and a path to an array or object are errors of KindConfiguration, which no
-// retry mends. [?] in the contract and our choice: &, < and > are not escaped in the canonical text.
+// retry mends; the missing secret is permanent (contract §2). [?] in the contract and our choice: &, < and > are not escaped in the canonical text.
 func Sign(sig keyturn.Signature, d Data) (canonical, signature string, err error) {
 	if sig.Secret == nil || sig.Secret.Value == "" {
-		return "", "", keyturn.Errorf(keyturn.KindConfiguration, "the signing secret is missing")
+		return "", "", &keyturn.Error{Kind: keyturn.KindConfiguration, Message: "the signing secret is missing", Permanent: true}
 	}
 	document, err := json.Marshal(d)
 	if err != nil {
@@ -32,7 +32,7 @@ func Sign(sig keyturn.Signature, d Data) (canonical, signature string, err error
 		if err != nil {
 			return "", "", keyturn.Errorf(keyturn.KindConfiguration, "a signed field is not valid: %w", err)
 		}
-		nodes, err := p.eval(root)
+		nodes, err := p.eval(root, &work{left: maxWork})
 		if err != nil {
 			return "", "", err
 		}
@@ -56,7 +56,7 @@ func Sign(sig keyturn.Signature, d Data) (canonical, signature string, err error
 
 // signedPath reads the path of a signed field: it must name one place.
 func signedPath(field string) (path, error) {
-	p, err := parsePath(field, false)
+	p, err := parsePath(field, pathOptions{})
 	if err == nil && (p.all || !p.definite() || len(p.segments) == 0) {
 		err = errNotDefinite
 	}

@@ -25,6 +25,7 @@ type program struct {
 	tmpl  *template.Template
 	left  *budget
 	signs bool // it calls signature
+	nodes int  // what one execution visits at most, loops aside
 }
 
 // compile parses a template, refuses what is not on the allow-list, and rewrites it: every interpolation is piped
@@ -55,18 +56,30 @@ func compile(text string, where place, dot reflect.Type, signature func() (strin
 	if r.signs && signature == nil {
 		return nil, errors.New("cannot use signature unless the definition's signature is enabled with injectInBody")
 	}
-	return &program{tmpl: tmpl, left: left, signs: r.signs}, nil
+	return &program{tmpl: tmpl, left: left, signs: r.signs, nodes: countNodes(tmpl.Root)}, nil
 }
 
-// run executes the program within its budget and gives at most limit bytes.
+// run executes the program within a budget of its own and gives at most limit bytes.
 func (p *program) run(data any, limit int) (string, error) {
+	p.allow(budget{text: textFuel, loop: loopFuel, one: maxFunctionBytes})
+	return p.execute(data, limit)
+}
+
+// allow sets what the executions from now on may cost together.
+func (p *program) allow(b budget) {
+	if p.left != nil {
+		*p.left = b
+	}
+}
+
+// execute is run within what is left.
+func (p *program) execute(data any, limit int) (string, error) {
 	if p.tmpl == nil {
 		if len(p.plain) > limit {
 			return "", errTooMuch
 		}
 		return p.plain, nil
 	}
-	*p.left = budget{text: textFuel, loop: loopFuel}
 	out := limitedBuffer{limit: limit}
 	if err := p.tmpl.Execute(&out, data); err != nil {
 		return "", shortError(err)

@@ -57,6 +57,9 @@ func newFrame(w *words, c Content) frame {
 		add(w.quantity, strconv.Itoa(c.Quantity))
 	}
 	add(w.total, price(c.TotalPrice, c.Currency))
+	for _, key := range c.Replaced {
+		add(w.replaced, key)
+	}
 	return f
 }
 

@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"keyturn.dev/keyturn"
+	"keyturn.dev/keyturn/devstack/devtest"
 	"keyturn.dev/keyturn/mail"
 )
 
@@ -105,10 +106,11 @@ func TestAnswersByStage(t *testing.T) {
 func TestRefusalsThatAreAboutUsAreNotPermanent(t *testing.T) {
 	t.Parallel()
 	srv := serve(t, mail.TLSStart, func(s *server) { s.password = "right" })
-	wrong := sender(t, mail.Config{Addr: srv.addr, RootCAs: srv.roots, Username: "shop", Password: "wrong"})
+	wrong := sender(t, mail.Config{Addr: srv.addr, RootCAs: srv.roots, Username: "shop", Password: "canary-smtp-87"})
 	err := wrong.Send(t.Context(), message(t))
 	require.Equal(t, keyturn.KindUnavailable, keyturn.KindOf(err), "a wrong password must not cost customers their orders")
 	require.ErrorContains(t, err, "our sign-in")
+	require.Empty(t, devtest.FindCanary(fmt.Sprintf("%v %+v", err, err), "canary-smtp-87"), "the password is in no error, in no form")
 	require.Equal(t, 535, mail.Code(err))
 
 	err = sender(t, mail.Config{Addr: srv.addr, RootCAs: srv.roots}).Send(t.Context(), message(t))

@@ -3,6 +3,8 @@ package mail
 import (
 	"strings"
 	"time"
+
+	"keyturn.dev/keyturn"
 )
 
 // words is the frame in one language. Formats take what their names say; every sentence stands for one key or many.
@@ -12,6 +14,7 @@ type words struct {
 	keySubject, keyText                                  string // the default Template
 	yourKey                                              string // heads keys that the template forgot
 	order, ordered, product, quantity, total, link, file string
+	replaced                                             string // heads a key that no longer works
 	colon                                                string // what stands between a label and its value
 	page                                                 string
 	signature                                            string
@@ -20,16 +23,20 @@ type words struct {
 	refund, refundAmount                                 string // refundAmount takes the amount
 	patience, details                                    string
 	reasons                                              map[Reason]string
+	notices                                              map[keyturn.OperationName]noticeWords
+	validUntil                                           string
 }
 
 var english = words{
+	notices: englishNotices, validUntil: "Valid until",
 	lang: "en", colon: ": ", hello: "Hello %s,", helloNobody: "Hello,",
 	keySubject: "Your {PROGRAM_NAME} key",
 	keyText: "Thank you for your order. Here is what you need to activate {PROGRAM_NAME}:\n\n{KEY}\n\n" +
 		"Please keep this e-mail in a safe place.",
 	yourKey: "Here is what you need to activate your product:",
 	details: "Order details", order: "Order", ordered: "Date", product: "Product", quantity: "Quantity", total: "Total",
-	link: "Link", file: "Attached file", page: "Your order page:", signature: "Kind regards,",
+	replaced: "Replaced, no longer valid",
+	link:     "Link", file: "Attached file", page: "Your order page:", signature: "Kind regards,",
 	canceledSubject: "Your order %s: we could not deliver, your money is on its way back",
 	sorry:           "We are sorry: we could not deliver %s from your order %s.",
 	refund:          "We have canceled it and are sending your money back to the means of payment you used.",
@@ -43,13 +50,15 @@ var english = words{
 }
 
 var french = words{
+	notices: frenchNotices, validUntil: "Valable jusqu'au",
 	lang: "fr", colon: " : ", hello: "Bonjour %s,", helloNobody: "Bonjour,",
 	keySubject: "Votre clé {PROGRAM_NAME}",
 	keyText: "Merci pour votre commande. Voici de quoi activer {PROGRAM_NAME} :\n\n{KEY}\n\n" +
 		"Conservez cet e-mail en lieu sûr.",
 	yourKey: "Voici de quoi activer votre produit :",
 	details: "Détails de la commande", order: "Commande", ordered: "Date", product: "Produit", quantity: "Quantité", total: "Total",
-	link: "Lien", file: "Fichier joint", page: "La page de votre commande :", signature: "Cordialement,",
+	replaced: "Remplacée, plus valable",
+	link:     "Lien", file: "Fichier joint", page: "La page de votre commande :", signature: "Cordialement,",
 	canceledSubject: "Votre commande %s : livraison impossible, vous êtes remboursé",
 	sorry:           "Nous sommes désolés : nous n'avons pas pu livrer %s de votre commande %s.",
 	refund:          "Nous l'avons annulé et nous vous remboursons sur le moyen de paiement que vous avez utilisé.",
@@ -63,13 +72,15 @@ var french = words{
 }
 
 var german = words{
+	notices: germanNotices, validUntil: "Gültig bis",
 	lang: "de", colon: ": ", hello: "Guten Tag %s,", helloNobody: "Guten Tag,",
 	keySubject: "Ihr Schlüssel für {PROGRAM_NAME}",
 	keyText: "Vielen Dank für Ihre Bestellung. Damit aktivieren Sie {PROGRAM_NAME}:\n\n{KEY}\n\n" +
 		"Bitte bewahren Sie diese E-Mail gut auf.",
 	yourKey: "Damit aktivieren Sie Ihr Produkt:",
 	details: "Ihre Bestellung", order: "Bestellung", ordered: "Datum", product: "Produkt", quantity: "Menge", total: "Summe",
-	link: "Link", file: "Angehängte Datei", page: "Die Seite zu Ihrer Bestellung:", signature: "Mit freundlichen Grüßen",
+	replaced: "Ersetzt, nicht mehr gültig",
+	link:     "Link", file: "Angehängte Datei", page: "Die Seite zu Ihrer Bestellung:", signature: "Mit freundlichen Grüßen",
 	canceledSubject: "Ihre Bestellung %s: nicht lieferbar, Sie erhalten Ihr Geld zurück",
 	sorry:           "Es tut uns leid: Wir konnten %s aus Ihrer Bestellung %s nicht liefern.",
 	refund:          "Wir haben den Posten storniert und erstatten den Betrag auf das Zahlungsmittel, das Sie benutzt haben.",

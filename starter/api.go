@@ -12,6 +12,7 @@ import (
 	"go.temporal.io/sdk/client"
 
 	"keyturn.dev/keyturn/db"
+	"keyturn.dev/keyturn/workflows"
 )
 
 // Starts is what the API needs of a Starter: neither call blocks.
@@ -28,6 +29,7 @@ type Config struct {
 	PublicURL     string // where customers reach this server, without a slash at the end
 	TemporalUIURL string // of the Web UI, for links; empty: no links
 	Namespace     string // Temporal's; default: default
+	TaskQueue     string // whose books are audited; default: workflows.TaskQueue
 	Production    bool   // partners are called by https only
 	DevToken      string // accepted with every scope; empty: none
 	// RenderKeys makes the e-mail of a resend, as it is stored.
@@ -53,6 +55,9 @@ func New(c Config) *API {
 	if c.Namespace == "" {
 		c.Namespace = "default"
 	}
+	if c.TaskQueue == "" {
+		c.TaskQueue = workflows.TaskQueue
+	}
 	c.PublicURL = strings.TrimRight(c.PublicURL, "/")
 	c.TemporalUIURL = strings.TrimRight(c.TemporalUIURL, "/")
 	a := &API{Config: c, mux: http.NewServeMux(), closing: make(chan struct{})}
@@ -75,8 +80,12 @@ func New(c Config) *API {
 	a.orderRoutes()
 	a.fulfillmentRoutes()
 	a.poolRoutes()
+	a.batchRoutes()
 	a.customerRoutes()
+	a.licenseRoutes()
 	a.catalogRoutes()
+	a.alertRoutes()
+	a.auditRoutes()
 	a.healthRoutes()
 	a.describe()
 	return a

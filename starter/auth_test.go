@@ -33,7 +33,18 @@ func TestEveryRouteWantsItsScope(t *testing.T) {
 		{"GET", "/v1/fulfillments/" + id + "/deliverables", []string{starter.ScopeKeysRead}},
 		{"GET", "/v1/fulfillments/" + id + "/deliverables/files/0", []string{starter.ScopeKeysRead}},
 		{"POST", "/v1/pools/p/batches", []string{starter.ScopeKeysWrite}},
+		{"GET", "/v1/pools/p", []string{starter.ScopeCatalogWrite, starter.ScopeKeysWrite, starter.ScopeOps}},
+		{"GET", "/v1/pools/p/batches/" + id, []string{starter.ScopeKeysWrite, starter.ScopeOps}},
+		{"DELETE", "/v1/pools/p/batches/" + id, []string{starter.ScopeKeysWrite}},
+		{"POST", "/v1/pools/p/batches/" + id + "/recall", []string{starter.ScopeOps}},
+		{"POST", "/v1/pools/p/keys/lookup", []string{starter.ScopeOps}},
+		{"POST", "/v1/pools/p/keys/quarantine", []string{starter.ScopeOps}},
+		{"POST", "/v1/pools/p/keys/replacement", []string{starter.ScopeOps}},
+		{"POST", "/v1/fulfillments/" + id + "/replacement", []string{starter.ScopeOps}},
+		{"DELETE", "/v1/pools/p", []string{starter.ScopeCatalogWrite}},
 		{"GET", "/v1/customers/c/licenses", []string{starter.ScopeOrdersRead}},
+		{"GET", "/v1/licenses/l", []string{starter.ScopeOrdersRead, starter.ScopeOps}},
+		{"POST", "/v1/licenses/l/operations", []string{starter.ScopeOrdersWrite}},
 		{"PUT", "/v1/products/p", []string{starter.ScopeCatalogWrite}},
 		{"GET", "/v1/products/p", []string{starter.ScopeCatalogWrite, starter.ScopeOrdersRead, starter.ScopeOps}},
 		{"GET", "/v1/pools", []string{starter.ScopeCatalogWrite, starter.ScopeKeysWrite, starter.ScopeOps}},
@@ -41,6 +52,8 @@ func TestEveryRouteWantsItsScope(t *testing.T) {
 		{"DELETE", "/v1/products/p", []string{starter.ScopeCatalogWrite}},
 		{"PUT", "/v1/pools/p", []string{starter.ScopeCatalogWrite}},
 		{"DELETE", "/v1/integrations/p", []string{starter.ScopeCatalogWrite}},
+		{"GET", "/v1/alerts", []string{starter.ScopeOps}},
+		{"POST", "/v1/alerts/1/close", []string{starter.ScopeOps}},
 	} {
 		a := b.do(t, route.method, route.path, "", "Authorization", "")
 		require.Equal(t, 401, a.status, route)

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"keyturn.dev/keyturn"
+	"keyturn.dev/keyturn/db"
 	"keyturn.dev/keyturn/endpoint"
 	"keyturn.dev/keyturn/mail"
 )
@@ -23,6 +24,13 @@ type (
 	// IntegrationList is all integrations by ID, without their secrets.
 	IntegrationList struct {
 		Integrations []keyturn.Integration `json:"integrations"`
+	}
+	// IntegrationView is an integration as GET shows it: without its secrets, with how its partner does and the
+	// certificates that it holds.
+	IntegrationView struct {
+		keyturn.Integration
+		Partner      db.PartnerState        `json:"partner"`
+		Certificates []endpoint.Certificate `json:"certificates,omitempty"`
 	}
 )
 
@@ -59,7 +67,7 @@ func (a *API) catalogRoutes() {
 		},
 	})
 	catalogRoutes(a, catalogKind[keyturn.Integration]{
-		one: "integration", many: "integrations", tag: "Integrations", shown: keyturn.Integration{}, list: IntegrationList{}, readers: []string{ScopeCatalogWrite, ScopeOps},
+		one: "integration", many: "integrations", tag: "Integrations", shown: IntegrationView{}, list: IntegrationList{}, readers: []string{ScopeCatalogWrite, ScopeOps},
 		id: func(in *keyturn.Integration) *string { return &in.ID },
 		check: func(_ context.Context, in keyturn.Integration) (keyturn.Integration, error) {
 			in = endpoint.WithDefaults(in)
@@ -67,7 +75,14 @@ func (a *API) catalogRoutes() {
 		},
 		secrets: a.DB.CheckSecrets, show: hideSecrets,
 		put: a.DB.PutIntegration, get: a.DB.Integration, remove: a.DB.DeleteIntegration,
-		view: func(ctx context.Context, id string) (any, error) { return a.DB.Integration(ctx, id) },
+		view: func(ctx context.Context, id string) (any, error) {
+			in, err := a.DB.Integration(ctx, id)
+			if err != nil {
+				return nil, err
+			}
+			state, err := a.DB.PartnerState(ctx, id)
+			return IntegrationView{Integration: in, Partner: state, Certificates: endpoint.Certificates(in.TLS)}, err
+		},
 		all: func(ctx context.Context) (any, error) {
 			all, err := a.DB.Integrations(ctx)
 			return IntegrationList{all}, err
@@ -102,28 +117,10 @@ func mergeURL(bad *keyturn.Problems, at string, err error) {
 func CheckIntegration(in keyturn.Integration, production bool) error {
 	var bad keyturn.Problems
 	bad.Merge("", endpoint.Check(in, production))
-	eachSecret(&in, func(at string, ref **keyturn.SecretRef) {
-		bad.Check((*ref).Env == "" && (*ref).File == "", at, "must be sent as value: env and file are read by the command that applies a catalog")
+	in.Secrets(func(at string, ref *keyturn.SecretRef) {
+		bad.Check(ref.Env == "" && ref.File == "", at, "must be sent as value: env and file are read by the command that applies a catalog")
 	})
 	return bad.Err("the integration is not valid")
-}
-
-// eachSecret runs over every secret of an integration that is there, with its path.
-func eachSecret(in *keyturn.Integration, fn func(at string, ref **keyturn.SecretRef)) {
-	visit := func(at string, ref **keyturn.SecretRef) {
-		if *ref != nil {
-			fn(at, ref)
-		}
-	}
-	visit("auth.password", &in.Auth.Password)
-	visit("auth.token", &in.Auth.Token)
-	visit("auth.clientSecret", &in.Auth.ClientSecret)
-	visit("tls.clientKey", &in.TLS.ClientKey)
-	for name, op := range in.Operations {
-		if op.Signature != nil {
-			visit("operations."+name+".signature.secret", &op.Signature.Secret)
-		}
-	}
 }
 
 // hideSecrets gives the integration as it is shown. It must not touch the original, which shares its operations.
@@ -133,7 +130,7 @@ func hideSecrets(in keyturn.Integration) keyturn.Integration {
 	if err != nil || json.Unmarshal(text, &out) != nil {
 		return keyturn.Integration{ID: in.ID}
 	}
-	eachSecret(&out, func(_ string, ref **keyturn.SecretRef) { *ref = &keyturn.SecretRef{Set: true} })
+	out.Secrets(func(_ string, ref *keyturn.SecretRef) { *ref = keyturn.SecretRef{Set: true} })
 	return out
 }
 

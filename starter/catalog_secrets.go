@@ -22,9 +22,9 @@ type secretReader struct {
 // read fills in the secrets and certificates of an integration and says whether all were there.
 func (s *secretReader) read(in *keyturn.Integration, p place) bool {
 	s.failed = false
-	eachSecret(in, func(at string, ref **keyturn.SecretRef) {
-		if value, ok := s.secret(**ref, p.at(at)); ok && value != "" {
-			*ref = &keyturn.SecretRef{Value: value}
+	in.Secrets(func(at string, ref *keyturn.SecretRef) {
+		if value, ok := s.secret(*ref, p.at(at)); ok && value != "" {
+			*ref = keyturn.SecretRef{Value: value}
 		}
 	})
 	in.TLS.CAFile, in.TLS.CA = s.pem(p.at("tls.caFile"), in.TLS.CAFile, in.TLS.CA)

@@ -125,6 +125,14 @@ func TestEveryMistakeOfACatalogHasItsLine(t *testing.T) {
 		{"response path", edit("$.licenses[*].key+", "$..key"), []string{"line 12, integrations[0].operations.create.responsePaths.activationCode", ""}},
 		{"source", edit("type: pool, pool: keys", "type: pool"), []string{"line 25, products[0].sources[1].pool", "required"}},
 		{"schedule", edit("[5s, 5m]", "[5s, 1ms]"), []string{"line 26, products[0].retry.schedule[1]", "between"}},
+		{"pool below zero", edit("threshold: 100", "threshold: -1"), []string{"line 17, pools[0].threshold", "between 0 and"}},
+		{"pool in no currency", edit("threshold: 100", "currency: EURO"), []string{"line 17, pools[0].currency", "ISO 4217"}},
+		{"pool with a pattern that is none", edit("threshold: 100", "pattern: '('"), []string{"line 17, pools[0].pattern", "RE2"}},
+		{"pool with a pattern that no key matches", edit("threshold: 100", "pattern: 'a$b'"), []string{"line 17, pools[0].pattern", "can match no key"}},
+		{
+			"refusing orders without a pool", edit("    name: Acme Pro\n", "    name: Acme Pro\n    refuseWhenEmpty: true\n", "      - {type: pool, pool: keys}\n", ""),
+			[]string{"line 22, products[0].refuseWhenEmpty", "source of type pool"},
+		},
 		{"e-mail tag", edit("{KEY}", "{KEYY}"), []string{"line 29, products[0].email.text", ""}},
 		{
 			"several, in the order of the file", edit("threshold: 100", "threshold: -1", "name: Acme Pro\n", "name: ''\n", "https://partner.test", "ftp://partner.test"),

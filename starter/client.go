@@ -8,7 +8,6 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"strconv"
 	"strings"
 	"time"
 
@@ -141,27 +140,6 @@ func at(parts ...string) string {
 func (c *Client) Health(ctx context.Context) (Health, error) {
 	var h Health
 	return h, c.get(ctx, "/readyz", nil, &h)
-}
-
-// ImportKeys streams keys, one per line, into a pool. Wrap the reader to show progress.
-func (c *Client) ImportKeys(ctx context.Context, pool string, keys io.Reader, dryRun bool) (keyturn.ImportResult, error) {
-	var out keyturn.ImportResult
-	client := Client{BaseURL: c.BaseURL, Token: c.Token, HTTP: c.HTTP}
-	if client.HTTP == nil {
-		client.HTTP = &http.Client{} // the answer comes when all keys are stored, however long that takes
-	}
-	_, err := client.do(ctx, request{
-		method: http.MethodPost, path: at("v1", "pools", pool, "batches"), query: dryRunQuery(dryRun),
-		body: io.NopCloser(keys), contentType: "text/plain; charset=utf-8",
-	}, &out)
-	return out, err
-}
-
-func dryRunQuery(dryRun bool) url.Values {
-	if !dryRun {
-		return nil
-	}
-	return url.Values{"dryRun": {strconv.FormatBool(dryRun)}}
 }
 
 // Progress reports how many bytes of a stream were read so far, at each piece.

@@ -72,8 +72,8 @@ func (c *Client) DeletePool(ctx context.Context, id string) error {
 	return c.remove(ctx, at("v1", "pools", id))
 }
 
-// Integration shows an integration; of its secrets only that they are set.
-func (c *Client) Integration(ctx context.Context, id string) (in keyturn.Integration, err error) {
+// Integration shows an integration, of its secrets only that they are set, and how its partner does.
+func (c *Client) Integration(ctx context.Context, id string) (in IntegrationView, err error) {
 	return in, c.get(ctx, at("v1", "integrations", id), nil, &in)
 }
 

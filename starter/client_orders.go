@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"keyturn.dev/keyturn"
+	"keyturn.dev/keyturn/activities"
 	"keyturn.dev/keyturn/db"
 )
 
@@ -125,4 +126,27 @@ func (c *Client) Licenses(ctx context.Context, customerID string, keys bool) ([]
 	var out Licenses
 	err := c.get(ctx, at("v1", "customers", customerID, "licenses"), url.Values{"keys": {strconv.FormatBool(keys)}}, &out)
 	return out.Licenses, err
+}
+
+// Replay says what today's catalog makes of a stored attempt of a fulfillment; attempt 0 is the newest that has a reply.
+func (c *Client) Replay(ctx context.Context, fulfillmentID string, attempt int) (activities.Replayed, error) {
+	var out activities.Replayed
+	var query url.Values
+	if attempt != 0 {
+		query = url.Values{"attempt": {strconv.Itoa(attempt)}}
+	}
+	return out, c.get(ctx, at("v1", "fulfillments", fulfillmentID, "replay"), query, &out)
+}
+
+// License shows a licence with what was done to it. With keys it shows its present keys, which the token must be allowed
+// to see.
+func (c *Client) License(ctx context.Context, id string, keys bool) (v keyturn.LicenseView, err error) {
+	return v, c.get(ctx, at("v1", "licenses", id), url.Values{"keys": {strconv.FormatBool(keys)}}, &v)
+}
+
+// OperateLicense has an operation carried out on a licence that nobody pays for, and gives the order that does it. With
+// the same key it may be repeated after any failure and stays one operation.
+func (c *Client) OperateLicense(ctx context.Context, idempotencyKey, id string, o LicenseOperation) (v keyturn.OrderView, err error) {
+	_, err = c.post(ctx, at("v1", "licenses", id, "operations"), http.Header{"Idempotency-Key": {idempotencyKey}}, o, &v)
+	return v, err
 }

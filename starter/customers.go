@@ -3,7 +3,7 @@ package starter
 import (
 	"context"
 	"net/http"
-	"slices"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -20,6 +20,16 @@ type (
 		Licenses []keyturn.LicenseView `json:"licenses"`
 	}
 	licensesOutput struct{ Body Licenses }
+	// Erasure is the record that a person's data is gone.
+	Erasure struct {
+		ID           string    `json:"id"`
+		CustomerHash []byte    `json:"customerHash" doc:"Whose, by a keyed hash: for the list that is replayed after a restore."`
+		ErasedAt     time.Time `json:"erasedAt" doc:"Of orders that were accepted until then."`
+		Orders       int       `json:"orders"`
+		Lines        int       `json:"lines"`
+		Repeated     bool      `json:"repeated" doc:"There was nothing left to erase."`
+	}
+	erasureOutput struct{ Body Erasure }
 )
 
 func (a *API) customerRoutes() {
@@ -27,11 +37,23 @@ func (a *API) customerRoutes() {
 		OperationID: "listLicenses", Method: http.MethodGet, Path: "/v1/customers/{id}/licenses", Tags: []string{"Customers"}, Summary: "A customer's purchase history",
 		Description: "The newest first. It is recorded who saw keys.", Security: anyOf(ScopeOrdersRead),
 	}}, func(ctx context.Context, c *call, in *licensesInput) (*licensesOutput, error) {
-		mayReveal := slices.Contains(c.token.Scopes, ScopeKeysRead)
-		if in.Keys == "true" && !mayReveal {
-			return nil, keyturn.Errorf(keyturn.KindForbidden, "the token lacks the scope %s", ScopeKeysRead)
+		reveal, err := reveals(c, in.Keys)
+		if err != nil {
+			return nil, err
 		}
-		found, err := a.DB.Licenses(ctx, in.ID, mayReveal && in.Keys != "false", c.by())
+		found, err := a.DB.Licenses(ctx, in.ID, reveal, c.by())
 		return &licensesOutput{Body: Licenses{Licenses: found}}, err
+	})
+	register(a, operation{Operation: huma.Operation{
+		OperationID: "eraseCustomer", Method: http.MethodDelete, Path: "/v1/customers/{id}/data", Tags: []string{"Customers"}, DefaultStatus: http.StatusOK, Summary: "Erase a person's data",
+		Description: "Everything that says who the customer is goes; orders, lines and money stay. 409, naming the orders, while a line is undecided or something is owed. Repeating it changes nothing.",
+		Security:    anyOf(ScopeOps),
+	}}, func(ctx context.Context, c *call, in *idInput) (*erasureOutput, error) {
+		e, err := a.DB.EraseCustomer(ctx, in.ID, c.by())
+		if err != nil {
+			return nil, err
+		}
+		a.Logger.Info("a customer's data was erased", "erasure", e.ID, "orders", e.Orders, "repeated", e.Repeated, "by", c.by())
+		return &erasureOutput{Body: Erasure{ID: e.ID, CustomerHash: e.CustomerHash, ErasedAt: e.ErasedAt, Orders: e.Orders, Lines: e.Lines, Repeated: e.Repeated}}, nil
 	})
 }

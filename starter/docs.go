@@ -30,8 +30,10 @@ var docsPage = template.Must(template.New("docs").Funcs(template.FuncMap{
 // describe makes the description and serves it: for machines, and for people without anybody else's server.
 func (a *API) describe() {
 	o := a.huma.OpenAPI()
-	if s := o.Components.Schemas.Map()["ResponsePath"]; s != nil { // it has a short form, which its type does not tell
-		o.Components.Schemas.Map()["ResponsePath"] = &huma.Schema{OneOf: []*huma.Schema{{Type: huma.TypeString, Description: "The path alone."}, s}}
+	for name, short := range map[string]string{"ResponsePath": "The path alone.", "HeaderValue": "A text, which may be a template."} {
+		if s := o.Components.Schemas.Map()[name]; s != nil { // it has a short form, which its type does not tell
+			o.Components.Schemas.Map()[name] = &huma.Schema{OneOf: []*huma.Schema{{Type: huma.TypeString, Description: short}, s}}
+		}
 	}
 	var err error
 	if a.spec.json, err = json.Marshal(o); err != nil {

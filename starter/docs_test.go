@@ -33,6 +33,8 @@ func TestTheAPIDescribesItself(t *testing.T) {
 		"/v1/orders": "get post", "/v1/orders/{id}": "get", "/v1/orders/{id}/cancellation": "post", "/v1/orders/{id}/events": "get",
 		"/v1/fulfillments/{id}": "get", "/v1/fulfillments/{id}/resolution": "post", "/v1/fulfillments/{id}/resend": "post",
 		"/v1/fulfillments/{id}/deliverables": "get", "/v1/pools/{id}/batches": "post", "/v1/customers/{id}/licenses": "get",
+		"/v1/customers/{id}/data": "delete", "/v1/audits": "get post", "/v1/audits/{id}": "get",
+		"/v1/licenses/{id}": "get", "/v1/licenses/{id}/operations": "post",
 		"/v1/products/{id}": "put get delete", "/v1/pools/{id}": "put get delete", "/v1/integrations/{id}": "put get delete",
 		"/v1/products": "get", "/v1/pools": "get", "/v1/integrations": "get", "/livez": "get", "/readyz": "get",
 	} {

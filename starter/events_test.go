@@ -17,7 +17,7 @@ import (
 // stream reads events until the stream ends or n have come, and gives them with their ids.
 func (b *bench) stream(t *testing.T, path, lastEventID string, n int) (events []string, ids []string, status int) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, b.URL+path, nil)
 	require.NoError(t, err)

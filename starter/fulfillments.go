@@ -9,6 +9,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"keyturn.dev/keyturn"
+	"keyturn.dev/keyturn/activities"
 	"keyturn.dev/keyturn/db"
 	"keyturn.dev/keyturn/mail"
 )
@@ -28,6 +29,7 @@ type (
 	Deliverables struct {
 		ActivationCodes []string            `json:"activationCodes"`
 		ActivationLink  string              `json:"activationLink,omitempty"`
+		ReplacedCodes   []string            `json:"replacedCodes,omitempty" doc:"Keys that were recalled: activationCodes has the ones that replaced them."`
 		Files           []FileLink          `json:"files"`
 		Additional      map[string][]string `json:"additional"`
 	}
@@ -38,7 +40,12 @@ type (
 		Href        string `json:"href"`
 	}
 	deliverablesOutput struct{ Body Deliverables }
-	fileInput          struct {
+	replayInput        struct {
+		ID      string `path:"id" maxLength:"200"`
+		Attempt int    `query:"attempt" minimum:"0" doc:"Which attempt; 0, or none: the newest one that has a reply."`
+	}
+	replayOutput struct{ Body activities.Replayed }
+	fileInput    struct {
 		ID string `path:"id" maxLength:"200"`
 		No string `path:"no" maxLength:"10"`
 	}
@@ -77,6 +84,17 @@ func (a *API) fulfillmentRoutes() {
 		Security:  anyOf(ScopeKeysRead),
 		Responses: map[string]*huma.Response{"200": {Description: "The file", Content: map[string]*huma.MediaType{"application/octet-stream": {}}}},
 	}}, a.deliverableFile)
+	register(a, operation{Operation: huma.Operation{
+		OperationID: "replayFulfillment", Method: http.MethodGet, Path: "/v1/fulfillments/{id}/replay", Tags: []string{tag}, Summary: "See what today's catalog makes of a stored attempt",
+		Description: "Renders the request again and reads the stored reply through today's response paths, without calling anybody or changing anything. Secrets and personal data are masked.",
+		Security:    anyOf(ScopeOps),
+	}}, func(ctx context.Context, _ *call, in *replayInput) (*replayOutput, error) {
+		facts, err := a.DB.ReplayFacts(ctx, in.ID, in.Attempt)
+		if err != nil {
+			return nil, err
+		}
+		return &replayOutput{Body: activities.Replay(facts)}, nil
+	})
 }
 
 func (a *API) resend(ctx context.Context, c *call, in *idInput) (*resendOutput, error) {
@@ -119,6 +137,9 @@ func (a *API) deliverables(ctx context.Context, c *call, in *idInput) (*delivera
 	}
 	for _, code := range found.Codes {
 		out.ActivationCodes = append(out.ActivationCodes, code.Reveal())
+	}
+	for _, code := range found.Replaced {
+		out.ReplacedCodes = append(out.ReplacedCodes, code.Reveal())
 	}
 	for i, f := range found.Files {
 		out.Files = append(out.Files, FileLink{Name: f.Name, ContentType: f.ContentType, Href: "/v1/fulfillments/" + in.ID + "/deliverables/files/" + strconv.Itoa(i)})

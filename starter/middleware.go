@@ -13,6 +13,7 @@ import (
 
 	"keyturn.dev/keyturn"
 	"keyturn.dev/keyturn/db"
+	"keyturn.dev/keyturn/metrics"
 )
 
 const (
@@ -123,6 +124,7 @@ func (a *API) finish(c *call, start time.Time) {
 	case c.r.Pattern == "GET /livez", c.r.Pattern == "GET /readyz":
 		level = slog.LevelDebug
 	}
+	metrics.Request(c.r.Pattern, c.w.status, time.Since(start))
 	a.Logger.Log(c.r.Context(), level, "request", "requestId", c.id, "method", c.r.Method, "route", c.r.Pattern, "status", c.w.status,
 		"bytes", c.w.bytes, "ms", time.Since(start).Milliseconds(), "by", c.token.Name)
 }

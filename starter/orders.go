@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -15,6 +16,7 @@ import (
 	"keyturn.dev/keyturn"
 	"keyturn.dev/keyturn/db"
 	"keyturn.dev/keyturn/mail"
+	"keyturn.dev/keyturn/metrics"
 )
 
 type (
@@ -46,7 +48,7 @@ func (a *API) orderRoutes() {
 		Summary:     "Accept a paid order",
 		Description: "201 means that the order is durable: each of its lines will be delivered or refunded. The header `Idempotency-Key` is required; the same request again gets the first answer again, byte for byte, with `Idempotency-Replayed: true`.",
 		Security:    anyOf(ScopeOrdersWrite), Responses: a.answers("201", "Accepted", keyturn.OrderView{}),
-		Parameters: []*huma.Param{{Name: idempotencyKey, In: "header", Required: true, Schema: &huma.Schema{Type: huma.TypeString, Pattern: idempotencyPattern.String()}}},
+		Parameters: idempotencyHeader(),
 	}}, a.createOrder)
 	register(a, operation{Operation: huma.Operation{
 		OperationID: "getOrder", Method: http.MethodGet, Path: "/v1/orders/{id}", Tags: []string{tag}, Summary: "Show an order and where its lines stand",
@@ -70,10 +72,22 @@ const idempotencyKey = "Idempotency-Key"
 // idempotencyPattern leaves out what quotes, lists and escapes are made of, so that a key means the same to every proxy.
 var idempotencyPattern = regexp.MustCompile(`^[A-Za-z0-9._:/+=@~-]{1,255}$`)
 
-func (a *API) createOrder(ctx context.Context, c *call, _ *struct{}) (*rawOutput, error) {
+func idempotencyHeader() []*huma.Param {
+	return []*huma.Param{{Name: idempotencyKey, In: "header", Required: true, Schema: &huma.Schema{Type: huma.TypeString, Pattern: idempotencyPattern.String()}}}
+}
+
+func idempotencyKeyOf(c *call) (string, error) {
 	keys := c.r.Header.Values(idempotencyKey)
 	if len(keys) != 1 || !idempotencyPattern.MatchString(keys[0]) {
-		return nil, badRequest(idempotencyKey, "must be given once, as 1 to 255 letters, digits or characters of ._:/+=@~-")
+		return "", badRequest(idempotencyKey, "must be given once, as 1 to 255 letters, digits or characters of ._:/+=@~-")
+	}
+	return keys[0], nil
+}
+
+func (a *API) createOrder(ctx context.Context, c *call, _ *struct{}) (*rawOutput, error) {
+	key, err := idempotencyKeyOf(c)
+	if err != nil {
+		return nil, err
 	}
 	var order keyturn.Order
 	raw, err := decodeBody(c, maxOrderBody, false, &order)
@@ -85,8 +99,13 @@ func (a *API) createOrder(ctx context.Context, c *call, _ *struct{}) (*rawOutput
 	}
 	hash := sha256.Sum256(raw)
 	accepted, response, err := a.DB.Accept(ctx, db.AcceptInput{
-		Order: order, Client: c.token.Name, IdempotencyKey: keys[0], RequestHash: hash[:], Respond: a.acceptance,
+		Order: order, Client: c.token.Name, IdempotencyKey: key, RequestHash: hash[:], Respond: a.acceptance,
 	})
+	return a.accepted(accepted, response, err)
+}
+
+// accepted starts what was accepted and answers with it, or with the answer of the first request.
+func (a *API) accepted(accepted *db.Accepted, response []byte, err error) (*rawOutput, error) {
 	if err != nil {
 		return nil, err
 	}
@@ -95,7 +114,11 @@ func (a *API) createOrder(ctx context.Context, c *call, _ *struct{}) (*rawOutput
 		out.Replayed = "true"
 		return out, nil
 	}
+	metrics.OrderAccepted()
 	a.Starter.Offer(accepted.Starts)
+	if slices.ContainsFunc(accepted.Order.LineItems, func(l keyturn.LineItem) bool { return l.Operation == keyturn.OpCancel }) {
+		a.Starter.Poke() // what the cancel gives up is to be woken
+	}
 	return out, nil
 }
 
@@ -109,7 +132,7 @@ func (a *API) acceptance(accepted db.Accepted) ([]byte, error) {
 	for i, l := range o.LineItems {
 		v.LineItems[i] = keyturn.LineView{
 			ID: l.ID, FulfillmentID: l.FulfillmentID, ProductID: l.ProductID, Quantity: l.Quantity, GrossPrice: l.GrossPrice,
-			Operation: l.Operation, Status: keyturn.LinePending,
+			Operation: l.Operation, LicenseID: l.LicenseID, Status: keyturn.LinePending,
 		}
 	}
 	var out bytes.Buffer

@@ -11,12 +11,17 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"keyturn.dev/keyturn"
+	"keyturn.dev/keyturn/db"
 )
 
 type (
 	importInput struct {
-		ID     string `path:"id" maxLength:"200"`
-		DryRun bool   `query:"dryRun" doc:"Say what would happen and store nothing."`
+		ID           string `path:"id" maxLength:"200"`
+		DryRun       bool   `query:"dryRun" doc:"Say what would happen and store nothing."`
+		SkipBad      bool   `query:"skipBad" doc:"Import the good rows of a file that has bad ones. Without it such a file is refused as a whole."`
+		Column       string `query:"column" maxLength:"200" doc:"CSV: the key's column, by its name in the first line or its number from 1. Without it the file has one column."`
+		ExpiryColumn string `query:"expiryColumn" maxLength:"200" doc:"CSV: the column that says until when a key is valid: a day (2027-01-31, UTC), a time (RFC 3339), or nothing."`
+		Header       bool   `query:"header" doc:"CSV: the first line has names, also where the columns are given as numbers."`
 	}
 	importOutput struct{ Body keyturn.ImportResult }
 )
@@ -26,7 +31,7 @@ func (a *API) poolRoutes() {
 	text := &huma.MediaType{Schema: &huma.Schema{Type: huma.TypeString, Description: "One key per line, in UTF-8."}}
 	register(a, operation{Operation: huma.Operation{
 		OperationID: "importKeys", Method: http.MethodPost, Path: "/v1/pools/{id}/batches", Tags: []string{tag}, Summary: "Add keys to a pool",
-		Description: "One key per line, streamed, any size; all good lines or, if the stream breaks, none. White space around a key and empty lines are passed over. The same keys again add nothing. Lines that wait for the pool are served at once.",
+		Description: "One key per line, or CSV with the key in one column, in UTF-8; streamed, any size; the whole file or nothing. A row that cannot be a key (malformed, too_long, malformed_expiry, expired) refuses the file with 422 and its line, unless skipBad is set. Keys that are here already (duplicate_in_file, duplicate_in_pool, duplicate_in_other_pool, already_sold) are counted and add nothing, so the same file again is no mistake. White space around a key and empty lines are passed over. Lines that wait for the pool are served at the pool's pace; served says how many were at once.",
 		Security:    anyOf(ScopeKeysWrite),
 	}}, a.importKeys)
 	a.huma.OpenAPI().Paths["/v1/pools/{id}/batches"].Post.RequestBody = &huma.RequestBody{
@@ -43,18 +48,13 @@ func (a *API) importKeys(ctx context.Context, c *call, in *importInput) (*import
 	}
 	body := &patientReader{call: c}
 	c.writeUntil(time.Time{})
-	var keys io.Reader = body
-	var csv *csvKeys
-	if media, _, _ := mime.ParseMediaType(c.r.Header.Get("Content-Type")); media == "text/csv" { // checked above
-		csv = newCSVKeys(body)
-		keys = csv
-	}
-	result, err := a.DB.Import(ctx, in.ID, keys, c.by(), in.DryRun)
+	media, _, _ := mime.ParseMediaType(c.r.Header.Get("Content-Type")) // checked above
+	result, err := a.DB.ImportFile(ctx, db.ImportInput{
+		Pool: in.ID, File: body, By: c.by(), CSV: media == "text/csv", Column: in.Column, ExpiryColumn: in.ExpiryColumn, Header: in.Header,
+		SkipBad: in.SkipBad, DryRun: in.DryRun,
+	})
 	c.writeUntil(time.Now().Add(writeTimeout))
-	switch {
-	case err != nil && csv != nil && keyturn.KindOf(csv.err) == keyturn.KindInvalid:
-		err = csv.err
-	case keyturn.KindOf(err) == keyturn.KindInvalid && body.broken:
+	if keyturn.KindOf(err) == keyturn.KindInvalid && body.broken {
 		err = withStatus(http.StatusBadRequest, err)
 	}
 	if err != nil {

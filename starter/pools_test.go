@@ -25,7 +25,13 @@ func TestKeysAreImportedOncePerLine(t *testing.T) {
 		post("the same again", "text/plain; charset=utf-8", "A\nB\n", 200, `"accepted":0`, `"duplicate_in_pool":2`),
 		post("byte-order mark", "text/plain", "\xEF\xBB\xBFC", 200, `"accepted":1`),
 		post("a key with everything in it", "text/plain", `D<&>"',`, 200, `"accepted":1`),
-		post("control characters and a key of 10 MB", "text/plain", "E\x7f\n"+strings.Repeat("F", 10<<20)+"\nG", 200, `"malformed":1`, `"too_long":1`, `"accepted":1`),
+		post("control characters and a key of 10 MB", "text/plain", "E\x7f\n"+strings.Repeat("F", 10<<20)+"\nG", 422, "line 1", "malformed", "line 2", "too_long", "nothing was stored"),
+		{"skipping bad lines", "POST", "/v1/pools/keys/batches?skipBad=true", []string{"Content-Type", "text/plain"}, "E\x7f\n" + strings.Repeat("F", 10<<20) + "\nG", 200, []string{`"malformed":1`, `"too_long":1`, `"accepted":1`}, nil},
+		{"CSV by name", "POST", "/v1/pools/keys/batches?column=key&expiryColumn=until", []string{"Content-Type", "text/csv"}, "id;Key;until\r\n1;\"P;1\";2999-01-31\r\n2;Q;\r\n", 200, []string{`"accepted":2`}, nil},
+		{"CSV without that name", "POST", "/v1/pools/keys/batches?column=key", []string{"Content-Type", "text/csv"}, "SECRET-1,1\n", 422, []string{"column"}, []string{"SECRET"}},
+		{"CSV by number", "POST", "/v1/pools/keys/batches?column=2&header=true", []string{"Content-Type", "text/csv"}, "id,Key\n1,R\n", 200, []string{`"accepted":1`}, nil},
+		{"a key that expired", "POST", "/v1/pools/keys/batches?column=1&expiryColumn=2", []string{"Content-Type", "text/csv"}, "S,2001-01-01\n", 422, []string{"line 1", "expired"}, nil},
+		{"text has no columns", "POST", "/v1/pools/keys/batches?column=2", []string{"Content-Type", "text/plain"}, "S", 422, []string{"text/csv"}, nil},
 		post("CSV", "text/csv", "H\n\"I,1\"\n\"J\"\"2\"\n", 200, `"accepted":3`),
 		post("CSV of two columns", "text/csv", "K\nL;M,N\n", 422, "line 2"),
 		post("CSV with an open quote", "text/csv", "\"K\nL\n", 422, "line 1"),
@@ -40,8 +46,8 @@ func TestKeysAreImportedOncePerLine(t *testing.T) {
 	})
 	pool, err := b.client().Pool(t.Context(), "keys")
 	require.NoError(t, err)
-	require.Equal(t, int64(8), pool.Stock.Available, "A B C D G and three of the CSV")
-	require.Len(t, pool.Batches, 5)
+	require.Equal(t, int64(11), pool.Stock.Available, "A B C D G P Q R and three of the CSV")
+	require.Len(t, pool.Batches, 7)
 	require.Equal(t, "dev", pool.Batches[0].CreatedBy)
 }
 
@@ -70,10 +76,10 @@ func TestTheClientImportsWithProgress(t *testing.T) {
 	b.sell(t)
 	var read int64
 	keys := strings.Repeat("x", 10) + "\n" + strings.Repeat("y", 10)
-	result, err := b.client().ImportKeys(t.Context(), "keys", starter.Progress(strings.NewReader(keys), func(n int64) { read = n }), false)
+	result, err := b.client().ImportKeys(t.Context(), "keys", starter.Progress(strings.NewReader(keys), func(n int64) { read = n }), starter.ImportOptions{})
 	require.NoError(t, err)
 	require.Equal(t, 2, result.Accepted)
 	require.Equal(t, int64(len(keys)), read)
-	_, err = b.client().ImportKeys(t.Context(), "none", strings.NewReader(keys), true)
+	_, err = b.client().ImportKeys(t.Context(), "none", strings.NewReader(keys), starter.ImportOptions{DryRun: true})
 	require.Equal(t, keyturn.KindNotFound, keyturn.KindOf(err))
 }

@@ -40,7 +40,7 @@ var titles = map[keyturn.Kind]string{
 	keyturn.KindInvalid: "The input breaks a rule", keyturn.KindNotFound: "There is no such thing", keyturn.KindConflict: "The state of the thing forbids this",
 	keyturn.KindUnauthorized: "No valid token", keyturn.KindForbidden: "The token lacks a scope", keyturn.KindOutOfStock: "There are too few keys",
 	keyturn.KindRateLimited: "Too many requests", keyturn.KindUnavailable: "Something we need does not answer", keyturn.KindInternal: "A fault of ours",
-	keyturn.KindConfiguration: "The catalog or the configuration is wrong", keyturn.KindRejected: "A partner said no", keyturn.KindBadReply: "A partner answered something unusable",
+	keyturn.KindErased: "The person's data was erased", keyturn.KindConfiguration: "The catalog or the configuration is wrong", keyturn.KindRejected: "A partner said no", keyturn.KindBadReply: "A partner answered something unusable",
 }
 
 // statusError gives an error another status than its kind has.

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"time"
 
+	"go.temporal.io/api/common/v1"
 	"go.temporal.io/api/serviceerror"
+	"go.temporal.io/api/workflowservice/v1"
 	"golang.org/x/sync/errgroup"
 
 	"keyturn.dev/keyturn/db"
@@ -42,6 +44,11 @@ func (s *Starter) relay(ctx context.Context) (int, error) {
 	if err != nil || len(due) == 0 {
 		return 0, err
 	}
+	return len(due), s.carryOut(ctx, due)
+}
+
+// carryOut starts or wakes what was taken, and books what came through.
+func (s *Starter) carryOut(ctx context.Context, due []db.Due) error {
 	results := make([]error, len(due))
 	g, runCtx := errgroup.WithContext(ctx)
 	g.SetLimit(startersAtOnce)
@@ -64,10 +71,59 @@ func (s *Starter) relay(ctx context.Context) (int, error) {
 	}
 	if len(done) > 0 {
 		if err := s.db.RelayDone(ctx, done); err != nil {
-			return len(due), err
+			return err
 		}
 	}
-	return len(due), errors.Join(results...)
+	return errors.Join(results...)
+}
+
+// How often lines that wait for partners are looked at: while some go out, and while none can. After some were woken the
+// servers are left to others for callUpRest times as long as that took: they take longer when they are busy.
+const (
+	callUpNext = 50 * time.Millisecond
+	callUpLook = 250 * time.Millisecond
+	callUpRest = 15
+)
+
+// callUpLoop has the lines that wait for partners come when it is their turn. It goes beside the relay: neither waits for
+// the other.
+func (s *Starter) callUpLoop(ctx context.Context) {
+	over := time.Duration(0)
+	for {
+		start := time.Now()
+		due, soon, err := s.db.CallUp(ctx, over)
+		over = time.Since(start) + callUpNext
+		wait := callUpLook
+		if soon && err == nil {
+			wait = callUpNext
+		}
+		if len(due) > 0 {
+			start = time.Now()
+			err = errors.Join(err, s.carryOut(ctx, due))
+			wait = max(wait, callUpRest*time.Since(start))
+		}
+		if err != nil && ctx.Err() == nil {
+			s.logger.Warn("lines that wait for partners could not be called up; they are at the next look", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(wait):
+		}
+	}
+}
+
+// callUp ends the sleep of a line's call of its partner between two tries. It costs no history, as a signal would; where
+// there is no such sleep (a timer of the workflow, a workflow that is gone, a server that cannot do it), it says so.
+func (s *Starter) callUp(ctx context.Context, fulfillmentID string) bool {
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	_, err := s.temporal.WorkflowService().ResetActivity(ctx, &workflowservice.ResetActivityRequest{
+		Namespace: s.namespace, Identity: "keyturn relay",
+		Execution: &common.WorkflowExecution{WorkflowId: workflows.LineWorkflowID(fulfillmentID)},
+		Activity:  &workflowservice.ResetActivityRequest_Type{Type: "CallEndpoint"},
+	})
+	return err == nil
 }
 
 // startOrWake starts a line's workflow, or tells the one that runs to look at the database.
@@ -75,6 +131,9 @@ func (s *Starter) startOrWake(ctx context.Context, d db.Due) error {
 	if !d.Status.Open() { // a delivered line of an order that is to be cancelled: its workflow has ended
 		_, err := s.db.Review(ctx, d.Start.FulfillmentID)
 		return err
+	}
+	if d.Called && s.callUp(ctx, d.Start.FulfillmentID) {
+		return nil
 	}
 	err := s.startLine(ctx, d.Start)
 	if !errors.Is(err, errRunning) {

@@ -90,9 +90,7 @@ func TestDecisionsGoThroughTheLinesWorkflow(t *testing.T) {
 
 	stopped = true
 	w.Stop()
-	began := time.Now()
 	_, err = b.client().Resolve(t.Context(), id, starter.ResolutionRequest{ID: "d-9", Action: keyturn.ActionHold})
 	require.Equal(t, keyturn.KindUnavailable, keyturn.KindOf(err), "no worker")
 	require.ErrorContains(t, err, "d-9")
-	require.WithinDuration(t, began.Add(10*time.Second), time.Now(), 4*time.Second)
 }

@@ -25,6 +25,7 @@ type Starter struct {
 	db        *db.DB
 	temporal  client.Client
 	taskQueue string
+	namespace string
 	eager     bool
 	logger    *slog.Logger
 
@@ -37,6 +38,7 @@ type StarterConfig struct {
 	DB        *db.DB
 	Temporal  client.Client
 	TaskQueue string // default: workflows.TaskQueue
+	Namespace string // Temporal's; default: default
 	// Eager lets a worker in this process take the first workflow task along with the answer to the start.
 	Eager  bool
 	Logger *slog.Logger
@@ -55,8 +57,11 @@ func NewStarter(c StarterConfig) *Starter {
 	if c.TaskQueue == "" {
 		c.TaskQueue = workflows.TaskQueue
 	}
+	if c.Namespace == "" {
+		c.Namespace = "default"
+	}
 	return &Starter{
-		db: c.DB, temporal: c.Temporal, taskQueue: c.TaskQueue, eager: c.Eager, logger: c.Logger,
+		db: c.DB, temporal: c.Temporal, taskQueue: c.TaskQueue, namespace: c.Namespace, eager: c.Eager, logger: c.Logger,
 		offers: make(chan db.Start, offersWaiting), poke: make(chan struct{}, 1),
 	}
 }
@@ -80,13 +85,14 @@ func (s *Starter) Poke() {
 	}
 }
 
-// Run starts what is offered and relays what is due until ctx ends.
+// Run starts what is offered, relays what is due and calls up lines whose turn at their partner comes, until ctx ends.
 func (s *Starter) Run(ctx context.Context) {
 	var wg sync.WaitGroup
 	for range startersAtOnce {
 		wg.Go(func() { s.serveOffers(ctx) })
 	}
 	wg.Go(func() { s.relayLoop(ctx) })
+	wg.Go(func() { s.callUpLoop(ctx) })
 	wg.Wait()
 }
 
@@ -109,7 +115,7 @@ var errRunning = errors.New("the workflow runs already")
 // startLine starts a line's workflow. The database decides what a line needs, so a second start does no harm: the ID
 // keeps two from running at once, and a finished line answers "nothing".
 func (s *Starter) startLine(ctx context.Context, start db.Start) error {
-	in := workflows.LineInput{FulfillmentID: start.FulfillmentID, OrderID: start.OrderID, ProductID: start.ProductID, Next: start.Next}
+	in := workflows.LineInput{FulfillmentID: start.FulfillmentID, LineID: start.LineID, OrderID: start.OrderID, ProductID: start.ProductID, Next: start.Next}
 	o := s.options(workflows.LineWorkflowID(start.FulfillmentID), "order "+start.OrderID+": "+start.ProductID)
 	o.EnableEagerStart = s.eager
 	o.TypedSearchAttributes = temporal.NewSearchAttributes(
@@ -142,11 +148,14 @@ func (s *Starter) errand(ctx context.Context, d db.Due) error {
 	switch d.Workflow {
 	case db.WorkflowCancelOrder:
 		return s.db.WakeOrder(ctx, d.Subject)
+	case db.WorkflowLicense:
+		defer s.Poke() // what may begin now is due at once
+		return s.db.AdvanceLicense(ctx, d.Subject)
 	case db.WorkflowCancel:
 		in := workflows.LineInput{FulfillmentID: d.Subject, Next: keyturn.Next{Do: keyturn.DoRefund, Status: keyturn.LineCanceling}}
 		o := s.options(workflows.CancelWorkflowID(d.Subject), "take back a delivered line")
 		if start, lineErr := s.db.StartOf(ctx, d.Subject); lineErr == nil {
-			in.OrderID, in.ProductID = start.OrderID, start.ProductID
+			in.LineID, in.OrderID, in.ProductID = start.LineID, start.OrderID, start.ProductID
 			o.TypedSearchAttributes = temporal.NewSearchAttributes(workflows.OrderIDKey.ValueSet(start.OrderID), workflows.ProductIDKey.ValueSet(start.ProductID))
 		}
 		err = s.start(ctx, o, "CancelLineItem", in)

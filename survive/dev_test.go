@@ -27,7 +27,7 @@ var devPorts = []int{8080, 7233, 8233, 8025, 1025, 8090, 5433}
 func freeOffset(t *testing.T) int {
 	t.Helper()
 	for range 200 {
-		offset := 1000 + int(nextPorts.Add(1)*100+int64(os.Getpid()))%22000
+		offset := 20_000 + int(nextPorts.Add(1)*100+int64(os.Getpid()))%2_500 // above the ports of freePorts
 		var ports []devstack.Port
 		for _, p := range devPorts {
 			ports = append(ports, devstack.Port{Name: "a test", Number: p + offset})
@@ -149,7 +149,7 @@ func TestDevKeepsItsStateAndLeavesNoProcessBehind(t *testing.T) {
 	dir, offset, ctx := devDir(t), freeOffset(t), context.Background()
 
 	d := startDev(t, dir, offset, "--token", "sesame")
-	d.await("ready", time.Minute)
+	d.await("ready", 3*time.Minute)
 	for name, port := range map[string]int{"API": 8080, "Web UI": 8233, "inbox": 8025, "emulator": 8090} {
 		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, fmt.Sprintf("http://127.0.0.1:%d/", port+offset), nil)
 		require.NoError(t, err)
@@ -164,13 +164,13 @@ func TestDevKeepsItsStateAndLeavesNoProcessBehind(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, page.Orders, 5)
 	was := offspring(t, d.pid())
-	code, took := d.end(syscall.SIGTERM, 30*time.Second)
+	code, took := d.end(syscall.SIGTERM, time.Minute)
 	require.Equal(t, 0, code, d.text())
 	d.requireNothingLeft(was)
 	t.Logf("ended %s after SIGTERM in the middle of the samples", seconds(took))
 
 	d = startDev(t, dir, offset, "--no-samples")
-	d.await("ready", time.Minute)
+	d.await("ready", 3*time.Minute)
 	require.NotContains(t, d.text(), "placing sample orders")
 	again, err := d.client("dev").Orders(ctx, "", "", 0)
 	require.NoError(t, err)
@@ -181,8 +181,8 @@ func TestDevKeepsItsStateAndLeavesNoProcessBehind(t *testing.T) {
 	t.Log("kill -9 left nothing")
 
 	d = startDev(t, dir, offset, "--no-samples")
-	d.await("ready", time.Minute)
-	d.within(time.Minute, "the samples of the first run come to their end over both restarts", func() string {
+	d.await("ready", 3*time.Minute)
+	d.within(3*time.Minute, "the samples of the first run come to their end over both restarts", func() string {
 		page, err := d.client("dev").Orders(ctx, "", "", 0)
 		if err != nil {
 			return err.Error()
@@ -195,7 +195,7 @@ func TestDevKeepsItsStateAndLeavesNoProcessBehind(t *testing.T) {
 		return ""
 	})
 	was = offspring(t, d.pid())
-	code, took = d.end(syscall.SIGINT, 30*time.Second)
+	code, took = d.end(syscall.SIGINT, time.Minute)
 	require.Equal(t, 0, code, d.text())
 	d.requireNothingLeft(was)
 	t.Logf("ended %s after Ctrl-C", seconds(took))
@@ -214,16 +214,16 @@ func TestDevIsInterruptedWhileItStarts(t *testing.T) {
 		d := startDev(t, dir, offset)
 		time.Sleep(after)
 		was := offspring(t, d.pid())
-		code, took := d.end(syscall.SIGINT, 30*time.Second)
+		code, took := d.end(syscall.SIGINT, time.Minute)
 		require.Equal(t, 0, code, "interrupted after %s: %s", after, d.text())
 		require.NotContains(t, d.text(), "keyturn: ", "who stops it hears of no failure")
 		d.offsetFree(was)
 		t.Logf("interrupted after %s, ended %s later", after, seconds(took))
 	}
 	d := startDev(t, dir, offset, "--no-samples")
-	d.await("ready", time.Minute)
+	d.await("ready", 3*time.Minute)
 	was := offspring(t, d.pid())
-	code, _ := d.end(syscall.SIGINT, 30*time.Second)
+	code, _ := d.end(syscall.SIGINT, time.Minute)
 	require.Equal(t, 0, code, d.text())
 	d.requireNothingLeft(was)
 }
@@ -249,7 +249,7 @@ func TestDevSaysWhatIsInItsWay(t *testing.T) {
 	t.Parallel()
 	dir, offset := devDir(t), freeOffset(t)
 	d := startDev(t, dir, offset, "--no-samples")
-	d.await("ready", time.Minute)
+	d.await("ready", 3*time.Minute)
 
 	said := refusedDev(t, "--data-dir", filepath.Join(dir, "data"), "--port-offset", strconv.Itoa(freeOffset(t)))
 	require.Contains(t, said, fmt.Sprintf("is in use by the process with PID %d", d.pid()))
@@ -258,7 +258,7 @@ func TestDevSaysWhatIsInItsWay(t *testing.T) {
 	said = refusedDev(t, "--data-dir", filepath.Join(devDir(t), "other"), "--port-offset", strconv.Itoa(offset))
 	require.Contains(t, said, fmt.Sprintf("%d (API)", 8080+offset))
 	require.Contains(t, said, "are taken on 127.0.0.1 by other programs; stop them, or run with --port-offset ")
-	code, _ := d.end(syscall.SIGTERM, 30*time.Second)
+	code, _ := d.end(syscall.SIGTERM, time.Minute)
 	require.Equal(t, 0, code)
 
 	one, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 1025+offset))

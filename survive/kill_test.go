@@ -16,7 +16,7 @@ import (
 )
 
 // quietWithin is the time after the last disturbance in which everything has to be decided.
-const quietWithin = 2 * time.Minute
+const quietWithin = 5 * time.Minute
 
 func TestEveryOrderSurvivesKillsAtRandomMoments(t *testing.T) {
 	t.Parallel()
@@ -80,7 +80,8 @@ func TestOrdersAreAcceptedWhileTemporalIsDown(t *testing.T) {
 		slowest = max(slowest, time.Since(begin))
 		time.Sleep(down / 60)
 	}
-	s.startKeyturn("worker-2") // a worker that starts now waits for Temporal
+	s.startKeyturn("worker-2") // a worker that starts now waits for Temporal, and has all the work to itself
+	s.stop("worker-1")
 	time.Sleep(down - time.Since(stopped))
 	require.Len(t, l.acked, len(orders), "every order was accepted at once")
 	require.Less(t, slowest, 5*time.Second, "Temporal's outage slows no acceptance")
@@ -123,7 +124,7 @@ func TestAFrozenWorkerWakesUpAfterItsWorkWasGivenAway(t *testing.T) {
 		l.one(order(i, "sluggish")) // its partner issues a key and takes a second to say so
 	}
 	<-sending
-	s.within(10*time.Second, "the partner is asked four times", func() string {
+	s.within(time.Minute, "the partner is asked four times", func() string {
 		if n := len(s.partner.Issued()); n < 4 {
 			return fmt.Sprint(n)
 		}

@@ -19,6 +19,9 @@ var binary string
 var long = os.Getenv("KEYTURN_SURVIVE_LONG") != ""
 
 func TestMain(m *testing.M) {
+	if role := os.Getenv(roleEnv); role != "" {
+		serve(role)
+	}
 	flag.Parse()
 	most := true
 	flag.Visit(func(f *flag.Flag) { most = most && f.Name != "test.parallel" })

@@ -19,6 +19,7 @@ type process struct {
 	t      *testing.T
 	name   string
 	log    string
+	from   int64 // where in log its own lines begin
 	cmd    *exec.Cmd
 	done   chan struct{}
 	err    error // set before done is closed
@@ -26,8 +27,9 @@ type process struct {
 	again  func() // starts another in its place; nil: nobody does
 }
 
-// databaseDown is how a process ends that starts while PostgreSQL is down.
-const databaseDown = "keyturn: the database does not answer"
+// databaseDown is how a process ends that starts while PostgreSQL is down: it "does not answer", or "did not answer" any
+// more after it did.
+const databaseDown = "keyturn: the database d"
 
 // run starts keyturn with arguments; its output goes to a file that every process of that name appends to. One that ends
 // before it is told to fails the test, but for one that finds no database at its start: whoever supervises it starts it
@@ -40,11 +42,20 @@ func run(t *testing.T, name, dir string, env []string, args ...string) *process 
 // supervise is run with somebody who starts another process in place of one that found no database.
 func supervise(t *testing.T, again func(), name, dir string, env []string, args ...string) *process {
 	t.Helper()
+	return superviseProgram(t, again, binary, name, dir, env, args...)
+}
+
+// superviseProgram is supervise for another program.
+func superviseProgram(t *testing.T, again func(), program, name, dir string, env []string, args ...string) *process {
+	t.Helper()
 	p := &process{t: t, name: name, log: dir + "/" + name + ".log", done: make(chan struct{}), again: again}
 	out, err := os.OpenFile(p.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	require.NoError(t, err)
 	defer out.Close()
-	p.cmd = exec.Command(binary, args...)
+	before, err := out.Stat()
+	require.NoError(t, err)
+	p.from = before.Size()
+	p.cmd = exec.Command(program, args...)
 	p.cmd.Env, p.cmd.Dir, p.cmd.Stdout, p.cmd.Stderr = append(os.Environ(), env...), dir, out, out
 	p.cmd.SysProcAttr = attributes()
 	started := make(chan error)
@@ -93,6 +104,12 @@ func (p *process) end(s syscall.Signal, within time.Duration) (code int, took ti
 		p.kill()
 	}
 	return p.cmd.ProcessState.ExitCode(), time.Since(start)
+}
+
+// silent says that the process has not written a line: it had not begun yet.
+func (p *process) silent() bool {
+	info, err := os.Stat(p.log)
+	return err == nil && info.Size() == p.from
 }
 
 func (p *process) output() string {

@@ -1,13 +1,16 @@
 package web_test
 
 import (
+	"bytes"
 	"context"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	browserdomain "github.com/chromedp/cdproto/browser"
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/log"
@@ -40,7 +43,7 @@ func surf(t *testing.T) *browser {
 	if os.Geteuid() == 0 {
 		options = append(options, chromedp.NoSandbox) // which root cannot have
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	t.Cleanup(cancel)
 	ctx, cancel = chromedp.NewExecAllocator(ctx, options...)
 	t.Cleanup(cancel)
@@ -95,7 +98,7 @@ func (b *browser) settles(location string) {
 	require.Eventually(b.t, func() bool {
 		there, err := chromedp.Run(b, chromedp.Evaluate[bool](`document.readyState === "complete" && location.href === "`+location+`"`))
 		return err == nil && there
-	}, 20*time.Second, 20*time.Millisecond, location)
+	}, time.Minute, 20*time.Millisecond, location)
 }
 
 // press presses the button with this text and waits for the page that answers.
@@ -150,7 +153,7 @@ func TestBrowserShowsAndForgetsKeys(t *testing.T) {
 		require.Eventually(t, func() bool {
 			html, err := chromedp.Run(b, chromedp.Evaluate[string](`location.href + "\n" + document.documentElement.outerHTML`))
 			return err == nil && !strings.HasPrefix(html, start+"\n") && !strings.Contains(html, canary)
-		}, 20*time.Second, 50*time.Millisecond, "the way forward does not bring them back")
+		}, time.Minute, 50*time.Millisecond, "the way forward does not bring them back")
 
 		b.run(chromedp.Navigate(start))
 		b.press("Show my key")
@@ -160,6 +163,36 @@ func TestBrowserShowsAndForgetsKeys(t *testing.T) {
 		b.calm()
 	}
 	require.Equal(t, 4, s.count(`SELECT count(*) FROM access_log WHERE by = 'customer'`))
+}
+
+// A partner's file is saved byte for byte under its name, and the browser shows nothing of it, whatever is in it.
+func TestBrowserSavesADeliveredFile(t *testing.T) {
+	s := open(t)
+	s.sold(keyturn.Product{ID: "acme", Name: "Acme Pro", Sources: fromEndpoint})
+	o := s.buy("en", "acme")
+	content := []byte("<script>alert(1)</script>\x00\xff\r\n" + canary)
+	o.call(0, db.CallResult{File: &db.File{Name: "activation-file.bin", ContentType: "text/html", Data: content}})
+	o.send(0, nil, true)
+	b, folder := surf(t), t.TempDir()
+	_, err := chromedp.Call(b, browserdomain.SetDownloadBehavior, browserdomain.SetDownloadBehaviorParams{
+		Behavior: browserdomain.SetDownloadBehaviorBehaviorAllow, DownloadPath: folder,
+	})
+	require.NoError(t, err)
+	b.run(chromedp.Navigate(s.server.URL + o.path))
+	text, html, _ := b.reads()
+	require.Contains(t, text, "Delivered")
+	require.NotContains(t, html, canary)
+	b.press("Show my key")
+	b.run(chromedp.Click(`//button[normalize-space()="Download activation-file.bin"]`))
+	require.Eventually(t, func() bool {
+		saved, err := os.ReadFile(filepath.Join(folder, "activation-file.bin"))
+		return err == nil && bytes.Equal(saved, content)
+	}, 20*time.Second, 50*time.Millisecond)
+	text, html, _ = b.reads()
+	require.Contains(t, text, "Download activation-file.bin", "the page is still there")
+	require.NotContains(t, html, canary)
+	b.calm()
+	require.Equal(t, 1, s.count(`SELECT count(*) FROM access_log WHERE by = 'customer' AND what = 'file'`))
 }
 
 func TestBrowserRefundsALateLine(t *testing.T) {

@@ -61,6 +61,11 @@ func story(w *words, l db.CustomerLine, now time.Time) []phrase {
 		"address": text(l.SentTo), "n": text(strconv.Itoa(l.Attempts)), "amount": w.date.money(l.Price), "by": w.date.until(l.GiveUpAt, now),
 	}
 	at := func(sentence string, when part) phrase { v["when"] = when; return say(sentence, v) }
+	if l.Changes {
+		if told := change(w, l, now, v, at); told != nil {
+			return told
+		}
+	}
 	var out []phrase
 	switch situationOf(l) {
 	case isPreparing:
@@ -112,6 +117,28 @@ func story(w *words, l db.CustomerLine, now time.Time) []phrase {
 		out = append(out, at(w.text.canceledFree, w.date.since(*l.RefundedAt)))
 	}
 	return out
+}
+
+// change tells where an operation on a licence stands; nil where it is told like any other line.
+func change(w *words, l db.CustomerLine, now time.Time, v values, at func(string, part) phrase) []phrase {
+	switch situationOf(l) { //nolint:exhaustive // the others are about money
+	case isPreparing, isSending:
+		return []phrase{say(w.text.changing, v)}
+	case isRetrying, isMailLate, isWaiting:
+		return append(append([]phrase{say(w.text.changeLate, v)}, nextTry(w, l, now, at)...), changeDeadline(w, l, now, v))
+	case isHeld:
+		return []phrase{say(w.text.held, v), changeDeadline(w, l, now, v)}
+	case isDelivered:
+		return []phrase{at(w.text.changed, w.date.since(*l.DeliveredAt))}
+	}
+	return nil
+}
+
+func changeDeadline(w *words, l db.CustomerLine, now time.Time, v values) phrase {
+	if !l.GiveUpAt.After(now) {
+		return say(w.text.changeLate, v)
+	}
+	return say(w.text.changeDeadline, v)
 }
 
 // asked says how often a partner was asked; of the shop's own pool or staff there is no such number to tell.

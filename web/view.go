@@ -62,11 +62,12 @@ type lineView struct {
 
 // keysView is what a customer asked to see. It is only ever part of an answer to a POST.
 type keysView struct {
-	Codes []string
-	Link  string
-	HTTPS bool // the link may be followed, not only read
-	Files []fileView
-	Hide  string
+	Codes    []string
+	Replaced []string // no longer valid
+	Link     string
+	HTTPS    bool // the link may be followed, not only read
+	Files    []fileView
+	Hide     string
 }
 
 type fileView struct{ Label, Link string }
@@ -149,12 +150,7 @@ func (p *pages) lineOf(w *words, token string, l db.CustomerLine, now time.Time)
 		Anchor: lineAnchor(l.FulfillmentID), Product: l.Product.Name, Quantity: strconv.Itoa(l.Quantity), Price: w.date.money(l.Price).Text,
 		Situation: at, Status: w.status[at], Story: story(w, l, now),
 	}
-	switch l.Operation { //nolint:exhaustive // the others are no purchases, or the usual one
-	case keyturn.OpRenew:
-		v.Operation = w.renew
-	case keyturn.OpUpgrade:
-		v.Operation = w.upgrade
-	}
+	v.Operation = w.operation[l.Operation] // a create has no word: it is the usual one
 	if l.MayReveal {
 		v.Show, v.ShowLink = w.action.showKey, lineLink(token, l.FulfillmentID, "keys")
 		if l.Quantity > 1 {
@@ -175,6 +171,9 @@ func keysOf(w *words, token string, l db.CustomerLine, d db.Deliverables, hide s
 	v := &keysView{Link: d.Link, HTTPS: strings.HasPrefix(d.Link, "https://"), Hide: hide}
 	for _, code := range d.Codes {
 		v.Codes = append(v.Codes, code.Reveal())
+	}
+	for _, code := range d.Replaced {
+		v.Replaced = append(v.Replaced, code.Reveal())
 	}
 	for i, f := range d.Files {
 		v.Files = append(v.Files, fileView{
@@ -223,7 +222,7 @@ func labels(w *words) map[string]string {
 	return map[string]string{
 		"order": w.order, "ordered": w.ordered, "total": w.total, "items": w.items, "quantity": w.quantity, "keepLink": w.keepLink, "zone": w.zone,
 		"pages": w.pages.nav, "previous": w.pages.previous, "next": w.pages.next, "yourKeys": w.action.yourKeys, "copy": w.action.copyKey,
-		"copied": w.action.copied, "link": w.action.link, "hide": w.action.hide, "instructions": w.action.instructions,
+		"copied": w.action.copied, "replaced": w.action.replaced, "link": w.action.link, "hide": w.action.hide, "instructions": w.action.instructions,
 		"download": w.action.downloadProduct, "yes": w.action.yes, "no": w.action.no,
 	}
 }

@@ -13,7 +13,7 @@ type words struct {
 	date dateWords
 
 	title, hello, order, ordered, total, items, quantity, keepLink, zone string
-	renew, upgrade                                                       string
+	operation                                                            map[keyturn.OperationName]string
 
 	summary     map[keyturn.OrderStatus]string
 	underWay    string // an order that is PARTIAL_COMPLETED although nothing of it is late any more
@@ -42,15 +42,17 @@ type lineWords struct {
 	deadline, deadlinePassed                 string
 	canceling, cancelingFree, orderCanceling string
 	canceled, canceledFree, patience         string
+
+	changing, changed, changeLate, changeDeadline string // of an operation on a licence
 }
 
 // actionWords are what a customer can do.
 type actionWords struct {
-	showKey, showKeys, yourKeys, copyKey, copied, link, file, download, hide string
-	instructions, downloadProduct                                            string
-	refund, refundFree                                                       string // {amount}
-	askRefund, askRefundFree, refundMeans, refundMeansOrder                  string
-	yes, no                                                                  string
+	showKey, showKeys, yourKeys, replaced, copyKey, copied, link, file, download, hide string
+	instructions, downloadProduct                                                      string
+	refund, refundFree                                                                 string // {amount}
+	askRefund, askRefundFree, refundMeans, refundMeansOrder                            string
+	yes, no                                                                            string
 }
 
 // noticeWords answer what a customer did.

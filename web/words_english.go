@@ -13,7 +13,9 @@ var english = words{
 		by: [3]string{"{clock} today", "{weekday} {clock}", "{day} {month} {year}, {clock}"},
 	},
 	title: "Your order", hello: "Hello {name},", order: "Order", ordered: "Date", total: "Total", items: "Items", quantity: "Quantity",
-	renew: "Renewal", upgrade: "Upgrade",
+	operation: map[keyturn.OperationName]string{
+		keyturn.OpRenew: "Renewal", keyturn.OpUpgrade: "Upgrade", keyturn.OpPause: "Pause", keyturn.OpResume: "Resumption", keyturn.OpCancel: "Cancellation of the license",
+	},
 	keepLink: "Keep the address of this page to yourself: whoever has it can see your keys.", zone: "All times are in UTC.",
 	summary: map[keyturn.OrderStatus]string{
 		keyturn.OrderPending:          "We are preparing your order.",
@@ -31,6 +33,8 @@ var english = words{
 		isDelivered: "Delivered", isCanceling: "Refund under way", isCanceled: "Refunded", isCanceledFree: "Canceled",
 	},
 	text: lineWords{
+		changing: "We are changing your licence.", changed: "Done {when}.",
+		changeLate: "The change of your licence takes longer than it should. We are working on it.", changeDeadline: "It is done, or your money is on its way back, by {by}.",
 		delivered: "Sent by e-mail {when}.", deliveredTo: "Sent to {address} {when}.", sentAgain: "Sent again {when}.",
 		preparing: "We are getting your key.", byHand: "The shop is preparing your key by hand.", sending: "Your key is ready. We are sending it to {address}.",
 		askedOnce: "We asked the publisher once and do not have your key yet.", asked: "We asked the publisher {n} times and do not have your key yet.",
@@ -45,7 +49,8 @@ var english = words{
 		patience: "Depending on your bank, it can take a few days until you see it.",
 	},
 	action: actionWords{
-		showKey: "Show my key", showKeys: "Show my keys", yourKeys: "What you need to activate it", copyKey: "Copy", copied: "Copied", link: "Activation link", file: "File",
+		replaced: "Replaced, no longer valid",
+		showKey:  "Show my key", showKeys: "Show my keys", yourKeys: "What you need to activate it", copyKey: "Copy", copied: "Copied", link: "Activation link", file: "File",
 		download: "Download {name}", hide: "Hide again", instructions: "How to activate it", downloadProduct: "Download the product",
 		refund: "Refund me now", refundFree: "Cancel it now",
 		askRefund: "Stop waiting for {product} and get {amount} back?", askRefundFree: "Stop waiting for {product}?",

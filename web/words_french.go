@@ -15,7 +15,9 @@ var french = words{
 		by: [3]string{"aujourd'hui à {clock}", "{weekday} à {clock}", "le {day} {month} {year} à {clock}"},
 	},
 	title: "Votre commande", hello: "Bonjour {name},", order: "Commande", ordered: "Date", total: "Total", items: "Articles", quantity: "Quantité",
-	renew: "Renouvellement", upgrade: "Mise à niveau",
+	operation: map[keyturn.OperationName]string{
+		keyturn.OpRenew: "Renouvellement", keyturn.OpUpgrade: "Mise à niveau", keyturn.OpPause: "Suspension", keyturn.OpResume: "Réactivation", keyturn.OpCancel: "Résiliation",
+	},
 	keepLink: "Gardez l'adresse de cette page pour vous : elle permet de voir vos clés.", zone: "Toutes les heures sont en UTC.",
 	summary: map[keyturn.OrderStatus]string{
 		keyturn.OrderPending:          "Nous préparons votre commande.",
@@ -33,6 +35,8 @@ var french = words{
 		isDelivered: "Livré", isCanceling: "Remboursement en cours", isCanceled: "Remboursé", isCanceledFree: "Annulé",
 	},
 	text: lineWords{
+		changing: "Nous modifions votre licence.", changed: "Effectué {when}.",
+		changeLate: "La modification de votre licence prend plus de temps que prévu. Nous nous en occupons.", changeDeadline: "Ce sera fait, ou vous serez remboursé, {by} au plus tard.",
 		delivered: "Envoyé par e-mail {when}.", deliveredTo: "Envoyé à {address} {when}.", sentAgain: "Envoyé de nouveau {when}.",
 		preparing: "Nous nous procurons votre clé.", byHand: "La boutique prépare votre clé à la main.", sending: "Votre clé est prête. Nous l'envoyons à {address}.",
 		askedOnce: "Nous avons interrogé l'éditeur une fois et n'avons pas encore votre clé.", asked: "Nous avons interrogé l'éditeur {n} fois et n'avons pas encore votre clé.",
@@ -47,7 +51,8 @@ var french = words{
 		patience: "Selon votre banque, quelques jours peuvent passer avant que vous ne le voyiez.",
 	},
 	action: actionWords{
-		showKey: "Afficher ma clé", showKeys: "Afficher mes clés", yourKeys: "De quoi activer votre produit", copyKey: "Copier", copied: "Copié", link: "Lien d'activation", file: "Fichier",
+		replaced: "Remplacée, plus valable",
+		showKey:  "Afficher ma clé", showKeys: "Afficher mes clés", yourKeys: "De quoi activer votre produit", copyKey: "Copier", copied: "Copié", link: "Lien d'activation", file: "Fichier",
 		download: "Télécharger {name}", hide: "Masquer", instructions: "Comment l'activer", downloadProduct: "Télécharger le produit",
 		refund: "Être remboursé maintenant", refundFree: "Annuler maintenant",
 		askRefund: "Ne plus attendre {product} et être remboursé de {amount} ?", askRefundFree: "Ne plus attendre {product} ?",

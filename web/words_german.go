@@ -15,7 +15,9 @@ var german = words{
 		by: [3]string{"heute um {clock}", "{weekday} um {clock}", "zum {day}. {month} {year} um {clock}"},
 	},
 	title: "Ihre Bestellung", hello: "Guten Tag {name},", order: "Bestellung", ordered: "Datum", total: "Summe", items: "Artikel", quantity: "Menge",
-	renew: "Verlängerung", upgrade: "Upgrade",
+	operation: map[keyturn.OperationName]string{
+		keyturn.OpRenew: "Verlängerung", keyturn.OpUpgrade: "Upgrade", keyturn.OpPause: "Ruhen der Lizenz", keyturn.OpResume: "Fortsetzung", keyturn.OpCancel: "Ende der Lizenz",
+	},
 	keepLink: "Behalten Sie die Adresse dieser Seite für sich: Wer sie kennt, kann Ihre Schlüssel sehen.", zone: "Alle Uhrzeiten sind in UTC.",
 	summary: map[keyturn.OrderStatus]string{
 		keyturn.OrderPending:          "Wir bereiten Ihre Bestellung vor.",
@@ -33,6 +35,8 @@ var german = words{
 		isDelivered: "Geliefert", isCanceling: "Erstattung unterwegs", isCanceled: "Erstattet", isCanceledFree: "Storniert",
 	},
 	text: lineWords{
+		changing: "Wir ändern Ihre Lizenz.", changed: "Erledigt {when}.",
+		changeLate: "Die Änderung Ihrer Lizenz dauert länger, als sie sollte. Wir arbeiten daran.", changeDeadline: "Sie ist erledigt, oder Sie erhalten Ihr Geld zurück: bis {by}.",
 		delivered: "Per E-Mail gesendet {when}.", deliveredTo: "Gesendet an {address} {when}.", sentAgain: "Erneut gesendet {when}.",
 		preparing: "Wir besorgen Ihren Schlüssel.", byHand: "Der Händler bereitet Ihren Schlüssel von Hand vor.", sending: "Ihr Schlüssel ist da. Wir senden ihn an {address}.",
 		askedOnce: "Wir haben den Hersteller einmal gefragt und haben Ihren Schlüssel noch nicht.", asked: "Wir haben den Hersteller {n}-mal gefragt und haben Ihren Schlüssel noch nicht.",
@@ -47,7 +51,8 @@ var german = words{
 		patience: "Je nach Bank kann es einige Tage dauern, bis Sie das Geld sehen.",
 	},
 	action: actionWords{
-		showKey: "Schlüssel anzeigen", showKeys: "Schlüssel anzeigen", yourKeys: "Damit aktivieren Sie Ihr Produkt", copyKey: "Kopieren", copied: "Kopiert", link: "Link zur Aktivierung", file: "Datei",
+		replaced: "Ersetzt, nicht mehr gültig",
+		showKey:  "Schlüssel anzeigen", showKeys: "Schlüssel anzeigen", yourKeys: "Damit aktivieren Sie Ihr Produkt", copyKey: "Kopieren", copied: "Kopiert", link: "Link zur Aktivierung", file: "Datei",
 		download: "{name} herunterladen", hide: "Wieder verbergen", instructions: "So aktivieren Sie es", downloadProduct: "Produkt herunterladen",
 		refund: "Geld jetzt zurück", refundFree: "Jetzt stornieren",
 		askRefund: "Nicht länger auf {product} warten und {amount} zurückerhalten?", askRefundFree: "Nicht länger auf {product} warten?",

@@ -19,11 +19,14 @@ type Housekeeping struct {
 	From   string // sender of alerts
 	To     string // operations
 	Logger *slog.Logger
+	// RenderKeys makes the e-mail with the keys that replace recalled ones, as it is stored.
+	RenderKeys func(db.MailFacts) ([]byte, error)
 	// HistoryLink gives the address of an order's workflows in Temporal's Web UI.
 	HistoryLink func(orderID string) string
 	Every       time.Duration // default 1 s
 
-	looked time.Time // for forgotten lines
+	looked     time.Time // for forgotten lines
+	lookedAtCA time.Time // for certificates that expire
 }
 
 // alertsPerMail bounds one digest, so that ten thousand lines of one partner that is down are some mails, not a flood.
@@ -37,7 +40,7 @@ func (h *Housekeeping) Run(ctx context.Context) {
 	tick := time.NewTicker(h.Every)
 	defer tick.Stop()
 	for {
-		for what, do := range map[string]func(context.Context) error{"mail alerts": h.mailAlerts, "watch pools": h.DB.WatchPools, "serve waiting lines": h.serve, "wake forgotten lines": h.wakeForgotten} {
+		for what, do := range map[string]func(context.Context) error{"mail alerts": h.mailAlerts, "watch pools": h.DB.WatchPools, "look after keys": h.keys, "watch certificates": h.watchCertificates, "serve waiting lines": h.serve, "wake forgotten lines": h.wakeForgotten} {
 			if err := do(ctx); err != nil && ctx.Err() == nil {
 				h.Logger.Warn("housekeeping failed and goes on", "what", what, "error", err)
 			}
@@ -65,6 +68,28 @@ func (h *Housekeeping) wakeForgotten(ctx context.Context) error {
 	n, err := h.DB.WakeForgotten(ctx, overdue)
 	if n > 0 {
 		h.Logger.Warn("lines without a workflow that moves were given to the relay", "lines", n)
+	}
+	return err
+}
+
+// How many keys and lines one round deals with.
+const (
+	expirePerRound  = 10_000
+	replacePerRound = 100
+)
+
+// keys takes expired keys out of the sale, goes on with recalls that broke off, and gives customers of recalled keys new
+// ones.
+func (h *Housekeeping) keys(ctx context.Context) error {
+	if _, err := h.DB.ExpireKeys(ctx, expirePerRound); err != nil {
+		return err
+	}
+	if _, err := h.DB.FinishRecalls(ctx); err != nil {
+		return err
+	}
+	n, err := h.DB.ReplaceOwed(ctx, replacePerRound, h.RenderKeys)
+	if n > 0 {
+		h.Logger.Info("customers get new keys for recalled ones", "lines", n)
 	}
 	return err
 }
@@ -102,11 +127,21 @@ func subjectOf(alerts []db.Alert) string {
 	return fmt.Sprintf("Keyturn: %d alerts, first %s", len(alerts), alerts[0].Cause)
 }
 
+// subjectNext says what to do about alerts that are neither of a line nor of a pool.
+var subjectNext = map[string]string{
+	"PartnerDown":         "nothing is lost: its lines wait, the oldest goes first when it is back. Ask the partner; keyturn integration show ID says how it stands",
+	"PartnerBack":         "nothing",
+	"CertificateExpiring": "ask the partner for the next one and put both into tls.ca, or renew tls.clientCert; then keyturn apply: the next call uses it",
+	"Audit":               "keyturn audit show names each violation, order by order; what only stood still was set going already",
+}
+
 func (h *Housekeeping) entry(a db.Alert) mail.AlertEntry {
 	var d db.AlertDetail
 	_ = json.Unmarshal([]byte(a.Detail), &d) // a detail that cannot be read still has its cause
 	e := mail.AlertEntry{Cause: a.Cause, OrderID: d.OrderID, Product: d.ProductID, Happened: d.Happened}
 	switch {
+	case a.Subject != nil:
+		e.Next = subjectNext[a.Cause]
 	case a.PoolID != nil:
 		e.Next = "import keys: keyturn pool import " + *a.PoolID + " FILE"
 	default:

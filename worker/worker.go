@@ -23,6 +23,7 @@ type Options struct {
 	// the lines of the old one (auto-upgrade); the replay corpus proves that it can.
 	Deployment, BuildID string
 	Interceptors        []interceptor.WorkerInterceptor // for measuring
+	Slots               int                             // activities at the same time; default: defaultSlots
 }
 
 // stopTimeout lets a running call or e-mail end: it is longer than both's own deadlines.
@@ -37,9 +38,15 @@ func New(c client.Client, acts *activities.Activities, o Options) worker.Worker 
 	if o.TaskQueue == "" {
 		o.TaskQueue = workflows.TaskQueue
 	}
+	if o.Slots == 0 {
+		o.Slots = defaultSlots
+	}
 	opts := worker.Options{
-		WorkerStopTimeout:            stopTimeout,
-		Interceptors:                 append([]interceptor.WorkerInterceptor{&heartbeats{}}, o.Interceptors...),
+		WorkerStopTimeout: stopTimeout,
+		Interceptors:      append([]interceptor.WorkerInterceptor{newBulkhead(o.Slots), &heartbeats{}}, o.Interceptors...),
+
+		MaxConcurrentActivityExecutionSize: o.Slots,
+
 		MaxHeartbeatThrottleInterval: beatEvery,
 		DisableRegistrationAliasing:  true,
 		DeadlockDetectionTimeout:     deadlockTimeout,
@@ -58,11 +65,13 @@ func New(c client.Client, acts *activities.Activities, o Options) worker.Worker 
 	return w
 }
 
+const callEndpoint = "CallEndpoint"
+
 // Register registers everything under its published name; tests and the replayer use it too.
 func Register(r worker.Registry, acts *activities.Activities) {
 	RegisterWorkflows(r)
 	for name, fn := range map[string]any{
-		"ClaimKeys": acts.ClaimKeys, "CallEndpoint": acts.CallEndpoint, "SendEmail": acts.SendEmail, "Refund": acts.Refund, "Review": acts.Review,
+		"ClaimKeys": acts.ClaimKeys, "ApplyOperation": acts.ApplyOperation, callEndpoint: acts.CallEndpoint, "SendEmail": acts.SendEmail, "Refund": acts.Refund, "Review": acts.Review,
 		"Resolve": acts.Resolve, "RevokeAtPartner": acts.RevokeAtPartner, "SendDelivery": acts.SendDelivery,
 	} {
 		r.RegisterActivityWithOptions(fn, activity.RegisterOptions{Name: name})
@@ -73,7 +82,7 @@ func Register(r worker.Registry, acts *activities.Activities) {
 func RegisterWorkflows(r worker.WorkflowRegistry) {
 	for name, fn := range map[string]any{
 		"FulfillLineItem": workflows.FulfillLineItem, "CancelLineItem": workflows.CancelLineItem,
-		"RevokeAtPartner": workflows.RevokeAtPartner, "SendDelivery": workflows.SendDelivery,
+		"RevokeAtPartner": workflows.RevokeAtPartner, "SendDelivery": workflows.SendDelivery, "AuditBooks": workflows.AuditBooks,
 	} {
 		r.RegisterWorkflowWithOptions(fn, workflow.RegisterOptions{Name: name})
 	}

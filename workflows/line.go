@@ -1,6 +1,7 @@
 package workflows
 
 import (
+	"slices"
 	"time"
 
 	"go.temporal.io/sdk/workflow"
@@ -39,6 +40,9 @@ func runLine(ctx workflow.Context, in LineInput) (Result, error) {
 	if err := f.listen(ctx); err != nil {
 		return Result{}, err
 	}
+	if err := planted(ctx); err != nil {
+		return Result{}, err
+	}
 	for f.next.Do != keyturn.DoNothing {
 		f.show(ctx)
 		next, err := f.step(ctx)
@@ -62,6 +66,12 @@ func (f *fulfillment) step(ctx workflow.Context) (keyturn.Next, error) {
 		f.announced = f.next.Source // operations hear at once that keys are to be supplied
 		return f.review(ctx)
 	}
+	if f.next.Do == keyturn.DoQueue { // whatever ends its waiting wakes the line
+		if next, interrupted, err := f.wait(ctx, f.next.At.Sub(workflow.Now(ctx))); interrupted || err != nil {
+			return next, err
+		}
+		return f.review(ctx)
+	}
 	if wait := f.next.At.Sub(workflow.Now(ctx)); wait > 0 && !f.next.At.IsZero() || f.next.Do == keyturn.DoAwait {
 		if next, interrupted, err := f.wait(ctx, wait); interrupted || err != nil {
 			return next, err
@@ -77,7 +87,7 @@ func (f *fulfillment) step(ctx workflow.Context) (keyturn.Next, error) {
 // workflow task.
 func (f *fulfillment) smooth() bool {
 	fresh := f.next.Status == keyturn.LinePending || f.next.Status == keyturn.LineObtained
-	return fresh && (f.next.Do == keyturn.DoClaim || f.next.Do == keyturn.DoDeliver) && f.next.At.IsZero()
+	return fresh && slices.Contains([]keyturn.Do{keyturn.DoClaim, keyturn.DoApply, keyturn.DoDeliver}, f.next.Do) && f.next.At.IsZero()
 }
 
 // stepLocal tries a step once as a local activity. An error (a database that is down, a process that was too slow) only

@@ -34,6 +34,7 @@ var (
 // delivered. Next is what the database said when the start was decided.
 type LineInput struct {
 	FulfillmentID string       `json:"fulfillmentId"`
+	LineID        string       `json:"lineId,omitempty"` // for a restored database that does not have it
 	OrderID       string       `json:"orderId"`
 	ProductID     string       `json:"productId"`
 	Next          keyturn.Next `json:"next"`

@@ -38,8 +38,9 @@ var steps = map[keyturn.Do]struct {
 	startToClose time.Duration
 	summary      string
 }{
-	keyturn.DoClaim:   {75 * time.Second, "claim keys from "}, // and send them: 30 s
-	keyturn.DoCall:    {2 * time.Minute, "call "},             // 20 s of calls, the last of which may take 30 s more, and 30 s of sending
+	keyturn.DoClaim:   {75 * time.Second, "claim keys from "},   // and send them: 30 s
+	keyturn.DoCall:    {2 * time.Minute, "call "},               // 20 s of calls, the last of which may take 30 s more, and 30 s of sending
+	keyturn.DoApply:   {75 * time.Second, "book the operation"}, // and send its e-mail
 	keyturn.DoDeliver: {60 * time.Second, "send the e-mail"},
 	keyturn.DoRefund:  {45 * time.Second, "refund the line"},
 }
@@ -50,11 +51,13 @@ func (f *fulfillment) activity() any {
 		return acts.ClaimKeys
 	case keyturn.DoCall:
 		return acts.CallEndpoint
+	case keyturn.DoApply:
+		return acts.ApplyOperation
 	case keyturn.DoDeliver:
 		return acts.SendEmail
 	case keyturn.DoRefund:
 		return acts.Refund
-	case keyturn.DoAwait, keyturn.DoNothing:
+	case keyturn.DoAwait, keyturn.DoQueue, keyturn.DoNothing:
 	}
 	return acts.Review
 }

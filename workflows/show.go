@@ -71,6 +71,10 @@ func (f *fulfillment) plan() string {
 		return "claim keys from " + f.next.Source + at
 	case keyturn.DoCall:
 		return "call " + f.next.Source + at
+	case keyturn.DoApply:
+		return "book the operation on the licence" + at
+	case keyturn.DoQueue:
+		return "wait until the operations before it on the same licence are decided"
 	case keyturn.DoDeliver:
 		return "send the e-mail with the keys" + at
 	case keyturn.DoAwait:
@@ -85,6 +89,9 @@ func (f *fulfillment) plan() string {
 func (f *fulfillment) waitSummary() string {
 	if f.next.Do == keyturn.DoAwait {
 		return "wait for a person"
+	}
+	if f.next.Do == keyturn.DoQueue {
+		return "wait for the operations before it"
 	}
 	return "until the next try: " + f.plan()
 }

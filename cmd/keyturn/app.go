@@ -15,6 +15,7 @@ import (
 	"keyturn.dev/keyturn/db"
 	"keyturn.dev/keyturn/endpoint"
 	"keyturn.dev/keyturn/mail"
+	"keyturn.dev/keyturn/metrics"
 	"keyturn.dev/keyturn/payment"
 	"keyturn.dev/keyturn/worker"
 )
@@ -53,11 +54,11 @@ func newApp(ctx context.Context, c config, logger *slog.Logger) (*app, error) {
 		_ = a.db.Close()
 		return nil, err
 	}
-	options, err := envconfig.LoadDefaultClientOptions()
+	options, err := temporalOptions(logger)
 	if err != nil {
 		return nil, err
 	}
-	options.Logger = log.NewStructuredLogger(logger)
+	options.MetricsHandler = metrics.Temporal()
 	a.namespace = options.Namespace
 	if a.namespace == "" {
 		a.namespace = "default"
@@ -73,7 +74,19 @@ func newApp(ctx context.Context, c config, logger *slog.Logger) (*app, error) {
 		Letters:   activities.Letters{From: c.MailFrom, SenderName: c.MailName, OrderPage: func(token string) string { return c.PublicURL + "/o/" + token }},
 		Providers: payment.Providers{payment.SandboxName: payment.Sandbox{Ledger: a.db}},
 	}
+	for name, gateway := range c.Payments {
+		a.acts.Providers[name] = gateway
+	}
 	return a, nil
+}
+
+// temporalOptions are Temporal's own settings. Requests go uncompressed: almost all are smaller than what compression
+// gains is worth, and it was a thirteenth of this process's time, and the server's in its turn.
+func temporalOptions(logger *slog.Logger) (client.Options, error) {
+	options, err := envconfig.LoadDefaultClientOptions()
+	options.Logger = log.NewStructuredLogger(logger)
+	options.ConnectionOptions.GrpcCompression = &client.GrpcCompressionNone{}
+	return options, err
 }
 
 func (a *app) close() {
@@ -92,5 +105,5 @@ func (a *app) historyLink(orderID string) string {
 }
 
 func (a *app) housekeeping() *worker.Housekeeping {
-	return &worker.Housekeeping{DB: a.db, Mail: a.mail, From: a.MailFrom, To: a.Operations, Logger: a.logger, HistoryLink: a.historyLink}
+	return &worker.Housekeeping{DB: a.db, Mail: a.mail, From: a.MailFrom, To: a.Operations, Logger: a.logger, HistoryLink: a.historyLink, RenderKeys: a.acts.Letters.Render}
 }

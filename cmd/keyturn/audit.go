@@ -13,8 +13,6 @@ import (
 
 	"github.com/spf13/cobra"
 	"go.temporal.io/sdk/client"
-	"go.temporal.io/sdk/contrib/envconfig"
-	"go.temporal.io/sdk/log"
 
 	"keyturn.dev/keyturn"
 	"keyturn.dev/keyturn/audit"
@@ -24,9 +22,12 @@ import (
 )
 
 type auditOptions struct {
-	mailbox, partnerLog           string
+	mailbox, partnerLog, senders  string
+	decoys                        string
+	erasures                      string
+	payments                      []string
 	temporal, quiescent, all, dev bool
-	noStore                       bool
+	noStore, gentle               bool
 	dir                           string
 	offset                        int
 	slack                         time.Duration
@@ -47,25 +48,34 @@ func newAudit() *cobra.Command {
 but its result and makes nobody wait. With the mailbox, a partner's log and Temporal it checks more; what cannot be checked
 without them is said. While lines are under way, late means later than --slack; --quiescent is for a system that has come
 to rest. The exit status is 1 if anything is violated.
+
+A schedule audits every night by itself: now, list and show ask the API about that.
 ` + auditHelp,
 		Example: `  keyturn audit --dev                                          the development stack with all its evidence
   KEYTURN_DATABASE_URL=postgres://… KEYTURN_KEYS=/etc/keyturn/keys.json keyturn audit --temporal
   keyturn audit --mailbox http://127.0.0.1:8025 --partner-log http://127.0.0.1:8090/_emulator/log
-  keyturn audit --quiescent --all --output json > audit.json`,
+  keyturn audit --quiescent --all --output json > audit.json
+  keyturn audit now                                            have the schedule do it, and wait for the result`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return runAudit(cmd.Context(), cmd, o) },
 	}
 	f := cmd.Flags()
 	f.StringVar(&o.mailbox, "mailbox", "", "address of an inbox's API, or its folder")
 	f.StringVar(&o.partnerLog, "partner-log", "", "address of a partner emulator's log, or its file of JSON lines")
+	f.StringVar(&o.decoys, "decoy-log", "", "log of a server that nobody should ask (the emulator's: /_emulator/decoy): address or file of JSON lines")
+	f.StringVar(&o.senders, "senders", "", "journal of whoever sends the orders, a file of JSON lines (docs/audit.md)")
+	f.StringArrayVar(&o.payments, "payment-log", nil, "books of a payment provider other than the sandbox: till=payments.jsonl; may be repeated")
+	f.StringVar(&o.erasures, "erasures", "", "file with the list of erasures that is kept outside (keyturn customer erasures)")
 	f.BoolVar(&o.temporal, "temporal", false, "compare with the workflows that are open in Temporal (TEMPORAL_ADDRESS and the rest)")
 	f.BoolVar(&o.quiescent, "quiescent", false, "everything has come to rest: the strict form")
 	f.DurationVar(&o.slack, "slack", 0, "how late something may be; 0: 10m, or 30s with --quiescent")
 	f.BoolVar(&o.all, "all", false, "name every violation")
 	f.BoolVar(&o.noStore, "no-store", false, "do not keep the result in the database")
+	f.BoolVar(&o.gentle, "gentle", false, "rest between the parts: it takes twice as long, and leaves more of a busy machine to sales")
 	f.BoolVar(&o.dev, "dev", false, "audit the development stack that runs on this machine, with all its evidence")
 	f.StringVar(&o.dir, "data-dir", ".keyturn", "with --dev: where its state is kept")
 	f.IntVar(&o.offset, "port-offset", 0, "with --dev: as it was started")
+	cmd.AddCommand(newAuditNow(), newAuditList(), newAuditShow())
 	return cmd
 }
 
@@ -84,7 +94,7 @@ func runAudit(ctx context.Context, cmd *cobra.Command, o auditOptions) error {
 		return err
 	}
 	defer func() { _ = d.Close() }()
-	e := audit.Evidence{DB: d, Quiescent: o.quiescent, Slack: o.slack, Listed: keptViolations}
+	e := audit.Evidence{DB: d, Quiescent: o.quiescent, Gentle: o.gentle, Slack: o.slack, Listed: keptViolations}
 	if o.all {
 		e.Listed = allViolations
 	}
@@ -119,6 +129,9 @@ func (o *auditOptions) useDev() error {
 		return keyturn.Errorf(keyturn.KindInvalid, "the development stack is not there: start it with `keyturn dev`, and name its --data-dir and --port-offset: %w", err)
 	}
 	o.mailbox, o.partnerLog, o.temporal = filepath.Join(o.dir, "inbox"), filepath.Join(o.dir, "partner", "requests.jsonl"), true
+	if decoys := filepath.Join(o.dir, "partner", "decoy.jsonl"); fileIsThere(decoys) {
+		o.decoys = decoys
+	}
 	for name, value := range map[string]string{
 		"KEYTURN_DATABASE_URL": dsn, "KEYTURN_KEYS": filepath.Join(o.dir, "keys.json"), "TEMPORAL_ADDRESS": addr(p.temporal),
 	} {
@@ -128,6 +141,8 @@ func (o *auditOptions) useDev() error {
 	}
 	return nil
 }
+
+func fileIsThere(path string) bool { _, err := os.Stat(path); return err == nil }
 
 // addEvidence opens what was named. done closes it again.
 func (o auditOptions) addEvidence(e *audit.Evidence) (done func(), err error) {
@@ -142,20 +157,50 @@ func (o auditOptions) addEvidence(e *audit.Evidence) (done func(), err error) {
 			return done, err
 		}
 	}
+	if o.decoys != "" {
+		if e.Decoys, err = audit.OpenPartnerLog(o.decoys); err != nil {
+			return done, err
+		}
+	}
+	if o.erasures != "" {
+		if e.Erasures, err = readErasures(o.erasures); err != nil {
+			return done, err
+		}
+	}
+	if o.senders != "" {
+		if e.Senders, err = audit.OpenSenders(o.senders); err != nil {
+			return done, err
+		}
+	}
+	if len(o.payments) > 0 {
+		e.Payments = []audit.Payments{audit.SandboxPayments{}}
+	}
+	for _, named := range o.payments {
+		provider, path, _ := strings.Cut(named, "=")
+		books, err := audit.OpenPaymentLog(provider, path)
+		if err != nil {
+			return done, err
+		}
+		e.Payments = append(e.Payments, books)
+	}
 	if !o.temporal {
 		return done, nil
 	}
-	options, err := envconfig.LoadDefaultClientOptions()
-	if err != nil {
-		return done, err
-	}
-	options.Logger = log.NewStructuredLogger(slog.New(slog.DiscardHandler))
-	c, err := client.NewLazyClient(options)
+	c, err := dialTemporal()
 	if err != nil {
 		return done, err
 	}
 	e.Temporal = audit.Temporal{Client: c, TaskQueue: workflows.TaskQueue}
 	return c.Close, nil
+}
+
+// dialTemporal gives a client for Temporal's own settings, which connects when it is used first.
+func dialTemporal() (client.Client, error) {
+	options, err := temporalOptions(slog.New(slog.DiscardHandler))
+	if err != nil {
+		return nil, err
+	}
+	return client.NewLazyClient(options)
 }
 
 // storeAudit keeps a report with the first violations of each invariant.
@@ -164,7 +209,7 @@ func storeAudit(ctx context.Context, d *db.DB, r *audit.Report) error {
 	if err != nil {
 		return err
 	}
-	_, err = d.SaveAudit(ctx, db.Audit{StartedAt: r.StartedAt, FinishedAt: r.FinishedAt, OK: r.OK, Report: string(text)})
+	_, err = d.SaveAudit(ctx, db.Audit{StartedAt: r.StartedAt, FinishedAt: r.FinishedAt, OK: r.OK, Report: string(text)}, r.Findings())
 	return err
 }
 

@@ -25,6 +25,11 @@ func newBar(out io.Writer, total int64) *bar {
 }
 
 func (b *bar) set(read int64) {
+	if b.total > 0 && read >= b.total { // what is sent is not yet stored
+		b.used = true
+		fmt.Fprintf(b.out, "\r100 %% of %.1f MB sent, being stored", float64(b.total)/1e6)
+		return
+	}
 	if time.Since(b.shown) < 200*time.Millisecond {
 		return
 	}
@@ -34,6 +39,15 @@ func (b *bar) set(read int64) {
 		return
 	}
 	fmt.Fprintf(b.out, "\r%.1f MB", float64(read)/1e6)
+}
+
+// count shows how many of something are done.
+func (b *bar) count(n int) {
+	if time.Since(b.shown) < 200*time.Millisecond {
+		return
+	}
+	b.shown, b.used = time.Now(), true
+	fmt.Fprintf(b.out, "\r%d done", n)
 }
 
 func (b *bar) end() {

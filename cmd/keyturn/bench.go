@@ -62,8 +62,66 @@ TEMPORAL_ADDRESS set it uses those.`,
 	cmd.Flags().BoolVar(&o.noEager, "no-eager", false, "leave out the shapes with eager starts")
 	cmd.Flags().StringVar(&o.only, "only", "", "measure only shapes whose name contains this, and the floors")
 	cmd.Flags().StringVar(&o.profile, "profile", "", "write a CPU profile of this process here")
-	cmd.AddCommand(newBenchPeer())
+	cmd.AddCommand(newBenchPools(), newBenchPeer(), newBenchOutage())
 	return cmd
+}
+
+// benchBed is everything around a benchmark: servers, a partner and a mail server in a process of their own, a worker and
+// the API in this one.
+type benchBed struct {
+	*app
+	pids   pids
+	peer   *peer
+	ends   *bench.Ends
+	api    *starter.Client
+	worker chan error // what the worker ended with
+	cancel context.CancelFunc
+	stops  []func()
+}
+
+// close ends the worker first and the servers last.
+func (b *benchBed) close() error {
+	b.cancel()
+	var err error
+	if b.worker != nil {
+		err = <-b.worker
+	}
+	for i := len(b.stops) - 1; i >= 0; i-- {
+		b.stops[i]()
+	}
+	return err
+}
+
+func makeBenchBed(ctx context.Context, o benchOptions, progress io.Writer) (_ *benchBed, err error) {
+	ctx, cancel := context.WithCancel(ctx)
+	bed := &benchBed{cancel: cancel}
+	defer func() {
+		if err != nil {
+			_ = bed.close()
+		}
+	}()
+	c, pids, stop, err := benchServers(ctx, o, progress)
+	bed.pids, bed.stops = pids, append(bed.stops, stop)
+	if err != nil {
+		return nil, err
+	}
+	if bed.peer, err = startPeer(ctx); err != nil {
+		return nil, err
+	}
+	bed.stops = append(bed.stops, bed.peer.stop)
+	c.Mail, c.MailFrom, c.MailName, c.Operations = mail.Config{Addr: bed.peer.SMTP, TLS: mail.TLSNone, MaxConns: 20}, "keys@bench.test", "Bench", "ops@bench.test"
+	c.PublicURL = "http://127.0.0.1"
+	if bed.app, err = newApp(ctx, c, newLogger(false, slog.LevelError)); err != nil {
+		return nil, err
+	}
+	bed.stops = append(bed.stops, bed.app.close)
+	bed.ends = bench.NewEnds()
+	w := worker.New(bed.temporal, bed.acts, worker.Options{Interceptors: []interceptor.WorkerInterceptor{bed.ends}})
+	bench.RegisterFloors(w)
+	bed.worker = make(chan error, 1)
+	go func() { bed.worker <- worker.Run(ctx, w, bed.housekeeping()) }()
+	bed.api, err = bed.benchAPI(ctx, false)
+	return bed, err
 }
 
 // runBench starts what is needed around the benchmark and prints what it found.
@@ -71,32 +129,11 @@ func runBench(ctx context.Context, cmd *cobra.Command, o benchOptions) error {
 	progress := cmd.ErrOrStderr()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	c, pids, stop, err := benchServers(ctx, o, progress)
-	defer stop()
+	a, err := makeBenchBed(ctx, o, progress)
 	if err != nil {
 		return err
 	}
-	peer, err := startPeer(ctx)
-	if err != nil {
-		return err
-	}
-	defer peer.stop()
-	c.Mail, c.MailFrom, c.MailName, c.Operations = mail.Config{Addr: peer.SMTP, TLS: mail.TLSNone, MaxConns: 20}, "keys@bench.test", "Bench", "ops@bench.test"
-	c.PublicURL = "http://127.0.0.1"
-	a, err := newApp(ctx, c, newLogger(false, slog.LevelError))
-	if err != nil {
-		return err
-	}
-	defer a.close()
-	ends := bench.NewEnds()
-	w := worker.New(a.temporal, a.acts, worker.Options{Interceptors: []interceptor.WorkerInterceptor{ends}})
-	bench.RegisterFloors(w)
-	done := make(chan error, 1)
-	go func() { done <- worker.Run(ctx, w, a.housekeeping()) }()
-	plain, err := a.benchAPI(ctx, false)
-	if err != nil {
-		return err
-	}
+	defer func() { _ = a.close() }()
 	eager, err := a.benchAPI(ctx, true)
 	if err != nil {
 		return err
@@ -104,12 +141,12 @@ func runBench(ctx context.Context, cmd *cobra.Command, o benchOptions) error {
 	if o.noEager {
 		eager = nil
 	}
-	if _, _, err := a.db.PutIntegration(ctx, keyturn.Integration{ID: bench.PartnerID, BaseURL: peer.Partner + "/p/bench", Limits: keyturn.Limits{MaxConcurrent: 1000, PerSecond: 100000}}); err != nil {
+	if _, _, err := a.db.PutIntegration(ctx, keyturn.Integration{ID: bench.PartnerID, BaseURL: a.peer.Partner + "/p/bench", Limits: keyturn.Limits{MaxConcurrent: 1000, PerSecond: 100000}}); err != nil {
 		return err
 	}
 	b := &bench.Bench{
-		DB: a.db, Temporal: a.temporal, API: plain, EagerAPI: eager, TaskQueue: workflows.TaskQueue, TemporalPID: pids.temporal, PostgresPID: pids.postgres,
-		Ends: ends, Only: o.only, Rounds: o.rounds, Orders: o.orders, AtOnce: o.atOnce, Settle: 1500 * time.Millisecond, Progress: progress,
+		DB: a.db, Temporal: a.temporal, API: a.api, EagerAPI: eager, TaskQueue: workflows.TaskQueue, TemporalPID: a.pids.temporal, PostgresPID: a.pids.postgres,
+		Ends: a.ends, Only: o.only, Rounds: o.rounds, Orders: o.orders, AtOnce: o.atOnce, Settle: 1500 * time.Millisecond, Progress: progress,
 	}
 	if o.profile != "" {
 		f, err := os.Create(o.profile)
@@ -137,14 +174,10 @@ func runBench(ctx context.Context, cmd *cobra.Command, o benchOptions) error {
 	if err != nil {
 		return err
 	}
-	if err := show(cmd, struct {
+	return show(cmd, struct {
 		*bench.Report
 		Extras *bench.Extras `json:"extras"`
-	}{report, extras}, func(out io.Writer) { report.Print(out); fmt.Fprintln(out); extras.Print(out) }); err != nil {
-		return err
-	}
-	cancel()
-	return <-done
+	}{report, extras}, func(out io.Writer) { report.Print(out); fmt.Fprintln(out); extras.Print(out) })
 }
 
 type pids struct{ postgres, temporal int }
@@ -178,6 +211,9 @@ func benchServers(ctx context.Context, o benchOptions, progress io.Writer) (c co
 		}
 		if postgres != nil {
 			_ = postgres.Stop(stopCtx)
+			if o.dir == "" {
+				_ = os.RemoveAll(postgres.Home()) // elsewhere, where it runs as another user
+			}
 		}
 		_ = dir.Close()
 		if o.dir == "" {
@@ -207,7 +243,7 @@ func benchServers(ctx context.Context, o benchOptions, progress io.Writer) (c co
 
 // benchAPI serves the API on a port of its own and gives its client.
 func (a *app) benchAPI(ctx context.Context, eager bool) (*starter.Client, error) {
-	s := starter.NewStarter(starter.StarterConfig{DB: a.db, Temporal: a.temporal, Eager: eager, Logger: a.logger})
+	s := starter.NewStarter(starter.StarterConfig{DB: a.db, Temporal: a.temporal, Namespace: a.namespace, Eager: eager, Logger: a.logger})
 	go s.Run(ctx)
 	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {

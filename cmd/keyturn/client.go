@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"os"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -62,76 +61,6 @@ with their line. Secrets are named as {env: NAME} or {file: PATH} and read here.
 			}
 		})
 	})
-}
-
-func newPool() *cobra.Command {
-	cmd := &cobra.Command{Use: "pool", Short: "Fill pools with keys and look at their stock", Example: "  keyturn pool import orbit-keys keys.txt\n  keyturn pool show orbit-keys"}
-	var dryRun bool
-	imp := &cobra.Command{
-		Use: "import POOL FILE", Short: "Import keys, one per line", Args: cobra.ExactArgs(2),
-		Long:    "Imports keys, one per line; `-` reads standard input. The same file again adds nothing. Lines that wait for the pool are served at once.",
-		Example: "  keyturn pool import orbit-keys keys.txt\n  keyturn pool import orbit-keys keys.txt --dry-run",
-	}
-	imp.Flags().BoolVar(&dryRun, "dry-run", false, "only say what would happen")
-	cmd.AddCommand(withAPI(imp, func(ctx context.Context, cmd *cobra.Command, api *starter.Client, args []string) error {
-		keys, size, err := openInput(args[1])
-		if err != nil {
-			return err
-		}
-		defer func() { _ = keys.Close() }()
-		bar := newBar(cmd.ErrOrStderr(), size)
-		result, err := api.ImportKeys(ctx, args[0], starter.Progress(keys, bar.set), dryRun)
-		bar.end()
-		if err != nil {
-			return err
-		}
-		return show(cmd, result, func(w io.Writer) { printImport(w, result) })
-	}))
-	cmd.AddCommand(withAPI(&cobra.Command{Use: "show POOL", Short: "Show a pool's stock", Example: "  keyturn pool show orbit-keys", Args: cobra.ExactArgs(1)},
-		func(ctx context.Context, cmd *cobra.Command, api *starter.Client, args []string) error {
-			v, err := api.Pool(ctx, args[0])
-			if err != nil {
-				return err
-			}
-			return show(cmd, v, func(w io.Writer) {
-				fmt.Fprintf(w, "%s %s\navailable %d, claimed %d, delivered %d, quarantined %d, lines waiting %d; alert below %d\n",
-					v.ID, v.Name, v.Stock.Available, v.Stock.Claimed, v.Stock.Delivered, v.Stock.Quarantined, v.Stock.Waiting, v.Threshold)
-			})
-		}))
-	return cmd
-}
-
-func printImport(w io.Writer, r keyturn.ImportResult) {
-	verb := "imported"
-	if r.DryRun {
-		verb = "would import"
-	}
-	fmt.Fprintf(w, "%s %d keys; %d waiting lines served\n", verb, r.Accepted, r.Served)
-	for reason, n := range r.Counts {
-		fmt.Fprintf(w, "  %d not taken: %s\n", n, reason)
-	}
-	for i, line := range r.Rejected {
-		if i == 20 {
-			fmt.Fprintln(w, "  … (--output json lists more)")
-			break
-		}
-		fmt.Fprintf(w, "  line %d: %s\n", line.Line, line.Reason)
-	}
-}
-
-func openInput(name string) (io.ReadCloser, int64, error) {
-	if name == "-" {
-		return io.NopCloser(os.Stdin), 0, nil
-	}
-	f, err := os.Open(name)
-	if err != nil {
-		return nil, 0, err
-	}
-	info, err := f.Stat()
-	if err != nil {
-		return nil, 0, err
-	}
-	return f, info.Size(), nil
 }
 
 func newResolve() *cobra.Command {
@@ -215,13 +144,13 @@ func newEmulator() *cobra.Command {
 // printLines prints lines as a table.
 func printLines(w io.Writer, lines []keyturn.LineView) {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "FULFILLMENT\tPRODUCT\tQTY\tPRICE\tSTATUS\tTRIES\tNEXT TRY\tDEADLINE\tLAST ERROR")
+	fmt.Fprintln(t, "FULFILLMENT\tOPERATION\tPRODUCT\tQTY\tPRICE\tSTATUS\tTRIES\tNEXT TRY\tDEADLINE\tLAST ERROR")
 	for _, l := range lines {
 		failure := ""
 		if l.LastError != nil {
 			failure = string(l.LastError.Kind) + ": " + l.LastError.Message
 		}
-		fmt.Fprintf(t, "%s\t%s\t%d\t%s\t%s\t%d\t%s\t%s\t%s\n", l.FulfillmentID, l.ProductID, l.Quantity, l.GrossPrice, l.Status, l.Attempts, when(l.NextAttemptAt), when(l.GiveUpAt), failure)
+		fmt.Fprintf(t, "%s\t%s\t%s\t%d\t%s\t%s\t%d\t%s\t%s\t%s\n", l.FulfillmentID, l.Operation, l.ProductID, l.Quantity, l.GrossPrice, l.Status, l.Attempts, when(l.NextAttemptAt), when(l.GiveUpAt), failure)
 	}
 	_ = t.Flush()
 }

@@ -7,6 +7,7 @@ import (
 
 	"keyturn.dev/keyturn"
 	"keyturn.dev/keyturn/mail"
+	"keyturn.dev/keyturn/payment"
 )
 
 // config is what a process needs to know, from the environment; `keyturn dev` fills it in by itself. Where Temporal is
@@ -21,6 +22,8 @@ type config struct {
 	MailFrom    string // KEYTURN_MAIL_FROM
 	MailName    string // KEYTURN_MAIL_NAME
 	Operations  string // KEYTURN_OPERATIONS_MAIL: who gets the alerts
+	// Payments are the providers behind HTTP, by the name that orders give: KEYTURN_PAYMENTS.
+	Payments map[string]payment.Gateway
 }
 
 const configHelp = `
@@ -32,6 +35,9 @@ Settings come from the environment:
   KEYTURN_MAIL_FROM        keys@shop.example.com
   KEYTURN_MAIL_NAME        Example Shop
   KEYTURN_OPERATIONS_MAIL  ops@shop.example.com, who gets the alerts
+  KEYTURN_PAYMENTS         till=https://:token@pay.example.com, where orders of the provider till are refunded;
+                           several with spaces between them
+  KEYTURN_METRICS_ADDR     127.0.0.1:9464, where Prometheus reads /metrics; off: nowhere
   KEYTURN_TEMPORAL_UI      https://temporal.example.com, for links to histories
   TEMPORAL_ADDRESS, TEMPORAL_NAMESPACE, TEMPORAL_API_KEY, TEMPORAL_TLS… as for Temporal's own tools
   KEYTURN_DEVELOPMENT=1    allows plain HTTP, loopback partners and mail without TLS`
@@ -65,7 +71,27 @@ func configFromEnv() (config, error) {
 	if isSet("KEYTURN_OPERATIONS_MAIL", "who gets the alerts") {
 		bad.Merge("KEYTURN_OPERATIONS_MAIL", mail.CheckAddress(c.Operations))
 	}
+	var err error
+	c.Payments, err = paymentsFrom(os.Getenv("KEYTURN_PAYMENTS"), c.Production)
+	bad.Merge("KEYTURN_PAYMENTS", err)
 	return c, bad.Err("the settings are not complete")
+}
+
+// paymentsFrom reads name=URL pairs.
+func paymentsFrom(text string, production bool) (map[string]payment.Gateway, error) {
+	out := map[string]payment.Gateway{}
+	for _, pair := range strings.Fields(text) {
+		name, address, _ := strings.Cut(pair, "=")
+		if !keyturn.ValidID(name) || name == payment.SandboxName {
+			return nil, keyturn.Errorf(keyturn.KindInvalid, "must name each provider as orders do: till=https://:token@pay.example.com")
+		}
+		gateway, err := payment.ParseGateway(address, production)
+		if err != nil {
+			return nil, keyturn.Errorf(keyturn.KindInvalid, "the address of %s %s", name, err.Error())
+		}
+		out[name] = gateway
+	}
+	return out, nil
 }
 
 // mailFromURL reads smtp://user:password@host:587 (STARTTLS), smtps://host:465 (TLS) and, in development,

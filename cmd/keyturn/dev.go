@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 
+	"keyturn.dev/keyturn"
 	"keyturn.dev/keyturn/db"
 	"keyturn.dev/keyturn/devstack"
 	"keyturn.dev/keyturn/devstack/emulator"
@@ -24,10 +25,10 @@ import (
 const devToken = "dev"
 
 // devPorts are the ports of api.md, Development servers.
-type devPorts struct{ api, temporal, temporalUI, inbox, smtp, partner, postgres int }
+type devPorts struct{ api, temporal, temporalUI, inbox, smtp, partner, postgres, metrics int }
 
 func portsAt(offset int) devPorts {
-	return devPorts{8080 + offset, 7233 + offset, 8233 + offset, 8025 + offset, 1025 + offset, 8090 + offset, 5433 + offset}
+	return devPorts{8080 + offset, 7233 + offset, 8233 + offset, 8025 + offset, 1025 + offset, 8090 + offset, 5433 + offset, 9464 + offset}
 }
 
 type devOptions struct {
@@ -105,7 +106,7 @@ func runDev(ctx context.Context, o devOptions) error {
 	g, ctx := errgroup.WithContext(ctx)
 	listening := make(chan struct{})
 	g.Go(func() error {
-		return a.serve(ctx, serveOptions{listen: addr(stack.ports.api), api: true, worker: true, devToken: o.token, ready: func() { close(listening) }})
+		return a.serve(ctx, serveOptions{listen: addr(stack.ports.api), metrics: addr(stack.ports.metrics), api: true, worker: true, devToken: o.token, ready: func() { close(listening) }})
 	})
 	g.Go(func() error { return stack.watch(ctx) })
 	g.Go(func() error {
@@ -121,7 +122,7 @@ func startStack(ctx context.Context, dir *devstack.Dir, o devOptions) (*devStack
 	if err := devstack.CheckPorts(o.offset,
 		devstack.Port{Name: "API", Number: p.api}, devstack.Port{Name: "Temporal", Number: p.temporal}, devstack.Port{Name: "Temporal Web UI", Number: p.temporalUI},
 		devstack.Port{Name: "mail inbox", Number: p.inbox}, devstack.Port{Name: "SMTP", Number: p.smtp}, devstack.Port{Name: "partner emulator", Number: p.partner},
-		devstack.Port{Name: "PostgreSQL", Number: p.postgres}); err != nil {
+		devstack.Port{Name: "PostgreSQL", Number: p.postgres}, devstack.Port{Name: "metrics", Number: p.metrics}); err != nil {
 		return nil, err
 	}
 	fmt.Fprintf(o.out, "starting PostgreSQL, Temporal, a mail inbox and a partner emulator; their state is in %s\n", o.dir)
@@ -153,14 +154,31 @@ func startStack(ctx context.Context, dir *devstack.Dir, o devOptions) (*devStack
 		return s, err
 	}
 	s.config.DatabaseURL = s.postgres.DSN("keyturn")
-	if _, err := os.Stat(s.config.KeysFile); errors.Is(err, os.ErrNotExist) {
-		if err := db.CreateKeys(s.config.KeysFile); err != nil {
-			return s, err
-		}
-		fmt.Fprintf(o.out, "made new encryption keys in %s: without this file nothing secret in the database can be read\n", s.config.KeysFile)
+	if err := ensureKeys(ctx, s.config, o.out); err != nil {
+		return s, err
 	}
 	_, err := db.Migrate(ctx, s.config.DatabaseURL)
 	return s, err
+}
+
+// ensureKeys makes a key file for a database that is new. For one that was written with a file that is not there any more
+// it makes none: what is in the database would never be read again, and the next order would hide it.
+func ensureKeys(ctx context.Context, c config, out io.Writer) error {
+	if _, err := os.Stat(c.KeysFile); !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	used, err := db.HoldsSecrets(ctx, c.DatabaseURL)
+	if err != nil {
+		return err
+	}
+	if used {
+		return keyturn.Errorf(keyturn.KindConfiguration, "the key file %s is gone, and the database holds what only it can read: put the file back, or start afresh with another folder (--data-dir), or with `make reset`, which forgets all orders", c.KeysFile)
+	}
+	if err := db.CreateKeys(c.KeysFile); err != nil {
+		return err
+	}
+	fmt.Fprintf(out, "made new encryption keys in %s: without this file nothing secret in the database can be read\n", c.KeysFile)
+	return nil
 }
 
 // watch ends everything when a server that Keyturn needs ends by itself.

@@ -28,6 +28,7 @@ func newKeys() *cobra.Command {
 			})
 		},
 	})
+	cmd.AddCommand(newKeysRotate(), newKeysRewrap(), newKeysRetire(), newKeysShow())
 	return cmd
 }
 

@@ -46,7 +46,7 @@ the money back. Each order line runs as a durable Temporal workflow; PostgreSQL 
 		},
 	}
 	root.PersistentFlags().String("output", "text", "text or json")
-	root.AddCommand(newDev(), newAPI(), newWorker(), newMigrate(), newKeys(), newToken(), newApply(), newPool(), newOrder(), newResolve(), newEmulator(), newBench(), newAudit())
+	root.AddCommand(newDev(), newAPI(), newWorker(), newMigrate(), newKeys(), newToken(), newApply(), newPool(), newOrder(), newLicense(), newResolve(), newIntegration(), newEmulator(), newDrill(), newBench(), newAlert(), newAudit(), newCustomer(), newRestored())
 	return root
 }
 

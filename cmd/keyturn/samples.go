@@ -61,8 +61,9 @@ func present(ctx context.Context, a *app, s *devStack, o devOptions) error {
   mail inbox        http://%s
   partner emulator  http://%s/_emulator/
   PostgreSQL        127.0.0.1:%d
+  metrics           http://%s/metrics
 
-`, addr(s.ports.api), o.token, addr(s.ports.api), addr(s.ports.temporalUI), addr(s.ports.inbox), addr(s.ports.partner), s.ports.postgres)
+`, addr(s.ports.api), o.token, addr(s.ports.api), addr(s.ports.temporalUI), addr(s.ports.inbox), addr(s.ports.partner), s.ports.postgres, addr(s.ports.metrics))
 	fmt.Fprintln(o.out, "ready")
 	if o.noSamples {
 		return nil
@@ -73,7 +74,7 @@ func present(ctx context.Context, a *app, s *devStack, o devOptions) error {
 // showSamples places the sample orders and prints each step of each as it happens.
 func showSamples(ctx context.Context, a *app, api *starter.Client, out io.Writer) error {
 	run := time.Now().Format("0102-150405")
-	if _, err := api.ImportKeys(ctx, "orbit-editor-keys", strings.NewReader(sampleKeys(run)), false); err != nil {
+	if _, err := api.ImportKeys(ctx, "orbit-editor-keys", strings.NewReader(sampleKeys(run)), starter.ImportOptions{}); err != nil {
 		return err
 	}
 	fmt.Fprintln(out, "\nplacing sample orders; each line below is a step of one of them")

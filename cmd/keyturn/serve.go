@@ -12,18 +12,19 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	sdkworker "go.temporal.io/sdk/worker"
 	"golang.org/x/sync/errgroup"
 
 	"keyturn.dev/keyturn"
 	"keyturn.dev/keyturn/db"
+	"keyturn.dev/keyturn/metrics"
 	"keyturn.dev/keyturn/starter"
 	"keyturn.dev/keyturn/web"
 	"keyturn.dev/keyturn/worker"
+	"keyturn.dev/keyturn/workflows"
 )
 
 func newAPI() *cobra.Command {
-	var listen string
+	var listen, metricsAddr string
 	var eager bool
 	cmd := &cobra.Command{
 		Use: "api", Short: "Serve the HTTP API and the order pages, and start workflows",
@@ -32,17 +33,18 @@ func newAPI() *cobra.Command {
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return withApp(cmd.Context(), func(ctx context.Context, a *app) error {
-				return a.serve(ctx, serveOptions{listen: listen, api: true, worker: eager, ready: func() {}})
+				return a.serve(ctx, serveOptions{listen: listen, metrics: metricsAddr, api: true, worker: eager, ready: func() {}})
 			})
 		},
 	}
 	cmd.Flags().StringVar(&listen, "listen", envOr("KEYTURN_LISTEN", "127.0.0.1:8080"), "address to listen on (KEYTURN_LISTEN)")
+	metricsFlag(cmd, &metricsAddr, "127.0.0.1:9464")
 	cmd.Flags().BoolVar(&eager, "with-worker", false, "run a worker in this process too; workflow starts are then eager")
 	return cmd
 }
 
 func newWorker() *cobra.Command {
-	var deployment, build string
+	var deployment, build, metricsAddr string
 	cmd := &cobra.Command{
 		Use: "worker", Short: "Run workflows and activities",
 		Long:    "Runs workflows and activities, mails alerts and serves waiting lines. Any number of processes may run." + configHelp,
@@ -50,14 +52,36 @@ func newWorker() *cobra.Command {
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return withApp(cmd.Context(), func(ctx context.Context, a *app) error {
-				return a.serve(ctx, serveOptions{worker: true, versions: worker.Options{Deployment: deployment, BuildID: build}, ready: func() {}})
+				return a.serve(ctx, serveOptions{metrics: metricsAddr, worker: true, versions: worker.Options{Deployment: deployment, BuildID: build}, ready: func() {}})
 			})
 		},
 	}
+	metricsFlag(cmd, &metricsAddr, "127.0.0.1:9465")
 	cmd.Flags().StringVar(&deployment, "deployment", "", "name of the worker deployment; with --build-id it switches worker versioning on")
 	cmd.Flags().StringVar(&build, "build-id", "", "build of this worker")
 	cmd.MarkFlagsRequiredTogether("deployment", "build-id")
 	return cmd
+}
+
+const metricsOff = "off"
+
+func metricsFlag(cmd *cobra.Command, addr *string, otherwise string) {
+	cmd.Flags().StringVar(addr, "metrics", envOr("KEYTURN_METRICS_ADDR", otherwise), "address of /metrics for Prometheus, or off (KEYTURN_METRICS_ADDR)")
+}
+
+// figures are what the database says of itself, for the metrics.
+func (a *app) figures(ctx context.Context) ([]metrics.Figure, error) {
+	found, err := a.db.Figures(ctx)
+	out := make([]metrics.Figure, len(found))
+	for i, f := range found {
+		out[i] = metrics.Figure{Name: f.Name, Value: f.Value}
+		for _, label := range []string{f.A, f.B} {
+			if label != "" {
+				out[i].Labels = append(out[i].Labels, label)
+			}
+		}
+	}
+	return out, err
 }
 
 // withApp runs fn with everything connected, from the environment's settings.
@@ -67,6 +91,9 @@ func withApp(ctx context.Context, fn func(context.Context, *app) error) error {
 		return err
 	}
 	a, err := newApp(ctx, c, newLogger(c.Production, slog.LevelInfo))
+	if err != nil && ctx.Err() != nil { // somebody stopped it while it started
+		return nil
+	}
 	if err != nil {
 		return err
 	}
@@ -78,6 +105,7 @@ type serveOptions struct {
 	listen      string
 	api, worker bool
 	devToken    string
+	metrics     string // address; off: none
 	versions    worker.Options
 	ready       func()
 }
@@ -86,13 +114,16 @@ type serveOptions struct {
 // started, then running activities finish.
 func (a *app) serve(ctx context.Context, o serveOptions) error {
 	g, ctx := errgroup.WithContext(ctx)
-	var w sdkworker.Worker
+	if o.metrics != metricsOff {
+		g.Go(func() error { metrics.Serve(ctx, o.metrics, a.logger); return nil })
+	}
 	if o.worker {
-		w = worker.New(a.temporal, a.acts, o.versions)
-		g.Go(func() error { return a.runWorker(ctx, w) })
+		metrics.Watch(a.figures, a.logger)
+		g.Go(func() error { return a.runWorker(ctx, o.versions) })
+		g.Go(func() error { a.scheduleAudits(ctx); return nil })
 	}
 	if o.api {
-		start := starter.NewStarter(starter.StarterConfig{DB: a.db, Temporal: a.temporal, Eager: o.worker, Logger: a.logger})
+		start := starter.NewStarter(starter.StarterConfig{DB: a.db, Temporal: a.temporal, Namespace: a.namespace, Eager: o.worker, Logger: a.logger})
 		g.Go(func() error { start.Run(ctx); return nil })
 		server := a.newAPI(start, o.devToken).Server()
 		server.Addr = o.listen
@@ -117,9 +148,12 @@ func (a *app) serve(ctx context.Context, o serveOptions) error {
 	return g.Wait()
 }
 
-// runWorker waits for Temporal, because a worker without it has nothing to do, and runs until ctx ends.
-func (a *app) runWorker(ctx context.Context, w sdkworker.Worker) error {
+// runWorker waits for Temporal, because a worker without it has nothing to do, and runs until ctx ends. Each try has a
+// worker of its own: the SDK's remembers for ever that its first start failed.
+func (a *app) runWorker(ctx context.Context, o worker.Options) error {
 	for {
+		w := worker.New(a.temporal, a.acts, o)
+		(&worker.Auditor{DB: a.db, Temporal: a.temporal, TaskQueue: workflows.TaskQueue, Logger: a.logger}).Register(w)
 		err := worker.Run(ctx, w, a.housekeeping())
 		if err == nil || ctx.Err() != nil {
 			return nil //nolint:nilerr // what its own end cut short is no failure
@@ -129,6 +163,25 @@ func (a *app) runWorker(ctx context.Context, w sdkworker.Worker) error {
 		case <-ctx.Done():
 			return nil
 		case <-time.After(5 * time.Second):
+		}
+	}
+}
+
+// scheduleAudits makes the schedule of audits as soon as Temporal answers.
+func (a *app) scheduleAudits(ctx context.Context) {
+	for ctx.Err() == nil {
+		tryCtx, cancel := context.WithTimeout(ctx, 20*time.Second)
+		err := worker.ScheduleAudits(tryCtx, a.temporal, workflows.TaskQueue)
+		cancel()
+		if err == nil {
+			return
+		}
+		if ctx.Err() == nil {
+			a.logger.Warn("the schedule of audits could not be made; it is tried again in 30 s", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(30 * time.Second):
 		}
 	}
 }

@@ -89,7 +89,13 @@ func refuseRate(c *call, b *books) *reply {
 	return &rep
 }
 
-func refuseFlag(*call, *books) *reply {
+func refuseFlag(c *call, _ *books) *reply {
+	if len(c.settings.Paths) > 0 {
+		body := c.shape().success([]string{"EMU-FLAG-FLAG-FLAG"})
+		setAt(body, c.settings.Paths["successFlag"], []string{"false"})
+		rep := jsonReply(http.StatusOK, body)
+		return &rep
+	}
 	rep := jsonReply(http.StatusOK, map[string]any{
 		"successFlag": "false", "activationCode": "EMU-FLAG-FLAG-FLAG",
 		"licenses": []any{map[string]any{"key": "EMU-FLAG-FLAG-FLAG"}}, "result": map[string]any{"licenseKey": "EMU-FLAG-FLAG-FLAG"},

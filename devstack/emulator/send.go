@@ -3,6 +3,7 @@ package emulator
 import (
 	"bytes"
 	"compress/gzip"
+	"errors"
 	"io"
 	"net/http"
 	"strconv"
@@ -109,9 +110,18 @@ func sendBomb(c *call, rep reply) {
 	c.writeHead(rep, -1)
 	zip := gzip.NewWriter(c.w)
 	_, _ = io.WriteString(zip, `{"activationCode":"EMU-`)
-	(&pouring{c: c, w: zip, left: bombSize}).pour(bytes.Repeat([]byte("A"), 32<<10))
+	flush := http.NewResponseController(c.w)
+	out := &pouring{c: c, left: bombSize, w: writerFunc(func(b []byte) (int, error) {
+		n, err := zip.Write(b)
+		return n, errors.Join(err, zip.Flush(), flush.Flush()) // megabytes of it would wait in the buffers otherwise
+	})}
+	out.pour(bytes.Repeat([]byte("A"), 32<<10))
 	_ = zip.Close()
 }
+
+type writerFunc func([]byte) (int, error)
+
+func (f writerFunc) Write(b []byte) (int, error) { return f(b) }
 
 // pouring writes until it has written enough or somebody goes away.
 type pouring struct {

@@ -23,8 +23,11 @@ type Settings struct {
 	RequireClientCert bool    `json:"requireClientCert,omitempty"` // mutual TLS: only certificates of IssueClientCert pass
 	Signing           Signing `json:"signing,omitzero"`
 
-	Shape  string `json:"shape,omitempty"`  // of replies on …/licenses/…: flat (default), licenses, result, link, file, ack
-	IDPath string `json:"idPath,omitempty"` // where the fulfillment ID is in the body, dotted, if it has an unusual name
+	Shape string `json:"shape,omitempty"` // of replies on …/licenses/…: flat (default), licenses, result, link, file, ack
+	// Paths are JSONPaths by what they lead to (activationCode, activationLink, activationFileContent, errorCode,
+	// errorMessage, successFlag): replies are made so that they find it. They stand in place of a shape.
+	Paths  map[string]string `json:"paths,omitempty"`
+	IDPath string            `json:"idPath,omitempty"` // where the fulfillment ID is in the body, dotted, if it has an unusual name
 
 	Drill    string           `json:"drill,omitempty"`    // e.g. "slow:2s"; empty or "ok" for none
 	DrillOps []string         `json:"drillOps,omitempty"` // operations that it hits, also "lookup" and "token"; empty: all but those two
@@ -58,6 +61,10 @@ func (s Settings) Check() error {
 		p.Addf("drill", "%s", err.Error())
 	}
 	p.Check(s.Shape == "" || isShape(s.Shape), "shape", "must be one of %s", strings.Join(shapeNames(), ", "))
+	for name, path := range s.Paths {
+		_, ok := steps(path)
+		p.Check(ok, "paths."+name, "must be a path of names, indexes and [*], such as $.licenses[*].key+")
+	}
 	for i, op := range s.DrillOps {
 		p.Check(slices.Contains(drillableOps, op), "drillOps", "entry %d must be one of %s", i, strings.Join(drillableOps, ", "))
 	}

@@ -111,7 +111,7 @@ func (c *call) heldKeys(b *books, l *License) []string {
 
 // success is a good answer in the shape of the route.
 func (c *call) success(keys []string) reply {
-	body := shapes[c.route.shape].success(keys)
+	body := c.shape().success(keys)
 	if c.entry.FulfillmentID != "" && !c.route.dynamic {
 		body["fulfillmentId"] = c.entry.FulfillmentID
 	}
@@ -124,7 +124,7 @@ func (c *call) lookUp(b *books) reply {
 	if l == nil || len(l.Keys) == 0 {
 		return jsonReply(http.StatusNotFound, map[string]any{"fulfillmentId": c.entry.FulfillmentID, "issued": false})
 	}
-	body := shapes[c.route.shape].success(l.Keys)
+	body := c.shape().success(l.Keys)
 	body["fulfillmentId"], body["issued"], body["status"] = l.FulfillmentID, true, l.Status
 	return jsonReply(http.StatusOK, body)
 }

@@ -120,7 +120,15 @@ func jsonReply(status int, body any) reply {
 	return reply{status: status, contentType: "application/json", body: text}
 }
 
+// shape is how the call is answered: as the partner's paths say, or else its route.
+func (c *call) shape() shape {
+	if len(c.settings.Paths) > 0 && !c.route.dynamic {
+		return pathShape(c.settings.Paths)
+	}
+	return shapes[c.route.shape]
+}
+
 // failure is an error in the shape of the call's route.
 func (c *call) failure(status int, code, message string) reply {
-	return jsonReply(status, shapes[c.route.shape].failure(code, message))
+	return jsonReply(status, c.shape().failure(code, message))
 }

@@ -83,7 +83,7 @@ func (b *Bench) Retries(ctx context.Context, times int, e *Extras) error {
 		return err
 	}
 	id := view.LineItems[0].FulfillmentID
-	start := time.Now()
+	start, told := time.Now(), 0
 	for {
 		line, err := b.DB.Fulfillment(ctx, id)
 		if err != nil {
@@ -94,12 +94,20 @@ func (b *Bench) Retries(ctx context.Context, times int, e *Extras) error {
 				return err
 			}
 		}
+		if line.Attempts/100 > told {
+			told = line.Attempts / 100
+			n, err := b.events(ctx, workflows.LineWorkflowID(id))
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(b.Progress, "failed %d times: %d history events\n", line.Attempts, n)
+		}
 		if line.Attempts >= times {
 			e.Retries, e.RetriesInSecond = line.Attempts, float64(line.Attempts)/time.Since(start).Seconds()
 			e.EventsAtLast, err = b.events(ctx, workflows.LineWorkflowID(id))
 			return err
 		}
-		if time.Since(start) > time.Duration(times)*time.Second {
+		if time.Since(start) > time.Duration(times)*3*time.Second { // Temporal makes at least a second of every delay
 			return fmt.Errorf("the line has failed only %d times after %s", line.Attempts, time.Since(start))
 		}
 		time.Sleep(500 * time.Millisecond)

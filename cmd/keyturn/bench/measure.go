@@ -17,6 +17,7 @@ type sample struct {
 	temporal  time.Duration
 	postgres  time.Duration
 	txs       int64
+	trips     int64 // round trips to Keyturn's database
 }
 
 func (s sample) cpu() time.Duration { return s.app + s.temporal + s.postgres }
@@ -59,7 +60,8 @@ func (b *Bench) measure(ctx context.Context, count, linesEach int, do one) (samp
 	app := ownCPU()
 	after := b.servers(ctx)
 	after.app = app
-	s.app, s.temporal, s.postgres, s.txs = after.app-before.app, after.temporal-before.temporal, after.postgres-before.postgres, after.txs-before.txs
+	s.app, s.temporal, s.postgres = after.app-before.app, after.temporal-before.temporal, after.postgres-before.postgres
+	s.txs, s.trips = after.txs-before.txs, after.trips-before.trips
 	return s, failed
 }
 
@@ -68,11 +70,11 @@ func (b *Bench) settle() { time.Sleep(b.Settle) }
 
 type reading struct {
 	app, temporal, postgres time.Duration
-	txs                     int64
+	txs, trips              int64
 }
 
 func (b *Bench) servers(ctx context.Context) reading {
-	return reading{temporal: cpuOf(b.TemporalPID), postgres: cpuOf(b.PostgresPID), txs: b.transactions(ctx)}
+	return reading{temporal: cpuOf(b.TemporalPID), postgres: cpuOf(b.PostgresPID), txs: b.transactions(ctx), trips: b.DB.RoundTrips()}
 }
 
 // transactions counts the commits in Keyturn's database.

@@ -31,6 +31,7 @@ type ShapeReport struct {
 	TemporalCPU    float64 `json:"temporalCpuMs"`
 	PostgresCPU    float64 `json:"postgresCpuMs"`
 	Transactions   float64 `json:"transactions"`
+	RoundTrips     float64 `json:"databaseRoundTrips"` // with those of the relay and the housekeeping meanwhile
 	Events         int     `json:"historyEvents"`
 	Actions        int     `json:"billableActions"`
 	Floor          string  `json:"floor"`
@@ -57,6 +58,7 @@ func (b *Bench) report(shapes []shape, samples map[string][]sample) *Report {
 		out.TemporalCPU = pick(func(x sample) float64 { return perLine(x, x.temporal) })
 		out.PostgresCPU = pick(func(x sample) float64 { return perLine(x, x.postgres) })
 		out.Transactions = pick(func(x sample) float64 { return float64(x.txs) / float64(x.lines) })
+		out.RoundTrips = pick(func(x sample) float64 { return float64(x.trips) / float64(x.lines) })
 		var all, accepts []time.Duration
 		var cpu, rate []float64
 		for i, x := range own {
@@ -137,13 +139,13 @@ func (b *Bench) one(ctx context.Context, s shape) (string, error) {
 // Print writes the report as a table.
 func (r *Report) Print(w io.Writer) {
 	fmt.Fprintf(w, "\n%d rounds, interleaved; %d lines of each shape a round, %d orders at a time; medians. CPU in milliseconds per line item.\n\n", r.Rounds, r.Orders, r.AtOnce)
-	fmt.Fprintf(w, "%-32s %8s %8s %8s %8s  %7s = %6s + %8s + %8s  %6s %6s %7s  %s\n", "", "lines/s", "accept", "p50 ms", "p99 ms", "CPU ms", "app", "Temporal", "Postgres", "tx", "events", "actions", "to its floor")
+	fmt.Fprintf(w, "%-32s %8s %8s %8s %8s  %7s = %6s + %8s + %8s  %6s %6s %6s %7s  %s\n", "", "lines/s", "accept", "p50 ms", "p99 ms", "CPU ms", "app", "Temporal", "Postgres", "tx", "trips", "events", "actions", "to its floor")
 	for _, s := range r.Shapes {
 		ratio := ""
 		if s.Floor != s.Name {
 			ratio = fmt.Sprintf("%.2f × CPU, %.2f × rate of the %s", s.CPURatio, s.RateRatio, s.Floor)
 		}
-		fmt.Fprintf(w, "%-32s %8.1f %8.1f %8.1f %8.1f  %7.2f = %6.2f + %8.2f + %8.2f  %6.1f %6d %7d  %s\n", s.Name, s.LinesPerSecond, s.AcceptP50, s.P50, s.P99,
-			s.CPU, s.AppCPU, s.TemporalCPU, s.PostgresCPU, s.Transactions, s.Events, s.Actions, ratio)
+		fmt.Fprintf(w, "%-32s %8.1f %8.1f %8.1f %8.1f  %7.2f = %6.2f + %8.2f + %8.2f  %6.1f %6.1f %6d %7d  %s\n", s.Name, s.LinesPerSecond, s.AcceptP50, s.P50, s.P99,
+			s.CPU, s.AppCPU, s.TemporalCPU, s.PostgresCPU, s.Transactions, s.RoundTrips, s.Events, s.Actions, ratio)
 	}
 }

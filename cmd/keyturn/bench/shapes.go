@@ -54,6 +54,18 @@ func (e *Ends) channel(id string) chan struct{} {
 	return c
 }
 
+// end says that the workflow ends. Its last task may be done more than once, when its answer was lost or came too late.
+func (e *Ends) end(id string) {
+	c := e.channel(id)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	select {
+	case <-c:
+	default:
+		close(c)
+	}
+}
+
 func (e *Ends) forget(id string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -74,7 +86,7 @@ type endsInbound struct {
 func (i *endsInbound) ExecuteWorkflow(ctx workflow.Context, in *interceptor.ExecuteWorkflowInput) (any, error) {
 	out, err := i.Next.ExecuteWorkflow(ctx, in)
 	if !workflow.IsReplaying(ctx) && ctx.Err() == nil {
-		close(i.ends.channel(workflow.GetInfo(ctx).WorkflowExecution.ID))
+		i.ends.end(workflow.GetInfo(ctx).WorkflowExecution.ID)
 	}
 	return out, err
 }

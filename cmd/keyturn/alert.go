@@ -1,0 +1,96 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strconv"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"keyturn.dev/keyturn"
+	"keyturn.dev/keyturn/db"
+	"keyturn.dev/keyturn/starter"
+)
+
+func newAlert() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "alert", Short: "List what operations were told of, and close what was seen to",
+		Example: "  keyturn alert list\n  keyturn alert close 17 --reason \"key blocked at the publisher\"",
+	}
+	var all bool
+	var cause string
+	limit := 50
+	list := &cobra.Command{
+		Use: "list", Short: "List the open alerts, the newest first", Args: cobra.NoArgs,
+		Long:    "Lists the open alerts. Most close by themselves when what they tell of is over; a `*` marks those that wait for a person (keyturn alert close).",
+		Example: "  keyturn alert list\n  keyturn alert list --cause Revocation\n  keyturn alert list --all --output json",
+	}
+	list.Flags().BoolVar(&all, "all", false, "those that are over, too")
+	list.Flags().StringVar(&cause, "cause", "", "only of this cause (docs/operating.md lists them)")
+	list.Flags().IntVar(&limit, "limit", limit, "how many, 1 to 200")
+	cmd.AddCommand(withAPI(list, func(ctx context.Context, cmd *cobra.Command, api *starter.Client, _ []string) error {
+		found, err := api.Alerts(ctx, all, cause, limit)
+		if err != nil {
+			return err
+		}
+		return show(cmd, found, func(w io.Writer) {
+			if len(found) == 0 {
+				fmt.Fprintln(w, "no alerts: nothing is open (--all shows what is over)")
+				return
+			}
+			printAlerts(w, found)
+		})
+	}))
+	var reason string
+	end := &cobra.Command{
+		Use: "close ID", Short: "Close an alert that was seen to", Args: cobra.ExactArgs(1),
+		Long:    "Closes an alert that nothing ends but a person who did something outside: told a partner, blocked a key at its publisher.",
+		Example: "  keyturn alert close 17 --reason \"key blocked at the publisher\"",
+	}
+	end.Flags().StringVar(&reason, "reason", "", "what was done about it; it is recorded")
+	_ = end.MarkFlagRequired("reason")
+	cmd.AddCommand(withAPI(end, func(ctx context.Context, cmd *cobra.Command, api *starter.Client, args []string) error {
+		id, err := strconv.ParseInt(args[0], 10, 64)
+		if err != nil {
+			return keyturn.Errorf(keyturn.KindInvalid, "%q is not the ID of an alert: `keyturn alert list` shows them", args[0])
+		}
+		v, err := api.CloseAlert(ctx, id, reason)
+		if err != nil {
+			return err
+		}
+		return show(cmd, v, func(w io.Writer) { printAlerts(w, []db.AlertView{v}) })
+	}))
+	return cmd
+}
+
+func printAlerts(w io.Writer, alerts []db.AlertView) {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "ALERT\tSINCE\tCLOSED\tCAUSE\tABOUT\tHAPPENED")
+	for _, a := range alerts {
+		closed, mark := "-", ""
+		if a.ClosedAt != nil {
+			closed = a.ClosedAt.UTC().Format(time.DateTime)
+			if a.ClosedBy != "" {
+				closed += " by " + a.ClosedBy
+			}
+		}
+		if a.Closable {
+			mark = "*"
+		}
+		fmt.Fprintf(t, "%d%s\t%s\t%s\t%s\t%s\t%s\n", a.ID, mark, a.OpenedAt.UTC().Format(time.DateTime), closed, a.Cause, aboutOf(a), a.Happened)
+	}
+	_ = t.Flush()
+}
+
+func aboutOf(a db.AlertView) string {
+	switch {
+	case a.OrderID != "":
+		return "order " + a.OrderID + " " + a.FulfillmentID
+	case a.Pool != "":
+		return "pool " + a.Pool
+	}
+	return a.Subject
+}

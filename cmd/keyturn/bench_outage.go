@@ -1,0 +1,104 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"keyturn.dev/keyturn"
+	"keyturn.dev/keyturn/cmd/keyturn/bench"
+	"keyturn.dev/keyturn/devstack/emulator"
+)
+
+func newBenchOutage() *cobra.Command {
+	o := bench.Outage{}
+	dir := ""
+	cmd := &cobra.Command{
+		Use: "outage", Short: "Let thousands of lines wait for a partner that is down, and measure its return",
+		Long: `Sells at one partner at a steady rate all the time. Another partner is down while its orders come in; their lines wait. Then
+it comes back. The report says whether its limits were kept in any stretch of a second, whether the oldest lines were
+served first, how long it took, and what the other partner's customers noticed of all this: the 99th percentile from
+order to delivery, before, while the lines waited, and while they were served.
+
+The exit code is 1 if a limit was exceeded, a line was not delivered, lines overtook others by more than the runway
+allows, or the other partner's 99th percentile rose to more than 1.5 times of what it was.`,
+		Example: "  keyturn bench outage\n  keyturn bench outage --lines 1000 --per-second 50 --fault timeout-after-issuing --output json",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			ctx, cancel := context.WithCancel(cmd.Context())
+			defer cancel()
+			bed, err := makeBenchBed(ctx, benchOptions{dir: dir}, cmd.ErrOrStderr())
+			if err != nil {
+				return err
+			}
+			defer func() { _ = bed.close() }()
+			o.Bench = &bench.Bench{DB: bed.db, Temporal: bed.temporal, API: bed.api, Ends: bed.ends, TemporalPID: bed.pids.temporal, PostgresPID: bed.pids.postgres, Progress: cmd.ErrOrStderr()}
+			o.Partner = remotePartner{bed.peer.Partner}
+			report, err := o.Run(ctx)
+			if err != nil {
+				return err
+			}
+			if err := show(cmd, report, func(w io.Writer) { report.Print(w) }); err != nil {
+				return err
+			}
+			if len(report.Failed) > 0 {
+				return keyturn.Errorf(keyturn.KindConflict, "not as it should be: %s", strings.Join(report.Failed, "; "))
+			}
+			return nil
+		},
+	}
+	cmd.Flags().IntVar(&o.Lines, "lines", 10_000, "lines that wait for the partner that is down")
+	cmd.Flags().Float64Var(&o.PerSecond, "per-second", 20, "calls a second that it allows")
+	cmd.Flags().IntVar(&o.MaxConcurrent, "max-concurrent", 10, "calls at the same time that it allows")
+	cmd.Flags().StringVar(&o.Fault, "fault", "status:503", "how it is down: a drill of the emulator, such as down, status:503 or timeout-after-issuing")
+	cmd.Flags().Float64Var(&o.Sales, "sales", 4, "orders a second at the other partner")
+	cmd.Flags().Float64Var(&o.Intake, "intake", 30, "orders a second at the partner that is down, until all are placed")
+	cmd.Flags().DurationVar(&o.Phase, "phase", 30*time.Second, "how long the other partner is measured before the outage and while the lines wait")
+	cmd.Flags().StringVar(&dir, "data-dir", "", "where the embedded servers keep their state; default: a temporary folder")
+	return cmd
+}
+
+// remotePartner plays partners in the process of the bench's peer.
+type remotePartner struct{ url string }
+
+func (r remotePartner) URL(name string) string { return r.url + "/p/" + name }
+
+func (r remotePartner) Drill(ctx context.Context, name, drill string) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, r.url+"/_emulator/partners/"+name+"/drill", strings.NewReader(url.Values{"drill": {drill}}.Encode()))
+	if err != nil {
+		return err
+	}
+	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	resp, err := http.DefaultTransport.RoundTrip(req)
+	if err != nil {
+		return err
+	}
+	_ = resp.Body.Close()
+	if resp.StatusCode != http.StatusSeeOther {
+		return fmt.Errorf("the emulator did not take the drill %s: HTTP %d", drill, resp.StatusCode)
+	}
+	return nil
+}
+
+func (r remotePartner) Stats(ctx context.Context, name string) (emulator.Stats, error) {
+	var view struct {
+		Stats emulator.Stats `json:"stats"`
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, r.url+"/_emulator/partners/"+name, http.NoBody)
+	if err != nil {
+		return view.Stats, err
+	}
+	resp, err := http.DefaultTransport.RoundTrip(req)
+	if err != nil {
+		return view.Stats, err
+	}
+	defer func() { _ = resp.Body.Close() }()
+	return view.Stats, json.NewDecoder(resp.Body).Decode(&view)
+}

@@ -1,0 +1,137 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"keyturn.dev/keyturn"
+	"keyturn.dev/keyturn/db"
+	"keyturn.dev/keyturn/starter"
+)
+
+func newCustomer() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "customer", Short: "Erase a person's data, and keep the list of who was erased",
+		Example: "  keyturn customer erase user-abc123\n  keyturn customer erasures > erasures.jsonl\n  keyturn customer replay erasures.jsonl",
+	}
+	cmd.AddCommand(newErase(), newErasures(), newReplay())
+	return cmd
+}
+
+func newErase() *cobra.Command {
+	return withAPI(&cobra.Command{
+		Use: "erase CUSTOMER", Short: "Erase a person's data", Args: cobra.ExactArgs(1),
+		Long: `Erases everything that says who a customer is, by the shop's ID of the customer: names and addresses, e-mails, what
+partners were asked and answered, what they issued. Orders, lines and money stay. It is refused, naming the orders, while a
+line is undecided or something is owed; it can be repeated. Export the list of erasures afterwards: a database that is
+restored from an older backup needs it (keyturn customer replay).`,
+		Example: "  keyturn customer erase user-abc123",
+	}, func(ctx context.Context, cmd *cobra.Command, api *starter.Client, args []string) error {
+		e, err := api.EraseCustomer(ctx, args[0])
+		if err != nil {
+			return err
+		}
+		return show(cmd, e, func(w io.Writer) {
+			if e.Repeated {
+				fmt.Fprintf(w, "there was nothing left to erase; erased %s\n", e.ErasedAt.UTC().Format(time.DateTime))
+				return
+			}
+			fmt.Fprintf(w, "erased: %d orders with %d lines; export the list now (keyturn customer erasures)\n", e.Orders, e.Lines)
+		})
+	})
+}
+
+const databaseEnv = "\n\nIt works on the database itself: KEYTURN_DATABASE_URL and KEYTURN_KEYS say where it is."
+
+func newErasures() *cobra.Command {
+	return &cobra.Command{
+		Use: "erasures", Short: "Print the list of erasures, to be kept apart from the backups", Args: cobra.NoArgs,
+		Long:    "Prints the list of erasures, a JSON line each. It names customers by a hash that only this installation's key file\nmakes. Keep it apart from the database's backups." + databaseEnv,
+		Example: "  keyturn customer erasures > erasures.jsonl",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			d, err := openDatabase(cmd.Context())
+			if err != nil {
+				return err
+			}
+			defer func() { _ = d.Close() }()
+			list, err := d.Erasures(cmd.Context())
+			if err != nil {
+				return err
+			}
+			lines := json.NewEncoder(cmd.OutOrStdout())
+			for _, e := range list {
+				if err := lines.Encode(e); err != nil {
+					return err
+				}
+			}
+			return nil
+		},
+	}
+}
+
+func newReplay() *cobra.Command {
+	return &cobra.Command{
+		Use: "replay FILE", Short: "After a restore, erase again who is on the list", Args: cobra.ExactArgs(1),
+		Long: `Erases again who is on a list of keyturn customer erasures and is in the database: after a restore from a backup, before
+API and workers start. Only orders from before each erasure are erased. It can be repeated; - reads standard input. The
+exit status is 1 while somebody could not be erased, because an order is open in the restored database: let the workers
+decide it, and replay again.` + databaseEnv,
+		Example: "  keyturn customer replay erasures.jsonl",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			list, err := readErasures(args[0])
+			if err != nil {
+				return err
+			}
+			d, err := openDatabase(cmd.Context())
+			if err != nil {
+				return err
+			}
+			defer func() { _ = d.Close() }()
+			done, err := d.ReplayErasures(cmd.Context(), list, "replay")
+			if err != nil {
+				return err
+			}
+			if err := show(cmd, done, func(w io.Writer) {
+				fmt.Fprintf(w, "erased again: %d customers; nothing of %d was there\n", done.Erased, done.Gone)
+				for _, refused := range done.Refused {
+					fmt.Fprintln(w, "not yet:", refused)
+				}
+			}); err != nil {
+				return err
+			}
+			if done.Open > 0 {
+				return keyturn.Errorf(keyturn.KindConflict, "%d customers could not be erased yet: replay the list again when their orders are decided", done.Open)
+			}
+			return nil
+		},
+	}
+}
+
+// readErasures reads a list of JSON lines; nothing of a list that has a bad line is used.
+func readErasures(name string) ([]db.Erasure, error) {
+	in, _, err := openInput(name)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = in.Close() }()
+	list := []db.Erasure{}
+	lines := bufio.NewScanner(in)
+	for n := 1; lines.Scan(); n++ {
+		if len(bytes.TrimSpace(lines.Bytes())) == 0 {
+			continue
+		}
+		var e db.Erasure
+		if err := json.Unmarshal(lines.Bytes(), &e); err != nil || len(e.CustomerHash) == 0 || e.ErasedAt.IsZero() {
+			return nil, keyturn.Errorf(keyturn.KindInvalid, "line %d of %s is no erasure: use what keyturn customer erasures printed", n, name)
+		}
+		list = append(list, e)
+	}
+	return list, lines.Err()
+}

@@ -1,0 +1,104 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"keyturn.dev/keyturn/db"
+)
+
+const rotationHelp = `
+A rotation in full, while everything runs:
+  1. keyturn keys rotate FILE      adds a new key to the file; bring the file to every machine, and keep a copy of it
+  2. keyturn keys rewrap           wraps all data keys with the new one; orders are not touched
+  3. keyturn keys retire FILE      takes the old ones out of the file, once they wrap nothing any more`
+
+func newKeysRotate() *cobra.Command {
+	return &cobra.Command{
+		Use: "rotate FILE", Short: "Add a new key to the key file", Args: cobra.ExactArgs(1),
+		Long:    "Adds a new key-encryption key to the key file, which new data keys are wrapped with; the old ones stay and go on opening. Processes that run read the file again when they meet something that the new key wrapped." + rotationHelp,
+		Example: "  keyturn keys rotate /etc/keyturn/keys.json",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := db.RotateKeys(args[0]); err != nil {
+				return err
+			}
+			return show(cmd, map[string]string{"file": args[0]}, func(w io.Writer) {
+				fmt.Fprintf(w, "%s has a new key; bring it to every machine and keep a copy, then run: keyturn keys rewrap\n", args[0])
+			})
+		},
+	}
+}
+
+func newKeysRewrap() *cobra.Command {
+	return &cobra.Command{
+		Use: "rewrap", Short: "Wrap all data keys with the newest key", Args: cobra.NoArgs,
+		Long:    "Wraps the data keys of customers and pools, and the secrets of integrations, with the newest key of the key file (KEYTURN_KEYS). It can be stopped and run again, also while orders come in." + rotationHelp,
+		Example: "  keyturn keys rewrap",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			d, err := openDatabase(cmd.Context())
+			if err != nil {
+				return err
+			}
+			defer func() { _ = d.Close() }()
+			progress := newBar(cmd.ErrOrStderr(), 0)
+			n, err := d.RewrapAll(cmd.Context(), progress.count)
+			progress.end()
+			if err != nil {
+				return fmt.Errorf("after %d: %w", n, err)
+			}
+			return show(cmd, map[string]int{"rewrapped": n}, func(w io.Writer) { fmt.Fprintf(w, "%d data keys were wrapped anew\n", n) })
+		},
+	}
+}
+
+func newKeysRetire() *cobra.Command {
+	return &cobra.Command{
+		Use: "retire FILE", Short: "Take old keys out of the key file", Args: cobra.ExactArgs(1),
+		Long:    "Takes the old key-encryption keys out of the key file, if they wrap nothing in the database any more. Backups of the database from before the rewrap need the old file: keep it as long as them." + rotationHelp,
+		Example: "  keyturn keys retire /etc/keyturn/keys.json",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := os.Setenv("KEYTURN_KEYS", args[0]); err != nil {
+				return err
+			}
+			d, err := openDatabase(cmd.Context())
+			if err != nil {
+				return err
+			}
+			defer func() { _ = d.Close() }()
+			n, err := d.RetireKeys(cmd.Context(), args[0])
+			if err != nil {
+				return err
+			}
+			return show(cmd, map[string]int{"retired": n}, func(w io.Writer) { fmt.Fprintf(w, "%d old keys were taken out of %s\n", n, args[0]) })
+		},
+	}
+}
+
+func newKeysShow() *cobra.Command {
+	return &cobra.Command{
+		Use: "show", Short: "Show the keys of the key file and what they wrap", Args: cobra.NoArgs, Example: "  keyturn keys show",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			d, err := openDatabase(cmd.Context())
+			if err != nil {
+				return err
+			}
+			defer func() { _ = d.Close() }()
+			uses, err := d.KeyUses(cmd.Context())
+			if err != nil {
+				return err
+			}
+			return show(cmd, uses, func(w io.Writer) {
+				for _, u := range uses {
+					note := ""
+					if u.Primary {
+						note = ", the newest"
+					}
+					fmt.Fprintf(w, "key %s wraps %d%s\n", u.ID, u.Wraps, note)
+				}
+			})
+		},
+	}
+}

@@ -1,0 +1,155 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"keyturn.dev/keyturn"
+	"keyturn.dev/keyturn/starter"
+)
+
+func newPool() *cobra.Command {
+	cmd := &cobra.Command{Use: "pool", Short: "Fill pools with keys and look after them", Example: "  keyturn pool import orbit-keys keys.txt\n  keyturn pool show orbit-keys"}
+	cmd.AddCommand(newPoolImport(), newPoolShow(), newPoolBatch(), newPoolUndo(), newPoolRecall(), newPoolKey(), newPoolQuarantine(), newPoolReplace())
+	return cmd
+}
+
+func newPoolImport() *cobra.Command {
+	var o starter.ImportOptions
+	cmd := &cobra.Command{
+		Use: "import POOL FILE…", Short: "Import files of keys", Args: cobra.MinimumNArgs(2),
+		Long: `Imports keys: text with one key per line, or a .csv file with the key in one column; UTF-8. "-" reads text from standard
+input. Each file is one batch, and is imported as a whole or not at all: bad rows refuse it, with their lines, unless
+--skip-bad is given. The same file again adds nothing. Lines that wait for the pool are served.`,
+		Example: `  keyturn pool import orbit-keys keys.txt
+  keyturn pool import orbit-keys keys.txt --dry-run
+  keyturn pool import orbit-keys june.csv july.csv --column key --expiry-column "valid until"
+  publisher-tool | keyturn pool import orbit-keys - --skip-bad`,
+	}
+	cmd.Flags().BoolVar(&o.DryRun, "dry-run", false, "only say what would happen")
+	cmd.Flags().BoolVar(&o.SkipBad, "skip-bad", false, "import the good rows of a file with bad ones")
+	cmd.Flags().StringVar(&o.Column, "column", "", "CSV: the key's column, by name or by number from 1")
+	cmd.Flags().StringVar(&o.ExpiryColumn, "expiry-column", "", "CSV: the column that says until when a key is valid")
+	cmd.Flags().BoolVar(&o.Header, "header", false, "CSV: the first line has names, also where --column is a number")
+	return withAPI(cmd, func(ctx context.Context, cmd *cobra.Command, api *starter.Client, args []string) error {
+		results := map[string]keyturn.ImportResult{}
+		for _, name := range args[1:] {
+			result, err := importFile(ctx, cmd, api, args[0], name, o)
+			if err != nil {
+				return fmt.Errorf("%s: %w", name, err)
+			}
+			if results[name] = result; !wantJSON(cmd) {
+				printImport(cmd.OutOrStdout(), name, result)
+			}
+		}
+		if len(args) == 2 {
+			return show(cmd, results[args[1]], func(io.Writer) {})
+		}
+		return show(cmd, results, func(io.Writer) {})
+	})
+}
+
+func importFile(ctx context.Context, cmd *cobra.Command, api *starter.Client, pool, name string, o starter.ImportOptions) (keyturn.ImportResult, error) {
+	keys, size, err := openInput(name)
+	if err != nil {
+		return keyturn.ImportResult{}, err
+	}
+	if name == "-" {
+		keys = io.NopCloser(cmd.InOrStdin())
+	}
+	defer func() { _ = keys.Close() }()
+	o.CSV = strings.EqualFold(filepath.Ext(name), ".csv") || o.Column != ""
+	bar := newBar(cmd.ErrOrStderr(), size)
+	defer bar.end()
+	return api.ImportKeys(ctx, pool, starter.Progress(keys, bar.set), o)
+}
+
+func printImport(w io.Writer, name string, r keyturn.ImportResult) {
+	verb := "imported"
+	if r.DryRun {
+		verb = "would import"
+	}
+	fmt.Fprintf(w, "%s: %s %d keys", name, verb, r.Accepted)
+	if r.BatchID != "" {
+		fmt.Fprintf(w, " as batch %s", r.BatchID)
+	}
+	if !r.DryRun {
+		fmt.Fprintf(w, "; %d waiting lines served", r.Served)
+	}
+	if r.Waiting > 0 {
+		fmt.Fprintf(w, ", %d still wait", r.Waiting)
+	}
+	fmt.Fprintln(w)
+	for _, reason := range slices.Sorted(maps.Keys(r.Counts)) {
+		fmt.Fprintf(w, "  %d not taken: %s\n", r.Counts[reason], reason)
+	}
+	for i, line := range r.Rejected {
+		if i == 20 {
+			fmt.Fprintln(w, "  … (--output json lists more)")
+			break
+		}
+		fmt.Fprintf(w, "  line %d: %s\n", line.Line, line.Reason)
+	}
+}
+
+func newPoolShow() *cobra.Command {
+	return withAPI(&cobra.Command{
+		Use: "show POOL", Short: "Show a pool's stock, its forecast and its imports", Args: cobra.ExactArgs(1),
+		Example: "  keyturn pool show orbit-keys\n  keyturn pool show orbit-keys --output json",
+	}, func(ctx context.Context, cmd *cobra.Command, api *starter.Client, args []string) error {
+		v, err := api.Pool(ctx, args[0])
+		if err != nil {
+			return err
+		}
+		return show(cmd, v, func(w io.Writer) { printPool(w, v) })
+	})
+}
+
+func printPool(w io.Writer, v keyturn.PoolView) {
+	s := v.Stock
+	fmt.Fprintf(w, "%s %s\n", v.ID, v.Name)
+	fmt.Fprintf(w, "  available %d, claimed %d, delivered %d, quarantined %d, recalled %d, expired %d, withdrawn %d\n",
+		s.Available, s.Claimed, s.Delivered, s.Quarantined, s.Recalled, s.Expired, s.Withdrawn)
+	fmt.Fprintf(w, "  lines waiting %d; alert below %d\n", s.Waiting, v.Threshold)
+	if v.Forecast.HoursLeft != nil {
+		fmt.Fprintf(w, "  lasts %.1f hours more at %.1f keys an hour\n", *v.Forecast.HoursLeft, v.Forecast.PerHour)
+	} else {
+		fmt.Fprintln(w, "  no forecast: no key was taken in the last day, or not before the last minute")
+	}
+	for _, b := range v.Batches {
+		fmt.Fprintf(w, "  batch %s  %s  %8d keys  by %s%s\n", b.BatchID, b.CreatedAt.UTC().Format("2006-01-02 15:04"), b.Accepted, b.CreatedBy, batchNote(b))
+	}
+}
+
+func batchNote(b keyturn.BatchView) string {
+	switch {
+	case b.UndoneAt != nil:
+		return ", undone"
+	case b.RecalledAt != nil:
+		return ", recalled"
+	}
+	return ""
+}
+
+func openInput(name string) (io.ReadCloser, int64, error) {
+	if name == "-" {
+		return io.NopCloser(os.Stdin), 0, nil
+	}
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, 0, err
+	}
+	info, err := f.Stat()
+	if err != nil {
+		return nil, 0, err
+	}
+	return f, info.Size(), nil
+}

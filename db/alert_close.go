@@ -1,0 +1,130 @@
+package db
+
+import (
+	"context"
+	"encoding/json"
+	"strings"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+
+	"keyturn.dev/keyturn"
+)
+
+// Causes of alerts that outlive their line, because only a person can see that they are over. What SQL says of them is
+// lastingCauses.
+const (
+	causeExposed     = "Exposed"     // keys may have been seen although the line is refunded
+	causeUndelivered = "Undelivered" // an e-mail that is not its line's first does not go out
+)
+
+// lastingCauses are those causes as an SQL list, with causeRevocation and causeDifferent.
+const lastingCauses = `('Revocation', 'Exposed', 'PartnerAnsweredDifferently', 'Undelivered')`
+
+// AlertView is an alert as operators see it. It names no customer and no key.
+type AlertView struct {
+	ID            int64      `json:"id"`
+	Cause         string     `json:"cause"`
+	Happened      string     `json:"happened"`
+	OrderID       string     `json:"orderId,omitempty"`
+	FulfillmentID string     `json:"fulfillmentId,omitempty"`
+	ProductID     string     `json:"productId,omitempty"`
+	Source        string     `json:"source,omitempty"`
+	Pool          string     `json:"pool,omitempty"`
+	Subject       string     `json:"subject,omitempty" doc:"What it is about, if that is neither a line nor a pool."`
+	OpenedAt      time.Time  `json:"openedAt"`
+	ToldAt        *time.Time `json:"toldAt,omitempty" doc:"When operations were sent it."`
+	ClosedAt      *time.Time `json:"closedAt,omitempty"`
+	ClosedBy      string     `json:"closedBy,omitempty" doc:"The person who closed it; empty: it was over."`
+	CloseReason   string     `json:"closeReason,omitempty"`
+	Closable      bool       `json:"closable" doc:"It stays open until a person closes it."`
+}
+
+const maxCloseReason = 500
+
+// MaxAlerts is the most alerts that one answer shows.
+const MaxAlerts = 200
+
+const alertsSQL = `
+	SELECT id, cause, coalesce(pool_id, '') AS pool, coalesce(subject, '') AS subject, detail, opened_at, mailed_at, closed_at,
+		coalesce(closed_by, '') AS closed_by, coalesce(close_reason, '') AS close_reason, closed_at IS NULL AND cause IN ` + lastingCauses + ` AS closable
+	FROM alerts `
+
+type alertRow struct {
+	ID          int64      `db:"id"`
+	Cause       string     `db:"cause"`
+	Pool        string     `db:"pool"`
+	Subject     string     `db:"subject"`
+	Detail      string     `db:"detail"`
+	OpenedAt    time.Time  `db:"opened_at"`
+	MailedAt    *time.Time `db:"mailed_at"`
+	ClosedAt    *time.Time `db:"closed_at"`
+	ClosedBy    string     `db:"closed_by"`
+	CloseReason string     `db:"close_reason"`
+	Closable    bool       `db:"closable"`
+}
+
+func (r alertRow) view() (AlertView, error) {
+	var d AlertDetail
+	err := json.Unmarshal([]byte(r.Detail), &d)
+	return AlertView{
+		ID: r.ID, Cause: r.Cause, Happened: d.Happened, OrderID: d.OrderID, FulfillmentID: d.FulfillmentID, ProductID: d.ProductID, Source: d.Source,
+		Pool: r.Pool, Subject: r.Subject, OpenedAt: r.OpenedAt.UTC(), ToldAt: utc(r.MailedAt), ClosedAt: utc(r.ClosedAt), ClosedBy: r.ClosedBy,
+		CloseReason: r.CloseReason, Closable: r.Closable,
+	}, err
+}
+
+// Alerts lists alerts, the newest first: the open ones, or with all those that are over, too; of one cause, if it is not
+// empty; older than the one with the ID before, if that is not 0; up to limit (1 to MaxAlerts).
+func (d *DB) Alerts(ctx context.Context, all bool, cause string, before int64, limit int) ([]AlertView, error) {
+	var bad keyturn.Problems
+	bad.Check(limit >= 1 && limit <= MaxAlerts, "limit", "must be between 1 and %d", MaxAlerts)
+	bad.Check(before >= 0, "before", "must be the ID of an alert")
+	if err := bad.Err("the query is not valid"); err != nil {
+		return nil, err
+	}
+	var rows []alertRow
+	if err := d.x.SelectContext(ctx, &rows, alertsSQL+`
+		WHERE ($1 OR closed_at IS NULL) AND ($2 = '' OR cause = $2) AND ($3 = 0 OR id < $3) ORDER BY id DESC LIMIT $4`, all, cause, before, limit); err != nil {
+		return nil, asKind(err)
+	}
+	out := make([]AlertView, len(rows))
+	for i, r := range rows {
+		var err error
+		if out[i], err = r.view(); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+// CloseAlert books that a person has seen to what an alert is about: one that nothing closes by itself. KindConflict for
+// another, which is over when what it tells of is. One that is closed stays as it is.
+func (d *DB) CloseAlert(ctx context.Context, id int64, by, reason string) (out AlertView, err error) {
+	reason = strings.TrimSpace(reason)
+	var bad keyturn.Problems
+	bad.Check(reason != "" && len(reason) <= maxCloseReason, "reason", "must say what was done about it, in %d bytes at most", maxCloseReason)
+	if err := bad.Err("the alert cannot be closed"); err != nil {
+		return out, err
+	}
+	err = d.tx(ctx, func(tx *sqlx.Tx) error {
+		var row alertRow
+		if err := tx.GetContext(ctx, &row, alertsSQL+`WHERE id = $1 FOR UPDATE`, id); err != nil {
+			return notFound(err, "there is no alert %d", id)
+		}
+		if row.ClosedAt == nil && !row.Closable {
+			return keyturn.Errorf(keyturn.KindConflict, "an alert of cause %s closes by itself when what it tells of is over", row.Cause)
+		}
+		if row.ClosedAt == nil {
+			if _, err := tx.ExecContext(ctx, `UPDATE alerts SET closed_at = clock_timestamp(), closed_by = $2, close_reason = $3 WHERE id = $1`, id, by, reason); err != nil {
+				return err
+			}
+			if err := tx.GetContext(ctx, &row, alertsSQL+`WHERE id = $1`, id); err != nil {
+				return err
+			}
+		}
+		out, err = row.view()
+		return err
+	})
+	return out, err
+}

@@ -1,0 +1,89 @@
+package db
+
+import (
+	"context"
+	"database/sql/driver"
+	"strings"
+
+	"github.com/jmoiron/sqlx"
+
+	"keyturn.dev/keyturn/oracle"
+)
+
+// selector runs a statement: a transaction, or alone.
+type selector interface {
+	SelectContext(ctx context.Context, dest any, query string, args ...any) error
+}
+
+// alone runs statements each of which is a transaction of its own. PostgreSQL makes one of every single statement, so
+// BEGIN and COMMIT would only be two more round trips. database/sql thinks that it has begun one, and so it never sends a
+// statement a second time when its answer was lost (reliability: an autocommitted statement is sent again, silently). An
+// error means that the outcome is unknown: who gets it looks at what is true, under the line's lock.
+type alone struct{ d *DB }
+
+func (d *DB) alone() selector { return alone{d} }
+
+// SelectContext runs one statement and reads its rows into dest, a pointer to a slice.
+func (a alone) SelectContext(ctx context.Context, dest any, query string, args ...any) error {
+	if oracle.Is(oracle.AutocommitClaim) {
+		return asKind(a.d.x.SelectContext(ctx, dest, query, args...)) //keyturn:autocommit a planted bug
+	}
+	tx, err := a.d.x.BeginTxx(context.WithValue(ctx, alone{}, true), nil)
+	if err != nil {
+		return asKind(err)
+	}
+	if err := tx.SelectContext(ctx, dest, query, args...); err != nil {
+		_ = tx.Rollback()
+		return asKind(err)
+	}
+	return asKind(tx.Commit())
+}
+
+// noTx is the transaction that database/sql believes in while a statement runs alone.
+type noTx struct{}
+
+func (noTx) Commit() error   { return nil }
+func (noTx) Rollback() error { return nil }
+
+// BeginTx is part of database/sql's driver interface.
+func (c *conn) BeginTx(ctx context.Context, o driver.TxOptions) (driver.Tx, error) {
+	if ctx.Value(alone{}) != nil {
+		return noTx{}, nil
+	}
+	c.trips.Add(2) // and the end of the transaction
+	return c.pqConn.BeginTx(ctx, o)
+}
+
+// writes is one statement that does several things, each a common table expression that says what it depends on.
+type writes struct {
+	sql  strings.Builder
+	args []any
+}
+
+// add appends an expression, with a ? for each argument.
+func (w *writes) add(name, query string, args ...any) { w.append(name+" AS", query, args) }
+
+// once is add for an expression that PostgreSQL must not take apart and run more than once.
+func (w *writes) once(name, query string, args ...any) {
+	w.append(name+" AS MATERIALIZED", query, args)
+}
+
+func (w *writes) append(head, query string, args []any) {
+	if w.sql.Len() == 0 {
+		w.sql.WriteString("WITH ")
+	} else {
+		w.sql.WriteString(", ")
+	}
+	w.sql.WriteString(head)
+	w.sql.WriteString(" (")
+	w.sql.WriteString(query)
+	w.sql.WriteString(")")
+	w.args = append(w.args, args...)
+}
+
+// run runs the statement, which ends with a query.
+func (w *writes) run(ctx context.Context, s selector, dest any, query string, args ...any) error {
+	w.sql.WriteString(" ")
+	w.sql.WriteString(query)
+	return s.SelectContext(ctx, dest, sqlx.Rebind(sqlx.DOLLAR, w.sql.String()), append(w.args, args...)...)
+}

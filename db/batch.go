@@ -1,0 +1,119 @@
+package db
+
+import (
+	"context"
+	"database/sql"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+
+	"keyturn.dev/keyturn"
+)
+
+// batchRow is one import, locked.
+type batchRow struct {
+	ID         string         `db:"id"`
+	PoolID     string         `db:"pool_id"`
+	Accepted   int            `db:"accepted"`
+	FirstKey   sql.NullInt64  `db:"first_key"`
+	LastKey    sql.NullInt64  `db:"last_key"`
+	UndoneAt   *time.Time     `db:"undone_at"`
+	RecalledAt *time.Time     `db:"recalled_at"`
+	Recall     sql.NullString `db:"recall"`
+	Replace    bool           `db:"replace_sold"`
+	RecalledTo sql.NullInt64  `db:"recalled_to"`
+}
+
+// lockBatch takes the row lock under which a batch is undone or recalled.
+func lockBatch(ctx context.Context, tx *sqlx.Tx, pool, batch string) (batchRow, error) {
+	var b batchRow
+	if _, ok := canonicalID(batch); !ok {
+		return b, keyturn.Errorf(keyturn.KindNotFound, "pool %s has no batch of this ID", pool)
+	}
+	if err := tx.GetContext(ctx, &b, `
+		SELECT id, pool_id, accepted, first_key, last_key, undone_at, recalled_at, recall, replace_sold, recalled_to
+		FROM batches WHERE id = $1 AND pool_id = $2 FOR UPDATE`, batch, pool); err != nil {
+		return b, notFound(err, "pool %s has no batch of this ID", pool)
+	}
+	if b.FirstKey.Valid && b.LastKey.Valid {
+		return b, nil
+	}
+	// Imports of the first version did not note where their keys are.
+	return b, tx.QueryRowxContext(ctx, `SELECT coalesce(min(id), 0) - 1, coalesce(max(id), 0) FROM pool_keys WHERE batch_id = $1`, b.ID).Scan(&b.FirstKey, &b.LastKey)
+}
+
+// longStatements lets a transaction work through millions of keys.
+func longStatements(ctx context.Context, tx *sqlx.Tx) error {
+	_, err := tx.ExecContext(ctx, `SET LOCAL statement_timeout = '15min'`)
+	return err
+}
+
+var undoSQL = `
+	WITH old AS MATERIALIZED (
+		SELECT id, state FROM pool_keys WHERE id > $4 AND id <= $5 AND batch_id = $6 AND state = 'available' FOR UPDATE
+	), moved AS (
+		UPDATE pool_keys k SET state = $3, changed_at = now() FROM old WHERE k.id = old.id
+		RETURNING k.id, k.pool_id, old.state AS was, k.state AS became, k.line_id, k.unit_no
+	)` + bookMovedSQL + ` SELECT count(*) FROM moved`
+
+// UndoBatch takes an import back of which nothing was assigned: its keys are withdrawn, and the same file may be
+// imported again. Idempotent. KindNotFound; KindConflict once a key of it was sold or put aside: it can be recalled.
+func (d *DB) UndoBatch(ctx context.Context, pool, batch, by string) error {
+	return d.tx(ctx, func(tx *sqlx.Tx) error {
+		b, err := lockBatch(ctx, tx, pool, batch)
+		if err != nil || b.UndoneAt != nil {
+			return err
+		}
+		if err := longStatements(ctx, tx); err != nil {
+			return err
+		}
+		var moved, expired int
+		if err := tx.GetContext(ctx, &moved, undoSQL, by, "the import was undone", keyturn.KeyWithdrawn, b.FirstKey.Int64, b.LastKey.Int64, b.ID); err != nil {
+			return err
+		}
+		if err := tx.GetContext(ctx, &expired, `
+			SELECT count(*) FROM pool_keys WHERE id > $1 AND id <= $2 AND batch_id = $3 AND state = 'expired'`, b.FirstKey.Int64, b.LastKey.Int64, b.ID); err != nil {
+			return err
+		}
+		if moved+expired < b.Accepted {
+			return keyturn.Errorf(keyturn.KindConflict, "%d keys of this batch were sold or put aside, so it cannot be undone: recall it instead", b.Accepted-moved-expired)
+		}
+		_, err = tx.ExecContext(ctx, `UPDATE batches SET undone_at = now() WHERE id = $1`, b.ID)
+		return err
+	})
+}
+
+// Batch shows one import and how far its recall is.
+func (d *DB) Batch(ctx context.Context, pool, batch string) (keyturn.BatchDetail, error) {
+	var out keyturn.BatchDetail
+	if _, ok := canonicalID(batch); !ok {
+		return out, keyturn.Errorf(keyturn.KindNotFound, "pool %s has no batch of this ID", pool)
+	}
+	var row struct {
+		keyturn.BatchView
+		Recall     sql.NullString `db:"recall"`
+		Replace    bool           `db:"replace_sold"`
+		Percent    int            `db:"percent"`
+		RecalledTo sql.NullInt64  `db:"recalled_to"`
+	}
+	if err := d.x.GetContext(ctx, &row, `
+		SELECT id, accepted, rejected, created_by, created_at, undone_at, recalled_at, recall, replace_sold, recalled_to,
+			CASE WHEN recalled_to < last_key THEN 100 * (recalled_to - first_key) / (last_key - first_key) ELSE 100 END AS percent
+		FROM batches WHERE id = $1 AND pool_id = $2`, batch, pool); err != nil {
+		return out, notFound(err, "pool %s has no batch of this ID", pool)
+	}
+	out.BatchView = row.BatchView
+	if row.RecalledAt == nil {
+		return out, nil
+	}
+	out.Recall = &keyturn.RecallView{Reason: row.Recall.String, Replace: row.Replace, Complete: !row.RecalledTo.Valid, Percent: row.Percent, Keys: []keyturn.RecalledKey{}}
+	if err := d.x.GetContext(ctx, out.Recall, `
+		SELECT count(*) AS sold, count(*) FILTER (WHERE status = 'OWED') AS owed, count(*) FILTER (WHERE status = 'DONE') AS replaced,
+			count(*) FILTER (WHERE status = 'VOID') AS void
+		FROM replacements WHERE batch_id = $1`, batch); err != nil {
+		return out, asKind(err)
+	}
+	return out, asKind(d.x.SelectContext(ctx, &out.Recall.Keys, `
+		SELECT l.order_id, l.fulfillment_id, r.unit_no, r.status, r.done_at FROM replacements r JOIN line_items l ON l.id = r.line_id
+		WHERE r.batch_id = $1 ORDER BY r.key_id LIMIT $2`, batch, maxListed))
+}

@@ -1,0 +1,141 @@
+package db
+
+import (
+	"context"
+
+	"github.com/jmoiron/sqlx"
+
+	"keyturn.dev/keyturn"
+)
+
+// FinishCall books what became of a call. A success that comes after the source was abandoned is not delivered: it is
+// owed back to the partner. Idempotent: an attempt is finished once.
+func (d *DB) FinishCall(ctx context.Context, fulfillmentID string, r CallResult) (keyturn.Next, error) {
+	_, next, err := d.FinishCallToSend(ctx, fulfillmentID, r, nil)
+	return next, err
+}
+
+// FinishCallToSend is FinishCall that goes on as BeginDelivery in the same transaction when the line has all its keys:
+// it gives the e-mail that render makes, with the lease on sending it.
+func (d *DB) FinishCallToSend(ctx context.Context, fulfillmentID string, r CallResult, render func(MailFacts) ([]byte, error)) (out *Delivery, next keyturn.Next, err error) {
+	if out, next, ok := d.answerSmoothly(ctx, r, render); ok {
+		return out, next, nil
+	}
+	next, err = d.step(ctx, fulfillmentID, func(tx *sqlx.Tx, l *line) error {
+		out = nil
+		source, outcome, err := d.finishAttempt(ctx, tx, l, r)
+		if err != nil || outcome == "" {
+			return err
+		}
+		partnerDown, err := d.bookPartner(ctx, tx, l.ID, source, r)
+		if err != nil {
+			return err
+		}
+		if outcome == "late" {
+			if _, err := d.answeredBefore(ctx, tx, l, source, r); err != nil {
+				return err
+			}
+			return d.oweLate(ctx, tx, l, source)
+		}
+		if l.ObtainedAt != nil || !l.Status.Open() || l.Status == keyturn.LineCanceling || l.source().Name() != source {
+			return nil // it never left, and nobody waits for it any more
+		}
+		if l.CancelReason != nil {
+			return d.giveUp(ctx, tx, l, byWorkflow, *l.CancelReason)
+		}
+		if r.Setback != nil {
+			if l.Status == keyturn.LineHeld {
+				return nil
+			}
+			if err := d.fail(ctx, tx, l, *r.Setback); err != nil || !partnerDown || l.next().Do != keyturn.DoCall || l.source().Name() != source {
+				return err
+			}
+			return queue(ctx, tx, l, *l.NextAttemptAt, false)
+		}
+		if known, err := d.answeredBefore(ctx, tx, l, source, r); err != nil || known || r.NotIssued {
+			if err == nil {
+				l.NextAttemptAt = nil
+				err = l.save(ctx, tx, byWorkflow, "")
+			}
+			return err
+		}
+		done, err := d.storeDeliverable(ctx, tx, l, r)
+		if err != nil {
+			return err
+		}
+		l.Failures = 0
+		switch {
+		case !done:
+			l.NextAttemptAt = nil
+		case l.Status == keyturn.LineHeld: // ours, but a person said to wait
+			l.ObtainedAt = &l.Now
+		default:
+			l.obtained()
+			out, err = d.obtainedToSend(ctx, tx, l, r.whole(l), render)
+			return err
+		}
+		return l.save(ctx, tx, byWorkflow, "")
+	})
+	return out, next, err
+}
+
+// whole is what the line delivers if this one call brought it, nil if there were others, or a licence that kept some.
+func (r CallResult) whole(l *line) *Deliverables {
+	if l.product.QuantityMode == keyturn.OnePerUnit && l.units() > 1 || l.LicenseID != nil {
+		return nil
+	}
+	all := &Deliverables{Codes: r.Codes, Link: r.Link, Additional: r.Additional}
+	if r.File != nil {
+		all.Files = []File{*r.File}
+	}
+	return all
+}
+
+// finishAttempt closes the attempt's row and says whether its source is still wanted. An empty outcome: it was closed
+// before.
+func (d *DB) finishAttempt(ctx context.Context, tx *sqlx.Tx, l *line, r CallResult) (source, outcome string, err error) {
+	var row struct {
+		Source  string `db:"source"`
+		Outcome string `db:"outcome"`
+	}
+	if err := tx.GetContext(ctx, &row, `SELECT source, outcome FROM attempts WHERE line_id = $1 AND no = $2`, l.ID, r.Attempt); err != nil {
+		return "", "", err
+	}
+	wanted := l.ObtainedAt == nil && l.Status.Open() && l.Status != keyturn.LineCanceling && l.source().Name() == row.Source
+	switch {
+	case row.Outcome != "running" && row.Outcome != "unknown":
+		return row.Source, "", nil
+	case r.Sent && !wanted:
+		outcome = "late"
+	case r.Setback == nil:
+		outcome = "success"
+	case r.Unknown:
+		outcome = "unknown"
+	default:
+		outcome = "failed"
+	}
+	var kind, code *string
+	message := r.PartnerSays
+	if r.Setback != nil {
+		kind, code = ptr(string(r.Setback.Failure.Kind)), ptr(r.Setback.Failure.Code)
+		if message == "" {
+			message = r.Setback.Failure.Message
+		}
+	}
+	customer, dk, err := d.customerOf(ctx, tx, l)
+	if err != nil {
+		return "", "", err
+	}
+	message = personalData(customer).text(message) // a partner may quote whom it was asked for
+	var sealed []byte
+	if len(r.Reply) > 0 {
+		if sealed, err = dk.seal(r.Reply, replyAt(l.ID, r.Attempt)); err != nil {
+			return "", "", err
+		}
+	}
+	return row.Source, outcome, mustAffect(tx.ExecContext(ctx, `
+		UPDATE attempts SET outcome = $3, sent = $4, duration_ms = $5, http_status = nullif($6, 0), error_kind = $7, error_code = nullif($8, ''),
+			message = nullif($9, ''), reply = $10, ended_at = clock_timestamp()
+		WHERE line_id = $1 AND no = $2`,
+		l.ID, r.Attempt, outcome, r.Sent, r.Duration.Milliseconds(), r.HTTPStatus, kind, code, message, sealed))
+}

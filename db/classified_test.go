@@ -1,0 +1,92 @@
+package db
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// ofPersons are the columns that can hold what says who somebody is, or what only that person should have: EraseCustomer
+// blanks or removes each. Whoever adds a column decides here which it is.
+var ofPersons = []string{
+	"alerts.close_reason",
+	"attempts.error_code",
+	"attempts.message",
+	"attempts.reply",
+	"customers.data_key",
+	"deliverables.content",
+	"deliveries.message",
+	"idempotency_keys.response",
+	"key_log.reason",
+	"line_log.reason",
+	"orders.cancel_reason",
+	"orders.customer",
+	"partner_requests.request",
+	"refunds.reason",
+	"replacements.reason",
+	"resolutions.reason",
+	"supplies.content",
+}
+
+// ofTheBooks are those of each table that hold our own words, IDs, hashes and settings, or the merchant's keys, and stay.
+var ofTheBooks = map[string]string{
+	"access_log":       "by what",
+	"alerts":           "cause closed_by detail pool_id subject",
+	"api_tokens":       "hash name scopes",
+	"attempts":         "error_kind operation outcome source",
+	"audits":           "report",
+	"batches":          "created_by pool_id recall",
+	"customers":        "id",
+	"deliverables":     "fingerprint kind source",
+	"deliveries":       "error kind status",
+	"erasures":         "by customer_hash",
+	"idempotency_keys": "client key order_id request_hash",
+	"integrations":     "id secrets spec",
+	"key_log":          "by from_state pool_id to_state",
+	"license_steps":    "from_status operation product_before source_before to_status",
+	"licenses":         "customer_id product_id source status",
+	"line_items":       "cancel_reason failure license_source operation order_id product_id status subscription_id trial_context waiting_pool",
+	"line_log":         "by from_status to_status",
+	"lost_lines":       "order_id product_id source status",
+	"orders":           "client currency customer_id id page_hash payment_provider payment_reference status",
+	"outbox":           "subject workflow",
+	"partner_gates":    "failing failure integration",
+	"partner_queue":    "integration",
+	"partner_requests": "operation source",
+	"pool_keys":        "content fingerprint pool_id state",
+	"pool_pace":        "pool_id",
+	"pool_stock":       "pool_id",
+	"pools":            "data_key id spec",
+	"products":         "id pool_currencies spec",
+	"refunds":          "currency error order_id provider provider_id reference status",
+	"replacements":     "by pool_id status",
+	"resolutions":      "action by id",
+	"revocations":      "error source status",
+	"sandbox_payments": "currency order_id reference",
+	"sandbox_refunds":  "key order_id reference",
+	"supplies":         "fingerprint",
+}
+
+func TestEveryColumnIsClassifiedForErasure(t *testing.T) {
+	s := newShop(t)
+	columns := reads[string](s, `
+		SELECT table_name || '.' || column_name FROM information_schema.columns
+		WHERE table_schema = 'public' AND data_type IN ('text', 'bytea', 'json', 'jsonb', 'ARRAY', 'character varying') AND table_name NOT LIKE 'goose%'
+		ORDER BY 1`)
+	classified := slices.Clone(ofPersons)
+	for table, names := range ofTheBooks {
+		for name := range strings.FieldsSeq(names) {
+			classified = append(classified, table+"."+name)
+		}
+	}
+	slices.Sort(classified)
+	require.Equal(t, classified, columns, "say of each column whether it is of a person")
+	for _, column := range ofPersons {
+		table, name, _ := strings.Cut(column, ".")
+		require.True(t, slices.ContainsFunc(eraseSQL, func(query string) bool {
+			return strings.HasPrefix(query, "DELETE FROM "+table+" ") || strings.HasPrefix(query, "UPDATE "+table+" ") && strings.Contains(query, name+" = ")
+		}) || column == "customers.data_key", "erasing does not touch %s", column)
+	}
+}

@@ -1,0 +1,318 @@
+package db
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+	"github.com/lib/pq"
+
+	"keyturn.dev/keyturn"
+)
+
+// Erasure is the record that a person's data is gone: whose, by a keyed hash that only this installation's key file makes.
+type Erasure struct {
+	ID           string    `db:"id" json:"id"`
+	CustomerHash []byte    `db:"customer_hash" json:"customerHash"`
+	ErasedAt     time.Time `db:"erased_at" json:"erasedAt"` // of orders that were accepted until then
+	Orders       int       `db:"orders" json:"orders"`
+	Lines        int       `db:"lines" json:"lines"`
+	By           string    `db:"by" json:"by"`
+	// Repeated: there was nothing left to erase; this is the record of the erasure before.
+	Repeated bool `db:"-" json:"repeated"`
+}
+
+// settled is how long a transaction that accepts an order may be under way.
+const settled = 5 * time.Minute
+
+// erasedText takes the place of words that a person wrote.
+const erasedText = "[erased]"
+
+// EraseCustomer removes everything that says who a customer is: names and addresses, e-mails, what partners were asked
+// and answered, what they issued, words that people wrote about it. The customer's data key goes too, so that copies of
+// the rows elsewhere do not open. Orders, lines, money, steps and the keys of pools stay, under the customer's ID, which
+// is the shop's own.
+//
+// KindNotFound for a customer who never ordered; KindConflict, naming the orders, while a line is undecided or something
+// is owed to the customer or a partner. Repeating it changes nothing. A customer who orders again begins anew.
+func (d *DB) EraseCustomer(ctx context.Context, customerID, by string) (Erasure, error) {
+	return d.erase(ctx, customerID, by, nil)
+}
+
+// erase erases what was accepted until a time; nil: until now.
+func (d *DB) erase(ctx context.Context, customerID, by string, until *time.Time) (Erasure, error) {
+	if !keyturn.CleanText(customerID, 1, 200) {
+		return Erasure{}, keyturn.Errorf(keyturn.KindNotFound, "there is no such customer")
+	}
+	// The orders are looked for before sales wait; those of the last minutes are looked for again while they wait.
+	var before time.Time
+	if err := d.x.GetContext(ctx, &before, `SELECT now()`); err != nil {
+		return Erasure{}, asKind(err)
+	}
+	var known []string
+	if err := d.x.SelectContext(ctx, &known, `SELECT id FROM orders WHERE customer_id = $1`, customerID); err != nil {
+		return Erasure{}, asKind(err)
+	}
+	var out Erasure
+	var wrapped []byte
+	err := d.tx(ctx, func(tx *sqlx.Tx) (err error) {
+		e := eraser{d: d, ctx: ctx, tx: tx, customerID: customerID, orders: known, since: before.Add(-settled)}
+		if err := e.begin(until); err != nil {
+			return err
+		}
+		wrapped = e.wrapped
+		if err := e.refuseWhileOpen(); err != nil {
+			return err
+		}
+		out, err = e.erase(by)
+		return err
+	})
+	if err == nil {
+		d.keys.forget(wrapped, "customer/"+customerID)
+	}
+	return out, err
+}
+
+// eraser is one erasure under way.
+type eraser struct {
+	d          *DB
+	ctx        context.Context //nolint:containedctx // of one transaction
+	tx         *sqlx.Tx
+	customerID string
+	since      time.Time // orders accepted before are known
+	until      time.Time
+	orders     []string // accepted until then
+	later      bool     // there are others
+	wrapped    []byte
+}
+
+// begin takes the locks: on the customer, so that an order that is being accepted is either there or takes another key
+// than the one that goes; and on the lines, which somebody may be working on.
+func (e *eraser) begin(until *time.Time) error {
+	var c struct {
+		DataKey []byte    `db:"data_key"`
+		Now     time.Time `db:"now"`
+	}
+	if err := e.tx.GetContext(e.ctx, &c, `SELECT data_key, clock_timestamp() AS now FROM customers WHERE id = $1 FOR UPDATE`, e.customerID); err != nil {
+		return notFound(err, "there is no customer %s", e.customerID)
+	}
+	e.wrapped, e.until = c.DataKey, c.Now
+	if until != nil {
+		e.until = *until
+	}
+	var orders []struct {
+		ID    string `db:"id"`
+		Later bool   `db:"later"`
+	}
+	if err := e.tx.SelectContext(e.ctx, &orders, `
+		SELECT id, created_at > $3 AS later FROM orders WHERE id = ANY($1)
+		UNION SELECT id, created_at > $3 FROM orders WHERE created_at > $2 AND customer_id = $4`,
+		pq.Array(e.orders), e.since, e.until, e.customerID); err != nil {
+		return err
+	}
+	e.orders = nil
+	for _, o := range orders {
+		if o.Later {
+			e.later = true
+		} else {
+			e.orders = append(e.orders, o.ID)
+		}
+	}
+	_, err := e.tx.ExecContext(e.ctx, `SELECT FROM line_items WHERE order_id = ANY($1) ORDER BY id FOR UPDATE`, pq.Array(e.orders))
+	return err
+}
+
+// openSQL: an e-mail that nobody takes is tried for three days, see workflows.SendDelivery.
+const openSQL = `
+	SELECT DISTINCT order_id, why FROM (
+		SELECT l.order_id, 'a line is ' || l.status AS why FROM line_items l WHERE l.order_id = ANY($1) AND l.status NOT IN ('DELIVERED', 'CANCELED')
+		UNION ALL
+		SELECT l.order_id, 'a partner is still to be told to cancel' FROM revocations v JOIN line_items l ON l.id = v.line_id
+			WHERE l.order_id = ANY($1) AND v.status = 'OWED'
+		UNION ALL
+		SELECT l.order_id, 'an e-mail is on its way' FROM deliveries m JOIN line_items l ON l.id = m.line_id
+			WHERE l.order_id = ANY($1) AND m.status <> 'SENT' AND m.created_at > now() - interval '73 hours'
+				AND (m.kind = 'canceled' OR l.status = 'DELIVERED')
+				AND NOT EXISTS (SELECT FROM deliveries n WHERE n.line_id = m.line_id AND n.kind = m.kind AND n.number > m.number)
+	) o ORDER BY order_id, why LIMIT 6`
+
+func (e *eraser) refuseWhileOpen() error {
+	var open []struct {
+		OrderID string `db:"order_id"`
+		Why     string `db:"why"`
+	}
+	if err := e.tx.SelectContext(e.ctx, &open, openSQL, pq.Array(e.orders)); err != nil || len(open) == 0 {
+		return err
+	}
+	var named []string
+	for i, o := range open {
+		if i == 5 {
+			named = append(named, "and more")
+			break
+		}
+		named = append(named, o.OrderID+" ("+o.Why+")")
+	}
+	return keyturn.Errorf(keyturn.KindConflict, "the customer's data is still needed for %s: wait until it is decided, or decide it", strings.Join(named, ", "))
+}
+
+// eraseSQL blanks what is the customer's, wherever it stands. A row stays where something counts it; of a reason, what
+// somebody added after our own words goes.
+var eraseSQL = []string{
+	`UPDATE idempotency_keys SET response = '' WHERE order_id = ANY($1) AND response <> ''`,
+	`UPDATE orders SET customer = '', cancel_reason = split_part(cancel_reason, ': ', 1) WHERE id = ANY($1)`,
+	`UPDATE deliverables SET content = '' WHERE line_id IN (SELECT id FROM line_items WHERE order_id = ANY($1))`,
+	`DELETE FROM supplies WHERE line_id IN (SELECT id FROM line_items WHERE order_id = ANY($1))`,
+	`DELETE FROM partner_requests WHERE line_id IN (SELECT id FROM line_items WHERE order_id = ANY($1))`,
+	`UPDATE attempts SET reply = NULL, message = NULL, error_code = NULL WHERE line_id IN (SELECT id FROM line_items WHERE order_id = ANY($1))`,
+	`UPDATE deliveries SET message = '' WHERE line_id IN (SELECT id FROM line_items WHERE order_id = ANY($1))`,
+	`UPDATE alerts SET close_reason = $2 WHERE close_reason IS NOT NULL AND line_id IN (SELECT id FROM line_items WHERE order_id = ANY($1))`,
+	`UPDATE key_log SET reason = $2 WHERE reason <> '' AND line_id IN (SELECT id FROM line_items WHERE order_id = ANY($1))`,
+	`UPDATE replacements SET reason = $2 WHERE line_id IN (SELECT id FROM line_items WHERE order_id = ANY($1))`,
+	`UPDATE resolutions SET reason = $2 WHERE reason <> '' AND line_id IN (SELECT id FROM line_items WHERE order_id = ANY($1))`,
+	`UPDATE refunds SET reason = split_part(reason, ': ', 1) WHERE line_id IN (SELECT id FROM line_items WHERE order_id = ANY($1))`,
+	`UPDATE line_log SET reason = split_part(reason, ': ', 1) WHERE line_id IN (SELECT id FROM line_items WHERE order_id = ANY($1))`,
+}
+
+func (e *eraser) erase(by string) (Erasure, error) {
+	hash := e.d.keys.mac("erased/" + e.customerID)
+	var left int
+	if err := e.tx.GetContext(e.ctx, &left, `SELECT count(*) FROM orders WHERE id = ANY($1) AND customer <> ''`, pq.Array(e.orders)); err != nil {
+		return Erasure{}, err
+	}
+	if left == 0 && (len(e.wrapped) == 0 || e.later) {
+		return e.before(hash)
+	}
+	for i, query := range eraseSQL {
+		args := []any{pq.Array(e.orders), erasedText}
+		if !strings.Contains(query, "$2") {
+			args = args[:1]
+		}
+		if _, err := e.tx.ExecContext(e.ctx, query, args...); err != nil {
+			return Erasure{}, fmt.Errorf("erasing, part %d: %w", i, err)
+		}
+	}
+	out := Erasure{ID: newID(), CustomerHash: hash, ErasedAt: e.until.UTC(), Orders: len(e.orders), By: by}
+	if err := e.tx.GetContext(e.ctx, &out.Lines, `SELECT count(*) FROM line_items WHERE order_id = ANY($1)`, pq.Array(e.orders)); err != nil {
+		return Erasure{}, err
+	}
+	if err := mustAffect(e.tx.ExecContext(e.ctx, `
+		UPDATE customers SET erased_at = greatest(erased_at, $2), data_key = CASE WHEN $3 THEN data_key END WHERE id = $1`,
+		e.customerID, e.until, e.later)); err != nil {
+		return Erasure{}, err
+	}
+	_, err := e.tx.ExecContext(e.ctx, `INSERT INTO erasures (id, customer_hash, erased_at, orders, lines, by) VALUES ($1, $2, $3, $4, $5, $6)`,
+		out.ID, out.CustomerHash, out.ErasedAt, out.Orders, out.Lines, out.By)
+	return out, err
+}
+
+// before gives the record of the erasure that left nothing to erase.
+func (e *eraser) before(hash []byte) (Erasure, error) {
+	var found []Erasure
+	err := e.tx.SelectContext(e.ctx, &found, `
+		SELECT id, customer_hash, erased_at, orders, lines, by FROM erasures WHERE customer_hash = $1 ORDER BY erased_at DESC LIMIT 1`, hash)
+	if err != nil || len(found) == 0 { // of a customer whose orders were all made later
+		return Erasure{CustomerHash: hash, ErasedAt: e.until.UTC(), Repeated: true}, err
+	}
+	found[0].ErasedAt, found[0].Repeated = found[0].ErasedAt.UTC(), true
+	return found[0], nil
+}
+
+// Erasures gives the list of all erasures, oldest first, to be kept outside and replayed after a restore.
+func (d *DB) Erasures(ctx context.Context) ([]Erasure, error) {
+	out := []Erasure{}
+	err := d.x.SelectContext(ctx, &out, `SELECT id, customer_hash, erased_at, orders, lines, by FROM erasures ORDER BY erased_at, id`)
+	for i := range out {
+		out[i].ErasedAt = out[i].ErasedAt.UTC()
+	}
+	return out, asKind(err)
+}
+
+// Replayed says what became of a list of erasures.
+type Replayed struct {
+	Erased  int     `json:"erased"`  // customers whose data was there again
+	Gone    int     `json:"gone"`    // of whom nothing was there
+	Refused []error `json:"-"`       // customers with something open, named by their orders
+	Open    int     `json:"refused"` // how many of these
+}
+
+// ReplayErasures erases again what a list from outside says was erased: after a restore, before anybody is served. It may
+// be repeated. An error means that the database does not answer.
+func (d *DB) ReplayErasures(ctx context.Context, list []Erasure, by string) (Replayed, error) {
+	var out Replayed
+	owed, err := d.unerased(ctx, d.x, list)
+	if err != nil {
+		return out, asKind(err)
+	}
+	out.Gone = len(latest(list)) - len(owed)
+	for _, o := range owed {
+		_, err := d.erase(ctx, o.CustomerID, by, &o.ErasedAt)
+		switch keyturn.KindOf(err) {
+		case "":
+			out.Erased++
+		case keyturn.KindConflict:
+			out.Refused = append(out.Refused, err)
+			out.Open++
+		default:
+			return out, err
+		}
+	}
+	return out, nil
+}
+
+// owedErasure is a customer of the database who is on the list and whose data is there.
+type owedErasure struct {
+	CustomerID string
+	ErasedAt   time.Time
+}
+
+// latest gives the last erasure of each customer, by hash.
+func latest(list []Erasure) map[string]time.Time {
+	out := map[string]time.Time{}
+	for _, e := range list {
+		if e.ErasedAt.After(out[string(e.CustomerHash)]) {
+			out[string(e.CustomerHash)] = e.ErasedAt
+		}
+	}
+	return out
+}
+
+// unerased finds who of a list is in the database and was not erased in it, or less than the list says.
+func (d *DB) unerased(ctx context.Context, q sqlx.QueryerContext, list []Erasure) ([]owedErasure, error) {
+	wanted := latest(list)
+	if len(wanted) == 0 {
+		return nil, nil
+	}
+	var customers []struct {
+		ID       string     `db:"id"`
+		ErasedAt *time.Time `db:"erased_at"`
+	}
+	if err := sqlx.SelectContext(ctx, q, &customers, `SELECT id, erased_at FROM customers`); err != nil {
+		return nil, err
+	}
+	var out []owedErasure
+	for _, c := range customers {
+		at, listed := wanted[string(d.keys.mac("erased/"+c.ID))]
+		if listed && (c.ErasedAt == nil || c.ErasedAt.Before(at.Truncate(time.Microsecond))) {
+			out = append(out, owedErasure{c.ID, at})
+		}
+	}
+	slices.SortFunc(out, func(a, b owedErasure) int { return strings.Compare(a.CustomerID, b.CustomerID) })
+	return out, nil
+}
+
+// Unerased gives the orders of customers whom a list from outside calls erased, and who are not in this database.
+func (s *Snapshot) Unerased(ctx context.Context, list []Erasure) (orders []string, customers int, err error) {
+	owed, err := s.d.unerased(ctx, s.tx, list)
+	if err != nil || len(owed) == 0 {
+		return nil, 0, asKind(err)
+	}
+	ids := make([]string, len(owed))
+	for i, o := range owed {
+		ids[i] = o.CustomerID
+	}
+	err = s.Select(ctx, &orders, `SELECT id FROM orders WHERE customer_id = ANY(:ids) ORDER BY created_at, id`, map[string]any{"ids": pq.Array(ids)})
+	return orders, len(owed), err
+}

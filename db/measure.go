@@ -1,0 +1,90 @@
+package db
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+
+	"keyturn.dev/keyturn"
+)
+
+// Measure is what `keyturn bench pools` measures, next to what it compares with. It leaves keys behind that belong to no
+// line: it is for a database of its own.
+type Measure struct{ d *DB }
+
+// NewMeasure opens as many connections as there are clients and makes the tables of the comparison.
+func NewMeasure(ctx context.Context, d *DB, clients int) (*Measure, error) {
+	d.x.SetMaxOpenConns(clients + 4)
+	d.x.SetMaxIdleConns(clients + 4)
+	return &Measure{d}, d.tx(ctx, func(tx *sqlx.Tx) error {
+		_, err := tx.ExecContext(ctx, `
+			CREATE TABLE IF NOT EXISTS bench_plain (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, line_id uuid NOT NULL, what text NOT NULL);
+			DROP TABLE IF EXISTS bench_copy;
+			CREATE TABLE bench_copy (LIKE pool_keys INCLUDING DEFAULTS INCLUDING IDENTITY)`)
+		return err
+	})
+}
+
+// Insert is a plain insert-and-commit: one statement, which is a transaction of its own.
+func (m *Measure) Insert(ctx context.Context) error {
+	var w writes
+	w.add("plain", `INSERT INTO bench_plain (line_id, what) VALUES (?, ?) RETURNING id`, newID(), "a row like any other")
+	return w.run(ctx, m.d.alone(), &[]int64{}, `SELECT id FROM plain`)
+}
+
+// Claim takes keys for a line that there is not, as a line's first claim does: one statement, which is a transaction
+// of its own. Other claimers may hold the last keys for a moment: it asks again.
+func (m *Measure) Claim(ctx context.Context, pool string, units int) error {
+	for {
+		taken, err := m.d.take(ctx, m.d.alone(), pool, wanted{line: newID(), units: units})
+		if err != nil || len(taken) == units {
+			return err
+		}
+	}
+}
+
+// Copy stores the keys of a file, encrypted, with COPY into a table that has the columns of pool_keys and neither index nor
+// check, and says how long that took. The encryption is not counted.
+func (m *Measure) Copy(ctx context.Context, pool string, file io.Reader) (rows int, d time.Duration, err error) {
+	im, err := m.d.newImporter(ctx, ImportInput{Pool: pool, File: file, By: "bench"})
+	if err != nil {
+		return 0, 0, err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go im.prepare(ctx)
+	err = m.d.tx(ctx, func(tx *sqlx.Tx) error {
+		for {
+			c := im.next(ctx)
+			start := time.Now()
+			im.begin(tx)
+			if err := im.copyInto(ctx, "bench_copy", c.rows); err != nil {
+				return err
+			}
+			rows, d = rows+len(c.rows), d+time.Since(start)
+			switch {
+			case errors.Is(c.err, io.EOF):
+				return nil
+			case c.err != nil:
+				return c.err
+			}
+		}
+	})
+	return rows, d, err
+}
+
+// Figures asks for what the API shows of a pool.
+func (m *Measure) Figures(ctx context.Context, pool string) (keyturn.PoolView, error) {
+	return m.d.Pool(ctx, pool)
+}
+
+// Vacuum says how often PostgreSQL cleaned up the keys by itself.
+func (m *Measure) Vacuum(ctx context.Context) (text string, err error) {
+	var n int
+	err = m.d.x.GetContext(ctx, &n, `SELECT autovacuum_count FROM pg_stat_user_tables WHERE relname = 'pool_keys'`)
+	return fmt.Sprintf("%d automatic vacuums", n), asKind(err)
+}

@@ -1,0 +1,327 @@
+package db
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"keyturn.dev/keyturn"
+)
+
+func (s *shop) partner() PartnerState {
+	s.t.Helper()
+	p, err := s.PartnerState(s.ctx, "acme")
+	require.NoError(s.t, err)
+	return p
+}
+
+// down opens the breaker with as many failing lines as it takes, and gives their fulfillments.
+func (s *shop) down() []string {
+	s.t.Helper()
+	fs := s.sellMany(breakerLines)
+	for i, f := range fs {
+		require.Equal(s.t, BreakerClosed, s.partner().Breaker, "after %d", i)
+		s.finishCall(f, refused(s.beginCall(f), keyturn.KindUnavailable))
+	}
+	return fs
+}
+
+func (s *shop) partnerAlerts() []string {
+	s.t.Helper()
+	return reads[string](s, `SELECT cause || CASE WHEN closed_at IS NULL THEN ' open' ELSE ' closed' END FROM alerts WHERE subject = 'endpoint/acme' ORDER BY id`)
+}
+
+func TestBreakerOpensAndClosesByProbe(t *testing.T) {
+	s := newShop(t)
+	s.put(keyturn.Product{ID: "app", Sources: []keyturn.Source{fromEndpoint("acme")}, Retry: keyturn.RetryPolicy{Schedule: []keyturn.Duration{keyturn.Duration(time.Hour)}}})
+	failed := s.down()
+	require.Equal(t, BreakerOpen, s.partner().Breaker)
+	require.Equal(t, []string{"PartnerDown open"}, s.partnerAlerts())
+
+	// A line that was never tried is in trouble all the same: its customer waits. The partner's alert stands for its own.
+	f := s.sell("app")
+	next, _ := s.parked(f)
+	require.Equal(t, keyturn.LineRetrying, next.Status)
+	require.True(t, next.At.IsZero(), "the workflow is to wait in the activity, where it is called up without history")
+	require.Equal(t, keyturn.OrderPartialCompleted, s.orderStatus(f))
+	require.Equal(t, 1, read[int](s, `SELECT count(*) FROM alerts WHERE line_id = $1 AND mailed_at IS NOT NULL`, s.lineID(f)))
+	require.Empty(t, s.outcomes(f))
+	_, wait := s.parked(f)
+	require.GreaterOrEqual(t, wait, sleepWhileDown)
+	require.Less(t, wait, 2*sleepWhileDown)
+
+	// Nobody is called up before the probe is due; then one line is, the oldest, and only it may go.
+	require.Empty(t, s.callUp())
+	require.Equal(t, 6, s.partner().Waiting, "those whose failures opened the breaker wait in front")
+	s.later(probeFirst)
+	require.Equal(t, failed[:1], s.callUp())
+	s.parked(f)
+	probe := s.beginCall(failed[0])
+	require.True(t, probe.Probe)
+	require.Equal(t, BreakerProbing, s.partner().Breaker)
+	s.parked(failed[1])
+	s.parked(f)
+
+	// The probe fails: the next one comes later, and it is the next oldest line's once this one's own delay says so.
+	s.finishCall(failed[0], refused(probe, keyturn.KindUnavailable))
+	state := s.partner()
+	require.Equal(t, BreakerOpen, state.Breaker)
+	require.WithinDuration(t, time.Now().Add(2*probeFirst), *state.NextTryAt, 2*time.Second)
+	s.later(2 * probeFirst)
+	probe = s.beginCall(failed[0])
+	next = s.finishCall(failed[0], answered(probe, "KEY-0"))
+	require.Equal(t, keyturn.DoDeliver, next.Do)
+	state = s.partner()
+	require.Equal(t, BreakerClosed, state.Breaker)
+	require.Equal(t, 5, state.Waiting)
+	require.Equal(t, []string{"PartnerDown closed", "PartnerBack closed"}, s.partnerAlerts())
+
+	require.Equal(t, append(failed[1:], f), s.callUp(), "a tenth of a second's calls")
+	for i, f := range append(failed[1:], f) {
+		s.finishCall(f, answered(s.beginCall(f), "KEY-"+itoa(i+1)))
+	}
+	require.Zero(t, s.partner().Waiting)
+}
+
+// One poisoned order does not close a partner to the others.
+func TestOneLineDoesNotOpenTheBreaker(t *testing.T) {
+	s := newShop(t)
+	s.product("app", fromEndpoint("acme"))
+	poisoned := s.sell("app")
+	for range 3 * breakerLines {
+		s.finishCall(poisoned, refused(s.beginCall(poisoned), keyturn.KindUnavailable))
+	}
+	require.Equal(t, BreakerClosed, s.partner().Breaker)
+	require.Equal(t, 1, s.partner().Failing)
+	f := s.sell("app")
+	s.finishCall(f, answered(s.beginCall(f), "KEY"))
+	require.Zero(t, s.partner().Failing, "an answer forgets the failures")
+}
+
+// A partner that says no is there.
+func TestRefusalsDoNotOpenTheBreaker(t *testing.T) {
+	s := newShop(t)
+	s.product("app", fromEndpoint("acme"))
+	for _, f := range s.sellMany(2 * breakerLines) {
+		s.finishCall(f, refused(s.beginCall(f), keyturn.KindRejected))
+	}
+	require.Equal(t, PartnerState{Breaker: BreakerClosed}, s.partner())
+}
+
+func TestRetryAfterHoldsAllLinesBack(t *testing.T) {
+	s := newShop(t)
+	s.product("app", fromEndpoint("acme"))
+	fs := s.sellMany(2)
+	r := refused(s.beginCall(fs[0]), keyturn.KindRateLimited)
+	r.Setback.RetryAfter = 30 * time.Second
+	s.finishCall(fs[0], r)
+	next, wait := s.parked(fs[1])
+	require.Equal(t, keyturn.LinePending, next.Status)
+	require.InDelta(t, 30*time.Second, wait, float64(2*time.Second))
+	s.later(31 * time.Second)
+	s.finishCall(fs[1], answered(s.beginCall(fs[1]), "KEY"))
+	require.Equal(t, PartnerState{Breaker: BreakerClosed}, s.partner())
+}
+
+func TestAPersonsRetryPassesAnOpenBreaker(t *testing.T) {
+	s := newShop(t)
+	s.product("app", fromEndpoint("acme"))
+	s.down()
+	f := s.sell("app")
+	s.parked(f)
+	next := s.resolve(f, keyturn.ActionRetry)
+	require.True(t, next.At.IsZero())
+	call := s.beginCall(f)
+	require.True(t, call.Probe)
+	s.finishCall(f, answered(call, "KEY"))
+	require.Equal(t, BreakerClosed, s.partner().Breaker)
+}
+
+// A partner that is down keeps no line from its next source or its refund.
+func TestAnOpenBreakerMissesNoDeadline(t *testing.T) {
+	s := newShop(t)
+	s.put(keyturn.Product{ID: "app", Sources: []keyturn.Source{fromEndpoint("acme"), fromPool("spare")}, Retry: keyturn.RetryPolicy{GiveUpAfter: keyturn.Duration(time.Hour)}})
+	s.down()
+	s.put(keyturn.Product{ID: "last", Sources: []keyturn.Source{fromEndpoint("acme")}, Retry: keyturn.RetryPolicy{GiveUpAfter: keyturn.Duration(2 * time.Minute)}})
+	two, one := s.sell("app"), s.sell("last")
+	s.parked(two)
+	s.parked(one)
+	_, wait := s.parked(one)
+	require.Less(t, wait, 2*time.Minute+time.Second, "it comes at its deadline at the latest")
+	s.later(2 * time.Minute)
+	next, wait := s.parked(one)
+	require.Zero(t, wait)
+	require.Equal(t, keyturn.DoRefund, next.Do)
+	s.later(time.Hour / 2)
+	next, _ = s.parked(two)
+	require.Equal(t, "pool/spare", next.Source)
+	require.Equal(t, keyturn.DoClaim, next.Do)
+	require.Zero(t, read[int](s, `SELECT count(*) FROM partner_queue WHERE line_id IN ($1, $2)`, s.lineID(one), s.lineID(two)))
+}
+
+// callUp gives the fulfillments that are called up.
+func (s *shop) callUp() []string {
+	s.t.Helper()
+	due, _, err := s.CallUp(s.ctx, 0)
+	require.NoError(s.t, err)
+	var fs []string
+	for _, d := range due {
+		require.True(s.t, d.Called)
+		fs = append(fs, d.Start.FulfillmentID)
+	}
+	return fs
+}
+
+// Lines are called up evenly, few at first, and then about as many as go. One that does not come makes way, and is called
+// again.
+func TestLinesAreCalledUpAsTheyGo(t *testing.T) {
+	s := newShop(t)
+	s.limit(keyturn.Limits{MaxConcurrent: 1, PerSecond: 20})
+	fs := s.sellMany(20)
+	first := s.beginCall(fs[0])
+	for _, f := range fs[1:] {
+		s.parked(f)
+	}
+	s.exec(`UPDATE partner_queue SET due_at = now() + interval '1 hour'`)
+	require.Equal(t, fs[1:3], s.callUp(), "a tenth of a second's calls")
+	s.later(smoothly)
+	require.Equal(t, fs[3:5], s.callUp())
+	s.later(smoothly)
+	require.Equal(t, fs[5:7], s.callUp(), "one call went lately")
+	s.later(smoothly)
+	require.Empty(t, s.callUp(), "the others are on their way")
+	s.finishCall(fs[0], answered(first, "KEY-0"))
+	s.later(smoothly)
+	s.beginCall(fs[1])
+	require.Equal(t, fs[7:9], s.callUp(), "one went, and more may come")
+	for _, f := range fs[2:9] {
+		s.parked(f)
+	}
+	s.later(comesWithin)
+	again := s.callUp()
+	require.Equal(t, fs[9:11], again, "those before are not waited for any more")
+	s.later(calledAgain)
+	require.Equal(t, fs[2:4], s.callUp(), "the oldest, once more")
+}
+
+// A partner that takes one call in a minute has no line come in vain.
+func TestASlowRateCallsNobodyInVain(t *testing.T) {
+	s := newShop(t)
+	s.limit(keyturn.Limits{PerSecond: 1.0 / 60})
+	fs := s.sellMany(3)
+	s.finishCall(fs[0], answered(s.beginCall(fs[0]), "KEY-0"))
+	s.parked(fs[1])
+	s.parked(fs[2])
+	s.exec(`UPDATE partner_queue SET due_at = now() + interval '1 hour'`)
+	require.Empty(t, s.callUp())
+	s.later(time.Minute)
+	require.Equal(t, fs[1:2], s.callUp())
+	require.Empty(t, s.callUp(), "it is on its way")
+}
+
+// Partners are called up for one by one: a queue of one holds up no other, and they are found by their lines, however many
+// integrations there are.
+func TestEachPartnersLinesAreCalledUp(t *testing.T) {
+	s := newShop(t)
+	var want []string
+	for _, id := range []string{"acme", "beta", "gamma"} {
+		s.product(id, fromEndpoint(id))
+		_, _, err := s.PutIntegration(s.ctx, keyturn.Integration{ID: id, BaseURL: "https://partner.test", Limits: keyturn.Limits{PerSecond: 1}})
+		require.NoError(t, err)
+		first, second := s.sell(id), s.sell(id)
+		s.beginCall(first)
+		s.parked(second)
+		want = append(want, second)
+	}
+	s.exec(`UPDATE partner_queue SET due_at = now() + interval '1 hour'`)
+	s.later(callTime + time.Second)
+	require.ElementsMatch(t, want, s.callUp())
+}
+
+// The alert of the outage stands for those of the lines that wait. A line that fails on its own when the partner is back is
+// told of, once.
+func TestALineThatFailsAfterTheOutageIsToldOf(t *testing.T) {
+	s := newShop(t)
+	s.product("app", fromEndpoint("acme"))
+	failed := s.down()
+	f := s.sell("app")
+	s.parked(f)
+	mailed := func() (causes []string) {
+		_, err := s.TakeAlerts(s.ctx, 100, func(alerts []Alert) error {
+			for _, a := range alerts {
+				causes = append(causes, a.Cause)
+			}
+			return nil
+		})
+		require.NoError(t, err)
+		return causes
+	}
+	require.NotContains(t, s.mutedLines(), s.lineID(failed[0]))
+	require.Contains(t, s.mutedLines(), s.lineID(f))
+	require.Contains(t, mailed(), "PartnerDown")
+	s.later(probeFirst)
+	s.finishCall(failed[0], answered(s.beginCall(failed[0]), "KEY-0"))
+	require.Equal(t, []string{"PartnerBack"}, mailed())
+	for range 3 {
+		s.later(time.Hour)
+		for _, g := range append(failed[1:], f) {
+			if s.lineID(g) != s.lineID(f) {
+				s.exec(`DELETE FROM partner_queue WHERE line_id = $1`, s.lineID(g)) // only the one goes on
+			}
+		}
+		s.finishCall(f, refused(s.beginCall(f), keyturn.KindUnavailable))
+		s.exec(`UPDATE partner_gates SET failing = '{}'`)
+	}
+	require.Equal(t, []string{"Unavailable"}, mailed(), "once")
+	require.Empty(t, mailed())
+	require.NotContains(t, s.mutedLines(), s.lineID(f))
+}
+
+// mutedLines are those whose alert was not mailed because that of their partner stands for it.
+func (s *shop) mutedLines() []string {
+	s.t.Helper()
+	return reads[string](s, `SELECT line_id FROM alerts WHERE line_id IS NOT NULL AND mailed_at = opened_at`)
+}
+
+// New credentials may be what a partner was missing: the next probe does not wait.
+func TestAChangedIntegrationIsProbedAtOnce(t *testing.T) {
+	s := newShop(t)
+	s.product("app", fromEndpoint("acme"))
+	s.down()
+	require.NotNil(t, s.partner().NextTryAt)
+	_, _, err := s.PutIntegration(s.ctx, keyturn.Integration{ID: "acme", BaseURL: "https://new.partner.test"})
+	require.NoError(t, err)
+	require.Len(t, s.callUp(), 1)
+}
+
+// What was decided meanwhile is not called up, and makes way.
+func TestDecidedLinesLeaveTheQueue(t *testing.T) {
+	s := newShop(t)
+	s.product("app", fromEndpoint("acme"))
+	s.down()
+	fs := s.sellMany(2)
+	for _, f := range fs {
+		s.parked(f)
+	}
+	s.resolve(fs[0], keyturn.ActionRefund)
+	s.resolve(fs[1], keyturn.ActionHold)
+	require.Equal(t, 2, read[int](s, `SELECT count(*) FROM partner_queue`), "the held one, and the one whose failure opened the breaker")
+	s.exec(`DELETE FROM partner_gates`)
+	s.callUp()
+	require.Equal(t, 1, read[int](s, `SELECT count(*) FROM partner_queue`))
+}
+
+// Operations hear of a certificate that expires soon once, and it is over when there is another.
+func TestExpiringCertificatesAreAlerted(t *testing.T) {
+	s := newShop(t)
+	open := func() int {
+		return read[int](s, `SELECT count(*) FROM alerts WHERE cause = 'CertificateExpiring' AND subject = 'endpoint/acme' AND closed_at IS NULL`)
+	}
+	for range 2 {
+		require.NoError(t, s.WatchCertificates(s.ctx, map[string]string{"acme": "its certificate expires"}))
+		require.Equal(t, 1, open())
+	}
+	require.NoError(t, s.WatchCertificates(s.ctx, nil))
+	require.Zero(t, open())
+}

@@ -1,0 +1,276 @@
+package db
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"math"
+	"math/rand/v2"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+	"github.com/lib/pq"
+
+	"keyturn.dev/keyturn"
+)
+
+// park puts the line into its partner's queue, by the time of its order, and has it ask again after wait, or at the end of
+// its source's time if that comes first. A line that merely waits for its turn is in no trouble and changes nothing else; one whose partner is down is, although it was not
+// called: its customer waits. The alert of the outage stands for all of them. A line whose source has no time left does
+// not wait: it goes on to its next source, or is given up.
+func (d *DB) park(ctx context.Context, tx *sqlx.Tx, l *line, g gate, wait time.Duration) (time.Duration, error) {
+	end := l.sourceDeadline()
+	f := keyturn.Failure{Kind: keyturn.KindUnavailable, Message: l.source().Name() + " is down: the line waits until it is back"}
+	if !g.open() {
+		f = keyturn.Failure{Kind: keyturn.KindRateLimited, Message: "its turn at " + l.source().Name() + " did not come in time"}
+	}
+	if !l.Now.Before(end) {
+		if err := leaveQueue(ctx, tx, l); err != nil {
+			return 0, err
+		}
+		l.WakeAt = nil
+		return 0, d.fail(ctx, tx, l, Setback{Failure: f})
+	}
+	if wait >= sleepWhileDown {
+		wait += rand.N(sleepWhileDown) //nolint:gosec // nobody gains by guessing it
+	}
+	due := minTime(l.Now.Add(wait), end)
+	wait = due.Sub(l.Now)
+	if err := queue(ctx, tx, l, due, false); err != nil {
+		return 0, err
+	}
+	inTrouble := l.Status.InTrouble()
+	if g.open() && !inTrouble {
+		f.At = l.Now
+		l.setFailure(f)
+		l.Failures++
+		l.Status = keyturn.LineRetrying
+		if err := openLineAlert(ctx, tx, l, f); err != nil {
+			return 0, err
+		}
+	}
+	if !l.Status.InTrouble() && l.WakeAt == nil {
+		return wait, nil
+	}
+	l.WakeAt = nil
+	if l.Status.InTrouble() {
+		l.NextAttemptAt = &due
+	}
+	return wait, l.save(ctx, tx, byWorkflow, string(f.Kind))
+}
+
+// queue gives the line its place among those that wait for the same partner. One that was called up and asks again soon
+// is not called meanwhile.
+func queue(ctx context.Context, tx *sqlx.Tx, l *line, due time.Time, atOnce bool) error {
+	_, err := tx.ExecContext(ctx, `
+		INSERT INTO partner_queue (line_id, integration, created_at, due_at, at_once) VALUES ($1, $2, $3, $4, $5)
+		ON CONFLICT (line_id) DO UPDATE SET integration = excluded.integration, due_at = excluded.due_at, at_once = partner_queue.at_once OR excluded.at_once,
+			called_at = CASE WHEN excluded.due_at < now() + make_interval(secs => $6) THEN partner_queue.called_at END`,
+		l.ID, l.source().Integration, l.CreatedAt, due, atOnce, calledAgain.Seconds())
+	return err
+}
+
+func leaveQueue(ctx context.Context, tx *sqlx.Tx, l *line) error {
+	_, err := tx.ExecContext(ctx, `DELETE FROM partner_queue WHERE line_id = $1`, l.ID)
+	return err
+}
+
+// runway is about how long a line is on its way to its partner once it is called up: Temporal looks that far ahead for what
+// it wakes. So many lines are called up as can call in it.
+const runway = 1200 * time.Millisecond
+
+// slowStart is how many lines are on their way to a partner that no call has left for of late.
+const slowStart = 4
+
+// smoothly is the time over which lines are called up evenly: no more than the partner takes in it. Those that are called
+// up at once arrive at once, and the machine does nothing else for that moment.
+const smoothly = 100 * time.Millisecond
+
+// A line that was called up and has not come after comesWithin is not waited for any more, and is called again after
+// calledAgain. So many such lines at the head of a queue may not come, and keep none behind them from being called.
+const (
+	comesWithin = 3 * time.Second
+	calledAgain = 10 * time.Second
+	headSpare   = 50
+)
+
+// CallUp takes the oldest lines of every partner's queue that may call now, for the caller to wake: as many as the partner
+// takes at this moment, few at a time, or one as a probe of a partner that is down when its time has come. They are the
+// caller's as those of TakeDue are, and RelayDone ends that. over is how far the caller's questions are apart. soon says that
+// others may follow at once. Any number of processes may ask; one at a time is answered.
+func (d *DB) CallUp(ctx context.Context, over time.Duration) (due []Due, soon bool, err error) {
+	var partners []struct {
+		ID   string `db:"id"`
+		Spec string `db:"spec"`
+	}
+	if err := d.x.SelectContext(ctx, &partners, `
+		WITH RECURSIVE waiting AS (
+			(SELECT integration FROM partner_queue ORDER BY integration LIMIT 1)
+			UNION ALL
+			SELECT (SELECT q.integration FROM partner_queue q WHERE q.integration > w.integration ORDER BY q.integration LIMIT 1)
+			FROM waiting w WHERE w.integration IS NOT NULL
+		)
+		SELECT id, spec FROM integrations WHERE id IN (
+			SELECT integration FROM waiting UNION SELECT integration FROM partner_gates WHERE opened_at IS NOT NULL AND NOT gathered)`); err != nil {
+		return nil, false, asKind(err)
+	}
+	for _, p := range partners { // what is wrong with one holds up no other
+		called, coming, wrong := d.callUp(ctx, p.ID, p.Spec, max(over, smoothly))
+		due, soon, err = append(due, called...), soon || coming, errors.Join(err, wrong)
+	}
+	return due, soon, err
+}
+
+func (d *DB) callUp(ctx context.Context, integration, spec string, over time.Duration) (due []Due, soon bool, err error) {
+	var in keyturn.Integration
+	if err := json.Unmarshal([]byte(spec), &in); err != nil {
+		return nil, false, err
+	}
+	err = d.tx(ctx, func(tx *sqlx.Tx) (err error) {
+		due, soon, err = callUp(ctx, tx, integration, in.Limits.WithDefaults(), over)
+		return err
+	})
+	return due, soon, err
+}
+
+// roomNow is how a partner does, for callUp.
+type roomNow struct {
+	Mine     bool `db:"mine"` // no other process calls up for it
+	Open     bool `db:"open"`
+	Quiet    bool `db:"quiet"` // nobody calls now
+	Gathered bool `db:"gathered"`
+	Recent   int  `db:"recent"` // as in gate
+	Begun    int  `db:"begun"`  // calls that began within the runway
+}
+
+// within is how many calls begin in a time.
+func within(limits keyturn.Limits, d time.Duration) int {
+	calls, in := limits.Rate()
+	return int(math.Ceil(float64(calls) * float64(d) / float64(in)))
+}
+
+// window is how many lines may be on their way: what the rate allows, and no more than twice of what went lately, however
+// much the rate allows. So a partner that has just come back is not run over, one that takes few at once has few come,
+// and a machine that is slower than the partner has its own speed.
+func (r roomNow) window(limits keyturn.Limits) int {
+	calls, in := limits.Rate()
+	switch {
+	case r.Open:
+		return 1
+	case in > time.Second && r.Recent >= calls:
+		return 0
+	}
+	return min(within(limits, runway), 2*r.Begun+slowStart)
+}
+
+func callUp(ctx context.Context, tx *sqlx.Tx, integration string, limits keyturn.Limits, over time.Duration) (due []Due, soon bool, err error) {
+	var r roomNow
+	_, hold := limits.Rate()
+	if err := tx.GetContext(ctx, &r, `
+		SELECT pg_try_advisory_xact_lock(hashtextextended('call up/' || $1, 0)) AS mine, coalesce(g.opened_at IS NOT NULL, false) AS open,
+			coalesce(g.next_try_at > t.now OR g.probe_until > t.now, false) AS quiet, coalesce(g.gathered, true) AS gathered, c.recent, c.begun
+		FROM (SELECT clock_timestamp() AS now, clock_timestamp() - make_interval(secs => $3) AS held, clock_timestamp() - make_interval(secs => $4) AS lately) t
+		CROSS JOIN LATERAL (
+			SELECT count(*) FILTER (WHERE a.ended_at IS NULL OR a.ended_at > t.held) AS recent, count(*) FILTER (WHERE a.started_at > t.lately) AS begun FROM (
+				SELECT started_at, ended_at FROM attempts WHERE source = $2 AND outcome = 'running' AND deadline_at > t.held
+				UNION ALL
+				SELECT started_at, ended_at FROM attempts WHERE source = $2 AND ended_at > least(t.held, t.lately)) a) c
+		LEFT JOIN partner_gates g ON g.integration = $1`,
+		integration, partnerSource(integration), hold.Seconds(), runway.Seconds()); err != nil || !r.Mine {
+		return nil, false, err
+	}
+	if r.Open && !r.Gathered {
+		if err := gather(ctx, tx, integration); err != nil {
+			return nil, false, err
+		}
+	}
+	if r.Quiet {
+		return nil, false, nil
+	}
+	ids, coming, err := asleep(ctx, tx, integration, r.window(limits), within(limits, over))
+	if err != nil || len(ids) == 0 {
+		return nil, coming > 0, err
+	}
+	due, err = takeCalled(ctx, tx, ids)
+	return due, true, err
+}
+
+// asleep gives the lines that are to be called up, and those that have no business in the queue any more; coming is how
+// many are on their way already, of at most window, and at most atOnce are called smoothly.
+func asleep(ctx context.Context, tx *sqlx.Tx, integration string, window, atOnce int) (ids []string, coming int, err error) {
+	var rows []struct {
+		ID     string `db:"id"`
+		Waits  bool   `db:"waits"`
+		Asleep bool   `db:"asleep"`
+		Coming bool   `db:"coming"`
+		Lately bool   `db:"lately"`
+	}
+	if err := tx.SelectContext(ctx, &rows, `
+		WITH head AS MATERIALIZED (
+			SELECT line_id, created_at, due_at, called_at FROM partner_queue WHERE integration = $1 ORDER BY created_at, line_id LIMIT $2
+		)
+		SELECT l.id, `+waitsInQueue+` AS waits,
+			h.due_at < now() - make_interval(secs => $3)
+				OR h.due_at > now() + interval '1 second' AND coalesce(h.called_at < now() - make_interval(secs => $3), true) AS asleep,
+			coalesce(h.called_at > now() - make_interval(secs => $4), false) AS coming, coalesce(h.called_at > now() - make_interval(secs => $5), false) AS lately
+		FROM head h JOIN line_items l ON l.id = h.line_id
+		ORDER BY h.created_at, h.line_id`, integration, window+headSpare, calledAgain.Seconds(), comesWithin.Seconds(), smoothly.Seconds()); err != nil {
+		return nil, 0, err
+	}
+	lately := 0
+	for _, row := range rows {
+		if row.Coming {
+			coming++
+		}
+		if row.Lately {
+			lately++
+		}
+	}
+	free := min(window-coming, atOnce-lately)
+	for _, row := range rows {
+		switch {
+		case !row.Waits:
+			ids = append(ids, row.ID)
+		case row.Asleep && !row.Coming && free > 0:
+			ids = append(ids, row.ID)
+			free--
+		}
+	}
+	return ids, coming, nil
+}
+
+const waitsInQueue = `l.status IN ('PENDING', 'RETRYING') AND l.obtained_at IS NULL`
+
+// takeCalled books that the lines are called up. Lines are locked before queue entries: that is the order in which
+// everybody else takes these locks. Who is at work at this moment comes by itself.
+func takeCalled(ctx context.Context, tx *sqlx.Tx, ids []string) ([]Due, error) {
+	return selectDue(ctx, tx, `
+		WITH locked AS MATERIALIZED (
+			SELECT l.id, `+waitsInQueue+` AS waits FROM line_items l WHERE l.id = ANY(CAST($1 AS uuid[])) FOR UPDATE SKIP LOCKED
+		), gone AS (
+			DELETE FROM partner_queue q USING locked l WHERE q.line_id = l.id AND NOT l.waits
+		), called AS (
+			UPDATE partner_queue q SET due_at = now(), called_at = now() FROM locked l WHERE q.line_id = l.id AND l.waits RETURNING q.line_id
+		), taken AS (
+			UPDATE line_items l SET wake_at = now() + make_interval(secs => $2), next_attempt_at = NULL FROM called c WHERE l.id = c.line_id RETURNING l.*
+		)
+		SELECT`+lineColumns+`, true AS called FROM taken l JOIN orders o ON o.id = l.order_id JOIN products p ON p.id = l.product_id
+		ORDER BY l.created_at, l.id`, pq.Array(ids), relayLease.Seconds())
+}
+
+// gather puts the lines into the queue whose failures opened the breaker: they were there first.
+func gather(ctx context.Context, tx *sqlx.Tx, integration string) error {
+	_, err := tx.ExecContext(ctx, `
+		WITH gathered AS (
+			UPDATE partner_gates SET gathered = true WHERE integration = $1 RETURNING opened_at, failing
+		), failed AS MATERIALIZED (
+			SELECT DISTINCT a.line_id FROM gathered g JOIN attempts a ON a.source = $2 AND a.ended_at > g.opened_at - interval '5 minutes'
+			WHERE a.outcome IN ('failed', 'unknown') AND a.operation <> 'cancel'
+		)
+		INSERT INTO partner_queue (line_id, integration, created_at, due_at)
+		SELECT l.id, $1, l.created_at, coalesce(l.next_attempt_at, now() + interval '5 minutes')
+		FROM failed f JOIN line_items l ON l.id = f.line_id
+		WHERE l.status = 'RETRYING' AND l.obtained_at IS NULL
+		ON CONFLICT (line_id) DO NOTHING`, integration, partnerSource(integration))
+	return err
+}

@@ -1,0 +1,115 @@
+package db
+
+import (
+	"context"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+
+	"keyturn.dev/keyturn"
+)
+
+const (
+	recallStep   = 20_000           // keys of a recalled batch that are dealt with in one transaction
+	recallAtOnce = 10 * time.Second // after which a recall goes on without its caller
+	recallRound  = 2 * time.Second  // of housekeeping, which has other things to do
+)
+
+// Recall takes a batch back: its unsold keys go into quarantine, its sold ones are listed, and with replace their
+// customers are owed other keys, which ReplaceOwed gives them. It returns when all keys are dealt with, or after some
+// seconds; what is left then, or after it broke off, is done by the next call or by housekeeping. Idempotent; replace may
+// be asked for later. KindNotFound; KindConflict when the batch was undone.
+func (d *DB) Recall(ctx context.Context, pool, batch, reason string, replace bool, by string) error {
+	err := d.tx(ctx, func(tx *sqlx.Tx) error {
+		b, err := lockBatch(ctx, tx, pool, batch)
+		switch {
+		case err != nil:
+			return err
+		case b.UndoneAt != nil:
+			return keyturn.Errorf(keyturn.KindConflict, "the batch was undone: it has no keys to recall")
+		case b.RecalledAt == nil:
+			_, err = tx.ExecContext(ctx, `
+				UPDATE batches SET recalled_at = now(), recall = $2, replace_sold = $3, recalled_to = $4, first_key = $4, last_key = $5 WHERE id = $1`,
+				b.ID, reason, replace, b.FirstKey.Int64, b.LastKey.Int64)
+			return err
+		case replace && !b.Replace:
+			_, err = tx.ExecContext(ctx, `
+				WITH owed AS (UPDATE replacements SET status = 'OWED' WHERE batch_id = $1 AND status = 'LISTED')
+				UPDATE batches SET replace_sold = true WHERE id = $1`, b.ID)
+		}
+		return err
+	})
+	if err == nil {
+		err = d.recallFor(ctx, recallAtOnce, pool, batch, by)
+	}
+	return err
+}
+
+// notRecalledSQL is the condition on a key that its batch is not being recalled. Such a key is for sale until the recall
+// comes to it, and must be given to nobody any more: a replacement would be one of the keys that leaked.
+const notRecalledSQL = ` AND batch_id <> ALL (ARRAY(SELECT id FROM batches WHERE recalled_to IS NOT NULL))`
+
+// recallFor deals with the keys of a recalled batch, a step at a time, until none are left or the time is up.
+func (d *DB) recallFor(ctx context.Context, limit time.Duration, pool, batch, by string) error {
+	for end := time.Now().Add(limit); ; {
+		more, err := d.recallSome(ctx, pool, batch, by)
+		if err != nil || !more || time.Now().After(end) {
+			return err
+		}
+	}
+}
+
+// FinishRecalls goes on for a while with recalls that broke off or take long, and says how many there are.
+func (d *DB) FinishRecalls(ctx context.Context) (int, error) {
+	var open []struct {
+		ID   string `db:"id"`
+		Pool string `db:"pool_id"`
+	}
+	if err := d.x.SelectContext(ctx, &open, `
+		SELECT id, pool_id FROM batches WHERE recalled_to IS NOT NULL AND recalled_at < now() - interval '10 seconds' ORDER BY recalled_at LIMIT 10`); err != nil {
+		return 0, asKind(err)
+	}
+	for _, b := range open {
+		if err := d.recallFor(ctx, recallRound, b.Pool, b.ID, byHousekeeping); err != nil {
+			return len(open), err
+		}
+	}
+	return len(open), nil
+}
+
+// retiredSQL says whether an upgrade has made the keys of the line l its licence's no more. Nobody is given others instead.
+const retiredSQL = `EXISTS (SELECT FROM license_steps s WHERE s.license_id = coalesce(l.license_id, l.fulfillment_id) AND s.operation = 'upgrade'
+	AND s.withdrawn_at IS NULL AND s.no > coalesce((SELECT o.no FROM license_steps o WHERE o.line_id = l.id), 0))`
+
+// recallSQL deals with the next keys of a batch. A key that is being claimed is waited for: it is sold then.
+const recallSQL = `
+	WITH old AS MATERIALIZED (
+		SELECT id, pool_id, batch_id, state, line_id, unit_no FROM pool_keys
+		WHERE id > $3 AND id <= $4 AND batch_id = $5 AND state IN ('available', 'claimed', 'delivered') FOR UPDATE
+	), moved AS (
+		UPDATE pool_keys k SET state = 'quarantined', changed_at = now() FROM old WHERE k.id = old.id AND old.state = 'available'
+		RETURNING k.id, k.pool_id, old.state AS was, k.state AS became, k.line_id, k.unit_no
+	), sold AS (
+		INSERT INTO replacements (key_id, batch_id, pool_id, line_id, unit_no, status, done_at, reason, by)
+		SELECT k.id, k.batch_id, k.pool_id, k.line_id, k.unit_no, CASE WHEN k.retired THEN 'VOID' WHEN CAST($6 AS boolean) THEN 'OWED' ELSE 'LISTED' END,
+			CASE WHEN k.retired THEN now() END, CAST($2 AS text), CAST($1 AS text)
+		FROM (SELECT old.*, ` + retiredSQL + ` AS retired FROM old JOIN line_items l ON l.id = old.line_id WHERE old.state <> 'available') k
+		ON CONFLICT (key_id) DO NOTHING
+	)` + bookMovedSQL + `
+	UPDATE batches SET recalled_to = CASE WHEN $4 < last_key THEN CAST($4 AS bigint) END WHERE id = $5`
+
+// recallSome deals with the next keys of a recalled batch and says whether there are more.
+func (d *DB) recallSome(ctx context.Context, pool, batch, by string) (more bool, err error) {
+	err = d.tx(ctx, func(tx *sqlx.Tx) error {
+		b, err := lockBatch(ctx, tx, pool, batch)
+		if err != nil || !b.RecalledTo.Valid {
+			more = false
+			return err
+		}
+		to := min(b.RecalledTo.Int64+recallStep, b.LastKey.Int64)
+		more = to < b.LastKey.Int64
+		_, err = tx.ExecContext(ctx, recallSQL, by, b.Recall.String, b.RecalledTo.Int64, to, b.ID, b.Replace)
+		return err
+	})
+	return more && err == nil, err
+}

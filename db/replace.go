@@ -1,0 +1,181 @@
+package db
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+	"github.com/lib/pq"
+
+	"keyturn.dev/keyturn"
+)
+
+// OweReplacements books that a line's customer is to get other keys instead of those of some units, or of all when none
+// is named, because they leaked. ReplaceOwed gives them. Idempotent. KindNotFound; KindConflict when the line has no keys
+// of a pool.
+func (d *DB) OweReplacements(ctx context.Context, fulfillmentID string, units []int, reason, by string) error {
+	return d.tx(ctx, func(tx *sqlx.Tx) error {
+		l, err := lockLine(ctx, tx, fulfillmentID)
+		if err != nil {
+			return err
+		}
+		if l.ObtainedAt == nil || l.Status == keyturn.LineCanceling || l.Status == keyturn.LineCanceled {
+			return keyturn.Errorf(keyturn.KindConflict, "the line is %s: it has no keys to replace", l.Status)
+		}
+		if retired, err := isRetired(ctx, tx, l); err != nil || retired {
+			return cmp.Or(err, error(keyturn.Errorf(keyturn.KindConflict, "an upgrade has taken the place of the line's keys: replace those of the upgrade")))
+		}
+		var ids []int64
+		if err := tx.SelectContext(ctx, &ids, `
+			INSERT INTO replacements (key_id, batch_id, pool_id, line_id, unit_no, status, reason, by)
+			SELECT id, batch_id, pool_id, line_id, unit_no, 'OWED', $2, $3 FROM pool_keys
+			WHERE line_id = $1 AND state IN ('claimed', 'delivered') AND (CAST($4 AS int[]) IS NULL OR unit_no = ANY($4))
+			ON CONFLICT (key_id) DO UPDATE SET status = CASE WHEN replacements.status = 'LISTED' THEN 'OWED' ELSE replacements.status END
+			RETURNING key_id`, l.ID, reason, by, pq.Array(units)); err != nil {
+			return err
+		}
+		if len(ids) == 0 || len(units) > 0 && len(ids) != len(units) {
+			return keyturn.Errorf(keyturn.KindConflict, "the line has no key of a pool for each of these units: what a partner or a person gave, they replace")
+		}
+		return nil
+	})
+}
+
+// Replacements shows what became of a line's replaced keys.
+func (d *DB) Replacements(ctx context.Context, fulfillmentID string) ([]keyturn.RecalledKey, error) {
+	out := []keyturn.RecalledKey{}
+	if _, ok := canonicalID(fulfillmentID); !ok {
+		return nil, keyturn.Errorf(keyturn.KindNotFound, "there is no fulfillment %s", fulfillmentID)
+	}
+	return out, asKind(d.x.SelectContext(ctx, &out, `
+		SELECT l.order_id, l.fulfillment_id, r.unit_no, r.status, r.done_at FROM replacements r JOIN line_items l ON l.id = r.line_id
+		WHERE l.fulfillment_id = $1 ORDER BY r.created_at, r.key_id`, fulfillmentID))
+}
+
+// ReplaceOwed gives up to limit lines their new keys, those first that have waited longest, as far as the pools have
+// some, and stores the e-mail that tells the customer; the relay has it sent. It returns how many lines it served.
+func (d *DB) ReplaceOwed(ctx context.Context, limit int, render func(MailFacts) ([]byte, error)) (int, error) {
+	var due []string
+	if err := d.x.SelectContext(ctx, &due, `
+		SELECT l.fulfillment_id FROM replacements r JOIN line_items l ON l.id = r.line_id
+		WHERE r.status = 'OWED' AND l.status IN ('DELIVERED', 'CANCELING', 'CANCELED')
+			AND (l.status <> 'DELIVERED' OR EXISTS (SELECT FROM pool_keys k WHERE k.pool_id = r.pool_id AND k.state = 'available'`+notRecalledSQL+`))
+		GROUP BY l.fulfillment_id ORDER BY min(r.created_at), min(r.key_id) LIMIT $1`, limit); err != nil {
+		return 0, asKind(err)
+	}
+	n := 0
+	for _, f := range due {
+		err := d.replace(ctx, f, render)
+		switch {
+		case err == nil:
+			n++
+		case errors.Is(err, errTooFew): // smaller ones behind it may be served
+		default:
+			return n, err
+		}
+	}
+	return n, nil
+}
+
+// errTooFew: the pool has fewer keys than a line needs. The line's keys stay what they are, and the line waits.
+var errTooFew = errors.New("the pool has too few keys")
+
+// oweRow is a key that is to be replaced.
+type oweRow struct {
+	KeyID  int64  `db:"key_id"`
+	PoolID string `db:"pool_id"`
+	UnitNo int    `db:"unit_no"`
+	Reason string `db:"reason"`
+	By     string `db:"by"`
+}
+
+// replace gives a line new keys for all of its keys that are to be replaced, in one transaction and one e-mail.
+func (d *DB) replace(ctx context.Context, fulfillmentID string, render func(MailFacts) ([]byte, error)) error {
+	pools := []string{}
+	err := d.tx(ctx, func(tx *sqlx.Tx) error {
+		l, err := lockLine(ctx, tx, fulfillmentID)
+		if err != nil {
+			return err
+		}
+		retired, err := isRetired(ctx, tx, l)
+		if err != nil {
+			return err
+		}
+		if retired || l.Status == keyturn.LineCanceling || l.Status == keyturn.LineCanceled {
+			return voidReplacements(ctx, tx, l.ID)
+		}
+		var owed []oweRow
+		if err := tx.SelectContext(ctx, &owed, `
+			SELECT key_id, pool_id, unit_no, reason, by FROM replacements WHERE line_id = $1 AND status = 'OWED' ORDER BY unit_no FOR UPDATE`, l.ID); err != nil {
+			return err
+		}
+		if l.Status != keyturn.LineDelivered || len(owed) == 0 {
+			return nil
+		}
+		taken := make([]int64, len(owed))
+		for i, o := range owed {
+			pools = append(pools, o.PoolID)
+			if taken[i], err = d.swap(ctx, tx, l, o); err != nil {
+				return err
+			}
+		}
+		mail, err := d.newDelivery(ctx, tx, l, newMail{kind: "keys", status: "READY", render: render})
+		if err != nil {
+			return err
+		}
+		for i, o := range owed {
+			if err := mustAffect(tx.ExecContext(ctx, `
+				UPDATE replacements SET status = 'DONE', new_key_id = $2, delivery_id = $3, done_at = now() WHERE key_id = $1`, o.KeyID, taken[i], mail.ID)); err != nil {
+				return err
+			}
+		}
+		return enqueue(ctx, tx, WorkflowSend, mail.ID)
+	})
+	if err != nil {
+		for _, p := range pools { // what was taken is for sale again
+			d.fronts.forget(p)
+		}
+	}
+	return err
+}
+
+const recallKeySQL = `
+	WITH old AS MATERIALIZED (
+		SELECT id, state FROM pool_keys WHERE id = $3 AND state IN ('claimed', 'delivered') FOR UPDATE
+	), moved AS (
+		UPDATE pool_keys k SET state = 'recalled', changed_at = now() FROM old WHERE k.id = old.id
+		RETURNING k.id, k.pool_id, old.state AS was, k.state AS became, k.line_id, k.unit_no
+	)` + bookMovedSQL + ` SELECT count(*) FROM moved`
+
+// swap recalls one key of a line and takes another one of the pool for its unit.
+func (d *DB) swap(ctx context.Context, tx *sqlx.Tx, l *line, o oweRow) (int64, error) {
+	var n int
+	if err := tx.GetContext(ctx, &n, recallKeySQL, o.By, o.Reason, o.KeyID); err != nil {
+		return 0, err
+	}
+	if n != 1 {
+		return 0, keyturn.Errorf(keyturn.KindInternal, "key %d is to be replaced and is not its line's", o.KeyID)
+	}
+	taken, err := d.take(ctx, tx, o.PoolID, wanted{line: l.ID, first: o.UnitNo, units: 1, earlier: time.Time{}})
+	if err != nil {
+		return 0, err
+	}
+	if len(taken) == 0 {
+		return 0, errTooFew
+	}
+	return taken[0].KeyID, nil
+}
+
+// isRetired says whether an upgrade has made the line's keys its licence's no more.
+func isRetired(ctx context.Context, tx *sqlx.Tx, l *line) (retired bool, err error) {
+	err = tx.GetContext(ctx, &retired, `SELECT `+retiredSQL+` FROM line_items l WHERE l.id = $1`, l.ID)
+	return retired, err
+}
+
+// voidReplacements ends what a line was owed that was refunded, or whose keys an upgrade has retired.
+func voidReplacements(ctx context.Context, tx *sqlx.Tx, lineID string) error {
+	_, err := tx.ExecContext(ctx, `UPDATE replacements SET status = 'VOID', done_at = now() WHERE line_id = $1 AND status IN ('OWED', 'LISTED')`, lineID)
+	return err
+}

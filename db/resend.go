@@ -1,0 +1,119 @@
+package db
+
+import (
+	"context"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+
+	"keyturn.dev/keyturn"
+)
+
+// WorkflowSend is the workflow that the outbox starts for an e-mail that is not a line's first: a resend or the news of
+// a refund. Its subject is the delivery's ID.
+const WorkflowSend = "SendDelivery"
+
+// Resend stores a new e-mail with the same keys, to another address if one is given, and has it sent. For a line whose
+// keys are ours but whose e-mail does not go out, the new e-mail takes the place of the old one. KindConflict when the
+// line has no keys to send.
+func (d *DB) Resend(ctx context.Context, fulfillmentID, to, by string, render func(MailFacts) ([]byte, error)) (deliveryID string, err error) {
+	err = d.tx(ctx, func(tx *sqlx.Tx) error {
+		l, err := lockLine(ctx, tx, fulfillmentID)
+		if err != nil {
+			return err
+		}
+		undelivered := l.ObtainedAt != nil && l.Status.Open() && l.Status != keyturn.LineCanceling
+		if l.Status != keyturn.LineDelivered && !undelivered {
+			return keyturn.Errorf(keyturn.KindConflict, "the line is %s: there are no keys to send again", l.Status)
+		}
+		out, err := d.newDelivery(ctx, tx, l, newMail{kind: "keys", to: to, status: "READY", render: render})
+		if err != nil {
+			return err
+		}
+		deliveryID = out.ID
+		if err := logAccess(ctx, tx, l.ID, by, "resend"); err != nil {
+			return err
+		}
+		if undelivered {
+			l.NextAttemptAt, l.WakeAt = nil, &l.Now
+			return l.save(ctx, tx, by, "resend")
+		}
+		return enqueue(ctx, tx, WorkflowSend, deliveryID)
+	})
+	return deliveryID, err
+}
+
+// BeginSend takes the lease on a stored e-mail. A nil Delivery: it was sent already, or it holds keys of a line that was
+// refunded meanwhile.
+func (d *DB) BeginSend(ctx context.Context, deliveryID string) (*Delivery, error) {
+	var out *Delivery
+	err := d.tx(ctx, func(tx *sqlx.Tx) error {
+		out = nil
+		var row struct {
+			deliveryRow
+			CustomerID string             `db:"customer_id"`
+			LineStatus keyturn.LineStatus `db:"line_status"`
+			Now        time.Time          `db:"now"`
+		}
+		err := tx.GetContext(ctx, &row, `
+			SELECT y.id, y.line_id, y.kind, y.message, y.status, y.lease_until, y.attempts, o.customer_id, l.status AS line_status, clock_timestamp() AS now
+			FROM deliveries y JOIN line_items l ON l.id = y.line_id JOIN orders o ON o.id = l.order_id
+			WHERE y.id = $1 FOR UPDATE OF y, l`, deliveryID)
+		if err != nil {
+			return notFound(err, "there is no delivery %s", deliveryID)
+		}
+		refunded := row.LineStatus == keyturn.LineCanceling || row.LineStatus == keyturn.LineCanceled
+		if row.Status == "SENT" || row.Kind == "keys" && refunded { // keys do not follow their refund
+			return nil
+		}
+		if row.Status == "SENDING" && row.LeaseUntil.After(row.Now) {
+			return keyturn.Errorf(keyturn.KindConflict, "another process is sending this e-mail")
+		}
+		out, err = d.lease(ctx, tx, &line{CustomerID: row.CustomerID, Now: row.Now}, row.deliveryRow)
+		return err
+	})
+	return out, err
+}
+
+// FinishSend books what the mail server said about a stored e-mail. Operations are told of one that does not go out.
+func (d *DB) FinishSend(ctx context.Context, deliveryID string, failed error) error {
+	return d.tx(ctx, func(tx *sqlx.Tx) error {
+		if failed == nil {
+			return mustAffect(tx.ExecContext(ctx, sentSQL, deliveryID))
+		}
+		var fulfillmentID string
+		if err := tx.GetContext(ctx, &fulfillmentID, `SELECT fulfillment_id FROM line_items WHERE id = (SELECT line_id FROM deliveries WHERE id = $1)`, deliveryID); err != nil {
+			return err
+		}
+		l, err := lockLine(ctx, tx, fulfillmentID)
+		if err != nil {
+			return err
+		}
+		kind := keyturn.KindOf(failed)
+		if err := mustAffect(tx.ExecContext(ctx, `UPDATE deliveries SET status = 'READY', lease_until = NULL, error = $2 WHERE id = $1`, deliveryID, string(kind))); err != nil {
+			return err
+		}
+		return openLineAlert(ctx, tx, l, keyturn.Failure{
+			Kind: causeUndelivered, Message: "an e-mail that was to follow does not go out (" + string(kind) + "); it is tried until it does",
+		})
+	})
+}
+
+// sentSQL books an accepted e-mail, and the keys of a replacement that it showed, unless the line was cancelled meanwhile.
+const sentSQL = `
+	WITH line AS MATERIALIZED (
+		SELECT l.id FROM line_items l JOIN deliveries y ON y.line_id = l.id WHERE y.id = $1 AND y.kind = 'keys' AND l.status = 'DELIVERED'
+	), shown AS (
+		UPDATE pool_keys SET state = 'delivered', changed_at = now() WHERE state = 'claimed' AND line_id IN (SELECT id FROM line)
+			AND id IN (SELECT new_key_id FROM replacements WHERE delivery_id = $1)
+		RETURNING pool_id
+	), stock AS (
+		INSERT INTO pool_stock AS s (pool_id, slot, claimed, delivered)
+		SELECT pool_id, ` + stockSlot + `, 0 - count(*), count(*) FROM shown GROUP BY pool_id
+		ON CONFLICT (pool_id, slot) DO UPDATE SET claimed = s.claimed + excluded.claimed, delivered = s.delivered + excluded.delivered
+	), arrived AS (
+		UPDATE alerts SET closed_at = now() WHERE closed_at IS NULL AND cause = 'Undelivered' AND line_id = (SELECT line_id FROM deliveries WHERE id = $1)
+			AND NOT EXISTS (SELECT FROM deliveries y WHERE y.line_id = alerts.line_id AND y.id <> $1 AND y.status <> 'SENT' AND y.error IS NOT NULL
+				AND NOT EXISTS (SELECT FROM deliveries n WHERE n.line_id = y.line_id AND n.kind = y.kind AND n.number > y.number))
+	)
+	UPDATE deliveries SET status = 'SENT', exposed = true, sent_at = now(), lease_until = NULL, error = NULL WHERE id = $1`

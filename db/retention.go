@@ -1,0 +1,94 @@
+package db
+
+import (
+	"context"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+)
+
+// Retention says how long is kept what nothing depends on any more. Orders, money, keys, steps and idempotency records are
+// kept for good: they prove what was sold, and keep it from being sold twice.
+type Retention struct {
+	Audits   time.Duration // reports of audits; the newest is always kept
+	Accesses time.Duration // who looked at keys
+	Traffic  time.Duration // partners' requests and replies, once their line is decided
+}
+
+// DefaultRetention keeps a quarter of reports, a year and a month of accesses, and traffic for as long as a customer or a
+// partner may complain.
+var DefaultRetention = Retention{Audits: 90 * day, Accesses: 400 * day, Traffic: 90 * day}
+
+const day = 24 * time.Hour
+
+// Tidied counts what Tidy removed.
+type Tidied struct{ Audits, Accesses, Requests, Replies int64 }
+
+// tidyChunk bounds one transaction of Tidy, so that nobody waits for it.
+const tidyChunk = 2000
+
+// Tidy removes what was kept long enough, in small transactions. It may run at any time, also twice at once.
+func (d *DB) Tidy(ctx context.Context, r Retention) (Tidied, error) {
+	var t Tidied
+	for _, part := range []struct {
+		n     *int64
+		age   time.Duration
+		query string
+	}{
+		{&t.Audits, r.Audits, tidyAuditsSQL},
+		{&t.Accesses, r.Accesses, tidyAccessesSQL},
+		{&t.Requests, r.Traffic, tidyRequestsSQL},
+		{&t.Replies, r.Traffic, tidyRepliesSQL},
+	} {
+		for {
+			n, err := d.tidy(ctx, part.query, part.age)
+			*part.n += n
+			if err != nil {
+				return t, err
+			}
+			if n < tidyChunk {
+				break
+			}
+		}
+	}
+	return t, nil
+}
+
+func (d *DB) tidy(ctx context.Context, query string, age time.Duration) (n int64, err error) {
+	err = d.tx(ctx, func(tx *sqlx.Tx) error {
+		if _, err := tx.ExecContext(ctx, `SET LOCAL statement_timeout = '10min'`); err != nil {
+			return err
+		}
+		res, err := tx.ExecContext(ctx, query, age.Seconds(), tidyChunk)
+		if err != nil {
+			return err
+		}
+		n, err = res.RowsAffected()
+		return err
+	})
+	return n, err
+}
+
+const tidyAuditsSQL = `
+	DELETE FROM audits WHERE id IN (
+		SELECT id FROM audits
+		WHERE started_at < now() - make_interval(secs => $1) AND id <> (SELECT id FROM audits ORDER BY started_at DESC, id DESC LIMIT 1)
+		ORDER BY started_at LIMIT $2)`
+
+const tidyAccessesSQL = `
+	DELETE FROM access_log WHERE ctid = ANY(ARRAY(
+		SELECT ctid FROM access_log WHERE at < now() - make_interval(secs => $1) LIMIT $2))`
+
+// decidedFor: a revocation that is owed repeats the line's own request.
+const decidedFor = `l.status IN ('DELIVERED', 'CANCELED') AND coalesce(l.canceled_at, l.delivered_at) < now() - make_interval(secs => $1)
+	AND NOT EXISTS (SELECT FROM revocations v WHERE v.line_id = l.id AND v.status = 'OWED')`
+
+const tidyRequestsSQL = `
+	DELETE FROM partner_requests WHERE ctid = ANY(ARRAY(
+		SELECT r.ctid FROM partner_requests r JOIN line_items l ON l.id = r.line_id
+		WHERE r.created_at < now() - make_interval(secs => $1) AND ` + decidedFor + ` LIMIT $2))`
+
+const tidyRepliesSQL = `
+	UPDATE attempts SET reply = NULL WHERE ctid = ANY(ARRAY(
+		SELECT a.ctid FROM attempts a JOIN line_items l ON l.id = a.line_id
+		WHERE a.reply IS NOT NULL AND a.started_at < now() - make_interval(secs => $1) AND ` + decidedFor + ` LIMIT $2))`

@@ -1,0 +1,135 @@
+package db
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+
+	"keyturn.dev/keyturn"
+)
+
+// serveAll serves waiting lines in transactions of their own, so that an import that serves thousands locks few at once.
+func (d *DB) serveAll(ctx context.Context, pool string) (int, error) {
+	total := 0
+	for {
+		n, more, err := d.serveSome(ctx, pool, "import", serveChunk)
+		total += n
+		if err != nil || !more {
+			return total, err
+		}
+	}
+}
+
+// serveSome serves up to limit waiting lines of a pool, or as many as its pace allows now. more says that it is worth
+// asking again at once.
+func (d *DB) serveSome(ctx context.Context, pool, by string, limit int) (n int, more bool, err error) {
+	err = d.tx(ctx, func(tx *sqlx.Tx) error {
+		n = 0
+		allowed, err := d.allowed(ctx, tx, pool, limit)
+		if err != nil || allowed == 0 {
+			return err
+		}
+		served, err := d.serveWaiting(ctx, tx, pool, by, allowed)
+		if n = len(served); err != nil || n == 0 {
+			return err
+		}
+		more = n == limit
+		return notePace(ctx, tx, pool, n)
+	})
+	return n, more && err == nil, err
+}
+
+// allowed says how many waiting lines may be served now: up to a second's worth of the pool's pace, of which pools keeps
+// the time that is used up, so that any number of processes keep one pace. None while customers wait for the replacement
+// of a recalled key: they come first.
+func (d *DB) allowed(ctx context.Context, tx *sqlx.Tx, pool string, limit int) (int, error) {
+	var row struct {
+		Spec  string  `db:"spec"`
+		Spare float64 `db:"spare"` // seconds
+		Owed  bool    `db:"owed"`
+	}
+	if err := tx.GetContext(ctx, &row, `
+		SELECT spec, least(1, coalesce(extract(epoch FROM clock_timestamp() - serve_after), 1)) AS spare,
+			EXISTS (SELECT FROM replacements WHERE status = 'OWED' AND pool_id = $1) AS owed
+		FROM pools WHERE id = $1 FOR NO KEY UPDATE`, pool); err != nil {
+		return 0, notFound(err, "there is no pool %s in the catalog", pool)
+	}
+	p, err := specFrom[keyturn.Pool](row.Spec)
+	switch {
+	case err != nil || row.Owed:
+		return 0, err
+	case p.ServePerSecond == 0:
+		return limit, nil
+	}
+	return max(0, min(limit, int(row.Spare*float64(p.ServePerSecond)+0.001))), nil
+}
+
+// notePace books the time that serving n lines takes at the pool's pace.
+func notePace(ctx context.Context, tx *sqlx.Tx, pool string, n int) error {
+	_, err := tx.ExecContext(ctx, `
+		UPDATE pools SET serve_after = greatest(serve_after, clock_timestamp() - interval '1 second')
+			+ make_interval(secs => CAST($2 AS float) / CAST(CAST(spec AS json) ->> 'servePerSecond' AS int))
+		WHERE id = $1 AND CAST(spec AS json) ->> 'servePerSecond' IS NOT NULL`, pool, n)
+	return err
+}
+
+// ServeWaiting gives keys to lines that wait for pools which have some: keys that came back, that the pace of their pool
+// left for later, or that an import which died left unserved. Pools that were imported into within the grace are left to
+// the import, which counts whom it serves, unless they have a pace. It returns how many lines it served.
+func (d *DB) ServeWaiting(ctx context.Context, limit int, grace time.Duration) (int, error) {
+	var pools []string
+	if err := d.x.SelectContext(ctx, &pools, `
+		SELECT DISTINCT w.waiting_pool FROM line_items w JOIN pools p ON p.id = w.waiting_pool
+		WHERE w.waiting_pool IS NOT NULL AND EXISTS (SELECT FROM pool_keys k WHERE k.pool_id = w.waiting_pool AND k.state = 'available'`+notRecalledSQL+`)
+			AND (CAST(p.spec AS json) ->> 'servePerSecond' IS NOT NULL
+				OR NOT EXISTS (SELECT FROM batches b WHERE b.pool_id = w.waiting_pool AND b.created_at > now() - make_interval(secs => $1)))`, grace.Seconds()); err != nil {
+		return 0, asKind(err)
+	}
+	total := 0
+	for _, pool := range pools {
+		n, _, err := d.serveSome(ctx, pool, "stock", limit)
+		total += n
+		if err != nil && keyturn.KindOf(err) != keyturn.KindUnavailable {
+			return total, err
+		}
+	}
+	return total, nil
+}
+
+// serveWaiting gives keys to the lines that wait for a pool, first come, first served, until the keys or the lines run
+// out or limit lines were served. It returns the fulfillments served; their workflows are woken by the relay.
+func (d *DB) serveWaiting(ctx context.Context, tx *sqlx.Tx, pool, by string, limit int) ([]string, error) {
+	var ids []string
+	if err := tx.SelectContext(ctx, &ids, `
+		SELECT fulfillment_id FROM line_items WHERE waiting_pool = $1
+		ORDER BY created_at, id LIMIT $2
+		FOR UPDATE`, pool, limit); err != nil {
+		return nil, err
+	}
+	var served []string
+	for _, id := range ids {
+		l, err := lockLine(ctx, tx, id)
+		if err != nil {
+			return nil, err
+		}
+		if l.Status != keyturn.LineWaitingForStock || l.CancelReason != nil {
+			continue
+		}
+		keys, err := d.takeKeys(ctx, tx, l, pool, time.Time{}) // those before it were served in this loop
+		if err != nil && !errors.Is(err, errContended) {
+			return nil, err
+		}
+		if keys == nil { // or others hold the keys for a moment: the relay looks again soon
+			break
+		}
+		l.obtained()
+		l.WakeAt = &l.Now
+		if err := l.save(ctx, tx, by, "served from new stock"); err != nil {
+			return nil, err
+		}
+		served = append(served, id)
+	}
+	return served, nil
+}

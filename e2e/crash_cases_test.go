@@ -1,0 +1,184 @@
+package e2e_test
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"keyturn.dev/keyturn"
+)
+
+// crashCase is a use case from an order to its end. Its steps are asked for by somebody outside, who asks again until
+// they are done, also after a crash; after each of them a process may be another one.
+type crashCase struct {
+	name    string
+	product keyturn.Product
+	keys    string
+	drill   string // of its partner
+	more    func(ctx context.Context, l *life, f string) error
+	status  keyturn.LineStatus
+}
+
+var crashCases = []crashCase{
+	{name: "pool", product: keyturn.Product{Sources: sources(fromPool("games"))}, keys: "KEY-1\nKEY-2", status: keyturn.LineDelivered},
+	{name: "partner", product: keyturn.Product{Sources: sources(fromEndpoint("acme"))}, status: keyturn.LineDelivered},
+	{name: "partner that fails first", product: keyturn.Product{Sources: sources(fromEndpoint("acme"))}, drill: "fail-1-then-ok", status: keyturn.LineDelivered},
+	{
+		name: "nothing in stock until the deadline", status: keyturn.LineCanceled,
+		product: keyturn.Product{Sources: sources(fromPool("games")), Retry: every(200*time.Millisecond, 700*time.Millisecond)},
+	},
+	{
+		name: "a key that is issued and never answered", drill: "timeout-after-issuing", status: keyturn.LineCanceled,
+		product: keyturn.Product{Sources: sources(fromEndpoint("acme")), Retry: every(200*time.Millisecond, 700*time.Millisecond)},
+	},
+	{
+		name: "an import serves who waits", status: keyturn.LineDelivered, product: keyturn.Product{Sources: sources(fromPool("games"))},
+		more: func(ctx context.Context, l *life, _ string) error {
+			_, err := l.db.Import(ctx, "games", strings.NewReader("KEY-1\nKEY-2"), "test", false)
+			return err
+		},
+	},
+	{
+		name: "a person supplies", status: keyturn.LineDelivered, product: keyturn.Product{Sources: sources(byHand)},
+		more: func(ctx context.Context, l *life, f string) error {
+			if err := l.db.StageSupply(ctx, f, []string{"GIFT-1"}); err != nil {
+				return err
+			}
+			_, err := l.db.Resolve(ctx, f, keyturn.Resolution{ID: "the one", Action: keyturn.ActionSupply, By: "operator"})
+			return err
+		},
+	},
+	{
+		name: "a person refunds", status: keyturn.LineCanceled, product: keyturn.Product{Sources: sources(byHand)},
+		more: func(ctx context.Context, l *life, f string) error {
+			_, err := l.db.Resolve(ctx, f, keyturn.Resolution{ID: "the one", Action: keyturn.ActionRefund, By: "operator"})
+			return err
+		},
+	},
+}
+
+func crashOrder() keyturn.Order {
+	return keyturn.Order{
+		ID: "ORDER-1", Currency: "EUR", Payment: keyturn.Payment{Provider: "till", Reference: "pay-1"},
+		Customer:  keyturn.Customer{ID: "user-1", Email: buyer, Country: "FR", Locale: "en-GB"},
+		LineItems: []keyturn.LineItem{{ProductID: "thing", Quantity: 1, GrossPrice: "10.00"}},
+	}
+}
+
+// prepare fills the catalog, past any proxy.
+func (c crashCase) prepare(w *world) {
+	ctx := context.Background()
+	p := c.product
+	p.ID, p.Name = "thing", "Thing"
+	if p.Retry.GiveUpAfter == 0 {
+		p.Retry = every(300*time.Millisecond, 10*time.Minute)
+	}
+	for _, pool := range []string{"games"} {
+		_, _, err := w.books.PutPool(ctx, keyturn.Pool{ID: pool})
+		require.NoError(w.t, err)
+	}
+	if c.keys != "" {
+		_, err := w.books.Import(ctx, "games", strings.NewReader(c.keys), "test", false)
+		require.NoError(w.t, err)
+	}
+	if c.drill != "" {
+		require.NoError(w.t, w.partner.SetDrill("acme", c.drill))
+	}
+	_, _, err := w.books.PutIntegration(ctx, keyturn.Integration{
+		ID: "acme", BaseURL: "http://" + w.toPartner.Addr() + "/p/acme", Limits: keyturn.Limits{Timeout: keyturn.Duration(time.Second)},
+	})
+	require.NoError(w.t, err)
+	_, _, err = w.books.PutProduct(ctx, p)
+	require.NoError(w.t, err)
+	w.capture(crashOrder(), 1000)
+}
+
+// succession are the processes of a case, one after another: each but the last dies at the point.
+type succession struct {
+	c       crashCase
+	w       *world
+	dies    func() func(point string) bool // made anew for each life
+	left    int                            // deaths to come
+	deaths  int
+	current *life
+	effects []string // of the first life
+}
+
+// now gives the process that lives; where the one before has died it is buried and another begins.
+func (s *succession) now() *life {
+	if s.current != nil && !s.current.isDead() {
+		return s.current
+	}
+	if s.current != nil {
+		s.deaths++
+		s.bury()
+	}
+	var dies func(string) bool
+	if s.left > 0 {
+		s.left--
+		dies = s.dies()
+	}
+	s.current = s.w.live(dies)
+	s.current.work()
+	return s.current
+}
+
+func (s *succession) bury() {
+	s.current.end()
+	if s.effects == nil {
+		s.current.mu.Lock()
+		s.effects = s.current.seen
+		s.current.mu.Unlock()
+	}
+}
+
+// ask repeats what somebody outside asks for until it is done, whoever lives.
+func (s *succession) ask(do func(ctx context.Context, l *life) error) {
+	for range 300 {
+		l := s.now()
+		ctx, cancel := context.WithTimeout(context.Background(), crashPatience)
+		err := do(ctx, l)
+		cancel()
+		if err == nil {
+			return
+		}
+		if kind := keyturn.KindOf(err); !l.isDead() && kind != keyturn.KindUnavailable && kind != keyturn.KindConflict {
+			s.w.t.Fatalf("%v", err)
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	s.w.t.Fatal("it does not get through")
+}
+
+// run plays a case in which as many processes as deaths die at a point, and audits the end. It says how many died, and
+// gives the effects of the first.
+func (c crashCase) run(t *testing.T, deaths int, dies func() func(point string) bool) (died int, effects []string) {
+	t.Helper()
+	w := newWorld(t)
+	c.prepare(w)
+	s := &succession{c: c, w: w, left: deaths, dies: dies}
+	s.ask(func(ctx context.Context, l *life) error {
+		a, _, err := l.db.Accept(ctx, acceptInput(crashOrder()))
+		if err == nil && a != nil {
+			l.starter.Offer(a.Starts)
+		}
+		return err
+	})
+	f := w.one(`SELECT CAST(fulfillment_id AS text) FROM line_items`)
+	if c.more != nil {
+		s.ask(func(ctx context.Context, l *life) error {
+			if w.one(`SELECT status FROM line_items`) == string(keyturn.LinePending) {
+				return keyturn.Errorf(keyturn.KindConflict, "the line is still under way")
+			}
+			return c.more(ctx, l, f)
+		})
+		s.current.starter.Poke()
+	}
+	w.rest(func() *life { return s.now() }, 3*time.Minute)
+	require.Equal(t, string(c.status), w.one(`SELECT status FROM line_items`))
+	s.bury()
+	return s.deaths, s.effects
+}

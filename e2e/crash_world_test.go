@@ -1,0 +1,305 @@
+package e2e_test
+
+import (
+	"context"
+	"crypto/rand"
+	"database/sql"
+	"log/slog"
+	"net/url"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/log"
+	sdkworker "go.temporal.io/sdk/worker"
+
+	"keyturn.dev/keyturn"
+	"keyturn.dev/keyturn/activities"
+	"keyturn.dev/keyturn/audit"
+	"keyturn.dev/keyturn/db"
+	"keyturn.dev/keyturn/devstack/devtest"
+	"keyturn.dev/keyturn/devstack/emulator"
+	"keyturn.dev/keyturn/devstack/inbox"
+	"keyturn.dev/keyturn/devstack/paystand"
+	"keyturn.dev/keyturn/devstack/proxy"
+	"keyturn.dev/keyturn/endpoint"
+	"keyturn.dev/keyturn/mail"
+	"keyturn.dev/keyturn/payment"
+	"keyturn.dev/keyturn/starter"
+	"keyturn.dev/keyturn/worker"
+)
+
+// world is what outlives a process: the database, Temporal, mail server, partner and payment provider.
+type world struct {
+	t       *testing.T
+	queue   string
+	dsn     string
+	keys    *db.Keys
+	sql     *sql.DB
+	inbox   *inbox.Server
+	partner *emulator.Server
+	till    *paystand.Server
+	journal string // of the till
+	books   *db.DB
+
+	toPartner *proxy.Proxy // the partner's address outlives a process: requests are stored with it
+	mu        sync.Mutex
+	lives     *life // who speaks through it
+}
+
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	w := &world{t: t, queue: "crash-" + rand.Text()[:12], journal: filepath.Join(t.TempDir(), "payments.jsonl")}
+	w.dsn = devtest.Postgres(t, "keyturn", func(dsn string) error { _, err := db.Migrate(context.Background(), dsn); return err })
+	file := filepath.Join(t.TempDir(), "keys.json")
+	require.NoError(t, db.CreateKeys(file))
+	var err error
+	w.keys, err = db.LoadKeys(file)
+	require.NoError(t, err)
+	w.sql, err = sql.Open("postgres", w.dsn)
+	require.NoError(t, err)
+	w.books, err = db.Open(context.Background(), w.dsn, w.keys)
+	require.NoError(t, err)
+	w.inbox = inbox.New(inbox.Config{SMTPAddr: "127.0.0.1:0", HTTPAddr: "127.0.0.1:0"})
+	require.NoError(t, w.inbox.Start())
+	w.partner = emulator.New(emulator.Config{Addr: "127.0.0.1:0"})
+	require.NoError(t, w.partner.Start())
+	w.till = paystand.New(paystand.Config{Addr: "127.0.0.1:0", Journal: w.journal})
+	require.NoError(t, w.till.Start())
+	w.toPartner, err = proxy.Start("127.0.0.1:0", strings.TrimPrefix(w.partner.URL(), "http://"), proxy.HTTP)
+	require.NoError(t, err)
+	w.toPartner.Watch(func(name string, answered bool) bool {
+		w.mu.Lock()
+		l := w.lives
+		w.mu.Unlock()
+		return l != nil && l.passes("partner", name, answered)
+	})
+	t.Cleanup(func() {
+		for _, c := range []interface{ Close() error }{w.sql, w.books, w.inbox, w.partner, w.till, w.toPartner} {
+			_ = c.Close()
+		}
+	})
+	return w
+}
+
+// life is one process: everything that it says to the world goes through its own proxies. When one of them sees the point
+// at which the process is to die, none of them forwards anything any more. To everybody else that is the same as kill -9,
+// and what still computes here computes for nobody.
+type life struct {
+	w       *world
+	proxies map[string]*proxy.Proxy
+	db      *db.DB
+	starter *starter.Starter
+	worker  sdkworker.Worker
+	temp    client.Client
+	acts    *activities.Activities
+	logs    logs
+	over    []func()
+
+	mu   sync.Mutex
+	dead bool
+	died chan struct{}
+	seen []string // effects, as they happened
+	dies func(point string) bool
+}
+
+// crashPatience bounds what a dead process does before it notices.
+const crashPatience = 3 * time.Second
+
+// live begins a process. dies names the point of its death; nil: it lives.
+func (w *world) live(dies func(point string) bool) *life {
+	w.t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	l := &life{w: w, proxies: map[string]*proxy.Proxy{}, died: make(chan struct{}), dies: dies}
+	dsn, err := url.Parse(w.dsn)
+	require.NoError(w.t, err)
+	dsn.Host = l.through("PostgreSQL", dsn.Host, proxy.Postgres)
+	temporal := l.through("Temporal", devtest.Temporal(w.t), proxy.GRPC)
+	smtp := l.through("SMTP", w.inbox.SMTPAddr(), proxy.SMTP)
+	till := l.through("payment", strings.TrimPrefix(w.till.URL(), "http://"), proxy.HTTP)
+	w.mu.Lock()
+	w.lives = l
+	w.mu.Unlock()
+
+	logger := slog.New(slog.NewTextHandler(&l.logs, nil))
+	for range 10 { // a process that finds no database is started again
+		if l.db, err = db.Open(ctx, dsn.String(), w.keys); err == nil || l.isDead() {
+			break
+		}
+	}
+	require.NoError(w.t, err)
+	l.temp, err = client.NewLazyClient(client.Options{HostPort: temporal, Identity: "crash", Logger: log.NewStructuredLogger(logger)})
+	require.NoError(w.t, err)
+	sender, err := mail.NewSender(mail.Config{Addr: smtp, TLS: mail.TLSNone, Timeout: 20 * time.Second})
+	require.NoError(w.t, err)
+	l.acts = &activities.Activities{
+		DB: l.db, Caller: endpoint.NewCaller(endpoint.Options{}), Mail: sender, Logger: logger,
+		Letters:   activities.Letters{From: "shop@keyturn.test", SenderName: "The Shop", OrderPage: func(token string) string { return "http://127.0.0.1/o/" + token }},
+		Providers: payment.Providers{"till": payment.Gateway{URL: "http://" + till}},
+	}
+	l.starter = starter.NewStarter(starter.StarterConfig{DB: l.db, Temporal: l.temp, TaskQueue: w.queue, Logger: logger})
+	var loops sync.WaitGroup
+	loops.Go(func() { l.starter.Run(ctx) })
+	loops.Go(func() {
+		(&worker.Housekeeping{
+			DB: l.db, Mail: sender, From: "keyturn@keyturn.test", To: "ops@keyturn.test", Logger: logger, Every: 300 * time.Millisecond,
+			HistoryLink: func(string) string { return "" },
+		}).Run(ctx)
+	})
+	l.over = append(l.over, func() {
+		cancel()
+		_ = l.db.Close()
+		l.temp.Close()
+		_ = sender.Close()
+		loops.Wait()
+	})
+	return l
+}
+
+// work starts its worker.
+func (l *life) work() {
+	l.worker = worker.New(l.temp, l.acts, worker.Options{TaskQueue: l.w.queue})
+	err := l.worker.Start()
+	if l.isDead() { // before it began
+		return
+	}
+	require.NoError(l.w.t, err)
+	l.over = append([]func(){func() { go l.worker.Stop() }}, l.over...) // a dead one's activities end by their own deadlines
+}
+
+func (l *life) isDead() bool {
+	select {
+	case <-l.died:
+		return true
+	default:
+		return false
+	}
+}
+
+// end ends a process that lived.
+func (l *life) end() {
+	for _, f := range l.over {
+		f()
+	}
+	for _, p := range l.proxies {
+		go func() { _ = p.Close() }() // what is under way ends with it
+	}
+}
+
+func (l *life) through(boundary, to string, speaks proxy.Protocol) string {
+	p, err := proxy.Start("127.0.0.1:0", to, speaks)
+	require.NoError(l.w.t, err)
+	l.proxies[boundary] = p
+	p.Watch(func(name string, answered bool) bool { return l.passes(boundary, name, answered) })
+	return p.Addr()
+}
+
+// passes notes an effect that is about to happen or has just happened, and says whether the process dies of it.
+func (l *life) passes(boundary, name string, answered bool) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.dead {
+		return true
+	}
+	effect := effectName(boundary, name)
+	if effect == "" {
+		return false
+	}
+	when := "before "
+	if answered {
+		when = "after "
+	}
+	point := when + effect
+	l.seen = append(l.seen, point)
+	if l.dies == nil || !l.dies(point) {
+		return false
+	}
+	l.dead = true
+	close(l.died)
+	for _, p := range l.proxies {
+		p.Target("")
+		go p.Cut(false) // their connections ask us before they forward anything, so nothing passes
+	}
+	go l.w.toPartner.Cut(false)
+	return true
+}
+
+// effectName names what changes something outside of the process; "" is all the rest.
+func effectName(boundary, name string) string {
+	switch boundary {
+	case "PostgreSQL":
+		if tables, ok := strings.CutPrefix(name, proxy.Commit+" "); ok {
+			return "commit of " + tables
+		}
+	case "Temporal":
+		for _, verb := range []string{"StartWorkflow", "SignalWorkflow", "UpdateWorkflow", "RespondWorkflowTaskCompleted", "RespondActivityTask"} {
+			if strings.HasPrefix(name, verb) {
+				return "Temporal's " + name
+			}
+		}
+	case "SMTP":
+		if name == proxy.FinalDot {
+			return "an e-mail's final dot"
+		}
+	case "payment":
+		return "the refund at the provider"
+	case "partner":
+		verb := name[strings.LastIndex(name, "/")+1:]
+		verb, _, _ = strings.Cut(verb, "?")
+		return "the partner's " + verb
+	}
+	return ""
+}
+
+// rest waits until nothing is left to do, and audits with every evidence.
+func (w *world) rest(now func() *life, within time.Duration) {
+	w.t.Helper()
+	deadline := time.Now().Add(within)
+	for {
+		l := now()
+		var left int
+		err := w.sql.QueryRow(`SELECT (SELECT count(*) FROM line_items WHERE status NOT IN ('DELIVERED', 'CANCELED')) + (SELECT count(*) FROM outbox)
+			+ (SELECT count(*) FROM revocations WHERE status = 'OWED') + (SELECT count(*) FROM deliveries WHERE status <> 'SENT')
+			+ (SELECT count(*) FROM attempts WHERE outcome = 'running') + (SELECT count(*) FROM alerts WHERE mailed_at IS NULL)`).Scan(&left)
+		require.NoError(w.t, err)
+		if left == 0 {
+			break
+		}
+		if time.Now().After(deadline) {
+			var state string
+			_ = w.sql.QueryRow(`SELECT string_agg(concat_ws(' ', status, failure, 'next', next_attempt_at, 'wake', wake_at), E'\n') FROM line_items`).Scan(&state)
+			w.t.Fatalf("%d things are still to be done after %s: %s\n%s", left, within, state, l.logs.warnings())
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	mailbox, err := audit.OpenMailbox("http://" + w.inbox.HTTPAddr())
+	require.NoError(w.t, err)
+	partner, err := audit.OpenPartnerLog(w.partner.URL() + "/_emulator/log")
+	require.NoError(w.t, err)
+	till, err := audit.OpenPaymentLog("till", w.journal)
+	require.NoError(w.t, err)
+	r, err := audit.Run(context.Background(), audit.Evidence{DB: w.books, Mailbox: mailbox, Partner: partner, Payments: []audit.Payments{audit.SandboxPayments{}, till}, Quiescent: true})
+	require.NoError(w.t, err)
+	for _, res := range r.Invariants {
+		for _, v := range res.Listed {
+			w.t.Errorf("%s violated: %s: %s", res.ID, res.Meaning, v)
+		}
+	}
+}
+
+// capture takes the money of an order, as its checkout did before.
+func (w *world) capture(o keyturn.Order, minor int64) {
+	w.t.Helper()
+	require.NoError(w.t, w.till.Capture(o.Payment.Reference, o.ID, keyturn.Money{Minor: minor, Currency: o.Currency}))
+}
+
+func (w *world) one(query string) string {
+	w.t.Helper()
+	var v string
+	require.NoError(w.t, w.sql.QueryRow(query).Scan(&v))
+	return v
+}

@@ -1,0 +1,114 @@
+//go:build oracle
+
+package e2e_test
+
+import (
+	"time"
+
+	"keyturn.dev/keyturn"
+	"keyturn.dev/keyturn/oracle"
+)
+
+// bug is one that this build can be given, with the load and the fault under which it does harm. The audit must name one
+// of the invariants; where no audit has evidence, seen looks where it would be seen.
+type bug struct {
+	name, invariants string
+	changes          []oracle.Change // of our SQL; none: the code asks for it
+	drop             string          // constraints that would have prevented it
+	slack            time.Duration   // of the audit; 0: what is usual
+	options          options
+	run              func(*stack)
+	seen             func(*stack) bool
+}
+
+// becomes is a bug of one change.
+func becomes(old, with string) []oracle.Change { return []oracle.Change{{Old: old, New: with}} }
+
+// bugs are given to this build one after the other.
+var bugs = []bug{
+	// How keys are claimed.
+	{name: oracle.AutocommitClaim, invariants: "B2", drop: dropUnit, changes: becomes(`(SELECT id FROM line_items WHERE id = \$1) AND version = (\$2)`, `$1 AND version >= $2`), run: (*stack).claimsWhoseAnswersAreLost, options: lossyDatabase()},
+	{name: "no UNIQUE and no lock", invariants: "B2", drop: dropUnit, changes: becomes(`(SELECT id FROM line_items WHERE id = \$1) AND version = (\$2) FOR UPDATE`, `$1 AND version >= $2`), run: (*stack).twoWorkersClaim, options: options{noWorker: true, noRelay: true}},
+	{
+		name: "claim by IN and SKIP LOCKED", invariants: "B2", drop: dropUnit + forgetStatistics, changes: becomes(`unit_no = u\.no - 1 \+ (\$\d+), changed_at = now\(\)\s+FROM unnest\(.*?WITH ORDINALITY AS u \(id, no\)\s+WHERE k\.id = u\.id AND k\.state = 'available'`,
+			`unit_no = 0 * $1, changed_at = now() WHERE k.id IN (SELECT id FROM pool_keys WHERE pool_id = (SELECT pool_id FROM wanted) AND state = 'available' ORDER BY position LIMIT 1 FOR UPDATE SKIP LOCKED)`),
+		run: (*stack).editor, options: hostilePlanner(),
+	},
+	{name: "a key may be imported twice", invariants: "B1", drop: `DROP INDEX pool_keys_once`, run: (*stack).importsTheSameKey},
+	{name: "keys that expired are sold", invariants: "B7", changes: []oracle.Change{{Old: `\(give_until IS NULL OR give_until > now\(\)\)`, New: `true`}, {Old: `give_until <= now\(\) LIMIT`, New: `false LIMIT`}}, run: (*stack).sellsExpiredKeys},
+	{name: "keys that were seen are sold again", invariants: "B5", drop: `ALTER TABLE key_log DROP CONSTRAINT key_transitions`, changes: becomes(`WHEN seen\.yes OR old\.bad`, `WHEN old.bad`), run: (*stack).refundsADeliveredLine},
+	{name: "keys that come back are not counted", invariants: "B3", changes: becomes(`count\(\*\) FILTER \(WHERE became = 'available'\) - count\(\*\) FILTER \(WHERE was = 'available'\)`, `0`), run: (*stack).refundsAHeldLine},
+	{name: "nobody hears of a low pool", invariants: "B8", changes: becomes(`FROM causes WHERE low`, `FROM causes WHERE false`), slack: time.Second, run: (*stack).sellsDown},
+
+	{
+		name: "a pool counts as empty that is not", invariants: "B6", changes: []oracle.Change{{Old: `(AND state = 'available' AND position >=)`, New: `AND false $1`}, {Old: `SELECT count\(\*\) FROM \(SELECT FROM pool_keys WHERE pool_id = \$1 AND state = 'available'`, New: `$0 AND false`}},
+		run: (*stack).waitsBesideKeys,
+	},
+
+	// How orders are accepted.
+	{name: "an order is booked on another client", invariants: "G4", changes: becomes(`SELECT \$1, \$2, \$3, \$4, \$5, \$6,`, `SELECT $$1, $$2 || '-other', $$3, $$4, $$5, $$6,`), run: (*stack).storesEditor},
+	{name: "an order is answered and not stored", invariants: "A1", drop: `ALTER TABLE line_items DROP CONSTRAINT line_items_order_id_fkey`, changes: becomes(`(\$9, \$10, \$11 FROM settled)`, `$1 WHERE false`), run: (*stack).storesEditor},
+	{name: "an idempotency key serves two orders", invariants: "A2", drop: `ALTER TABLE idempotency_keys DROP CONSTRAINT idempotency_keys_pkey`, changes: becomes(`(i\.client = \$1 AND i\.key = \$2)`, `$1 AND false`), run: (*stack).repeatsAKey},
+	{name: "a request is not recorded", invariants: "A3", changes: becomes(`(\$12, \$13, \$1, \$14 FROM settled)`, `$1 WHERE false`), run: (*stack).storesEditor},
+	{name: "an order costs less than its lines", invariants: "A4", changes: becomes(`SELECT \$1, \$2, \$3, \$4, \$5, \$6,`, `SELECT $$1, $$2, $$3, $$4, $$5, CAST($$6 AS bigint) - 1,`), run: (*stack).storesEditor},
+	{name: oracle.StartWithoutOutbox, invariants: "A5", run: (*stack).storesEditor}, // and its process dies
+
+	// How partners are asked.
+	{name: oracle.NewIDPerAttempt, invariants: "C2", run: (*stack).partnerFailsTwice},
+	{name: oracle.RenderedAgain, invariants: "C1", run: (*stack).partnerFailsTwice},
+	{name: "what a partner may have issued is forgotten", invariants: "C3 C5", changes: becomes(`FROM calls\s+ON CONFLICT \(line_id, source\)`, `FROM calls WHERE false ON CONFLICT (line_id, source)`), run: (*stack).partnerIssuesAndIsLeft},
+	{name: "a partner is asked for decided lines", invariants: "C4", changes: becomes(`l\.trial_context, l\.status,`, `l.trial_context, CASE WHEN l.status = 'CANCELING' THEN 'RETRYING' ELSE l.status END AS status,`), run: (*stack).callsAfterTheRefund, options: options{noWorker: true, noRelay: true}},
+	{name: oracle.ErrorsAreAnswers, invariants: "C6", run: (*stack).partnerFailsWithAKey},
+	{name: "a partner is asked again before its answer", invariants: "C8", changes: becomes(`outcome = 'running' AND`, `outcome = 'never' AND`), run: (*stack).callsTwiceAtOnce, options: options{noWorker: true, noRelay: true}},
+	{
+		name: "calls of a partner are not counted", invariants: "C9", changes: becomes(`SELECT now, opened_at, next_try_at, probe_until, troubled, running, recent, older, queued, at_once`, `SELECT now, opened_at, next_try_at, probe_until, troubled, 0 AS running, 0 AS recent, 0 AS older, queued, at_once`),
+		run: (*stack).callsMoreThanAllowed, options: options{noWorker: true, noRelay: true},
+	},
+	{name: oracle.RedirectsFollowed, invariants: "C7 (the decoy's log)", run: (*stack).partnerRedirects, seen: func(s *stack) bool { return len(s.partner.DecoyLog()) > 0 }},
+	{name: oracle.KeyInErrorText, invariants: "G1 (a key in a history)", run: (*stack).partnerAnswers, seen: (*stack).keyInHistory},
+
+	// E-mails.
+	{name: oracle.MailBeforeCommit, invariants: "D2", run: (*stack).commitFails},
+	{name: oracle.BlindCopy, invariants: "D3", run: (*stack).editor},
+	{name: "an e-mail shows the keys of all lines", invariants: "B4", changes: becomes(`(WHERE k\.line_id = \$1) ORDER`, `$1 OR k.line_id IS NOT NULL ORDER`), run: (*stack).resendsToOneOfTwo},
+	{name: "an e-mail shows some of the keys", invariants: "D5", changes: becomes(`ORDER BY t\.unit_no`, `ORDER BY t.unit_no LIMIT 1`), run: (*stack).sellsTwo},
+	{name: "a line is delivered and its e-mail is not", invariants: "D1", changes: becomes(`UPDATE deliveries SET status = 'SENT', exposed = true, (sent_at = now\(\), lease_until = NULL, error = NULL\s+FROM moved)`, `UPDATE deliveries SET status = 'READY', $1`), run: (*stack).editor},
+	{name: "keys are mailed after their refund", invariants: "D4", changes: becomes(`l\.status AS line_status`, `'DELIVERED' AS line_status`), run: (*stack).refundsBeforeTheResend},
+	{name: "e-mails are not numbered one after the other", invariants: "D6", changes: becomes(`1 \+ coalesce\(\(SELECT max\(number\)`, `2 + coalesce((SELECT max(number)`), run: (*stack).editor},
+
+	{name: "a mail that was refused is made anew", invariants: "A6", changes: becomes(`(WHERE line_id = \$1 AND kind = 'keys') ORDER BY number DESC LIMIT 1`, `$1 AND false`), run: (*stack).refusesTheFirstEmail},
+
+	// Money.
+	{name: oracle.RefundWithoutKey, invariants: "E1 E4", run: (*stack).refundLosesItsAnswer},
+	{name: "a refund is more than the line cost", invariants: "E1", changes: becomes(`SELECT \$1, id, \$2, currency`, `SELECT $$1, id, CAST($$2 AS bigint) + 1, currency`), run: (*stack).refundsADeliveredLine},
+	{name: "a line is cancelled and its refund forgotten", invariants: "E2", changes: becomes(`(FROM orders WHERE id = \$4)\s+ON CONFLICT`, `$1 AND false ON CONFLICT`), run: (*stack).refundsAHeldLine},
+	{name: "a refund of what may have arrived goes unnoticed", invariants: "E3", changes: becomes(`coalesce\(bool_or\(exposed OR status = 'SENDING'\), false\) AS exposed`, `false AS exposed`), run: (*stack).refundsWhatMayHaveArrived},
+
+	// Steps.
+	{name: "a status is written without its version", invariants: "F1 F3", changes: becomes(`(WHERE id = \$\d+ AND version) = (\$\d+ AND NOT awaited)`, `$1 > 0 * $2`), run: (*stack).holdsWhileTheEmailLeaves},
+	{name: oracle.AlertPerRetry, invariants: "F2", drop: `DROP INDEX alerts_line`, run: (*stack).partnerIsDown},
+	{name: "counts of an order are not kept", invariants: "F3", changes: becomes(`WHERE o\.id = moved\.order_id`, `WHERE false AND o.id = moved.order_id`), run: (*stack).deliversEditor},
+	{name: "a clock stands still", invariants: "F4", changes: becomes(`clock_timestamp\(\) AS now, o\.customer`, `l.created_at AS now, o.customer`), slack: time.Second, run: (*stack).partnerIsDownForGood},
+	{name: "the relay forgets lines", invariants: "F5", changes: becomes(`FROM line_items WHERE wake_at <= now\(\)`, `FROM line_items WHERE false AND wake_at <= now()`), slack: time.Second, run: (*stack).storesEditor},
+	{name: oracle.WorkflowStaysOpen, invariants: "F6", slack: time.Second, run: (*stack).editor},
+
+	{name: oracle.HistoryGrows, invariants: "F7", run: (*stack).editor},
+	{name: oracle.OtherwiseOnReplay, invariants: "F8", run: (*stack).editor},
+
+	// Licences, secrets.
+	{name: "a cancelled licence runs on", invariants: "L1", changes: becomes(`UPDATE licenses SET status = 'Canceled', updated_at = now\(\) WHERE line_id = \$1`, `UPDATE licenses SET updated_at = now() WHERE line_id = $$1`), run: (*stack).refundsADeliveredLine},
+	{name: "operations overtake each other", invariants: "L2", changes: becomes(`l\.license_source, l\.blocked,`, `l.license_source, false AS blocked,`), run: (*stack).renewsTwice},
+	{name: oracle.BoundToNothing, invariants: "G2", run: (*stack).storesEditor, options: options{noWorker: true, noRelay: true}},
+	{name: "an erasure leaves the e-mails", invariants: "G3", changes: becomes(`(UPDATE deliveries SET message = '' WHERE)`, `$1 false AND`), run: (*stack).erasesTheBuyer},
+}
+
+// forgetStatistics leaves the planner without figures of keys, as in a new database: with them it may choose a harmless plan.
+const forgetStatistics = `; ALTER TABLE pool_keys SET (autovacuum_enabled = off); DELETE FROM pg_statistic WHERE starelid = CAST('pool_keys' AS regclass);
+	UPDATE pg_class SET reltuples = -1, relpages = 0, relallvisible = 0 WHERE oid = CAST('pool_keys' AS regclass);
+	UPDATE pg_class SET reltuples = 0, relpages = 1 WHERE oid IN (SELECT indexrelid FROM pg_index WHERE indrelid = CAST('pool_keys' AS regclass))`
+
+const dropUnit = `DROP INDEX pool_keys_owner_unit`
+
+func one(product string) []keyturn.LineItem {
+	return []keyturn.LineItem{{ProductID: product, Quantity: 1, GrossPrice: "9.00"}}
+}

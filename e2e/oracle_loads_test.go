@@ -1,0 +1,343 @@
+//go:build oracle
+
+package e2e_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"keyturn.dev/keyturn"
+	"keyturn.dev/keyturn/activities"
+	"keyturn.dev/keyturn/db"
+	"keyturn.dev/keyturn/devstack/emulator"
+	"keyturn.dev/keyturn/devstack/inbox"
+	"keyturn.dev/keyturn/devstack/proxy"
+	"keyturn.dev/keyturn/payment"
+	"keyturn.dev/keyturn/workflows"
+)
+
+// The loads and faults under which the planted bugs do harm.
+
+func (s *stack) editor() { s.await(s.order("editor"), keyturn.OrderCompleted) }
+
+func (s *stack) deliversEditor() { s.awaitLine(fulfillment(s.order("editor")), keyturn.LineDelivered) }
+
+func (s *stack) storesEditor() { s.store(keyturn.Order{LineItems: one("editor")}) }
+
+func (s *stack) sellsTwo() {
+	s.await(s.accept([]keyturn.LineItem{{ProductID: "editor", Quantity: 2, GrossPrice: "9.00"}}, "pay_1"), keyturn.OrderCompleted)
+}
+
+// between is the line between the application and PostgreSQL, for a bug that needs an answer lost.
+var between *proxy.Proxy
+
+func lossyDatabase() options {
+	return options{noWorker: true, noRelay: true, dsn: func(dsn string) string {
+		u, err := url.Parse(dsn)
+		if err == nil {
+			between, err = proxy.Start("127.0.0.1:0", u.Host, proxy.Postgres)
+		}
+		if err != nil {
+			panic(err)
+		}
+		u.Host = between.Addr()
+		return u.String()
+	}}
+}
+
+// hostilePlanner makes PostgreSQL choose the plan that it may choose at any time once its statistics say so.
+func hostilePlanner() options {
+	return options{dsn: func(dsn string) string {
+		return dsn + "&enable_hashjoin=off&enable_mergejoin=off&enable_material=off&enable_hashagg=off&enable_memoize=off&enable_sort=off&enable_bitmapscan=off"
+	}}
+}
+
+func (s *stack) claimsWhoseAnswersAreLost() {
+	s.t.Cleanup(func() { _ = between.Close() })
+	for after := range 12 {
+		a := s.store(keyturn.Order{LineItems: one("editor")})
+		between.Lose(proxy.Loss{After: after})
+		again(s.t, func() error { _, err := s.db.Claim(context.Background(), fulfillment(a)); return err })
+		between.Disarm()
+	}
+}
+
+func (s *stack) twoWorkersClaim() {
+	for range 5 {
+		f := fulfillment(s.store(keyturn.Order{LineItems: one("editor")}))
+		var wg sync.WaitGroup
+		for range 4 {
+			wg.Go(func() { _, _ = s.acts.ClaimKeys(context.Background(), activities.Step{FulfillmentID: f}) })
+		}
+		wg.Wait()
+	}
+}
+
+func (s *stack) importsTheSameKey() {
+	for _, product := range []string{"first", "second"} {
+		s.product(keyturn.Product{ID: product, Sources: sources(fromPool(product + "-keys"))}, "THE-SAME-KEY")
+		s.await(s.order(product), keyturn.OrderCompleted)
+	}
+}
+
+func (s *stack) sellsExpiredKeys() {
+	s.exec(`UPDATE pool_keys SET expires_at = now() - interval '1 minute', give_until = now() - interval '1 minute' WHERE pool_id = 'editor-keys'`)
+	s.editor()
+}
+
+func (s *stack) sellsDown() {
+	_, _, err := s.db.PutPool(context.Background(), keyturn.Pool{ID: "editor-keys", Threshold: 100})
+	require.NoError(s.t, err)
+	s.editor()
+}
+
+func (s *stack) refundsADeliveredLine() {
+	a := s.order("editor")
+	s.await(a, keyturn.OrderCompleted)
+	require.NoError(s.t, s.db.CancelOrder(context.Background(), a.Order.ID, "changed my mind"))
+}
+
+// refundsAHeldLine gives up a line with keys that nobody has seen.
+func (s *stack) refundsAHeldLine() {
+	s.inbox.Fail(func(_, to string) error {
+		if to == buyer {
+			return inbox.Reject(451)
+		}
+		return nil
+	})
+	a := s.order("editor")
+	s.awaitLine(fulfillment(a), keyturn.LineRetrying)
+	s.signal(fulfillment(a), keyturn.Resolution{Action: keyturn.ActionRefund, By: "operator"})
+}
+
+// waitsBesideKeys has a line wait for keys that were imported long ago.
+func (s *stack) waitsBesideKeys() {
+	s.exec(`UPDATE batches SET created_at = created_at - interval '1 minute'`)
+	s.awaitLine(fulfillment(s.order("editor")), keyturn.LineWaitingForStock)
+}
+
+func (s *stack) refusesTheFirstEmail() {
+	var refused atomic.Bool
+	s.inbox.Fail(func(_, to string) error {
+		if to == buyer && !refused.Swap(true) {
+			return inbox.Reject(451)
+		}
+		return nil
+	})
+	s.await(s.order("editor"), keyturn.OrderCompleted)
+}
+
+// callsMoreThanAllowed has three lines ask a partner at once that allows one call.
+func (s *stack) callsMoreThanAllowed() {
+	s.integration(keyturn.Integration{ID: "narrow", Limits: keyturn.Limits{MaxConcurrent: 1}})
+	s.product(keyturn.Product{ID: "narrow", Sources: sources(fromEndpoint("narrow"))})
+	s.drill("narrow", "slow:3s")
+	var wg sync.WaitGroup
+	for range 3 {
+		f := fulfillment(s.store(keyturn.Order{LineItems: one("narrow")}))
+		// Somebody has looked at it: it goes the way on which its partner's gate is asked by itself.
+		_, err := s.db.Resolve(context.Background(), f, keyturn.Resolution{ID: "one", Action: keyturn.ActionExtend, Until: ptr(time.Now().Add(time.Hour)), By: "operator"})
+		require.NoError(s.t, err)
+		wg.Go(func() { _, _ = s.acts.CallEndpoint(context.Background(), activities.Step{FulfillmentID: f}) })
+	}
+	wg.Wait()
+}
+
+func (s *stack) refundsWhatMayHaveArrived() {
+	s.inbox.Fail(func(_, to string) error {
+		if to == buyer {
+			return inbox.ErrCut
+		}
+		return nil
+	})
+	a := s.order("editor")
+	s.awaitLine(fulfillment(a), keyturn.LineRetrying)
+	s.signal(fulfillment(a), keyturn.Resolution{Action: keyturn.ActionRefund, By: "operator"})
+}
+
+// repeatsAKey sends two orders under one idempotency key.
+func (s *stack) repeatsAKey() {
+	for range 2 {
+		o := keyturn.Order{ID: "ORDER-" + strconv.FormatInt(s.orders.Add(1), 10), Currency: "EUR", Payment: keyturn.Payment{Provider: "sandbox", Reference: "pay_1"}, LineItems: one("editor")}
+		o.Customer = keyturn.Customer{ID: "user-1", Email: buyer, Country: "FR", Locale: "en-GB"}
+		in := acceptInput(o)
+		in.IdempotencyKey = "the-same-key"
+		_, _, err := s.db.Accept(context.Background(), in)
+		require.NoError(s.t, err)
+	}
+}
+
+func (s *stack) partnerFailsTwice() {
+	s.drill("studio", "fail-2-then-ok")
+	s.order("studio")
+	s.eventually(func() (bool, string) { return len(s.calls("studio", "create")) > 1, "the partner is not asked again" })
+}
+
+func (s *stack) partnerIsDown() {
+	s.drill("studio", "fail:500")
+	s.order("studio")
+	s.eventually(func() (bool, string) { return len(s.calls("studio", "create")) > 2, "the partner is not asked again" })
+}
+
+func (s *stack) partnerRedirects() {
+	s.drill("studio", "redirect:307")
+	s.order("studio")
+}
+
+func (s *stack) partnerAnswers() { s.order("studio") }
+
+// loses the answer of each refund that was paid once.
+type losesAnswers struct {
+	payment.Provider
+	calls atomic.Int64
+}
+
+func (l *losesAnswers) Refund(ctx context.Context, r payment.Refund) (string, error) {
+	id, err := l.Provider.Refund(ctx, r)
+	if l.calls.Add(1) == 1 && err == nil {
+		return "", keyturn.Errorf(keyturn.KindUnavailable, "the answer was lost: %w", errors.New("EOF"))
+	}
+	return id, err
+}
+
+func (s *stack) refundLosesItsAnswer() {
+	s.acts.Providers[payment.SandboxName] = &losesAnswers{Provider: payment.Sandbox{Ledger: s.db}}
+	s.product(keyturn.Product{ID: "rare", Sources: sources(fromPool("rare-keys")), Retry: every(200*time.Millisecond, time.Second)})
+	a := s.accept([]keyturn.LineItem{{ProductID: "rare", Quantity: 1, GrossPrice: "9.00"}, {ProductID: "editor", Quantity: 1, GrossPrice: "9.00"}}, "pay_1")
+	s.await(a, keyturn.OrderPartialCanceled)
+}
+
+func (s *stack) commitFails() {
+	s.order("editor")
+	s.eventually(func() (bool, string) { return len(s.letters(buyer)) > 0, "no letter" })
+}
+
+// partnerIsDownForGood has a line that should be given up soon.
+func (s *stack) partnerIsDownForGood() {
+	s.product(keyturn.Product{ID: "brief", Sources: sources(fromEndpoint("brief")), Retry: every(300*time.Millisecond, 2*time.Second)})
+	s.drill("brief", "fail:500")
+	s.order("brief")
+}
+
+// partnerIssuesAndIsLeft has a partner issue a key whose answer never comes, until the line is refunded.
+func (s *stack) partnerIssuesAndIsLeft() {
+	s.product(keyturn.Product{ID: "left", Sources: sources(fromEndpoint("left")), Retry: every(300*time.Millisecond, 2*time.Second)})
+	s.drill("left", "cut-after-issuing")
+	s.await(s.order("left"), keyturn.OrderCanceled)
+}
+
+func callTimeout(keyturn.Integration) time.Duration { return time.Second }
+
+func (s *stack) callsAfterTheRefund() {
+	f := fulfillment(s.store(keyturn.Order{LineItems: one("studio")}))
+	_, err := s.db.Resolve(context.Background(), f, keyturn.Resolution{ID: "one", Action: keyturn.ActionRefund, By: "operator"})
+	require.NoError(s.t, err)
+	_, _, _, err = s.db.BeginCall(context.Background(), f, callTimeout, noRender)
+	require.NoError(s.t, err)
+}
+
+func (s *stack) callsTwiceAtOnce() {
+	f := fulfillment(s.store(keyturn.Order{LineItems: one("studio")}))
+	_, err := s.db.Resolve(context.Background(), f, keyturn.Resolution{ID: "one", Action: keyturn.ActionExtend, Until: ptr(time.Now().Add(time.Hour)), By: "operator"})
+	require.NoError(s.t, err)
+	for range 2 {
+		_, _, _, err := s.db.BeginCall(context.Background(), f, callTimeout, noRender)
+		require.NoError(s.t, err)
+	}
+}
+
+// partnerFailsWithAKey has a partner whose errors look like answers.
+func (s *stack) partnerFailsWithAKey() {
+	partner := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(http.StatusInternalServerError)
+		_, _ = io.WriteString(w, `{"activationCode": "CODE-OF-AN-ERROR"}`)
+	}))
+	s.t.Cleanup(partner.Close)
+	s.integration(keyturn.Integration{ID: "odd", BaseURL: partner.URL})
+	s.product(keyturn.Product{ID: "odd", Sources: sources(fromEndpoint("odd"))})
+	s.await(s.order("odd"), keyturn.OrderCompleted)
+}
+
+func (s *stack) resendsToOneOfTwo() {
+	a := s.order("editor")
+	s.await(a, keyturn.OrderCompleted)
+	s.editor()
+	_, err := s.db.Resend(context.Background(), fulfillment(a), "", "operator", s.acts.Letters.Render)
+	require.NoError(s.t, err)
+	s.starter.Poke()
+}
+
+// refundsBeforeTheResend cancels a line while an e-mail with its keys waits for the mail server.
+func (s *stack) refundsBeforeTheResend() {
+	a := s.order("editor")
+	s.await(a, keyturn.OrderCompleted)
+	var up atomic.Bool
+	s.inbox.Fail(func(_, to string) error {
+		if to == buyer && !up.Load() {
+			return inbox.Reject(451)
+		}
+		return nil
+	})
+	_, err := s.db.Resend(context.Background(), fulfillment(a), "", "operator", s.acts.Letters.Render)
+	require.NoError(s.t, err)
+	s.eventually(func() (bool, string) {
+		return s.count(`SELECT count(*) FROM deliveries WHERE number = 2 AND error IS NOT NULL`) == 1, "the resend was not tried"
+	})
+	require.NoError(s.t, s.db.CancelOrder(context.Background(), a.Order.ID, "changed my mind"))
+	s.await(a, keyturn.OrderCanceled)
+	up.Store(true)
+}
+
+// holdsWhileTheEmailLeaves has a person hold the line between its e-mail's last byte and the booking of it.
+func (s *stack) holdsWhileTheEmailLeaves() {
+	var held atomic.Bool
+	var a *db.Accepted
+	ready := make(chan struct{})
+	s.inbox.Fail(func(_, to string) error {
+		<-ready
+		if to == buyer && !held.Swap(true) {
+			_, err := s.db.Resolve(context.Background(), fulfillment(a), keyturn.Resolution{ID: "one", Action: keyturn.ActionHold, By: "operator"})
+			require.NoError(s.t, err)
+		}
+		return nil
+	})
+	s.product(keyturn.Product{ID: "byhand", Sources: sources(keyturn.Source{Type: keyturn.SourceManual})})
+	a = s.order("editor", "byhand") // with one line the constraints on the order's counts would have stopped it
+	close(ready)
+	s.eventually(func() (bool, string) { return held.Load(), "no e-mail came" })
+}
+
+// renewsTwice has the second of two renewals carried out while the first is still tried.
+func (s *stack) renewsTwice() {
+	s.product(keyturn.Product{ID: "suite", Sources: sources(fromEndpoint("suite")), Retry: every(10*time.Second, 10*time.Minute)})
+	a := s.order("suite")
+	s.await(a, keyturn.OrderCompleted)
+	require.NoError(s.t, s.partner.SetPartner("suite", emulator.Settings{Drill: "always-500", DrillOps: []string{"renew"}}))
+	s.buys(fulfillment(a), keyturn.OpRenew, "suite")
+	s.eventually(func() (bool, string) { return len(s.calls("suite", "renew")) > 0, "the first renewal is not tried" })
+	require.NoError(s.t, s.partner.SetPartner("suite", emulator.Settings{}))
+	second := s.buys(fulfillment(a), keyturn.OpRenew, "suite")
+	s.eventually(func() (bool, string) { // its workflow looks again
+		return s.temporal.SignalWorkflow(context.Background(), workflows.LineWorkflowID(fulfillment(second)), "", workflows.WakeName, nil) == nil, "no workflow"
+	})
+	s.await(second, keyturn.OrderCompleted)
+}
+
+func (s *stack) erasesTheBuyer() {
+	a := s.order("editor")
+	s.await(a, keyturn.OrderCompleted)
+	s.atRest(a)
+	_, err := s.db.EraseCustomer(context.Background(), a.Order.Customer.ID, "operator")
+	require.NoError(s.t, err)
+}

@@ -1,0 +1,86 @@
+package metrics
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Figure is one gauge of the database: a name without its prefix, its labels in the order of the name's, and a value.
+type Figure struct {
+	Name   string
+	Labels []string
+	Value  float64
+}
+
+// figureHelp describes the figures and names their labels.
+var figureHelp = map[string]struct {
+	help   string
+	labels []string
+}{
+	"lines_in_trouble":          {"Lines that are retrying, waiting for stock, held or being cancelled, by status.", []string{"status"}},
+	"oldest_trouble_seconds":    {"Age of the oldest line in trouble, since its order was accepted.", nil},
+	"relay_due":                 {"Lines and errands that the relay has to start or wake.", nil},
+	"relay_oldest_due_seconds":  {"How long the oldest of them is overdue.", nil},
+	"calls_running":             {"Calls of partners that are booked as under way, by source.", []string{"source"}},
+	"lines_waiting_for_partner": {"Lines that wait for their turn at a partner, or until it is back.", []string{"integration"}},
+	"partner_down":              {"Whether the breaker of a partner that failed of late is open.", []string{"integration"}},
+	"alerts_open":               {"Open alerts by cause.", []string{"cause"}},
+	"pool_keys":                 {"Keys of each pool by state.", []string{"pool", "state"}},
+	"refunds_pending":           {"Refunds that are not done.", nil},
+	"refund_oldest_seconds":     {"Age of the oldest refund that is not done.", nil},
+	"revocations_owed":          {"Cancels that partners have not acknowledged.", nil},
+	"audit_ok":                  {"Whether the last audit found the books balanced.", nil},
+	"audit_violations":          {"How many violations the last audit found.", nil},
+	"audit_age_seconds":         {"Time since the last audit's snapshot.", nil},
+	"audit_seconds":             {"How long the last audit took.", nil},
+}
+
+// figures asks the database when Prometheus asks, and gives the same answer again for a while.
+type figures struct {
+	read   func(context.Context) ([]Figure, error)
+	logger *slog.Logger
+
+	mu   sync.Mutex
+	last []Figure
+	at   time.Time
+}
+
+const (
+	figuresLife    = 5 * time.Second
+	figuresTimeout = 10 * time.Second
+)
+
+// Watch adds figures of the database to what is served. read is called at most every five seconds.
+func Watch(read func(context.Context) ([]Figure, error), logger *slog.Logger) {
+	registry.MustRegister(&figures{read: read, logger: logger})
+}
+
+// Describe says nothing: which figures there are depends on the catalog.
+func (f *figures) Describe(chan<- *prometheus.Desc) {}
+
+// Collect is part of prometheus.Collector.
+func (f *figures) Collect(out chan<- prometheus.Metric) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if time.Since(f.at) > figuresLife {
+		ctx, cancel := context.WithTimeout(context.Background(), figuresTimeout)
+		defer cancel()
+		found, err := f.read(ctx)
+		if err != nil {
+			f.logger.Warn("the database's figures are missing in the metrics", "error", err)
+			return
+		}
+		f.last, f.at = found, time.Now()
+	}
+	for _, g := range f.last {
+		h, known := figureHelp[g.Name]
+		if !known || len(h.labels) != len(g.Labels) {
+			continue
+		}
+		out <- prometheus.MustNewConstMetric(prometheus.NewDesc("keyturn_"+g.Name, h.help, h.labels, nil), prometheus.GaugeValue, g.Value, g.Labels...)
+	}
+}

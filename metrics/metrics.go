@@ -1,0 +1,86 @@
+// Package metrics counts what a process does and serves it to Prometheus, together with figures of the database and of
+// Temporal's client. Names begin with keyturn_; labels are statuses, kinds, routes and names of the catalog: never an ID of
+// an order, a customer or a key.
+package metrics
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promauto"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+var (
+	registry = prometheus.NewRegistry()
+	factory  = promauto.With(registry)
+
+	orders   = factory.NewCounter(prometheus.CounterOpts{Name: "keyturn_orders_accepted_total", Help: "Orders accepted by this process."})
+	attempts = factory.NewCounterVec(prometheus.CounterOpts{
+		Name: "keyturn_attempts_total", Help: "Calls of partners by source and outcome: success, failed, or unknown because the partner may have acted.",
+	}, []string{"source", "outcome"})
+	seconds = factory.NewHistogramVec(prometheus.HistogramOpts{
+		Name: "keyturn_attempt_seconds", Help: "How long partners take to answer.", Buckets: []float64{.05, .1, .25, .5, 1, 2.5, 5, 10, 20, 30},
+	}, []string{"source"})
+	emails   = factory.NewCounterVec(prometheus.CounterOpts{Name: "keyturn_emails_total", Help: "E-mails handed to the mail server, by outcome."}, []string{"outcome"})
+	refunds  = factory.NewCounterVec(prometheus.CounterOpts{Name: "keyturn_refunds_total", Help: "Refunds asked for at payment providers, by outcome."}, []string{"provider", "outcome"})
+	requests = factory.NewHistogramVec(prometheus.HistogramOpts{
+		Name: "keyturn_http_seconds", Help: "Requests of the API by route and status.", Buckets: []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 10},
+	}, []string{"route", "status"})
+)
+
+func init() { //nolint:gochecknoinits // what every Go process shows
+	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+}
+
+// OrderAccepted counts an order that was stored for the first time.
+func OrderAccepted() { orders.Inc() }
+
+// Attempt counts a call of a partner. outcome is success, failed or unknown.
+func Attempt(source, outcome string, took time.Duration) {
+	attempts.WithLabelValues(source, outcome).Inc()
+	seconds.WithLabelValues(source).Observe(took.Seconds())
+}
+
+// Email counts an e-mail that was handed to the mail server, or not.
+func Email(err error) { emails.WithLabelValues(outcomeOf(err)).Inc() }
+
+// Refund counts a refund that a payment provider was asked for.
+func Refund(provider string, err error) { refunds.WithLabelValues(provider, outcomeOf(err)).Inc() }
+
+// Request counts a request of the API by its route's pattern.
+func Request(route string, status int, took time.Duration) {
+	requests.WithLabelValues(route, strconv.Itoa(status)).Observe(took.Seconds())
+}
+
+func outcomeOf(err error) string {
+	if err != nil {
+		return "failed"
+	}
+	return "success"
+}
+
+// Handler serves everything that is registered.
+func Handler() http.Handler {
+	return promhttp.HandlerFor(registry, promhttp.HandlerOpts{ErrorHandling: promhttp.ContinueOnError, Timeout: 20 * time.Second})
+}
+
+// Serve serves /metrics on an address until ctx ends. Metrics are no reason to end a process that sells: an address that
+// cannot be had is only logged.
+func Serve(ctx context.Context, addr string, logger *slog.Logger) {
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", Handler())
+	server := &http.Server{Addr: addr, Handler: mux, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second}
+	stop := context.AfterFunc(ctx, func() { _ = server.Close() })
+	defer stop()
+	logger.Info("metrics are served", "address", addr)
+	if err := server.ListenAndServe(); !errors.Is(err, http.ErrServerClosed) {
+		logger.Warn("metrics are not served: set KEYTURN_METRICS_ADDR to an address that is free, or to off", "address", addr, "error", err)
+	}
+}

@@ -1,0 +1,95 @@
+package keyturn
+
+import "time"
+
+// ImportResult is the verdict on an import.
+type ImportResult struct {
+	BatchID  string         `json:"batchId,omitempty"`
+	Accepted int            `json:"accepted"`
+	Rejected []RejectedKey  `json:"rejected"`
+	Counts   map[string]int `json:"counts"`
+	Served   int            `json:"served"`
+	Waiting  int            `json:"waiting,omitempty" doc:"Lines that still wait for the pool; with a pace, those that it has not come to yet."`
+	DryRun   bool           `json:"dryRun,omitempty"`
+}
+
+// RejectedKey is a row of an import that brought no new key, and why.
+type RejectedKey struct {
+	Line   int    `json:"line"`
+	Reason string `json:"reason" enum:"duplicate_in_file,duplicate_in_pool,duplicate_in_other_pool,already_sold,malformed,too_long,malformed_expiry,expired"`
+}
+
+// Why a row of an import brought no new key. The first four are no mistakes: Keyturn has these keys already. The others
+// are bad rows, and refuse the file unless they are to be skipped.
+const (
+	RowDuplicateInFile      = "duplicate_in_file"
+	RowDuplicateInPool      = "duplicate_in_pool"
+	RowDuplicateInOtherPool = "duplicate_in_other_pool"
+	RowAlreadySold          = "already_sold"
+	RowMalformed            = "malformed"
+	RowTooLong              = "too_long"
+	RowBadExpiry            = "malformed_expiry"
+	RowExpired              = "expired"
+)
+
+// RowReasons says to people what is wrong with a bad row.
+var RowReasons = map[string]string{
+	RowMalformed: "malformed: it has control characters, lacks a column, or does not match the pool's pattern",
+	RowTooLong:   "too_long: a key has at most 4096 characters",
+	RowBadExpiry: "malformed_expiry: must be a day such as 2027-01-31 or a time such as 2027-01-31T12:00:00Z",
+	RowExpired:   "expired: less than the pool's minValidity is left",
+}
+
+// BatchDetail is one import and its recall.
+type BatchDetail struct {
+	BatchView
+	Recall *RecallView `json:"recall,omitempty"`
+}
+
+// RecallView is how far a recall is. Keys lists the first thousand that were sold.
+type RecallView struct {
+	Reason   string        `json:"reason"`
+	Replace  bool          `json:"replace"`
+	Complete bool          `json:"complete" doc:"All keys of the batch are dealt with: unsold ones in quarantine, sold ones listed."`
+	Percent  int           `json:"percent" doc:"How much of the batch is dealt with."`
+	Sold     int           `json:"sold" db:"sold"`
+	Owed     int           `json:"owed" db:"owed" doc:"Customers' keys that are still to be replaced: they wait for stock, or for the line's first e-mail."`
+	Replaced int           `json:"replaced" db:"replaced"`
+	Void     int           `json:"void" db:"void" doc:"Nobody needs another one: the line was refunded, or an upgrade had retired the key."`
+	Keys     []RecalledKey `json:"keys"`
+}
+
+// RecalledKey is a sold key that is or was to be replaced, by whose it is.
+type RecalledKey struct {
+	OrderID       string     `json:"orderId" db:"order_id"`
+	FulfillmentID string     `json:"fulfillmentId" db:"fulfillment_id"`
+	Unit          int        `json:"unit" db:"unit_no"`
+	Status        string     `json:"status" db:"status" enum:"LISTED,OWED,DONE,VOID"`
+	DoneAt        *time.Time `json:"doneAt,omitempty" db:"done_at"`
+}
+
+// KeyView is the life of one key, without the key.
+type KeyView struct {
+	PoolID    string     `json:"poolId"`
+	BatchID   string     `json:"batchId"`
+	State     KeyState   `json:"state" enum:"available,claimed,delivered,quarantined,recalled,expired,withdrawn"`
+	ExpiresAt *time.Time `json:"expiresAt,omitempty"`
+	History   []KeyStep  `json:"history"`
+}
+
+// KeyStep is one step of a key, with who made it and why.
+type KeyStep struct {
+	From          string    `json:"from,omitempty" db:"from_state"`
+	To            string    `json:"to" db:"to_state"`
+	By            string    `json:"by" db:"by"`
+	Reason        string    `json:"reason,omitempty" db:"reason"`
+	At            time.Time `json:"at" db:"at"`
+	FulfillmentID string    `json:"fulfillmentId,omitempty" db:"fulfillment_id"`
+	OrderID       string    `json:"orderId,omitempty" db:"order_id"`
+}
+
+// Forecast says how long a pool lasts at the recent pace.
+type Forecast struct {
+	PerHour   float64  `json:"perHour" doc:"Keys taken in an hour: the faster of the last hour and the last day."`
+	HoursLeft *float64 `json:"hoursLeft,omitempty" doc:"Until the available keys, less those that waiting lines need, are gone; absent while none is taken."`
+}

@@ -1,0 +1,123 @@
+package starter
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"go.temporal.io/api/enums/v1"
+	"go.temporal.io/api/serviceerror"
+	"go.temporal.io/api/workflow/v1"
+	"go.temporal.io/api/workflowservice/v1"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/converter"
+
+	"keyturn.dev/keyturn"
+	"keyturn.dev/keyturn/db"
+	"keyturn.dev/keyturn/workflows"
+)
+
+// askedAtOnce is how many workflows are asked at the same time.
+const askedAtOnce = 16
+
+// StopLines ends the workflows of lines that run, and says how many there were: those of a database that was restored
+// may know more than it does. Each undecided line gets another one.
+func StopLines(ctx context.Context, c client.Client, taskQueue string) (n int, err error) {
+	err = eachPage(ctx, c, taskQueue, `ExecutionStatus = "Running"`, func(some []*workflow.WorkflowExecutionInfo) error {
+		for _, e := range some {
+			err := c.TerminateWorkflow(ctx, e.GetExecution().GetWorkflowId(), e.GetExecution().GetRunId(), "the database was restored from a backup")
+			if _, gone := errors.AsType[*serviceerror.NotFound](err); err != nil && !gone { // gone: it has just ended
+				return err
+			}
+			n++
+		}
+		return nil
+	})
+	return n, err
+}
+
+// Happened asks Temporal what became of lines since a time, for a database that was restored to it: of each workflow that
+// has ended since or still runs. seen, which may be nil, is told how many were asked.
+func Happened(ctx context.Context, c client.Client, taskQueue string, since time.Time, seen func(n int)) (out []db.Happened, err error) {
+	which := fmt.Sprintf(`(CloseTime >= %q OR ExecutionStatus = "Running")`, since.UTC().Format(time.RFC3339Nano))
+	err = eachPage(ctx, c, taskQueue, which, func(some []*workflow.WorkflowExecutionInfo) error {
+		asked, err := ask(ctx, c, some)
+		if out = append(out, asked...); err == nil && seen != nil {
+			seen(len(out))
+		}
+		return err
+	})
+	return out, err
+}
+
+// eachPage lists the workflows of lines that which describes.
+func eachPage(ctx context.Context, c client.Client, taskQueue, which string, do func([]*workflow.WorkflowExecutionInfo) error) error {
+	query := fmt.Sprintf(`TaskQueue = %q AND (WorkflowType = "FulfillLineItem" OR WorkflowType = "CancelLineItem") AND %s`, taskQueue, which)
+	var next []byte
+	for {
+		page, err := c.ListWorkflow(ctx, &workflowservice.ListWorkflowExecutionsRequest{PageSize: 500, NextPageToken: next, Query: query})
+		if err != nil {
+			return unreadable(err)
+		}
+		if err := do(page.GetExecutions()); err != nil {
+			return unreadable(err)
+		}
+		if next = page.GetNextPageToken(); len(next) == 0 {
+			return nil
+		}
+	}
+}
+
+func unreadable(err error) error {
+	return keyturn.Errorf(keyturn.KindUnavailable, "Temporal does not say what happened: %w", err)
+}
+
+func ask(ctx context.Context, c client.Client, some []*workflow.WorkflowExecutionInfo) ([]db.Happened, error) {
+	out, errs := make([]db.Happened, len(some)), make([]error, len(some))
+	var wg sync.WaitGroup
+	turns := make(chan struct{}, askedAtOnce)
+	for i, info := range some {
+		turns <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-turns }()
+			out[i], errs[i] = askOne(ctx, c, info)
+		})
+	}
+	wg.Wait()
+	return out, errors.Join(errs...)
+}
+
+// askOne reads how a workflow began, and how it ended; of one that runs, where it stood when last something went wrong.
+func askOne(ctx context.Context, c client.Client, info *workflow.WorkflowExecutionInfo) (db.Happened, error) {
+	id, run := info.GetExecution().GetWorkflowId(), info.GetExecution().GetRunId()
+	_, fulfillmentID, _ := strings.Cut(id, "-")
+	h := db.Happened{FulfillmentID: fulfillmentID}
+	began, err := c.GetWorkflowHistory(ctx, id, run, false, enums.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT).Next()
+	if err != nil {
+		return h, err
+	}
+	var in workflows.LineInput
+	if err := converter.GetDefaultDataConverter().FromPayloads(began.GetWorkflowExecutionStartedEventAttributes().GetInput(), &in); err != nil {
+		return h, err
+	}
+	h.LineID, h.OrderID, h.ProductID, h.Source = in.LineID, in.OrderID, in.ProductID, in.Next.Source
+	shown := info.GetSearchAttributes().GetIndexedFields()
+	var source, status string
+	if p := shown[workflows.SourceKey.GetName()]; p != nil && converter.GetDefaultDataConverter().FromPayload(p, &source) == nil && source != "" {
+		h.Source = source
+	}
+	if p := shown[workflows.LineStatusKey.GetName()]; p != nil && converter.GetDefaultDataConverter().FromPayload(p, &status) == nil {
+		h.Status = keyturn.LineStatus(status)
+	}
+	if info.GetStatus() == enums.WORKFLOW_EXECUTION_STATUS_COMPLETED {
+		var result workflows.Result
+		if err := c.GetWorkflow(ctx, id, run).Get(ctx, &result); err != nil {
+			return h, err
+		}
+		h.Status = result.Status
+	}
+	return h, nil
+}

@@ -1,0 +1,290 @@
+//go:build chaos
+
+package survive_test
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"math/rand"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"keyturn.dev/keyturn/db"
+	"keyturn.dev/keyturn/devstack"
+	"keyturn.dev/keyturn/devstack/proxy"
+	"keyturn.dev/keyturn/starter"
+)
+
+// lab is a merchant's installation in which every part is a process of its own and every line between two of them goes
+// through a proxy.
+type lab struct {
+	t     *testing.T
+	seed  int64
+	dir   string
+	stack *devstack.Dir
+	mount string // of PostgreSQL's small disk; "": this machine allows none
+	ports struct{ postgres, temporal, temporalUI, api, smtp, inbox, partner, payment int }
+
+	api    *starter.Client
+	direct *sql.DB // past the proxies, for whoever looks
+	books  *db.DB
+	env    []string // for commands
+	load   *shoppers
+	tally  *tally
+
+	parts   map[string]*part
+	proxies map[string][]*proxy.Proxy          // by boundary
+	own     map[string]map[string]*proxy.Proxy // by process and boundary
+
+	mu       sync.Mutex
+	postgres *devstack.Postgres
+	temporal *devstack.Temporal
+	process  map[string]*process
+}
+
+// The boundaries between Keyturn and its neighbours.
+const (
+	toPostgres = "PostgreSQL"
+	toTemporal = "Temporal"
+	toPartner  = "partner"
+	toSMTP     = "SMTP"
+	toPayment  = "payment"
+)
+
+// keyturns are the processes of Keyturn.
+var keyturns = []string{"api", "worker-1", "worker-2", "worker-3"}
+
+const (
+	diskSize = 288 << 20
+	labKeys  = 4000
+)
+
+func newLab(t *testing.T, seed int64) *lab {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "keyturn-chaos-")
+	require.NoError(t, err)
+	require.NoError(t, os.Chmod(dir, 0o711))
+	l := &lab{
+		t: t, seed: seed, dir: dir, process: map[string]*process{}, proxies: map[string][]*proxy.Proxy{}, own: map[string]map[string]*proxy.Proxy{},
+		tally: newTally(),
+	}
+	l.stack, err = devstack.Open(dir)
+	require.NoError(t, err)
+	t.Cleanup(l.close)
+	base := freePorts(t, 8)
+	for i, p := range []*int{&l.ports.postgres, &l.ports.temporal, &l.ports.temporalUI, &l.ports.api, &l.ports.smtp, &l.ports.inbox, &l.ports.partner, &l.ports.payment} {
+		*p = base + i
+	}
+	l.smallDisk()
+	l.parts = l.allParts()
+	for _, name := range []string{"postgres", "temporal", "mail server", "partner", "payment provider"} {
+		l.parts[name].start()
+	}
+	require.NoError(t, l.postgres.CreateDatabase(t.Context(), "keyturn"))
+	l.makeProxies()
+	l.settle()
+	return l
+}
+
+// smallDisk gives PostgreSQL a disk that can be filled.
+func (l *lab) smallDisk() {
+	where := l.stack.Path("postgres")
+	require.NoError(l.t, os.MkdirAll(where, 0o700))
+	if err := syscall.Mount("tmpfs", where, "tmpfs", 0, fmt.Sprintf("size=%d,mode=0700", diskSize)); err != nil {
+		l.t.Logf("!!! NO FULL DISKS IN THIS RUN: a small file system cannot be mounted here: %v", err)
+		return
+	}
+	l.mount = where
+}
+
+func (l *lab) makeProxies() {
+	address := func(port int) string { return fmt.Sprintf("127.0.0.1:%d", port) }
+	start := func(boundary string, port int, speaks proxy.Protocol) *proxy.Proxy {
+		p, err := proxy.Start("127.0.0.1:0", address(port), speaks)
+		require.NoError(l.t, err)
+		l.proxies[boundary] = append(l.proxies[boundary], p)
+		return p
+	}
+	for _, name := range keyturns {
+		l.own[name] = map[string]*proxy.Proxy{
+			toPostgres: start(toPostgres, l.ports.postgres, proxy.Postgres),
+			toTemporal: start(toTemporal, l.ports.temporal, proxy.GRPC),
+			toSMTP:     start(toSMTP, l.ports.smtp, proxy.SMTP),
+			toPayment:  start(toPayment, l.ports.payment, proxy.HTTP),
+		}
+	}
+	start(toPartner, l.ports.partner, proxy.HTTP)
+}
+
+// envOf are a process's settings: its neighbours are where its own proxies listen.
+func (l *lab) envOf(name string) []string {
+	own, api := l.own[name], fmt.Sprintf("127.0.0.1:%d", l.ports.api)
+	dsn := strings.Replace(l.postgres.DSN("keyturn"), fmt.Sprintf("127.0.0.1:%d", l.ports.postgres), own[toPostgres].Addr(), 1)
+	return []string{
+		"KEYTURN_DEVELOPMENT=1", "KEYTURN_DATABASE_URL=" + dsn, "KEYTURN_KEYS=" + filepath.Join(l.dir, "keys.json"),
+		"KEYTURN_PUBLIC_URL=http://" + api, "KEYTURN_SMTP_URL=smtp+plain://" + own[toSMTP].Addr(), "KEYTURN_MAIL_FROM=keys@shop.test",
+		"KEYTURN_OPERATIONS_MAIL=ops@shop.test", "TEMPORAL_ADDRESS=" + own[toTemporal].Addr(), "KEYTURN_LISTEN=" + api, "KEYTURN_API=http://" + api,
+		"KEYTURN_PAYMENTS=till=http://:" + roleToken + "@" + own[toPayment].Addr(),
+	}
+}
+
+// settle migrates, makes a token, starts Keyturn and fills the catalog.
+func (l *lab) settle() {
+	l.t.Helper()
+	api := fmt.Sprintf("http://127.0.0.1:%d", l.ports.api)
+	l.env = []string{
+		"KEYTURN_DEVELOPMENT=1", "KEYTURN_DATABASE_URL=" + l.postgres.DSN("keyturn"), "KEYTURN_KEYS=" + filepath.Join(l.dir, "keys.json"),
+		"KEYTURN_API=" + api, "TEMPORAL_ADDRESS=" + l.temporal.Address(),
+	}
+	must(l.t, l.env, "keys", "create", filepath.Join(l.dir, "keys.json"))
+	must(l.t, l.env, "migrate")
+	token := must(l.t, l.env, "token", "create", "chaos", "--scope", "orders:write,orders:read,catalog:write,keys:write,ops")
+	l.env = append(l.env, "KEYTURN_TOKEN="+token)
+	l.api = &starter.Client{BaseURL: api, Token: token}
+	var err error
+	l.direct, err = sql.Open("postgres", l.postgres.DSN("keyturn"))
+	require.NoError(l.t, err)
+	keys, err := db.LoadKeys(filepath.Join(l.dir, "keys.json"))
+	require.NoError(l.t, err)
+	l.books, err = db.Open(context.Background(), l.postgres.DSN("keyturn"), keys)
+	require.NoError(l.t, err)
+	for _, name := range keyturns {
+		l.parts[name].start()
+	}
+	l.ready()
+	file := filepath.Join(l.dir, "catalog.yaml")
+	require.NoError(l.t, os.WriteFile(file, []byte(strings.ReplaceAll(labCatalog, "{PARTNER}", "http://"+l.proxies[toPartner][0].Addr())), 0o600))
+	must(l.t, append(l.env, "CANARY_PASSWORD="+canaryPassword, "CANARY_BEARER="+canaryBearer), "apply", "-f", file)
+	l.stockUp("CANARYPOOL", labKeys)
+	l.load = newShoppers(l)
+}
+
+// stockUp imports new keys.
+func (l *lab) stockUp(prefix string, n int) {
+	l.t.Helper()
+	var keys strings.Builder
+	for i := range n {
+		fmt.Fprintf(&keys, "%s-%06d\n", prefix, i)
+	}
+	path := filepath.Join(l.dir, "keys-"+prefix+".txt")
+	require.NoError(l.t, os.WriteFile(path, []byte(keys.String()), 0o600))
+	must(l.t, l.env, "pool", "import", "editor-keys", path)
+}
+
+func (l *lab) ready() {
+	l.t.Helper()
+	start := time.Now()
+	for {
+		_, err := l.api.Health(context.Background())
+		if err == nil {
+			return
+		}
+		if time.Since(start) > time.Minute {
+			l.t.Fatalf("the API is not ready after a minute: %v", err)
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+}
+
+// rng is one lane's share of the seed.
+func (l *lab) rng(lane int) *rand.Rand { return rand.New(rand.NewSource(l.seed*1000 + int64(lane))) }
+
+func (l *lab) close() {
+	l.mu.Lock()
+	for _, p := range l.process {
+		_ = syscall.Kill(p.pid(), syscall.SIGCONT)
+		p.kill()
+	}
+	pg, temporal := l.postgres, l.temporal
+	l.mu.Unlock()
+	for _, c := range []interface{ Close() error }{l.direct, l.books} {
+		if l.books != nil {
+			_ = c.Close()
+		}
+	}
+	for _, all := range l.proxies {
+		for _, p := range all {
+			_ = p.Close()
+		}
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	if temporal != nil {
+		_ = temporal.Stop(ctx)
+	}
+	if pg != nil {
+		_ = pg.Stop(ctx)
+	}
+	_ = l.stack.Close()
+	if l.t.Failed() && l.mount != "" { // the folder is kept, the disk is memory
+		_ = os.Remove(filepath.Join(l.mount, "ballast"))
+	}
+	if l.mount != "" {
+		_ = syscall.Unmount(l.mount, 0)
+	}
+	if l.t.Failed() {
+		l.t.Logf("logs, journals and mailbox are kept in %s", l.dir)
+		return
+	}
+	_ = os.RemoveAll(l.dir)
+	if pg != nil {
+		_ = os.RemoveAll(pg.Home())
+	}
+}
+
+const labCatalog = `
+integrations:
+  - {id: good, baseUrl: "{PARTNER}/p/good", auth: {type: basic, username: canary-shop, password: {env: CANARY_PASSWORD}}, limits: {timeout: 3s}}
+  - {id: slow, baseUrl: "{PARTNER}/p/slow", auth: {type: bearer, token: {env: CANARY_BEARER}}, limits: {timeout: 4s}}
+  - {id: flaky, baseUrl: "{PARTNER}/p/flaky", limits: {timeout: 3s}}
+  - {id: gone, baseUrl: "{PARTNER}/p/gone", limits: {timeout: 3s}}
+  - {id: lost, baseUrl: "{PARTNER}/p/lost", limits: {timeout: 1s}}
+pools:
+  - {id: editor-keys, threshold: 5}
+  - {id: empty}
+products:
+  - id: editor
+    name: Editor
+    sources: [{type: pool, pool: editor-keys}]
+    retry: &soon {schedule: [300ms, 1s], giveUpAfter: 15m}
+  - id: studio
+    name: Studio
+    sources: [{type: endpoint, integration: good}]
+    retry: *soon
+  - id: wallpaper
+    name: Wallpaper
+    sources: [{type: dynamicurl, url: "{PARTNER}/dynamic"}]
+    retry: *soon
+  - id: render
+    name: Render
+    publisherProductId: REN-drill:fail-2-then-ok
+    sources: [{type: endpoint, integration: flaky}]
+    retry: *soon
+  - id: sluggish
+    name: Sluggish
+    publisherProductId: SLU-drill:slow:700ms
+    sources: [{type: endpoint, integration: slow}]
+    retry: *soon
+  - id: ghost
+    name: Ghost
+    publisherProductId: GHO-drill:always-500
+    sources: [{type: endpoint, integration: gone}]
+    retry: {schedule: [500ms, 1s], giveUpAfter: 4s}
+  - id: lost
+    name: Lost
+    publisherProductId: LOS-drill:timeout-after-issuing
+    sources: [{type: endpoint, integration: lost}]
+    retry: {schedule: [500ms, 1s], giveUpAfter: 4s}
+  - id: soldout
+    name: Sold out
+    sources: [{type: pool, pool: empty}]
+    retry: {schedule: [300ms], giveUpAfter: 1s}
+`

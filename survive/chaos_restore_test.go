@@ -1,0 +1,247 @@
+//go:build chaos
+
+package survive_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"keyturn.dev/keyturn/db"
+)
+
+// restored is the fault of a database that was restored from a backup taken while orders came in, which is older than what
+// the world has seen.
+const restored = "PostgreSQL: restored from a backup"
+
+// bookless are the invariants that say that what the world has seen is booked. After a restore some of it is not, and that
+// is what they say; what happened to each order is then judged by the world's own records (requireNothingTwice).
+var bookless = []string{"B4", "C1", "C2", "C3", "C4", "D2", "D4", "D5", "E3", "E4"}
+
+// An installation of its own is restored restoresEach times, and there is one for restoredPer seeds: 50 for twenty.
+const (
+	restoresEach = 10
+	restoredPer  = 4
+)
+
+// restores restores the database several times, each time with orders under way, and goes through the procedure of
+// docs/operating.md. It has an installation of its own, because afterwards the books alone do not tell the whole story.
+func (l *lab) restores() {
+	l.t.Helper()
+	for i := range restoresEach {
+		l.restoreOnce(i)
+	}
+	l.auditAtRest(func(id string) bool { return slices.Contains(bookless, id) })
+	l.requireNothingTwice()
+}
+
+func (l *lab) restoreOnce(no int) {
+	l.t.Helper()
+	stop := make(chan struct{})
+	var shopping sync.WaitGroup
+	shopping.Go(func() { l.load.shop(stop, 1+no) })
+	time.Sleep(2 * time.Second)
+	since, dump := time.Now(), filepath.Join(l.dir, "backup.dump")
+	l.postgresProgram("pg_dump", "--format=custom", "--file="+dump, l.current().postgres.DSN("keyturn"))
+	time.Sleep(4 * time.Second)
+	inFlight := l.at(effects(toPostgres), l.proxies[toPostgres]...)
+	for _, name := range keyturns {
+		l.parts[name].kill()
+	}
+	begun := time.Now()
+	admin := l.current().postgres.DSN("postgres")
+	l.postgresProgram("psql", admin, "-qc", "DROP DATABASE keyturn WITH (FORCE)", "-c", "CREATE DATABASE keyturn")
+	l.postgresProgram("pg_restore", "--dbname="+l.current().postgres.DSN("keyturn"), dump)
+
+	said := must(l.t, l.env, "restored", "--since", since.UTC().Format(time.RFC3339), "--output", "json")
+	var done db.Restored
+	require.NoError(l.t, json.Unmarshal([]byte(said), &done), said)
+	for _, name := range keyturns {
+		l.parts[name].start()
+	}
+	l.ready()
+	close(stop)
+	shopping.Wait()
+	l.stockUp(fmt.Sprintf("CANARYPOOL-%d", no), labKeys)
+	l.sendAgain(since)
+	settled := l.settleHeld()
+	l.quiesce(time.Now())
+	l.tally.fault(restored, inFlight)
+	l.tally.add("lines that people settled after a restore", int64(settled))
+	l.tally.add("orders sent again after a restore", int64(len(done.Missing)))
+	l.note("%-45s in flight: %-5v took %s: %s", restored, inFlight, seconds(time.Since(begun)), strings.Join(strings.Fields(said), " "))
+}
+
+// postgresProgram runs one of PostgreSQL's own programs.
+func (l *lab) postgresProgram(name string, args ...string) {
+	l.t.Helper()
+	path, err := exec.LookPath(name)
+	if err != nil {
+		found, _ := filepath.Glob("/usr/lib/postgresql/*/bin/" + name)
+		require.NotEmpty(l.t, found, "%s is not installed", name)
+		path = found[len(found)-1]
+	}
+	cmd := exec.CommandContext(l.t.Context(), path, args...)
+	cmd.Dir = l.dir
+	out, err := cmd.CombinedOutput()
+	require.NoError(l.t, err, "%s: %s", name, out)
+}
+
+// sendAgain is what the order system does after a restore: it repeats all that it sent since.
+func (l *lab) sendAgain(since time.Time) {
+	l.load.mu.Lock()
+	placed := slices.Clone(l.load.placed)
+	l.load.mu.Unlock()
+	for _, p := range placed {
+		if p.at.After(since.Add(-time.Second)) {
+			l.load.send(p.order)
+		}
+	}
+}
+
+// settleHeld does what a person does with each line that a restore holds: the keys that are in the customer's e-mail are
+// the line's, and where there is none the line goes on.
+func (l *lab) settleHeld() (n int) {
+	l.t.Helper()
+	for {
+		var line, order string
+		var no, units int
+		err := l.direct.QueryRow(`
+			SELECT l.fulfillment_id, l.order_id, l.quantity, (SELECT count(*) FROM line_items b WHERE b.order_id = l.order_id AND b.position < l.position AND b.product_id = l.product_id)
+			FROM line_items l JOIN alerts a ON a.line_id = l.id AND a.cause = 'Restored' AND a.closed_at IS NULL WHERE l.status = 'HELD' LIMIT 1`).Scan(&line, &order, &units, &no)
+		if err != nil {
+			return n
+		}
+		n++
+		args := []string{"resolve", line, "release"}
+		if keys := l.mailedKeys(order, line, units); len(keys) > 0 {
+			path := filepath.Join(l.dir, "found.txt")
+			require.NoError(l.t, os.WriteFile(path, []byte(strings.Join(keys, "\n")), 0o600))
+			args = []string{"resolve", line, "supply", "--keys", path}
+		}
+		must(l.t, l.env, append(args, "--reason", "settled after the restore")...)
+	}
+}
+
+var keyInLetter = regexp.MustCompile(`(CANARYPOOL(?:-\d)?-\d{6}|EMU-[0-9A-Z-]+|[0-9A-Za-z._:/-]*/activate/[0-9A-Za-z-]+)`)
+
+// keysOfLetters gives, by the order's address, the sets of keys of its letters.
+func (l *lab) keysOfLetters() map[string][][]string {
+	out := map[string][][]string{}
+	dir := filepath.Join(l.dir, "mailbox")
+	files, err := os.ReadDir(dir)
+	require.NoError(l.t, err)
+	for _, f := range files {
+		if filepath.Ext(f.Name()) != ".eml" { // it is being written
+			continue
+		}
+		text, err := os.ReadFile(filepath.Join(dir, f.Name()))
+		require.NoError(l.t, err)
+		head, letter, _ := strings.Cut(string(text), "\r\n")
+		to := chaosAddress.FindString(head)
+		if to == "" {
+			continue
+		}
+		found := keyInLetter.FindAllString((&site{t: l.t}).text([]byte(letter)), -1)
+		slices.Sort(found)
+		if found = slices.Compact(found); len(found) > 0 {
+			out[strings.ToUpper(strings.TrimSuffix(to, canaryDomain))] = append(out[strings.ToUpper(strings.TrimSuffix(to, canaryDomain))], found)
+		}
+	}
+	return out
+}
+
+var chaosAddress = regexp.MustCompile(`chaos-\d+` + regexp.QuoteMeta(canaryDomain))
+
+// mailedKeys gives the keys of a letter to an order's customer that no line of it has: those are the line's.
+func (l *lab) mailedKeys(order, line string, units int) []string {
+	for _, keys := range l.keysOfLetters()[order] {
+		if len(keys) != units {
+			continue
+		}
+		if !slices.ContainsFunc(keys, func(k string) bool { return l.hasKey(line, k) }) {
+			return keys
+		}
+	}
+	return nil
+}
+
+// hasKey says whether a line other than this one has the key.
+func (l *lab) hasKey(line, key string) bool {
+	fingerprint := l.books.Fingerprint(key)
+	var has bool
+	require.NoError(l.t, l.direct.QueryRow(`
+		SELECT EXISTS (SELECT FROM deliverables WHERE fingerprint = $1) OR EXISTS (SELECT FROM pool_keys WHERE fingerprint = $1 AND line_id IS NOT NULL)`, fingerprint).Scan(&has))
+	return has
+}
+
+// requireNothingTwice judges by what is outside of the database: every order that was acknowledged is there and decided;
+// no key went to two customers; no customer has more keys than were bought; each line that is cancelled was paid back once.
+func (l *lab) requireNothingTwice() {
+	l.t.Helper()
+	letters, paid, owners := l.keysOfLetters(), l.paidBack(), map[string]string{}
+	for _, p := range l.load.placed {
+		o := p.order
+		var lines, canceled int
+		var owed int64
+		require.NoError(l.t, l.direct.QueryRow(`
+			SELECT count(*) FILTER (WHERE status IN ('DELIVERED', 'CANCELED')), count(*) FILTER (WHERE status = 'CANCELED'), coalesce(sum(gross_minor) FILTER (WHERE status = 'CANCELED'), 0)
+			FROM line_items WHERE order_id = $1`, o.ID).Scan(&lines, &canceled, &owed))
+		if lines != len(o.LineItems) {
+			l.t.Errorf("a restore lost something of order %s: %d of %d lines are decided", o.ID, lines, len(o.LineItems))
+		}
+		if o.Payment.Provider == "till" && paid[o.ID] != owed {
+			l.t.Errorf("order %s is owed %d for what was cancelled, and its payment provider paid back %d", o.ID, owed, paid[o.ID])
+		}
+		bought, got := 0, map[string]bool{}
+		for _, line := range o.LineItems {
+			bought += line.Quantity
+		}
+		for _, keys := range letters[o.ID] {
+			for _, k := range keys {
+				got[k] = true
+				if owner, ok := owners[k]; ok && owner != o.ID {
+					l.t.Errorf("a key went to two customers: those of %s and %s", owner, o.ID)
+				}
+				owners[k] = o.ID
+			}
+		}
+		if len(got) > bought {
+			l.t.Errorf("the customer of %s bought %d and got %d keys", o.ID, bought, len(got))
+		}
+		if len(got) == 0 && canceled < lines {
+			l.t.Errorf("the customer of %s got nothing for what is delivered", o.ID)
+		}
+	}
+	l.tally.add("orders judged by the world's records after restores", int64(len(l.load.placed)))
+}
+
+// paidBack adds up what the payment provider paid back, by order.
+func (l *lab) paidBack() map[string]int64 {
+	text, err := os.ReadFile(filepath.Join(l.dir, "payments.jsonl"))
+	require.NoError(l.t, err)
+	out, seen := map[string]int64{}, map[string]bool{}
+	for line := range strings.SplitSeq(strings.TrimSpace(string(text)), "\n") {
+		var e struct {
+			Op          string `json:"op"`
+			OrderID     string `json:"orderId"`
+			AmountMinor int64  `json:"amountMinor"`
+			Applied     bool   `json:"applied"`
+			Key         string `json:"key"`
+		}
+		if json.Unmarshal([]byte(line), &e) == nil && e.Op == "refund" && e.Applied && !seen[e.Key] {
+			seen[e.Key] = true
+			out[e.OrderID] += e.AmountMinor
+		}
+	}
+	return out
+}
