@@ -49,7 +49,7 @@ bench: build ## measure rates and CPU per order line; ARGS="--output json" and t
 	@exec bin/keyturn bench $(ARGS)
 
 # An older build whose workers have to get along with those of this one (git knows it; a copy without its history does not).
-OLD   ?= 2694194
+OLD   ?= b140c7e
 SEEDS ?= 1
 SEED  ?=
 # How many seeds run side by side.

@@ -200,7 +200,7 @@ func (d *DB) takeKeys(ctx context.Context, tx *sqlx.Tx, l *line, pool string, ea
 func stockFor(ctx context.Context, q sqlx.QueryerContext, pool string, n int) (have int, err error) {
 	err = sqlx.GetContext(ctx, q, &have, `
 		SELECT count(*) FROM (SELECT FROM pool_keys WHERE pool_id = $1 AND state = 'available' AND (give_until IS NULL OR give_until > now())`+
-		notRecalledSQL+` LIMIT $2) AS left_over`, pool, n)
+		notRecalledSQL+` ORDER BY position LIMIT $2) AS left_over`, pool, n)
 	return have, err
 }
 

@@ -258,3 +258,26 @@ func (s *shop) random(ctx context.Context, f, extra string) error {
 	}
 	return err
 }
+
+// A pool that came in one file has one batch, of which PostgreSQL knows after its next analysis that every key is of it.
+func TestClaimsReadOnlyWhatTheyTakeFromAPoolOfOneBatch(t *testing.T) {
+	s := newShop(t)
+	s.product("game", fromPool("games"))
+	s.stock("games", keysNamed("K", 20_000)...)
+	s.exec(`ANALYZE pool_keys`)
+	for i := range 10 { // by then the plan is the one for all arguments
+		require.ErrorIs(t, s.DB.tx(t.Context(), func(tx *sqlx.Tx) error {
+			taken, err := s.DB.take(t.Context(), tx, "games", wanted{line: newID(), units: 1 + i%3, earlier: time.Now()})
+			require.NoError(t, err)
+			require.Len(t, taken, 1+i%3)
+			n, err := stockFor(t.Context(), tx, "games", 5)
+			require.NoError(t, err)
+			require.Equal(t, 5, n)
+			var whole, rows int
+			require.NoError(t, tx.QueryRow(`SELECT seq_scan, coalesce(idx_tup_fetch, 0) FROM pg_stat_xact_user_tables WHERE relname = 'pool_keys'`).Scan(&whole, &rows))
+			require.Zero(t, whole, "the whole table was read")
+			require.Less(t, rows, 200, "rows that indexes led to")
+			return errDryRun // there is no such line
+		}), errDryRun)
+	}
+}

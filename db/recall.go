@@ -46,8 +46,10 @@ func (d *DB) Recall(ctx context.Context, pool, batch, reason string, replace boo
 }
 
 // notRecalledSQL is the condition on a key that its batch is not being recalled. Such a key is for sale until the recall
-// comes to it, and must be given to nobody any more: a replacement would be one of the keys that leaked.
-const notRecalledSQL = ` AND batch_id <> ALL (ARRAY(SELECT id FROM batches WHERE recalled_to IS NOT NULL))`
+// comes to it, and must be given to nobody any more: a replacement would be one of the keys that leaked. It is a CASE
+// because PostgreSQL does not guess how many rows one leaves: of batch_id <> ALL it expects none in a pool of one batch,
+// and a claim would read and sort all keys.
+const notRecalledSQL = ` AND CASE WHEN batch_id = ANY (ARRAY(SELECT id FROM batches WHERE recalled_to IS NOT NULL)) THEN false ELSE true END`
 
 // recallFor deals with the keys of a recalled batch, a step at a time, until none are left or the time is up.
 func (d *DB) recallFor(ctx context.Context, limit time.Duration, pool, batch, by string) error {
