@@ -23,7 +23,7 @@ type suspect struct {
 const maxConfirmed = 1000
 
 // todoSQL is what a workflow has to do: undecided lines, revocations, e-mails that are not a line's first. What the relay
-// is about to start or wake may be without one.
+// is about to start or wake may be without one (relayed), and so may an e-mail that a person has seen to by closing its alert.
 const todoSQL = `
 	SELECT 'line' AS kind, CAST(l.fulfillment_id AS text) AS id, '' AS source, l.order_id, l.id AS line_id, l.status AS what,
 		l.wake_at IS NOT NULL OR EXISTS (SELECT FROM outbox b WHERE b.workflow = 'CancelLineItem' AND b.subject = CAST(l.fulfillment_id AS text)) AS relayed
@@ -37,6 +37,7 @@ const todoSQL = `
 	UNION ALL
 	SELECT 'letter', CAST(d.id AS text), '', l.order_id, l.id, 'owed an e-mail',
 		EXISTS (SELECT FROM outbox b WHERE b.workflow = 'SendDelivery' AND b.subject = CAST(d.id AS text))
+			OR EXISTS (SELECT FROM alerts a WHERE a.line_id = d.line_id AND a.cause = 'Undelivered' AND a.closed_by IS NOT NULL AND a.closed_at > d.created_at)
 	FROM deliveries d JOIN line_items l ON l.id = d.line_id
 	WHERE d.status <> 'SENT' AND (d.kind = 'canceled' OR l.status = 'DELIVERED')
 		AND NOT EXISTS (SELECT FROM deliveries n WHERE n.line_id = d.line_id AND n.kind = d.kind AND n.number > d.number)`

@@ -3,6 +3,7 @@ package db
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -114,4 +115,42 @@ func TestOperationsAreToldOfAnEmailThatDoesNotFollow(t *testing.T) {
 	require.NoError(t, s.FinishSend(s.ctx, third, nil))
 	causes, _ = s.openAlerts()
 	require.Empty(t, causes, "a newer one took its place")
+}
+
+// Closing the alert of an e-mail that does not go out says that the customer was reached otherwise: nothing tries any more,
+// until somebody asks for it again.
+func TestAnEmailWhoseAlertIsClosedIsNotTriedAnyMore(t *testing.T) {
+	s := newShop(t)
+	f := s.obtained()
+	s.delivered(f)
+	resend := func() string {
+		t.Helper()
+		id, err := s.Resend(s.ctx, f, "", "ops", renderMail)
+		require.NoError(t, err)
+		return id
+	}
+	first := resend()
+	d, err := s.BeginSend(s.ctx, first)
+	require.NoError(t, err)
+	require.NotNil(t, d)
+	require.NoError(t, s.FinishSend(s.ctx, first, keyturn.Errorf(keyturn.KindUnavailable, "down")))
+	_, ids := s.openAlerts()
+	_, err = s.CloseAlert(s.ctx, ids[0], "ana", "sent from my own mailbox")
+	require.NoError(t, err)
+
+	d, err = s.BeginSend(s.ctx, first)
+	require.NoError(t, err)
+	require.Nil(t, d)
+	s.exec(`DELETE FROM outbox`)
+	_, err = s.Restored(s.ctx, time.Now(), 0, nil)
+	require.NoError(t, err)
+	require.Empty(t, reads[string](s, `SELECT subject FROM outbox`))
+
+	second := resend()
+	d, err = s.BeginSend(s.ctx, second)
+	require.NoError(t, err)
+	require.NotNil(t, d, "another one is")
+	require.NoError(t, s.FinishSend(s.ctx, second, nil))
+	_, err = s.EraseCustomer(s.ctx, s.customerIDOf(f), "ana")
+	require.NoError(t, err)
 }

@@ -133,10 +133,8 @@ const openSQL = `
 		SELECT l.order_id, 'a partner is still to be told to cancel' FROM revocations v JOIN line_items l ON l.id = v.line_id
 			WHERE l.order_id = ANY($1) AND v.status = 'OWED'
 		UNION ALL
-		SELECT l.order_id, 'an e-mail is on its way' FROM deliveries m JOIN line_items l ON l.id = m.line_id
-			WHERE l.order_id = ANY($1) AND m.status <> 'SENT' AND m.created_at > now() - interval '73 hours'
-				AND (m.kind = 'canceled' OR l.status = 'DELIVERED')
-				AND NOT EXISTS (SELECT FROM deliveries n WHERE n.line_id = m.line_id AND n.kind = m.kind AND n.number > m.number)
+		SELECT l.order_id, 'an e-mail is on its way' FROM deliveries y JOIN line_items l ON l.id = y.line_id
+			WHERE l.order_id = ANY($1) AND y.created_at > now() - interval '73 hours' AND ` + toFollowSQL + `
 	) o ORDER BY order_id, why LIMIT 6`
 
 func (e *eraser) refuseWhileOpen() error {

@@ -43,8 +43,16 @@ func (d *DB) Resend(ctx context.Context, fulfillmentID, to, by string, render fu
 	return deliveryID, err
 }
 
-// BeginSend takes the lease on a stored e-mail. A nil Delivery: it was sent already, or it holds keys of a line that was
-// refunded meanwhile.
+// seenToSQL is the condition on the e-mail y that a person has closed the alert which said that it does not go out: they
+// reached the customer otherwise, and nobody tries any more.
+const seenToSQL = `EXISTS (SELECT FROM alerts a WHERE a.line_id = y.line_id AND a.cause = 'Undelivered' AND a.closed_by IS NOT NULL AND a.closed_at > y.created_at)`
+
+// toFollowSQL is the condition on the e-mail y of the line l, which is not the line's first, that it is still to go out.
+const toFollowSQL = `y.status <> 'SENT' AND (y.kind = 'canceled' OR l.status = 'DELIVERED')
+	AND NOT EXISTS (SELECT FROM deliveries n WHERE n.line_id = y.line_id AND n.kind = y.kind AND n.number > y.number) AND NOT ` + seenToSQL
+
+// BeginSend takes the lease on a stored e-mail. A nil Delivery: it was sent already, a person has seen to it, or it holds
+// keys of a line that was refunded meanwhile.
 func (d *DB) BeginSend(ctx context.Context, deliveryID string) (*Delivery, error) {
 	var out *Delivery
 	err := d.tx(ctx, func(tx *sqlx.Tx) error {
@@ -53,17 +61,18 @@ func (d *DB) BeginSend(ctx context.Context, deliveryID string) (*Delivery, error
 			deliveryRow
 			CustomerID string             `db:"customer_id"`
 			LineStatus keyturn.LineStatus `db:"line_status"`
+			SeenTo     bool               `db:"seen_to"`
 			Now        time.Time          `db:"now"`
 		}
 		err := tx.GetContext(ctx, &row, `
-			SELECT y.id, y.line_id, y.kind, y.message, y.status, y.lease_until, y.attempts, o.customer_id, l.status AS line_status, clock_timestamp() AS now
+			SELECT y.id, y.line_id, y.kind, y.message, y.status, y.lease_until, y.attempts, o.customer_id, l.status AS line_status, `+seenToSQL+` AS seen_to, clock_timestamp() AS now
 			FROM deliveries y JOIN line_items l ON l.id = y.line_id JOIN orders o ON o.id = l.order_id
 			WHERE y.id = $1 FOR UPDATE OF y, l`, deliveryID)
 		if err != nil {
 			return notFound(err, "there is no delivery %s", deliveryID)
 		}
 		refunded := row.LineStatus == keyturn.LineCanceling || row.LineStatus == keyturn.LineCanceled
-		if row.Status == "SENT" || row.Kind == "keys" && refunded { // keys do not follow their refund
+		if row.Status == "SENT" || row.SeenTo || row.Kind == "keys" && refunded { // keys do not follow their refund
 			return nil
 		}
 		if row.Status == "SENDING" && row.LeaseUntil.After(row.Now) {

@@ -217,8 +217,7 @@ func (d *DB) wakeAll(ctx context.Context) (n int, err error) {
 			), errands AS (
 				INSERT INTO outbox (workflow, subject, due_at)
 				SELECT $1, CAST(y.id AS text), now() FROM deliveries y JOIN line_items l ON l.id = y.line_id
-				WHERE y.status <> 'SENT' AND (y.kind = 'canceled' OR l.status = 'DELIVERED')
-					AND NOT EXISTS (SELECT FROM deliveries n WHERE n.line_id = y.line_id AND n.kind = y.kind AND n.number > y.number)
+				WHERE `+toFollowSQL+`
 				UNION ALL
 				SELECT $2, l.fulfillment_id || '/' || v.source, greatest(v.not_before, now()) FROM revocations v JOIN line_items l ON l.id = v.line_id WHERE v.status = 'OWED'
 				ON CONFLICT (workflow, subject) DO NOTHING

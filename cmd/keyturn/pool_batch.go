@@ -63,8 +63,12 @@ of the pool by e-mail. While the pool is empty, they wait; the next import serve
 		if err != nil {
 			return err
 		}
+		said := ""
 		for end := time.Now().Add(wait); !v.Recall.Complete || v.Recall.Owed > 0 && time.Now().Before(end); {
-			fmt.Fprintf(cmd.ErrOrStderr(), "%d %% of the keys are dealt with, %d of %d sold ones replaced\n", v.Recall.Percent, v.Recall.Replaced, v.Recall.Sold)
+			if now := fmt.Sprintf("%d %% of the keys are dealt with, %d of %d sold ones replaced", v.Recall.Percent, v.Recall.Replaced, v.Recall.Sold); now != said {
+				said = now
+				fmt.Fprintln(cmd.ErrOrStderr(), now)
+			}
 			select {
 			case <-ctx.Done():
 				return ctx.Err()
