@@ -140,8 +140,10 @@ func (d *DB) parts(ctx context.Context, q sqlx.QueryerContext, lineID, customerI
 	var out []part
 	var pooled []pooledKey
 	if err := sqlx.SelectContext(ctx, q, &pooled, `
-		SELECT k.pool_id, k.unit_no, p.data_key, k.content, k.fingerprint, k.state = 'recalled' AS recalled FROM pool_keys k JOIN pools p ON p.id = k.pool_id
-		WHERE k.line_id = $1 ORDER BY k.unit_no, k.id`, lineID); err != nil {
+		SELECT k.pool_id, k.unit_no, p.data_key, k.content, k.fingerprint, k.state = 'recalled' AS recalled FROM (
+			SELECT * FROM pool_keys WHERE line_id = $1 AND state <> 'recalled' UNION ALL SELECT * FROM pool_keys WHERE line_id = $1 AND state = 'recalled'
+		) k JOIN pools p ON p.id = k.pool_id
+		ORDER BY k.unit_no, k.id`, lineID); err != nil { // in two parts, because there is an index for each
 		return nil, err
 	}
 	if len(pooled) > 0 {

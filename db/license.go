@@ -78,7 +78,7 @@ type license struct {
 // licenseSQL finds the source of licences that an earlier version delivered by what there is of it.
 const licenseSQL = `
 	SELECT c.id, c.line_id, c.customer_id, c.product_id, c.status, c.expires_at, c.created_at, coalesce(c.source,
-		(SELECT 'pool/' || k.pool_id FROM pool_keys k WHERE k.line_id = c.line_id LIMIT 1),
+		(SELECT 'pool/' || k.pool_id FROM pool_keys k WHERE k.line_id = c.line_id AND k.state <> 'recalled' LIMIT 1),
 		(SELECT y.source FROM deliverables y WHERE y.line_id = c.line_id LIMIT 1),
 		(SELECT a.source FROM attempts a WHERE a.line_id = c.line_id AND a.outcome = 'success' LIMIT 1), '') AS source
 	FROM licenses c `

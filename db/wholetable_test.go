@@ -1,0 +1,205 @@
+package db
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+	"github.com/stretchr/testify/require"
+
+	"keyturn.dev/keyturn"
+)
+
+// copies is how often the shop of this test has sold everything: enough for any index to be cheaper than its table.
+const copies = 4000
+
+// copied are the tables that grow with every order, in the order of their references.
+var copied = []string{
+	"customers", "orders", "idempotency_keys", "line_items", "line_log", "partner_requests", "attempts", "deliverables",
+	"deliveries", "refunds", "revocations", "licenses", "alerts", "access_log", "pool_keys", "key_log", "sandbox_payments", "sandbox_refunds",
+}
+
+// multiply copies every order, under new IDs. What is copied has the same shape as what was sold, so that PostgreSQL's
+// statistics are those of a shop with one product of each kind, one pool that came in one file, and one partner.
+func (s *shop) multiply() {
+	s.t.Helper()
+	for _, table := range copied {
+		var names, values []string
+		for _, c := range reads[struct {
+			Name     string `db:"column_name"`
+			Type     string `db:"data_type"`
+			Identity bool   `db:"identity"`
+		}](s, `SELECT column_name, data_type, is_identity = 'YES' AS identity FROM information_schema.columns WHERE table_name = $1 AND table_schema = 'public' ORDER BY ordinal_position`, table) {
+			if c.Identity {
+				continue
+			}
+			value := c.Name
+			switch {
+			case c.Type == "uuid" && c.Name != "batch_id":
+				value = "CAST(md5(CAST(" + c.Name + " AS text) || g) AS uuid)"
+			case c.Type == "bytea" && (c.Name == "fingerprint" || c.Name == "page_hash"):
+				value = "decode(md5(encode(" + c.Name + ", 'hex') || g), 'hex')"
+			case table == "pool_keys" && c.Name == "position":
+				value = "position + 1000 * g"
+			case c.Name == "order_id" || c.Name == "customer_id" || c.Name == "reference" || c.Name == "key" || c.Name == "id" && c.Type == "text":
+				value = c.Name + " || '-' || g"
+			}
+			names, values = append(names, c.Name), append(values, value)
+		}
+		s.exec(fmt.Sprintf(`INSERT INTO %s (%s) SELECT %s FROM %s, generate_series(1, %d) AS g`, table, strings.Join(names, ", "), strings.Join(values, ", "), table, copies))
+	}
+	s.exec(`ANALYZE`)
+}
+
+// reading is what was read of a table.
+type reading struct {
+	Table string `db:"relname"`
+	Whole int64  `db:"whole"` // rows, by going through the table
+	Index int64  `db:"index"` // entries of its indexes
+}
+
+// A step reads what it needs, however much was sold: none goes through a whole table, or a whole index. Statistics that
+// mislead PostgreSQL are those of the simplest shop, where every key is of one batch and every line of one product. What
+// may: the audit, what follows a restore, the nightly Tidy, and the erasure of a customer, which looks for orders.
+func TestNoStepReadsAWholeTable(t *testing.T) {
+	t.Parallel()
+	s := &shop{t: t, ctx: t.Context(), dsn: newDatabase(t), keyFile: filepath.Join(t.TempDir(), "keys.json")}
+	require.NoError(t, CreateKeys(s.keyFile))
+	s.DB = s.open(t, s.dsn)
+	s.product("game", fromPool("games"))
+	s.product("app", fromEndpoint("acme"))
+	s.product("byhand", byHand)
+	s.stock("games", keysNamed("K", 12)...)
+	delivered := func(f string) string {
+		_, err := s.Claim(s.ctx, f)
+		require.NoError(t, err)
+		s.delivered(f)
+		return f
+	}
+	answeredNow := func(f, key string) string {
+		s.finishCall(f, answered(s.beginCall(f), key))
+		s.delivered(f)
+		return f
+	}
+	givenUp := func(f string) string {
+		s.finishCall(f, refused(s.beginCall(f), keyturn.KindUnavailable))
+		s.resolve(f, keyturn.ActionRefund)
+		s.refunded(f)
+		return f
+	}
+	sold := delivered(s.sell("game"))
+	answeredNow(s.sell("app"), "APP-1")
+	revoked := givenUp(s.sell("app"))
+	s.revoked(revoked, "endpoint/acme")
+	_, err := s.Resend(s.ctx, sold, "", "ops", renderMail)
+	require.NoError(t, err)
+	s.exec(`UPDATE deliveries SET status = 'SENT', sent_at = now(); DELETE FROM outbox; UPDATE alerts SET closed_at = now(), mailed_at = now()`)
+	s.multiply()
+	require.NoError(t, s.Close())
+
+	watch, err := sqlx.Open("postgres", s.dsn)
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = watch.Close() })
+	watch.SetMaxOpenConns(1)
+	readings := func() map[string]reading {
+		require.Eventually(t, func() bool { // a process says what it read when it ends, at the latest
+			n := 1
+			err := watch.Get(&n, `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND backend_type = 'client backend' AND pid <> pg_backend_pid()`)
+			return err == nil && n == 0
+		}, time.Minute, 5*time.Millisecond)
+		var rows []reading
+		require.NoError(t, watch.Select(&rows, `
+			SELECT t.relname, coalesce(t.seq_tup_read, 0) AS whole, coalesce((SELECT sum(i.idx_tup_read) FROM pg_stat_user_indexes i WHERE i.relid = t.relid), 0) AS index
+			FROM pg_stat_user_tables t WHERE t.relname = ANY(CAST($1 AS name[]))`, "{"+strings.Join(copied, ",")+"}"))
+		out := map[string]reading{}
+		for _, r := range rows {
+			out[r.Table] = r
+		}
+		require.Len(t, out, len(copied))
+		return out
+	}
+	f := map[string]string{}
+	out := map[string]*Delivery{}
+	calls := map[string]*Call{}
+	ok := func(err error) { t.Helper(); require.NoError(t, err) }
+	steps := []struct {
+		name string
+		do   func()
+	}{
+		{"accept", func() { f["game"], f["app"], f["bad"] = s.sell("game"), s.sell("app"), s.sell("app") }},
+		{"claim and send", func() { out["game"], _, err = s.ClaimToSend(s.ctx, f["game"], renderMail); ok(err) }},
+		{"finish", func() { _, err = s.FinishDelivery(s.ctx, f["game"], out["game"], nil, false); ok(err) }},
+		{"claim otherwise", func() { f["more"] = s.order("more", lineOf("game", 3), lineOf("app", 1))[0]; s.claimed(f["more"]); s.delivered(f["more"]) }},
+		{"call", func() { calls["app"] = s.beginCall(f["app"]) }},
+		{"answer", func() { s.finishCall(f["app"], answered(calls["app"], "APP-X")) }},
+		{"deliver", func() { s.delivered(f["app"]) }},
+		{"fail", func() { s.finishCall(f["bad"], refused(s.beginCall(f["bad"]), keyturn.KindUnavailable)) }},
+		{"tell", func() { _, err = s.TakeAlerts(s.ctx, 10, func([]Alert) error { return nil }); ok(err) }},
+		{"list alerts", func() { _, err = s.Alerts(s.ctx, true, "", 0, 20); ok(err) }},
+		{"list open alerts", func() { _, err = s.Alerts(s.ctx, false, "", 0, 20); ok(err) }},
+		{"decide and pay back", func() { s.resolve(f["bad"], keyturn.ActionRefund); s.refunded(f["bad"]) }},
+		{"revoke", func() { s.revoked(f["bad"], "endpoint/acme") }},
+		{"resend", func() { _, err = s.Resend(s.ctx, f["game"], "", "ops", renderMail); ok(err) }},
+		{"relay", func() {
+			due, err := s.TakeDue(s.ctx, 100)
+			ok(err)
+			ok(s.RelayDone(s.ctx, due))
+		}},
+		{"call up", func() { _, _, err = s.CallUp(s.ctx, time.Second); ok(err) }},
+		{"show an order", func() { _, err = s.Order(s.ctx, "more"); ok(err) }},
+		{"show a fulfillment", func() { _, err = s.Fulfillment(s.ctx, f["app"]); ok(err) }},
+		{"list orders", func() { _, err = s.Orders(s.ctx, "", "", 20); ok(err) }},
+		{"list orders in trouble", func() { _, err = s.Orders(s.ctx, keyturn.OrderPartialCompleted, "", 20); ok(err) }},
+		{"the customer's page", func() { _, err = s.CustomerPage(s.ctx, s.PageToken("more"), 1); ok(err) }},
+		{"reveal", func() { _, err = s.RevealToCustomer(s.ctx, s.PageToken("more"), f["more"], "keys"); ok(err) }},
+		{"show a pool", func() { _, err = s.Pool(s.ctx, "games"); ok(err) }},
+		{"find a key", func() { _, err = s.Key(s.ctx, "games", "K-00000"); ok(err) }},
+		{"import", func() { s.stock("games", "N-1", "N-2") }},
+		{"owe a replacement", func() { ok(s.OweReplacements(s.ctx, f["game"], nil, "leaked", "ops")) }},
+		{"replace", func() { _, err = s.ReplaceOwed(s.ctx, 10, renderMail); ok(err) }},
+		{"licences of a customer", func() { _, err = s.Licenses(s.ctx, s.customerIDOf(f["game"]), false, ""); ok(err) }},
+		{"operate", func() { f["renew"] = s.operates(keyturn.OpRenew, f["app"]) }},
+		{"figures", func() { _, err = s.Figures(s.ctx); ok(err) }},
+		{"watch pools", func() { ok(s.WatchPools(s.ctx)) }},
+		{"serve who waits", func() { _, err = s.ServeWaiting(s.ctx, 10, 0); ok(err) }},
+		{"expire keys", func() { _, err = s.ExpireKeys(s.ctx, 10); ok(err) }},
+		{"finish recalls", func() { _, err = s.FinishRecalls(s.ctx); ok(err) }},
+		{"wake the forgotten", func() { _, err = s.WakeForgotten(s.ctx, time.Minute); ok(err) }},
+		{"hold, extend, release", func() {
+			f["byhand"] = s.sell("byhand")
+			s.claimed(f["byhand"])
+			s.resolve(f["byhand"], keyturn.ActionHold)
+			s.resolve(f["byhand"], keyturn.ActionRelease)
+		}},
+		{"supply", func() {
+			ok(s.StageSupply(s.ctx, f["byhand"], []string{"BY-HAND"}))
+			s.resolve(f["byhand"], keyturn.ActionSupply)
+			s.delivered(f["byhand"])
+		}},
+		{"cancel an order", func() { s.order("gone", lineOf("app", 1)); ok(s.CancelOrder(s.ctx, "gone", "by mistake")) }},
+		{"what happened to an order", func() { _, _, _, err = s.OrderEvents(s.ctx, "more", Progress{}); ok(err) }},
+		{"undo an import", func() { ok(s.UndoBatch(s.ctx, "games", s.stock("games", "U-1", "U-2").BatchID, "ops")) }},
+		{"recall an import", func() { ok(s.Recall(s.ctx, "games", s.stock("games", "R-1", "R-2").BatchID, "leaked", true, "ops")) }},
+		{"put a key aside", func() { ok(s.QuarantineKey(s.ctx, "games", "N-1", "seen", "ops")) }},
+	}
+	before := readings()
+	var found []string
+	for _, step := range steps {
+		s.DB = s.open(t, s.dsn)
+		s.ctx = context.WithoutCancel(t.Context())
+		step.do()
+		require.NoError(t, s.Close())
+		after := readings()
+		for _, table := range copied {
+			if whole, index := after[table].Whole-before[table].Whole, after[table].Index-before[table].Index; whole > 1000 || index > 1000 {
+				found = append(found, fmt.Sprintf("%s: %d rows of the table %s, %d of its indexes", step.name, whole, table, index))
+			}
+		}
+		before = after
+	}
+	require.Empty(t, found, strings.Join(found, "\n"))
+}
