@@ -42,9 +42,9 @@ func lockBatch(ctx context.Context, tx *sqlx.Tx, pool, batch string) (batchRow, 
 	return b, tx.QueryRowxContext(ctx, `SELECT coalesce(min(id), 0) - 1, coalesce(max(id), 0) FROM pool_keys WHERE batch_id = $1`, b.ID).Scan(&b.FirstKey, &b.LastKey)
 }
 
-// longStatements lets a transaction work through millions of keys.
-func longStatements(ctx context.Context, tx *sqlx.Tx) error {
-	_, err := tx.ExecContext(ctx, `SET LOCAL statement_timeout = '15min'`)
+// wholeTables lets a transaction work through millions of rows.
+func wholeTables(ctx context.Context, tx *sqlx.Tx) error {
+	_, err := tx.ExecContext(ctx, `SET LOCAL statement_timeout = '15min'; SET LOCAL enable_seqscan = on`)
 	return err
 }
 
@@ -64,7 +64,7 @@ func (d *DB) UndoBatch(ctx context.Context, pool, batch, by string) error {
 		if err != nil || b.UndoneAt != nil {
 			return err
 		}
-		if err := longStatements(ctx, tx); err != nil {
+		if err := wholeTables(ctx, tx); err != nil {
 			return err
 		}
 		var moved, expired int

@@ -105,7 +105,7 @@ func poolKeyAt(pool string, fingerprint []byte) string {
 
 // noteValidity applies a changed minimal validity to the keys that are for sale. One that expired by the old one stays so.
 func noteValidity(ctx context.Context, tx *sqlx.Tx, p keyturn.Pool) error {
-	if err := longStatements(ctx, tx); err != nil {
+	if err := wholeTables(ctx, tx); err != nil {
 		return err
 	}
 	_, err := tx.ExecContext(ctx, `

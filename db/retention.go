@@ -56,7 +56,7 @@ func (d *DB) Tidy(ctx context.Context, r Retention) (Tidied, error) {
 
 func (d *DB) tidy(ctx context.Context, query string, age time.Duration) (n int64, err error) {
 	err = d.tx(ctx, func(tx *sqlx.Tx) error {
-		if _, err := tx.ExecContext(ctx, `SET LOCAL statement_timeout = '10min'`); err != nil {
+		if err := wholeTables(ctx, tx); err != nil {
 			return err
 		}
 		res, err := tx.ExecContext(ctx, query, age.Seconds(), tidyChunk)

@@ -18,13 +18,13 @@ type Snapshot struct {
 }
 
 // snapshotSettings are for a reader of whole tables beside people who buy: one core, memory that is given back, patience
-// for a long statement, none of the compiler that pays off for hours of work only.
+// for a long statement, and plans that go by statistics.
 const snapshotSettings = `
 	SET LOCAL work_mem = '96MB';
 	SET LOCAL statement_timeout = '10min';
 	SET LOCAL idle_in_transaction_session_timeout = '15min';
 	SET LOCAL max_parallel_workers_per_gather = 0;
-	SET LOCAL jit = off`
+	SET LOCAL enable_seqscan = on`
 
 // Snapshot runs fn on a snapshot and ends it.
 func (d *DB) Snapshot(ctx context.Context, fn func(*Snapshot) error) error {
