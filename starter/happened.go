@@ -23,10 +23,16 @@ import (
 // askedAtOnce is how many workflows are asked at the same time.
 const askedAtOnce = 16
 
-// StopLines ends the workflows of lines that run, and says how many there were: those of a database that was restored
-// may know more than it does. Each undecided line gets another one.
-func StopLines(ctx context.Context, c client.Client, taskQueue string) (n int, err error) {
-	err = eachPage(ctx, c, taskQueue, `ExecutionStatus = "Running"`, func(some []*workflow.WorkflowExecutionInfo) error {
+// The workflows of lines, and those of what else is to be done for customers and partners.
+const (
+	ofLines = `WorkflowType IN ("FulfillLineItem", "CancelLineItem")`
+	ofOrder = `WorkflowType IN ("FulfillLineItem", "CancelLineItem", "RevokeAtPartner", "SendDelivery")`
+)
+
+// StopWorkflows ends the workflows that run for orders, and says how many there were: those of a database that was restored
+// may know more than it does, and end as if all were done. Whatever the database knows to be undone gets another one.
+func StopWorkflows(ctx context.Context, c client.Client, taskQueue string) (n int, err error) {
+	err = eachPage(ctx, c, taskQueue, ofOrder+` AND ExecutionStatus = "Running"`, func(some []*workflow.WorkflowExecutionInfo) error {
 		for _, e := range some {
 			err := c.TerminateWorkflow(ctx, e.GetExecution().GetWorkflowId(), e.GetExecution().GetRunId(), "the database was restored from a backup")
 			if _, gone := errors.AsType[*serviceerror.NotFound](err); err != nil && !gone { // gone: it has just ended
@@ -42,7 +48,7 @@ func StopLines(ctx context.Context, c client.Client, taskQueue string) (n int, e
 // Happened asks Temporal what became of lines since a time, for a database that was restored to it: of each workflow that
 // has ended since or still runs. seen, which may be nil, is told how many were asked.
 func Happened(ctx context.Context, c client.Client, taskQueue string, since time.Time, seen func(n int)) (out []db.Happened, err error) {
-	which := fmt.Sprintf(`(CloseTime >= %q OR ExecutionStatus = "Running")`, since.UTC().Format(time.RFC3339Nano))
+	which := fmt.Sprintf(ofLines+` AND (CloseTime >= %q OR ExecutionStatus = "Running")`, since.UTC().Format(time.RFC3339Nano))
 	err = eachPage(ctx, c, taskQueue, which, func(some []*workflow.WorkflowExecutionInfo) error {
 		asked, err := ask(ctx, c, some)
 		if out = append(out, asked...); err == nil && seen != nil {
@@ -53,9 +59,9 @@ func Happened(ctx context.Context, c client.Client, taskQueue string, since time
 	return out, err
 }
 
-// eachPage lists the workflows of lines that which describes.
+// eachPage lists the workflows of a task queue that which describes.
 func eachPage(ctx context.Context, c client.Client, taskQueue, which string, do func([]*workflow.WorkflowExecutionInfo) error) error {
-	query := fmt.Sprintf(`TaskQueue = %q AND (WorkflowType = "FulfillLineItem" OR WorkflowType = "CancelLineItem") AND %s`, taskQueue, which)
+	query := fmt.Sprintf(`TaskQueue = %q AND %s`, taskQueue, which)
 	var next []byte
 	for {
 		page, err := c.ListWorkflow(ctx, &workflowservice.ListWorkflowExecutionsRequest{PageSize: 500, NextPageToken: next, Query: query})

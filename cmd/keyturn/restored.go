@@ -62,11 +62,11 @@ func runRestored(ctx context.Context, cmd *cobra.Command, since time.Time, first
 		return err
 	}
 	defer c.Close()
-	stopped, err := starter.StopLines(ctx, c, workflows.TaskQueue)
+	stopped, err := starter.StopWorkflows(ctx, c, workflows.TaskQueue)
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(cmd.ErrOrStderr(), "stopped %d workflows; undecided lines get others\n", stopped)
+	fmt.Fprintf(cmd.ErrOrStderr(), "stopped %d workflows; what is undone gets others\n", stopped)
 	happened, err := starter.Happened(ctx, c, workflows.TaskQueue, since.Add(-beforeBackup), func(n int) { fmt.Fprintf(cmd.ErrOrStderr(), "asked %d workflows\n", n) })
 	if err != nil {
 		return err
