@@ -312,6 +312,23 @@ func TestDecidedLinesLeaveTheQueue(t *testing.T) {
 	require.Equal(t, 1, read[int](s, `SELECT count(*) FROM partner_queue`))
 }
 
+// A frozen process may come back with its answer while another try of the same call sleeps until the partner is back: that
+// one is woken, so that the workflow hears of it.
+func TestALineThatIsAnsweredWhileItSleepsIsWoken(t *testing.T) {
+	s := newShop(t)
+	s.product("app", fromEndpoint("acme"))
+	f := s.sell("app")
+	first := s.beginCall(f)
+	s.later(2 * callTime)
+	s.down()
+	s.parked(f)
+	s.finishCall(f, answered(first, "KEY-1"))
+	s.delivered(f)
+	s.exec(`DELETE FROM partner_gates`)
+	require.Contains(t, s.callUp(), f)
+	require.NotContains(t, s.callUp(), f, "once")
+}
+
 // Operations hear of a certificate that expires soon once, and it is over when there is another.
 func TestExpiringCertificatesAreAlerted(t *testing.T) {
 	s := newShop(t)

@@ -242,19 +242,22 @@ func asleep(ctx context.Context, tx *sqlx.Tx, integration string, window, atOnce
 const waitsInQueue = `l.status IN ('PENDING', 'RETRYING') AND l.obtained_at IS NULL`
 
 // takeCalled books that the lines are called up. Lines are locked before queue entries: that is the order in which
-// everybody else takes these locks. Who is at work at this moment comes by itself.
+// everybody else takes these locks. Who is at work at this moment comes by itself. Lines that have no business in the
+// queue any more are woken, too: another attempt than the one that sleeps has seen to them, and their workflow should know.
 func takeCalled(ctx context.Context, tx *sqlx.Tx, ids []string) ([]Due, error) {
 	return selectDue(ctx, tx, `
 		WITH locked AS MATERIALIZED (
 			SELECT l.id, `+waitsInQueue+` AS waits FROM line_items l WHERE l.id = ANY(CAST($1 AS uuid[])) FOR UPDATE SKIP LOCKED
 		), gone AS (
-			DELETE FROM partner_queue q USING locked l WHERE q.line_id = l.id AND NOT l.waits
+			DELETE FROM partner_queue q USING locked l WHERE q.line_id = l.id AND NOT l.waits RETURNING q.line_id
 		), called AS (
 			UPDATE partner_queue q SET due_at = now(), called_at = now() FROM locked l WHERE q.line_id = l.id AND l.waits RETURNING q.line_id
 		), taken AS (
 			UPDATE line_items l SET wake_at = now() + make_interval(secs => $2), next_attempt_at = NULL FROM called c WHERE l.id = c.line_id RETURNING l.*
 		)
-		SELECT`+lineColumns+`, true AS called FROM taken l JOIN orders o ON o.id = l.order_id JOIN products p ON p.id = l.product_id
+		SELECT`+lineColumns+`, true AS called FROM (
+			SELECT * FROM taken UNION ALL SELECT l.* FROM line_items l JOIN gone g ON g.line_id = l.id
+		) l JOIN orders o ON o.id = l.order_id JOIN products p ON p.id = l.product_id
 		ORDER BY l.created_at, l.id`, pq.Array(ids), relayLease.Seconds())
 }
 

@@ -5,6 +5,7 @@ package e2e_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -29,6 +30,18 @@ import (
 // The loads and faults under which the planted bugs do harm.
 
 func (s *stack) editor() { s.await(s.order("editor"), keyturn.OrderCompleted) }
+
+// manyEditors sells ten times. What a statement that is wrong takes depends on how keys happen to lie: half of the times it is right.
+func (s *stack) manyEditors() {
+	var keys []string
+	for i := range 100 {
+		keys = append(keys, fmt.Sprintf("MANY-%03d", i))
+	}
+	s.load("editor-keys", keys...)
+	for range 10 {
+		s.editor()
+	}
+}
 
 func (s *stack) deliversEditor() { s.awaitLine(fulfillment(s.order("editor")), keyturn.LineDelivered) }
 
@@ -58,7 +71,7 @@ func lossyDatabase() options {
 // hostilePlanner makes PostgreSQL choose the plan that it may choose at any time once its statistics say so.
 func hostilePlanner() options {
 	return options{dsn: func(dsn string) string {
-		return dsn + "&enable_hashjoin=off&enable_mergejoin=off&enable_material=off&enable_hashagg=off&enable_memoize=off&enable_sort=off&enable_bitmapscan=off"
+		return dsn + "&enable_hashjoin=off&enable_mergejoin=off&enable_material=off&enable_hashagg=off&enable_memoize=off&enable_sort=off&enable_bitmapscan=off&enable_seqscan=on"
 	}}
 }
 

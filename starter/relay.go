@@ -128,11 +128,12 @@ func (s *Starter) callUp(ctx context.Context, fulfillmentID string) bool {
 
 // startOrWake starts a line's workflow, or tells the one that runs to look at the database.
 func (s *Starter) startOrWake(ctx context.Context, d db.Due) error {
-	if !d.Status.Open() { // a delivered line of an order that is to be cancelled: its workflow has ended
+	woken := d.Called && s.callUp(ctx, d.Start.FulfillmentID)
+	if !d.Status.Open() { // a delivered line of an order that is to be cancelled, or one whose call sleeps although another has been answered
 		_, err := s.db.Review(ctx, d.Start.FulfillmentID)
 		return err
 	}
-	if d.Called && s.callUp(ctx, d.Start.FulfillmentID) {
+	if woken {
 		return nil
 	}
 	err := s.startLine(ctx, d.Start)
