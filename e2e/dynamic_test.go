@@ -34,7 +34,7 @@ func TestDynamicURL(t *testing.T) {
 func TestDynamicURLWithoutData(t *testing.T) {
 	s := start(t, options{})
 	s.drill("old", "no-key")
-	s.product(keyturn.Product{ID: "legacy", Sources: sources(s.fromURL("old")), Retry: every(200*time.Millisecond, 4*time.Second)})
+	s.product(keyturn.Product{ID: "legacy", Sources: sources(s.fromURL("old")), Retry: every(200*time.Millisecond, 12*time.Second)})
 	a := s.order("legacy")
 	f := fulfillment(a)
 	s.await(a, keyturn.OrderPartialCompleted)

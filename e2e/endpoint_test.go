@@ -156,7 +156,7 @@ func TestRetriesAddNoHistory(t *testing.T) {
 		s.drill(partner, drill)
 		s.product(keyturn.Product{
 			ID: partner, Sources: sources(fromEndpoint(partner)),
-			Retry: keyturn.RetryPolicy{Schedule: []keyturn.Duration{keyturn.Duration(3 * time.Second), keyturn.Duration(100 * time.Millisecond)}, GiveUpAfter: keyturn.Duration(time.Minute)},
+			Retry: keyturn.RetryPolicy{Schedule: []keyturn.Duration{keyturn.Duration(3 * time.Second), keyturn.Duration(100 * time.Millisecond)}, GiveUpAfter: keyturn.Duration(10 * time.Minute)},
 		})
 	}
 	a := s.order("three", "twelve")

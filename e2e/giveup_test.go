@@ -28,7 +28,7 @@ func (s *stack) refuse(code int) func(from, to string) error {
 func TestDeadlineEndsInARefund(t *testing.T) {
 	s := start(t, options{})
 	s.drill("acme", "always-500")
-	s.product(keyturn.Product{ID: "cad", Sources: sources(fromEndpoint("acme")), Retry: every(300*time.Millisecond, 5*time.Second)})
+	s.product(keyturn.Product{ID: "cad", Sources: sources(fromEndpoint("acme")), Retry: every(300*time.Millisecond, 12*time.Second)})
 	s.product(keyturn.Product{ID: "game", Sources: sources(fromPool("game-keys"))}, "GAME-1")
 	a := s.order("cad", "game")
 	f := fulfillment(a)
@@ -102,7 +102,7 @@ func TestCancelOrderWhenOneLineFails(t *testing.T) {
 	s := start(t, options{})
 	s.drill("acme", "always-500")
 	s.integration(keyturn.Integration{ID: "acme"})
-	s.product(keyturn.Product{ID: "cad", OnGiveUp: keyturn.CancelOrder, Sources: sources(fromEndpoint("acme")), Retry: every(500*time.Millisecond, 7*time.Second)})
+	s.product(keyturn.Product{ID: "cad", OnGiveUp: keyturn.CancelOrder, Sources: sources(fromEndpoint("acme")), Retry: every(500*time.Millisecond, 20*time.Second)})
 	s.product(keyturn.Product{ID: "game", Sources: sources(fromPool("game-keys"))}, "GAME-1")
 	s.product(keyturn.Product{ID: "antique", Sources: sources(byHand)})
 	a := s.order("cad", "game", "antique")

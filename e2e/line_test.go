@@ -129,13 +129,18 @@ func (s *stack) signal(f string, payload any) {
 	require.NoError(s.t, s.temporal.SignalWorkflow(context.Background(), workflows.LineWorkflowID(f), "", workflows.ResolveName, payload))
 }
 
-// state asks the workflow.
+// state asks the workflow. A busy machine may answer too late.
 func (s *stack) state(f string) workflows.State {
 	s.t.Helper()
-	v, err := s.temporal.QueryWorkflow(context.Background(), workflows.LineWorkflowID(f), "", workflows.StateName)
-	require.NoError(s.t, err)
 	var state workflows.State
-	require.NoError(s.t, v.Get(&state))
+	s.eventually(func() (bool, string) {
+		v, err := s.temporal.QueryWorkflow(context.Background(), workflows.LineWorkflowID(f), "", workflows.StateName)
+		if err != nil {
+			return false, err.Error()
+		}
+		require.NoError(s.t, v.Get(&state))
+		return true, ""
+	})
 	return state
 }
 

@@ -73,7 +73,7 @@ func TestHoldEndsByItself(t *testing.T) {
 
 func TestHoldDoesNotStopTheDeadline(t *testing.T) {
 	s := start(t, options{})
-	a := s.stuck(every(time.Second, 8*time.Second))
+	a := s.stuck(every(time.Second, 25*time.Second))
 	s.decide(fulfillment(a), keyturn.Resolution{Action: keyturn.ActionHold})
 	s.await(a, keyturn.OrderCanceled)
 	s.atRest(a)
@@ -103,11 +103,11 @@ func TestHoldMeetsASuccess(t *testing.T) {
 
 func TestExtendMovesTheDeadline(t *testing.T) {
 	s := start(t, options{})
-	a := s.stuck(every(500*time.Millisecond, 8*time.Second))
+	a := s.stuck(every(500*time.Millisecond, 25*time.Second))
 	f := fulfillment(a)
 	next := s.decide(f, keyturn.Resolution{Action: keyturn.ActionExtend, Until: ptr(time.Now().Add(time.Hour))})
 	require.WithinDuration(t, time.Now().Add(time.Hour), next.Until, time.Minute)
-	time.Sleep(time.Until(a.CreatedAt.Add(9500 * time.Millisecond)))
+	time.Sleep(time.Until(a.CreatedAt.Add(26500 * time.Millisecond)))
 	require.Equal(t, keyturn.LineRetrying, s.status(f), "the old deadline has passed")
 	s.drill("acme", "ok")
 	s.await(a, keyturn.OrderCompleted)
