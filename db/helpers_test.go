@@ -53,9 +53,7 @@ func newShop(t *testing.T) *shop {
 // openShop is newShop for benchmarks, which have the machine to themselves.
 func openShop(t testing.TB) *shop {
 	t.Helper()
-	s := &shop{t: t, ctx: t.Context(), dsn: newDatabase(t), keyFile: filepath.Join(t.TempDir(), "keys.json")}
-	require.NoError(t, CreateKeys(s.keyFile))
-	s.DB = s.open(t, s.dsn)
+	s := emptyShop(t)
 	t.Cleanup(func() {
 		if !t.Failed() {
 			s.ctx = context.Background()
@@ -63,6 +61,15 @@ func openShop(t testing.TB) *shop {
 		}
 		require.NoError(t, s.Close())
 	})
+	return s
+}
+
+// emptyShop is a shop whose data nobody checks at the end, and that is its caller's to close.
+func emptyShop(t testing.TB) *shop {
+	t.Helper()
+	s := &shop{t: t, ctx: t.Context(), dsn: newDatabase(t), keyFile: filepath.Join(t.TempDir(), "keys.json")}
+	require.NoError(t, CreateKeys(s.keyFile))
+	s.DB = s.open(t, s.dsn)
 	return s
 }
 

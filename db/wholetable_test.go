@@ -2,7 +2,6 @@ package db
 
 import (
 	"fmt"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -80,9 +79,7 @@ type step struct {
 func crowd(t *testing.T, sell func(*shop)) *shop {
 	t.Helper()
 	t.Parallel()
-	s := &shop{t: t, ctx: t.Context(), dsn: newDatabase(t), keyFile: filepath.Join(t.TempDir(), "keys.json")}
-	require.NoError(t, CreateKeys(s.keyFile))
-	s.DB = s.open(t, s.dsn)
+	s := emptyShop(t)
 	s.product("game", fromPool("games"))
 	s.product("app", fromEndpoint("acme"))
 	s.product("byhand", byHand)
@@ -211,7 +208,7 @@ func TestNoStepReadsAWholeTable(t *testing.T) {
 		{"expire keys", func() { _, err = s.ExpireKeys(s.ctx, 10); ok(err) }},
 		{"finish recalls", func() { _, err = s.FinishRecalls(s.ctx); ok(err) }},
 		{"wake the forgotten", func() { _, err = s.WakeForgotten(s.ctx, time.Minute); ok(err) }},
-		{"hold, extend, release", func() {
+		{"hold and release", func() {
 			f["byhand"] = s.sell("byhand")
 			s.claimed(f["byhand"])
 			s.resolve(f["byhand"], keyturn.ActionHold)
