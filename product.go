@@ -88,6 +88,9 @@ type Email struct {
 	HTML    string `json:"html,omitempty"`
 }
 
+// PrintsParentKey says whether the text has {PARENT_KEY}, whose value somebody must look up.
+func (e Email) PrintsParentKey() bool { return strings.Contains(e.Text+e.HTML, "{PARENT_KEY}") }
+
 // Product says how something is delivered.
 type Product struct {
 	ID                      string            `json:"id"`

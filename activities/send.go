@@ -2,6 +2,7 @@ package activities
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"keyturn.dev/keyturn"
@@ -125,6 +126,11 @@ func (l Letters) content(f db.MailFacts) mail.Content {
 	if f.Line.LicenseID != "" && f.Price.Minor == 0 { // nobody paid for it: no price is better than 0.00
 		c.TotalPrice, c.UnitPrice = "", ""
 	}
+	var parent []string
+	for _, code := range f.ParentKeys {
+		parent = append(parent, code.Reveal())
+	}
+	c.ParentKey = strings.Join(parent, ", ")
 	for _, code := range f.Deliverables.Codes {
 		c.Keys = append(c.Keys, code.Reveal())
 	}

@@ -97,7 +97,7 @@ var invariants = []invariant{
 	{id: "B1", severity: S0, meaning: "No key is on two units.", looks: []string{looksPoolKeys, looksCodes}},
 	{id: "B2", severity: S0, meaning: "A line has exactly the keys that its quantity and its status give it.", looks: []string{looksLines, looksPoolKeys, looksCodes}},
 	{id: "B3", severity: S0, meaning: "Keys are conserved: what was imported is there, and the stock figures are a recount.", looks: []string{looksPools, looksBatches, looksPoolKeys}},
-	{id: "B4", severity: S0, meaning: "An e-mail shows no key but those of its own line.", looks: []string{looksLetters}, needs: needMailbox},
+	{id: "B4", severity: S0, meaning: "An e-mail shows no key but those of its own line, and of the licence that the line is for.", looks: []string{looksLetters}, needs: needMailbox},
 	{id: "B5", severity: S0, meaning: "A key that somebody may have seen is never for sale again.", looks: []string{looksDeliveries, looksPoolKeys, looksLetters}, betters: needMailbox},
 	{id: "B6", severity: S1, meaning: "Out of stock was said only when the pool had too little.", looks: []string{looksSteps, looksPoolKeys}},
 	{id: "B7", severity: S1, meaning: "No line waits for stock while its pool has what the first in the queue needs.", looks: []string{looksPools, looksOpen}},

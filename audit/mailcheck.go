@@ -166,11 +166,17 @@ func (c *mailCheck) foreignKeys(ctx context.Context, letters []Letter, parsed []
 	return nil
 }
 
+// keyOwnersSQL: what was done to a licence may show the keys that it had before, as {PARENT_KEY}.
 const keyOwnersSQL = `
-	SELECT k.fingerprint, k.line_id, 'key ' || k.id || ' of pool ' || k.pool_id AS key FROM pool_keys k
-	WHERE k.fingerprint = ANY(CAST(:fingerprints AS bytea[])) AND k.state <> 'withdrawn' AND (k.line_id IS NOT NULL OR k.state = 'available')
+	WITH held AS (
+		SELECT k.fingerprint, k.line_id, 'key ' || k.id || ' of pool ' || k.pool_id AS key FROM pool_keys k
+		WHERE k.fingerprint = ANY(CAST(:fingerprints AS bytea[])) AND k.state <> 'withdrawn' AND (k.line_id IS NOT NULL OR k.state = 'available')
+		UNION ALL
+		SELECT y.fingerprint, y.line_id, '' FROM deliverables y WHERE y.fingerprint = ANY(CAST(:fingerprints AS bytea[])))
+	SELECT fingerprint, line_id, key FROM held
 	UNION ALL
-	SELECT y.fingerprint, y.line_id, '' FROM deliverables y WHERE y.fingerprint = ANY(CAST(:fingerprints AS bytea[]))`
+	SELECT h.fingerprint, o.id, '' FROM held h JOIN line_items l ON l.id = h.line_id
+		JOIN line_items o ON o.license_id = coalesce(l.license_id, l.fulfillment_id)`
 
 // missing compares the other way round: what counts as sent has arrived. What was booked since the mailbox was read is
 // not looked for.

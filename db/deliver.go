@@ -19,6 +19,7 @@ type MailFacts struct {
 	Price        keyturn.Money
 	Product      keyturn.Product
 	Deliverables Deliverables
+	ParentKeys   []keyturn.Secret // of an operation on a licence: the keys that it had before, if the product's e-mail prints them
 	PageToken    string
 	Now          time.Time
 	To           string       // the order's address, or the one that a resend names
@@ -141,7 +142,8 @@ func cannotBeMade(err error) bool {
 type newMail struct {
 	kind, to, status string        // an empty to is the order's address
 	have             *Deliverables // nil: read them
-	why              keyturn.Kind  // of a cancelled line
+	parent           []keyturn.Secret
+	why              keyturn.Kind // of a cancelled line
 	render           func(MailFacts) ([]byte, error)
 }
 
@@ -153,6 +155,17 @@ func (d *DB) newDelivery(ctx context.Context, tx *sqlx.Tx, l *line, m newMail) (
 			return nil, err
 		}
 		m.have = &have
+	}
+	if l.LicenseID != nil && m.kind == "keys" && l.product.Email.PrintsParentKey() {
+		before, err := d.licenseParts(ctx, tx, *l.LicenseID, l.CustomerID, l.ID)
+		if err != nil {
+			return nil, err
+		}
+		parent, err := assemble(before)
+		if err != nil {
+			return nil, err
+		}
+		m.parent = parent.Codes
 	}
 	var w writes
 	w.add("moved", `SELECT id FROM line_items WHERE id = ?`, l.ID)
@@ -170,7 +183,7 @@ func (d *DB) delivers(w *writes, l *line, m newMail) (*Delivery, error) {
 		return nil, err
 	}
 	f := d.mailFacts(l, c, m.kind)
-	f.FailureKind = m.why
+	f.FailureKind, f.ParentKeys = m.why, m.parent
 	if m.to != "" {
 		f.To = m.to
 	}

@@ -215,7 +215,7 @@ func (d *DB) licenseData(ctx context.Context, q sqlx.QueryerContext, l *line, un
 	if c != nil {
 		f.StartedAt, f.ExpiresAt = c.CreatedAt, c.ExpiresAt
 	}
-	have, err := d.licenseParts(ctx, q, f.ID, l.CustomerID)
+	have, err := d.licenseParts(ctx, q, f.ID, l.CustomerID, "")
 	if err != nil {
 		return f, err
 	}
@@ -250,7 +250,7 @@ func (d *DB) licenseDeliverables(ctx context.Context, q sqlx.QueryerContext, lic
 	if c == nil || c.Status == keyturn.LicenseCanceled {
 		return Deliverables{}, keyturn.Errorf(keyturn.KindConflict, "the licence is cancelled: there is nothing to show")
 	}
-	parts, err := d.licenseParts(ctx, q, licenseID, customerID)
+	parts, err := d.licenseParts(ctx, q, licenseID, customerID, "")
 	if err != nil {
 		return Deliverables{}, err
 	}
@@ -282,7 +282,7 @@ func (d *DB) keptCodes(ctx context.Context, q sqlx.QueryerContext, l *line) (map
 	if l.LicenseID == nil {
 		return nil, nil
 	}
-	parts, err := d.licenseParts(ctx, q, *l.LicenseID, l.CustomerID)
+	parts, err := d.licenseParts(ctx, q, *l.LicenseID, l.CustomerID, "")
 	out := map[string]bool{}
 	for _, p := range parts {
 		if p.kind == "code" {
@@ -293,14 +293,17 @@ func (d *DB) keptCodes(ctx context.Context, q sqlx.QueryerContext, l *line) (map
 }
 
 // licenseParts is what a licence has today: of each unit the last code, link and file that an operation brought, in the
-// order of units, and all additional data in the order in which it came.
-func (d *DB) licenseParts(ctx context.Context, q sqlx.QueryerContext, licenseID, customerID string) ([]part, error) {
+// order of units, and all additional data in the order in which it came; or, if a line is named, what it had before that.
+func (d *DB) licenseParts(ctx context.Context, q sqlx.QueryerContext, licenseID, customerID, before string) ([]part, error) {
 	lines, err := linesOfLicense(ctx, q, licenseID)
 	if err != nil {
 		return nil, err
 	}
 	var out []part
 	for _, l := range lines {
+		if l.ID == before {
+			break
+		}
 		parts, err := d.parts(ctx, q, l.ID, customerID)
 		if err != nil {
 			return nil, err

@@ -3,6 +3,7 @@ package e2e_test
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -160,7 +161,7 @@ func TestTermAndLegacyNames(t *testing.T) {
 func TestOperationsOfAPoolLicence(t *testing.T) {
 	s := start(t, options{})
 	s.product(keyturn.Product{ID: "game", Sources: sources(fromPool("game-keys"))}, "GAME-1")
-	s.product(keyturn.Product{ID: "deluxe", Sources: sources(fromPool("deluxe-keys"))})
+	s.product(keyturn.Product{ID: "deluxe", Sources: sources(fromPool("deluxe-keys")), Email: keyturn.Email{Text: "{KEY} takes the place of {PARENT_KEY}."}})
 	a := s.order("game")
 	s.await(a, keyturn.OrderCompleted)
 	id := fulfillment(a)
@@ -177,6 +178,7 @@ func TestOperationsOfAPoolLicence(t *testing.T) {
 	s.load("deluxe-keys", "DELUXE-1")
 	s.await(up, keyturn.OrderCompleted)
 	s.await(c, keyturn.OrderCompleted)
+	require.True(t, slices.ContainsFunc(s.letters(buyer), func(l letter) bool { return strings.Contains(l.Text, "DELUXE-1 takes the place of GAME-1.") }))
 	require.Equal(t, []any{"Paused", "deluxe", []string{"DELUXE-1"}}, []any{s.license(id).Status, s.license(id).ProductID, s.license(id).ActivationCodes})
 	s.record(workflows.LineWorkflowID(fulfillment(c)), "license-queued")
 

@@ -219,7 +219,7 @@ func signable(field string, full Data) error {
 	}
 	nodes, err := p.eval(root, &work{left: maxWork})
 	if err != nil || len(nodes) == 0 {
-		return errors.New("names nothing in a fulfillment request")
+		return errors.New("names nothing in a fulfillment request, such as $.licenseId or $.checkout.orderId do (it is the data that is signed, not the body)")
 	}
 	if _, ok := scalarText(nodes[0]); !ok {
 		return errNotDefinite

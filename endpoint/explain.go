@@ -79,6 +79,7 @@ type ReplyExplained struct {
 	ErrorMessage string              `json:"errorMessage,omitempty"`
 	RetryAfter   keyturn.Duration    `json:"retryAfter,omitempty"`
 	Codes        int                 `json:"activationCodes"`
+	Units        int                 `json:"units"` // how many of them are for the customer; 0: not known
 	Link         bool                `json:"activationLink"`
 	FileBytes    int                 `json:"fileBytes,omitempty"`
 	Additional   map[string][]string `json:"additional,omitempty"`
@@ -106,7 +107,7 @@ func ExplainReply(in keyturn.Integration, op string, units int, reply Reply) Rep
 	out := ReplyExplained{
 		HTTPStatus: reply.Status, Body: cleanedBody(shown), Outcome: v.Outcome, Kind: v.Kind, Reason: v.Reason,
 		ErrorCode: v.ErrorCode, ErrorMessage: v.ErrorMessage, RetryAfter: keyturn.Duration(v.RetryAfter),
-		Codes: len(v.Deliverable.ActivationCodes), Link: v.Deliverable.ActivationLink != "",
+		Codes: len(v.Deliverable.ActivationCodes), Units: units, Link: v.Deliverable.ActivationLink != "",
 		Values: []ValueExplained{}, Additional: v.Additional,
 	}
 	if f := v.Deliverable.File; f != nil {
@@ -182,8 +183,13 @@ func (r ReplyExplained) Meaning() string {
 		return "it would be tried again, by the product's policy"
 	}
 	var parts []string
-	if r.Codes > 0 {
-		parts = append(parts, fmt.Sprintf("%d activation code(s)", r.Codes))
+	switch {
+	case r.Units > 0 && r.Codes > r.Units:
+		parts = append(parts, fmt.Sprintf("%d of the %d activation codes (the others go to nobody)", r.Units, r.Codes))
+	case r.Codes == 1:
+		parts = append(parts, "an activation code")
+	case r.Codes > 1:
+		parts = append(parts, fmt.Sprintf("%d activation codes", r.Codes))
 	}
 	if r.Link {
 		parts = append(parts, "a link")

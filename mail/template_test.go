@@ -2,6 +2,7 @@ package mail_test
 
 import (
 	"encoding/json"
+	"os"
 	"strings"
 	"testing"
 
@@ -83,4 +84,15 @@ func FuzzTemplateCheck(f *testing.F) {
 		require.NoError(t, err)
 		parse(t, m)
 	})
+}
+
+// docs/catalog.md tells merchants every tag that there is.
+func TestTheCatalogsPageHasEveryTag(t *testing.T) {
+	page, err := os.ReadFile("../docs/catalog.md")
+	require.NoError(t, err)
+	_, table, found := strings.Cut(string(page), "<!-- every tag -->")
+	require.True(t, found)
+	for _, tag := range everyTag {
+		require.Contains(t, table, "`{"+tag+"}`")
+	}
 }

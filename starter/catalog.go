@@ -61,10 +61,10 @@ type catalogFile struct {
 	Products     []keyturn.Product     `json:"products"`
 }
 
-// ReadCatalog reads a catalog file, which may hold several documents, and the environment variables and files that its
-// secrets and certificates name; paths are relative to the catalog's folder. An error of KindInvalid has a field for
-// every mistake, located as `line 12, products[0].sources[1].pool`.
-func ReadCatalog(path string) (*Catalog, error) {
+// ReadCatalog reads a catalog file, which may hold several documents, and the environment variables (with lookup, such as
+// os.LookupEnv) and files that its secrets and certificates name; paths are relative to the catalog's folder. An error of
+// KindInvalid has a field for every mistake, located as `line 12, products[0].sources[1].pool`.
+func ReadCatalog(path string, lookup func(string) (string, bool)) (*Catalog, error) {
 	info, err := os.Stat(path)
 	if err == nil && info.Size() > maxCatalogFile {
 		return nil, keyturn.Errorf(keyturn.KindInvalid, "the catalog %s must have at most %s", path, size(maxCatalogFile))
@@ -73,10 +73,10 @@ func ReadCatalog(path string) (*Catalog, error) {
 	if err != nil {
 		return nil, keyturn.Errorf(keyturn.KindInvalid, "the catalog %s cannot be read: check its name and who may read it: %w", path, err)
 	}
-	return ParseCatalog(text, filepath.Dir(path), os.LookupEnv)
+	return ParseCatalog(text, filepath.Dir(path), lookup)
 }
 
-// ParseCatalog is ReadCatalog for a text; folder is where relative paths begin, and lookup reads the environment.
+// ParseCatalog is ReadCatalog for a text; folder is where relative paths begin.
 func ParseCatalog(text []byte, folder string, lookup func(string) (string, bool)) (*Catalog, error) {
 	docs, err := readYAML(text)
 	if err != nil {

@@ -4,12 +4,14 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
 	"keyturn.dev/keyturn"
+	"keyturn.dev/keyturn/devstack/emulator"
 	"keyturn.dev/keyturn/starter"
 )
 
@@ -188,11 +190,56 @@ func TestMistakesThatOnlyTheServerSeesHaveTheirLineToo(t *testing.T) {
 
 func TestACatalogFileThatCannotBeRead(t *testing.T) {
 	t.Parallel()
-	_, err := starter.ReadCatalog(filepath.Join(t.TempDir(), "gone.yaml"))
+	_, err := starter.ReadCatalog(filepath.Join(t.TempDir(), "gone.yaml"), os.LookupEnv)
 	require.ErrorContains(t, err, "gone.yaml")
 	path := filepath.Join(t.TempDir(), "catalog.yaml")
 	require.NoError(t, os.WriteFile(path, []byte("pools:\n  - {id: p}\n"), 0o600))
-	c, err := starter.ReadCatalog(path)
+	c, err := starter.ReadCatalog(path, os.LookupEnv)
 	require.NoError(t, err)
 	require.Equal(t, "p", c.Pools[0].ID)
+}
+
+// docs/catalog.md shows merchants every field that there is, in one file that is valid.
+func TestTheCatalogsPageIsWhole(t *testing.T) {
+	page, err := os.ReadFile("../docs/catalog.md")
+	require.NoError(t, err)
+	_, after, found := strings.Cut(string(page), "<!-- every field -->\n```yaml\n")
+	require.True(t, found)
+	file, _, found := strings.Cut(after, "\n```\n")
+	require.True(t, found)
+
+	var fields func(of reflect.Type)
+	fields = func(of reflect.Type) {
+		switch of.Kind() {
+		case reflect.Pointer, reflect.Slice, reflect.Map:
+			fields(of.Elem())
+		case reflect.Struct:
+			if of == reflect.TypeFor[keyturn.SecretRef]() {
+				return // has a paragraph of its own
+			}
+			for field := range of.Fields() {
+				name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
+				if name != "" && name != "-" && name != "ca" && name != "clientCert" { // these two are the API's, for text instead of files
+					require.Regexp(t, `\b`+name+`:`, file)
+				}
+				fields(field.Type)
+			}
+		default:
+		}
+	}
+	for _, kind := range []reflect.Type{reflect.TypeFor[keyturn.Integration](), reflect.TypeFor[keyturn.Pool](), reflect.TypeFor[keyturn.Product]()} {
+		fields(kind)
+	}
+
+	partner := emulator.New(emulator.Config{TLSAddr: "127.0.0.1:0"})
+	require.NoError(t, partner.Start())
+	t.Cleanup(func() { _ = partner.Close() })
+	cert, key, err := partner.IssueClientCert("shop")
+	require.NoError(t, err)
+	folder := t.TempDir()
+	for name, text := range map[string][]byte{"acme-ca.pem": partner.CAPEM(), "shop.pem": cert, "shop.key": key} {
+		require.NoError(t, os.WriteFile(filepath.Join(folder, name), text, 0o600))
+	}
+	_, err = starter.ParseCatalog([]byte(file), folder, func(string) (string, bool) { return "s3cr3t", true })
+	require.NoError(t, err)
 }

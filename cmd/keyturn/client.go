@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -42,7 +43,7 @@ with their line. Secrets are named as {env: NAME} or {file: PATH} and read here.
 	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "only say what would change")
 	_ = cmd.MarkFlagRequired("file")
 	return withAPI(cmd, func(ctx context.Context, cmd *cobra.Command, api *starter.Client, _ []string) error {
-		catalog, err := starter.ReadCatalog(file)
+		catalog, err := starter.ReadCatalog(file, os.LookupEnv)
 		if err != nil {
 			return err
 		}

@@ -29,6 +29,7 @@ type checkOptions struct {
 // checked is what integration check has to say.
 type checked struct {
 	Integration  string                    `json:"integration"`
+	StandIns     []string                  `json:"standIns,omitempty"` // environment variables that are not set
 	Request      endpoint.RequestExplained `json:"request"`
 	SentTo       string                    `json:"sentTo,omitempty"`
 	DurationMs   int64                     `json:"durationMs,omitempty"`
@@ -45,7 +46,8 @@ func newIntegrationCheck() *cobra.Command {
 it sends the request to the integration's testBaseUrl (or to --address) with its credentials, and explains what Keyturn
 would do with the reply; with --reply it explains a reply from a file. Nothing is stored, no customer gets anything.
 With --product the sample order is for a product of the same file: its name, publisher IDs, variables and quantity mode.
-Mistakes in the file are reported with their line. Secrets, activation codes, links and files are never printed.
+Mistakes in the file are reported with their line. Secrets, activation codes, links and files are never printed. As long
+as nothing is sent, a secret whose environment variable is not set is replaced by a stand-in.
 
 The exit code is 0 if all is well: the request can be made and the reply, if there is one, would be a success.`,
 		Example: `  keyturn integration check catalog.yaml
@@ -69,7 +71,7 @@ The exit code is 0 if all is well: the request can be made and the reply, if the
 }
 
 func (o checkOptions) run(ctx context.Context, cmd *cobra.Command, file string) error {
-	catalog, err := starter.ReadCatalog(file)
+	catalog, standIns, err := o.read(file)
 	if err != nil {
 		return err
 	}
@@ -89,7 +91,7 @@ func (o checkOptions) run(ctx context.Context, cmd *cobra.Command, file string) 
 	if err != nil {
 		return err
 	}
-	out := checked{Integration: in.ID}
+	out := checked{Integration: in.ID, StandIns: standIns}
 	var req endpoint.Request
 	if out.Request, req, err = endpoint.ExplainRequest(in, o.operation, data); err != nil {
 		return err
@@ -110,6 +112,15 @@ func (o checkOptions) run(ctx context.Context, cmd *cobra.Command, file string) 
 		return keyturn.Errorf(keyturn.KindRejected, "the reply would not be a success: %s", out.Reply.Reason)
 	}
 	return nil
+}
+
+// read reads the catalog. Only who sends needs its secrets.
+func (o checkOptions) read(file string) (c *starter.Catalog, standIns []string, err error) {
+	if o.send || o.address != "" {
+		c, err = starter.ReadCatalog(file, os.LookupEnv)
+		return c, nil, err
+	}
+	return readToTry(file)
 }
 
 // chooseProduct finds the product that is meant; nil if none is.
@@ -145,20 +156,10 @@ func serving(p *keyturn.Product) (ids []string) {
 
 // choose finds the integration that is meant: the one that is named, that the product is delivered by, or the only one.
 func (o checkOptions) choose(c *starter.Catalog, p *keyturn.Product) (keyturn.Integration, error) {
-	var ids []string
 	if of := serving(p); o.integration == "" && len(of) == 1 {
 		o.integration = of[0]
 	}
-	for _, in := range c.Integrations {
-		if in.ID == o.integration || o.integration == "" && len(c.Integrations) == 1 {
-			return in, nil
-		}
-		ids = append(ids, in.ID)
-	}
-	if len(ids) == 0 {
-		return keyturn.Integration{}, keyturn.Errorf(keyturn.KindInvalid, "the file declares no integration")
-	}
-	return keyturn.Integration{}, keyturn.Errorf(keyturn.KindInvalid, "say with --integration which one is meant: %s", strings.Join(ids, ", "))
+	return pick(c, o.integration)
 }
 
 // inTestMode turns the integration to its test server. Its live one is never called unless --address names it.
@@ -270,6 +271,9 @@ func printChecked(w io.Writer, c checked) {
 			fmt.Fprintln(w, "\n4. not sent; the reply is from a file")
 		}
 		printReply(w, *c.Reply)
+	}
+	if len(c.StandIns) > 0 {
+		fmt.Fprintf(w, "\nnot set, replaced by a stand-in (a signature made with it is not the partner's): %s\n", strings.Join(c.StandIns, ", "))
 	}
 	for i, f := range c.InProduction {
 		if i == 0 {

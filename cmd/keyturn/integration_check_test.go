@@ -47,7 +47,7 @@ func TestIntegrationCheckSendsInTestModeAndExplains(t *testing.T) {
 	file, _ := tried(t, triedCatalog)
 	out, err := execute(t, "integration", "check", file, "--send")
 	require.NoError(t, err, out)
-	for _, step := range []string{"operations.create", "POST http://127.0.0.1:", "{\"$.checkout.orderId\":\"SO-2201\"}", "X-Nexway-Signature", "HTTP 200", "[redacted 1]", "Success: accepted", "1 activation code"} {
+	for _, step := range []string{"operations.create", "POST http://127.0.0.1:", "{\"$.checkout.orderId\":\"SO-2201\"}", "X-Nexway-Signature", "HTTP 200", "[redacted 1]", "Success: accepted", "the customer would get an activation code"} {
 		require.Contains(t, out, step)
 	}
 	require.Contains(t, out, "production would refuse:\n   testBaseUrl", "it is not https")
@@ -108,11 +108,23 @@ func TestIntegrationCheckExplainsAReplyFromAFile(t *testing.T) {
 	require.NoError(t, err, out)
 	require.Contains(t, out, "2: [redacted 1] · [redacted 2]")
 	require.NotContains(t, out, "CANARY")
+	out, err = execute(t, "integration", "check", file, "--reply", reply)
+	require.NoError(t, err, out)
+	require.Contains(t, out, "the customer would get 1 of the 2 activation codes (the others go to nobody)")
 	_, err = execute(t, "integration", "check", file, "--reply", reply, "--status", "410")
 	require.ErrorContains(t, err, "HTTP 410")
 	out, err = execute(t, "integration", "check", file)
 	require.NoError(t, err)
 	require.Contains(t, out, "4. not sent")
+}
+
+func TestIntegrationCheckNeedsSecretsOnlyToSend(t *testing.T) {
+	file, _ := tried(t, strings.ReplaceAll(triedCatalog, "ACME_HMAC", "ACME_NOT_SET"))
+	out, err := execute(t, "integration", "check", file)
+	require.NoError(t, err, out)
+	require.Contains(t, out, "replaced by a stand-in (a signature made with it is not the partner's): ACME_NOT_SET\n")
+	_, err = execute(t, "integration", "check", file, "--send")
+	require.ErrorContains(t, err, "the environment variable ACME_NOT_SET, which is not set")
 }
 
 func TestIntegrationCheckNamesTheLineOfAMistake(t *testing.T) {

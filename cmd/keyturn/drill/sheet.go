@@ -24,5 +24,5 @@ func (s *Sheet) Print(w io.Writer) {
 			fmt.Fprintf(w, "      why:      %s\n", r.Why)
 		}
 	}
-	fmt.Fprintf(w, "\n%d passed, %d failed, %d mean nothing for this integration\n", s.Passed, s.Failed, s.Skipped)
+	fmt.Fprintf(w, "\n%d passed, %d failed, %d without meaning for this integration\n", s.Passed, s.Failed, s.Skipped)
 }
