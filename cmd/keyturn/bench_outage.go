@@ -22,13 +22,15 @@ func newBenchOutage() *cobra.Command {
 	dir := ""
 	cmd := &cobra.Command{
 		Use: "outage", Short: "Let thousands of lines wait for a partner that is down, and measure its return",
-		Long: `Sells at one partner at a steady rate all the time. Another partner is down while its orders come in; their lines wait. Then
-it comes back. The report says whether its limits were kept in any stretch of a second, whether the oldest lines were
-served first, how long it took, and what the other partner's customers noticed of all this: the 99th percentile from
-order to delivery, before, while the lines waited, and while they were served.
+		Long: `Sells at one partner at a steady rate all the time: first alone, then, as is usual, with another partner beside it. Then the
+other one is down while its orders come in; their lines wait. Then it comes back. The report says whether its limits were
+kept in any stretch of a second, whether the oldest lines were served first, how long it took, and what the first
+partner's customers noticed of all this: the 99th percentile from order to delivery, alone, before the outage, while the
+lines waited, and while they were served.
 
 The exit code is 1 if a limit was exceeded, a line was not delivered, lines overtook others by more than the runway
-allows, or the other partner's 99th percentile rose to more than 1.5 times of what it was.`,
+allows, or the other partner's 99th percentile rose to more than 1.5 times of what it was before the outage, with both partners
+selling.`,
 		Example: "  keyturn bench outage\n  keyturn bench outage --lines 1000 --per-second 50 --fault timeout-after-issuing --output json",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -59,8 +61,9 @@ allows, or the other partner's 99th percentile rose to more than 1.5 times of wh
 	cmd.Flags().IntVar(&o.MaxConcurrent, "max-concurrent", 10, "calls at the same time that it allows")
 	cmd.Flags().StringVar(&o.Fault, "fault", "status:503", "how it is down: a drill of the emulator, such as down, status:503 or timeout-after-issuing")
 	cmd.Flags().Float64Var(&o.Sales, "sales", 4, "orders a second at the other partner")
+	cmd.Flags().Float64Var(&o.Usual, "usual", 10, "orders a second at the partner that will be down, before")
 	cmd.Flags().Float64Var(&o.Intake, "intake", 30, "orders a second at the partner that is down, until all are placed")
-	cmd.Flags().DurationVar(&o.Phase, "phase", 30*time.Second, "how long the other partner is measured before the outage and while the lines wait")
+	cmd.Flags().DurationVar(&o.Phase, "phase", time.Minute, "how long the other partner is measured alone, before the outage, and while the lines wait")
 	cmd.Flags().StringVar(&dir, "data-dir", "", "where the embedded servers keep their state; default: a temporary folder")
 	return cmd
 }

@@ -28,7 +28,8 @@ type Outage struct {
 	PerSecond     float64
 	MaxConcurrent int
 	Fault         string  // the drill that is the outage
-	Sales         float64 // orders a second at the other partner
+	Sales         float64 // orders a second at the other partner, all the time
+	Usual         float64 // orders a second at the partner that will be down, before
 	Intake        float64 // orders a second at the partner that is down, while it is
 	Phase         time.Duration
 
@@ -60,7 +61,8 @@ const (
 	settle = 10 * time.Second
 
 	phaseWarmUp    = "warming up"
-	phaseBefore    = "before"
+	phaseAlone     = "alone"
+	phaseBefore    = "before, both partners"
 	phaseLoading   = "while the orders came in"
 	phaseSettling  = "settling"
 	phaseWaiting   = "while the lines waited"
@@ -83,8 +85,15 @@ func (o *Outage) Run(ctx context.Context) (*OutageReport, error) {
 	if err := pause(ctx, settle); err != nil {
 		return nil, err
 	}
-	o.enter(phaseBefore)
+	o.enter(phaseAlone)
 	if err := pause(ctx, o.Phase); err != nil {
+		return nil, err
+	}
+	if err := o.before(ctx); err != nil {
+		return nil, err
+	}
+	usual, err := o.Partner.Stats(ctx, downID)
+	if err != nil {
 		return nil, err
 	}
 	if err := o.Partner.Drill(ctx, downID, o.Fault); err != nil {
@@ -121,11 +130,30 @@ func (o *Outage) Run(ctx context.Context) (*OutageReport, error) {
 	if err != nil {
 		return nil, err
 	}
+	stats.Requests -= usual.Requests
 	times, err := o.DB.LineTimes(ctx, otherID)
 	if err != nil {
 		return nil, err
 	}
 	return o.outageReport(stats, returned, times), nil
+}
+
+// before measures what is usual: both partners sell.
+func (o *Outage) before(ctx context.Context) error {
+	ctx, stop := context.WithCancel(ctx)
+	var usual sync.WaitGroup
+	defer usual.Wait()
+	defer stop()
+	usual.Go(func() {
+		each(ctx, o.Usual, func(n int) {
+			usual.Go(func() { o.sale(context.WithoutCancel(ctx), "USUAL", downID, n) })
+		})
+	})
+	if err := pause(ctx, settle); err != nil {
+		return err
+	}
+	o.enter(phaseBefore)
+	return pause(ctx, o.Phase)
 }
 
 // firstServed waits until the partner has been found to be back, for twice as long as probes are apart.
@@ -167,31 +195,38 @@ func (o *Outage) prepareOutage(ctx context.Context) error {
 	return nil
 }
 
-// sell places an order at the other partner at a steady rate and notes how long each takes.
+// sell places orders at the other partner at a steady rate and notes how long each takes.
 func (o *Outage) sell(ctx context.Context, orders *sync.WaitGroup) {
-	tick := time.NewTicker(time.Duration(float64(time.Second) / o.Sales))
+	each(ctx, o.Sales, func(n int) {
+		orders.Go(func() {
+			o.mu.Lock()
+			phase := o.phase
+			o.mu.Unlock()
+			one := o.sale(context.WithoutCancel(ctx), "SALE", otherID, n)
+			o.mu.Lock()
+			defer o.mu.Unlock()
+			o.sales[phase] = append(o.sales[phase], one)
+		})
+	})
+}
+
+// each calls do at a steady rate, with 0, 1, 2…, until ctx ends.
+func each(ctx context.Context, perSecond float64, do func(n int)) {
+	tick := time.NewTicker(time.Duration(float64(time.Second) / perSecond))
 	defer tick.Stop()
 	for n := 0; ; n++ {
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
+			do(n)
 		}
-		orders.Go(func() {
-			o.mu.Lock()
-			phase := o.phase
-			o.mu.Unlock()
-			one := o.sale(context.WithoutCancel(ctx), n)
-			o.mu.Lock()
-			defer o.mu.Unlock()
-			o.sales[phase] = append(o.sales[phase], one)
-		})
 	}
 }
 
 // sale places one order. One that fails counts as the slowest.
-func (o *Outage) sale(ctx context.Context, n int) sale {
-	order := o.orderOf(fmt.Sprintf("SALE-%s-%d", o.name, n), otherID, 1)
+func (o *Outage) sale(ctx context.Context, name, product string, n int) sale {
+	order := o.orderOf(fmt.Sprintf("%s-%s-%d", name, o.name, n), product, 1)
 	start := time.Now()
 	view, _, err := o.API.CreateOrder(ctx, order.ID, order)
 	if err != nil {

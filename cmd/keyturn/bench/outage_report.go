@@ -33,7 +33,7 @@ type PhaseSales struct {
 	Orders int     `json:"orders"`
 	P50Ms  float64 `json:"p50Ms"`
 	P99Ms  float64 `json:"p99Ms"`
-	Ratio  float64 `json:"p99Ratio"`   // to before
+	Ratio  float64 `json:"p99Ratio"`   // to before, when both partners sold
 	Steps  Steps   `json:"stepsP99Ms"` // where the time goes
 	Busy   float64 `json:"processors"` // that this process, Temporal and PostgreSQL used together
 }
@@ -65,7 +65,7 @@ func (o *Outage) outageReport(stats emulator.Stats, returned time.Time, times []
 		r.Rate = float64(n) / r.DrainSeconds
 	}
 	before := ms(percentile(wholes(o.sales[phaseBefore]), 0.99))
-	for _, phase := range []string{phaseBefore, phaseLoading, phaseWaiting, phaseReturning} {
+	for _, phase := range []string{phaseAlone, phaseBefore, phaseLoading, phaseWaiting, phaseReturning} {
 		sales := o.sales[phase]
 		p := PhaseSales{
 			Phase: phase, Orders: len(sales), P50Ms: ms(percentile(wholes(sales), 0.5)), P99Ms: ms(percentile(wholes(sales), 0.99)),
@@ -80,7 +80,7 @@ func (o *Outage) outageReport(stats emulator.Stats, returned time.Time, times []
 	r.check(float64(r.PeakPerSecond) <= r.PerSecond, "%d calls arrived within a second, %g are allowed", r.PeakPerSecond, r.PerSecond)
 	r.check(r.PeakConcurrent <= r.MaxConcurrent, "%d calls were under way at the same time, %d are allowed", r.PeakConcurrent, r.MaxConcurrent)
 	r.check(r.OutOfPlace <= 2*r.Runway, "a line finished %d places from its own, and the runway is %d lines", r.OutOfPlace, r.Runway)
-	for _, p := range r.Other[2:] {
+	for _, p := range r.Other[len(r.Other)-2:] {
 		r.check(p.Ratio <= maxRatio, "the other partner's p99 was %.2f times of what it was %s", p.Ratio, p.Phase)
 	}
 	return r
