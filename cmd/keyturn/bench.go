@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -12,7 +11,6 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"runtime/pprof"
 	"time"
 
@@ -21,8 +19,6 @@ import (
 
 	"keyturn.dev/keyturn"
 	"keyturn.dev/keyturn/cmd/keyturn/bench"
-	"keyturn.dev/keyturn/db"
-	"keyturn.dev/keyturn/devstack"
 	"keyturn.dev/keyturn/devstack/emulator"
 	"keyturn.dev/keyturn/devstack/inbox"
 	"keyturn.dev/keyturn/mail"
@@ -70,7 +66,7 @@ TEMPORAL_ADDRESS set it uses those.`,
 // the API in this one.
 type benchBed struct {
 	*app
-	pids   pids
+	pids   struct{ postgres, temporal int }
 	peer   *peer
 	ends   *bench.Ends
 	api    *starter.Client
@@ -100,15 +96,20 @@ func makeBenchBed(ctx context.Context, o benchOptions, progress io.Writer) (_ *b
 			_ = bed.close()
 		}
 	}()
-	c, pids, stop, err := benchServers(ctx, o, progress)
-	bed.pids, bed.stops = pids, append(bed.stops, stop)
+	ground, err := newBenchGround(ctx, o.dir, progress)
 	if err != nil {
+		return nil, err
+	}
+	bed.stops = append(bed.stops, ground.stop)
+	bed.pids.postgres = ground.postgresPID
+	if bed.pids.temporal, err = ground.addTemporal(ctx); err != nil {
 		return nil, err
 	}
 	if bed.peer, err = startPeer(ctx); err != nil {
 		return nil, err
 	}
 	bed.stops = append(bed.stops, bed.peer.stop)
+	c := config{DatabaseURL: ground.databaseURL, KeysFile: ground.keysFile}
 	c.Mail, c.MailFrom, c.MailName, c.Operations = mail.Config{Addr: bed.peer.SMTP, TLS: mail.TLSNone, MaxConns: 20}, "keys@bench.test", "Bench", "ops@bench.test"
 	c.PublicURL = "http://127.0.0.1"
 	if bed.app, err = newApp(ctx, c, newLogger(false, slog.LevelError)); err != nil {
@@ -178,67 +179,6 @@ func runBench(ctx context.Context, cmd *cobra.Command, o benchOptions) error {
 		*bench.Report
 		Extras *bench.Extras `json:"extras"`
 	}{report, extras}, func(out io.Writer) { report.Print(out); fmt.Fprintln(out); extras.Print(out) })
-}
-
-type pids struct{ postgres, temporal int }
-
-// benchServers starts a PostgreSQL and a Temporal, or uses those of the settings.
-func benchServers(ctx context.Context, o benchOptions, progress io.Writer) (c config, p pids, stop func(), err error) {
-	stop = func() {}
-	if dsn := os.Getenv("KEYTURN_DATABASE_URL"); dsn != "" {
-		c.DatabaseURL, c.KeysFile = dsn, os.Getenv("KEYTURN_KEYS")
-		_, err = db.Migrate(ctx, dsn)
-		return c, p, stop, err
-	}
-	path := o.dir
-	if path == "" {
-		if path, err = os.MkdirTemp("", "keyturn-bench-"); err != nil {
-			return c, p, stop, err
-		}
-	}
-	dir, err := devstack.Open(path)
-	if err != nil {
-		return c, p, stop, err
-	}
-	fmt.Fprintln(progress, "starting PostgreSQL and Temporal")
-	var postgres *devstack.Postgres
-	var temporal *devstack.Temporal
-	stop = func() {
-		stopCtx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
-		defer cancel()
-		if temporal != nil {
-			_ = temporal.Stop(stopCtx)
-		}
-		if postgres != nil {
-			_ = postgres.Stop(stopCtx)
-			if o.dir == "" {
-				_ = os.RemoveAll(postgres.Home()) // elsewhere, where it runs as another user
-			}
-		}
-		_ = dir.Close()
-		if o.dir == "" {
-			_ = os.RemoveAll(path)
-		}
-	}
-	if postgres, err = devstack.StartPostgres(ctx, dir, devstack.PostgresOptions{Progress: func(text string) { fmt.Fprintln(progress, text) }}); err != nil {
-		return c, p, stop, err
-	}
-	if temporal, err = devstack.StartTemporal(ctx, dir, devstack.TemporalOptions{}); err != nil {
-		return c, p, stop, err
-	}
-	if err = postgres.CreateDatabase(ctx, "keyturn"); err != nil {
-		return c, p, stop, err
-	}
-	c.DatabaseURL, c.KeysFile = postgres.DSN("keyturn"), filepath.Join(path, "keys.json")
-	if _, statErr := os.Stat(c.KeysFile); errors.Is(statErr, os.ErrNotExist) { //nolint:gosec // whoever runs it names the folder
-		if err = db.CreateKeys(c.KeysFile); err != nil {
-			return c, p, stop, err
-		}
-	}
-	if _, err = db.Migrate(ctx, c.DatabaseURL); err != nil {
-		return c, p, stop, err
-	}
-	return c, pids{postgres.PID(), temporal.PID()}, stop, os.Setenv("TEMPORAL_ADDRESS", temporal.Address())
 }
 
 // benchAPI serves the API on a port of its own and gives its client.

@@ -1,18 +1,12 @@
 package main
 
 import (
-	"context"
-	"fmt"
-	"io"
-	"os"
-	"path/filepath"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"keyturn.dev/keyturn/cmd/keyturn/bench"
 	"keyturn.dev/keyturn/db"
-	"keyturn.dev/keyturn/devstack"
 )
 
 func newBenchPools() *cobra.Command {
@@ -40,12 +34,19 @@ database that is in use.`,
 	cmd.Flags().StringVar(&dataDir, "data-dir", "", "where the embedded PostgreSQL keeps its state; default: a temporary folder")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		b.Progress = cmd.ErrOrStderr()
-		d, stop, err := benchDatabase(cmd.Context(), dataDir, b.Progress)
-		defer stop()
+		ground, err := newBenchGround(cmd.Context(), dataDir, b.Progress)
 		if err != nil {
 			return err
 		}
-		b.DB = d
+		defer ground.stop()
+		keys, err := db.LoadKeys(ground.keysFile)
+		if err != nil {
+			return err
+		}
+		if b.DB, err = db.Open(cmd.Context(), ground.databaseURL, keys); err != nil {
+			return err
+		}
+		defer func() { _ = b.DB.Close() }()
 		report, err := b.Run(cmd.Context())
 		if err != nil {
 			return err
@@ -53,65 +54,4 @@ database that is in use.`,
 		return show(cmd, report, report.Print)
 	}
 	return cmd
-}
-
-// benchDatabase opens the database of the settings, or starts one.
-func benchDatabase(ctx context.Context, path string, progress io.Writer) (d *db.DB, stop func(), err error) {
-	stop = func() {}
-	if os.Getenv("KEYTURN_DATABASE_URL") != "" {
-		if _, err = db.Migrate(ctx, os.Getenv("KEYTURN_DATABASE_URL")); err == nil {
-			d, err = openDatabase(ctx)
-		}
-		return d, stop, err
-	}
-	temporary := path == ""
-	if temporary {
-		if path, err = os.MkdirTemp("", "keyturn-bench-"); err != nil {
-			return nil, stop, err
-		}
-	}
-	dir, err := devstack.Open(path)
-	if err != nil {
-		return nil, stop, err
-	}
-	var postgres *devstack.Postgres
-	stop = func() {
-		if d != nil {
-			_ = d.Close()
-		}
-		if postgres != nil {
-			stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), 20*time.Second)
-			defer cancel()
-			_ = postgres.Stop(stopping)
-			if temporary {
-				_ = os.RemoveAll(postgres.Home()) // elsewhere, where it runs as another user
-			}
-		}
-		_ = dir.Close()
-		if temporary {
-			_ = os.RemoveAll(path)
-		}
-	}
-	fmt.Fprintln(progress, "starting PostgreSQL")
-	if postgres, err = devstack.StartPostgres(ctx, dir, devstack.PostgresOptions{Progress: func(text string) { fmt.Fprintln(progress, text) }}); err != nil {
-		return nil, stop, err
-	}
-	if err = postgres.CreateDatabase(ctx, "keyturn"); err != nil {
-		return nil, stop, err
-	}
-	keysFile := filepath.Join(path, "keys.json")
-	if _, statErr := os.Stat(keysFile); os.IsNotExist(statErr) {
-		if err = db.CreateKeys(keysFile); err != nil {
-			return nil, stop, err
-		}
-	}
-	if _, err = db.Migrate(ctx, postgres.DSN("keyturn")); err != nil {
-		return nil, stop, err
-	}
-	keys, err := db.LoadKeys(keysFile)
-	if err != nil {
-		return nil, stop, err
-	}
-	d, err = db.Open(ctx, postgres.DSN("keyturn"), keys)
-	return d, stop, err
 }
