@@ -116,8 +116,11 @@ func (d *DB) BeginCall(ctx context.Context, fulfillmentID string, timeout func(k
 		}
 		return nil
 	})
-	if err == nil && wait > 0 {
+	switch {
+	case err == nil && wait > 0:
 		err = keyturn.Errorf(keyturn.KindRateLimited, "the line waits for its turn at %s", next.Source)
+	case err != nil && keyturn.KindOf(err) != keyturn.KindConflict:
+		wait = 0 // its place in the queue was undone with all else, so nobody would call it
 	}
 	return call, next, wait, err
 }

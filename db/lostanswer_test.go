@@ -140,6 +140,30 @@ var lossyCases = []lossy{
 		},
 	},
 	{
+		name: "BeginCall of a line that waits",
+		prepare: func(s *shop) string {
+			s.product("gone", fromEndpoint("gone"))
+			f := s.sell("gone")
+			s.exec(`INSERT INTO partner_gates (integration, opened_at, next_try_at) VALUES ('gone', now(), now() + interval '1 h') ON CONFLICT DO NOTHING`)
+			return f
+		},
+		run: func(s *shop, d *DB, f string) error {
+			_, next, wait, err := d.BeginCall(s.ctx, f, callTimeout, renderCall)
+			if keyturn.KindOf(err) == keyturn.KindRateLimited || err == nil && !next.At.IsZero() {
+				return nil
+			}
+			require.Zero(s.t, wait, "it is in no queue, for all we know, and comes again at once: %v", err)
+			if err == nil {
+				require.Equal(s.t, keyturn.LineRetrying, next.Status)
+			}
+			return err
+		},
+		check: func(s *shop, f string) {
+			require.Equal(s.t, keyturn.LineRetrying, s.status(f))
+			require.Equal(s.t, 1, s.count(`partner_queue WHERE line_id = $1`, s.lineID(f)))
+		},
+	},
+	{
 		name:    "FinishCall",
 		prepare: func(s *shop) string { f := s.sell("app"); s.beginCall(f); return f },
 		run: func(s *shop, d *DB, f string) error {
