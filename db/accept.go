@@ -26,6 +26,7 @@ type AcceptInput struct {
 	Client         string // the token's name: idempotency keys belong to it
 	IdempotencyKey string
 	RequestHash    []byte // of the request's bytes
+	Eager          bool   // this process takes the first step of its lines at once
 	// Respond makes the answer that is stored and given again to every repetition of the request. It may be asked twice.
 	Respond func(Accepted) ([]byte, error)
 }
@@ -103,11 +104,13 @@ type firstLook struct {
 	Currencies  pq.StringArray `db:"currencies"` // products.pool_currencies, or empty
 
 	Lost bool `db:"lost"` // it was accepted before, and a restore lost it
+
+	readAt time.Time // by this process's clock
 }
 
 // firstLook reads what an order rests on: the answer to an earlier request with the same key, its customer, its products.
 func (d *DB) firstLook(ctx context.Context, in AcceptInput) (firstLook, error) {
-	var row firstLook
+	row := firstLook{readAt: time.Now()}
 	err := d.x.GetContext(ctx, &row, `
 		SELECT now() AS now, i.request_hash, i.order_id, i.response, o.customer_id, oc.data_key, c.data_key AS customer_key,
 			ARRAY(SELECT id FROM products WHERE id = ANY($4) ORDER BY id) AS product_ids,
@@ -233,8 +236,43 @@ func (d *DB) store(ctx context.Context, s selector, in AcceptInput, first firstL
 	if err == nil && len(stored) == 0 {
 		err = errOvertaken
 	}
+	if err == nil && in.Eager {
+		d.keepFresh(a, first, relayAt, sealed, wrapped, ops)
+	}
 	return a, response, err
 }
+
+// freshFor is how long what was accepted stands for a look: less than somebody takes to see the order and decide on it.
+const freshFor = time.Second
+
+// keepFresh remembers the lines of an order as look would find them, for their first step.
+func (d *DB) keepFresh(a *Accepted, first firstLook, relayAt *time.Time, sealed, customerKey []byte, ops *operations) {
+	for i, l := range a.Order.LineItems {
+		no := slices.Index(first.ProductIDs, l.ProductID)
+		if no < 0 || ops.lines[i] != nil || i == maxFresh {
+			return
+		}
+		price, err := keyturn.ParseMoney(l.GrossPrice, a.Order.Currency)
+		if err != nil {
+			return
+		}
+		fresh := line{
+			ID: l.ID, FulfillmentID: l.FulfillmentID, OrderID: a.Order.ID, ProductID: l.ProductID, Quantity: l.Quantity, GrossMinor: price.Minor,
+			Operation: string(l.Operation), SubscriptionID: l.SubscriptionID, TrialContext: l.TrialContext, Status: keyturn.LinePending, Version: 1,
+			SourceStartedAt: a.CreatedAt, WakeAt: relayAt, CreatedAt: a.CreatedAt, Currency: a.Order.Currency, CustomerID: a.Order.Customer.ID,
+			ProductSpec: first.Specs[no], Now: first.Now, CustomerSealed: sealed, CustomerKey: customerKey, readAt: first.readAt,
+		}
+		if c := first.Currencies[no]; c != "" {
+			fresh.Currencies = &c
+		}
+		if fresh.init() == nil {
+			d.fresh.keep(l.FulfillmentID, fresh)
+		}
+	}
+}
+
+// maxFresh bounds what is kept of one order: the lines of a large one do not have their first step within a second.
+const maxFresh = 20
 
 // acceptSQL stores an order with all that belongs to it in one statement, however many lines it has: if its products are
 // still for sale and its customer's key is still the one that it was encrypted with, which the locks on their rows keep

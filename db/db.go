@@ -29,6 +29,7 @@ type DB struct {
 	doors  doors
 
 	integrations recent[readIntegration]
+	fresh        recent[line]
 }
 
 // maxConns bounds one process: PostgreSQL's default is 100 for all, and each of ours is busy for a millisecond at a time.

@@ -28,6 +28,14 @@ func (r *recent[T]) keep(id string, v T) {
 	r.last[id] = v
 }
 
+func (r *recent[T]) take(id string) (T, bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	v, ok := r.last[id]
+	delete(r.last, id)
+	return v, ok
+}
+
 func (r *recent[T]) forget(id string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -15,10 +15,11 @@ import (
 	"keyturn.dev/keyturn/workflows"
 )
 
-// Starts is what the API needs of a Starter: neither call blocks.
+// Starts is what the API needs of a Starter: no call blocks.
 type Starts interface {
 	Offer([]db.Start) // lines that were just accepted
 	Poke()            // a transaction left something to start
+	Eager() bool      // what it starts is likely to begin in this process, at once
 }
 
 // Config is what the API works with. DB, Starter and Logger are required.

@@ -39,6 +39,7 @@ type noStarts struct{}
 
 func (noStarts) Offer([]db.Start) {}
 func (noStarts) Poke()            {}
+func (noStarts) Eager() bool      { return false }
 
 func newPoolShop(t *testing.T) *poolShop {
 	t.Helper()
