@@ -75,11 +75,13 @@ func hostilePlanner() options {
 	}}
 }
 
+// claimsWhoseAnswersAreLost goes over the trips of a claim several times: whether the driver repeats a statement depends
+// on when it notices that the connection is gone.
 func (s *stack) claimsWhoseAnswersAreLost() {
 	s.t.Cleanup(func() { _ = between.Close() })
-	for after := range 12 {
+	for n := range 48 {
 		a := s.store(keyturn.Order{LineItems: one("editor")})
-		between.Lose(proxy.Loss{After: after})
+		between.Lose(proxy.Loss{After: n % 12})
 		again(s.t, func() error { _, err := s.db.Claim(context.Background(), fulfillment(a)); return err })
 		between.Disarm()
 	}
