@@ -15,9 +15,9 @@ import (
 )
 
 // park puts the line into its partner's queue, by the time of its order, and has it ask again after wait, or at the end of
-// its source's time if that comes first. A line that merely waits for its turn is in no trouble and changes nothing else; one whose partner is down is, although it was not
-// called: its customer waits. The alert of the outage stands for all of them. A line whose source has no time left does
-// not wait: it goes on to its next source, or is given up.
+// its source's time if that comes first. A line that merely waits for its turn is in no trouble and changes nothing else;
+// one whose partner is down is, although it was not called: its customer waits. The alert of the outage stands for all of
+// them. A line whose source has no time left does not wait: it goes on to its next source, or is given up.
 func (d *DB) park(ctx context.Context, tx *sqlx.Tx, l *line, g gate, wait time.Duration) (time.Duration, error) {
 	end := l.sourceDeadline()
 	f := keyturn.Failure{Kind: keyturn.KindUnavailable, Message: l.source().Name() + " is down: the line waits until it is back"}
@@ -130,7 +130,10 @@ func (d *DB) callUp(ctx context.Context, integration, spec string, over time.Dur
 		due, soon, err = callUp(ctx, tx, integration, in.Limits.WithDefaults(), over)
 		return err
 	})
-	return due, soon, err
+	if err != nil { // nobody was called up
+		return nil, false, err
+	}
+	return due, soon, nil
 }
 
 // roomNow is how a partner does, for callUp.

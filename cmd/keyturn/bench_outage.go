@@ -62,7 +62,7 @@ selling.`,
 	cmd.Flags().StringVar(&o.Fault, "fault", "status:503", "how it is down: a drill of the emulator, such as down, status:503 or timeout-after-issuing")
 	cmd.Flags().Float64Var(&o.Sales, "sales", 4, "orders a second at the other partner")
 	cmd.Flags().Float64Var(&o.Usual, "usual", 10, "orders a second at the partner that will be down, before")
-	cmd.Flags().Float64Var(&o.Intake, "intake", 30, "orders a second at the partner that is down, until all are placed")
+	cmd.Flags().Float64Var(&o.Intake, "intake", 20, "orders a second at the partner that is down, until all are placed")
 	cmd.Flags().DurationVar(&o.Phase, "phase", time.Minute, "how long the other partner is measured alone, before the outage, and while the lines wait")
 	cmd.Flags().StringVar(&dir, "data-dir", "", "where the embedded servers keep their state; default: a temporary folder")
 	return cmd

@@ -241,8 +241,9 @@ func (o *Outage) sale(ctx context.Context, name, product string, n int) sale {
 	return s
 }
 
-// load places the orders at the partner that is down, one after the other, so that each is older than the next. At the
-// default rate it is a flood that no outage brings: what it does to others is shown and not judged.
+// load places the orders at the partner that is down, one after the other, so that each is older than the next. At more
+// than the usual rate it is a flood that no outage brings: what it does to others is shown and not judged. At more than
+// the machine can take, what is left of it spoils the measure while the lines wait.
 func (o *Outage) load(ctx context.Context, lines *sync.WaitGroup) error {
 	tick := time.NewTicker(time.Duration(float64(time.Second) / o.Intake))
 	defer tick.Stop()
