@@ -1,20 +1,14 @@
 package audit
 
 import (
-	"crypto/rand"
-	"fmt"
+	"context"
 	"os"
-	"slices"
 	"strconv"
-	"strings"
-	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
-	"keyturn.dev/keyturn"
 	"keyturn.dev/keyturn/db"
 	"keyturn.dev/keyturn/devstack/devtest"
 )
@@ -25,89 +19,13 @@ import (
 //
 // Its secrets are no ciphertexts, which G2 finds.
 func BenchmarkMillionLines(b *testing.B) {
-	s := openMany(b, 1_000_000)
-	for b.Loop() {
-		start := time.Now()
-		r, err := Run(b.Context(), Evidence{DB: s.DB, onProbe: func(p probe, took time.Duration) {
-			if took > 500*time.Millisecond {
-				b.Logf("%8s  %s %.60q", took.Round(time.Millisecond), p.id, p.query)
-			}
-		}})
-		require.NoError(b, err)
-		b.Logf("audited in %s", time.Since(start).Round(time.Millisecond))
-		for _, res := range r.Invariants {
-			if res.ID != "G2" {
-				require.Empty(b, res.Listed, res.ID)
-			}
-		}
-	}
-}
-
-// BenchmarkSalesBesideAudit has four tills accept orders and claim keys as fast as they can: alone, beside an audit, and
-// beside a gentle one, which the schedule runs. It tells which part of the sales is left:
-//
-//	bin/with go test ./audit -run none -bench SalesBeside -benchtime 3x
-func BenchmarkSalesBesideAudit(b *testing.B) {
-	s := openMany(b, 300_000)
-	_, _, err := s.PutPool(b.Context(), keyturn.Pool{ID: "tills"})
-	require.NoError(b, err)
-	_, _, err = s.PutProduct(b.Context(), keyturn.Product{ID: "tills", Name: "Tills", Sources: []keyturn.Source{{Type: keyturn.SourcePool, Pool: "tills"}}})
-	require.NoError(b, err)
-	var plain, gentle []float64
-	for b.Loop() {
-		var keys strings.Builder
-		for range 100_000 {
-			fmt.Fprintln(&keys, rand.Text())
-		}
-		_, err := s.Import(b.Context(), "tills", strings.NewReader(keys.String()), "bench", false)
-		require.NoError(b, err)
-		alone := s.sales(b, func() { time.Sleep(10 * time.Second) })
-		audited := func(gentle bool) float64 {
-			return s.sales(b, func() {
-				_, err := Run(b.Context(), Evidence{DB: s.DB, Gentle: gentle})
-				require.NoError(b, err)
-			})
-		}
-		plain, gentle = append(plain, audited(false)/alone), append(gentle, audited(true)/alone)
-	}
-	slices.Sort(plain)
-	slices.Sort(gentle)
-	b.ReportMetric(plain[len(plain)/2], "of-the-sales-beside-an-audit")
-	b.ReportMetric(gentle[len(gentle)/2], "of-the-sales-beside-a-gentle-one")
-}
-
-// sales gives the sales per second while something goes on.
-func (s *shop) sales(b *testing.B, meanwhile func()) float64 {
-	b.Helper()
-	var sold atomic.Int64
-	var stop atomic.Bool
-	var tills sync.WaitGroup
-	for range 4 {
-		tills.Go(func() {
-			for !stop.Load() {
-				f := s.order(rand.Text(), line("tills", 1))[0]
-				_, err := s.Claim(s.ctx, f)
-				s.ok(err)
-				sold.Add(1)
-			}
-		})
-	}
-	start := time.Now()
-	meanwhile()
-	rate := float64(sold.Load()) / time.Since(start).Seconds()
-	stop.Store(true)
-	tills.Wait()
-	return rate
-}
-
-// openMany opens a database of that many lines, or of KEYTURN_AUDIT_LINES.
-func openMany(b *testing.B, lines int) *shop {
-	b.Helper()
+	lines := 1_000_000
 	if n, err := strconv.Atoi(os.Getenv("KEYTURN_AUDIT_LINES")); err == nil {
 		lines = n
 	}
+	ctx := context.Background()
 	dsn := devtest.Postgres(b, "keyturn/audit bench "+strconv.Itoa(lines), func(dsn string) error {
-		if _, err := db.Migrate(b.Context(), dsn); err != nil {
+		if _, err := db.Migrate(ctx, dsn); err != nil {
 			return err
 		}
 		s := open(b, dsn)
@@ -122,8 +40,22 @@ func openMany(b *testing.B, lines int) *shop {
 		return nil
 	})
 	s := open(b, dsn)
-	b.Cleanup(s.close)
-	return s
+	defer s.close()
+	for b.Loop() {
+		start := time.Now()
+		r, err := Run(ctx, Evidence{DB: s.DB, onProbe: func(p probe, took time.Duration) {
+			if took > 500*time.Millisecond {
+				b.Logf("%8s  %s %.60q", took.Round(time.Millisecond), p.id, p.query)
+			}
+		}})
+		require.NoError(b, err)
+		b.Logf("audited %d lines in %s", lines, time.Since(start).Round(time.Millisecond))
+		for _, res := range r.Invariants {
+			if res.ID != "G2" {
+				require.Empty(b, res.Listed, res.ID)
+			}
+		}
+	}
 }
 
 // manyLines make a shop that is nearly at rest: of 100 orders 84 were delivered from a pool, 10 by a partner, 5 were
