@@ -181,6 +181,11 @@ func (d *DB) store(ctx context.Context, s selector, in AcceptInput, first firstL
 	a := &Accepted{Order: o, CreatedAt: now, GrossPrice: keyturn.Money{Currency: o.Currency}, PageToken: d.keys.pageToken(o.ID)}
 	a.Order.LineItems = append([]keyturn.LineItem(nil), o.LineItems...)
 	rows := newLineRows(len(o.LineItems))
+	fresh := make([]line, len(o.LineItems))
+	relayAt := ptr(now.Add(relayAfter))
+	if oracle.Is(oracle.StartWithoutOutbox) {
+		relayAt = nil
+	}
 	for i := range a.Order.LineItems {
 		l := &a.Order.LineItems[i]
 		price, err := keyturn.ParseMoney(l.GrossPrice, o.Currency)
@@ -197,10 +202,10 @@ func (d *DB) store(ctx context.Context, s selector, in AcceptInput, first firstL
 		if op != nil && op.licenseID != nil {
 			l.LicenseID = *op.licenseID
 		}
-		a.Starts = append(a.Starts, Start{
-			FulfillmentID: l.FulfillmentID, LineID: l.ID, OrderID: o.ID, ProductID: l.ProductID,
-			Next: firstNext(products[l.ProductID], pools[l.ProductID], o.Currency, a.CreatedAt, l.Operation, op),
-		})
+		if fresh[i], err = freshLine(o, *l, price, first, relayAt, op); err != nil {
+			return nil, nil, err
+		}
+		a.Starts = append(a.Starts, Start{FulfillmentID: l.FulfillmentID, LineID: l.ID, OrderID: o.ID, ProductID: l.ProductID, Next: fresh[i].next()})
 	}
 	personal, err := json.Marshal(storedCustomer{o.Customer, o.CartExternalContext})
 	if err != nil {
@@ -218,10 +223,6 @@ func (d *DB) store(ctx context.Context, s selector, in AcceptInput, first firstL
 	if err != nil {
 		return nil, nil, err
 	}
-	relayAt := ptr(now.Add(relayAfter))
-	if oracle.Is(oracle.StartWithoutOutbox) {
-		relayAt = nil
-	}
 	query := acceptSQL
 	if len(first.CustomerKey) > 0 {
 		query = acceptKnownSQL
@@ -237,42 +238,10 @@ func (d *DB) store(ctx context.Context, s selector, in AcceptInput, first firstL
 		err = errOvertaken
 	}
 	if err == nil && in.Eager {
-		d.keepFresh(a, first, relayAt, sealed, wrapped, ops)
+		d.keepFresh(fresh, ops, sealed, wrapped)
 	}
 	return a, response, err
 }
-
-// freshFor is how long what was accepted stands for a look: less than somebody takes to see the order and decide on it.
-const freshFor = time.Second
-
-// keepFresh remembers the lines of an order as look would find them, for their first step.
-func (d *DB) keepFresh(a *Accepted, first firstLook, relayAt *time.Time, sealed, customerKey []byte, ops *operations) {
-	for i, l := range a.Order.LineItems {
-		no := slices.Index(first.ProductIDs, l.ProductID)
-		if no < 0 || ops.lines[i] != nil || i == maxFresh {
-			return
-		}
-		price, err := keyturn.ParseMoney(l.GrossPrice, a.Order.Currency)
-		if err != nil {
-			return
-		}
-		fresh := line{
-			ID: l.ID, FulfillmentID: l.FulfillmentID, OrderID: a.Order.ID, ProductID: l.ProductID, Quantity: l.Quantity, GrossMinor: price.Minor,
-			Operation: string(l.Operation), SubscriptionID: l.SubscriptionID, TrialContext: l.TrialContext, Status: keyturn.LinePending, Version: 1,
-			SourceStartedAt: a.CreatedAt, WakeAt: relayAt, CreatedAt: a.CreatedAt, Currency: a.Order.Currency, CustomerID: a.Order.Customer.ID,
-			ProductSpec: first.Specs[no], Now: first.Now, CustomerSealed: sealed, CustomerKey: customerKey, readAt: first.readAt,
-		}
-		if c := first.Currencies[no]; c != "" {
-			fresh.Currencies = &c
-		}
-		if fresh.init() == nil {
-			d.fresh.keep(l.FulfillmentID, fresh)
-		}
-	}
-}
-
-// maxFresh bounds what is kept of one order: the lines of a large one do not have their first step within a second.
-const maxFresh = 20
 
 // acceptSQL stores an order with all that belongs to it in one statement, however many lines it has: if its products are
 // still for sale and its customer's key is still the one that it was encrypted with, which the locks on their rows keep
@@ -356,21 +325,6 @@ func (d *DB) customerKey(id string, first firstLook) (dataKey, []byte, error) {
 	}
 	dk, err := d.keys.dataKey(first.CustomerKey, "customer/"+id)
 	return dk, first.CustomerKey, err
-}
-
-// firstNext is what a fresh line of the product needs: the same as line.next of its row. op is nil unless the line has
-// more than every line has.
-func firstNext(p keyturn.Product, pools map[string]string, currency string, createdAt time.Time, operation keyturn.OperationName, op *operationLine) keyturn.Next {
-	l := line{Status: keyturn.LinePending, Version: 1, product: p, CreatedAt: createdAt, SourceStartedAt: createdAt}
-	if op != nil {
-		l.Operation, l.LicenseID, l.LicenseSource, l.Blocked = string(operation), op.licenseID, op.source, op.blocked
-		l.fromIssuer()
-	}
-	for l.SourceNo+1 < len(l.product.Sources) && !fits(l.source(), pools, currency) {
-		l.SourceNo++
-	}
-	l.GiveUpAt = l.deadline()
-	return l.next()
 }
 
 // lineRows are the columns of an order's lines, inserted in one statement however many there are.
