@@ -66,13 +66,12 @@ TEMPORAL_ADDRESS set it uses those.`,
 // the API in this one.
 type benchBed struct {
 	*app
-	pids   struct{ postgres, temporal int }
+	ground *benchGround
 	peer   *peer
 	ends   *bench.Ends
 	api    *starter.Client
 	worker chan error // what the worker ended with
 	cancel context.CancelFunc
-	stops  []func()
 }
 
 // close ends the worker first and the servers last.
@@ -82,40 +81,36 @@ func (b *benchBed) close() error {
 	if b.worker != nil {
 		err = <-b.worker
 	}
-	for i := len(b.stops) - 1; i >= 0; i-- {
-		b.stops[i]()
-	}
+	b.ground.stop()
 	return err
 }
 
 func makeBenchBed(ctx context.Context, o benchOptions, progress io.Writer) (_ *benchBed, err error) {
+	ground, err := newBenchGround(ctx, o.dir, progress)
+	if err != nil {
+		return nil, err
+	}
 	ctx, cancel := context.WithCancel(ctx)
-	bed := &benchBed{cancel: cancel}
+	bed := &benchBed{ground: ground, cancel: cancel}
 	defer func() {
 		if err != nil {
 			_ = bed.close()
 		}
 	}()
-	ground, err := newBenchGround(ctx, o.dir, progress)
-	if err != nil {
-		return nil, err
-	}
-	bed.stops = append(bed.stops, ground.stop)
-	bed.pids.postgres = ground.postgresPID
-	if bed.pids.temporal, err = ground.addTemporal(ctx); err != nil {
+	if err = ground.addTemporal(ctx); err != nil {
 		return nil, err
 	}
 	if bed.peer, err = startPeer(ctx); err != nil {
 		return nil, err
 	}
-	bed.stops = append(bed.stops, bed.peer.stop)
+	ground.stops = append(ground.stops, bed.peer.stop)
 	c := config{DatabaseURL: ground.databaseURL, KeysFile: ground.keysFile}
 	c.Mail, c.MailFrom, c.MailName, c.Operations = mail.Config{Addr: bed.peer.SMTP, TLS: mail.TLSNone, MaxConns: 20}, "keys@bench.test", "Bench", "ops@bench.test"
 	c.PublicURL = "http://127.0.0.1"
 	if bed.app, err = newApp(ctx, c, newLogger(false, slog.LevelError)); err != nil {
 		return nil, err
 	}
-	bed.stops = append(bed.stops, bed.app.close)
+	ground.stops = append(ground.stops, bed.app.close)
 	bed.ends = bench.NewEnds()
 	w := worker.New(bed.temporal, bed.acts, worker.Options{Interceptors: []interceptor.WorkerInterceptor{bed.ends}})
 	bench.RegisterFloors(w)
@@ -146,7 +141,7 @@ func runBench(ctx context.Context, cmd *cobra.Command, o benchOptions) error {
 		return err
 	}
 	b := &bench.Bench{
-		DB: a.db, Temporal: a.temporal, API: a.api, EagerAPI: eager, TaskQueue: workflows.TaskQueue, TemporalPID: a.pids.temporal, PostgresPID: a.pids.postgres,
+		DB: a.db, Temporal: a.temporal, API: a.api, EagerAPI: eager, TaskQueue: workflows.TaskQueue, TemporalPID: a.ground.temporalPID, PostgresPID: a.ground.postgresPID,
 		Ends: a.ends, Only: o.only, Rounds: o.rounds, Orders: o.orders, AtOnce: o.atOnce, Settle: 1500 * time.Millisecond, Progress: progress,
 	}
 	if o.profile != "" {

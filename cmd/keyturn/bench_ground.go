@@ -15,10 +15,10 @@ import (
 
 // benchGround is what a benchmark runs on: the PostgreSQL of the settings, or one of its own, and what is added to it.
 type benchGround struct {
-	databaseURL, keysFile string
-	postgresPID           int           // 0: it is not ours
-	dir                   *devstack.Dir // nil: it is not ours
-	stops                 []func()
+	databaseURL, keysFile    string
+	postgresPID, temporalPID int           // 0: it is not ours
+	dir                      *devstack.Dir // nil: it is not ours
+	stops                    []func()
 }
 
 // newBenchGround opens the database of KEYTURN_DATABASE_URL, or starts one in a folder; an empty path is a temporary one.
@@ -67,16 +67,17 @@ func newBenchGround(ctx context.Context, path string, progress io.Writer) (_ *be
 }
 
 // addTemporal starts a Temporal beside a PostgreSQL of our own and points the settings at it.
-func (g *benchGround) addTemporal(ctx context.Context) (pid int, err error) {
+func (g *benchGround) addTemporal(ctx context.Context) error {
 	if g.dir == nil {
-		return 0, nil
+		return nil
 	}
 	temporal, err := devstack.StartTemporal(ctx, g.dir, devstack.TemporalOptions{})
 	if err != nil {
-		return 0, err
+		return err
 	}
 	g.stopsLater(temporal.Stop)
-	return temporal.PID(), os.Setenv("TEMPORAL_ADDRESS", temporal.Address())
+	g.temporalPID = temporal.PID()
+	return os.Setenv("TEMPORAL_ADDRESS", temporal.Address())
 }
 
 func (g *benchGround) stopsLater(stop func(context.Context) error) {

@@ -41,7 +41,7 @@ selling.`,
 				return err
 			}
 			defer func() { _ = bed.close() }()
-			o.Bench = &bench.Bench{DB: bed.db, Temporal: bed.temporal, API: bed.api, Ends: bed.ends, TemporalPID: bed.pids.temporal, PostgresPID: bed.pids.postgres, Progress: cmd.ErrOrStderr()}
+			o.Bench = &bench.Bench{DB: bed.db, Temporal: bed.temporal, API: bed.api, Ends: bed.ends, TemporalPID: bed.ground.temporalPID, PostgresPID: bed.ground.postgresPID, Progress: cmd.ErrOrStderr()}
 			o.Partner = remotePartner{bed.peer.Partner}
 			report, err := o.Run(ctx)
 			if err != nil {
