@@ -83,7 +83,7 @@ func TestEveryTrySendsTheSameMessage(t *testing.T) {
 		sameMail(t, &first, d)
 	}
 	require.Equal(t, keyturn.OrderPartialCompleted, s.orderStatus(f))
-	s.later(sendLease)
+	s.later(SendLease)
 	s.delivered(f)
 	require.Equal(t, 1, read[int](s, `SELECT count(*) FROM deliveries`))
 }
@@ -95,12 +95,12 @@ func TestOneProcessSendsAtATime(t *testing.T) {
 	_, _, wait, err := s.BeginDelivery(s.ctx, f, renderMail)
 	wantKind(t, err, keyturn.KindConflict)
 	require.Positive(t, wait)
-	require.LessOrEqual(t, wait, sendLease+time.Second, "one was reckoned by this process's clock, the other by the database's")
+	require.LessOrEqual(t, wait, SendLease+time.Second, "one was reckoned by this process's clock, the other by the database's")
 
-	s.later(sendLease) // its process died
+	s.later(SendLease) // its process died
 	sameMail(t, first, s.beginDelivery(f))
 	good := 0
-	s.later(sendLease)
+	s.later(SendLease)
 	for _, err := range atOnce(8, func(int) error { _, _, _, err := s.BeginDelivery(s.ctx, f, renderMail); return err }) {
 		if err == nil {
 			good++
@@ -145,11 +145,11 @@ func TestKeysOfAGivenUpLine(t *testing.T) {
 		}, "quarantined"},
 		"the process that sent it died": {func(s *shop, f string) {
 			s.beginDelivery(f)
-			s.later(sendLease)
+			s.later(SendLease)
 		}, "quarantined"},
 		"the process that sent it died, and it was refused later": {func(s *shop, f string) {
 			s.beginDelivery(f)
-			s.later(sendLease)
+			s.later(SendLease)
 			s.failDelivery(f, s.beginDelivery(f), false)
 		}, "quarantined"},
 		"an operator looked at them": {func(s *shop, f string) {
@@ -297,7 +297,7 @@ func TestReportOfALostLeaseChangesNothing(t *testing.T) {
 	s := newShop(t)
 	f := s.obtained()
 	frozen := s.beginDelivery(f)
-	s.later(sendLease)
+	s.later(SendLease)
 	other := s.beginDelivery(f)
 	require.Equal(t, keyturn.LineObtained, s.failDelivery(f, frozen, false).Status, "it is not the line's failure")
 	require.Equal(t, "SENDING", read[string](s, `SELECT status FROM deliveries`))

@@ -271,12 +271,13 @@ func (w *world) rest(now func() *life, within time.Duration) {
 		}
 		if time.Now().After(deadline) {
 			var state string
-			_ = w.sql.QueryRow(`SELECT string_agg(t, E'\n') FROM (
+			err := w.sql.QueryRow(`SELECT coalesce(string_agg(t, E'\n'), '') FROM (
 				SELECT concat_ws(' ', 'line', status, failure, 'next', next_attempt_at, 'wake', wake_at) AS t FROM line_items
 				UNION ALL SELECT concat_ws(' ', 'outbox', to_jsonb(o)) FROM outbox o
 				UNION ALL SELECT concat_ws(' ', 'delivery', kind, status, 'lease', lease_until, 'attempts', attempts, error) FROM deliveries WHERE status <> 'SENT'
-				UNION ALL SELECT concat_ws(' ', 'alert', cause, created_at) FROM alerts WHERE mailed_at IS NULL
+				UNION ALL SELECT concat_ws(' ', 'alert', cause, opened_at, 'closed', closed_at) FROM alerts WHERE mailed_at IS NULL
 				UNION ALL SELECT concat_ws(' ', 'attempt', source, operation, outcome, deadline_at) FROM attempts WHERE outcome = 'running') AS s (t)`).Scan(&state)
+			require.NoError(w.t, err)
 			w.t.Fatalf("%d things are still to be done after %s: %s\n%s", left, within, state, l.logs.warnings())
 		}
 		time.Sleep(100 * time.Millisecond)
