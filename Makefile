@@ -29,7 +29,7 @@ test: bin/temporal with ## run all tests on a real PostgreSQL and Temporal; PKG=
 
 .PHONY: test/crash
 test/crash: bin/temporal with ## have a process die at every crash point of every use case
-	@bin/with go test -tags crash -run '^TestCrashSweep$$' -count=1 -parallel 16 -timeout 2h $(ARGS) ./e2e
+	@bin/with go test -tags crash -run '^TestCrashSweep$$' -count=1 -parallel 12 -timeout 2h $(ARGS) ./e2e
 
 .PHONY: test/oracle
 test/oracle: bin/temporal with ## plant each bug in a build of its own, and require that the audit names it

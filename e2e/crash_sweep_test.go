@@ -17,9 +17,11 @@ import (
 func TestCrashSweep(t *testing.T) {
 	var mu sync.Mutex
 	swept, names := map[string]int{}, map[string]bool{}
+	var missed []string // points that were not reached
 	t.Run("all", func(t *testing.T) {
 		for _, c := range crashCases {
 			t.Run(c.name, func(t *testing.T) {
+				t.Parallel()
 				_, effects := c.run(t, 0, nil)
 				points := pointsOf(effects)
 				require.NotEmpty(t, points)
@@ -32,6 +34,9 @@ func TestCrashSweep(t *testing.T) {
 							defer mu.Unlock()
 							names[p.effect] = true
 							swept[fmt.Sprintf("%d of %d processes died", died, deaths)]++
+							if died == 0 {
+								missed = append(missed, c.name+": "+p.String())
+							}
 						})
 					}
 				}
@@ -45,6 +50,10 @@ func TestCrashSweep(t *testing.T) {
 	slices.Sort(list)
 	for _, name := range list {
 		fmt.Fprintln(os.Stdout, name)
+	}
+	slices.Sort(missed)
+	for _, p := range slices.Compact(missed) {
+		fmt.Fprintln(os.Stdout, "not reached:", p)
 	}
 	fmt.Fprintf(os.Stdout, "%d named points in %d use cases: %v\n", len(names), len(crashCases), swept)
 	require.Greater(t, swept["1 of 1 processes died"], 10*swept["0 of 1 processes died"], "void: too many points were not reached")

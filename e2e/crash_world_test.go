@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"database/sql"
 	"log/slog"
+	"net/http/httptest"
 	"net/url"
 	"path/filepath"
 	"strings"
@@ -94,6 +95,7 @@ type life struct {
 	proxies map[string]*proxy.Proxy
 	db      *db.DB
 	starter *starter.Starter
+	api     *starter.Client
 	worker  sdkworker.Worker
 	temp    client.Client
 	acts    *activities.Activities
@@ -142,6 +144,10 @@ func (w *world) live(dies func(point string) bool) *life {
 		Providers: payment.Providers{"till": payment.Gateway{URL: "http://" + till}},
 	}
 	l.starter = starter.NewStarter(starter.StarterConfig{DB: l.db, Temporal: l.temp, TaskQueue: w.queue, Logger: logger})
+	server := httptest.NewUnstartedServer(nil)
+	server.Config = starter.New(starter.Config{DB: l.db, Temporal: l.temp, Starter: l.starter, TaskQueue: w.queue, DevToken: "dev", Logger: logger}).Server()
+	server.Start()
+	l.api = &starter.Client{BaseURL: server.URL, Token: "dev"}
 	var loops sync.WaitGroup
 	loops.Go(func() { l.starter.Run(ctx) })
 	loops.Go(func() {
@@ -152,6 +158,8 @@ func (w *world) live(dies func(point string) bool) *life {
 	})
 	l.over = append(l.over, func() {
 		cancel()
+		server.CloseClientConnections()
+		server.Close()
 		_ = l.db.Close()
 		l.temp.Close()
 		_ = sender.Close()
@@ -176,6 +184,19 @@ func (l *life) isDead() bool {
 	case <-l.died:
 		return true
 	default:
+		return false
+	}
+}
+
+// mayDieWithin says whether it dies within a time, which is waited for if that may be.
+func (l *life) mayDieWithin(d time.Duration) bool {
+	if l.dies == nil {
+		return false
+	}
+	select {
+	case <-l.died:
+		return true
+	case <-time.After(d):
 		return false
 	}
 }
