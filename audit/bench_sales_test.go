@@ -40,7 +40,7 @@ func BenchmarkSalesDuringAudit(b *testing.B) {
 	s := open(b, dsn)
 	defer s.close()
 	s.catalog()
-	s.tillKeys(40_000)
+	s.tillKeys(150_000)
 	for b.Loop() {
 		for range 3 {
 			for _, audits := range []string{"none", "gentle", "audit"} {
