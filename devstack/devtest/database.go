@@ -35,7 +35,7 @@ func Postgres(t testing.TB, template string, migrate func(dsn string) error) str
 		if err != nil {
 			t.Fatal(err)
 		}
-		create += " TEMPLATE " + pq.QuoteIdentifier(source)
+		create += " TEMPLATE " + pq.QuoteIdentifier(source) + admin.strategy
 	}
 	if err := admin.run(t.Context(), create); err != nil {
 		t.Fatal(err)
@@ -52,7 +52,8 @@ func Postgres(t testing.TB, template string, migrate func(dsn string) error) str
 // adminDB makes and drops databases on the server of the tests.
 type adminDB struct {
 	*sql.DB
-	url *url.URL
+	url      *url.URL
+	strategy string // the fastest way to copy a template: as files, which newer versions have to be told
 
 	mu        sync.Mutex
 	templates map[string]bool // those that are known to be there
@@ -86,7 +87,12 @@ var server = func() func(context.Context) (*adminDB, error) {
 			return nil, fmt.Errorf("connect to the PostgreSQL of the tests: %w", err)
 		}
 		db.SetMaxOpenConns(4)
-		admin = &adminDB{DB: db, url: parsed, templates: map[string]bool{}}
+		made := &adminDB{DB: db, url: parsed, templates: map[string]bool{}}
+		err = db.QueryRowContext(ctx, "SELECT CASE WHEN CAST(current_setting('server_version_num') AS int) >= 150000 THEN ' STRATEGY file_copy' ELSE '' END").Scan(&made.strategy)
+		if err != nil {
+			return nil, fmt.Errorf("connect to the PostgreSQL of the tests: %w", err)
+		}
+		admin = made
 		return admin, nil
 	}
 }()
