@@ -7,8 +7,11 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/temporal"
 
 	"keyturn.dev/keyturn"
+	"keyturn.dev/keyturn/activities"
+	"keyturn.dev/keyturn/db"
 	"keyturn.dev/keyturn/devstack/inbox"
 	"keyturn.dev/keyturn/workflows"
 )
@@ -125,4 +128,21 @@ func TestResendNeedsKeys(t *testing.T) {
 	s.awaitLine(f, keyturn.LineRetrying)
 	_, err := s.db.Resend(context.Background(), f, "", "operator", s.acts.Letters.Render)
 	require.Equal(t, keyturn.KindConflict, keyturn.KindOf(err))
+}
+
+// A process that finds another one sending an e-mail comes back when that one's time is up, by one try: the pauses between
+// tries grow, and looks that count as tries would put it off for an hour.
+func TestAnEmailWhoseSenderDiedIsSentWhenItsTimeIsUp(t *testing.T) {
+	s := start(t, options{})
+	s.pooled(every(time.Second, 10*time.Minute))
+	a := s.order("game")
+	s.await(a, keyturn.OrderCompleted)
+	s.atRest(a)
+	s.exec(`UPDATE deliveries SET status = 'SENDING', lease_until = clock_timestamp() + interval '45 s'`) // as a dead one left it
+	err := s.acts.SendDelivery(t.Context(), activities.Sending{DeliveryID: s.texts(`SELECT id FROM deliveries`)[0]})
+	var again *temporal.ApplicationError
+	require.ErrorAs(t, err, &again)
+	require.False(t, again.NonRetryable())
+	require.Equal(t, db.SendLease, again.NextRetryDelay())
+	require.Len(t, s.letters(buyer), 1)
 }
