@@ -50,9 +50,9 @@ func (a *Activities) send(ctx context.Context, in Step, during keyturn.Do, deliv
 
 // SendDelivery sends a stored e-mail that is not a line's first.
 func (a *Activities) SendDelivery(ctx context.Context, in Sending) error {
-	delivery, err := a.DB.BeginSend(ctx, in.DeliveryID)
-	if keyturn.KindOf(err) == keyturn.KindConflict { // waited out at once: each look is a try, after many of which the next waits for an hour
-		return asTemporal(err, db.SendLease)
+	delivery, wait, err := a.DB.BeginSend(ctx, in.DeliveryID)
+	if wait > 0 { // waited out at once: each look is a try, after many of which the next waits for an hour
+		return asTemporal(err, wait)
 	}
 	if err != nil || delivery == nil {
 		return asTemporal(err, 0)

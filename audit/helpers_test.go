@@ -239,7 +239,7 @@ func (s *shop) refund(f string) {
 }
 
 func (s *shop) send(id string) {
-	d, err := s.BeginSend(s.ctx, id)
+	d, _, err := s.BeginSend(s.ctx, id)
 	s.ok(err)
 	s.arrives(d)
 	s.ok(s.FinishSend(s.ctx, id, nil))

@@ -3,6 +3,7 @@ package db
 import (
 	"context"
 	"encoding/json"
+	"math"
 	"strings"
 	"time"
 
@@ -83,9 +84,17 @@ func (d *DB) Alerts(ctx context.Context, all bool, cause string, before int64, l
 	if err := bad.Err("the query is not valid"); err != nil {
 		return nil, err
 	}
+	if before == 0 {
+		before = math.MaxInt64
+	}
+	which := `closed_at IS NULL AND ` // written out: the index of open alerts is of no use to a statement that may ask for all
+	if all {
+		which = ``
+	}
 	var rows []alertRow
+	//keyturn:autocommit it reads
 	if err := d.x.SelectContext(ctx, &rows, alertsSQL+`
-		WHERE ($1 OR closed_at IS NULL) AND ($2 = '' OR cause = $2) AND ($3 = 0 OR id < $3) ORDER BY id DESC LIMIT $4`, all, cause, before, limit); err != nil {
+		WHERE `+which+`($1 = '' OR cause = $1) AND id < $2 ORDER BY id DESC LIMIT $3`, cause, before, limit); err != nil {
 		return nil, asKind(err)
 	}
 	out := make([]AlertView, len(rows))

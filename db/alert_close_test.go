@@ -80,7 +80,7 @@ func TestOperationsAreToldOfAnEmailThatDoesNotFollow(t *testing.T) {
 	s.delivered(f)
 	fails := func(id string) {
 		t.Helper()
-		_, err := s.BeginSend(s.ctx, id)
+		_, _, err := s.BeginSend(s.ctx, id)
 		require.NoError(t, err)
 		require.NoError(t, s.FinishSend(s.ctx, id, keyturn.Errorf(keyturn.KindUnavailable, "down")))
 	}
@@ -100,7 +100,7 @@ func TestOperationsAreToldOfAnEmailThatDoesNotFollow(t *testing.T) {
 	fails(first)
 	fails(first)
 	require.Equal(t, 1, told())
-	_, err := s.BeginSend(s.ctx, first)
+	_, _, err := s.BeginSend(s.ctx, first)
 	require.NoError(t, err)
 	require.NoError(t, s.FinishSend(s.ctx, first, nil))
 	causes, _ := s.openAlerts()
@@ -110,7 +110,7 @@ func TestOperationsAreToldOfAnEmailThatDoesNotFollow(t *testing.T) {
 	fails(second)
 	require.Equal(t, 1, told(), "it is another one")
 	third := resend()
-	_, err = s.BeginSend(s.ctx, third)
+	_, _, err = s.BeginSend(s.ctx, third)
 	require.NoError(t, err)
 	require.NoError(t, s.FinishSend(s.ctx, third, nil))
 	causes, _ = s.openAlerts()
@@ -130,7 +130,7 @@ func TestAnEmailWhoseAlertIsClosedIsNotTriedAnyMore(t *testing.T) {
 		return id
 	}
 	first := resend()
-	d, err := s.BeginSend(s.ctx, first)
+	d, _, err := s.BeginSend(s.ctx, first)
 	require.NoError(t, err)
 	require.NotNil(t, d)
 	require.NoError(t, s.FinishSend(s.ctx, first, keyturn.Errorf(keyturn.KindUnavailable, "down")))
@@ -138,7 +138,7 @@ func TestAnEmailWhoseAlertIsClosedIsNotTriedAnyMore(t *testing.T) {
 	_, err = s.CloseAlert(s.ctx, ids[0], "ana", "sent from my own mailbox")
 	require.NoError(t, err)
 
-	d, err = s.BeginSend(s.ctx, first)
+	d, _, err = s.BeginSend(s.ctx, first)
 	require.NoError(t, err)
 	require.Nil(t, d)
 	s.exec(`DELETE FROM outbox`)
@@ -147,7 +147,7 @@ func TestAnEmailWhoseAlertIsClosedIsNotTriedAnyMore(t *testing.T) {
 	require.Empty(t, reads[string](s, `SELECT subject FROM outbox`))
 
 	second := resend()
-	d, err = s.BeginSend(s.ctx, second)
+	d, _, err = s.BeginSend(s.ctx, second)
 	require.NoError(t, err)
 	require.NotNil(t, d, "another one is")
 	require.NoError(t, s.FinishSend(s.ctx, second, nil))

@@ -44,7 +44,7 @@ func lockBatch(ctx context.Context, tx *sqlx.Tx, pool, batch string) (batchRow, 
 
 // wholeTables lets a transaction work through millions of rows.
 func wholeTables(ctx context.Context, tx *sqlx.Tx) error {
-	_, err := tx.ExecContext(ctx, `SET LOCAL statement_timeout = '15min'; SET LOCAL enable_seqscan = on`)
+	_, err := tx.ExecContext(ctx, `SET LOCAL statement_timeout = '15min'; SET LOCAL enable_seqscan = on; SET LOCAL plan_cache_mode = auto`)
 	return err
 }
 

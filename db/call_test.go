@@ -329,10 +329,11 @@ func TestAnswerToAHeldLine(t *testing.T) {
 func TestUnknownFulfillmentsAndAttempts(t *testing.T) {
 	s := newShop(t)
 	const nobody = "3b241101-e2bb-4255-8caf-4136c566a962"
+	_, _, unsent := s.BeginSend(s.ctx, nobody)
 	for _, err := range []error{
 		second(s.Claim(s.ctx, nobody)), second(s.FinishCall(s.ctx, nobody, CallResult{})), second(s.Review(s.ctx, nobody)),
 		second(s.Resolve(s.ctx, nobody, keyturn.Resolution{Action: keyturn.ActionRetry})), second(s.FinishDelivery(s.ctx, nobody, &Delivery{ID: nobody}, nil, false)),
-		second(s.FinishRefund(s.ctx, nobody, "", renderMail)), second(s.Fulfillment(s.ctx, nobody)), second(s.BeginSend(s.ctx, nobody)),
+		second(s.FinishRefund(s.ctx, nobody, "", renderMail)), second(s.Fulfillment(s.ctx, nobody)), unsent,
 		s.StageSupply(s.ctx, nobody, nil), s.CancelOrder(s.ctx, nobody, ""),
 	} {
 		wantKind(t, err, keyturn.KindNotFound)

@@ -7,20 +7,41 @@ import (
 	"time"
 
 	"github.com/jmoiron/sqlx"
+	"github.com/lib/pq"
 
 	"keyturn.dev/keyturn"
 )
 
-// wanted says which units of which line need a key.
+// wanted says which units of which lines need a key.
 type wanted struct {
-	line    string
-	first   int // unit
-	units   int
-	earlier time.Time // lines that wait for the pool since before come first
+	lines pq.StringArray // of each key that is needed, its line
+	units pq.Int64Array  // and its unit
+
+	count int // of lines
+
+	// Lines that wait for the pool come first if they came before the last of these.
+	came time.Time
+	last string // its ID: it settles the order of lines that came at the same time
 }
 
-// takes adds to a statement that it takes the next keys of a pool for a line, all it needs or none, unless a line that was
-// accepted before earlier waits for the pool. from is where in the queue to begin (fronts), when a further condition.
+// wantedBy is what one line needs, units keys for its units from first on.
+func wantedBy(line string, first, units int, came time.Time) (n wanted) {
+	n.add(line, first, units, came)
+	return n
+}
+
+func (n *wanted) add(line string, first, units int, came time.Time) {
+	for i := range units {
+		n.lines, n.units = append(n.lines, line), append(n.units, int64(first+i))
+	}
+	n.count++
+	if n.last == "" || came.After(n.came) || came.Equal(n.came) && line > n.last {
+		n.came, n.last = came, line
+	}
+}
+
+// takes adds to a statement that it takes the next keys of a pool, all that are wanted or none. from is where in the queue
+// to begin (fronts), when a further condition.
 //
 // MATERIALIZED keeps PostgreSQL from running the locking sub-select more than once (it may, and then locks more rows than
 // it returns). The keys go on as an array, of which PostgreSQL expects few elements: of a sub-select whose limit it does
@@ -28,7 +49,7 @@ type wanted struct {
 // wanted: a limit that is an argument has the statement planned anew each time, which costs more than running it. A key is
 // found again by its ID: its row may have moved since the statement began, and its place with it.
 func (n wanted) takes(w *writes, pool string, from int64, when string) {
-	w.add("wanted", `SELECT CAST(? AS text) AS pool_id, CAST(? AS bigint) AS units`, pool, n.units)
+	w.add("wanted", `SELECT CAST(? AS text) AS pool_id, CAST(? AS bigint) AS units, CAST(? AS bigint) AS lines`, pool, len(n.lines), n.count)
 	w.once("c", `
 		SELECT id, position FROM pool_keys
 		WHERE pool_id = (SELECT pool_id FROM wanted) AND state = 'available' AND position >= ? AND (give_until IS NULL OR give_until > now())`+
@@ -36,12 +57,13 @@ func (n wanted) takes(w *writes, pool string, from int64, when string) {
 			AND NOT EXISTS (SELECT FROM line_items WHERE waiting_pool = (SELECT pool_id FROM wanted) AND (created_at, id) < (?, ?))
 		ORDER BY position
 		LIMIT (SELECT units FROM wanted)
-		FOR UPDATE SKIP LOCKED`, from, n.earlier, n.line)
+		FOR UPDATE SKIP LOCKED`, from, n.came, n.last)
 	w.add("taken", `
-		UPDATE pool_keys k SET state = 'claimed', line_id = ?, unit_no = u.no - 1 + ?, changed_at = now()
-		FROM unnest((SELECT CASE count(*) WHEN (SELECT units FROM wanted) THEN array_agg(id ORDER BY position) END FROM c)) WITH ORDINALITY AS u (id, no)
+		UPDATE pool_keys k SET state = 'claimed', line_id = u.line_id, unit_no = u.unit_no, changed_at = now()
+		FROM unnest((SELECT CASE count(*) WHEN (SELECT units FROM wanted) THEN array_agg(id ORDER BY position) END FROM c),
+			CAST(? AS uuid[]), CAST(? AS int[])) AS u (id, line_id, unit_no)
 		WHERE k.id = u.id AND k.state = 'available'
-		RETURNING k.id, k.pool_id, k.position, k.unit_no, k.content, k.fingerprint`, n.line, n.first)
+		RETURNING k.id, k.pool_id, k.position, k.line_id, k.unit_no, k.content, k.fingerprint`, n.lines, n.units)
 	w.add("stock", `
 		INSERT INTO pool_stock AS s (pool_id, slot, available, claimed, taken)
 		SELECT pool_id, `+stockSlot+`, 0 - units, units, units FROM wanted WHERE EXISTS (SELECT FROM taken)
@@ -51,8 +73,8 @@ func (n wanted) takes(w *writes, pool string, from int64, when string) {
 
 // takenSQL gives the keys that a statement took.
 const takenSQL = `
-	SELECT p.id AS pool_id, p.data_key, t.id AS key_id, t.position, t.content, t.fingerprint
-	FROM taken t JOIN pools p ON p.id = t.pool_id ORDER BY t.unit_no`
+	SELECT p.id AS pool_id, p.data_key, t.id AS key_id, t.position, t.line_id, t.content, t.fingerprint
+	FROM taken t JOIN pools p ON p.id = t.pool_id ORDER BY t.line_id, t.unit_no`
 
 // Claim gives the line its keys from its pool, in the order of their import; a line that has its keys already keeps
 // them. With too few keys nothing is taken and the line waits for stock (or its next source starts). Lines that wait
@@ -123,26 +145,15 @@ func (d *DB) claim(ctx context.Context, fulfillmentID string, render func(MailFa
 // what nobody knows, when anything is different or went wrong: claim finds out what.
 func (d *DB) claimSmoothly(ctx context.Context, fulfillmentID string, render func(MailFacts) ([]byte, error)) (out *Delivery, next keyturn.Next, ok bool, err error) {
 	l, err := d.look(ctx, fulfillmentID)
-	if err != nil || l.Status != keyturn.LinePending || l.CancelReason != nil || l.LicenseID != nil || l.next().Do != keyturn.DoClaim {
+	if err != nil || !l.untouched() || l.next().Do != keyturn.DoClaim {
 		return nil, next, false, nil //nolint:nilerr // claim finds it too
 	}
-	var w writes
 	pool := l.source().Pool
-	from := d.fronts.look(pool, l.units())
-	w.add("mine", `SELECT id FROM line_items WHERE id = ? AND version = ? FOR UPDATE`, l.ID, l.Version)
-	wanted{line: l.ID, units: l.units(), earlier: l.CreatedAt}.takes(&w, pool, from, ` AND EXISTS (SELECT FROM mine)`)
 	l.obtained()
-	if err := l.moves(&w, byWorkflow, "", ` AND EXISTS (SELECT FROM taken)`); err != nil {
-		return nil, next, false, nil //nolint:nilerr // claim finds it too
-	}
-	var taken []pooledKey
-	start := time.Now()
-	if err := w.run(ctx, d.alone(), &taken, takenSQL); err != nil || len(taken) == 0 {
-		d.fronts.forget(pool)
+	taken, err := d.claims.take(ctx, d, pool, &claimant{id: l.ID, units: l.units(), came: l.CreatedAt, line: l})
+	if err != nil || len(taken) == 0 {
 		return nil, next, false, nil //nolint:nilerr // claim looks at what is true, under the line's lock
 	}
-	d.fronts.took(pool, from, taken[len(taken)-1].Position, time.Since(start))
-	l.isSaved()
 	if render == nil {
 		return nil, l.next(), true, nil
 	}
@@ -152,6 +163,12 @@ func (d *DB) claimSmoothly(ctx context.Context, fulfillmentID string, render fun
 	}
 	out, err = d.deliverSmoothly(ctx, l, Deliverables{Codes: keys}, render)
 	return out, l.next(), true, err
+}
+
+// untouched says that nothing has happened with the line yet, and that it acts on no licence.
+func (l *line) untouched() bool {
+	return l.Status == keyturn.LinePending && l.CancelReason == nil && l.LicenseID == nil &&
+		l.FailureJSON == nil && l.NextAttemptAt == nil && l.HeldUntil == nil
 }
 
 // deliverSmoothly makes the e-mail of a line that just got its keys, if nobody has changed the line since. No Delivery:
@@ -177,7 +194,7 @@ func (d *DB) deliverSmoothly(ctx context.Context, l *line, have Deliverables, re
 // takeKeys claims all units of the line and decrypts them, or claims nothing. Lines that were accepted before earlier and
 // wait for the pool come first. Claiming twice is prevented by the line's status and a unique index.
 func (d *DB) takeKeys(ctx context.Context, tx *sqlx.Tx, l *line, pool string, earlier time.Time) ([]keyturn.Secret, error) {
-	taken, err := d.take(ctx, tx, pool, wanted{line: l.ID, units: l.units(), earlier: earlier})
+	taken, err := d.take(ctx, tx, pool, wantedBy(l.ID, 0, l.units(), earlier))
 	if err != nil {
 		return nil, err
 	}
@@ -206,23 +223,29 @@ func stockFor(ctx context.Context, q sqlx.QueryerContext, pool string, n int) (h
 
 // take takes keys from the front of the queue, all that are wanted or none.
 func (d *DB) take(ctx context.Context, tx selector, pool string, n wanted) ([]pooledKey, error) {
-	for from := d.fronts.look(pool, n.units); ; from = positionStart {
+	for from := d.fronts.look(pool, len(n.lines)); ; from = positionStart {
 		var w writes
-		var taken []pooledKey
 		n.takes(&w, pool, from, "")
-		start := time.Now()
-		if err := w.run(ctx, tx, &taken, takenSQL); err != nil {
-			d.fronts.forget(pool)
-			return nil, err
-		}
-		if len(taken) > 0 {
-			d.fronts.took(pool, from, taken[len(taken)-1].Position, time.Since(start))
-			return taken, nil
-		}
-		if d.fronts.forget(pool); from == positionStart {
-			return nil, nil
+		taken, err := d.taken(ctx, tx, &w, pool, from)
+		if err != nil || len(taken) > 0 || from == positionStart {
+			return taken, err
 		}
 	}
+}
+
+// taken runs a statement that takes keys, which began to look at from.
+func (d *DB) taken(ctx context.Context, s selector, w *writes, pool string, from int64) (taken []pooledKey, err error) {
+	start := time.Now()
+	if err := w.run(ctx, s, &taken, takenSQL); err != nil || len(taken) == 0 {
+		d.fronts.forget(pool)
+		return nil, err
+	}
+	last := from
+	for _, k := range taken {
+		last = max(last, k.Position)
+	}
+	d.fronts.took(pool, from, last, time.Since(start))
+	return taken, nil
 }
 
 // othersWait says whether a line that was accepted earlier waits for the same pool.

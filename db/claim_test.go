@@ -263,7 +263,7 @@ func (s *shop) random(ctx context.Context, f, extra string) error {
 func (s *shop) readingLittle(pool string, n int) {
 	s.t.Helper()
 	require.ErrorIs(s.t, s.tx(s.ctx, func(tx *sqlx.Tx) error {
-		taken, err := s.take(s.ctx, tx, pool, wanted{line: newID(), units: n, earlier: time.Now()})
+		taken, err := s.take(s.ctx, tx, pool, wantedBy(newID(), 0, n, time.Now()))
 		require.NoError(s.t, err)
 		require.Len(s.t, taken, n)
 		left, err := stockFor(s.ctx, tx, pool, 5)

@@ -26,6 +26,7 @@ type DB struct {
 	keys   *Keys
 	trips  *atomic.Int64
 	fronts fronts
+	claims claims
 	doors  doors
 
 	integrations recent[readIntegration]
@@ -76,7 +77,7 @@ func withParameters(dsn string) (string, error) {
 	for k, v := range map[string]string{
 		"binary_parameters": "yes", "sslmode": "verify-full", "connect_timeout": "5", "application_name": "keyturn",
 		"statement_timeout": "30000", "idle_in_transaction_session_timeout": "60000", "timezone": "UTC",
-		"enable_seqscan": "off", "jit": "off",
+		"enable_seqscan": "off", "plan_cache_mode": "force_generic_plan", "jit": "off",
 	} {
 		if !q.Has(k) {
 			q.Set(k, v)

@@ -35,9 +35,9 @@ type Delivery struct {
 	line *line // as it was saved with this e-mail; nil if this is not its first try
 }
 
-// SendLease is how long one process may be busy sending an e-mail: nobody else sends or cancels meanwhile. It is longer
+// sendLease is how long one process may be busy sending an e-mail: nobody else sends or cancels meanwhile. It is longer
 // than the sender's own deadline, so that a frozen process wakes up to a dead connection.
-const SendLease = 45 * time.Second
+const sendLease = 45 * time.Second
 
 // BeginDelivery takes the lease on sending the line's keys. The first time it lets render make the e-mail and stores the
 // bytes; every later time gives the same bytes. A nil Delivery with a Next means that there is nothing to send. While
@@ -104,7 +104,7 @@ func (d *DB) lease(ctx context.Context, tx *sqlx.Tx, l *line, row deliveryRow) (
 	}
 	return &Delivery{ID: row.ID, Message: message, try: row.Attempts + 1}, mustAffect(tx.ExecContext(ctx, `
 		UPDATE deliveries SET status = 'SENDING', lease_until = $2, attempts = attempts + 1, exposed = exposed OR status = 'SENDING'
-		WHERE id = $1`, row.ID, l.Now.Add(SendLease)))
+		WHERE id = $1`, row.ID, l.Now.Add(sendLease)))
 }
 
 // obtainedToSend saves a line that just got its keys and makes its e-mail in the same transaction. have is what it got,
@@ -200,7 +200,7 @@ func (d *DB) delivers(w *writes, l *line, m newMail) (*Delivery, error) {
 	}
 	lease, attempts := (*time.Time)(nil), 0
 	if m.status == "SENDING" {
-		lease, attempts = ptr(l.now().Add(SendLease)), 1
+		lease, attempts = ptr(l.now().Add(sendLease)), 1
 	}
 	w.add("mailed", `
 		INSERT INTO deliveries (id, line_id, number, kind, message, status, lease_until, attempts)

@@ -83,7 +83,7 @@ func TestEveryTrySendsTheSameMessage(t *testing.T) {
 		sameMail(t, &first, d)
 	}
 	require.Equal(t, keyturn.OrderPartialCompleted, s.orderStatus(f))
-	s.later(SendLease)
+	s.later(sendLease)
 	s.delivered(f)
 	require.Equal(t, 1, read[int](s, `SELECT count(*) FROM deliveries`))
 }
@@ -95,12 +95,12 @@ func TestOneProcessSendsAtATime(t *testing.T) {
 	_, _, wait, err := s.BeginDelivery(s.ctx, f, renderMail)
 	wantKind(t, err, keyturn.KindConflict)
 	require.Positive(t, wait)
-	require.LessOrEqual(t, wait, SendLease+time.Second, "one was reckoned by this process's clock, the other by the database's")
+	require.LessOrEqual(t, wait, sendLease+time.Second, "one was reckoned by this process's clock, the other by the database's")
 
-	s.later(SendLease) // its process died
+	s.later(sendLease) // its process died
 	sameMail(t, first, s.beginDelivery(f))
 	good := 0
-	s.later(SendLease)
+	s.later(sendLease)
 	for _, err := range atOnce(8, func(int) error { _, _, _, err := s.BeginDelivery(s.ctx, f, renderMail); return err }) {
 		if err == nil {
 			good++
@@ -145,11 +145,11 @@ func TestKeysOfAGivenUpLine(t *testing.T) {
 		}, "quarantined"},
 		"the process that sent it died": {func(s *shop, f string) {
 			s.beginDelivery(f)
-			s.later(SendLease)
+			s.later(sendLease)
 		}, "quarantined"},
 		"the process that sent it died, and it was refused later": {func(s *shop, f string) {
 			s.beginDelivery(f)
-			s.later(SendLease)
+			s.later(sendLease)
 			s.failDelivery(f, s.beginDelivery(f), false)
 		}, "quarantined"},
 		"an operator looked at them": {func(s *shop, f string) {
@@ -258,17 +258,19 @@ func TestResend(t *testing.T) {
 	s.delivered(f)
 	id, err := s.Resend(s.ctx, f, "new@buyer.test", "ops", renderMail)
 	require.NoError(t, err)
-	d, err := s.BeginSend(s.ctx, id)
+	d, _, err := s.BeginSend(s.ctx, id)
 	require.NoError(t, err)
 	require.Contains(t, string(d.Message), "keys to new@buyer.test "+id+" K-00000", "the same keys, a new message")
-	_, err = s.BeginSend(s.ctx, id)
+	_, wait, err := s.BeginSend(s.ctx, id)
 	wantKind(t, err, keyturn.KindConflict)
+	require.Positive(t, wait)
+	require.LessOrEqual(t, wait, sendLease)
 	require.NoError(t, s.FinishSend(s.ctx, id, keyturn.Errorf(keyturn.KindUnavailable, "down")))
-	again, err := s.BeginSend(s.ctx, id)
+	again, _, err := s.BeginSend(s.ctx, id)
 	require.NoError(t, err)
 	sameMail(t, d, again)
 	require.NoError(t, s.FinishSend(s.ctx, id, nil))
-	none, err := s.BeginSend(s.ctx, id)
+	none, _, err := s.BeginSend(s.ctx, id)
 	require.NoError(t, err)
 	require.Nil(t, none)
 	require.Equal(t, 1, read[int](s, `SELECT count(*) FROM pool_keys WHERE state = 'delivered'`), "no pool is touched")
@@ -297,7 +299,7 @@ func TestReportOfALostLeaseChangesNothing(t *testing.T) {
 	s := newShop(t)
 	f := s.obtained()
 	frozen := s.beginDelivery(f)
-	s.later(SendLease)
+	s.later(sendLease)
 	other := s.beginDelivery(f)
 	require.Equal(t, keyturn.LineObtained, s.failDelivery(f, frozen, false).Status, "it is not the line's failure")
 	require.Equal(t, "SENDING", read[string](s, `SELECT status FROM deliveries`))

@@ -51,7 +51,7 @@ func TestErasureLeavesTheMoneyAndNothingOfThePerson(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, 1, served)
 	mail := read[string](s, `SELECT id FROM deliveries WHERE status = 'READY'`)
-	_, err = s.BeginSend(s.ctx, mail)
+	_, _, err = s.BeginSend(s.ctx, mail)
 	require.NoError(t, err)
 	require.NoError(t, s.FinishSend(s.ctx, mail, nil))
 	money := reads[string](s, `SELECT CAST(r AS text) FROM refunds r`)

@@ -386,7 +386,7 @@ func TestLicenceOfARecalledKey(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, 1, n)
 	for _, d := range reads[string](s, `SELECT id FROM deliveries WHERE status = 'READY'`) {
-		_, err := s.BeginSend(s.ctx, d)
+		_, _, err := s.BeginSend(s.ctx, d)
 		require.NoError(t, err)
 		require.NoError(t, s.FinishSend(s.ctx, d, nil))
 	}
@@ -449,7 +449,7 @@ func TestRetiredKeysAreNotReplaced(t *testing.T) {
 	v := s.license(before)
 	require.Equal(t, []any{"game", []string{"good-1"}}, []any{v.ProductID, v.ActivationCodes})
 	for _, d := range reads[string](s, `SELECT id FROM deliveries WHERE status = 'READY' AND kind = 'keys'`) {
-		_, err := s.BeginSend(s.ctx, d)
+		_, _, err := s.BeginSend(s.ctx, d)
 		require.NoError(t, err)
 		require.NoError(t, s.FinishSend(s.ctx, d, nil))
 	}

@@ -63,7 +63,7 @@ func TestPoolsAreLinearizable(t *testing.T) {
 			left := 0
 			id = newID()
 			err := d.tx(s.ctx, func(tx *sqlx.Tx) (err error) {
-				if taken, err = d.take(s.ctx, tx, "p", wanted{line: id, units: 1}); err == nil && len(taken) == 0 {
+				if taken, err = d.take(s.ctx, tx, "p", wantedBy(id, 0, 1, time.Time{})); err == nil && len(taken) == 0 {
 					left, err = stockFor(s.ctx, tx, "p", 1)
 				}
 				return err

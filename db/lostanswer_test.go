@@ -187,7 +187,7 @@ var lossyCases = []lossy{
 			if err == nil && out == nil { // the keys were booked, and nobody heard of it: the e-mail is a step of its own
 				var wait time.Duration
 				if _, _, wait, err = d.BeginDelivery(s.ctx, f, renderMail); wait > 0 { // it is being sent, for all we know
-					s.later(SendLease)
+					s.later(sendLease)
 					_, _, _, err = d.BeginDelivery(s.ctx, f, renderMail)
 				}
 			}
@@ -266,7 +266,7 @@ var lossyCases = []lossy{
 		run: func(s *shop, d *DB, f string) error {
 			out, _, wait, err := d.BeginDelivery(s.ctx, f, renderMail)
 			if wait > 0 {
-				s.later(SendLease)
+				s.later(sendLease)
 				out, _, _, err = d.BeginDelivery(s.ctx, f, renderMail)
 			}
 			if err == nil {

@@ -40,7 +40,7 @@ func (m *Measure) Insert(ctx context.Context) error {
 // of its own. Other claimers may hold the last keys for a moment: it asks again.
 func (m *Measure) Claim(ctx context.Context, pool string, units int) error {
 	for {
-		taken, err := m.d.take(ctx, m.d.alone(), pool, wanted{line: newID(), units: units})
+		taken, err := m.d.claims.take(ctx, m.d, pool, &claimant{id: newID(), units: units})
 		if err != nil || len(taken) == units {
 			return err
 		}

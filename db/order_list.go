@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/lib/pq"
+
 	"keyturn.dev/keyturn"
 )
 
@@ -41,18 +43,19 @@ type OrderPage struct {
 	NextCursor string         `json:"nextCursor,omitempty"`
 }
 
-const (
-	listOrdersSQL = `
+// listOrdersSQL lists the orders in a status, or all. The status is written out: the index of orders in trouble is of no
+// use to a statement that may ask for any.
+func listOrdersSQL(status keyturn.OrderStatus) string {
+	in := ""
+	if status != "" {
+		in = ` AND status = ` + pq.QuoteLiteral(string(status))
+	}
+	return `
 		SELECT id, status, currency, gross_minor, created_at, lines_total, lines_trouble, lines_delivered, lines_canceling, lines_canceled
 		FROM orders
-		WHERE (created_at, id) < ($1, $2)
+		WHERE (created_at, id) < ($1, $2)` + in + `
 		ORDER BY created_at DESC, id DESC LIMIT $3`
-	listOrdersInSQL = `
-		SELECT id, status, currency, gross_minor, created_at, lines_total, lines_trouble, lines_delivered, lines_canceling, lines_canceled
-		FROM orders
-		WHERE (created_at, id) < ($1, $2) AND status = $4
-		ORDER BY created_at DESC, id DESC LIMIT $3`
-)
+}
 
 // Orders lists orders from the newest to the oldest, all or those in one status, from where an earlier page's cursor
 // points. KindInvalid with a field for a status, cursor or limit (1 to MaxPage) that is none; a cursor belongs to the
@@ -70,13 +73,7 @@ func (d *DB) Orders(ctx context.Context, status keyturn.OrderStatus, cursor stri
 		orderRow
 		keyturn.LineCounts
 	}
-	var err error
-	if status == "" {
-		err = d.x.SelectContext(ctx, &rows, listOrdersSQL, before, beforeID, limit+1)
-	} else {
-		err = d.x.SelectContext(ctx, &rows, listOrdersInSQL, before, beforeID, limit+1, status)
-	}
-	if err != nil {
+	if err := d.x.SelectContext(ctx, &rows, listOrdersSQL(status), before, beforeID, limit+1); err != nil { //keyturn:autocommit it reads //keyturn:autocommit it only reads
 		return OrderPage{}, asKind(err)
 	}
 	page := OrderPage{Orders: make([]OrderSummary, 0, min(limit, len(rows)))}

@@ -222,7 +222,7 @@ func (m *poolModel) replaces(t *rapid.T) {
 	_, err := m.s.ReplaceOwed(m.s.ctx, 100, renderMail)
 	require.NoError(t, err)
 	for _, id := range reads[string](m.s, `SELECT y.id FROM deliveries y JOIN replacements r ON r.delivery_id = y.id WHERE y.status = 'READY' AND r.pool_id = $1`, m.pool) {
-		_, err := m.s.BeginSend(m.s.ctx, id)
+		_, _, err := m.s.BeginSend(m.s.ctx, id)
 		require.NoError(t, err)
 		require.NoError(t, m.s.FinishSend(m.s.ctx, id, nil))
 	}

@@ -111,7 +111,7 @@ func TestRecallReplacesWhatWasSold(t *testing.T) {
 	require.Len(t, out.Replaced, 2)
 	mails := reads[string](s, `SELECT id FROM deliveries WHERE line_id = $1 AND status = 'READY'`, s.lineID(f))
 	require.Len(t, mails, 1, "one e-mail for both keys")
-	mail, err := s.BeginSend(s.ctx, mails[0])
+	mail, _, err := s.BeginSend(s.ctx, mails[0])
 	require.NoError(t, err)
 	require.Contains(t, string(mail.Message), "good-1 good-2")
 	require.NoError(t, s.FinishSend(s.ctx, mails[0], nil))

@@ -158,7 +158,7 @@ func (d *DB) swap(ctx context.Context, tx *sqlx.Tx, l *line, o oweRow) (int64, e
 	if n != 1 {
 		return 0, keyturn.Errorf(keyturn.KindInternal, "key %d is to be replaced and is not its line's", o.KeyID)
 	}
-	taken, err := d.take(ctx, tx, o.PoolID, wanted{line: l.ID, first: o.UnitNo, units: 1, earlier: time.Time{}})
+	taken, err := d.take(ctx, tx, o.PoolID, wantedBy(l.ID, o.UnitNo, 1, time.Time{}))
 	if err != nil {
 		return 0, err
 	}

@@ -52,11 +52,11 @@ const toFollowSQL = `y.status <> 'SENT' AND (y.kind = 'canceled' OR l.status = '
 	AND NOT EXISTS (SELECT FROM deliveries n WHERE n.line_id = y.line_id AND n.kind = y.kind AND n.number > y.number) AND NOT ` + seenToSQL
 
 // BeginSend takes the lease on a stored e-mail. A nil Delivery: it was sent already, a person has seen to it, or it holds
-// keys of a line that was refunded meanwhile.
-func (d *DB) BeginSend(ctx context.Context, deliveryID string) (*Delivery, error) {
-	var out *Delivery
-	err := d.tx(ctx, func(tx *sqlx.Tx) error {
-		out = nil
+// keys of a line that was refunded meanwhile. While another process sends, the error is KindConflict and wait says until
+// when.
+func (d *DB) BeginSend(ctx context.Context, deliveryID string) (out *Delivery, wait time.Duration, err error) {
+	err = d.tx(ctx, func(tx *sqlx.Tx) error {
+		out, wait = nil, 0
 		var row struct {
 			deliveryRow
 			CustomerID string             `db:"customer_id"`
@@ -76,12 +76,13 @@ func (d *DB) BeginSend(ctx context.Context, deliveryID string) (*Delivery, error
 			return nil
 		}
 		if row.Status == "SENDING" && row.LeaseUntil.After(row.Now) {
+			wait = row.LeaseUntil.Sub(row.Now)
 			return keyturn.Errorf(keyturn.KindConflict, "another process is sending this e-mail")
 		}
 		out, err = d.lease(ctx, tx, &line{CustomerID: row.CustomerID, Now: row.Now}, row.deliveryRow)
 		return err
 	})
-	return out, err
+	return out, wait, err
 }
 
 // FinishSend books what the mail server said about a stored e-mail. Operations are told of one that does not go out.

@@ -24,7 +24,8 @@ const snapshotSettings = `
 	SET LOCAL statement_timeout = '10min';
 	SET LOCAL idle_in_transaction_session_timeout = '15min';
 	SET LOCAL max_parallel_workers_per_gather = 0;
-	SET LOCAL enable_seqscan = on`
+	SET LOCAL enable_seqscan = on;
+	SET LOCAL plan_cache_mode = auto`
 
 // Snapshot runs fn on a snapshot and ends it.
 func (d *DB) Snapshot(ctx context.Context, fn func(*Snapshot) error) error {

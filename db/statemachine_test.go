@@ -16,7 +16,7 @@ import (
 // (TestChartShowsTheTransitions).
 func TestDatabaseAllowsTheSameSteps(t *testing.T) {
 	s := newShop(t)
-	text := read[string](s, `SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conname = 'line_transitions'`)
+	text := read[string](s, `SELECT prosrc FROM pg_proc WHERE proname = 'line_may_become'`)
 	stored := map[string]bool{}
 	for _, m := range regexp.MustCompile(`'([A-Z_]+>[A-Z_]+)'`).FindAllStringSubmatch(text, -1) {
 		stored[m[1]] = true

@@ -18,7 +18,7 @@ func TestAlertsAreListedAndClosedByWhoSawToThem(t *testing.T) {
 	b.deliver(t, id)
 	delivery, err := b.db.Resend(t.Context(), id, "", "ops", func(db.MailFacts) ([]byte, error) { return []byte("mail"), nil })
 	require.NoError(t, err)
-	_, err = b.db.BeginSend(t.Context(), delivery)
+	_, _, err = b.db.BeginSend(t.Context(), delivery)
 	require.NoError(t, err)
 	require.NoError(t, b.db.FinishSend(t.Context(), delivery, keyturn.Errorf(keyturn.KindUnavailable, "down")))
 	other := b.order(t, "ORD-2", "acme-pro") // there is no key left

@@ -17,7 +17,7 @@ func TestAlertsAreListedAndClosed(t *testing.T) {
 	f := s.sell()
 	delivery, err := s.d.Resend(t.Context(), f, "", "ops", s.mails.Render)
 	require.NoError(t, err)
-	_, err = s.d.BeginSend(t.Context(), delivery)
+	_, _, err = s.d.BeginSend(t.Context(), delivery)
 	require.NoError(t, err)
 	require.NoError(t, s.d.FinishSend(t.Context(), delivery, keyturn.Errorf(keyturn.KindUnavailable, "down")))
 
