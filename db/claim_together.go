@@ -17,7 +17,13 @@ import (
 // other's locks. A claim that comes alone is sent at once.
 type claims struct {
 	mu    sync.Mutex
-	pools map[string][]*claimant // who waits while a statement is on its way; no entry: none is
+	pools map[string]*claimQueue
+}
+
+type claimQueue struct {
+	waiting []*claimant // while a statement is on its way
+	busy    bool
+	crowded bool // the last statement served several, or left some waiting
 }
 
 // claimant is a line that wants its keys.
@@ -43,14 +49,20 @@ const (
 func (q *claims) take(ctx context.Context, d *DB, pool string, c *claimant) ([]pooledKey, error) {
 	c.done = make(chan struct{})
 	q.mu.Lock()
-	waiting, busy := q.pools[pool]
-	if q.pools == nil {
-		q.pools = map[string][]*claimant{}
+	p := q.pools[pool]
+	if p == nil {
+		if q.pools == nil {
+			q.pools = map[string]*claimQueue{}
+		}
+		p = &claimQueue{}
+		q.pools[pool] = p
 	}
-	q.pools[pool] = append(waiting, c)
+	p.waiting = append(p.waiting, c)
+	free := !p.busy
+	p.busy = true
 	q.mu.Unlock()
-	if !busy {
-		go q.serve(context.WithoutCancel(ctx), d, pool) // a claimant that gives up must not end the others' claims
+	if free {
+		go q.serve(context.WithoutCancel(ctx), d, pool, p) // a claimant that gives up must not end the others' claims
 	}
 	select {
 	case <-c.done:
@@ -61,10 +73,9 @@ func (q *claims) take(ctx context.Context, d *DB, pool string, c *claimant) ([]p
 }
 
 // serve sends one statement after the other until nobody wants a key of the pool.
-func (q *claims) serve(ctx context.Context, d *DB, pool string) {
+func (q *claims) serve(ctx context.Context, d *DB, pool string, p *claimQueue) {
 	for {
-		runtime.Gosched() // who is about to claim comes along
-		together := q.next(pool)
+		together := q.next(p)
 		if len(together) == 0 {
 			return
 		}
@@ -76,17 +87,19 @@ func (q *claims) serve(ctx context.Context, d *DB, pool string) {
 }
 
 // next gives those who waited longest. None: the next one to come begins to serve.
-func (q *claims) next(pool string) []*claimant {
+func (q *claims) next(p *claimQueue) []*claimant {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	waiting := q.pools[pool]
-	if len(waiting) == 0 {
-		delete(q.pools, pool)
-		return nil
+	if p.crowded { // who is about to claim shall come along
+		q.mu.Unlock()
+		runtime.Gosched()
+		q.mu.Lock()
 	}
-	n := min(maxTogether, len(waiting))
-	q.pools[pool] = waiting[n:]
-	return waiting[:n:n]
+	n := min(maxTogether, len(p.waiting))
+	together := p.waiting[:n:n]
+	p.waiting = p.waiting[n:]
+	p.busy, p.crowded = n > 0, n > 1 || len(p.waiting) > 0
+	return together
 }
 
 // claimTogether takes the keys of all claimants at once or, if that does not go, of each by itself: one that was

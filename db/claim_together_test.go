@@ -17,12 +17,13 @@ import (
 func (s *shop) together(pool string, lines []string, meanwhile func(), over ...string) map[string]keyturn.Next {
 	s.t.Helper()
 	s.claims.mu.Lock()
-	s.claims.pools = map[string][]*claimant{pool: {}}
+	queue := &claimQueue{busy: true}
+	s.claims.pools = map[string]*claimQueue{pool: queue}
 	s.claims.mu.Unlock()
 	waiting := func() int {
 		s.claims.mu.Lock()
 		defer s.claims.mu.Unlock()
-		return len(s.claims.pools[pool])
+		return len(queue.waiting)
 	}
 	out := map[string]keyturn.Next{}
 	var mu sync.Mutex
@@ -53,7 +54,7 @@ func (s *shop) together(pool string, lines []string, meanwhile func(), over ...s
 		}
 	}
 	meanwhile()
-	s.claims.serve(s.ctx, s.DB, pool)
+	s.claims.serve(s.ctx, s.DB, pool, queue)
 	claiming.Wait()
 	return out
 }
@@ -169,7 +170,7 @@ func TestAPoolIsServedAgainAfterNobodyWantedAKey(t *testing.T) {
 		s.waitFor(func() bool {
 			s.claims.mu.Lock()
 			defer s.claims.mu.Unlock()
-			return len(s.claims.pools) == 0
+			return !s.claims.pools["games"].busy
 		})
 	}
 	require.Equal(t, 72, read[int](s, `SELECT count(DISTINCT line_id) FROM pool_keys WHERE state = 'claimed'`))

@@ -25,7 +25,7 @@ database that is in use.`,
 		Example: "  keyturn bench pools\n  keyturn bench pools --sizes 10000,10000000 --life 0 --import 0 --output json",
 	}
 	cmd.Flags().IntSliceVar(&b.Claimers, "claimers", []int{1, 8, 32, 64}, "how many claim at once")
-	cmd.Flags().IntVar(&b.Size, "size", 200_000, "size of the pool that they claim from; 0: none")
+	cmd.Flags().IntVar(&b.Size, "size", 500_000, "size of the pool that they claim from; 0: none")
 	cmd.Flags().IntSliceVar(&b.Sizes, "sizes", []int{10_000, 1_000_000, 10_000_000}, "sizes of pools that are compared")
 	cmd.Flags().IntVar(&b.Life, "life", 1_000_000, "size of the pool that is sold out; 0: none")
 	cmd.Flags().IntVar(&b.Import, "import", 1_000_000, "keys of the import; 0: none")
