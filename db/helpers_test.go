@@ -21,6 +21,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	devtest.AtOnce(4)
 	if err := flag.Set("rapid.checks", "20"); err != nil { // each is dozens of transactions; -rapid.checks=1000 for more
 		panic(err)
 	}

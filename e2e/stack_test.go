@@ -5,12 +5,9 @@ import (
 	"context"
 	"crypto/rand"
 	"database/sql"
-	"flag"
 	"fmt"
 	"log/slog"
 	"path/filepath"
-	"runtime"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -37,12 +34,7 @@ import (
 
 // TestMain runs more tests at the same time than there are processors: most of what they do is wait for a policy.
 func TestMain(m *testing.M) {
-	flag.Parse()
-	if flag.Lookup("test.parallel").Value.String() == strconv.Itoa(runtime.GOMAXPROCS(0)) {
-		if err := flag.Set("test.parallel", "8"); err != nil {
-			panic(err)
-		}
-	}
+	devtest.AtOnce(8)
 	devtest.Main(m)
 }
 

@@ -2,7 +2,6 @@ package survive_test
 
 import (
 	"context"
-	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -10,6 +9,8 @@ import (
 	"strconv"
 	"testing"
 	"time"
+
+	"keyturn.dev/keyturn/devstack/devtest"
 )
 
 // binary is bin/keyturn as the tests run it, built once. bin/temporal is found in the project.
@@ -22,14 +23,7 @@ func TestMain(m *testing.M) {
 	if role := os.Getenv(roleEnv); role != "" {
 		serve(role)
 	}
-	flag.Parse()
-	most := true
-	flag.Visit(func(f *flag.Flag) { most = most && f.Name != "test.parallel" })
-	if most { // the tests wait most of the time
-		if err := flag.Set("test.parallel", "4"); err != nil {
-			panic(err)
-		}
-	}
+	devtest.AtOnce(4)
 	code, err := buildAndRun(m)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)

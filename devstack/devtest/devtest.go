@@ -7,8 +7,10 @@ package devtest
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"os"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -40,6 +42,20 @@ var (
 	own     Servers
 	running atomic.Bool // Main has been called and will stop them
 )
+
+// AtOnce says how many parallel tests of a package run at the same time, unless the command says it (-parallel). Tests that
+// wait most of the time do not fill the processors one at each. Call it first in TestMain.
+func AtOnce(n int) {
+	flag.Parse()
+	said := false
+	flag.Visit(func(f *flag.Flag) { said = said || f.Name == "test.parallel" })
+	if said {
+		return
+	}
+	if err := flag.Set("test.parallel", strconv.Itoa(n)); err != nil {
+		panic(err)
+	}
+}
 
 // Main runs the tests of a package, stops the servers that they started, and exits. Call it from TestMain.
 func Main(m *testing.M) {
