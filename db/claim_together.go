@@ -23,7 +23,7 @@ type claims struct {
 type claimQueue struct {
 	waiting []*claimant // while a statement is on its way
 	busy    bool
-	crowded bool // the last statement served several, or left some waiting
+	crowded bool // the last statement served several, or left some waiting; only who serves reads or writes it
 }
 
 // claimant is a line that wants its keys.
@@ -40,6 +40,7 @@ type claimant struct {
 
 const (
 	maxTogether  = 64               // lines of one statement
+	unitsAtOnce  = 1000             // of several lines; one that wants more goes alone
 	claimTimeout = 35 * time.Second // of a statement, which PostgreSQL ends after 30 s
 )
 
@@ -88,14 +89,16 @@ func (q *claims) serve(ctx context.Context, d *DB, pool string, p *claimQueue) {
 
 // next gives those who waited longest. None: the next one to come begins to serve.
 func (q *claims) next(p *claimQueue) []*claimant {
+	if p.crowded {
+		runtime.Gosched() // who is about to claim comes along
+	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if p.crowded { // who is about to claim shall come along
-		q.mu.Unlock()
-		runtime.Gosched()
-		q.mu.Lock()
+	n, units := 0, 0
+	for n < min(maxTogether, len(p.waiting)) && (n == 0 || units+p.waiting[n].units <= unitsAtOnce) {
+		units += p.waiting[n].units
+		n++
 	}
-	n := min(maxTogether, len(p.waiting))
 	together := p.waiting[:n:n]
 	p.waiting = p.waiting[n:]
 	p.busy, p.crowded = n > 0, n > 1 || len(p.waiting) > 0
@@ -103,16 +106,17 @@ func (q *claims) next(p *claimQueue) []*claimant {
 }
 
 // claimTogether takes the keys of all claimants at once or, if that does not go, of each by itself: one that was
-// changed meanwhile, or wants more than is there, must not stop the others.
+// changed meanwhile, or wants more than is there, must not stop the others. Of a database that does not answer nothing
+// more is asked: each goes on by itself then.
 func (d *DB) claimTogether(ctx context.Context, pool string, all []*claimant) {
 	ctx, cancel := context.WithTimeout(ctx, claimTimeout)
 	defer cancel()
 	err := d.claimAll(ctx, pool, all)
-	if all[0].err = err; len(all) == 1 || err == nil && len(all[0].taken) > 0 {
-		return
-	}
+	apart := len(all) > 1 && len(all[0].taken) == 0 && keyturn.KindOf(err) != keyturn.KindUnavailable
 	for _, c := range all {
-		c.err = d.claimAll(ctx, pool, []*claimant{c})
+		if c.err = err; apart {
+			c.err = d.claimAll(ctx, pool, []*claimant{c})
+		}
 	}
 }
 

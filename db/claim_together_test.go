@@ -175,3 +175,46 @@ func TestAPoolIsServedAgainAfterNobodyWantedAKey(t *testing.T) {
 	}
 	require.Equal(t, 72, read[int](s, `SELECT count(DISTINCT line_id) FROM pool_keys WHERE state = 'claimed'`))
 }
+
+// A line of thousands of units goes alone, however small the others are.
+func TestLargeLinesClaimAlone(t *testing.T) {
+	p := &claimQueue{}
+	for _, units := range []int{1, 5000, 600, 300, 200, 1} {
+		p.waiting = append(p.waiting, &claimant{units: units})
+	}
+	var sizes []int
+	var q claims
+	for {
+		n := len(q.next(p))
+		if n == 0 {
+			break
+		}
+		sizes = append(sizes, n)
+	}
+	require.Equal(t, []int{1, 1, 2, 2}, sizes)
+	require.False(t, p.busy)
+}
+
+// Where PostgreSQL does not answer, nobody waits for the tries of others.
+func TestClaimsOfADatabaseThatIsGoneEndTogether(t *testing.T) {
+	s := newShop(t)
+	s.product("game", fromPool("games"))
+	s.stock("games", keysNamed("K", 10)...)
+	lines := s.sells(5, 1)
+	all := make([]*claimant, len(lines))
+	for i, f := range lines {
+		l, err := s.look(s.ctx, f)
+		require.NoError(t, err)
+		l.obtained()
+		all[i] = &claimant{id: l.ID, units: 1, came: l.CreatedAt, line: l}
+	}
+	ctx, cancel := context.WithCancel(s.ctx)
+	cancel()
+	before := s.trips.Load()
+	s.claimTogether(ctx, "games", all)
+	for _, c := range all {
+		wantKind(t, c.err, keyturn.KindUnavailable)
+		require.Empty(t, c.taken)
+	}
+	require.LessOrEqual(t, s.trips.Load()-before, int64(1))
+}
