@@ -45,9 +45,8 @@ func (n *wanted) add(line string, first, units int, came time.Time) {
 //
 // MATERIALIZED keeps PostgreSQL from running the locking sub-select more than once (it may, and then locks more rows than
 // it returns). The keys go on as an array, of which PostgreSQL expects few elements: of a sub-select whose limit it does
-// not know it expects a tenth of the pool, and reads all that was sold to join it. For the same reason numbers come from
-// wanted: a limit that is an argument has the statement planned anew each time, which costs more than running it. A key is
-// found again by its ID: its row may have moved since the statement began, and its place with it.
+// not know it expects a tenth of the pool, and reads all that was sold to join it. A key is found again by its ID: its row
+// may have moved since the statement began, and its place with it.
 func (n wanted) takes(w *writes, pool string, from int64, when string) {
 	w.add("wanted", `SELECT CAST(? AS text) AS pool_id, CAST(? AS bigint) AS units, CAST(? AS bigint) AS lines`, pool, len(n.lines), n.count)
 	w.once("c", `

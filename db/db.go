@@ -67,7 +67,8 @@ func (d *DB) Ping(ctx context.Context) error { return d.x.PingContext(ctx) }
 
 // withParameters adds what every connection of ours needs. binary_parameters sends a statement with its arguments in
 // one round trip; sslmode is written out because lib/pq says that its default will change. Our statements go by indexes,
-// whatever PostgreSQL's statistics say at the moment (decision 13), but for those that say wholeTables.
+// whatever PostgreSQL's statistics say at the moment, and by one plan for all arguments (decision 13), but for those that
+// say wholeTables.
 func withParameters(dsn string) (string, error) {
 	u, err := url.Parse(dsn)
 	if err != nil || u.Host == "" || !strings.HasPrefix(u.Scheme, "postgres") {

@@ -21,10 +21,10 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	devtest.AtOnce(4)
 	if err := flag.Set("rapid.checks", "20"); err != nil { // each is dozens of transactions; -rapid.checks=1000 for more
 		panic(err)
 	}
+	devtest.AtOnce(4) // it reads the command's flags, which win over ours
 	devtest.Main(m)
 }
 

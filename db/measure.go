@@ -37,7 +37,7 @@ func (m *Measure) Insert(ctx context.Context) error {
 }
 
 // Claim takes keys for a line that there is not, as a line's first claim does: one statement, which is a transaction
-// of its own. Other claimers may hold the last keys for a moment: it asks again.
+// of its own, and which claims of the same moment share. Other claimers may hold the last keys for a moment: it asks again.
 func (m *Measure) Claim(ctx context.Context, pool string, units int) error {
 	for {
 		taken, err := m.d.claims.take(ctx, m.d, pool, &claimant{id: newID(), units: units})

@@ -73,7 +73,7 @@ func (d *DB) Orders(ctx context.Context, status keyturn.OrderStatus, cursor stri
 		orderRow
 		keyturn.LineCounts
 	}
-	if err := d.x.SelectContext(ctx, &rows, listOrdersSQL(status), before, beforeID, limit+1); err != nil { //keyturn:autocommit it reads //keyturn:autocommit it only reads
+	if err := d.x.SelectContext(ctx, &rows, listOrdersSQL(status), before, beforeID, limit+1); err != nil { //keyturn:autocommit it reads
 		return OrderPage{}, asKind(err)
 	}
 	page := OrderPage{Orders: make([]OrderSummary, 0, min(limit, len(rows)))}

@@ -19,7 +19,7 @@ import next to COPY of the same encrypted rows into a table without an index; po
 claimers take the same number of keys in turn, and how long their stock figures and forecast take; the first and the
 last claims of a pool that is sold out (in lines of twenty keys in between), while PostgreSQL cleans up as it likes.
 
-A claim is the statement that takes a line's keys, in a transaction of its own. Without KEYTURN_DATABASE_URL and
+A claim is what takes a line's keys: one statement, in a transaction of its own, which claims of the same moment share. Without KEYTURN_DATABASE_URL and
 KEYTURN_KEYS it starts a PostgreSQL of its own; it leaves keys behind that belong to no line, so never point it at a
 database that is in use.`,
 		Example: "  keyturn bench pools\n  keyturn bench pools --sizes 10000,10000000 --life 0 --import 0 --output json",

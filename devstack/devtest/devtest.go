@@ -44,7 +44,8 @@ var (
 )
 
 // AtOnce says how many parallel tests of a package run at the same time, unless the command says it (-parallel). Tests that
-// wait most of the time do not fill the processors one at each. Call it first in TestMain.
+// wait most of the time do not fill the processors one at each. It reads the command's flags: call it from TestMain, after a
+// default of another flag was set.
 func AtOnce(n int) {
 	flag.Parse()
 	said := false
