@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/jmoiron/sqlx"
@@ -16,8 +17,6 @@ import (
 type wanted struct {
 	lines pq.StringArray // of each key that is needed, its line
 	units pq.Int64Array  // and its unit
-
-	count int // of lines
 
 	// Lines that wait for the pool come first if they came before the last of these.
 	came time.Time
@@ -34,21 +33,20 @@ func (n *wanted) add(line string, first, units int, came time.Time) {
 	for i := range units {
 		n.lines, n.units = append(n.lines, line), append(n.units, int64(first+i))
 	}
-	n.count++
 	if n.last == "" || came.After(n.came) || came.Equal(n.came) && line > n.last {
 		n.came, n.last = came, line
 	}
 }
 
 // takes adds to a statement that it takes the next keys of a pool, all that are wanted or none. from is where in the queue
-// to begin (fronts), when a further condition.
+// to begin (fronts), when a further condition with its arguments.
 //
 // MATERIALIZED keeps PostgreSQL from running the locking sub-select more than once (it may, and then locks more rows than
 // it returns). The keys go on as an array, of which PostgreSQL expects few elements: of a sub-select whose limit it does
 // not know it expects a tenth of the pool, and reads all that was sold to join it. A key is found again by its ID: its row
 // may have moved since the statement began, and its place with it.
-func (n wanted) takes(w *writes, pool string, from int64, when string) {
-	w.add("wanted", `SELECT CAST(? AS text) AS pool_id, CAST(? AS bigint) AS units, CAST(? AS bigint) AS lines`, pool, len(n.lines), n.count)
+func (n wanted) takes(w *writes, pool string, from int64, when string, args ...any) {
+	w.add("wanted", `SELECT CAST(? AS text) AS pool_id, CAST(? AS bigint) AS units`, pool, len(n.lines))
 	w.once("c", `
 		SELECT id, position FROM pool_keys
 		WHERE pool_id = (SELECT pool_id FROM wanted) AND state = 'available' AND position >= ? AND (give_until IS NULL OR give_until > now())`+
@@ -56,7 +54,7 @@ func (n wanted) takes(w *writes, pool string, from int64, when string) {
 			AND NOT EXISTS (SELECT FROM line_items WHERE waiting_pool = (SELECT pool_id FROM wanted) AND (created_at, id) < (?, ?))
 		ORDER BY position
 		LIMIT (SELECT units FROM wanted)
-		FOR UPDATE SKIP LOCKED`, from, n.came, n.last)
+		FOR UPDATE SKIP LOCKED`, slices.Concat([]any{from}, args, []any{n.came, n.last})...)
 	w.add("taken", `
 		UPDATE pool_keys k SET state = 'claimed', line_id = u.line_id, unit_no = u.unit_no, changed_at = now()
 		FROM unnest((SELECT CASE count(*) WHEN (SELECT units FROM wanted) THEN array_agg(id ORDER BY position) END FROM c),

@@ -133,14 +133,13 @@ func (d *DB) claimAll(ctx context.Context, pool string, all []*claimant) error {
 		}
 	}
 	var w writes
-	when := ""
-	if len(lines.ids) > 0 {
-		when = lines.locks(&w)
-	}
 	from := d.fronts.look(pool, len(n.lines))
-	n.takes(&w, pool, from, when)
 	if len(lines.ids) > 0 {
+		lines.locks(&w)
+		n.takes(&w, pool, from, ` AND (SELECT count(*) FROM mine) = ?`, len(lines.ids))
 		lines.moves(&w)
+	} else {
+		n.takes(&w, pool, from, "")
 	}
 	taken, err := d.taken(ctx, d.alone(), &w, pool, from)
 	for _, k := range taken {
@@ -175,13 +174,12 @@ func (o *obtainedLines) add(l *line) {
 	o.wakes = append(o.wakes, wake)
 }
 
-// locks adds to a statement that it locks the lines, as far as they are as they were seen, and gives the condition that
-// all of them are. It waits for no lock: who holds one changes the line.
-func (o *obtainedLines) locks(w *writes) (when string) {
+// locks adds to a statement that it locks the lines, as far as they are as they were seen. It waits for no lock: who holds
+// one changes the line.
+func (o *obtainedLines) locks(w *writes) {
 	w.add("mine", `
 		SELECT l.id FROM unnest(CAST(? AS uuid[]), CAST(? AS int[])) AS a (id, version)
 		JOIN line_items l ON l.id = a.id WHERE l.version = a.version FOR UPDATE OF l SKIP LOCKED`, o.ids, o.versions)
-	return ` AND (SELECT count(*) FROM mine) = (SELECT lines FROM wanted)`
 }
 
 // moves adds what line.moves does for each of the lines, if they have their keys.

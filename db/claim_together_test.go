@@ -218,3 +218,22 @@ func TestClaimsOfADatabaseThatIsGoneEndTogether(t *testing.T) {
 	}
 	require.LessOrEqual(t, s.trips.Load()-before, int64(1))
 }
+
+// obtainedLines.moves books what line.moves does.
+func TestALineIsBookedTheSameHoweverItClaims(t *testing.T) {
+	s := newShop(t)
+	s.product("game", fromPool("games"))
+	s.stock("games", keysNamed("K", 2)...)
+	lines := s.sells(2, 1)
+	s.claimed(lines[0])
+	_, _, err := s.claim(s.ctx, lines[1], nil)
+	require.NoError(t, err)
+	booked := func(f string) string {
+		return read[string](s, `
+			SELECT CAST(to_jsonb(l) - ARRAY['id', 'fulfillment_id', 'order_id', 'created_at', 'source_started_at', 'obtained_at', 'give_up_at'] AS text)
+				|| (give_up_at - created_at) || (source_started_at = created_at) || (obtained_at IS NOT NULL)
+				|| (SELECT string_agg(concat_ws(' ', g.version, from_status, to_status, by, reason), ',') FROM line_log g WHERE g.line_id = l.id)
+			FROM line_items l WHERE fulfillment_id = $1`, f)
+	}
+	require.Equal(t, booked(lines[1]), booked(lines[0]))
+}
