@@ -17,6 +17,12 @@ func cleanText(text string, minLen, maxLen int) bool {
 	n := 0
 	for _, r := range text {
 		n++
+		if r < utf8.RuneSelf {
+			if r < ' ' || r == 0x7F {
+				return false
+			}
+			continue
+		}
 		if unicode.IsControl(r) || r == utf8.RuneError || unicode.Is(unicode.Bidi_Control, r) || r == '\u2028' || r == '\u2029' {
 			return false
 		}

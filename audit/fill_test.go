@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"fmt"
 	"strings"
 	"time"
 
@@ -118,7 +119,7 @@ func (s *shop) fill() {
 }
 
 func (s *shop) catalog() {
-	for _, p := range []keyturn.Pool{{ID: "games"}, {ID: "rare"}, {ID: "low", Threshold: 3}} {
+	for _, p := range []keyturn.Pool{{ID: "games"}, {ID: "rare"}, {ID: "low", Threshold: 3}, {ID: "large"}} {
 		_, _, err := s.PutPool(s.ctx, p)
 		s.ok(err)
 	}
@@ -135,7 +136,11 @@ func (s *shop) catalog() {
 	for _, n := range "ABCDEFGHIJKLMNOPQRST" {
 		keys = append(keys, "GAME-KEY-"+string(n))
 	}
-	for pool, keys := range map[string][]string{"games": keys, "low": {"LOW-KEY-1", "LOW-KEY-2"}} {
+	many := make([]string, 700) // more than are for sale at once: the others lie in packs
+	for i := range many {
+		many[i] = fmt.Sprintf("LARGE-KEY-%03d", i)
+	}
+	for pool, keys := range map[string][]string{"games": keys, "low": {"LOW-KEY-1", "LOW-KEY-2"}, "large": many} {
 		_, err := s.Import(s.ctx, pool, strings.NewReader(strings.Join(keys, "\n")), "test", false)
 		s.ok(err)
 	}

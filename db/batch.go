@@ -67,7 +67,17 @@ func (d *DB) UndoBatch(ctx context.Context, pool, batch, by string) error {
 		if err := wholeTables(ctx, tx); err != nil {
 			return err
 		}
-		var moved, expired int
+		var moved, expired, gone int
+		if err := tx.GetContext(ctx, &gone, `
+			SELECT count(*) FROM pool_keys WHERE id > $1 AND id <= $2 AND batch_id = $3 AND state NOT IN ('available', 'expired')`, b.FirstKey.Int64, b.LastKey.Int64, b.ID); err != nil {
+			return err
+		}
+		if gone > 0 {
+			return notUndone(gone)
+		}
+		if err := unpackBatch(ctx, tx, b.ID, b.FirstKey.Int64, b.LastKey.Int64); err != nil {
+			return err
+		}
 		if err := tx.GetContext(ctx, &moved, undoSQL, by, "the import was undone", keyturn.KeyWithdrawn, b.FirstKey.Int64, b.LastKey.Int64, b.ID); err != nil {
 			return err
 		}
@@ -76,11 +86,15 @@ func (d *DB) UndoBatch(ctx context.Context, pool, batch, by string) error {
 			return err
 		}
 		if moved+expired < b.Accepted {
-			return keyturn.Errorf(keyturn.KindConflict, "%d keys of this batch were sold or put aside, so it cannot be undone: recall it instead", b.Accepted-moved-expired)
+			return notUndone(b.Accepted - moved - expired)
 		}
 		_, err = tx.ExecContext(ctx, `UPDATE batches SET undone_at = now() WHERE id = $1`, b.ID)
 		return err
 	})
+}
+
+func notUndone(keys int) error {
+	return keyturn.Errorf(keyturn.KindConflict, "%d keys of this batch were sold or put aside, so it cannot be undone: recall it instead", keys)
 }
 
 // Batch shows one import and how far its recall is.

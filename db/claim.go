@@ -44,7 +44,8 @@ func (n *wanted) add(line string, first, units int, came time.Time) {
 // MATERIALIZED keeps PostgreSQL from running the locking sub-select more than once (it may, and then locks more rows than
 // it returns). The keys go on as an array, of which PostgreSQL expects few elements: of a sub-select whose limit it does
 // not know it expects a tenth of the pool, and reads all that was sold to join it. A key is found again by its ID: its row
-// may have moved since the statement began, and its place with it.
+// may have moved since the statement began, and its place with it; and not by its state, of which PostgreSQL would make a
+// reading of all that are for sale.
 func (n wanted) takes(w *writes, pool string, from int64, when string, args ...any) {
 	w.add("wanted", `SELECT CAST(? AS text) AS pool_id, CAST(? AS bigint) AS units`, pool, len(n.lines))
 	w.once("c", `
@@ -59,7 +60,7 @@ func (n wanted) takes(w *writes, pool string, from int64, when string, args ...a
 		UPDATE pool_keys k SET state = 'claimed', line_id = u.line_id, unit_no = u.unit_no, changed_at = now()
 		FROM unnest((SELECT CASE count(*) WHEN (SELECT units FROM wanted) THEN array_agg(id ORDER BY position) END FROM c),
 			CAST(? AS uuid[]), CAST(? AS int[])) AS u (id, line_id, unit_no)
-		WHERE k.id = u.id AND k.state = 'available'
+		WHERE k.id = u.id AND k.line_id IS NULL
 		RETURNING k.id, k.pool_id, k.position, k.line_id, k.unit_no, k.content, k.fingerprint`, n.lines, n.units)
 	w.add("stock", `
 		INSERT INTO pool_stock AS s (pool_id, slot, available, claimed, taken)
@@ -89,20 +90,48 @@ func (d *DB) ClaimToSend(ctx context.Context, fulfillmentID string, render func(
 	}
 	for try := 1; ; try++ {
 		out, next, err := d.claim(ctx, fulfillmentID, render)
-		if !errors.Is(err, errContended) {
+		if !isContended(err) {
 			return out, next, err
 		}
 		if try == maxClaimTries {
 			return nil, next, keyturn.Errorf(keyturn.KindUnavailable, "the pool's last keys are held by other lines: asked %d times", try)
 		}
-		time.Sleep(rand.N(10 * time.Millisecond)) //nolint:gosec // spreads claimers, keeps no secret
+		if err := d.contend(ctx, err); err != nil {
+			return nil, next, err
+		}
 	}
 }
 
-// errContended: keys are there, but other transactions hold them and may give them back (reliability §0.4).
-var errContended = errors.New("keys are held by other transactions")
+// contended says that a pool has the keys that are wanted, and that they cannot be taken now: they lie in packs, or other
+// transactions hold them and may give them back (reliability §0.4).
+type contended struct {
+	pool  string
+	units int
+}
+
+// Error is part of the error interface.
+func (*contended) Error() string { return "keys are packed or held by other transactions" }
+
+func isContended(err error) bool {
+	_, is := errors.AsType[*contended](err)
+	return is
+}
 
 const maxClaimTries = 50
+
+// contend does something about what a contended error says, so that it is worth trying again: it unpacks keys, or lets
+// the others end.
+func (d *DB) contend(ctx context.Context, err error) error {
+	c, is := errors.AsType[*contended](err)
+	if !is {
+		return err
+	}
+	unpacked, err := d.restock(ctx, c.pool, c.units)
+	if err == nil && !unpacked {
+		time.Sleep(rand.N(10 * time.Millisecond)) //nolint:gosec // spreads claimers, keeps no secret
+	}
+	return err
+}
 
 func (d *DB) claim(ctx context.Context, fulfillmentID string, render func(MailFacts) ([]byte, error)) (out *Delivery, next keyturn.Next, err error) {
 	pool := ""
@@ -202,19 +231,25 @@ func (d *DB) takeKeys(ctx context.Context, tx *sqlx.Tx, l *line, pool string, ea
 	if err != nil || waits {
 		return nil, err
 	}
-	// SKIP LOCKED passes over keys that a transaction holds and may yet give back; only a plain count says "empty".
-	n, err := stockFor(ctx, tx, pool, l.units())
-	if err == nil && n >= l.units() {
-		err = errContended
+	return nil, contendedFor(ctx, tx, pool, l.units(), l.units())
+}
+
+// contendedFor says why a pool gave nothing to somebody who wants n keys, of units for the whole line: nil, if it has too
+// few. SKIP LOCKED passes over keys that a transaction holds and may yet give back; only a plain count says "empty".
+func contendedFor(ctx context.Context, tx *sqlx.Tx, pool string, n, units int) error {
+	have, err := stockFor(ctx, tx, pool, n)
+	if err == nil && have >= n {
+		return &contended{pool, units}
 	}
-	return nil, err
+	return err
 }
 
 // stockFor counts the keys that a pool can give now, up to n.
 func stockFor(ctx context.Context, q sqlx.QueryerContext, pool string, n int) (have int, err error) {
 	err = sqlx.GetContext(ctx, q, &have, `
-		SELECT count(*) FROM (SELECT FROM pool_keys WHERE pool_id = $1 AND state = 'available' AND (give_until IS NULL OR give_until > now())`+
-		notRecalledSQL+` ORDER BY position LIMIT $2) AS left_over`, pool, n)
+		SELECT least($2, (SELECT count(*) FROM (`+rowsForSaleSQL+`) AS rows_for_sale) + (
+			SELECT coalesce(sum(n), 0) FROM (
+				SELECT cardinality(ends) - cardinality(gone) AS n FROM key_packs WHERE pool_id = $1`+notRecalledSQL+` ORDER BY first_id LIMIT $2) AS packs))`, pool, n)
 	return have, err
 }
 

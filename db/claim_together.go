@@ -112,12 +112,28 @@ func (d *DB) claimTogether(ctx context.Context, pool string, all []*claimant) {
 	ctx, cancel := context.WithTimeout(ctx, claimTimeout)
 	defer cancel()
 	err := d.claimAll(ctx, pool, all)
+	if err == nil && len(all[0].taken) == 0 {
+		err = d.claimUnpacked(ctx, pool, all)
+	}
 	apart := len(all) > 1 && len(all[0].taken) == 0 && keyturn.KindOf(err) != keyturn.KindUnavailable
 	for _, c := range all {
 		if c.err = err; apart {
 			c.err = d.claimAll(ctx, pool, []*claimant{c})
 		}
 	}
+}
+
+// claimUnpacked is claimAll once more, if there were keys to unpack.
+func (d *DB) claimUnpacked(ctx context.Context, pool string, all []*claimant) error {
+	units := 0
+	for _, c := range all {
+		units += c.units
+	}
+	unpacked, err := d.restock(ctx, pool, units)
+	if err != nil || !unpacked {
+		return err
+	}
+	return d.claimAll(ctx, pool, all)
 }
 
 // claimAll takes the keys of all claimants and books their lines in one statement, or changes nothing.

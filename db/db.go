@@ -29,6 +29,8 @@ type DB struct {
 	claims claims
 	doors  doors
 
+	packing packing
+
 	integrations recent[readIntegration]
 	fresh        recent[line]
 }
@@ -56,7 +58,7 @@ func Open(ctx context.Context, dsn string, keys *Keys) (*DB, error) {
 	x.SetMaxOpenConns(maxConns)
 	x.SetMaxIdleConns(maxConns)
 	x.SetConnMaxIdleTime(5 * time.Minute)
-	return &DB{x: x, keys: keys, trips: trips}, nil
+	return &DB{x: x, keys: keys, trips: trips, packing: defaultPacking}, nil
 }
 
 // Close closes the connections.
@@ -134,7 +136,7 @@ func asKind(err error) error {
 	if err == nil {
 		return nil
 	}
-	if _, ok := errors.AsType[*keyturn.Error](err); ok || errors.Is(err, errContended) || errors.Is(err, errDryRun) {
+	if _, ok := errors.AsType[*keyturn.Error](err); ok || isContended(err) || errors.Is(err, errDryRun) {
 		return err
 	}
 	if pqErr, ok := errors.AsType[*pq.Error](err); ok && !strings.HasPrefix(string(pqErr.Code), "08") && !strings.HasPrefix(string(pqErr.Code), "57") && !strings.HasPrefix(string(pqErr.Code), "53") { // 53: no disk, memory or connection left

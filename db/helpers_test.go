@@ -144,8 +144,11 @@ func (s *shop) later(d time.Duration) {
 		Table   string `db:"table_name"`
 		Columns string `db:"columns"`
 	}](s, `
-		SELECT table_name, string_agg(column_name || ' = ' || column_name || ' - make_interval(secs => $1)', ', ') AS columns
-		FROM information_schema.columns WHERE table_schema = 'public' AND data_type = 'timestamp with time zone' AND table_name NOT LIKE 'goose%'
+		SELECT table_name, string_agg(column_name || ' = ' || CASE udt_name
+			WHEN 'timestamptz' THEN column_name || ' - make_interval(secs => $1)'
+			ELSE 'CASE WHEN ' || column_name || ' IS NOT NULL THEN ARRAY(SELECT at - make_interval(secs => $1) FROM unnest(' || column_name || ') AS at) END' END, ', ') AS columns
+		FROM information_schema.columns JOIN information_schema.tables USING (table_schema, table_name)
+		WHERE table_schema = 'public' AND table_type = 'BASE TABLE' AND udt_name IN ('timestamptz', '_timestamptz') AND table_name NOT LIKE 'goose%'
 		GROUP BY table_name`)
 	require.NoError(s.t, s.tx(s.ctx, func(tx *sqlx.Tx) error {
 		for _, c := range columns {

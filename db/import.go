@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"encoding/binary"
 	"errors"
 	"io"
 	"slices"
@@ -93,7 +94,8 @@ type importer struct {
 
 	tx      *sqlx.Tx
 	batch   string
-	opened  bool // the batch is stored
+	opened  bool  // the batch is stored
+	last    int64 // ID of its last key
 	refused []keyturn.FieldError
 	known   bool // the last chunk had keys that are here already: look first
 	out     keyturn.ImportResult
@@ -101,14 +103,17 @@ type importer struct {
 
 // chunk is some rows of the file, encrypted, and what ended it: nil, io.EOF or an error.
 type chunk struct {
-	rows []sealedKey
-	bad  []keyRow
-	err  error
+	rows   []sealedKey // in the order of the file
+	sorted []*sealedKey
+	bad    []keyRow
+	err    error
 }
 
-// sealedKey is a key as it is stored. no is its place in the chunk as the file has it.
+// sealedKey is a key as it is stored.
 type sealedKey struct {
-	line, no       int
+	line           int
+	known          bool // it is here already
+	id             int64
 	fingerprint    [fingerprintSize]byte
 	content        []byte
 	expires, until *time.Time
@@ -135,21 +140,18 @@ func (d *DB) newImporter(ctx context.Context, in ImportInput) (*importer, error)
 	return im, err
 }
 
-// prepare reads, checks and encrypts the file while the database stores what came before. A chunk's rows are in the order
-// of their fingerprints: PostgreSQL finds the place of the next one in their index near the last one's, which is several
-// times as fast.
+// prepare reads, checks and encrypts the file while the database stores what came before.
 func (im *importer) prepare(ctx context.Context) {
+	room := 1000
 	for {
-		c := chunk{rows: make([]sealedKey, 0, 1000)}
+		c := chunk{rows: make([]sealedKey, 0, room)}
 		for c.err == nil && len(c.rows)+len(c.bad) < importChunk {
 			var row keyRow
 			if row, c.err = im.file.next(); c.err == nil {
 				c.err = im.seal(&c, row)
 			}
 		}
-		slices.SortFunc(c.rows, func(a, b sealedKey) int {
-			return cmp.Or(bytes.Compare(a.fingerprint[:], b.fingerprint[:]), a.no-b.no)
-		})
+		c.sorted, room = byFingerprint(c.rows), importChunk
 		select {
 		case im.chunks <- c:
 		case <-ctx.Done():
@@ -159,6 +161,30 @@ func (im *importer) prepare(ctx context.Context) {
 			return
 		}
 	}
+}
+
+// byFingerprint gives keys in the order of their fingerprints, those that are the same in the order of the file. PostgreSQL
+// finds the place of each in the index near the last one's, which is several times as fast.
+func byFingerprint(rows []sealedKey) []*sealedKey {
+	type place struct {
+		first uint64 // bytes of the fingerprint
+		row   int
+	}
+	places := make([]place, len(rows))
+	for i := range rows {
+		places[i] = place{binary.BigEndian.Uint64(rows[i].fingerprint[:]), i}
+	}
+	slices.SortFunc(places, func(a, b place) int {
+		if c := cmp.Compare(a.first, b.first); c != 0 {
+			return c
+		}
+		return cmp.Or(bytes.Compare(rows[a.row].fingerprint[:], rows[b.row].fingerprint[:]), a.row-b.row)
+	})
+	sorted := make([]*sealedKey, len(rows))
+	for i, p := range places {
+		sorted[i] = &rows[p.row]
+	}
+	return sorted
 }
 
 // next waits for the chunk that prepare makes, which ends without a word when ctx does.
@@ -172,7 +198,7 @@ func (im *importer) next(ctx context.Context) chunk {
 }
 
 func (im *importer) seal(c *chunk, row keyRow) error {
-	k := sealedKey{line: row.line, no: len(c.rows)}
+	k := sealedKey{line: row.line}
 	if !row.expires.IsZero() && row.bad == "" {
 		until := row.expires.Add(-time.Duration(im.pool.MinValidity))
 		k.expires, k.until = &row.expires, &until
@@ -214,22 +240,15 @@ func (im *importer) store(ctx context.Context, c chunk) error {
 	if len(im.refused) > 0 && !im.SkipBad && !im.DryRun {
 		return nil
 	}
-	rows := im.onceEach(c.rows)
-	if len(rows) == 0 {
-		return nil
-	}
-	if err := im.openBatch(ctx); err != nil {
-		return err
-	}
-	return im.insert(ctx, rows)
+	return im.insert(ctx, c.rows, im.onceEach(c.sorted))
 }
 
 // onceEach leaves out what the chunk has twice: the first one in the file counts.
-func (im *importer) onceEach(rows []sealedKey) []sealedKey {
-	once := rows[:0]
-	for _, k := range rows {
+func (im *importer) onceEach(sorted []*sealedKey) []*sealedKey {
+	once := sorted[:0]
+	for _, k := range sorted {
 		if n := len(once); n > 0 && once[n-1].fingerprint == k.fingerprint {
-			im.reject(k.line, keyturn.RowDuplicateInFile)
+			im.leaveOut(k, keyturn.RowDuplicateInFile)
 			continue
 		}
 		once = append(once, k)
@@ -237,19 +256,9 @@ func (im *importer) onceEach(rows []sealedKey) []sealedKey {
 	return once
 }
 
-// openBatch stores the batch that the keys belong to. Its first key's number is one before all of theirs.
-func (im *importer) openBatch(ctx context.Context) error {
-	if im.opened {
-		return nil
-	}
-	im.opened = true
-	if err := im.tx.SelectContext(ctx, &[]string{}, `SELECT id FROM pools WHERE id = $1 FOR KEY SHARE`, im.Pool); err != nil {
-		return err
-	}
-	_, err := im.tx.ExecContext(ctx, `
-		INSERT INTO batches (id, pool_id, accepted, rejected, created_by, first_key)
-		VALUES ($1, $2, 0, 0, $3, nextval(CAST(pg_get_serial_sequence('pool_keys', 'id') AS regclass)))`, im.batch, im.Pool, im.By)
-	return err
+func (im *importer) leaveOut(k *sealedKey, reason string) {
+	k.known = true
+	im.reject(k.line, reason)
 }
 
 // finish books the batch and the stock; a batch without a new key leaves no trace.
@@ -273,13 +282,16 @@ func (im *importer) finish(ctx context.Context) error {
 		return err
 	}
 	im.out.BatchID = im.batch
+	if _, err := im.tx.ExecContext(ctx, `
+		UPDATE batches SET accepted = $2, rejected = $3, created_at = clock_timestamp(), last_key = $4 WHERE id = $1`,
+		im.batch, im.out.Accepted, rejected, im.last); err != nil {
+		return err
+	}
+	if _, err := im.d.restockIn(ctx, im.tx, im.Pool, im.d.packing.unpack); err != nil {
+		return err
+	}
 	_, err := im.tx.ExecContext(ctx, `
-		WITH b AS (
-			UPDATE batches SET accepted = $2, rejected = $3, created_at = clock_timestamp(),
-				last_key = nextval(CAST(pg_get_serial_sequence('pool_keys', 'id') AS regclass))
-			WHERE id = $1
-		)
-		INSERT INTO pool_stock AS s (pool_id, slot, available) VALUES ($4, `+stockSlot+`, $2)
-		ON CONFLICT (pool_id, slot) DO UPDATE SET available = s.available + excluded.available`, im.batch, im.out.Accepted, rejected, im.Pool)
+		INSERT INTO pool_stock AS s (pool_id, slot, available) VALUES ($2, `+stockSlot+`, $1)
+		ON CONFLICT (pool_id, slot) DO UPDATE SET available = s.available + excluded.available`, im.out.Accepted, im.Pool)
 	return err
 }

@@ -22,6 +22,15 @@ func (s *shop) emptyPool(id string) {
 	require.NoError(s.t, err)
 }
 
+// noKeys forgets all that was imported.
+func (s *shop) noKeys() {
+	s.t.Helper()
+	for _, table := range []string{"pool_keys", "key_packs", "key_fingerprints", "batches"} {
+		s.exec(`DELETE FROM ` + table)
+	}
+	s.exec(`UPDATE pool_stock SET available = 0`)
+}
+
 // keysIn are the keys of a pool, decrypted, in the order in which they will be sold.
 func (s *shop) keysIn(pool string) []string {
 	s.t.Helper()
@@ -32,7 +41,10 @@ func (s *shop) keysIn(pool string) []string {
 	for _, k := range reads[struct {
 		Fingerprint []byte `db:"fingerprint"`
 		Content     []byte `db:"content"`
-	}](s, `SELECT fingerprint, content FROM pool_keys WHERE pool_id = $1 ORDER BY position`, pool) {
+	}](s, `
+		SELECT fingerprint, content FROM (
+			SELECT id, pool_id, fingerprint, content FROM pool_keys UNION ALL SELECT id, pool_id, fingerprint, content FROM packed_keys) k
+		WHERE pool_id = $1 ORDER BY id`, pool) {
 		plain, err := dk.unseal(k.Content, poolKeyAt(pool, k.Fingerprint))
 		require.NoError(s.t, err)
 		keys = append(keys, string(plain))
@@ -79,9 +91,7 @@ func TestImportOfEveryKindOfFile(t *testing.T) {
 			_, err = s.ImportFile(s.ctx, ImportInput{Pool: pool, File: strings.NewReader(c.file), By: "ops", SkipBad: true, DryRun: true})
 		}
 		require.NoError(t, err, c.name)
-		s.exec(`DELETE FROM pool_keys`)
-		s.exec(`DELETE FROM batches`)
-		s.exec(`UPDATE pool_stock SET available = 0`)
+		s.noKeys()
 		r, err := s.ImportFile(s.ctx, ImportInput{Pool: pool, File: strings.NewReader(c.file), By: "ops", SkipBad: true})
 		require.NoError(t, err, c.name)
 		require.Equal(t, c.keys, s.keysIn(pool), c.name)
@@ -94,9 +104,7 @@ func TestImportOfEveryKindOfFile(t *testing.T) {
 		for line, reason := range c.rejected {
 			require.Equal(t, reason, got[line], "%s, line %d", c.name, line)
 		}
-		s.exec(`DELETE FROM pool_keys`)
-		s.exec(`DELETE FROM batches`)
-		s.exec(`UPDATE pool_stock SET available = 0`)
+		s.noKeys()
 	}
 }
 

@@ -116,10 +116,14 @@ func (f *keyFile) begin() error {
 	return nil
 }
 
-// readLine reads up to a line feed and gives at most what a row can be long; the rest of a longer line is passed over.
+// readLine reads up to a line feed and gives at most what a row can be long; the rest of a longer line is passed over. The
+// text is good until the next read.
 func readLine(in *bufio.Reader) (text []byte, tooLong bool, err error) {
 	for {
 		part, err := in.ReadSlice('\n')
+		if len(text) == 0 && !tooLong && len(part) <= maxRowLength && !errors.Is(err, bufio.ErrBufferFull) {
+			return part, false, err
+		}
 		if len(text)+len(part) <= maxRowLength {
 			text = append(text, part...)
 		} else {

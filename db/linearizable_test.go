@@ -44,6 +44,8 @@ func TestPoolsAreLinearizable(t *testing.T) {
 	s := newShop(t)
 	s.emptyPool("p")
 	other := s.open(t, s.dsn)
+	s.packs(2, 2)
+	other.packing = s.packing
 	defer func() { require.NoError(t, other.Close()) }()
 	var mu sync.Mutex
 	var history []porcupine.Operation

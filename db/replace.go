@@ -61,17 +61,23 @@ func (d *DB) ReplaceOwed(ctx context.Context, limit int, render func(MailFacts) 
 	if err := d.x.SelectContext(ctx, &due, `
 		SELECT l.fulfillment_id FROM replacements r JOIN line_items l ON l.id = r.line_id
 		WHERE r.status = 'OWED' AND l.status IN ('DELIVERED', 'CANCELING', 'CANCELED')
-			AND (l.status <> 'DELIVERED' OR EXISTS (SELECT FROM pool_keys k WHERE k.pool_id = r.pool_id AND k.state = 'available'`+notRecalledSQL+`))
+			AND (l.status <> 'DELIVERED' OR EXISTS (SELECT FROM pool_keys k WHERE k.pool_id = r.pool_id AND k.state = 'available'`+notRecalledSQL+`)
+				OR EXISTS (SELECT FROM key_packs k WHERE k.pool_id = r.pool_id`+notRecalledSQL+`))
 		GROUP BY l.fulfillment_id ORDER BY min(r.created_at), min(r.key_id) LIMIT $1`, limit); err != nil {
 		return 0, asKind(err)
 	}
 	n := 0
 	for _, f := range due {
 		err := d.replace(ctx, f, render)
+		if isContended(err) {
+			if err = d.contend(ctx, err); err == nil {
+				err = d.replace(ctx, f, render)
+			}
+		}
 		switch {
 		case err == nil:
 			n++
-		case errors.Is(err, errTooFew): // smaller ones behind it may be served
+		case errors.Is(err, errTooFew), isContended(err): // smaller ones behind it may be served
 		default:
 			return n, err
 		}
@@ -163,7 +169,7 @@ func (d *DB) swap(ctx context.Context, tx *sqlx.Tx, l *line, o oweRow) (int64, e
 		return 0, err
 	}
 	if len(taken) == 0 {
-		return 0, errTooFew
+		return 0, cmp.Or(contendedFor(ctx, tx, o.PoolID, 1, l.units()), errTooFew)
 	}
 	return taken[0].KeyID, nil
 }

@@ -70,6 +70,9 @@ func (d *DB) Restored(ctx context.Context, since time.Time, first int, all []Hap
 func (d *DB) quarantineSold(ctx context.Context, since time.Time, first int) (int, error) {
 	const chunk = 5000
 	total := 0
+	if err := d.unpackSold(ctx, first); err != nil {
+		return 0, err
+	}
 	for {
 		n := 0
 		if err := d.tx(ctx, func(tx *sqlx.Tx) error {
@@ -81,6 +84,34 @@ func (d *DB) quarantineSold(ctx context.Context, since time.Time, first int) (in
 			return total, nil
 		}
 	}
+}
+
+// unpackSold unpacks the first keys of all pools, or all if first is 0: what is put aside has rows of its own.
+func (d *DB) unpackSold(ctx context.Context, first int) error {
+	var pools []string
+	if err := d.x.SelectContext(ctx, &pools, `SELECT DISTINCT pool_id FROM key_packs`); err != nil {
+		return asKind(err)
+	}
+	for _, pool := range pools {
+		if first > 0 {
+			if _, err := d.restock(ctx, pool, first); err != nil {
+				return err
+			}
+			continue
+		}
+		for more := true; more; {
+			if err := d.tx(ctx, func(tx *sqlx.Tx) error {
+				packs, err := lockPacks(ctx, tx, `pool_id = $1 ORDER BY first_id LIMIT 100`, pool)
+				if more = len(packs) > 0; err != nil {
+					return err
+				}
+				return unpack(ctx, tx, packs, "")
+			}); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // quarantineSoldSQL: how many of a pool's keys are gone already counts against first, so that it may go on in chunks.

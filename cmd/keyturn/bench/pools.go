@@ -162,7 +162,8 @@ func (b *Pools) loop(ctx context.Context, clients int, do func(context.Context) 
 	return float64(done.Load()) / took.Seconds(), nil
 }
 
-// importing imports a file, watching the heap, and then stores the same rows by COPY.
+// importing imports a file, watching the heap, and stores the same rows by COPY, in turn.
+// What was imported in an earlier round stays, so that a later one finds indexes that are larger.
 func (b *Pools) importing(ctx context.Context, m *db.Measure) (*ImportRate, error) {
 	runtime.GC()
 	stop, most := make(chan struct{}), make(chan uint64)
@@ -182,19 +183,24 @@ func (b *Pools) importing(ctx context.Context, m *db.Measure) (*ImportRate, erro
 			}
 		}
 	}()
-	start := time.Now()
-	err := b.fill(ctx, "import", b.Import)
-	took := time.Since(start)
+	r := &ImportRate{Keys: b.Import}
+	var imports, copies []float64
+	for i := range b.Rounds {
+		pool := fmt.Sprintf("import-%d", i+1)
+		start := time.Now()
+		if err := b.fill(ctx, pool, b.Import); err != nil {
+			return nil, err
+		}
+		took := time.Since(start)
+		rows, copying, err := m.Copy(ctx, pool, &keyStream{name: pool, left: b.Import})
+		if err != nil {
+			return nil, err
+		}
+		imports, copies = append(imports, float64(b.Import)/took.Seconds()), append(copies, float64(rows)/copying.Seconds())
+		fmt.Fprintf(b.Progress, "  %.0f keys/s, COPY %.0f/s\n", imports[i], copies[i])
+	}
 	close(stop)
-	peak := <-most
-	if err != nil {
-		return nil, err
-	}
-	rows, copying, err := m.Copy(ctx, "import", &keyStream{name: "import", left: b.Import})
-	if err != nil {
-		return nil, err
-	}
-	r := &ImportRate{Keys: rows, Rate: float64(b.Import) / took.Seconds(), CopyRate: float64(rows) / copying.Seconds(), HeapMB: float64(peak) / 1e6}
+	r.Rate, r.CopyRate, r.HeapMB = median(imports), median(copies), float64(<-most)/1e6
 	r.Ratio = r.Rate / r.CopyRate
 	return r, nil
 }

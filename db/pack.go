@@ -1,0 +1,117 @@
+package db
+
+import (
+	"context"
+
+	"github.com/jmoiron/sqlx"
+	"github.com/lib/pq"
+)
+
+// packing says how the keys of an import lie in the database until their turn comes (table key_packs).
+type packing struct {
+	keys   int // of one pack, at most
+	bytes  int // of one pack, after which no key is added: a pack fits on a page of PostgreSQL
+	unpack int // keys that get rows of their own at a time
+}
+
+var defaultPacking = packing{keys: 64, bytes: 5000, unpack: 500}
+
+// restock unpacks the next keys of a pool when fewer than n can be claimed, and says whether it did. Keys are unpacked
+// in the order of their import, so what lies in packs comes after all that has rows.
+func (d *DB) restock(ctx context.Context, pool string, n int) (done bool, err error) {
+	var packed bool
+	if err := d.x.GetContext(ctx, &packed, `SELECT EXISTS (SELECT FROM key_packs WHERE pool_id = $1)`, pool); err != nil || !packed {
+		return false, asKind(err)
+	}
+	err = d.tx(ctx, func(tx *sqlx.Tx) (err error) {
+		done, err = d.restockIn(ctx, tx, pool, n)
+		return err
+	})
+	return done && err == nil, err
+}
+
+// restockIn locks the pool, so that of many who find it empty at the same time one unpacks.
+func (d *DB) restockIn(ctx context.Context, tx *sqlx.Tx, pool string, n int) (done bool, err error) {
+	if err := tx.SelectContext(ctx, &[]string{}, `SELECT id FROM pools WHERE id = $1 FOR NO KEY UPDATE`, pool); err != nil {
+		return false, err
+	}
+	for {
+		var have int
+		if err := tx.GetContext(ctx, &have, `SELECT count(*) FROM (`+rowsForSaleSQL+`) AS rows_for_sale`, pool, n); err != nil || have >= n {
+			return done, err
+		}
+		packs := (max(n, d.packing.unpack)-have)/d.packing.keys + 1
+		found, err := lockPacks(ctx, tx, `pool_id = $1`+notRecalledSQL+` ORDER BY first_id LIMIT $2`, pool, packs)
+		if err != nil || len(found) == 0 {
+			return done, err
+		}
+		if err := unpack(ctx, tx, found, ""); err != nil {
+			return done, err
+		}
+		done = true
+	}
+}
+
+// rowsForSaleSQL are the keys of the pool $1 that have rows of their own and can be given now, up to $2.
+const rowsForSaleSQL = `SELECT FROM pool_keys WHERE pool_id = $1 AND state = 'available' AND (give_until IS NULL OR give_until > now())` +
+	notRecalledSQL + ` ORDER BY position LIMIT $2`
+
+// lockPacks gives the packs that a condition names, locked: what unpacks keys must see what was taken out of them until then.
+func lockPacks(ctx context.Context, tx *sqlx.Tx, where string, args ...any) (found pq.Int64Array, err error) {
+	return found, tx.SelectContext(ctx, &found, `SELECT first_id FROM key_packs WHERE `+where+` FOR UPDATE`, args...)
+}
+
+// unpack gives keys of locked packs rows of their own: those that a condition with its arguments, from $2 on, names; all,
+// if it is empty.
+func unpack(ctx context.Context, tx *sqlx.Tx, packs pq.Int64Array, when string, args ...any) error {
+	if len(packs) == 0 {
+		return nil
+	}
+	_, err := tx.ExecContext(ctx, `
+	WITH taken AS MATERIALIZED (
+		SELECT k.*, (SELECT b.created_at FROM batches b WHERE b.id = k.batch_id) AS imported
+		FROM packed_keys k WHERE k.first_id = ANY(CAST($1 AS bigint[]))`+when+`
+	), packs AS MATERIALIZED (
+		SELECT first_id, CAST(array_agg(no) AS int[]) AS nos FROM taken GROUP BY first_id
+	), lighter AS (
+		UPDATE key_packs p SET gone = p.gone || t.nos,
+			expiring = (SELECT min(k.give_until) FROM packed_keys k WHERE k.first_id = p.first_id AND k.no <> ALL (t.nos))
+		FROM packs t WHERE p.first_id = t.first_id AND cardinality(p.ends) > cardinality(p.gone) + cardinality(t.nos)
+	), empty AS (
+		DELETE FROM key_packs p USING packs t WHERE p.first_id = t.first_id AND cardinality(p.ends) = cardinality(p.gone) + cardinality(t.nos)
+	), unpacked AS (
+		INSERT INTO pool_keys (id, pool_id, batch_id, position, fingerprint, content, expires_at, give_until, changed_at) OVERRIDING SYSTEM VALUE
+		SELECT id, pool_id, batch_id, id, fingerprint, content, expires_at, give_until, imported FROM taken ORDER BY id
+	)
+	SELECT FROM packs`, append([]any{packs}, args...)...)
+	return err
+}
+
+// unpackBatch unpacks the keys of a batch whose packs begin after one ID and up to another one.
+func unpackBatch(ctx context.Context, tx *sqlx.Tx, batch string, after, to int64) error {
+	for {
+		packs, err := lockPacks(ctx, tx, `first_id > $1 AND first_id <= $2 AND batch_id = $3 ORDER BY first_id LIMIT 300`, after, to, batch)
+		if err != nil || len(packs) == 0 {
+			return err
+		}
+		if err := unpack(ctx, tx, packs, ""); err != nil {
+			return err
+		}
+	}
+}
+
+// unpackKey unpacks one key, which stays where it is in the queue, and leaves the others in their pack.
+func unpackKey(ctx context.Context, tx *sqlx.Tx, pack, key int64) error {
+	packs, err := lockPacks(ctx, tx, `first_id = $1`, pack)
+	if err != nil {
+		return err
+	}
+	return unpack(ctx, tx, packs, ` AND k.id = $2`, key)
+}
+
+// whereKeyIsSQL goes on after key_fingerprints f: k is the row of the key, or p the pack that it lies in.
+const whereKeyIsSQL = `
+		LEFT JOIN pool_keys k ON k.id = f.key_id
+		LEFT JOIN LATERAL (
+			SELECT first_id, pool_id, batch_id, expires_at[f.key_id - first_id + 1] AS expires_at FROM key_packs
+			WHERE k.id IS NULL AND first_id <= f.key_id ORDER BY first_id DESC LIMIT 1) p ON true`
