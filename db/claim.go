@@ -249,7 +249,7 @@ func stockFor(ctx context.Context, q sqlx.QueryerContext, pool string, n int) (h
 	err = sqlx.GetContext(ctx, q, &have, `
 		SELECT least($2, (SELECT count(*) FROM (`+rowsForSaleSQL+`) AS rows_for_sale) + (
 			SELECT coalesce(sum(n), 0) FROM (
-				SELECT cardinality(ends) - cardinality(gone) AS n FROM key_packs WHERE pool_id = $1`+notRecalledSQL+` ORDER BY first_id LIMIT $2) AS packs))`, pool, n)
+				SELECT cardinality(ends) - cardinality(gone) AS n FROM key_packs WHERE pool_id = $1`+notRecalledSQL+` ORDER BY position LIMIT $2) AS packs))`, pool, n)
 	return have, err
 }
 

@@ -100,7 +100,7 @@ func (im *importer) copyFingerprints(ctx context.Context, sorted []*sealedKey) e
 // copyPacks stores the keys in packs.
 func (im *importer) copyPacks(ctx context.Context, keys []*sealedKey) error {
 	return copyRows(ctx, im.tx, `
-		COPY key_packs (first_id, pool_id, batch_id, fingerprints, contents, ends, expires_at, give_until, expiring) FROM STDIN`, func(yield func(func([]byte) []byte) bool) {
+		COPY key_packs (first_id, position, pool_id, batch_id, fingerprints, contents, ends, expires_at, give_until, expiring) FROM STDIN`, func(yield func(func([]byte) []byte) bool) {
 		for len(keys) > 0 {
 			n := im.d.packing.next(keys)
 			pack := keys[:n]
@@ -122,6 +122,7 @@ func (p packing) next(keys []*sealedKey) (n int) {
 // appendPack appends a pack's columns as COPY reads them.
 func (im *importer) appendPack(text []byte, keys []*sealedKey) []byte {
 	text = strconv.AppendInt(text, keys[0].id, 10)
+	text = strconv.AppendInt(append(text, '\t'), keys[0].id, 10)
 	text = append(append(text, '\t'), im.Pool...)
 	text = append(append(text, '\t'), im.batch...)
 	text = append(text, "\t\\\\x"...)

@@ -41,7 +41,7 @@ func (d *DB) restockIn(ctx context.Context, tx *sqlx.Tx, pool string, n int) (do
 			return done, err
 		}
 		packs := (max(n, d.packing.unpack)-have)/d.packing.keys + 1
-		found, err := lockPacks(ctx, tx, `pool_id = $1`+notRecalledSQL+` ORDER BY first_id LIMIT $2`, pool, packs)
+		found, err := lockPacks(ctx, tx, `pool_id = $1`+notRecalledSQL+` ORDER BY position LIMIT $2`, pool, packs)
 		if err != nil || len(found) == 0 {
 			return done, err
 		}
@@ -62,7 +62,7 @@ func lockPacks(ctx context.Context, tx *sqlx.Tx, where string, args ...any) (fou
 }
 
 // unpack gives keys of locked packs rows of their own: those that a condition with its arguments, from $2 on, names; all,
-// if it is empty.
+// if it is empty. The packs are named in each part, so that PostgreSQL looks for no better way to find some of many.
 func unpack(ctx context.Context, tx *sqlx.Tx, packs pq.Int64Array, when string, args ...any) error {
 	if len(packs) == 0 {
 		return nil
@@ -76,9 +76,10 @@ func unpack(ctx context.Context, tx *sqlx.Tx, packs pq.Int64Array, when string, 
 	), lighter AS (
 		UPDATE key_packs p SET gone = p.gone || t.nos,
 			expiring = (SELECT min(k.give_until) FROM packed_keys k WHERE k.first_id = p.first_id AND k.no <> ALL (t.nos))
-		FROM packs t WHERE p.first_id = t.first_id AND cardinality(p.ends) > cardinality(p.gone) + cardinality(t.nos)
+		FROM packs t WHERE p.first_id = ANY(CAST($1 AS bigint[])) AND p.first_id = t.first_id AND cardinality(p.ends) > cardinality(p.gone) + cardinality(t.nos)
 	), empty AS (
-		DELETE FROM key_packs p USING packs t WHERE p.first_id = t.first_id AND cardinality(p.ends) = cardinality(p.gone) + cardinality(t.nos)
+		DELETE FROM key_packs p USING packs t
+		WHERE p.first_id = ANY(CAST($1 AS bigint[])) AND p.first_id = t.first_id AND cardinality(p.ends) = cardinality(p.gone) + cardinality(t.nos)
 	), unpacked AS (
 		INSERT INTO pool_keys (id, pool_id, batch_id, position, fingerprint, content, expires_at, give_until, changed_at) OVERRIDING SYSTEM VALUE
 		SELECT id, pool_id, batch_id, id, fingerprint, content, expires_at, give_until, imported FROM taken ORDER BY id

@@ -381,3 +381,40 @@ func TestPacksRefuseWhatIsInconsistent(t *testing.T) {
 		require.ErrorContains(t, err, "key_packs_consistent", set)
 	}
 }
+
+// PostgreSQL plans for the packs that were there when it last analyzed the table.
+func TestUnpackingReadsOnlyWhatItTakesOfAPoolThatHasJustGrown(t *testing.T) {
+	s := newShop(t)
+	s.packs(2, 4)
+	s.emptyPool("games")
+	s.stock("games", keysNamed("K", 12)...)
+	s.exec(`ANALYZE`)
+	s.x.SetMaxOpenConns(1)
+	restock := func(n int) {
+		t.Helper()
+		require.ErrorIs(t, s.tx(s.ctx, func(tx *sqlx.Tx) error {
+			read := func() (whole, rows int) {
+				require.NoError(t, tx.QueryRow(`
+					SELECT sum(seq_scan), sum(coalesce(idx_tup_fetch, 0)) FROM pg_stat_xact_user_tables WHERE relname IN ('key_packs', 'key_fingerprints')`).Scan(&whole, &rows))
+				return whole, rows
+			}
+			wholeBefore, rowsBefore := read()
+			done, err := s.restockIn(s.ctx, tx, "games", n)
+			require.NoError(t, err)
+			require.True(t, done)
+			whole, rows := read()
+			require.Equal(t, wholeBefore, whole, "the whole table was read")
+			require.Less(t, rows-rowsBefore, 200, "rows that indexes led to")
+			return errDryRun
+		}), errDryRun)
+	}
+	for range 10 {
+		restock(5)
+	}
+	s.x.SetMaxOpenConns(2) // the import's connection
+	s.stock("games", keysNamed("L", 20_000)...)
+	s.x.SetMaxOpenConns(1)
+	for i := range 5 {
+		restock(5 + 2*i)
+	}
+}

@@ -101,7 +101,7 @@ func (d *DB) unpackSold(ctx context.Context, first int) error {
 		}
 		for more := true; more; {
 			if err := d.tx(ctx, func(tx *sqlx.Tx) error {
-				packs, err := lockPacks(ctx, tx, `pool_id = $1 ORDER BY first_id LIMIT 100`, pool)
+				packs, err := lockPacks(ctx, tx, `pool_id = $1 ORDER BY position LIMIT 100`, pool)
 				if more = len(packs) > 0; err != nil {
 					return err
 				}

@@ -6,6 +6,7 @@ CREATE TABLE key_packs (
     first_id     bigint PRIMARY KEY,     -- the keys' IDs are this one and the following ones
     pool_id      text NOT NULL,
     batch_id     uuid NOT NULL,
+    position     bigint NOT NULL,        -- in the queue: first_id again, whose own index would be read from its beginning
     fingerprints bytea NOT NULL,         -- 16 bytes of each key
     contents     bytea NOT NULL,         -- one after the other
     ends         int[] NOT NULL,         -- where each content ends
@@ -18,7 +19,7 @@ CREATE TABLE key_packs (
         AND (expires_at IS NULL OR cardinality(expires_at) = cardinality(ends)) AND (give_until IS NULL) = (expires_at IS NULL))
 ) WITH (toast_tuple_target = 8160);
 ALTER TABLE key_packs ALTER fingerprints SET STORAGE EXTERNAL, ALTER contents SET STORAGE EXTERNAL; -- nothing in them can be compressed
-CREATE INDEX key_packs_by_pool ON key_packs (pool_id, first_id);
+CREATE INDEX key_packs_by_pool ON key_packs (pool_id, position);
 CREATE INDEX key_packs_expiring ON key_packs (expiring) WHERE expiring IS NOT NULL;
 
 CREATE VIEW packed_keys AS
