@@ -418,3 +418,25 @@ func TestUnpackingReadsOnlyWhatItTakesOfAPoolThatHasJustGrown(t *testing.T) {
 		restock(5 + 2*i)
 	}
 }
+
+// An older build that goes on with a recall does not see packed keys, and takes it for finished.
+func TestARecallEndsWithTheLastPack(t *testing.T) {
+	s := newShop(t)
+	s.packs(4, 1)
+	s.product("game", fromPool("games"))
+	s.stock("games", keysNamed("K", 12)...)
+	batch := s.batchOf("games")
+	s.exec(`UPDATE batches SET recalled_at = now() - interval '1 h', recall = 'leaked', recalled_to = first_key WHERE id = $1`, batch)
+	s.exec(`UPDATE pool_keys SET state = 'quarantined'`)
+	s.exec(`UPDATE batches SET recalled_to = NULL WHERE id = $1`, batch)
+	f := s.sell("game")
+	require.Equal(t, keyturn.LineWaitingForStock, s.claimed(f).Status)
+	s.exec(`UPDATE pool_keys SET state = 'available'`)
+	n, err := s.FinishRecalls(s.ctx)
+	require.NoError(t, err)
+	require.Equal(t, 1, n)
+	view, err := s.Batch(s.ctx, "games", batch)
+	require.NoError(t, err)
+	require.True(t, view.Recall.Complete)
+	require.Equal(t, keyturn.Stock{Quarantined: 12, Waiting: 1}, s.pool("games").Stock)
+}

@@ -2,6 +2,7 @@ package e2e_test
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -18,6 +19,7 @@ type crashCase struct {
 	name    string
 	product keyturn.Product
 	keys    string
+	units   int    // of its line; 0: 1
 	drill   string // of its partner
 	more    func(ctx context.Context, l *life, f string) error
 	status  keyturn.LineStatus
@@ -25,6 +27,7 @@ type crashCase struct {
 
 var crashCases = []crashCase{
 	{name: "pool", product: keyturn.Product{Sources: sources(fromPool("games"))}, keys: "KEY-1\nKEY-2", status: keyturn.LineDelivered},
+	{name: "packed keys", product: keyturn.Product{Sources: sources(fromPool("games"))}, keys: manyKeys(700), units: 600, status: keyturn.LineDelivered},
 	{name: "partner", product: keyturn.Product{Sources: sources(fromEndpoint("acme"))}, status: keyturn.LineDelivered},
 	{name: "partner that fails first", product: keyturn.Product{Sources: sources(fromEndpoint("acme"))}, drill: "fail-1-then-ok", status: keyturn.LineDelivered},
 	{
@@ -58,11 +61,20 @@ var crashCases = []crashCase{
 	},
 }
 
-func crashOrder() keyturn.Order {
+// manyKeys are more than have rows of their own after an import.
+func manyKeys(n int) string {
+	var file strings.Builder
+	for i := range n {
+		fmt.Fprintf(&file, "KEY-%d\n", i)
+	}
+	return file.String()
+}
+
+func (c crashCase) order() keyturn.Order {
 	return keyturn.Order{
 		ID: "ORDER-1", Currency: "EUR", Payment: keyturn.Payment{Provider: "till", Reference: "pay-1"},
 		Customer:  keyturn.Customer{ID: "user-1", Email: buyer, Country: "FR", Locale: "en-GB"},
-		LineItems: []keyturn.LineItem{{ProductID: "thing", Quantity: 1, GrossPrice: "10.00"}},
+		LineItems: []keyturn.LineItem{{ProductID: "thing", Quantity: max(1, c.units), GrossPrice: "10.00"}},
 	}
 }
 
@@ -93,7 +105,7 @@ func (c crashCase) prepare(w *world) {
 	require.NoError(w.t, err)
 	_, _, err = w.books.PutProduct(ctx, p)
 	require.NoError(w.t, err)
-	w.capture(crashOrder(), 1000)
+	w.capture(c.order(), 1000)
 }
 
 // succession are the processes of a case, one after another: each but the last dies at the point.
@@ -169,7 +181,7 @@ func (c crashCase) run(t *testing.T, deaths int, dies func() func(point string) 
 		died, effects = s.deaths, s.effects
 	}()
 	s.ask(func(ctx context.Context, l *life) error {
-		_, _, err := l.api.CreateOrder(ctx, "the-order", crashOrder())
+		_, _, err := l.api.CreateOrder(ctx, "the-order", c.order())
 		return err
 	})
 	f := w.one(`SELECT CAST(fulfillment_id AS text) FROM line_items`)

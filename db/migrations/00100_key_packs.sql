@@ -42,7 +42,8 @@ CREATE TABLE key_fingerprints (
 CREATE FUNCTION keep_fingerprints() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
     INSERT INTO key_fingerprints (fingerprint, key_id)
         SELECT a.fingerprint, a.id FROM added a
-        WHERE a.state <> 'withdrawn' AND (SELECT f.key_id FROM key_fingerprints f WHERE f.fingerprint = a.fingerprint) IS DISTINCT FROM a.id
+        WHERE a.state <> 'withdrawn' -- a look for each: a join might go through all fingerprints
+            AND (SELECT count(*) FROM key_fingerprints f WHERE f.fingerprint = a.fingerprint AND f.key_id = a.id) = 0
         ORDER BY a.fingerprint;
     RETURN NULL;
 END $$;
@@ -59,6 +60,18 @@ END $$;
 -- +goose StatementEnd
 CREATE TRIGGER pool_keys_withdrawn AFTER UPDATE OF state ON pool_keys
     FOR EACH ROW WHEN (NEW.state = 'withdrawn' AND OLD.state <> 'withdrawn') EXECUTE FUNCTION drop_fingerprint();
+
+-- A recall is not over while keys of its batch lie in packs, of which an older build does not know.
+-- +goose StatementBegin
+CREATE FUNCTION go_on_recalling() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+    IF EXISTS (SELECT FROM key_packs WHERE first_id > NEW.first_key AND first_id <= NEW.last_key AND batch_id = NEW.id) THEN
+        NEW.recalled_to := OLD.recalled_to;
+    END IF;
+    RETURN NEW;
+END $$;
+-- +goose StatementEnd
+CREATE TRIGGER batches_recalled BEFORE UPDATE OF recalled_to ON batches
+    FOR EACH ROW WHEN (OLD.recalled_to IS NOT NULL AND NEW.recalled_to IS NULL) EXECUTE FUNCTION go_on_recalling();
 
 -- Some seconds for each million keys, in which claims wait.
 SET LOCAL statement_timeout = 0;
