@@ -52,7 +52,8 @@ func (im *importer) insert(ctx context.Context, rows []sealedKey, sorted []*seal
 	}
 }
 
-// number gives the keys that are not left out their IDs, in the order of the file: that is the order in which they are sold. A chunk takes one number of the sequence and counts on from it, a million times as slowly.
+// number gives the keys that are not left out their IDs, in the order of the file: that is the order in which they are
+// sold. A chunk takes one number of the sequence and counts on from it, a million times as slowly.
 func (im *importer) number(ctx context.Context, rows []sealedKey) ([]*sealedKey, error) {
 	var before int64
 	if err := im.tx.GetContext(ctx, &before, `SELECT 1000000 * nextval('pool_key_position')`); err != nil {

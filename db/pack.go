@@ -16,11 +16,10 @@ type packing struct {
 
 var defaultPacking = packing{keys: 64, bytes: 5000, unpack: 500}
 
-// restock unpacks the next keys of a pool when fewer than n can be claimed, and says whether it did. Keys are unpacked
-// in the order of their import, so what lies in packs comes after all that has rows.
+// restock unpacks the next keys of a pool if it has n and too few of them can be claimed, and says whether it did. Keys are
+// unpacked in the order of their import, so what lies in packs comes after all that has rows.
 func (d *DB) restock(ctx context.Context, pool string, n int) (done bool, err error) {
-	var packed bool
-	if err := d.x.GetContext(ctx, &packed, `SELECT EXISTS (SELECT FROM key_packs WHERE pool_id = $1)`, pool); err != nil || !packed {
+	if have, err := stockFor(ctx, d.x, pool, n); err != nil || have < n {
 		return false, asKind(err)
 	}
 	err = d.tx(ctx, func(tx *sqlx.Tx) (err error) {
@@ -30,7 +29,8 @@ func (d *DB) restock(ctx context.Context, pool string, n int) (done bool, err er
 	return done && err == nil, err
 }
 
-// restockIn locks the pool, so that of many who find it empty at the same time one unpacks.
+// restockIn unpacks until n keys can be claimed or none are packed any more. It locks the pool, so that of many who find it
+// empty at the same time one unpacks.
 func (d *DB) restockIn(ctx context.Context, tx *sqlx.Tx, pool string, n int) (done bool, err error) {
 	if err := tx.SelectContext(ctx, &[]string{}, `SELECT id FROM pools WHERE id = $1 FOR NO KEY UPDATE`, pool); err != nil {
 		return false, err

@@ -409,13 +409,13 @@ func TestUnpackingReadsOnlyWhatItTakesOfAPoolThatHasJustGrown(t *testing.T) {
 		}), errDryRun)
 	}
 	for range 10 {
-		restock(5)
+		restock(7)
 	}
 	s.x.SetMaxOpenConns(2) // the import's connection
 	s.stock("games", keysNamed("L", 20_000)...)
 	s.x.SetMaxOpenConns(1)
 	for i := range 5 {
-		restock(5 + 2*i)
+		restock(7 + 2*i)
 	}
 }
 

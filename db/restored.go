@@ -94,7 +94,10 @@ func (d *DB) unpackSold(ctx context.Context, first int) error {
 	}
 	for _, pool := range pools {
 		if first > 0 {
-			if _, err := d.restock(ctx, pool, first); err != nil {
+			if err := d.tx(ctx, func(tx *sqlx.Tx) error {
+				_, err := d.restockIn(ctx, tx, pool, first)
+				return err
+			}); err != nil {
 				return err
 			}
 			continue
