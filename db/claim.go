@@ -47,32 +47,32 @@ func (n *wanted) add(line string, first, units int, came time.Time) {
 // may have moved since the statement began, and its place with it; and not by its state, of which PostgreSQL would make a
 // reading of all that are for sale.
 func (n wanted) takes(w *writes, pool string, from int64, when string, args ...any) {
-	w.add("wanted", `SELECT CAST(? AS text) AS pool_id, CAST(? AS bigint) AS units`, pool, len(n.lines))
 	w.once("c", `
-		SELECT id, position FROM pool_keys
-		WHERE pool_id = (SELECT pool_id FROM wanted) AND state = 'available' AND position >= ? AND (give_until IS NULL OR give_until > now())`+
+		SELECT ARRAY(
+			SELECT id FROM pool_keys
+			WHERE pool_id = ? AND state = 'available' AND position >= ? AND (give_until IS NULL OR give_until > now())`+
 		notRecalledSQL+when+`
-			AND NOT EXISTS (SELECT FROM line_items WHERE waiting_pool = (SELECT pool_id FROM wanted) AND (created_at, id) < (?, ?))
-		ORDER BY position
-		LIMIT (SELECT units FROM wanted)
-		FOR UPDATE SKIP LOCKED`, slices.Concat([]any{from}, args, []any{n.came, n.last})...)
+				AND NOT EXISTS (SELECT FROM line_items WHERE waiting_pool = ? AND (created_at, id) < (?, ?))
+			ORDER BY position
+			LIMIT ?
+			FOR UPDATE SKIP LOCKED) AS ids`, slices.Concat([]any{pool, from}, args, []any{pool, n.came, n.last, len(n.lines)})...)
 	w.add("taken", `
-		UPDATE pool_keys k SET state = 'claimed', line_id = u.line_id, unit_no = u.unit_no, changed_at = now()
-		FROM unnest((SELECT CASE count(*) WHEN (SELECT units FROM wanted) THEN array_agg(id ORDER BY position) END FROM c),
-			CAST(? AS uuid[]), CAST(? AS int[])) AS u (id, line_id, unit_no)
-		WHERE k.id = u.id AND k.line_id IS NULL
-		RETURNING k.id, k.pool_id, k.position, k.line_id, k.unit_no, k.content, k.fingerprint`, n.lines, n.units)
+		UPDATE pool_keys k SET state = 'claimed', changed_at = now(),
+			line_id = (CAST(? AS uuid[]))[array_position((SELECT ids FROM c), k.id)],
+			unit_no = (CAST(? AS int[]))[array_position((SELECT ids FROM c), k.id)]
+		WHERE k.id = ANY (CAST((SELECT ids FROM c WHERE cardinality(ids) = ?) AS bigint[])) AND k.line_id IS NULL
+		RETURNING k.id, k.pool_id, k.position, k.line_id, k.unit_no, k.content, k.fingerprint`, n.lines, n.units, len(n.lines))
 	w.add("stock", `
 		INSERT INTO pool_stock AS s (pool_id, slot, available, claimed, taken)
-		SELECT pool_id, `+stockSlot+`, 0 - units, units, units FROM wanted WHERE EXISTS (SELECT FROM taken)
+		SELECT ?, `+stockSlot+`, 0 - CAST(? AS bigint), CAST(? AS bigint), CAST(? AS bigint) WHERE EXISTS (SELECT FROM taken)
 		ON CONFLICT (pool_id, slot) DO UPDATE SET available = s.available + excluded.available,
-			claimed = s.claimed + excluded.claimed, taken = s.taken + excluded.taken`)
+			claimed = s.claimed + excluded.claimed, taken = s.taken + excluded.taken`, pool, len(n.lines), len(n.lines), len(n.lines))
 }
 
 // takenSQL gives the keys that a statement took.
 const takenSQL = `
-	SELECT p.id AS pool_id, p.data_key, t.id AS key_id, t.position, t.line_id, t.content, t.fingerprint
-	FROM taken t JOIN pools p ON p.id = t.pool_id ORDER BY t.line_id, t.unit_no`
+	SELECT pool_id, (SELECT data_key FROM pools WHERE id = ?) AS data_key, id AS key_id, position, line_id, content, fingerprint
+	FROM taken ORDER BY line_id, unit_no`
 
 // Claim gives the line its keys from its pool, in the order of their import; a line that has its keys already keeps
 // them. With too few keys nothing is taken and the line waits for stock (or its next source starts). Lines that wait
@@ -268,7 +268,7 @@ func (d *DB) take(ctx context.Context, tx selector, pool string, n wanted) ([]po
 // taken runs a statement that takes keys, which began to look at from.
 func (d *DB) taken(ctx context.Context, s selector, w *writes, pool string, from int64) (taken []pooledKey, err error) {
 	start := time.Now()
-	if err := w.run(ctx, s, &taken, takenSQL); err != nil || len(taken) == 0 {
+	if err := w.run(ctx, s, &taken, takenSQL, pool); err != nil || len(taken) == 0 {
 		d.fronts.forget(pool)
 		return nil, err
 	}

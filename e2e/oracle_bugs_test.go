@@ -30,8 +30,10 @@ var bugs = []bug{
 	{name: oracle.AutocommitClaim, invariants: "B2", drop: dropUnit, changes: becomes(`(ON l\.id = a\.id WHERE l\.version) = a\.version`, `$1 >= a.version`), run: (*stack).claimsWhoseAnswersAreLost, options: lossyDatabase()},
 	{name: "no UNIQUE and no lock", invariants: "B2", drop: dropUnit, changes: becomes(`(ON l\.id = a\.id WHERE l\.version) = a\.version FOR UPDATE OF l SKIP LOCKED`, `$1 >= a.version`), run: (*stack).twoWorkersClaim, options: options{noWorker: true, noRelay: true}},
 	{
-		name: "claim by IN and SKIP LOCKED", invariants: "B2", drop: dropUnit + forgetStatistics, changes: becomes(`line_id = u\.line_id, unit_no = u\.unit_no, changed_at = now\(\)\s+FROM unnest\(.*?CAST\((\$\d+) AS uuid\[\]\), CAST\((\$\d+) AS int\[\]\)\) AS u \(id, line_id, unit_no\)\s+WHERE k\.id = u\.id AND k\.line_id IS NULL`,
-			`line_id = (CAST($1 AS uuid[]))[1], unit_no = (CAST($2 AS int[]))[1], changed_at = now() WHERE k.id IN (SELECT id FROM pool_keys WHERE pool_id = (SELECT pool_id FROM wanted) AND state = 'available' ORDER BY position LIMIT 1 FOR UPDATE SKIP LOCKED)`),
+		name: "claim by IN and SKIP LOCKED", invariants: "B2", drop: dropUnit + forgetStatistics, changes: becomes(
+			`line_id = \(CAST\((\$\d+) AS uuid\[\]\)\)\[[^]]*\],\s+unit_no = \(CAST\((\$\d+) AS int\[\]\)\)\[[^]]*\]\s+WHERE k\.id = ANY \(.*?cardinality\(ids\) = (\$\d+)\) AS bigint\[\]\)\) AND k\.line_id IS NULL`,
+			`line_id = (CAST($1 AS uuid[]))[1], unit_no = (CAST($2 AS int[]))[1] WHERE CAST($3 AS int) > 0
+				AND k.id IN (SELECT id FROM pool_keys WHERE pool_id = 'editor-keys' AND state = 'available' ORDER BY position LIMIT 1 FOR UPDATE SKIP LOCKED)`),
 		run: (*stack).manyEditors, options: hostilePlanner(),
 	},
 	{name: "a key may be imported twice", invariants: "B1", drop: `ALTER TABLE key_fingerprints DROP CONSTRAINT pool_keys_once`, run: (*stack).importsTheSameKey},
