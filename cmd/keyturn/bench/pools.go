@@ -46,7 +46,8 @@ type ClaimRate struct {
 	Ratio    float64 `json:"ratio"`
 }
 
-// ImportRate is keys a second of an import, next to COPY of the same encrypted rows into a table without an index.
+// ImportRate is keys a second of an import, next to COPY of the same encrypted rows into a table without an index right after
+// it: medians, the ratio of those of the rounds.
 type ImportRate struct {
 	Keys     int     `json:"keys"`
 	Rate     float64 `json:"keysPerSecond"`
@@ -184,7 +185,7 @@ func (b *Pools) importing(ctx context.Context, m *db.Measure) (*ImportRate, erro
 		}
 	}()
 	r := &ImportRate{Keys: b.Import}
-	var imports, copies []float64
+	var imports, copies, ratios []float64
 	for i := range b.Rounds {
 		pool := fmt.Sprintf("import-%d", i+1)
 		start := time.Now()
@@ -197,11 +198,12 @@ func (b *Pools) importing(ctx context.Context, m *db.Measure) (*ImportRate, erro
 			return nil, err
 		}
 		imports, copies = append(imports, float64(b.Import)/took.Seconds()), append(copies, float64(rows)/copying.Seconds())
-		fmt.Fprintf(b.Progress, "  %.0f keys/s, COPY %.0f/s\n", imports[i], copies[i])
+		ratios = append(ratios, imports[i]/copies[i])
+		fmt.Fprintf(b.Progress, "  %.0f keys/s, COPY %.0f/s, ratio %.2f\n", imports[i], copies[i], ratios[i])
 	}
 	close(stop)
 	r.Rate, r.CopyRate, r.HeapMB = median(imports), median(copies), float64(<-most)/1e6
-	r.Ratio = r.Rate / r.CopyRate
+	r.Ratio = median(ratios)
 	return r, nil
 }
 
