@@ -27,7 +27,7 @@ func (d *DB) serveAll(ctx context.Context, pool string) (int, error) {
 func (d *DB) serveSome(ctx context.Context, pool, by string, limit int) (n int, more bool, err error) {
 	var wanting *contended
 	err = d.tx(ctx, func(tx *sqlx.Tx) (err error) {
-		n, more = 0, false
+		n, more, wanting = 0, false, nil
 		allowed, err := d.allowed(ctx, tx, pool, limit)
 		if err != nil || allowed == 0 {
 			return err
