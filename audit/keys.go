@@ -218,11 +218,9 @@ const forSaleSQL = `
 		UNION ALL
 		SELECT t.fingerprint, t.line_id FROM unnest(CAST(:fingerprints AS bytea[]), CAST(:lines AS uuid[])) AS t (fingerprint, line_id)
 	)
-	SELECT l.order_id, u.line_id, 'key ' || k.id || ' of pool ' || k.pool_id AS subject, 'the line has this key, and it is for sale' AS what
-	FROM units u JOIN (
-		SELECT id, pool_id, fingerprint FROM pool_keys WHERE state = 'available'
-		UNION ALL
-		SELECT id, pool_id, fingerprint FROM packed_keys) k ON k.fingerprint = u.fingerprint JOIN line_items l ON l.id = u.line_id`
+	SELECT l.order_id, u.line_id, 'key ' || f.key_id || coalesce(' of pool ' || k.pool_id, '') AS subject, 'the line has this key, and it is for sale' AS what
+	FROM units u JOIN key_fingerprints f ON f.fingerprint = u.fingerprint JOIN line_items l ON l.id = u.line_id LEFT JOIN pool_keys k ON k.id = f.key_id
+	WHERE coalesce(k.state, 'available') = 'available'`
 
 // checkSupplied runs the probes that also need the keys that people supplied.
 func (r *run) checkSupplied(ctx context.Context) error {
