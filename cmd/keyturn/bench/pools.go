@@ -167,7 +167,7 @@ func (b *Pools) loop(ctx context.Context, clients int, do func(context.Context) 
 // What was imported in an earlier round stays, so that a later one finds indexes that are larger.
 func (b *Pools) importing(ctx context.Context, m *db.Measure) (*ImportRate, error) {
 	runtime.GC()
-	stop, most := make(chan struct{}), make(chan uint64)
+	stop, most := make(chan struct{}), make(chan uint64, 1)
 	go func() {
 		var peak uint64
 		tick := time.NewTicker(20 * time.Millisecond)
@@ -184,6 +184,9 @@ func (b *Pools) importing(ctx context.Context, m *db.Measure) (*ImportRate, erro
 			}
 		}
 	}()
+	var end sync.Once
+	over := func() { end.Do(func() { close(stop) }) }
+	defer over()
 	r := &ImportRate{Keys: b.Import}
 	var imports, copies, ratios []float64
 	for i := range b.Rounds {
@@ -201,7 +204,7 @@ func (b *Pools) importing(ctx context.Context, m *db.Measure) (*ImportRate, erro
 		ratios = append(ratios, imports[i]/copies[i])
 		fmt.Fprintf(b.Progress, "  %.0f keys/s, COPY %.0f/s, ratio %.2f\n", imports[i], copies[i], ratios[i])
 	}
-	close(stop)
+	over()
 	r.Rate, r.CopyRate, r.HeapMB = median(imports), median(copies), float64(<-most)/1e6
 	r.Ratio = median(ratios)
 	return r, nil
