@@ -67,7 +67,7 @@ func (d *DB) UndoBatch(ctx context.Context, pool, batch, by string) error {
 		if err := wholeTables(ctx, tx); err != nil {
 			return err
 		}
-		var moved, expired, gone int
+		var moved, expired, gone int // what is gone is asked for first: millions need not be unpacked for a refusal
 		if err := tx.GetContext(ctx, &gone, `
 			SELECT count(*) FROM pool_keys WHERE id > $1 AND id <= $2 AND batch_id = $3 AND state NOT IN ('available', 'expired')`, b.FirstKey.Int64, b.LastKey.Int64, b.ID); err != nil {
 			return err

@@ -245,12 +245,18 @@ func contendedFor(ctx context.Context, tx *sqlx.Tx, pool string, n, units int) e
 }
 
 // stockFor counts the keys that a pool can give now, up to n.
-func stockFor(ctx context.Context, q sqlx.QueryerContext, pool string, n int) (have int, err error) {
-	err = sqlx.GetContext(ctx, q, &have, `
-		SELECT least($2, (SELECT count(*) FROM (`+rowsForSaleSQL+`) AS rows_for_sale) + (
+func stockFor(ctx context.Context, q sqlx.QueryerContext, pool string, n int) (int, error) {
+	rows, packed, err := stockOf(ctx, q, pool, n)
+	return min(n, rows+packed), err
+}
+
+// stockOf counts the keys that have rows of their own, up to n, and those that lie in packs, until there are n.
+func stockOf(ctx context.Context, q sqlx.QueryerContext, pool string, n int) (rows, packed int, err error) {
+	err = q.QueryRowxContext(ctx, `
+		SELECT (SELECT count(*) FROM (`+rowsForSaleSQL+`) AS rows_for_sale), (
 			SELECT coalesce(sum(n), 0) FROM (
-				SELECT cardinality(ends) - cardinality(gone) AS n FROM key_packs WHERE pool_id = $1`+notRecalledSQL+` ORDER BY position LIMIT $2) AS packs))`, pool, n)
-	return have, err
+				SELECT cardinality(ends) - cardinality(gone) AS n FROM key_packs WHERE pool_id = $1`+notRecalledSQL+` ORDER BY position LIMIT $2) AS packs)`, pool, n).Scan(&rows, &packed)
+	return rows, packed, err
 }
 
 // take takes keys from the front of the queue, all that are wanted or none.

@@ -19,7 +19,7 @@ var defaultPacking = packing{keys: 64, bytes: 5000, unpack: 500}
 // restock unpacks the next keys of a pool if it has n and too few of them can be claimed, and says whether it did. Keys are
 // unpacked in the order of their import, so what lies in packs comes after all that has rows.
 func (d *DB) restock(ctx context.Context, pool string, n int) (done bool, err error) {
-	if have, err := stockFor(ctx, d.x, pool, n); err != nil || have < n {
+	if rows, packed, err := stockOf(ctx, d.x, pool, n); err != nil || rows >= n || rows+packed < n {
 		return false, asKind(err)
 	}
 	err = d.tx(ctx, func(tx *sqlx.Tx) (err error) {
