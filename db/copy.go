@@ -50,13 +50,13 @@ func appendTime(text []byte, at *time.Time, none string) []byte {
 }
 
 // appendArray appends an array with an element for each key.
-func appendArray(text []byte, keys []*sealedKey, element func([]byte, *sealedKey) []byte) []byte {
+func appendArray(text []byte, keys []sealedKey, element func([]byte, *sealedKey) []byte) []byte {
 	text = append(text, '{')
-	for i, k := range keys {
+	for i := range keys {
 		if i > 0 {
 			text = append(text, ',')
 		}
-		text = element(text, k)
+		text = element(text, &keys[i])
 	}
 	return append(text, '}')
 }

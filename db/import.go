@@ -1,10 +1,7 @@
 package db
 
 import (
-	"bytes"
-	"cmp"
 	"context"
-	"encoding/binary"
 	"errors"
 	"io"
 	"slices"
@@ -16,7 +13,8 @@ import (
 )
 
 const (
-	importChunk = 50_000 // keys stored at a time: enough to spread the cost, little enough to stream
+	importChunk = 10_000  // keys stored at a time: enough to spread the cost, little enough to stream
+	chunkBytes  = 4 << 20 // of them, after which no key is added
 	maxListed   = 1000   // rejected lines that are listed; all are counted
 	maxRefused  = 100    // bad lines that a refusal names
 	serveChunk  = 100    // waiting lines served in one transaction
@@ -96,23 +94,32 @@ type importer struct {
 	batch   string
 	opened  bool  // the batch is stored
 	last    int64 // ID of its last key
+	block   []placed
+	packs   []int64 // IDs of the block's packs
+	dropped []int64 // and of its keys that were here already, and have to leave their packs
 	refused []keyturn.FieldError
-	known   bool // the last chunk had keys that are here already: look first
+	known   bool // the last fingerprints had some that are here already: look first
 	out     keyturn.ImportResult
+}
+
+// placed is a key that lies in a pack and whose fingerprint is not stored yet.
+type placed struct {
+	fingerprint [fingerprintSize]byte
+	id          int64
+	line        int
 }
 
 // chunk is some rows of the file, encrypted, and what ended it: nil, io.EOF or an error.
 type chunk struct {
-	rows   []sealedKey // in the order of the file
-	sorted []*sealedKey
-	bad    []keyRow
-	err    error
+	rows []sealedKey
+	size int // bytes of their contents
+	bad  []keyRow
+	err  error
 }
 
 // sealedKey is a key as it is stored.
 type sealedKey struct {
 	line           int
-	known          bool // it is here already
 	id             int64
 	fingerprint    [fingerprintSize]byte
 	content        []byte
@@ -145,13 +152,13 @@ func (im *importer) prepare(ctx context.Context) {
 	room := 1000
 	for {
 		c := chunk{rows: make([]sealedKey, 0, room)}
-		for c.err == nil && len(c.rows)+len(c.bad) < importChunk {
+		for c.err == nil && len(c.rows)+len(c.bad) < importChunk && c.size < chunkBytes {
 			var row keyRow
 			if row, c.err = im.file.next(); c.err == nil {
 				c.err = im.seal(&c, row)
 			}
 		}
-		c.sorted, room = byFingerprint(c.rows), importChunk
+		room = importChunk
 		select {
 		case im.chunks <- c:
 		case <-ctx.Done():
@@ -161,30 +168,6 @@ func (im *importer) prepare(ctx context.Context) {
 			return
 		}
 	}
-}
-
-// byFingerprint gives keys in the order of their fingerprints, those that are the same in the order of the file. PostgreSQL
-// finds the place of each in the index near the last one's, which is several times as fast.
-func byFingerprint(rows []sealedKey) []*sealedKey {
-	type place struct {
-		first uint64 // bytes of the fingerprint
-		row   int
-	}
-	places := make([]place, len(rows))
-	for i := range rows {
-		places[i] = place{binary.BigEndian.Uint64(rows[i].fingerprint[:]), i}
-	}
-	slices.SortFunc(places, func(a, b place) int {
-		if c := cmp.Compare(a.first, b.first); c != 0 {
-			return c
-		}
-		return cmp.Or(bytes.Compare(rows[a.row].fingerprint[:], rows[b.row].fingerprint[:]), a.row-b.row)
-	})
-	sorted := make([]*sealedKey, len(rows))
-	for i, p := range places {
-		sorted[i] = &rows[p.row]
-	}
-	return sorted
 }
 
 // next waits for the chunk that prepare makes, which ends without a word when ctx does.
@@ -213,12 +196,13 @@ func (im *importer) seal(c *chunk, row keyRow) error {
 	k.fingerprint = im.fingerprint(row.key)
 	var err error
 	k.content, err = im.dk.seal([]byte(row.key), poolKeyAt(im.Pool, k.fingerprint[:]))
-	c.rows = append(c.rows, k)
+	c.rows, c.size = append(c.rows, k), c.size+len(k.content)
 	return err
 }
 
 func (im *importer) begin(tx *sqlx.Tx) {
 	im.tx, im.batch, im.opened, im.refused, im.known = tx, newID(), false, nil, false
+	im.block, im.packs, im.dropped = nil, nil, nil
 	im.out = keyturn.ImportResult{Rejected: []keyturn.RejectedKey{}, Counts: map[string]int{}, DryRun: im.DryRun}
 }
 
@@ -229,6 +213,9 @@ func (im *importer) reject(n int, reason string) {
 	}
 }
 
+// refuses says that the file is going to be refused, whatever else is in it.
+func (im *importer) refuses() bool { return len(im.refused) > 0 && !im.SkipBad && !im.DryRun }
+
 // store puts a chunk into the database, unless the file is going to be refused anyway.
 func (im *importer) store(ctx context.Context, c chunk) error {
 	for _, row := range c.bad {
@@ -237,32 +224,22 @@ func (im *importer) store(ctx context.Context, c chunk) error {
 			im.refused = append(im.refused, keyturn.FieldError{Location: "line " + itoa(row.line), Message: keyturn.RowReasons[row.bad]})
 		}
 	}
-	if len(im.refused) > 0 && !im.SkipBad && !im.DryRun {
+	if im.refuses() {
 		return nil
 	}
-	return im.insert(ctx, c.rows, im.onceEach(c.sorted))
-}
-
-// onceEach leaves out what the chunk has twice: the first one in the file counts.
-func (im *importer) onceEach(sorted []*sealedKey) []*sealedKey {
-	once := sorted[:0]
-	for _, k := range sorted {
-		if n := len(once); n > 0 && once[n-1].fingerprint == k.fingerprint {
-			im.leaveOut(k, keyturn.RowDuplicateInFile)
-			continue
-		}
-		once = append(once, k)
+	if err := im.pack(ctx, c.rows); err != nil || len(im.block) < im.d.packing.block {
+		return err
 	}
-	return once
-}
-
-func (im *importer) leaveOut(k *sealedKey, reason string) {
-	k.known = true
-	im.reject(k.line, reason)
+	return im.keepFingerprints(ctx)
 }
 
 // finish books the batch and the stock; a batch without a new key leaves no trace.
 func (im *importer) finish(ctx context.Context) error {
+	if !im.refuses() {
+		if err := im.keepFingerprints(ctx); err != nil {
+			return err
+		}
+	}
 	slices.SortFunc(im.out.Rejected, func(a, b keyturn.RejectedKey) int { return a.Line - b.Line })
 	rejected := 0
 	for _, n := range im.out.Counts {
@@ -275,7 +252,7 @@ func (im *importer) finish(ctx context.Context) error {
 		}}
 	case im.DryRun:
 		return errDryRun
-	case len(im.refused) > 0 && !im.SkipBad:
+	case im.refuses():
 		return &keyturn.Error{Kind: keyturn.KindInvalid, Fields: im.refused, Message: "the file has lines that cannot be keys of this pool, nothing was stored: mend them, or skip them (skipBad, --skip-bad)"}
 	case im.out.Accepted == 0:
 		_, err := im.tx.ExecContext(ctx, `DELETE FROM batches WHERE id = $1`, im.batch)

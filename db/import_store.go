@@ -1,9 +1,13 @@
 package db
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"database/sql"
+	"encoding/binary"
 	"encoding/hex"
+	"slices"
 	"strconv"
 	"time"
 
@@ -12,62 +16,33 @@ import (
 	"keyturn.dev/keyturn"
 )
 
-// insert stores the keys of a chunk with COPY, which is several times as fast as INSERT but stops at the first key that is
-// there already. So it is tried first, under a savepoint, where the chunk before was all new; otherwise, and when it
-// stops, those that are there are looked for and left out.
-func (im *importer) insert(ctx context.Context, rows []sealedKey, sorted []*sealedKey) error {
-	for try := 1; ; try++ {
-		if im.known || try > 1 {
-			n := len(sorted)
-			var err error
-			if sorted, err = im.leaveOutKnown(ctx, sorted); err != nil {
-				return err
-			}
-			im.known = len(sorted) < n
-		}
-		if len(sorted) == 0 {
-			return nil
-		}
-		inOrder, err := im.number(ctx, rows)
-		if err != nil {
-			return err
-		}
-		if _, err := im.tx.ExecContext(ctx, `SAVEPOINT chunk`); err != nil {
-			return err
-		}
-		if err = im.copyFingerprints(ctx, sorted); err == nil {
-			if err := im.copyPacks(ctx, inOrder); err != nil {
-				return err
-			}
-			im.out.Accepted += len(inOrder)
-			_, err = im.tx.ExecContext(ctx, `RELEASE SAVEPOINT chunk`)
-			return err
-		}
-		if !isUnique(err, "pool_keys_once") || try == maxTries {
-			return err
-		}
-		if _, err := im.tx.ExecContext(ctx, `ROLLBACK TO SAVEPOINT chunk`); err != nil {
-			return err
-		}
+// pack stores the keys of a chunk in packs, and notes their fingerprints. Those that turn out to be here already leave
+// their packs again.
+func (im *importer) pack(ctx context.Context, keys []sealedKey) error {
+	if len(keys) == 0 {
+		return nil
 	}
+	if err := im.number(ctx, keys); err != nil {
+		return err
+	}
+	for i := range keys {
+		im.block = append(im.block, placed{fingerprint: keys[i].fingerprint, id: keys[i].id, line: keys[i].line})
+	}
+	return im.copyPacks(ctx, keys)
 }
 
-// number gives the keys that are not left out their IDs, in the order of the file: that is the order in which they are
-// sold. A chunk takes one number of the sequence and counts on from it, a million times as slowly.
-func (im *importer) number(ctx context.Context, rows []sealedKey) ([]*sealedKey, error) {
+// number gives keys their IDs, in the order of the file: that is the order in which they are sold. A chunk takes one number
+// of the sequence and counts on from it, a million times as slowly.
+func (im *importer) number(ctx context.Context, keys []sealedKey) error {
 	var before int64
 	if err := im.tx.GetContext(ctx, &before, `SELECT 1000000 * nextval('pool_key_position')`); err != nil {
-		return nil, err
+		return err
 	}
-	inOrder := make([]*sealedKey, 0, len(rows))
-	for i := range rows {
-		if k := &rows[i]; !k.known {
-			inOrder = append(inOrder, k)
-			k.id = before + int64(len(inOrder))
-		}
+	for i := range keys {
+		keys[i].id = before + int64(i) + 1
 	}
-	im.last = before + int64(len(inOrder))
-	return inOrder, im.openBatch(ctx, before)
+	im.last = before + int64(len(keys))
+	return im.openBatch(ctx, before)
 }
 
 // openBatch stores the batch that the keys belong to, whose IDs come after one.
@@ -84,13 +59,87 @@ func (im *importer) openBatch(ctx context.Context, after int64) error {
 	return err
 }
 
-// copyFingerprints says that the keys are there, in the order of their fingerprints.
-func (im *importer) copyFingerprints(ctx context.Context, sorted []*sealedKey) error {
+// keepFingerprints says that the keys that were packed are there, in the order of their fingerprints: PostgreSQL finds the
+// place of each in the index near the last one's, which is several times as fast, the more so the more there are at a time.
+// It stores them with COPY, which is several times as fast as INSERT but stops at the first one that is there already. So
+// that is tried first, piece by piece, where the piece before was all new; otherwise, and when it stops, those that are
+// there are looked for and left out.
+func (im *importer) keepFingerprints(ctx context.Context) error {
+	slices.SortFunc(im.block, func(a, b placed) int {
+		if c := cmp.Compare(binary.BigEndian.Uint64(a.fingerprint[:]), binary.BigEndian.Uint64(b.fingerprint[:])); c != 0 { // most of the time, and in half the time
+			return c
+		}
+		return cmp.Or(bytes.Compare(a.fingerprint[:], b.fingerprint[:]), cmp.Compare(a.id, b.id))
+	})
+	im.out.Accepted += len(im.block)
+	for piece := range slices.Chunk(im.onceEach(im.block), fingerprintPiece) {
+		if err := im.keep(ctx, piece); err != nil {
+			return err
+		}
+	}
+	slices.Sort(im.dropped)
+	im.out.Accepted -= len(im.dropped)
+	err := dropPacked(ctx, im.tx, im.packs, im.dropped)
+	im.block, im.packs, im.dropped = im.block[:0], im.packs[:0], im.dropped[:0]
+	return err
+}
+
+// fingerprintPiece is how many fingerprints one that is there already undoes.
+const fingerprintPiece = 50_000
+
+func (im *importer) keep(ctx context.Context, piece []placed) error {
+	for try := 1; ; try++ {
+		if im.known || try > 1 {
+			n := len(piece)
+			var err error
+			if piece, err = im.leaveOutKnown(ctx, piece); err != nil {
+				return err
+			}
+			if im.known = len(piece) < n; len(piece) == 0 {
+				return nil
+			}
+		}
+		if _, err := im.tx.ExecContext(ctx, `SAVEPOINT piece`); err != nil {
+			return err
+		}
+		err := im.copyFingerprints(ctx, piece)
+		if err == nil {
+			_, err = im.tx.ExecContext(ctx, `RELEASE SAVEPOINT piece`)
+			return err
+		}
+		if !isUnique(err, "pool_keys_once") || try == maxTries {
+			return err
+		}
+		if _, err := im.tx.ExecContext(ctx, `ROLLBACK TO SAVEPOINT piece`); err != nil {
+			return err
+		}
+	}
+}
+
+// onceEach leaves out what is there twice: the first one in the file counts.
+func (im *importer) onceEach(sorted []placed) []placed {
+	once := sorted[:0]
+	for _, k := range sorted {
+		if n := len(once); n > 0 && once[n-1].fingerprint == k.fingerprint {
+			im.leaveOut(k, keyturn.RowDuplicateInFile)
+			continue
+		}
+		once = append(once, k)
+	}
+	return once
+}
+
+func (im *importer) leaveOut(k placed, reason string) {
+	im.dropped = append(im.dropped, k.id)
+	im.reject(k.line, reason)
+}
+
+func (im *importer) copyFingerprints(ctx context.Context, sorted []placed) error {
 	return copyRows(ctx, im.tx, `COPY key_fingerprints (fingerprint, key_id) FROM STDIN`, func(yield func(func([]byte) []byte) bool) {
-		for _, k := range sorted {
+		for i := range sorted {
 			if !yield(func(text []byte) []byte {
-				text = appendHex(text, k.fingerprint[:])
-				return append(strconv.AppendInt(append(text, '\t'), k.id, 10), '\n')
+				text = appendHex(text, sorted[i].fingerprint[:])
+				return append(strconv.AppendInt(append(text, '\t'), sorted[i].id, 10), '\n')
 			}) {
 				return
 			}
@@ -99,12 +148,13 @@ func (im *importer) copyFingerprints(ctx context.Context, sorted []*sealedKey) e
 }
 
 // copyPacks stores the keys in packs.
-func (im *importer) copyPacks(ctx context.Context, keys []*sealedKey) error {
+func (im *importer) copyPacks(ctx context.Context, keys []sealedKey) error {
 	return copyRows(ctx, im.tx, `
 		COPY key_packs (first_id, position, pool_id, batch_id, fingerprints, contents, ends, expires_at, give_until, expiring) FROM STDIN`, func(yield func(func([]byte) []byte) bool) {
 		for len(keys) > 0 {
 			n := im.d.packing.next(keys)
 			pack := keys[:n]
+			im.packs = append(im.packs, pack[0].id)
 			if keys = keys[n:]; !yield(func(text []byte) []byte { return im.appendPack(text, pack) }) {
 				return
 			}
@@ -113,7 +163,7 @@ func (im *importer) copyPacks(ctx context.Context, keys []*sealedKey) error {
 }
 
 // next says how many of the keys the next pack holds.
-func (p packing) next(keys []*sealedKey) (n int) {
+func (p packing) next(keys []sealedKey) (n int) {
 	for size := 0; n < len(keys) && n < p.keys && size < p.bytes; n++ {
 		size += len(keys[n].content)
 	}
@@ -121,7 +171,7 @@ func (p packing) next(keys []*sealedKey) (n int) {
 }
 
 // appendPack appends a pack's columns as COPY reads them.
-func (im *importer) appendPack(text []byte, keys []*sealedKey) []byte {
+func (im *importer) appendPack(text []byte, keys []sealedKey) []byte {
 	text = strconv.AppendInt(text, keys[0].id, 10)
 	text = strconv.AppendInt(append(text, '\t'), keys[0].id, 10)
 	text = append(append(text, '\t'), im.Pool...)
@@ -151,8 +201,8 @@ func (im *importer) appendPack(text []byte, keys []*sealedKey) []byte {
 	return append(appendTime(append(text, '\t'), expiring, ""), '\n')
 }
 
-// leaveOutKnown gives the rows that no pool has yet, and says of the others where they are.
-func (im *importer) leaveOutKnown(ctx context.Context, sorted []*sealedKey) ([]*sealedKey, error) {
+// leaveOutKnown gives the keys that no pool has yet, and says of the others where they are.
+func (im *importer) leaveOutKnown(ctx context.Context, sorted []placed) ([]placed, error) {
 	fingerprints := make([][]byte, len(sorted))
 	for i, k := range sorted {
 		fingerprints[i] = k.fingerprint[:]
@@ -181,7 +231,7 @@ func (im *importer) leaveOutKnown(ctx context.Context, sorted []*sealedKey) ([]*
 			why[string(t.Fingerprint)] = keyturn.RowDuplicateInOtherPool
 		}
 	}
-	fresh := make([]*sealedKey, 0, len(sorted)-len(there))
+	fresh := make([]placed, 0, len(sorted)-len(there))
 	for _, k := range sorted {
 		if reason, known := why[string(k.fingerprint[:])]; known {
 			im.leaveOut(k, reason)

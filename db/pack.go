@@ -12,9 +12,10 @@ type packing struct {
 	keys   int // of one pack, at most
 	bytes  int // of one pack, after which no key is added: a pack fits on a page of PostgreSQL
 	unpack int // keys that get rows of their own at a time
+	block  int // keys whose fingerprints are stored at a time
 }
 
-var defaultPacking = packing{keys: 64, bytes: 5000, unpack: 500}
+var defaultPacking = packing{keys: 64, bytes: 5000, unpack: 500, block: 500_000}
 
 // restock unpacks the next keys of a pool if it has n and too few of them can be claimed, and says whether it did. Keys are
 // unpacked in the order of their import, so what lies in packs comes after all that has rows.
@@ -61,8 +62,21 @@ func lockPacks(ctx context.Context, tx *sqlx.Tx, where string, args ...any) (fou
 	return found, tx.SelectContext(ctx, &found, `SELECT first_id FROM key_packs WHERE `+where+` FOR UPDATE`, args...)
 }
 
+// leavePacksSQL goes on after taken (first_id, no), the keys that leave their packs. The packs are named in each part, so
+// that PostgreSQL looks for no better way to find some of many.
+const leavePacksSQL = `, packs AS MATERIALIZED (
+		SELECT first_id, CAST(array_agg(no) AS int[]) AS nos FROM taken GROUP BY first_id
+	), lighter AS (
+		UPDATE key_packs p SET gone = p.gone || t.nos,
+			expiring = CASE WHEN p.expiring IS NOT NULL THEN (SELECT min(k.give_until) FROM packed_keys k WHERE k.first_id = p.first_id AND k.no <> ALL (t.nos)) END
+		FROM packs t WHERE p.first_id = ANY(ARRAY(SELECT first_id FROM packs)) AND p.first_id = t.first_id AND cardinality(p.ends) > cardinality(p.gone) + cardinality(t.nos)
+	), empty AS (
+		DELETE FROM key_packs p USING packs t
+		WHERE p.first_id = ANY(ARRAY(SELECT first_id FROM packs)) AND p.first_id = t.first_id AND cardinality(p.ends) = cardinality(p.gone) + cardinality(t.nos)
+	)`
+
 // unpack gives keys of locked packs rows of their own: those that a condition with its arguments, from $2 on, names; all,
-// if it is empty. The packs are named in each part, so that PostgreSQL looks for no better way to find some of many.
+// if it is empty.
 func unpack(ctx context.Context, tx *sqlx.Tx, packs pq.Int64Array, when string, args ...any) error {
 	if len(packs) == 0 {
 		return nil
@@ -71,20 +85,31 @@ func unpack(ctx context.Context, tx *sqlx.Tx, packs pq.Int64Array, when string, 
 	WITH taken AS MATERIALIZED (
 		SELECT k.*, (SELECT b.created_at FROM batches b WHERE b.id = k.batch_id) AS imported
 		FROM packed_keys k WHERE k.first_id = ANY(CAST($1 AS bigint[]))`+when+`
-	), packs AS MATERIALIZED (
-		SELECT first_id, CAST(array_agg(no) AS int[]) AS nos FROM taken GROUP BY first_id
-	), lighter AS (
-		UPDATE key_packs p SET gone = p.gone || t.nos,
-			expiring = (SELECT min(k.give_until) FROM packed_keys k WHERE k.first_id = p.first_id AND k.no <> ALL (t.nos))
-		FROM packs t WHERE p.first_id = ANY(CAST($1 AS bigint[])) AND p.first_id = t.first_id AND cardinality(p.ends) > cardinality(p.gone) + cardinality(t.nos)
-	), empty AS (
-		DELETE FROM key_packs p USING packs t
-		WHERE p.first_id = ANY(CAST($1 AS bigint[])) AND p.first_id = t.first_id AND cardinality(p.ends) = cardinality(p.gone) + cardinality(t.nos)
-	), unpacked AS (
+	)`+leavePacksSQL+`, unpacked AS (
 		INSERT INTO pool_keys (id, pool_id, batch_id, position, fingerprint, content, expires_at, give_until, changed_at) OVERRIDING SYSTEM VALUE
 		SELECT id, pool_id, batch_id, id, fingerprint, content, expires_at, give_until, imported FROM taken ORDER BY id
 	)
 	SELECT FROM packs`, append([]any{packs}, args...)...)
+	return err
+}
+
+// dropPacked takes keys out of packs that nobody else sees yet. Both lists of IDs are in their order; packs has more.
+func dropPacked(ctx context.Context, tx *sqlx.Tx, packs, keys []int64) error {
+	if len(keys) == 0 {
+		return nil
+	}
+	first, nos := make(pq.Int64Array, len(keys)), make(pq.Int64Array, len(keys))
+	for i, key := range keys {
+		for len(packs) > 1 && packs[1] <= key {
+			packs = packs[1:]
+		}
+		first[i], nos[i] = packs[0], key-packs[0]+1
+	}
+	_, err := tx.ExecContext(ctx, `
+	WITH taken AS MATERIALIZED (
+		SELECT * FROM unnest(CAST($1 AS bigint[]), CAST($2 AS int[])) AS k (first_id, no)
+	)`+leavePacksSQL+`
+	SELECT FROM packs`, first, nos)
 	return err
 }
 

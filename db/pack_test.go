@@ -18,7 +18,7 @@ import (
 
 // packs makes a shop whose keys lie in small packs: n get rows of their own at a time.
 func (s *shop) packs(keys, n int) {
-	s.packing = packing{keys: keys, bytes: 5000, unpack: n}
+	s.packing = packing{keys: keys, bytes: 5000, unpack: n, block: 100}
 }
 
 func (s *shop) packed(pool string) int {
@@ -52,6 +52,53 @@ func TestPackedKeysAreSoldInTheOrderOfTheirImport(t *testing.T) {
 	require.Zero(t, s.packed("games"))
 	f := s.sell("game")
 	require.Equal(t, keyturn.LineWaitingForStock, s.claimed(f).Status)
+}
+
+// Keys are packed before it is known which of them were here already. Those leave their packs again, alone or with the
+// whole pack; the others keep their order.
+func TestKeysThatAreHereAlreadyLeaveTheirPacks(t *testing.T) {
+	for _, block := range []int{1, 1_000_000} { // fingerprints are stored chunk by chunk, or all together
+		t.Run(fmt.Sprint(block), func(t *testing.T) {
+			s := newShop(t)
+			s.packs(4, 1)
+			s.packing.block = block
+			s.emptyPool("other")
+			s.emptyPool("games")
+			s.stock("other", "K-00002")
+			s.stock("games", keysNamed("K", 9)[3:]...) // to K-00008: one has a row, the others are packed
+			n := 2*importChunk + 6
+			file := keysNamed("K", n)
+			file[n-1], file[n-3] = "K-00000", "K-20001" // the last chunk has a key of the first and one of its own twice
+			r, err := s.Import(s.ctx, "games", strings.NewReader(strings.Join(file, "\n")), "ops", false)
+			require.NoError(t, err)
+			require.Equal(t, n-9, r.Accepted)
+			require.Equal(t, map[string]int{keyturn.RowDuplicateInPool: 6, keyturn.RowDuplicateInOtherPool: 1, keyturn.RowDuplicateInFile: 2}, r.Counts)
+			require.Equal(t, []keyturn.RejectedKey{
+				{Line: 3, Reason: keyturn.RowDuplicateInOtherPool},
+				{Line: 4, Reason: keyturn.RowDuplicateInPool}, {Line: 5, Reason: keyturn.RowDuplicateInPool}, {Line: 6, Reason: keyturn.RowDuplicateInPool},
+				{Line: 7, Reason: keyturn.RowDuplicateInPool}, {Line: 8, Reason: keyturn.RowDuplicateInPool}, {Line: 9, Reason: keyturn.RowDuplicateInPool},
+				{Line: n - 2, Reason: keyturn.RowDuplicateInFile}, {Line: n, Reason: keyturn.RowDuplicateInFile},
+			}, r.Rejected)
+			want := slices.Concat(keysNamed("K", 9)[3:], []string{"K-00000", "K-00001"}, file[9:n-3], file[n-2:n-1])
+			require.Equal(t, want, s.keysIn("games"))
+			require.Equal(t, int64(len(want)), s.pool("games").Stock.Available)
+			require.Zero(t, read[int](s, `SELECT count(*) FROM key_packs WHERE cardinality(gone) = cardinality(ends)`))
+			require.Equal(t, len(want)+1, read[int](s, `SELECT count(*) FROM key_fingerprints`))
+		})
+	}
+}
+
+// The pack of a key that leaves it because it was here already expires when one that stays does.
+func TestAPackExpiresWithTheKeysThatStay(t *testing.T) {
+	s := newShop(t)
+	s.packs(4, 1)
+	s.emptyPool("games")
+	s.stock("games", "first", "soon")
+	r, err := s.ImportFile(s.ctx, ImportInput{Pool: "games", By: "ops", CSV: true, Column: "1", ExpiryColumn: "2", File: strings.NewReader("a,\nsoon,2099-01-01\nb,2099-03-01\nc,2099-02-01")})
+	require.NoError(t, err)
+	require.Equal(t, 3, r.Accepted)
+	require.Equal(t, "2099-02-02", read[time.Time](s, `SELECT expiring FROM key_packs WHERE expiring IS NOT NULL`).UTC().Format(time.DateOnly), "when the day of the first of them is over")
+	require.Equal(t, []string{"first", "soon", "a", "b", "c"}, s.keysIn("games"))
 }
 
 // A line may want more than what is unpacked at a time; one that cannot have all keeps nothing from others.

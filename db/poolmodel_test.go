@@ -265,7 +265,7 @@ func (m *poolModel) check(t *rapid.T) {
 // the model says, and every line has the first key that was for sale.
 func TestPoolsBehaveAsTheModel(t *testing.T) {
 	s := newShop(t)
-	s.packing = packing{keys: 3, bytes: 1000, unpack: 2}
+	s.packing = packing{keys: 3, bytes: 1000, unpack: 2, block: 4}
 	rapid.Check(t, func(rt *rapid.T) {
 		s := s.with(rt)
 		m := &poolModel{s: s, pool: "m" + uuid.NewString()[:8], undone: map[string]bool{}, recalls: map[string]bool{}, lines: map[string][]*modelKey{}, sent: map[string]bool{}}

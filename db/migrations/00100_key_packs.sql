@@ -12,7 +12,7 @@ CREATE TABLE key_packs (
     ends         int[] NOT NULL,         -- where each content ends
     expires_at   timestamptz[],          -- NULL: none expires
     give_until   timestamptz[],
-    gone         int[] NOT NULL DEFAULT '{}', -- the keys, from 1 on, that have a row of their own already
+    gone         int[] NOT NULL DEFAULT '{}', -- the keys, from 1 on, that left: for a row of their own, or because they had been imported before
     expiring     timestamptz,            -- the first give_until of those that have none
     CONSTRAINT key_packs_consistent CHECK (cardinality(ends) > cardinality(gone)
         AND octet_length(fingerprints) = 16 * cardinality(ends) AND octet_length(contents) = ends[cardinality(ends)]
@@ -51,15 +51,17 @@ END $$;
 CREATE TRIGGER pool_keys_added AFTER INSERT ON pool_keys REFERENCING NEW TABLE AS added
     FOR EACH STATEMENT EXECUTE FUNCTION keep_fingerprints();
 
--- A key that was withdrawn may be imported again.
+-- The keys of an import that was undone may be imported again. (The first imports did not note where their keys are.)
 -- +goose StatementBegin
-CREATE FUNCTION drop_fingerprint() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
-    DELETE FROM key_fingerprints WHERE fingerprint = NEW.fingerprint AND key_id = NEW.id;
+CREATE FUNCTION drop_fingerprints() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+    DELETE FROM key_fingerprints f USING pool_keys k
+        WHERE k.id > coalesce(NEW.first_key, 0) AND k.id <= coalesce(NEW.last_key, 9223372036854775807) AND k.batch_id = NEW.id AND k.state = 'withdrawn'
+            AND f.fingerprint = k.fingerprint AND f.key_id = k.id;
     RETURN NULL;
 END $$;
 -- +goose StatementEnd
-CREATE TRIGGER pool_keys_withdrawn AFTER UPDATE OF state ON pool_keys
-    FOR EACH ROW WHEN (NEW.state = 'withdrawn' AND OLD.state <> 'withdrawn') EXECUTE FUNCTION drop_fingerprint();
+CREATE TRIGGER batches_undone AFTER UPDATE OF undone_at ON batches
+    FOR EACH ROW WHEN (OLD.undone_at IS NULL AND NEW.undone_at IS NOT NULL) EXECUTE FUNCTION drop_fingerprints();
 
 -- A recall is not over while keys of its batch lie in packs, of which an older build does not know.
 -- +goose StatementBegin
