@@ -15,9 +15,9 @@ import (
 const (
 	importChunk = 10_000  // keys stored at a time: enough to spread the cost, little enough to stream
 	chunkBytes  = 4 << 20 // of them, after which no key is added
-	maxListed   = 1000   // rejected lines that are listed; all are counted
-	maxRefused  = 100    // bad lines that a refusal names
-	serveChunk  = 100    // waiting lines served in one transaction
+	maxListed   = 1000    // rejected lines that are listed; all are counted
+	maxRefused  = 100     // bad lines that a refusal names
+	serveChunk  = 100     // waiting lines served in one transaction
 )
 
 // errDryRun ends a transaction that was only to see what would happen.
@@ -89,6 +89,7 @@ type importer struct {
 	chunks chan chunk
 
 	fingerprint func(string) [fingerprintSize]byte
+	plain       []byte // of the key that is being sealed
 
 	tx      *sqlx.Tx
 	batch   string
@@ -194,8 +195,9 @@ func (im *importer) seal(c *chunk, row keyRow) error {
 		return nil
 	}
 	k.fingerprint = im.fingerprint(row.key)
+	im.plain = append(im.plain[:0], row.key...)
 	var err error
-	k.content, err = im.dk.seal([]byte(row.key), poolKeyAt(im.Pool, k.fingerprint[:]))
+	k.content, err = im.dk.seal(im.plain, poolKeyAt(im.Pool, k.fingerprint[:]))
 	c.rows, c.size = append(c.rows, k), c.size+len(k.content)
 	return err
 }

@@ -25,6 +25,9 @@ func (im *importer) pack(ctx context.Context, keys []sealedKey) error {
 	if err := im.number(ctx, keys); err != nil {
 		return err
 	}
+	if len(im.block) > 0 { // a file of several chunks has a whole block, as likely as not
+		im.block = slices.Grow(im.block, max(0, im.d.packing.block+importChunk-len(im.block)))
+	}
 	for i := range keys {
 		im.block = append(im.block, placed{fingerprint: keys[i].fingerprint, id: keys[i].id, line: keys[i].line})
 	}

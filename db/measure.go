@@ -59,14 +59,19 @@ func (m *Measure) Copy(ctx context.Context, pool string, file io.Reader) (rows i
 	defer cancel()
 	go im.prepare(ctx)
 	err = m.d.tx(ctx, func(tx *sqlx.Tx) error {
+		im.begin(tx)
+		var some []sealedKey // for COPY, many at a time: it is what is compared with
 		for {
 			c := im.next(ctx)
+			some = append(some, c.rows...)
+			if c.err == nil && len(some) < 5*importChunk {
+				continue
+			}
 			start := time.Now()
-			im.begin(tx)
-			if err := im.copyPlain(ctx, c.rows); err != nil {
+			if err := im.copyPlain(ctx, some); err != nil {
 				return err
 			}
-			rows, d = rows+len(c.rows), d+time.Since(start)
+			rows, d, some = rows+len(some), d+time.Since(start), some[:0]
 			switch {
 			case errors.Is(c.err, io.EOF):
 				return nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"strconv"
 
 	"keyturn.dev/keyturn"
 )
@@ -31,22 +32,30 @@ func (b *Bench) prepare(ctx context.Context) error {
 	return err
 }
 
-// keyStream makes keys as they are read.
+// keyStream makes keys as they are read, in a fraction of the time in which they can be imported.
 type keyStream struct {
 	name string
 	left int
-	rest []byte
+	line []byte
+	rest []byte // of the line
 }
 
-func (k *keyStream) Read(p []byte) (int, error) {
-	if len(k.rest) == 0 {
-		if k.left == 0 {
-			return 0, io.EOF
+func (k *keyStream) Read(p []byte) (n int, err error) {
+	for n < len(p) {
+		if len(k.rest) == 0 {
+			if k.left == 0 {
+				break
+			}
+			k.line = append(append(append(k.line[:0], "BENCH-"...), k.name...), '-')
+			k.line = append(strconv.AppendInt(k.line, int64(100_000_000+k.left), 10), '\n')
+			k.rest = k.line
+			k.left--
 		}
-		k.rest = fmt.Appendf(nil, "BENCH-%s-%08d\n", k.name, k.left)
-		k.left--
+		c := copy(p[n:], k.rest)
+		n, k.rest = n+c, k.rest[c:]
 	}
-	n := copy(p, k.rest)
-	k.rest = k.rest[n:]
+	if n == 0 && len(p) > 0 {
+		return 0, io.EOF
+	}
 	return n, nil
 }
