@@ -63,7 +63,7 @@ func (q *claims) take(ctx context.Context, d *DB, pool string, c *claimant) ([]p
 	p.busy = true
 	q.mu.Unlock()
 	if free {
-		go q.serve(context.WithoutCancel(ctx), d, pool, p) // a claimant that gives up must not end the others' claims
+		q.begin(ctx, d, pool, p)
 	}
 	select {
 	case <-c.done:
@@ -73,13 +73,23 @@ func (q *claims) take(ctx context.Context, d *DB, pool string, c *claimant) ([]p
 	}
 }
 
+// begin serves the claimant that finds nobody served: at once and by itself if it is alone, as most are, which spares it
+// the way through another goroutine; then those who came meanwhile.
+func (q *claims) begin(ctx context.Context, d *DB, pool string, p *claimQueue) {
+	together := q.next(p)
+	if len(together) == 1 {
+		d.claimTogether(ctx, pool, together)
+		close(together[0].done)
+		together = q.next(p)
+	}
+	if len(together) > 0 {
+		go q.serve(context.WithoutCancel(ctx), d, pool, p, together) // a claimant that gives up must not end the others' claims
+	}
+}
+
 // serve sends one statement after the other until nobody wants a key of the pool.
-func (q *claims) serve(ctx context.Context, d *DB, pool string, p *claimQueue) {
-	for {
-		together := q.next(p)
-		if len(together) == 0 {
-			return
-		}
+func (q *claims) serve(ctx context.Context, d *DB, pool string, p *claimQueue, together []*claimant) {
+	for ; len(together) > 0; together = q.next(p) {
 		d.claimTogether(ctx, pool, together)
 		for _, c := range together {
 			close(c.done)

@@ -54,7 +54,7 @@ func (s *shop) together(pool string, lines []string, meanwhile func(), over ...s
 		}
 	}
 	meanwhile()
-	s.claims.serve(s.ctx, s.DB, pool, queue)
+	s.claims.serve(s.ctx, s.DB, pool, queue, s.claims.next(queue))
 	claiming.Wait()
 	return out
 }
@@ -144,6 +144,47 @@ func TestAClaimantThatGivesUpLeavesTheOthersAlone(t *testing.T) {
 	require.Len(t, s.keysOf(lines[0]), 1, "it was asked for in its name, and is found by its next try")
 	require.Equal(t, keyturn.DoDeliver, s.claimed(lines[0]).Do)
 	require.Equal(t, 4, read[int](s, `SELECT count(*) FROM pool_keys WHERE state = 'claimed'`))
+}
+
+// The first to come serves itself. If it gives up, its statement ends, and those who came meanwhile are served.
+func TestAClaimantThatServesItselfMayGiveUp(t *testing.T) {
+	s := newShop(t)
+	s.product("game", fromPool("games"))
+	s.stock("games", keysNamed("K", 10)...)
+	lines := s.sells(3, 1)
+	s.claimed(lines[0])
+	tx, err := s.x.Beginx()
+	require.NoError(t, err)
+	defer func() { _ = tx.Rollback() }()
+	_, err = tx.Exec(`LOCK TABLE pool_stock IN EXCLUSIVE MODE`)
+	require.NoError(t, err)
+	queued := func() (n int) {
+		s.claims.mu.Lock()
+		defer s.claims.mu.Unlock()
+		return len(s.claims.pools["games"].waiting)
+	}
+	stuck := func() bool {
+		return read[int](s, `SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = CAST('pool_stock' AS regclass)`) > 0
+	}
+	ctx, giveUp := context.WithCancel(s.ctx)
+	defer giveUp()
+	var claiming, gone sync.WaitGroup
+	gone.Go(func() {
+		_, err := s.Claim(ctx, lines[1])
+		require.Error(t, err)
+	})
+	s.waitFor(stuck)
+	claiming.Go(func() {
+		_, err := s.Claim(s.ctx, lines[2])
+		require.NoError(t, err)
+	})
+	s.waitFor(func() bool { return queued() == 1 })
+	giveUp()
+	gone.Wait()
+	require.NoError(t, tx.Rollback())
+	claiming.Wait()
+	require.Equal(t, []string{"K-00001"}, s.keysOf(lines[2]), "the other one's claim was undone")
+	require.Equal(t, keyturn.DoDeliver, s.claimed(lines[1]).Do)
 }
 
 // Two attempts of one activity at the same time.

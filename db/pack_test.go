@@ -73,12 +73,14 @@ func TestKeysThatAreHereAlreadyLeaveTheirPacks(t *testing.T) {
 			require.NoError(t, err)
 			require.Equal(t, n-9, r.Accepted)
 			require.Equal(t, map[string]int{keyturn.RowDuplicateInPool: 6, keyturn.RowDuplicateInOtherPool: 1, keyturn.RowDuplicateInFile: 2}, r.Counts)
-			require.Equal(t, []keyturn.RejectedKey{
-				{Line: 3, Reason: keyturn.RowDuplicateInOtherPool},
-				{Line: 4, Reason: keyturn.RowDuplicateInPool}, {Line: 5, Reason: keyturn.RowDuplicateInPool}, {Line: 6, Reason: keyturn.RowDuplicateInPool},
-				{Line: 7, Reason: keyturn.RowDuplicateInPool}, {Line: 8, Reason: keyturn.RowDuplicateInPool}, {Line: 9, Reason: keyturn.RowDuplicateInPool},
-				{Line: n - 2, Reason: keyturn.RowDuplicateInFile}, {Line: n, Reason: keyturn.RowDuplicateInFile},
-			}, r.Rejected)
+			rejected := []keyturn.RejectedKey{{Line: 3, Reason: keyturn.RowDuplicateInOtherPool}}
+			for line := 4; line <= 9; line++ {
+				rejected = append(rejected, keyturn.RejectedKey{Line: line, Reason: keyturn.RowDuplicateInPool})
+			}
+			for _, line := range []int{n - 2, n} {
+				rejected = append(rejected, keyturn.RejectedKey{Line: line, Reason: keyturn.RowDuplicateInFile})
+			}
+			require.Equal(t, rejected, r.Rejected)
 			want := slices.Concat(keysNamed("K", 9)[3:], []string{"K-00000", "K-00001"}, file[9:n-3], file[n-2:n-1])
 			require.Equal(t, want, s.keysIn("games"))
 			require.Equal(t, int64(len(want)), s.pool("games").Stock.Available)
