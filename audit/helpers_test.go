@@ -268,6 +268,7 @@ func (s *shop) audit() *Report {
 
 func (s *shop) auditWith(change func(*Evidence)) *Report {
 	e := Evidence{DB: s.DB, Mailbox: fakeMailbox{s.outer}, Partner: fakePartner{s.outer}, Temporal: fakeTemporal{s.outer}, Decoys: fakeDecoys{s.outer}}
+	e.Sample = 2000 // all of them
 	change(&e)
 	report, err := Run(s.ctx, e)
 	s.ok(err)

@@ -63,7 +63,7 @@ var sealedTables = []struct{ name, query string }{
 		JOIN customers c ON c.id = o.customer_id WHERE c.data_key IS NOT NULL AND y.message <> ''`},
 }
 
-// OpenSample opens about n ciphertexts of each table where they stand, all of them in a small table. It says how many it
+// OpenSample opens n ciphertexts of each table where they stand, or all if there are fewer, others each time. It says how many it
 // opened and which do not open, or are not the key that their fingerprint says.
 func (s *Snapshot) OpenSample(ctx context.Context, n int) (opened int, broken []Unopened, err error) {
 	for _, t := range sealedTables {
@@ -76,7 +76,7 @@ func (s *Snapshot) OpenSample(ctx context.Context, n int) (opened int, broken []
 			percent = min(100, 100*float64(n)/float64(pages))
 		}
 		var rows []sealedRow
-		if err := s.Select(ctx, &rows, `SELECT q.* FROM (`+t.query+`) q LIMIT :n`, map[string]any{"percent": percent, "n": n}); err != nil {
+		if err := s.Select(ctx, &rows, `SELECT q.* FROM (`+t.query+`) q ORDER BY random() LIMIT :n`, map[string]any{"percent": percent, "n": n}); err != nil {
 			return opened, broken, err
 		}
 		for _, r := range rows {
