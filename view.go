@@ -164,5 +164,6 @@ type BatchView struct {
 	CreatedAt time.Time `json:"createdAt" db:"created_at"`
 
 	UndoneAt   *time.Time `json:"undoneAt,omitempty" db:"undone_at"`
+	UndoneBy   string     `json:"undoneBy,omitempty" db:"undone_by"`
 	RecalledAt *time.Time `json:"recalledAt,omitempty" db:"recalled_at"`
 }

@@ -58,6 +58,7 @@ var undoSQL = `
 
 // UndoBatch takes an import back of which nothing was assigned: its keys are withdrawn, and the same file may be
 // imported again. Idempotent. KindNotFound; KindConflict once a key of it was sold or put aside: it can be recalled.
+// What still lies in packs goes with them, and the batch says who did that; keys with rows of their own have logs.
 func (d *DB) UndoBatch(ctx context.Context, pool, batch, by string) error {
 	return d.tx(ctx, func(tx *sqlx.Tx) error {
 		b, err := lockBatch(ctx, tx, pool, batch)
@@ -67,7 +68,7 @@ func (d *DB) UndoBatch(ctx context.Context, pool, batch, by string) error {
 		if err := wholeTables(ctx, tx); err != nil {
 			return err
 		}
-		var moved, expired, gone int // what is gone is asked for first: millions need not be unpacked for a refusal
+		var moved, expired, gone int // what is gone is asked for first: millions need not be withdrawn for a refusal
 		if err := tx.GetContext(ctx, &gone, `
 			SELECT count(*) FROM pool_keys WHERE id > $1 AND id <= $2 AND batch_id = $3 AND state NOT IN ('available', 'expired')`, b.FirstKey.Int64, b.LastKey.Int64, b.ID); err != nil {
 			return err
@@ -75,7 +76,8 @@ func (d *DB) UndoBatch(ctx context.Context, pool, batch, by string) error {
 		if gone > 0 {
 			return notUndone(gone)
 		}
-		if err := unpackBatch(ctx, tx, b.ID, b.FirstKey.Int64, b.LastKey.Int64); err != nil {
+		packed, err := d.withdrawPacks(ctx, tx, b)
+		if err != nil {
 			return err
 		}
 		if err := tx.GetContext(ctx, &moved, undoSQL, by, "the import was undone", keyturn.KeyWithdrawn, b.FirstKey.Int64, b.LastKey.Int64, b.ID); err != nil {
@@ -85,10 +87,10 @@ func (d *DB) UndoBatch(ctx context.Context, pool, batch, by string) error {
 			SELECT count(*) FROM pool_keys WHERE id > $1 AND id <= $2 AND batch_id = $3 AND state = 'expired'`, b.FirstKey.Int64, b.LastKey.Int64, b.ID); err != nil {
 			return err
 		}
-		if moved+expired < b.Accepted {
-			return notUndone(b.Accepted - moved - expired)
+		if moved+expired+packed < b.Accepted {
+			return notUndone(b.Accepted - moved - expired - packed)
 		}
-		_, err = tx.ExecContext(ctx, `UPDATE batches SET undone_at = now() WHERE id = $1`, b.ID)
+		_, err = tx.ExecContext(ctx, `UPDATE batches SET undone_at = now(), undone_by = $2 WHERE id = $1`, b.ID, by)
 		return err
 	})
 }
@@ -111,7 +113,7 @@ func (d *DB) Batch(ctx context.Context, pool, batch string) (keyturn.BatchDetail
 		RecalledTo sql.NullInt64  `db:"recalled_to"`
 	}
 	if err := d.x.GetContext(ctx, &row, `
-		SELECT id, accepted, rejected, created_by, created_at, undone_at, recalled_at, recall, replace_sold, recalled_to,
+		SELECT id, accepted, rejected, created_by, created_at, undone_at, coalesce(undone_by, '') AS undone_by, recalled_at, recall, replace_sold, recalled_to,
 			CASE WHEN recalled_to < last_key THEN 100 * (recalled_to - first_key) / (last_key - first_key) ELSE 100 END AS percent
 		FROM batches WHERE id = $1 AND pool_id = $2`, batch, pool); err != nil {
 		return out, notFound(err, "pool %s has no batch of this ID", pool)

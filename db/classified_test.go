@@ -37,7 +37,7 @@ var ofTheBooks = map[string]string{
 	"api_tokens":       "hash name scopes",
 	"attempts":         "error_kind operation outcome source",
 	"audits":           "report",
-	"batches":          "created_by pool_id recall",
+	"batches":          "created_by pool_id recall undone_by",
 	"customers":        "id",
 	"deliverables":     "fingerprint kind source",
 	"deliveries":       "error kind status",

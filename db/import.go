@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"slices"
 	"time"
 
 	"github.com/jmoiron/sqlx"
@@ -96,8 +95,8 @@ type importer struct {
 	opened  bool  // the batch is stored
 	last    int64 // ID of its last key
 	block   []placed
-	packs   []int64 // IDs of the block's packs
-	dropped []int64 // and of its keys that were here already, and have to leave their packs
+	packs   []int64   // IDs of the block's packs
+	left    []leftOut // its keys that were here already, and have to leave their packs
 	refused []keyturn.FieldError
 	known   bool // the last fingerprints had some that are here already: look first
 	out     keyturn.ImportResult
@@ -108,6 +107,12 @@ type placed struct {
 	fingerprint [fingerprintSize]byte
 	id          int64
 	line        int
+}
+
+// leftOut is a key that is not imported, and why.
+type leftOut struct {
+	placed
+	reason string
 }
 
 // chunk is some rows of the file, encrypted, and what ended it: nil, io.EOF or an error.
@@ -204,7 +209,7 @@ func (im *importer) seal(c *chunk, row keyRow) error {
 
 func (im *importer) begin(tx *sqlx.Tx) {
 	im.tx, im.batch, im.opened, im.refused, im.known = tx, newID(), false, nil, false
-	im.block, im.packs, im.dropped = nil, nil, nil
+	im.block, im.packs, im.left = nil, nil, nil
 	im.out = keyturn.ImportResult{Rejected: []keyturn.RejectedKey{}, Counts: map[string]int{}, DryRun: im.DryRun}
 }
 
@@ -242,7 +247,6 @@ func (im *importer) finish(ctx context.Context) error {
 			return err
 		}
 	}
-	slices.SortFunc(im.out.Rejected, func(a, b keyturn.RejectedKey) int { return a.Line - b.Line })
 	rejected := 0
 	for _, n := range im.out.Counts {
 		rejected += n

@@ -80,11 +80,26 @@ func (im *importer) keepFingerprints(ctx context.Context) error {
 			return err
 		}
 	}
-	slices.Sort(im.dropped)
-	im.out.Accepted -= len(im.dropped)
-	err := dropPacked(ctx, im.tx, im.packs, im.dropped)
-	im.block, im.packs, im.dropped = im.block[:0], im.packs[:0], im.dropped[:0]
+	err := im.drop(ctx)
+	im.block, im.packs, im.left = im.block[:0], im.packs[:0], im.left[:0]
 	return err
+}
+
+// drop takes the keys that are left out back, and lists the first ones with the bad rows, in the order of the file.
+func (im *importer) drop(ctx context.Context) error {
+	slices.SortFunc(im.left, func(a, b leftOut) int { return cmp.Compare(a.id, b.id) })
+	ids := make([]int64, len(im.left))
+	for i, k := range im.left {
+		ids[i] = k.id
+		im.out.Counts[k.reason]++
+		if i < maxListed {
+			im.out.Rejected = append(im.out.Rejected, keyturn.RejectedKey{Line: k.line, Reason: k.reason})
+		}
+	}
+	slices.SortFunc(im.out.Rejected, func(a, b keyturn.RejectedKey) int { return cmp.Compare(a.Line, b.Line) })
+	im.out.Rejected = im.out.Rejected[:min(maxListed, len(im.out.Rejected))]
+	im.out.Accepted -= len(im.left)
+	return dropPacked(ctx, im.tx, im.packs, ids)
 }
 
 // fingerprintPiece is how many fingerprints one that is there already undoes.
@@ -133,8 +148,7 @@ func (im *importer) onceEach(sorted []placed) []placed {
 }
 
 func (im *importer) leaveOut(k placed, reason string) {
-	im.dropped = append(im.dropped, k.id)
-	im.reject(k.line, reason)
+	im.left = append(im.left, leftOut{k, reason})
 }
 
 func (im *importer) copyFingerprints(ctx context.Context, sorted []placed) error {

@@ -219,6 +219,10 @@ func TestImportListsItsRejections(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, map[string]int{"duplicate_in_pool": 3000, "malformed": 2999}, r.Counts)
 	require.Len(t, r.Rejected, maxListed)
+	for i, k := range r.Rejected {
+		require.Equal(t, i+1, k.Line, "the first ones")
+		require.Equal(t, []string{keyturn.RowDuplicateInPool, keyturn.RowMalformed}[i%2], k.Reason)
+	}
 
 	r, err = s.Import(s.ctx, "p", strings.NewReader("K-00000\n\x07\nK-00001\nnew\nnew"), "ops", true)
 	require.NoError(t, err)

@@ -113,6 +113,33 @@ func dropPacked(ctx context.Context, tx *sqlx.Tx, packs, keys []int64) error {
 	return err
 }
 
+// withdrawPacks deletes the packs of a batch, with the fingerprints of their keys, and says how many keys they held.
+func (d *DB) withdrawPacks(ctx context.Context, tx *sqlx.Tx, b batchRow) (keys int, err error) {
+	for {
+		packs, err := lockPacks(ctx, tx, `first_id > $1 AND first_id <= $2 AND batch_id = $3 ORDER BY first_id LIMIT $4`,
+			b.FirstKey.Int64, b.LastKey.Int64, b.ID, d.packing.block/d.packing.keys+1)
+		if err != nil || len(packs) == 0 {
+			return keys, err
+		}
+		var n int
+		if err := tx.GetContext(ctx, &n, `
+			WITH held AS MATERIALIZED (
+				SELECT fingerprint FROM packed_keys WHERE first_id = ANY(CAST($1 AS bigint[])) ORDER BY fingerprint
+			), forgotten AS (
+				DELETE FROM key_fingerprints WHERE fingerprint = ANY(ARRAY(SELECT fingerprint FROM held)) AND key_id > $2 AND key_id <= $3
+			), withdrawn AS (
+				DELETE FROM key_packs WHERE first_id = ANY(CAST($1 AS bigint[]))
+			), stock AS (
+				INSERT INTO pool_stock AS s (pool_id, slot, available, withdrawn) SELECT $4, `+stockSlot+`, 0 - count(*), count(*) FROM held
+				ON CONFLICT (pool_id, slot) DO UPDATE SET available = s.available + excluded.available, withdrawn = s.withdrawn + excluded.withdrawn
+			)
+			SELECT count(*) FROM held`, packs, b.FirstKey.Int64, b.LastKey.Int64, b.PoolID); err != nil {
+			return keys, err
+		}
+		keys += n
+	}
+}
+
 // unpackBatch unpacks the keys of a batch whose packs begin after one ID and up to another one.
 func unpackBatch(ctx context.Context, tx *sqlx.Tx, batch string, after, to int64) error {
 	for {

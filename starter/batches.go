@@ -53,7 +53,8 @@ func (a *API) batchRoutes() {
 	register(a, batch("undoBatch", http.MethodDelete, "/batches/{batchId}", "Undo an import",
 		"Only while none of its keys was sold or put aside (409). The same file can be imported again.", nil, ScopeKeysWrite),
 		func(ctx context.Context, c *call, in *batchInput) (*batchOutput, error) {
-			c.writeUntil(time.Time{}) // it withdraws a million keys in one transaction, or none
+			c.readUntil(time.Time{}) // it withdraws a million keys in one transaction, or none
+			c.writeUntil(time.Time{})
 			err := a.DB.UndoBatch(ctx, in.ID, in.BatchID, c.by())
 			c.writeUntil(time.Now().Add(writeTimeout))
 			if err != nil {

@@ -35,7 +35,7 @@ func newRoot() *cobra.Command {
 the money back. Each order line runs as a durable Temporal workflow; PostgreSQL holds what is true.`,
 		Example: `  keyturn dev                                  everything on this machine, with sample orders
   keyturn apply -f catalog.yaml                products, pools and partners
-  keyturn pool import orbit-keys keys.txt      fill a pool
+  keyturn pool import orbit-editor-keys keys.txt      fill a pool
   keyturn order show ORD-2026-000123           where an order stands`,
 		SilenceUsage: true, SilenceErrors: true,
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {

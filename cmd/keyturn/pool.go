@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -17,7 +18,7 @@ import (
 )
 
 func newPool() *cobra.Command {
-	cmd := &cobra.Command{Use: "pool", Short: "Fill pools with keys and look after them", Example: "  keyturn pool import orbit-keys keys.txt\n  keyturn pool show orbit-keys"}
+	cmd := &cobra.Command{Use: "pool", Short: "Fill pools with keys and look after them", Example: "  keyturn pool import orbit-editor-keys keys.txt\n  keyturn pool show orbit-editor-keys"}
 	cmd.AddCommand(newPoolImport(), newPoolShow(), newPoolBatch(), newPoolUndo(), newPoolRecall(), newPoolKey(), newPoolQuarantine(), newPoolReplace())
 	return cmd
 }
@@ -29,10 +30,10 @@ func newPoolImport() *cobra.Command {
 		Long: `Imports keys: text with one key per line, or a .csv file with the key in one column; UTF-8. "-" reads text from standard
 input. Each file is one batch, and is imported as a whole or not at all: bad rows refuse it, with their lines, unless
 --skip-bad is given. The same file again adds nothing. Lines that wait for the pool are served.`,
-		Example: `  keyturn pool import orbit-keys keys.txt
-  keyturn pool import orbit-keys keys.txt --dry-run
-  keyturn pool import orbit-keys june.csv july.csv --column key --expiry-column "valid until"
-  publisher-tool | keyturn pool import orbit-keys - --skip-bad`,
+		Example: `  keyturn pool import orbit-editor-keys keys.txt
+  keyturn pool import orbit-editor-keys keys.txt --dry-run
+  keyturn pool import orbit-editor-keys june.csv july.csv --column key --expiry-column "valid until"
+  publisher-tool | keyturn pool import orbit-editor-keys - --skip-bad`,
 	}
 	cmd.Flags().BoolVar(&o.DryRun, "dry-run", false, "only say what would happen")
 	cmd.Flags().BoolVar(&o.SkipBad, "skip-bad", false, "import the good rows of a file with bad ones")
@@ -103,7 +104,7 @@ func printImport(w io.Writer, name string, r keyturn.ImportResult) {
 func newPoolShow() *cobra.Command {
 	return withAPI(&cobra.Command{
 		Use: "show POOL", Short: "Show a pool's stock, its forecast and its imports", Args: cobra.ExactArgs(1),
-		Example: "  keyturn pool show orbit-keys\n  keyturn pool show orbit-keys --output json",
+		Example: "  keyturn pool show orbit-editor-keys\n  keyturn pool show orbit-editor-keys --output json",
 	}, func(ctx context.Context, cmd *cobra.Command, api *starter.Client, args []string) error {
 		v, err := api.Pool(ctx, args[0])
 		if err != nil {
@@ -132,7 +133,7 @@ func printPool(w io.Writer, v keyturn.PoolView) {
 func batchNote(b keyturn.BatchView) string {
 	switch {
 	case b.UndoneAt != nil:
-		return ", undone"
+		return ", undone by " + cmp.Or(b.UndoneBy, "an older version")
 	case b.RecalledAt != nil:
 		return ", recalled"
 	}

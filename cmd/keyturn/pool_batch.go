@@ -15,7 +15,7 @@ import (
 
 func newPoolBatch() *cobra.Command {
 	return withAPI(&cobra.Command{
-		Use: "batch POOL BATCH", Short: "Show an import and how far its recall is", Example: "  keyturn pool batch orbit-keys 0198…", Args: cobra.ExactArgs(2),
+		Use: "batch POOL BATCH", Short: "Show an import and how far its recall is", Example: "  keyturn pool batch orbit-editor-keys 0198…", Args: cobra.ExactArgs(2),
 	}, func(ctx context.Context, cmd *cobra.Command, api *starter.Client, args []string) error {
 		v, err := api.Batch(ctx, args[0], args[1])
 		if err != nil {
@@ -27,12 +27,12 @@ func newPoolBatch() *cobra.Command {
 
 func newPoolUndo() *cobra.Command {
 	return withAPI(&cobra.Command{
-		Use: "undo POOL BATCH", Short: "Undo an import of which nothing was sold", Example: "  keyturn pool undo orbit-keys 0198…", Args: cobra.ExactArgs(2),
+		Use: "undo POOL BATCH", Short: "Undo an import of which nothing was sold", Example: "  keyturn pool undo orbit-editor-keys 0198…", Args: cobra.ExactArgs(2),
 		Long: "Withdraws the keys of an import, as long as none of them was sold or put aside. The same file can be imported again.",
 	}, func(ctx context.Context, cmd *cobra.Command, api *starter.Client, args []string) error {
 		v, err := api.Batch(ctx, args[0], args[1])
 		if err == nil && v.UndoneAt == nil && v.Accepted >= 100_000 {
-			fmt.Fprintf(cmd.ErrOrStderr(), "withdrawing %d keys, all or none of them: half a minute for a million\n", v.Accepted)
+			fmt.Fprintf(cmd.ErrOrStderr(), "withdrawing %d keys, all or none of them: some seconds for a million\n", v.Accepted)
 		}
 		if err == nil {
 			v, err = api.UndoBatch(ctx, args[0], args[1])
@@ -51,8 +51,8 @@ func newPoolRecall() *cobra.Command {
 		Use: "recall POOL BATCH --reason TEXT", Short: "Recall an import: quarantine what is unsold, replace what is sold", Args: cobra.ExactArgs(2),
 		Long: `Puts the unsold keys of an import into quarantine, lists the sold ones, and with --replace gives their customers other keys
 of the pool by e-mail. While the pool is empty, they wait; the next import serves them. Running it again is no mistake.`,
-		Example: `  keyturn pool recall orbit-keys 0198… --reason 'list was published'
-  keyturn pool recall orbit-keys 0198… --reason 'list was published' --replace --wait 10m`,
+		Example: `  keyturn pool recall orbit-editor-keys 0198… --reason 'list was published'
+  keyturn pool recall orbit-editor-keys 0198… --reason 'list was published' --replace --wait 10m`,
 	}
 	cmd.Flags().StringVar(&r.Reason, "reason", "", "why; it is recorded")
 	cmd.Flags().BoolVar(&r.Replace, "replace", false, "give those who bought a key another one")
@@ -107,12 +107,12 @@ func withKey(use, short, long, action string, needReason bool) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: use, Short: short, Args: cobra.ExactArgs(1),
 		Long:    long + " The key is read from standard input, so that it stands in no history and no list of processes.",
-		Example: "  keyturn pool " + strings.Fields(use)[0] + " orbit-keys < key.txt",
+		Example: "  keyturn pool " + strings.Fields(use)[0] + " orbit-editor-keys < key.txt",
 	}
 	if needReason {
 		cmd.Flags().StringVar(&reason, "reason", "", "why; it is recorded")
 		_ = cmd.MarkFlagRequired("reason")
-		cmd.Example = "  keyturn pool " + strings.Fields(use)[0] + " orbit-keys --reason 'posted in a forum' < key.txt"
+		cmd.Example = "  keyturn pool " + strings.Fields(use)[0] + " orbit-editor-keys --reason 'posted in a forum' < key.txt"
 	}
 	return withAPI(cmd, func(ctx context.Context, cmd *cobra.Command, api *starter.Client, args []string) error {
 		text, err := io.ReadAll(io.LimitReader(cmd.InOrStdin(), 64<<10))

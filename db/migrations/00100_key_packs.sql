@@ -51,6 +51,8 @@ END $$;
 CREATE TRIGGER pool_keys_added AFTER INSERT ON pool_keys REFERENCING NEW TABLE AS added
     FOR EACH STATEMENT EXECUTE FUNCTION keep_fingerprints();
 
+ALTER TABLE batches ADD COLUMN undone_by text;
+
 -- The keys of an import that was undone may be imported again. (The first imports did not note where their keys are.)
 -- +goose StatementBegin
 CREATE FUNCTION drop_fingerprints() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
