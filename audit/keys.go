@@ -120,25 +120,24 @@ const batchRecountSQL = `
 	FROM batches b FULL JOIN (SELECT batch_id, pool_id, sum(n) AS n FROM (
 			SELECT batch_id, pool_id, count(*) AS n FROM pool_keys GROUP BY batch_id, pool_id
 			UNION ALL
-			SELECT batch_id, pool_id, sum(` + packedSQL + `) FROM key_packs GROUP BY batch_id, pool_id) both_kinds GROUP BY batch_id, pool_id) k
+			SELECT batch_id, pool_id, sum(` + packedSQL + `) FROM key_packs GROUP BY batch_id, pool_id
+			UNION ALL
+			SELECT batch_id, pool_id, sum(` + packedSQL + `) FROM withdrawn_packs GROUP BY batch_id, pool_id) all_kinds GROUP BY batch_id, pool_id) k
 		ON k.batch_id = b.id AND k.pool_id = b.pool_id
-	WHERE CASE WHEN b.undone_at IS NULL THEN coalesce(b.accepted, 0) <> coalesce(k.n, 0) ELSE coalesce(k.n, 0) > b.accepted END`
+	WHERE coalesce(b.accepted, 0) <> coalesce(k.n, 0)`
 
 const stockRecountSQL = `
 	WITH counted AS (
 		SELECT pool_id, count(*) FILTER (WHERE state = 'available') AS available, count(*) FILTER (WHERE state = 'claimed') AS claimed, count(*) FILTER (WHERE state = 'delivered') AS delivered,
 			count(*) FILTER (WHERE state = 'quarantined') AS quarantined, count(*) FILTER (WHERE state = 'recalled') AS recalled, count(*) FILTER (WHERE state = 'expired') AS expired, count(*) FILTER (WHERE state = 'withdrawn') AS withdrawn
 		FROM pool_keys GROUP BY pool_id
-	), undone AS (
-		SELECT b.pool_id, sum(b.accepted) - sum((SELECT count(*) FROM pool_keys k WHERE k.id > coalesce(b.first_key, 0) AND k.id <= coalesce(b.last_key, 9223372036854775807) AND k.batch_id = b.id)) AS withdrawn
-		FROM batches b WHERE b.undone_at IS NOT NULL GROUP BY b.pool_id
 	), figures AS (
 		SELECT pool_id, sum(available) AS available, sum(claimed) AS claimed, sum(delivered) AS delivered, sum(quarantined) AS quarantined, sum(recalled) AS recalled, sum(expired) AS expired, sum(withdrawn) AS withdrawn
 		FROM pool_stock GROUP BY pool_id
 	), compared AS (
 		SELECT p.id, concat_ws(', ', coalesce(f.available, 0) || ' available', coalesce(f.claimed, 0) || ' claimed', coalesce(f.delivered, 0) || ' delivered', coalesce(f.quarantined, 0) || ' quarantined', coalesce(f.recalled, 0) || ' recalled', coalesce(f.expired, 0) || ' expired', coalesce(f.withdrawn, 0) || ' withdrawn') AS said,
-			concat_ws(', ', coalesce(c.available, 0) + coalesce((SELECT sum(` + packedSQL + `) FROM key_packs q WHERE q.pool_id = p.id), 0) || ' available', coalesce(c.claimed, 0) || ' claimed', coalesce(c.delivered, 0) || ' delivered', coalesce(c.quarantined, 0) || ' quarantined', coalesce(c.recalled, 0) || ' recalled', coalesce(c.expired, 0) || ' expired', coalesce(c.withdrawn, 0) + coalesce(u.withdrawn, 0) || ' withdrawn') AS found
-		FROM pools p LEFT JOIN undone u ON u.pool_id = p.id LEFT JOIN counted c ON c.pool_id = p.id LEFT JOIN figures f ON f.pool_id = p.id
+			concat_ws(', ', coalesce(c.available, 0) + coalesce((SELECT sum(` + packedSQL + `) FROM key_packs q WHERE q.pool_id = p.id), 0) || ' available', coalesce(c.claimed, 0) || ' claimed', coalesce(c.delivered, 0) || ' delivered', coalesce(c.quarantined, 0) || ' quarantined', coalesce(c.recalled, 0) || ' recalled', coalesce(c.expired, 0) || ' expired', coalesce(c.withdrawn, 0) + coalesce((SELECT sum(` + packedSQL + `) FROM withdrawn_packs q WHERE q.pool_id = p.id), 0) || ' withdrawn') AS found
+		FROM pools p LEFT JOIN counted c ON c.pool_id = p.id LEFT JOIN figures f ON f.pool_id = p.id
 	)
 	SELECT NULL AS order_id, NULL AS line_id, 'pool ' || id AS subject, 'its figures say ' || said || '; counted are ' || found AS what
 	FROM compared WHERE said <> found`

@@ -86,7 +86,9 @@ var planted = []struct {
 	{id: "B3", name: "a packed key may be imported again", at: "key", sql: `DELETE FROM key_fingerprints WHERE key_id = (SELECT min(id) FROM packed_keys)`},
 	{id: "B3", name: "a withdrawn key cannot be imported again", at: "key", sql: `
 		INSERT INTO key_fingerprints (fingerprint, key_id) VALUES (decode('00', 'hex'), 1)`},
-	{id: "B3", name: "an import that was undone is still for sale", at: "pool large", sql: `UPDATE batches SET undone_at = now() WHERE pool_id = 'large'`},
+	{id: "B3", name: "withdrawn keys count as available", at: "pool large", sql: `
+		WITH packs AS (DELETE FROM key_packs WHERE pool_id = 'large' RETURNING *), kept AS (INSERT INTO withdrawn_packs SELECT * FROM packs)
+		DELETE FROM key_fingerprints WHERE key_id IN (SELECT id FROM packed_keys WHERE pool_id = 'large')`},
 	{id: "B3", name: "the stock figures are wrong", at: "pool games", sql: `UPDATE pool_stock SET available = available + 1 WHERE pool_id = 'games' AND slot = (SELECT min(slot) FROM pool_stock WHERE pool_id = 'games')`},
 	{id: "B3", name: "nobody wrote down why a key is in quarantine", at: "key", sql: `DELETE FROM key_log WHERE line_id = line_of('revoked/0')`},
 	{id: "B3", name: "a key left quarantine", at: "key", sql: `

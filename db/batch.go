@@ -58,7 +58,7 @@ var undoSQL = `
 
 // UndoBatch takes an import back of which nothing was assigned: its keys are withdrawn, and the same file may be
 // imported again. Idempotent. KindNotFound; KindConflict once a key of it was sold or put aside: it can be recalled.
-// What still lies in packs goes with them, and the batch says who did that; keys with rows of their own have logs.
+// What lies in packs stays there, put away, and the batch says who did that; keys with rows of their own have logs.
 func (d *DB) UndoBatch(ctx context.Context, pool, batch, by string) error {
 	return d.tx(ctx, func(tx *sqlx.Tx) error {
 		b, err := lockBatch(ctx, tx, pool, batch)

@@ -46,6 +46,7 @@ var ofTheBooks = map[string]string{
 	"integrations":     "id secrets spec",
 	"key_fingerprints": "fingerprint",
 	"key_packs":        "contents ends expires_at fingerprints give_until gone pool_id",
+	"withdrawn_packs":  "contents ends expires_at fingerprints give_until gone pool_id",
 	"key_log":          "by from_state pool_id to_state",
 	"license_steps":    "from_status operation product_before source_before to_status",
 	"licenses":         "customer_id product_id source status",

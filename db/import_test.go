@@ -25,7 +25,7 @@ func (s *shop) emptyPool(id string) {
 // noKeys forgets all that was imported.
 func (s *shop) noKeys() {
 	s.t.Helper()
-	for _, table := range []string{"pool_keys", "key_packs", "key_fingerprints", "batches"} {
+	for _, table := range []string{"pool_keys", "key_packs", "withdrawn_packs", "key_fingerprints", "batches"} {
 		s.exec(`DELETE FROM ` + table)
 	}
 	s.exec(`UPDATE pool_stock SET available = 0`)

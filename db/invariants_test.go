@@ -36,15 +36,15 @@ var broken = map[string]string{
 					count(*) FILTER (WHERE state = 'recalled') AS r, count(*) FILTER (WHERE state = 'expired') AS e,
 					count(*) FILTER (WHERE state = 'withdrawn') AS w FROM (
 						SELECT pool_id, state FROM pool_keys UNION ALL SELECT pool_id, 'available' FROM packed_keys UNION ALL
-						SELECT pool_id, 'withdrawn' FROM batches b, generate_series(1, accepted - (SELECT count(*) FROM pool_keys k WHERE k.batch_id = b.id)) WHERE undone_at IS NOT NULL) all_keys WHERE pool_id = p.id) k
+						SELECT pool_id, 'withdrawn' FROM withdrawn_packs, generate_series(1, cardinality(ends) - cardinality(gone))) all_keys WHERE pool_id = p.id) k
 			WHERE (s.a, s.c, s.d, s.q, s.r, s.e, s.w) IS DISTINCT FROM (k.a, k.c, k.d, k.q, k.r, k.e, k.w))`,
 	"a key's log does not end where the key is": `
 		SELECT k.id FROM pool_keys k LEFT JOIN LATERAL (SELECT to_state FROM key_log g WHERE g.key_id = k.id ORDER BY id DESC LIMIT 1) g ON true
 		WHERE k.pool_id LIKE $1 AND CASE WHEN k.state IN ('available', 'claimed', 'delivered') THEN coalesce(g.to_state, 'available') <> 'available'
 			ELSE g.to_state IS DISTINCT FROM k.state END`,
 	"a key appeared or went": `
-		SELECT b.id FROM batches b WHERE b.pool_id LIKE $1 AND undone_at IS NULL AND accepted <>
-			(SELECT count(*) FROM pool_keys WHERE batch_id = b.id) + (SELECT count(*) FROM packed_keys WHERE batch_id = b.id)`,
+		SELECT b.id FROM batches b WHERE b.pool_id LIKE $1 AND accepted <> (SELECT count(*) FROM pool_keys WHERE batch_id = b.id)
+			+ (SELECT count(*) FROM packed_keys WHERE batch_id = b.id) + (SELECT coalesce(sum(cardinality(ends) - cardinality(gone)), 0) FROM withdrawn_packs WHERE batch_id = b.id)`,
 	"a key's fingerprint is not kept, or kept for no key": `
 		SELECT coalesce(k.id, f.key_id) FROM (SELECT id, fingerprint FROM pool_keys WHERE state <> 'withdrawn' UNION ALL SELECT id, fingerprint FROM packed_keys) k
 		FULL JOIN key_fingerprints f ON f.fingerprint = k.fingerprint WHERE $1 LIKE '%' AND k.id IS DISTINCT FROM f.key_id`,

@@ -113,7 +113,8 @@ func dropPacked(ctx context.Context, tx *sqlx.Tx, packs, keys []int64) error {
 	return err
 }
 
-// withdrawPacks deletes the packs of a batch, with the fingerprints of their keys, and says how many keys they held.
+// withdrawPacks puts the packs of a batch away for ever, forgets the fingerprints of their keys, and says how many keys
+// they hold.
 func (d *DB) withdrawPacks(ctx context.Context, tx *sqlx.Tx, b batchRow) (keys int, err error) {
 	for {
 		packs, err := lockPacks(ctx, tx, `first_id > $1 AND first_id <= $2 AND batch_id = $3 ORDER BY first_id LIMIT $4`,
@@ -127,8 +128,10 @@ func (d *DB) withdrawPacks(ctx context.Context, tx *sqlx.Tx, b batchRow) (keys i
 				SELECT fingerprint FROM packed_keys WHERE first_id = ANY(CAST($1 AS bigint[])) ORDER BY fingerprint
 			), forgotten AS (
 				DELETE FROM key_fingerprints WHERE fingerprint = ANY(ARRAY(SELECT fingerprint FROM held)) AND key_id > $2 AND key_id <= $3
-			), withdrawn AS (
-				DELETE FROM key_packs WHERE first_id = ANY(CAST($1 AS bigint[]))
+			), packs AS (
+				DELETE FROM key_packs WHERE first_id = ANY(CAST($1 AS bigint[])) RETURNING *
+			), kept AS (
+				INSERT INTO withdrawn_packs SELECT * FROM packs
 			), stock AS (
 				INSERT INTO pool_stock AS s (pool_id, slot, available, withdrawn) SELECT $4, `+stockSlot+`, 0 - count(*), count(*) FROM held
 				ON CONFLICT (pool_id, slot) DO UPDATE SET available = s.available + excluded.available, withdrawn = s.withdrawn + excluded.withdrawn

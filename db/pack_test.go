@@ -281,7 +281,7 @@ func TestPackedBatchesAreUndoneAndRecalled(t *testing.T) {
 	s.stock("games", third...)
 	require.NoError(t, s.UndoBatch(s.ctx, "games", undone, "ops"))
 	require.Equal(t, keyturn.Stock{Available: 20, Withdrawn: 10}, s.pool("games").Stock)
-	require.Zero(t, read[int](s, `SELECT count(*) FROM key_packs WHERE batch_id = $1`, undone), "nobody needs it any more")
+	require.Zero(t, read[int](s, `SELECT count(*) FROM packed_keys WHERE batch_id = $1`, undone), "nobody needs them any more")
 	view, err := s.Batch(s.ctx, "games", undone)
 	require.NoError(t, err)
 	require.NotNil(t, view.UndoneAt)

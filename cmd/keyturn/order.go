@@ -20,6 +20,11 @@ func newOrder() *cobra.Command {
 	var file, key, status, reason string
 	create := &cobra.Command{
 		Use: "create -f FILE", Short: "Place an order from a JSON file", Args: cobra.NoArgs,
+		Long: `Places an order from a JSON file. Its lines begin at once, and go on by themselves; the same order again is no mistake.
+
+  {"id": "ORD-1", "currency": "EUR", "payment": {"provider": "sandbox", "reference": "pay_1"},
+   "customer": {"id": "user-1", "email": "jean@buyer.test", "country": "FR", "locale": "fr-FR", "firstName": "Jean"},
+   "lineItems": [{"productId": "orbit-editor", "quantity": 2, "grossPrice": "59.98"}]}`,
 		Example: "  keyturn order create -f order.json\n  keyturn order create -f - < order.json",
 	}
 	create.Flags().StringVarP(&file, "file", "f", "", "the order as JSON; - reads standard input")
