@@ -95,24 +95,33 @@ type importer struct {
 	opened  bool  // the batch is stored
 	last    int64 // ID of its last key
 	block   []placed
-	packs   []int64   // IDs of the block's packs
-	left    []leftOut // its keys that were here already, and have to leave their packs
+	packs   []int64 // IDs of the block's packs
+	left    int     // keys of the block that are left out, and have to leave their packs
 	refused []keyturn.FieldError
 	known   bool // the last fingerprints had some that are here already: look first
 	out     keyturn.ImportResult
 }
 
-// placed is a key that lies in a pack and whose fingerprint is not stored yet.
+// placed is a key that lies in a pack and whose fingerprint is not stored yet. There are many of them at a time.
 type placed struct {
 	fingerprint [fingerprintSize]byte
 	id          int64
-	line        int
+	line        uint32
+	left        leftOut
 }
 
-// leftOut is a key that is not imported, and why.
-type leftOut struct {
-	placed
-	reason string
+// leftOut says why a key is not imported: its place in leftOutAs.
+type leftOut uint8
+
+const (
+	leftInFile leftOut = iota + 1
+	leftSold
+	leftInPool
+	leftInOtherPool
+)
+
+var leftOutAs = [...]string{
+	leftInFile: keyturn.RowDuplicateInFile, leftSold: keyturn.RowAlreadySold, leftInPool: keyturn.RowDuplicateInPool, leftInOtherPool: keyturn.RowDuplicateInOtherPool,
 }
 
 // chunk is some rows of the file, encrypted, and what ended it: nil, io.EOF or an error.
@@ -209,7 +218,7 @@ func (im *importer) seal(c *chunk, row keyRow) error {
 
 func (im *importer) begin(tx *sqlx.Tx) {
 	im.tx, im.batch, im.opened, im.refused, im.known = tx, newID(), false, nil, false
-	im.block, im.packs, im.left = nil, nil, nil
+	im.block, im.packs, im.left = nil, nil, 0
 	im.out = keyturn.ImportResult{Rejected: []keyturn.RejectedKey{}, Counts: map[string]int{}, DryRun: im.DryRun}
 }
 

@@ -29,7 +29,7 @@ func (im *importer) pack(ctx context.Context, keys []sealedKey) error {
 		im.block = slices.Grow(im.block, max(0, im.d.packing.block+importChunk-len(im.block)))
 	}
 	for i := range keys {
-		im.block = append(im.block, placed{fingerprint: keys[i].fingerprint, id: keys[i].id, line: keys[i].line})
+		im.block = append(im.block, placed{fingerprint: keys[i].fingerprint, id: keys[i].id, line: uint32(keys[i].line)}) //nolint:gosec // that many lines no file has
 	}
 	return im.copyPacks(ctx, keys)
 }
@@ -74,32 +74,16 @@ func (im *importer) keepFingerprints(ctx context.Context) error {
 		}
 		return cmp.Or(bytes.Compare(a.fingerprint[:], b.fingerprint[:]), cmp.Compare(a.id, b.id))
 	})
-	im.out.Accepted += len(im.block)
-	for piece := range slices.Chunk(im.onceEach(im.block), fingerprintPiece) {
+	im.leaveOutRepeated()
+	for piece := range slices.Chunk(im.block, fingerprintPiece) {
 		if err := im.keep(ctx, piece); err != nil {
 			return err
 		}
 	}
+	im.out.Accepted += len(im.block) - im.left
 	err := im.drop(ctx)
-	im.block, im.packs, im.left = im.block[:0], im.packs[:0], im.left[:0]
+	im.block, im.packs, im.left = im.block[:0], im.packs[:0], 0
 	return err
-}
-
-// drop takes the keys that are left out back, and lists the first ones with the bad rows, in the order of the file.
-func (im *importer) drop(ctx context.Context) error {
-	slices.SortFunc(im.left, func(a, b leftOut) int { return cmp.Compare(a.id, b.id) })
-	ids := make([]int64, len(im.left))
-	for i, k := range im.left {
-		ids[i] = k.id
-		im.out.Counts[k.reason]++
-		if i < maxListed {
-			im.out.Rejected = append(im.out.Rejected, keyturn.RejectedKey{Line: k.line, Reason: k.reason})
-		}
-	}
-	slices.SortFunc(im.out.Rejected, func(a, b keyturn.RejectedKey) int { return cmp.Compare(a.Line, b.Line) })
-	im.out.Rejected = im.out.Rejected[:min(maxListed, len(im.out.Rejected))]
-	im.out.Accepted -= len(im.left)
-	return dropPacked(ctx, im.tx, im.packs, ids)
 }
 
 // fingerprintPiece is how many fingerprints one that is there already undoes.
@@ -108,14 +92,11 @@ const fingerprintPiece = 50_000
 func (im *importer) keep(ctx context.Context, piece []placed) error {
 	for try := 1; ; try++ {
 		if im.known || try > 1 {
-			n := len(piece)
-			var err error
-			if piece, err = im.leaveOutKnown(ctx, piece); err != nil {
+			before := im.left
+			if err := im.leaveOutKnown(ctx, piece); err != nil {
 				return err
 			}
-			if im.known = len(piece) < n; len(piece) == 0 {
-				return nil
-			}
+			im.known = im.left > before
 		}
 		if _, err := im.tx.ExecContext(ctx, `SAVEPOINT piece`); err != nil {
 			return err
@@ -134,34 +115,99 @@ func (im *importer) keep(ctx context.Context, piece []placed) error {
 	}
 }
 
-// onceEach leaves out what is there twice: the first one in the file counts.
-func (im *importer) onceEach(sorted []placed) []placed {
-	once := sorted[:0]
-	for _, k := range sorted {
-		if n := len(once); n > 0 && once[n-1].fingerprint == k.fingerprint {
-			im.leaveOut(k, keyturn.RowDuplicateInFile)
-			continue
-		}
-		once = append(once, k)
-	}
-	return once
-}
-
-func (im *importer) leaveOut(k placed, reason string) {
-	im.left = append(im.left, leftOut{k, reason})
-}
-
 func (im *importer) copyFingerprints(ctx context.Context, sorted []placed) error {
 	return copyRows(ctx, im.tx, `COPY key_fingerprints (fingerprint, key_id) FROM STDIN`, func(yield func(func([]byte) []byte) bool) {
 		for i := range sorted {
-			if !yield(func(text []byte) []byte {
-				text = appendHex(text, sorted[i].fingerprint[:])
-				return append(strconv.AppendInt(append(text, '\t'), sorted[i].id, 10), '\n')
+			if k := &sorted[i]; k.left == 0 && !yield(func(text []byte) []byte {
+				text = appendHex(text, k.fingerprint[:])
+				return append(strconv.AppendInt(append(text, '\t'), k.id, 10), '\n')
 			}) {
 				return
 			}
 		}
 	})
+}
+
+func (im *importer) leaveOut(k *placed, why leftOut) {
+	k.left = why
+	im.left++
+}
+
+// leaveOutRepeated leaves out what the block has twice: the first one in the file counts.
+func (im *importer) leaveOutRepeated() {
+	for i := 1; i < len(im.block); i++ {
+		if k := &im.block[i]; k.fingerprint == im.block[i-1].fingerprint {
+			im.leaveOut(k, leftInFile)
+		}
+	}
+}
+
+// leaveOutKnown leaves out the keys that a pool has already.
+func (im *importer) leaveOutKnown(ctx context.Context, piece []placed) error {
+	fingerprints := make([][]byte, 0, len(piece))
+	for i := range piece {
+		if piece[i].left == 0 {
+			fingerprints = append(fingerprints, piece[i].fingerprint[:])
+		}
+	}
+	var there []struct {
+		Fingerprint []byte         `db:"fingerprint"`
+		PoolID      string         `db:"pool_id"`
+		BatchID     string         `db:"batch_id"`
+		LineID      sql.NullString `db:"line_id"`
+	}
+	if err := im.tx.SelectContext(ctx, &there, `
+		SELECT f.fingerprint, coalesce(k.pool_id, p.pool_id) AS pool_id, coalesce(k.batch_id, p.batch_id) AS batch_id, k.line_id
+		FROM key_fingerprints f `+whereKeyIsSQL+` WHERE f.fingerprint = ANY($1)`, pq.Array(fingerprints)); err != nil {
+		return err
+	}
+	why := make(map[[fingerprintSize]byte]leftOut, len(there))
+	for _, t := range there {
+		at := [fingerprintSize]byte(t.Fingerprint)
+		switch {
+		case t.BatchID == im.batch:
+			why[at] = leftInFile
+		case t.LineID.Valid:
+			why[at] = leftSold
+		case t.PoolID == im.Pool:
+			why[at] = leftInPool
+		default:
+			why[at] = leftInOtherPool
+		}
+	}
+	for i := range piece {
+		if k := &piece[i]; k.left == 0 && why[k.fingerprint] != 0 {
+			im.leaveOut(k, why[k.fingerprint])
+		}
+	}
+	return nil
+}
+
+// drop takes the keys that are left out from their packs, and lists the first ones with the bad rows, in the order of the file.
+func (im *importer) drop(ctx context.Context) error {
+	if im.left == 0 {
+		return nil
+	}
+	slices.SortFunc(im.block, func(a, b placed) int { return cmp.Compare(a.id, b.id) })
+	dropped, listed := make([]int64, 0, importChunk), 0
+	for _, k := range im.block {
+		if k.left == 0 {
+			continue
+		}
+		im.out.Counts[leftOutAs[k.left]]++
+		if listed++; listed <= maxListed {
+			im.out.Rejected = append(im.out.Rejected, keyturn.RejectedKey{Line: int(k.line), Reason: leftOutAs[k.left]})
+		}
+		if dropped = append(dropped, k.id); len(dropped) == importChunk {
+			if err := dropPacked(ctx, im.tx, im.packs, dropped); err != nil {
+				return err
+			}
+			dropped = dropped[:0]
+		}
+	}
+	slices.SortFunc(im.out.Rejected, func(a, b keyturn.RejectedKey) int { return cmp.Compare(a.Line, b.Line) })
+	im.out.Rejected = im.out.Rejected[:min(maxListed, len(im.out.Rejected))]
+	return dropPacked(ctx, im.tx, im.packs, dropped)
 }
 
 // copyPacks stores the keys in packs.
@@ -216,45 +262,4 @@ func (im *importer) appendPack(text []byte, keys []sealedKey) []byte {
 	text = appendArray(append(text, '\t'), keys, func(text []byte, k *sealedKey) []byte { return appendTime(text, k.expires, "NULL") })
 	text = appendArray(append(text, '\t'), keys, func(text []byte, k *sealedKey) []byte { return appendTime(text, k.until, "NULL") })
 	return append(appendTime(append(text, '\t'), expiring, ""), '\n')
-}
-
-// leaveOutKnown gives the keys that no pool has yet, and says of the others where they are.
-func (im *importer) leaveOutKnown(ctx context.Context, sorted []placed) ([]placed, error) {
-	fingerprints := make([][]byte, len(sorted))
-	for i, k := range sorted {
-		fingerprints[i] = k.fingerprint[:]
-	}
-	var there []struct {
-		Fingerprint []byte         `db:"fingerprint"`
-		PoolID      string         `db:"pool_id"`
-		BatchID     string         `db:"batch_id"`
-		LineID      sql.NullString `db:"line_id"`
-	}
-	if err := im.tx.SelectContext(ctx, &there, `
-		SELECT f.fingerprint, coalesce(k.pool_id, p.pool_id) AS pool_id, coalesce(k.batch_id, p.batch_id) AS batch_id, k.line_id
-		FROM key_fingerprints f `+whereKeyIsSQL+` WHERE f.fingerprint = ANY($1)`, pq.Array(fingerprints)); err != nil {
-		return nil, err
-	}
-	why := make(map[string]string, len(there))
-	for _, t := range there {
-		switch {
-		case t.BatchID == im.batch:
-			why[string(t.Fingerprint)] = keyturn.RowDuplicateInFile
-		case t.LineID.Valid:
-			why[string(t.Fingerprint)] = keyturn.RowAlreadySold
-		case t.PoolID == im.Pool:
-			why[string(t.Fingerprint)] = keyturn.RowDuplicateInPool
-		default:
-			why[string(t.Fingerprint)] = keyturn.RowDuplicateInOtherPool
-		}
-	}
-	fresh := make([]placed, 0, len(sorted)-len(there))
-	for _, k := range sorted {
-		if reason, known := why[string(k.fingerprint[:])]; known {
-			im.leaveOut(k, reason)
-		} else {
-			fresh = append(fresh, k)
-		}
-	}
-	return fresh, nil
 }

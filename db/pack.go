@@ -93,7 +93,7 @@ func unpack(ctx context.Context, tx *sqlx.Tx, packs pq.Int64Array, when string, 
 	return err
 }
 
-// dropPacked takes keys out of packs that nobody else sees yet. Both lists of IDs are in their order; packs has more.
+// dropPacked takes keys out of packs that nobody else sees yet. Keys and packs are in the order of their IDs.
 func dropPacked(ctx context.Context, tx *sqlx.Tx, packs, keys []int64) error {
 	if len(keys) == 0 {
 		return nil
