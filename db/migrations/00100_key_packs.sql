@@ -78,7 +78,7 @@ END $$;
 CREATE TRIGGER batches_recalled BEFORE UPDATE OF recalled_to ON batches
     FOR EACH ROW WHEN (OLD.recalled_to IS NOT NULL AND NEW.recalled_to IS NULL) EXECUTE FUNCTION go_on_recalling();
 
--- Some seconds for each million keys, in which claims wait.
+-- Two seconds for each million keys, in which claims wait.
 SET LOCAL statement_timeout = 0;
 SET LOCAL enable_seqscan = on;
 INSERT INTO key_fingerprints (fingerprint, key_id) SELECT fingerprint, id FROM pool_keys WHERE state <> 'withdrawn' ORDER BY fingerprint;
