@@ -3,9 +3,8 @@ package db
 import (
 	"context"
 	"database/sql/driver"
+	"strconv"
 	"strings"
-
-	"github.com/jmoiron/sqlx"
 
 	"keyturn.dev/keyturn/oracle"
 )
@@ -70,20 +69,36 @@ func (w *writes) once(name, query string, args ...any) {
 
 func (w *writes) append(head, query string, args []any) {
 	if w.sql.Len() == 0 {
+		w.sql.Grow(usualStatement)
 		w.sql.WriteString("WITH ")
 	} else {
 		w.sql.WriteString(", ")
 	}
 	w.sql.WriteString(head)
 	w.sql.WriteString(" (")
-	w.sql.WriteString(query)
+	w.write(query, args)
 	w.sql.WriteString(")")
+}
+
+// usualStatement is how long most statements are at the most.
+const usualStatement = 4 << 10
+
+// write appends a text whose question marks stand for arguments, which PostgreSQL numbers.
+func (w *writes) write(query string, args []any) {
+	for i := range args {
+		before, after, _ := strings.Cut(query, "?")
+		w.sql.WriteString(before)
+		w.sql.WriteByte('$')
+		w.sql.WriteString(strconv.Itoa(len(w.args) + i + 1))
+		query = after
+	}
+	w.sql.WriteString(query)
 	w.args = append(w.args, args...)
 }
 
 // run runs the statement, which ends with a query.
 func (w *writes) run(ctx context.Context, s selector, dest any, query string, args ...any) error {
 	w.sql.WriteString(" ")
-	w.sql.WriteString(query)
-	return s.SelectContext(ctx, dest, sqlx.Rebind(sqlx.DOLLAR, w.sql.String()), append(w.args, args...)...)
+	w.write(query, args)
+	return s.SelectContext(ctx, dest, w.sql.String(), w.args...)
 }
