@@ -33,10 +33,10 @@ func newRoot() *cobra.Command {
 		Short: "Turn paid orders into delivered licence keys, or give the money back",
 		Long: `Keyturn turns a paid order for digital goods into licence keys, links or files in the customer's mailbox, or gives
 the money back. Each order line runs as a durable Temporal workflow; PostgreSQL holds what is true.`,
-		Example: `  keyturn dev                                  everything on this machine, with sample orders
-  keyturn apply -f catalog.yaml                products, pools and partners
-  keyturn pool import orbit-editor-keys keys.txt      fill a pool
-  keyturn order show ORD-2026-000123           where an order stands`,
+		Example: `  keyturn dev                                     everything on this machine, with sample orders
+  keyturn apply -f catalog.yaml                   products, pools and partners
+  keyturn pool import orbit-editor-keys keys.txt  fill a pool
+  keyturn order show ORD-2026-000123              where an order stands`,
 		SilenceUsage: true, SilenceErrors: true,
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
 			if text, _ := cmd.Flags().GetString("output"); text != "text" && text != "json" {

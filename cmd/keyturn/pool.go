@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -132,8 +131,10 @@ func printPool(w io.Writer, v keyturn.PoolView) {
 
 func batchNote(b keyturn.BatchView) string {
 	switch {
-	case b.UndoneAt != nil:
-		return ", undone by " + cmp.Or(b.UndoneBy, "an older version")
+	case b.UndoneBy != "":
+		return ", undone by " + b.UndoneBy
+	case b.UndoneAt != nil: // before that was noted
+		return ", undone"
 	case b.RecalledAt != nil:
 		return ", recalled"
 	}

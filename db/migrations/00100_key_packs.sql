@@ -51,7 +51,7 @@ END $$;
 CREATE TRIGGER pool_keys_added AFTER INSERT ON pool_keys REFERENCING NEW TABLE AS added
     FOR EACH STATEMENT EXECUTE FUNCTION keep_fingerprints();
 
-ALTER TABLE batches ADD COLUMN undone_by text;
+ALTER TABLE batches ADD COLUMN undone_by text NOT NULL DEFAULT '';
 CREATE TABLE withdrawn_packs (LIKE key_packs INCLUDING STORAGE INCLUDING CONSTRAINTS, PRIMARY KEY (first_id)) WITH (toast_tuple_target = 8160); -- of such imports: no key is ever deleted
 
 -- The keys of an import that was undone may be imported again. (The first imports did not note where their keys are.)
