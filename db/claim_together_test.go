@@ -12,6 +12,13 @@ import (
 	"keyturn.dev/keyturn"
 )
 
+// queued is how many claimants wait for the pool while a statement is under way.
+func (s *shop) queued(pool string) int {
+	s.claims.mu.Lock()
+	defer s.claims.mu.Unlock()
+	return len(s.claims.pools[pool].waiting)
+}
+
 // together has the lines claim their keys by one statement, as if one had been under way when they came, and gives what
 // each is to do next. meanwhile happens after they have looked. Those whose context is over have given up by then.
 func (s *shop) together(pool string, lines []string, meanwhile func(), over ...string) map[string]keyturn.Next {
@@ -20,11 +27,6 @@ func (s *shop) together(pool string, lines []string, meanwhile func(), over ...s
 	queue := &claimQueue{busy: true}
 	s.claims.pools = map[string]*claimQueue{pool: queue}
 	s.claims.mu.Unlock()
-	waiting := func() int {
-		s.claims.mu.Lock()
-		defer s.claims.mu.Unlock()
-		return len(queue.waiting)
-	}
 	out := map[string]keyturn.Next{}
 	var mu sync.Mutex
 	var claiming, gone sync.WaitGroup
@@ -47,7 +49,7 @@ func (s *shop) together(pool string, lines []string, meanwhile func(), over ...s
 		} else {
 			claiming.Go(claim)
 		}
-		s.waitFor(func() bool { return waiting() == i+1 })
+		s.waitFor(func() bool { return s.queued(pool) == i+1 })
 		if slices.Contains(over, f) {
 			cancel()
 			gone.Wait()
@@ -158,11 +160,6 @@ func TestAClaimantThatServesItselfMayGiveUp(t *testing.T) {
 	defer func() { _ = tx.Rollback() }()
 	_, err = tx.Exec(`LOCK TABLE pool_stock IN EXCLUSIVE MODE`)
 	require.NoError(t, err)
-	queued := func() (n int) {
-		s.claims.mu.Lock()
-		defer s.claims.mu.Unlock()
-		return len(s.claims.pools["games"].waiting)
-	}
 	stuck := func() bool {
 		return read[int](s, `SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = CAST('pool_stock' AS regclass)`) > 0
 	}
@@ -178,7 +175,7 @@ func TestAClaimantThatServesItselfMayGiveUp(t *testing.T) {
 		_, err := s.Claim(s.ctx, lines[2])
 		require.NoError(t, err)
 	})
-	s.waitFor(func() bool { return queued() == 1 })
+	s.waitFor(func() bool { return s.queued("games") == 1 })
 	giveUp()
 	gone.Wait()
 	require.NoError(t, tx.Rollback())
