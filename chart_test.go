@@ -27,7 +27,7 @@ func tableOf(text string) [][]string {
 // The chart in the docs has the edges of LineTransitions, no more and no fewer. Package db compares the database's.
 func TestChartShowsTheTransitions(t *testing.T) {
 	t.Parallel()
-	page, err := os.ReadFile("docs/state-machine.md")
+	page, err := os.ReadFile("docs/understand/state-machine.md")
 	require.NoError(t, err)
 	_, chart, found := strings.Cut(string(page), "```mermaid\nstateDiagram-v2\n")
 	require.True(t, found, "the page has a state diagram")
@@ -56,7 +56,7 @@ func TestChartShowsTheTransitions(t *testing.T) {
 // The chart of a key's life has the edges of KeyTransitions.
 func TestChartShowsTheLifeOfAKey(t *testing.T) {
 	t.Parallel()
-	page, err := os.ReadFile("docs/pools.md")
+	page, err := os.ReadFile("docs/use/pools.md")
 	require.NoError(t, err)
 	_, chart, found := strings.Cut(string(page), "```mermaid\nstateDiagram-v2\n")
 	require.True(t, found, "the page has a state diagram")

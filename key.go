@@ -26,7 +26,7 @@ const (
 var KeyStates = []KeyState{KeyAvailable, KeyClaimed, KeyDelivered, KeyQuarantined, KeyRecalled, KeyExpired, KeyWithdrawn}
 
 // KeyTransitions is the one table of what may follow what. The database has the same rows in key_transitions, the chart
-// in docs/pools.md shows them, and a test keeps the three equal.
+// in docs/use/pools.md shows them, and a test keeps the three equal.
 var KeyTransitions = map[KeyState][]KeyState{
 	KeyAvailable:   {KeyClaimed, KeyQuarantined, KeyExpired, KeyWithdrawn},
 	KeyClaimed:     {KeyAvailable, KeyDelivered, KeyQuarantined, KeyRecalled},

@@ -21,7 +21,7 @@ const (
 var LicenseStatuses = []LicenseStatus{LicenseRunning, LicensePaused, LicenseCanceled, LicenseExpired}
 
 // LicenseTransitions is the one table of what an operation makes of a licence. The database has the same rows in
-// license_transitions, the chart in docs/licenses.md shows them, and tests keep the three equal. create is not in it: it
+// license_transitions, the chart in docs/use/licenses.md shows them, and tests keep the three equal. create is not in it: it
 // makes the licence.
 var LicenseTransitions = map[LicenseStatus]map[OperationName]LicenseStatus{
 	LicenseRunning: {

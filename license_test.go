@@ -54,7 +54,7 @@ func TestLicenseExpiresByTheClock(t *testing.T) {
 // compares the database's.
 func TestChartShowsWhatOperationsDo(t *testing.T) {
 	t.Parallel()
-	page, err := os.ReadFile("docs/licenses.md")
+	page, err := os.ReadFile("docs/use/licenses.md")
 	require.NoError(t, err)
 	_, chart, found := strings.Cut(string(page), "```mermaid\nstateDiagram-v2\n")
 	require.True(t, found, "the page has a state diagram")

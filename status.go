@@ -31,7 +31,7 @@ var LineStatuses = []LineStatus{
 }
 
 // LineTransitions is the one table of what may follow what. The database has the same rows in line_transitions, the
-// chart in docs/state-machine.md shows them, and a test keeps the three equal.
+// chart in docs/understand/state-machine.md shows them, and a test keeps the three equal.
 var LineTransitions = map[LineStatus][]LineStatus{
 	LinePending:         {LineObtained, LineRetrying, LineWaitingForStock, LineHeld, LineCanceling},
 	LineObtained:        {LineRetrying, LineHeld, LineDelivered, LineCanceling},

@@ -76,7 +76,7 @@ func TestOpenAndInTrouble(t *testing.T) {
 	}
 }
 
-// statusOf is OrderStatusOf told another way: from the lines themselves, as docs/state-machine.md words it.
+// statusOf is OrderStatusOf told another way: from the lines themselves, as docs/understand/state-machine.md words it.
 func statusOf(lines []keyturn.LineStatus) keyturn.OrderStatus {
 	all := func(s ...keyturn.LineStatus) bool {
 		return !slices.ContainsFunc(lines, func(l keyturn.LineStatus) bool { return !slices.Contains(s, l) })

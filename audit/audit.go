@@ -1,6 +1,6 @@
 // Package audit proves that the books balance. It reads the database in one snapshot and, where they are given, the
 // mailbox, the partner's log, the payment provider's records and Temporal, and checks every invariant that this evidence
-// allows (docs/audit.md). It writes nothing and makes nobody wait, so it can be run at any time, also under load.
+// allows (docs/run/audit.md). It writes nothing and makes nobody wait, so it can be run at any time, also under load.
 package audit
 
 import (

@@ -15,7 +15,7 @@ import (
 	"keyturn.dev/keyturn"
 )
 
-// The steps that the database allows a licence are those of the code, which are those of the chart in docs/licenses.md
+// The steps that the database allows a licence are those of the code, which are those of the chart in docs/use/licenses.md
 // (TestChartShowsWhatOperationsDo).
 func TestDatabaseAllowsTheSameOperations(t *testing.T) {
 	s := newShop(t)

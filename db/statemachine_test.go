@@ -12,7 +12,7 @@ import (
 	"keyturn.dev/keyturn"
 )
 
-// The steps that the database allows are those of the code, which are those of the chart in docs/state-machine.md
+// The steps that the database allows are those of the code, which are those of the chart in docs/understand/state-machine.md
 // (TestChartShowsTheTransitions).
 func TestDatabaseAllowsTheSameSteps(t *testing.T) {
 	s := newShop(t)

@@ -161,7 +161,7 @@ func TestDecisionTable(t *testing.T) {
 // The decision table that partners read is the one that is tested.
 func TestTheDocsShowTheDecisionTable(t *testing.T) {
 	t.Parallel()
-	page, err := os.ReadFile("../docs/partners.md")
+	page, err := os.ReadFile("../docs/use/partners.md")
 	require.NoError(t, err)
 	rows := strings.Split(sections(t, "testdata/contract/F09-decision-table.txt")["table"], "\n")
 	table := "<!-- decision table -->\n"

@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The paths that docs/partners.md claims select what RFC 9535 says, node for node.
+// The paths that docs/use/partners.md claims select what RFC 9535 says, node for node.
 func TestPathsSelectWhatTheRFCSays(t *testing.T) {
 	t.Parallel()
 	text, err := os.ReadFile("testdata/contract/jsonpath.txt")

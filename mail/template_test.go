@@ -86,9 +86,9 @@ func FuzzTemplateCheck(f *testing.F) {
 	})
 }
 
-// docs/catalog.md tells merchants every tag that there is.
+// docs/use/catalog.md tells merchants every tag that there is.
 func TestTheCatalogsPageHasEveryTag(t *testing.T) {
-	page, err := os.ReadFile("../docs/catalog.md")
+	page, err := os.ReadFile("../docs/use/catalog.md")
 	require.NoError(t, err)
 	_, table, found := strings.Cut(string(page), "<!-- every tag -->")
 	require.True(t, found)

@@ -2,7 +2,7 @@
 // every other build Is is false and Statement the identity, and the compiler leaves both out.
 package oracle
 
-// The planted bugs that the code asks for (docs/audit.md). Those that are in an SQL statement are listed with the test:
+// The planted bugs that the code asks for (docs/run/audit.md). Those that are in an SQL statement are listed with the test:
 // the build changes the statement on its way to PostgreSQL.
 const (
 	AutocommitClaim    = "autocommit claim"

@@ -199,9 +199,9 @@ func TestACatalogFileThatCannotBeRead(t *testing.T) {
 	require.Equal(t, "p", c.Pools[0].ID)
 }
 
-// docs/catalog.md shows merchants every field that there is, in one file that is valid.
+// docs/use/catalog.md shows merchants every field that there is, in one file that is valid.
 func TestTheCatalogsPageIsWhole(t *testing.T) {
-	page, err := os.ReadFile("../docs/catalog.md")
+	page, err := os.ReadFile("../docs/use/catalog.md")
 	require.NoError(t, err)
 	_, after, found := strings.Cut(string(page), "<!-- every field -->\n```yaml\n")
 	require.True(t, found)

@@ -34,7 +34,7 @@ const (
 )
 
 // restores restores the database several times, each time with orders under way, and goes through the procedure of
-// docs/operating.md. It has an installation of its own, because afterwards the books alone do not tell the whole story.
+// docs/run/operating.md. It has an installation of its own, because afterwards the books alone do not tell the whole story.
 func (l *lab) restores() {
 	l.t.Helper()
 	for i := range restoresEach {

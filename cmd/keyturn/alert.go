@@ -29,7 +29,7 @@ func newAlert() *cobra.Command {
 		Example: "  keyturn alert list\n  keyturn alert list --cause Revocation\n  keyturn alert list --all --output json",
 	}
 	list.Flags().BoolVar(&all, "all", false, "those that are over, too")
-	list.Flags().StringVar(&cause, "cause", "", "only of this cause (docs/operating.md lists them)")
+	list.Flags().StringVar(&cause, "cause", "", "only of this cause (docs/run/operating.md lists them)")
 	list.Flags().IntVar(&limit, "limit", limit, "how many, 1 to 200")
 	cmd.AddCommand(withAPI(list, func(ctx context.Context, cmd *cobra.Command, api *starter.Client, _ []string) error {
 		found, err := api.Alerts(ctx, all, cause, limit)

@@ -44,7 +44,7 @@ func newAudit() *cobra.Command {
 	o := auditOptions{}
 	cmd := &cobra.Command{
 		Use: "audit", Short: "Prove that the books balance: no order lost, no key twice, delivered or refunded",
-		Long: `Checks every invariant of docs/audit.md in one snapshot of the database, at any time, also under load: it writes nothing
+		Long: `Checks every invariant of docs/run/audit.md in one snapshot of the database, at any time, also under load: it writes nothing
 but its result and makes nobody wait. With the mailbox, a partner's log and Temporal it checks more; what cannot be checked
 without them is said. While lines are under way, late means later than --slack; --quiescent is for a system that has come
 to rest. The exit status is 1 if anything is violated.
@@ -63,7 +63,7 @@ A schedule audits every night by itself: now, list and show ask the API about th
 	f.StringVar(&o.mailbox, "mailbox", "", "address of an inbox's API, or its folder")
 	f.StringVar(&o.partnerLog, "partner-log", "", "address of a partner emulator's log, or its file of JSON lines")
 	f.StringVar(&o.decoys, "decoy-log", "", "log of a server that nobody should ask (the emulator's: /_emulator/decoy): address or file of JSON lines")
-	f.StringVar(&o.senders, "senders", "", "journal of whoever sends the orders, a file of JSON lines (docs/audit.md)")
+	f.StringVar(&o.senders, "senders", "", "journal of whoever sends the orders, a file of JSON lines (docs/run/audit.md)")
 	f.StringArrayVar(&o.payments, "payment-log", nil, "books of a payment provider other than the sandbox: till=payments.jsonl; may be repeated")
 	f.StringVar(&o.erasures, "erasures", "", "file with the list of erasures that is kept outside (keyturn customer erasures)")
 	f.BoolVar(&o.temporal, "temporal", false, "compare with the workflows that are open in Temporal (TEMPORAL_ADDRESS and the rest)")

@@ -31,7 +31,7 @@ that nothing is done twice and nothing is lost:
   every other undecided line goes on; its partner is asked under the same ID
   orders that are missing are named: have them sent again, and their lines get the IDs back that they had
 
-It can be repeated. docs/operating.md has the whole procedure.` + databaseEnv + " TEMPORAL_ADDRESS and the rest say where Temporal is.",
+It can be repeated. docs/run/operating.md has the whole procedure.` + databaseEnv + " TEMPORAL_ADDRESS and the rest say where Temporal is.",
 		Example: `  keyturn restored --since 2026-05-14T03:00:00Z
   keyturn restored --since 2026-05-14T03:00:00Z --first 2000     no pool has sold more than 2,000 keys since`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
