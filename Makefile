@@ -83,7 +83,7 @@ keyturn:
 
 .PHONY: with
 with:
-	@$(GO_TOOL) -o bin/with ./devstack/devtest/with
+	@$(GO_TOOL) -o bin/with ./internal/testkit/with
 
 # A Temporal CLI on the PATH will do. Otherwise it is built from its Go module.
 bin/temporal: tools/temporal/go.mod tools/temporal/go.sum

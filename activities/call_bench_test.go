@@ -17,11 +17,11 @@ import (
 
 	"keyturn.dev/keyturn"
 	"keyturn.dev/keyturn/db"
-	"keyturn.dev/keyturn/devstack/devtest"
 	"keyturn.dev/keyturn/endpoint"
+	"keyturn.dev/keyturn/internal/testkit"
 )
 
-func TestMain(m *testing.M) { devtest.Main(m) }
+func TestMain(m *testing.M) { testkit.Main(m) }
 
 // BenchmarkCall measures what one call of a partner costs beyond the network: the transaction that books it, rendering
 // and signing, sending over loopback, reading the reply, and the transaction that books the answer and makes the e-mail.
@@ -87,7 +87,7 @@ func signed(id, url string) keyturn.Integration {
 
 func shop(b *testing.B) *Activities {
 	b.Helper()
-	dsn := devtest.Postgres(b, "keyturn", func(dsn string) error { _, err := db.Migrate(context.Background(), dsn); return err })
+	dsn := testkit.Postgres(b, "keyturn", func(dsn string) error { _, err := db.Migrate(context.Background(), dsn); return err })
 	keyFile := filepath.Join(b.TempDir(), "keys.json")
 	require.NoError(b, db.CreateKeys(keyFile))
 	keys, err := db.LoadKeys(keyFile)

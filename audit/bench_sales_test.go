@@ -14,7 +14,7 @@ import (
 
 	"keyturn.dev/keyturn"
 	"keyturn.dev/keyturn/db"
-	"keyturn.dev/keyturn/devstack/devtest"
+	"keyturn.dev/keyturn/internal/testkit"
 )
 
 // BenchmarkSalesDuringAudit compares what four tills sell while nobody audits, while gentle audits follow each other
@@ -25,7 +25,7 @@ import (
 func BenchmarkSalesDuringAudit(b *testing.B) {
 	const lines = 300_000
 	ctx := context.Background()
-	dsn := devtest.Postgres(b, "keyturn/audit sales", func(dsn string) error {
+	dsn := testkit.Postgres(b, "keyturn/audit sales", func(dsn string) error {
 		if _, err := db.Migrate(ctx, dsn); err != nil {
 			return err
 		}

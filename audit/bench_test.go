@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"keyturn.dev/keyturn/db"
-	"keyturn.dev/keyturn/devstack/devtest"
+	"keyturn.dev/keyturn/internal/testkit"
 )
 
 // BenchmarkMillionLines audits a database of a million lines (KEYTURN_AUDIT_LINES: another number):
@@ -24,7 +24,7 @@ func BenchmarkMillionLines(b *testing.B) {
 		lines = n
 	}
 	ctx := context.Background()
-	dsn := devtest.Postgres(b, "keyturn/audit bench "+strconv.Itoa(lines), func(dsn string) error {
+	dsn := testkit.Postgres(b, "keyturn/audit bench "+strconv.Itoa(lines), func(dsn string) error {
 		if _, err := db.Migrate(ctx, dsn); err != nil {
 			return err
 		}

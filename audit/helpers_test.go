@@ -22,11 +22,11 @@ import (
 
 	"keyturn.dev/keyturn"
 	"keyturn.dev/keyturn/db"
-	"keyturn.dev/keyturn/devstack/devtest"
+	"keyturn.dev/keyturn/internal/testkit"
 	"keyturn.dev/keyturn/mail"
 )
 
-func TestMain(m *testing.M) { devtest.Main(m) }
+func TestMain(m *testing.M) { testkit.Main(m) }
 
 // shop is a database in which lines stand everywhere a line can stand, made by the use cases of package db, and what
 // mailbox, partner and Temporal have seen of them.
@@ -77,7 +77,7 @@ var healthy outside // filled with the template
 func newShop(t *testing.T) *shop {
 	t.Helper()
 	t.Parallel()
-	dsn := devtest.Postgres(t, template().name, func(dsn string) error {
+	dsn := testkit.Postgres(t, template().name, func(dsn string) error {
 		if _, err := db.Migrate(context.Background(), dsn); err != nil {
 			return err
 		}

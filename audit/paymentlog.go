@@ -10,7 +10,7 @@ import (
 	"keyturn.dev/keyturn"
 )
 
-// PaymentLog are the books of a provider that keeps them elsewhere: a journal of JSON lines such as the paystand's.
+// PaymentLog are the books of a provider that keeps them elsewhere: a journal of JSON lines, as the payment emulator writes.
 type PaymentLog struct {
 	provider string
 	path     string

@@ -17,15 +17,15 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"keyturn.dev/keyturn"
-	"keyturn.dev/keyturn/devstack/devtest"
+	"keyturn.dev/keyturn/internal/testkit"
 )
 
 func TestMain(m *testing.M) {
 	if err := flag.Set("rapid.checks", "20"); err != nil { // each is dozens of transactions; -rapid.checks=1000 for more
 		panic(err)
 	}
-	devtest.AtOnce(4) // it reads the command's flags, which win over ours
-	devtest.Main(m)
+	testkit.AtOnce(4) // it reads the command's flags, which win over ours
+	testkit.Main(m)
 }
 
 // testing is what both *testing.T and *rapid.T are.
@@ -76,7 +76,7 @@ func emptyShop(t testing.TB) *shop {
 
 func newDatabase(t testing.TB) string {
 	t.Helper()
-	return devtest.Postgres(t, "keyturn/db "+schemaHash(t), func(dsn string) error {
+	return testkit.Postgres(t, "keyturn/db "+schemaHash(t), func(dsn string) error {
 		_, err := Migrate(context.Background(), dsn)
 		return err
 	})

@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"keyturn.dev/keyturn"
-	"keyturn.dev/keyturn/devstack/proxy"
+	"keyturn.dev/keyturn/internal/testkit/faultproxy"
 )
 
 // A use case of which any answer may be lost: PostgreSQL carried out a statement, or the commit, and nobody heard of it.
@@ -46,12 +46,12 @@ func TestLostAnswers(t *testing.T) {
 
 // lose runs a use case, loses the answer of its k-th round trip, by FIN or RST, and runs it again. It is false when the
 // use case has no such trip.
-func (s *shop) lose(t *testing.T, c lossy, p *proxy.Proxy, dsn string, k int, reset bool) bool {
+func (s *shop) lose(t *testing.T, c lossy, p *faultproxy.Proxy, dsn string, k int, reset bool) bool {
 	t.Helper()
 	subject := c.prepare(s)
 	d := s.open(t, dsn) // a fresh process, whose statements are not prepared yet
 	defer d.Close()
-	p.Lose(proxy.Loss{After: k - 1, Reset: reset})
+	p.Lose(faultproxy.Loss{After: k - 1, Reset: reset})
 	err := c.run(s, d, subject)
 	_, lost := p.Disarm()
 	if lost {

@@ -6,12 +6,12 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"keyturn.dev/keyturn"
-	"keyturn.dev/keyturn/devstack/devtest"
+	"keyturn.dev/keyturn/internal/testkit"
 )
 
 func TestMigrateTwiceIsANoOp(t *testing.T) {
 	t.Parallel()
-	dsn := devtest.Postgres(t, "", nil)
+	dsn := testkit.Postgres(t, "", nil)
 	applied, err := Migrate(t.Context(), dsn)
 	require.NoError(t, err)
 	require.NotEmpty(t, applied)
@@ -23,7 +23,7 @@ func TestMigrateTwiceIsANoOp(t *testing.T) {
 // Several processes of a new version start at the same time.
 func TestConcurrentMigrations(t *testing.T) {
 	t.Parallel()
-	dsn := devtest.Postgres(t, "", nil)
+	dsn := testkit.Postgres(t, "", nil)
 	applied := make([][]string, 4)
 	for _, err := range atOnce(4, func(i int) (err error) { applied[i], err = Migrate(t.Context(), dsn); return err }) {
 		require.NoError(t, err)
@@ -32,7 +32,7 @@ func TestConcurrentMigrations(t *testing.T) {
 	for _, names := range applied {
 		all = append(all, names...)
 	}
-	first, err := Migrate(t.Context(), devtest.Postgres(t, "", nil))
+	first, err := Migrate(t.Context(), testkit.Postgres(t, "", nil))
 	require.NoError(t, err)
 	require.ElementsMatch(t, first, all, "each file once")
 }

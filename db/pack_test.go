@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"keyturn.dev/keyturn"
-	"keyturn.dev/keyturn/devstack/devtest"
+	"keyturn.dev/keyturn/internal/testkit"
 )
 
 // packs makes a shop whose keys lie in small packs: n get rows of their own at a time.
@@ -366,7 +366,7 @@ func TestKeysOfAnOlderBuildAreKnown(t *testing.T) {
 // The keys of a database from before there were packs.
 func TestMigrationKeepsTheFingerprintsOfKeysThatAreThere(t *testing.T) {
 	t.Parallel()
-	dsn := devtest.Postgres(t, "", nil)
+	dsn := testkit.Postgres(t, "", nil)
 	full, err := withParameters(dsn)
 	require.NoError(t, err)
 	x, err := sqlx.Open("postgres", full)

@@ -6,16 +6,16 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"keyturn.dev/keyturn/devstack/proxy"
+	"keyturn.dev/keyturn/internal/testkit/faultproxy"
 )
 
 // throughProxy gives a connection string to the same database by way of a proxy: the one fault that random killing does
 // not find is an answer that gets lost after PostgreSQL has carried out what it was asked.
-func throughProxy(t *testing.T, dsn string) (*proxy.Proxy, string) {
+func throughProxy(t *testing.T, dsn string) (*faultproxy.Proxy, string) {
 	t.Helper()
 	u, err := url.Parse(dsn)
 	require.NoError(t, err)
-	p, err := proxy.Start("127.0.0.1:0", u.Host, proxy.Postgres)
+	p, err := faultproxy.Start("127.0.0.1:0", u.Host, faultproxy.Postgres)
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = p.Close() })
 	u.Host = p.Addr()
@@ -33,7 +33,7 @@ func TestProxyFindsTheDoubleExecution(t *testing.T) {
 	for _, reset := range []bool{false, true} {
 		s.exec(`DELETE FROM tally`)
 		require.NoError(t, d.Ping(s.ctx))
-		p.Lose(proxy.Loss{Reset: reset})
+		p.Lose(faultproxy.Loss{Reset: reset})
 		_, err := d.x.ExecContext(s.ctx, `INSERT INTO tally VALUES (1)`) //keyturn:autocommit to see what goes wrong
 		_, lost := p.Disarm()
 		require.True(t, lost)

@@ -22,12 +22,12 @@ import (
 	"keyturn.dev/keyturn/activities"
 	"keyturn.dev/keyturn/audit"
 	"keyturn.dev/keyturn/db"
-	"keyturn.dev/keyturn/devstack/devtest"
 	"keyturn.dev/keyturn/devstack/emulator"
 	"keyturn.dev/keyturn/devstack/inbox"
-	"keyturn.dev/keyturn/devstack/paystand"
-	"keyturn.dev/keyturn/devstack/proxy"
+	"keyturn.dev/keyturn/devstack/paymentemulator"
 	"keyturn.dev/keyturn/endpoint"
+	"keyturn.dev/keyturn/internal/testkit"
+	"keyturn.dev/keyturn/internal/testkit/faultproxy"
 	"keyturn.dev/keyturn/mail"
 	"keyturn.dev/keyturn/payment"
 	"keyturn.dev/keyturn/starter"
@@ -43,11 +43,11 @@ type world struct {
 	sql     *sql.DB
 	inbox   *inbox.Server
 	partner *emulator.Server
-	till    *paystand.Server
+	till    *paymentemulator.Server
 	journal string // of the till
 	books   *db.DB
 
-	toPartner *proxy.Proxy // the partner's address outlives a process: requests are stored with it
+	toPartner *faultproxy.Proxy // the partner's address outlives a process: requests are stored with it
 	mu        sync.Mutex
 	lives     *life // who speaks through it
 }
@@ -55,7 +55,7 @@ type world struct {
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	w := &world{t: t, queue: "crash-" + rand.Text()[:12], journal: filepath.Join(t.TempDir(), "payments.jsonl")}
-	w.dsn = devtest.Postgres(t, "keyturn", func(dsn string) error { _, err := db.Migrate(context.Background(), dsn); return err })
+	w.dsn = testkit.Postgres(t, "keyturn", func(dsn string) error { _, err := db.Migrate(context.Background(), dsn); return err })
 	file := filepath.Join(t.TempDir(), "keys.json")
 	require.NoError(t, db.CreateKeys(file))
 	var err error
@@ -69,9 +69,9 @@ func newWorld(t *testing.T) *world {
 	require.NoError(t, w.inbox.Start())
 	w.partner = emulator.New(emulator.Config{Addr: "127.0.0.1:0"})
 	require.NoError(t, w.partner.Start())
-	w.till = paystand.New(paystand.Config{Addr: "127.0.0.1:0", Journal: w.journal})
+	w.till = paymentemulator.New(paymentemulator.Config{Addr: "127.0.0.1:0", Journal: w.journal})
 	require.NoError(t, w.till.Start())
-	w.toPartner, err = proxy.Start("127.0.0.1:0", strings.TrimPrefix(w.partner.URL(), "http://"), proxy.HTTP)
+	w.toPartner, err = faultproxy.Start("127.0.0.1:0", strings.TrimPrefix(w.partner.URL(), "http://"), faultproxy.HTTP)
 	require.NoError(t, err)
 	w.toPartner.Watch(func(name string, answered bool) bool {
 		w.mu.Lock()
@@ -92,7 +92,7 @@ func newWorld(t *testing.T) *world {
 // and what still computes here computes for nobody.
 type life struct {
 	w       *world
-	proxies map[string]*proxy.Proxy
+	proxies map[string]*faultproxy.Proxy
 	db      *db.DB
 	starter *starter.Starter
 	api     *starter.Client
@@ -116,13 +116,13 @@ const crashPatience = 3 * time.Second
 func (w *world) live(dies func(point string) bool) *life {
 	w.t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
-	l := &life{w: w, proxies: map[string]*proxy.Proxy{}, died: make(chan struct{}), dies: dies}
+	l := &life{w: w, proxies: map[string]*faultproxy.Proxy{}, died: make(chan struct{}), dies: dies}
 	dsn, err := url.Parse(w.dsn)
 	require.NoError(w.t, err)
-	dsn.Host = l.through("PostgreSQL", dsn.Host, proxy.Postgres)
-	temporal := l.through("Temporal", devtest.Temporal(w.t), proxy.GRPC)
-	smtp := l.through("SMTP", w.inbox.SMTPAddr(), proxy.SMTP)
-	till := l.through("payment", strings.TrimPrefix(w.till.URL(), "http://"), proxy.HTTP)
+	dsn.Host = l.through("PostgreSQL", dsn.Host, faultproxy.Postgres)
+	temporal := l.through("Temporal", testkit.Temporal(w.t), faultproxy.GRPC)
+	smtp := l.through("SMTP", w.inbox.SMTPAddr(), faultproxy.SMTP)
+	till := l.through("payment", strings.TrimPrefix(w.till.URL(), "http://"), faultproxy.HTTP)
 	w.mu.Lock()
 	w.lives = l
 	w.mu.Unlock()
@@ -211,8 +211,8 @@ func (l *life) end() {
 	}
 }
 
-func (l *life) through(boundary, to string, speaks proxy.Protocol) string {
-	p, err := proxy.Start("127.0.0.1:0", to, speaks)
+func (l *life) through(boundary, to string, speaks faultproxy.Protocol) string {
+	p, err := faultproxy.Start("127.0.0.1:0", to, speaks)
 	require.NoError(l.w.t, err)
 	l.proxies[boundary] = p
 	p.Watch(func(name string, answered bool) bool { return l.passes(boundary, name, answered) })
@@ -253,7 +253,7 @@ func (l *life) passes(boundary, name string, answered bool) bool {
 func effectName(boundary, name string) string {
 	switch boundary {
 	case "PostgreSQL":
-		if tables, ok := strings.CutPrefix(name, proxy.Commit+" "); ok {
+		if tables, ok := strings.CutPrefix(name, faultproxy.Commit+" "); ok {
 			return "commit of " + tables
 		}
 	case "Temporal":
@@ -263,7 +263,7 @@ func effectName(boundary, name string) string {
 			}
 		}
 	case "SMTP":
-		if name == proxy.FinalDot {
+		if name == faultproxy.FinalDot {
 			return "an e-mail's final dot"
 		}
 	case "payment":

@@ -15,8 +15,8 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"keyturn.dev/keyturn"
-	"keyturn.dev/keyturn/devstack/devtest"
 	"keyturn.dev/keyturn/devstack/emulator"
+	"keyturn.dev/keyturn/internal/testkit"
 	"keyturn.dev/keyturn/workflows"
 )
 
@@ -54,8 +54,8 @@ func TestAFileIsAttachedAndStaysOutOfTemporal(t *testing.T) {
 			require.NoError(t, err)
 			require.Contains(t, view.AttemptLog[0].Reply, "activationFileContent")
 			for _, canary := range []string{made[0].KeyIssued, want, base64.StdEncoding.EncodeToString([]byte(want))} {
-				require.Empty(t, devtest.FindCanary(history, canary))
-				require.Empty(t, devtest.FindCanary(s.logs.String(), canary))
+				require.Empty(t, testkit.FindCanary(history, canary))
+				require.Empty(t, testkit.FindCanary(s.logs.String(), canary))
 				require.NotContains(t, view.AttemptLog[0].Reply, canary)
 			}
 		})

@@ -13,7 +13,7 @@ import (
 
 	"keyturn.dev/keyturn"
 	"keyturn.dev/keyturn/db"
-	"keyturn.dev/keyturn/devstack/proxy"
+	"keyturn.dev/keyturn/internal/testkit/faultproxy"
 	"keyturn.dev/keyturn/payment"
 )
 
@@ -133,11 +133,11 @@ func TestLostAnswersOfTheDatabase(t *testing.T) {
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			var p *proxy.Proxy
+			var p *faultproxy.Proxy
 			s := start(t, options{noWorker: true, noRelay: true, dsn: func(dsn string) string {
 				u, err := url.Parse(dsn)
 				require.NoError(t, err)
-				p = newProxy(t, u.Host, proxy.Postgres)
+				p = newProxy(t, u.Host, faultproxy.Postgres)
 				u.Host = p.Addr()
 				return u.String()
 			}})
@@ -148,7 +148,7 @@ func TestLostAnswersOfTheDatabase(t *testing.T) {
 				for after := 0; ; after++ {
 					require.Less(t, after, 200)
 					a := s.store(keyturn.Order{LineItems: []keyturn.LineItem{{ProductID: test.product, Quantity: 1, GrossPrice: "1"}}})
-					p.Lose(proxy.Loss{After: after, Reset: reset})
+					p.Lose(faultproxy.Loss{After: after, Reset: reset})
 					test.do(t, s, a)
 					fired := disarm(p)
 					test.check(t, s, a)
@@ -168,11 +168,11 @@ func TestLostAnswersOfTheDatabase(t *testing.T) {
 
 // The same for what is stored from outside: an order is accepted once, keys are imported once.
 func TestLostAnswersOfIntakeAndImport(t *testing.T) {
-	var p *proxy.Proxy
+	var p *faultproxy.Proxy
 	s := start(t, options{noWorker: true, noRelay: true, dsn: func(dsn string) string {
 		u, err := url.Parse(dsn)
 		require.NoError(t, err)
-		p = newProxy(t, u.Host, proxy.Postgres)
+		p = newProxy(t, u.Host, faultproxy.Postgres)
 		u.Host = p.Addr()
 		return u.String()
 	}})
@@ -186,7 +186,7 @@ func TestLostAnswersOfIntakeAndImport(t *testing.T) {
 				Customer:  keyturn.Customer{ID: fmt.Sprintf("user-%d", orders), Email: buyer, Country: "FR", Locale: "fr"},
 				LineItems: []keyturn.LineItem{{ProductID: "game", Quantity: 1, GrossPrice: "1"}},
 			}
-			p.Lose(proxy.Loss{After: after, Reset: reset})
+			p.Lose(faultproxy.Loss{After: after, Reset: reset})
 			again(t, func() error {
 				_, answer, err := s.db.Accept(context.Background(), db.AcceptInput{
 					Order: o, Client: "test", IdempotencyKey: o.ID, RequestHash: []byte(o.ID),
@@ -202,7 +202,7 @@ func TestLostAnswersOfIntakeAndImport(t *testing.T) {
 
 			batch++
 			imported := keys(fmt.Sprintf("BATCH-%d", batch), 3)
-			p.Lose(proxy.Loss{After: after, Reset: reset})
+			p.Lose(faultproxy.Loss{After: after, Reset: reset})
 			again(t, func() error {
 				_, err := s.db.Import(context.Background(), "game-keys", strings.NewReader(strings.Join(imported, "\n")), "test", false)
 				return err

@@ -22,7 +22,7 @@ import (
 	"keyturn.dev/keyturn/db"
 	"keyturn.dev/keyturn/devstack/emulator"
 	"keyturn.dev/keyturn/devstack/inbox"
-	"keyturn.dev/keyturn/devstack/proxy"
+	"keyturn.dev/keyturn/internal/testkit/faultproxy"
 	"keyturn.dev/keyturn/payment"
 	"keyturn.dev/keyturn/workflows"
 )
@@ -52,13 +52,13 @@ func (s *stack) sellsTwo() {
 }
 
 // between is the line between the application and PostgreSQL, for a bug that needs an answer lost.
-var between *proxy.Proxy
+var between *faultproxy.Proxy
 
 func lossyDatabase() options {
 	return options{noWorker: true, noRelay: true, dsn: func(dsn string) string {
 		u, err := url.Parse(dsn)
 		if err == nil {
-			between, err = proxy.Start("127.0.0.1:0", u.Host, proxy.Postgres)
+			between, err = faultproxy.Start("127.0.0.1:0", u.Host, faultproxy.Postgres)
 		}
 		if err != nil {
 			panic(err)
@@ -81,7 +81,7 @@ func (s *stack) claimsWhoseAnswersAreLost() {
 	s.t.Cleanup(func() { _ = between.Close() })
 	for n := range 48 {
 		a := s.store(keyturn.Order{LineItems: one("editor")})
-		between.Lose(proxy.Loss{After: n % 12})
+		between.Lose(faultproxy.Loss{After: n % 12})
 		again(s.t, func() error { _, err := s.db.Claim(context.Background(), fulfillment(a)); return err })
 		between.Disarm()
 	}

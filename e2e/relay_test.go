@@ -11,8 +11,8 @@ import (
 
 	"keyturn.dev/keyturn"
 	"keyturn.dev/keyturn/db"
-	"keyturn.dev/keyturn/devstack/devtest"
-	"keyturn.dev/keyturn/devstack/proxy"
+	"keyturn.dev/keyturn/internal/testkit"
+	"keyturn.dev/keyturn/internal/testkit/faultproxy"
 	"keyturn.dev/keyturn/workflows"
 )
 
@@ -57,7 +57,7 @@ func TestWorkerIsAbsentForAWhile(t *testing.T) {
 
 // Accepting needs no Temporal; what came in meanwhile is started when it is back.
 func TestTemporalIsDownWhileOrdersComeIn(t *testing.T) {
-	p := newProxy(t, "", proxy.GRPC)
+	p := newProxy(t, "", faultproxy.GRPC)
 	s := start(t, options{noWorker: true, temporal: p.Addr()})
 	s.pooled(every(time.Second, 10*time.Minute))
 	s.load("game-keys", "GAME-2", "GAME-3")
@@ -68,7 +68,7 @@ func TestTemporalIsDownWhileOrdersComeIn(t *testing.T) {
 		require.Less(t, time.Since(begun), 2*time.Second)
 	}
 	require.Equal(t, 3, s.count(`SELECT count(*) FROM line_items WHERE status = 'PENDING'`))
-	p.Target(devtest.Temporal(t))
+	p.Target(testkit.Temporal(t))
 	s.startWorker()
 	s.eventually(func() (bool, string) {
 		s.soon()

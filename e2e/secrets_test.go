@@ -17,8 +17,8 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"keyturn.dev/keyturn"
-	"keyturn.dev/keyturn/devstack/devtest"
 	"keyturn.dev/keyturn/devstack/inbox"
+	"keyturn.dev/keyturn/internal/testkit"
 )
 
 // canaries are secrets and personal data, each planted where it belongs. None may be found anywhere else.
@@ -32,7 +32,7 @@ var canaries = map[string]string{
 func requireClean(t *testing.T, where, text string) {
 	t.Helper()
 	for what, canary := range canaries {
-		if around := devtest.FindCanary(text, canary); around != "" {
+		if around := testkit.FindCanary(text, canary); around != "" {
 			t.Errorf("%s holds the %s: …%s…", where, what, around)
 		}
 	}

@@ -22,10 +22,10 @@ import (
 	"keyturn.dev/keyturn"
 	"keyturn.dev/keyturn/activities"
 	"keyturn.dev/keyturn/db"
-	"keyturn.dev/keyturn/devstack/devtest"
 	"keyturn.dev/keyturn/devstack/emulator"
 	"keyturn.dev/keyturn/devstack/inbox"
 	"keyturn.dev/keyturn/endpoint"
+	"keyturn.dev/keyturn/internal/testkit"
 	"keyturn.dev/keyturn/mail"
 	"keyturn.dev/keyturn/payment"
 	"keyturn.dev/keyturn/starter"
@@ -34,8 +34,8 @@ import (
 
 // TestMain runs more tests at the same time than there are processors: most of what they do is wait for a policy.
 func TestMain(m *testing.M) {
-	devtest.AtOnce(8)
-	devtest.Main(m)
+	testkit.AtOnce(8)
+	testkit.Main(m)
 }
 
 // stack is everything that a merchant runs, in one process, with a database, a task queue and servers of the test's own.
@@ -102,7 +102,7 @@ func start(t *testing.T, o options) *stack {
 	ctx, cancel := context.WithCancel(context.Background())
 	s := &stack{t: t, slots: o.slots, queue: "test-" + strings.ReplaceAll(t.Name(), "/", "-") + "-" + rand.Text()[:6]}
 	s.logger = slog.New(slog.NewTextHandler(&s.logs, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	s.dsn = devtest.Postgres(t, "keyturn", func(dsn string) error { _, err := db.Migrate(context.Background(), dsn); return err })
+	s.dsn = testkit.Postgres(t, "keyturn", func(dsn string) error { _, err := db.Migrate(context.Background(), dsn); return err })
 	keyFile := filepath.Join(t.TempDir(), "keys.json")
 	require.NoError(t, db.CreateKeys(keyFile))
 	keys, err := db.LoadKeys(keyFile)
@@ -116,7 +116,7 @@ func start(t *testing.T, o options) *stack {
 	s.db, err = db.Open(ctx, appDSN, keys)
 	require.NoError(t, err)
 	if o.temporal == "" {
-		o.temporal = devtest.Temporal(t)
+		o.temporal = testkit.Temporal(t)
 	}
 	// Lazy: Keyturn starts and accepts orders while Temporal is down.
 	s.temporal, err = client.NewLazyClient(client.Options{HostPort: o.temporal, Identity: "e2e", Logger: log.NewStructuredLogger(s.logger)})

@@ -14,7 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"keyturn.dev/keyturn"
-	"keyturn.dev/keyturn/devstack/devtest"
+	"keyturn.dev/keyturn/internal/testkit"
 	"keyturn.dev/keyturn/mail"
 )
 
@@ -110,7 +110,7 @@ func TestRefusalsThatAreAboutUsAreNotPermanent(t *testing.T) {
 	err := wrong.Send(t.Context(), message(t))
 	require.Equal(t, keyturn.KindUnavailable, keyturn.KindOf(err), "a wrong password must not cost customers their orders")
 	require.ErrorContains(t, err, "our sign-in")
-	require.Empty(t, devtest.FindCanary(fmt.Sprintf("%v %+v", err, err), "canary-smtp-87"), "the password is in no error, in no form")
+	require.Empty(t, testkit.FindCanary(fmt.Sprintf("%v %+v", err, err), "canary-smtp-87"), "the password is in no error, in no form")
 	require.Equal(t, 535, mail.Code(err))
 
 	err = sender(t, mail.Config{Addr: srv.addr, RootCAs: srv.roots}).Send(t.Context(), message(t))

@@ -13,7 +13,7 @@ import (
 )
 
 // Gateway is a payment provider behind HTTP: a small service of the shop's that stands before whoever has the money, or
-// the development stack's paystand. It is asked
+// the payment emulator. It is asked
 //
 //	POST {URL}/refunds
 //	Authorization: Bearer {Token}

@@ -8,7 +8,7 @@ import (
 	"go.temporal.io/api/enums/v1"
 	"go.temporal.io/sdk/client"
 
-	"keyturn.dev/keyturn/devstack/devtest"
+	"keyturn.dev/keyturn/internal/testkit"
 	"keyturn.dev/keyturn/starter"
 )
 
@@ -16,7 +16,7 @@ import (
 // anew it would be found running, and then end as if all were done.
 func TestWhatRunsForOrdersIsStoppedAfterARestore(t *testing.T) {
 	t.Parallel()
-	c, err := client.Dial(client.Options{HostPort: devtest.Temporal(t)})
+	c, err := client.Dial(client.Options{HostPort: testkit.Temporal(t)})
 	require.NoError(t, err)
 	t.Cleanup(c.Close)
 	const queue = "nobody-works-here"

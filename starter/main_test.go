@@ -19,11 +19,11 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"keyturn.dev/keyturn/db"
-	"keyturn.dev/keyturn/devstack/devtest"
+	"keyturn.dev/keyturn/internal/testkit"
 	"keyturn.dev/keyturn/starter"
 )
 
-func TestMain(m *testing.M) { devtest.Main(m) }
+func TestMain(m *testing.M) { testkit.Main(m) }
 
 const devToken = "test-token-with-every-scope"
 
@@ -83,7 +83,7 @@ func (b *lockedBuffer) String() string {
 
 func newBench(t *testing.T, change ...func(*starter.Config)) *bench {
 	t.Helper()
-	dsn := devtest.Postgres(t, "keyturn-"+migrationsHash(t), func(dsn string) error {
+	dsn := testkit.Postgres(t, "keyturn-"+migrationsHash(t), func(dsn string) error {
 		_, err := db.Migrate(context.Background(), dsn)
 		return err
 	})

@@ -13,7 +13,7 @@ import (
 	"go.temporal.io/sdk/workflow"
 
 	"keyturn.dev/keyturn"
-	"keyturn.dev/keyturn/devstack/devtest"
+	"keyturn.dev/keyturn/internal/testkit"
 	"keyturn.dev/keyturn/starter"
 	"keyturn.dev/keyturn/workflows"
 )
@@ -44,7 +44,7 @@ func standIn(b *bench) func(workflow.Context) error {
 
 func TestDecisionsGoThroughTheLinesWorkflow(t *testing.T) {
 	t.Parallel()
-	temporalClient, err := client.Dial(client.Options{HostPort: devtest.Temporal(t)})
+	temporalClient, err := client.Dial(client.Options{HostPort: testkit.Temporal(t)})
 	require.NoError(t, err)
 	t.Cleanup(temporalClient.Close)
 	b := newBench(t, func(c *starter.Config) { c.Temporal = temporalClient })

@@ -12,7 +12,7 @@ import (
 	"syscall"
 	"time"
 
-	"keyturn.dev/keyturn/devstack/proxy"
+	"keyturn.dev/keyturn/internal/testkit/faultproxy"
 )
 
 // A fault is fired while its target works on something: it says whether that was so.
@@ -26,8 +26,8 @@ type fault struct {
 const patience = 4 * time.Second
 
 // at waits until one of the proxies of a boundary has just forwarded a request.
-func (l *lab) at(only func(string) bool, proxies ...*proxy.Proxy) bool {
-	seen, stop := proxy.Await(only, proxies...)
+func (l *lab) at(only func(string) bool, proxies ...*faultproxy.Proxy) bool {
+	seen, stop := faultproxy.Await(only, proxies...)
 	defer stop()
 	select {
 	case <-seen:
@@ -42,13 +42,13 @@ func effects(boundary string) func(string) bool {
 	return func(name string) bool {
 		switch boundary {
 		case toPostgres:
-			return strings.HasPrefix(name, proxy.Commit)
+			return strings.HasPrefix(name, faultproxy.Commit)
 		case toTemporal:
 			return strings.HasPrefix(name, "Start") || strings.HasPrefix(name, "Respond") || strings.HasPrefix(name, "Signal") || strings.HasPrefix(name, "Record")
 		case toPartner:
 			return true // a dynamic URL is asked by GET
 		case toSMTP:
-			return name == proxy.FinalDot
+			return name == faultproxy.FinalDot
 		}
 		return strings.HasPrefix(name, "POST ")
 	}
@@ -101,7 +101,7 @@ func networkFaults(boundary string) []fault {
 // lose loses the next answer to a request with an effect, at whichever process's proxy it comes first.
 func (l *lab) lose(boundary string, reset bool) bool {
 	for _, p := range l.proxies[boundary] {
-		p.Lose(proxy.Loss{Reset: reset, Only: effects(boundary)})
+		p.Lose(faultproxy.Loss{Reset: reset, Only: effects(boundary)})
 	}
 	lost := false
 	for deadline := time.Now().Add(patience); !lost && time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
@@ -202,7 +202,7 @@ func (l *lab) catch(boundary string, workers []string) *part {
 	for _, name := range workers {
 		watched.Go(func() {
 			for over.Err() == nil {
-				forwarded, stop := proxy.Await(effects(boundary), l.own[name][boundary])
+				forwarded, stop := faultproxy.Await(effects(boundary), l.own[name][boundary])
 				select {
 				case <-forwarded:
 					stop()

@@ -19,7 +19,7 @@ import (
 
 	"keyturn.dev/keyturn/db"
 	"keyturn.dev/keyturn/devstack"
-	"keyturn.dev/keyturn/devstack/proxy"
+	"keyturn.dev/keyturn/internal/testkit/faultproxy"
 	"keyturn.dev/keyturn/starter"
 )
 
@@ -41,8 +41,8 @@ type lab struct {
 	tally  *tally
 
 	parts   map[string]*part
-	proxies map[string][]*proxy.Proxy          // by boundary
-	own     map[string]map[string]*proxy.Proxy // by process and boundary
+	proxies map[string][]*faultproxy.Proxy          // by boundary
+	own     map[string]map[string]*faultproxy.Proxy // by process and boundary
 
 	mu       sync.Mutex
 	postgres *devstack.Postgres
@@ -73,7 +73,7 @@ func newLab(t *testing.T, seed int64) *lab {
 	require.NoError(t, err)
 	require.NoError(t, os.Chmod(dir, 0o711))
 	l := &lab{
-		t: t, seed: seed, dir: dir, process: map[string]*process{}, proxies: map[string][]*proxy.Proxy{}, own: map[string]map[string]*proxy.Proxy{},
+		t: t, seed: seed, dir: dir, process: map[string]*process{}, proxies: map[string][]*faultproxy.Proxy{}, own: map[string]map[string]*faultproxy.Proxy{},
 		tally: newTally(),
 	}
 	l.stack, err = devstack.Open(dir)
@@ -107,21 +107,21 @@ func (l *lab) smallDisk() {
 
 func (l *lab) makeProxies() {
 	address := func(port int) string { return fmt.Sprintf("127.0.0.1:%d", port) }
-	start := func(boundary string, port int, speaks proxy.Protocol) *proxy.Proxy {
-		p, err := proxy.Start("127.0.0.1:0", address(port), speaks)
+	start := func(boundary string, port int, speaks faultproxy.Protocol) *faultproxy.Proxy {
+		p, err := faultproxy.Start("127.0.0.1:0", address(port), speaks)
 		require.NoError(l.t, err)
 		l.proxies[boundary] = append(l.proxies[boundary], p)
 		return p
 	}
 	for _, name := range keyturns {
-		l.own[name] = map[string]*proxy.Proxy{
-			toPostgres: start(toPostgres, l.ports.postgres, proxy.Postgres),
-			toTemporal: start(toTemporal, l.ports.temporal, proxy.GRPC),
-			toSMTP:     start(toSMTP, l.ports.smtp, proxy.SMTP),
-			toPayment:  start(toPayment, l.ports.payment, proxy.HTTP),
+		l.own[name] = map[string]*faultproxy.Proxy{
+			toPostgres: start(toPostgres, l.ports.postgres, faultproxy.Postgres),
+			toTemporal: start(toTemporal, l.ports.temporal, faultproxy.GRPC),
+			toSMTP:     start(toSMTP, l.ports.smtp, faultproxy.SMTP),
+			toPayment:  start(toPayment, l.ports.payment, faultproxy.HTTP),
 		}
 	}
-	start(toPartner, l.ports.partner, proxy.HTTP)
+	start(toPartner, l.ports.partner, faultproxy.HTTP)
 }
 
 // envOf are a process's settings: its neighbours are where its own proxies listen.

@@ -16,7 +16,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"keyturn.dev/keyturn/devstack/devtest"
+	"keyturn.dev/keyturn/internal/testkit"
 )
 
 // canary is a secret or something personal that was planted where it belongs.
@@ -72,7 +72,7 @@ func (l *lab) scanForSecrets() {
 	texts := l.searched()
 	for where, text := range texts {
 		for _, c := range all {
-			if around := devtest.FindCanary(text, c.text); around != "" {
+			if around := testkit.FindCanary(text, c.text); around != "" {
 				l.tally.mu.Lock()
 				l.tally.broken["G1"]++
 				l.tally.mu.Unlock()

@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"keyturn.dev/keyturn/devstack/devtest"
+	"keyturn.dev/keyturn/internal/testkit"
 )
 
 // binary is bin/keyturn as the tests run it, built once. bin/temporal is found in the project.
@@ -23,7 +23,7 @@ func TestMain(m *testing.M) {
 	if role := os.Getenv(roleEnv); role != "" {
 		serve(role)
 	}
-	devtest.AtOnce(4)
+	testkit.AtOnce(4)
 	code, err := buildAndRun(m)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)

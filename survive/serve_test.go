@@ -7,7 +7,7 @@ import (
 
 	"keyturn.dev/keyturn/devstack/emulator"
 	"keyturn.dev/keyturn/devstack/inbox"
-	"keyturn.dev/keyturn/devstack/paystand"
+	"keyturn.dev/keyturn/devstack/paymentemulator"
 )
 
 // The test's binary plays the merchant's neighbours, each as a process of its own that can be killed: what they took is
@@ -29,7 +29,7 @@ func serve(role string) {
 	case "partner":
 		start = emulator.New(emulator.Config{Addr: addr, Dir: dir, Fsync: true}).Start
 	case "payment":
-		start = paystand.New(paystand.Config{Addr: addr, Journal: dir, Token: roleToken, Latency: 40 * time.Millisecond}).Start
+		start = paymentemulator.New(paymentemulator.Config{Addr: addr, Journal: dir, Token: roleToken, Latency: 40 * time.Millisecond}).Start
 	default:
 		fmt.Fprintln(os.Stderr, "no such role:", role)
 		os.Exit(2)

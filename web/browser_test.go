@@ -21,7 +21,7 @@ import (
 
 	"keyturn.dev/keyturn"
 	"keyturn.dev/keyturn/db"
-	"keyturn.dev/keyturn/devstack/devtest"
+	"keyturn.dev/keyturn/internal/testkit"
 )
 
 // browser is a customer's browser. It notes every dialog that a script opens and everything that the
@@ -36,7 +36,7 @@ type browser struct {
 
 func surf(t *testing.T) *browser {
 	t.Helper()
-	path := devtest.Browser(t)
+	path := testkit.Browser(t)
 	options := append(chromedp.DefaultExecAllocatorOptions[:],
 		chromedp.ExecPath(path), chromedp.UserDataDir(t.TempDir()), chromedp.DisableGPU, chromedp.WindowSize(1000, 900),
 		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-component-update", true))

@@ -20,12 +20,12 @@ import (
 
 	"keyturn.dev/keyturn"
 	"keyturn.dev/keyturn/db"
-	"keyturn.dev/keyturn/devstack/devtest"
+	"keyturn.dev/keyturn/internal/testkit"
 	"keyturn.dev/keyturn/mail"
 	"keyturn.dev/keyturn/web"
 )
 
-func TestMain(m *testing.M) { devtest.Main(m) }
+func TestMain(m *testing.M) { testkit.Main(m) }
 
 // canary stands in every key and link and file of these tests: no answer to a GET may hold it.
 const canary = "CANARY7f3a"
@@ -46,7 +46,7 @@ func open(t *testing.T) *shop {
 	t.Parallel()
 	ctx := context.Background()
 	s := &shop{t: t, logged: new(bytes.Buffer)}
-	s.dsn = devtest.Postgres(t, "keyturn", func(dsn string) error { _, err := db.Migrate(ctx, dsn); return err })
+	s.dsn = testkit.Postgres(t, "keyturn", func(dsn string) error { _, err := db.Migrate(ctx, dsn); return err })
 	keyFile := filepath.Join(t.TempDir(), "keys.json")
 	require.NoError(t, db.CreateKeys(keyFile))
 	keys, err := db.LoadKeys(keyFile)

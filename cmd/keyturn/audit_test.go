@@ -11,15 +11,15 @@ import (
 
 	"keyturn.dev/keyturn/audit"
 	"keyturn.dev/keyturn/db"
-	"keyturn.dev/keyturn/devstack/devtest"
+	"keyturn.dev/keyturn/internal/testkit"
 )
 
-func TestMain(m *testing.M) { devtest.Main(m) }
+func TestMain(m *testing.M) { testkit.Main(m) }
 
 // auditedShop is an empty database that the command finds through its environment.
 func auditedShop(t *testing.T) *sql.DB {
 	t.Helper()
-	dsn := devtest.Postgres(t, "keyturn", func(dsn string) error { _, err := db.Migrate(context.Background(), dsn); return err })
+	dsn := testkit.Postgres(t, "keyturn", func(dsn string) error { _, err := db.Migrate(context.Background(), dsn); return err })
 	keys := filepath.Join(t.TempDir(), "keys.json")
 	require.NoError(t, db.CreateKeys(keys))
 	t.Setenv("KEYTURN_DATABASE_URL", dsn)

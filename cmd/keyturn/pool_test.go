@@ -19,7 +19,7 @@ import (
 	"keyturn.dev/keyturn"
 	"keyturn.dev/keyturn/activities"
 	"keyturn.dev/keyturn/db"
-	"keyturn.dev/keyturn/devstack/devtest"
+	"keyturn.dev/keyturn/internal/testkit"
 	"keyturn.dev/keyturn/starter"
 )
 
@@ -345,7 +345,7 @@ func TestDevMakesKeysForANewDatabaseOnly(t *testing.T) {
 	require.NoError(t, ensureKeys(t.Context(), c, &out), "the file is back")
 	require.Empty(t, out.String())
 
-	fresh := config{DatabaseURL: devtest.Postgres(t, "empty", func(string) error { return nil }), KeysFile: filepath.Join(s.dir, "new.json")}
+	fresh := config{DatabaseURL: testkit.Postgres(t, "empty", func(string) error { return nil }), KeysFile: filepath.Join(s.dir, "new.json")}
 	require.NoError(t, ensureKeys(t.Context(), fresh, &out), "a database that has no tables yet")
 	require.FileExists(t, fresh.KeysFile)
 	require.Contains(t, out.String(), "without this file nothing secret in the database can be read")

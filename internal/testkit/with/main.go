@@ -17,7 +17,7 @@ import (
 
 	"keyturn.dev/keyturn/devstack"
 	"keyturn.dev/keyturn/devstack/debian"
-	"keyturn.dev/keyturn/devstack/devtest"
+	"keyturn.dev/keyturn/internal/testkit"
 )
 
 func main() {
@@ -46,7 +46,7 @@ func reportDeath(server *devstack.Process) {
 
 // with gives the exit status of the command, or 1 when the servers failed.
 func with(ctx context.Context, command []string) (code int, err error) {
-	servers := &devtest.Servers{Progress: say}
+	servers := &testkit.Servers{Progress: say}
 	defer func() {
 		if stopErr := servers.Stop(); stopErr != nil {
 			code, err = max(code, 1), errors.Join(err, stopErr)
@@ -72,7 +72,7 @@ func with(ctx context.Context, command []string) (code int, err error) {
 		return 1, err
 	}
 	say(fmt.Sprintf("PostgreSQL on port %d and Temporal on %s started in %.1f s", pg.Port(), temporal.Address(), time.Since(start).Seconds()))
-	env = append(env, devtest.DatabaseURLEnv+"="+pg.DSN("postgres"), devtest.TemporalAddressEnv+"="+temporal.Address())
+	env = append(env, testkit.DatabaseURLEnv+"="+pg.DSN("postgres"), testkit.TemporalAddressEnv+"="+temporal.Address())
 
 	// Tests against a server that is gone fail in a hundred ways; this is the line that explains them.
 	go func() {

@@ -1,4 +1,4 @@
-package devtest_test
+package testkit_test
 
 import (
 	"database/sql"
@@ -11,10 +11,10 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/sdk/client"
 
-	"keyturn.dev/keyturn/devstack/devtest"
+	"keyturn.dev/keyturn/internal/testkit"
 )
 
-func TestMain(m *testing.M) { devtest.Main(m) }
+func TestMain(m *testing.M) { testkit.Main(m) }
 
 func connect(t *testing.T, dsn string) *sql.DB {
 	t.Helper()
@@ -41,7 +41,7 @@ func TestPostgresGivesEveryTestACopyOfTheMigratedTemplate(t *testing.T) {
 		for i := range 8 {
 			t.Run(fmt.Sprint(i), func(t *testing.T) {
 				t.Parallel()
-				db := connect(t, devtest.Postgres(t, template, migrate))
+				db := connect(t, testkit.Postgres(t, template, migrate))
 				_, err := db.ExecContext(t.Context(), "INSERT INTO shelf VALUES ('mine')")
 				require.NoError(t, err)
 				var books int
@@ -57,7 +57,7 @@ func TestPostgresDropsTheDatabase(t *testing.T) {
 	t.Parallel()
 	var dsn string
 	t.Run("a test", func(t *testing.T) {
-		dsn = devtest.Postgres(t, "", nil)
+		dsn = testkit.Postgres(t, "", nil)
 		require.NoError(t, connect(t, dsn).PingContext(t.Context()))
 	})
 	require.ErrorContains(t, connect(t, dsn).PingContext(t.Context()), "does not exist")
@@ -65,7 +65,7 @@ func TestPostgresDropsTheDatabase(t *testing.T) {
 
 func TestTemporalServes(t *testing.T) {
 	t.Parallel()
-	c, err := client.Dial(client.Options{HostPort: devtest.Temporal(t)})
+	c, err := client.Dial(client.Options{HostPort: testkit.Temporal(t)})
 	require.NoError(t, err)
 	c.Close()
 }

@@ -1,8 +1,8 @@
-// Package devtest gives tests a real PostgreSQL and a real Temporal. `make test` starts one of each for all packages and
+// Package testkit gives tests a real PostgreSQL and a real Temporal. `make test` starts one of each for all packages and
 // exports their addresses; under a plain `go test` each package that asks starts its own and stops it at the end.
 //
-//	func TestMain(m *testing.M) { devtest.Main(m) }
-package devtest
+//	func TestMain(m *testing.M) { testkit.Main(m) }
+package testkit
 
 import (
 	"context"
@@ -147,7 +147,7 @@ func (s *Servers) Stop() error {
 func needMain(t testing.TB) {
 	t.Helper()
 	if !running.Load() {
-		t.Fatal("this package needs `func TestMain(m *testing.M) { devtest.Main(m) }`, which stops the servers at the end")
+		t.Fatal("this package needs `func TestMain(m *testing.M) { testkit.Main(m) }`, which stops the servers at the end")
 	}
 }
 

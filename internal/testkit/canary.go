@@ -1,4 +1,4 @@
-package devtest
+package testkit
 
 import (
 	"encoding/base64"

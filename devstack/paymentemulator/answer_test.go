@@ -1,4 +1,4 @@
-package paystand_test
+package paymentemulator_test
 
 import (
 	"fmt"

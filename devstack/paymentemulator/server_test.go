@@ -1,4 +1,4 @@
-package paystand_test
+package paymentemulator_test
 
 import (
 	"context"
@@ -11,20 +11,20 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"keyturn.dev/keyturn"
-	"keyturn.dev/keyturn/devstack/paystand"
-	"keyturn.dev/keyturn/devstack/proxy"
+	"keyturn.dev/keyturn/devstack/paymentemulator"
+	"keyturn.dev/keyturn/internal/testkit/faultproxy"
 	"keyturn.dev/keyturn/payment"
 )
 
-func start(t *testing.T, journal string) *paystand.Server {
+func start(t *testing.T, journal string) *paymentemulator.Server {
 	t.Helper()
-	s := paystand.New(paystand.Config{Addr: "127.0.0.1:0", Journal: journal, Token: "till-token"})
+	s := paymentemulator.New(paymentemulator.Config{Addr: "127.0.0.1:0", Journal: journal, Token: "till-token"})
 	require.NoError(t, s.Start())
 	t.Cleanup(func() { _ = s.Close() })
 	return s
 }
 
-func capture(t *testing.T, s *paystand.Server, reference, amount string) {
+func capture(t *testing.T, s *paymentemulator.Server, reference, amount string) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.URL()+"/captures", strings.NewReader(
 		`{"reference": "`+reference+`", "orderId": "ORD-1", "amount": "`+amount+`", "currency": "EUR"}`))
@@ -93,7 +93,7 @@ func TestALostAnswerAndARestartPayOnce(t *testing.T) {
 	journal := filepath.Join(t.TempDir(), "payments.jsonl")
 	s := start(t, journal)
 	capture(t, s, "pay_1", "20.00")
-	p, err := proxy.Start("127.0.0.1:0", strings.TrimPrefix(s.URL(), "http://"), proxy.HTTP)
+	p, err := faultproxy.Start("127.0.0.1:0", strings.TrimPrefix(s.URL(), "http://"), faultproxy.HTTP)
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = p.Close() })
 	g := gatewayTo(t, "http://"+p.Addr())
@@ -101,7 +101,7 @@ func TestALostAnswerAndARestartPayOnce(t *testing.T) {
 	require.Equal(t, keyturn.KindRejected, keyturn.KindOf(err))
 	asked := len(s.Entries())
 	time.Sleep(50 * time.Millisecond) // until it is back in the pool
-	p.Lose(proxy.Loss{})
+	p.Lose(faultproxy.Loss{})
 	_, err = g.Refund(t.Context(), refund("pay_1", "refund-a", 2000))
 	require.Equal(t, keyturn.KindUnavailable, keyturn.KindOf(err))
 	require.Len(t, s.Entries(), asked+1, "one try is one request")

@@ -1,4 +1,4 @@
-package proxy_test
+package faultproxy_test
 
 import (
 	"bufio"
@@ -17,15 +17,15 @@ import (
 	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
 
-	"keyturn.dev/keyturn/devstack/devtest"
-	"keyturn.dev/keyturn/devstack/proxy"
+	"keyturn.dev/keyturn/internal/testkit"
+	"keyturn.dev/keyturn/internal/testkit/faultproxy"
 )
 
-func TestMain(m *testing.M) { devtest.Main(m) }
+func TestMain(m *testing.M) { testkit.Main(m) }
 
-func start(t *testing.T, to string, speaks proxy.Protocol) *proxy.Proxy {
+func start(t *testing.T, to string, speaks faultproxy.Protocol) *faultproxy.Proxy {
 	t.Helper()
-	p, err := proxy.Start("127.0.0.1:0", to, speaks)
+	p, err := faultproxy.Start("127.0.0.1:0", to, speaks)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, p.Close()) })
 	return p
@@ -45,7 +45,7 @@ func shop(t *testing.T) (address string, asked *atomic.Int64) {
 	return server.Listener.Addr().String(), asked
 }
 
-func post(p *proxy.Proxy, path string, patience time.Duration) error {
+func post(p *faultproxy.Proxy, path string, patience time.Duration) error {
 	c := http.Client{Timeout: patience, Transport: &http.Transport{DisableKeepAlives: true}}
 	resp, err := c.Post("http://"+p.Addr()+path, "text/plain", strings.NewReader("order"))
 	if err != nil {
@@ -59,8 +59,8 @@ func post(p *proxy.Proxy, path string, patience time.Duration) error {
 func TestProxyLosesTheAnswerOfWhatWasCarriedOut(t *testing.T) {
 	t.Parallel()
 	to, asked := shop(t)
-	p := start(t, to, proxy.HTTP)
-	p.Lose(proxy.Loss{After: 1, Only: func(name string) bool { return name == "POST /refunds" }})
+	p := start(t, to, faultproxy.HTTP)
+	p.Lose(faultproxy.Loss{After: 1, Only: func(name string) bool { return name == "POST /refunds" }})
 	require.NoError(t, post(p, "/other", time.Minute))
 	require.NoError(t, post(p, "/refunds", time.Minute))
 	require.Error(t, post(p, "/refunds", time.Minute))
@@ -74,7 +74,7 @@ func TestProxyLosesTheAnswerOfWhatWasCarriedOut(t *testing.T) {
 func TestProxyDelaysSwallowsCutsAndRefuses(t *testing.T) {
 	t.Parallel()
 	to, asked := shop(t)
-	p := start(t, to, proxy.HTTP)
+	p := start(t, to, faultproxy.HTTP)
 	p.Delay(100 * time.Millisecond)
 	begun := time.Now()
 	require.NoError(t, post(p, "/", time.Minute))
@@ -89,7 +89,7 @@ func TestProxyDelaysSwallowsCutsAndRefuses(t *testing.T) {
 	require.Eventually(t, func() bool { return p.Busy() == 0 }, time.Minute, 10*time.Millisecond, "who gave up is gone")
 
 	failed := make(chan error)
-	slow, stop := proxy.Await(func(name string) bool { return name == "POST /slow" }, p)
+	slow, stop := faultproxy.Await(func(name string) bool { return name == "POST /slow" }, p)
 	defer stop()
 	go func() { failed <- post(p, "/slow", time.Minute) }()
 	<-slow
@@ -120,8 +120,8 @@ func TestProxyKnowsTheFinalDot(t *testing.T) {
 			}
 		}
 	}()
-	p := start(t, l.Addr().String(), proxy.SMTP)
-	p.Lose(proxy.Loss{Only: func(name string) bool { return name == proxy.FinalDot }})
+	p := start(t, l.Addr().String(), faultproxy.SMTP)
+	p.Lose(faultproxy.Loss{Only: func(name string) bool { return name == faultproxy.FinalDot }})
 	c, err := net.Dial("tcp", p.Addr())
 	require.NoError(t, err)
 	defer c.Close()
@@ -142,12 +142,12 @@ func TestProxyKnowsTheFinalDot(t *testing.T) {
 
 func TestProxyKnowsTemporalsMethods(t *testing.T) {
 	t.Parallel()
-	p := start(t, devtest.Temporal(t), proxy.GRPC)
+	p := start(t, testkit.Temporal(t), faultproxy.GRPC)
 	c, err := client.Dial(client.Options{HostPort: p.Addr()})
 	require.NoError(t, err)
 	defer c.Close()
 	name := "RegisterNamespace"
-	p.Lose(proxy.Loss{Reset: true, Only: func(n string) bool { return n == name }})
+	p.Lose(faultproxy.Loss{Reset: true, Only: func(n string) bool { return n == name }})
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
 	_, err = c.WorkflowService().DescribeNamespace(ctx, &workflowservice.DescribeNamespaceRequest{Namespace: "default"})
