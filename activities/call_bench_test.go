@@ -19,6 +19,7 @@ import (
 	"keyturn.dev/keyturn/db"
 	"keyturn.dev/keyturn/endpoint"
 	"keyturn.dev/keyturn/internal/testkit"
+	"keyturn.dev/keyturn/vault"
 )
 
 func TestMain(m *testing.M) { testkit.Main(m) }
@@ -89,8 +90,8 @@ func shop(b *testing.B) *Activities {
 	b.Helper()
 	dsn := testkit.Postgres(b, "keyturn", func(dsn string) error { _, err := db.Migrate(context.Background(), dsn); return err })
 	keyFile := filepath.Join(b.TempDir(), "keys.json")
-	require.NoError(b, db.CreateKeys(keyFile))
-	keys, err := db.LoadKeys(keyFile)
+	require.NoError(b, vault.CreateKeys(keyFile))
+	keys, err := vault.LoadKeys(keyFile)
 	require.NoError(b, err)
 	books, err := db.Open(b.Context(), dsn, keys)
 	require.NoError(b, err)

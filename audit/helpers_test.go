@@ -24,6 +24,7 @@ import (
 	"keyturn.dev/keyturn/db"
 	"keyturn.dev/keyturn/internal/testkit"
 	"keyturn.dev/keyturn/mail"
+	"keyturn.dev/keyturn/vault"
 )
 
 func TestMain(m *testing.M) { testkit.Main(m) }
@@ -52,7 +53,7 @@ type outside struct {
 // template is made once for all tests of this process, with the process's own keys.
 var template = sync.OnceValue(func() (out struct {
 	name string
-	keys *db.Keys
+	keys *vault.Keys
 },
 ) {
 	dir, err := os.MkdirTemp("", "keyturn-audit-")
@@ -61,11 +62,11 @@ var template = sync.OnceValue(func() (out struct {
 	}
 	defer os.RemoveAll(dir)
 	path := filepath.Join(dir, "keys.json")
-	if err := db.CreateKeys(path); err != nil {
+	if err := vault.CreateKeys(path); err != nil {
 		panic(err)
 	}
 	out.name = "keyturn/audit " + rand.Text()
-	if out.keys, err = db.LoadKeys(path); err != nil {
+	if out.keys, err = vault.LoadKeys(path); err != nil {
 		panic(err)
 	}
 	return out

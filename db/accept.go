@@ -14,6 +14,7 @@ import (
 
 	"keyturn.dev/keyturn"
 	"keyturn.dev/keyturn/oracle"
+	"keyturn.dev/keyturn/vault"
 )
 
 // relayAfter is how long an accepted line may wait for its first step before the relay looks after it: long enough that
@@ -132,11 +133,11 @@ func (d *DB) repeated(in AcceptInput, row firstLook) ([]byte, error) {
 			{Location: "Idempotency-Key", Message: "belongs to order " + *row.OrderID + ", whose request was different: use a new key"},
 		}}
 	}
-	dk, err := d.keys.dataKey(row.DataKey, "customer/"+*row.CustomerID)
+	dk, err := d.keys.OpenDataKey(row.DataKey, "customer/"+*row.CustomerID)
 	if err != nil {
 		return nil, err
 	}
-	return dk.unseal(row.Response, "idempotency_keys/"+*row.OrderID)
+	return dk.Open(row.Response, "idempotency_keys/"+*row.OrderID)
 }
 
 // accept stores the order: in one statement, or, if it acts on licences, brings a term or was lost by a restore, with what
@@ -178,7 +179,7 @@ func (d *DB) store(ctx context.Context, s selector, in AcceptInput, first firstL
 	if err != nil {
 		return nil, nil, err
 	}
-	a := &Accepted{Order: o, CreatedAt: now, GrossPrice: keyturn.Money{Currency: o.Currency}, PageToken: d.keys.pageToken(o.ID)}
+	a := &Accepted{Order: o, CreatedAt: now, GrossPrice: keyturn.Money{Currency: o.Currency}, PageToken: d.PageToken(o.ID)}
 	a.Order.LineItems = append([]keyturn.LineItem(nil), o.LineItems...)
 	rows := newLineRows(len(o.LineItems))
 	fresh := make([]line, len(o.LineItems))
@@ -211,7 +212,7 @@ func (d *DB) store(ctx context.Context, s selector, in AcceptInput, first firstL
 	if err != nil {
 		return nil, nil, err
 	}
-	sealed, err := dk.seal(personal, "orders/"+o.ID)
+	sealed, err := dk.Seal(personal, "orders/"+o.ID)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -219,7 +220,7 @@ func (d *DB) store(ctx context.Context, s selector, in AcceptInput, first firstL
 	if err != nil {
 		return nil, nil, err
 	}
-	sealedResponse, err := dk.seal(response, "idempotency_keys/"+o.ID)
+	sealedResponse, err := dk.Seal(response, "idempotency_keys/"+o.ID)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -319,11 +320,11 @@ func productsOf(o keyturn.Order, first firstLook) (map[string]keyturn.Product, e
 
 // customerKey gives the data key of a customer, or makes one for a new customer, and for one who was erased and comes
 // again.
-func (d *DB) customerKey(id string, first firstLook) (dataKey, []byte, error) {
+func (d *DB) customerKey(id string, first firstLook) (vault.DataKey, []byte, error) {
 	if len(first.CustomerKey) == 0 {
-		return d.keys.newDataKey("customer/" + id)
+		return d.keys.NewDataKey("customer/" + id)
 	}
-	dk, err := d.keys.dataKey(first.CustomerKey, "customer/"+id)
+	dk, err := d.keys.OpenDataKey(first.CustomerKey, "customer/"+id)
 	return dk, first.CustomerKey, err
 }
 

@@ -68,7 +68,7 @@ func (d *DB) attemptLog(ctx context.Context, l *line) ([]keyturn.AttemptView, er
 			continue
 		}
 		if r.Request != nil {
-			plain, err := dk.unseal(r.Request, requestAt(l.ID, r.Source, r.Operation, r.UnitNo))
+			plain, err := dk.Open(r.Request, requestAt(l.ID, r.Source, r.Operation, r.UnitNo))
 			if err != nil {
 				return nil, err
 			}
@@ -76,7 +76,7 @@ func (d *DB) attemptLog(ctx context.Context, l *line) ([]keyturn.AttemptView, er
 		}
 		switch {
 		case r.Reply != nil:
-			plain, err := dk.unseal(r.Reply, replyAt(l.ID, r.No))
+			plain, err := dk.Open(r.Reply, replyAt(l.ID, r.No))
 			if err != nil {
 				return nil, err
 			}

@@ -13,6 +13,7 @@ import (
 
 	"keyturn.dev/keyturn"
 	"keyturn.dev/keyturn/oracle"
+	"keyturn.dev/keyturn/vault"
 )
 
 // CallFacts is everything a request to a partner is made of. It holds personal data and secrets.
@@ -182,7 +183,7 @@ func (d *DB) beginCall(ctx context.Context, tx *sqlx.Tx, l *line, timeout func(k
 }
 
 // request gives the stored request of this source and unit, or makes and stores it.
-func (d *DB) request(ctx context.Context, tx *sqlx.Tx, l *line, f CallFacts, dk dataKey, render func(CallFacts) ([]byte, error)) ([]byte, error) {
+func (d *DB) request(ctx context.Context, tx *sqlx.Tx, l *line, f CallFacts, dk vault.DataKey, render func(CallFacts) ([]byte, error)) ([]byte, error) {
 	where := requestAt(l.ID, f.Source.Name(), string(f.Operation), f.UnitNo)
 	switch {
 	case oracle.Is(oracle.RenderedAgain):
@@ -200,7 +201,7 @@ func (d *DB) request(ctx context.Context, tx *sqlx.Tx, l *line, f CallFacts, dk 
 			l.ID, f.Source.Name(), f.Operation, f.UnitNo)
 	}
 	if err == nil {
-		return dk.unseal(sealed, where)
+		return dk.Open(sealed, where)
 	}
 	if !errors.Is(err, sql.ErrNoRows) {
 		return nil, err
@@ -209,7 +210,7 @@ func (d *DB) request(ctx context.Context, tx *sqlx.Tx, l *line, f CallFacts, dk 
 	if err != nil {
 		return nil, err
 	}
-	if sealed, err = dk.seal(plain, where); err != nil {
+	if sealed, err = dk.Seal(plain, where); err != nil {
 		return nil, err
 	}
 	_, err = tx.ExecContext(ctx, `INSERT INTO partner_requests (line_id, source, operation, unit_no, request) VALUES ($1, $2, $3, $4, $5)`,
@@ -229,7 +230,7 @@ func replyAt(lineID string, attempt int) string {
 
 // facts collects what a request is made of. done units have their code already. Without a transaction it may be of an
 // integration that has changed since.
-func (d *DB) facts(ctx context.Context, tx *sqlx.Tx, l *line, done int) (CallFacts, dataKey, error) {
+func (d *DB) facts(ctx context.Context, tx *sqlx.Tx, l *line, done int) (CallFacts, vault.DataKey, error) {
 	c, dk, err := d.customerOf(ctx, tx, l)
 	if err != nil {
 		return CallFacts{}, dk, err
@@ -272,7 +273,7 @@ func unitID(fulfillmentID string, unit int) string {
 }
 
 // customerOf decrypts whom the line's order is for.
-func (d *DB) customerOf(ctx context.Context, q sqlx.QueryerContext, l *line) (storedCustomer, dataKey, error) {
+func (d *DB) customerOf(ctx context.Context, q sqlx.QueryerContext, l *line) (storedCustomer, vault.DataKey, error) {
 	if len(l.CustomerSealed) == 0 { // the line is not for a step
 		var row struct {
 			Customer []byte `db:"customer"`
@@ -280,7 +281,7 @@ func (d *DB) customerOf(ctx context.Context, q sqlx.QueryerContext, l *line) (st
 		}
 		if err := sqlx.GetContext(ctx, q, &row, `
 			SELECT o.customer, c.data_key FROM orders o JOIN customers c ON c.id = o.customer_id WHERE o.id = $1`, l.OrderID); err != nil {
-			return storedCustomer{}, dataKey{}, err
+			return storedCustomer{}, vault.DataKey{}, err
 		}
 		l.CustomerSealed, l.CustomerKey = row.Customer, row.DataKey
 	}
@@ -288,12 +289,12 @@ func (d *DB) customerOf(ctx context.Context, q sqlx.QueryerContext, l *line) (st
 }
 
 // customer is customerOf a line that a step is for.
-func (d *DB) customer(l *line) (storedCustomer, dataKey, error) {
-	dk, err := d.keys.dataKey(l.CustomerKey, "customer/"+l.CustomerID)
+func (d *DB) customer(l *line) (storedCustomer, vault.DataKey, error) {
+	dk, err := d.keys.OpenDataKey(l.CustomerKey, "customer/"+l.CustomerID)
 	if err != nil {
 		return storedCustomer{}, dk, err
 	}
-	plain, err := dk.unseal(l.CustomerSealed, "orders/"+l.OrderID)
+	plain, err := dk.Open(l.CustomerSealed, "orders/"+l.OrderID)
 	if err != nil {
 		return storedCustomer{}, dk, err
 	}

@@ -129,7 +129,7 @@ func (d *DB) finishAttempt(ctx context.Context, tx *sqlx.Tx, l *line, r CallResu
 	message = personalData(customer).text(message) // a partner may quote whom it was asked for
 	var sealed []byte
 	if len(r.Reply) > 0 {
-		if sealed, err = dk.seal(r.Reply, replyAt(l.ID, r.Attempt)); err != nil {
+		if sealed, err = dk.Seal(r.Reply, replyAt(l.ID, r.Attempt)); err != nil {
 			return "", "", err
 		}
 	}

@@ -24,7 +24,7 @@ func (d *DB) beginSmoothly(ctx context.Context, fulfillmentID string, timeout fu
 	if call.Request, err = render(facts); err != nil {
 		return nil, none, false
 	}
-	sealed, err := dk.seal(call.Request, requestAt(l.ID, facts.Source.Name(), string(facts.Operation), facts.UnitNo))
+	sealed, err := dk.Seal(call.Request, requestAt(l.ID, facts.Source.Name(), string(facts.Operation), facts.UnitNo))
 	if err != nil {
 		return nil, none, false
 	}
@@ -106,7 +106,7 @@ func (d *DB) answers(w *writes, l *line, r CallResult) error {
 	}
 	var reply []byte
 	if len(r.Reply) > 0 {
-		if reply, err = dk.seal(r.Reply, replyAt(l.ID, r.Attempt)); err != nil {
+		if reply, err = dk.Seal(r.Reply, replyAt(l.ID, r.Attempt)); err != nil {
 			return err
 		}
 	}
@@ -115,7 +115,7 @@ func (d *DB) answers(w *writes, l *line, r CallResult) error {
 		FROM moved WHERE line_id = moved.id AND no = ?`, r.Sent, r.Duration.Milliseconds(), r.HTTPStatus, reply, r.Attempt)
 	parts, err := d.brought(r)
 	for i, p := range parts {
-		sealed, err := dk.seal(p.plain, partOf(l.ID, p.unit, p.kind))
+		sealed, err := dk.Seal(p.plain, partOf(l.ID, p.unit, p.kind))
 		if err != nil {
 			return err
 		}

@@ -18,12 +18,13 @@ import (
 	"github.com/lib/pq"
 
 	"keyturn.dev/keyturn"
+	"keyturn.dev/keyturn/vault"
 )
 
 // DB gives access to Keyturn's database. It is safe for concurrent use.
 type DB struct {
 	x      *sqlx.DB
-	keys   *Keys
+	keys   *vault.Keys
 	trips  *atomic.Int64
 	fronts fronts
 	claims claims
@@ -40,7 +41,7 @@ const maxConns = 12
 
 // Open connects to the database of the DSN (a postgres:// URL) and checks that it answers. keys encrypt and decrypt
 // what is secret in it. The caller closes it.
-func Open(ctx context.Context, dsn string, keys *Keys) (*DB, error) {
+func Open(ctx context.Context, dsn string, keys *vault.Keys) (*DB, error) {
 	full, err := withParameters(dsn)
 	if err != nil {
 		return nil, err

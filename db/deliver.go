@@ -98,7 +98,7 @@ func (d *DB) lease(ctx context.Context, tx *sqlx.Tx, l *line, row deliveryRow) (
 	if err != nil {
 		return nil, err
 	}
-	message, err := dk.unseal(row.Message, "deliveries/"+row.ID)
+	message, err := dk.Open(row.Message, "deliveries/"+row.ID)
 	if err != nil {
 		return nil, err
 	}
@@ -194,7 +194,7 @@ func (d *DB) delivers(w *writes, l *line, m newMail) (*Delivery, error) {
 	if err != nil {
 		return nil, err
 	}
-	sealed, err := dk.seal(message, "deliveries/"+f.DeliveryID)
+	sealed, err := dk.Seal(message, "deliveries/"+f.DeliveryID)
 	if err != nil {
 		return nil, err
 	}
@@ -217,7 +217,7 @@ func (d *DB) mailFacts(l *line, c storedCustomer, kind string) MailFacts {
 			ID: l.ID, FulfillmentID: l.FulfillmentID, ProductID: l.ProductID, Quantity: l.Quantity, Operation: keyturn.OperationName(l.Operation),
 			LicenseID: value(l.LicenseID), ExpiresAt: l.ExpiresAt,
 		},
-		Price: keyturn.Money{Minor: l.GrossMinor, Currency: l.Currency}, PageToken: d.keys.pageToken(l.OrderID),
+		Price: keyturn.Money{Minor: l.GrossMinor, Currency: l.Currency}, PageToken: d.PageToken(l.OrderID),
 	}
 }
 

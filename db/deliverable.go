@@ -8,6 +8,7 @@ import (
 	"github.com/jmoiron/sqlx"
 
 	"keyturn.dev/keyturn"
+	"keyturn.dev/keyturn/vault"
 )
 
 // Deliverables is what the customer gets of a line.
@@ -59,7 +60,7 @@ func (d *DB) storeDeliverable(ctx context.Context, tx *sqlx.Tx, l *line, r CallR
 // brought takes apart what a call brought.
 func (d *DB) brought(r CallResult) (out []part, err error) {
 	for i, code := range r.Codes {
-		out = append(out, part{r.UnitNo + i, "code", []byte(code.Reveal()), d.keys.fingerprint(code.Reveal())})
+		out = append(out, part{r.UnitNo + i, "code", []byte(code.Reveal()), d.keys.Fingerprint(code.Reveal())})
 	}
 	if r.Link != "" {
 		out = append(out, part{r.UnitNo, "link", []byte(r.Link), nil})
@@ -86,7 +87,7 @@ func (d *DB) storePart(ctx context.Context, tx *sqlx.Tx, l *line, p part) error 
 	if err != nil {
 		return err
 	}
-	sealed, err := dk.seal(p.plain, partOf(l.ID, p.unit, p.kind))
+	sealed, err := dk.Seal(p.plain, partOf(l.ID, p.unit, p.kind))
 	if err != nil {
 		return err
 	}
@@ -101,12 +102,12 @@ func partOf(lineID string, unit int, kind string) string {
 	return fmt.Sprintf("deliverables/%s/%d/%s", lineID, unit, kind)
 }
 
-func (d *DB) keyOfCustomer(ctx context.Context, q sqlx.QueryerContext, id string) (dataKey, error) {
+func (d *DB) keyOfCustomer(ctx context.Context, q sqlx.QueryerContext, id string) (vault.DataKey, error) {
 	var wrapped []byte
 	if err := sqlx.GetContext(ctx, q, &wrapped, `SELECT data_key FROM customers WHERE id = $1`, id); err != nil {
-		return dataKey{}, err
+		return vault.DataKey{}, err
 	}
-	return d.keys.dataKey(wrapped, "customer/"+id)
+	return d.keys.OpenDataKey(wrapped, "customer/"+id)
 }
 
 // part is one piece of what a line has, decrypted.
@@ -171,7 +172,7 @@ func (d *DB) parts(ctx context.Context, q sqlx.QueryerContext, lineID, customerI
 		return nil, err
 	}
 	for _, r := range rows {
-		plain, err := dk.unseal(r.Content, partOf(lineID, r.UnitNo, r.Kind))
+		plain, err := dk.Open(r.Content, partOf(lineID, r.UnitNo, r.Kind))
 		if err != nil {
 			return nil, err
 		}
@@ -200,11 +201,11 @@ type pooledKey struct {
 func (d *DB) openPooled(pooled []pooledKey) ([]keyturn.Secret, error) {
 	codes := make([]keyturn.Secret, 0, len(pooled))
 	for _, k := range pooled {
-		dk, err := d.keys.dataKey(k.DataKey, "pool/"+k.PoolID)
+		dk, err := d.keys.OpenDataKey(k.DataKey, "pool/"+k.PoolID)
 		if err != nil {
 			return nil, err
 		}
-		plain, err := dk.unseal(k.Content, poolKeyAt(k.PoolID, k.Fingerprint))
+		plain, err := dk.Open(k.Content, poolKeyAt(k.PoolID, k.Fingerprint))
 		if err != nil {
 			return nil, err
 		}

@@ -71,7 +71,7 @@ func (d *DB) erase(ctx context.Context, customerID, by string, until *time.Time)
 		return err
 	})
 	if err == nil {
-		d.keys.forget(wrapped, "customer/"+customerID)
+		d.keys.Forget(wrapped, "customer/"+customerID)
 	}
 	return out, err
 }
@@ -175,7 +175,7 @@ var eraseSQL = []string{
 }
 
 func (e *eraser) erase(by string) (Erasure, error) {
-	hash := e.d.keys.mac("erased/" + e.customerID)
+	hash := e.d.keys.MAC("erased/" + e.customerID)
 	var left int
 	if err := e.tx.GetContext(e.ctx, &left, `SELECT count(*) FROM orders WHERE id = ANY($1) AND customer <> ''`, pq.Array(e.orders)); err != nil {
 		return Erasure{}, err
@@ -292,7 +292,7 @@ func (d *DB) unerased(ctx context.Context, q sqlx.QueryerContext, list []Erasure
 	}
 	var out []owedErasure
 	for _, c := range customers {
-		at, listed := wanted[string(d.keys.mac("erased/"+c.ID))]
+		at, listed := wanted[string(d.keys.MAC("erased/"+c.ID))]
 		if listed && (c.ErasedAt == nil || c.ErasedAt.Before(at.Truncate(time.Microsecond))) {
 			out = append(out, owedErasure{c.ID, at})
 		}

@@ -8,6 +8,7 @@ import (
 	"github.com/jmoiron/sqlx"
 
 	"keyturn.dev/keyturn"
+	"keyturn.dev/keyturn/vault"
 )
 
 // Fulfillment gives a line with the story of its attempts, decisions and e-mails, for operators: requests and replies
@@ -100,7 +101,7 @@ func (d *DB) Deliverables(ctx context.Context, fulfillmentID, by string) (Delive
 			return keyturn.Errorf(keyturn.KindConflict, "the line is %s: there is nothing to show", l.Status)
 		}
 		if len(l.CustomerSealed) == 0 { // a pool's keys are there still, and whose they were is not to be known any more
-			return errErased
+			return vault.ErrErased
 		}
 		if out, err = d.deliverables(ctx, tx, l.ID, l.CustomerID); err != nil {
 			return err

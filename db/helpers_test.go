@@ -18,6 +18,7 @@ import (
 
 	"keyturn.dev/keyturn"
 	"keyturn.dev/keyturn/internal/testkit"
+	"keyturn.dev/keyturn/vault"
 )
 
 func TestMain(m *testing.M) {
@@ -69,7 +70,7 @@ func openShop(t testing.TB) *shop {
 func emptyShop(t testing.TB) *shop {
 	t.Helper()
 	s := &shop{t: t, ctx: t.Context(), dsn: newDatabase(t), keyFile: filepath.Join(t.TempDir(), "keys.json")}
-	require.NoError(t, CreateKeys(s.keyFile))
+	require.NoError(t, vault.CreateKeys(s.keyFile))
 	s.DB = s.open(t, s.dsn)
 	return s
 }
@@ -99,7 +100,7 @@ func schemaHash(t testing.TB) string {
 // open opens another connection pool to the shop's database with the same keys.
 func (s *shop) open(t testing.TB, dsn string) *DB {
 	t.Helper()
-	keys, err := LoadKeys(s.keyFile)
+	keys, err := vault.LoadKeys(s.keyFile)
 	require.NoError(t, err)
 	d, err := Open(t.Context(), dsn, keys)
 	require.NoError(t, err)

@@ -9,6 +9,7 @@ import (
 	"github.com/jmoiron/sqlx"
 
 	"keyturn.dev/keyturn"
+	"keyturn.dev/keyturn/vault"
 )
 
 const (
@@ -83,11 +84,11 @@ type importer struct {
 	d      *DB
 	pool   keyturn.Pool
 	file   *keyFile
-	dk     dataKey
+	dk     vault.DataKey
 	now    time.Time
 	chunks chan chunk
 
-	fingerprint func(string) [fingerprintSize]byte
+	fingerprint func(string) [vault.FingerprintSize]byte
 	plain       []byte // of the key that is being sealed
 
 	tx      *sqlx.Tx
@@ -104,7 +105,7 @@ type importer struct {
 
 // placed is a key that lies in a pack and whose fingerprint is not stored yet. There are many of them at a time.
 type placed struct {
-	fingerprint [fingerprintSize]byte
+	fingerprint [vault.FingerprintSize]byte
 	id          int64
 	line        uint32
 	left        leftOut
@@ -136,13 +137,13 @@ type chunk struct {
 type sealedKey struct {
 	line           int
 	id             int64
-	fingerprint    [fingerprintSize]byte
+	fingerprint    [vault.FingerprintSize]byte
 	content        []byte
 	expires, until *time.Time
 }
 
 func (d *DB) newImporter(ctx context.Context, in ImportInput) (*importer, error) {
-	im := &importer{ImportInput: in, d: d, chunks: make(chan chunk), fingerprint: d.keys.fingerprinter()}
+	im := &importer{ImportInput: in, d: d, chunks: make(chan chunk), fingerprint: d.keys.Fingerprinter()}
 	var err error
 	if im.pool, err = specOf[keyturn.Pool](ctx, d.x, "pools", "pool", in.Pool); err != nil {
 		return nil, err
@@ -155,7 +156,7 @@ func (d *DB) newImporter(ctx context.Context, in ImportInput) (*importer, error)
 		return nil, notFound(err, "there is no pool %s in the catalog", in.Pool)
 	}
 	im.now = row.Now
-	if im.dk, err = d.keys.dataKey(row.DataKey, "pool/"+in.Pool); err != nil {
+	if im.dk, err = d.keys.OpenDataKey(row.DataKey, "pool/"+in.Pool); err != nil {
 		return nil, err
 	}
 	im.file, err = newKeyFile(in, im.pool)
@@ -211,7 +212,7 @@ func (im *importer) seal(c *chunk, row keyRow) error {
 	k.fingerprint = im.fingerprint(row.key)
 	im.plain = append(im.plain[:0], row.key...)
 	var err error
-	k.content, err = im.dk.seal(im.plain, poolKeyAt(im.Pool, k.fingerprint[:]))
+	k.content, err = im.dk.Seal(im.plain, poolKeyAt(im.Pool, k.fingerprint[:]))
 	c.rows, c.size = append(c.rows, k), c.size+len(k.content)
 	return err
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/lib/pq"
 
 	"keyturn.dev/keyturn"
+	"keyturn.dev/keyturn/vault"
 )
 
 // pack stores the keys of a chunk in packs, and notes their fingerprints. Those that turn out to be here already leave
@@ -161,9 +162,9 @@ func (im *importer) leaveOutKnown(ctx context.Context, piece []placed) error {
 		FROM key_fingerprints f `+whereKeyIsSQL+` WHERE f.fingerprint = ANY($1)`, pq.Array(fingerprints)); err != nil {
 		return err
 	}
-	why := make(map[[fingerprintSize]byte]leftOut, len(there))
+	why := make(map[[vault.FingerprintSize]byte]leftOut, len(there))
 	for _, t := range there {
-		at := [fingerprintSize]byte(t.Fingerprint)
+		at := [vault.FingerprintSize]byte(t.Fingerprint)
 		switch {
 		case t.BatchID == im.batch:
 			why[at] = leftInFile

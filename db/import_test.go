@@ -35,7 +35,7 @@ func (s *shop) noKeys() {
 func (s *shop) keysIn(pool string) []string {
 	s.t.Helper()
 	wrapped := read[[]byte](s, `SELECT data_key FROM pools WHERE id = $1`, pool)
-	dk, err := s.keys.dataKey(wrapped, "pool/"+pool)
+	dk, err := s.keys.OpenDataKey(wrapped, "pool/"+pool)
 	require.NoError(s.t, err)
 	keys := []string{}
 	for _, k := range reads[struct {
@@ -45,7 +45,7 @@ func (s *shop) keysIn(pool string) []string {
 		SELECT fingerprint, content FROM (
 			SELECT id, pool_id, fingerprint, content FROM pool_keys UNION ALL SELECT id, pool_id, fingerprint, content FROM packed_keys) k
 		WHERE pool_id = $1 ORDER BY id`, pool) {
-		plain, err := dk.unseal(k.Content, poolKeyAt(pool, k.Fingerprint))
+		plain, err := dk.Open(k.Content, poolKeyAt(pool, k.Fingerprint))
 		require.NoError(s.t, err)
 		keys = append(keys, string(plain))
 	}

@@ -70,7 +70,7 @@ func (d *DB) PutIntegration(ctx context.Context, in keyturn.Integration) (create
 		if err != nil {
 			return err
 		}
-		sealed, err := d.keys.wrap(text, "integrations/"+in.ID)
+		sealed, err := d.keys.Wrap(text, "integrations/"+in.ID)
 		if err != nil {
 			return err
 		}
@@ -172,7 +172,7 @@ func (d *DB) integration(ctx context.Context, q sqlx.QueryerContext, id string) 
 	if err := json.Unmarshal([]byte(row.Spec), &in); err != nil {
 		return in, 0, err
 	}
-	text, err := d.keys.unwrap(row.Secrets, "integrations/"+id)
+	text, err := d.keys.Unwrap(row.Secrets, "integrations/"+id)
 	if err != nil {
 		return in, 0, keyturn.Errorf(keyturn.KindConfiguration, "the secrets of integration %s do not open: the key file is not the one they were stored with", id)
 	}

@@ -15,7 +15,7 @@ import (
 func (d *DB) Key(ctx context.Context, pool, key string) (keyturn.KeyView, error) {
 	var v keyturn.KeyView
 	err := d.tx(ctx, func(tx *sqlx.Tx) error {
-		row, err := findKey(ctx, tx, pool, d.keys.fingerprint(key))
+		row, err := findKey(ctx, tx, pool, d.keys.Fingerprint(key))
 		if err != nil {
 			return err
 		}
@@ -46,12 +46,12 @@ func (d *DB) Key(ctx context.Context, pool, key string) (keyturn.KeyView, error)
 // replaced then.
 func (d *DB) QuarantineKey(ctx context.Context, pool, key, reason, by string) error {
 	return d.tx(ctx, func(tx *sqlx.Tx) error {
-		row, err := findKey(ctx, tx, pool, d.keys.fingerprint(key))
+		row, err := findKey(ctx, tx, pool, d.keys.Fingerprint(key))
 		if err == nil && row.Pack != nil {
 			if err := unpackKey(ctx, tx, *row.Pack, row.ID); err != nil {
 				return err
 			}
-			row, err = findKey(ctx, tx, pool, d.keys.fingerprint(key))
+			row, err = findKey(ctx, tx, pool, d.keys.Fingerprint(key))
 		}
 		switch {
 		case err != nil || row.State == keyturn.KeyQuarantined:
@@ -75,7 +75,7 @@ const quarantineSQL = `
 func (d *DB) OweReplacementOf(ctx context.Context, pool, key, reason, by string) (fulfillmentID string, err error) {
 	var row keyRowAt
 	err = d.tx(ctx, func(tx *sqlx.Tx) (err error) {
-		row, err = findKey(ctx, tx, pool, d.keys.fingerprint(key))
+		row, err = findKey(ctx, tx, pool, d.keys.Fingerprint(key))
 		return err
 	})
 	if err != nil {

@@ -286,7 +286,7 @@ func (d *DB) keptCodes(ctx context.Context, q sqlx.QueryerContext, l *line) (map
 	out := map[string]bool{}
 	for _, p := range parts {
 		if p.kind == "code" {
-			out[string(d.keys.fingerprint(string(p.plain)))] = true
+			out[string(d.keys.Fingerprint(string(p.plain)))] = true
 		}
 	}
 	return out, err

@@ -77,11 +77,11 @@ func (d *DB) operationOrder(ctx context.Context, in OperateInput) (keyturn.Order
 	if err != nil {
 		return keyturn.Order{}, notFound(err, "there is no licence %s", id)
 	}
-	dk, err := d.keys.dataKey(row.DataKey, "customer/"+row.CustomerID)
+	dk, err := d.keys.OpenDataKey(row.DataKey, "customer/"+row.CustomerID)
 	if err != nil {
 		return keyturn.Order{}, err
 	}
-	plain, err := dk.unseal(row.Customer, "orders/"+row.OrderID)
+	plain, err := dk.Open(row.Customer, "orders/"+row.OrderID)
 	if err != nil {
 		return keyturn.Order{}, err
 	}

@@ -46,7 +46,7 @@ func (d *DB) answeredBefore(ctx context.Context, tx *sqlx.Tx, l *line, source st
 		return false, err
 	}
 	for i, code := range r.Codes {
-		if i < len(have) && bytes.Equal(have[i], d.keys.fingerprint(code.Reveal())) {
+		if i < len(have) && bytes.Equal(have[i], d.keys.Fingerprint(code.Reveal())) {
 			continue
 		}
 		return true, openLineAlert(ctx, tx, l, keyturn.Failure{

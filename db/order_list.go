@@ -99,7 +99,7 @@ func (d *DB) cursor(status keyturn.OrderStatus, at time.Time, id string) string 
 const cursorMACSize = 8
 
 func (d *DB) cursorMAC(status keyturn.OrderStatus, place string) []byte {
-	return d.keys.mac("cursor/" + string(status) + "/" + place)[:cursorMACSize]
+	return d.keys.MAC("cursor/" + string(status) + "/" + place)[:cursorMACSize]
 }
 
 // readCursor gives the place of a cursor; the empty one is before the newest order.

@@ -2,6 +2,8 @@ package db
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/base64"
 	"time"
 
 	"github.com/google/uuid"
@@ -11,7 +13,14 @@ import (
 )
 
 // PageToken is the unguessable part of the link to an order's page: whoever has it sees the order and its keys.
-func (d *DB) PageToken(orderID string) string { return d.keys.pageToken(orderID) }
+func (d *DB) PageToken(orderID string) string {
+	return base64.RawURLEncoding.EncodeToString(d.keys.MAC("page/" + orderID)[:18])
+}
+
+func pageHash(token string) []byte {
+	sum := sha256.Sum256([]byte(token))
+	return sum[:]
+}
 
 const orderSQL = `
 	SELECT id, status, currency, gross_minor, created_at

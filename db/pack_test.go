@@ -353,9 +353,9 @@ func TestKeysOfAnOlderBuildAreKnown(t *testing.T) {
 			return err
 		})
 	}
-	err := older(s.keys.fingerprint("K-1"))
+	err := older(s.keys.Fingerprint("K-1"))
 	require.ErrorContains(t, err, "pool_keys_once", "which is how it knows a duplicate")
-	require.NoError(t, older(s.keys.fingerprint("K-2")))
+	require.NoError(t, older(s.keys.Fingerprint("K-2")))
 	s.exec(`UPDATE pool_stock SET available = available + 1 WHERE slot = 0`)
 	s.exec(`UPDATE batches SET accepted = 2`)
 	r, err := s.Import(s.ctx, "games", strings.NewReader("K-1\nK-2\nK-3"), "test", true)

@@ -91,11 +91,11 @@ func (d *DB) orderByToken(ctx context.Context, q sqlx.QueryerContext, token stri
 	if o.DataKey == nil {
 		return o, c, keyturn.Errorf(keyturn.KindNotFound, "there is no such page")
 	}
-	dk, err := d.keys.dataKey(o.DataKey, "customer/"+o.CustomerID)
+	dk, err := d.keys.OpenDataKey(o.DataKey, "customer/"+o.CustomerID)
 	if err != nil {
 		return o, c, err
 	}
-	plain, err := dk.unseal(o.Customer, "orders/"+o.ID)
+	plain, err := dk.Open(o.Customer, "orders/"+o.ID)
 	if keyturn.KindOf(err) == keyturn.KindErased { // of a customer who came back afterwards
 		return o, c, keyturn.Errorf(keyturn.KindNotFound, "there is no such page")
 	}

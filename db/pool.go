@@ -17,7 +17,7 @@ func (d *DB) PutPool(ctx context.Context, p keyturn.Pool) (created, changed bool
 		return false, false, err
 	}
 	err = d.tx(ctx, func(tx *sqlx.Tx) error {
-		_, wrapped, err := d.keys.newDataKey("pool/" + p.ID)
+		_, wrapped, err := d.keys.NewDataKey("pool/" + p.ID)
 		if err != nil {
 			return err
 		}

@@ -101,12 +101,12 @@ func (d *DB) replayFacts(ctx context.Context, tx *sqlx.Tx, l *line, no int, r *R
 		r.HTTPStatus = *a.HTTPStatus
 	}
 	if a.Request != nil {
-		if r.Request, err = dk.unseal(a.Request, requestAt(l.ID, a.Source, a.Operation, a.UnitNo)); err != nil {
+		if r.Request, err = dk.Open(a.Request, requestAt(l.ID, a.Source, a.Operation, a.UnitNo)); err != nil {
 			return err
 		}
 	}
 	if a.Reply != nil {
-		r.Reply, err = dk.unseal(a.Reply, replyAt(l.ID, a.No))
+		r.Reply, err = dk.Open(a.Reply, replyAt(l.ID, a.No))
 	}
 	return err
 }

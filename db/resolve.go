@@ -135,7 +135,7 @@ func (d *DB) StageSupply(ctx context.Context, fulfillmentID string, keys []strin
 			var pool []string
 			if err := tx.SelectContext(ctx, &pool, `
 				SELECT coalesce(k.pool_id, p.pool_id) FROM key_fingerprints f `+whereKeyIsSQL+`
-				WHERE f.fingerprint = $1 AND NOT coalesce(k.state = 'quarantined' AND k.line_id IS NULL, false)`, d.keys.fingerprint(k)); err != nil {
+				WHERE f.fingerprint = $1 AND NOT coalesce(k.state = 'quarantined' AND k.line_id IS NULL, false)`, d.keys.Fingerprint(k)); err != nil {
 				return err
 			}
 			bad.Check(len(pool) == 0, at, "is a key of a pool, which sells or sold it by itself")
@@ -151,11 +151,11 @@ func (d *DB) StageSupply(ctx context.Context, fulfillmentID string, keys []strin
 			return err
 		}
 		for i, k := range keys {
-			sealed, err := dk.seal([]byte(k), partOf(l.ID, i, "code"))
+			sealed, err := dk.Seal([]byte(k), partOf(l.ID, i, "code"))
 			if err != nil {
 				return err
 			}
-			if _, err := tx.ExecContext(ctx, `INSERT INTO supplies (line_id, unit_no, content, fingerprint) VALUES ($1, $2, $3, $4)`, l.ID, i, sealed, d.keys.fingerprint(k)); err != nil {
+			if _, err := tx.ExecContext(ctx, `INSERT INTO supplies (line_id, unit_no, content, fingerprint) VALUES ($1, $2, $3, $4)`, l.ID, i, sealed, d.keys.Fingerprint(k)); err != nil {
 				return err
 			}
 		}

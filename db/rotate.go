@@ -1,22 +1,14 @@
 package db
 
 import (
-	"bytes"
 	"context"
-	"encoding/binary"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 
 	"github.com/jmoiron/sqlx"
 	"github.com/lib/pq"
-	"github.com/tink-crypto/tink-go/v2/aead"
-	"github.com/tink-crypto/tink-go/v2/insecurecleartextkeyset"
-	"github.com/tink-crypto/tink-go/v2/keyset"
 
 	"keyturn.dev/keyturn"
+	"keyturn.dev/keyturn/vault"
 )
 
 // KeyUse says how much of the database a key-encryption key wraps.
@@ -24,18 +16,6 @@ type KeyUse struct {
 	ID      string `json:"id"`
 	Primary bool   `json:"primary"` // new data keys are wrapped with it
 	Wraps   int    `json:"wraps"`   // data keys of customers and pools, and secrets of integrations
-}
-
-// RotateKeys adds a new key-encryption key to the key file and makes it the one that new data keys are wrapped with. The
-// old ones stay, so that all goes on opening; RewrapAll and RetireKeys end their use. The file is replaced as a whole.
-func RotateKeys(path string) error {
-	return changeKeys(path, func(m *keyset.Manager) error {
-		id, err := m.Add(aead.AES256GCMKeyTemplate())
-		if err != nil {
-			return err
-		}
-		return m.SetPrimary(id)
-	})
 }
 
 // RetireKeys takes the key-encryption keys out of the file that wrap nothing in this database any more, and says how
@@ -50,59 +30,7 @@ func (d *DB) RetireKeys(ctx context.Context, path string) (int, error) {
 			return 0, keyturn.Errorf(keyturn.KindConflict, "key %s still wraps %d data keys: run `keyturn keys rewrap` first", u.ID, u.Wraps)
 		}
 	}
-	n := 0
-	return n, changeKeys(path, func(m *keyset.Manager) error {
-		h, err := m.Handle()
-		if err != nil {
-			return err
-		}
-		info := h.KeysetInfo()
-		for _, k := range info.GetKeyInfo() {
-			if k.GetKeyId() != info.GetPrimaryKeyId() {
-				n++
-				if err := m.Delete(k.GetKeyId()); err != nil {
-					return err
-				}
-			}
-		}
-		return nil
-	})
-}
-
-// changeKeys changes the keyset of a key file. The new file takes the old one's place at once and whole, whatever breaks.
-func changeKeys(path string, change func(*keyset.Manager) error) error {
-	file, handle, err := readKeys(path)
-	if err != nil {
-		return err
-	}
-	m := keyset.NewManagerFromHandle(handle)
-	if err := change(m); err != nil {
-		return err
-	}
-	if handle, err = m.Handle(); err != nil {
-		return err
-	}
-	var buf bytes.Buffer
-	if err := insecurecleartextkeyset.Write(handle, keyset.NewJSONWriter(&buf)); err != nil {
-		return err
-	}
-	file.KeyEncryptionKeys = buf.Bytes()
-	text, err := json.MarshalIndent(file, "", "  ")
-	if err != nil {
-		return err
-	}
-	f, err := os.CreateTemp(filepath.Dir(path), ".keys-*") // readable for its owner only
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(text)
-	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		_ = os.Remove(f.Name())
-	}
-	return err
+	return vault.DropOldKeys(path)
 }
 
 // wrappedTables are where something is wrapped by a key-encryption key: the table, its column, and what the ciphertext is
@@ -112,9 +40,6 @@ var wrappedTables = []struct{ table, column, bound string }{
 	{"pools", "data_key", "data-key/pool/"},
 	{"integrations", "secrets", "integrations/"},
 }
-
-// prefixLength is how long the part of a Tink ciphertext is that says which key it needs.
-const prefixLength = 5
 
 // KeyUses says what each key of the key file, and each that the file lacks, wraps in the database.
 func (d *DB) KeyUses(ctx context.Context) ([]KeyUse, error) {
@@ -134,25 +59,19 @@ func (d *DB) KeyUses(ctx context.Context) ([]KeyUse, error) {
 		}
 	}
 	var out []KeyUse
-	info := d.keys.info()
-	for _, k := range info.GetKeyInfo() {
-		prefix := prefixOf(k.GetKeyId())
-		out = append(out, KeyUse{ID: fmt.Sprint(k.GetKeyId()), Primary: k.GetKeyId() == info.GetPrimaryKeyId(), Wraps: counts[prefix]})
+	for _, k := range d.keys.KeyEncryptionKeys() {
+		prefix := string(vault.Prefix(k.ID))
+		out = append(out, KeyUse{ID: fmt.Sprint(k.ID), Primary: k.Primary, Wraps: counts[prefix]})
 		delete(counts, prefix)
 	}
 	for prefix, n := range counts {
-		id := "unknown"
-		if len(prefix) == prefixLength {
-			id = fmt.Sprint(binary.BigEndian.Uint32([]byte(prefix[1:])))
+		name := "unknown"
+		if id, ok := vault.KeyIDOf([]byte(prefix)); ok {
+			name = fmt.Sprint(id)
 		}
-		out = append(out, KeyUse{ID: id + " (not in the key file)", Wraps: n})
+		out = append(out, KeyUse{ID: name + " (not in the key file)", Wraps: n})
 	}
 	return out, nil
-}
-
-// prefixOf is how ciphertexts of a key begin.
-func prefixOf(id uint32) string {
-	return string(binary.BigEndian.AppendUint32([]byte{1}, id))
 }
 
 // rewrapChunk is how many data keys are wrapped anew in one transaction.
@@ -189,17 +108,17 @@ func (d *DB) rewrapSome(ctx context.Context, table, column, bound, last string) 
 		}
 		if err := tx.SelectContext(ctx, &rows, `
 			SELECT id, `+column+` AS wrapped FROM `+table+` WHERE id > $1 AND `+column+` IS NOT NULL AND substring(`+column+` FROM 1 FOR 5) <> $2
-			ORDER BY id LIMIT $3 FOR UPDATE`, last, []byte(prefixOf(d.keys.info().GetPrimaryKeyId())), rewrapChunk); err != nil {
+			ORDER BY id LIMIT $3 FOR UPDATE`, last, d.keys.PrimaryPrefix(), rewrapChunk); err != nil {
 			return err
 		}
 		var ids []string
 		var wrapped [][]byte
 		for _, r := range rows {
-			plain, err := d.keys.unwrap(r.Wrapped, bound+r.ID)
+			plain, err := d.keys.Unwrap(r.Wrapped, bound+r.ID)
 			if err != nil {
 				return err
 			}
-			again, err := d.keys.wrap(plain, bound+r.ID)
+			again, err := d.keys.Wrap(plain, bound+r.ID)
 			if err != nil {
 				return err
 			}

@@ -3,7 +3,6 @@ package db
 import (
 	"encoding/base64"
 	"encoding/hex"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -11,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"keyturn.dev/keyturn"
+	"keyturn.dev/keyturn/vault"
 )
 
 // canaries are what must be nowhere in the database as it is, nor in base64 or hex.
@@ -167,7 +167,7 @@ func TestWrongKeyFileSaysSo(t *testing.T) {
 	s.claimed(f)
 	other := *s
 	other.keyFile = filepath.Join(t.TempDir(), "other.json")
-	require.NoError(t, CreateKeys(other.keyFile))
+	require.NoError(t, vault.CreateKeys(other.keyFile))
 	wrong := other.open(t, s.dsn)
 	defer wrong.Close()
 	_, err := wrong.Deliverables(s.ctx, f, "ops")
@@ -182,40 +182,6 @@ func TestWrongKeyFileSaysSo(t *testing.T) {
 	wantKind(t, err, keyturn.KindConfiguration)
 }
 
-func TestKeyFiles(t *testing.T) {
-	t.Parallel()
-	path := filepath.Join(t.TempDir(), "keys.json")
-	_, err := LoadKeys(path)
-	wantKind(t, err, keyturn.KindConfiguration)
-	require.ErrorContains(t, err, "keyturn keys create")
-
-	require.NoError(t, CreateKeys(path))
-	info, err := os.Stat(path)
-	require.NoError(t, err)
-	require.Equal(t, os.FileMode(0o600), info.Mode().Perm())
-	require.ErrorIs(t, CreateKeys(path), os.ErrExist, "keys are never overwritten")
-
-	text, err := os.ReadFile(path)
-	require.NoError(t, err)
-	for name, damaged := range map[string]string{
-		"empty": "", "cut": string(text[:len(text)/2]), "not ours": "{}", "another's": `{"hashKey":"AAAA"}`,
-		"without its keyset": `{"hashKey":"` + strings.Repeat("A", 44) + `"}`,
-	} {
-		bad := filepath.Join(t.TempDir(), "bad.json")
-		require.NoError(t, os.WriteFile(bad, []byte(damaged), 0o600))
-		_, err := LoadKeys(bad)
-		wantKind(t, err, keyturn.KindConfiguration)
-		require.ErrorContains(t, err, "damaged", name)
-		require.NotContains(t, err.Error(), "AAAA", name)
-	}
-	keys, err := LoadKeys(path)
-	require.NoError(t, err)
-	again, err := LoadKeys(path)
-	require.NoError(t, err)
-	require.Equal(t, keys.pageToken("o1"), again.pageToken("o1"))
-	require.NotEqual(t, keys.pageToken("o1"), keys.pageToken("o2"))
-}
-
 func TestAnotherKeyFileIsNoticedAtTheStart(t *testing.T) {
 	s := newShop(t)
 	require.NoError(t, s.CheckKeys(s.ctx), "a new database")
@@ -224,8 +190,8 @@ func TestAnotherKeyFileIsNoticedAtTheStart(t *testing.T) {
 	require.NoError(t, s.CheckKeys(s.ctx))
 
 	file := filepath.Join(t.TempDir(), "other.json")
-	require.NoError(t, CreateKeys(file))
-	other, err := LoadKeys(file)
+	require.NoError(t, vault.CreateKeys(file))
+	other, err := vault.LoadKeys(file)
 	require.NoError(t, err)
 	d, err := Open(s.ctx, s.dsn, other)
 	require.NoError(t, err)

@@ -43,12 +43,12 @@ func (s *Snapshot) StoredLetters(ctx context.Context, ids []string) (map[string]
 			ID: r.ID, LineID: r.LineID, OrderID: r.OrderID, Kind: r.Kind, Attempts: r.Attempts, Resent: r.Resent,
 			Canceled: r.Status == keyturn.LineCanceled,
 		}
-		if dk, err := s.d.keys.dataKey(r.DataKey, "customer/"+r.CustomerID); err == nil {
-			if plain, err := dk.unseal(r.Message, "deliveries/"+r.ID); err == nil {
+		if dk, err := s.d.keys.OpenDataKey(r.DataKey, "customer/"+r.CustomerID); err == nil {
+			if plain, err := dk.Open(r.Message, "deliveries/"+r.ID); err == nil {
 				l.Stored = plain
 			}
 			var c storedCustomer
-			if plain, err := dk.unseal(r.Customer, "orders/"+r.OrderID); err == nil && json.Unmarshal(plain, &c) == nil {
+			if plain, err := dk.Open(r.Customer, "orders/"+r.OrderID); err == nil && json.Unmarshal(plain, &c) == nil {
 				l.Address = c.Email
 			}
 		}

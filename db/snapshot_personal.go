@@ -58,9 +58,9 @@ func (s *Snapshot) Newest(ctx context.Context, n int) ([]Told, error) {
 				t.Secrets = append(t.Secrets, TextSecret{what, text})
 			}
 		}
-		if dk, err := s.d.keys.dataKey(r.DataKey, "customer/"+r.CustomerID); err == nil {
+		if dk, err := s.d.keys.OpenDataKey(r.DataKey, "customer/"+r.CustomerID); err == nil {
 			var c storedCustomer
-			if plain, err := dk.unseal(r.Customer, "orders/"+r.OrderID); err == nil && json.Unmarshal(plain, &c) == nil {
+			if plain, err := dk.Open(r.Customer, "orders/"+r.OrderID); err == nil && json.Unmarshal(plain, &c) == nil {
 				add("customer's e-mail address", c.Email)
 				add("customer's last name", c.LastName)
 				add("customer's street", c.Street)

@@ -94,22 +94,22 @@ func (d *DB) open(r sealedRow, table string) string {
 	if table == "pool_keys" || table == "key_packs" {
 		place = poolKeyAt(r.Place, r.Fingerprint)
 	}
-	dk, err := d.keys.dataKey(r.Wrapped, r.Owner)
+	dk, err := d.keys.OpenDataKey(r.Wrapped, r.Owner)
 	if err != nil {
 		return "the data key of its owner does not open"
 	}
-	plain, err := dk.unseal(r.Content, place)
+	plain, err := dk.Open(r.Content, place)
 	if err != nil {
 		return "it does not decrypt where it stands"
 	}
-	if len(r.Fingerprint) > 0 && string(d.keys.fingerprint(string(plain))) != string(r.Fingerprint) {
+	if len(r.Fingerprint) > 0 && string(d.keys.Fingerprint(string(plain))) != string(r.Fingerprint) {
 		return "its fingerprint is another key's"
 	}
 	return ""
 }
 
 // Fingerprint is the keyed hash by which the same key is found twice.
-func (d *DB) Fingerprint(text string) []byte { return d.keys.fingerprint(text) }
+func (d *DB) Fingerprint(text string) []byte { return d.keys.Fingerprint(text) }
 
 // UnitID is the licence ID that a partner is asked under for one unit of a fulfillment.
 func UnitID(fulfillmentID string, unit int) string { return unitID(fulfillmentID, unit) }
@@ -139,15 +139,15 @@ func (s *Snapshot) SuppliedKeys(ctx context.Context) ([]SuppliedKey, error) {
 	}
 	var out []SuppliedKey
 	for _, r := range rows {
-		dk, err := s.d.keys.dataKey(r.Wrapped, r.Owner)
+		dk, err := s.d.keys.OpenDataKey(r.Wrapped, r.Owner)
 		if err != nil {
 			continue // OpenSample says so
 		}
-		plain, err := dk.unseal(r.Content, partOf(r.LineID, r.UnitNo, "code"))
+		plain, err := dk.Open(r.Content, partOf(r.LineID, r.UnitNo, "code"))
 		if err != nil {
 			continue
 		}
-		out = append(out, SuppliedKey{LineID: r.LineID, UnitNo: r.UnitNo, Fingerprint: s.d.keys.fingerprint(string(plain))})
+		out = append(out, SuppliedKey{LineID: r.LineID, UnitNo: r.UnitNo, Fingerprint: s.d.keys.Fingerprint(string(plain))})
 	}
 	return out, nil
 }

@@ -31,6 +31,7 @@ import (
 	"keyturn.dev/keyturn/mail"
 	"keyturn.dev/keyturn/payment"
 	"keyturn.dev/keyturn/starter"
+	"keyturn.dev/keyturn/vault"
 	"keyturn.dev/keyturn/worker"
 )
 
@@ -39,7 +40,7 @@ type world struct {
 	t       *testing.T
 	queue   string
 	dsn     string
-	keys    *db.Keys
+	keys    *vault.Keys
 	sql     *sql.DB
 	inbox   *inbox.Server
 	partner *emulator.Server
@@ -57,9 +58,9 @@ func newWorld(t *testing.T) *world {
 	w := &world{t: t, queue: "crash-" + rand.Text()[:12], journal: filepath.Join(t.TempDir(), "payments.jsonl")}
 	w.dsn = testkit.Postgres(t, "keyturn", func(dsn string) error { _, err := db.Migrate(context.Background(), dsn); return err })
 	file := filepath.Join(t.TempDir(), "keys.json")
-	require.NoError(t, db.CreateKeys(file))
+	require.NoError(t, vault.CreateKeys(file))
 	var err error
-	w.keys, err = db.LoadKeys(file)
+	w.keys, err = vault.LoadKeys(file)
 	require.NoError(t, err)
 	w.sql, err = sql.Open("postgres", w.dsn)
 	require.NoError(t, err)

@@ -29,6 +29,7 @@ import (
 	"keyturn.dev/keyturn/mail"
 	"keyturn.dev/keyturn/payment"
 	"keyturn.dev/keyturn/starter"
+	"keyturn.dev/keyturn/vault"
 	"keyturn.dev/keyturn/worker"
 )
 
@@ -104,8 +105,8 @@ func start(t *testing.T, o options) *stack {
 	s.logger = slog.New(slog.NewTextHandler(&s.logs, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	s.dsn = testkit.Postgres(t, "keyturn", func(dsn string) error { _, err := db.Migrate(context.Background(), dsn); return err })
 	keyFile := filepath.Join(t.TempDir(), "keys.json")
-	require.NoError(t, db.CreateKeys(keyFile))
-	keys, err := db.LoadKeys(keyFile)
+	require.NoError(t, vault.CreateKeys(keyFile))
+	keys, err := vault.LoadKeys(keyFile)
 	require.NoError(t, err)
 	s.reader, err = sql.Open("postgres", s.dsn)
 	require.NoError(t, err)

@@ -21,6 +21,7 @@ import (
 	"keyturn.dev/keyturn/db"
 	"keyturn.dev/keyturn/internal/testkit"
 	"keyturn.dev/keyturn/starter"
+	"keyturn.dev/keyturn/vault"
 )
 
 func TestMain(m *testing.M) { testkit.Main(m) }
@@ -88,8 +89,8 @@ func newBench(t *testing.T, change ...func(*starter.Config)) *bench {
 		return err
 	})
 	keysFile := filepath.Join(t.TempDir(), "keys.json")
-	require.NoError(t, db.CreateKeys(keysFile))
-	keys, err := db.LoadKeys(keysFile)
+	require.NoError(t, vault.CreateKeys(keysFile))
+	keys, err := vault.LoadKeys(keysFile)
 	require.NoError(t, err)
 	d, err := db.Open(t.Context(), dsn, keys)
 	require.NoError(t, err)

@@ -21,6 +21,7 @@ import (
 	"keyturn.dev/keyturn/devstack"
 	"keyturn.dev/keyturn/internal/testkit/faultproxy"
 	"keyturn.dev/keyturn/starter"
+	"keyturn.dev/keyturn/vault"
 )
 
 // lab is a merchant's installation in which every part is a process of its own and every line between two of them goes
@@ -152,7 +153,7 @@ func (l *lab) settle() {
 	var err error
 	l.direct, err = sql.Open("postgres", l.postgres.DSN("keyturn"))
 	require.NoError(l.t, err)
-	keys, err := db.LoadKeys(filepath.Join(l.dir, "keys.json"))
+	keys, err := vault.LoadKeys(filepath.Join(l.dir, "keys.json"))
 	require.NoError(l.t, err)
 	l.books, err = db.Open(context.Background(), l.postgres.DSN("keyturn"), keys)
 	require.NoError(l.t, err)

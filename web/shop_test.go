@@ -22,6 +22,7 @@ import (
 	"keyturn.dev/keyturn/db"
 	"keyturn.dev/keyturn/internal/testkit"
 	"keyturn.dev/keyturn/mail"
+	"keyturn.dev/keyturn/vault"
 	"keyturn.dev/keyturn/web"
 )
 
@@ -48,8 +49,8 @@ func open(t *testing.T) *shop {
 	s := &shop{t: t, logged: new(bytes.Buffer)}
 	s.dsn = testkit.Postgres(t, "keyturn", func(dsn string) error { _, err := db.Migrate(ctx, dsn); return err })
 	keyFile := filepath.Join(t.TempDir(), "keys.json")
-	require.NoError(t, db.CreateKeys(keyFile))
-	keys, err := db.LoadKeys(keyFile)
+	require.NoError(t, vault.CreateKeys(keyFile))
+	keys, err := vault.LoadKeys(keyFile)
 	require.NoError(t, err)
 	s.db, err = db.Open(ctx, s.dsn, keys)
 	require.NoError(t, err)

@@ -17,6 +17,7 @@ import (
 	"keyturn.dev/keyturn/mail"
 	"keyturn.dev/keyturn/metrics"
 	"keyturn.dev/keyturn/payment"
+	"keyturn.dev/keyturn/vault"
 	"keyturn.dev/keyturn/worker"
 )
 
@@ -42,7 +43,7 @@ func newLogger(production bool, level slog.Level) *slog.Logger {
 
 // newApp connects to everything. Temporal may be down: orders are accepted without it.
 func newApp(ctx context.Context, c config, logger *slog.Logger) (*app, error) {
-	keys, err := db.LoadKeys(c.KeysFile)
+	keys, err := vault.LoadKeys(c.KeysFile)
 	if err != nil {
 		return nil, err
 	}

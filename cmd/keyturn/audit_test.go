@@ -12,6 +12,7 @@ import (
 	"keyturn.dev/keyturn/audit"
 	"keyturn.dev/keyturn/db"
 	"keyturn.dev/keyturn/internal/testkit"
+	"keyturn.dev/keyturn/vault"
 )
 
 func TestMain(m *testing.M) { testkit.Main(m) }
@@ -21,7 +22,7 @@ func auditedShop(t *testing.T) *sql.DB {
 	t.Helper()
 	dsn := testkit.Postgres(t, "keyturn", func(dsn string) error { _, err := db.Migrate(context.Background(), dsn); return err })
 	keys := filepath.Join(t.TempDir(), "keys.json")
-	require.NoError(t, db.CreateKeys(keys))
+	require.NoError(t, vault.CreateKeys(keys))
 	t.Setenv("KEYTURN_DATABASE_URL", dsn)
 	t.Setenv("KEYTURN_KEYS", keys)
 	x, err := sql.Open("postgres", dsn)

@@ -11,6 +11,7 @@ import (
 
 	"keyturn.dev/keyturn/db"
 	"keyturn.dev/keyturn/devstack"
+	"keyturn.dev/keyturn/vault"
 )
 
 // benchGround is what a benchmark runs on: the PostgreSQL of the settings, or one of its own, and what is added to it.
@@ -58,7 +59,7 @@ func newBenchGround(ctx context.Context, path string, progress io.Writer) (_ *be
 	}
 	g.postgresPID, g.databaseURL, g.keysFile = postgres.PID(), postgres.DSN("keyturn"), filepath.Join(path, "keys.json")
 	if _, statErr := os.Stat(g.keysFile); errors.Is(statErr, os.ErrNotExist) {
-		if err = db.CreateKeys(g.keysFile); err != nil {
+		if err = vault.CreateKeys(g.keysFile); err != nil {
 			return nil, err
 		}
 	}

@@ -7,6 +7,7 @@ import (
 
 	"keyturn.dev/keyturn/cmd/keyturn/bench"
 	"keyturn.dev/keyturn/db"
+	"keyturn.dev/keyturn/vault"
 )
 
 func newBenchPools() *cobra.Command {
@@ -39,7 +40,7 @@ database that is in use.`,
 			return err
 		}
 		defer ground.stop()
-		keys, err := db.LoadKeys(ground.keysFile)
+		keys, err := vault.LoadKeys(ground.keysFile)
 		if err != nil {
 			return err
 		}

@@ -6,6 +6,7 @@ import (
 
 	"keyturn.dev/keyturn"
 	"keyturn.dev/keyturn/db"
+	"keyturn.dev/keyturn/vault"
 )
 
 // openDatabase connects to the database alone, for commands that need nothing else.
@@ -14,7 +15,7 @@ func openDatabase(ctx context.Context) (*db.DB, error) {
 	if dsn == "" || file == "" {
 		return nil, keyturn.Errorf(keyturn.KindInvalid, "set KEYTURN_DATABASE_URL and KEYTURN_KEYS: this command works on the database itself")
 	}
-	keys, err := db.LoadKeys(file)
+	keys, err := vault.LoadKeys(file)
 	if err != nil {
 		return nil, err
 	}

@@ -19,6 +19,7 @@ import (
 	"keyturn.dev/keyturn/devstack/emulator"
 	"keyturn.dev/keyturn/devstack/inbox"
 	"keyturn.dev/keyturn/mail"
+	"keyturn.dev/keyturn/vault"
 )
 
 // devToken is what the development API takes with every scope.
@@ -174,7 +175,7 @@ func ensureKeys(ctx context.Context, c config, out io.Writer) error {
 	if used {
 		return keyturn.Errorf(keyturn.KindConfiguration, "the key file %s is gone, and the database holds what only it can read: put the file back, or start afresh with another folder (--data-dir), or with `make reset`, which forgets all orders", c.KeysFile)
 	}
-	if err := db.CreateKeys(c.KeysFile); err != nil {
+	if err := vault.CreateKeys(c.KeysFile); err != nil {
 		return err
 	}
 	fmt.Fprintf(out, "made new encryption keys in %s: without this file nothing secret in the database can be read\n", c.KeysFile)

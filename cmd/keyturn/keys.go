@@ -11,6 +11,7 @@ import (
 	"keyturn.dev/keyturn"
 	"keyturn.dev/keyturn/db"
 	"keyturn.dev/keyturn/starter"
+	"keyturn.dev/keyturn/vault"
 )
 
 func newKeys() *cobra.Command {
@@ -20,7 +21,7 @@ func newKeys() *cobra.Command {
 		Long:    "Makes the key file of a new database. Keep a copy apart from the database's backups: without it nothing secret in the database can be read.",
 		Example: "  keyturn keys create /etc/keyturn/keys.json", Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := db.CreateKeys(args[0]); err != nil {
+			if err := vault.CreateKeys(args[0]); err != nil {
 				return fmt.Errorf("make the key file: %w", err)
 			}
 			return show(cmd, map[string]string{"file": args[0]}, func(w io.Writer) {

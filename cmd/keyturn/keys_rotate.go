@@ -7,7 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"keyturn.dev/keyturn/db"
+	"keyturn.dev/keyturn/vault"
 )
 
 const rotationHelp = `
@@ -22,7 +22,7 @@ func newKeysRotate() *cobra.Command {
 		Long:    "Adds a new key-encryption key to the key file, which new data keys are wrapped with; the old ones stay and go on opening. Processes that run read the file again when they meet something that the new key wrapped." + rotationHelp,
 		Example: "  keyturn keys rotate /etc/keyturn/keys.json",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := db.RotateKeys(args[0]); err != nil {
+			if err := vault.RotateKeys(args[0]); err != nil {
 				return err
 			}
 			return show(cmd, map[string]string{"file": args[0]}, func(w io.Writer) {

@@ -21,6 +21,7 @@ import (
 	"keyturn.dev/keyturn/db"
 	"keyturn.dev/keyturn/internal/testkit"
 	"keyturn.dev/keyturn/starter"
+	"keyturn.dev/keyturn/vault"
 )
 
 // poolShop is an API on a database of its own, which the commands find through their environment. Nothing else runs:
@@ -297,7 +298,7 @@ func TestProcessesRefuseToStartWithWrongKeys(t *testing.T) {
 	s.run("pool", "import", "games", s.file("list.txt", "A\n"))
 	dsn, file := os.Getenv("KEYTURN_DATABASE_URL"), os.Getenv("KEYTURN_KEYS")
 	other, none := filepath.Join(s.dir, "other.json"), filepath.Join(s.dir, "none.json")
-	require.NoError(t, db.CreateKeys(other))
+	require.NoError(t, vault.CreateKeys(other))
 	damaged := s.file("damaged.json", `{"hashKey":"AAAA"}`)
 	for _, command := range []string{"api", "worker"} {
 		for path, want := range map[string]string{
@@ -314,12 +315,12 @@ func TestProcessesRefuseToStartWithWrongKeys(t *testing.T) {
 	}
 	// A file with the right hash key and a key-encryption key too few.
 	t.Setenv("KEYTURN_KEYS", file)
-	require.NoError(t, db.RotateKeys(file))
+	require.NoError(t, vault.RotateKeys(file))
 	text, err := os.ReadFile(file)
 	require.NoError(t, err)
 	s.run("keys", "rewrap")
 	s.run("keys", "retire", file)
-	require.NoError(t, db.RotateKeys(file))
+	require.NoError(t, vault.RotateKeys(file))
 	s.run("keys", "rewrap")
 	lost := s.file("lost.json", string(text))
 	set(t, map[string]string{"KEYTURN_DATABASE_URL": dsn, "KEYTURN_KEYS": lost})
