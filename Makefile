@@ -32,8 +32,9 @@ test/crash: bin/temporal with ## have a process die at every crash point of ever
 	@bin/with go test -tags crash -run '^TestCrashSweep$$' -count=1 -parallel 12 -timeout 2h $(ARGS) ./e2e
 
 .PHONY: test/oracle
-test/oracle: bin/temporal with ## plant each bug in a build of its own, and require that the audit names it
-	@bin/with go test -tags oracle -parallel 1 -count=1 -timeout 15m -v -run TestEveryPlantedBugIsCaught $(ARGS) ./e2e | grep -E "CAUGHT|^ *--- |^(ok|FAIL|PASS)|_test.go"
+test/oracle: bin/temporal with ## build the mutants of Keyturn, and require that the audit catches each by name
+	@overlay=$$(go run ./internal/testkit/mutants/overlay .keyturn/mutants) && \
+	bin/with go test -overlay "$$overlay" -parallel 1 -count=1 -timeout 15m -v -run TestEveryMutantIsCaught $(ARGS) ./e2e | grep -E "CAUGHT|^ *--- |^(ok|FAIL|PASS)|_test.go"
 
 .PHONY: lint
 lint: bin/golangci-lint autocommit ## check style, imports, determinism of workflows, and that every write is in a transaction

@@ -14,7 +14,6 @@ import (
 	"keyturn.dev/keyturn/db"
 	"keyturn.dev/keyturn/endpoint"
 	"keyturn.dev/keyturn/mail"
-	"keyturn.dev/keyturn/oracle"
 	"keyturn.dev/keyturn/payment"
 )
 
@@ -46,29 +45,11 @@ type Decision struct {
 
 // ClaimKeys takes keys for the line from its pool, and goes on to send them.
 func (a *Activities) ClaimKeys(ctx context.Context, in Step) (keyturn.Next, error) {
-	render := a.Letters.Render
-	if oracle.Is(oracle.MailBeforeCommit) {
-		render = a.postFirst(ctx)
-	}
-	delivery, next, err := a.DB.ClaimToSend(ctx, in.FulfillmentID, render)
+	delivery, next, err := a.DB.ClaimToSend(ctx, in.FulfillmentID, a.Letters.Render)
 	if err == nil && delivery != nil {
 		return a.send(ctx, in, keyturn.DoClaim, delivery)
 	}
 	return a.answer(in, keyturn.DoClaim, next, err)
-}
-
-// postFirst is oracle.MailBeforeCommit: the e-mail leaves, and then the transaction that books it is undone.
-func (a *Activities) postFirst(ctx context.Context) func(db.MailFacts) ([]byte, error) {
-	return func(f db.MailFacts) ([]byte, error) {
-		stored, err := a.Letters.Render(f)
-		if err == nil {
-			err = a.post(ctx, stored)
-		}
-		if err == nil {
-			err = keyturn.Errorf(keyturn.KindUnavailable, "the database went away before the commit")
-		}
-		return stored, err
-	}
 }
 
 // ApplyOperation books an operation on a licence that needs nobody outside, and goes on to send its e-mail.

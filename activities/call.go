@@ -12,7 +12,6 @@ import (
 	"keyturn.dev/keyturn/db"
 	"keyturn.dev/keyturn/endpoint"
 	"keyturn.dev/keyturn/metrics"
-	"keyturn.dev/keyturn/oracle"
 )
 
 // callBudget is how long one run of CallEndpoint goes on with further units before it hands back.
@@ -135,9 +134,6 @@ func (a *Activities) call(ctx context.Context, c *db.Call) db.CallResult {
 	if c.Units > 0 && len(r.Codes) > c.Units {
 		r.PartnerSays = fmt.Sprintf("the reply holds %d activation codes for %d: the others were delivered to nobody", len(r.Codes), c.Units)
 		r.Codes = r.Codes[:c.Units]
-	}
-	if oracle.Is(oracle.KeyInErrorText) {
-		r.Setback = setback(keyturn.KindBadReply, "do not know what to do with "+r.Codes[0].Reveal())
 	}
 	return r
 }

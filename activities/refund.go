@@ -6,7 +6,6 @@ import (
 
 	"keyturn.dev/keyturn"
 	"keyturn.dev/keyturn/metrics"
-	"keyturn.dev/keyturn/oracle"
 	"keyturn.dev/keyturn/payment"
 )
 
@@ -24,12 +23,9 @@ func (a *Activities) Refund(ctx context.Context, in Step) (keyturn.Next, error) 
 	}
 	callCtx, cancel := context.WithTimeout(ctx, 20*time.Second)
 	defer cancel()
-	key := "refund-" + due.LineID
-	if oracle.Is(oracle.RefundWithoutKey) {
-		key += time.Now().String()
-	}
 	id, err := a.Providers.Refund(callCtx, due.Provider, payment.Refund{
-		IdempotencyKey: key, Reference: due.Reference, OrderID: due.OrderID,
+		IdempotencyKey: "refund-" + due.LineID,
+		Reference:      due.Reference, OrderID: due.OrderID,
 		Amount: keyturn.Money{Minor: due.Minor, Currency: due.Currency},
 	})
 	metrics.Refund(due.Provider, err)

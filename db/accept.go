@@ -13,7 +13,6 @@ import (
 	"github.com/lib/pq"
 
 	"keyturn.dev/keyturn"
-	"keyturn.dev/keyturn/oracle"
 	"keyturn.dev/keyturn/vault"
 )
 
@@ -184,9 +183,6 @@ func (d *DB) store(ctx context.Context, s selector, in AcceptInput, first firstL
 	rows := newLineRows(len(o.LineItems))
 	fresh := make([]line, len(o.LineItems))
 	relayAt := ptr(now.Add(relayAfter))
-	if oracle.Is(oracle.StartWithoutOutbox) {
-		relayAt = nil
-	}
 	for i := range a.Order.LineItems {
 		l := &a.Order.LineItems[i]
 		price, err := keyturn.ParseMoney(l.GrossPrice, o.Currency)

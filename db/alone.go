@@ -5,8 +5,6 @@ import (
 	"database/sql/driver"
 	"strconv"
 	"strings"
-
-	"keyturn.dev/keyturn/oracle"
 )
 
 // selector runs a statement: a transaction, or alone.
@@ -24,9 +22,6 @@ func (d *DB) alone() selector { return alone{d} }
 
 // SelectContext runs one statement and reads its rows into dest, a pointer to a slice.
 func (a alone) SelectContext(ctx context.Context, dest any, query string, args ...any) error {
-	if oracle.Is(oracle.AutocommitClaim) {
-		return asKind(a.d.x.SelectContext(ctx, dest, query, args...)) //keyturn:autocommit a planted bug
-	}
 	tx, err := a.d.x.BeginTxx(context.WithValue(ctx, alone{}, true), nil)
 	if err != nil {
 		return asKind(err)

@@ -12,7 +12,6 @@ import (
 	"github.com/jmoiron/sqlx"
 
 	"keyturn.dev/keyturn"
-	"keyturn.dev/keyturn/oracle"
 	"keyturn.dev/keyturn/vault"
 )
 
@@ -185,14 +184,6 @@ func (d *DB) beginCall(ctx context.Context, tx *sqlx.Tx, l *line, timeout func(k
 // request gives the stored request of this source and unit, or makes and stores it.
 func (d *DB) request(ctx context.Context, tx *sqlx.Tx, l *line, f CallFacts, dk vault.DataKey, render func(CallFacts) ([]byte, error)) ([]byte, error) {
 	where := requestAt(l.ID, f.Source.Name(), string(f.Operation), f.UnitNo)
-	switch {
-	case oracle.Is(oracle.RenderedAgain):
-		f.Customer.FirstName, f.Product.Name = f.Customer.FirstName+l.Now.String(), f.Product.Name+l.Now.String()
-		return render(f)
-	case oracle.Is(oracle.NewIDPerAttempt):
-		f.LicenseID = newID()
-		return render(f)
-	}
 	var sealed []byte
 	err := sql.ErrNoRows
 	if l.Version > 1 {

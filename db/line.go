@@ -8,7 +8,6 @@ import (
 	"github.com/jmoiron/sqlx"
 
 	"keyturn.dev/keyturn"
-	"keyturn.dev/keyturn/oracle"
 )
 
 // line is a line item's row, locked for one step, with what the step needs of its order and product.
@@ -188,8 +187,6 @@ func (l *line) next() keyturn.Next {
 		n.At = *l.NextAttemptAt
 	}
 	switch {
-	case !l.Status.Open() && oracle.Is(oracle.WorkflowStaysOpen):
-		n.Do, n.At = keyturn.DoQueue, l.GiveUpAt
 	case !l.Status.Open():
 		n.Do, n.At = keyturn.DoNothing, time.Time{}
 	case l.Status == keyturn.LineCanceling:

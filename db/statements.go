@@ -7,8 +7,6 @@ import (
 	"sync/atomic"
 
 	"github.com/lib/pq"
-
-	"keyturn.dev/keyturn/oracle"
 )
 
 // connector gives connections that prepare each statement once: parsing and planning our few dozen statements anew every
@@ -89,7 +87,6 @@ func (c *conn) statement(ctx context.Context, query string, args int) (pqStmt, e
 
 // QueryContext is part of database/sql's driver interface.
 func (c *conn) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
-	query = oracle.Statement(query)
 	s, err := c.statement(ctx, query, len(args))
 	if err != nil {
 		return nil, err
@@ -102,7 +99,6 @@ func (c *conn) QueryContext(ctx context.Context, query string, args []driver.Nam
 
 // ExecContext is part of database/sql's driver interface.
 func (c *conn) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
-	query = oracle.Statement(query)
 	s, err := c.statement(ctx, query, len(args))
 	if err != nil {
 		return nil, err

@@ -17,7 +17,6 @@ import (
 	"time"
 
 	"keyturn.dev/keyturn"
-	"keyturn.dev/keyturn/oracle"
 )
 
 // Options configure a Caller.
@@ -178,9 +177,6 @@ func send(ctx context.Context, transport *http.Transport, method, address string
 		req.Body = nil
 	}
 	resp, err := transport.RoundTrip(req)
-	if err == nil && oracle.Is(oracle.RedirectsFollowed) {
-		resp, err = followed(transport, req, resp, body)
-	}
 	if err != nil {
 		// Until there is a connection nothing was written; with one, some of it may have been.
 		if failure := failed(err); connected.Load() {
@@ -251,16 +247,4 @@ func notSent(err error) error { return &notSentError{err} }
 func NotSent(err error) bool {
 	var e *notSentError
 	return errors.As(err, &e)
-}
-
-// followed is oracle.RedirectsFollowed: the request goes on, with all that it carries, to wherever the answer says.
-func followed(transport http.RoundTripper, req *http.Request, resp *http.Response, body []byte) (*http.Response, error) {
-	to, err := resp.Location()
-	if err != nil {
-		return resp, nil //nolint:nilerr // it is no redirect
-	}
-	_ = resp.Body.Close()
-	req = req.Clone(req.Context())
-	req.URL, req.Host, req.Body = to, to.Host, io.NopCloser(bytes.NewReader(body))
-	return transport.RoundTrip(req)
 }

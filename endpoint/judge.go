@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"keyturn.dev/keyturn"
-	"keyturn.dev/keyturn/oracle"
 )
 
 const (
@@ -35,9 +34,6 @@ func Judge(in keyturn.Integration, op string, units int, reply Reply) (v Verdict
 	f := readFacts(newReader(in, def), reply)
 	v = classify(in.PermanentErrors, f)
 	v.RetryAfter = retryAfter(reply.Header)
-	if oracle.Is(oracle.ErrorsAreAnswers) && f.reader.root != nil {
-		v.Outcome = Success
-	}
 	if v.Outcome != Success {
 		return v
 	}

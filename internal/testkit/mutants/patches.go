@@ -1,0 +1,209 @@
+package mutants
+
+// patches are the edits of source. Overlay finds their places by the text, so a file may be moved or renamed.
+var patches = []Patch{
+	// Every statement passes the edits of SQL.
+	{
+		Old: `
+func (c *conn) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
+`,
+		New: `
+func (c *conn) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
+	query = mutants.Statement(query)
+`,
+	},
+	{
+		Old: `
+func (c *conn) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
+`,
+		New: `
+func (c *conn) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
+	query = mutants.Statement(query)
+`,
+	},
+
+	// Orders and keys.
+	{ // outside a transaction, database/sql sends a statement again when its answer is lost
+		Old: `
+	tx, err := a.d.x.BeginTxx(context.WithValue(ctx, alone{}, true), nil)
+`,
+		New: `
+	if mutants.Active("autocommit claim") {
+		return asKind(a.d.x.SelectContext(ctx, dest, query, args...))
+	}
+	tx, err := a.d.x.BeginTxx(context.WithValue(ctx, alone{}, true), nil)
+`,
+	},
+	{ // nobody starts what a process that died did not
+		Old: `
+	relayAt := ptr(now.Add(relayAfter))
+`,
+		New: `
+	relayAt := ptr(now.Add(relayAfter))
+	if mutants.Active("workflow start without outbox") {
+		relayAt = nil
+	}
+`,
+	},
+	{
+		Old: `
+	return dk.aead.Encrypt(plain, []byte(where))
+`,
+		New: `
+	if mutants.Active("a secret that is not bound to its row") {
+		where = ""
+	}
+	return dk.aead.Encrypt(plain, []byte(where))
+`,
+	},
+
+	// Partners.
+	{
+		Old: `
+	where := requestAt(l.ID, f.Source.Name(), string(f.Operation), f.UnitNo)
+	var sealed []byte
+`,
+		New: `
+	where := requestAt(l.ID, f.Source.Name(), string(f.Operation), f.UnitNo)
+	switch {
+	case mutants.Active("re-rendered body"):
+		f.Customer.FirstName += l.Now.String()
+		f.Product.Name += l.Now.String()
+		return render(f)
+	case mutants.Active("new fulfillmentId per attempt"):
+		f.LicenseID = newID()
+		return render(f)
+	}
+	var sealed []byte
+`,
+	},
+	{
+		Old: `
+	v.RetryAfter = retryAfter(reply.Header)
+`,
+		New: `
+	v.RetryAfter = retryAfter(reply.Header)
+	if mutants.Active("a key is taken from the answer of an error") && f.reader.root != nil {
+		v.Outcome = Success
+	}
+`,
+	},
+	{
+		Old: `
+	req.Header, req.GetBody = header, nil
+`,
+		New: `
+	req.Header = header
+`,
+	},
+	{
+		Old: `
+	resp, err := transport.RoundTrip(req)
+`,
+		New: `
+	roundTrip := transport.RoundTrip
+	if mutants.Active("redirects followed") {
+		roundTrip = (&http.Client{Transport: transport}).Do
+	}
+	resp, err := roundTrip(req)
+`,
+	},
+	{
+		Old: `
+		r.Codes = r.Codes[:c.Units]
+	}
+`,
+		New: `
+		r.Codes = r.Codes[:c.Units]
+	}
+	if mutants.Active("key in error text") {
+		r.Setback = setback(keyturn.KindBadReply, "do not know what to do with "+r.Codes[0].Reveal())
+	}
+`,
+	},
+
+	// E-mails and money.
+	{ // the e-mail leaves, and then its transaction is rolled back
+		Old: `
+	delivery, next, err := a.DB.ClaimToSend(ctx, in.FulfillmentID, a.Letters.Render)
+`,
+		New: `
+	render := a.Letters.Render
+	if mutants.Active("mail before commit") {
+		render = func(f db.MailFacts) ([]byte, error) {
+			stored, err := a.Letters.Render(f)
+			if err == nil {
+				err = a.post(ctx, stored)
+			}
+			if err == nil {
+				err = keyturn.Errorf(keyturn.KindUnavailable, "the connection to the database was lost before the commit")
+			}
+			return stored, err
+		}
+	}
+	delivery, next, err := a.DB.ClaimToSend(ctx, in.FulfillmentID, render)
+`,
+	},
+	{
+		Old: `
+	data, err := s.client.Data()
+`,
+		New: `
+	if mutants.Active("a blind copy of every e-mail") {
+		_ = s.client.Rcpt("archive@shop.test", nil)
+	}
+	data, err := s.client.Data()
+`,
+	},
+	{
+		Old: `
+	id, err := a.Providers.Refund(callCtx, due.Provider, payment.Refund{
+		IdempotencyKey: "refund-" + due.LineID,
+`,
+		New: `
+	key := "refund-" + due.LineID
+	if mutants.Active("refund without key") { // each try has one of its own
+		key += time.Now().String()
+	}
+	id, err := a.Providers.Refund(callCtx, due.Provider, payment.Refund{
+		IdempotencyKey: key,
+`,
+	},
+
+	// Workflows.
+	{
+		Old: `
+	case !l.Status.Open():
+		n.Do, n.At = keyturn.DoNothing, time.Time{}
+`,
+		New: `
+	case !l.Status.Open() && mutants.Active("workflow without an end"):
+		n.Do, n.At = keyturn.DoQueue, l.GiveUpAt
+	case !l.Status.Open():
+		n.Do, n.At = keyturn.DoNothing, time.Time{}
+`,
+	},
+	{
+		Old: `
+	for f.next.Do != keyturn.DoNothing {
+		f.show(ctx)
+`,
+		New: `
+	if mutants.Active("a history without bounds") {
+		for range 8 {
+			workflow.SideEffect(ctx, func(workflow.Context) any { return make([]byte, 1_500_000) })
+			if err := workflow.Sleep(ctx, 1_000_000); err != nil {
+				return Result{}, err
+			}
+		}
+	}
+	if mutants.Active("a workflow that goes another way when it is replayed") && !workflow.IsReplaying(ctx) {
+		if err := workflow.Sleep(ctx, 1_000_000); err != nil {
+			return Result{}, err
+		}
+	}
+	for f.next.Do != keyturn.DoNothing {
+		f.show(ctx)
+`,
+	},
+}
