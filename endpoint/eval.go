@@ -8,39 +8,38 @@ import (
 	"keyturn.dev/keyturn"
 )
 
-// maxWork bounds what all paths together may do with one reply, in steps of some tens of nanoseconds. Every node that a
-// path looks at is a step; a member that the library looks up and a comparison of a filter are several. Five hundred codes
-// in one reply take a tenth of it; a hostile one ends here.
+// maxWork bounds the work of all paths on one reply, in steps of some tens of nanoseconds. Each node visited is one step;
+// a lookup by the library and a comparison in a filter are several. A reply with five hundred codes takes a tenth of it.
 const maxWork = 80_000
 
-// What steps cost, measured against each other.
+// Costs in steps, measured against each other.
 const (
-	lookupWork = 4 // the library finds a member or element
-	memberWork = 3 // a member of an object is put into order
-	filterWork = 4 // one element is compared
+	lookupWork = 4 // the library looks up one member
+	memberWork = 3 // one member of an object is sorted
+	filterWork = 4 // one comparison in a filter
 
-	conversionWork = 10 // a conversion template runs once
-	nodeWork       = 4  // it visits one of its nodes
-	compileWork    = 2  // one byte of it is compiled, before that
+	conversionWork = 10 // one run of a conversion template
+	nodeWork       = 4  // one node of the template, per run
+	compileWork    = 2  // one byte of the template, when it is compiled
 )
 
-// work is what is left for one reply.
+// work is the budget that is left for one reply.
 type work struct{ left int }
 
 var errTooMuchWork = keyturn.Errorf(keyturn.KindBadReply, "the reply takes too much work to be read through the response paths")
 
-// spend takes steps and says whether there were enough.
+// spend deducts steps and reports whether the budget covered them.
 func (w *work) spend(steps int) bool {
 	w.left -= steps
 	return w.left >= 0
 }
 
-// eval gives the nodes the path selects, in document order for arrays and in the order of their names for the members
-// of objects: the library visits those in random order, and a retry must not deliver another key. A missing member and
-// a wrong type select nothing. What it may cost is left in w: with `..` a node can be selected many times over.
+// eval returns the nodes that the path selects: elements of arrays in document order, members of objects in the order of
+// their names, so that a retry delivers the same key. A missing member or a node of the wrong type selects nothing. The
+// error is KindBadReply, when the budget w is spent: `..` can select a node many times over.
 func (p path) eval(root any, w *work) (nodes []any, err error) {
 	defer func() {
-		if recover() != nil { // the library panics on nothing we found, but the reply is hostile
+		if recover() != nil { // no panic of the library is known, but the reply may be hostile
 			nodes, err = nil, keyturn.Errorf(keyturn.KindBadReply, "the reply breaks a response path")
 		}
 	}()
@@ -62,7 +61,7 @@ func (p path) eval(root any, w *work) (nodes []any, err error) {
 	return nodes, nil
 }
 
-// descend applies the step to a node and to everything below it. Depth is bounded by what decodeJSON lets through.
+// descend applies the segment to a node and to all its descendants. decodeJSON bounds their depth.
 func (s segment) descend(out []any, node any, w *work) []any {
 	out = s.appendTo(out, node, w)
 	for _, child := range children(node, w) {
@@ -81,16 +80,17 @@ func (s segment) appendTo(out []any, node any, w *work) []any {
 	w.left--
 	switch s.kind {
 	case nameSegment:
-		if _, ok := node.(map[string]any); ok { // for an array the library would take the name "0" for an index
-			return s.one(out, node, w)
+		if _, ok := node.(map[string]any); ok { // in an array the library would take the name "0" for an index
+			return s.appendMember(out, node, w)
 		}
 	case indexSegment:
-		list, ok := node.([]any)
-		switch {
-		case ok && s.index >= 0:
-			return s.one(out, node, w)
-		case ok && -s.index <= len(list): // the library knows no negative index
-			return append(out, list[len(list)+s.index])
+		list, _ := node.([]any)
+		at := s.index
+		if at < 0 {
+			at += len(list)
+		}
+		if 0 <= at && at < len(list) {
+			return append(out, list[at])
 		}
 	case wildcardSegment:
 		return append(out, children(node, w)...)
@@ -108,15 +108,16 @@ func (s segment) appendTo(out []any, node any, w *work) []any {
 	return out
 }
 
-// one appends what the library selects; its errors mean that there is no such member or element.
-func (s segment) one(out []any, node any, w *work) []any {
-	w.spend(lookupWork)
+// appendMember appends the member that the library finds by its names. The library's errors all mean that there is none.
+func (s segment) appendMember(out []any, node any, w *work) []any {
+	w.spend(lookupWork * len(s.names))
 	if value, err := s.eval(context.Background(), node); err == nil {
 		return append(out, value)
 	}
 	return out
 }
 
+// children returns the elements of an array, or the members of an object in the order of their names.
 func children(node any, w *work) []any {
 	switch node := node.(type) {
 	case []any:
@@ -136,7 +137,7 @@ func children(node any, w *work) []any {
 	return nil
 }
 
-// cut is a slice as RFC 9535 §2.3.4 has it; the library gives nothing for [0:-1].
+// cut selects a slice of the array (RFC 9535 §2.3.4). The library selects nothing for [0:-1].
 func (s segment) cut(list []any) []any {
 	bound := func(at *int, otherwise int) int {
 		switch {

@@ -8,9 +8,9 @@ import (
 	"strings"
 )
 
-// A filter tells elements apart by their members: `[?@.state == "active" && @.seats >= 3]`, `[?@.key]`, `[?!@.revoked]`.
-// It is evaluated here and not by the library, whose comparisons take "1" for 1 and true, lose the digits of large
-// integers and fail as a whole where a member is missing.
+// A filter selects elements by their members: `[?@.state == "active" && @.seats >= 3]`, `[?@.key]`, `[?!@.revoked]`.
+// The library does not evaluate filters: its comparisons take "1" for 1 and true, lose the digits of large integers,
+// and fail altogether where a member is missing.
 
 const (
 	maxFilterBytes  = 200
@@ -18,7 +18,7 @@ const (
 	maxFilterNumber = 40 // characters
 )
 
-// condition is a filter, or a part of one, for one element.
+// condition reports whether a filter, or a part of one, holds for an element.
 type condition func(element any, w *work) bool
 
 var (
@@ -29,13 +29,13 @@ var (
 	filterWord     = regexp.MustCompile(`^(true|false|null)\b`)
 )
 
-// filterParser reads one filter from left to right.
+// filterParser is a recursive-descent parser for one filter.
 type filterParser struct {
 	rest  string
 	depth int
 }
 
-// parseFilter reads `[?…]` at the start of rest.
+// parseFilter parses `[?…]` at the start of rest and returns its length.
 func parseFilter(rest string) (segment, int, error) {
 	p := filterParser{rest: rest[len("[?"):]}
 	cond, err := p.any()
@@ -53,7 +53,7 @@ func (p *filterParser) problem() error {
 	return fmt.Errorf("has a filter that cannot be read from %.20q on: compare @.name with a constant", p.rest)
 }
 
-// take passes over white space and then over the token, if it is there.
+// take skips white space and consumes the token if it comes next.
 func (p *filterParser) take(token string) bool {
 	p.rest = strings.TrimPrefix(p.rest, filterSpace.FindString(p.rest))
 	rest, ok := strings.CutPrefix(p.rest, token)
@@ -63,6 +63,7 @@ func (p *filterParser) take(token string) bool {
 	return ok
 }
 
+// match skips white space and consumes what the pattern matches; "" if it does not match.
 func (p *filterParser) match(pattern *regexp.Regexp) string {
 	p.take("")
 	token := pattern.FindString(p.rest)
@@ -70,21 +71,23 @@ func (p *filterParser) match(pattern *regexp.Regexp) string {
 	return token
 }
 
-// any is a || b || …
+// any parses a || b || …
 func (p *filterParser) any() (condition, error) {
 	return p.chain("||", p.all, func(a, b condition) condition {
 		return func(element any, w *work) bool { return a(element, w) || b(element, w) }
 	})
 }
 
-// all is a && b && …
+// all parses a && b && …
 func (p *filterParser) all() (condition, error) {
 	return p.chain("&&", p.one, func(a, b condition) condition {
 		return func(element any, w *work) bool { return a(element, w) && b(element, w) }
 	})
 }
 
-func (p *filterParser) chain(operator string, part func() (condition, error), join func(a, b condition) condition) (condition, error) {
+func (p *filterParser) chain(
+	operator string, part func() (condition, error), join func(a, b condition) condition,
+) (condition, error) {
 	left, err := part()
 	for err == nil && p.take(operator) {
 		var right condition
@@ -95,7 +98,7 @@ func (p *filterParser) chain(operator string, part func() (condition, error), jo
 	return left, err
 }
 
-// one is !…, (…), a comparison, or a member that must be there.
+// one parses !…, (…), a comparison, or a test that a member exists.
 func (p *filterParser) one() (condition, error) {
 	if p.take("!") {
 		if !p.take("(") {
@@ -129,7 +132,7 @@ func (p *filterParser) one() (condition, error) {
 	return func(element any, w *work) bool { return holds(operator, left(element, w), right(element, w)) }, nil
 }
 
-// group is the rest of (…).
+// group parses the rest of (…).
 func (p *filterParser) group() (condition, error) {
 	if p.depth++; p.depth > maxParentheses {
 		return nil, errors.New("has a filter with too many parentheses")
@@ -141,12 +144,12 @@ func (p *filterParser) group() (condition, error) {
 	return inner, err
 }
 
-// absent is what a path gives that leads nowhere.
+// absent is the value of a path that selects nothing.
 type absent struct{}
 
 var nothing any = absent{}
 
-// side is one side of a comparison: a constant, or a path from the element.
+// side parses one side of a comparison: a constant, or a path from the element.
 func (p *filterParser) side() (value func(element any, w *work) any, isPath bool, err error) {
 	constant := func(v any) func(any, *work) any { return func(any, *work) any { return v } }
 	if p.take("@") {
@@ -166,7 +169,7 @@ func (p *filterParser) side() (value func(element any, w *work) any, isPath bool
 	return nil, false, p.problem()
 }
 
-// path is what follows @: names and indexes.
+// path parses the names and indexes after @.
 func (p *filterParser) path() (func(element any, w *work) any, error) {
 	var steps path
 	for strings.HasPrefix(p.rest, ".") || strings.HasPrefix(p.rest, "[") {
@@ -174,7 +177,11 @@ func (p *filterParser) path() (func(element any, w *work) any, error) {
 		if err != nil || seg.kind != nameSegment && seg.kind != indexSegment {
 			return nil, p.problem()
 		}
-		steps.segments, p.rest = append(steps.segments, seg), p.rest[used:]
+		steps.add(seg)
+		p.rest = p.rest[used:]
+	}
+	if err := steps.compile(); err != nil {
+		return nil, err
 	}
 	return func(element any, w *work) any {
 		if len(steps.segments) == 0 {
@@ -187,8 +194,8 @@ func (p *filterParser) path() (func(element any, w *work) any, error) {
 	}, nil
 }
 
-// holds compares two values as RFC 9535 §2.3.5.2.2 has it: values of different types are different, and only numbers and
-// texts have an order. Arrays and objects are equal to nothing, which is our own: no reply needs it.
+// holds compares two values (RFC 9535 §2.3.5.2.2): values of different types differ, and only numbers and strings are
+// ordered. Unlike in the RFC, arrays and objects equal nothing: no reply needs it.
 func holds(operator string, a, b any) bool {
 	c, ordered, equal := 0, false, false
 	switch a := a.(type) {

@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/PaesslerAG/gval"
 	"github.com/PaesslerAG/jsonpath"
@@ -14,15 +15,16 @@ import (
 	"keyturn.dev/keyturn"
 )
 
-// The subset of JSONPath that response paths and signed fields may use: `$`, `.name`, `["name"]`, `['name']`, `[n]` and
-// `[-n]`, `[*]` and `.*`, `[start:end:step]` with a positive step, and, where the integration allows them, `[?filter]` and
-// `..` before any of these. What is accepted means what RFC 9535 says. The library is asked for one step at a time: its
-// own `..` costs the cube of the nesting, and its own order of members is random.
+// Response paths and signed fields use a subset of JSONPath: `$`, `.name`, `["name"]`, `['name']`, `[n]`, `[-n]`, `[*]`,
+// `.*`, `[start:end:step]` with a positive step and, where the integration allows them, `[?filter]` and `..` before any
+// of these. Within the subset a path selects exactly what RFC 9535 says. The library resolves member names; the other
+// selectors are implemented here, because the library departs from the RFC in each of them
+// (docs/decide/0020-what-jsonpath-resolves.md).
 
 type segmentKind int
 
 const (
-	nameSegment segmentKind = iota
+	nameSegment segmentKind = iota // one member name, or several in a row
 	indexSegment
 	wildcardSegment
 	sliceSegment
@@ -31,19 +33,21 @@ const (
 
 type segment struct {
 	kind  segmentKind
-	deep  bool           // after ..: applied to the node and to everything below it
-	index int            // of an indexSegment
-	slice [3]*int        // start, end, step of a sliceSegment; nil: absent
-	eval  gval.Evaluable // the library's selector for one step: a name or an index from 0
+	deep  bool           // after ..: applied to the node and to all its descendants
+	names []string       // of a nameSegment
+	eval  gval.Evaluable // names, compiled by the library into one expression
+	index int            // of an indexSegment; negative counts from the end
+	slice [3]*int        // start, end and step of a sliceSegment; nil if absent
 	holds condition      // of a filterSegment
 }
 
+// path is a compiled path. It is immutable, so calls share it.
 type path struct {
 	segments []segment
-	all      bool // a trailing +: every match, not only the first
+	all      bool // a trailing +: every match instead of the first
 }
 
-// pathOptions are what an integration enables beyond the plain subset.
+// pathOptions are the selectors that an integration enables beyond the plain subset.
 type pathOptions struct{ filters, descendants bool }
 
 func optionsOf(in keyturn.Integration) pathOptions {
@@ -63,8 +67,44 @@ var (
 	bracketName  = regexp.MustCompile(`^\[ *("(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*') *\]`)
 )
 
-// parsePath reads a path and compiles its steps.
+// maxCompiledPaths bounds the memory of compiled paths, some kilobytes each.
+const maxCompiledPaths = 1024
+
+type pathKey struct {
+	text  string
+	allow pathOptions
+}
+
+// compiledPaths holds the valid paths that were compiled. Every call needs the same few, and compiling one takes ten
+// times as long as evaluating it.
+var compiledPaths = struct {
+	sync.RWMutex
+	paths map[pathKey]path
+}{paths: map[pathKey]path{}}
+
+// parsePath returns the compiled path. Its errors read as rules ("must start with $").
 func parsePath(text string, allow pathOptions) (path, error) {
+	key := pathKey{text, allow}
+	compiledPaths.RLock()
+	p, ok := compiledPaths.paths[key]
+	compiledPaths.RUnlock()
+	if ok {
+		return p, nil
+	}
+	p, err := compilePath(text, allow)
+	if err != nil {
+		return path{}, err
+	}
+	compiledPaths.Lock()
+	defer compiledPaths.Unlock()
+	if len(compiledPaths.paths) >= maxCompiledPaths {
+		clear(compiledPaths.paths)
+	}
+	compiledPaths.paths[key] = p
+	return p, nil
+}
+
+func compilePath(text string, allow pathOptions) (path, error) {
 	rest, all := strings.CutSuffix(strings.TrimSpace(text), "+")
 	rest = strings.TrimSpace(rest)
 	switch {
@@ -73,8 +113,8 @@ func parsePath(text string, allow pathOptions) (path, error) {
 	case !strings.HasPrefix(rest, "$"):
 		return path{}, errors.New("must be a JSONPath that starts with $, such as $.licenses[0].key")
 	}
-	p, rest := path{all: all}, rest[1:]
-	for rest != "" {
+	p, rest, count := path{all: all}, rest[1:], 0
+	for ; rest != ""; count++ {
 		deep := strings.HasPrefix(rest, "..")
 		if deep {
 			if !allow.descendants {
@@ -89,29 +129,61 @@ func parsePath(text string, allow pathOptions) (path, error) {
 			return path{}, err
 		}
 		seg.deep = deep
-		p.segments, rest = append(p.segments, seg), rest[used:]
+		rest = rest[used:]
+		p.add(seg)
 	}
-	if len(p.segments) > maxPathSegments {
+	if count > maxPathSegments {
 		return path{}, fmt.Errorf("must have at most %d steps", maxPathSegments)
 	}
-	return p, nil
+	return p, p.compile()
 }
 
+// add appends a segment. A name after a name extends its segment, unless it reads as a number: inside an expression the
+// library would take it for the index of an array.
+func (p *path) add(seg segment) {
+	last := len(p.segments) - 1
+	if seg.kind != nameSegment || seg.deep || last < 0 || p.segments[last].kind != nameSegment || readsAsNumber(seg.names[0]) {
+		p.segments = append(p.segments, seg)
+		return
+	}
+	p.segments[last].names = append(p.segments[last].names, seg.names...)
+}
+
+// readsAsNumber reports whether the library converts the text to a number.
+func readsAsNumber(text string) bool {
+	_, err := strconv.ParseFloat(text, 64)
+	return err == nil
+}
+
+// compile has the library compile the names of each segment.
+func (p *path) compile() error {
+	for i := range p.segments {
+		if p.segments[i].kind != nameSegment {
+			continue
+		}
+		expression := "$"
+		for _, name := range p.segments[i].names {
+			expression += "[" + strconv.Quote(name) + "]"
+		}
+		var err error
+		if p.segments[i].eval, err = jsonpath.New(expression); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// parseSegment reads the segment at the start of rest and returns its length.
 func parseSegment(rest string, allow pathOptions) (segment, int, error) {
 	if m := dotName.FindStringSubmatch(rest); m != nil {
-		seg, err := named(m[1])
-		return seg, len(m[0]), err
+		return segment{kind: nameSegment, names: []string{m[1]}}, len(m[0]), nil
 	}
 	if m := dotWildcard.FindString(rest); m != "" {
 		return segment{kind: wildcardSegment}, len(m), nil
 	}
 	if m := bracketIndex.FindStringSubmatch(rest); m != nil {
 		n, _ := strconv.Atoi(m[1])
-		seg, err := segment{kind: indexSegment, index: n}, error(nil)
-		if n >= 0 {
-			seg.eval, err = jsonpath.New("$[" + m[1] + "]")
-		}
-		return seg, len(m[0]), err
+		return segment{kind: indexSegment, index: n}, len(m[0]), nil
 	}
 	if m := bracketSlice.FindStringSubmatch(rest); m != nil {
 		seg := segment{kind: sliceSegment}
@@ -124,11 +196,7 @@ func parseSegment(rest string, allow pathOptions) (segment, int, error) {
 	}
 	if m := bracketName.FindStringSubmatch(rest); m != nil {
 		name, err := unquoteName(m[1])
-		if err != nil {
-			return segment{}, 0, err
-		}
-		seg, err := named(name)
-		return seg, len(m[0]), err
+		return segment{kind: nameSegment, names: []string{name}}, len(m[0]), err
 	}
 	switch {
 	case strings.HasPrefix(rest, "[?") && !allow.filters:
@@ -139,12 +207,7 @@ func parseSegment(rest string, allow pathOptions) (segment, int, error) {
 	return segment{}, 0, fmt.Errorf("cannot be read from %.20q on: use .name, [\"name\"], [0], [*] or [0:2]", rest)
 }
 
-func named(name string) (segment, error) {
-	eval, err := jsonpath.New("$[" + strconv.Quote(name) + "]")
-	return segment{kind: nameSegment, eval: eval}, err
-}
-
-// unquoteName reads a name in double or single quotes with the escapes of RFC 9535.
+// unquoteName returns the text of a string literal in double or single quotes, with the escapes of RFC 9535.
 func unquoteName(text string) (string, error) {
 	if text[0] == '\'' {
 		var b strings.Builder
@@ -172,7 +235,7 @@ func unquoteName(text string) (string, error) {
 	return name, nil
 }
 
-// definite says that the path names one place, whatever the document.
+// definite reports whether the path selects at most one node in any document.
 func (p path) definite() bool {
 	for _, s := range p.segments {
 		if s.deep || s.kind != nameSegment && s.kind != indexSegment {
