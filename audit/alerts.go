@@ -1,5 +1,10 @@
 package audit
 
+import (
+	"keyturn.dev/keyturn"
+	"keyturn.dev/keyturn/db"
+)
+
 // alertProbes look at what operations were told.
 var alertProbes = []probe{
 	{"F2", troubleWithoutAlertSQL},
@@ -24,10 +29,10 @@ const alertTwiceSQL = `
 	GROUP BY l.order_id, a.line_id, a.cause HAVING count(*) > 1`
 
 // decidedWithAlertSQL: a revocation is not over with its line; and who may have both key and money stays known.
-const decidedWithAlertSQL = `
+var decidedWithAlertSQL = `
 	SELECT l.order_id, l.id AS line_id, a.cause AS subject, 'it is ' || l.status || ' and its alert is still open' AS what
 	FROM alerts a JOIN line_items l ON l.id = a.line_id
-	WHERE a.closed_at IS NULL AND a.cause NOT IN ('Revocation', 'Exposed', 'PartnerAnsweredDifferently', 'Undelivered') AND (l.status = 'DELIVERED'
+	WHERE a.closed_at IS NULL AND a.cause NOT IN (` + db.TextList(keyturn.LastingAlerts()...) + `) AND (l.status = 'DELIVERED'
 		OR l.status = 'CANCELED' AND NOT (l.delivered_at IS NULL
 			AND EXISTS (SELECT FROM deliveries d WHERE d.line_id = l.id AND d.kind = 'keys' AND (d.exposed OR d.status <> 'READY'))))`
 

@@ -4,6 +4,8 @@ import (
 	"context"
 
 	"github.com/lib/pq"
+
+	"keyturn.dev/keyturn"
 )
 
 // keyProbes look at keys and their pools.
@@ -184,7 +186,7 @@ const lowStockSQL = `
 	), stock AS (
 		SELECT p.id, p.updated_at, CAST(coalesce(CAST(p.spec AS json) ->> 'threshold', '0') AS bigint) AS threshold,
 			coalesce((SELECT sum(s.available) FROM pool_stock s WHERE s.pool_id = p.id), 0) AS available, coalesce(y.gone, 0) AS gone, coalesce(y.come, 0) AS come,
-			EXISTS (SELECT FROM alerts a WHERE a.pool_id = p.id AND a.cause = 'LowStock' AND a.closed_at IS NULL) AS alerted
+			EXISTS (SELECT FROM alerts a WHERE a.pool_id = p.id AND a.cause = '` + string(keyturn.AlertLowStock) + `' AND a.closed_at IS NULL) AS alerted
 		FROM pools p LEFT JOIN lately y ON y.pool_id = p.id
 	)
 	SELECT NULL AS order_id, NULL AS line_id, 'pool ' || id AS subject,

@@ -37,7 +37,7 @@ const refundLateSQL = `
 	SELECT r.order_id, r.line_id, NULL AS subject, 'its refund is pending and there is no open alert' AS what
 	FROM refunds r
 	WHERE r.status = 'PENDING' AND r.attempts > 0 AND r.created_at < now() - make_interval(secs => CAST(:slack AS double precision) + 1800)
-		AND NOT EXISTS (SELECT FROM alerts a WHERE a.line_id = r.line_id AND a.cause = 'Refund' AND a.closed_at IS NULL)`
+		AND NOT EXISTS (SELECT FROM alerts a WHERE a.line_id = r.line_id AND a.cause = '` + string(keyturn.AlertRefund) + `' AND a.closed_at IS NULL)`
 
 const relayLateSQL = `
 	SELECT l.order_id, l.id AS line_id, NULL AS subject, 'the relay should have started or woken its workflow' AS what

@@ -33,7 +33,7 @@ const deliveredWithoutLicenseSQL = `
 	SELECT l.order_id, l.id AS line_id, NULL AS subject, 'it is delivered, and nothing of it is booked on a licence' AS what
 	FROM line_items l LEFT JOIN licenses c ON c.line_id = l.id LEFT JOIN license_steps s ON s.line_id = l.id
 	WHERE l.status = 'DELIVERED' AND coalesce(c.id, s.license_id) IS NULL AND NOT (l.license_id IS NOT NULL AND (
-		l.operation = 'cancel' OR EXISTS (SELECT FROM alerts a WHERE a.line_id = l.id AND a.cause = 'Revocation' AND ` + knownAlertSQL + `)))`
+		l.operation = 'cancel' OR EXISTS (SELECT FROM alerts a WHERE a.line_id = l.id AND a.cause = '` + string(keyturn.AlertRevocation) + `' AND ` + knownAlertSQL + `)))`
 
 // licenseStepsSQL checks each step against the code's table of transitions, not against the database's own, and that a
 // delivered operation made it.

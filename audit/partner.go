@@ -1,5 +1,7 @@
 package audit
 
+import "keyturn.dev/keyturn"
+
 // partnerProbes look at calls of partners as they were booked.
 var partnerProbes = []probe{
 	{"C4", calledAfterDecisionSQL},
@@ -36,7 +38,7 @@ const notTakenBackSQL = `
 		AND NOT EXISTS (SELECT FROM revocations v WHERE v.line_id = c.line_id AND v.source = c.source)
 		AND (l.license_id IS NULL OR c.maybe AND l.cancel_reason IS NULL
 			AND NOT (l.operation IN ('pause', 'resume', 'cancel') AND l.delivered_at IS NOT NULL)
-			AND NOT EXISTS (SELECT FROM alerts t WHERE t.line_id = c.line_id AND t.cause = 'Revocation' AND ` + knownAlertSQL + `))`
+			AND NOT EXISTS (SELECT FROM alerts t WHERE t.line_id = c.line_id AND t.cause = '` + string(keyturn.AlertRevocation) + `' AND ` + knownAlertSQL + `))`
 
 // revocationSQL checks that a revocation is what it says: acknowledged, or known to operations.
 const revocationSQL = `
@@ -47,7 +49,7 @@ const revocationSQL = `
 	WHERE v.status = 'DONE' AND NOT EXISTS (
 			SELECT FROM attempts a WHERE a.line_id = v.line_id AND a.source = v.source AND a.operation = 'cancel' AND a.outcome = 'success')
 		OR v.status = 'IMPOSSIBLE' AND NOT EXISTS (
-			SELECT FROM alerts t WHERE t.line_id = v.line_id AND t.cause = 'Revocation' AND ` + knownAlertSQL + `)`
+			SELECT FROM alerts t WHERE t.line_id = v.line_id AND t.cause = '` + string(keyturn.AlertRevocation) + `' AND ` + knownAlertSQL + `)`
 
 const badSourceSQL = `
 	SELECT l.order_id, y.line_id, y.source AS subject, 'unit ' || y.unit_no || ' comes from no good answer' AS what

@@ -71,7 +71,7 @@ func (r *run) checkPartner(ctx context.Context) error {
 const calledLinesSQL = `
 	SELECT l.fulfillment_id, coalesce(l.license_id, l.fulfillment_id) AS license_id, CASE WHEN l.license_id IS NULL THEN '' ELSE l.operation END AS operation, l.id, l.order_id, l.status, l.obtained_at IS NOT NULL AS obtained,
 		EXISTS (SELECT FROM revocations v WHERE v.line_id = l.id) OR EXISTS (
-			SELECT FROM alerts a WHERE a.line_id = l.id AND a.cause = 'Revocation' AND ` + knownAlertSQL + `) AS taken_back,
+			SELECT FROM alerts a WHERE a.line_id = l.id AND a.cause = '` + string(keyturn.AlertRevocation) + `' AND ` + knownAlertSQL + `) AS taken_back,
 		EXISTS (SELECT FROM deliverables y JOIN integrations i ON y.source = 'endpoint/' || i.id WHERE y.line_id = l.id AND i.spec LIKE '%conversionTemplate%') AS converted
 	FROM line_items l
 	WHERE l.fulfillment_id = ANY(CAST(:ids AS uuid[])) OR l.license_id = ANY(CAST(:ids AS uuid[]))

@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"keyturn.dev/keyturn"
 	"keyturn.dev/keyturn/db"
 	"keyturn.dev/keyturn/workflows"
 )
@@ -37,7 +38,7 @@ const todoSQL = `
 	UNION ALL
 	SELECT 'letter', CAST(d.id AS text), '', l.order_id, l.id, 'owed an e-mail',
 		EXISTS (SELECT FROM outbox b WHERE b.workflow = 'SendDelivery' AND b.subject = CAST(d.id AS text))
-			OR EXISTS (SELECT FROM alerts a WHERE a.line_id = d.line_id AND a.cause = 'Undelivered' AND a.closed_by IS NOT NULL AND a.closed_at > d.created_at)
+			OR EXISTS (SELECT FROM alerts a WHERE a.line_id = d.line_id AND a.cause = '` + string(keyturn.AlertUndelivered) + `' AND a.closed_by IS NOT NULL AND a.closed_at > d.created_at)
 	FROM deliveries d JOIN line_items l ON l.id = d.line_id
 	WHERE d.status <> 'SENT' AND (d.kind = 'canceled' OR l.status = 'DELIVERED')
 		AND NOT EXISTS (SELECT FROM deliveries n WHERE n.line_id = d.line_id AND n.kind = d.kind AND n.number > d.number)`

@@ -3,6 +3,8 @@ package db
 import (
 	"context"
 	"encoding/json"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/jmoiron/sqlx"
@@ -14,14 +16,14 @@ import (
 // Alert is something that operations should know: opened once per line and cause, or per pool and cause, closed when it
 // is over. It holds no personal data and no text of a partner.
 type Alert struct {
-	ID       int64      `db:"id" json:"id"`
-	Cause    string     `db:"cause" json:"cause"`
-	LineID   *string    `db:"line_id" json:"lineId,omitempty"`
-	PoolID   *string    `db:"pool_id" json:"poolId,omitempty"`
-	Subject  *string    `db:"subject" json:"subject,omitempty"` // of what is neither a line nor a pool
-	Detail   string     `db:"detail" json:"-"`
-	OpenedAt time.Time  `db:"opened_at" json:"openedAt"`
-	ClosedAt *time.Time `db:"closed_at" json:"closedAt,omitempty"`
+	ID       int64              `db:"id" json:"id"`
+	Cause    keyturn.AlertCause `db:"cause" json:"cause"`
+	LineID   *string            `db:"line_id" json:"lineId,omitempty"`
+	PoolID   *string            `db:"pool_id" json:"poolId,omitempty"`
+	Subject  *string            `db:"subject" json:"subject,omitempty"` // of what is neither a line nor a pool
+	Detail   string             `db:"detail" json:"-"`
+	OpenedAt time.Time          `db:"opened_at" json:"openedAt"`
+	ClosedAt *time.Time         `db:"closed_at" json:"closedAt,omitempty"`
 }
 
 // AlertDetail says what happened and what happens next.
@@ -35,10 +37,21 @@ type AlertDetail struct {
 	Evidence      []string  `json:"evidence,omitempty"` // of an audit
 }
 
-// openLineAlert opens the alert of this line and cause unless it is open. One that was over tells operations anew.
-func openLineAlert(ctx context.Context, tx *sqlx.Tx, l *line, f keyturn.Failure) error {
+// ToDo says what a person should do about the alert, with the IDs of what it is about.
+func (a Alert) ToDo(d AlertDetail) string {
+	pool := ""
+	if a.PoolID != nil {
+		pool = *a.PoolID
+	}
+	return strings.NewReplacer("FULFILLMENT", d.FulfillmentID, "POOL", pool, "ALERT", strconv.FormatInt(a.ID, 10),
+		"INTEGRATION", strings.TrimPrefix(d.Source, partnerSource("")), "`", "").Replace(a.Cause.Info().ToDo)
+}
+
+// openLineAlert opens the alert of this line and cause unless it is open. One that was closed tells operations anew.
+func openLineAlert(ctx context.Context, tx *sqlx.Tx, l *line, cause keyturn.AlertCause, happened string) error {
 	detail, err := json.Marshal(AlertDetail{
-		OrderID: l.OrderID, FulfillmentID: l.FulfillmentID, ProductID: l.ProductID, Source: l.source().Name(), Happened: f.Message, GiveUpAt: l.GiveUpAt,
+		OrderID: l.OrderID, FulfillmentID: l.FulfillmentID, ProductID: l.ProductID, Source: l.source().Name(),
+		Happened: happened, GiveUpAt: l.GiveUpAt,
 	})
 	if err != nil {
 		return err
@@ -47,20 +60,27 @@ func openLineAlert(ctx context.Context, tx *sqlx.Tx, l *line, f keyturn.Failure)
 	// shows as mailed when opened. One that fails once more when its partner is back is in trouble of its own, and told of.
 	_, err = tx.ExecContext(ctx, `
 		INSERT INTO alerts AS a (cause, line_id, detail, mailed_at)
-		SELECT $1, $2, $3, CASE WHEN $1 IN ('Unavailable', 'RateLimited') AND EXISTS (
+		SELECT $1, $2, $3, CASE WHEN $1 IN (`+TextList(keyturn.AlertUnavailable, keyturn.AlertRateLimited)+`) AND EXISTS (
 			SELECT FROM partner_gates WHERE integration = $4 AND opened_at IS NOT NULL) THEN now() END
 		ON CONFLICT (line_id, cause) WHERE line_id IS NOT NULL DO UPDATE SET
 			detail = excluded.detail, opened_at = now(), mailed_at = excluded.mailed_at, closed_at = NULL, closed_by = NULL, close_reason = NULL
 		WHERE a.closed_at IS NOT NULL OR a.mailed_at = a.opened_at AND excluded.mailed_at IS NULL`,
-		string(f.Kind), l.ID, string(detail), l.source().Integration)
+		cause, l.ID, string(detail), l.source().Integration)
 	return err
 }
 
-// closeLineAlerts closes a line's alerts: those of one cause, or all but those that outlive their line.
-func closeLineAlerts(ctx context.Context, tx *sqlx.Tx, l *line, cause string) error {
+// closeLineAlerts closes the alerts of a decided line, except those that outlive it.
+func closeLineAlerts(ctx context.Context, tx *sqlx.Tx, l *line) error {
 	_, err := tx.ExecContext(ctx, `
 		UPDATE alerts SET closed_at = now()
-		WHERE line_id = $1 AND closed_at IS NULL AND CASE WHEN $2 = '' THEN cause NOT IN `+lastingCauses+` ELSE cause = $2 END`, l.ID, cause)
+		WHERE line_id = $1 AND closed_at IS NULL AND cause NOT IN (`+lastingCauses+`)`, l.ID)
+	return err
+}
+
+// closeLineAlert closes the alert of this line and cause, if it is open.
+func closeLineAlert(ctx context.Context, tx *sqlx.Tx, l *line, cause keyturn.AlertCause) error {
+	_, err := tx.ExecContext(ctx, `
+		UPDATE alerts SET closed_at = now() WHERE line_id = $1 AND cause = $2 AND closed_at IS NULL`, l.ID, cause)
 	return err
 }
 

@@ -12,33 +12,28 @@ import (
 	"keyturn.dev/keyturn"
 )
 
-// Causes of alerts that outlive their line, because only a person can see that they are over. What SQL says of them is
-// lastingCauses.
-const (
-	causeExposed     = "Exposed"     // keys may have been seen although the line is refunded
-	causeUndelivered = "Undelivered" // an e-mail that is not its line's first does not go out
-)
-
-// lastingCauses are those causes as an SQL list, with causeRevocation and causeDifferent.
-const lastingCauses = `('Revocation', 'Exposed', 'PartnerAnsweredDifferently', 'Undelivered')`
+// lastingCauses are the causes whose alerts outlive their line, as an SQL list.
+var lastingCauses = TextList(keyturn.LastingAlerts()...)
 
 // AlertView is an alert as operators see it. It names no customer and no key.
 type AlertView struct {
-	ID            int64      `json:"id"`
-	Cause         string     `json:"cause"`
-	Happened      string     `json:"happened"`
-	OrderID       string     `json:"orderId,omitempty"`
-	FulfillmentID string     `json:"fulfillmentId,omitempty"`
-	ProductID     string     `json:"productId,omitempty"`
-	Source        string     `json:"source,omitempty"`
-	Pool          string     `json:"pool,omitempty"`
-	Subject       string     `json:"subject,omitempty" doc:"What it is about, if that is neither a line nor a pool."`
-	OpenedAt      time.Time  `json:"openedAt"`
-	ToldAt        *time.Time `json:"toldAt,omitempty" doc:"When operations were sent it."`
-	ClosedAt      *time.Time `json:"closedAt,omitempty"`
-	ClosedBy      string     `json:"closedBy,omitempty" doc:"The person who closed it; empty: it was over."`
-	CloseReason   string     `json:"closeReason,omitempty"`
-	Closable      bool       `json:"closable" doc:"It stays open until a person closes it."`
+	ID            int64              `json:"id"`
+	Cause         keyturn.AlertCause `json:"cause"`
+	Severity      keyturn.Severity   `json:"severity" enum:"critical,warning,info"`
+	Happened      string             `json:"happened"`
+	ToDo          string             `json:"toDo" doc:"What a person should do about it."`
+	OrderID       string             `json:"orderId,omitempty"`
+	FulfillmentID string             `json:"fulfillmentId,omitempty"`
+	ProductID     string             `json:"productId,omitempty"`
+	Source        string             `json:"source,omitempty"`
+	Pool          string             `json:"pool,omitempty"`
+	Subject       string             `json:"subject,omitempty" doc:"What it is about, if that is neither a line nor a pool."`
+	OpenedAt      time.Time          `json:"openedAt"`
+	ToldAt        *time.Time         `json:"toldAt,omitempty" doc:"When operations were sent it."`
+	ClosedAt      *time.Time         `json:"closedAt,omitempty"`
+	ClosedBy      string             `json:"closedBy,omitempty" doc:"The person who closed it; empty: it was over."`
+	CloseReason   string             `json:"closeReason,omitempty"`
+	Closable      bool               `json:"closable" doc:"It stays open until a person closes it."`
 }
 
 const maxCloseReason = 500
@@ -46,30 +41,33 @@ const maxCloseReason = 500
 // MaxAlerts is the most alerts that one answer shows.
 const MaxAlerts = 200
 
-const alertsSQL = `
+var alertsSQL = `
 	SELECT id, cause, coalesce(pool_id, '') AS pool, coalesce(subject, '') AS subject, detail, opened_at, mailed_at, closed_at,
-		coalesce(closed_by, '') AS closed_by, coalesce(close_reason, '') AS close_reason, closed_at IS NULL AND cause IN ` + lastingCauses + ` AS closable
+		coalesce(closed_by, '') AS closed_by, coalesce(close_reason, '') AS close_reason,
+		closed_at IS NULL AND cause IN (` + lastingCauses + `) AS closable
 	FROM alerts `
 
 type alertRow struct {
-	ID          int64      `db:"id"`
-	Cause       string     `db:"cause"`
-	Pool        string     `db:"pool"`
-	Subject     string     `db:"subject"`
-	Detail      string     `db:"detail"`
-	OpenedAt    time.Time  `db:"opened_at"`
-	MailedAt    *time.Time `db:"mailed_at"`
-	ClosedAt    *time.Time `db:"closed_at"`
-	ClosedBy    string     `db:"closed_by"`
-	CloseReason string     `db:"close_reason"`
-	Closable    bool       `db:"closable"`
+	ID          int64              `db:"id"`
+	Cause       keyturn.AlertCause `db:"cause"`
+	Pool        string             `db:"pool"`
+	Subject     string             `db:"subject"`
+	Detail      string             `db:"detail"`
+	OpenedAt    time.Time          `db:"opened_at"`
+	MailedAt    *time.Time         `db:"mailed_at"`
+	ClosedAt    *time.Time         `db:"closed_at"`
+	ClosedBy    string             `db:"closed_by"`
+	CloseReason string             `db:"close_reason"`
+	Closable    bool               `db:"closable"`
 }
 
 func (r alertRow) view() (AlertView, error) {
 	var d AlertDetail
 	err := json.Unmarshal([]byte(r.Detail), &d)
+	about := Alert{ID: r.ID, Cause: r.Cause, PoolID: &r.Pool}
 	return AlertView{
-		ID: r.ID, Cause: r.Cause, Happened: d.Happened, OrderID: d.OrderID, FulfillmentID: d.FulfillmentID, ProductID: d.ProductID, Source: d.Source,
+		ID: r.ID, Cause: r.Cause, Severity: r.Cause.Info().Severity, Happened: d.Happened, ToDo: about.ToDo(d),
+		OrderID: d.OrderID, FulfillmentID: d.FulfillmentID, ProductID: d.ProductID, Source: d.Source,
 		Pool: r.Pool, Subject: r.Subject, OpenedAt: r.OpenedAt.UTC(), ToldAt: utc(r.MailedAt), ClosedAt: utc(r.ClosedAt), ClosedBy: r.ClosedBy,
 		CloseReason: r.CloseReason, Closable: r.Closable,
 	}, err
@@ -77,7 +75,7 @@ func (r alertRow) view() (AlertView, error) {
 
 // Alerts lists alerts, the newest first: the open ones, or with all those that are over, too; of one cause, if it is not
 // empty; older than the one with the ID before, if that is not 0; up to limit (1 to MaxAlerts).
-func (d *DB) Alerts(ctx context.Context, all bool, cause string, before int64, limit int) ([]AlertView, error) {
+func (d *DB) Alerts(ctx context.Context, all bool, cause keyturn.AlertCause, before int64, limit int) ([]AlertView, error) {
 	var bad keyturn.Problems
 	bad.Check(limit >= 1 && limit <= MaxAlerts, "limit", "must be between 1 and %d", MaxAlerts)
 	bad.Check(before >= 0, "before", "must be the ID of an alert")

@@ -16,7 +16,7 @@ func (s *shop) openAlerts() (causes []string, ids []int64) {
 	found, err := s.Alerts(s.ctx, false, "", 0, MaxAlerts)
 	require.NoError(s.t, err)
 	for _, a := range found {
-		cause := a.Cause
+		cause := string(a.Cause)
 		if !a.Closable {
 			cause = "(" + cause + ")"
 		}
@@ -62,10 +62,10 @@ func TestPeopleCloseTheAlertsThatNothingElseEnds(t *testing.T) {
 
 	page, err := s.Alerts(s.ctx, true, "", 0, 1)
 	require.NoError(t, err)
-	require.Equal(t, "Revocation", page[0].Cause)
+	require.Equal(t, keyturn.AlertRevocation, page[0].Cause)
 	page, err = s.Alerts(s.ctx, true, "", page[0].ID, 1)
 	require.NoError(t, err)
-	require.Equal(t, "Unavailable", page[0].Cause)
+	require.Equal(t, keyturn.AlertUnavailable, page[0].Cause)
 	page, err = s.Alerts(s.ctx, true, "Revocation", 0, 5)
 	require.NoError(t, err)
 	require.Len(t, page, 1)

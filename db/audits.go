@@ -8,6 +8,8 @@ import (
 
 	"github.com/jmoiron/sqlx"
 	"github.com/lib/pq"
+
+	"keyturn.dev/keyturn"
 )
 
 // Audit is one run of the audit as it is kept. Report is JSON.
@@ -19,10 +21,8 @@ type Audit struct {
 	Report     string    `db:"report" json:"-"`
 }
 
-const (
-	causeAudit   = "Audit"
-	subjectBooks = "books"
-)
+// subjectBooks is what the alert of an audit is about.
+const subjectBooks = "books"
 
 // AuditFindings is what operations are told of an audit.
 type AuditFindings struct {
@@ -58,7 +58,7 @@ func alertAudit(ctx context.Context, tx *sqlx.Tx, f AuditFindings) error {
 		Detail string `db:"detail"`
 	}
 	if err := tx.SelectContext(ctx, &open, `
-		SELECT id, detail FROM alerts WHERE subject = $1 AND cause = $2 AND closed_at IS NULL FOR UPDATE`, subjectBooks, causeAudit); err != nil {
+		SELECT id, detail FROM alerts WHERE subject = $1 AND cause = $2 AND closed_at IS NULL FOR UPDATE`, subjectBooks, keyturn.AlertAudit); err != nil {
 		return err
 	}
 	for _, a := range open {
@@ -77,11 +77,11 @@ func alertAudit(ctx context.Context, tx *sqlx.Tx, f AuditFindings) error {
 	if f.Text == "" {
 		return nil
 	}
-	return openAlertOf(ctx, tx, subjectBooks, causeAudit, AlertDetail{Happened: f.Text, Evidence: f.Evidence})
+	return openAlertOf(ctx, tx, subjectBooks, keyturn.AlertAudit, AlertDetail{Happened: f.Text, Evidence: f.Evidence})
 }
 
 // openAlertOf opens the alert of something that is neither a line nor a pool, unless it is open.
-func openAlertOf(ctx context.Context, tx *sqlx.Tx, subject, cause string, about AlertDetail) error {
+func openAlertOf(ctx context.Context, tx *sqlx.Tx, subject string, cause keyturn.AlertCause, about AlertDetail) error {
 	detail, err := json.Marshal(about)
 	if err != nil {
 		return err
@@ -89,6 +89,13 @@ func openAlertOf(ctx context.Context, tx *sqlx.Tx, subject, cause string, about 
 	_, err = tx.ExecContext(ctx, `
 		INSERT INTO alerts (cause, subject, detail) VALUES ($1, $2, $3)
 		ON CONFLICT (subject, cause) WHERE subject IS NOT NULL AND closed_at IS NULL DO NOTHING`, cause, subject, string(detail))
+	return err
+}
+
+// closeAlertOf closes the alert of something that is neither a line nor a pool, if it is open.
+func closeAlertOf(ctx context.Context, tx *sqlx.Tx, subject string, cause keyturn.AlertCause) error {
+	_, err := tx.ExecContext(ctx, `
+		UPDATE alerts SET closed_at = now() WHERE subject = $1 AND cause = $2 AND closed_at IS NULL`, subject, cause)
 	return err
 }
 

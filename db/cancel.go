@@ -28,7 +28,8 @@ func (d *DB) giveUp(ctx context.Context, tx *sqlx.Tx, l *line, by, reason string
 		return keyturn.Errorf(keyturn.KindConflict, "the e-mail with the keys is being sent at this moment: try again in a minute")
 	}
 	if mail.Exposed && l.Status != keyturn.LineDelivered {
-		if err := openLineAlert(ctx, tx, l, keyturn.Failure{Kind: causeExposed, Message: "the line is refunded although its e-mail may have arrived: block the keys at the publisher"}); err != nil {
+		if err := openLineAlert(ctx, tx, l, keyturn.AlertExposed,
+			"the line is refunded although its e-mail may have arrived: block the keys at the publisher"); err != nil {
 			return err
 		}
 	}
@@ -172,7 +173,7 @@ func (d *DB) FailRefund(ctx context.Context, fulfillmentID string, refused error
 		}
 		age = l.Now.Sub(createdAt)
 		if kind != keyturn.KindUnavailable || age > slowRefund {
-			if err := openLineAlert(ctx, tx, l, keyturn.Failure{Kind: "Refund", Message: "the payment provider has not refunded the line yet: " + string(kind)}); err != nil {
+			if err := openLineAlert(ctx, tx, l, keyturn.AlertRefund, "the payment provider has not refunded the line yet: "+string(kind)); err != nil {
 				return err
 			}
 		}
@@ -200,7 +201,7 @@ func (d *DB) FinishRefund(ctx context.Context, fulfillmentID, providerID string,
 		if err != nil && keyturn.KindOf(err) != keyturn.KindInvalid { // an e-mail that cannot be made does not undo a refund
 			return err
 		}
-		if err := closeLineAlerts(ctx, tx, l, ""); err != nil {
+		if err := closeLineAlerts(ctx, tx, l); err != nil {
 			return err
 		}
 		l.Status, l.CanceledAt, l.NextAttemptAt = keyturn.LineCanceled, &l.Now, nil

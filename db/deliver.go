@@ -284,7 +284,7 @@ func (d *DB) FinishDelivery(ctx context.Context, fulfillmentID string, sent *Del
 			}
 		}
 		if l.Failures > 0 || l.Status != keyturn.LineObtained {
-			if err := closeLineAlerts(ctx, tx, l, ""); err != nil {
+			if err := closeLineAlerts(ctx, tx, l); err != nil {
 				return err
 			}
 		}

@@ -70,10 +70,10 @@ const watchSQL = `
 			CAST(CAST(spec AS json) ->> 'forecastHorizon' AS interval) AS horizon
 		FROM forecast
 	), causes AS (
-		SELECT id, 'LowStock' AS cause, available < threshold AS low,
+		SELECT id, '` + string(keyturn.AlertLowStock) + `' AS cause, available < threshold AS low,
 			'pool ' || id || ' has ' || available || ' keys left, fewer than ' || threshold AS happened FROM limits
 		UNION ALL
-		SELECT id, 'RunsDry', coalesce(hours_left * interval '1 hour' < horizon, false),
+		SELECT id, '` + string(keyturn.AlertRunsDry) + `', coalesce(hours_left * interval '1 hour' < horizon, false),
 			'at the recent pace pool ' || id || ' lasts ' || round(CAST(hours_left AS numeric), 1) || ' hours more, with ' || available || ' keys left' FROM limits
 	), closed AS (
 		UPDATE alerts a SET closed_at = now() FROM causes c

@@ -83,7 +83,7 @@ var broken = map[string]string{
 		WHERE p.order_id LIKE $1 AND r.applied_at IS NOT NULL GROUP BY p.order_id, captured_minor HAVING sum(amount_minor) > captured_minor`,
 	"a decided line still has an open alert": `
 		SELECT a.id FROM alerts a JOIN line_items l ON l.id = a.line_id
-		WHERE l.order_id LIKE $1 AND l.status IN ('DELIVERED', 'CANCELED') AND a.closed_at IS NULL AND a.cause NOT IN ('Revocation', 'Exposed', 'PartnerAnsweredDifferently', 'Undelivered')`,
+		WHERE l.order_id LIKE $1 AND l.status IN ('DELIVERED', 'CANCELED') AND a.closed_at IS NULL AND a.cause NOT IN (` + lastingCauses + `)`,
 	"a line in trouble has no alert": `
 		SELECT l.id FROM line_items l WHERE l.order_id LIKE $1 AND l.status IN ('RETRYING', 'WAITING_FOR_STOCK')
 			AND NOT EXISTS (SELECT FROM alerts a WHERE a.line_id = l.id) AND NOT EXISTS (SELECT FROM resolutions r WHERE r.line_id = l.id)`,

@@ -22,7 +22,8 @@ func (d *DB) applyOperation(ctx context.Context, tx *sqlx.Tx, l *line) error {
 	from := c.Status.At(l.Now, c.ExpiresAt)
 	to, ok := from.After(l.operation())
 	if !ok { // the order of the create was taken back while the e-mail was on its way
-		return openLineAlert(ctx, tx, l, keyturn.Failure{Kind: causeRevocation, Message: "the licence became " + string(from) + " while its " + l.Operation + " was under way: refund the order if it was paid for"})
+		return openLineAlert(ctx, tx, l, keyturn.AlertRevocation,
+			"the licence became "+string(from)+" while its "+l.Operation+" was under way: refund the order if it was paid for")
 	}
 	product, source, expires := c.ProductID, c.Source, c.ExpiresAt
 	switch l.operation() { //nolint:exhaustive // the others change the status alone
@@ -50,9 +51,6 @@ func (d *DB) applyOperation(ctx context.Context, tx *sqlx.Tx, l *line) error {
 		UPDATE licenses SET status = $6, product_id = $10, source = $11, expires_at = $12, updated_at = now() WHERE id = $1`,
 		c.ID, *l.OperationNo, l.ID, l.Operation, from, to, c.ProductID, c.Source, c.ExpiresAt, product, source, expires))
 }
-
-// causeRevocation is the alert of what a partner may have done and nobody has taken back. It outlives its line.
-const causeRevocation = "Revocation"
 
 // linesOfLicenseSQL are the lines whose keys a licence has or had: its create and what was done to it since, in order.
 const linesOfLicenseSQL = `
@@ -112,7 +110,7 @@ func (d *DB) quarantine(ctx context.Context, tx *sqlx.Tx, l *line, c *license) e
 	if sourceNamed(c.Source).Type != keyturn.SourceDynamicURL {
 		return nil
 	}
-	return openLineAlert(ctx, tx, l, keyturn.Failure{Kind: causeRevocation, Message: "a dynamic URL cannot be told of a cancel: block the licence's keys at the publisher"})
+	return openLineAlert(ctx, tx, l, keyturn.AlertRevocation, "a dynamic URL cannot be told of a cancel: block the licence's keys at the publisher")
 }
 
 // withdraw undoes a delivered renewal or upgrade whose order is taken back: the licence is again what it was before,
@@ -177,9 +175,8 @@ func oweOperation(ctx context.Context, tx *sqlx.Tx, l *line, source string, forg
 	if err != nil || !asked {
 		return err
 	}
-	return openLineAlert(ctx, tx, l, keyturn.Failure{
-		Kind: causeRevocation, Message: issuer + " may have carried out the " + l.Operation + " that was given up: see there that the licence is as it was",
-	})
+	return openLineAlert(ctx, tx, l, keyturn.AlertRevocation,
+		issuer+" may have carried out the "+l.Operation+" that was given up: see there that the licence is as it was")
 }
 
 // LicenseFacts is what a request about a licence that exists is made of, besides the order. It holds keys.

@@ -22,7 +22,7 @@ func (d *DB) finishNotice(ctx context.Context, tx *sqlx.Tx, l *line, have *Deliv
 		return err
 	}
 	if l.Status == keyturn.LineRetrying {
-		if err := closeLineAlerts(ctx, tx, l, ""); err != nil {
+		if err := closeLineAlerts(ctx, tx, l); err != nil {
 			return err
 		}
 	}

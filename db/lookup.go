@@ -49,9 +49,8 @@ func (d *DB) answeredBefore(ctx context.Context, tx *sqlx.Tx, l *line, source st
 		if i < len(have) && bytes.Equal(have[i], d.keys.Fingerprint(code.Reveal())) {
 			continue
 		}
-		return true, openLineAlert(ctx, tx, l, keyturn.Failure{
-			Kind: causeDifferent, Message: source + " answered two tries of one fulfillment with different keys; the customer has the first: ask the partner to block the other",
-		})
+		return true, openLineAlert(ctx, tx, l, keyturn.AlertTwoAnswers, source+" answered two tries of one fulfillment with "+
+			"different keys; the customer has the first: ask the partner to block the other")
 	}
 	return true, nil
 }

@@ -23,12 +23,6 @@ const (
 	maxPause     = time.Hour // the longest that a Retry-After keeps all other lines from a partner
 )
 
-// Causes of a partner's alerts.
-const (
-	causePartnerDown = "PartnerDown"
-	causePartnerBack = "PartnerBack"
-)
-
 // partnerRow is what is remembered of a partner that does not do well.
 type partnerRow struct {
 	Failing   pq.StringArray `db:"failing"`
@@ -69,7 +63,7 @@ func partnerAnswered(ctx context.Context, tx *sqlx.Tx, id string, p partnerRow) 
 	if _, err := tx.ExecContext(ctx, `DELETE FROM partner_gates WHERE integration = $1`, id); err != nil || p.OpenedAt == nil {
 		return err
 	}
-	if _, err := tx.ExecContext(ctx, `UPDATE alerts SET closed_at = now() WHERE subject = $1 AND cause = $2 AND closed_at IS NULL`, partnerSource(id), causePartnerDown); err != nil {
+	if err := closeAlertOf(ctx, tx, partnerSource(id), keyturn.AlertPartnerDown); err != nil {
 		return err
 	}
 	var waiting int
@@ -77,11 +71,10 @@ func partnerAnswered(ctx context.Context, tx *sqlx.Tx, id string, p partnerRow) 
 		return err
 	}
 	happened := fmt.Sprintf("%s answers again after %s; %d lines wait and are tried now, the oldest first", partnerSource(id), p.Now.Sub(*p.OpenedAt).Round(time.Second), waiting)
-	if err := openAlertOf(ctx, tx, partnerSource(id), causePartnerBack, AlertDetail{Source: partnerSource(id), Happened: happened}); err != nil {
+	if err := openAlertOf(ctx, tx, partnerSource(id), keyturn.AlertPartnerBack, AlertDetail{Source: partnerSource(id), Happened: happened}); err != nil {
 		return err
 	}
-	_, err := tx.ExecContext(ctx, `UPDATE alerts SET closed_at = now() WHERE subject = $1 AND cause = $2 AND closed_at IS NULL`, partnerSource(id), causePartnerBack) // good news is told and over
-	return err
+	return closeAlertOf(ctx, tx, partnerSource(id), keyturn.AlertPartnerBack) // good news is told and over
 }
 
 func partnerFailed(ctx context.Context, tx *sqlx.Tx, id, lineID string, p partnerRow, r CallResult) (open bool, err error) {
@@ -111,14 +104,11 @@ func partnerFailed(ctx context.Context, tx *sqlx.Tx, id, lineID string, p partne
 		return false, err
 	}
 	if opens {
-		err = openAlertOf(ctx, tx, partnerSource(id), causePartnerDown, AlertDetail{Source: partnerSource(id), Happened: fmt.Sprintf(
+		err = openAlertOf(ctx, tx, partnerSource(id), keyturn.AlertPartnerDown, AlertDetail{Source: partnerSource(id), Happened: fmt.Sprintf(
 			"%s did not answer for %d orders in a row: %s. Its lines wait; one call at a time finds out whether it is back", partnerSource(id), breakerLines, r.Setback.Failure.Message)})
 	}
 	return p.OpenedAt != nil, err
 }
-
-// causeExpiring: a certificate of an integration expires soon.
-const causeExpiring = "CertificateExpiring"
 
 // WatchCertificates opens the alert of each integration in expiring, which says what happens to it, once, and closes
 // those of all others.
@@ -127,11 +117,11 @@ func (d *DB) WatchCertificates(ctx context.Context, expiring map[string]string) 
 		subjects := pq.StringArray{}
 		for _, id := range slices.Sorted(maps.Keys(expiring)) {
 			subjects = append(subjects, partnerSource(id))
-			if err := openAlertOf(ctx, tx, partnerSource(id), causeExpiring, AlertDetail{Source: partnerSource(id), Happened: expiring[id]}); err != nil {
+			if err := openAlertOf(ctx, tx, partnerSource(id), keyturn.AlertCertificateExpiring, AlertDetail{Source: partnerSource(id), Happened: expiring[id]}); err != nil {
 				return err
 			}
 		}
-		_, err := tx.ExecContext(ctx, `UPDATE alerts SET closed_at = now() WHERE cause = $1 AND closed_at IS NULL AND NOT subject = ANY($2)`, causeExpiring, subjects)
+		_, err := tx.ExecContext(ctx, `UPDATE alerts SET closed_at = now() WHERE cause = $1 AND closed_at IS NULL AND NOT subject = ANY($2)`, keyturn.AlertCertificateExpiring, subjects)
 		return err
 	})
 }

@@ -253,7 +253,7 @@ func TestALineThatFailsAfterTheOutageIsToldOf(t *testing.T) {
 	mailed := func() (causes []string) {
 		_, err := s.TakeAlerts(s.ctx, 100, func(alerts []Alert) error {
 			for _, a := range alerts {
-				causes = append(causes, a.Cause)
+				causes = append(causes, string(a.Cause))
 			}
 			return nil
 		})

@@ -45,7 +45,7 @@ func (d *DB) park(ctx context.Context, tx *sqlx.Tx, l *line, g gate, wait time.D
 		l.setFailure(f)
 		l.Failures++
 		l.Status = keyturn.LineRetrying
-		if err := openLineAlert(ctx, tx, l, f); err != nil {
+		if err := openLineAlert(ctx, tx, l, keyturn.AlertOf(f.Kind), f.Message); err != nil {
 			return 0, err
 		}
 	}

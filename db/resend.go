@@ -45,7 +45,8 @@ func (d *DB) Resend(ctx context.Context, fulfillmentID, to, by string, render fu
 
 // seenToSQL is the condition on the e-mail y that a person has closed the alert which said that it does not go out: they
 // reached the customer otherwise, and nobody tries any more.
-const seenToSQL = `EXISTS (SELECT FROM alerts a WHERE a.line_id = y.line_id AND a.cause = 'Undelivered' AND a.closed_by IS NOT NULL AND a.closed_at > y.created_at)`
+const seenToSQL = `EXISTS (SELECT FROM alerts a WHERE a.line_id = y.line_id AND a.cause = '` + string(keyturn.AlertUndelivered) + `'
+	AND a.closed_by IS NOT NULL AND a.closed_at > y.created_at)`
 
 // toFollowSQL is the condition on the e-mail y of the line l, which is not the line's first, that it is still to go out.
 const toFollowSQL = `y.status <> 'SENT' AND (y.kind = 'canceled' OR l.status = 'DELIVERED')
@@ -103,9 +104,8 @@ func (d *DB) FinishSend(ctx context.Context, deliveryID string, failed error) er
 		if err := mustAffect(tx.ExecContext(ctx, `UPDATE deliveries SET status = 'READY', lease_until = NULL, error = $2 WHERE id = $1`, deliveryID, string(kind))); err != nil {
 			return err
 		}
-		return openLineAlert(ctx, tx, l, keyturn.Failure{
-			Kind: causeUndelivered, Message: "an e-mail that was to follow does not go out (" + string(kind) + "); it is tried until it does",
-		})
+		return openLineAlert(ctx, tx, l, keyturn.AlertUndelivered,
+			"an e-mail that was to follow does not go out ("+string(kind)+"); it is tried until it does")
 	})
 }
 
@@ -122,7 +122,8 @@ const sentSQL = `
 		SELECT pool_id, ` + stockSlot + `, 0 - count(*), count(*) FROM shown GROUP BY pool_id
 		ON CONFLICT (pool_id, slot) DO UPDATE SET claimed = s.claimed + excluded.claimed, delivered = s.delivered + excluded.delivered
 	), arrived AS (
-		UPDATE alerts SET closed_at = now() WHERE closed_at IS NULL AND cause = 'Undelivered' AND line_id = (SELECT line_id FROM deliveries WHERE id = $1)
+		UPDATE alerts SET closed_at = now() WHERE closed_at IS NULL AND cause = '` + string(keyturn.AlertUndelivered) + `'
+			AND line_id = (SELECT line_id FROM deliveries WHERE id = $1)
 			AND NOT EXISTS (SELECT FROM deliveries y WHERE y.line_id = alerts.line_id AND y.id <> $1 AND y.status <> 'SENT' AND y.error IS NOT NULL
 				AND NOT EXISTS (SELECT FROM deliveries n WHERE n.line_id = y.line_id AND n.kind = y.kind AND n.number > y.number))
 	)

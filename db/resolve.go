@@ -92,7 +92,7 @@ func (d *DB) supply(ctx context.Context, tx *sqlx.Tx, l *line, by, reason string
 	if err := abandonSource(ctx, tx, l); err != nil {
 		return err
 	}
-	if err := closeLineAlerts(ctx, tx, l, causeManual); err != nil { // the others end with the line
+	if err := closeLineAlert(ctx, tx, l, keyturn.AlertManual); err != nil { // the others end with the line
 		return err
 	}
 	if _, err := tx.ExecContext(ctx, `

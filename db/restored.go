@@ -32,8 +32,6 @@ type Restored struct {
 const (
 	// byRestore is who does what a restore demands.
 	byRestore = "restored"
-	// causeRestored is why operations hear of a line that may have got its keys after the backup.
-	causeRestored = "Restored"
 	// restoredFor is how long people have to decide on such a line; then it is given up like every other.
 	restoredFor = 14 * 24 * time.Hour
 )
@@ -175,7 +173,7 @@ func (d *DB) redo(ctx context.Context, tx *sqlx.Tx, l *line, h Happened) error {
 	case l.Status == keyturn.LineDelivered || l.ObtainedAt != nil || !h.mayHaveKeys():
 		return nil
 	}
-	if err := openLineAlert(ctx, tx, l, keyturn.Failure{Kind: causeRestored, Message: h.story()}); err != nil {
+	if err := openLineAlert(ctx, tx, l, keyturn.AlertRestored, h.story()); err != nil {
 		return err
 	}
 	l.Status, l.HeldUntil, l.NextAttemptAt, l.WaitingPool = keyturn.LineHeld, nil, nil, nil
@@ -189,7 +187,7 @@ func (d *DB) redo(ctx context.Context, tx *sqlx.Tx, l *line, h Happened) error {
 func releaseRestored(ctx context.Context, tx *sqlx.Tx, l *line) error {
 	var held []int64
 	if err := tx.SelectContext(ctx, &held, `
-		UPDATE alerts SET closed_at = now() WHERE line_id = $1 AND cause = $2 AND closed_at IS NULL RETURNING id`, l.ID, causeRestored); err != nil || len(held) == 0 {
+		UPDATE alerts SET closed_at = now() WHERE line_id = $1 AND cause = $2 AND closed_at IS NULL RETURNING id`, l.ID, keyturn.AlertRestored); err != nil || len(held) == 0 {
 		return err
 	}
 	l.ExtendedUntil = ptr(l.Now.Add(time.Duration(l.product.Retry.GiveUpAfter)))

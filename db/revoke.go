@@ -172,7 +172,7 @@ func (d *DB) FinishRevocation(ctx context.Context, fulfillmentID, source string,
 				done = true
 				return d.endRevocation(ctx, tx, l, source, "IMPOSSIBLE", "the partner did not acknowledge the cancel in time")
 			}
-			return openLineAlert(ctx, tx, l, keyturn.Failure{Kind: "Revocation", Message: source + " has not acknowledged the cancel of what it may have issued"})
+			return openLineAlert(ctx, tx, l, keyturn.AlertRevocation, source+" has not acknowledged the cancel of what it may have issued")
 		}
 		var open int
 		if err := tx.GetContext(ctx, &open, `
@@ -199,11 +199,11 @@ func (d *DB) endRevocation(ctx context.Context, tx *sqlx.Tx, l *line, source, st
 			return err
 		}
 		if !others {
-			if err := closeLineAlerts(ctx, tx, l, "Revocation"); err != nil {
+			if err := closeLineAlert(ctx, tx, l, keyturn.AlertRevocation); err != nil {
 				return err
 			}
 		}
-	} else if err := openLineAlert(ctx, tx, l, keyturn.Failure{Kind: "Revocation", Message: "what " + source + " may have issued cannot be taken back: " + why}); err != nil {
+	} else if err := openLineAlert(ctx, tx, l, keyturn.AlertRevocation, "what "+source+" may have issued cannot be taken back: "+why); err != nil {
 		return err
 	}
 	return mustAffect(tx.ExecContext(ctx, `

@@ -29,9 +29,10 @@ const maxRetryAfter = 24 * time.Hour
 // whether it is tried again and when, whether the next source starts, or whether the line is given up.
 func (d *DB) fail(ctx context.Context, tx *sqlx.Tx, l *line, s Setback) error {
 	s.Failure.At = l.Now
+	s.Failure.Kind = keyturn.Kind(keyturn.AlertOf(s.Failure.Kind)) // what a line says of its trouble is what operations were told
 	l.setFailure(s.Failure)
 	l.Failures++
-	if err := openLineAlert(ctx, tx, l, s.Failure); err != nil {
+	if err := openLineAlert(ctx, tx, l, keyturn.AlertOf(s.Failure.Kind), s.Failure.Message); err != nil {
 		return err
 	}
 	l.Status, l.WaitingPool = keyturn.LineRetrying, nil
@@ -106,9 +107,6 @@ func (d *DB) stop(ctx context.Context, tx *sqlx.Tx, l *line, wanted keyturn.Do) 
 	return l.next().Do != wanted, nil
 }
 
-// causeManual is why operations hear of a line that nothing went wrong with.
-const causeManual = "Manual"
-
 // Review looks at a line after its workflow was woken or a timer fired, moves on what the clock has decided (a hold that
 // ended, a deadline that passed while a person was waited for, an order that is to be cancelled) and says what is next.
 func (d *DB) Review(ctx context.Context, fulfillmentID string) (keyturn.Next, error) {
@@ -136,7 +134,7 @@ func (d *DB) Review(ctx context.Context, fulfillmentID string) (keyturn.Next, er
 		if !l.Now.Before(l.sourceDeadline()) { // nobody supplied keys in time
 			return d.fail(ctx, tx, l, Setback{Permanent: true, Failure: keyturn.Failure{Kind: keyturn.KindUnavailable, Message: "nobody supplied keys in time"}})
 		}
-		if err := openLineAlert(ctx, tx, l, keyturn.Failure{Kind: causeManual, Message: "keys are to be supplied by hand"}); err != nil {
+		if err := openLineAlert(ctx, tx, l, keyturn.AlertManual, "keys are to be supplied by hand"); err != nil {
 			return err
 		}
 		return l.save(ctx, tx, byWorkflow, "")

@@ -6,6 +6,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"keyturn.dev/keyturn"
 	"keyturn.dev/keyturn/db"
 )
 
@@ -19,10 +20,10 @@ type (
 		Reason string `json:"reason" doc:"What was done about it; it is recorded."`
 	}
 	alertsInput struct {
-		All    bool   `query:"all" doc:"Those that are over, too."`
-		Cause  string `query:"cause" maxLength:"100"`
-		Before int64  `query:"before" doc:"Only alerts with a smaller ID: the next page."`
-		Limit  int    `query:"limit" minimum:"1" maximum:"200" default:"50"`
+		All    bool               `query:"all" doc:"Those that are over, too."`
+		Cause  keyturn.AlertCause `query:"cause" maxLength:"100"`
+		Before int64              `query:"before" doc:"Only alerts with a smaller ID: the next page."`
+		Limit  int                `query:"limit" minimum:"1" maximum:"200" default:"50"`
 	}
 	alertInput struct {
 		ID int64 `path:"id"`
@@ -35,7 +36,7 @@ func (a *API) alertRoutes() {
 	const tag = "Alerts"
 	register(a, operation{Operation: huma.Operation{
 		OperationID: "listAlerts", Method: http.MethodGet, Path: "/v1/alerts", Tags: []string{tag}, Summary: "What operations were told of and is not over",
-		Description: "The newest first. Most alerts close by themselves when what they tell of is over; the others say `closable`.", Security: anyOf(ScopeOps),
+		Description: "The newest first. `closable` marks those that a person may close. The causes:\n\n" + keyturn.AlertCausesTable(), Security: anyOf(ScopeOps),
 	}}, func(ctx context.Context, _ *call, in *alertsInput) (*alertsOutput, error) {
 		found, err := a.DB.Alerts(ctx, in.All, in.Cause, in.Before, in.Limit)
 		return &alertsOutput{Body: Alerts{Alerts: found}}, err

@@ -28,8 +28,8 @@ func TestAlertsAreListedAndClosedByWhoSawToThem(t *testing.T) {
 	open, err := b.client().Alerts(t.Context(), false, "", 10)
 	require.NoError(t, err)
 	require.Len(t, open, 2)
-	require.Equal(t, []any{"OutOfStock", "ORD-2", false}, []any{open[0].Cause, open[0].OrderID, open[0].Closable})
-	require.Equal(t, []any{"Undelivered", id, true}, []any{open[1].Cause, open[1].FulfillmentID, open[1].Closable})
+	require.Equal(t, []any{keyturn.AlertOutOfStock, "ORD-2", false}, []any{open[0].Cause, open[0].OrderID, open[0].Closable})
+	require.Equal(t, []any{keyturn.AlertUndelivered, id, true}, []any{open[1].Cause, open[1].FulfillmentID, open[1].Closable})
 	at := "/v1/alerts/" + strconv.FormatInt(open[1].ID, 10) + "/close"
 	b.play(t, []scenario{
 		{"one cause", "GET", "/v1/alerts?cause=OutOfStock", nil, "", 200, []string{"ORD-2"}, []string{"ORD-1", "KEY-1"}},

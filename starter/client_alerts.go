@@ -5,14 +5,15 @@ import (
 	"net/url"
 	"strconv"
 
+	"keyturn.dev/keyturn"
 	"keyturn.dev/keyturn/db"
 )
 
 // Alerts gives the open alerts, or with all those that are over, too, of one cause if it is not empty; the newest first.
-func (c *Client) Alerts(ctx context.Context, all bool, cause string, limit int) ([]db.AlertView, error) {
+func (c *Client) Alerts(ctx context.Context, all bool, cause keyturn.AlertCause, limit int) ([]db.AlertView, error) {
 	query := url.Values{"limit": {strconv.Itoa(limit)}, "all": {strconv.FormatBool(all)}}
 	if cause != "" {
-		query.Set("cause", cause)
+		query.Set("cause", string(cause))
 	}
 	var out Alerts
 	err := c.get(ctx, "/v1/alerts", query, &out)

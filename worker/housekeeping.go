@@ -40,9 +40,9 @@ func (h *Housekeeping) Run(ctx context.Context) {
 	tick := time.NewTicker(h.Every)
 	defer tick.Stop()
 	for {
-		for what, do := range map[string]func(context.Context) error{"mail alerts": h.mailAlerts, "watch pools": h.DB.WatchPools, "look after keys": h.keys, "watch certificates": h.watchCertificates, "serve waiting lines": h.serve, "wake forgotten lines": h.wakeForgotten} {
-			if err := do(ctx); err != nil && ctx.Err() == nil {
-				h.Logger.Warn("housekeeping failed and goes on", "what", what, "error", err)
+		for _, job := range h.jobs() {
+			if err := job.do(ctx); err != nil && ctx.Err() == nil {
+				h.Logger.Warn("housekeeping failed and goes on", "what", job.what, "error", err)
 			}
 		}
 		select {
@@ -50,6 +50,23 @@ func (h *Housekeeping) Run(ctx context.Context) {
 			return
 		case <-tick.C:
 		}
+	}
+}
+
+type job struct {
+	what string
+	do   func(context.Context) error
+}
+
+// jobs are what one round does, in this order: what an alert tells of is found before alerts are mailed.
+func (h *Housekeeping) jobs() []job {
+	return []job{
+		{"watch pools", h.DB.WatchPools},
+		{"watch certificates", h.watchCertificates},
+		{"look after keys", h.keys},
+		{"serve waiting lines", h.serve},
+		{"wake forgotten lines", h.wakeForgotten},
+		{"mail alerts", h.mailAlerts},
 	}
 }
 
@@ -122,31 +139,20 @@ func (h *Housekeeping) mailAlerts(ctx context.Context) error {
 
 func subjectOf(alerts []db.Alert) string {
 	if len(alerts) == 1 {
-		return "Keyturn: " + alerts[0].Cause
+		return "Keyturn: " + string(alerts[0].Cause)
 	}
 	return fmt.Sprintf("Keyturn: %d alerts, first %s", len(alerts), alerts[0].Cause)
-}
-
-// subjectNext says what to do about alerts that are neither of a line nor of a pool.
-var subjectNext = map[string]string{
-	"PartnerDown":         "nothing is lost: its lines wait, the oldest goes first when it is back. Ask the partner; keyturn integration show ID says how it stands",
-	"PartnerBack":         "nothing",
-	"CertificateExpiring": "ask the partner for the next one and put both into tls.ca, or renew tls.clientCert; then keyturn apply: the next call uses it",
-	"Audit":               "keyturn audit show names each violation, order by order; what only stood still was set going already",
 }
 
 func (h *Housekeeping) entry(a db.Alert) mail.AlertEntry {
 	var d db.AlertDetail
 	_ = json.Unmarshal([]byte(a.Detail), &d) // a detail that cannot be read still has its cause
-	e := mail.AlertEntry{Cause: a.Cause, OrderID: d.OrderID, Product: d.ProductID, Happened: d.Happened}
-	switch {
-	case a.Subject != nil:
-		e.Next = subjectNext[a.Cause]
-	case a.PoolID != nil:
-		e.Next = "import keys: keyturn pool import " + *a.PoolID + " FILE"
-	default:
-		e.Next = fmt.Sprintf("Keyturn tries again until %s, then it refunds. To decide: keyturn resolve %s retry|supply|refund|hold|extend", d.GiveUpAt.UTC().Format("2006-01-02 15:04 MST"), d.FulfillmentID)
+	e := mail.AlertEntry{Cause: string(a.Cause), OrderID: d.OrderID, Product: d.ProductID, Happened: d.Happened, Next: a.ToDo(d)}
+	if a.LineID != nil {
 		e.Link = h.HistoryLink(d.OrderID)
+		if !a.Cause.Info().ByPerson {
+			e.Next = fmt.Sprintf("without a decision the line is refunded at %s. %s", d.GiveUpAt.UTC().Format("2006-01-02 15:04 MST"), e.Next)
+		}
 	}
 	h.Logger.Warn("alert", "cause", a.Cause, "orderId", d.OrderID, "productId", d.ProductID, "source", d.Source, "fulfillmentId", d.FulfillmentID, "happened", d.Happened)
 	return e

@@ -32,7 +32,7 @@ func newAlert() *cobra.Command {
 	list.Flags().StringVar(&cause, "cause", "", "only of this cause (docs/run/operating.md lists them)")
 	list.Flags().IntVar(&limit, "limit", limit, "how many, 1 to 200")
 	cmd.AddCommand(withAPI(list, func(ctx context.Context, cmd *cobra.Command, api *starter.Client, _ []string) error {
-		found, err := api.Alerts(ctx, all, cause, limit)
+		found, err := api.Alerts(ctx, all, keyturn.AlertCause(cause), limit)
 		if err != nil {
 			return err
 		}

@@ -222,7 +222,10 @@ CREATE TABLE resolutions (
 -- One open alert per line and cause, and per pool and cause; mailed by whoever comes first.
 CREATE TABLE alerts (
     id         bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    cause      text NOT NULL,
+    cause      text NOT NULL CHECK (cause IN (
+        'Unavailable', 'RateLimited', 'Rejected', 'BadReply', 'Configuration', 'OutOfStock', 'Conflict', 'Internal',
+        'Manual', 'Refund', 'Revocation', 'Exposed', 'Undelivered', 'Restored', 'PartnerAnsweredDifferently',
+        'PartnerDown', 'PartnerBack', 'CertificateExpiring', 'LowStock', 'RunsDry', 'Audit')),
     line_id    uuid REFERENCES line_items,
     pool_id    text,
     detail     text NOT NULL,

@@ -1,0 +1,106 @@
+package keyturn
+
+const (
+	decided   = "the line is delivered or refunded"
+	lookAtTry = "look at the attempts and talk to the partner; `keyturn resolve FULFILLMENT retry`, `supply` or `refund`"
+)
+
+// AlertCauses is the one table of causes: the database's constraint, the table in docs/run/operating.md, the API's
+// description and the e-mails to operations agree with it.
+var AlertCauses = []AlertInfo{
+	{
+		Cause: AlertUnavailable, Severity: SeverityWarning, ToDo: lookAtTry, Closes: decided,
+		Meaning: "the partner or the mail server did not answer, or nobody supplied keys in time",
+	},
+	{
+		Cause: AlertRateLimited, Severity: SeverityWarning, ToDo: lookAtTry, Closes: decided,
+		Meaning: "the partner asks for fewer calls, or the line's turn did not come in time",
+	},
+	{Cause: AlertRejected, Severity: SeverityWarning, ToDo: lookAtTry, Closes: decided, Meaning: "the partner said no"},
+	{
+		Cause: AlertBadReply, Severity: SeverityWarning, ToDo: lookAtTry, Closes: decided,
+		Meaning: "the partner's answer cannot be used",
+	},
+	{
+		Cause: AlertConfiguration, Severity: SeverityWarning, Closes: decided, Meaning: "the catalog entry cannot work",
+		ToDo: "correct it and `keyturn apply`, then `keyturn resolve FULFILLMENT retry`",
+	},
+	{
+		Cause: AlertOutOfStock, Severity: SeverityWarning, Closes: decided, Meaning: "the pool has too few keys for the line",
+		ToDo: "import keys: the import serves the waiting lines",
+	},
+	{
+		Cause: AlertConflict, Severity: SeverityWarning, Closes: decided,
+		Meaning: "the licence's status no longer allows the operation", ToDo: "nothing: the line is refunded",
+	},
+	{
+		Cause: AlertInternal, Severity: SeverityCritical, Closes: decided, Meaning: "a fault of Keyturn or of its database",
+		ToDo: "look at the logs, then `keyturn resolve FULFILLMENT retry`, `supply` or `refund`",
+	},
+	{
+		Cause: AlertManual, Severity: SeverityWarning, Meaning: "the line waits for your keys",
+		ToDo: "`keyturn resolve FULFILLMENT supply --keys FILE`", Closes: "keys are supplied, or the line is decided",
+	},
+	{
+		Cause: AlertRefund, Severity: SeverityCritical, Meaning: "a refund does not come through",
+		ToDo: "look at the payment provider; the refund is tried until it is done", Closes: "the refund is done",
+	},
+	{
+		Cause: AlertRevocation, Severity: SeverityWarning, ByPerson: true, Closes: "the partner acknowledges every cancel",
+		Meaning: "a partner has not acknowledged a cancel, or may have carried out an operation on a licence that was given " +
+			"up or refunded; the alert says which",
+		ToDo: "tell the partner, or check there that the licence is as it was; then `keyturn alert close ALERT`",
+	},
+	{
+		Cause: AlertExposed, Severity: SeverityCritical, ByPerson: true,
+		Meaning: "a line was refunded although its e-mail may have arrived",
+		ToDo:    "block the keys at the publisher, then `keyturn alert close ALERT`; they are quarantined here",
+	},
+	{
+		Cause: AlertUndelivered, Severity: SeverityWarning, ByPerson: true, Closes: "the e-mail is sent",
+		Meaning: "an e-mail that was asked for again, or tells of a refund or a replacement, does not go out",
+		ToDo: "look at the mail server. The e-mail is tried for three days, and each nightly audit that finds it (A5) starts " +
+			"anew. `POST /v1/fulfillments/FULFILLMENT/resend` replaces it; or reach the customer otherwise and `keyturn alert close ALERT`, " +
+			"which ends the tries",
+	},
+	{
+		Cause: AlertRestored, Severity: SeverityCritical,
+		Meaning: "a line may have got its keys after the backup that was restored",
+		ToDo:    "look at the customer's e-mail, then `keyturn resolve FULFILLMENT supply`, `release` or `refund`",
+		Closes:  "a person lets the line go on, or the line is decided",
+	},
+	{
+		Cause: AlertTwoAnswers, Severity: SeverityCritical, ByPerson: true,
+		Meaning: "a partner gave two keys for one order; the customer has the first",
+		ToDo:    "have the partner block the other, then `keyturn alert close ALERT`",
+	},
+	{
+		Cause: AlertPartnerDown, Severity: SeverityCritical, Closes: "the partner answers",
+		Meaning: "five different orders in a row got no answer. The partner's lines wait, and this alert stands for theirs, " +
+			"until one fails again after `PartnerBack`",
+		ToDo: "`keyturn integration show INTEGRATION` shows the state; ask the partner. Nothing is lost: the oldest line goes first",
+	},
+	{
+		Cause: AlertPartnerBack, Severity: SeverityInfo, Meaning: "the partner answers again; the oldest lines go first",
+		ToDo: "nothing", Closes: "at once",
+	},
+	{
+		Cause: AlertCertificateExpiring, Severity: SeverityWarning, Closes: "the integration has a certificate that lasts",
+		Meaning: "an integration's client certificate, or the last of its authorities, expires within thirty days",
+		ToDo: "ask the partner for the next authority and put both into `tls.ca`, or renew `tls.clientCert`; then " +
+			"`keyturn apply`: the next call uses it",
+	},
+	{
+		Cause: AlertLowStock, Severity: SeverityWarning, Meaning: "a pool fell below its threshold",
+		ToDo: "`keyturn pool import POOL FILE`", Closes: "the pool is above its threshold",
+	},
+	{
+		Cause: AlertRunsDry, Severity: SeverityWarning, Closes: "the stock lasts longer",
+		Meaning: "at the recent pace a pool lasts no longer than its `forecastHorizon`, less what waiting lines need",
+		ToDo:    "`keyturn pool import POOL FILE`",
+	},
+	{
+		Cause: AlertAudit, Severity: SeverityCritical, Meaning: "the books do not balance",
+		ToDo: "`keyturn audit show` names each violation, order by order; the audit has set going what stood still", Closes: "an audit finds nothing",
+	},
+}

@@ -1,0 +1,51 @@
+package keyturn_test
+
+import (
+	"flag"
+	"os"
+	"regexp"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"keyturn.dev/keyturn"
+)
+
+var update = flag.Bool("update", false, "write generated sections of the docs anew")
+
+func TestEveryAlertCauseIsExplained(t *testing.T) {
+	t.Parallel()
+	seen := map[keyturn.AlertCause]bool{}
+	for _, i := range keyturn.AlertCauses {
+		require.False(t, seen[i.Cause], "%s is there twice", i.Cause)
+		seen[i.Cause] = true
+		require.NotEmpty(t, i.Meaning, i.Cause)
+		require.NotEmpty(t, i.ToDo, i.Cause)
+		require.Contains(t, []keyturn.Severity{keyturn.SeverityCritical, keyturn.SeverityWarning, keyturn.SeverityInfo}, i.Severity, i.Cause)
+		require.True(t, i.Closes != "" || i.ByPerson, "nobody closes %s", i.Cause)
+		require.Equal(t, i, i.Cause.Info())
+	}
+	require.Zero(t, keyturn.AlertCause("").Info())
+}
+
+func TestAlertOfAFailure(t *testing.T) {
+	t.Parallel()
+	require.Equal(t, keyturn.AlertRejected, keyturn.AlertOf(keyturn.KindRejected))
+	require.Equal(t, keyturn.AlertInternal, keyturn.AlertOf(keyturn.KindForbidden), "not a failure of a line: a fault of ours")
+}
+
+// The table of causes in the docs is that of the code.
+func TestDocsListAlertCauses(t *testing.T) {
+	t.Parallel()
+	const page = "docs/run/operating.md"
+	text, err := os.ReadFile(page)
+	require.NoError(t, err)
+	section := regexp.MustCompile(`(?s)(<!-- alert causes[^\n]*-->\n).*?(<!-- end -->)`)
+	require.True(t, section.Match(text), "the page has the generated section")
+	want := section.ReplaceAll(text, []byte("${1}"+keyturn.AlertCausesTable()+"${2}"))
+	if *update {
+		require.NoError(t, os.WriteFile(page, want, 0o600))
+		return
+	}
+	require.Equal(t, string(want), string(text))
+}
