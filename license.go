@@ -9,7 +9,7 @@ import (
 // LicenseStatus is where a licence stands: what a customer owns over time, from the delivery of its create on.
 type LicenseStatus string
 
-// The statuses of a licence (Nexway contract §3.2). There is no way back from Canceled.
+// The statuses of a licence (docs/understand/partner-contract.md, Operations). There is no way back from Canceled.
 const (
 	LicenseRunning  LicenseStatus = "Running"
 	LicensePaused   LicenseStatus = "Paused"

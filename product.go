@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// OperationName is what a fulfillment does to a licence (Nexway contract §1.7).
+// OperationName is what a fulfillment does to a licence (docs/understand/partner-contract.md, Operations).
 type OperationName string
 
 // The operations of the contract.
@@ -27,7 +27,7 @@ var OrderOperations = append([]OperationName{OpCreate}, ExistingOperations...)
 // SourceType says where a deliverable comes from.
 type SourceType string
 
-// The four sources of design §2.
+// The four source types.
 const (
 	SourcePool       SourceType = "pool"
 	SourceEndpoint   SourceType = "endpoint"

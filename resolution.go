@@ -8,7 +8,7 @@ import (
 // Action is what a person decides on a line.
 type Action string
 
-// The actions of design §2.
+// The actions, explained in docs/understand/state-machine.md.
 const (
 	ActionRetry   Action = "retry"   // try again now
 	ActionSupply  Action = "supply"  // deliver these keys instead

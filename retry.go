@@ -15,7 +15,7 @@ type RetryPolicy struct {
 	GiveUpAfter        Duration   `json:"giveUpAfter,omitempty"` // from the acceptance of the order
 }
 
-// DefaultSchedule and DefaultGiveUp are used where a product says nothing (design §4).
+// DefaultSchedule and DefaultGiveUp apply where a product says nothing.
 var DefaultSchedule = []Duration{
 	Duration(5 * time.Second), Duration(5 * time.Minute), Duration(30 * time.Minute), Duration(2 * time.Hour), Duration(5 * time.Hour),
 	Duration(10 * time.Hour), Duration(14 * time.Hour), Duration(20 * time.Hour), Duration(24 * time.Hour),

@@ -60,7 +60,7 @@ type OrderStatus string
 const (
 	// OrderPending: lines are under way and none is in trouble.
 	OrderPending OrderStatus = "PENDING"
-	// OrderPartialCompleted: a line failed and is not decided yet (Nexway, P1/P2: from the first failure).
+	// OrderPartialCompleted: a line failed and is not decided yet; so it is from the first failure on.
 	OrderPartialCompleted OrderStatus = "PARTIAL_COMPLETED"
 	// OrderCompleted: every line is delivered.
 	OrderCompleted OrderStatus = "COMPLETED"

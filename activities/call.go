@@ -138,8 +138,9 @@ func (a *Activities) call(ctx context.Context, c *db.Call) db.CallResult {
 	return r
 }
 
-// units is how many codes a reply must bring. A bare acknowledgement is a valid answer of an endpoint (Nexway contract
-// §1.9), unless the merchant's own definition says where in the reply the code is.
+// units is how many codes a reply must bring. A bare acknowledgement is a valid answer of an endpoint
+// (docs/understand/partner-contract.md, Reading replies), unless the merchant's own definition says where in the reply
+// the code is.
 func units(f db.CallFacts) int {
 	definition, ok := f.Integration.Operations[string(f.Operation)]
 	if !ok {
@@ -188,7 +189,7 @@ func renderRequest(f db.CallFacts) ([]byte, error) {
 	return json.Marshal(req)
 }
 
-// requestData is the data context of the Nexway contract §1.5.
+// requestData is the data context of the templates (docs/understand/partner-contract.md, Data context).
 func requestData(f db.CallFacts) endpoint.Data {
 	price := endpoint.Price{GrossPrice: endpoint.Decimal(f.Price.String()), Currency: f.Price.Currency}
 	c, p := f.Customer, f.Product

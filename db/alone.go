@@ -13,9 +13,10 @@ type selector interface {
 }
 
 // alone runs statements each of which is a transaction of its own. PostgreSQL makes one of every single statement, so
-// BEGIN and COMMIT would only be two more round trips. database/sql thinks that it has begun one, and so it never sends a
-// statement a second time when its answer was lost (reliability: an autocommitted statement is sent again, silently). An
-// error means that the outcome is unknown: who gets it looks at what is true, under the line's lock.
+// BEGIN and COMMIT would only be two more round trips. database/sql thinks that it has begun one, and so it never sends
+// a statement a second time when its answer was lost, as it does with an autocommitted one
+// (docs/decide/0007-a-prepared-statement-each.md). An error means that the outcome is unknown: who gets it looks at
+// what is true, under the line's lock.
 type alone struct{ d *DB }
 
 func (d *DB) alone() selector { return alone{d} }

@@ -103,7 +103,7 @@ func (d *DB) ClaimToSend(ctx context.Context, fulfillmentID string, render func(
 }
 
 // contended says that a pool has the keys that are wanted, and that they cannot be taken now: they lie in packs, or other
-// transactions hold them and may give them back (reliability §0.4).
+// transactions hold them and may give them back: SKIP LOCKED finds nothing where all is locked.
 type contended struct {
 	pool  string
 	units int

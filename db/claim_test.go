@@ -179,7 +179,8 @@ func (s *shop) waitFor(condition func() bool) {
 	}
 }
 
-// Whatever plan PostgreSQL chooses, a claim takes exactly what it needs (reliability §0.3).
+// Whatever plan PostgreSQL chooses, a claim takes exactly what it needs: a sub-select with SKIP LOCKED may be
+// executed once per row.
 func TestClaimUnderHostilePlans(t *testing.T) {
 	s := newShop(t)
 	s.product("game", fromPool("games"))

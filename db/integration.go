@@ -12,7 +12,7 @@ import (
 )
 
 // secretName is under which name the secret at a path is kept: the operations of an integration share one signing key
-// (Nexway contract §2).
+// (docs/understand/partner-contract.md, Signing).
 func secretName(at string) string {
 	if strings.HasSuffix(at, signatureSecret) {
 		return "signature"

@@ -40,7 +40,7 @@ type Temporal struct {
 // Namespace is the one that a development server has from the start.
 const Namespace = "default"
 
-// SearchAttributes are those that operators find workflows by (design §7).
+// SearchAttributes are those by which operators find workflows.
 var SearchAttributes = map[string]enums.IndexedValueType{
 	"OrderId":        enums.INDEXED_VALUE_TYPE_KEYWORD,
 	"ProductId":      enums.INDEXED_VALUE_TYPE_KEYWORD,

@@ -8,10 +8,10 @@ import (
 	"keyturn.dev/keyturn"
 )
 
-// Data is a fulfillment request: the data context of the templates (Go names, Nexway contract §1.5) and, marshalled,
-// the document that signedFields select from (camelCase names). It is the superset of both published versions. It is
-// frozen when the fulfillment is accepted: LicenseID, OperationExecutionID and RequestTimestamp stay the same over
-// every retry.
+// Data is a fulfillment request: the data context of the templates (Go names) and, marshalled, the document that
+// signedFields select from (camelCase names). It is the superset of both published versions of the contract
+// (docs/understand/partner-contract.md, Data context). It is frozen when the fulfillment is accepted: LicenseID,
+// OperationExecutionID and RequestTimestamp stay the same over every retry.
 type Data struct {
 	LicenseID            string          `json:"licenseId"` // UUID; the default template sends it as fulfillmentId
 	Operation            string          `json:"operation"`

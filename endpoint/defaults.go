@@ -31,7 +31,8 @@ const (
 	DefaultSignatureHeader = "X-Nexway-Signature"
 )
 
-// WithDefaults fills in what the merchant left out, and sorts and deduplicates the signed fields as Nexway does on save.
+// WithDefaults fills in what the merchant left out, and sorts and deduplicates the signed fields as Nexway does on
+// save.
 func WithDefaults(in keyturn.Integration) keyturn.Integration {
 	if in.Status == "" {
 		in.Status = statusEnable
@@ -65,8 +66,8 @@ var legacyNames = func() map[string]string {
 	return names
 }()
 
-// defaultPaths are Nexway's default endpoints. The contract publishes none for pause and resume: they follow the pattern
-// of the others.
+// defaultPaths are Nexway's default endpoints. The contract publishes none for pause and resume: they follow the
+// pattern of the others.
 var defaultPaths = map[string]string{
 	"create": "/licenses/new", "cancel": "/licenses/cancel", "renew": "/licenses/renew", "upgrade": "/licenses/upgrade",
 	"pause": "/licenses/pause", "resume": "/licenses/resume",
@@ -83,8 +84,8 @@ func defaultResponsePaths() map[string]keyturn.ResponsePath {
 	}
 }
 
-// defaultBody renders the JSON of Nexway's default template (contract §1.6): optional keys only if they have a value,
-// prices as numbers, neither the operation nor the quantity.
+// defaultBody renders the JSON of Nexway's default template (docs/understand/partner-contract.md): optional keys only
+// if they have a value, prices as numbers, neither the operation nor the quantity.
 const defaultBody = `{"fulfillmentId":"{{.LicenseID}}",
 "checkout":{"orderId":"{{.Checkout.OrderID}}","lineItemId":"{{.Checkout.LineItemID}}"
 {{- with .Checkout.SubscriptionID}},"subscriptionId":"{{.}}"{{end}}
@@ -115,8 +116,8 @@ func defaultDefinition(name string) keyturn.Operation {
 }
 
 // definitionFor picks what an operation sends: its own definition (under its name or its legacy name), else the
-// fallback, else, if the integration has no definitions at all, Nexway's default. An empty definition under a legacy name
-// says that the partner has the default one under that name. name is the key it was found under.
+// fallback, else, if the integration has no definitions at all, Nexway's default. An empty definition under a legacy
+// name says that the partner has the default one under that name. name is the key it was found under.
 func definitionFor(in keyturn.Integration, op string) (def keyturn.Operation, name string, err error) {
 	for current, legacy := range legacyNames {
 		if op == legacy {

@@ -11,7 +11,8 @@ import (
 	"keyturn.dev/keyturn"
 )
 
-// The response paths with a meaning (contract §1.8); any other name is captured as additional data.
+// The response paths with a meaning (docs/understand/partner-contract.md, Reading replies); any other name is captured
+// as additional data.
 const (
 	nameCode    = "activationCode"
 	nameFile    = "activationFileContent"
@@ -21,7 +22,8 @@ const (
 	nameMessage = "errorMessage"
 )
 
-// reader reads one reply through the paths of one operation. Reading costs a bounded amount of work, whatever the reply.
+// reader reads one reply through the paths of one operation. Reading costs a bounded amount of work, whatever the
+// reply.
 type reader struct {
 	paths map[string]keyturn.ResponsePath
 	allow pathOptions
@@ -59,8 +61,9 @@ func (r reader) nodes(name string) ([]any, error) {
 	return all, nil
 }
 
-// converter gives the conversion of a name, whose template's dot is the value's text. It is compiled once for all values
-// and has one budget for them together: a reply with thousands of values costs no more than one with a few large ones.
+// converter gives the conversion of a name, whose template's dot is the value's text. It is compiled once for all
+// values and has one budget for them together: a reply with thousands of values costs no more than one with a few large
+// ones.
 func (r reader) converter(name string, limit int) (func(string) (string, error), error) {
 	conversion := r.paths[name].ConversionTemplate
 	if conversion == "" {

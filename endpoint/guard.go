@@ -7,8 +7,9 @@ import (
 	"syscall"
 )
 
-// reserved are the networks that no partner is reached in (reliability T1): what netip's own predicates call global
-// unicast is wider. IPv6 is the other way round: only 2000::/3 is open, less what is listed here.
+// reserved are the networks in which no partner is reached, so that a base URL cannot point inside: what netip's own
+// predicates call global unicast is wider. IPv6 is the other way round: only 2000::/3 is open, less what is listed
+// here.
 var reserved = prefixes(
 	"0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.0.0.0/24",
 	"192.0.2.0/24", "192.88.99.0/24", "192.168.0.0/16", "198.18.0.0/15", "198.51.100.0/24", "203.0.113.0/24",

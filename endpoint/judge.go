@@ -16,7 +16,8 @@ const (
 	maxRetryAfter   = 24 * time.Hour
 )
 
-// Judge reads a reply and says what it means for the fulfillment (contract §1.8, §1.9). It is pure and never panics.
+// Judge reads a reply and says what it means for the fulfillment (docs/understand/partner-contract.md, Outcome).
+// It is pure and never panics.
 //
 // units is how many activation codes the line needs from this call; fewer are a failure of KindBadReply. A link or a
 // file serves the whole line in place of codes. With units 0 (cancel, pause, resume, a renewal that keeps its key) and
@@ -103,7 +104,7 @@ func readFacts(r reader, reply Reply) facts {
 	return f
 }
 
-// classify is the decision table (contract §1.9, F9): transport status first, then the error code, then the success
+// classify is the decision table (docs/use/partners.md): transport status first, then the error code, then the success
 // flag. What the integration lists as permanent is permanent, whatever failed.
 func classify(permanent keyturn.PermanentErrors, f facts) Verdict {
 	v := Verdict{Outcome: Retryable, HTTPStatus: f.status, ErrorCode: cleaned(f.errorCode, maxErrorCode), ErrorMessage: cleaned(f.message, maxErrorMessage)}

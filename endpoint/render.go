@@ -17,10 +17,11 @@ import (
 
 var viewType = reflect.TypeFor[view]()
 
-// Render makes the request of an operation: definition, URL, body, headers and signature (contract §1.1). The same input
-// gives the same bytes; store the result and send that. The body is valid JSON whatever the customer typed. A missing
-// definition, a missing signing secret and a template that fails on this order are errors of KindConfiguration: trying
-// again does not help until the catalog changes.
+// Render makes the request of an operation: definition, URL, body, headers and signature
+// (docs/understand/partner-contract.md, Rendering). The same input gives the same bytes; store the result and send
+// that. The body is valid JSON whatever the customer typed. A missing definition, a missing signing secret and a
+// template that fails on this order are errors of KindConfiguration: trying again does not help until the catalog
+// changes.
 func Render(in keyturn.Integration, op string, d Data) (Request, error) {
 	def, name, err := definitionFor(in, op)
 	if err != nil {
@@ -111,7 +112,8 @@ func (r *Request) setHeaders(at string, headers map[string][]keyturn.HeaderValue
 	return nil
 }
 
-// addSecretHeaders adds the values that the integration keeps apart today. One that is gone from the catalog is not sent.
+// addSecretHeaders adds the values that the integration keeps apart today. One that is gone from the catalog is not
+// sent.
 func (r Request) addSecretHeaders(in keyturn.Integration, header http.Header) error {
 	if len(r.SecretHeaders) == 0 {
 		return nil

@@ -19,9 +19,9 @@ const (
 
 var integerPattern = regexp.MustCompile(`^-?(0|[1-9][0-9]*)$`)
 
-// scalarText is a scalar as text by the rules of signing (contract §2): strings raw, numbers shortest and without
-// exponent, integers with every digit, null and nothing "". It is false for arrays, objects and numbers with an
-// exponent beyond all use.
+// scalarText is a scalar as text by the rules of signing (docs/understand/partner-contract.md): strings raw, numbers
+// shortest and without exponent, integers with every digit, null and nothing "". It is false for arrays, objects and
+// numbers with an exponent beyond all use.
 func scalarText(v any) (string, bool) {
 	switch v := v.(type) {
 	case nil:

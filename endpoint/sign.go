@@ -10,10 +10,11 @@ import (
 	"keyturn.dev/keyturn"
 )
 
-// Sign signs the selected fields of a fulfillment request (contract §2): canonical is the compact JSON object of path and
-// value in the order of the paths' bytes, signature its HMAC-SHA256 under the secret's own bytes, in lowercase hex. A
-// missing secret, a path that cannot be read and a path to an array or object are errors of KindConfiguration, which no
-// retry mends; the missing secret is permanent (contract §2). [?] in the contract and our choice: &, < and > are not escaped in the canonical text.
+// Sign signs the selected fields of a fulfillment request (docs/understand/partner-contract.md, Signing): canonical is
+// the compact JSON object of path and value in the order of the paths' bytes, signature its HMAC-SHA256 under the
+// secret's own bytes, in lowercase hex. A missing secret, a path that cannot be read and a path to an array or object
+// are errors of KindConfiguration, which no retry mends; the missing secret is permanent. The contract does not say
+// whether &, < and > are escaped in the canonical text; here they are not.
 func Sign(sig keyturn.Signature, d Data) (canonical, signature string, err error) {
 	if sig.Secret == nil || sig.Secret.Value == "" {
 		return "", "", &keyturn.Error{Kind: keyturn.KindConfiguration, Message: "the signing secret is missing", Permanent: true}

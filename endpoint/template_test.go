@@ -240,7 +240,7 @@ func TestSignatureInRequest(t *testing.T) {
 	sig.Secret = &keyturn.SecretRef{Set: true}
 	_, err = endpoint.Render(partnerWith(keyturn.Operation{BodyTemplate: `1`, Signature: &sig}), "create", order())
 	require.Equal(t, keyturn.KindConfiguration, keyturn.KindOf(err))
-	require.True(t, keyturn.IsPermanent(err), "a missing signing secret is not tried again (contract §2)")
+	require.True(t, keyturn.IsPermanent(err), "a missing signing secret is not tried again")
 	sig.Enabled = false
 	_, err = endpoint.Render(partnerWith(keyturn.Operation{BodyTemplate: `1`, Signature: &sig}), "create", order())
 	require.NoError(t, err)

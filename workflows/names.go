@@ -1,5 +1,5 @@
-// Package workflows says what happens next to a line item, durably and deterministically. The database decides what that
-// is (keyturn.Next); a workflow carries it out, retries it, waits, listens to people and shows where things stand.
+// Package workflows says what happens next to a line item, durably and deterministically. The database decides what
+// that is (keyturn.Next); a workflow carries it out, retries it, waits, listens to people and shows where things stand.
 package workflows
 
 import (
@@ -20,8 +20,8 @@ const (
 	StateName   = "state"   // query, answers State
 )
 
-// Search attributes (design §7). LineStatus and NeedsAttention are there from the first failure on: a line that goes
-// well never pays for them, and its workflow's own status says all.
+// Search attributes, by which operators find workflows. LineStatus and NeedsAttention are there from the first failure
+// on: a line that goes well never pays for them, and its workflow's own status says all.
 var (
 	OrderIDKey        = temporal.NewSearchAttributeKeyKeyword("OrderId")
 	ProductIDKey      = temporal.NewSearchAttributeKeyKeyword("ProductId")

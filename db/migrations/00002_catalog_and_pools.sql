@@ -33,7 +33,7 @@ CREATE TABLE batches (
 CREATE INDEX batches_by_pool ON batches (pool_id, created_at);
 
 -- The primary key is not in claim order on purpose: with it the planner would walk over every sold key to find the
--- next one (design §5). position is claim order; only the index of available keys has it.
+-- next one. position is claim order; only the index of available keys has it.
 CREATE TABLE pool_keys (
     id          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     pool_id     text NOT NULL REFERENCES pools,
