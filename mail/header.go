@@ -6,16 +6,16 @@ import (
 	"unicode/utf8"
 )
 
-// encodedWordBytes is how much of a text goes into one encoded word: 39 bytes are 64 characters with the frame, and a
-// line may have 76 with the header's name (RFC 2047 §2).
+// encodedWordBytes is the number of text bytes in one encoded word: 39 bytes make 64 characters, and a line may have 76
+// with the header's name (RFC 2047 §2).
 const encodedWordBytes = 39
 
-// maxName bounds a display name, in bytes, so that its line stays below the 998 characters that a server must take.
+// maxName is the longest display name, in bytes: its line stays below the 998 characters that a server must accept.
 const maxName = 200
 
-// headerText encodes a one-line text for a header. The caller has taken the line ends out before: an encoded word can
-// carry what a raw header cannot. Text that looks like an encoded word is encoded too, so that no reader decodes a line
-// end that a customer wrote down in code.
+// headerText encodes one line of text for a header. Text that looks like an encoded word is encoded too, so that no
+// reader decodes a line break that a customer smuggled in; mime.WordEncoder leaves all printable ASCII as it is. The
+// caller has removed line breaks, which an encoded word would carry.
 func headerText(text string) string {
 	if isPlain(text) && !strings.Contains(text, "=?") {
 		return text
@@ -32,7 +32,7 @@ func headerText(text string) string {
 	return strings.Join(words, "\r\n ")
 }
 
-// headerAddress writes a name and an address, or the bare address when there is no name.
+// headerAddress formats an address with its display name, if there is one.
 func headerAddress(name, address string) string {
 	name = cut(oneLine(name), maxName)
 	switch {
@@ -44,7 +44,7 @@ func headerAddress(name, address string) string {
 	return headerText(name) + "\r\n <" + address + ">"
 }
 
-// isPlain says whether text can stand in a header as it is: printable ASCII.
+// isPlain reports whether text is printable ASCII, which a header carries unencoded.
 func isPlain(text string) bool {
 	for i := range len(text) {
 		if text[i] < ' ' || text[i] > '~' {

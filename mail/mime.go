@@ -6,23 +6,26 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"mime"
+	"mime/multipart"
 	"mime/quotedprintable"
+	"net/textproto"
 	"path"
 	"regexp"
+	"slices"
 	"strings"
 
 	"keyturn.dev/keyturn"
 )
 
-// maxMessage is the largest mail that is rendered; common servers take 10 MiB and more.
+// maxMessage is the largest mail that is rendered. Common servers accept at least 10 MiB.
 const maxMessage = 10 << 20
 
-// maxMailSubject bounds a subject after its tags are replaced, in bytes.
+// maxMailSubject is the longest subject after its tags are replaced, in bytes.
 const maxMailSubject = 300
 
 var messageID = regexp.MustCompile(`^[A-Za-z0-9!#$%&'*+/=?^_{|}~.-]{1,128}@[A-Za-z0-9.-]{1,128}$`)
 
-// check says what is wrong with an envelope.
+// check reports every fault of the envelope (KindInvalid).
 func (e Envelope) check() error {
 	var bad keyturn.Problems
 	bad.Merge("from", CheckAddress(e.From))
@@ -35,19 +38,30 @@ func (e Envelope) check() error {
 	return bad.Err("the mail cannot be rendered")
 }
 
-// compose writes the whole message. The headers are these and no others, each once; everything in them was checked or
-// is encoded here. The boundaries come from the Message-ID: they are the same in every rendering, and the "=_" in them
-// appears in no quoted-printable or base64 line.
+// compose assembles the message. It writes exactly these headers, each once; their values were checked before or are
+// encoded here. The boundaries derive from the Message-ID, so every rendering has the same bytes, and their "=_" occurs
+// in no line of quoted-printable or base64.
 func compose(e Envelope, subject, text, html string, files []Attachment) (Message, error) {
 	if err := e.check(); err != nil {
 		return Message{}, err
 	}
 	sum := sha256.Sum256([]byte(e.MessageID))
 	unique := hex.EncodeToString(sum[:12])
-	mixed, alternative := "=_m"+unique, "=_a"+unique
+	// The richest form comes last (RFC 2046 §5.1.4).
+	body, err := multipartOf("alternative", "=_a"+unique, textPart("text/plain", text), textPart("text/html", html))
+	if err == nil && len(files) > 0 {
+		parts := []part{body}
+		for _, f := range files {
+			parts = append(parts, filePart(f))
+		}
+		body, err = multipartOf("mixed", "=_m"+unique, parts...)
+	}
+	if err != nil {
+		return Message{}, keyturn.Errorf(keyturn.KindInternal, "the mail cannot be assembled: %w", err)
+	}
 
 	var out bytes.Buffer
-	out.Grow(4096 + len(text) + 2*len(html))
+	out.Grow(1024 + len(body.data))
 	header := func(name, value string) { out.WriteString(name + ": " + value + "\r\n") }
 	header("From", headerAddress(e.SenderName, e.From))
 	header("To", headerAddress("", e.To))
@@ -58,58 +72,89 @@ func compose(e Envelope, subject, text, html string, files []Attachment) (Messag
 	header("Date", e.Date.UTC().Format("Mon, 02 Jan 2006 15:04:05 +0000"))
 	header("Message-ID", "<"+e.MessageID+">")
 	header("MIME-Version", "1.0")
-	header("Auto-Submitted", "auto-generated") // no out-of-office replies, please (RFC 3834)
-	if len(files) > 0 {
-		header("Content-Type", `multipart/mixed; boundary="`+mixed+`"`)
-		out.WriteString("\r\n--" + mixed + "\r\n")
-	}
-	header("Content-Type", `multipart/alternative; boundary="`+alternative+`"`)
+	header("Auto-Submitted", "auto-generated") // suppresses out-of-office replies (RFC 3834)
+	header("Content-Type", body.header.Get("Content-Type"))
 	out.WriteString("\r\n")
-	// The richest form comes last (RFC 2046 §5.1.4).
-	textPart(&out, alternative, "text/plain", text)
-	textPart(&out, alternative, "text/html", html)
-	out.WriteString("--" + alternative + "--\r\n")
-	for _, f := range files {
-		filePart(&out, mixed, f)
-	}
-	if len(files) > 0 {
-		out.WriteString("--" + mixed + "--\r\n")
-	}
+	out.Write(body.data)
 	if out.Len() > maxMessage {
 		return Message{}, keyturn.Errorf(keyturn.KindInvalid, "the mail must have at most %s", keyturn.Bytes(maxMessage))
 	}
 	return Message{From: e.From, To: e.To, MessageID: e.MessageID, Data: out.Bytes()}, nil
 }
 
-// textPart writes text in quoted-printable, which keeps every byte through servers that break long lines, strip
-// trailing blanks or know only ASCII.
-func textPart(out *bytes.Buffer, boundary, contentType, text string) {
-	out.WriteString("--" + boundary + "\r\nContent-Type: " + contentType +
-		"; charset=utf-8\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n")
-	w := quotedprintable.NewWriter(out)
-	_, _ = w.Write([]byte(text)) // a bytes.Buffer takes everything
-	_ = w.Close()
-	out.WriteString("\r\n")
+// part is a MIME entity: its header, and its content in the header's transfer encoding.
+type part struct {
+	header textproto.MIMEHeader
+	data   []byte
 }
 
-func filePart(out *bytes.Buffer, boundary string, f Attachment) {
+func multipartOf(subtype, boundary string, parts ...part) (part, error) {
+	var body bytes.Buffer
+	w := multipart.NewWriter(&body)
+	if err := w.SetBoundary(boundary); err != nil {
+		return part{}, err
+	}
+	for _, p := range parts {
+		content, err := w.CreatePart(p.header)
+		if err != nil {
+			return part{}, err
+		}
+		if _, err := content.Write(p.data); err != nil {
+			return part{}, err
+		}
+	}
+	if err := w.Close(); err != nil {
+		return part{}, err
+	}
+	contentType := mime.FormatMediaType("multipart/"+subtype, map[string]string{"boundary": boundary})
+	return part{header: textproto.MIMEHeader{"Content-Type": {contentType}}, data: body.Bytes()}, nil
+}
+
+// textPart encodes text as quoted-printable, which survives servers that break long lines, strip trailing blanks or
+// accept only ASCII.
+func textPart(contentType, text string) part {
+	var data bytes.Buffer
+	w := quotedprintable.NewWriter(&data)
+	_, _ = w.Write([]byte(text)) // a bytes.Buffer does not fail
+	_ = w.Close()
+	return part{
+		header: textproto.MIMEHeader{
+			"Content-Type":              {contentType + "; charset=utf-8"},
+			"Content-Transfer-Encoding": {"quoted-printable"},
+		},
+		data: data.Bytes(),
+	}
+}
+
+// filePart encodes an attachment as base64. A content type that is malformed, or that a reader would open as a message,
+// becomes application/octet-stream.
+func filePart(f Attachment) part {
 	kind, _, err := mime.ParseMediaType(f.ContentType)
-	if err != nil || !strings.Contains(kind, "/") || strings.HasPrefix(kind, "multipart/") || strings.HasPrefix(kind, "message/") {
+	if err != nil || !strings.Contains(kind, "/") ||
+		strings.HasPrefix(kind, "multipart/") || strings.HasPrefix(kind, "message/") {
 		kind = "application/octet-stream"
 	}
-	out.WriteString("--" + boundary + "\r\nContent-Type: " + mime.FormatMediaType(kind, nil) +
-		"\r\nContent-Transfer-Encoding: base64\r\nContent-Disposition: " +
-		mime.FormatMediaType("attachment", map[string]string{"filename": fileName(f.Name)}) + "\r\n\r\n")
 	const lineBytes = 57 // 76 characters of base64
-	for data := f.Data; len(data) > 0; {
-		n := min(len(data), lineBytes)
-		out.Write(base64.StdEncoding.AppendEncode(out.AvailableBuffer(), data[:n]))
-		out.WriteString("\r\n")
-		data = data[n:]
+	var data []byte
+	for rest := range slices.Chunk(f.Data, lineBytes) {
+		if data != nil {
+			data = append(data, "\r\n"...)
+		}
+		data = base64.StdEncoding.AppendEncode(data, rest)
+	}
+	return part{
+		header: textproto.MIMEHeader{
+			"Content-Type":              {mime.FormatMediaType(kind, nil)},
+			"Content-Transfer-Encoding": {"base64"},
+			"Content-Disposition": {
+				mime.FormatMediaType("attachment", map[string]string{"filename": fileName(f.Name)}),
+			},
+		},
+		data: data,
 	}
 }
 
-// fileName gives a name that is only a name: no folder, no line end, nothing that hides the extension.
+// fileName reduces name to a bare file name: no folder, no line break, and the extension survives shortening.
 func fileName(name string) string {
 	name = path.Base(strings.ReplaceAll(oneLine(name), `\`, "/"))
 	if len(name) > 100 {
