@@ -61,8 +61,8 @@ func systemHome(dir *Dir) string {
 	return filepath.Join("/var/lib/keyturn-dev", strings.ReplaceAll(strings.Trim(dir.path, "/"), "/", "-"))
 }
 
-// clusterHome chooses where the cluster lives. A cluster in the system's place belongs to the data directory it was made
-// for: when that was deleted and made anew, its orders are meant to be gone too.
+// clusterHome chooses where the cluster lives. A cluster in the system's place belongs to the data directory it was
+// made for: when that was deleted and made anew, its orders are meant to be gone too.
 func clusterHome(dir *Dir, owner *owner, progress func(string)) (string, error) {
 	if owner.reaches(dir.path) {
 		return dir.Path("postgres"), nil
@@ -74,12 +74,14 @@ func clusterHome(dir *Dir, owner *owner, progress func(string)) (string, error) 
 		}
 	}
 	if err := os.MkdirAll(filepath.Dir(home), 0o711); err != nil { //nolint:gosec // the server's user passes through
-		return "", fmt.Errorf("make the directory of PostgreSQL: %w; choose a data directory that the user %s can reach with --data-dir", err, owner.name)
+		return "", fmt.Errorf("make the directory of PostgreSQL: %w; choose a data directory that the user %s can reach "+
+			"with --data-dir", err, owner.name)
 	}
 	if err := os.MkdirAll(home, 0o700); err != nil {
 		return "", fmt.Errorf("make the directory of PostgreSQL: %w", err)
 	}
-	progress(fmt.Sprintf("PostgreSQL keeps its data in %s: it runs as the user %s, who cannot reach %s", home, owner.name, dir.path))
+	progress(fmt.Sprintf("PostgreSQL keeps its data in %s: it runs as the user %s, who cannot reach %s", home, owner.name,
+		dir.path))
 	return home, writeFile(filepath.Join(home, "id"), dir.id)
 }
 
@@ -92,7 +94,8 @@ func (c *cluster) initialise(ctx context.Context, noSync bool) error {
 		return fmt.Errorf("look at the database cluster: %w", err)
 	}
 	if left, err := os.ReadDir(c.data); err == nil && len(left) > 0 {
-		return fmt.Errorf("%s is not a complete PostgreSQL data directory (it has no PG_VERSION); move it away or delete it, and start again", c.data)
+		return fmt.Errorf("%s is not a complete PostgreSQL data directory (it has no PG_VERSION); move it away or delete "+
+			"it, and start again", c.data)
 	}
 	part := c.data + ".new" // of an initdb that was killed; never served, so nothing is lost with it
 	if err := errors.Join(os.RemoveAll(part), os.RemoveAll(c.data)); err != nil {
@@ -121,8 +124,8 @@ func (c *cluster) initialise(ctx context.Context, noSync bool) error {
 	return nil
 }
 
-// clearStalePID removes the PID file of a server that is gone. PostgreSQL does so itself, except when another process of
-// the same user has that PID now. A server that still runs was told to stop when its parent died: it gets a moment.
+// clearStalePID removes the PID file of a server that is gone. PostgreSQL does so itself, except when another process
+// of the same user has that PID now. A server that still runs was told to stop when its parent died: it gets a moment.
 func (c *cluster) clearStalePID() error {
 	path := filepath.Join(c.data, "postmaster.pid")
 	for deadline := time.Now().Add(releaseTimeout); ; time.Sleep(100 * time.Millisecond) {
@@ -139,7 +142,8 @@ func (c *cluster) clearStalePID() error {
 			return nil
 		}
 		if time.Now().After(deadline) {
-			return fmt.Errorf("another PostgreSQL (PID %d) serves %s; stop it with `kill -INT %d`, and start again", pid, c.data, pid)
+			return fmt.Errorf("another PostgreSQL (PID %d) serves %s; stop it with `kill -INT %d`, and start again", pid, c.data,
+				pid)
 		}
 	}
 }

@@ -43,8 +43,8 @@ func Open(path string) (*Dir, error) {
 	return &Dir{path: path, id: id, lock: lock}, nil
 }
 
-// held keeps the locks of Dirs that nobody refers to any more from the garbage collector, which would release them while
-// the servers still run.
+// held keeps the locks of Dirs that nobody refers to any more from the garbage collector, which would release them
+// while the servers still run.
 var held sync.Map
 
 // Path is a path below the data directory.
@@ -70,7 +70,8 @@ func takeLock(path string) (*os.File, error) {
 	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
 		holder, _ := os.ReadFile(path)
 		_ = f.Close()
-		return nil, fmt.Errorf("the data directory %s is in use by the process with PID %s; stop that one, or run beside it with --data-dir and --port-offset",
+		return nil, fmt.Errorf("the data directory %s is in use by the process with PID %s; stop that one, or run beside "+
+			"it with --data-dir and --port-offset",
 			filepath.Dir(path), strings.TrimSpace(string(holder)))
 	}
 	if err := errors.Join(f.Truncate(0), writeAt(f, fmt.Sprintf("%d\n", os.Getpid()))); err != nil {

@@ -62,7 +62,8 @@ func open(t *testing.T) *devstack.Dir {
 
 func startPostgres(t *testing.T, dir *devstack.Dir) *devstack.Postgres {
 	t.Helper()
-	pg, err := devstack.StartPostgres(t.Context(), dir, devstack.PostgresOptions{Settings: map[string]string{"fsync": "off"}})
+	pg, err := devstack.StartPostgres(t.Context(), dir,
+		devstack.PostgresOptions{Settings: map[string]string{"fsync": "off"}})
 	require.NoError(t, err)
 	t.Cleanup(func() { stop(t, pg) })
 	return pg

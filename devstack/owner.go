@@ -33,7 +33,8 @@ func serverOwner() (*owner, error) {
 			return &owner{name: name, uid: uid, gid: gid}, nil
 		}
 	}
-	return nil, fmt.Errorf("PostgreSQL does not run as root, and this machine has neither a user postgres nor nobody to run it as; run this as an ordinary user")
+	return nil, fmt.Errorf("PostgreSQL does not run as root, and this machine has neither a user postgres nor nobody " +
+		"to run it as; run this as an ordinary user")
 }
 
 func (o *owner) credential() *syscall.Credential {

@@ -34,7 +34,8 @@ func CheckPorts(offset int, ports ...Port) error {
 	if n := len(taken); n > 1 {
 		what = "ports " + strings.Join(taken[:n-1], ", ") + " and " + taken[n-1] + " are"
 	}
-	return fmt.Errorf("%s taken on %s by other programs; stop them, or run with --port-offset %d, which adds to every port",
+	return fmt.Errorf("%s taken on %s by other programs; stop them, or run with --port-offset %d, which adds to every "+
+		"port",
 		what, loopback, offset+freeOffset(ports))
 }
 
@@ -49,8 +50,8 @@ var (
 	nextFree  atomic.Int64
 )
 
-// FreePort is a port that nothing listens on now. This process gets another one each time; a process beside it may take it
-// before it is used.
+// FreePort is a port that nothing listens on now. This process gets another one each time; a process beside it may take
+// it before it is used.
 func FreePort() (int, error) {
 	for range manyFree {
 		port := lowestFree + (firstFree+int(nextFree.Add(1)))%manyFree

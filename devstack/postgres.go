@@ -61,7 +61,8 @@ func StartPostgres(ctx context.Context, dir *Dir, options PostgresOptions) (*Pos
 		progress = func(string) {}
 	}
 	if options.Port != 0 && !portFree(options.Port) {
-		return nil, fmt.Errorf("port %d for PostgreSQL is taken on %s by another program; stop it, or choose other ports with --port-offset", options.Port, loopback)
+		return nil, fmt.Errorf("port %d for PostgreSQL is taken on %s by another program; stop it, or choose other ports "+
+			"with --port-offset", options.Port, loopback)
 	}
 	c, err := openCluster(ctx, dir, options.Settings["fsync"] == "off", progress)
 	if err != nil {
@@ -139,7 +140,8 @@ func (pg *Postgres) ready(ctx context.Context) error {
 		case <-pg.Done():
 			return pg.Err()
 		case <-ctx.Done():
-			return fmt.Errorf("PostgreSQL does not answer on port %d: %w; its log %s ends with:\n%s", pg.port, err, pg.log, pg.lastLines(12))
+			return fmt.Errorf("PostgreSQL does not answer on port %d: %w; its log %s ends with:\n%s", pg.port, err, pg.log,
+				pg.lastLines(12))
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
@@ -169,7 +171,8 @@ func (pg *Postgres) CreateDatabase(ctx context.Context, name string) error {
 	}
 	defer db.Close() //nolint:errcheck // one idle connection
 	const duplicate = "42P04"
-	_, err = db.ExecContext(ctx, "CREATE DATABASE "+pq.QuoteIdentifier(name)) //keyturn:autocommit it refuses a transaction, and once more is an error that we know
+	//keyturn:autocommit PostgreSQL refuses it in a transaction, and a repetition is an error that is recognised below
+	_, err = db.ExecContext(ctx, "CREATE DATABASE "+pq.QuoteIdentifier(name))
 	if e, ok := errors.AsType[*pq.Error](err); ok && e.Code == duplicate {
 		return nil
 	}

@@ -105,7 +105,8 @@ func TestPostgresRefusesInOneSentence(t *testing.T) {
 		"a folder with something else in it": {
 			func(t *testing.T, data string) {
 				require.NoError(t, os.WriteFile(filepath.Join(data, "holiday.jpg"), nil, 0o600))
-			}, 0, "is not a complete PostgreSQL data directory (it has no PG_VERSION); move it away or delete it, and start again",
+			}, 0, "is not a complete PostgreSQL data directory (it has no PG_VERSION); move it away or delete it, and start " +
+				"again",
 		},
 		"another major version": {
 			func(t *testing.T, data string) {

@@ -98,7 +98,8 @@ func (p *Process) Err() error {
 	if p.err != nil {
 		how = p.err.Error()
 	}
-	return endedError(fmt.Sprintf("%s (PID %d) ended unexpectedly: %s; its log %s ends with:\n%s", p.name, p.PID(), how, p.log, p.lastLines(12)))
+	return endedError(fmt.Sprintf("%s (PID %d) ended unexpectedly: %s; its log %s ends with:\n%s", p.name, p.PID(), how,
+		p.log, p.lastLines(12)))
 }
 
 // Kill ends the child at once, as a crash would, and waits until it is gone. It is for tests of crashes.

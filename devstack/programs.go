@@ -49,11 +49,12 @@ func findPrograms(ctx context.Context, dir *Dir, progress func(string)) ([]*prog
 	if found := installations(ctx, dir); len(found) > 0 {
 		return found, nil
 	}
-	return nil, errors.New("PostgreSQL was installed, and its programs are still neither on the PATH nor in /usr/lib/postgresql; put the folder with initdb and postgres on the PATH")
+	return nil, errors.New("PostgreSQL was installed, and its programs are still neither on the PATH nor in " +
+		"/usr/lib/postgresql; put the folder with initdb and postgres on the PATH")
 }
 
-// choosePrograms takes the installation that can serve the cluster, and the newest for a cluster that is yet to be made:
-// PostgreSQL reads no cluster of another major version.
+// choosePrograms takes the installation that can serve the cluster, and the newest for a cluster that is yet to be
+// made: PostgreSQL reads no cluster of another major version.
 func choosePrograms(found []*programs, data string) (*programs, error) {
 	text, err := os.ReadFile(filepath.Join(data, "PG_VERSION"))
 	if err != nil {
@@ -65,7 +66,8 @@ func choosePrograms(found []*programs, data string) (*programs, error) {
 			return p, nil
 		}
 	}
-	return nil, fmt.Errorf("the database in %s was made by PostgreSQL %s, and the newest programs on this machine are of version %d; install PostgreSQL %s, or delete that folder to begin anew",
+	return nil, fmt.Errorf("the database in %s was made by PostgreSQL %s, and the newest programs on this machine are "+
+		"of version %d; install PostgreSQL %s, or delete that folder to begin anew",
 		data, version, found[0].major, version)
 }
 
@@ -124,10 +126,12 @@ func inspect(ctx context.Context, dir *Dir, bin string) *programs {
 	return p
 }
 
-// getPrograms installs PostgreSQL: as root with the package manager, otherwise by unpacking the distribution's packages.
+// getPrograms installs PostgreSQL: as root with the package manager, otherwise by unpacking the distribution's
+// packages.
 func getPrograms(ctx context.Context, dir *Dir, progress func(string)) error {
 	if !debian.Here() {
-		return fmt.Errorf("PostgreSQL's programs (postgres and initdb, version %d or newer) are not on the PATH; install them%s, and start again", oldestMajor, installHint())
+		return fmt.Errorf("PostgreSQL's programs (postgres and initdb, version %d or newer) are not on the PATH; install "+
+			"them%s, and start again", oldestMajor, installHint())
 	}
 	if os.Geteuid() == 0 {
 		progress("installing PostgreSQL with apt-get (once)")
@@ -138,7 +142,9 @@ func getPrograms(ctx context.Context, dir *Dir, progress func(string)) error {
 	return debian.Unpack(ctx, target, debian.Packages{
 		Names: []string{"postgresql"},
 		// The compiler for queries is switched off, and the cluster tools of the distribution are not used.
-		Skip: regexp.MustCompile(`^(libllvm|libz3|perl|libperl|ssl-cert|postgresql-common|libjson-perl|libcommon-sense-perl|libtypes-serialiser-perl)`),
+		Skip: regexp.MustCompile(
+			`^(libllvm|libz3|perl|libperl|ssl-cert|postgresql-common|` +
+				`libjson-perl|libcommon-sense-perl|libtypes-serialiser-perl)`),
 	})
 }
 

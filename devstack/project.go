@@ -13,7 +13,8 @@ func projectRoot() string {
 		return ""
 	}
 	for {
-		if text, err := os.ReadFile(filepath.Join(dir, "go.mod")); err == nil && bytes.HasPrefix(text, []byte("module keyturn.dev/keyturn\n")) {
+		if text, err := os.ReadFile(filepath.Join(dir, "go.mod")); err == nil &&
+			bytes.HasPrefix(text, []byte("module keyturn.dev/keyturn\n")) {
 			return dir
 		}
 		parent := filepath.Dir(dir)

@@ -74,8 +74,10 @@ func TestCheckPortsNamesAllThatAreTaken(t *testing.T) {
 	ports = append(ports, devstack.Port{Name: "SMTP", Number: free})
 
 	err = devstack.CheckPorts(0, ports...)
-	require.ErrorContains(t, err, fmt.Sprintf("ports %d (API), %d (Temporal) and %d (mail inbox) are taken on 127.0.0.1 by other programs; stop them, or run with --port-offset ",
-		ports[0].Number, ports[1].Number, ports[2].Number))
+	require.ErrorContains(t, err,
+		fmt.Sprintf("ports %d (API), %d (Temporal) and %d (mail inbox) are taken on 127.0.0.1 by other programs; stop "+
+			"them, or run with --port-offset ",
+			ports[0].Number, ports[1].Number, ports[2].Number))
 	require.NotContains(t, err.Error(), "SMTP")
 
 	var offset int

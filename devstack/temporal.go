@@ -67,8 +67,8 @@ var temporalSettings = map[string]string{
 // StartTemporal starts the server and returns when it serves: the namespace is there, the search attributes are
 // registered, the Web UI answers. Workflows of an earlier run go on.
 //
-// The server finds ports for its parts by itself, and may lose one to somebody else before it listens there. So one that
-// ends at its start is started again.
+// The server finds ports for its parts by itself, and may lose one to somebody else before it listens there. So one
+// that ends at its start is started again.
 func StartTemporal(ctx context.Context, dir *Dir, options TemporalOptions) (*Temporal, error) {
 	for try := 1; ; try++ {
 		t, err := startTemporal(ctx, dir, options)
@@ -113,7 +113,8 @@ func startTemporal(ctx context.Context, dir *Dir, options TemporalOptions) (*Tem
 		}
 		// A write-ahead log that is flushed at checkpoints survives the end of the process at any moment, and costs one
 		// write per transaction instead of two flushes.
-		args = append(args, "--db-filename", database, "--sqlite-pragma", "journal_mode=wal", "--sqlite-pragma", "synchronous=normal")
+		args = append(args, "--db-filename", database, "--sqlite-pragma", "journal_mode=wal", "--sqlite-pragma",
+			"synchronous=normal")
 	}
 	t.Process, err = startProcess(command{
 		name: "Temporal", path: program, args: args, dir: dir.Path(), log: dir.Path("logs", "temporal.log"),
@@ -173,7 +174,9 @@ func findTemporal(program string) (string, error) {
 func (t *Temporal) ready(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
-	c, err := client.NewLazyClient(client.Options{HostPort: t.Address(), Namespace: Namespace, Logger: log.NewStructuredLogger(slog.New(slog.DiscardHandler))})
+	c, err := client.NewLazyClient(
+		client.Options{HostPort: t.Address(), Namespace: Namespace, Logger: log.NewStructuredLogger(
+			slog.New(slog.DiscardHandler))})
 	if err != nil {
 		return fmt.Errorf("connect to Temporal: %w", err)
 	}
@@ -187,7 +190,8 @@ func (t *Temporal) ready(ctx context.Context) error {
 		case <-t.Done():
 			return t.Err()
 		case <-ctx.Done():
-			return fmt.Errorf("Temporal is not ready on port %d: %w; its log %s ends with:\n%s", t.port, err, t.log, t.lastLines(12))
+			return fmt.Errorf("Temporal is not ready on port %d: %w; its log %s ends with:\n%s", t.port, err, t.log,
+				t.lastLines(12))
 		case <-time.After(50 * time.Millisecond):
 		}
 	}
@@ -199,10 +203,12 @@ func (t *Temporal) check(ctx context.Context, c client.Client) error {
 	if _, err := c.CheckHealth(ctx, &client.CheckHealthRequest{}); err != nil {
 		return fmt.Errorf("check its health: %w", err)
 	}
-	if _, err := c.WorkflowService().DescribeNamespace(ctx, &workflowservice.DescribeNamespaceRequest{Namespace: Namespace}); err != nil {
+	if _, err := c.WorkflowService().DescribeNamespace(ctx,
+		&workflowservice.DescribeNamespaceRequest{Namespace: Namespace}); err != nil {
 		return fmt.Errorf("describe the namespace: %w", err)
 	}
-	have, err := c.OperatorService().ListSearchAttributes(ctx, &operatorservice.ListSearchAttributesRequest{Namespace: Namespace})
+	have, err := c.OperatorService().ListSearchAttributes(ctx,
+		&operatorservice.ListSearchAttributesRequest{Namespace: Namespace})
 	if err != nil {
 		return fmt.Errorf("list the search attributes: %w", err)
 	}

@@ -25,7 +25,8 @@ func TestTemporalKeepsItsWorkflowsOverARestartAndACrash(t *testing.T) {
 	t.Parallel()
 	dir := open(t)
 	temporal := startTemporal(t, dir)
-	run, err := dial(t, temporal).ExecuteWorkflow(t.Context(), client.StartWorkflowOptions{ID: "kept", TaskQueue: "nobody"}, "Anything")
+	run, err := dial(t, temporal).ExecuteWorkflow(t.Context(),
+		client.StartWorkflowOptions{ID: "kept", TaskQueue: "nobody"}, "Anything")
 	require.NoError(t, err)
 	stop(t, temporal)
 	require.NoError(t, temporal.Err())
@@ -53,8 +54,10 @@ func TestTemporalRefusesATakenPort(t *testing.T) {
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	defer taken.Close()
-	_, err = devstack.StartTemporal(t.Context(), open(t), devstack.TemporalOptions{UIPort: taken.Addr().(*net.TCPAddr).Port})
-	require.ErrorContains(t, err, "(Temporal Web UI) is taken on 127.0.0.1 by other programs; stop them, or run with --port-offset")
+	_, err = devstack.StartTemporal(t.Context(), open(t),
+		devstack.TemporalOptions{UIPort: taken.Addr().(*net.TCPAddr).Port})
+	require.ErrorContains(t, err,
+		"(Temporal Web UI) is taken on 127.0.0.1 by other programs; stop them, or run with --port-offset")
 }
 
 func TestTemporalThatDiesAtTheStartShowsItsLog(t *testing.T) {
@@ -78,7 +81,8 @@ func TestTemporalThatEndsAtItsStartIsStartedAgain(t *testing.T) {
 		{"always", "echo address already in use; exit 1", false},
 	} {
 		require.NoError(t, os.WriteFile(script, []byte("#!/bin/sh\n"+c.end+"\nexec "+real+` "$@"`+"\n"), 0o700))
-		temporal, err := devstack.StartTemporal(t.Context(), open(t), devstack.TemporalOptions{Program: script, InMemory: true})
+		temporal, err := devstack.StartTemporal(t.Context(), open(t),
+			devstack.TemporalOptions{Program: script, InMemory: true})
 		require.Equal(t, c.starts, err == nil, "%s: %v", c.what, err)
 		if err == nil {
 			stop(t, temporal)

@@ -17,12 +17,21 @@ func BenchmarkCall(b *testing.B) {
 		b.Run(fmt.Sprintf("integrations=%d", n), func(b *testing.B) {
 			all := make([]keyturn.Integration, n)
 			for i := range all {
-				all[i] = reading(map[string]keyturn.ResponsePath{"activationCode": {Path: "$.licenses[*].key+"}, "errorCode": {Path: "$.error.code"}, "until": {Path: "$.licenses[0].until"}})
+				all[i] = reading(map[string]keyturn.ResponsePath{
+					"activationCode": {Path: "$.licenses[*].key+"},
+					"errorCode":      {Path: "$.error.code"}, "until": {Path: "$.licenses[0].until"},
+				})
 				def := all[i].Operations["create"]
-				def.Signature = &keyturn.Signature{Enabled: true, SignedFields: []string{"$.checkout.orderId", "$.product.quantity"}, Secret: secretOf("k")}
+				def.Signature = &keyturn.Signature{
+					Enabled:      true,
+					SignedFields: []string{"$.checkout.orderId", "$.product.quantity"}, Secret: secretOf("k"),
+				}
 				all[i].ID, all[i].Operations = fmt.Sprintf("p%d", i), map[string]keyturn.Operation{"create": def}
 			}
-			reply := endpoint.Reply{Status: 200, Body: []byte(`{"licenses":[{"key":"ORB-1111-2222","until":"2027-06-15T00:00:00Z"}]}`)}
+			reply := endpoint.Reply{
+				Status: 200,
+				Body:   []byte(`{"licenses":[{"key":"ORB-1111-2222","until":"2027-06-15T00:00:00Z"}]}`),
+			}
 			d := order()
 			b.ReportAllocs()
 			before, i := cpu(b), 0

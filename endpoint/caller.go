@@ -86,10 +86,10 @@ func (c *Caller) partner(in keyturn.Integration, version int64) (*partner, error
 // Send sends a rendered request with the integration's credentials and gives the reply, whatever its status: a redirect
 // is a reply too, never followed. version is the integration's version in the catalog.
 //
-// An error is of KindConfiguration if the request may not be sent as things stand (reserved address, another server than
-// the integration's, broken certificate), of KindRejected if the authorisation server said no, and of KindUnavailable if
-// there was no complete reply: the partner may have acted on it unless NotSent says otherwise. Its message is ours and
-// holds nothing of the partner's.
+// An error is of KindConfiguration if the request may not be sent as things stand (reserved address, another server
+// than the integration's, broken certificate), of KindRejected if the authorisation server said no, and of
+// KindUnavailable if there was no complete reply: the partner may have acted on it unless NotSent says otherwise. Its
+// message is ours and holds nothing of the partner's.
 func (c *Caller) Send(ctx context.Context, in keyturn.Integration, version int64, req Request) (Reply, error) {
 	in = WithDefaults(in)
 	if in.Status == statusDisable {
@@ -99,7 +99,8 @@ func (c *Caller) Send(ctx context.Context, in keyturn.Integration, version int64
 		return Reply{}, notSent(keyturn.Errorf(keyturn.KindConfiguration, "the address is not https"))
 	}
 	if o := origin(req.URL); o == "" || o != origin(baseURL(in)) {
-		return Reply{}, notSent(keyturn.Errorf(keyturn.KindConfiguration, "the request was rendered for another server than the integration's base URL"))
+		return Reply{}, notSent(keyturn.Errorf(keyturn.KindConfiguration,
+			"the request was rendered for another server than the integration's base URL"))
 	}
 	p, err := c.partner(in, version)
 	if err != nil {
@@ -135,7 +136,8 @@ func (c *Caller) authorised(ctx context.Context, p *partner, in keyturn.Integrat
 	}
 	switch in.Auth.Type {
 	case authBasic:
-		header.Set("Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte(in.Auth.Username+":"+secret(in.Auth.Password))))
+		header.Set("Authorization",
+			"Basic "+base64.StdEncoding.EncodeToString([]byte(in.Auth.Username+":"+secret(in.Auth.Password))))
 	case authBearer:
 		header.Set("Authorization", "Bearer "+secret(in.Auth.Token))
 	case authOAuth2:
@@ -161,9 +163,13 @@ func (c *Caller) authorised(ctx context.Context, p *partner, in keyturn.Integrat
 var keptHeaders = []string{"Content-Type", "Retry-After", "Date"}
 
 // send sends once. It uses the transport itself: no redirects, no cookies, no second attempt by the library.
-func send(ctx context.Context, transport *http.Transport, method, address string, header http.Header, body []byte, limit int64) (Reply, error) {
+func send(ctx context.Context, transport *http.Transport, method, address string, header http.Header, body []byte,
+	limit int64,
+) (Reply, error) {
 	var connected atomic.Bool
-	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { connected.Store(true) }})
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) {
+		connected.Store(true)
+	}})
 	if method == "" {
 		method = http.MethodPost
 	}

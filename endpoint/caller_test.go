@@ -58,7 +58,10 @@ func TestSend(t *testing.T) {
 		w.Header().Set("Retry-After", "7")
 		w.Header().Set("Set-Cookie", "a=b")
 		w.WriteHeader(http.StatusTeapot)
-		_, _ = io.WriteString(w, strings.Join([]string{r.Method, r.URL.Path, user, password, r.Header.Get("Content-Type"), r.UserAgent(), string(body)}, "|"))
+		_, _ = io.WriteString(w, strings.Join([]string{
+			r.Method, r.URL.Path, user, password, r.Header.Get("Content-Type"),
+			r.UserAgent(), string(body),
+		}, "|"))
 	})
 	in.Auth = keyturn.Auth{Type: "basic", Username: "shop", Password: secretOf("p:w")}
 	req := request(t, in)
@@ -195,12 +198,42 @@ func TestNotSent(t *testing.T) {
 		{"plain http in production", in, request(t, in), true, keyturn.KindConfiguration},
 		{"another port", closed, request(t, in), false, keyturn.KindConfiguration},
 		{"no URL", in, endpoint.Request{}, false, keyturn.KindConfiguration},
-		{"user name in URL", in, endpoint.Request{URL: strings.Replace(s.URL, "http://", "http://u:p@", 1)}, false, keyturn.KindConfiguration},
-		{"loopback in production", keyturn.Integration{ID: "x", BaseURL: "https://127.0.0.1:9"}, endpoint.Request{URL: "https://127.0.0.1:9/x"}, true, keyturn.KindConfiguration},
-		{"a name for loopback in production", keyturn.Integration{ID: "x", BaseURL: "https://localhost:9"}, endpoint.Request{URL: "https://localhost:9/x"}, true, keyturn.KindConfiguration},
-		{"metadata in development", keyturn.Integration{ID: "x", BaseURL: "http://169.254.169.254"}, endpoint.Request{URL: "http://169.254.169.254/x"}, false, keyturn.KindConfiguration},
-		{"mapped private address", keyturn.Integration{ID: "x", BaseURL: "http://[::ffff:10.0.0.1]"}, endpoint.Request{URL: "http://[::ffff:10.0.0.1]/x"}, false, keyturn.KindConfiguration},
-		{"plain server", keyturn.Integration{ID: "x", BaseURL: strings.Replace(s.URL, "http:", "https:", 1)}, endpoint.Request{URL: strings.Replace(s.URL, "http:", "https:", 1)}, false, keyturn.KindUnavailable},
+		{
+			"user name in URL", in,
+			endpoint.Request{URL: strings.Replace(s.URL, "http://", "http://u:p@", 1)},
+			false,
+			keyturn.KindConfiguration,
+		},
+		{
+			"loopback in production",
+			keyturn.Integration{ID: "x", BaseURL: "https://127.0.0.1:9"},
+			endpoint.Request{URL: "https://127.0.0.1:9/x"},
+			true, keyturn.KindConfiguration,
+		},
+		{
+			"a name for loopback in production",
+			keyturn.Integration{ID: "x", BaseURL: "https://localhost:9"},
+			endpoint.Request{URL: "https://localhost:9/x"},
+			true, keyturn.KindConfiguration,
+		},
+		{
+			"metadata in development",
+			keyturn.Integration{ID: "x", BaseURL: "http://169.254.169.254"},
+			endpoint.Request{URL: "http://169.254.169.254/x"},
+			false, keyturn.KindConfiguration,
+		},
+		{
+			"mapped private address",
+			keyturn.Integration{ID: "x", BaseURL: "http://[::ffff:10.0.0.1]"},
+			endpoint.Request{URL: "http://[::ffff:10.0.0.1]/x"},
+			false, keyturn.KindConfiguration,
+		},
+		{
+			"plain server",
+			keyturn.Integration{ID: "x", BaseURL: strings.Replace(s.URL, "http:", "https:", 1)},
+			endpoint.Request{URL: strings.Replace(s.URL, "http:", "https:", 1)},
+			false, keyturn.KindUnavailable,
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -241,7 +274,9 @@ func TestNoHiddenSecondSend(t *testing.T) {
 
 func serveTLS(t *testing.T, config *tls.Config) keyturn.Integration {
 	t.Helper()
-	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, `{}`) }))
+	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, `{}`)
+	}))
 	s.TLS, s.Config.ErrorLog = config, discardLog
 	s.StartTLS()
 	t.Cleanup(s.Close)
@@ -269,8 +304,12 @@ func TestTLS(t *testing.T) {
 	other.TLS.CA = theirs.pem
 	refused("wrong CA", other)
 	withCA := func(in keyturn.Integration) keyturn.Integration { in.TLS.CA = ours.pem; return in }
-	refused("expired", withCA(serveTLS(t, ours.serverConfig(t, func(c *x509.Certificate) { c.NotAfter = time.Now().Add(-time.Minute) }))))
-	refused("another host", withCA(serveTLS(t, ours.serverConfig(t, func(c *x509.Certificate) { c.IPAddresses = []net.IP{net.IPv4(127, 0, 0, 2)} }))))
+	refused("expired", withCA(serveTLS(t, ours.serverConfig(t, func(c *x509.Certificate) {
+		c.NotAfter = time.Now().Add(-time.Minute)
+	}))))
+	refused("another host", withCA(serveTLS(t, ours.serverConfig(t, func(c *x509.Certificate) {
+		c.IPAddresses = []net.IP{net.IPv4(127, 0, 0, 2)}
+	}))))
 	oldTLS := ours.serverConfig(t, nil)
 	oldTLS.MaxVersion = tls.VersionTLS11
 	refused("TLS 1.1", withCA(serveTLS(t, oldTLS)))
@@ -304,7 +343,11 @@ func TestConnectionsAreKeptPerVersion(t *testing.T) {
 	t.Parallel()
 	var mu sync.Mutex
 	addresses := map[string]bool{}
-	_, in := serve(t, func(_ http.ResponseWriter, r *http.Request) { mu.Lock(); addresses[r.RemoteAddr] = true; mu.Unlock() })
+	_, in := serve(t, func(_ http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		addresses[r.RemoteAddr] = true
+		mu.Unlock()
+	})
 	c := newCaller(t, false)
 	for _, version := range []int64{1, 1, 1, 2, 2, 3} {
 		_, err := c.Send(t.Context(), in, version, request(t, in))
@@ -329,12 +372,15 @@ func authServer(t *testing.T, basicOnly bool, lifetime int) (url string, asked *
 		if !isBasic {
 			id, secret = r.PostFormValue("client_id"), r.PostFormValue("client_secret")
 		}
-		if isBasic != basicOnly || id != "id" || secret != "TOPSECRET" || r.PostFormValue("grant_type") != "client_credentials" ||
+		if isBasic != basicOnly || id != "id" || secret != "TOPSECRET" ||
+			r.PostFormValue("grant_type") != "client_credentials" ||
 			r.PostFormValue("scope") != "a b" || r.PostFormValue("audience") != "x" {
 			http.Error(w, `{"error":"invalid_client"}`, http.StatusUnauthorized)
 			return
 		}
-		_, _ = io.WriteString(w, `{"access_token":"t`+strconv.Itoa(int(asked.Add(1)))+`","token_type":"Bearer","expires_in":`+strconv.Itoa(lifetime)+`}`)
+		_, _ = io.WriteString(
+			w, `{"access_token":"t`+strconv.Itoa(
+				int(asked.Add(1)))+`","token_type":"Bearer","expires_in":`+strconv.Itoa(lifetime)+`}`)
 	}))
 	t.Cleanup(s.Close)
 	return s.URL + "/token", asked
@@ -421,8 +467,13 @@ func TestSecretHeadersAreAddedWhenSending(t *testing.T) {
 		return []keyturn.HeaderValue{{SecretRef: keyturn.SecretRef{Value: text}}}
 	}
 	in := keyturn.Integration{
-		ID: "acme", BaseURL: s.URL, HTTPHeaders: map[string][]keyturn.HeaderValue{"X-Api-Key": secretHeader("first"), "X-Shop": secretHeader("a")},
-		Operations: map[string]keyturn.Operation{"create": {HTTPHeaders: map[string][]keyturn.HeaderValue{"x-shop": keyturn.Texts("{{.Operation}}")}}},
+		ID: "acme", BaseURL: s.URL, HTTPHeaders: map[string][]keyturn.HeaderValue{
+			"X-Api-Key": secretHeader("first"),
+			"X-Shop":    secretHeader("a"),
+		},
+		Operations: map[string]keyturn.Operation{"create": {
+			HTTPHeaders: map[string][]keyturn.HeaderValue{"x-shop": keyturn.Texts("{{.Operation}}")},
+		}},
 	}
 	req, err := endpoint.Render(in, "create", order())
 	require.NoError(t, err)

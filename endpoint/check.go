@@ -25,7 +25,8 @@ func Check(in keyturn.Integration, production bool) error {
 	in = WithDefaults(in)
 	c := checker{production: production}
 	c.Check(keyturn.ValidID(in.ID), "id", "must be 1 to 64 letters, digits, '.', '_', ':' or '-'")
-	c.Check(slices.Contains([]string{statusEnable, statusDisable, statusTestMode}, in.Status), "status", "must be Enable, Disable or TestMode")
+	c.Check(slices.Contains([]string{statusEnable, statusDisable, statusTestMode}, in.Status), "status",
+		"must be Enable, Disable or TestMode")
 	c.networks(in.AllowedNetworks)
 	c.guard = newGuard(in.AllowedNetworks, production)
 	c.url("baseUrl", in.BaseURL, false)
@@ -107,24 +108,29 @@ func (c *checker) auth(auth keyturn.Auth) {
 	const maxCredential = 1 << 10
 	switch auth.Type {
 	case authBasic:
-		c.Check(auth.Username != "" && len(auth.Username) <= 255 && !strings.ContainsFunc(auth.Username, func(r rune) bool { return !printable(r) || r == ':' }),
+		c.Check(auth.Username != "" && len(auth.Username) <= 255 &&
+			!strings.ContainsFunc(auth.Username, func(r rune) bool { return !printable(r) || r == ':' }),
 			"auth.username", "must be 1 to 255 printable ASCII characters without ':'")
 		c.secret("auth.password", auth.Password, maxCredential, printable)
 	case authBearer:
 		c.secret("auth.token", auth.Token, 8*maxCredential, visible)
 	case authOAuth2:
-		c.Check(auth.ClientID != "" && len(auth.ClientID) <= 255 && !strings.ContainsFunc(auth.ClientID, func(r rune) bool { return !printable(r) }),
+		c.Check(auth.ClientID != "" && len(auth.ClientID) <= 255 &&
+			!strings.ContainsFunc(auth.ClientID, func(r rune) bool { return !printable(r) }),
 			"auth.clientId", "must be 1 to 255 printable ASCII characters")
 		c.secret("auth.clientSecret", auth.ClientSecret, maxCredential, printable)
 		c.url("auth.tokenUrl", auth.TokenURL, true)
 		c.Check(len(auth.Scopes) <= 50, "auth.scopes", "must have at most 50 entries")
 		for i, scope := range auth.Scopes {
-			c.Check(scope != "" && !strings.ContainsFunc(scope, func(r rune) bool { return !visible(r) || r == '"' || r == '\\' }),
+			c.Check(scope != "" && !strings.ContainsFunc(scope, func(r rune) bool {
+				return !visible(r) || r == '"' || r == '\\'
+			}),
 				index("auth.scopes", i), "must be printable ASCII without spaces and quotes")
 		}
 		for name, values := range auth.Values {
 			reserved := slices.Contains([]string{"", "grant_type", "client_id", "client_secret", "scope"}, name)
-			c.Check(!reserved && len(values) <= 10 && len(strings.Join(values, "")) <= 4<<10, "auth.values."+name, "must be an extra form value of at most 4 KiB")
+			c.Check(!reserved && len(values) <= 10 && len(strings.Join(values, "")) <= 4<<10, "auth.values."+name,
+				"must be an extra form value of at most 4 KiB")
 		}
 		c.Check(len(auth.Values) <= 20, "auth.values", "must have at most 20 entries")
 	}
@@ -133,13 +139,16 @@ func (c *checker) auth(auth keyturn.Auth) {
 func (c *checker) limits(l keyturn.Limits) {
 	c.Check(l.MaxConcurrent >= 1 && l.MaxConcurrent <= 1000, "limits.maxConcurrent", "must be between 1 and 1000")
 	c.Check(l.PerSecond >= 0.01 && l.PerSecond <= 10_000, "limits.perSecond", "must be between 0.01 and 10000")
-	c.Check(time.Duration(l.Timeout) >= 100*time.Millisecond && time.Duration(l.Timeout) <= maxTimeout, "limits.timeout", "must be between 100ms and 30s")
-	c.Check(l.MaxReplyBytes >= 1<<10 && l.MaxReplyBytes <= maxReplyLimit, "limits.maxReplyBytes", "must be between 1KiB and 8MiB")
+	c.Check(time.Duration(l.Timeout) >= 100*time.Millisecond && time.Duration(l.Timeout) <= maxTimeout, "limits.timeout",
+		"must be between 100ms and 30s")
+	c.Check(l.MaxReplyBytes >= 1<<10 && l.MaxReplyBytes <= maxReplyLimit, "limits.maxReplyBytes",
+		"must be between 1KiB and 8MiB")
 }
 
 func (c *checker) permanentErrors(p keyturn.PermanentErrors) {
 	for i, status := range p.HTTPStatus {
-		c.Check(status >= 300 && status <= 599, index("permanentErrors.httpStatus", i), "must be an HTTP status between 300 and 599")
+		c.Check(status >= 300 && status <= 599, index("permanentErrors.httpStatus", i),
+			"must be an HTTP status between 300 and 599")
 	}
 	for _, list := range []struct {
 		at     string
@@ -148,14 +157,17 @@ func (c *checker) permanentErrors(p keyturn.PermanentErrors) {
 	}{{"permanentErrors.errorCodes", p.ErrorCodes, 200}, {"permanentErrors.errorMessages", p.ErrorMessages, 1000}} {
 		c.Check(len(list.texts) <= 200, list.at, "must have at most 200 entries")
 		for i, text := range list.texts {
-			c.Check(keyturn.CleanText(text, 1, list.length), index(list.at, i), "must be 1 to %d printable characters", list.length)
+			c.Check(keyturn.CleanText(text, 1, list.length), index(list.at, i), "must be 1 to %d printable characters",
+				list.length)
 		}
 	}
 }
 
-// ownHeaders belong to the connection or to auth; a configured one would break the call or leak a secret in the catalog.
+// ownHeaders belong to the connection or to auth; a configured one would break the call or leak a secret in the
+// catalog.
 var ownHeaders = []string{
-	"Accept-Encoding", "Authorization", "Connection", "Content-Length", "Expect", "Host", "Keep-Alive", "Proxy-Authorization",
+	"Accept-Encoding", "Authorization", "Connection", "Content-Length", "Expect", "Host", "Keep-Alive",
+	"Proxy-Authorization",
 	"Proxy-Connection", "Te", "Trailer", "Transfer-Encoding", "Upgrade", "User-Agent",
 }
 
@@ -196,7 +208,8 @@ func (c *checker) headerValues(where, name string, values []keyturn.HeaderValue)
 		ok := len(v.Text) <= maxValueBytes && (strings.Contains(v.Text, "{{") ||
 			httpguts.ValidHeaderFieldValue(v.Text) && !strings.ContainsFunc(v.Text, notASCII))
 		c.Check(ok, at, "must be printable ASCII of at most 4 KiB")
-		c.Check(v.Text == "" || !credentialName.MatchString(name), at, "looks like a credential: give {env: NAME} or {file: PATH}, which keeps it secret")
+		c.Check(v.Text == "" || !credentialName.MatchString(name), at,
+			"looks like a credential: give {env: NAME} or {file: PATH}, which keeps it secret")
 	}
 	c.Check(secrets == 0 || secrets == len(values), where, "must have either texts or secrets as its values")
 }

@@ -16,8 +16,8 @@ import (
 
 var valueName = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_]{0,63}$`)
 
-// CheckTemplate says what is wrong with a body template by itself: its constructs, its field names, and whether it gives
-// JSON for orders with every value and with the least. It is what Check does with bodyTemplate.
+// CheckTemplate says what is wrong with a body template by itself: its constructs, its field names, and whether it
+// gives JSON for orders with every value and with the least. It is what Check does with bodyTemplate.
 func CheckTemplate(bodyTemplate string) error {
 	def := keyturn.Operation{BodyTemplate: bodyTemplate}
 	for _, d := range samples("create") {
@@ -158,7 +158,8 @@ func (c *checker) responsePaths(at string, paths map[string]keyturn.ResponsePath
 			}
 		}
 	}
-	c.Check(conversions <= maxTemplateBytes, at, "must have conversionTemplates of at most %d bytes together", maxTemplateBytes)
+	c.Check(conversions <= maxTemplateBytes, at, "must have conversionTemplates of at most %d bytes together",
+		maxTemplateBytes)
 }
 
 // signature checks a definition's signature and gives the one to render samples with; false if it cannot be used.
@@ -169,7 +170,8 @@ func (c *checker) signature(at string, def keyturn.Operation) (*keyturn.Signatur
 	sig, before := *def.Signature, c.Err("")
 	name := signatureHeader(&sig)
 	c.Check(name != "" || sig.InjectInBody, at, "needs a headerName or injectInBody")
-	c.Check(name == "" || httpguts.ValidHeaderFieldName(name) && !slices.Contains(ownHeaders, name), at+".headerName", "is not a header that can be set")
+	c.Check(name == "" || httpguts.ValidHeaderFieldName(name) && !slices.Contains(ownHeaders, name), at+".headerName",
+		"is not a header that can be set")
 	c.secret(at+".secret", sig.Secret, 1<<10, func(rune) bool { return true })
 	c.Check(len(sig.SignedFields) > 0, at+".signedFields", "must name at least one field")
 	c.Check(len(sig.SignedFields) <= 50, at+".signedFields", "must name at most 50 fields")
@@ -219,7 +221,8 @@ func signable(field string, full Data) error {
 	}
 	nodes, err := p.eval(root, &work{left: maxWork})
 	if err != nil || len(nodes) == 0 {
-		return errors.New("names nothing in a fulfillment request, such as $.licenseId or $.checkout.orderId do (it is the data that is signed, not the body)")
+		return errors.New("names nothing in a fulfillment request, such as $.licenseId or $.checkout.orderId do (it is " +
+			"the data that is signed, not the body)")
 	}
 	if _, ok := scalarText(nodes[0]); !ok {
 		return errNotDefinite

@@ -21,17 +21,30 @@ func complete(t *testing.T) keyturn.Integration {
 	cert, key := ca.issue(t, nil)
 	return keyturn.Integration{
 		ID: "acme-licenses", BaseURL: "https://partner.test/licensing",
-		Auth:            keyturn.Auth{Type: "basic", Username: "shop", Password: secretOf("p:w d")},
-		TLS:             keyturn.TLS{CA: ca.pem, ClientCert: cert, ClientKey: secretOf(key)},
-		Limits:          keyturn.Limits{MaxConcurrent: 20, PerSecond: 50, Timeout: keyturn.Duration(15 * time.Second), MaxReplyBytes: 1 << 20},
-		PermanentErrors: keyturn.PermanentErrors{HTTPStatus: []int{410}, ErrorCodes: []string{"PRODUCT_UNKNOWN"}, ErrorMessages: []string{"no such product"}},
+		Auth: keyturn.Auth{Type: "basic", Username: "shop", Password: secretOf("p:w d")},
+		TLS:  keyturn.TLS{CA: ca.pem, ClientCert: cert, ClientKey: secretOf(key)},
+		Limits: keyturn.Limits{
+			MaxConcurrent: 20, PerSecond: 50, Timeout: keyturn.Duration(15 * time.Second),
+			MaxReplyBytes: 1 << 20,
+		},
+		PermanentErrors: keyturn.PermanentErrors{
+			HTTPStatus: []int{410}, ErrorCodes: []string{"PRODUCT_UNKNOWN"},
+			ErrorMessages: []string{"no such product"},
+		},
 		HTTPHeaders:     map[string][]keyturn.HeaderValue{"X-Shop": keyturn.Texts("acme")},
 		AllowedNetworks: []string{"10.20.0.0/16", "fd00:1234::/32"},
 		Operations: map[string]keyturn.Operation{
 			"create": {
 				URLComplement: "/licenses/new", BodyTemplate: `{"ref":"{{.LicenseID}}","sig":"{{signature}}"}`,
-				ResponsePaths: map[string]keyturn.ResponsePath{"activationCode": {Path: "$.licenses[*].key+"}, "errorCode": {Path: "$.error.code"}},
-				Signature:     &keyturn.Signature{Enabled: true, SignedFields: []string{"$.checkout.orderId", "$.product.variables.any"}, InjectInBody: true, Secret: &keyturn.SecretRef{Set: true}},
+				ResponsePaths: map[string]keyturn.ResponsePath{
+					"activationCode": {Path: "$.licenses[*].key+"},
+					"errorCode":      {Path: "$.error.code"},
+				},
+				Signature: &keyturn.Signature{
+					Enabled:      true,
+					SignedFields: []string{"$.checkout.orderId", "$.product.variables.any"}, InjectInBody: true,
+					Secret: &keyturn.SecretRef{Set: true},
+				},
 			},
 			"suspend":  {URLComplement: "/suspend"},
 			"fallback": {URLComplement: "/{{.Operation}}"},
@@ -66,7 +79,10 @@ func TestCheck(t *testing.T) {
 	}
 	oauth := func(change func(a *keyturn.Auth)) func(*keyturn.Integration) {
 		return func(in *keyturn.Integration) {
-			in.Auth = keyturn.Auth{Type: "oauth2ClientCredentials", ClientID: "c", ClientSecret: secretOf("s"), TokenURL: "https://auth.test/token?x=1"}
+			in.Auth = keyturn.Auth{
+				Type: "oauth2ClientCredentials", ClientID: "c", ClientSecret: secretOf("s"),
+				TokenURL: "https://auth.test/token?x=1",
+			}
 			change(&in.Auth)
 		}
 	}
@@ -96,7 +112,9 @@ func TestCheck(t *testing.T) {
 		{"auth.clientId", oauth(func(a *keyturn.Auth) { a.ClientID = "" })},
 		{"auth.clientSecret", oauth(func(a *keyturn.Auth) { a.ClientSecret = nil })},
 		{"auth.scopes[0]", oauth(func(a *keyturn.Auth) { a.Scopes = []string{"a b"} })},
-		{"auth.values.grant_type", oauth(func(a *keyturn.Auth) { a.Values = map[string][]string{"grant_type": {"password"}} })},
+		{"auth.values.grant_type", oauth(func(a *keyturn.Auth) {
+			a.Values = map[string][]string{"grant_type": {"password"}}
+		})},
 		{"tls.ca", func(in *keyturn.Integration) { in.TLS.CA = "not PEM" }},
 		{"tls.ca", func(in *keyturn.Integration) { in.TLS.CA = leafKey }},
 		{"tls.ca", func(in *keyturn.Integration) { in.TLS.CA = ca.pem + leafKey }},
@@ -122,9 +140,14 @@ func TestCheck(t *testing.T) {
 		{"httpHeaders.x-shop", func(in *keyturn.Integration) { in.HTTPHeaders["x-shop"] = keyturn.Texts("a") }},
 		{"httpHeaders.X-A[0]", func(in *keyturn.Integration) { in.HTTPHeaders["X-A"] = keyturn.Texts("a\r\nB: c") }},
 		{"httpHeaders.X-A", func(in *keyturn.Integration) { in.HTTPHeaders["X-A"] = nil }},
-		{"httpHeaders.X-Api-Key[0]", func(in *keyturn.Integration) { in.HTTPHeaders["X-Api-Key"] = keyturn.Texts("in the clear") }},
+		{"httpHeaders.X-Api-Key[0]", func(in *keyturn.Integration) {
+			in.HTTPHeaders["X-Api-Key"] = keyturn.Texts("in the clear")
+		}},
 		{"httpHeaders.X-Auth-Token[1]", func(in *keyturn.Integration) {
-			in.HTTPHeaders["X-Auth-Token"] = []keyturn.HeaderValue{{SecretRef: keyturn.SecretRef{Set: true}}, {SecretRef: keyturn.SecretRef{Value: "a\r\nB: c"}}}
+			in.HTTPHeaders["X-Auth-Token"] = []keyturn.HeaderValue{
+				{SecretRef: keyturn.SecretRef{Set: true}},
+				{SecretRef: keyturn.SecretRef{Value: "a\r\nB: c"}},
+			}
 		}},
 		{"httpHeaders.X-A", func(in *keyturn.Integration) {
 			in.HTTPHeaders["X-A"] = []keyturn.HeaderValue{{Text: "a"}, {SecretRef: keyturn.SecretRef{Set: true}}}
@@ -160,17 +183,29 @@ func TestCheck(t *testing.T) {
 		}},
 		{"operations.create.responsePaths.activationCode", path("$" + strings.Repeat("(", 20_000))},
 		{"operations.create.responsePaths.activationCode", path("$" + strings.Repeat(".a", 40))},
-		{"operations.create.responsePaths.a b", edit(func(op *keyturn.Operation) { op.ResponsePaths["a b"] = keyturn.ResponsePath{Path: "$.a"} })},
+		{"operations.create.responsePaths.a b", edit(func(op *keyturn.Operation) {
+			op.ResponsePaths["a b"] = keyturn.ResponsePath{Path: "$.a"}
+		})},
 		{"operations.create.responsePaths.x.conversionTemplate", edit(func(op *keyturn.Operation) {
 			op.ResponsePaths["x"] = keyturn.ResponsePath{Path: "$.a", ConversionTemplate: "{{.Foo}}"}
 		})},
 		{"operations.create.signature.signedFields", sign(func(s *keyturn.Signature) { s.SignedFields = nil })},
-		{"operations.create.signature.signedFields[0]", sign(func(s *keyturn.Signature) { s.SignedFields = []string{"$.checkout.*"} })},
-		{"operations.create.signature.signedFields[0]", sign(func(s *keyturn.Signature) { s.SignedFields = []string{"$.checkout.price"} })},
-		{"operations.create.signature.signedFields[0]", sign(func(s *keyturn.Signature) { s.SignedFields = []string{"$.checkout.orderID"} })},
-		{"operations.create.signature.signedFields[0]", sign(func(s *keyturn.Signature) { s.SignedFields = []string{"checkout.orderId"} })},
+		{"operations.create.signature.signedFields[0]", sign(func(s *keyturn.Signature) {
+			s.SignedFields = []string{"$.checkout.*"}
+		})},
+		{"operations.create.signature.signedFields[0]", sign(func(s *keyturn.Signature) {
+			s.SignedFields = []string{"$.checkout.price"}
+		})},
+		{"operations.create.signature.signedFields[0]", sign(func(s *keyturn.Signature) {
+			s.SignedFields = []string{"$.checkout.orderID"}
+		})},
+		{"operations.create.signature.signedFields[0]", sign(func(s *keyturn.Signature) {
+			s.SignedFields = []string{"checkout.orderId"}
+		})},
 		{"operations.create.signature.secret", sign(func(s *keyturn.Signature) { s.Secret = nil })},
-		{"operations.create.signature.injectInBody", edit(func(op *keyturn.Operation) { op.BodyTemplate = `{"a":"signature"}` })},
+		{"operations.create.signature.injectInBody", edit(func(op *keyturn.Operation) {
+			op.BodyTemplate = `{"a":"signature"}`
+		})},
 		{"operations.create.signature", sign(func(s *keyturn.Signature) { s.HeaderName, s.InjectInBody = &blank, false })},
 		{"operations.create.signature.headerName", sign(func(s *keyturn.Signature) { h := "Host"; s.HeaderName = &h })},
 	} {
@@ -197,21 +232,31 @@ func TestCheckURL(t *testing.T) {
 		return endpoint.Check(keyturn.Integration{ID: "a", BaseURL: url, AllowedNetworks: allowed}, production)
 	}
 	for _, url := range []string{
-		"https://partner.test", "https://partner.test/a/b", "https://partner.test:8443/x", "https://partner.test:443", "https://xn--bcher-kva.test",
+		"https://partner.test", "https://partner.test/a/b", "https://partner.test:8443/x", "https://partner.test:443",
+		"https://xn--bcher-kva.test",
 		"https://8.8.8.8", "https://[2606:4700::1111]/x", "https://a_b.partner.test",
 	} {
 		require.NoError(t, check(url, true), url)
 	}
 	for _, url := range []string{
-		"", "partner.test", "http://partner.test", "ftp://partner.test", "https://", "https:///x", "https:partner.test", "javascript:alert(1)",
-		"https://u:p@partner.test", "https://u@partner.test", "https://partner.test/#f", "https://partner.test/?a=b", "https://partner.test/?",
-		"https://partner.test:22", "https://partner.test:25", "https://partner.test:", "https://partner.test:99999", "https://partner.test:0",
-		"https://0x7f000001", "https://2130706433", "https://127.1", "https://0177.0.0.1", "https://1.2.3.4.5", "https://0x7f.1", "https://010.0.0.1",
-		"https://[::ffff:127.0.0.1]", "https://[64:ff9b::7f00:1]", "https://[2002:7f00:1::]", "https://100.64.0.1", "https://169.254.169.254",
-		"https://192.0.0.192", "https://localhost", "https://localhost.", "https://a.localhost", "https://partner.test.", "https://bücher.test",
-		"https://раураl.test", "https://" + strings.Repeat("a", 2050) + ".test", "https://partner.test/\r\nX: y", "https://partner.test/a b",
-		"https://postgres:5432", "https://[::1]", "https://[fe80::1%25eth0]", "https://10.0.0.1", "https://partner.test/../x", "https://part%6eer.test",
-		"https://-a.test", "https://a..test", "https://partner.test/{{.User.ID}}", "https://0.0.0.0", "https://255.255.255.255", "https://224.0.0.1",
+		"", "partner.test", "http://partner.test", "ftp://partner.test", "https://", "https:///x", "https:partner.test",
+		"javascript:alert(1)",
+		"https://u:p@partner.test", "https://u@partner.test", "https://partner.test/#f", "https://partner.test/?a=b",
+		"https://partner.test/?",
+		"https://partner.test:22", "https://partner.test:25", "https://partner.test:", "https://partner.test:99999",
+		"https://partner.test:0",
+		"https://0x7f000001", "https://2130706433", "https://127.1", "https://0177.0.0.1", "https://1.2.3.4.5",
+		"https://0x7f.1", "https://010.0.0.1",
+		"https://[::ffff:127.0.0.1]", "https://[64:ff9b::7f00:1]", "https://[2002:7f00:1::]", "https://100.64.0.1",
+		"https://169.254.169.254",
+		"https://192.0.0.192", "https://localhost", "https://localhost.", "https://a.localhost", "https://partner.test.",
+		"https://bücher.test",
+		"https://раураl.test", "https://" + strings.Repeat("a", 2050) + ".test", "https://partner.test/\r\nX: y",
+		"https://partner.test/a b",
+		"https://postgres:5432", "https://[::1]", "https://[fe80::1%25eth0]", "https://10.0.0.1", "https://partner.test/../x",
+		"https://part%6eer.test",
+		"https://-a.test", "https://a..test", "https://partner.test/{{.User.ID}}", "https://0.0.0.0",
+		"https://255.255.255.255", "https://224.0.0.1",
 	} {
 		require.Error(t, check(url, true), url)
 	}
@@ -225,11 +270,21 @@ func TestCheckURL(t *testing.T) {
 
 func TestWithDefaults(t *testing.T) {
 	t.Parallel()
-	given := keyturn.Integration{ID: "a", Operations: map[string]keyturn.Operation{"create": {Signature: &keyturn.Signature{SignedFields: []string{"$.b", "$.a", "$.b"}}}}}
+	given := keyturn.Integration{
+		ID: "a",
+		Operations: map[string]keyturn.Operation{"create": {Signature: &keyturn.Signature{SignedFields: []string{
+			"$.b", "$.a",
+			"$.b",
+		}}}},
+	}
 	in := endpoint.WithDefaults(given)
 	require.Equal(t, []string{"$.a", "$.b"}, in.Operations["create"].Signature.SignedFields)
-	require.Equal(t, []string{"$.b", "$.a", "$.b"}, given.Operations["create"].Signature.SignedFields) // the input stays as it is
-	require.Equal(t, keyturn.Limits{MaxConcurrent: 20, PerSecond: 50, Timeout: keyturn.Duration(15 * time.Second), MaxReplyBytes: 1 << 20}, in.Limits)
+	// the input stays as it is
+	require.Equal(t, []string{"$.b", "$.a", "$.b"}, given.Operations["create"].Signature.SignedFields)
+	require.Equal(t, keyturn.Limits{
+		MaxConcurrent: 20, PerSecond: 50, Timeout: keyturn.Duration(15 * time.Second),
+		MaxReplyBytes: 1 << 20,
+	}, in.Limits)
 	require.Equal(t, "Enable", in.Status)
 	require.Equal(t, "none", in.Auth.Type)
 }

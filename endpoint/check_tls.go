@@ -46,7 +46,8 @@ func Certificates(t keyturn.TLS) []Certificate {
 
 func (c *checker) tls(t keyturn.TLS, now time.Time) {
 	c.Check(t.CAFile == "" || t.CA != "", "tls.caFile", "is read by the command that applies the catalog: give tls.ca")
-	c.Check(t.ClientCertFile == "" || t.ClientCert != "", "tls.clientCertFile", "is read by the command that applies the catalog: give tls.clientCert")
+	c.Check(t.ClientCertFile == "" || t.ClientCert != "", "tls.clientCertFile",
+		"is read by the command that applies the catalog: give tls.clientCert")
 	if t.CA != "" {
 		certs, err := parseCertificates(t.CA)
 		if err == nil {
@@ -68,7 +69,9 @@ func (c *checker) tls(t keyturn.TLS, now time.Time) {
 		c.Addf("tls.clientCert", "%s", err)
 		return
 	}
-	c.secret("tls.clientKey", t.ClientKey, maxPEMBytes, func(r rune) bool { return printable(r) || r == '\n' || r == '\r' })
+	c.secret("tls.clientKey", t.ClientKey, maxPEMBytes, func(r rune) bool {
+		return printable(r) || r == '\n' || r == '\r'
+	})
 	if t.ClientKey != nil && t.ClientKey.Value != "" {
 		if _, err := tls.X509KeyPair([]byte(t.ClientCert), []byte(t.ClientKey.Value)); err != nil {
 			c.Addf("tls.clientKey", "must be the PEM private key of tls.clientCert") // the library's words may quote the key

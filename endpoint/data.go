@@ -13,14 +13,16 @@ import (
 // (docs/understand/partner-contract.md, Data context). It is frozen when the fulfillment is accepted: LicenseID,
 // OperationExecutionID and RequestTimestamp stay the same over every retry.
 type Data struct {
-	LicenseID            string          `json:"licenseId"` // UUID; the default template sends it as fulfillmentId
-	Operation            string          `json:"operation"`
-	OperationExecutionID string          `json:"operationExecutionId,omitempty"`
-	RequestTimestamp     int64           `json:"requestTimestamp,omitempty"` // epoch milliseconds, when the request was queued
-	Checkout             Checkout        `json:"checkout"`
-	User                 User            `json:"user"`
-	Product              Product         `json:"product"`
-	AdditionalData       map[string]List `json:"additionalData,omitempty"` // captured by earlier operations; templates see each name also with a capital first letter
+	LicenseID            string `json:"licenseId"` // UUID; the default template sends it as fulfillmentId
+	Operation            string `json:"operation"`
+	OperationExecutionID string `json:"operationExecutionId,omitempty"`
+	// epoch milliseconds, when the request was queued
+	RequestTimestamp int64    `json:"requestTimestamp,omitempty"`
+	Checkout         Checkout `json:"checkout"`
+	User             User     `json:"user"`
+	Product          Product  `json:"product"`
+	// captured by earlier operations; templates see each name also with a capital first letter
+	AdditionalData map[string]List `json:"additionalData,omitempty"`
 }
 
 // Checkout is the order side of a request.
@@ -55,16 +57,17 @@ type User struct {
 
 // Product is what was bought.
 type Product struct {
-	ID                      string            `json:"id"`
-	Name                    string            `json:"name"`
-	PublisherProductID      string            `json:"publisherProductId,omitempty"`
-	PublisherFulfillmentID  string            `json:"publisherFulfillmentId,omitempty"`
-	LineItemID              string            `json:"lineItemId,omitempty"` // the older contract has it here; give both
-	ExternalContext         string            `json:"externalContext,omitempty"`
-	StartTimestamp          int64             `json:"startTimestamp,omitempty"`      // epoch milliseconds
-	ExpirationTimestamp     int64             `json:"expirationTimestamp,omitempty"` // epoch milliseconds
-	Quantity                int64             `json:"quantity,omitempty"`
-	ExistingLicenseID       string            `json:"existingLicenseId,omitempty"` // of an operation on a licence that exists: the LicenseID of its create
+	ID                     string `json:"id"`
+	Name                   string `json:"name"`
+	PublisherProductID     string `json:"publisherProductId,omitempty"`
+	PublisherFulfillmentID string `json:"publisherFulfillmentId,omitempty"`
+	LineItemID             string `json:"lineItemId,omitempty"` // the older contract has it here; give both
+	ExternalContext        string `json:"externalContext,omitempty"`
+	StartTimestamp         int64  `json:"startTimestamp,omitempty"`      // epoch milliseconds
+	ExpirationTimestamp    int64  `json:"expirationTimestamp,omitempty"` // epoch milliseconds
+	Quantity               int64  `json:"quantity,omitempty"`
+	// of an operation on a licence that exists: the LicenseID of its create
+	ExistingLicenseID       string            `json:"existingLicenseId,omitempty"`
 	ActivationLink          string            `json:"activationLink,omitempty"`
 	PriceFunctionParameters map[string]string `json:"priceFunctionParameters,omitempty"`
 	Variables               map[string]string `json:"variables,omitempty"`

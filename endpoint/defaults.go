@@ -129,7 +129,8 @@ func definitionFor(in keyturn.Integration, op string) (def keyturn.Operation, na
 		return lookUp, op, nil
 	}
 	if _, known := defaultPaths[op]; !known {
-		return def, "", keyturn.Errorf(keyturn.KindConfiguration, "the operation is not one of create, renew, upgrade, cancel, pause and resume")
+		return def, "", keyturn.Errorf(keyturn.KindConfiguration,
+			"the operation is not one of create, renew, upgrade, cancel, pause and resume")
 	}
 	for _, name := range []string{op, legacyNames[op], fallbackOperation} {
 		def, ok := in.Operations[name]
@@ -144,5 +145,6 @@ func definitionFor(in keyturn.Integration, op string) (def keyturn.Operation, na
 	if in.IsDefault() {
 		return defaultDefinition(op), op, nil
 	}
-	return def, "", keyturn.Errorf(keyturn.KindConfiguration, "the integration %s defines neither %s nor fallback", in.ID, op)
+	return def, "", keyturn.Errorf(keyturn.KindConfiguration, "the integration %s defines neither %s nor fallback", in.ID,
+		op)
 }

@@ -12,7 +12,8 @@ import (
 // Deliverable is what the customer gets. All of it may be absent: a bare acknowledgement is a valid answer. It
 // prints, logs and marshals as a count; Encode is the one way to write its values.
 type Deliverable struct {
-	ActivationCodes []keyturn.Secret // distinct, in the reply's order; may be more than were asked for, then the first ones count
+	// distinct, in the reply's order; may be more than were asked for, then the first ones count
+	ActivationCodes []keyturn.Secret
 	ActivationLink  keyturn.Secret
 	File            *File
 }

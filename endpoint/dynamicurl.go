@@ -23,8 +23,10 @@ func DynamicURL(id, rawURL string) keyturn.Integration {
 		Limits: keyturn.Limits{Timeout: keyturn.Duration(10 * time.Second)},
 		Operations: map[string]keyturn.Operation{"create": {
 			URLComplement: "?" + query + "id={{.Product.ID}}",
-			BodyTemplate: `{"fulfillmentId":"{{.LicenseID}}","orderId":"{{.Checkout.OrderID}}","lineItemId":"{{.Checkout.LineItemID}}",` +
-				`"productId":"{{.Product.ID}}","quantity":{{default .Product.Quantity 1}}{{with .RequestTimestamp}},"requestTimestamp":"{{timestampToRFC3339 .}}"{{end}}}`,
+			BodyTemplate: `{"fulfillmentId":"{{.LicenseID}}","orderId":"{{.Checkout.OrderID}}",` +
+				`"lineItemId":"{{.Checkout.LineItemID}}",` +
+				`"productId":"{{.Product.ID}}","quantity":{{default .Product.Quantity 1}}` +
+				`{{with .RequestTimestamp}},"requestTimestamp":"{{timestampToRFC3339 .}}"{{end}}}`,
 			HTTPHeaders: map[string][]keyturn.HeaderValue{"Idempotency-Key": keyturn.Texts("{{.LicenseID}}")},
 			ResponsePaths: map[string]keyturn.ResponsePath{
 				nameCode:    {Path: "$.data+"},

@@ -27,11 +27,13 @@ type Request struct {
 
 // Reply is what came back, before anyone reads it.
 type Reply struct {
-	Status    int           `json:"status"`
-	Header    http.Header   `json:"header,omitempty"` // only Content-Type, Retry-After and Date; Date is ours if the partner sent none
-	Body      []byte        `json:"body,omitempty"`   // decompressed, at most the integration's maxReplyBytes
-	Truncated bool          `json:"truncated,omitempty"`
-	Duration  time.Duration `json:"duration"` // from the first look-up of the address to the last byte, nanoseconds in JSON
+	Status int `json:"status"`
+	// only Content-Type, Retry-After and Date; Date is ours if the partner sent none
+	Header    http.Header `json:"header,omitempty"`
+	Body      []byte      `json:"body,omitempty"` // decompressed, at most the integration's maxReplyBytes
+	Truncated bool        `json:"truncated,omitempty"`
+	// from the first look-up of the address to the last byte, nanoseconds in JSON
+	Duration time.Duration `json:"duration"`
 }
 
 // Outcome says what a reply means for the fulfillment.
@@ -46,11 +48,12 @@ const (
 
 // Verdict is what Judge makes of a reply.
 type Verdict struct {
-	Outcome      Outcome
-	Kind         keyturn.Kind // "" for Success
-	HTTPStatus   int
-	ErrorCode    string              // the partner's, printable, at most 64 characters
-	ErrorMessage string              // the partner's words, cleaned, at most 500 characters: for the database only, never for Temporal, logs or metrics
+	Outcome    Outcome
+	Kind       keyturn.Kind // "" for Success
+	HTTPStatus int
+	ErrorCode  string // the partner's, printable, at most 64 characters
+	// the partner's words, cleaned, at most 500 characters: for the database only, never for Temporal, logs or metrics
+	ErrorMessage string
 	Reason       string              // our words, safe everywhere
 	RetryAfter   time.Duration       // what the partner asked for, 0 if nothing, at most 24h
 	Deliverable  Deliverable         // only for Success

@@ -8,8 +8,9 @@ import (
 	"keyturn.dev/keyturn"
 )
 
-// maxWork bounds the work of all paths on one reply, in steps of some tens of nanoseconds. Each node visited is one step;
-// a lookup by the library and a comparison in a filter are several. A reply with five hundred codes takes a tenth of it.
+// maxWork bounds the work of all paths on one reply, in steps of some tens of nanoseconds. Each node visited is one
+// step; a lookup by the library and a comparison in a filter are several. A reply with five hundred codes takes a tenth
+// of it.
 const maxWork = 80_000
 
 // Costs in steps, measured against each other.
@@ -26,7 +27,8 @@ const (
 // work is the budget that is left for one reply.
 type work struct{ left int }
 
-var errTooMuchWork = keyturn.Errorf(keyturn.KindBadReply, "the reply takes too much work to be read through the response paths")
+var errTooMuchWork = keyturn.Errorf(keyturn.KindBadReply,
+	"the reply takes too much work to be read through the response paths")
 
 // spend deducts steps and reports whether the budget covered them.
 func (w *work) spend(steps int) bool {
@@ -34,9 +36,9 @@ func (w *work) spend(steps int) bool {
 	return w.left >= 0
 }
 
-// eval returns the nodes that the path selects: elements of arrays in document order, members of objects in the order of
-// their names, so that a retry delivers the same key. A missing member or a node of the wrong type selects nothing. The
-// error is KindBadReply, when the budget w is spent: `..` can select a node many times over.
+// eval returns the nodes that the path selects: elements of arrays in document order, members of objects in the order
+// of their names, so that a retry delivers the same key. A missing member or a node of the wrong type selects nothing.
+// The error is KindBadReply, when the budget w is spent: `..` can select a node many times over.
 func (p path) eval(root any, w *work) (nodes []any, err error) {
 	defer func() {
 		if recover() != nil { // no panic of the library is known, but the reply may be hostile
@@ -108,7 +110,8 @@ func (s segment) appendTo(out []any, node any, w *work) []any {
 	return out
 }
 
-// appendMember appends the member that the library finds by its names. The library's errors all mean that there is none.
+// appendMember appends the member that the library finds by its names. The library's errors all mean that there is
+// none.
 func (s segment) appendMember(out []any, node any, w *work) []any {
 	w.spend(lookupWork * len(s.names))
 	if value, err := s.eval(context.Background(), node); err == nil {

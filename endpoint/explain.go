@@ -44,7 +44,10 @@ func ExplainRequest(in keyturn.Integration, op string, d Data) (RequestExplained
 	if err != nil {
 		return RequestExplained{}, Request{}, err
 	}
-	out := RequestExplained{Operation: op, Method: req.Method, URL: req.URL, Header: req.Header.Clone(), Body: string(req.Body)}
+	out := RequestExplained{
+		Operation: op, Method: req.Method, URL: req.URL, Header: req.Header.Clone(),
+		Body: string(req.Body),
+	}
 	if _, own := in.Operations[name]; own {
 		out.Definition = name
 	}

@@ -131,7 +131,8 @@ func (r reader) keys(name string, maxBytes int) ([]string, error) {
 			text, ok = keyText(text, maxBytes)
 		}
 		if !ok {
-			return nil, keyturn.Errorf(keyturn.KindBadReply, "the value of %s is not usable: it must be clean text or an integer of at most %d bytes", name, maxBytes)
+			return nil, keyturn.Errorf(keyturn.KindBadReply,
+				"the value of %s is not usable: it must be clean text or an integer of at most %d bytes", name, maxBytes)
 		}
 		if !seen[text] {
 			seen[text] = true

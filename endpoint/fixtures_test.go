@@ -129,7 +129,10 @@ func TestSigningVectors(t *testing.T) {
 		Data                         endpoint.Data
 	}
 	for _, v := range fromJSON[[]vector](t, sections(t, "testdata/contract/F08-signing.txt")["cases.json"]) {
-		canonical, signature, err := endpoint.Sign(keyturn.Signature{Enabled: true, SignedFields: v.Fields, Secret: &keyturn.SecretRef{Value: v.Secret}}, v.Data)
+		canonical, signature, err := endpoint.Sign(keyturn.Signature{
+			Enabled: true, SignedFields: v.Fields,
+			Secret: &keyturn.SecretRef{Value: v.Secret},
+		}, v.Data)
 		require.NoError(t, err)
 		require.Equal(t, v.Canonical, canonical)
 		require.Equal(t, v.Signature, signature)

@@ -17,7 +17,8 @@ var reserved = prefixes(
 	"2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20", // Teredo and other protocols, documentation, 6to4
 )
 
-var openIPv6 = netip.MustParsePrefix("2000::/3") // outside: loopback, fc00::/7, fe80::/10, ff00::/8, NAT64 64:ff9b::/96, …
+// outside: loopback, fc00::/7, fe80::/10, ff00::/8, NAT64 64:ff9b::/96, …
+var openIPv6 = netip.MustParsePrefix("2000::/3")
 
 var errBlocked = errors.New("the address is in a reserved network")
 

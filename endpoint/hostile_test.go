@@ -18,7 +18,8 @@ import (
 func expensive() map[string]keyturn.Integration {
 	paths := func(path, conversion string) keyturn.Integration {
 		all := map[string]keyturn.ResponsePath{
-			"activationCode": {Path: path + "+", ConversionTemplate: conversion}, "errorCode": {Path: path + ".no"}, "successFlag": {Path: path + ".no"},
+			"activationCode": {Path: path + "+", ConversionTemplate: conversion}, "errorCode": {Path: path + ".no"},
+			"successFlag": {Path: path + ".no"},
 		}
 		for i := range 47 {
 			all[fmt.Sprintf("x%d", i)] = keyturn.ResponsePath{Path: path + "+", ConversionTemplate: conversion}
@@ -37,7 +38,10 @@ func expensive() map[string]keyturn.Integration {
 		"a filter":     paths(`$..[?@.a==1 || @.b=="x" || !(@[0] > 2) && @.a.a.a.a != 7]`, ""),
 		"comparing":    paths("$..*", compares),
 		"printing":     paths("$..*", prints),
-		"one heavy":    reading(map[string]keyturn.ResponsePath{"activationCode": {Path: "$..*+", ConversionTemplate: strings.Repeat(`{{.}}`, 3200)}}),
+		"one heavy": reading(map[string]keyturn.ResponsePath{"activationCode": {
+			Path:               "$..*+",
+			ConversionTemplate: strings.Repeat(`{{.}}`, 3200),
+		}}),
 	}
 }
 
@@ -73,7 +77,8 @@ func hostile() map[string]string {
 	}
 }
 
-// The cost of reading a hostile reply of ten kilobytes, the keeping for operators included: cpu-ms/op is to stay below 50.
+// The cost of reading a hostile reply of ten kilobytes, the keeping for operators included: cpu-ms/op is to stay below
+// 50.
 func BenchmarkHostileReply(b *testing.B) {
 	for name, in := range expensive() {
 		for reply, body := range hostile() {

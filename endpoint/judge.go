@@ -25,7 +25,10 @@ const (
 func Judge(in keyturn.Integration, op string, units int, reply Reply) (v Verdict) {
 	defer func() {
 		if recover() != nil {
-			v = Verdict{Outcome: Retryable, Kind: keyturn.KindBadReply, HTTPStatus: reply.Status, Reason: "the reply could not be read"}
+			v = Verdict{
+				Outcome: Retryable, Kind: keyturn.KindBadReply, HTTPStatus: reply.Status,
+				Reason: "the reply could not be read",
+			}
 		}
 	}()
 	def, _, err := definitionFor(in, op)
@@ -107,7 +110,10 @@ func readFacts(r reader, reply Reply) facts {
 // classify is the decision table (docs/use/partners.md): transport status first, then the error code, then the success
 // flag. What the integration lists as permanent is permanent, whatever failed.
 func classify(permanent keyturn.PermanentErrors, f facts) Verdict {
-	v := Verdict{Outcome: Retryable, HTTPStatus: f.status, ErrorCode: cleaned(f.errorCode, maxErrorCode), ErrorMessage: cleaned(f.message, maxErrorMessage)}
+	v := Verdict{
+		Outcome: Retryable, HTTPStatus: f.status, ErrorCode: cleaned(f.errorCode, maxErrorCode),
+		ErrorMessage: cleaned(f.message, maxErrorMessage),
+	}
 	switch status := "the partner answered HTTP " + strconv.Itoa(f.status); {
 	case f.status == http.StatusTooManyRequests:
 		v.Kind, v.Reason = keyturn.KindRateLimited, status
@@ -129,7 +135,8 @@ func classify(permanent keyturn.PermanentErrors, f facts) Verdict {
 		v.Outcome, v.Reason = Success, "accepted"
 		return v
 	}
-	if slices.Contains(permanent.HTTPStatus, f.status) || f.errorCode != "" && slices.Contains(permanent.ErrorCodes, f.errorCode) ||
+	if slices.Contains(permanent.HTTPStatus, f.status) ||
+		f.errorCode != "" && slices.Contains(permanent.ErrorCodes, f.errorCode) ||
 		f.message != "" && slices.Contains(permanent.ErrorMessages, f.message) {
 		v.Outcome, v.Reason = Permanent, v.Reason+", which the integration lists as permanent"
 	}

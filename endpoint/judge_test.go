@@ -48,18 +48,23 @@ func TestValues(t *testing.T) {
 	t.Parallel()
 	in := reading(map[string]keyturn.ResponsePath{"activationCode": {Path: "$.k"}, "extra": {Path: "$.x"}})
 	for body, want := range map[string]string{
-		`{"k":"A-1"}`: "A-1", `{"k":" A 1 "}`: " A 1 ", `{"k":12345678901234567890}`: "12345678901234567890", `{"k":-7}`: "-7",
-		`{"k":"<&>\"'"}`: `<&>"'`, `{"k":"Ключ-1"}`: "Ключ-1", "\xef\xbb\xbf" + `{"k":"BOM"}`: "BOM", " \n{\"k\":\"space\"}\r\n": "space",
+		`{"k":"A-1"}`: "A-1", `{"k":" A 1 "}`: " A 1 ", `{"k":12345678901234567890}`: "12345678901234567890",
+		`{"k":-7}`:       "-7",
+		`{"k":"<&>\"'"}`: `<&>"'`, `{"k":"Ключ-1"}`: "Ключ-1", "\xef\xbb\xbf" + `{"k":"BOM"}`: "BOM",
+		" \n{\"k\":\"space\"}\r\n": "space",
 	} {
 		v := judge(in, 1, body)
 		require.Equal(t, []string{want}, codes(v), body+v.Reason)
 	}
 	for _, body := range []string{
-		`{"k":true}`, `{"k":1.5}`, `{"k":1e3}`, `{"k":{}}`, `{"k":["a","b"]}`, `{"k":[]}`, `{"k":"a\nb"}`, `{"k":"a\u0000"}`, `{"k":"\t"}`,
+		`{"k":true}`, `{"k":1.5}`, `{"k":1e3}`, `{"k":{}}`, `{"k":["a","b"]}`, `{"k":[]}`, `{"k":"a\nb"}`, `{"k":"a\u0000"}`,
+		`{"k":"\t"}`,
 		`{"k":"a\u202eb"}`, `{"k":"\ud800"}`, "{\"k\":\"\xff\"}", `{"k":"` + strings.Repeat("a", 4097) + `"}`, // values
 		``, `{}`, `{"k":null}`, `{"k":""}`, `{"k":"  "}`, `{"other":1}`, `[]`, `"text"`, `null`, // nothing there
-		`<html>ok</html>`, `{"k":"a"}{"k":"b"}`, "{\"k\":\"a\"}\n{\"k\":\"b\"}", `{"k":"a"} trailing`, `{"k":"a"`, `<k>a</k>`, "\xff\xfe{\x00}\x00", `{'k':'a'}`,
-		strings.Repeat("[", 33) + strings.Repeat("]", 33), `[` + strings.Repeat("1,", 10_000) + `1]`, strings.Repeat(`{"k":`, 10_001),
+		`<html>ok</html>`, `{"k":"a"}{"k":"b"}`, "{\"k\":\"a\"}\n{\"k\":\"b\"}", `{"k":"a"} trailing`, `{"k":"a"`, `<k>a</k>`,
+		"\xff\xfe{\x00}\x00", `{'k':'a'}`,
+		strings.Repeat("[", 33) + strings.Repeat("]", 33), `[` + strings.Repeat("1,", 10_000) + `1]`,
+		strings.Repeat(`{"k":`, 10_001),
 	} {
 		v := judge(in, 1, body)
 		require.Equal(t, endpoint.Retryable, v.Outcome, "%.60s", body)
@@ -118,7 +123,8 @@ func TestUnits(t *testing.T) {
 	require.Equal(t, endpoint.Retryable, judge(byDefault, 1, `{}`).Outcome)
 	require.Equal(t, []string{"a"}, codes(judge(byDefault, 1, `{"activationCode":"a"}`)))
 	require.Equal(t, []string{"a", "b"}, codes(judge(byDefault, 2, `{"activationCode":["a","b"]}`)))
-	require.Equal(t, []string{"L"}, judge(byDefault, 1, `{"activationCode":"a","publisherLicenseId":"L"}`).Additional["publisherLicenseID"])
+	require.Equal(t, []string{"L"}, judge(byDefault, 1,
+		`{"activationCode":"a","publisherLicenseId":"L"}`).Additional["publisherLicenseID"])
 }
 
 func TestLinksAndFiles(t *testing.T) {
@@ -126,7 +132,8 @@ func TestLinksAndFiles(t *testing.T) {
 	in := reading(map[string]keyturn.ResponsePath{"activationLink": {Path: "$.l"}, "activationFileContent": {Path: "$.f"}})
 	in.BaseURL = "https://partner.test"
 	for link, ok := range map[string]bool{
-		"https://p.test/a?b=c": true, "http://p.test/a": false, "javascript:alert(1)": false, "data:text/html,x": false, "//p.test/a": false,
+		"https://p.test/a?b=c": true, "http://p.test/a": false, "javascript:alert(1)": false, "data:text/html,x": false,
+		"//p.test/a":          false,
 		"https://u:p@p.test/": false, "https://": false, "/a": false, "https://p.test/" + strings.Repeat("a", 3000): false,
 		"https://p.test/<script>": false, "https://p.test/a b": false,
 	} {
@@ -145,9 +152,13 @@ func TestLinksAndFiles(t *testing.T) {
 	} {
 		body, _ := json.Marshal(map[string]string{"f": text})
 		v := judge(in, 1, string(body))
-		require.Equal(t, &endpoint.File{Name: "activation-file.bin", ContentType: "application/octet-stream", Data: content}, v.Deliverable.File, v.Reason)
+		require.Equal(t, &endpoint.File{Name: "activation-file.bin", ContentType: "application/octet-stream", Data: content},
+			v.Deliverable.File, v.Reason)
 	}
-	for _, text := range []string{`"not base64!"`, `"A"`, `7`, `["QQ"]`, `{"a":"QQ"}`, `"` + strings.Repeat("QUJD", 1<<20/3+2) + `"`} {
+	for _, text := range []string{
+		`"not base64!"`, `"A"`, `7`, `["QQ"]`, `{"a":"QQ"}`,
+		`"` + strings.Repeat("QUJD", 1<<20/3+2) + `"`,
+	} {
 		require.Equal(t, keyturn.KindBadReply, judge(in, 1, `{"f":`+text+`}`).Kind, "%.30s", text)
 	}
 }
@@ -171,7 +182,8 @@ func TestConversion(t *testing.T) {
 func TestVerdictWords(t *testing.T) {
 	t.Parallel()
 	in := reading(map[string]keyturn.ResponsePath{"errorCode": {Path: "$.c"}, "errorMessage": {Path: "$.m"}})
-	v := judge(in, 1, `{"c":"E\n\u202e`+strings.Repeat("x", 100)+`","m":"line1\nline2\u0007\u202e `+strings.Repeat("é", 600)+`"}`)
+	v := judge(in, 1, `{"c":"E\n\u202e`+strings.Repeat("x", 100)+`","m":"line1\nline2\u0007\u202e `+strings.Repeat("é",
+		600)+`"}`)
 	require.Len(t, []rune(v.ErrorCode), 64)
 	require.Len(t, []rune(v.ErrorMessage), 500)
 	require.True(t, strings.HasPrefix(v.ErrorMessage, "line1 line2 éé"))
@@ -180,9 +192,13 @@ func TestVerdictWords(t *testing.T) {
 	date := "Mon, 15 Jun 2026 09:00:00 GMT"
 	for text, want := range map[string]time.Duration{
 		"": 0, "120": 2 * time.Minute, "-5": 0, "99999999": 24 * time.Hour, "99999999999999999999": 0, "soon": 0, "1.5": 0,
-		"Mon, 15 Jun 2026 09:05:00 GMT": 5 * time.Minute, "Mon, 15 Jun 2026 08:00:00 GMT": 0, "Mon, 15 Jun 2099 08:00:00 GMT": 24 * time.Hour,
+		"Mon, 15 Jun 2026 09:05:00 GMT": 5 * time.Minute, "Mon, 15 Jun 2026 08:00:00 GMT": 0,
+		"Mon, 15 Jun 2099 08:00:00 GMT": 24 * time.Hour,
 	} {
-		v := endpoint.Judge(in, "create", 1, endpoint.Reply{Status: 429, Header: http.Header{"Retry-After": {text}, "Date": {date}}})
+		v := endpoint.Judge(in, "create", 1, endpoint.Reply{
+			Status: 429,
+			Header: http.Header{"Retry-After": {text}, "Date": {date}},
+		})
 		require.Equal(t, want, v.RetryAfter, text)
 	}
 	v = endpoint.Judge(in, "renew", 1, endpoint.Reply{Status: 200})
@@ -191,7 +207,10 @@ func TestVerdictWords(t *testing.T) {
 
 func TestDeliverableHidesItself(t *testing.T) {
 	t.Parallel()
-	d := endpoint.Deliverable{ActivationCodes: []keyturn.Secret{"TOPSECRET"}, ActivationLink: "https://TOPSECRET", File: &endpoint.File{Name: "f", Data: []byte("TOPSECRET")}}
+	d := endpoint.Deliverable{
+		ActivationCodes: []keyturn.Secret{"TOPSECRET"}, ActivationLink: "https://TOPSECRET",
+		File: &endpoint.File{Name: "f", Data: []byte("TOPSECRET")},
+	}
 	var log strings.Builder
 	logger := slog.New(slog.NewJSONHandler(&log, nil))
 	logger.Info("x", "d", d, "v", endpoint.Verdict{Deliverable: d}, "f", *d.File)
@@ -223,7 +242,10 @@ func TestJudgeIsDeterministic(t *testing.T) {
 }
 
 func FuzzJudge(f *testing.F) {
-	for _, seed := range []string{`{"k":"A"}`, `{"k":["A","B"],"e":{"c":"X"}}`, `{"f":"QUJD","l":"https://p.test/"}`, `[{"s":"on","k":1}]`, "\xef\xbb\xbf{}", `{"k":1e400}`, `{"k":"\ud800"}`} {
+	for _, seed := range []string{
+		`{"k":"A"}`, `{"k":["A","B"],"e":{"c":"X"}}`, `{"f":"QUJD","l":"https://p.test/"}`,
+		`[{"s":"on","k":1}]`, "\xef\xbb\xbf{}", `{"k":1e400}`, `{"k":"\ud800"}`,
+	} {
 		f.Add("$.k+", 200, []byte(seed))
 		f.Add("$[?@.s=='on'].k+", 200, []byte(seed))
 		f.Add("$['k'][-1:]", 503, []byte(seed))

@@ -23,13 +23,26 @@ func TestWhereOperationsGo(t *testing.T) {
 			"pause": "/licenses/pause", "resume": "/licenses/resume",
 		}},
 		{"the first contract", map[string]keyturn.Operation{"suspend": {}, "reactivate": {}}, map[string]string{
-			"create": "/licenses/new", "renew": "/licenses/renew", "pause": "/licenses/suspend", "resume": "/licenses/reactivate",
+			"create": "/licenses/new", "renew": "/licenses/renew", "pause": "/licenses/suspend",
+			"resume": "/licenses/reactivate",
 		}},
-		{"an old name with its own path", map[string]keyturn.Operation{"suspend": at("/stop")}, map[string]string{"pause": "/stop", "resume": ""}},
-		{"own and fallback", map[string]keyturn.Operation{"renew": at("/again"), "suspend": {}, "fallback": at("/do/{{.Operation}}")}, map[string]string{
-			"create": "/do/create", "renew": "/again", "pause": "/licenses/suspend", "resume": "/do/resume", "cancel": "/do/cancel",
+		{
+			"an old name with its own path",
+			map[string]keyturn.Operation{"suspend": at("/stop")},
+			map[string]string{"pause": "/stop", "resume": ""},
+		},
+		{"own and fallback", map[string]keyturn.Operation{
+			"renew": at("/again"), "suspend": {},
+			"fallback": at("/do/{{.Operation}}"),
+		}, map[string]string{
+			"create": "/do/create", "renew": "/again", "pause": "/licenses/suspend", "resume": "/do/resume",
+			"cancel": "/do/cancel",
 		}},
-		{"no fallback", map[string]keyturn.Operation{"create": at("/new")}, map[string]string{"create": "/new", "cancel": "", "upgrade": ""}},
+		{
+			"no fallback",
+			map[string]keyturn.Operation{"create": at("/new")},
+			map[string]string{"create": "/new", "cancel": "", "upgrade": ""},
+		},
 	} {
 		in := keyturn.Integration{ID: "acme", BaseURL: "https://partner.test/base", Operations: c.operations}
 		require.NoError(t, Check(in, true), c.name)

@@ -10,12 +10,18 @@ import (
 )
 
 func asked(def keyturn.Operation) keyturn.Integration {
-	return keyturn.Integration{ID: "acme", BaseURL: "https://partner.test/api", Operations: map[string]keyturn.Operation{"lookup": def}}
+	return keyturn.Integration{
+		ID: "acme", BaseURL: "https://partner.test/api",
+		Operations: map[string]keyturn.Operation{"lookup": def},
+	}
 }
 
 func TestLookUpIsAGetBesideTheDefaultContract(t *testing.T) {
 	t.Parallel()
-	in := asked(keyturn.Operation{URLComplement: "/licenses/{{.LicenseID}}", ResponsePaths: map[string]keyturn.ResponsePath{"activationCode": {Path: "$.key"}}})
+	in := asked(keyturn.Operation{
+		URLComplement: "/licenses/{{.LicenseID}}",
+		ResponsePaths: map[string]keyturn.ResponsePath{"activationCode": {Path: "$.key"}},
+	})
 	require.NoError(t, Check(in, true))
 	d := samples("create")[0]
 	req, err := Render(in, "lookup", d)
@@ -37,8 +43,11 @@ func TestLookUpAnswers(t *testing.T) {
 	t.Parallel()
 	in := asked(keyturn.Operation{
 		URLComplement: "/l/{{.LicenseID}}",
-		ResponsePaths: map[string]keyturn.ResponsePath{"activationCode": {Path: "$.key"}, "errorCode": {Path: "$.issued", ConversionTemplate: `{{if eq . "false"}}NONE{{end}}`}},
-		NotFound:      &keyturn.NotFound{HTTPStatus: []int{404, 410}, ErrorCodes: []string{"NONE"}},
+		ResponsePaths: map[string]keyturn.ResponsePath{
+			"activationCode": {Path: "$.key"},
+			"errorCode":      {Path: "$.issued", ConversionTemplate: `{{if eq . "false"}}NONE{{end}}`},
+		},
+		NotFound: &keyturn.NotFound{HTTPStatus: []int{404, 410}, ErrorCodes: []string{"NONE"}},
 	})
 	require.NoError(t, Check(in, true))
 	for name, c := range map[string]struct {
@@ -72,12 +81,24 @@ func TestLookUpIsChecked(t *testing.T) {
 		def  keyturn.Operation
 		want string
 	}{
-		"no address":       {keyturn.Operation{ResponsePaths: code}, "operations.lookup.urlComplement"},
-		"no code":          {keyturn.Operation{URLComplement: "/{{.LicenseID}}"}, "operations.lookup.responsePaths"},
-		"a wrong method":   {keyturn.Operation{Method: "PUT", URLComplement: "/{{.LicenseID}}", ResponsePaths: code}, "operations.lookup.method"},
-		"a GET with body":  {keyturn.Operation{BodyTemplate: `{}`, URLComplement: "/{{.LicenseID}}", ResponsePaths: code}, "operations.lookup.bodyTemplate"},
-		"nothing is found": {keyturn.Operation{URLComplement: "/{{.LicenseID}}", ResponsePaths: code, NotFound: &keyturn.NotFound{}}, "operations.lookup.notFound"},
-		"a 503 is no no":   {keyturn.Operation{URLComplement: "/{{.LicenseID}}", ResponsePaths: code, NotFound: &keyturn.NotFound{HTTPStatus: []int{503}}}, "operations.lookup.notFound.httpStatus[0]"},
+		"no address": {keyturn.Operation{ResponsePaths: code}, "operations.lookup.urlComplement"},
+		"no code":    {keyturn.Operation{URLComplement: "/{{.LicenseID}}"}, "operations.lookup.responsePaths"},
+		"a wrong method": {
+			keyturn.Operation{Method: "PUT", URLComplement: "/{{.LicenseID}}", ResponsePaths: code},
+			"operations.lookup.method",
+		},
+		"a GET with body": {
+			keyturn.Operation{BodyTemplate: `{}`, URLComplement: "/{{.LicenseID}}", ResponsePaths: code},
+			"operations.lookup.bodyTemplate",
+		},
+		"nothing is found": {keyturn.Operation{
+			URLComplement: "/{{.LicenseID}}", ResponsePaths: code,
+			NotFound: &keyturn.NotFound{},
+		}, "operations.lookup.notFound"},
+		"a 503 is no no": {keyturn.Operation{
+			URLComplement: "/{{.LicenseID}}", ResponsePaths: code,
+			NotFound: &keyturn.NotFound{HTTPStatus: []int{503}},
+		}, "operations.lookup.notFound.httpStatus[0]"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

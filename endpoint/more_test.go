@@ -32,12 +32,16 @@ func TestDynamicURL(t *testing.T) {
 		require.JSONEq(t, `{"fulfillmentId":"5b0f6c1e-2d0a-4a57-9c7e-0d2f1a7b9e31","orderId":"SO-1","lineItemId":"L-1","productId":"p-1","quantity":3,
 			"requestTimestamp":"2026-06-15T09:00:00Z"}`, string(req.Body))
 	}
-	for _, raw := range []string{"", "http://shop.test/x", "https://shop.test/#x", "https://shop.test/?a=b#x", "https://shop.test/?a b", "https://u:p@shop.test", "https://127.0.0.1"} {
+	for _, raw := range []string{
+		"", "http://shop.test/x", "https://shop.test/#x", "https://shop.test/?a=b#x",
+		"https://shop.test/?a b", "https://u:p@shop.test", "https://127.0.0.1",
+	} {
 		require.Error(t, endpoint.Check(endpoint.DynamicURL("d", raw), true), raw)
 	}
 	in := endpoint.DynamicURL("d", "https://shop.test/x")
 	for body, want := range map[string][]string{
-		`{"status":200,"message":"ok","data":"K-1"}`: {"K-1"}, `{"data":"K-1"}`: {"K-1"}, `{"status":"200","data":["K-1"]}`: {"K-1"},
+		`{"status":200,"message":"ok","data":"K-1"}`: {"K-1"}, `{"data":"K-1"}`: {"K-1"},
+		`{"status":"200","data":["K-1"]}`:   {"K-1"},
 		`{"status":"success","data":"K-1"}`: {"K-1"}, `{"data":123}`: {"123"},
 	} {
 		v := judge(in, 1, body)
@@ -45,9 +49,12 @@ func TestDynamicURL(t *testing.T) {
 	}
 	require.Equal(t, []string{"a", "b"}, codes(judge(in, 2, `{"data":["a","b"]}`)))
 	for body, kind := range map[string]keyturn.Kind{
-		`{"status":404,"message":"no","data":"K-1"}`: keyturn.KindRejected, `{"status":"500","data":"K-1"}`: keyturn.KindRejected,
-		`{"status":200}`: keyturn.KindBadReply, `{"data":""}`: keyturn.KindBadReply, `{"data":null}`: keyturn.KindBadReply, `{"data":{}}`: keyturn.KindBadReply,
-		`K-1`: keyturn.KindBadReply, `<html>`: keyturn.KindBadReply, ``: keyturn.KindBadReply, `{"data":[]}`: keyturn.KindBadReply,
+		`{"status":404,"message":"no","data":"K-1"}`: keyturn.KindRejected,
+		`{"status":"500","data":"K-1"}`:              keyturn.KindRejected,
+		`{"status":200}`:                             keyturn.KindBadReply, `{"data":""}`: keyturn.KindBadReply, `{"data":null}`: keyturn.KindBadReply,
+		`{"data":{}}`: keyturn.KindBadReply,
+		`K-1`:         keyturn.KindBadReply, `<html>`: keyturn.KindBadReply, ``: keyturn.KindBadReply,
+		`{"data":[]}`: keyturn.KindBadReply,
 	} {
 		v := judge(in, 1, body)
 		require.Equal(t, kind, v.Kind, body)
@@ -57,7 +64,10 @@ func TestDynamicURL(t *testing.T) {
 
 func TestRedact(t *testing.T) {
 	t.Parallel()
-	in := reading(map[string]keyturn.ResponsePath{"activationCode": {Path: "$.k+"}, "activationLink": {Path: "$.l"}, "activationFileContent": {Path: "$.f"}})
+	in := reading(map[string]keyturn.ResponsePath{
+		"activationCode": {Path: "$.k+"}, "activationLink": {Path: "$.l"},
+		"activationFileContent": {Path: "$.f"},
+	})
 	in.Auth = keyturn.Auth{Type: "basic", Username: "shop", Password: secretOf("hunter2hunter2")}
 	for body, want := range map[string]string{
 		`{"k":["KEY-1","KEY-2"],"note":"KEY-1 is yours","id":"x"}`: `{"k":["[redacted 1]","[redacted 2]"],"note":"[redacted 1] is yours","id":"x"}`,
@@ -100,13 +110,16 @@ func TestARedactedReplyIsJudgedLikeTheReply(t *testing.T) {
 		"errorCode": {Path: "$.e"}, "extra": {Path: "$.x"},
 	})
 	for _, body := range []string{
-		`{"k":["KEY-1","KEY-2","KEY-1"],"x":7}`, `{"k":"KEY-1"}`, `{"k":[1,2]}`, `{"l":"https://p.test/KEY"}`, `{"f":"QUJDREVG","x":"y"}`,
-		`{"k":[],"e":"NONE"}`, `{}`, `<html>`, `{"k":["KEY-1","KEY-2"],"l":"https://p.test/KEY-1","f":"S0VZLTE="}`, `{"k":{"a":"KEY-1"}}`,
+		`{"k":["KEY-1","KEY-2","KEY-1"],"x":7}`, `{"k":"KEY-1"}`, `{"k":[1,2]}`, `{"l":"https://p.test/KEY"}`,
+		`{"f":"QUJDREVG","x":"y"}`,
+		`{"k":[],"e":"NONE"}`, `{}`, `<html>`, `{"k":["KEY-1","KEY-2"],"l":"https://p.test/KEY-1","f":"S0VZLTE="}`,
+		`{"k":{"a":"KEY-1"}}`,
 	} {
 		for units := range 3 {
 			want := judge(in, units, body)
 			got := judge(in, units, string(endpoint.Redact(in, "create", []byte(body), nil)))
-			require.Equal(t, []any{want.Outcome, want.Kind, want.Reason, want.ErrorCode, want.Additional}, []any{got.Outcome, got.Kind, got.Reason, got.ErrorCode, got.Additional}, body)
+			require.Equal(t, []any{want.Outcome, want.Kind, want.Reason, want.ErrorCode, want.Additional},
+				[]any{got.Outcome, got.Kind, got.Reason, got.ErrorCode, got.Additional}, body)
 			require.Len(t, got.Deliverable.ActivationCodes, len(want.Deliverable.ActivationCodes), body)
 			require.Equal(t, want.Deliverable.File != nil, got.Deliverable.File != nil, body)
 		}
@@ -118,9 +131,14 @@ func benchIntegration() (keyturn.Integration, endpoint.Data) {
 		URLComplement: "/licenses/new",
 		ResponsePaths: map[string]keyturn.ResponsePath{
 			"activationCode": {Path: "$.licenses[*].key+"}, "errorCode": {Path: "$.error.code"},
-			"errorMessage": {Path: "$.error.message"}, "successFlag": {Path: "$.ok"}, "expiresAt": {Path: "$.licenses[0].expiresAt"},
+			"errorMessage": {Path: "$.error.message"}, "successFlag": {Path: "$.ok"},
+			"expiresAt": {Path: "$.licenses[0].expiresAt"},
 		},
-		Signature: &keyturn.Signature{Enabled: true, SignedFields: []string{"$.checkout.orderId", "$.product.quantity", "$.checkout.price.grossPrice"}, Secret: secretOf("s")},
+		Signature: &keyturn.Signature{
+			Enabled:      true,
+			SignedFields: []string{"$.checkout.orderId", "$.product.quantity", "$.checkout.price.grossPrice"},
+			Secret:       secretOf("s"),
+		},
 	})
 	return in, order()
 }
@@ -147,7 +165,10 @@ func BenchmarkSign(b *testing.B) {
 
 func BenchmarkJudge(b *testing.B) {
 	in, _ := benchIntegration()
-	reply := endpoint.Reply{Status: 200, Body: []byte(`{"ok":"true","licenses":[{"key":"ORB-1111-2222","expiresAt":"2027-06-15T00:00:00Z"}]}`)}
+	reply := endpoint.Reply{
+		Status: 200,
+		Body:   []byte(`{"ok":"true","licenses":[{"key":"ORB-1111-2222","expiresAt":"2027-06-15T00:00:00Z"}]}`),
+	}
 	b.ReportAllocs()
 	for b.Loop() {
 		if v := endpoint.Judge(in, "create", 1, reply); v.Outcome != endpoint.Success {

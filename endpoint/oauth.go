@@ -27,7 +27,9 @@ type tokenCache struct {
 }
 
 // get gives a token: the cached one until 30 s before it expires, but never refused, which the partner did not take.
-func (c *tokenCache) get(ctx context.Context, transport *http.Transport, in keyturn.Integration, refused string) (string, error) {
+func (c *tokenCache) get(ctx context.Context, transport *http.Transport, in keyturn.Integration,
+	refused string,
+) (string, error) {
 	select {
 	case c.busy <- struct{}{}:
 		defer func() { <-c.busy }()
@@ -60,7 +62,8 @@ func fetchToken(ctx context.Context, transport *http.Transport, auth keyturn.Aut
 	secret := auth.ClientSecret.Value
 	header := http.Header{
 		"Content-Type": {"application/x-www-form-urlencoded"}, "Accept": {"application/json"}, "User-Agent": {"Keyturn"},
-		"Authorization": {"Basic " + base64.StdEncoding.EncodeToString([]byte(url.QueryEscape(auth.ClientID)+":"+url.QueryEscape(secret)))},
+		"Authorization": {"Basic " +
+			base64.StdEncoding.EncodeToString([]byte(url.QueryEscape(auth.ClientID)+":"+url.QueryEscape(secret)))},
 	}
 	reply, err := send(ctx, transport, http.MethodPost, auth.TokenURL, header, []byte(form.Encode()), tokenReplyBytes)
 	if err == nil && (reply.Status == http.StatusUnauthorized || reply.Status == http.StatusBadRequest) {
@@ -97,11 +100,14 @@ func fetchToken(ctx context.Context, transport *http.Transport, auth keyturn.Aut
 func tokenFailure(err error) error {
 	var e *keyturn.Error
 	if errors.As(err, &e) {
-		return &keyturn.Error{Kind: e.Kind, Message: "no access token: " + strings.ReplaceAll(e.Message, "the partner", "the authorisation server"), Cause: e.Cause}
+		return &keyturn.Error{Kind: e.Kind, Message: "no access token: " +
+			strings.ReplaceAll(e.Message, "the partner", "the authorisation server"), Cause: e.Cause}
 	}
 	return err
 }
 
 func usableToken(text string) bool {
-	return text != "" && len(text) <= 16<<10 && !strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r > '~' })
+	return text != "" && len(text) <= 16<<10 && !strings.ContainsFunc(text, func(r rune) bool {
+		return r <= ' ' || r > '~'
+	})
 }

@@ -15,10 +15,10 @@ import (
 	"keyturn.dev/keyturn"
 )
 
-// Response paths and signed fields use a subset of JSONPath: `$`, `.name`, `["name"]`, `['name']`, `[n]`, `[-n]`, `[*]`,
-// `.*`, `[start:end:step]` with a positive step and, where the integration allows them, `[?filter]` and `..` before any
-// of these. Within the subset a path selects exactly what RFC 9535 says. The library resolves member names; the other
-// selectors are implemented here, because the library departs from the RFC in each of them
+// Response paths and signed fields use a subset of JSONPath: `$`, `.name`, `["name"]`, `['name']`, `[n]`, `[-n]`,
+// `[*]`, `.*`, `[start:end:step]` with a positive step and, where the integration allows them, `[?filter]` and `..`
+// before any of these. Within the subset a path selects exactly what RFC 9535 says. The library resolves member names;
+// the other selectors are implemented here, because the library departs from the RFC in each of them
 // (docs/decide/0020-what-jsonpath-resolves.md).
 
 type segmentKind int
@@ -63,8 +63,9 @@ var (
 	dotName      = regexp.MustCompile(`^\.([\pL_][\pL\pN_]*)`)
 	dotWildcard  = regexp.MustCompile(`^(\.\*|\[ *\* *\])`)
 	bracketIndex = regexp.MustCompile(`^\[ *(0|-?[1-9][0-9]{0,8}) *\]`)
-	bracketSlice = regexp.MustCompile(`^\[ *(0|-?[1-9][0-9]{0,8})? *: *(0|-?[1-9][0-9]{0,8})? *(?:: *([1-9][0-9]{0,8})? *)?\]`)
-	bracketName  = regexp.MustCompile(`^\[ *("(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*') *\]`)
+	bracketSlice = regexp.MustCompile(
+		`^\[ *(0|-?[1-9][0-9]{0,8})? *: *(0|-?[1-9][0-9]{0,8})? *(?:: *([1-9][0-9]{0,8})? *)?\]`)
+	bracketName = regexp.MustCompile(`^\[ *("(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*') *\]`)
 )
 
 // maxCompiledPaths bounds the memory of compiled paths, some kilobytes each.
@@ -142,7 +143,8 @@ func compilePath(text string, allow pathOptions) (path, error) {
 // library would take it for the index of an array.
 func (p *path) add(seg segment) {
 	last := len(p.segments) - 1
-	if seg.kind != nameSegment || seg.deep || last < 0 || p.segments[last].kind != nameSegment || readsAsNumber(seg.names[0]) {
+	if seg.kind != nameSegment || seg.deep || last < 0 || p.segments[last].kind != nameSegment ||
+		readsAsNumber(seg.names[0]) {
 		p.segments = append(p.segments, seg)
 		return
 	}

@@ -33,9 +33,9 @@ func Redact(in keyturn.Integration, op string, body []byte, known []keyturn.Secr
 	return redact(in, op, body, known, false)
 }
 
-// RedactReply is Redact for what a partner answered, of which op's verdict is v. Where a partner says that all went well and
-// the response paths find no code, link or file, nobody knows which of its values is one: all are masked then, but what
-// the paths of success and failure found.
+// RedactReply is Redact for what a partner answered, of which op's verdict is v. Where a partner says that all went
+// well and the response paths find no code, link or file, nobody knows which of its values is one: all are masked then,
+// but what the paths of success and failure found.
 func RedactReply(in keyturn.Integration, op string, reply Reply, v Verdict) []byte {
 	gives := reply.Status >= 200 && reply.Status <= 299 && op != "cancel"
 	return redact(in, op, reply.Body, v.Deliverable.ActivationCodes, gives)
@@ -212,8 +212,8 @@ func (m *masks) token(token []byte, isName bool, within func(string) string) []b
 	return []byte(quoted(as))
 }
 
-// replacer finds the values within others. The longest come first, so that a code within another code does not leave the
-// rest of it.
+// replacer finds the values within others. The longest come first, so that a code within another code does not leave
+// the rest of it.
 func (m *masks) replacer() func(string) string {
 	var long []string
 	for text := range m.texts {

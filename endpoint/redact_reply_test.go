@@ -12,7 +12,10 @@ import (
 // A partner that issued a key where no path looks must not have it shown to whoever looks at the attempt.
 func TestRepliesWhosePathsMissTheKeyShowNoValues(t *testing.T) {
 	t.Parallel()
-	in := reading(map[string]keyturn.ResponsePath{"activationCode": {Path: "$.code"}, "errorMessage": {Path: "$.note"}, "successFlag": {Path: "$.ok"}})
+	in := reading(map[string]keyturn.ResponsePath{
+		"activationCode": {Path: "$.code"}, "errorMessage": {Path: "$.note"},
+		"successFlag": {Path: "$.ok"},
+	})
 	for body, want := range map[string]string{
 		`{"license":{"key":"K-1","no":17},"ok":"true"}`: `{"license":{"key":"[redacted 1]","no":"[redacted 2]"},"ok":"true"}`,
 		`{"key":"K-1","ok":"false","note":"none left"}`: `{"key":"[redacted 1]","ok":"false","note":"none left"}`,
@@ -32,5 +35,6 @@ func TestRepliesWhosePathsMissTheKeyShowNoValues(t *testing.T) {
 		require.Equal(t, v.Kind, again.Kind, body)
 	}
 	failed := endpoint.Reply{Status: 503, Body: []byte(`{"why":"maintenance"}`)}
-	require.JSONEq(t, `{"why":"maintenance"}`, string(endpoint.RedactReply(in, "create", failed, endpoint.Judge(in, "create", 1, failed))))
+	require.JSONEq(t, `{"why":"maintenance"}`,
+		string(endpoint.RedactReply(in, "create", failed, endpoint.Judge(in, "create", 1, failed))))
 }

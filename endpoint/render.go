@@ -191,7 +191,8 @@ var errURL = errors.New("the rendered URL leaves the base URL")
 // joinURL appends a rendered complement to a base URL. The result is below the base: same server, no dot segments.
 func joinURL(base, complement string) (string, error) {
 	bad := func(cause error) (string, error) {
-		return "", keyturn.Errorf(keyturn.KindConfiguration, "the urlComplement does not give a usable address for this order: %w", cause)
+		return "", keyturn.Errorf(keyturn.KindConfiguration,
+			"the urlComplement does not give a usable address for this order: %w", cause)
 	}
 	joined := base
 	switch {
@@ -210,7 +211,8 @@ func joinURL(base, complement string) (string, error) {
 	if err != nil {
 		return bad(err)
 	}
-	if origin(joined) != origin(base) || u.Fragment != "" || strings.ContainsAny(joined, " \"<>\\^`{|}#") || strings.ContainsFunc(joined, notASCII) {
+	if origin(joined) != origin(base) || u.Fragment != "" || strings.ContainsAny(joined, " \"<>\\^`{|}#") ||
+		strings.ContainsFunc(joined, notASCII) {
 		return bad(errURL)
 	}
 	for _, part := range strings.Split(u.Path, "/") {

@@ -7,10 +7,10 @@ import (
 	"text/template/parse"
 )
 
-// rewriter walks a template's parse tree once. It refuses every kind of node and function that is not on the allow-list,
-// checks field names against the data's type, follows where in the JSON text each interpolation stands, and appends the
-// escaping printers. Inside a JSON string every value is escaped and outside every value is complete, so whether a
-// place is inside a string depends on the author's text alone and can be told before execution.
+// rewriter walks a template's parse tree once. It refuses every kind of node and function that is not on the
+// allow-list, checks field names against the data's type, follows where in the JSON text each interpolation stands, and
+// appends the escaping printers. Inside a JSON string every value is escaped and outside every value is complete, so
+// whether a place is inside a string depends on the author's text alone and can be told before execution.
 type rewriter struct {
 	place place
 	vars  []variable

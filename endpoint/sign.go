@@ -17,7 +17,10 @@ import (
 // whether &, < and > are escaped in the canonical text; here they are not.
 func Sign(sig keyturn.Signature, d Data) (canonical, signature string, err error) {
 	if sig.Secret == nil || sig.Secret.Value == "" {
-		return "", "", &keyturn.Error{Kind: keyturn.KindConfiguration, Message: "the signing secret is missing", Permanent: true}
+		return "", "", &keyturn.Error{
+			Kind: keyturn.KindConfiguration, Message: "the signing secret is missing",
+			Permanent: true,
+		}
 	}
 	document, err := json.Marshal(d)
 	if err != nil {

@@ -14,14 +14,20 @@ import (
 )
 
 func partnerWith(def keyturn.Operation) keyturn.Integration {
-	return keyturn.Integration{ID: "acme", BaseURL: "https://partner.test/base", Operations: map[string]keyturn.Operation{"create": def}}
+	return keyturn.Integration{
+		ID: "acme", BaseURL: "https://partner.test/base",
+		Operations: map[string]keyturn.Operation{"create": def},
+	}
 }
 
 func order() endpoint.Data {
 	return endpoint.Data{
 		LicenseID: "5b0f6c1e-2d0a-4a57-9c7e-0d2f1a7b9e31", Operation: "create", RequestTimestamp: 1781514000000,
-		Checkout: endpoint.Checkout{OrderID: "SO-1", LineItemID: "L-1", Price: endpoint.Price{GrossPrice: "1000000.00", Currency: "EUR"}},
-		User:     endpoint.User{ID: "u", Email: "ana@buyer.test", Country: "ES", Locale: "es-ES", FirstName: `A"n\a`},
+		Checkout: endpoint.Checkout{
+			OrderID: "SO-1", LineItemID: "L-1",
+			Price: endpoint.Price{GrossPrice: "1000000.00", Currency: "EUR"},
+		},
+		User: endpoint.User{ID: "u", Email: "ana@buyer.test", Country: "ES", Locale: "es-ES", FirstName: `A"n\a`},
 		Product: endpoint.Product{
 			ID: "p-1", Name: "Orbit", Quantity: 3, Price: endpoint.Price{GrossPrice: "1234567.50", Currency: "EUR"},
 			Variables: map[string]string{"region": "EU", "seats": "5"},
@@ -127,7 +133,8 @@ func TestCheckTemplateRefuses(t *testing.T) {
 		`{{.Product}}{{.User}}`:                                     "does not give JSON",
 		`"{{.Product}}"`:                                            "group of values",
 		`{{1i}}`:                                                    "cannot use the number",
-		`{{range .AdditionalData}}{{$x := print "aaaaaaaaaaaaaaaa"}}` + strings.Repeat(`{{$x = print $x $x}}`, 20) + `{{end}}1`: "too much",
+		`{{range .AdditionalData}}{{$x := print "aaaaaaaaaaaaaaaa"}}` + strings.Repeat(`{{$x = print $x $x}}`, 20) +
+			`{{end}}1`: "too much",
 		`"` + strings.Repeat("a", 16<<10) + `"`: "at most 16384 bytes",
 		strings.Repeat(`{{if 1}}`, 3000):        "at most 16384 bytes",
 	} {
@@ -152,7 +159,8 @@ func TestLoopsAreBounded(t *testing.T) {
 	start := time.Now()
 	_, err := endpoint.Render(partnerWith(keyturn.Operation{BodyTemplate: loop + `1`}), "create", d)
 	require.Equal(t, keyturn.KindConfiguration, keyturn.KindOf(err))
-	wide := `{{range .Product.Variables}}{{range $.Product.Variables}}` + strings.Repeat(`{{if $.User.ID}}{{end}}`, 600) + `{{end}}{{end}}1`
+	wide := `{{range .Product.Variables}}{{range $.Product.Variables}}` + strings.Repeat(`{{if $.User.ID}}{{end}}`, 600) +
+		`{{end}}{{end}}1`
 	_, err = endpoint.Render(partnerWith(keyturn.Operation{BodyTemplate: wide}), "create", d)
 	require.Equal(t, keyturn.KindConfiguration, keyturn.KindOf(err))
 	require.Less(t, time.Since(start), 20*time.Second)
@@ -194,7 +202,8 @@ func TestDefinitions(t *testing.T) {
 	in := keyturn.Integration{ID: "acme", BaseURL: "https://partner.test"}
 	for op, path := range map[string]string{
 		"create": "/licenses/new", "renew": "/licenses/renew", "upgrade": "/licenses/upgrade", "cancel": "/licenses/cancel",
-		"pause": "/licenses/pause", "resume": "/licenses/resume", "suspend": "/licenses/pause", "reactivate": "/licenses/resume",
+		"pause": "/licenses/pause", "resume": "/licenses/resume", "suspend": "/licenses/pause",
+		"reactivate": "/licenses/resume",
 	} {
 		req, err := endpoint.Render(in, op, order())
 		require.NoError(t, err)
@@ -217,7 +226,10 @@ func TestDefinitions(t *testing.T) {
 func TestSignatureInRequest(t *testing.T) {
 	t.Parallel()
 	blank, own := "", "X-Sig"
-	sig := keyturn.Signature{Enabled: true, SignedFields: []string{"$.checkout.orderId"}, Secret: &keyturn.SecretRef{Value: "s"}}
+	sig := keyturn.Signature{
+		Enabled: true, SignedFields: []string{"$.checkout.orderId"},
+		Secret: &keyturn.SecretRef{Value: "s"},
+	}
 	_, want, err := endpoint.Sign(sig, order())
 	require.NoError(t, err)
 	for _, c := range []struct {
@@ -226,7 +238,13 @@ func TestSignatureInRequest(t *testing.T) {
 		name   string
 	}{{nil, false, "X-Nexway-Signature"}, {&own, true, "X-Sig"}, {&blank, true, ""}} {
 		sig.HeaderName, sig.InjectInBody = c.header, c.inject
-		def := keyturn.Operation{BodyTemplate: `{"a":1}`, Signature: &sig, HTTPHeaders: map[string][]keyturn.HeaderValue{"X-Sig": keyturn.Texts("forged"), "X-Nexway-Signature": keyturn.Texts("forged")}}
+		def := keyturn.Operation{
+			BodyTemplate: `{"a":1}`, Signature: &sig,
+			HTTPHeaders: map[string][]keyturn.HeaderValue{
+				"X-Sig":              keyturn.Texts("forged"),
+				"X-Nexway-Signature": keyturn.Texts("forged"),
+			},
+		}
 		if c.inject {
 			def.BodyTemplate = `{"sig":"{{ signature }}"}`
 		}
@@ -251,7 +269,10 @@ func TestEveryNameRendersToItself(t *testing.T) {
 	t.Parallel()
 	in := keyturn.Integration{ID: "acme", BaseURL: "https://partner.test"}
 	rapid.Check(t, func(rt *rapid.T) {
-		text := rapid.OneOf(rapid.String(), rapid.SampledFrom([]string{`"`, `\`, `\"`, `","admin":true,"x":"`, "\x00", "\u2028", "😀", "</script>", "{{.}}", "%s"})).Draw(rt, "text")
+		text := rapid.OneOf(rapid.String(), rapid.SampledFrom([]string{
+			`"`, `\`, `\"`, `","admin":true,"x":"`, "\x00",
+			"\u2028", "😀", "</script>", "{{.}}", "%s",
+		})).Draw(rt, "text")
 		d := order()
 		d.User.FirstName, d.Product.Name, d.Product.Variables = text, text, map[string]string{"k": text}
 		req, err := endpoint.Render(in, "create", d)
@@ -281,7 +302,10 @@ func TestEveryNameRendersToItself(t *testing.T) {
 func TestDataRoundTrip(t *testing.T) {
 	t.Parallel()
 	d := order()
-	d.Checkout.Price.DiscountedPrice = &endpoint.DiscountedPrice{DiscountedGrossPrice: "15.5", DiscountedNetPrice: "12.92", DiscountRate: "0.2"}
+	d.Checkout.Price.DiscountedPrice = &endpoint.DiscountedPrice{
+		DiscountedGrossPrice: "15.5", DiscountedNetPrice: "12.92",
+		DiscountRate: "0.2",
+	}
 	first, err := json.Marshal(d)
 	require.NoError(t, err)
 	again, err := json.Marshal(fromJSON[endpoint.Data](t, string(first)))
@@ -299,8 +323,10 @@ func TestDataRoundTrip(t *testing.T) {
 
 func FuzzCheckTemplate(f *testing.F) {
 	for _, seed := range []string{
-		`{"a":"{{.User.ID}}"}`, `{{range .AdditionalData}}{{.}}{{end}}`, `{{printf "%5.2f" 1.5}}`, `{{with $x := .User}}"{{$x.ID}}"{{end}}`,
-		`{{define "a"}}{{end}}`, `{{if and (eq 1 1) (not false)}}1{{else}}2{{end}}`, `"{{slice .User.ID 0 1}}"`, `{{convertToJson .}}`, `{{(index .AdditionalData "x").y}}`,
+		`{"a":"{{.User.ID}}"}`, `{{range .AdditionalData}}{{.}}{{end}}`, `{{printf "%5.2f" 1.5}}`,
+		`{{with $x := .User}}"{{$x.ID}}"{{end}}`,
+		`{{define "a"}}{{end}}`, `{{if and (eq 1 1) (not false)}}1{{else}}2{{end}}`, `"{{slice .User.ID 0 1}}"`,
+		`{{convertToJson .}}`, `{{(index .AdditionalData "x").y}}`,
 	} {
 		f.Add(seed)
 	}

@@ -38,7 +38,8 @@ func newTransport(in keyturn.Integration, production bool) (*http.Transport, err
 		}
 		pair, err := tls.X509KeyPair([]byte(in.TLS.ClientCert), []byte(in.TLS.ClientKey.Value))
 		if err != nil {
-			return nil, keyturn.Errorf(keyturn.KindConfiguration, "the integration's client certificate and key do not fit: %w", err)
+			return nil, keyturn.Errorf(keyturn.KindConfiguration, "the integration's client certificate and key do not fit: %w",
+				err)
 		}
 		config.Certificates = []tls.Certificate{pair}
 	}

@@ -19,10 +19,14 @@ func TestHonestRepliesTakeLittleWork(t *testing.T) {
 	}
 	root, err := decodeJSON([]byte(`{"error":null,"licenses":[` + strings.Join(licenses, ",") + `]}`))
 	require.NoError(t, err)
-	for name, conversion := range map[string]string{"as they are": "", "converted": `{{if eq . ""}}none{{else}}KEY {{.}}{{end}}`} {
+	for name, conversion := range map[string]string{
+		"as they are": "",
+		"converted":   `{{if eq . ""}}none{{else}}KEY {{.}}{{end}}`,
+	} {
 		in := keyturn.Integration{}
 		r := newReader(in, keyturn.Operation{ResponsePaths: map[string]keyturn.ResponsePath{
-			"activationCode": {Path: "$.licenses[*].key+", ConversionTemplate: conversion}, "errorCode": {Path: "$.error.code"}, "until": {Path: "$.licenses[0].until"},
+			"activationCode": {Path: "$.licenses[*].key+", ConversionTemplate: conversion}, "errorCode": {Path: "$.error.code"},
+			"until": {Path: "$.licenses[0].until"},
 		}})
 		r.root = root
 		d, err := r.deliverable("https://partner.test")

@@ -21,9 +21,12 @@ func TestCheckAddress(t *testing.T) {
 		require.NoError(t, mail.CheckAddress(good), good)
 	}
 	for _, bad := range []string{
-		"", "a", "@b.co", "a@", "a@b", "a@b.c\r\nBcc:x@y.test", "a@b.co\n", "\"x y\"@b.co", "a@[127.0.0.1]", "a@127.0.0.1", "ü@b.co", "a@bücher.de",
-		"Name <a@b.co>", "<a@b.co>", "a@b.co, c@d.co", "a@b@c.co", "a b@c.co", " a@b.co", "a@b.co ", ".a@b.co", "a.@b.co", "a..b@c.co", "a@.co", "a@b.",
-		"a@-b.co", "a@b-.co", "a@b_c.co", "a@b..co", "a(comment)@b.co", "a@b.co(comment)", "a\x00@b.co", "a,b@c.co", "a;b@c.co", "a@b.co\t",
+		"", "a", "@b.co", "a@", "a@b", "a@b.c\r\nBcc:x@y.test", "a@b.co\n", "\"x y\"@b.co", "a@[127.0.0.1]", "a@127.0.0.1",
+		"ü@b.co", "a@bücher.de",
+		"Name <a@b.co>", "<a@b.co>", "a@b.co, c@d.co", "a@b@c.co", "a b@c.co", " a@b.co", "a@b.co ", ".a@b.co", "a.@b.co",
+		"a..b@c.co", "a@.co", "a@b.",
+		"a@-b.co", "a@b-.co", "a@b_c.co", "a@b..co", "a(comment)@b.co", "a@b.co(comment)", "a\x00@b.co", "a,b@c.co",
+		"a;b@c.co", "a@b.co\t",
 		strings.Repeat("l", 65) + "@x.test", strings.Repeat("l", 400) + "@x.test", "a@" + strings.Repeat("d", 64) + ".test",
 		"a@" + strings.Repeat("dddd.", 60) + "test",
 	} {
@@ -37,7 +40,8 @@ func TestCheckAddress(t *testing.T) {
 func TestCheckAddressIsStricterThanNetMail(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
-		address := rapid.OneOf(rapid.StringMatching(`[a-z0-9.!'+ "<>()\[\],;:\\@-]{0,12}@[a-z0-9.\-\[\]]{0,12}`), rapid.String()).Draw(t, "address")
+		address := rapid.OneOf(rapid.StringMatching(`[a-z0-9.!'+ "<>()\[\],;:\\@-]{0,12}@[a-z0-9.\-\[\]]{0,12}`),
+			rapid.String()).Draw(t, "address")
 		if mail.CheckAddress(address) != nil {
 			return
 		}

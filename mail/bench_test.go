@@ -11,7 +11,10 @@ import (
 func BenchmarkRenderKeys(b *testing.B) {
 	for name, template := range map[string]mail.Template{
 		"default": {},
-		"html":    {Subject: "Your {PROGRAM_NAME} key", Text: "{FNAME}: {KEY}", HTML: `<p>{FNAME}</p>{KEY}<a href="{URL}">x</a>`},
+		"html": {
+			Subject: "Your {PROGRAM_NAME} key", Text: "{FNAME}: {KEY}",
+			HTML: `<p>{FNAME}</p>{KEY}<a href="{URL}">x</a>`,
+		},
 	} {
 		b.Run(name, func(b *testing.B) {
 			c := content()

@@ -7,7 +7,8 @@ import (
 )
 
 // Envelope is what every mail needs: who sends it, who gets it, and what makes it the same mail when it is sent twice.
-// MessageID and Date are the caller's, stored with the delivery: rendering never reads a clock or draws a random number.
+// MessageID and Date are the caller's, stored with the delivery: rendering never reads a clock or draws a random
+// number.
 type Envelope struct {
 	From       string    // the sender's bare address, in the SMTP envelope and in the From header
 	SenderName string    // the seller's name, in the From header and under the mail; empty: the domain of From

@@ -54,9 +54,11 @@ func failure(at stage, err error) error {
 	case answered && reply.Code >= 500 && !aboutUs(at, reply.Code):
 		return keyturn.Errorf(keyturn.KindRejected, "the mail server refused %s with code %d: %w", at, reply.Code, err)
 	case answered:
-		return keyturn.Errorf(keyturn.KindUnavailable, "the mail server does not take %s now, code %d: %w", at, reply.Code, err)
+		return keyturn.Errorf(keyturn.KindUnavailable, "the mail server does not take %s now, code %d: %w", at, reply.Code,
+			err)
 	case at == stageAnswer:
-		return keyturn.Errorf(keyturn.KindUnavailable, "the mail server may have taken the message: its answer was lost: %w", &lostAnswer{err})
+		return keyturn.Errorf(keyturn.KindUnavailable, "the mail server may have taken the message: its answer was lost: %w",
+			&lostAnswer{err})
 	case isTimeout(err):
 		return keyturn.Errorf(keyturn.KindUnavailable, "the mail server did not answer in time during %s: %w", at, err)
 	}
@@ -66,7 +68,8 @@ func failure(at stage, err error) error {
 // aboutUs says that a refusal is about this installation (a wrong password, TLS demanded) and not about the mail: it
 // ends when an operator mends it, so it must not count as permanent and cost customers their orders.
 func aboutUs(at stage, code int) bool {
-	return at == stageConnect || at == stageTLS || at == stageSignIn || at == stageSender && (code == 530 || code == 535 || code == 538)
+	return at == stageConnect || at == stageTLS || at == stageSignIn ||
+		at == stageSender && (code == 530 || code == 535 || code == 538)
 }
 
 func isTimeout(err error) bool {

@@ -20,7 +20,10 @@ func TestGolden(t *testing.T) {
 	french.Locale, french.SenderName, french.Keys = "fr-FR", "Boutique Été", []string{"CLÉ-1", "K<&>\"'2=", "K3 "}
 	french.Links = []string{"https://acme.test/activate?x=1&y=2", "javascript:alert(1)"}
 	french.Attachments = []mail.Attachment{
-		{Name: "licence été.lic", ContentType: "application/x-license", Data: []byte("signed \x00\x01 bytes, longer than one line of base64 can be: 0123456789")},
+		{
+			Name: "licence été.lic", ContentType: "application/x-license",
+			Data: []byte("signed \x00\x01 bytes, longer than one line of base64 can be: 0123456789"),
+		},
 		{Name: `..\..\evil.exe`, ContentType: "nonsense", Data: []byte{}},
 	}
 	linkOnly := content()
@@ -39,12 +42,15 @@ func TestGolden(t *testing.T) {
 	}
 	own := mail.Template{
 		Subject: "Your {PROGRAM_NAME} key",
-		Text:    "Thank you, {FNAME}. Your key: {KEY}\n\nInstall: {URL}\nBraces: {} {x} {{KEY}} {UNKNOWN}\n.a line that begins with a dot",
-		HTML:    `<p>Thank you, {FNAME}.</p><p title="{LNAME}">Keys: {KEY}</p><a href="{URL_FULL}">download</a>`,
+		Text: "Thank you, {FNAME}. Your key: {KEY}\n\nInstall: {URL}\nBraces: {} {x} {{KEY}} {UNKNOWN}\n.a line that " +
+			"begins with a dot",
+		HTML: `<p>Thank you, {FNAME}.</p><p title="{LNAME}">Keys: {KEY}</p><a href="{URL_FULL}">download</a>`,
 	}
 	for name, rendered := range map[string]func() (mail.Message, error){
-		"keys_default.eml":   func() (mail.Message, error) { return mail.RenderKeys(mail.Template{}, content()) },
-		"keys_text.eml":      func() (mail.Message, error) { return mail.RenderKeys(mail.Template{Text: own.Text}, content()) },
+		"keys_default.eml": func() (mail.Message, error) { return mail.RenderKeys(mail.Template{}, content()) },
+		"keys_text.eml": func() (mail.Message, error) {
+			return mail.RenderKeys(mail.Template{Text: own.Text}, content())
+		},
 		"keys_french.eml":    func() (mail.Message, error) { return mail.RenderKeys(own, french) },
 		"keys_link_only.eml": func() (mail.Message, error) { return mail.RenderKeys(mail.Template{}, linkOnly) },
 		"canceled.eml": func() (mail.Message, error) {

@@ -16,7 +16,8 @@ var dropDelims = strings.NewReplacer(leftDelim, "", rightDelim, "")
 // keysAction prints the keys one below the other. It is for places where elements may stand.
 const keysAction = "<code>" + leftDelim + "range $i, $k := .KEYS" + rightDelim +
 	leftDelim + "if $i" + rightDelim + "<br>" + leftDelim + "end" + rightDelim +
-	leftDelim + "if $k.Href" + rightDelim + `<a href="` + leftDelim + "$k.Href" + rightDelim + `">` + leftDelim + "$k.Text" + rightDelim + "</a>" +
+	leftDelim + "if $k.Href" + rightDelim + `<a href="` + leftDelim + "$k.Href" + rightDelim + `">` + leftDelim +
+	"$k.Text" + rightDelim + "</a>" +
 	leftDelim + "else" + rightDelim + leftDelim + "$k.Text" + rightDelim + leftDelim + "end" + rightDelim +
 	leftDelim + "end" + rightDelim + "</code>"
 
@@ -38,7 +39,8 @@ func compileHTML(source string) (*template.Template, error) {
 		out.WriteString(dropDelims.Replace(text))
 		literals.WriteString(text)
 	}, func(name string) {
-		if before := literals.String(); name == "KEY" && strings.LastIndexByte(before, '<') <= strings.LastIndexByte(before, '>') {
+		if before := literals.String(); name == "KEY" &&
+			strings.LastIndexByte(before, '<') <= strings.LastIndexByte(before, '>') {
 			out.WriteString(keysAction)
 			return
 		}
@@ -53,7 +55,8 @@ func compileHTML(source string) (*template.Template, error) {
 }
 
 // webTags become links in the HTML that is made from a text.
-var webTags = strings.NewReplacer("{URL}", `<a href="{URL}">{URL}</a>`, "{URL_FULL}", `<a href="{URL_FULL}">{URL_FULL}</a>`)
+var webTags = strings.NewReplacer("{URL}", `<a href="{URL}">{URL}</a>`, "{URL_FULL}",
+	`<a href="{URL_FULL}">{URL_FULL}</a>`)
 
 // htmlFromText makes the HTML of a plain text: blank lines part paragraphs, line ends stay line ends, tags stay tags.
 func htmlFromText(text string) string {

@@ -26,8 +26,9 @@ func content() mail.Content {
 			Date:      time.Date(2026, 3, 4, 11, 30, 0, 123, time.FixedZone("CET", 3600)),
 		},
 		Locale: "en-GB", OrderID: "ORD-2026-000123", OrderedAt: time.Date(2026, 3, 4, 10, 0, 0, 0, time.UTC),
-		OrderPage: "https://shop.test/o/qwertz", ProductID: "acme-pro", ProductName: "Acme Pro Edition", ProductShort: "Acme Pro",
-		Quantity: 2, UnitPrice: "15.00", TotalPrice: "29.99", Currency: "EUR",
+		OrderPage: "https://shop.test/o/qwertz", ProductID: "acme-pro", ProductName: "Acme Pro Edition",
+		ProductShort: "Acme Pro",
+		Quantity:     2, UnitPrice: "15.00", TotalPrice: "29.99", Currency: "EUR",
 		Customer: mail.Customer{
 			FirstName: "Jean", LastName: "Dupont", Email: "jean@buyer.test", Phone: "+33 1 23", Company: "Acme SAS",
 			Country: "FR", City: "Paris", Zip: "75001", Address: "1 rue de la Paix",
@@ -63,7 +64,10 @@ func parse(t fataler, m mail.Message) parsed {
 	}
 	read, err := netmail.ReadMessage(bytes.NewReader(m.Data))
 	require.NoError(t, err)
-	allowed := []string{"From", "To", "Reply-To", "Subject", "Date", "Message-Id", "Mime-Version", "Auto-Submitted", "Content-Type"}
+	allowed := []string{
+		"From", "To", "Reply-To", "Subject", "Date", "Message-Id", "Mime-Version", "Auto-Submitted",
+		"Content-Type",
+	}
 	for name, values := range read.Header {
 		require.Contains(t, allowed, name)
 		require.Len(t, values, 1, name)

@@ -40,7 +40,8 @@ func TestEveryTag(t *testing.T) {
 	p := render(t, template, content())
 	for i, tag := range everyTag {
 		require.Contains(t, p.text, tag+"=["+want[i]+"]\n")
-		require.Contains(t, html.UnescapeString(strings.ReplaceAll(strings.ReplaceAll(p.html, "<code>", ""), "</code>", "")), tag+"=["+want[i]+"]\n")
+		require.Contains(t, html.UnescapeString(strings.ReplaceAll(strings.ReplaceAll(p.html, "<code>", ""), "</code>", "")),
+			tag+"=["+want[i]+"]\n")
 	}
 	require.Equal(t, strings.Join(want[2:11], " "), p.subject)
 }
@@ -69,7 +70,10 @@ func TestWhatIsDeliveredIsNeverLeftOut(t *testing.T) {
 	require.Contains(t, p.text, "\nhttps://acme.test/a?x=1&y\n")
 	require.Contains(t, p.html, `<code><a href="https://acme.test/a?x=1&amp;y">https://acme.test/a?x=1&amp;y</a></code>`)
 
-	c.Links, c.Attachments = nil, []mail.Attachment{{Name: "a.lic", ContentType: "text/html; charset=x", Data: []byte("hi")}}
+	c.Links, c.Attachments = nil, []mail.Attachment{{
+		Name: "a.lic", ContentType: "text/html; charset=x",
+		Data: []byte("hi"),
+	}}
 	p = render(t, mail.Template{}, c)
 	require.Contains(t, p.text, "\na.lic\n")
 	require.Equal(t, []file{{"a.lic", "text/html", "hi"}}, p.files)
@@ -145,15 +149,21 @@ func TestNothingPrintsAKeyOrACustomer(t *testing.T) {
 // hostile draws strings that have broken mail programs, and any other string.
 func hostile() *rapid.Generator[string] {
 	return rapid.OneOf(rapid.String(), rapid.SampledFrom([]string{
-		"\r\nBcc: victim@x.test", "a\nb", "<script>alert(1)</script>", `"><img src=x onerror=alert(1)>`, "{KEY}", "{{.}}", "\x01.KEY\x02",
-		"=?UTF-8?B?DQpCY2M6IHhAeS50ZXN0?=", "=HYPERLINK(\"x\")", "\x1b[31mred", "\u202egnp.exe", "\u2028line", "\xff\xfe", "\x00",
-		"--=_a", ".\r\n", "javascript:alert(1)", strings.Repeat("ü", 5000), strings.Repeat("x", 5000), "'; DROP TABLE", "a\u00a0b", "%s%d%!",
+		"\r\nBcc: victim@x.test", "a\nb", "<script>alert(1)</script>", `"><img src=x onerror=alert(1)>`, "{KEY}", "{{.}}",
+		"\x01.KEY\x02",
+		"=?UTF-8?B?DQpCY2M6IHhAeS50ZXN0?=", "=HYPERLINK(\"x\")", "\x1b[31mred", "\u202egnp.exe", "\u2028line", "\xff\xfe",
+		"\x00",
+		"--=_a", ".\r\n", "javascript:alert(1)", strings.Repeat("ü", 5000), strings.Repeat("x", 5000), "'; DROP TABLE",
+		"a\u00a0b", "%s%d%!",
 	}))
 }
 
 func key() *rapid.Generator[string] {
 	return rapid.OneOf(rapid.StringMatching(`[A-Z0-9]{5}(-[A-Z0-9]{5}){4}`), hostile(),
-		rapid.SampledFrom([]string{"a  b", " x ", "\tx\t", "=", "=3D", "k=\u00a0", "x\x7f", ".", "..", "From me", "&amp;lt;", `\`, "a+b", strings.Repeat("=k ", 1300)})).
+		rapid.SampledFrom([]string{
+			"a  b", " x ", "\tx\t", "=", "=3D", "k=\u00a0", "x\x7f", ".", "..", "From me", "&amp;lt;",
+			`\`, "a+b", strings.Repeat("=k ", 1300),
+		})).
 		Filter(func(s string) bool {
 			return s != "" && len(s) <= 4096 && utf8.ValidString(s) && !strings.ContainsAny(s, "\x00\r\n")
 		})
@@ -166,8 +176,10 @@ func TestKeysSurviveAndNamesAreHarmless(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		c := content()
 		for _, field := range []*string{
-			&c.SenderName, &c.Locale, &c.OrderID, &c.OrderPage, &c.ProductID, &c.ProductName, &c.ProductShort, &c.UnitPrice, &c.TotalPrice,
-			&c.Currency, &c.Customer.FirstName, &c.Customer.LastName, &c.Customer.Email, &c.Customer.Company, &c.Customer.Address,
+			&c.SenderName, &c.Locale, &c.OrderID, &c.OrderPage, &c.ProductID, &c.ProductName, &c.ProductShort, &c.UnitPrice,
+			&c.TotalPrice,
+			&c.Currency, &c.Customer.FirstName, &c.Customer.LastName, &c.Customer.Email, &c.Customer.Company,
+			&c.Customer.Address,
 			&c.LicenseFor, &c.AdditionalInfo, &c.ParentKey, &c.InstructionsURL, &c.DownloadURL,
 		} {
 			if rapid.Bool().Draw(t, "change") {
@@ -175,11 +187,17 @@ func TestKeysSurviveAndNamesAreHarmless(t *testing.T) {
 			}
 		}
 		c.Keys = rapid.SliceOfN(key(), 1, 4).Draw(t, "keys")
-		c.Attachments = []mail.Attachment{{Name: hostile().Draw(t, "name"), ContentType: hostile().Draw(t, "type"), Data: []byte(hostile().Draw(t, "data"))}}
+		c.Attachments = []mail.Attachment{{
+			Name: hostile().Draw(t, "name"), ContentType: hostile().Draw(t, "type"),
+			Data: []byte(hostile().Draw(t, "data")),
+		}}
 		template := mail.Template{
 			Subject: "{PROGRAM_NAME} {FNAME} {ORDER_ID} {COMPANY}",
 			Text:    "{FNAME}\n{KEY}\n{ADDRESS} {URL}",
-			HTML:    rapid.SampledFrom([]string{"", `<p>{FNAME}</p>{KEY}<a href="{URL}" title='{COMPANY}' style="color:{CITY}">{LNAME}</a>`}).Draw(t, "html"),
+			HTML: rapid.SampledFrom([]string{
+				"",
+				`<p>{FNAME}</p>{KEY}<a href="{URL}" title='{COMPANY}' style="color:{CITY}">{LNAME}</a>`,
+			}).Draw(t, "html"),
 		}
 		m, err := mail.RenderKeys(template, c)
 		require.NoError(t, err)
@@ -209,7 +227,10 @@ func TestKeysSurviveAndNamesAreHarmless(t *testing.T) {
 		canceled, err := mail.RenderCanceled(c, mail.Cancellation{Amount: c.TotalPrice})
 		require.NoError(t, err)
 		parse(t, canceled)
-		alert, err := mail.RenderAlert(mail.Alert{Envelope: c.Envelope, Subject: c.ProductName, Entries: []mail.AlertEntry{{Cause: c.OrderID, Link: c.OrderPage}}})
+		alert, err := mail.RenderAlert(mail.Alert{
+			Envelope: c.Envelope, Subject: c.ProductName,
+			Entries: []mail.AlertEntry{{Cause: c.OrderID, Link: c.OrderPage}},
+		})
 		require.NoError(t, err)
 		require.NotContains(t, parse(t, alert).html, "<script")
 	})

@@ -39,7 +39,8 @@ type Config struct {
 	MaxConns    int            // connections open at the same time; 0: 10
 }
 
-// Sender hands messages to one SMTP server over connections that it keeps and uses again. It is safe for concurrent use.
+// Sender hands messages to one SMTP server over connections that it keeps and uses again. It is safe for concurrent
+// use.
 type Sender struct {
 	cfg  Config
 	tls  *tls.Config
@@ -69,9 +70,11 @@ func NewSender(cfg Config) (*Sender, error) {
 	var bad keyturn.Problems
 	host, port, err := net.SplitHostPort(cfg.Addr)
 	bad.Check(err == nil && host != "" && port != "", "addr", "must be host:port")
-	bad.Check(cfg.TLS == TLSStart || cfg.TLS == TLSImplicit || cfg.TLS == TLSNone, "tls", "must be starttls, implicit or none")
+	bad.Check(cfg.TLS == TLSStart || cfg.TLS == TLSImplicit || cfg.TLS == TLSNone, "tls",
+		"must be starttls, implicit or none")
 	bad.Check(cfg.TLS != TLSNone || cfg.Username == "", "username", "needs TLS: the password would travel in the clear")
-	bad.Check(cfg.Timeout > 0 && cfg.Timeout <= maxSendTime, "timeout", "must be between 0 and %s", keyturn.Duration(maxSendTime))
+	bad.Check(cfg.Timeout > 0 && cfg.Timeout <= maxSendTime, "timeout", "must be between 0 and %s",
+		keyturn.Duration(maxSendTime))
 	bad.Check(cfg.IdleTimeout > 0, "idleTimeout", "must not be negative")
 	bad.Check(cfg.MaxConns > 0 && cfg.MaxConns <= 1000, "maxConns", "must be between 1 and 1000")
 	bad.Check(isPlain(cfg.LocalName), "localName", "must be printable ASCII")
@@ -85,7 +88,8 @@ func NewSender(cfg Config) (*Sender, error) {
 	}, nil
 }
 
-// Send hands the message to the server, byte for byte, for its one recipient. nil means that the server took it. Errors:
+// Send hands the message to the server, byte for byte, for its one recipient. nil means that the server took it.
+// Errors:
 //   - KindInvalid: the message is not one that Render… made.
 //   - KindRejected: a 5xx answer to this sender, recipient or message; the same mail will not go through (Code).
 //   - KindUnavailable: everything that may pass: no connection, no TLS, sign-in refused, a 4xx answer, no time left.

@@ -72,7 +72,10 @@ func TestAnswersByStage(t *testing.T) {
 		"the message":   func(s *server, h func(*serverSession) error) { s.data = h },
 	}
 	for stage, set := range stages {
-		for code, kind := range map[int]keyturn.Kind{450: keyturn.KindUnavailable, 452: keyturn.KindUnavailable, 550: keyturn.KindRejected, 554: keyturn.KindRejected} {
+		for code, kind := range map[int]keyturn.Kind{
+			450: keyturn.KindUnavailable, 452: keyturn.KindUnavailable,
+			550: keyturn.KindRejected, 554: keyturn.KindRejected,
+		} {
 			t.Run(fmt.Sprint(stage, code), func(t *testing.T) {
 				t.Parallel()
 				var calls atomic.Int32
@@ -110,7 +113,8 @@ func TestRefusalsThatAreAboutUsAreNotPermanent(t *testing.T) {
 	err := wrong.Send(t.Context(), message(t))
 	require.Equal(t, keyturn.KindUnavailable, keyturn.KindOf(err), "a wrong password must not cost customers their orders")
 	require.ErrorContains(t, err, "our sign-in")
-	require.Empty(t, testkit.FindCanary(fmt.Sprintf("%v %+v", err, err), "canary-smtp-87"), "the password is in no error, in no form")
+	require.Empty(t, testkit.FindCanary(fmt.Sprintf("%v %+v", err, err), "canary-smtp-87"),
+		"the password is in no error, in no form")
 	require.Equal(t, 535, mail.Code(err))
 
 	err = sender(t, mail.Config{Addr: srv.addr, RootCAs: srv.roots}).Send(t.Context(), message(t))
@@ -128,9 +132,15 @@ func TestNoDowngrade(t *testing.T) {
 	trusted := serve(t, mail.TLSStart, nil)
 	implicit := serve(t, mail.TLSImplicit, nil)
 	for name, cfg := range map[string]mail.Config{
-		"no STARTTLS offered":     {Addr: plain.addr, RootCAs: plain.roots},
-		"STARTTLS refused":        {Addr: script(t, hang, "220 x", "250-x\r\n250 STARTTLS", "454 not now"), RootCAs: plain.roots},
-		"nonsense after STARTTLS": {Addr: script(t, hang, "220 x", "250-x\r\n250 STARTTLS", "220 go", "250 not TLS"), RootCAs: plain.roots},
+		"no STARTTLS offered": {Addr: plain.addr, RootCAs: plain.roots},
+		"STARTTLS refused": {
+			Addr:    script(t, hang, "220 x", "250-x\r\n250 STARTTLS", "454 not now"),
+			RootCAs: plain.roots,
+		},
+		"nonsense after STARTTLS": {
+			Addr:    script(t, hang, "220 x", "250-x\r\n250 STARTTLS", "220 go", "250 not TLS"),
+			RootCAs: plain.roots,
+		},
 		"unknown certificate":     {Addr: trusted.addr},
 		"another certificate":     {Addr: trusted.addr, RootCAs: x509.NewCertPool()},
 		"another host":            {Addr: strings.Replace(trusted.addr, "127.0.0.1", "localhost", 1), RootCAs: trusted.roots},

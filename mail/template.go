@@ -41,7 +41,8 @@ func (t Template) Check() error {
 	bad.Check(utf8.RuneCountInString(t.Subject) <= maxSubject, "subject", "must have at most %d characters", maxSubject)
 	for _, name := range []string{"KEY", "PARENT_KEY"} {
 		// A subject is shown on locked screens and logged by every server on the way.
-		bad.Check(!strings.Contains(t.Subject, "{"+name+"}"), "subject", "must not contain {%s}: subjects are not kept secret", name)
+		bad.Check(!strings.Contains(t.Subject, "{"+name+"}"), "subject",
+			"must not contain {%s}: subjects are not kept secret", name)
 	}
 	bad.Check(t.Text == "" || strings.Contains(t.Text, "{KEY}"), "text", "must contain {KEY}")
 	bad.Check(t.HTML == "" || strings.Contains(t.HTML, "{KEY}"), "html", "must contain {KEY}")

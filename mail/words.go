@@ -56,14 +56,16 @@ var french = words{
 	keyText: "Merci pour votre commande. Voici de quoi activer {PROGRAM_NAME} :\n\n{KEY}\n\n" +
 		"Conservez cet e-mail en lieu sûr.",
 	yourKey: "Voici de quoi activer votre produit :",
-	details: "Détails de la commande", order: "Commande", ordered: "Date", product: "Produit", quantity: "Quantité", total: "Total",
+	details: "Détails de la commande", order: "Commande", ordered: "Date", product: "Produit", quantity: "Quantité",
+	total:    "Total",
 	replaced: "Remplacée, plus valable",
 	link:     "Lien", file: "Fichier joint", page: "La page de votre commande :", signature: "Cordialement,",
 	canceledSubject: "Votre commande %s : livraison impossible, vous êtes remboursé",
 	sorry:           "Nous sommes désolés : nous n'avons pas pu livrer %s de votre commande %s.",
 	refund:          "Nous l'avons annulé et nous vous remboursons sur le moyen de paiement que vous avez utilisé.",
 	refundAmount:    "Nous l'avons annulé et nous vous remboursons %s sur le moyen de paiement que vous avez utilisé.",
-	patience:        "Selon votre banque, quelques jours peuvent passer avant que vous ne le voyiez. Vous n'avez rien à faire.",
+	patience: "Selon votre banque, quelques jours peuvent passer avant que vous ne le voyiez. Vous n'avez rien " +
+		"à faire.",
 	reasons: map[Reason]string{
 		ReasonOutOfStock: "Il ne restait plus de clé, et aucune n'est arrivée à temps.",
 		ReasonSupplier:   "L'éditeur du produit n'a pas pu nous fournir de clé à temps.",
@@ -78,14 +80,17 @@ var german = words{
 	keyText: "Vielen Dank für Ihre Bestellung. Damit aktivieren Sie {PROGRAM_NAME}:\n\n{KEY}\n\n" +
 		"Bitte bewahren Sie diese E-Mail gut auf.",
 	yourKey: "Damit aktivieren Sie Ihr Produkt:",
-	details: "Ihre Bestellung", order: "Bestellung", ordered: "Datum", product: "Produkt", quantity: "Menge", total: "Summe",
+	details: "Ihre Bestellung", order: "Bestellung", ordered: "Datum", product: "Produkt", quantity: "Menge",
+	total:    "Summe",
 	replaced: "Ersetzt, nicht mehr gültig",
-	link:     "Link", file: "Angehängte Datei", page: "Die Seite zu Ihrer Bestellung:", signature: "Mit freundlichen Grüßen",
+	link:     "Link", file: "Angehängte Datei", page: "Die Seite zu Ihrer Bestellung:",
+	signature:       "Mit freundlichen Grüßen",
 	canceledSubject: "Ihre Bestellung %s: nicht lieferbar, Sie erhalten Ihr Geld zurück",
 	sorry:           "Es tut uns leid: Wir konnten %s aus Ihrer Bestellung %s nicht liefern.",
-	refund:          "Wir haben den Posten storniert und erstatten den Betrag auf das Zahlungsmittel, das Sie benutzt haben.",
-	refundAmount:    "Wir haben den Posten storniert und erstatten %s auf das Zahlungsmittel, das Sie benutzt haben.",
-	patience:        "Je nach Bank kann es einige Tage dauern, bis Sie das Geld sehen. Sie müssen nichts tun.",
+	refund: "Wir haben den Posten storniert und erstatten den Betrag auf das Zahlungsmittel, das Sie benutzt " +
+		"haben.",
+	refundAmount: "Wir haben den Posten storniert und erstatten %s auf das Zahlungsmittel, das Sie benutzt haben.",
+	patience:     "Je nach Bank kann es einige Tage dauern, bis Sie das Geld sehen. Sie müssen nichts tun.",
 	reasons: map[Reason]string{
 		ReasonOutOfStock: "Es war kein Schlüssel mehr vorhanden, und rechtzeitig kam keiner nach.",
 		ReasonSupplier:   "Der Hersteller konnte uns nicht rechtzeitig einen Schlüssel geben.",

@@ -21,22 +21,31 @@ var figureHelp = map[string]struct {
 	help   string
 	labels []string
 }{
-	"lines_in_trouble":          {"Lines that are retrying, waiting for stock, held or being cancelled, by status.", []string{"status"}},
-	"oldest_trouble_seconds":    {"Age of the oldest line in trouble, since its order was accepted.", nil},
-	"relay_due":                 {"Lines and errands that the relay has to start or wake.", nil},
-	"relay_oldest_due_seconds":  {"How long the oldest of them is overdue.", nil},
-	"calls_running":             {"Calls of partners that are booked as under way, by source.", []string{"source"}},
-	"lines_waiting_for_partner": {"Lines that wait for their turn at a partner, or until it is back.", []string{"integration"}},
-	"partner_down":              {"Whether the breaker of a partner that failed of late is open.", []string{"integration"}},
-	"alerts_open":               {"Open alerts by cause.", []string{"cause"}},
-	"pool_keys":                 {"Keys of each pool by state.", []string{"pool", "state"}},
-	"refunds_pending":           {"Refunds that are not done.", nil},
-	"refund_oldest_seconds":     {"Age of the oldest refund that is not done.", nil},
-	"revocations_owed":          {"Cancels that partners have not acknowledged.", nil},
-	"audit_ok":                  {"Whether the last audit found the books balanced.", nil},
-	"audit_violations":          {"How many violations the last audit found.", nil},
-	"audit_age_seconds":         {"Time since the last audit's snapshot.", nil},
-	"audit_seconds":             {"How long the last audit took.", nil},
+	"lines_in_trouble": {
+		"Lines that are retrying, waiting for stock, held or being cancelled, by status.",
+		[]string{"status"},
+	},
+	"oldest_trouble_seconds":   {"Age of the oldest line in trouble, since its order was accepted.", nil},
+	"relay_due":                {"Lines and errands that the relay has to start or wake.", nil},
+	"relay_oldest_due_seconds": {"How long the oldest of them is overdue.", nil},
+	"calls_running":            {"Calls of partners that are booked as under way, by source.", []string{"source"}},
+	"lines_waiting_for_partner": {
+		"Lines that wait for their turn at a partner, or until it is back.",
+		[]string{"integration"},
+	},
+	"partner_down": {
+		"Whether the breaker of a partner that failed of late is open.",
+		[]string{"integration"},
+	},
+	"alerts_open":           {"Open alerts by cause.", []string{"cause"}},
+	"pool_keys":             {"Keys of each pool by state.", []string{"pool", "state"}},
+	"refunds_pending":       {"Refunds that are not done.", nil},
+	"refund_oldest_seconds": {"Age of the oldest refund that is not done.", nil},
+	"revocations_owed":      {"Cancels that partners have not acknowledged.", nil},
+	"audit_ok":              {"Whether the last audit found the books balanced.", nil},
+	"audit_violations":      {"How many violations the last audit found.", nil},
+	"audit_age_seconds":     {"Time since the last audit's snapshot.", nil},
+	"audit_seconds":         {"How long the last audit took.", nil},
 }
 
 // figures asks the database when Prometheus asks, and gives the same answer again for a while.
@@ -81,6 +90,7 @@ func (f *figures) Collect(out chan<- prometheus.Metric) {
 		if !known || len(h.labels) != len(g.Labels) {
 			continue
 		}
-		out <- prometheus.MustNewConstMetric(prometheus.NewDesc("keyturn_"+g.Name, h.help, h.labels, nil), prometheus.GaugeValue, g.Value, g.Labels...)
+		out <- prometheus.MustNewConstMetric(prometheus.NewDesc("keyturn_"+g.Name, h.help, h.labels, nil),
+			prometheus.GaugeValue, g.Value, g.Labels...)
 	}
 }

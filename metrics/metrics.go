@@ -1,6 +1,6 @@
 // Package metrics counts what a process does and serves it to Prometheus, together with figures of the database and of
-// Temporal's client. Names begin with keyturn_; labels are statuses, kinds, routes and names of the catalog: never an ID of
-// an order, a customer or a key.
+// Temporal's client. Names begin with keyturn_; labels are statuses, kinds, routes and names of the catalog: never an
+// ID of an order, a customer or a key.
 package metrics
 
 import (
@@ -21,17 +21,29 @@ var (
 	registry = prometheus.NewRegistry()
 	factory  = promauto.With(registry)
 
-	orders   = factory.NewCounter(prometheus.CounterOpts{Name: "keyturn_orders_accepted_total", Help: "Orders accepted by this process."})
+	orders = factory.NewCounter(prometheus.CounterOpts{
+		Name: "keyturn_orders_accepted_total",
+		Help: "Orders accepted by this process.",
+	})
 	attempts = factory.NewCounterVec(prometheus.CounterOpts{
-		Name: "keyturn_attempts_total", Help: "Calls of partners by source and outcome: success, failed, or unknown because the partner may have acted.",
+		Name: "keyturn_attempts_total",
+		Help: "Calls of partners by source and outcome: success, failed, or unknown because the partner may have acted.",
 	}, []string{"source", "outcome"})
 	seconds = factory.NewHistogramVec(prometheus.HistogramOpts{
-		Name: "keyturn_attempt_seconds", Help: "How long partners take to answer.", Buckets: []float64{.05, .1, .25, .5, 1, 2.5, 5, 10, 20, 30},
+		Name: "keyturn_attempt_seconds", Help: "How long partners take to answer.",
+		Buckets: []float64{.05, .1, .25, .5, 1, 2.5, 5, 10, 20, 30},
 	}, []string{"source"})
-	emails   = factory.NewCounterVec(prometheus.CounterOpts{Name: "keyturn_emails_total", Help: "E-mails handed to the mail server, by outcome."}, []string{"outcome"})
-	refunds  = factory.NewCounterVec(prometheus.CounterOpts{Name: "keyturn_refunds_total", Help: "Refunds asked for at payment providers, by outcome."}, []string{"provider", "outcome"})
+	emails = factory.NewCounterVec(prometheus.CounterOpts{
+		Name: "keyturn_emails_total",
+		Help: "E-mails handed to the mail server, by outcome.",
+	}, []string{"outcome"})
+	refunds = factory.NewCounterVec(prometheus.CounterOpts{
+		Name: "keyturn_refunds_total",
+		Help: "Refunds asked for at payment providers, by outcome.",
+	}, []string{"provider", "outcome"})
 	requests = factory.NewHistogramVec(prometheus.HistogramOpts{
-		Name: "keyturn_http_seconds", Help: "Requests of the API by route and status.", Buckets: []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 10},
+		Name: "keyturn_http_seconds", Help: "Requests of the API by route and status.",
+		Buckets: []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 10},
 	}, []string{"route", "status"})
 )
 
@@ -68,19 +80,26 @@ func outcomeOf(err error) string {
 
 // Handler serves everything that is registered.
 func Handler() http.Handler {
-	return promhttp.HandlerFor(registry, promhttp.HandlerOpts{ErrorHandling: promhttp.ContinueOnError, Timeout: 20 * time.Second})
+	return promhttp.HandlerFor(registry, promhttp.HandlerOpts{
+		ErrorHandling: promhttp.ContinueOnError,
+		Timeout:       20 * time.Second,
+	})
 }
 
-// Serve serves /metrics on an address until ctx ends. Metrics are no reason to end a process that sells: an address that
-// cannot be had is only logged.
+// Serve serves /metrics on an address until ctx ends. Metrics are no reason to end a process that sells: an address
+// that cannot be had is only logged.
 func Serve(ctx context.Context, addr string, logger *slog.Logger) {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", Handler())
-	server := &http.Server{Addr: addr, Handler: mux, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second}
+	server := &http.Server{
+		Addr: addr, Handler: mux, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second,
+		WriteTimeout: 30 * time.Second,
+	}
 	stop := context.AfterFunc(ctx, func() { _ = server.Close() })
 	defer stop()
 	logger.Info("metrics are served", "address", addr)
 	if err := server.ListenAndServe(); !errors.Is(err, http.ErrServerClosed) {
-		logger.Warn("metrics are not served: set KEYTURN_METRICS_ADDR to an address that is free, or to off", "address", addr, "error", err)
+		logger.Warn("metrics are not served: set KEYTURN_METRICS_ADDR to an address that is free, or to off", "address", addr,
+			"error", err)
 	}
 }

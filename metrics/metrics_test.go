@@ -48,7 +48,8 @@ func TestEverythingIsServed(t *testing.T) {
 
 	h := metrics.Temporal().WithTags(map[string]string{"task_queue": "q"})
 	h.Counter("keyturn_signals_ignored").Inc(2)
-	h.WithTags(map[string]string{"activity_type": "CallEndpoint"}).Counter("keyturn_signals_ignored").Inc(1) // other tags, the same name
+	// other tags, the same name
+	h.WithTags(map[string]string{"activity_type": "CallEndpoint"}).Counter("keyturn_signals_ignored").Inc(1)
 	h.Gauge("temporal_slots").Update(5)
 	h.Timer("temporal_latency").Record(20 * time.Millisecond)
 	h.Counter("keyturn_signals_ignored").Inc(1)

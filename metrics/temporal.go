@@ -102,7 +102,8 @@ func (h temporalHandler) Gauge(name string) client.MetricsGauge {
 func (h temporalHandler) Timer(name string) client.MetricsTimer {
 	return temporalTimer{metricOf(h.store, name, h.tags, func() prometheus.Histogram {
 		return prometheus.NewHistogram(prometheus.HistogramOpts{
-			Name: name + "_seconds", Help: temporalHelp, ConstLabels: h.tags, Buckets: []float64{.001, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 10, 60},
+			Name: name + "_seconds", Help: temporalHelp, ConstLabels: h.tags,
+			Buckets: []float64{.001, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 10, 60},
 		})
 	})}
 }

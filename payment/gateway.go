@@ -67,7 +67,8 @@ func (g Gateway) Refund(ctx context.Context, r Refund) (string, error) {
 	defer func() { _ = resp.Body.Close() }()
 	text, err := io.ReadAll(io.LimitReader(resp.Body, maxGatewayReply))
 	if err != nil {
-		return "", keyturn.Errorf(keyturn.KindUnavailable, "the payment provider stopped in the middle of its answer: %w", err)
+		return "", keyturn.Errorf(keyturn.KindUnavailable, "the payment provider stopped in the middle of its answer: %w",
+			err)
 	}
 	return readRefund(resp.StatusCode, text)
 }
@@ -75,7 +76,8 @@ func (g Gateway) Refund(ctx context.Context, r Refund) (string, error) {
 func readRefund(status int, text []byte) (string, error) {
 	switch {
 	case status == http.StatusOK || status == http.StatusCreated:
-	case status == http.StatusRequestTimeout || status == http.StatusConflict || status == http.StatusTooEarly || status == http.StatusTooManyRequests:
+	case status == http.StatusRequestTimeout || status == http.StatusConflict ||
+		status == http.StatusTooEarly || status == http.StatusTooManyRequests:
 		return "", keyturn.Errorf(keyturn.KindUnavailable, "the payment provider answered %d: later", status)
 	case status >= 400 && status < 500:
 		return "", keyturn.Errorf(keyturn.KindRejected, "the payment provider answered %d: it refuses this refund", status)
@@ -86,7 +88,8 @@ func readRefund(status int, text []byte) (string, error) {
 		ID string `json:"id"`
 	}
 	if err := json.Unmarshal(text, &answer); err != nil || !keyturn.ValidID(answer.ID) {
-		return "", keyturn.Errorf(keyturn.KindUnavailable, "the payment provider answered %d without an ID of the refund", status)
+		return "", keyturn.Errorf(keyturn.KindUnavailable, "the payment provider answered %d without an ID of the refund",
+			status)
 	}
 	return answer.ID, nil
 }

@@ -1,5 +1,5 @@
-// Package payment gives money back at a payment provider. Providers stand behind one small interface; sandbox is the one
-// for development and tests.
+// Package payment gives money back at a payment provider. Providers stand behind one small interface; sandbox is the
+// one for development and tests.
 package payment
 
 import (

@@ -17,7 +17,9 @@ type ledger struct {
 	err   error
 }
 
-func (l *ledger) LedgerRefund(_ context.Context, key, _, _ string, _ keyturn.Money, refuse func(int) bool) (string, error) {
+func (l *ledger) LedgerRefund(_ context.Context, key, _, _ string, _ keyturn.Money, refuse func(int) bool) (string,
+	error,
+) {
 	before := l.tries[key]
 	l.tries[key]++
 	if l.err != nil || refuse(before) {
@@ -27,7 +29,10 @@ func (l *ledger) LedgerRefund(_ context.Context, key, _, _ string, _ keyturn.Mon
 }
 
 func refund(reference string) payment.Refund {
-	return payment.Refund{IdempotencyKey: "k-" + reference, Reference: reference, OrderID: "o1", Amount: keyturn.Money{Minor: 1000, Currency: "EUR"}}
+	return payment.Refund{
+		IdempotencyKey: "k-" + reference, Reference: reference, OrderID: "o1",
+		Amount: keyturn.Money{Minor: 1000, Currency: "EUR"},
+	}
 }
 
 func TestSandboxDoesWhatTheReferenceSays(t *testing.T) {
@@ -60,7 +65,10 @@ func TestSandboxDoesWhatTheReferenceSays(t *testing.T) {
 
 func TestSandboxPassesErrorsOn(t *testing.T) {
 	t.Parallel()
-	sandbox := payment.Sandbox{Ledger: &ledger{tries: map[string]int{}, err: keyturn.Errorf(keyturn.KindRejected, "more than was captured")}}
+	sandbox := payment.Sandbox{Ledger: &ledger{
+		tries: map[string]int{},
+		err:   keyturn.Errorf(keyturn.KindRejected, "more than was captured"),
+	}}
 	_, err := sandbox.Refund(t.Context(), refund("pay_1"))
 	require.Equal(t, keyturn.KindRejected, keyturn.KindOf(err))
 	sandbox = payment.Sandbox{Ledger: &ledger{tries: map[string]int{}, err: errors.New("down")}}

@@ -17,7 +17,8 @@ type Ledger interface {
 	// LedgerRefund books a refund under its key and counts the try. It gives the refund's ID and how many tries came
 	// before. While refuse(tries before) is true it books the try only and gives no ID. KindRejected when more would be
 	// refunded than was captured, or nothing was captured under the reference.
-	LedgerRefund(ctx context.Context, key, reference, orderID string, amount keyturn.Money, refuse func(triesBefore int) bool) (id string, err error)
+	LedgerRefund(ctx context.Context, key, reference, orderID string, amount keyturn.Money,
+		refuse func(triesBefore int) bool) (id string, err error)
 }
 
 // Sandbox is a payment provider for development: a ledger in our own database that behaves like a real one. It captures
@@ -42,7 +43,8 @@ func (s Sandbox) Refund(ctx context.Context, r Refund) (string, error) {
 	if m := failsTimes.FindStringSubmatch(r.Reference); m != nil {
 		times, _ = strconv.Atoi(m[1])
 	}
-	id, err := s.Ledger.LedgerRefund(ctx, r.IdempotencyKey, r.Reference, r.OrderID, r.Amount, func(before int) bool { return before < times })
+	id, err := s.Ledger.LedgerRefund(ctx, r.IdempotencyKey, r.Reference, r.OrderID, r.Amount,
+		func(before int) bool { return before < times })
 	if err == nil && id == "" {
 		return "", keyturn.Errorf(keyturn.KindUnavailable, "the sandbox did not answer, as the payment reference asks")
 	}

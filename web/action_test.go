@@ -20,7 +20,8 @@ func TestKeysAreShownOnRequestAndRecorded(t *testing.T) {
 	s := open(t)
 	s.sold(keyturn.Product{ID: "acme", Sources: fromPool}, canary+`-<b>&"1"</b>`, canary+"-2", canary+"-3")
 	o := s.accept(keyturn.Customer{Email: "jean@buyer.test", Locale: "en"},
-		keyturn.LineItem{ProductID: "acme", Quantity: 2, GrossPrice: "59.98"}, keyturn.LineItem{ProductID: "acme", Quantity: 1, GrossPrice: "29.99"})
+		keyturn.LineItem{ProductID: "acme", Quantity: 2, GrossPrice: "59.98"},
+		keyturn.LineItem{ProductID: "acme", Quantity: 1, GrossPrice: "29.99"})
 	require.Equal(t, 409, o.post(0, "keys", nil).status, "nothing to show yet")
 	o.deliver(0)
 	o.deliver(1)
@@ -36,7 +37,9 @@ func TestKeysAreShownOnRequestAndRecorded(t *testing.T) {
 	require.NotContains(t, got.body, "http-equiv")
 	require.Equal(t, "no-store", got.header.Get("Cache-Control"))
 	require.Empty(t, got.header.Get("ETag"))
-	require.Equal(t, 1, s.count(`SELECT count(*) FROM access_log a JOIN line_items l ON l.id = a.line_id WHERE a.by = 'customer' AND a.what = 'keys' AND l.fulfillment_id = $1`, o.lines[0]))
+	require.Equal(
+		t, 1, s.count(
+			`SELECT count(*) FROM access_log a JOIN line_items l ON l.id = a.line_id WHERE a.by = 'customer' AND a.what = 'keys' AND l.fulfillment_id = $1`, o.lines[0]))
 
 	back := s.ask(http.MethodGet, o.path+"/lines/"+o.lines[0]+"/keys", nil)
 	require.Equal(t, 303, back.status, "a reload by address leads back to the page")
@@ -61,7 +64,8 @@ func TestLinksAndFiles(t *testing.T) {
 	s.sold(keyturn.Product{ID: "acme", Sources: fromEndpoint})
 	good, bad := s.buy("en", "acme"), s.buy("en", "acme")
 	good.call(0, db.CallResult{
-		Link: "https://partner.test/activate?" + canary, File: &db.File{Name: "../..\\évil\r\n\"name.lic", ContentType: "text/html", Data: []byte("<script>" + canary)},
+		Link: "https://partner.test/activate?" + canary,
+		File: &db.File{Name: "../..\\évil\r\n\"name.lic", ContentType: "text/html", Data: []byte("<script>" + canary)},
 	})
 	good.send(0, nil, true)
 	bad.call(0, db.CallResult{Link: "javascript:alert('" + canary + "')"})
@@ -79,7 +83,8 @@ func TestLinksAndFiles(t *testing.T) {
 	require.Equal(t, "<script>"+canary, file.body)
 	require.Equal(t, "application/octet-stream", file.header.Get("Content-Type"), "whatever the partner calls it")
 	require.Equal(t, "nosniff", file.header.Get("X-Content-Type-Options"))
-	require.Equal(t, "attachment; filename*=utf-8''%C3%A9vilname.lic", strings.ReplaceAll(file.header.Get("Content-Disposition"), "%0D%0A", "?"))
+	require.Equal(t, "attachment; filename*=utf-8''%C3%A9vilname.lic",
+		strings.ReplaceAll(file.header.Get("Content-Disposition"), "%0D%0A", "?"))
 	require.Equal(t, 1, s.count(`SELECT count(*) FROM access_log WHERE what = 'file'`))
 
 	require.Equal(t, 303, s.ask(http.MethodGet, link, nil).status, "no GET gives a file")
@@ -136,18 +141,24 @@ func TestRefundTellsTheTruthAboutWhatCameOfIt(t *testing.T) {
 		status  int
 		says    string
 	}{
-		{"somebody delivers at this moment", func(order) (keyturn.Next, error) { return keyturn.Next{}, conflict }, 409, "This was not possible at this moment"},
+		{"somebody delivers at this moment", func(order) (keyturn.Next, error) {
+			return keyturn.Next{}, conflict
+		}, 409, "This was not possible at this moment"},
 		{"it was delivered meanwhile", func(o order) (keyturn.Next, error) {
 			o.call(0, db.CallResult{Codes: []keyturn.Secret{canary}})
 			o.send(0, nil, true)
 			return keyturn.Next{}, conflict
 		}, 409, "This item cannot be refunded here now."},
-		{"nobody knows", func(order) (keyturn.Next, error) { return keyturn.Next{}, errors.New("INTERNAL words") }, 503, "We could not find out in time"},
+		{"nobody knows", func(order) (keyturn.Next, error) {
+			return keyturn.Next{}, errors.New("INTERNAL words")
+		}, 503, "We could not find out in time"},
 		{"it worked, the answer was lost", func(o order) (keyturn.Next, error) {
 			o.decide(0, keyturn.Resolution{Action: keyturn.ActionRefund})
 			return keyturn.Next{}, errors.New("INTERNAL words")
 		}, 303, ""},
-		{"it begins later", func(order) (keyturn.Next, error) { return keyturn.Next{Status: keyturn.LineRetrying}, nil }, 200, "We have your decision."},
+		{"it begins later", func(order) (keyturn.Next, error) {
+			return keyturn.Next{Status: keyturn.LineRetrying}, nil
+		}, 200, "We have your decision."},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			s := open(t)
@@ -190,7 +201,10 @@ func TestRefundIsNotOfferedWhereItWouldGiveKeyAndMoney(t *testing.T) {
 	mixed.deliver(1)
 
 	s.resolve = never
-	for name, o := range map[string]order{"the merchant does not allow it": notAllowed, "in time": inTime, "delivered": delivered, "it would take back a delivered line": mixed} {
+	for name, o := range map[string]order{
+		"the merchant does not allow it": notAllowed, "in time": inTime,
+		"delivered": delivered, "it would take back a delivered line": mixed,
+	} {
 		got := o.post(0, "refund", form)
 		require.Equal(t, 409, got.status, name)
 		require.Contains(t, got.shown(), "This item cannot be refunded here now.", name)

@@ -26,7 +26,10 @@ func (p *pages) reveal(w http.ResponseWriter, r *http.Request) {
 	found, err := p.DB.RevealToCustomer(r.Context(), r.PathValue("token"), l.FulfillmentID, "keys")
 	switch {
 	case keyturn.KindOf(err) == keyturn.KindConflict:
-		p.show(w, r, page.Page, answer{status: http.StatusConflict, notice: words.notice.nothingToShow, line: l.FulfillmentID})
+		p.show(w, r, page.Page, answer{
+			status: http.StatusConflict, notice: words.notice.nothingToShow,
+			line: l.FulfillmentID,
+		})
 	case err != nil:
 		p.fail(w, r, err)
 	default:
@@ -48,7 +51,10 @@ func (p *pages) file(w http.ResponseWriter, r *http.Request) {
 	found, err := p.DB.RevealToCustomer(r.Context(), r.PathValue("token"), l.FulfillmentID, "file")
 	switch {
 	case keyturn.KindOf(err) == keyturn.KindConflict:
-		p.show(w, r, page.Page, answer{status: http.StatusConflict, notice: wordsFor(page.Locale).notice.nothingToShow, line: l.FulfillmentID})
+		p.show(w, r, page.Page, answer{
+			status: http.StatusConflict, notice: wordsFor(page.Locale).notice.nothingToShow,
+			line: l.FulfillmentID,
+		})
 	case err != nil:
 		p.fail(w, r, err)
 	case n < 1 || n > len(found.Files):
@@ -57,7 +63,8 @@ func (p *pages) file(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
 		h.Set("Content-Security-Policy", "default-src 'none'; sandbox")
 		h.Set("Content-Type", "application/octet-stream")
-		h.Set("Content-Disposition", mime.FormatMediaType("attachment", map[string]string{"filename": fileName(found.Files[n-1].Name)}))
+		h.Set("Content-Disposition", mime.FormatMediaType("attachment",
+			map[string]string{"filename": fileName(found.Files[n-1].Name)}))
 		h.Set("Content-Length", strconv.Itoa(len(found.Files[n-1].Data)))
 		_, _ = w.Write(found.Files[n-1].Data)
 	}
@@ -101,7 +108,9 @@ func (p *pages) refund(w http.ResponseWriter, r *http.Request) {
 
 // decide carries the decision out. Its ID was made with the question, so that answering twice is one decision. Whatever
 // comes back, the page is read again: it says what is true, and the notice only says what that leaves open.
-func (p *pages) decide(w http.ResponseWriter, r *http.Request, page db.CustomerPage, l db.CustomerLine, decision string) {
+func (p *pages) decide(w http.ResponseWriter, r *http.Request, page db.CustomerPage, l db.CustomerLine,
+	decision string,
+) {
 	words := wordsFor(page.Locale)
 	ctx, cancel := context.WithTimeout(r.Context(), resolveTimeout)
 	defer cancel()
@@ -131,7 +140,8 @@ func (p *pages) decide(w http.ResponseWriter, r *http.Request, page db.CustomerP
 			a.notice = words.notice.noRefund
 		}
 	default:
-		p.Logger.Error("a customer's refund was not confirmed", "fulfillmentId", l.FulfillmentID, "kind", string(keyturn.KindOf(err)), "error", err)
+		p.Logger.Error("a customer's refund was not confirmed", "fulfillmentId", l.FulfillmentID, "kind",
+			string(keyturn.KindOf(err)), "error", err)
 		a.status, a.notice = http.StatusServiceUnavailable, words.notice.unknown
 	}
 	p.show(w, r, page.Page, a)
@@ -161,7 +171,9 @@ func (p *pages) line(w http.ResponseWriter, r *http.Request) (db.CustomerPage, d
 }
 
 func lineIn(page db.CustomerPage, fulfillmentID string) (db.CustomerLine, bool) {
-	i := slices.IndexFunc(page.Lines, func(l db.CustomerLine) bool { return strings.EqualFold(l.FulfillmentID, fulfillmentID) })
+	i := slices.IndexFunc(page.Lines, func(l db.CustomerLine) bool {
+		return strings.EqualFold(l.FulfillmentID, fulfillmentID)
+	})
 	if i < 0 {
 		return db.CustomerLine{}, false
 	}
@@ -178,7 +190,8 @@ type confirmView struct {
 func confirmOf(w *words, token string, l db.CustomerLine, page int) *confirmView {
 	v := values{"product": text(l.Product.Name), "amount": w.date.money(l.Price)}
 	c := &confirmView{
-		Question: say(w.action.askRefund, v).String(), Means: w.action.refundMeans, Link: lineLink(token, l.FulfillmentID, "refund"),
+		Question: say(w.action.askRefund, v).String(), Means: w.action.refundMeans,
+		Link:     lineLink(token, l.FulfillmentID, "refund"),
 		Decision: uuid.NewString(), Back: pageLink(token, page) + "#" + lineAnchor(l.FulfillmentID),
 	}
 	if l.Price.Minor == 0 {

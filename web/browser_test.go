@@ -84,11 +84,13 @@ func get[T any](b *browser, what chromedp.Action[T]) T {
 	return value
 }
 
-// reads is what stands on the page, and where it is. It asks the page itself, because chromedp loses sight of a document
-// that the browser brings back from its cache.
+// reads is what stands on the page, and where it is. It asks the page itself, because chromedp loses sight of a
+// document that the browser brings back from its cache.
 func (b *browser) reads() (text, html, location string) {
 	b.t.Helper()
-	what := get(b, chromedp.Evaluate[[]string](`[document.querySelector("main").innerText, document.documentElement.outerHTML, location.href]`))
+	what := get(
+		b, chromedp.Evaluate[[]string](
+			`[document.querySelector("main").innerText, document.documentElement.outerHTML, location.href]`))
 	return what[0], what[1], what[2]
 }
 
@@ -96,7 +98,8 @@ func (b *browser) reads() (text, html, location string) {
 func (b *browser) settles(location string) {
 	b.t.Helper()
 	require.Eventually(b.t, func() bool {
-		there, err := chromedp.Run(b, chromedp.Evaluate[bool](`document.readyState === "complete" && location.href === "`+location+`"`))
+		there, err := chromedp.Run(b,
+			chromedp.Evaluate[bool](`document.readyState === "complete" && location.href === "`+location+`"`))
 		return err == nil && there
 	}, time.Minute, 20*time.Millisecond, location)
 }
@@ -108,7 +111,8 @@ func (b *browser) press(text string) {
 	require.NoError(b.t, err)
 }
 
-// walk goes back or forward. The browser may bring a page back as it was left, which is no load that could be waited for.
+// walk goes back or forward. The browser may bring a page back as it was left, which is no load that could be waited
+// for.
 func (b *browser) walk(steps int) {
 	b.t.Helper()
 	history, err := chromedp.Call(b, page.GetNavigationHistory, cdp.Empty{})
@@ -132,7 +136,8 @@ func TestBrowserShowsAndForgetsKeys(t *testing.T) {
 	o.deliver(0)
 	for _, script := range []bool{true, false} {
 		b := surf(t)
-		_, err := chromedp.Call(b, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: !script})
+		_, err := chromedp.Call(b, emulation.SetScriptExecutionDisabled,
+			emulation.SetScriptExecutionDisabledParams{Value: !script})
 		require.NoError(t, err)
 		b.run(chromedp.Navigate(s.server.URL + o.path))
 		text, html, start := b.reads()
@@ -143,7 +148,8 @@ func TestBrowserShowsAndForgetsKeys(t *testing.T) {
 		text, html, location := b.reads()
 		require.Contains(t, text, canary+"-1")
 		require.NotContains(t, location, canary)
-		require.Equal(t, script, !strings.Contains(html, `class="copy" data-done="Copied" hidden`), "the button that needs the script comes with it")
+		require.Equal(t, script, !strings.Contains(html, `class="copy" data-done="Copied" hidden`),
+			"the button that needs the script comes with it")
 
 		b.walk(-1)
 		b.settles(start)
@@ -157,7 +163,8 @@ func TestBrowserShowsAndForgetsKeys(t *testing.T) {
 
 		b.run(chromedp.Navigate(start))
 		b.press("Show my key")
-		b.run(chromedp.Click(`//a[normalize-space()="Hide again"]`), chromedp.WaitVisible(`//button[normalize-space()="Show my key"]`))
+		b.run(chromedp.Click(`//a[normalize-space()="Hide again"]`),
+			chromedp.WaitVisible(`//button[normalize-space()="Show my key"]`))
 		_, html, _ = b.reads()
 		require.NotContains(t, html, canary)
 		b.calm()
@@ -226,7 +233,8 @@ func TestBrowserRunsNothingHostile(t *testing.T) {
 	s.sold(keyturn.Product{ID: "acme", Name: hostile, Sources: fromPool}, `</code><script>alert("`+canary+`")</script>`)
 	s.sold(keyturn.Product{ID: "late", Name: hostile, Sources: fromEndpoint, CustomerMayRefund: true})
 	o := s.accept(keyturn.Customer{Email: "jean@buyer.test", Locale: "en", FirstName: hostile},
-		keyturn.LineItem{ProductID: "acme", Quantity: 1, GrossPrice: "1.00"}, keyturn.LineItem{ProductID: "late", Quantity: 1, GrossPrice: "1.00"})
+		keyturn.LineItem{ProductID: "acme", Quantity: 1, GrossPrice: "1.00"},
+		keyturn.LineItem{ProductID: "late", Quantity: 1, GrossPrice: "1.00"})
 	o.deliver(0)
 	o.call(1, db.CallResult{Setback: &partnerDown})
 	b := surf(t)

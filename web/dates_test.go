@@ -20,8 +20,14 @@ func TestTimesReadNaturally(t *testing.T) {
 		en, fr, de, by string
 	}{
 		{time.Date(2026, 10, 7, 16, 20, 0, 0, paris), "at 14:20 UTC", "à 14:20 UTC", "um 14:20 UTC", "14:20 UTC today"},
-		{time.Date(2026, 10, 9, 14, 0, 0, 0, time.UTC), "on Friday at 14:00 UTC", "vendredi à 14:00 UTC", "am Freitag um 14:00 UTC", "Friday 14:00 UTC"},
-		{time.Date(2026, 10, 13, 23, 59, 0, 0, time.UTC), "on Tuesday at 23:59 UTC", "mardi à 23:59 UTC", "am Dienstag um 23:59 UTC", "Tuesday 23:59 UTC"},
+		{
+			time.Date(2026, 10, 9, 14, 0, 0, 0, time.UTC), "on Friday at 14:00 UTC", "vendredi à 14:00 UTC",
+			"am Freitag um 14:00 UTC", "Friday 14:00 UTC",
+		},
+		{
+			time.Date(2026, 10, 13, 23, 59, 0, 0, time.UTC), "on Tuesday at 23:59 UTC", "mardi à 23:59 UTC",
+			"am Dienstag um 23:59 UTC", "Tuesday 23:59 UTC",
+		},
 		{
 			time.Date(2026, 10, 14, 0, 0, 0, 0, time.UTC), "on 14 October 2026 at 00:00 UTC", "le 14 octobre 2026 à 00:00 UTC",
 			"am 14. Oktober 2026 um 00:00 UTC", "14 October 2026, 00:00 UTC",
@@ -50,7 +56,10 @@ func TestTimesReadNaturally(t *testing.T) {
 func TestNoLanguageIsSilent(t *testing.T) {
 	t.Parallel()
 	for _, w := range languages {
-		for _, s := range []situation{isPreparing, isSending, isRetrying, isMailLate, isWaiting, isHeld, isDelivered, isCanceling, isCanceled, isCanceledFree} {
+		for _, s := range []situation{
+			isPreparing, isSending, isRetrying, isMailLate, isWaiting, isHeld, isDelivered,
+			isCanceling, isCanceled, isCanceledFree,
+		} {
 			require.NotEmpty(t, w.status[s], "%s %s", w.lang, s)
 		}
 		for _, s := range keyturn.OrderStatuses {

@@ -53,7 +53,8 @@ func TestWhoDoesNotKnowTheLinkLearnsNothing(t *testing.T) {
 		require.Equal(t, want, strip(got), "%s %s", tc.method, tc.path)
 	}
 	require.Zero(t, s.count(`SELECT count(*) FROM access_log`))
-	require.Contains(t, s.ask(http.MethodGet, unknown, nil, "Accept-Language", "fr-CH,en;q=0.5").shown(), "Cette page n'existe pas")
+	require.Contains(t, s.ask(http.MethodGet, unknown, nil, "Accept-Language", "fr-CH,en;q=0.5").shown(),
+		"Cette page n'existe pas")
 }
 
 func TestErasedCustomersHaveNoPage(t *testing.T) {
@@ -73,11 +74,13 @@ func TestEveryAnswerIsGuarded(t *testing.T) {
 	o.deliver(0)
 	nonces := map[string]bool{}
 	for name, got := range map[string]reply{
-		"page": o.get(), "keys": o.post(0, "keys", nil), "unknown": s.ask(http.MethodGet, "/o/x", nil), "method": s.ask(http.MethodPut, o.path, nil),
+		"page": o.get(), "keys": o.post(0, "keys", nil), "unknown": s.ask(http.MethodGet, "/o/x", nil),
+		"method":  s.ask(http.MethodPut, o.path, nil),
 		"refused": s.ask(http.MethodPost, o.path+"/lines/"+o.lines[0]+"/keys", nil, "Sec-Fetch-Site", "cross-site"),
 	} {
 		h := got.header
-		found := regexp.MustCompile(`^default-src 'none'; style-src 'nonce-([\w-]{24})'; script-src 'nonce-([\w-]{24})'; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'$`).
+		found := regexp.MustCompile(
+			`^default-src 'none'; style-src 'nonce-([\w-]{24})'; script-src 'nonce-([\w-]{24})'; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'$`).
 			FindStringSubmatch(h.Get("Content-Security-Policy"))
 		require.NotNil(t, found, "%s: %s", name, h.Get("Content-Security-Policy"))
 		require.Equal(t, strings.Count(got.body, "nonce="), strings.Count(got.body, `nonce="`+found[1]+`"`), name)
@@ -123,7 +126,8 @@ func TestOnlyOurOwnPagePosts(t *testing.T) {
 		require.Equal(t, 405, got.status, method)
 		require.Equal(t, "GET, HEAD, POST", got.header.Get("Allow"))
 	}
-	require.Equal(t, 400, s.ask(http.MethodPost, path, url.Values{"x": {strings.Repeat("x", 5000)}}).status, "our forms are small")
+	require.Equal(t, 400, s.ask(http.MethodPost, path, url.Values{"x": {strings.Repeat("x", 5000)}}).status,
+		"our forms are small")
 	require.Equal(t, 200, s.ask(http.MethodHead, o.path, nil).status)
 }
 
@@ -182,7 +186,8 @@ func TestHostileTextStaysText(t *testing.T) {
 	s := open(t)
 	hostile := `</script><script>alert(1)</script>"><img src=x onerror=alert(1)>{{.}}`
 	s.sold(keyturn.Product{ID: "acme", Name: hostile, Sources: fromEndpoint, CustomerMayRefund: true})
-	o := s.accept(keyturn.Customer{Email: "jean@buyer.test", Locale: "en", FirstName: hostile}, keyturn.LineItem{ProductID: "acme", Quantity: 1, GrossPrice: "1.00"})
+	o := s.accept(keyturn.Customer{Email: "jean@buyer.test", Locale: "en", FirstName: hostile},
+		keyturn.LineItem{ProductID: "acme", Quantity: 1, GrossPrice: "1.00"})
 	o.call(0, db.CallResult{Setback: &partnerDown})
 	for name, got := range map[string]reply{"page": o.get(), "question": o.post(0, "refund", nil)} {
 		require.Equal(t, 200, got.status)

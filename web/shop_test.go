@@ -123,7 +123,8 @@ func (s *shop) accept(c keyturn.Customer, lines ...keyturn.LineItem) order {
 	s.orders++
 	c.ID, c.Country = "user-1", "FR"
 	o := keyturn.Order{
-		ID: fmt.Sprintf("ORD-%d", s.orders), Currency: "EUR", Payment: keyturn.Payment{Provider: "sandbox", Reference: "pay_1"}, Customer: c, LineItems: lines,
+		ID: fmt.Sprintf("ORD-%d", s.orders), Currency: "EUR",
+		Payment: keyturn.Payment{Provider: "sandbox", Reference: "pay_1"}, Customer: c, LineItems: lines,
 	}
 	require.NoError(s.t, o.Check(mail.CheckAddress))
 	a, _, err := s.db.Accept(context.Background(), db.AcceptInput{
@@ -164,7 +165,10 @@ func (o order) deliver(i int) {
 	o.send(i, nil, true)
 }
 
-var partnerDown = db.Setback{Failure: keyturn.Failure{Kind: keyturn.KindUnavailable, Code: "PARTNER_CODE_9", Message: "partner text that nobody outside may read"}}
+var partnerDown = db.Setback{Failure: keyturn.Failure{
+	Kind: keyturn.KindUnavailable, Code: "PARTNER_CODE_9",
+	Message: "partner text that nobody outside may read",
+}}
 
 // call asks the partner once, with this result.
 func (o order) call(i int, r db.CallResult) {
@@ -230,7 +234,8 @@ type reply struct {
 // ask sends a request as a browser does, without following redirects.
 func (s *shop) ask(method, path string, form url.Values, headers ...string) reply {
 	s.t.Helper()
-	req, err := http.NewRequestWithContext(context.Background(), method, s.server.URL+path, strings.NewReader(form.Encode()))
+	req, err := http.NewRequestWithContext(context.Background(), method, s.server.URL+path,
+		strings.NewReader(form.Encode()))
 	require.NoError(s.t, err)
 	if method == http.MethodPost {
 		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")

@@ -58,7 +58,8 @@ func situationOf(l db.CustomerLine) situation {
 // story tells where a line stands, what happens next and until when.
 func story(w *words, l db.CustomerLine, now time.Time) []phrase {
 	v := values{
-		"address": text(l.SentTo), "n": text(strconv.Itoa(l.Attempts)), "amount": w.date.money(l.Price), "by": w.date.until(l.GiveUpAt, now),
+		"address": text(l.SentTo), "n": text(strconv.Itoa(l.Attempts)), "amount": w.date.money(l.Price),
+		"by": w.date.until(l.GiveUpAt, now),
 	}
 	at := func(sentence string, when part) phrase { v["when"] = when; return say(sentence, v) }
 	if l.Changes {

@@ -34,7 +34,10 @@ func tidy(s string) string {
 }
 
 func TestEachStatusIsToldTruthfully(t *testing.T) {
-	slow := keyturn.RetryPolicy{Schedule: []keyturn.Duration{keyturn.Duration(2 * time.Hour)}, GiveUpAfter: keyturn.Duration(72 * time.Hour)}
+	slow := keyturn.RetryPolicy{
+		Schedule:    []keyturn.Duration{keyturn.Duration(2 * time.Hour)},
+		GiveUpAfter: keyturn.Duration(72 * time.Hour),
+	}
 	hour := time.Now().Add(time.Hour)
 	for _, tc := range []struct {
 		name    string
@@ -48,34 +51,52 @@ func TestEachStatusIsToldTruthfully(t *testing.T) {
 	}{
 		{
 			name: "accepted", product: keyturn.Product{Sources: fromPool}, keys: []string{canary + "-1"}, play: func(order) {},
-			status: "Being prepared", says: []string{"Hello Jean,", "We are preparing your order.", "We are getting your key.", "29.99 EUR", "Quantity 1"},
+			status: "Being prepared", says: []string{
+				"Hello Jean,", "We are preparing your order.", "We are getting your key.",
+				"29.99 EUR", "Quantity 1",
+			},
 		},
 		{
 			name: "a person supplies the key", product: keyturn.Product{Sources: byHand, Retry: slow}, play: func(order) {},
-			status: "Being prepared", says: []string{"The shop is preparing your key by hand.", "You get your key or your money back by"},
+			status: "Being prepared", says: []string{
+				"The shop is preparing your key by hand.",
+				"You get your key or your money back by",
+			},
 		},
 		{
-			name: "claimed", product: keyturn.Product{Sources: fromPool, CustomerMayRefund: true}, keys: []string{canary + "-1"}, play: func(o order) { o.claim(0) },
+			name: "claimed", product: keyturn.Product{Sources: fromPool, CustomerMayRefund: true}, keys: []string{canary + "-1"},
+			play:   func(o order) { o.claim(0) },
 			status: "On its way", says: []string{"Your key is ready. We are sending it to j…@buyer.test."},
 		},
 		{
-			name: "delivered", product: keyturn.Product{Sources: fromPool, URLToInstructions: "https://shop.test/how", CustomerMayRefund: true}, keys: []string{canary + "-1"},
+			name: "delivered", product: keyturn.Product{
+				Sources: fromPool, URLToInstructions: "https://shop.test/how",
+				CustomerMayRefund: true,
+			}, keys: []string{canary + "-1"},
 			play: func(o order) { o.deliver(0) }, status: "Delivered", final: true, buttons: []string{"Show my key"},
-			says: []string{"Your order is complete: everything has been delivered.", "Sent to j…@buyer.test on", "UTC", "How to activate it"},
+			says: []string{
+				"Your order is complete: everything has been delivered.", "Sent to j…@buyer.test on", "UTC",
+				"How to activate it",
+			},
 		},
 		{
 			name: "the partner failed once", product: keyturn.Product{Sources: fromEndpoint, Retry: slow},
 			play: func(o order) { o.call(0, db.CallResult{Setback: &partnerDown}) }, status: "Late",
-			says: []string{"Something in your order is late.", "We asked the publisher once and do not have your key yet.", "Next try", "You get your key or your money back by"},
+			says: []string{
+				"Something in your order is late.", "We asked the publisher once and do not have your key yet.",
+				"Next try", "You get your key or your money back by",
+			},
 		},
 		{
-			name: "the partner failed three times", product: keyturn.Product{Sources: fromEndpoint, Retry: slow, CustomerMayRefund: true},
+			name:    "the partner failed three times",
+			product: keyturn.Product{Sources: fromEndpoint, Retry: slow, CustomerMayRefund: true},
 			play: func(o order) {
 				for range 3 {
 					o.call(0, db.CallResult{Setback: &partnerDown})
 				}
 			},
-			status: "Late", says: []string{"We asked the publisher 3 times and do not have your key yet."}, buttons: []string{"Refund me now"},
+			status: "Late", says: []string{"We asked the publisher 3 times and do not have your key yet."},
+			buttons: []string{"Refund me now"},
 		},
 		{
 			name: "the next try is due", product: keyturn.Product{Sources: fromEndpoint, Retry: slow},
@@ -86,9 +107,14 @@ func TestEachStatusIsToldTruthfully(t *testing.T) {
 			status: "Late", says: []string{"We are trying again right now."},
 		},
 		{
-			name: "the deadline comes before the next try", product: keyturn.Product{Sources: fromEndpoint, Retry: keyturn.RetryPolicy{Schedule: slow.Schedule, GiveUpAfter: keyturn.Duration(time.Hour)}},
+			name: "the deadline comes before the next try",
+			product: keyturn.Product{
+				Sources: fromEndpoint,
+				Retry:   keyturn.RetryPolicy{Schedule: slow.Schedule, GiveUpAfter: keyturn.Duration(time.Hour)},
+			},
 			play:   func(o order) { o.call(0, db.CallResult{Setback: &partnerDown}) },
-			status: "Late", says: []string{"We asked the publisher once and do not have your key yet. You get your key or your money back by"},
+			status: "Late", says: []string{"We asked the publisher once and do not have your key yet. You get your key or " +
+				"your money back by"},
 		},
 		{
 			name: "past the deadline", product: keyturn.Product{Sources: fromEndpoint, Retry: slow},
@@ -99,21 +125,32 @@ func TestEachStatusIsToldTruthfully(t *testing.T) {
 			status: "Late", says: []string{"You waited long enough: your key or your money is next."},
 		},
 		{
-			name: "the e-mail does not get through", product: keyturn.Product{Sources: fromPool, Retry: slow, CustomerMayRefund: true}, keys: []string{canary + "-1"},
-			play: func(o order) { o.claim(0); o.send(0, &partnerDown, false) }, status: "E-mail late", buttons: []string{"Refund me now"},
+			name:    "the e-mail does not get through",
+			product: keyturn.Product{Sources: fromPool, Retry: slow, CustomerMayRefund: true}, keys: []string{canary + "-1"},
+			play: func(o order) {
+				o.claim(0)
+				o.send(0, &partnerDown, false)
+			}, status: "E-mail late", buttons: []string{"Refund me now"},
 			says: []string{"Your key is ready, but our e-mail to j…@buyer.test has not got through yet.", "Next try"},
 		},
 		{
-			name: "the e-mail may have arrived: no money on request", product: keyturn.Product{Sources: fromPool, Retry: slow, CustomerMayRefund: true}, keys: []string{canary + "-1"},
+			name:    "the e-mail may have arrived: no money on request",
+			product: keyturn.Product{Sources: fromPool, Retry: slow, CustomerMayRefund: true}, keys: []string{canary + "-1"},
 			play: func(o order) { o.claim(0); o.send(0, &partnerDown, true) }, status: "E-mail late",
 		},
 		{
-			name: "no stock", product: keyturn.Product{Sources: fromPool, Retry: slow, CustomerMayRefund: true}, play: func(o order) { o.claim(0) },
-			status: "Waiting for stock", says: []string{"There is no key in stock at the moment.", "first come, first served", "You get your key or your money back by"}, buttons: []string{"Refund me now"},
+			name: "no stock", product: keyturn.Product{Sources: fromPool, Retry: slow, CustomerMayRefund: true},
+			play:   func(o order) { o.claim(0) },
+			status: "Waiting for stock", says: []string{
+				"There is no key in stock at the moment.", "first come, first served",
+				"You get your key or your money back by",
+			}, buttons: []string{"Refund me now"},
 		},
 		{
 			name: "held", product: keyturn.Product{Sources: fromEndpoint, Retry: slow, CustomerMayRefund: true},
-			play: func(o order) { o.decide(0, keyturn.Resolution{Action: keyturn.ActionHold, Until: &hour}) }, status: "On hold", buttons: []string{"Refund me now"},
+			play: func(o order) {
+				o.decide(0, keyturn.Resolution{Action: keyturn.ActionHold, Until: &hour})
+			}, status: "On hold", buttons: []string{"Refund me now"},
 			says: []string{"The shop has paused this item to look into it.", "It continues", "at the latest."},
 		},
 		{
@@ -131,11 +168,15 @@ func TestEachStatusIsToldTruthfully(t *testing.T) {
 		},
 		{
 			name: "refunded", product: keyturn.Product{Sources: fromEndpoint, CustomerMayRefund: true},
-			play: func(o order) { o.decide(0, keyturn.Resolution{Action: keyturn.ActionRefund}); o.refunded(0) }, status: "Refunded", final: true,
+			play: func(o order) {
+				o.decide(0, keyturn.Resolution{Action: keyturn.ActionRefund})
+				o.refunded(0)
+			}, status: "Refunded", final: true,
 			says: []string{"Your order was canceled.", "We sent 29.99 EUR back on", "it can take a few days"},
 		},
 		{
-			name: "the whole order is being cancelled", product: keyturn.Product{Sources: fromPool, CustomerMayRefund: true}, keys: []string{canary + "-1"},
+			name: "the whole order is being cancelled", product: keyturn.Product{Sources: fromPool, CustomerMayRefund: true},
+			keys: []string{canary + "-1"},
 			play: func(o order) {
 				o.deliver(0)
 				require.NoError(o.shop.t, o.shop.db.CancelOrder(t.Context(), o.id, "operator words"))
@@ -157,10 +198,15 @@ func TestEachStatusIsToldTruthfully(t *testing.T) {
 				require.Contains(t, seen, strings.ReplaceAll(want, " EUR", "\u00a0EUR"))
 			}
 			for _, button := range []string{"Show my key", "Refund me now"} {
-				require.Equal(t, strings.Contains(strings.Join(tc.buttons, ","), button), strings.Contains(got.body, button), "%s in %s", button, seen)
+				require.Equal(t, strings.Contains(strings.Join(tc.buttons, ","), button), strings.Contains(got.body, button),
+					"%s in %s", button, seen)
 			}
-			require.Equal(t, !tc.final, strings.Contains(got.body, "data-refresh="), "it looks for news as long as there can be some")
-			for _, secret := range []string{"partner text", "PARTNER_CODE_9", "operator words", "op-bob", "Unavailable", "jean@buyer.test", "partner.test"} {
+			require.Equal(t, !tc.final, strings.Contains(got.body, "data-refresh="),
+				"it looks for news as long as there can be some")
+			for _, secret := range []string{
+				"partner text", "PARTNER_CODE_9", "operator words", "op-bob", "Unavailable",
+				"jean@buyer.test", "partner.test",
+			} {
 				require.NotContains(t, got.body, secret)
 			}
 		})
@@ -169,10 +215,19 @@ func TestEachStatusIsToldTruthfully(t *testing.T) {
 
 func TestThePageSpeaksTheOrdersLanguage(t *testing.T) {
 	s := open(t)
-	s.sold(keyturn.Product{ID: "acme", Sources: fromPool, Retry: keyturn.RetryPolicy{GiveUpAfter: keyturn.Duration(48 * time.Hour)}})
+	s.sold(keyturn.Product{
+		ID: "acme", Sources: fromPool,
+		Retry: keyturn.RetryPolicy{GiveUpAfter: keyturn.Duration(48 * time.Hour)},
+	})
 	for locale, says := range map[string][]string{
-		"fr-FR": {`lang="fr"`, "Bonjour Jean,", "En attente de stock", "Vous recevez votre clé ou votre argent au plus tard", "29,99\u00a0EUR"},
-		"de_AT": {`lang="de"`, "Guten Tag Jean,", "Wartet auf Nachschub", "Sie erhalten Ihren Schlüssel oder Ihr Geld bis", "29,99\u00a0EUR"},
+		"fr-FR": {
+			`lang="fr"`, "Bonjour Jean,", "En attente de stock", "Vous recevez votre clé ou votre argent au plus tard",
+			"29,99\u00a0EUR",
+		},
+		"de_AT": {
+			`lang="de"`, "Guten Tag Jean,", "Wartet auf Nachschub", "Sie erhalten Ihren Schlüssel oder Ihr Geld bis",
+			"29,99\u00a0EUR",
+		},
 		"ja-JP": {`lang="en"`, "Hello Jean,", "Waiting for stock", "29.99\u00a0EUR"},
 	} {
 		o := s.buy(locale, "acme")

@@ -93,7 +93,10 @@ const (
 // question or an answer that must not vanish.
 func (p *pages) viewOf(token string, page db.CustomerPage, a answer) view {
 	w := wordsFor(page.Locale)
-	v := view{Lang: w.lang, Shop: p.ShopName, Title: w.title + " " + page.OrderID, Label: labels(w), Notice: a.notice, Revealed: a.keys != nil}
+	v := view{
+		Lang: w.lang, Shop: p.ShopName, Title: w.title + " " + page.OrderID, Label: labels(w), Notice: a.notice,
+		Revealed: a.keys != nil,
+	}
 	o := &orderView{
 		ID: page.OrderID, Total: w.date.money(page.Price).Text, Ordered: w.date.on(page.CreatedAt), Final: page.Final(),
 		Counts: counts(w, page.Counts),
@@ -106,7 +109,8 @@ func (p *pages) viewOf(token string, page db.CustomerPage, a answer) view {
 		o.Hello = say(w.hello, values{"name": text(page.FirstName)}).String()
 	}
 	if page.Pages > 1 {
-		o.Pages = &pagesView{Here: say(w.pages.page, values{"n": text(strconv.Itoa(page.Page)), "all": text(strconv.Itoa(page.Pages))}).String()}
+		o.Pages = &pagesView{Here: say(w.pages.page,
+			values{"n": text(strconv.Itoa(page.Page)), "all": text(strconv.Itoa(page.Pages))}).String()}
 		if page.Page > 1 {
 			o.Pages.Previous = pageLink(token, page.Page-1)
 		}
@@ -147,7 +151,8 @@ func (p *pages) viewOf(token string, page db.CustomerPage, a answer) view {
 func (p *pages) lineOf(w *words, token string, l db.CustomerLine, now time.Time) lineView {
 	at := situationOf(l)
 	v := lineView{
-		Anchor: lineAnchor(l.FulfillmentID), Product: l.Product.Name, Quantity: strconv.Itoa(l.Quantity), Price: w.date.money(l.Price).Text,
+		Anchor: lineAnchor(l.FulfillmentID), Product: l.Product.Name, Quantity: strconv.Itoa(l.Quantity),
+		Price:     w.date.money(l.Price).Text,
 		Situation: at, Status: w.status[at], Story: story(w, l, now),
 	}
 	v.Operation = w.operation[l.Operation] // a create has no word: it is the usual one
@@ -220,10 +225,13 @@ func counts(w *words, c keyturn.LineCounts) []string {
 
 func labels(w *words) map[string]string {
 	return map[string]string{
-		"order": w.order, "ordered": w.ordered, "total": w.total, "items": w.items, "quantity": w.quantity, "keepLink": w.keepLink, "zone": w.zone,
-		"pages": w.pages.nav, "previous": w.pages.previous, "next": w.pages.next, "yourKeys": w.action.yourKeys, "copy": w.action.copyKey,
-		"copied": w.action.copied, "replaced": w.action.replaced, "link": w.action.link, "hide": w.action.hide, "instructions": w.action.instructions,
-		"download": w.action.downloadProduct, "yes": w.action.yes, "no": w.action.no,
+		"order": w.order, "ordered": w.ordered, "total": w.total, "items": w.items, "quantity": w.quantity,
+		"keepLink": w.keepLink, "zone": w.zone,
+		"pages": w.pages.nav, "previous": w.pages.previous, "next": w.pages.next, "yourKeys": w.action.yourKeys,
+		"copy":   w.action.copyKey,
+		"copied": w.action.copied, "replaced": w.action.replaced, "link": w.action.link, "hide": w.action.hide,
+		"instructions": w.action.instructions,
+		"download":     w.action.downloadProduct, "yes": w.action.yes, "no": w.action.no,
 	}
 }
 

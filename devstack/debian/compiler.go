@@ -22,7 +22,8 @@ func Compiler(ctx context.Context, dir string, progress func(string)) (string, e
 		}
 	}
 	if !Here() {
-		return "", errors.New("there is no C compiler, and no apt-get to get one with; install gcc or clang with your system's package manager")
+		return "", errors.New("there is no C compiler, and no apt-get to get one with; install gcc or clang with your " +
+			"system's package manager")
 	}
 	if os.Geteuid() == 0 {
 		progress("installing a C compiler with apt-get, for the race detector (once)")
@@ -43,7 +44,8 @@ func Compiler(ctx context.Context, dir string, progress func(string)) (string, e
 		}
 	}
 	if !compiles(ctx, wrapper) {
-		return "", fmt.Errorf("the C compiler %s was set up and cannot make a program; delete %s to try again", wrapper, unpacked)
+		return "", fmt.Errorf("the C compiler %s was set up and cannot make a program; delete %s to try again", wrapper,
+			unpacked)
 	}
 	return wrapper, nil
 }
@@ -51,14 +53,17 @@ func Compiler(ctx context.Context, dir string, progress func(string)) (string, e
 // compiles tries the compiler with headers, libraries and linker, for each of which distributions have a package.
 func compiles(ctx context.Context, cc string) bool {
 	words := strings.Fields(cc)
-	cmd := exec.CommandContext(ctx, words[0], append(words[1:], "-x", "c", "-o", os.DevNull, "-", "-lpthread")...) //nolint:gosec // the user's own compiler
+	args := append(words[1:], "-x", "c", "-o", os.DevNull, "-", "-lpthread")
+	cmd := exec.CommandContext(ctx, words[0], args...) //nolint:gosec // the user's own compiler
 	cmd.Stdin = strings.NewReader("#include <stdlib.h>\nint main(void) { return EXIT_SUCCESS; }\n")
 	return cmd.Run() == nil
 }
 
 // cLibrary matches the C library's own files. The compiler is a program of this system and runs with this system's C
 // library; the unpacked one, which may be newer, is only for linking against.
-var cLibrary = regexp.MustCompile(`^(ld-|libc\.|libm\.|libmvec|libdl\.|librt\.|libpthread|libresolv|libnsl\.|libnss_|libutil\.|libanl|libBrokenLocale|libthread_db|libc_malloc|libmemusage|libpcprofile)`)
+var cLibrary = regexp.MustCompile(
+	`^(ld-|libc\.|libm\.|libmvec|libdl\.|librt\.|libpthread|libresolv|libnsl\.|libnss_|` +
+		`libutil\.|libanl|libBrokenLocale|libthread_db|libc_malloc|libmemusage|libpcprofile)`)
 
 // wrapCompiler adds a script that runs an unpacked gcc from wherever the folder is.
 func wrapCompiler(root string) error {

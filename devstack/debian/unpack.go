@@ -66,20 +66,23 @@ func download(ctx context.Context, work string, packages Packages) ([]string, er
 	}
 	apt := func(args ...string) []string {
 		return append([]string{
-			"-q", "-o", "Dir::State=" + state, "-o", "Dir::Cache=" + state + "/cache", "-o", "Dir::State::status=/var/lib/dpkg/status",
+			"-q", "-o", "Dir::State=" + state, "-o", "Dir::Cache=" + state + "/cache", "-o",
+			"Dir::State::status=/var/lib/dpkg/status",
 			"-o", "Debug::NoLocking=1", "-o", "Dir::Log=" + state,
 		}, args...)
 	}
 	if err := run(ctx, "", "apt-get", apt("update")...); err != nil {
 		return nil, err
 	}
-	plan, err := output(ctx, "", "apt-get", apt(append([]string{"install", "--simulate", "--no-install-recommends"}, packages.Names...)...)...)
+	plan, err := output(ctx, "", "apt-get",
+		apt(append([]string{"install", "--simulate", "--no-install-recommends"}, packages.Names...)...)...)
 	if err != nil {
 		return nil, err
 	}
 	wanted := planned(plan, packages.Skip)
 	if len(wanted) == 0 && len(packages.Also) == 0 {
-		return nil, fmt.Errorf("the system says that it has them, and the programs are not where they should be; reinstall them with apt-get")
+		return nil, fmt.Errorf("the system says that it has them, and the programs are not where they should be; " +
+			"reinstall them with apt-get")
 	}
 	wanted = append(wanted, packages.Also...)
 	if err := run(ctx, debs, "apt-get", apt(append([]string{"download"}, wanted...)...)...); err != nil {

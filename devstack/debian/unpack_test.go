@@ -19,15 +19,22 @@ Inst postgresql-15 (15.18-0+deb12u1 Debian:12.15/oldstable [amd64])
 Conf libpq5 (15.18-0+deb12u1 Debian:12.15/oldstable [amd64])
 `
 	require.Equal(t, []string{"libc6=2.36-9+deb12u10", "libpq5=15.18-0+deb12u1", "postgresql-15=15.18-0+deb12u1"},
-		planned([]byte(plan), regexp.MustCompile("^libllvm")), "an upgrade counts, what is skipped and the order of set-up do not")
+		planned([]byte(plan), regexp.MustCompile("^libllvm")),
+		"an upgrade counts, what is skipped and the order of set-up do not")
 }
 
 func TestTheCLibraryIsToldFromOtherLibraries(t *testing.T) {
 	t.Parallel()
-	for _, name := range []string{"libc.so.6", "libm.so.6", "libpthread.so.0", "ld-linux-x86-64.so.2", "libnss_files.so.2"} {
+	for _, name := range []string{
+		"libc.so.6", "libm.so.6", "libpthread.so.0", "ld-linux-x86-64.so.2",
+		"libnss_files.so.2",
+	} {
 		require.Regexp(t, cLibrary, name)
 	}
-	for _, name := range []string{"libmpc.so.3", "libmpfr.so.6", "libctf.so.0", "libisl.so.23", "libcc1.so.0", "libopcodes-2.40-system.so"} {
+	for _, name := range []string{
+		"libmpc.so.3", "libmpfr.so.6", "libctf.so.0", "libisl.so.23", "libcc1.so.0",
+		"libopcodes-2.40-system.so",
+	} {
 		require.NotRegexp(t, cLibrary, name)
 	}
 }

@@ -16,7 +16,10 @@ import (
 )
 
 func TestBasicAuth(t *testing.T) {
-	s := start(t, Config{Dir: t.TempDir(), Partners: map[string]Settings{"acme": {Username: "shop", Password: "pa55-canary"}}})
+	s := start(t, Config{Dir: t.TempDir(), Partners: map[string]Settings{"acme": {
+		Username: "shop",
+		Password: "pa55-canary",
+	}}})
 	url, request := s.PartnerURL("acme")+"/licenses/new", body("f-1", "o-1", "ORB")
 	assert.Equal(t, 401, post(t, url, request).status)
 	wrong := post(t, url, request, basic("shop", "wrong"))
@@ -27,19 +30,27 @@ func TestBasicAuth(t *testing.T) {
 	assert.Equal(t, 200, post(t, url, request, basic("shop", "pa55-canary")).status)
 	assert.Equal(t, "shop", last(t, s).AuthUser)
 	assert.NotContains(t, string(jsonLines(s.Log())), "pa55-canary")
-	assert.NotContains(t, post(t, s.URL()+"/_emulator/partners", "").text+send(t, client(time.Second), http.MethodGet, s.URL()+"/_emulator/partners", "").text, "pa55-canary")
+	assert.NotContains(t, post(t, s.URL()+"/_emulator/partners", "").text+send(t, client(time.Second), http.MethodGet,
+		s.URL()+"/_emulator/partners", "").text, "pa55-canary")
 }
 
 func TestBearerAndOAuth2(t *testing.T) {
-	settings := Settings{Token: "fixed", ClientID: "keyturn", ClientSecret: "hush", TokenTTL: keyturn.Duration(time.Minute)}
+	settings := Settings{
+		Token: "fixed", ClientID: "keyturn", ClientSecret: "hush",
+		TokenTTL: keyturn.Duration(time.Minute),
+	}
 	s := start(t, Config{Partners: map[string]Settings{"acme": settings}})
 	create := func(token string) int {
-		return post(t, s.PartnerURL("acme")+"/licenses/new", body("f-1", "o-1", "ORB"), header("Authorization", "Bearer "+token)).status
+		return post(t, s.PartnerURL("acme")+"/licenses/new", body("f-1", "o-1", "ORB"),
+			header("Authorization", "Bearer "+token)).status
 	}
 	assert.Equal(t, 200, create("fixed"))
 	assert.Equal(t, 401, create("invented"))
 
-	form := url.Values{"grant_type": {"client_credentials"}, "client_id": {"keyturn"}, "client_secret": {"hush"}, "scope": {"licenses"}}
+	form := url.Values{
+		"grant_type": {"client_credentials"}, "client_id": {"keyturn"}, "client_secret": {"hush"},
+		"scope": {"licenses"},
+	}
 	ask := func(form url.Values, options ...option) answer {
 		return post(t, s.PartnerURL("acme")+"/oauth/token", form.Encode(), options...)
 	}
@@ -78,7 +89,10 @@ func TestSignatures(t *testing.T) {
 	fields := []string{"$.product.quantity", "$.checkout.orderId", "$.product.publisherProductId"}
 	s := start(t, Config{Partners: map[string]Settings{
 		"acme": {Signing: Signing{Secret: "s3cret", Fields: fields}},
-		"body": {Signing: Signing{Secret: "s3cret", Fields: fields, BodyField: "sig", Sources: map[string]string{"$.checkout.orderId": "o"}}},
+		"body": {Signing: Signing{
+			Secret: "s3cret", Fields: fields, BodyField: "sig",
+			Sources: map[string]string{"$.checkout.orderId": "o"},
+		}},
 		"list": {Signing: Signing{Accepted: []string{"known"}}},
 	}})
 	request := `{"fulfillmentId":"f-1","checkout":{"orderId":"ORD-42"},"product":{"publisherProductId":"PRD-9","quantity":3.0}}`
@@ -89,18 +103,25 @@ func TestSignatures(t *testing.T) {
 	assert.Equal(t, 401, create("acme", request, ""))
 	assert.Equal(t, 401, create("acme", request, strings.ToUpper(published)))
 	assert.Equal(t, 401, create("acme", strings.Replace(request, "ORD-42", "ORD-43", 1), published))
-	inBody := `{"fulfillmentId":"f-1","o":"ORD-42","product":{"publisherProductId":"PRD-9","quantity":3},"sig":"` + published + `"}`
+	inBody := `{"fulfillmentId":"f-1","o":"ORD-42","product":{"publisherProductId":"PRD-9","quantity":3},"sig":"` +
+		published + `"}`
 	assert.Equal(t, 200, create("body", inBody, ""))
 	assert.Equal(t, 200, create("list", request, "known"))
 	assert.Equal(t, 401, create("list", request, "unknown"))
 
-	for text, want := range map[string]string{"3.0": "3", "1.50": "1.5", "20": "20", "100": "100", "1e6": "1000000", "0.0": "0", "9007199254740993": "9007199254740993"} {
+	for text, want := range map[string]string{
+		"3.0": "3", "1.50": "1.5", "20": "20", "100": "100", "1e6": "1000000",
+		"0.0": "0", "9007199254740993": "9007199254740993",
+	} {
 		assert.Equal(t, want, plainNumber(text), text)
 	}
 }
 
 func TestHTTPS(t *testing.T) {
-	s := start(t, Config{TLSAddr: "127.0.0.1:0", ExpiredTLSAddr: "127.0.0.1:0", Partners: map[string]Settings{"mutual": {RequireClientCert: true}}})
+	s := start(t, Config{
+		TLSAddr: "127.0.0.1:0", ExpiredTLSAddr: "127.0.0.1:0",
+		Partners: map[string]Settings{"mutual": {RequireClientCert: true}},
+	})
 	create := func(base, partner string, conf *tls.Config) answer {
 		c := client(5 * time.Second)
 		c.Transport = &http.Transport{TLSClientConfig: conf, DisableKeepAlives: true}
@@ -118,6 +139,7 @@ func TestHTTPS(t *testing.T) {
 	require.NoError(t, err)
 	pair, err := tls.X509KeyPair(cert, key)
 	require.NoError(t, err)
-	assert.Equal(t, 200, create(s.TLSURL(), "mutual", &tls.Config{RootCAs: pool, Certificates: []tls.Certificate{pair}}).status)
+	assert.Equal(t, 200, create(s.TLSURL(), "mutual",
+		&tls.Config{RootCAs: pool, Certificates: []tls.Certificate{pair}}).status)
 	assert.Equal(t, string(s.CAPEM()), send(t, client(time.Second), http.MethodGet, s.URL()+"/_emulator/ca.pem", "").text)
 }

@@ -13,7 +13,10 @@ import (
 
 // BenchmarkCreate is what the emulator itself costs a benchmark that calls it, client included.
 func BenchmarkCreate(b *testing.B) {
-	for name, cfg := range map[string]Config{"cheap": {Cheap: true}, "memory": {}, "file": {Dir: b.TempDir()}, "fsync": {Dir: b.TempDir(), Fsync: true}} {
+	for name, cfg := range map[string]Config{
+		"cheap": {Cheap: true}, "memory": {}, "file": {Dir: b.TempDir()},
+		"fsync": {Dir: b.TempDir(), Fsync: true},
+	} {
 		b.Run(name, func(b *testing.B) {
 			s := New(cfg)
 			require.NoError(b, s.Start())

@@ -123,7 +123,8 @@ func (b *books) setStatus(e Entry, status string) *License {
 	l := b.license(e.Partner, e.FulfillmentID)
 	if l == nil {
 		l = &License{
-			Partner: e.Partner, FulfillmentID: e.FulfillmentID, OrderID: e.OrderID, LineItemID: e.LineItemID, ProductID: e.ProductID,
+			Partner: e.Partner, FulfillmentID: e.FulfillmentID, OrderID: e.OrderID, LineItemID: e.LineItemID,
+			ProductID: e.ProductID,
 		}
 		if e.FulfillmentID != "" {
 			b.licenses[joined(e.Partner, e.FulfillmentID)] = l

@@ -40,7 +40,10 @@ func (s *Server) servePartner(w http.ResponseWriter, r *http.Request) {
 	if c.route.shape == "" {
 		c.route.shape = shapeFlat
 	}
-	c.entry = Entry{Partner: p.name, Method: r.Method, URL: r.URL.RequestURI(), Host: r.Host, Op: rt.op, AuthUser: c.claimedUser()}
+	c.entry = Entry{
+		Partner: p.name, Method: r.Method, URL: r.URL.RequestURI(), Host: r.Host, Op: rt.op,
+		AuthUser: c.claimedUser(),
+	}
 	if rt.op == opToken {
 		c.left.Do(func() {}) // not a call that limits are about
 	} else {

@@ -4,8 +4,8 @@ import (
 	"time"
 )
 
-// Config says where the emulator listens and what it keeps. The zero value listens on a free loopback port, speaks plain
-// HTTP and keeps everything in memory.
+// Config says where the emulator listens and what it keeps. The zero value listens on a free loopback port, speaks
+// plain HTTP and keeps everything in memory.
 type Config struct {
 	Addr           string   // plain HTTP; "127.0.0.1:0" when empty
 	TLSAddr        string   // HTTPS with a certificate of the emulator's own CA; not served when empty

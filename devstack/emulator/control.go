@@ -23,11 +23,15 @@ func (s *Server) handler() http.Handler {
 	control := http.NewServeMux()
 	control.HandleFunc("GET /_emulator/{$}", s.showPage)
 	control.HandleFunc("GET /_emulator/log", func(w http.ResponseWriter, _ *http.Request) { writeLines(w, s.Log()) })
-	control.HandleFunc("GET /_emulator/decoy", func(w http.ResponseWriter, _ *http.Request) { writeLines(w, s.DecoyLog()) })
+	control.HandleFunc("GET /_emulator/decoy", func(w http.ResponseWriter, _ *http.Request) {
+		writeLines(w, s.DecoyLog())
+	})
 	control.HandleFunc("GET /_emulator/issued", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, s.Issued()) })
 	control.HandleFunc("GET /_emulator/drills", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, Drills()) })
 	control.HandleFunc("GET /_emulator/ca.pem", s.serveCA)
-	control.HandleFunc("GET /_emulator/partners", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, s.partnerViews()) })
+	control.HandleFunc("GET /_emulator/partners", func(w http.ResponseWriter, _ *http.Request) {
+		writeJSON(w, s.partnerViews())
+	})
 	control.HandleFunc("GET /_emulator/partners/{name}", s.getPartner)
 	control.HandleFunc("PUT /_emulator/partners/{name}", s.putPartner)
 	control.HandleFunc("POST /_emulator/partners/{name}/drill", s.postDrill)

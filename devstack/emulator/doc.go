@@ -1,10 +1,10 @@
-// Package emulator plays partners: a real HTTP and HTTPS server that issues licence keys in the shapes partners use, and
-// that misbehaves on demand. `keyturn dev`, tests and chaos runs call it instead of a publisher.
+// Package emulator plays partners: a real HTTP and HTTPS server that issues licence keys in the shapes partners use,
+// and that misbehaves on demand. `keyturn dev`, tests and chaos runs call it instead of a publisher.
 //
 // # Routes
 //
-// Any path may be preceded by /p/<partner>, which chooses the partner whose settings apply (otherwise "default"), and by
-// any base path after that.
+// Any path may be preceded by /p/<partner>, which chooses the partner whose settings apply (otherwise "default"), and
+// by any base path after that.
 //
 //	POST …/licenses/{new|cancel|renew|upgrade|pause|resume|suspend|reactivate}   Nexway's default contract
 //	GET  …/licenses/{fulfillmentId}                                             was it issued?

@@ -76,7 +76,8 @@ func parseDrill(text string) (drill, error) {
 		if strings.EqualFold(text, d.name) {
 			return d.with(text, d.deflt)
 		}
-		if len(text) > len(d.name)+1 && strings.EqualFold(text[:len(d.name)], d.name) && strings.ContainsRune(":._-", rune(text[len(d.name)])) {
+		if len(text) > len(d.name)+1 && strings.EqualFold(text[:len(d.name)], d.name) &&
+			strings.ContainsRune(":._-", rune(text[len(d.name)])) {
 			return d.with(text, text[len(d.name)+1:])
 		}
 	}

@@ -42,7 +42,8 @@ var drillChecks = map[string]func(t *testing.T, d drilled){
 			assert.Equal(t, 500, d.create("fail-3-then-ok").status)
 		}
 		assert.NotEmpty(t, d.create("fail-3-then-ok").key())
-		assert.Equal(t, 500, post(t, d.url, body("another", "o-1", "ORB"), header("X-Drill", "fail:3")).status, "counted per fulfillment")
+		assert.Equal(t, 500, post(t, d.url, body("another", "o-1", "ORB"), header("X-Drill", "fail:3")).status,
+			"counted per fulfillment")
 	},
 	"always-500": func(t *testing.T, d drilled) {
 		for range 4 {
@@ -62,7 +63,9 @@ var drillChecks = map[string]func(t *testing.T, d drilled){
 		assert.Equal(t, "LICENSE_POOL_EXHAUSTED", d.create("error-code").json["errorCode"])
 		assert.Empty(t, d.s.Issued())
 	},
-	"success-flag": func(t *testing.T, d drilled) { assert.Equal(t, "false", d.create("success-flag").json["successFlag"]) },
+	"success-flag": func(t *testing.T, d drilled) {
+		assert.Equal(t, "false", d.create("success-flag").json["successFlag"])
+	},
 	"permanent": func(t *testing.T, d drilled) {
 		a := d.create("permanent")
 		assert.Equal(t, 410, a.status)
@@ -167,7 +170,8 @@ func (d drilled) issuedInSilence() {
 	lost := last(d.t, d.s)
 	assert.NotEmpty(d.t, lost.KeyIssued)
 	assert.Zero(d.t, lost.StatusSent)
-	assert.Equal(d.t, lost.KeyIssued, send(d.t, client(time.Second), http.MethodGet, d.s.PartnerURL("acme")+"/licenses/f-1", "").key())
+	assert.Equal(d.t, lost.KeyIssued, send(d.t, client(time.Second), http.MethodGet,
+		d.s.PartnerURL("acme")+"/licenses/f-1", "").key())
 	d.c = client(time.Second)
 	assert.Equal(d.t, lost.KeyIssued, d.create("ok").key())
 }
@@ -193,14 +197,17 @@ func TestHowADrillIsChosen(t *testing.T) {
 		"cancels": {Drill: "always-500", DrillOps: []string{"cancel"}},
 	}})
 	status := func(partner, op, product string, options ...option) int {
-		return post(t, s.PartnerURL(partner)+"/licenses/"+op, body("f-"+partner+op+product, "o-1", product), options...).status
+		return post(t, s.PartnerURL(partner)+"/licenses/"+op, body("f-"+partner+op+product, "o-1", product),
+			options...).status
 	}
 	assert.Equal(t, 500, status("broken", "new", "ORB"))
-	assert.Equal(t, 404, send(t, client(time.Second), http.MethodGet, s.PartnerURL("broken")+"/licenses/f-1", "").status, "look-ups are spared")
+	assert.Equal(t, 404, send(t, client(time.Second), http.MethodGet, s.PartnerURL("broken")+"/licenses/f-1", "").status,
+		"look-ups are spared")
 	assert.Equal(t, 200, status("cancels", "new", "ORB"))
 	assert.Equal(t, 500, status("cancels", "cancel", "ORB"))
 	assert.Equal(t, 410, status("broken", "new", "orb-drill:permanent"), "the product wins over the settings")
-	assert.Equal(t, 200, status("broken", "new", "orb-drill:permanent", header("X-Drill", "ok")), "the header wins over the product")
+	assert.Equal(t, 200, status("broken", "new", "orb-drill:permanent", header("X-Drill", "ok")),
+		"the header wins over the product")
 	assert.Equal(t, 200, status("any", "cancel", "orb-drill:permanent"), "a cancel is spared by the product")
 	assert.Equal(t, 418, status("any", "cancel", "ORB", header("X-Drill", "status:418")), "but not by the header")
 	assert.Equal(t, 429, status("any", "new", "orb.drill.rate-limit.9"))
@@ -219,7 +226,8 @@ func TestCloseNeverHangs(t *testing.T) {
 		t.Run(drill, func(t *testing.T) {
 			t.Parallel()
 			s := start(t, Config{})
-			req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.URL()+"/licenses/new", strings.NewReader(body("f-1", "o-1", "ORB")))
+			req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.URL()+"/licenses/new",
+				strings.NewReader(body("f-1", "o-1", "ORB")))
 			require.NoError(t, err)
 			req.Header.Set("X-Drill", drill)
 			go func() {

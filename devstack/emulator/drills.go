@@ -13,19 +13,43 @@ var drills = []drill{
 	{name: drillOK, about: "works"},
 	{name: "slow", arg: argDuration, deflt: "2s", about: "issues, then waits before it answers", send: sendSlow},
 	{name: "timeout-after-issuing", about: "issues, then never answers", send: sendNever, silent: true},
-	{name: "cut-after-issuing", about: "issues, then closes the connection without an answer", send: sendCut, silent: true},
+	{
+		name: "cut-after-issuing", about: "issues, then closes the connection without an answer", send: sendCut,
+		silent: true,
+	},
 	{name: "cut-mid-reply", about: "issues, then closes the connection after half of the body", send: sendHalf},
-	{name: drillFail, arg: argNumber, deflt: "2", about: "500 N times per request (fail-3-then-ok: three times), then works", refuse: refuseN},
+	{
+		name: drillFail, arg: argNumber, deflt: "2",
+		about: "500 N times per request (fail-3-then-ok: three times), then works", refuse: refuseN,
+	},
 	{name: "always-500", about: "500 every time", refuse: refuseAlways(http.StatusInternalServerError, "INTERNAL")},
 	{name: "status", arg: argNumber, deflt: "503", about: "answers this HTTP status every time", refuse: refuseStatus},
-	{name: "error-code", arg: argText, deflt: "LICENSE_POOL_EXHAUSTED", about: "200 with this errorCode", refuse: refuseCode},
+	{
+		name: "error-code", arg: argText, deflt: "LICENSE_POOL_EXHAUSTED", about: "200 with this errorCode",
+		refuse: refuseCode,
+	},
 	{name: "success-flag", about: `200 with a key but successFlag "false"`, refuse: refuseFlag},
-	{name: "permanent", about: "410 with errorCode PRODUCT_UNKNOWN", refuse: refuseAlways(http.StatusGone, "PRODUCT_UNKNOWN")},
-	{name: "permanent-code", about: "200 with errorCode PRODUCT_UNKNOWN", refuse: refuseAlways(http.StatusOK, "PRODUCT_UNKNOWN")},
-	{name: drillRateLimit, arg: argNumber, deflt: "1", about: "429 with Retry-After N seconds until they have passed, then works", refuse: refuseRate},
-	{name: "wrong-json", about: "200 with JSON whose values have the wrong types", refuse: refuseRaw("application/json", wrongJSON)},
+	{
+		name: "permanent", about: "410 with errorCode PRODUCT_UNKNOWN",
+		refuse: refuseAlways(http.StatusGone, "PRODUCT_UNKNOWN"),
+	},
+	{
+		name: "permanent-code", about: "200 with errorCode PRODUCT_UNKNOWN",
+		refuse: refuseAlways(http.StatusOK, "PRODUCT_UNKNOWN"),
+	},
+	{
+		name: drillRateLimit, arg: argNumber, deflt: "1",
+		about: "429 with Retry-After N seconds until they have passed, then works", refuse: refuseRate,
+	},
+	{
+		name: "wrong-json", about: "200 with JSON whose values have the wrong types",
+		refuse: refuseRaw("application/json", wrongJSON),
+	},
 	{name: "truncated-json", about: "issues, then sends half of the JSON as a complete reply", send: sendTruncated},
-	{name: "deep-json", about: "200 with 10 KB of JSON nested 5,000 deep", refuse: refuseRaw("application/json", deepJSON())},
+	{
+		name: "deep-json", about: "200 with 10 KB of JSON nested 5,000 deep",
+		refuse: refuseRaw("application/json", deepJSON()),
+	},
 	{name: "html", about: "200 with a page of HTML", refuse: refuseRaw("text/html; charset=utf-8", htmlPage)},
 	{name: "no-key", about: "200 with {}", refuse: refuseRaw("application/json", "{}")},
 	{name: "redirect", arg: argNumber, deflt: "302", about: "redirects to the decoy server", refuse: refuseRedirect},
@@ -36,7 +60,10 @@ var drills = []drill{
 	{name: "different-key", about: "another key each time it is asked for the same fulfillment", makeKeys: freshKeys},
 	{name: "fewer-codes", about: "one code fewer than the quantity asks for", makeKeys: fewerKeys},
 	{name: "control-characters", about: "a key with control characters in it", makeKeys: controlKeys},
-	{name: drillDown, about: "closes the connection before reading the request", refuse: emptyReply, send: sendCut, silent: true},
+	{
+		name: drillDown, about: "closes the connection before reading the request", refuse: emptyReply, send: sendCut,
+		silent: true,
+	},
 }
 
 const (
@@ -98,7 +125,8 @@ func refuseFlag(c *call, _ *books) *reply {
 	}
 	rep := jsonReply(http.StatusOK, map[string]any{
 		"successFlag": "false", "activationCode": "EMU-FLAG-FLAG-FLAG",
-		"licenses": []any{map[string]any{"key": "EMU-FLAG-FLAG-FLAG"}}, "result": map[string]any{"licenseKey": "EMU-FLAG-FLAG-FLAG"},
+		"licenses": []any{map[string]any{"key": "EMU-FLAG-FLAG-FLAG"}},
+		"result":   map[string]any{"licenseKey": "EMU-FLAG-FLAG-FLAG"},
 	})
 	return &rep
 }

@@ -18,11 +18,14 @@ type ids struct {
 }
 
 var (
-	idPlaces       = []string{"fulfillmentId", "licenseId", "LicenseID", "fulfillment_id", "ref", "reference"}
-	orderPlaces    = []string{"checkout.orderId", "orderId", "order.id", "order", "order_id"}
-	linePlaces     = []string{"checkout.lineItemId", "product.lineItemId", "lineItemId", "lineId", "line_item_id"}
-	unitPlaces     = []string{"unit", "unitIndex", "product.unitIndex"}
-	productPlaces  = []string{"product.publisherProductId", "product.id", "publisherProductId", "productId", "sku", "product"}
+	idPlaces      = []string{"fulfillmentId", "licenseId", "LicenseID", "fulfillment_id", "ref", "reference"}
+	orderPlaces   = []string{"checkout.orderId", "orderId", "order.id", "order", "order_id"}
+	linePlaces    = []string{"checkout.lineItemId", "product.lineItemId", "lineItemId", "lineId", "line_item_id"}
+	unitPlaces    = []string{"unit", "unitIndex", "product.unitIndex"}
+	productPlaces = []string{
+		"product.publisherProductId", "product.id", "publisherProductId", "productId", "sku",
+		"product",
+	}
 	quantityPlaces = []string{"product.quantity", "quantity"}
 	heldPlaces     = []string{"activationCode", "existingCode", "additionalData.activationCode", "licenseKey"}
 )
@@ -102,7 +105,8 @@ func setFirst(target *string, body map[string]any, places []string) {
 	}
 }
 
-// textAt gives the scalar at a dotted place as text, "" if there is none. A list with one element counts as that element.
+// textAt gives the scalar at a dotted place as text, "" if there is none. A list with one element counts as that
+// element.
 func textAt(body map[string]any, place string) string {
 	var v any = body
 	for word := range strings.SplitSeq(place, ".") {

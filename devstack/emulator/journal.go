@@ -28,10 +28,11 @@ type Entry struct {
 	AuthUser      string    `json:"authUser,omitempty"` // user name or client ID that the request claims, never a secret
 	StatusSent    int       `json:"statusSent"`         // 0: no status was sent
 	KeyIssued     string    `json:"keyIssued,omitempty"`
-	Keys          []string  `json:"keys,omitempty"`   // all keys, where there are several
-	Repeat        bool      `json:"repeat,omitempty"` // the same request as before: the keys are the same, nothing new was issued
-	Effect        Effect    `json:"effect,omitempty"`
-	Fault         string    `json:"fault,omitempty"` // the drill that shaped this answer
+	Keys          []string  `json:"keys,omitempty"` // all keys, where there are several
+	// the same request as before: the keys are the same, nothing new was issued
+	Repeat bool   `json:"repeat,omitempty"`
+	Effect Effect `json:"effect,omitempty"`
+	Fault  string `json:"fault,omitempty"` // the drill that shaped this answer
 }
 
 // Effect is what a request changed in the partner's books.

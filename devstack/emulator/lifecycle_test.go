@@ -24,7 +24,8 @@ func TestTheSameRequestGetsTheSameKey(t *testing.T) {
 
 	again := post(t, s.PartnerURL("acme")+"/licenses/new", request)
 	assert.Equal(t, first.key(), again.key())
-	assert.NotEqual(t, first.key(), post(t, s.PartnerURL("acme")+"/licenses/new", body("f-2", "o-1", "ORB")).key(), "another fulfillment")
+	assert.NotEqual(t, first.key(), post(t, s.PartnerURL("acme")+"/licenses/new", body("f-2", "o-1", "ORB")).key(),
+		"another fulfillment")
 	assert.NotEqual(t, first.key(), post(t, s.PartnerURL("other")+"/licenses/new", request).key(), "another partner")
 	assert.Len(t, s.Issued(), 3)
 
@@ -32,8 +33,14 @@ func TestTheSameRequestGetsTheSameKey(t *testing.T) {
 	require.Len(t, log, 4)
 	sum := sha256.Sum256([]byte(request))
 	e := log[0]
-	assert.Equal(t, []any{"acme", "POST", "/p/acme/licenses/new", "f-1", "create", "o-1", "line-1", hex.EncodeToString(sum[:]), 200, first.key(), false},
-		[]any{e.Partner, e.Method, e.URL, e.FulfillmentID, e.Op, e.OrderID, e.LineItemID, e.BodySHA256, e.StatusSent, e.KeyIssued, e.Repeat})
+	assert.Equal(t, []any{
+		"acme", "POST", "/p/acme/licenses/new", "f-1", "create", "o-1", "line-1",
+		hex.EncodeToString(sum[:]), 200, first.key(), false,
+	},
+		[]any{
+			e.Partner, e.Method, e.URL, e.FulfillmentID, e.Op, e.OrderID, e.LineItemID, e.BodySHA256, e.StatusSent,
+			e.KeyIssued, e.Repeat,
+		})
 	assert.Equal(t, s.URL(), "http://"+e.Host)
 	assert.True(t, log[1].Repeat)
 }
@@ -87,7 +94,8 @@ func TestRenewals(t *testing.T) {
 	renewed := post(t, s.PartnerURL("acme")+"/licenses/renew", body("f-1", "o-3", "ORB")).key()
 	assert.NotEqual(t, key, renewed)
 	assert.Equal(t, renewed, post(t, s.PartnerURL("acme")+"/licenses/renew", body("f-1", "o-3", "ORB")).key())
-	assert.NotEqual(t, renewed, post(t, s.PartnerURL("acme")+"/licenses/renew", body("f-1", "o-4", "ORB")).key(), "the next term")
+	assert.NotEqual(t, renewed, post(t, s.PartnerURL("acme")+"/licenses/renew", body("f-1", "o-4", "ORB")).key(),
+		"the next term")
 }
 
 func TestCancelBeforeCreate(t *testing.T) {
@@ -122,8 +130,10 @@ func TestStateSurvivesARestart(t *testing.T) {
 	assert.Len(t, second.Log(), 3, "the line that a crash cut short is gone")
 	assert.Len(t, second.Issued(), 2)
 	assert.Equal(t, issued, post(t, second.URL()+"/licenses/new", body("f-1", "o-1", "ORB")).key())
-	assert.Equal(t, lostKey, post(t, second.URL()+"/licenses/new", body("f-3", "o-1", "drill:cut-after-issuing"), header("X-Drill", "ok")).key())
-	assert.Equal(t, 500, post(t, second.URL()+"/licenses/new", body("f-2", "o-1", "x-drill:fail-2-then-ok")).status, "the second refusal")
+	assert.Equal(t, lostKey, post(t, second.URL()+"/licenses/new", body("f-3", "o-1", "drill:cut-after-issuing"),
+		header("X-Drill", "ok")).key())
+	assert.Equal(t, 500, post(t, second.URL()+"/licenses/new", body("f-2", "o-1", "x-drill:fail-2-then-ok")).status,
+		"the second refusal")
 	assert.Equal(t, 200, post(t, second.URL()+"/licenses/new", body("f-2", "o-1", "x-drill:fail-2-then-ok")).status)
 
 	require.NoError(t, second.Reset())

@@ -48,7 +48,8 @@ func pathShape(paths map[string]string) shape {
 			case paths["activationLink"] != "":
 				setAt(body, paths["activationLink"], []string{"https://download.partner.test/activate/" + keys[0]})
 			default:
-				setAt(body, paths["activationFileContent"], []string{base64.StdEncoding.EncodeToString([]byte("license=" + keys[0] + "\n"))})
+				setAt(body, paths["activationFileContent"],
+					[]string{base64.StdEncoding.EncodeToString([]byte("license=" + keys[0] + "\n"))})
 			}
 			return body
 		},

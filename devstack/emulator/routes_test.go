@@ -26,11 +26,14 @@ func TestCustomShapes(t *testing.T) {
 	result := post(t, s.PartnerURL("acme")+"/custom/result/api", `{"ref":"f-2","operation":"renew","sku":"ORB"}`)
 	assert.Contains(t, result.json["result"].(map[string]any)["licenseKey"], "EMU-")
 	assert.Equal(t, "renew", last(t, s).Op)
-	failed := post(t, s.PartnerURL("acme")+"/custom/result/api", `{"ref":"f-3","sku":"ORB"}`, header("X-Drill", "error-code:NO_STOCK"))
+	failed := post(t, s.PartnerURL("acme")+"/custom/result/api", `{"ref":"f-3","sku":"ORB"}`,
+		header("X-Drill", "error-code:NO_STOCK"))
 	assert.Equal(t, "NO_STOCK", failed.json["error"].(map[string]any)["code"])
 
-	assert.Contains(t, post(t, s.PartnerURL("nested")+"/licenses/new", body("f-4", "o-1", "ORB")).text, `"licenseKey":"EMU-`)
-	assert.Contains(t, post(t, s.PartnerURL("acme")+"/custom/link/new", `{"ref":"f-5"}`).text, `"activationLink":"https://`)
+	assert.Contains(t, post(t, s.PartnerURL("nested")+"/licenses/new", body("f-4", "o-1", "ORB")).text,
+		`"licenseKey":"EMU-`)
+	assert.Contains(t, post(t, s.PartnerURL("acme")+"/custom/link/new", `{"ref":"f-5"}`).text,
+		`"activationLink":"https://`)
 	assert.Contains(t, post(t, s.PartnerURL("acme")+"/custom/file/new", `{"ref":"f-6"}`).text, `"activationFileContent":"`)
 	assert.NotContains(t, post(t, s.PartnerURL("acme")+"/custom/ack/new", `{"ref":"f-7"}`).text, "EMU-")
 	assert.Equal(t, 200, post(t, s.PartnerURL("odd")+"/licenses/new", `{"meta":{"uid":"f-8"}}`).status)
@@ -41,14 +44,16 @@ func TestDynamicURL(t *testing.T) {
 	s := start(t, Config{})
 	bare := post(t, s.PartnerURL("shop")+"/dynamic?id=p-1", "")
 	assert.Regexp(t, `^\{"data":"EMU-[A-Z2-9-]+","message":"OK","status":200\}$`, bare.text)
-	assert.NotEqual(t, bare.text, post(t, s.PartnerURL("shop")+"/dynamic?id=p-1", "").text, "a bare request cannot be told from its repeat")
+	assert.NotEqual(t, bare.text, post(t, s.PartnerURL("shop")+"/dynamic?id=p-1", "").text,
+		"a bare request cannot be told from its repeat")
 
 	with := func(request string, options ...option) any {
 		return post(t, s.URL()+"/dynamic?id=p-1", request, options...).json["data"]
 	}
 	first := with(`{"fulfillmentId":"f-1","orderId":"o-1","unit":1}`)
 	assert.Equal(t, first, with(`{"fulfillmentId":"f-1","orderId":"o-1","unit":1}`))
-	assert.NotEqual(t, with(`{"fulfillmentId":"f-1","orderId":"o-1","unit":1}`), with(`{"fulfillmentId":"f-1","orderId":"o-1","unit":2}`))
+	assert.NotEqual(t, with(`{"fulfillmentId":"f-1","orderId":"o-1","unit":1}`),
+		with(`{"fulfillmentId":"f-1","orderId":"o-1","unit":2}`))
 	first = with("", header("Idempotency-Key", "k-1"))
 	assert.Equal(t, first, with("", header("Idempotency-Key", "k-1")))
 	assert.Equal(t, 400, post(t, s.URL()+"/dynamic", "").status)
@@ -67,7 +72,8 @@ func TestWrongRequests(t *testing.T) {
 	assert.Equal(t, 405, post(t, s.URL()+"/licenses/f-1", "{}").status)
 	assert.Len(t, s.Log(), 8, "refused requests are in the log too")
 	assert.Empty(t, s.Issued())
-	assert.Equal(t, 200, post(t, s.URL()+"//licenses//new", body("f-1", "o-1", "ORB")).status, "never a redirect of our own")
+	assert.Equal(t, 200, post(t, s.URL()+"//licenses//new", body("f-1", "o-1", "ORB")).status,
+		"never a redirect of our own")
 }
 
 func TestStats(t *testing.T) {
@@ -79,7 +85,8 @@ func TestStats(t *testing.T) {
 		wg.Go(func() { // no more than four at once: the caller's limit as the partner sees it
 			for i := range 5 {
 				id := string(rune('a'+worker)) + string(rune('a'+i))
-				assert.Equal(t, 200, send(t, c, http.MethodPost, s.PartnerURL("acme")+"/licenses/new", body(id, "o-1", "ORB")).status)
+				assert.Equal(t, 200, send(t, c, http.MethodPost, s.PartnerURL("acme")+"/licenses/new",
+					body(id, "o-1", "ORB")).status)
 			}
 		})
 	}
@@ -106,7 +113,10 @@ func TestControl(t *testing.T) {
 	assert.Equal(t, "slow:10ms", s.Partner("acme").Drill)
 	assert.Equal(t, "hush", s.Partner("acme").Password.Reveal())
 	assert.NotContains(t, get(t, control+"partners/acme").text, "hush")
-	for _, wrong := range []string{`{"drill":"nope"}`, `{"shape":"dynamic"}`, `{"drillOps":["sell"]}`, `{"password":"x"}`, `{"latency":"-1s"}`, `{"signing":{"secret":"x"}}`} {
+	for _, wrong := range []string{
+		`{"drill":"nope"}`, `{"shape":"dynamic"}`, `{"drillOps":["sell"]}`, `{"password":"x"}`,
+		`{"latency":"-1s"}`, `{"signing":{"secret":"x"}}`,
+	} {
 		assert.Equal(t, 422, put("acme", wrong).status, wrong)
 	}
 	assert.Equal(t, 400, put("acme", `{"unknown":1}`).status)
@@ -118,12 +128,16 @@ func TestControl(t *testing.T) {
 	asForm := header("Content-Type", "application/x-www-form-urlencoded")
 	assert.Equal(t, 303, post(t, control+"partners/acme/drill", form, asForm).status)
 	assert.Equal(t, "rate-limit:7", s.Partner("acme").Drill)
-	assert.Equal(t, 403, post(t, control+"partners/acme/drill", form, asForm, header("Sec-Fetch-Site", "cross-site")).status)
+	assert.Equal(t, 403, post(t, control+"partners/acme/drill", form, asForm,
+		header("Sec-Fetch-Site", "cross-site")).status)
 
 	post(t, s.URL()+"/licenses/new", body("<script>f-1", "o-1", "ORB"))
 	page := get(t, control)
 	assert.Equal(t, 200, page.status)
-	for _, want := range []string{"<!doctype html>", "/p/acme", `<option selected>rate-limit</option>`, `value="7"`, "&lt;script&gt;f-1", last(t, s).KeyIssued} {
+	for _, want := range []string{
+		"<!doctype html>", "/p/acme", `<option selected>rate-limit</option>`, `value="7"`,
+		"&lt;script&gt;f-1", last(t, s).KeyIssued,
+	} {
 		assert.Contains(t, page.text, want)
 	}
 	for _, outside := range []string{"<script", "http://", "https://", "src="} {
@@ -143,6 +157,10 @@ func TestPauseFromThePageEndsByItself(t *testing.T) {
 	asForm := header("Content-Type", "application/x-www-form-urlencoded")
 	assert.Equal(t, 422, post(t, s.URL()+"/_emulator/pause", "for=soon", asForm).status)
 	assert.Equal(t, 202, post(t, s.URL()+"/_emulator/pause", "for=300ms", asForm).status)
-	require.Eventually(t, func() bool { return get(t, s.URL()+"/_emulator/log").err != nil }, 2*time.Second, 5*time.Millisecond)
-	require.Eventually(t, func() bool { return get(t, s.URL()+"/_emulator/log").status == 200 }, 5*time.Second, 20*time.Millisecond)
+	require.Eventually(t, func() bool {
+		return get(t, s.URL()+"/_emulator/log").err != nil
+	}, 2*time.Second, 5*time.Millisecond)
+	require.Eventually(t, func() bool {
+		return get(t, s.URL()+"/_emulator/log").status == 200
+	}, 5*time.Second, 20*time.Millisecond)
 }

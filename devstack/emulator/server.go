@@ -129,8 +129,8 @@ func (s *Server) serve(h http.Handler) http.Handler {
 	})
 }
 
-// httpServer has no write deadline: drills decide how long an answer takes. HTTP/1 only, because cutting a connection is
-// what half of the drills are about.
+// httpServer has no write deadline: drills decide how long an answer takes. HTTP/1 only, because cutting a connection
+// is what half of the drills are about.
 func (s *Server) httpServer(h http.Handler) *http.Server {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)

@@ -23,31 +23,37 @@ type Settings struct {
 	RequireClientCert bool    `json:"requireClientCert,omitempty"` // mutual TLS: only certificates of IssueClientCert pass
 	Signing           Signing `json:"signing,omitzero"`
 
-	Shape string `json:"shape,omitempty"` // of replies on …/licenses/…: flat (default), licenses, result, link, file, ack
+	// Shape of replies on …/licenses/…: flat (default), licenses, result, link, file or ack.
+	Shape string `json:"shape,omitempty"`
 	// Paths are JSONPaths by what they lead to (activationCode, activationLink, activationFileContent, errorCode,
 	// errorMessage, successFlag): replies are made so that they find it. They stand in place of a shape.
-	Paths  map[string]string `json:"paths,omitempty"`
-	IDPath string            `json:"idPath,omitempty"` // where the fulfillment ID is in the body, dotted, if it has an unusual name
+	Paths map[string]string `json:"paths,omitempty"`
+	// where the fulfillment ID is in the body, dotted, if it has an unusual name
+	IDPath string `json:"idPath,omitempty"`
 
-	Drill    string           `json:"drill,omitempty"`    // e.g. "slow:2s"; empty or "ok" for none
-	DrillOps []string         `json:"drillOps,omitempty"` // operations that it hits, also "lookup" and "token"; empty: all but those two
-	Latency  keyturn.Duration `json:"latency,omitempty"`  // added to every answer
+	Drill string `json:"drill,omitempty"` // e.g. "slow:2s"; empty or "ok" for none
+	// DrillOps are the operations that the drill hits, also "lookup" and "token"; empty means all but those two.
+	DrillOps []string         `json:"drillOps,omitempty"`
+	Latency  keyturn.Duration `json:"latency,omitempty"` // added to every answer
 
-	RenewNewKey       bool `json:"renewNewKey,omitempty"`       // renew and upgrade replace the key instead of extending it
-	RefuseAfterCancel bool `json:"refuseAfterCancel,omitempty"` // a create that comes after its cancel is refused with LICENSE_CANCELED
+	// renew and upgrade replace the key instead of extending it
+	RenewNewKey bool `json:"renewNewKey,omitempty"`
+	// a create that comes after its cancel is refused with LICENSE_CANCELED
+	RefuseAfterCancel bool `json:"refuseAfterCancel,omitempty"`
 }
 
 // Signing is how a partner checks the HMAC of a request (nexway's signatureDefinition). The signature covers fields of
 // the fulfillment request, of which a partner sees only what the body template sends. The emulator recomputes it from
-// the body: `$.a.b` is looked up at a.b, `$.licenseId` also at fulfillmentId, `$.operation` is the operation of the URL,
-// and Sources says where else a field is. What cannot be recomputed that way is compared with Accepted.
+// the body: `$.a.b` is looked up at a.b, `$.licenseId` also at fulfillmentId, `$.operation` is the operation of the
+// URL, and Sources says where else a field is. What cannot be recomputed that way is compared with Accepted.
 type Signing struct {
-	Secret    keyturn.Secret    `json:"secret,omitempty"`
-	Fields    []string          `json:"fields,omitempty"`    // signed paths
-	Header    string            `json:"header,omitempty"`    // X-Nexway-Signature when empty
-	BodyField string            `json:"bodyField,omitempty"` // dotted place of the signature in the body, instead of the header
-	Sources   map[string]string `json:"sources,omitempty"`   // signed path to dotted place in the body
-	Accepted  []string          `json:"accepted,omitempty"`  // signatures to let through as they are
+	Secret keyturn.Secret `json:"secret,omitempty"`
+	Fields []string       `json:"fields,omitempty"` // signed paths
+	Header string         `json:"header,omitempty"` // X-Nexway-Signature when empty
+	// dotted place of the signature in the body, instead of the header
+	BodyField string            `json:"bodyField,omitempty"`
+	Sources   map[string]string `json:"sources,omitempty"`  // signed path to dotted place in the body
+	Accepted  []string          `json:"accepted,omitempty"` // signatures to let through as they are
 }
 
 func (s Signing) enabled() bool { return s.Secret != "" || len(s.Accepted) > 0 }
@@ -66,7 +72,8 @@ func (s Settings) Check() error {
 		p.Check(ok, "paths."+name, "must be a path of names, indexes and [*], such as $.licenses[*].key+")
 	}
 	for i, op := range s.DrillOps {
-		p.Check(slices.Contains(drillableOps, op), "drillOps", "entry %d must be one of %s", i, strings.Join(drillableOps, ", "))
+		p.Check(slices.Contains(drillableOps, op), "drillOps", "entry %d must be one of %s", i,
+			strings.Join(drillableOps, ", "))
 	}
 	p.Check(s.Password == "" || s.Username != "", "username", "must be set with a password")
 	p.Check(s.ClientSecret == "" || s.ClientID != "", "clientId", "must be set with a clientSecret")

@@ -22,9 +22,12 @@ import (
 const body = "From: \"Shop\" <shop@shop.test>\r\nTo: <jean@buyer.test>\r\nSubject: =?UTF-8?B?Vm90cmUgY2zDqQ==?=\r\n" +
 	"Date: Wed, 04 Mar 2026 10:00:00 +0000\r\nMessage-ID: <1@shop.test>\r\nMIME-Version: 1.0\r\n" +
 	"Content-Type: multipart/mixed; boundary=m\r\n\r\n--m\r\nContent-Type: multipart/alternative; boundary=a\r\n\r\n" +
-	"--a\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\ncl=C3=A9 AAAA=3DB\r\n" +
-	"--a\r\nContent-Type: text/html; charset=utf-8\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n<b>cl=C3=A9</b>\"<script>x</script>\r\n--a--\r\n" +
-	"--m\r\nContent-Type: application/pdf\r\nContent-Transfer-Encoding: base64\r\nContent-Disposition: attachment; filename=a.pdf\r\n\r\naGVs\r\nbG8=\r\n--m--\r\n"
+	"--a\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\ncl=C3=A9 " +
+	"AAAA=3DB\r\n" +
+	"--a\r\nContent-Type: text/html; charset=utf-8\r\nContent-Transfer-Encoding: " +
+	"quoted-printable\r\n\r\n<b>cl=C3=A9</b>\"<script>x</script>\r\n--a--\r\n" +
+	"--m\r\nContent-Type: application/pdf\r\nContent-Transfer-Encoding: base64\r\nContent-Disposition: attachment; " +
+	"filename=a.pdf\r\n\r\naGVs\r\nbG8=\r\n--m--\r\n"
 
 func start(t *testing.T, cfg inbox.Config) *inbox.Server {
 	t.Helper()
@@ -142,7 +145,8 @@ func TestMessagesSurviveARestart(t *testing.T) {
 		require.NoError(t, send(second, "Subject: third\r\n\r\nx\r\n"))
 		require.Equal(t, "third", second.Messages()[0].Subject)
 
-		request, err := http.NewRequestWithContext(t.Context(), http.MethodDelete, "http://"+second.HTTPAddr()+"/api/v1/messages", nil)
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodDelete,
+			"http://"+second.HTTPAddr()+"/api/v1/messages", nil)
 		require.NoError(t, err)
 		answer, err := http.DefaultClient.Do(request)
 		require.NoError(t, err)

@@ -99,7 +99,10 @@ func (m *Message) addPart(header textproto.MIMEHeader, body io.Reader, depth int
 	case disposition != "attachment" && kind == "text/html" && m.HTML == "":
 		m.HTML = string(data)
 	default:
-		m.Attachments = append(m.Attachments, Attachment{Name: decodeWords(dispositionParams["filename"]), ContentType: kind, Size: len(data)})
+		m.Attachments = append(m.Attachments, Attachment{
+			Name: decodeWords(dispositionParams["filename"]), ContentType: kind,
+			Size: len(data),
+		})
 	}
 }
 

@@ -19,8 +19,11 @@ func TestKeyturnsOwnMail(t *testing.T) {
 	require.NoError(t, err)
 	defer sender.Close()
 	m, err := mail.RenderKeys(mail.Template{}, mail.Content{
-		Envelope: mail.Envelope{From: "keys@shop.test", To: "jean@buyer.test", MessageID: "1.1@shop.test", Date: time.Unix(1772620200, 0)},
-		OrderID:  "ORD-1", ProductName: "Clé Pro", Keys: []string{"<K&1>"},
+		Envelope: mail.Envelope{
+			From: "keys@shop.test", To: "jean@buyer.test", MessageID: "1.1@shop.test",
+			Date: time.Unix(1772620200, 0),
+		},
+		OrderID: "ORD-1", ProductName: "Clé Pro", Keys: []string{"<K&1>"},
 	})
 	require.NoError(t, err)
 

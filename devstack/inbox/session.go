@@ -20,7 +20,10 @@ var (
 
 // Reject is a fault that answers the recipient with an SMTP code, 4xx or 5xx; the message is not kept.
 func Reject(code int) error {
-	return &smtp.SMTPError{Code: code, EnhancedCode: smtp.EnhancedCode{code / 100, 0, 0}, Message: "Rejected by a fault of the inbox"}
+	return &smtp.SMTPError{
+		Code: code, EnhancedCode: smtp.EnhancedCode{code / 100, 0, 0},
+		Message: "Rejected by a fault of the inbox",
+	}
 }
 
 // Fail sets a hook that decides what goes wrong for each recipient: nil for nothing, Reject, ErrCut or ErrHang. A nil
@@ -75,7 +78,10 @@ func (s *session) Rcpt(to string, _ *smtp.RcptOptions) error {
 	if _, ok := errors.AsType[*smtp.SMTPError](fault); ok {
 		return fault
 	}
-	return &smtp.SMTPError{Code: 451, EnhancedCode: smtp.EnhancedCode{4, 3, 0}, Message: "Fault of the inbox: " + fault.Error()}
+	return &smtp.SMTPError{
+		Code: 451, EnhancedCode: smtp.EnhancedCode{4, 3, 0},
+		Message: "Fault of the inbox: " + fault.Error(),
+	}
 }
 
 // Data keeps the message before it returns, because the answer goes out right after.

@@ -36,7 +36,10 @@ func capture(t *testing.T, s *paymentemulator.Server, reference, amount string) 
 }
 
 func refund(reference, key string, minor int64) payment.Refund {
-	return payment.Refund{IdempotencyKey: key, Reference: reference, OrderID: "ORD-1", Amount: keyturn.Money{Minor: minor, Currency: "EUR"}}
+	return payment.Refund{
+		IdempotencyKey: key, Reference: reference, OrderID: "ORD-1",
+		Amount: keyturn.Money{Minor: minor, Currency: "EUR"},
+	}
 }
 
 func gatewayTo(t *testing.T, address string) payment.Gateway {

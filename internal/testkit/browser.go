@@ -18,9 +18,9 @@ var browserNames = []string{
 	"/Applications/Google Chrome.app/Contents/MacOS/Google Chrome", "/Applications/Chromium.app/Contents/MacOS/Chromium",
 }
 
-// Browser gives the path of a Chromium or Chrome. Where there is none, root gets the distribution's package, once and for
-// good. An ordinary user cannot: a browser needs hundreds of packages and a sandbox that root sets up, so the test is
-// skipped and says so. It is the only reason for which a test of ours is skipped.
+// Browser gives the path of a Chromium or Chrome. Where there is none, root gets the distribution's package, once and
+// for good. An ordinary user cannot: a browser needs hundreds of packages and a sandbox that root sets up, so the test
+// is skipped and says so. It is the only reason for which a test of ours is skipped.
 func Browser(t testing.TB) string {
 	t.Helper()
 	if path := findBrowser(); path != "" {
@@ -31,7 +31,8 @@ func Browser(t testing.TB) string {
 			"Install one (on Debian: sudo apt-get install chromium), or run the tests as root once, which installs it.")
 	}
 	if err := installBrowser(); err != nil {
-		t.Fatalf("this test drives a browser, and none could be installed; put chromium or google-chrome on the PATH: %v", err)
+		t.Fatalf("this test drives a browser, and none could be installed; put chromium or google-chrome on the PATH: %v",
+			err)
 	}
 	return findBrowser()
 }

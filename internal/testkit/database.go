@@ -17,8 +17,8 @@ import (
 	"github.com/lib/pq"
 )
 
-// Postgres makes a database for the test alone and gives its connection string; it is dropped when the test ends. With a
-// nil migrate it is empty. Otherwise it is a copy of a template that migrate has been run on once for all tests, also
+// Postgres makes a database for the test alone and gives its connection string; it is dropped when the test ends. With
+// a nil migrate it is empty. Otherwise it is a copy of a template that migrate has been run on once for all tests, also
 // those of other packages, that give the same template name: change the name with the migrations, for instance by their
 // hash. migrate closes its connections before it returns.
 func Postgres(t testing.TB, template string, migrate func(dsn string) error) string {
@@ -42,7 +42,8 @@ func Postgres(t testing.TB, template string, migrate func(dsn string) error) str
 	}
 	t.Cleanup(func() {
 		// The test's context has ended by now.
-		if err := admin.run(context.Background(), "DROP DATABASE IF EXISTS "+pq.QuoteIdentifier(name)+" WITH (FORCE)"); err != nil {
+		if err := admin.run(context.Background(),
+			"DROP DATABASE IF EXISTS "+pq.QuoteIdentifier(name)+" WITH (FORCE)"); err != nil {
 			t.Error(err)
 		}
 	})
@@ -88,7 +89,9 @@ var server = func() func(context.Context) (*adminDB, error) {
 		}
 		db.SetMaxOpenConns(4)
 		made := &adminDB{DB: db, url: parsed, templates: map[string]bool{}}
-		err = db.QueryRowContext(ctx, "SELECT CASE WHEN CAST(current_setting('server_version_num') AS int) >= 150000 THEN ' STRATEGY file_copy' ELSE '' END").Scan(&made.strategy)
+		err = db.QueryRowContext(ctx,
+			"SELECT CASE WHEN CAST(current_setting('server_version_num') AS int) >= 150000 THEN ' STRATEGY file_copy' ELSE "+
+				"'' END").Scan(&made.strategy)
 		if err != nil {
 			return nil, fmt.Errorf("connect to the PostgreSQL of the tests: %w", err)
 		}
@@ -122,10 +125,12 @@ func (a *adminDB) template(ctx context.Context, name string, migrate func(dsn st
 	if _, err := lock.ExecContext(ctx, "SELECT pg_advisory_lock(hashtext($1))", source); err != nil {
 		return "", fmt.Errorf("wait for the test template: %w", err)
 	}
+	unlock := context.WithoutCancel(ctx)
 	//keyturn:autocommit as above
-	defer lock.ExecContext(context.WithoutCancel(ctx), "SELECT pg_advisory_unlock(hashtext($1))", source) //nolint:errcheck // a broken connection has let go
+	defer lock.ExecContext(unlock, "SELECT pg_advisory_unlock(hashtext($1))", source) //nolint:errcheck // a broken one has let go
 	var exists bool
-	if err := lock.QueryRowContext(ctx, "SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)", source).Scan(&exists); err != nil {
+	if err := lock.QueryRowContext(ctx,
+		"SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)", source).Scan(&exists); err != nil {
 		return "", fmt.Errorf("look for the test template: %w", err)
 	}
 	if !exists {
@@ -140,7 +145,8 @@ func (a *adminDB) template(ctx context.Context, name string, migrate func(dsn st
 func (a *adminDB) makeTemplate(ctx context.Context, source string, migrate func(dsn string) error) error {
 	part := source + "_new"
 	quoted := pq.QuoteIdentifier(part)
-	if err := errors.Join(a.run(ctx, "DROP DATABASE IF EXISTS "+quoted+" WITH (FORCE)"), a.run(ctx, "CREATE DATABASE "+quoted)); err != nil {
+	if err := errors.Join(a.run(ctx, "DROP DATABASE IF EXISTS "+quoted+" WITH (FORCE)"),
+		a.run(ctx, "CREATE DATABASE "+quoted)); err != nil {
 		return err
 	}
 	if err := migrate(a.dsn(part)); err != nil {

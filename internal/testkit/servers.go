@@ -1,5 +1,5 @@
-// Package testkit gives tests a real PostgreSQL and a real Temporal. `make test` starts one of each for all packages and
-// exports their addresses; under a plain `go test` each package that asks starts its own and stops it at the end.
+// Package testkit gives tests a real PostgreSQL and a real Temporal. `make test` starts one of each for all packages
+// and exports their addresses; under a plain `go test` each package that asks starts its own and stops it at the end.
 //
 //	func TestMain(m *testing.M) { testkit.Main(m) }
 package testkit
@@ -43,9 +43,9 @@ var (
 	running atomic.Bool // Main has been called and will stop them
 )
 
-// AtOnce says how many parallel tests of a package run at the same time, unless the command says it (-parallel). Tests that
-// wait most of the time do not fill the processors one at each. It reads the command's flags: call it from TestMain, after a
-// default of another flag was set.
+// AtOnce says how many parallel tests of a package run at the same time, unless the command says it (-parallel). Tests
+// that wait most of the time do not fill the processors one at each. It reads the command's flags: call it from
+// TestMain, after a default of another flag was set.
 func AtOnce(n int) {
 	flag.Parse()
 	said := false

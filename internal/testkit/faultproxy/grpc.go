@@ -9,8 +9,8 @@ import (
 	"golang.org/x/net/http2/hpack"
 )
 
-// GRPC is gRPC without TLS: a request is named by its method, such as RespondWorkflowTaskCompleted. Methods that wait for
-// work (Poll…) or for the end of a workflow count as no request: they are always under way.
+// GRPC is gRPC without TLS: a request is named by its method, such as RespondWorkflowTaskCompleted. Methods that wait
+// for work (Poll…) or for the end of a workflow count as no request: they are always under way.
 func GRPC(client, server io.Reader) (requests, answers Reader) {
 	return grpcRequests(client), frames(server, nil, func(f http2.Frame, m *message) {
 		if _, ok := f.(*http2.MetaHeadersFrame); ok {
@@ -27,7 +27,8 @@ func grpcRequests(client io.Reader) Reader {
 			names[m.stream] = path[strings.LastIndex(path, "/")+1:]
 		}
 		// A request is complete with its last frame: before, the server does not know what it is to do.
-		if f.Header().Flags.Has(http2.FlagDataEndStream) && (f.Header().Type == http2.FrameData || f.Header().Type == http2.FrameHeaders) {
+		if f.Header().Flags.Has(http2.FlagDataEndStream) &&
+			(f.Header().Type == http2.FrameData || f.Header().Type == http2.FrameHeaders) {
 			m.name = names[m.stream]
 			m.asks = !waits(m.name)
 			delete(names, m.stream)

@@ -9,9 +9,9 @@ import (
 	"strings"
 )
 
-// Commit begins the name of PostgreSQL's request whose answer says that all of a transaction is durable. The tables that
-// the transaction has written to follow, each once, in their order: "COMMIT orders line_items". A statement that writes
-// outside of a transaction is one by itself.
+// Commit begins the name of PostgreSQL's request whose answer says that all of a transaction is durable. The tables
+// that the transaction has written to follow, each once, in their order: "COMMIT orders line_items". A statement that
+// writes outside of a transaction is one by itself.
 const Commit = "COMMIT"
 
 // Postgres is PostgreSQL's protocol: an answer is a whole round trip, up to the server's readiness for the next. A

@@ -137,8 +137,8 @@ type waiter struct {
 	once sync.Once
 }
 
-// Await gives a channel that is closed once one of the proxies has forwarded a request that matches: the server works on
-// it now. stop ends the waiting.
+// Await gives a channel that is closed once one of the proxies has forwarded a request that matches: the server works
+// on it now. stop ends the waiting.
 func Await(only func(name string) bool, proxies ...*Proxy) (seen <-chan struct{}, stop func()) {
 	w := &waiter{only: only, seen: make(chan struct{})}
 	for _, p := range proxies {

@@ -1,5 +1,5 @@
-// Command with runs a command, usually `go test`, with a PostgreSQL and a Temporal that all its packages share, and with
-// a C compiler for the race detector. Where there is no compiler to be had it says so and leaves -race out.
+// Command with runs a command, usually `go test`, with a PostgreSQL and a Temporal that all its packages share, and
+// with a C compiler for the race detector. Where there is no compiler to be had it says so and leaves -race out.
 //
 //	with go test -race ./...
 package main
@@ -71,7 +71,8 @@ func with(ctx context.Context, command []string) (code int, err error) {
 	if err != nil {
 		return 1, err
 	}
-	say(fmt.Sprintf("PostgreSQL on port %d and Temporal on %s started in %.1f s", pg.Port(), temporal.Address(), time.Since(start).Seconds()))
+	say(fmt.Sprintf("PostgreSQL on port %d and Temporal on %s started in %.1f s", pg.Port(), temporal.Address(),
+		time.Since(start).Seconds()))
 	env = append(env, testkit.DatabaseURLEnv+"="+pg.DSN("postgres"), testkit.TemporalAddressEnv+"="+temporal.Address())
 
 	// Tests against a server that is gone fail in a hundred ways; this is the line that explains them.
