@@ -55,6 +55,9 @@ func (b Bytes) MarshalText() ([]byte, error) {
 	return []byte(strconv.FormatInt(int64(b), 10)), nil
 }
 
+// String is the text form.
+func (b Bytes) String() string { text, _ := b.MarshalText(); return string(text) }
+
 // UnmarshalText reads a whole number and a unit: B, KiB, MiB or GiB.
 func (b *Bytes) UnmarshalText(text []byte) error {
 	for _, u := range byteUnits {

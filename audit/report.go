@@ -2,77 +2,33 @@ package audit
 
 import (
 	"slices"
-	"strings"
 	"time"
 
+	"keyturn.dev/keyturn"
 	"keyturn.dev/keyturn/db"
 )
 
-// Severity says what a violation costs.
-type Severity string
-
-const (
-	// S0: money, a key, or a secret.
-	S0 Severity = "S0"
-	// S1: something wrong is shown or alerted.
-	S1 Severity = "S1"
-	// S2: something does not come to its end.
-	S2 Severity = "S2"
+// The audit's words for what it reports.
+type (
+	Severity  = keyturn.AuditSeverity
+	Result    = keyturn.InvariantResult
+	Count     = keyturn.AuditCount
+	Violation = keyturn.AuditViolation
 )
 
-// Report is what an audit found. It names orders, lines and pools, and holds no key, no address and no partner's text.
+// Severities of invariants.
+const (
+	S0 = keyturn.S0
+	S1 = keyturn.S1
+	S2 = keyturn.S2
+)
+
+// Report is what an audit found, with what it takes to set going again what stands still.
 type Report struct {
-	StartedAt  time.Time `json:"startedAt"`
-	SnapshotAt time.Time `json:"snapshotAt"`
-	FinishedAt time.Time `json:"finishedAt"`
-	Quiescent  bool      `json:"quiescent"`
-	Evidence   []string  `json:"evidence,omitempty"` // what was read besides the database
-	OK         bool      `json:"ok"`                 // nothing that was checked is violated
-	Checked    int       `json:"checked"`
-	Violations int64     `json:"violations"`
-	Invariants []Result  `json:"invariants"`
-	// Repaired names what was set going again (Repair).
-	Repaired []string `json:"repaired,omitempty"`
+	keyturn.AuditReport
 
 	unattendedLines   []string
 	unattendedErrands []db.Errand
-}
-
-// Result is what became of one invariant.
-type Result struct {
-	ID         string      `json:"id"`
-	Severity   Severity    `json:"severity"`
-	Meaning    string      `json:"meaning"`
-	Looked     []Count     `json:"looked,omitempty"`
-	NotChecked string      `json:"notChecked,omitempty"` // why not; also of the part that was not
-	Checked    bool        `json:"checked"`
-	Violations int64       `json:"violations"`
-	Listed     []Violation `json:"listed,omitempty"` // the first of them
-}
-
-// Count says how many of something were looked at.
-type Count struct {
-	What string `json:"what"`
-	N    int64  `json:"n"`
-}
-
-// Violation is one place where an invariant does not hold.
-type Violation struct {
-	OrderID string `json:"orderId,omitempty"`
-	LineID  string `json:"lineId,omitempty"`
-	Subject string `json:"subject,omitempty"` // a pool, a workflow, a message: what is neither
-	What    string `json:"what"`
-}
-
-// String names where, and what is wrong.
-func (v Violation) String() string {
-	where := ""
-	for _, part := range []struct{ name, value string }{{"order", v.OrderID}, {"line", v.LineID}, {"", v.Subject}} {
-		if part.value != "" {
-			where += strings.TrimSpace(part.name+" "+part.value) + ", "
-		}
-	}
-	return strings.TrimSuffix(where, ", ") + ": " + v.What
 }
 
 // Capped is the report with at most n named violations of each invariant.
@@ -87,7 +43,7 @@ func (r *Report) Capped(n int) *Report {
 }
 
 func newReport(e Evidence) *Report {
-	r := &Report{StartedAt: time.Now().UTC(), Quiescent: e.Quiescent}
+	r := &Report{AuditReport: keyturn.AuditReport{StartedAt: time.Now().UTC(), Quiescent: e.Quiescent}}
 	for _, n := range []need{needMailbox, needPartner, needTemporal, needJournal, needErasures} {
 		if n.given(e) {
 			r.Evidence = append(r.Evidence, string(n))
@@ -99,26 +55,6 @@ func newReport(e Evidence) *Report {
 		r.Invariants = append(r.Invariants, res)
 	}
 	return r
-}
-
-// Result gives the result of an invariant by its ID, nil for an unknown one.
-func (r *Report) Result(id string) *Result {
-	i := slices.IndexFunc(r.Invariants, func(res Result) bool { return res.ID == id })
-	if i < 0 {
-		return nil
-	}
-	return &r.Invariants[i]
-}
-
-// Violated lists the IDs of the invariants that do not hold.
-func (r *Report) Violated() []string {
-	out := []string{}
-	for _, res := range r.Invariants {
-		if res.Violations > 0 {
-			out = append(out, res.ID)
-		}
-	}
-	return out
 }
 
 // violate books violations of an invariant; total may be more than are named.
@@ -137,7 +73,7 @@ func (r *Report) finish(counts map[string]int64) {
 		res := &r.Invariants[i]
 		for _, what := range invariants[i].looks {
 			if n, ok := counts[what]; ok {
-				res.Looked = append(res.Looked, Count{what, n})
+				res.Looked = append(res.Looked, Count{What: what, N: n})
 			}
 		}
 		r.Violations += res.Violations

@@ -15,27 +15,6 @@ import (
 // lastingCauses are the causes whose alerts outlive their line, as an SQL list.
 var lastingCauses = TextList(keyturn.LastingAlerts()...)
 
-// AlertView is an alert as operators see it. It names no customer and no key.
-type AlertView struct {
-	ID            int64              `json:"id"`
-	Cause         keyturn.AlertCause `json:"cause"`
-	Severity      keyturn.Severity   `json:"severity" enum:"critical,warning,info"`
-	Happened      string             `json:"happened"`
-	ToDo          string             `json:"toDo" doc:"What a person should do about it."`
-	OrderID       string             `json:"orderId,omitempty"`
-	FulfillmentID string             `json:"fulfillmentId,omitempty"`
-	ProductID     string             `json:"productId,omitempty"`
-	Source        string             `json:"source,omitempty"`
-	Pool          string             `json:"pool,omitempty"`
-	Subject       string             `json:"subject,omitempty" doc:"What it is about, if that is neither a line nor a pool."`
-	OpenedAt      time.Time          `json:"openedAt"`
-	ToldAt        *time.Time         `json:"toldAt,omitempty" doc:"When operations were sent it."`
-	ClosedAt      *time.Time         `json:"closedAt,omitempty"`
-	ClosedBy      string             `json:"closedBy,omitempty" doc:"The person who closed it; empty: it was over."`
-	CloseReason   string             `json:"closeReason,omitempty"`
-	Closable      bool               `json:"closable" doc:"It stays open until a person closes it."`
-}
-
 const maxCloseReason = 500
 
 // MaxAlerts is the most alerts that one answer shows.
@@ -61,11 +40,11 @@ type alertRow struct {
 	Closable    bool               `db:"closable"`
 }
 
-func (r alertRow) view() (AlertView, error) {
+func (r alertRow) view() (keyturn.AlertView, error) {
 	var d AlertDetail
 	err := json.Unmarshal([]byte(r.Detail), &d)
 	about := Alert{ID: r.ID, Cause: r.Cause, PoolID: &r.Pool}
-	return AlertView{
+	return keyturn.AlertView{
 		ID: r.ID, Cause: r.Cause, Severity: r.Cause.Info().Severity, Happened: d.Happened, ToDo: about.ToDo(d),
 		OrderID: d.OrderID, FulfillmentID: d.FulfillmentID, ProductID: d.ProductID, Source: d.Source,
 		Pool: r.Pool, Subject: r.Subject, OpenedAt: r.OpenedAt.UTC(), ToldAt: utc(r.MailedAt), ClosedAt: utc(r.ClosedAt), ClosedBy: r.ClosedBy,
@@ -75,7 +54,7 @@ func (r alertRow) view() (AlertView, error) {
 
 // Alerts lists alerts, the newest first: the open ones, or with all those that are over, too; of one cause, if it is not
 // empty; older than the one with the ID before, if that is not 0; up to limit (1 to MaxAlerts).
-func (d *DB) Alerts(ctx context.Context, all bool, cause keyturn.AlertCause, before int64, limit int) ([]AlertView, error) {
+func (d *DB) Alerts(ctx context.Context, all bool, cause keyturn.AlertCause, before int64, limit int) ([]keyturn.AlertView, error) {
 	var bad keyturn.Problems
 	bad.Check(limit >= 1 && limit <= MaxAlerts, "limit", "must be between 1 and %d", MaxAlerts)
 	bad.Check(before >= 0, "before", "must be the ID of an alert")
@@ -95,7 +74,7 @@ func (d *DB) Alerts(ctx context.Context, all bool, cause keyturn.AlertCause, bef
 		WHERE `+which+`($1 = '' OR cause = $1) AND id < $2 ORDER BY id DESC LIMIT $3`, cause, before, limit); err != nil {
 		return nil, asKind(err)
 	}
-	out := make([]AlertView, len(rows))
+	out := make([]keyturn.AlertView, len(rows))
 	for i, r := range rows {
 		var err error
 		if out[i], err = r.view(); err != nil {
@@ -107,7 +86,7 @@ func (d *DB) Alerts(ctx context.Context, all bool, cause keyturn.AlertCause, bef
 
 // CloseAlert books that a person has seen to what an alert is about: one that nothing closes by itself. KindConflict for
 // another, which is over when what it tells of is. One that is closed stays as it is.
-func (d *DB) CloseAlert(ctx context.Context, id int64, by, reason string) (out AlertView, err error) {
+func (d *DB) CloseAlert(ctx context.Context, id int64, by, reason string) (out keyturn.AlertView, err error) {
 	reason = strings.TrimSpace(reason)
 	var bad keyturn.Problems
 	bad.Check(reason != "" && len(reason) <= maxCloseReason, "reason", "must say what was done about it, in %d bytes at most", maxCloseReason)

@@ -17,32 +17,6 @@ import (
 // MaxPage is the most orders that one page of a list shows.
 const MaxPage = 200
 
-// OrderSummary is an order as a list shows it: without its lines, but with how many there are in which state.
-type OrderSummary struct {
-	ID         string              `json:"id"`
-	Status     keyturn.OrderStatus `json:"status" enum:"PENDING,PARTIAL_COMPLETED,COMPLETED,CANCEL_PENDING,PARTIAL_CANCELED,CANCELED"`
-	Currency   string              `json:"currency"`
-	GrossPrice string              `json:"grossPrice"`
-	CreatedAt  time.Time           `json:"createdAt"`
-	Lines      LineTotals          `json:"lines"`
-	Links      *keyturn.Links      `json:"links,omitempty"`
-}
-
-// LineTotals counts an order's lines by what they mean for it.
-type LineTotals struct {
-	Total     int `json:"total"`
-	Trouble   int `json:"trouble"` // retrying, waiting for stock, held
-	Delivered int `json:"delivered"`
-	Canceling int `json:"canceling"`
-	Canceled  int `json:"canceled"`
-}
-
-// OrderPage is one page of a list of orders. An empty NextCursor: it is the last one.
-type OrderPage struct {
-	Orders     []OrderSummary `json:"orders"`
-	NextCursor string         `json:"nextCursor,omitempty"`
-}
-
 // listOrdersSQL lists the orders in a status, or all. The status is written out: the index of orders in trouble is of no
 // use to a statement that may ask for any.
 func listOrdersSQL(status keyturn.OrderStatus) string {
@@ -60,27 +34,27 @@ func listOrdersSQL(status keyturn.OrderStatus) string {
 // Orders lists orders from the newest to the oldest, all or those in one status, from where an earlier page's cursor
 // points. KindInvalid with a field for a status, cursor or limit (1 to MaxPage) that is none; a cursor belongs to the
 // status it was made for.
-func (d *DB) Orders(ctx context.Context, status keyturn.OrderStatus, cursor string, limit int) (OrderPage, error) {
+func (d *DB) Orders(ctx context.Context, status keyturn.OrderStatus, cursor string, limit int) (keyturn.OrderPage, error) {
 	var bad keyturn.Problems
 	bad.Check(status == "" || slices.Contains(keyturn.OrderStatuses, status), "status", "must be one of PENDING, PARTIAL_COMPLETED, COMPLETED, CANCEL_PENDING, PARTIAL_CANCELED, CANCELED")
 	bad.Check(limit >= 1 && limit <= MaxPage, "limit", "must be between 1 and %d", MaxPage)
 	before, beforeID, ok := d.readCursor(status, cursor)
 	bad.Check(ok, "cursor", "must be the nextCursor of an earlier page of the same list")
 	if err := bad.Err("the query is not valid"); err != nil {
-		return OrderPage{}, err
+		return keyturn.OrderPage{}, err
 	}
 	var rows []struct {
 		orderRow
 		keyturn.LineCounts
 	}
 	if err := d.x.SelectContext(ctx, &rows, listOrdersSQL(status), before, beforeID, limit+1); err != nil { //keyturn:autocommit it reads
-		return OrderPage{}, asKind(err)
+		return keyturn.OrderPage{}, asKind(err)
 	}
-	page := OrderPage{Orders: make([]OrderSummary, 0, min(limit, len(rows)))}
+	page := keyturn.OrderPage{Orders: make([]keyturn.OrderSummary, 0, min(limit, len(rows)))}
 	for _, r := range rows[:min(limit, len(rows))] {
-		page.Orders = append(page.Orders, OrderSummary{
+		page.Orders = append(page.Orders, keyturn.OrderSummary{
 			ID: r.ID, Status: r.Status, Currency: r.Currency, CreatedAt: r.CreatedAt.UTC(),
-			GrossPrice: keyturn.Money{Minor: r.GrossMinor, Currency: r.Currency}.String(), Lines: LineTotals(r.LineCounts),
+			GrossPrice: keyturn.Money{Minor: r.GrossMinor, Currency: r.Currency}.String(), Lines: keyturn.LineTotals(r.LineCounts),
 		})
 	}
 	if len(rows) > limit {

@@ -126,27 +126,8 @@ func (d *DB) WatchCertificates(ctx context.Context, expiring map[string]string) 
 	})
 }
 
-// Values of PartnerState.Breaker.
-const (
-	BreakerClosed  = "closed"  // calls go out
-	BreakerOpen    = "open"    // the partner is down; lines wait
-	BreakerProbing = "probing" // the same, and one call finds out whether it is back
-)
-
-// PartnerState is how a partner does, over all workers.
-type PartnerState struct {
-	Breaker   string     `json:"breaker" enum:"closed,open,probing"`
-	Failing   int        `json:"failing" doc:"Different lines whose calls failed since the last answer; five open the breaker."`
-	OpenedAt  *time.Time `json:"openedAt,omitempty"`
-	NextTryAt *time.Time `json:"nextTryAt,omitempty" doc:"Nobody calls before: the next probe, or the partner's Retry-After."`
-	Failure   string     `json:"failure,omitempty" doc:"What went wrong last."`
-	Running   int        `json:"running" doc:"Calls under way."`
-	Waiting   int        `json:"waiting" doc:"Lines that wait for their turn."`
-	OldestAt  *time.Time `json:"oldestWaitingSince,omitempty" doc:"When the oldest of them was ordered."`
-}
-
 // PartnerState says how an integration's partner does.
-func (d *DB) PartnerState(ctx context.Context, integration string) (PartnerState, error) {
+func (d *DB) PartnerState(ctx context.Context, integration string) (keyturn.PartnerState, error) {
 	var row struct {
 		Failing   int        `db:"failing"`
 		OpenedAt  *time.Time `db:"opened_at"`
@@ -165,16 +146,16 @@ func (d *DB) PartnerState(ctx context.Context, integration string) (PartnerState
 			(SELECT min(created_at) FROM partner_queue WHERE integration = $1) AS oldest_at
 		FROM (SELECT 1) one LEFT JOIN partner_gates g ON g.integration = $1`, integration, partnerSource(integration))
 	if err != nil {
-		return PartnerState{}, asKind(err)
+		return keyturn.PartnerState{}, asKind(err)
 	}
-	s := PartnerState{
-		Breaker: BreakerClosed, Failing: row.Failing, OpenedAt: row.OpenedAt, NextTryAt: row.NextTryAt, Running: row.Running, Waiting: row.Waiting, OldestAt: row.OldestAt,
+	s := keyturn.PartnerState{
+		Breaker: keyturn.BreakerClosed, Failing: row.Failing, OpenedAt: row.OpenedAt, NextTryAt: row.NextTryAt, Running: row.Running, Waiting: row.Waiting, OldestAt: row.OldestAt,
 	}
 	switch {
 	case row.OpenedAt != nil && row.Probing:
-		s.Breaker = BreakerProbing
+		s.Breaker = keyturn.BreakerProbing
 	case row.OpenedAt != nil:
-		s.Breaker = BreakerOpen
+		s.Breaker = keyturn.BreakerOpen
 	}
 	if row.Failure != nil {
 		s.Failure = *row.Failure

@@ -9,7 +9,7 @@ import (
 	"keyturn.dev/keyturn"
 )
 
-func (s *shop) partner() PartnerState {
+func (s *shop) partner() keyturn.PartnerState {
 	s.t.Helper()
 	p, err := s.PartnerState(s.ctx, "acme")
 	require.NoError(s.t, err)
@@ -21,7 +21,7 @@ func (s *shop) down() []string {
 	s.t.Helper()
 	fs := s.sellMany(breakerLines)
 	for i, f := range fs {
-		require.Equal(s.t, BreakerClosed, s.partner().Breaker, "after %d", i)
+		require.Equal(s.t, keyturn.BreakerClosed, s.partner().Breaker, "after %d", i)
 		s.finishCall(f, refused(s.beginCall(f), keyturn.KindUnavailable))
 	}
 	return fs
@@ -36,7 +36,7 @@ func TestBreakerOpensAndClosesByProbe(t *testing.T) {
 	s := newShop(t)
 	s.put(keyturn.Product{ID: "app", Sources: []keyturn.Source{fromEndpoint("acme")}, Retry: keyturn.RetryPolicy{Schedule: []keyturn.Duration{keyturn.Duration(time.Hour)}}})
 	failed := s.down()
-	require.Equal(t, BreakerOpen, s.partner().Breaker)
+	require.Equal(t, keyturn.BreakerOpen, s.partner().Breaker)
 	require.Equal(t, []string{"PartnerDown open"}, s.partnerAlerts())
 
 	// A line that was never tried is in trouble all the same: its customer waits. The partner's alert stands for its own.
@@ -59,21 +59,21 @@ func TestBreakerOpensAndClosesByProbe(t *testing.T) {
 	s.parked(f)
 	probe := s.beginCall(failed[0])
 	require.True(t, probe.Probe)
-	require.Equal(t, BreakerProbing, s.partner().Breaker)
+	require.Equal(t, keyturn.BreakerProbing, s.partner().Breaker)
 	s.parked(failed[1])
 	s.parked(f)
 
 	// The probe fails: the next one comes later, and it is the next oldest line's once this one's own delay says so.
 	s.finishCall(failed[0], refused(probe, keyturn.KindUnavailable))
 	state := s.partner()
-	require.Equal(t, BreakerOpen, state.Breaker)
+	require.Equal(t, keyturn.BreakerOpen, state.Breaker)
 	require.WithinDuration(t, time.Now().Add(2*probeFirst), *state.NextTryAt, 2*time.Second)
 	s.later(2 * probeFirst)
 	probe = s.beginCall(failed[0])
 	next = s.finishCall(failed[0], answered(probe, "KEY-0"))
 	require.Equal(t, keyturn.DoDeliver, next.Do)
 	state = s.partner()
-	require.Equal(t, BreakerClosed, state.Breaker)
+	require.Equal(t, keyturn.BreakerClosed, state.Breaker)
 	require.Equal(t, 5, state.Waiting)
 	require.Equal(t, []string{"PartnerDown closed", "PartnerBack closed"}, s.partnerAlerts())
 
@@ -92,7 +92,7 @@ func TestOneLineDoesNotOpenTheBreaker(t *testing.T) {
 	for range 3 * breakerLines {
 		s.finishCall(poisoned, refused(s.beginCall(poisoned), keyturn.KindUnavailable))
 	}
-	require.Equal(t, BreakerClosed, s.partner().Breaker)
+	require.Equal(t, keyturn.BreakerClosed, s.partner().Breaker)
 	require.Equal(t, 1, s.partner().Failing)
 	f := s.sell("app")
 	s.finishCall(f, answered(s.beginCall(f), "KEY"))
@@ -106,7 +106,7 @@ func TestRefusalsDoNotOpenTheBreaker(t *testing.T) {
 	for _, f := range s.sellMany(2 * breakerLines) {
 		s.finishCall(f, refused(s.beginCall(f), keyturn.KindRejected))
 	}
-	require.Equal(t, PartnerState{Breaker: BreakerClosed}, s.partner())
+	require.Equal(t, keyturn.PartnerState{Breaker: keyturn.BreakerClosed}, s.partner())
 }
 
 func TestRetryAfterHoldsAllLinesBack(t *testing.T) {
@@ -121,7 +121,7 @@ func TestRetryAfterHoldsAllLinesBack(t *testing.T) {
 	require.InDelta(t, 30*time.Second, wait, float64(2*time.Second))
 	s.later(31 * time.Second)
 	s.finishCall(fs[1], answered(s.beginCall(fs[1]), "KEY"))
-	require.Equal(t, PartnerState{Breaker: BreakerClosed}, s.partner())
+	require.Equal(t, keyturn.PartnerState{Breaker: keyturn.BreakerClosed}, s.partner())
 }
 
 func TestAPersonsRetryPassesAnOpenBreaker(t *testing.T) {
@@ -135,7 +135,7 @@ func TestAPersonsRetryPassesAnOpenBreaker(t *testing.T) {
 	call := s.beginCall(f)
 	require.True(t, call.Probe)
 	s.finishCall(f, answered(call, "KEY"))
-	require.Equal(t, BreakerClosed, s.partner().Breaker)
+	require.Equal(t, keyturn.BreakerClosed, s.partner().Breaker)
 }
 
 // A partner that is down keeps no line from its next source or its refund.

@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"keyturn.dev/keyturn"
-	"keyturn.dev/keyturn/starter"
+	"keyturn.dev/keyturn/client"
 )
 
 // crashCase is a use case from an order to its end. Its steps are asked for by somebody outside, who asks again until
@@ -41,21 +41,21 @@ var crashCases = []crashCase{
 	{
 		name: "an import serves who waits", status: keyturn.LineDelivered, product: keyturn.Product{Sources: sources(fromPool("games"))},
 		more: func(ctx context.Context, l *life, _ string) error {
-			_, err := l.api.ImportKeys(ctx, "games", strings.NewReader("KEY-1\nKEY-2"), starter.ImportOptions{})
+			_, err := l.api.ImportKeys(ctx, "games", strings.NewReader("KEY-1\nKEY-2"), client.ImportOptions{})
 			return err
 		},
 	},
 	{
 		name: "a person supplies", status: keyturn.LineDelivered, product: keyturn.Product{Sources: sources(byHand)},
 		more: func(ctx context.Context, l *life, f string) error {
-			_, err := l.api.Resolve(ctx, f, starter.ResolutionRequest{ID: "the one", Action: keyturn.ActionSupply, Keys: []string{"GIFT-1"}})
+			_, err := l.api.Resolve(ctx, f, keyturn.ResolutionRequest{ID: "the one", Action: keyturn.ActionSupply, Keys: []string{"GIFT-1"}})
 			return err
 		},
 	},
 	{
 		name: "a person refunds", status: keyturn.LineCanceled, product: keyturn.Product{Sources: sources(byHand)},
 		more: func(ctx context.Context, l *life, f string) error {
-			_, err := l.api.Resolve(ctx, f, starter.ResolutionRequest{ID: "the one", Action: keyturn.ActionRefund})
+			_, err := l.api.Resolve(ctx, f, keyturn.ResolutionRequest{ID: "the one", Action: keyturn.ActionRefund})
 			return err
 		},
 	},

@@ -14,12 +14,15 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"go.temporal.io/sdk/client"
+	temporalclient "go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/log"
 	sdkworker "go.temporal.io/sdk/worker"
 
+	"keyturn.dev/keyturn/client"
+
 	"keyturn.dev/keyturn"
 	"keyturn.dev/keyturn/activities"
+	"keyturn.dev/keyturn/api"
 	"keyturn.dev/keyturn/audit"
 	"keyturn.dev/keyturn/db"
 	"keyturn.dev/keyturn/devstack/emulator"
@@ -96,9 +99,9 @@ type life struct {
 	proxies map[string]*faultproxy.Proxy
 	db      *db.DB
 	starter *starter.Starter
-	api     *starter.Client
+	api     *client.Client
 	worker  sdkworker.Worker
-	temp    client.Client
+	temp    temporalclient.Client
 	acts    *activities.Activities
 	logs    logs
 	over    []func()
@@ -135,7 +138,7 @@ func (w *world) live(dies func(point string) bool) *life {
 		}
 	}
 	require.NoError(w.t, err)
-	l.temp, err = client.NewLazyClient(client.Options{HostPort: temporal, Identity: "crash", Logger: log.NewStructuredLogger(logger)})
+	l.temp, err = temporalclient.NewLazyClient(temporalclient.Options{HostPort: temporal, Identity: "crash", Logger: log.NewStructuredLogger(logger)})
 	require.NoError(w.t, err)
 	sender, err := mail.NewSender(mail.Config{Addr: smtp, TLS: mail.TLSNone, Timeout: 20 * time.Second})
 	require.NoError(w.t, err)
@@ -144,11 +147,11 @@ func (w *world) live(dies func(point string) bool) *life {
 		Letters:   activities.Letters{From: "shop@keyturn.test", SenderName: "The Shop", OrderPage: func(token string) string { return "http://127.0.0.1/o/" + token }},
 		Providers: payment.Providers{"till": payment.Gateway{URL: "http://" + till}},
 	}
-	l.starter = starter.NewStarter(starter.StarterConfig{DB: l.db, Temporal: l.temp, TaskQueue: w.queue, Logger: logger})
+	l.starter = starter.New(starter.Config{DB: l.db, Temporal: l.temp, TaskQueue: w.queue, Logger: logger})
 	server := httptest.NewUnstartedServer(nil)
-	server.Config = starter.New(starter.Config{DB: l.db, Temporal: l.temp, Starter: l.starter, TaskQueue: w.queue, DevToken: "dev", Logger: logger}).Server()
+	server.Config = api.New(api.Config{DB: l.db, Temporal: l.temp, Starter: l.starter, TaskQueue: w.queue, DevToken: "dev", Logger: logger}).Server()
 	server.Start()
-	l.api = &starter.Client{BaseURL: server.URL, Token: "dev"}
+	l.api = &client.Client{BaseURL: server.URL, Token: "dev"}
 	var loops sync.WaitGroup
 	loops.Go(func() { l.starter.Run(ctx) })
 	loops.Go(func() {

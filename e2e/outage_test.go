@@ -30,7 +30,7 @@ func TestLinesWaitForAPartnerThatIsDownAndGoOutOldestFirst(t *testing.T) {
 	}
 	s.eventually(func() (bool, string) {
 		p := s.partnerState("acme")
-		return p.Breaker != db.BreakerClosed && p.Waiting >= lines-1, fmt.Sprintf("%+v", p)
+		return p.Breaker != keyturn.BreakerClosed && p.Waiting >= lines-1, fmt.Sprintf("%+v", p)
 	})
 	for _, a := range orders {
 		s.await(a, keyturn.OrderPartialCompleted)
@@ -94,7 +94,7 @@ func TestAPartnerThatHangsLeavesTheWorkerToOthers(t *testing.T) {
 	require.Equal(t, 2, s.count(`SELECT count(*) FROM attempts WHERE source = 'endpoint/hangs'`))
 }
 
-func (s *stack) partnerState(integration string) db.PartnerState {
+func (s *stack) partnerState(integration string) keyturn.PartnerState {
 	s.t.Helper()
 	p, err := s.db.PartnerState(context.Background(), integration)
 	require.NoError(s.t, err)

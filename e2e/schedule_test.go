@@ -8,24 +8,26 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"go.temporal.io/sdk/client"
+
+	temporalclient "go.temporal.io/sdk/client"
 
 	"keyturn.dev/keyturn"
-	"keyturn.dev/keyturn/starter"
+	"keyturn.dev/keyturn/api"
+	"keyturn.dev/keyturn/client"
 	"keyturn.dev/keyturn/worker"
 	"keyturn.dev/keyturn/workflows"
 )
 
 // operator gives a client of an API of the stack's own, with every scope.
-func (s *stack) operator() *starter.Client {
-	api := starter.New(starter.Config{DB: s.db, Temporal: s.temporal, Starter: s.starter, TaskQueue: s.queue, DevToken: "operator", RenderKeys: s.acts.Letters.Render, Logger: s.logger})
+func (s *stack) operator() *client.Client {
+	api := api.New(api.Config{DB: s.db, Temporal: s.temporal, Starter: s.starter, TaskQueue: s.queue, DevToken: "operator", RenderKeys: s.acts.Letters.Render, Logger: s.logger})
 	server := httptest.NewServer(api.Handler())
 	s.t.Cleanup(server.Close)
-	return &starter.Client{BaseURL: server.URL, Token: "operator"}
+	return &client.Client{BaseURL: server.URL, Token: "operator"}
 }
 
 // scheduled makes the schedule of audits, and takes it away with the test.
-func (s *stack) scheduled() client.ScheduleHandle {
+func (s *stack) scheduled() temporalclient.ScheduleHandle {
 	s.t.Helper()
 	ctx := context.Background()
 	require.NoError(s.t, worker.ScheduleAudits(ctx, s.temporal, s.queue))
@@ -34,7 +36,7 @@ func (s *stack) scheduled() client.ScheduleHandle {
 	return handle
 }
 
-func (s *stack) auditNow(api *starter.Client) starter.AuditReport {
+func (s *stack) auditNow(api *client.Client) keyturn.AuditDetail {
 	s.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
 	defer cancel()
@@ -108,7 +110,7 @@ func TestTheScheduleIsMadeOnceAndStaysPaused(t *testing.T) {
 	require.ErrorContains(t, err, "start a worker")
 	ctx := context.Background()
 	handle := s.scheduled()
-	require.NoError(t, handle.Pause(ctx, client.SchedulePauseOptions{Note: "a test"}))
+	require.NoError(t, handle.Pause(ctx, temporalclient.SchedulePauseOptions{Note: "a test"}))
 	require.NoError(t, worker.ScheduleAudits(ctx, s.temporal, s.queue), "every worker that starts does this")
 	d, err := handle.Describe(ctx)
 	require.NoError(t, err)

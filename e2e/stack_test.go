@@ -134,7 +134,7 @@ func start(t *testing.T, o options) *stack {
 		Letters:   activities.Letters{From: "shop@keyturn.test", SenderName: "The Shop", OrderPage: func(token string) string { return "http://127.0.0.1/o/" + token }},
 		Providers: payment.Providers{payment.SandboxName: payment.Sandbox{Ledger: s.db}},
 	}
-	s.starter = starter.NewStarter(starter.StarterConfig{DB: s.db, Temporal: s.temporal, TaskQueue: s.queue, Eager: o.eager, Logger: s.logger})
+	s.starter = starter.New(starter.Config{DB: s.db, Temporal: s.temporal, TaskQueue: s.queue, Eager: o.eager, Logger: s.logger})
 	done := make(chan struct{})
 	s.startStarter = sync.OnceFunc(func() {
 		go func() {

@@ -20,17 +20,9 @@ const (
 	maxCertificates = 20
 )
 
-// Certificate is what operators see of a certificate that an integration holds.
-type Certificate struct {
-	Use         string    `json:"use"` // ca or client
-	Subject     string    `json:"subject"`
-	Fingerprint string    `json:"fingerprint"` // SHA-256, hex
-	NotAfter    time.Time `json:"notAfter"`
-}
-
 // Certificates lists the certificates of an integration that passed Check, for display and expiry warnings.
-func Certificates(t keyturn.TLS) []Certificate {
-	var list []Certificate
+func Certificates(t keyturn.TLS) []keyturn.Certificate {
+	var list []keyturn.Certificate
 	for _, from := range []struct{ use, pem string }{{"ca", t.CA}, {"client", t.ClientCert}} {
 		certs, err := parseCertificates(from.pem)
 		if err != nil {
@@ -38,7 +30,9 @@ func Certificates(t keyturn.TLS) []Certificate {
 		}
 		for _, cert := range certs {
 			sum := sha256.Sum256(cert.Raw)
-			list = append(list, Certificate{from.use, cert.Subject.String(), hex.EncodeToString(sum[:]), cert.NotAfter})
+			list = append(list, keyturn.Certificate{
+				Use: from.use, Subject: cert.Subject.String(), Fingerprint: hex.EncodeToString(sum[:]), NotAfter: cert.NotAfter,
+			})
 		}
 	}
 	return list

@@ -70,48 +70,20 @@ func ExplainRequest(in keyturn.Integration, op string, d Data) (RequestExplained
 	return out, req, nil
 }
 
-// ReplyExplained is what an integration makes of a reply. Codes, links and files in it are masked.
-type ReplyExplained struct {
-	HTTPStatus   int                 `json:"httpStatus"`
-	Body         string              `json:"body"`
-	Values       []ValueExplained    `json:"values"`
-	Outcome      Outcome             `json:"outcome"`
-	Kind         keyturn.Kind        `json:"kind,omitempty"`
-	Reason       string              `json:"reason"`
-	ErrorCode    string              `json:"errorCode,omitempty"`
-	ErrorMessage string              `json:"errorMessage,omitempty"`
-	RetryAfter   keyturn.Duration    `json:"retryAfter,omitempty"`
-	Codes        int                 `json:"activationCodes"`
-	Units        int                 `json:"units"` // how many of them are for the customer; 0: not known
-	Link         bool                `json:"activationLink"`
-	FileBytes    int                 `json:"fileBytes,omitempty"`
-	Additional   map[string][]string `json:"additional,omitempty"`
-}
-
-// ValueExplained is what one response path selects, before its conversion.
-type ValueExplained struct {
-	Name      string   `json:"name"`
-	Path      string   `json:"path"`
-	Found     []string `json:"found"` // at most ten, each cut
-	Matches   int      `json:"matches"`
-	Converted bool     `json:"converted,omitempty"`
-	Problem   string   `json:"problem,omitempty"`
-}
-
 const (
 	shownValues     = 10
 	shownValueRunes = 80
 )
 
 // ExplainReply is Judge, step by step. A reply that was redacted is explained like the reply itself.
-func ExplainReply(in keyturn.Integration, op string, units int, reply Reply) ReplyExplained {
+func ExplainReply(in keyturn.Integration, op string, units int, reply Reply) keyturn.ReplyExplained {
 	v := Judge(in, op, units, reply)
 	shown := RedactReply(in, op, reply, v)
-	out := ReplyExplained{
-		HTTPStatus: reply.Status, Body: cleanedBody(shown), Outcome: v.Outcome, Kind: v.Kind, Reason: v.Reason,
+	out := keyturn.ReplyExplained{
+		HTTPStatus: reply.Status, Body: cleanedBody(shown), Outcome: string(v.Outcome), Kind: v.Kind, Reason: v.Reason,
 		ErrorCode: v.ErrorCode, ErrorMessage: v.ErrorMessage, RetryAfter: keyturn.Duration(v.RetryAfter),
 		Codes: len(v.Deliverable.ActivationCodes), Units: units, Link: v.Deliverable.ActivationLink != "",
-		Values: []ValueExplained{}, Additional: v.Additional,
+		Values: []keyturn.ValueExplained{}, Additional: v.Additional,
 	}
 	if f := v.Deliverable.File; f != nil {
 		out.FileBytes = len(f.Data)
@@ -136,9 +108,9 @@ func ExplainReply(in keyturn.Integration, op string, units int, reply Reply) Rep
 	return out
 }
 
-func (r reader) explain(name string) ValueExplained {
+func (r reader) explain(name string) keyturn.ValueExplained {
 	rp := r.paths[name]
-	v := ValueExplained{Name: name, Path: rp.Path, Found: []string{}, Converted: rp.ConversionTemplate != ""}
+	v := keyturn.ValueExplained{Name: name, Path: rp.Path, Found: []string{}, Converted: rp.ConversionTemplate != ""}
 	nodes, err := r.nodes(name)
 	if err != nil {
 		v.Problem = err.Error()
@@ -176,13 +148,13 @@ func cleanedBody(body []byte) string {
 }
 
 // Meaning says in one sentence what Keyturn would do with a line after this reply.
-func (r ReplyExplained) Meaning() string {
-	switch {
-	case r.Outcome == Permanent:
+func Meaning(r keyturn.ReplyExplained) string {
+	switch outcome := Outcome(r.Outcome); {
+	case outcome == Permanent:
 		return "it would not be tried again: the next source, or the refund"
-	case r.Outcome == Retryable && r.RetryAfter > 0:
+	case outcome == Retryable && r.RetryAfter > 0:
 		return "it would be tried again, by the product's policy and not before " + time.Duration(r.RetryAfter).String()
-	case r.Outcome == Retryable:
+	case outcome == Retryable:
 		return "it would be tried again, by the product's policy"
 	}
 	var parts []string

@@ -1,4 +1,4 @@
-// Package starter is the way in: the HTTP API and its Go client, catalogs in YAML, and what starts the workflows of
-// accepted orders and relays what is due. It accepts an order without Temporal; everything it promises is in the
-// database before it answers.
+// Package starter starts the workflows of accepted orders and relays what is due. An order system imports it to start
+// orders from its own process; the HTTP API uses it in the same way. It needs Temporal only to start: an order is in the
+// database before anything is started, and what is not started now the relay starts later.
 package starter

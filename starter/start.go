@@ -33,8 +33,8 @@ type Starter struct {
 	poke   chan struct{}
 }
 
-// StarterConfig says how workflows are started.
-type StarterConfig struct {
+// Config says how workflows are started.
+type Config struct {
 	DB        *db.DB
 	Temporal  client.Client
 	TaskQueue string // default: workflows.TaskQueue
@@ -52,8 +52,8 @@ const (
 	startTimeout   = 10 * time.Second
 )
 
-// NewStarter makes a starter; Run makes it work.
-func NewStarter(c StarterConfig) *Starter {
+// New makes a starter; Run makes it work.
+func New(c Config) *Starter {
 	if c.TaskQueue == "" {
 		c.TaskQueue = workflows.TaskQueue
 	}

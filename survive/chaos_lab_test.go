@@ -17,10 +17,11 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"keyturn.dev/keyturn/client"
+
 	"keyturn.dev/keyturn/db"
 	"keyturn.dev/keyturn/devstack"
 	"keyturn.dev/keyturn/internal/testkit/faultproxy"
-	"keyturn.dev/keyturn/starter"
 	"keyturn.dev/keyturn/vault"
 )
 
@@ -34,7 +35,7 @@ type lab struct {
 	mount string // of PostgreSQL's small disk; "": this machine allows none
 	ports struct{ postgres, temporal, temporalUI, api, smtp, inbox, partner, payment int }
 
-	api    *starter.Client
+	api    *client.Client
 	direct *sql.DB // past the proxies, for whoever looks
 	books  *db.DB
 	env    []string // for commands
@@ -149,7 +150,7 @@ func (l *lab) settle() {
 	must(l.t, l.env, "migrate")
 	token := must(l.t, l.env, "token", "create", "chaos", "--scope", "orders:write,orders:read,catalog:write,keys:write,ops")
 	l.env = append(l.env, "KEYTURN_TOKEN="+token)
-	l.api = &starter.Client{BaseURL: api, Token: token}
+	l.api = &client.Client{BaseURL: api, Token: token}
 	var err error
 	l.direct, err = sql.Open("postgres", l.postgres.DSN("keyturn"))
 	require.NoError(l.t, err)

@@ -16,8 +16,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"keyturn.dev/keyturn"
+	"keyturn.dev/keyturn/client"
 	"keyturn.dev/keyturn/devstack"
-	"keyturn.dev/keyturn/starter"
 )
 
 // devPorts are those of `keyturn dev` without an offset.
@@ -138,8 +138,8 @@ func (d *dev) requireNothingLeft(was []int) {
 	}
 }
 
-func (d *dev) client(token string) *starter.Client {
-	return &starter.Client{BaseURL: fmt.Sprintf("http://127.0.0.1:%d", 8080+d.offset), Token: token}
+func (d *dev) client(token string) *client.Client {
+	return &client.Client{BaseURL: fmt.Sprintf("http://127.0.0.1:%d", 8080+d.offset), Token: token}
 }
 
 func TestDevKeepsItsStateAndLeavesNoProcessBehind(t *testing.T) {

@@ -15,13 +15,14 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"go.temporal.io/sdk/client"
+	temporalclient "go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/log"
+
+	"keyturn.dev/keyturn/client"
 
 	"keyturn.dev/keyturn/devstack"
 	"keyturn.dev/keyturn/devstack/emulator"
 	"keyturn.dev/keyturn/devstack/inbox"
-	"keyturn.dev/keyturn/starter"
 )
 
 // site is a merchant's installation: every part a process of its own, but for the mailbox and the partners, which are the
@@ -31,7 +32,7 @@ type site struct {
 	dir     string
 	stack   *devstack.Dir
 	env     []string
-	api     *starter.Client
+	api     *client.Client
 	sql     *sql.DB
 	inbox   *inbox.Server
 	partner *emulator.Server
@@ -79,7 +80,7 @@ func newSite(t *testing.T) *site {
 	must(t, s.env, "migrate")
 	token := must(t, s.env, "token", "create", "survive", "--scope", "orders:write,orders:read,catalog:write,keys:write,ops")
 	s.env = append(s.env, "KEYTURN_TOKEN="+token)
-	s.api = &starter.Client{BaseURL: "http://" + api, Token: token}
+	s.api = &client.Client{BaseURL: "http://" + api, Token: token}
 	s.startKeyturn("api")
 	s.ready()
 	s.catalog()
@@ -274,9 +275,9 @@ func (s *site) within(d time.Duration, what string, still func() string) {
 }
 
 // dial connects to Temporal as an operator would.
-func (s *site) dial() client.Client {
+func (s *site) dial() temporalclient.Client {
 	s.t.Helper()
-	c, err := client.Dial(client.Options{HostPort: s.temporal.Address(), Logger: log.NewStructuredLogger(slog.New(slog.DiscardHandler))})
+	c, err := temporalclient.Dial(temporalclient.Options{HostPort: s.temporal.Address(), Logger: log.NewStructuredLogger(slog.New(slog.DiscardHandler))})
 	require.NoError(s.t, err)
 	return c
 }

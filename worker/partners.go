@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"keyturn.dev/keyturn"
 	"keyturn.dev/keyturn/endpoint"
 )
 
@@ -42,13 +43,13 @@ func (h *Housekeeping) watchCertificates(ctx context.Context) error {
 
 // decisive are the certificates whose end is the end of all calls: of authorities, any of which a partner may use, the
 // one that lasts longest, so that one whose successor is there already may run out; of a client's chain the first.
-func decisive(all []endpoint.Certificate) []endpoint.Certificate {
-	last := map[string]endpoint.Certificate{}
+func decisive(all []keyturn.Certificate) []keyturn.Certificate {
+	last := map[string]keyturn.Certificate{}
 	for _, c := range all {
 		was, seen := last[c.Use]
 		if !seen || (c.Use == "ca") == c.NotAfter.After(was.NotAfter) {
 			last[c.Use] = c
 		}
 	}
-	return slices.SortedFunc(maps.Values(last), func(a, b endpoint.Certificate) int { return a.NotAfter.Compare(b.NotAfter) })
+	return slices.SortedFunc(maps.Values(last), func(a, b keyturn.Certificate) int { return a.NotAfter.Compare(b.NotAfter) })
 }

@@ -11,8 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"keyturn.dev/keyturn"
-	"keyturn.dev/keyturn/db"
-	"keyturn.dev/keyturn/starter"
+	"keyturn.dev/keyturn/client"
 )
 
 func newAlert() *cobra.Command {
@@ -31,7 +30,7 @@ func newAlert() *cobra.Command {
 	list.Flags().BoolVar(&all, "all", false, "those that are over, too")
 	list.Flags().StringVar(&cause, "cause", "", "only of this cause (docs/run/operating.md lists them)")
 	list.Flags().IntVar(&limit, "limit", limit, "how many, 1 to 200")
-	cmd.AddCommand(withAPI(list, func(ctx context.Context, cmd *cobra.Command, api *starter.Client, _ []string) error {
+	cmd.AddCommand(withAPI(list, func(ctx context.Context, cmd *cobra.Command, api *client.Client, _ []string) error {
 		found, err := api.Alerts(ctx, all, keyturn.AlertCause(cause), limit)
 		if err != nil {
 			return err
@@ -52,7 +51,7 @@ func newAlert() *cobra.Command {
 	}
 	end.Flags().StringVar(&reason, "reason", "", "what was done about it; it is recorded")
 	_ = end.MarkFlagRequired("reason")
-	cmd.AddCommand(withAPI(end, func(ctx context.Context, cmd *cobra.Command, api *starter.Client, args []string) error {
+	cmd.AddCommand(withAPI(end, func(ctx context.Context, cmd *cobra.Command, api *client.Client, args []string) error {
 		id, err := strconv.ParseInt(args[0], 10, 64)
 		if err != nil {
 			return keyturn.Errorf(keyturn.KindInvalid, "%q is not the ID of an alert: `keyturn alert list` shows them", args[0])
@@ -61,12 +60,12 @@ func newAlert() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return show(cmd, v, func(w io.Writer) { printAlerts(w, []db.AlertView{v}) })
+		return show(cmd, v, func(w io.Writer) { printAlerts(w, []keyturn.AlertView{v}) })
 	}))
 	return cmd
 }
 
-func printAlerts(w io.Writer, alerts []db.AlertView) {
+func printAlerts(w io.Writer, alerts []keyturn.AlertView) {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "ALERT\tSINCE\tCLOSED\tCAUSE\tABOUT\tHAPPENED")
 	for _, a := range alerts {
@@ -85,7 +84,7 @@ func printAlerts(w io.Writer, alerts []db.AlertView) {
 	_ = t.Flush()
 }
 
-func aboutOf(a db.AlertView) string {
+func aboutOf(a keyturn.AlertView) string {
 	switch {
 	case a.OrderID != "":
 		return "order " + a.OrderID + " " + a.FulfillmentID

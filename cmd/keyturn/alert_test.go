@@ -7,7 +7,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"keyturn.dev/keyturn"
-	"keyturn.dev/keyturn/db"
 )
 
 func TestAlertsAreListedAndClosed(t *testing.T) {
@@ -21,7 +20,7 @@ func TestAlertsAreListedAndClosed(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, s.d.FinishSend(t.Context(), delivery, keyturn.Errorf(keyturn.KindUnavailable, "down")))
 
-	open := into[[]db.AlertView](s, "alert", "list", "--cause", "Undelivered")
+	open := into[[]keyturn.AlertView](s, "alert", "list", "--cause", "Undelivered")
 	require.Len(t, open, 1)
 	id := strconv.FormatInt(open[0].ID, 10)
 	out := s.run("alert", "list")

@@ -112,7 +112,7 @@ func runAudit(ctx context.Context, cmd *cobra.Command, o auditOptions) error {
 			return err
 		}
 	}
-	if err := show(cmd, report, func(w io.Writer) { printAudit(w, report, o.all) }); err != nil {
+	if err := show(cmd, report, func(w io.Writer) { printAudit(w, &report.AuditReport, o.all) }); err != nil {
 		return err
 	}
 	if !report.OK {
@@ -213,7 +213,7 @@ func storeAudit(ctx context.Context, d *db.DB, r *audit.Report) error {
 	return err
 }
 
-func printAudit(w io.Writer, r *audit.Report, all bool) {
+func printAudit(w io.Writer, r *keyturn.AuditReport, all bool) {
 	for _, res := range r.Invariants {
 		mark := "ok"
 		switch {
@@ -241,7 +241,7 @@ func printAudit(w io.Writer, r *audit.Report, all bool) {
 }
 
 // auditNote says what was looked at, and what could not be.
-func auditNote(res audit.Result) string {
+func auditNote(res keyturn.InvariantResult) string {
 	var parts []string
 	for _, c := range res.Looked {
 		parts = append(parts, fmt.Sprintf("%d %s", c.N, c.What))

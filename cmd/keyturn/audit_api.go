@@ -11,7 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"keyturn.dev/keyturn"
-	"keyturn.dev/keyturn/starter"
+	"keyturn.dev/keyturn/client"
 )
 
 // auditWait is how long `audit now` waits: millions of lines, and one that runs already.
@@ -23,7 +23,7 @@ func newAuditNow() *cobra.Command {
 		Long: `Has the schedule audit the books now and waits for the result. What only stands still is set going again, and operations
 get the alert, as every night. The exit status is 1 if anything is violated.`,
 		Example: "  keyturn audit now --api https://keyturn.example.com",
-	}, func(ctx context.Context, cmd *cobra.Command, api *starter.Client, _ []string) error {
+	}, func(ctx context.Context, cmd *cobra.Command, api *client.Client, _ []string) error {
 		ctx, cancel := context.WithTimeout(ctx, auditWait)
 		defer cancel()
 		fmt.Fprintln(cmd.ErrOrStderr(), "asked for an audit; waiting for its result")
@@ -39,7 +39,7 @@ func newAuditList() *cobra.Command {
 	limit := 20
 	cmd := &cobra.Command{Use: "list", Short: "List the latest audits", Example: "  keyturn audit list --limit 5", Args: cobra.NoArgs}
 	cmd.Flags().IntVar(&limit, "limit", limit, "how many, 1 to 100")
-	return withAPI(cmd, func(ctx context.Context, cmd *cobra.Command, api *starter.Client, _ []string) error {
+	return withAPI(cmd, func(ctx context.Context, cmd *cobra.Command, api *client.Client, _ []string) error {
 		found, err := api.Audits(ctx, limit)
 		if err != nil {
 			return err
@@ -64,7 +64,7 @@ func newAuditShow() *cobra.Command {
 		Use: "show [ID]", Short: "Show an audit, or the latest one", Args: cobra.MaximumNArgs(1),
 		Long:    "Shows an audit, or the latest one, with every invariant and the first hundred violations of each. The exit status is 1 if anything is violated.",
 		Example: "  keyturn audit show\n  keyturn audit show 0198… --output json",
-	}, func(ctx context.Context, cmd *cobra.Command, api *starter.Client, args []string) error {
+	}, func(ctx context.Context, cmd *cobra.Command, api *client.Client, args []string) error {
 		if len(args) == 0 {
 			latest, err := api.Audits(ctx, 1)
 			if err != nil {
@@ -83,7 +83,7 @@ func newAuditShow() *cobra.Command {
 	})
 }
 
-func showAudit(cmd *cobra.Command, a starter.AuditReport) error {
+func showAudit(cmd *cobra.Command, a keyturn.AuditDetail) error {
 	if err := show(cmd, a, func(w io.Writer) {
 		printAudit(w, a.Report, false)
 		for _, what := range a.Repaired {

@@ -18,6 +18,7 @@ import (
 	"go.temporal.io/sdk/interceptor"
 
 	"keyturn.dev/keyturn"
+	"keyturn.dev/keyturn/client"
 	"keyturn.dev/keyturn/cmd/keyturn/bench"
 	"keyturn.dev/keyturn/devstack/emulator"
 	"keyturn.dev/keyturn/devstack/inbox"
@@ -69,7 +70,7 @@ type benchBed struct {
 	ground *benchGround
 	peer   *peer
 	ends   *bench.Ends
-	api    *starter.Client
+	api    *client.Client
 	worker chan error // what the worker ended with
 	cancel context.CancelFunc
 }
@@ -177,8 +178,8 @@ func runBench(ctx context.Context, cmd *cobra.Command, o benchOptions) error {
 }
 
 // benchAPI serves the API on a port of its own and gives its client.
-func (a *app) benchAPI(ctx context.Context, eager bool) (*starter.Client, error) {
-	s := starter.NewStarter(starter.StarterConfig{DB: a.db, Temporal: a.temporal, Namespace: a.namespace, Eager: eager, Logger: a.logger})
+func (a *app) benchAPI(ctx context.Context, eager bool) (*client.Client, error) {
+	s := starter.New(starter.Config{DB: a.db, Temporal: a.temporal, Namespace: a.namespace, Eager: eager, Logger: a.logger})
 	go s.Run(ctx)
 	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
@@ -189,7 +190,7 @@ func (a *app) benchAPI(ctx context.Context, eager bool) (*starter.Client, error)
 	context.AfterFunc(ctx, func() { _ = server.Close() })
 	// As many connections are kept as orders are under way, so that none is dialled in the measure.
 	keep := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 200}, Timeout: time.Minute}
-	return &starter.Client{BaseURL: "http://" + l.Addr().String(), Token: devToken, HTTP: keep}, nil
+	return &client.Client{BaseURL: "http://" + l.Addr().String(), Token: devToken, HTTP: keep}, nil
 }
 
 // peer is the process that plays partner and mail server.

@@ -6,7 +6,7 @@ import (
 	"strings"
 
 	"keyturn.dev/keyturn"
-	"keyturn.dev/keyturn/starter"
+	"keyturn.dev/keyturn/catalogfile"
 )
 
 // standIn takes the place of a secret whose environment variable is not set, where no partner is called.
@@ -14,8 +14,8 @@ const standIn = "stand-in"
 
 // readToTry reads a catalog for a command that calls no partner, and the names of the environment variables that a
 // stand-in was taken for.
-func readToTry(file string) (c *starter.Catalog, standIns []string, err error) {
-	c, err = starter.ReadCatalog(file, func(name string) (string, bool) {
+func readToTry(file string) (c *catalogfile.Catalog, standIns []string, err error) {
+	c, err = catalogfile.Read(file, func(name string) (string, bool) {
 		if v, ok := os.LookupEnv(name); ok {
 			return v, true
 		}
@@ -28,7 +28,7 @@ func readToTry(file string) (c *starter.Catalog, standIns []string, err error) {
 }
 
 // pick finds an integration of a catalog; without an ID, the only one.
-func pick(c *starter.Catalog, id string) (keyturn.Integration, error) {
+func pick(c *catalogfile.Catalog, id string) (keyturn.Integration, error) {
 	var ids []string
 	for _, in := range c.Integrations {
 		if in.ID == id || id == "" && len(c.Integrations) == 1 {

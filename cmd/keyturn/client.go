@@ -12,19 +12,20 @@ import (
 	"github.com/spf13/cobra"
 
 	"keyturn.dev/keyturn"
+	"keyturn.dev/keyturn/catalogfile"
+	"keyturn.dev/keyturn/client"
 	"keyturn.dev/keyturn/devstack/emulator"
-	"keyturn.dev/keyturn/starter"
 )
 
 // withAPI adds the flags that say where the API is, and gives its client to run.
-func withAPI(cmd *cobra.Command, run func(context.Context, *cobra.Command, *starter.Client, []string) error) *cobra.Command {
+func withAPI(cmd *cobra.Command, run func(context.Context, *cobra.Command, *client.Client, []string) error) *cobra.Command {
 	url := cmd.Flags().String("api", envOr("KEYTURN_API", "http://127.0.0.1:8080"), "address of the API (KEYTURN_API)")
 	token := cmd.Flags().String("token", "", "API token (KEYTURN_TOKEN; dev on the development stack)")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if *token == "" {
 			*token = envOr("KEYTURN_TOKEN", devToken)
 		}
-		return run(cmd.Context(), cmd, &starter.Client{BaseURL: *url, Token: *token}, args)
+		return run(cmd.Context(), cmd, &client.Client{BaseURL: *url, Token: *token}, args)
 	}
 	return cmd
 }
@@ -42,8 +43,8 @@ with their line. Secrets are named as {env: NAME} or {file: PATH} and read here.
 	cmd.Flags().StringVarP(&file, "file", "f", "", "the catalog file")
 	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "only say what would change")
 	_ = cmd.MarkFlagRequired("file")
-	return withAPI(cmd, func(ctx context.Context, cmd *cobra.Command, api *starter.Client, _ []string) error {
-		catalog, err := starter.ReadCatalog(file, os.LookupEnv)
+	return withAPI(cmd, func(ctx context.Context, cmd *cobra.Command, api *client.Client, _ []string) error {
+		catalog, err := catalogfile.Read(file, os.LookupEnv)
 		if err != nil {
 			return err
 		}
@@ -65,7 +66,7 @@ with their line. Secrets are named as {env: NAME} or {file: PATH} and read here.
 }
 
 func newResolve() *cobra.Command {
-	var r starter.ResolutionRequest
+	var r keyturn.ResolutionRequest
 	var until, keysFile string
 	cmd := &cobra.Command{
 		Use: "resolve FULFILLMENT ACTION", Short: "Decide on a line: retry, supply, refund, hold, release or extend", Args: cobra.ExactArgs(2),
@@ -81,7 +82,7 @@ func newResolve() *cobra.Command {
 	cmd.Flags().StringVar(&r.Reason, "reason", "", "why; it is recorded")
 	cmd.Flags().StringVar(&until, "until", "", "a time (2026-06-15T12:00:00Z) or a duration from now (24h)")
 	cmd.Flags().StringVar(&keysFile, "keys", "", "file with one key per unit, for supply")
-	return withAPI(cmd, func(ctx context.Context, cmd *cobra.Command, api *starter.Client, args []string) (err error) {
+	return withAPI(cmd, func(ctx context.Context, cmd *cobra.Command, api *client.Client, args []string) (err error) {
 		r.Action = keyturn.Action(args[1])
 		if r.Until, err = parseUntil(until); err != nil {
 			return err

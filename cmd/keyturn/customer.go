@@ -12,8 +12,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"keyturn.dev/keyturn"
+	"keyturn.dev/keyturn/client"
 	"keyturn.dev/keyturn/db"
-	"keyturn.dev/keyturn/starter"
 )
 
 func newCustomer() *cobra.Command {
@@ -33,7 +33,7 @@ partners were asked and answered, what they issued. Orders, lines and money stay
 line is undecided or something is owed; it can be repeated. Export the list of erasures afterwards: a database that is
 restored from an older backup needs it (keyturn customer replay).`,
 		Example: "  keyturn customer erase user-abc123",
-	}, func(ctx context.Context, cmd *cobra.Command, api *starter.Client, args []string) error {
+	}, func(ctx context.Context, cmd *cobra.Command, api *client.Client, args []string) error {
 		e, err := api.EraseCustomer(ctx, args[0])
 		if err != nil {
 			return err

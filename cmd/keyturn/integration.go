@@ -8,8 +8,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"keyturn.dev/keyturn/db"
-	"keyturn.dev/keyturn/starter"
+	"keyturn.dev/keyturn"
+	"keyturn.dev/keyturn/client"
 )
 
 func newIntegration() *cobra.Command {
@@ -20,7 +20,7 @@ func newIntegration() *cobra.Command {
 	cmd.AddCommand(withAPI(&cobra.Command{
 		Use: "show INTEGRATION", Short: "Show how a partner does: breaker, waiting lines, limits, certificates",
 		Example: "  keyturn integration show acme-licenses\n  keyturn integration show acme-licenses --output json", Args: cobra.ExactArgs(1),
-	}, func(ctx context.Context, cmd *cobra.Command, api *starter.Client, args []string) error {
+	}, func(ctx context.Context, cmd *cobra.Command, api *client.Client, args []string) error {
 		v, err := api.Integration(ctx, args[0])
 		if err != nil {
 			return err
@@ -31,12 +31,12 @@ func newIntegration() *cobra.Command {
 	return cmd
 }
 
-func printIntegration(w io.Writer, v starter.IntegrationView, now time.Time) {
+func printIntegration(w io.Writer, v keyturn.IntegrationView, now time.Time) {
 	limits, p := v.Limits.WithDefaults(), v.Partner
 	fmt.Fprintf(w, "%s  %s  auth %s\n", v.ID, v.BaseURL, v.Auth.Type)
 	fmt.Fprintf(w, "breaker  %s", p.Breaker)
 	switch {
-	case p.Breaker != db.BreakerClosed:
+	case p.Breaker != keyturn.BreakerClosed:
 		fmt.Fprintf(w, " for %s: %s", now.Sub(*p.OpenedAt).Round(time.Second), p.Failure)
 	case p.Failing > 0:
 		fmt.Fprintf(w, ", %d orders failed in a row: %s", p.Failing, p.Failure)

@@ -15,8 +15,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"keyturn.dev/keyturn"
+	"keyturn.dev/keyturn/catalogfile"
 	"keyturn.dev/keyturn/endpoint"
-	"keyturn.dev/keyturn/starter"
 )
 
 // checkOptions are the flags of integration check.
@@ -34,7 +34,7 @@ type checked struct {
 	SentTo       string                    `json:"sentTo,omitempty"`
 	DurationMs   int64                     `json:"durationMs,omitempty"`
 	NoReply      string                    `json:"noReply,omitempty"` // why there was none
-	Reply        *endpoint.ReplyExplained  `json:"reply,omitempty"`
+	Reply        *keyturn.ReplyExplained   `json:"reply,omitempty"`
 	InProduction []keyturn.FieldError      `json:"inProduction,omitempty"` // what production refuses
 }
 
@@ -108,23 +108,23 @@ func (o checkOptions) run(ctx context.Context, cmd *cobra.Command, file string) 
 	switch {
 	case out.NoReply != "":
 		return keyturn.Errorf(keyturn.KindUnavailable, "there was no reply: %s", out.NoReply)
-	case out.Reply != nil && out.Reply.Outcome != endpoint.Success:
+	case out.Reply != nil && out.Reply.Outcome != string(endpoint.Success):
 		return keyturn.Errorf(keyturn.KindRejected, "the reply would not be a success: %s", out.Reply.Reason)
 	}
 	return nil
 }
 
 // read reads the catalog. Only who sends needs its secrets.
-func (o checkOptions) read(file string) (c *starter.Catalog, standIns []string, err error) {
+func (o checkOptions) read(file string) (c *catalogfile.Catalog, standIns []string, err error) {
 	if o.send || o.address != "" {
-		c, err = starter.ReadCatalog(file, os.LookupEnv)
+		c, err = catalogfile.Read(file, os.LookupEnv)
 		return c, nil, err
 	}
 	return readToTry(file)
 }
 
 // chooseProduct finds the product that is meant; nil if none is.
-func (o checkOptions) chooseProduct(c *starter.Catalog) (*keyturn.Product, error) {
+func (o checkOptions) chooseProduct(c *catalogfile.Catalog) (*keyturn.Product, error) {
 	var ids []string
 	for i, p := range c.Products {
 		if p.ID == o.product {
@@ -155,7 +155,7 @@ func serving(p *keyturn.Product) (ids []string) {
 }
 
 // choose finds the integration that is meant: the one that is named, that the product is delivered by, or the only one.
-func (o checkOptions) choose(c *starter.Catalog, p *keyturn.Product) (keyturn.Integration, error) {
+func (o checkOptions) choose(c *catalogfile.Catalog, p *keyturn.Product) (keyturn.Integration, error) {
 	if of := serving(p); o.integration == "" && len(of) == 1 {
 		o.integration = of[0]
 	}
@@ -284,7 +284,7 @@ func printChecked(w io.Writer, c checked) {
 }
 
 // printReply says what a reply means, step by step.
-func printReply(w io.Writer, r endpoint.ReplyExplained) {
+func printReply(w io.Writer, r keyturn.ReplyExplained) {
 	fmt.Fprintf(w, "\n5. the reply, HTTP %d, with what is secret masked\n", r.HTTPStatus)
 	printIndented(w, r.Body)
 	fmt.Fprintln(w, "\n6. what the response paths find")
@@ -307,7 +307,7 @@ func printReply(w io.Writer, r endpoint.ReplyExplained) {
 	if r.ErrorCode != "" || r.ErrorMessage != "" {
 		fmt.Fprintf(w, "   the partner says: %s %s\n", r.ErrorCode, r.ErrorMessage)
 	}
-	fmt.Fprintf(w, "   %s\n", r.Meaning())
+	fmt.Fprintf(w, "   %s\n", endpoint.Meaning(r))
 }
 
 func printIndented(w io.Writer, text string) {

@@ -57,7 +57,7 @@ func TestIntegrationCheckSendsInTestModeAndExplains(t *testing.T) {
 	require.ErrorContains(t, err, "1 of 3 activation codes")
 	var c checked
 	require.NoError(t, json.Unmarshal([]byte(out), &c), out)
-	require.Equal(t, endpoint.Retryable, c.Reply.Outcome)
+	require.Equal(t, string(endpoint.Retryable), c.Reply.Outcome)
 	require.Equal(t, 200, c.Reply.HTTPStatus)
 	require.Equal(t, "create", c.Request.Definition)
 	require.NotContains(t, out, "canary")

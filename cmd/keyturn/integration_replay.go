@@ -7,8 +7,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"keyturn.dev/keyturn/activities"
-	"keyturn.dev/keyturn/starter"
+	"keyturn.dev/keyturn"
+	"keyturn.dev/keyturn/client"
 )
 
 func newIntegrationReplay() *cobra.Command {
@@ -24,7 +24,7 @@ way sends its stored request again, whatever today's templates are: those are fo
 		Example: "  keyturn integration replay 0198d0c4-…\n  keyturn integration replay 0198d0c4-… --attempt 3 --output json",
 	}
 	cmd.Flags().IntVar(&attempt, "attempt", 0, "which attempt; default: the newest one that has a reply")
-	return withAPI(cmd, func(ctx context.Context, cmd *cobra.Command, api *starter.Client, args []string) error {
+	return withAPI(cmd, func(ctx context.Context, cmd *cobra.Command, api *client.Client, args []string) error {
 		r, err := api.Replay(ctx, args[0], attempt)
 		if err != nil {
 			return err
@@ -33,7 +33,7 @@ way sends its stored request again, whatever today's templates are: those are fo
 	})
 }
 
-func printReplayed(w io.Writer, r activities.Replayed) {
+func printReplayed(w io.Writer, r keyturn.Replayed) {
 	a := r.Attempt
 	fmt.Fprintf(w, "attempt %d, %s at %s, %s: %s", a.No, a.Operation, a.Source, a.StartedAt.UTC().Format("2006-01-02 15:04:05 MST"), a.Outcome)
 	if a.HTTPStatus != 0 {

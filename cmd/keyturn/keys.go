@@ -9,8 +9,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"keyturn.dev/keyturn"
+	"keyturn.dev/keyturn/api"
 	"keyturn.dev/keyturn/db"
-	"keyturn.dev/keyturn/starter"
 	"keyturn.dev/keyturn/vault"
 )
 
@@ -38,12 +38,12 @@ func newToken() *cobra.Command {
 	var scopes []string
 	create := &cobra.Command{
 		Use: "create NAME", Short: "Make an API token and print it once",
-		Long:    "Makes an API token and prints it once; only its hash is stored. Scopes: " + strings.Join(starter.Scopes, ", ") + "." + configHelp,
+		Long:    "Makes an API token and prints it once; only its hash is stored. Scopes: " + strings.Join(api.Scopes, ", ") + "." + configHelp,
 		Example: "  keyturn token create shop --scope orders:write --scope orders:read", Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			for _, s := range scopes {
-				if !slices.Contains(starter.Scopes, s) {
-					return keyturn.Errorf(keyturn.KindInvalid, "there is no scope %s; there are %s", s, strings.Join(starter.Scopes, ", "))
+				if !slices.Contains(api.Scopes, s) {
+					return keyturn.Errorf(keyturn.KindInvalid, "there is no scope %s; there are %s", s, strings.Join(api.Scopes, ", "))
 				}
 			}
 			if !keyturn.ValidID(args[0]) {

@@ -10,7 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"keyturn.dev/keyturn"
-	"keyturn.dev/keyturn/starter"
+	"keyturn.dev/keyturn/client"
 )
 
 func newLicense() *cobra.Command {
@@ -25,7 +25,7 @@ func newLicense() *cobra.Command {
 		Example: "  keyturn license show 0198c2d4-…\n  keyturn license show 0198c2d4-… --keys",
 	}
 	showOne.Flags().BoolVar(&keys, "keys", false, "also show its keys; it is recorded who saw them")
-	cmd.AddCommand(withAPI(showOne, func(ctx context.Context, cmd *cobra.Command, api *starter.Client, args []string) error {
+	cmd.AddCommand(withAPI(showOne, func(ctx context.Context, cmd *cobra.Command, api *client.Client, args []string) error {
 		v, err := api.License(ctx, args[0], keys)
 		if err != nil {
 			return err
@@ -33,7 +33,7 @@ func newLicense() *cobra.Command {
 		return show(cmd, v, func(w io.Writer) { printLicense(w, v) })
 	}))
 	list := &cobra.Command{Use: "list CUSTOMER", Short: "List a customer's licences, the newest first", Example: "  keyturn license list user-abc123", Args: cobra.ExactArgs(1)}
-	cmd.AddCommand(withAPI(list, func(ctx context.Context, cmd *cobra.Command, api *starter.Client, args []string) error {
+	cmd.AddCommand(withAPI(list, func(ctx context.Context, cmd *cobra.Command, api *client.Client, args []string) error {
 		found, err := api.Licenses(ctx, args[0], false)
 		if err != nil {
 			return err
@@ -66,7 +66,7 @@ func newLicenseOperate() *cobra.Command {
 	cmd.Flags().StringVar(&product, "product", "", "for upgrade: the product that it becomes a licence of")
 	cmd.Flags().StringVar(&term, "until", "", "for renew and resume: a time (2028-06-15T00:00:00Z) or a duration from now (8760h)")
 	cmd.Flags().StringVar(&key, "idempotency-key", "", "makes a repeated command one operation; default: a new one")
-	return withAPI(cmd, func(ctx context.Context, cmd *cobra.Command, api *starter.Client, args []string) error {
+	return withAPI(cmd, func(ctx context.Context, cmd *cobra.Command, api *client.Client, args []string) error {
 		expires, err := parseUntil(term)
 		if err != nil {
 			return err
@@ -74,7 +74,7 @@ func newLicenseOperate() *cobra.Command {
 		if key == "" {
 			key = uuid.NewString()
 		}
-		v, err := api.OperateLicense(ctx, key, args[0], starter.LicenseOperation{Operation: keyturn.OperationName(args[1]), ProductID: product, ExpiresAt: expires})
+		v, err := api.OperateLicense(ctx, key, args[0], keyturn.LicenseOperation{Operation: keyturn.OperationName(args[1]), ProductID: product, ExpiresAt: expires})
 		if err != nil {
 			return err
 		}

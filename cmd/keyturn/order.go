@@ -9,7 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"keyturn.dev/keyturn"
-	"keyturn.dev/keyturn/starter"
+	"keyturn.dev/keyturn/client"
 )
 
 func newOrder() *cobra.Command {
@@ -30,7 +30,7 @@ func newOrder() *cobra.Command {
 	create.Flags().StringVarP(&file, "file", "f", "", "the order as JSON; - reads standard input")
 	create.Flags().StringVar(&key, "idempotency-key", "", "default: the order's id")
 	_ = create.MarkFlagRequired("file")
-	cmd.AddCommand(withAPI(create, func(ctx context.Context, cmd *cobra.Command, api *starter.Client, _ []string) error {
+	cmd.AddCommand(withAPI(create, func(ctx context.Context, cmd *cobra.Command, api *client.Client, _ []string) error {
 		o, err := readOrder(file)
 		if err != nil {
 			return err
@@ -45,7 +45,7 @@ func newOrder() *cobra.Command {
 		return show(cmd, v, func(w io.Writer) { printOrder(w, v) })
 	}))
 	cmd.AddCommand(withAPI(&cobra.Command{Use: "show ORDER", Short: "Show an order and its lines", Example: "  keyturn order show ORD-2026-000123", Args: cobra.ExactArgs(1)},
-		func(ctx context.Context, cmd *cobra.Command, api *starter.Client, args []string) error {
+		func(ctx context.Context, cmd *cobra.Command, api *client.Client, args []string) error {
 			v, err := api.Order(ctx, args[0])
 			if err != nil {
 				return err
@@ -54,7 +54,7 @@ func newOrder() *cobra.Command {
 		}))
 	list := &cobra.Command{Use: "list", Short: "List orders, the newest first", Example: "  keyturn order list --status PARTIAL_COMPLETED", Args: cobra.NoArgs}
 	list.Flags().StringVar(&status, "status", "", "only orders in this status")
-	cmd.AddCommand(withAPI(list, func(ctx context.Context, cmd *cobra.Command, api *starter.Client, _ []string) error {
+	cmd.AddCommand(withAPI(list, func(ctx context.Context, cmd *cobra.Command, api *client.Client, _ []string) error {
 		page, err := api.Orders(ctx, keyturn.OrderStatus(status), "", 100)
 		if err != nil {
 			return err
@@ -68,7 +68,7 @@ func newOrder() *cobra.Command {
 	cancel := &cobra.Command{Use: "cancel ORDER", Short: "Cancel and refund an order, revoking what was delivered", Example: "  keyturn order cancel ORD-2026-000123 --reason withdrawal", Args: cobra.ExactArgs(1)}
 	cancel.Flags().StringVar(&reason, "reason", "", "why; it is recorded")
 	_ = cancel.MarkFlagRequired("reason")
-	cmd.AddCommand(withAPI(cancel, func(ctx context.Context, cmd *cobra.Command, api *starter.Client, args []string) error {
+	cmd.AddCommand(withAPI(cancel, func(ctx context.Context, cmd *cobra.Command, api *client.Client, args []string) error {
 		v, err := api.CancelOrder(ctx, args[0], reason)
 		if err != nil {
 			return err

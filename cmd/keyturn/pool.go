@@ -13,7 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"keyturn.dev/keyturn"
-	"keyturn.dev/keyturn/starter"
+	"keyturn.dev/keyturn/client"
 )
 
 func newPool() *cobra.Command {
@@ -23,7 +23,7 @@ func newPool() *cobra.Command {
 }
 
 func newPoolImport() *cobra.Command {
-	var o starter.ImportOptions
+	var o client.ImportOptions
 	cmd := &cobra.Command{
 		Use: "import POOL FILE…", Short: "Import files of keys", Args: cobra.MinimumNArgs(2),
 		Long: `Imports keys: text with one key per line, or a .csv file with the key in one column; UTF-8. "-" reads text from standard
@@ -39,7 +39,7 @@ input. Each file is one batch, and is imported as a whole or not at all: bad row
 	cmd.Flags().StringVar(&o.Column, "column", "", "CSV: the key's column, by name or by number from 1")
 	cmd.Flags().StringVar(&o.ExpiryColumn, "expiry-column", "", "CSV: the column that says until when a key is valid")
 	cmd.Flags().BoolVar(&o.Header, "header", false, "CSV: the first line has names, also where --column is a number")
-	return withAPI(cmd, func(ctx context.Context, cmd *cobra.Command, api *starter.Client, args []string) error {
+	return withAPI(cmd, func(ctx context.Context, cmd *cobra.Command, api *client.Client, args []string) error {
 		results := map[string]keyturn.ImportResult{}
 		for _, name := range args[1:] {
 			result, err := importFile(ctx, cmd, api, args[0], name, o)
@@ -57,7 +57,7 @@ input. Each file is one batch, and is imported as a whole or not at all: bad row
 	})
 }
 
-func importFile(ctx context.Context, cmd *cobra.Command, api *starter.Client, pool, name string, o starter.ImportOptions) (keyturn.ImportResult, error) {
+func importFile(ctx context.Context, cmd *cobra.Command, api *client.Client, pool, name string, o client.ImportOptions) (keyturn.ImportResult, error) {
 	keys, size, err := openInput(name)
 	if err != nil {
 		return keyturn.ImportResult{}, err
@@ -69,7 +69,7 @@ func importFile(ctx context.Context, cmd *cobra.Command, api *starter.Client, po
 	o.CSV = strings.EqualFold(filepath.Ext(name), ".csv") || o.Column != ""
 	bar := newBar(cmd.ErrOrStderr(), size)
 	defer bar.end()
-	return api.ImportKeys(ctx, pool, starter.Progress(keys, bar.set), o)
+	return api.ImportKeys(ctx, pool, client.Progress(keys, bar.set), o)
 }
 
 func printImport(w io.Writer, name string, r keyturn.ImportResult) {
@@ -104,7 +104,7 @@ func newPoolShow() *cobra.Command {
 	return withAPI(&cobra.Command{
 		Use: "show POOL", Short: "Show a pool's stock, its forecast and its imports", Args: cobra.ExactArgs(1),
 		Example: "  keyturn pool show orbit-editor-keys\n  keyturn pool show orbit-editor-keys --output json",
-	}, func(ctx context.Context, cmd *cobra.Command, api *starter.Client, args []string) error {
+	}, func(ctx context.Context, cmd *cobra.Command, api *client.Client, args []string) error {
 		v, err := api.Pool(ctx, args[0])
 		if err != nil {
 			return err

@@ -10,13 +10,13 @@ import (
 	"github.com/spf13/cobra"
 
 	"keyturn.dev/keyturn"
-	"keyturn.dev/keyturn/starter"
+	"keyturn.dev/keyturn/client"
 )
 
 func newPoolBatch() *cobra.Command {
 	return withAPI(&cobra.Command{
 		Use: "batch POOL BATCH", Short: "Show an import and how far its recall is", Example: "  keyturn pool batch orbit-editor-keys 0198…", Args: cobra.ExactArgs(2),
-	}, func(ctx context.Context, cmd *cobra.Command, api *starter.Client, args []string) error {
+	}, func(ctx context.Context, cmd *cobra.Command, api *client.Client, args []string) error {
 		v, err := api.Batch(ctx, args[0], args[1])
 		if err != nil {
 			return err
@@ -29,7 +29,7 @@ func newPoolUndo() *cobra.Command {
 	return withAPI(&cobra.Command{
 		Use: "undo POOL BATCH", Short: "Undo an import of which nothing was sold", Example: "  keyturn pool undo orbit-editor-keys 0198…", Args: cobra.ExactArgs(2),
 		Long: "Withdraws the keys of an import, as long as none of them was sold or put aside. The same file can be imported again.",
-	}, func(ctx context.Context, cmd *cobra.Command, api *starter.Client, args []string) error {
+	}, func(ctx context.Context, cmd *cobra.Command, api *client.Client, args []string) error {
 		v, err := api.Batch(ctx, args[0], args[1])
 		if err == nil && v.UndoneAt == nil && v.Accepted >= 100_000 {
 			fmt.Fprintf(cmd.ErrOrStderr(), "withdrawing %d keys, all or none of them: some seconds for a million\n", v.Accepted)
@@ -45,7 +45,7 @@ func newPoolUndo() *cobra.Command {
 }
 
 func newPoolRecall() *cobra.Command {
-	var r starter.RecallRequest
+	var r keyturn.RecallRequest
 	var wait time.Duration
 	cmd := &cobra.Command{
 		Use: "recall POOL BATCH --reason TEXT", Short: "Recall an import: quarantine what is unsold, replace what is sold", Args: cobra.ExactArgs(2),
@@ -58,7 +58,7 @@ of the pool by e-mail. While the pool is empty, they wait; the next import serve
 	cmd.Flags().BoolVar(&r.Replace, "replace", false, "give those who bought a key another one")
 	cmd.Flags().DurationVar(&wait, "wait", 0, "show the progress of the replacements for up to this long")
 	_ = cmd.MarkFlagRequired("reason")
-	return withAPI(cmd, func(ctx context.Context, cmd *cobra.Command, api *starter.Client, args []string) error {
+	return withAPI(cmd, func(ctx context.Context, cmd *cobra.Command, api *client.Client, args []string) error {
 		v, err := api.Recall(ctx, args[0], args[1], r)
 		if err != nil {
 			return err
@@ -114,12 +114,12 @@ func withKey(use, short, long, action string, needReason bool) *cobra.Command {
 		_ = cmd.MarkFlagRequired("reason")
 		cmd.Example = "  keyturn pool " + strings.Fields(use)[0] + " orbit-editor-keys --reason 'posted in a forum' < key.txt"
 	}
-	return withAPI(cmd, func(ctx context.Context, cmd *cobra.Command, api *starter.Client, args []string) error {
+	return withAPI(cmd, func(ctx context.Context, cmd *cobra.Command, api *client.Client, args []string) error {
 		text, err := io.ReadAll(io.LimitReader(cmd.InOrStdin(), 64<<10))
 		if err != nil {
 			return err
 		}
-		v, err := api.Key(ctx, args[0], action, starter.KeyRequest{Key: strings.TrimSpace(strings.TrimPrefix(string(text), "\uFEFF")), Reason: reason})
+		v, err := api.Key(ctx, args[0], action, keyturn.KeyRequest{Key: strings.TrimSpace(strings.TrimPrefix(string(text), "\uFEFF")), Reason: reason})
 		if err != nil {
 			return err
 		}

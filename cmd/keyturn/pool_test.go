@@ -18,9 +18,10 @@ import (
 
 	"keyturn.dev/keyturn"
 	"keyturn.dev/keyturn/activities"
+	"keyturn.dev/keyturn/api"
+	"keyturn.dev/keyturn/client"
 	"keyturn.dev/keyturn/db"
 	"keyturn.dev/keyturn/internal/testkit"
-	"keyturn.dev/keyturn/starter"
 	"keyturn.dev/keyturn/vault"
 )
 
@@ -30,7 +31,7 @@ type poolShop struct {
 	t     *testing.T
 	x     *sql.DB
 	d     *db.DB
-	api   *starter.Client
+	api   *client.Client
 	dir   string
 	mails activities.Letters
 }
@@ -48,7 +49,7 @@ func newPoolShop(t *testing.T) *poolShop {
 	var err error
 	s.d, err = openDatabase(t.Context())
 	require.NoError(t, err)
-	server := httptest.NewServer(starter.New(starter.Config{
+	server := httptest.NewServer(api.New(api.Config{
 		DB: s.d, Starter: noStarts{}, PublicURL: "https://shop.test", DevToken: devToken, Logger: slog.New(slog.DiscardHandler),
 	}).Handler())
 	t.Cleanup(func() {
@@ -56,7 +57,7 @@ func newPoolShop(t *testing.T) *poolShop {
 		require.NoError(t, s.d.Close())
 	})
 	t.Setenv("KEYTURN_API", server.URL)
-	s.api = &starter.Client{BaseURL: server.URL, Token: devToken}
+	s.api = &client.Client{BaseURL: server.URL, Token: devToken}
 	s.mails = activities.Letters{From: "keys@shop.test", OrderPage: func(token string) string { return "https://shop.test/o/" + token }}
 	_, err = s.api.PutPool(t.Context(), keyturn.Pool{ID: "games", Threshold: 2}, false)
 	require.NoError(t, err)

@@ -9,8 +9,9 @@ import (
 	"time"
 
 	"keyturn.dev/keyturn"
+	"keyturn.dev/keyturn/catalogfile"
+	"keyturn.dev/keyturn/client"
 	"keyturn.dev/keyturn/devstack/emulator"
-	"keyturn.dev/keyturn/starter"
 )
 
 // sampleCatalog is what `keyturn dev` sells. Its policies are seconds long, so that everything happens while one watches.
@@ -43,12 +44,12 @@ var sampleOrders = []sampleOrder{
 
 // present applies the sample catalog, prints where everything is, places the sample orders and shows them moving.
 func present(ctx context.Context, a *app, s *devStack, o devOptions) error {
-	api := &starter.Client{BaseURL: "http://" + addr(s.ports.api), Token: o.token}
+	api := &client.Client{BaseURL: "http://" + addr(s.ports.api), Token: o.token}
 	if err := waitReady(ctx, api); err != nil {
 		return err
 	}
 	text := strings.ReplaceAll(sampleCatalog, "{PARTNER}", s.partner.URL())
-	catalog, err := starter.ParseCatalog([]byte(text), ".", sampleSecret)
+	catalog, err := catalogfile.Parse([]byte(text), ".", sampleSecret)
 	if err != nil {
 		return err
 	}
@@ -72,9 +73,9 @@ func present(ctx context.Context, a *app, s *devStack, o devOptions) error {
 }
 
 // showSamples places the sample orders and prints each step of each as it happens.
-func showSamples(ctx context.Context, a *app, api *starter.Client, out io.Writer) error {
+func showSamples(ctx context.Context, a *app, api *client.Client, out io.Writer) error {
 	run := time.Now().Format("0102-150405")
-	if _, err := api.ImportKeys(ctx, "orbit-editor-keys", strings.NewReader(sampleKeys(run)), starter.ImportOptions{}); err != nil {
+	if _, err := api.ImportKeys(ctx, "orbit-editor-keys", strings.NewReader(sampleKeys(run)), client.ImportOptions{}); err != nil {
 		return err
 	}
 	fmt.Fprintln(out, "\nplacing sample orders; each line below is a step of one of them")
@@ -103,7 +104,7 @@ func sampleKeys(run string) string {
 }
 
 // waitReady waits until the API accepts orders.
-func waitReady(ctx context.Context, api *starter.Client) error {
+func waitReady(ctx context.Context, api *client.Client) error {
 	for deadline := time.Now().Add(30 * time.Second); ; {
 		_, err := api.Health(ctx)
 		if err == nil || ctx.Err() != nil || time.Now().After(deadline) {

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"keyturn.dev/keyturn"
+	"keyturn.dev/keyturn/api"
 	"keyturn.dev/keyturn/db"
 	"keyturn.dev/keyturn/metrics"
 	"keyturn.dev/keyturn/starter"
@@ -123,7 +124,7 @@ func (a *app) serve(ctx context.Context, o serveOptions) error {
 		g.Go(func() error { a.scheduleAudits(ctx); return nil })
 	}
 	if o.api {
-		start := starter.NewStarter(starter.StarterConfig{DB: a.db, Temporal: a.temporal, Namespace: a.namespace, Eager: o.worker, Logger: a.logger})
+		start := starter.New(starter.Config{DB: a.db, Temporal: a.temporal, Namespace: a.namespace, Eager: o.worker, Logger: a.logger})
 		g.Go(func() error { start.Run(ctx); return nil })
 		server := a.newAPI(start, o.devToken).Server()
 		server.Addr = o.listen
@@ -187,16 +188,16 @@ func (a *app) scheduleAudits(ctx context.Context) {
 }
 
 // newAPI makes the HTTP surface: the API, and the order pages, whose decisions go the same way as those of operators.
-func (a *app) newAPI(start *starter.Starter, devToken string) *starter.API {
-	var api *starter.API
+func (a *app) newAPI(start *starter.Starter, devToken string) *api.API {
+	var server *api.API
 	pages := web.New(web.Config{DB: a.db, ShopName: a.MailName, Logger: a.logger, Resolve: func(ctx context.Context, id string, r keyturn.Resolution) (keyturn.Next, error) {
-		return api.Decide(ctx, id, r)
+		return server.Decide(ctx, id, r)
 	}})
-	api = starter.New(starter.Config{
+	server = api.New(api.Config{
 		DB: a.db, Temporal: a.temporal, Starter: start, PublicURL: a.PublicURL, TemporalUIURL: a.TemporalUI, Namespace: a.namespace,
 		Production: a.Production, DevToken: devToken, RenderKeys: a.acts.Letters.Render, Pages: pages, Logger: a.logger,
 	})
-	return api
+	return server
 }
 
 func newMigrate() *cobra.Command {

@@ -9,19 +9,20 @@ import (
 	"strings"
 	"time"
 
-	"go.temporal.io/sdk/client"
+	temporalclient "go.temporal.io/sdk/client"
+
+	"keyturn.dev/keyturn/client"
 
 	"keyturn.dev/keyturn/db"
-	"keyturn.dev/keyturn/starter"
 )
 
 // Bench is a benchmark on a Temporal, a PostgreSQL and an API with its worker that run already. The worker runs in this
 // process with Ends as an interceptor and the floors registered.
 type Bench struct {
 	DB          *db.DB
-	Temporal    client.Client
-	API         *starter.Client // accepts orders whose workflows start in the ordinary way
-	EagerAPI    *starter.Client // the same with eager starts; nil: not measured
+	Temporal    temporalclient.Client
+	API         *client.Client // accepts orders whose workflows start in the ordinary way
+	EagerAPI    *client.Client // the same with eager starts; nil: not measured
 	TaskQueue   string
 	TemporalPID int // 0: not on this machine
 	PostgresPID int

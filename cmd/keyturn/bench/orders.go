@@ -5,10 +5,11 @@ import (
 	"fmt"
 	"time"
 
-	"go.temporal.io/sdk/client"
+	temporalclient "go.temporal.io/sdk/client"
+
+	"keyturn.dev/keyturn/client"
 
 	"keyturn.dev/keyturn"
-	"keyturn.dev/keyturn/starter"
 	"keyturn.dev/keyturn/workflows"
 )
 
@@ -26,7 +27,7 @@ func (b *Bench) bare(workflow string) one {
 	return func(ctx context.Context, n int) (time.Duration, time.Duration, error) {
 		id := fmt.Sprintf("%s-%s-%d", workflow, b.name, n)
 		start := time.Now()
-		_, err := b.Temporal.ExecuteWorkflow(ctx, client.StartWorkflowOptions{ID: id, TaskQueue: b.TaskQueue}, workflow)
+		_, err := b.Temporal.ExecuteWorkflow(ctx, temporalclient.StartWorkflowOptions{ID: id, TaskQueue: b.TaskQueue}, workflow)
 		if err != nil {
 			return 0, 0, err
 		}
@@ -49,7 +50,7 @@ func (b *Bench) waitEnd(ctx context.Context, id string) error {
 }
 
 // order posts an order and waits until every line's workflow has ended.
-func (b *Bench) order(api *starter.Client, product string, lines int) one {
+func (b *Bench) order(api *client.Client, product string, lines int) one {
 	return func(ctx context.Context, n int) (time.Duration, time.Duration, error) {
 		o := b.orderOf(fmt.Sprintf("BENCH-%s-%d", b.name, n), product, lines)
 		start := time.Now()

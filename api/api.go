@@ -1,0 +1,115 @@
+// Package api is the HTTP API: what it takes, answers and describes of itself. It accepts an order without Temporal;
+// everything it promises is in the database before it answers.
+package api
+
+import (
+	"log/slog"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+	"go.temporal.io/sdk/client"
+
+	"keyturn.dev/keyturn/db"
+	"keyturn.dev/keyturn/workflows"
+)
+
+// Starts is what the API needs of a Starter: no call blocks.
+type Starts interface {
+	Offer([]db.Start) // lines that were just accepted
+	Poke()            // a transaction left something to start
+	Eager() bool      // what it starts is likely to begin in this process, at once
+}
+
+// Config is what the API works with. DB, Starter and Logger are required.
+type Config struct {
+	DB            *db.DB
+	Temporal      client.Client // for decisions on lines; nil: these answer 503
+	Starter       Starts
+	PublicURL     string // where customers reach this server, without a slash at the end
+	TemporalUIURL string // of the Web UI, for links; empty: no links
+	Namespace     string // Temporal's; default: default
+	TaskQueue     string // whose books are audited; default: workflows.TaskQueue
+	Production    bool   // partners are called by https only
+	DevToken      string // accepted with every scope; empty: none
+	// RenderKeys makes the e-mail of a resend, as it is stored.
+	RenderKeys func(db.MailFacts) ([]byte, error)
+	Pages      http.Handler // serves everything below /o/; nil: nothing is there
+	Logger     *slog.Logger
+}
+
+// API is the HTTP surface of api.md.
+type API struct {
+	Config
+	mux    *http.ServeMux
+	huma   huma.API
+	tokens tokenCache
+	spec   spec
+
+	closing    chan struct{} // closed when the server shuts down: streams end
+	endStreams func()
+}
+
+// New makes the API. Its handler can be served at once.
+func New(c Config) *API {
+	if c.Namespace == "" {
+		c.Namespace = "default"
+	}
+	if c.TaskQueue == "" {
+		c.TaskQueue = workflows.TaskQueue
+	}
+	c.PublicURL = strings.TrimRight(c.PublicURL, "/")
+	c.TemporalUIURL = strings.TrimRight(c.TemporalUIURL, "/")
+	a := &API{Config: c, mux: http.NewServeMux(), closing: make(chan struct{})}
+	a.endStreams = sync.OnceFunc(func() { close(a.closing) })
+	a.huma = humago.New(a.mux, huma.Config{
+		OpenAPI: &huma.OpenAPI{
+			OpenAPI: "3.1.0",
+			Info:    &huma.Info{Title: "Keyturn", Version: "1", Description: description},
+			Servers: []*huma.Server{{URL: c.PublicURL}},
+			Components: &huma.Components{
+				Schemas:         huma.NewMapRegistry("#/components/schemas/", huma.DefaultSchemaNamer),
+				SecuritySchemes: map[string]*huma.SecurityScheme{bearer: {Type: "http", Scheme: "bearer", Description: "A token made with `keyturn token create`."}},
+			},
+		},
+		Formats:                      huma.DefaultFormats,
+		DefaultFormat:                "application/json",
+		RejectUnknownQueryParameters: true,
+	})
+	a.huma.UseMiddleware(a.authenticate)
+	a.orderRoutes()
+	a.fulfillmentRoutes()
+	a.poolRoutes()
+	a.batchRoutes()
+	a.customerRoutes()
+	a.licenseRoutes()
+	a.catalogRoutes()
+	a.alertRoutes()
+	a.auditRoutes()
+	a.healthRoutes()
+	a.describe()
+	return a
+}
+
+const description = `Turns paid orders for digital goods into delivered licence keys, or gives the money back.
+
+Unknown fields, duplicate fields and trailing bytes are refused. Money is a decimal string with a currency; times are
+RFC 3339 in UTC. Errors are application/problem+json with every wrong field and the rule it breaks.`
+
+// Server gives a server for the handler. Its time limits are set per request by the handler, because an import may
+// take long and a stream has no end; only the header has one limit for all. Shutdown ends the streams and waits for the
+// other requests.
+func (a *API) Server() *http.Server {
+	s := &http.Server{
+		Handler:           a.Handler(),
+		ReadHeaderTimeout: 10 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    64 << 10,
+		ErrorLog:          slog.NewLogLogger(a.Logger.Handler(), slog.LevelDebug), // broken handshakes and the like
+	}
+	s.RegisterOnShutdown(a.endStreams)
+	return s
+}

@@ -1,0 +1,100 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"go.temporal.io/api/enums/v1"
+	"go.temporal.io/api/serviceerror"
+	"go.temporal.io/sdk/client"
+
+	"keyturn.dev/keyturn"
+	"keyturn.dev/keyturn/workflows"
+)
+
+type (
+	auditsInput struct {
+		Limit int `query:"limit" minimum:"1" maximum:"100" default:"20"`
+	}
+	auditsOutput struct{ Body keyturn.Audits }
+	auditOutput  struct{ Body keyturn.AuditDetail }
+	askedOutput  struct{ Body keyturn.AuditAsked }
+)
+
+func (a *API) auditRoutes() {
+	const tag = "Audits"
+	register(a, operation{Operation: huma.Operation{
+		OperationID: "listAudits", Method: http.MethodGet, Path: "/v1/audits", Tags: []string{tag}, Summary: "The latest audits",
+		Description: "The newest first. The books are audited every night, and when somebody asks for it.", Security: anyOf(ScopeOps),
+	}}, func(ctx context.Context, _ *call, in *auditsInput) (*auditsOutput, error) {
+		runs, err := a.DB.Audits(ctx, in.Limit)
+		if err != nil {
+			return nil, err
+		}
+		out := keyturn.Audits{Audits: []keyturn.AuditView{}}
+		for _, run := range runs {
+			view, err := auditOf(run.ID, run.Report)
+			if err != nil {
+				return nil, err
+			}
+			out.Audits = append(out.Audits, view.AuditView)
+		}
+		return &auditsOutput{Body: out}, nil
+	})
+	register(a, operation{Operation: huma.Operation{
+		OperationID: "getAudit", Method: http.MethodGet, Path: "/v1/audits/{id}", Tags: []string{tag}, Summary: "One audit with every invariant",
+		Description: "Each invariant with what was looked at and the first hundred violations, order by order.", Security: anyOf(ScopeOps),
+	}}, func(ctx context.Context, _ *call, in *idInput) (*auditOutput, error) {
+		run, err := a.DB.AuditByID(ctx, in.ID)
+		if err != nil {
+			return nil, err
+		}
+		out, err := auditOf(run.ID, run.Report)
+		return &auditOutput{Body: out}, err
+	})
+	register(a, operation{Operation: huma.Operation{
+		OperationID: "startAudit", Method: http.MethodPost, Path: "/v1/audits", Tags: []string{tag}, DefaultStatus: http.StatusAccepted, Summary: "Audit the books now",
+		Description: "One that runs comes to its end first. Look for the audit whose `snapshotAt` is `requestedAt` or later.", Security: anyOf(ScopeOps),
+	}}, a.startAudit)
+}
+
+func auditOf(id, stored string) (keyturn.AuditDetail, error) {
+	var r keyturn.AuditReport
+	if err := json.Unmarshal([]byte(stored), &r); err != nil {
+		return keyturn.AuditDetail{}, keyturn.Errorf(keyturn.KindInternal, "the stored report of audit %s cannot be read: %w", id, err)
+	}
+	v := keyturn.AuditView{
+		ID: id, StartedAt: r.StartedAt, SnapshotAt: r.SnapshotAt, FinishedAt: r.FinishedAt, OK: r.OK, Checked: r.Checked, Violations: r.Violations,
+		Violated: r.Violated(), Repaired: append([]string{}, r.Repaired...),
+	}
+	return keyturn.AuditDetail{AuditView: v, Report: &r}, nil
+}
+
+// scheduleTimeout is how long a request waits for Temporal to take it.
+const scheduleTimeout = 10 * time.Second
+
+// startAudit triggers the schedule, so that one audit runs at a time, whoever asks.
+func (a *API) startAudit(ctx context.Context, _ *call, _ *struct{}) (*askedOutput, error) {
+	if a.Temporal == nil {
+		return nil, keyturn.Errorf(keyturn.KindUnavailable, "this process does not know Temporal")
+	}
+	ctx, cancel := context.WithTimeout(ctx, scheduleTimeout)
+	defer cancel()
+	now, err := a.DB.Clock(ctx)
+	if err != nil {
+		return nil, err
+	}
+	err = a.Temporal.ScheduleClient().GetHandle(ctx, workflows.AuditScheduleID(a.TaskQueue)).
+		Trigger(ctx, client.ScheduleTriggerOptions{Overlap: enums.SCHEDULE_OVERLAP_POLICY_BUFFER_ONE})
+	if _, none := errors.AsType[*serviceerror.NotFound](err); none {
+		return nil, keyturn.Errorf(keyturn.KindUnavailable, "there is no schedule of audits yet: start a worker, which makes it")
+	}
+	if err != nil {
+		return nil, keyturn.Errorf(keyturn.KindUnavailable, "Temporal does not answer: %w", err)
+	}
+	return &askedOutput{Body: keyturn.AuditAsked{RequestedAt: now.UTC()}}, nil
+}

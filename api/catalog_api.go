@@ -1,0 +1,143 @@
+package api
+
+import (
+	"context"
+	"maps"
+	"net/http"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"keyturn.dev/keyturn"
+	"keyturn.dev/keyturn/catalog"
+)
+
+type (
+	putInput struct {
+		ID     string `path:"id" maxLength:"200"`
+		DryRun bool   `query:"dryRun" doc:"Check it, say what would change, and store nothing."`
+	}
+	putOutput struct {
+		Status int
+		Change string `header:"Keyturn-Change" enum:"created,changed,unchanged"`
+		Body   any
+	}
+	anyOutput struct{ Body any }
+)
+
+// catalogKind is one kind of catalog entries: how they are checked, stored and shown.
+type catalogKind[T any] struct {
+	one, many string // "product", "products"
+	tag       string
+	shown     any      // a value of the type of what GET shows
+	list      any      // a value of the type of the list's document
+	readers   []string // the scopes that open GET
+	id        func(*T) *string
+	check     func(context.Context, T) (T, error)
+	secrets   func(context.Context, T) ([]string, error) // which would change; nil: the kind has none
+	show      func(T) T                                  // without secrets; nil: as it is
+	put       func(context.Context, T) (created, changed bool, err error)
+	get       func(context.Context, string) (T, error)
+	view      func(context.Context, string) (any, error) // what GET shows
+	all       func(context.Context) (any, error)
+	remove    func(context.Context, string) error
+}
+
+func catalogRoutes[T any](a *API, k catalogKind[T]) {
+	var zero T
+	base := "/v1/" + k.many
+	missing := func(id string) error {
+		if !keyturn.ValidID(id) {
+			return keyturn.Errorf(keyturn.KindNotFound, "there is no such %s in the catalog", k.one)
+		}
+		return nil
+	}
+	stored := a.answers("200", "It was there; or what a dry run found", zero)
+	maps.Copy(stored, a.answers("201", "Created", zero))
+	register(a, operation{body: zero, Operation: huma.Operation{
+		OperationID: "put-" + k.one, Method: http.MethodPut, Path: base + "/{id}", Tags: []string{k.tag}, Summary: "Create or change a " + k.one,
+		Description: "Idempotent. The header `Keyturn-Change` says what it did. With `dryRun=true` the answer is what it would do, as {change, differences}.",
+		Security:    anyOf(ScopeCatalogWrite), Responses: stored,
+	}}, func(ctx context.Context, c *call, in *putInput) (*putOutput, error) { return k.handlePut(ctx, c, in) })
+	register(a, operation{Operation: huma.Operation{
+		OperationID: "get-" + k.one, Method: http.MethodGet, Path: base + "/{id}", Tags: []string{k.tag}, Summary: "Show a " + k.one,
+		Security: anyOf(k.readers...), Responses: a.answers("200", "OK", k.shown),
+	}}, func(ctx context.Context, _ *call, in *idInput) (*anyOutput, error) {
+		if err := missing(in.ID); err != nil {
+			return nil, err
+		}
+		v, err := k.view(ctx, in.ID)
+		return &anyOutput{Body: v}, err
+	})
+	register(a, operation{Operation: huma.Operation{
+		OperationID: "list-" + k.many, Method: http.MethodGet, Path: base, Tags: []string{k.tag}, Summary: "List all " + k.many,
+		Security: anyOf(k.readers...), Responses: a.answers("200", "OK", k.list),
+	}}, func(ctx context.Context, _ *call, _ *struct{}) (*anyOutput, error) {
+		v, err := k.all(ctx)
+		return &anyOutput{Body: v}, err
+	})
+	register(a, operation{Operation: huma.Operation{
+		OperationID: "delete-" + k.one, Method: http.MethodDelete, Path: base + "/{id}", Tags: []string{k.tag}, Summary: "Take a " + k.one + " out of the catalog",
+		Description: "409 while something refers to it.", Security: anyOf(ScopeCatalogWrite),
+	}}, func(ctx context.Context, _ *call, in *idInput) (*struct{}, error) {
+		if err := missing(in.ID); err != nil {
+			return nil, err
+		}
+		return nil, k.remove(ctx, in.ID)
+	})
+}
+
+func (k catalogKind[T]) handlePut(ctx context.Context, c *call, in *putInput) (*putOutput, error) {
+	var v T
+	if _, err := decodeBody(c, maxCatalogBody, false, &v); err != nil {
+		return nil, err
+	}
+	var bad keyturn.Problems
+	if id := k.id(&v); *id == "" {
+		*id = in.ID
+	} else {
+		bad.Check(*id == in.ID, "id", "must be the one in the address")
+	}
+	if err := bad.Err("the " + k.one + " is not valid"); err != nil {
+		return nil, err
+	}
+	v, err := k.check(ctx, v)
+	if err != nil {
+		return nil, err
+	}
+	if in.DryRun {
+		return k.dryRun(ctx, in.ID, v)
+	}
+	created, changed, err := k.put(ctx, v)
+	if err != nil {
+		return nil, err
+	}
+	out := &putOutput{Status: http.StatusOK, Change: keyturn.ChangeOf(created, changed)}
+	if created {
+		out.Status = http.StatusCreated
+	}
+	out.Body, err = k.get(ctx, in.ID)
+	return out, err
+}
+
+// dryRun compares an entry with what is stored.
+func (k catalogKind[T]) dryRun(ctx context.Context, id string, v T) (*putOutput, error) {
+	var secrets []string
+	var err error
+	if k.secrets != nil {
+		if secrets, err = k.secrets(ctx, v); err != nil {
+			return nil, err
+		}
+		v = k.show(v)
+	}
+	old, err := k.get(ctx, id)
+	isNew := keyturn.KindOf(err) == keyturn.KindNotFound
+	if err != nil && !isNew {
+		return nil, err
+	}
+	change := keyturn.Change{Differences: catalog.Differences(old, v, isNew)}
+	for _, name := range secrets {
+		change.Differences = append(change.Differences, keyturn.Difference{Location: name, To: "[a new secret]"})
+	}
+	change.Change = keyturn.ChangeOf(isNew, len(change.Differences) > 0)
+	return &putOutput{Status: http.StatusOK, Change: change.Change, Body: change}, nil
+}

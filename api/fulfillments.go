@@ -1,0 +1,147 @@
+package api
+
+import (
+	"context"
+	"mime"
+	"net/http"
+	"strconv"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"keyturn.dev/keyturn"
+	"keyturn.dev/keyturn/activities"
+	"keyturn.dev/keyturn/db"
+	"keyturn.dev/keyturn/mail"
+)
+
+type (
+	lineOutput         struct{ Body keyturn.LineView }
+	resendOutput       struct{ Body keyturn.Resent }
+	deliverablesOutput struct{ Body keyturn.Deliverables }
+	replayInput        struct {
+		ID      string `path:"id" maxLength:"200"`
+		Attempt int    `query:"attempt" minimum:"0" doc:"Which attempt; 0, or none: the newest one that has a reply."`
+	}
+	replayOutput struct{ Body keyturn.Replayed }
+	fileInput    struct {
+		ID string `path:"id" maxLength:"200"`
+		No string `path:"no" maxLength:"10"`
+	}
+	fileOutput struct {
+		ContentType string `header:"Content-Type"`
+		Disposition string `header:"Content-Disposition"`
+		Body        []byte
+	}
+)
+
+func (a *API) fulfillmentRoutes() {
+	const tag = "Fulfillments"
+	register(a, operation{Operation: huma.Operation{
+		OperationID: "getFulfillment", Method: http.MethodGet, Path: "/v1/fulfillments/{id}", Tags: []string{tag}, Summary: "Show a line with its attempts",
+		Description: "The newest hundred attempts, with requests and replies redacted; decisions and e-mails.",
+		Security:    anyOf(ScopeOrdersRead, ScopeOps),
+	}}, func(ctx context.Context, _ *call, in *idInput) (*lineOutput, error) {
+		v, err := a.DB.Fulfillment(ctx, in.ID)
+		return &lineOutput{Body: v}, err
+	})
+	register(a, operation{body: keyturn.ResolutionRequest{}, Operation: huma.Operation{
+		OperationID: "resolveFulfillment", Method: http.MethodPost, Path: "/v1/fulfillments/{id}/resolution", Tags: []string{tag}, Summary: "Decide what happens with a line",
+		Description: "200 once the line's workflow has carried the decision out. 503: it is not known whether it was taken; ask again with the same `id`, which makes it one decision.",
+		Security:    anyOf(ScopeOps),
+	}}, a.resolve)
+	register(a, operation{body: keyturn.ResendRequest{}, optional: true, Operation: huma.Operation{
+		OperationID: "resendFulfillment", Method: http.MethodPost, Path: "/v1/fulfillments/{id}/resend", Tags: []string{tag}, DefaultStatus: http.StatusAccepted,
+		Summary: "Send the same keys in a new e-mail", Security: anyOf(ScopeOps),
+	}}, a.resend)
+	register(a, operation{Operation: huma.Operation{
+		OperationID: "getDeliverables", Method: http.MethodGet, Path: "/v1/fulfillments/{id}/deliverables", Tags: []string{tag}, Summary: "Reveal what the customer gets",
+		Description: "It is recorded who looked, and keys that were seen are never sold again.", Security: anyOf(ScopeKeysRead),
+	}}, a.deliverables)
+	register(a, operation{Operation: huma.Operation{
+		OperationID: "getDeliverableFile", Method: http.MethodGet, Path: "/v1/fulfillments/{id}/deliverables/files/{no}", Tags: []string{tag}, Summary: "Download a file of a deliverable",
+		Security:  anyOf(ScopeKeysRead),
+		Responses: map[string]*huma.Response{"200": {Description: "The file", Content: map[string]*huma.MediaType{"application/octet-stream": {}}}},
+	}}, a.deliverableFile)
+	register(a, operation{Operation: huma.Operation{
+		OperationID: "replayFulfillment", Method: http.MethodGet, Path: "/v1/fulfillments/{id}/replay", Tags: []string{tag}, Summary: "See what today's catalog makes of a stored attempt",
+		Description: "Renders the request again and reads the stored reply through today's response paths, without calling anybody or changing anything. Secrets and personal data are masked.",
+		Security:    anyOf(ScopeOps),
+	}}, func(ctx context.Context, _ *call, in *replayInput) (*replayOutput, error) {
+		facts, err := a.DB.ReplayFacts(ctx, in.ID, in.Attempt)
+		if err != nil {
+			return nil, err
+		}
+		return &replayOutput{Body: activities.Replay(facts)}, nil
+	})
+}
+
+func (a *API) resend(ctx context.Context, c *call, in *idInput) (*resendOutput, error) {
+	var body keyturn.ResendRequest
+	if _, err := decodeBody(c, maxSmallBody, true, &body); err != nil {
+		return nil, err
+	}
+	if body.Email != "" {
+		var bad keyturn.Problems
+		if err := mail.CheckAddress(body.Email); err != nil {
+			bad.Addf("email", "%s", err.Error())
+		}
+		if err := bad.Err("the address is not valid"); err != nil {
+			return nil, err
+		}
+	}
+	if a.RenderKeys == nil {
+		return nil, keyturn.Errorf(keyturn.KindConfiguration, "this process cannot write e-mails")
+	}
+	line, err := a.DB.Fulfillment(ctx, in.ID)
+	if err != nil {
+		return nil, err
+	}
+	id, err := a.DB.Resend(ctx, line.FulfillmentID, body.Email, c.by(), a.RenderKeys)
+	if err != nil {
+		return nil, err
+	}
+	a.Starter.Poke()
+	return &resendOutput{Body: keyturn.Resent{DeliveryID: id}}, nil
+}
+
+func (a *API) deliverables(ctx context.Context, c *call, in *idInput) (*deliverablesOutput, error) {
+	found, err := a.DB.Deliverables(ctx, in.ID, c.by())
+	if err != nil {
+		return nil, err
+	}
+	out := keyturn.Deliverables{ActivationCodes: []string{}, ActivationLink: found.Link, Files: []keyturn.FileLink{}, Additional: found.Additional}
+	if out.Additional == nil {
+		out.Additional = map[string][]string{}
+	}
+	for _, code := range found.Codes {
+		out.ActivationCodes = append(out.ActivationCodes, code.Reveal())
+	}
+	for _, code := range found.Replaced {
+		out.ReplacedCodes = append(out.ReplacedCodes, code.Reveal())
+	}
+	for i, f := range found.Files {
+		out.Files = append(out.Files, keyturn.FileLink{Name: f.Name, ContentType: f.ContentType, Href: "/v1/fulfillments/" + in.ID + "/deliverables/files/" + strconv.Itoa(i)})
+	}
+	return &deliverablesOutput{Body: out}, nil
+}
+
+// deliverableFile gives a file to be saved, never to be shown: it is a partner's.
+func (a *API) deliverableFile(ctx context.Context, c *call, in *fileInput) (*fileOutput, error) {
+	found, err := a.DB.Deliverables(ctx, in.ID, c.by())
+	if err != nil {
+		return nil, err
+	}
+	no, err := strconv.Atoi(in.No)
+	if err != nil || no < 0 || no >= len(found.Files) {
+		return nil, keyturn.Errorf(keyturn.KindNotFound, "the line has no such file")
+	}
+	return downloadOf(found.Files[no]), nil
+}
+
+func downloadOf(f db.File) *fileOutput {
+	media, _, err := mime.ParseMediaType(f.ContentType)
+	if err != nil {
+		media = "application/octet-stream"
+	}
+	return &fileOutput{ContentType: media, Disposition: mime.FormatMediaType("attachment", map[string]string{"filename": f.Name}), Body: f.Data}
+}

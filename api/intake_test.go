@@ -1,0 +1,150 @@
+package api_test
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"keyturn.dev/keyturn"
+	"keyturn.dev/keyturn/api"
+	"keyturn.dev/keyturn/client"
+	"keyturn.dev/keyturn/db"
+)
+
+func TestIdempotencyKeysAreRequiredAndMeanOneThing(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.sell(t)
+	bad := func(name, key string) scenario {
+		return scenario{name, "POST", "/v1/orders", []string{"Idempotency-Key", key}, goodOrder, 400, []string{"Idempotency-Key"}, nil}
+	}
+	b.play(t, []scenario{
+		bad("absent", ""), bad("256 characters", strings.Repeat("k", 256)), bad("not ASCII", "clé"), bad("in quotes", `"k-1"`),
+		bad("with an escape", `k\1`), bad("a list", "k-1, k-2"), bad("white space", "k 1"), bad("only white space", " "), bad("tab", "k\t1"),
+	})
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, b.URL+"/v1/orders", strings.NewReader(goodOrder))
+	require.NoError(t, err)
+	req.Header = http.Header{"Idempotency-Key": {"k-1", "k-2"}, "Content-Type": {"application/json"}, "Authorization": {"Bearer " + devToken}}
+	res, err := http.DefaultTransport.RoundTrip(req)
+	require.NoError(t, err)
+	require.NoError(t, res.Body.Close())
+	require.Equal(t, 400, res.StatusCode, "two headers")
+	require.Zero(t, b.starts.count())
+
+	b.must(t, "POST", "/v1/orders", goodOrder, "Idempotency-Key", strings.Repeat("k", 255))
+	b.play(t, []scenario{
+		{"another order under the key", "POST", "/v1/orders", []string{"Idempotency-Key", strings.Repeat("k", 255)}, strings.Replace(goodOrder, "ORD-1", "ORD-2", 1), 422, []string{`"Idempotency-Key"`, "ORD-1"}, nil},
+		{"the same order in other bytes", "POST", "/v1/orders", []string{"Idempotency-Key", strings.Repeat("k", 255)}, goodOrder + "\n", 422, []string{`"Idempotency-Key"`}, nil},
+		{"the order's number under another key", "POST", "/v1/orders", []string{"Idempotency-Key", "other"}, goodOrder, 409, []string{"ORD-1"}, nil},
+	})
+	require.Equal(t, 1, b.starts.count())
+}
+
+func TestAKeyBelongsToItsClient(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.sell(t)
+	one, two := b.token(t, "one", api.ScopeOrdersWrite), b.token(t, "two", api.ScopeOrdersWrite)
+	first := b.must(t, "POST", "/v1/orders", goodOrder, "Idempotency-Key", "k", "Authorization", one)
+	second := b.must(t, "POST", "/v1/orders", strings.Replace(goodOrder, "ORD-1", "ORD-2", 1), "Idempotency-Key", "k", "Authorization", two)
+	require.NotContains(t, second.body, "ORD-1")
+	require.Equal(t, first.body, b.must(t, "POST", "/v1/orders", goodOrder, "Idempotency-Key", "k", "Authorization", one).body)
+	// Somebody else's order gives nothing away, not even under the key it was sent with.
+	stranger := b.do(t, "POST", "/v1/orders", goodOrder, "Idempotency-Key", "k2", "Authorization", two)
+	require.Equal(t, 409, stranger.status)
+	require.NotContains(t, stranger.body, "/o/")
+}
+
+func TestTheSameRequestManyTimesAtOnceIsOneOrder(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.sell(t)
+	var mu sync.Mutex
+	bodies := map[string]int{}
+	var wg sync.WaitGroup
+	for range 20 {
+		wg.Go(func() {
+			a := b.do(t, "POST", "/v1/orders", goodOrder, "Idempotency-Key", "k")
+			mu.Lock()
+			defer mu.Unlock()
+			if a.status == 201 {
+				bodies[a.body]++
+			} else {
+				bodies[fmt.Sprint(a.status)]++
+			}
+		})
+	}
+	wg.Wait()
+	delete(bodies, "409") // the first one was still being worked on
+	require.Len(t, bodies, 1, bodies)
+	require.Equal(t, 1, b.starts.count())
+}
+
+func TestAnOrderOfFiveThousandLinesIsAcceptedWithinFiveSeconds(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.sell(t)
+	line := `{"productId": "acme-pro", "quantity": 1, "grossPrice": "1.00"},`
+	big := strings.Replace(goodOrder, `[{`, "["+strings.Repeat(line, 4999)+"{", 1)
+	start := time.Now()
+	a := b.must(t, "POST", "/v1/orders", big, "Idempotency-Key", "k")
+	require.Less(t, time.Since(start), 5*time.Second)
+	var v keyturn.OrderView
+	a.into(t, &v)
+	require.Len(t, v.LineItems, 5000)
+	require.Equal(t, "5028.99", v.GrossPrice)
+	b.must(t, "GET", "/v1/orders/ORD-1", "").into(t, &v)
+	require.Len(t, v.LineItems, 5000)
+}
+
+func TestOrdersAreListedPageByPage(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.sell(t)
+	for i := range 5 {
+		b.must(t, "POST", "/v1/orders", strings.Replace(goodOrder, "ORD-1", fmt.Sprintf("ORD/%d", i), 1), "Idempotency-Key", fmt.Sprint("k", i))
+	}
+	c := b.client()
+	var ids []string
+	cursor := ""
+	for {
+		page, err := c.Orders(t.Context(), "", cursor, 2)
+		require.NoError(t, err)
+		for _, o := range page.Orders {
+			ids = append(ids, o.ID)
+			require.Equal(t, 1, o.Lines.Total)
+			require.NotEmpty(t, o.Links.Page)
+		}
+		if cursor = page.NextCursor; cursor == "" {
+			break
+		}
+	}
+	require.Equal(t, []string{"ORD/4", "ORD/3", "ORD/2", "ORD/1", "ORD/0"}, ids)
+	page, err := c.Orders(t.Context(), keyturn.OrderCompleted, "", 0)
+	require.NoError(t, err)
+	require.Empty(t, page.Orders)
+	page, err = c.Orders(t.Context(), keyturn.OrderPending, "", 1)
+	require.NoError(t, err)
+	_, err = c.Orders(t.Context(), keyturn.OrderCompleted, page.NextCursor, 1)
+	require.Equal(t, keyturn.KindInvalid, keyturn.KindOf(err), "a cursor belongs to its list")
+
+	o, err := c.Order(t.Context(), "ORD/3") // an ID with a slash has an address too
+	require.NoError(t, err)
+	require.Equal(t, "/v1/orders/ORD%2F3", o.Links.Self)
+}
+
+// token makes a token and gives the header that carries it.
+func (b *bench) token(t *testing.T, name string, scopes ...string) string {
+	t.Helper()
+	text, err := b.db.CreateToken(context.Background(), db.Token{Name: name, Scopes: scopes})
+	require.NoError(t, err)
+	return "Bearer " + text
+}
+
+func (b *bench) client() *client.Client { return &client.Client{BaseURL: b.URL, Token: devToken} }

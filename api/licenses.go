@@ -1,0 +1,81 @@
+package api
+
+import (
+	"context"
+	"crypto/sha256"
+	"net/http"
+	"slices"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"keyturn.dev/keyturn"
+	"keyturn.dev/keyturn/db"
+)
+
+type (
+	licenseOutput struct{ Body keyturn.LicenseView }
+)
+
+func (a *API) licenseRoutes() {
+	const tag = "Licenses"
+	register(a, operation{Operation: huma.Operation{
+		OperationID: "getLicense", Method: http.MethodGet, Path: "/v1/licenses/{id}", Tags: []string{tag}, Summary: "Show a licence and what was done to it",
+		Description: "A licence is there once its create is delivered; its ID is the create's fulfillmentId. It is recorded who saw keys.", Security: anyOf(ScopeOrdersRead, ScopeOps),
+	}}, func(ctx context.Context, c *call, in *licensesInput) (*licenseOutput, error) {
+		reveal, err := reveals(c, in.Keys)
+		if err != nil {
+			return nil, err
+		}
+		v, err := a.DB.License(ctx, in.ID, reveal, c.by())
+		return &licenseOutput{Body: v}, err
+	})
+	register(a, operation{body: keyturn.LicenseOperation{}, Operation: huma.Operation{
+		OperationID: "operateLicense", Method: http.MethodPost, Path: "/v1/licenses/{id}/operations", Tags: []string{tag}, DefaultStatus: http.StatusCreated,
+		Summary:     "Renew, upgrade, pause, resume or cancel a licence that nobody pays for",
+		Description: "201 with the order that carries it out: one line that costs nothing. Operations on a licence are carried out one at a time, in the order in which they were accepted; a cancel gives up what is still open. What is paid for is a line of an order (`lineItems[].operation`). The header `Idempotency-Key` is required, as for an order.",
+		Security:    anyOf(ScopeOrdersWrite), Responses: a.answers("201", "Accepted", keyturn.OrderView{}), Parameters: idempotencyHeader(),
+	}}, a.operateLicense)
+}
+
+// reveals says whether keys are to be shown: to a token that may see them, unless it says that it does not want to.
+func reveals(c *call, keys string) (bool, error) {
+	may := slices.Contains(c.token.Scopes, ScopeKeysRead)
+	if keys == "true" && !may {
+		return false, keyturn.Errorf(keyturn.KindForbidden, "the token lacks the scope %s", ScopeKeysRead)
+	}
+	return may && keys != "false", nil
+}
+
+func (a *API) operateLicense(ctx context.Context, c *call, in *idInput) (*rawOutput, error) {
+	key, err := idempotencyKeyOf(c)
+	if err != nil {
+		return nil, err
+	}
+	var body keyturn.LicenseOperation
+	raw, err := decodeBody(c, maxSmallBody, false, &body)
+	if err != nil {
+		return nil, err
+	}
+	if err := checkOperation(body); err != nil {
+		return nil, err
+	}
+	hash := sha256.Sum256(append([]byte("operation "+in.ID+"\x00"), raw...))
+	accepted, response, err := a.DB.Operate(ctx, db.OperateInput{
+		LicenseID: in.ID, Operation: body.Operation, ProductID: body.ProductID, ExpiresAt: body.ExpiresAt,
+		Client: c.token.Name, IdempotencyKey: key, RequestHash: hash[:], Respond: a.acceptance,
+	})
+	return a.accepted(accepted, response, err)
+}
+
+func checkOperation(o keyturn.LicenseOperation) error {
+	var bad keyturn.Problems
+	bad.Check(slices.Contains(keyturn.ExistingOperations, o.Operation), "operation", "must be renew, upgrade, pause, resume or cancel")
+	upgrade := o.Operation == keyturn.OpUpgrade
+	bad.Check(!upgrade || o.ProductID != "", "productId", "is required for upgrade")
+	bad.Check(upgrade || o.ProductID == "", "productId", "belongs to upgrade only")
+	bad.Check(o.ProductID == "" || keyturn.ValidID(o.ProductID), "productId", "must name a product")
+	takesTerm := o.Operation == keyturn.OpRenew || o.Operation == keyturn.OpResume
+	bad.Check(o.ExpiresAt == nil || takesTerm, "expiresAt", "belongs to renew and resume only")
+	bad.Check(o.ExpiresAt == nil || o.ExpiresAt.Year() >= 2000 && o.ExpiresAt.Year() < 2200, "expiresAt", "must be between the years 2000 and 2200")
+	return bad.Err("the operation is not valid")
+}

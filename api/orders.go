@@ -1,0 +1,196 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"net/http"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"keyturn.dev/keyturn"
+	"keyturn.dev/keyturn/db"
+	"keyturn.dev/keyturn/mail"
+	"keyturn.dev/keyturn/metrics"
+)
+
+type (
+	idInput struct {
+		ID string `path:"id" maxLength:"200"`
+	}
+	orderOutput struct{ Body keyturn.OrderView }
+	rawOutput   struct {
+		ContentType string `header:"Content-Type"`
+		Replayed    string `header:"Idempotency-Replayed"`
+		Body        []byte
+	}
+	listOrdersInput struct {
+		Status string `query:"status" doc:"Only orders in this status."`
+		Cursor string `query:"cursor" doc:"The nextCursor of the page before."`
+		Limit  int    `query:"limit" default:"50" minimum:"1" maximum:"200"`
+	}
+	listOrdersOutput struct{ Body keyturn.OrderPage }
+)
+
+func (a *API) orderRoutes() {
+	const tag = "Orders"
+	register(a, operation{body: keyturn.Order{}, Operation: huma.Operation{
+		OperationID: "createOrder", Method: http.MethodPost, Path: "/v1/orders", Tags: []string{tag}, DefaultStatus: http.StatusCreated,
+		Summary:     "Accept a paid order",
+		Description: "201 means that the order is durable: each of its lines will be delivered or refunded. The header `Idempotency-Key` is required; the same request again gets the first answer again, byte for byte, with `Idempotency-Replayed: true`.",
+		Security:    anyOf(ScopeOrdersWrite), Responses: a.answers("201", "Accepted", keyturn.OrderView{}),
+		Parameters: idempotencyHeader(),
+	}}, a.createOrder)
+	register(a, operation{Operation: huma.Operation{
+		OperationID: "getOrder", Method: http.MethodGet, Path: "/v1/orders/{id}", Tags: []string{tag}, Summary: "Show an order and where its lines stand",
+		Security: anyOf(ScopeOrdersRead, ScopeOps),
+	}}, func(ctx context.Context, _ *call, in *idInput) (*orderOutput, error) { return a.order(ctx, in.ID) })
+	register(a, operation{Operation: huma.Operation{
+		OperationID: "listOrders", Method: http.MethodGet, Path: "/v1/orders", Tags: []string{tag}, Summary: "List orders, the newest first",
+		Security: anyOf(ScopeOrdersRead, ScopeOps),
+	}}, a.listOrders)
+	register(a, operation{body: keyturn.Cancellation{}, optional: true, Operation: huma.Operation{
+		OperationID: "cancelOrder", Method: http.MethodPost, Path: "/v1/orders/{id}/cancellation", Tags: []string{tag}, DefaultStatus: http.StatusAccepted,
+		Summary:     "Cancel an order",
+		Description: "What is not final is given up and refunded; what was delivered is revoked and refunded. 202: it has begun.",
+		Security:    anyOf(ScopeOrdersWrite, ScopeOps),
+	}}, a.cancelOrder)
+	a.eventRoute(tag)
+}
+
+const idempotencyKey = "Idempotency-Key"
+
+// idempotencyPattern leaves out what quotes, lists and escapes are made of, so that a key means the same to every proxy.
+var idempotencyPattern = regexp.MustCompile(`^[A-Za-z0-9._:/+=@~-]{1,255}$`)
+
+func idempotencyHeader() []*huma.Param {
+	return []*huma.Param{{Name: idempotencyKey, In: "header", Required: true, Schema: &huma.Schema{Type: huma.TypeString, Pattern: idempotencyPattern.String()}}}
+}
+
+func idempotencyKeyOf(c *call) (string, error) {
+	keys := c.r.Header.Values(idempotencyKey)
+	if len(keys) != 1 || !idempotencyPattern.MatchString(keys[0]) {
+		return "", badRequest(idempotencyKey, "must be given once, as 1 to 255 letters, digits or characters of ._:/+=@~-")
+	}
+	return keys[0], nil
+}
+
+func (a *API) createOrder(ctx context.Context, c *call, _ *struct{}) (*rawOutput, error) {
+	key, err := idempotencyKeyOf(c)
+	if err != nil {
+		return nil, err
+	}
+	var order keyturn.Order
+	raw, err := decodeBody(c, maxOrderBody, false, &order)
+	if err != nil {
+		return nil, err
+	}
+	if err := order.Check(mail.CheckAddress); err != nil {
+		return nil, err
+	}
+	hash := sha256.Sum256(raw)
+	accepted, response, err := a.DB.Accept(ctx, db.AcceptInput{
+		Order: order, Client: c.token.Name, IdempotencyKey: key, RequestHash: hash[:], Respond: a.acceptance, Eager: a.Starter.Eager(),
+	})
+	return a.accepted(accepted, response, err)
+}
+
+// accepted starts what was accepted and answers with it, or with the answer of the first request.
+func (a *API) accepted(accepted *db.Accepted, response []byte, err error) (*rawOutput, error) {
+	if err != nil {
+		return nil, err
+	}
+	out := &rawOutput{ContentType: "application/json", Body: response}
+	if accepted == nil {
+		out.Replayed = "true"
+		return out, nil
+	}
+	metrics.OrderAccepted()
+	a.Starter.Offer(accepted.Starts)
+	if slices.ContainsFunc(accepted.Order.LineItems, func(l keyturn.LineItem) bool { return l.Operation == keyturn.OpCancel }) {
+		a.Starter.Poke() // what the cancel gives up is to be woken
+	}
+	return out, nil
+}
+
+// acceptance is the answer to a new order.
+func (a *API) acceptance(accepted db.Accepted) ([]byte, error) {
+	o := accepted.Order
+	v := keyturn.OrderView{
+		ID: o.ID, Status: keyturn.OrderPending, Currency: o.Currency, GrossPrice: accepted.GrossPrice.String(), CreatedAt: accepted.CreatedAt.UTC(),
+		LineItems: make([]keyturn.LineView, len(o.LineItems)), Links: a.links(o.ID),
+	}
+	for i, l := range o.LineItems {
+		v.LineItems[i] = keyturn.LineView{
+			ID: l.ID, FulfillmentID: l.FulfillmentID, ProductID: l.ProductID, Quantity: l.Quantity, GrossPrice: l.GrossPrice,
+			Operation: l.Operation, LicenseID: l.LicenseID, Status: keyturn.LinePending,
+		}
+	}
+	var out bytes.Buffer
+	e := json.NewEncoder(&out)
+	e.SetEscapeHTML(false)
+	err := e.Encode(v)
+	return out.Bytes(), err
+}
+
+// links lead to the order's other faces.
+func (a *API) links(orderID string) *keyturn.Links {
+	l := &keyturn.Links{Self: "/v1/orders/" + url.PathEscape(orderID), Page: a.PublicURL + "/o/" + a.DB.PageToken(orderID)}
+	if a.TemporalUIURL != "" {
+		query := url.QueryEscape(`OrderId="` + orderID + `"`)
+		l.History = a.TemporalUIURL + "/namespaces/" + url.PathEscape(a.Namespace) + "/workflows?query=" + strings.ReplaceAll(query, "+", "%20")
+	}
+	return l
+}
+
+func (a *API) order(ctx context.Context, id string) (*orderOutput, error) {
+	v, err := a.DB.Order(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	v.Links = a.links(v.ID)
+	return &orderOutput{Body: v}, nil
+}
+
+func (a *API) listOrders(ctx context.Context, _ *call, in *listOrdersInput) (*listOrdersOutput, error) {
+	page, err := a.DB.Orders(ctx, keyturn.OrderStatus(in.Status), in.Cursor, in.Limit)
+	if keyturn.KindOf(err) == keyturn.KindInvalid {
+		err = withStatus(http.StatusBadRequest, err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	for i := range page.Orders {
+		page.Orders[i].Links = a.links(page.Orders[i].ID)
+	}
+	return &listOrdersOutput{Body: page}, nil
+}
+
+func (a *API) cancelOrder(ctx context.Context, c *call, in *idInput) (*orderOutput, error) {
+	var body keyturn.Cancellation
+	if _, err := decodeBody(c, maxSmallBody, true, &body); err != nil {
+		return nil, err
+	}
+	var bad keyturn.Problems
+	bad.Check(keyturn.CleanText(body.Reason, 0, 500), "reason", "must be at most 500 printable characters")
+	if err := bad.Err("the cancellation is not valid"); err != nil {
+		return nil, err
+	}
+	if _, err := a.DB.Order(ctx, in.ID); err != nil { // names that are no order's must not reach a statement that writes
+		return nil, err
+	}
+	reason := "cancelled by " + c.by()
+	if body.Reason != "" {
+		reason += ": " + body.Reason
+	}
+	if err := a.DB.CancelOrder(ctx, in.ID, reason); err != nil {
+		return nil, err
+	}
+	a.Starter.Poke()
+	return a.order(ctx, in.ID)
+}

@@ -1,0 +1,83 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"io"
+	"mime"
+	"net/http"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"keyturn.dev/keyturn"
+	"keyturn.dev/keyturn/db"
+)
+
+type (
+	importInput struct {
+		ID           string `path:"id" maxLength:"200"`
+		DryRun       bool   `query:"dryRun" doc:"Say what would happen and store nothing."`
+		SkipBad      bool   `query:"skipBad" doc:"Import the good rows of a file that has bad ones. Without it such a file is refused as a whole."`
+		Column       string `query:"column" maxLength:"200" doc:"CSV: the key's column, by its name in the first line or its number from 1. Without it the file has one column."`
+		ExpiryColumn string `query:"expiryColumn" maxLength:"200" doc:"CSV: the column that says until when a key is valid: a day (2027-01-31, UTC), a time (RFC 3339), or nothing."`
+		Header       bool   `query:"header" doc:"CSV: the first line has names, also where the columns are given as numbers."`
+	}
+	importOutput struct{ Body keyturn.ImportResult }
+)
+
+func (a *API) poolRoutes() {
+	const tag = "Pools"
+	text := &huma.MediaType{Schema: &huma.Schema{Type: huma.TypeString, Description: "One key per line, in UTF-8."}}
+	register(a, operation{Operation: huma.Operation{
+		OperationID: "importKeys", Method: http.MethodPost, Path: "/v1/pools/{id}/batches", Tags: []string{tag}, Summary: "Add keys to a pool",
+		Description: "One key per line, or CSV with the key in one column, in UTF-8; streamed, any size; the whole file or nothing. A row that cannot be a key (malformed, too_long, malformed_expiry, expired) refuses the file with 422 and its line, unless skipBad is set. Keys that are here already (duplicate_in_file, duplicate_in_pool, duplicate_in_other_pool, already_sold) are counted and add nothing, so the same file again is no mistake. White space around a key and empty lines are passed over. Lines that wait for the pool are served at the pool's pace; served says how many were at once.",
+		Security:    anyOf(ScopeKeysWrite),
+	}}, a.importKeys)
+	a.huma.OpenAPI().Paths["/v1/pools/{id}/batches"].Post.RequestBody = &huma.RequestBody{
+		Required: true, Content: map[string]*huma.MediaType{"text/plain": text, "text/csv": text},
+	}
+}
+
+func (a *API) importKeys(ctx context.Context, c *call, in *importInput) (*importOutput, error) {
+	if err := checkMedia(c.r, "text/plain", "text/csv"); err != nil {
+		return nil, err
+	}
+	if !keyturn.ValidID(in.ID) {
+		return nil, keyturn.Errorf(keyturn.KindNotFound, "there is no such pool")
+	}
+	body := &patientReader{call: c}
+	c.writeUntil(time.Time{})
+	media, _, _ := mime.ParseMediaType(c.r.Header.Get("Content-Type")) // checked above
+	result, err := a.DB.ImportFile(ctx, db.ImportInput{
+		Pool: in.ID, File: body, By: c.by(), CSV: media == "text/csv", Column: in.Column, ExpiryColumn: in.ExpiryColumn, Header: in.Header,
+		SkipBad: in.SkipBad, DryRun: in.DryRun,
+	})
+	c.writeUntil(time.Now().Add(writeTimeout))
+	if keyturn.KindOf(err) == keyturn.KindInvalid && body.broken {
+		err = withStatus(http.StatusBadRequest, err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if result.Served > 0 {
+		a.Starter.Poke()
+	}
+	return &importOutput{Body: result}, nil
+}
+
+// patientReader reads a request's body of any size, as long as pieces of it keep coming.
+type patientReader struct {
+	call   *call
+	broken bool
+}
+
+func (p *patientReader) Read(b []byte) (int, error) {
+	p.call.readUntil(time.Now().Add(readTimeout))
+	n, err := p.call.r.Body.Read(b)
+	if err != nil {
+		p.call.readUntil(time.Time{})
+		p.broken = !errors.Is(err, io.EOF)
+	}
+	return n, err
+}

@@ -1,0 +1,118 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/google/uuid"
+	"go.temporal.io/api/serviceerror"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/temporal"
+
+	"keyturn.dev/keyturn"
+	"keyturn.dev/keyturn/workflows"
+)
+
+// resolveTimeout is how long a person waits for the workflow to take a decision.
+const resolveTimeout = 10 * time.Second
+
+func (a *API) resolve(ctx context.Context, c *call, in *idInput) (*lineOutput, error) {
+	var body keyturn.ResolutionRequest
+	if _, err := decodeBody(c, maxOrderBody, false, &body); err != nil {
+		return nil, err
+	}
+	if body.ID == "" {
+		body.ID = uuid.Must(uuid.NewV7()).String()
+	}
+	r := keyturn.Resolution{ID: body.ID, Action: body.Action, Until: body.Until, Reason: body.Reason, By: c.by()}
+	if err := checkResolution(body, r); err != nil {
+		return nil, err
+	}
+	line, err := a.DB.Fulfillment(ctx, in.ID)
+	if err != nil {
+		return nil, err
+	}
+	known, err := a.DB.Resolved(ctx, line.FulfillmentID, r.ID)
+	if err != nil {
+		return nil, err
+	}
+	if known { // the answer to the first request was lost
+		return &lineOutput{Body: line}, nil
+	}
+	if !r.Action.Allows(line.Status) {
+		return nil, keyturn.Errorf(keyturn.KindConflict, "a line that is %s does not take %s", line.Status, r.Action)
+	}
+	if r.Action == keyturn.ActionSupply { // the keys go to the database, so that the decision travels without them
+		if err := a.DB.StageSupply(ctx, line.FulfillmentID, body.Keys); err != nil {
+			return nil, err
+		}
+	}
+	if err := a.decide(ctx, line.FulfillmentID, r); err != nil {
+		// An earlier request with this ID may have come through in the meantime: then it is decided all the same.
+		if known, knownErr := a.DB.Resolved(ctx, line.FulfillmentID, r.ID); knownErr != nil || !known {
+			return nil, err
+		}
+	}
+	line, err = a.DB.Fulfillment(ctx, line.FulfillmentID)
+	return &lineOutput{Body: line}, err
+}
+
+func checkResolution(body keyturn.ResolutionRequest, r keyturn.Resolution) error {
+	var bad keyturn.Problems
+	bad.Merge("", r.Check(time.Now()))
+	bad.Check(len(body.Keys) > 0 || r.Action != keyturn.ActionSupply, "keys", "is required for supply: one key per unit")
+	bad.Check(len(body.Keys) == 0 || r.Action == keyturn.ActionSupply, "keys", "belongs to supply only")
+	return bad.Err("the resolution is not valid")
+}
+
+// decide has the line's workflow carry out the decision and waits until it has. Each try is an Update of its own, because
+// Temporal would answer a repeated one that failed with its failure for ever; the database knows decisions by their ID.
+func (a *API) decide(ctx context.Context, fulfillmentID string, r keyturn.Resolution) error {
+	if a.Temporal == nil {
+		return keyturn.Errorf(keyturn.KindUnavailable, "this process is not connected to Temporal: the decision was not taken")
+	}
+	updateCtx, cancel := context.WithTimeout(ctx, resolveTimeout)
+	defer cancel()
+	handle, err := a.Temporal.UpdateWorkflow(updateCtx, client.UpdateWorkflowOptions{
+		WorkflowID: workflows.LineWorkflowID(fulfillmentID), UpdateName: workflows.ResolveName, Args: []any{r},
+		WaitForStage: client.WorkflowUpdateStageCompleted,
+	})
+	if err == nil {
+		var next keyturn.Next
+		err = handle.Get(updateCtx, &next)
+	}
+	if err == nil {
+		return nil
+	}
+	if _, gone := errors.AsType[*serviceerror.NotFound](err); gone {
+		return a.undecidable(ctx, fulfillmentID)
+	}
+	return decisionError(err, r.ID)
+}
+
+// undecidable says why there is no workflow to take a decision.
+func (a *API) undecidable(ctx context.Context, fulfillmentID string) error {
+	line, err := a.DB.Fulfillment(ctx, fulfillmentID)
+	switch {
+	case err != nil:
+		return err
+	case line.Status.Open():
+		a.Starter.Poke()
+		return keyturn.Errorf(keyturn.KindUnavailable, "the line's workflow does not run at this moment, so the decision was not taken: ask again in a few seconds")
+	}
+	return keyturn.Errorf(keyturn.KindConflict, "the line is %s: nothing is left to decide", line.Status)
+}
+
+// decisionError turns what came back instead of an answer into an error for the person who decided.
+func decisionError(err error, id string) error {
+	if refused, ok := errors.AsType[*temporal.ApplicationError](err); ok {
+		switch kind := keyturn.Kind(refused.Type()); kind {
+		case keyturn.KindInvalid, keyturn.KindNotFound, keyturn.KindConflict:
+			return keyturn.Errorf(kind, "%s", refused.Message())
+		default: // the database or the worker's code failed; the log says how
+			return keyturn.Errorf(keyturn.KindUnavailable, "the decision could not be carried out: ask again with the id %s, and it is taken once: %w", id, err)
+		}
+	}
+	return keyturn.Errorf(keyturn.KindUnavailable, "Temporal or its worker did not answer in time. It is not known whether the decision was taken: ask again with the id %s, and it is taken once: %w", id, err)
+}

@@ -1,0 +1,45 @@
+// Package catalog says what is wrong with an entry of the catalog and how two entries differ, for the API that stores
+// them and for the files that declare them.
+package catalog
+
+import (
+	"errors"
+	"strconv"
+
+	"keyturn.dev/keyturn"
+	"keyturn.dev/keyturn/endpoint"
+	"keyturn.dev/keyturn/mail"
+)
+
+// CheckProduct says everything that is wrong with a product by itself, its e-mail and its dynamic URLs included.
+func CheckProduct(p keyturn.Product, production bool) error {
+	var bad keyturn.Problems
+	bad.Merge("", p.Check())
+	bad.Merge("email", mail.Template(p.Email).Check())
+	for i, s := range p.Sources {
+		if s.Type == keyturn.SourceDynamicURL && s.URL != "" {
+			mergeURL(&bad, "sources["+strconv.Itoa(i)+"].url", endpoint.Check(endpoint.DynamicURL("dynamicurl", s.URL), production))
+		}
+	}
+	return bad.Err("the product is not valid")
+}
+
+// mergeURL notes what is wrong with a dynamic URL at the one place where the merchant wrote it.
+func mergeURL(bad *keyturn.Problems, at string, err error) {
+	if e, ok := errors.AsType[*keyturn.Error](err); ok {
+		for _, f := range e.Fields {
+			bad.Addf(at, "%s", f.Message)
+		}
+	}
+}
+
+// CheckIntegration says everything that is wrong with an integration as the API takes it: with values of secrets and
+// PEM text instead of the names of files.
+func CheckIntegration(in keyturn.Integration, production bool) error {
+	var bad keyturn.Problems
+	bad.Merge("", endpoint.Check(in, production))
+	in.Secrets(func(at string, ref *keyturn.SecretRef) {
+		bad.Check(ref.Env == "" && ref.File == "", at, "must be sent as value: env and file are read by the command that applies a catalog")
+	})
+	return bad.Err("the integration is not valid")
+}
