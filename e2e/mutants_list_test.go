@@ -19,7 +19,7 @@ type mutant struct {
 	seen             func(*stack) bool
 }
 
-// becomes is one edit of SQL.
+// becomes returns one edit of SQL.
 func becomes(old, with string) []mutants.Edit { return []mutants.Edit{{Old: old, New: with}} }
 
 // allMutants are activated one after the other.
@@ -40,11 +40,16 @@ var allMutants = []mutant{
 		options: options{noWorker: true, noRelay: true},
 	},
 	{
-		name: "claim by IN and SKIP LOCKED", invariants: "B2", drop: dropUnit + forgetStatistics, edits: becomes(
-			`line_id = \(CAST\((\$\d+) AS uuid\[\]\)\)\[[^]]*\],\s+unit_no = \(CAST\((\$\d+) AS int\[\]\)\)\[[^]]*\]\s+WHERE k\.id = ANY \(.*?cardinality\(ids\) = (\$\d+)\) AS bigint\[\]\)\) AND k\.line_id IS NULL`,
-			`line_id = (CAST($1 AS uuid[]))[1], unit_no = (CAST($2 AS int[]))[1] WHERE CAST($3 AS int) > 0
-				AND k.id IN (SELECT id FROM pool_keys WHERE pool_id = 'editor-keys' AND state = 'available' ORDER BY position LIMIT 1 FOR UPDATE SKIP LOCKED)`),
-		run: (*stack).manyEditors, options: hostilePlanner(),
+		name: "claim by IN and SKIP LOCKED", invariants: "B2",
+		drop: dropUnit + forgetStatistics,
+		edits: becomes(
+			`line_id = \(CAST\((\$\d+) AS uuid\[\]\)\)\[[^]]*\],\s+unit_no = \(CAST\((\$\d+) AS int\[\]\)\)\[[^]]*\]\s+`+
+				`WHERE k\.id = ANY \(.*?cardinality\(ids\) = (\$\d+)\) AS bigint\[\]\)\) AND k\.line_id IS NULL`,
+			`line_id = (CAST($1 AS uuid[]))[1], unit_no = (CAST($2 AS int[]))[1] WHERE CAST($3 AS int) > 0 AND k.id IN (
+				SELECT id FROM pool_keys WHERE pool_id = 'editor-keys' AND state = 'available'
+				ORDER BY position LIMIT 1 FOR UPDATE SKIP LOCKED)`),
+		run:     (*stack).manyEditors,
+		options: hostilePlanner(),
 	},
 	{
 		name: "a key may be imported twice", invariants: "B1",
@@ -53,8 +58,11 @@ var allMutants = []mutant{
 	},
 	{
 		name: "keys that expired are sold", invariants: "B7",
-		edits: []mutants.Edit{{Old: `\(give_until IS NULL OR give_until > now\(\)\)`, New: `true`}, {Old: `give_until <= now\(\) LIMIT`, New: `false LIMIT`}},
-		run:   (*stack).sellsExpiredKeys,
+		edits: []mutants.Edit{
+			{Old: `\(give_until IS NULL OR give_until > now\(\)\)`, New: `true`},
+			{Old: `give_until <= now\(\) LIMIT`, New: `false LIMIT`},
+		},
+		run: (*stack).sellsExpiredKeys,
 	},
 	{
 		name: "keys that were seen are sold again", invariants: "B5",
@@ -64,8 +72,9 @@ var allMutants = []mutant{
 	},
 	{
 		name: "keys that come back are not counted", invariants: "B3",
-		edits: becomes(`count\(\*\) FILTER \(WHERE became = 'available'\) - count\(\*\) FILTER \(WHERE was = 'available'\)`, `0`),
-		run:   (*stack).refundsAHeldLine,
+		edits: becomes(
+			`count\(\*\) FILTER \(WHERE became = 'available'\) - count\(\*\) FILTER \(WHERE was = 'available'\)`, `0`),
+		run: (*stack).refundsAHeldLine,
 	},
 	{
 		name: "nobody hears of a low pool", invariants: "B8",
@@ -73,9 +82,15 @@ var allMutants = []mutant{
 		slack: time.Second,
 		run:   (*stack).sellsDown,
 	},
-
 	{
-		name: "a pool counts as empty that is not", invariants: "B6", edits: []mutants.Edit{{Old: `(AND state = 'available' AND position >=)`, New: `AND false $1`}, {Old: `SELECT count\(\*\) FROM \(SELECT FROM pool_keys WHERE pool_id = \$1 AND state = 'available'`, New: `$0 AND false`}},
+		name: "a pool counts as empty that is not", invariants: "B6",
+		edits: []mutants.Edit{
+			{Old: `(AND state = 'available' AND position >=)`, New: `AND false $1`},
+			{
+				Old: `SELECT count\(\*\) FROM \(SELECT FROM pool_keys WHERE pool_id = \$1 AND state = 'available'`,
+				New: `$0 AND false`,
+			},
+		},
 		run: (*stack).waitsBesideKeys,
 	},
 
@@ -107,19 +122,21 @@ var allMutants = []mutant{
 		edits: becomes(`SELECT \$1, \$2, \$3, \$4, \$5, \$6,`, `SELECT $$1, $$2, $$3, $$4, $$5, CAST($$6 AS bigint) - 1,`),
 		run:   (*stack).storesEditor,
 	},
-	{name: "workflow start without outbox", invariants: "A5", run: (*stack).storesEditor}, // and its process dies
+	{name: "workflow start without outbox", invariants: "A5", run: (*stack).storesEditor}, // and the process dies
 
 	// How partners are asked.
 	{name: "new fulfillmentId per attempt", invariants: "C2", run: (*stack).partnerFailsTwice},
 	{name: "re-rendered body", invariants: "C1", run: (*stack).partnerFailsTwice},
 	{
 		name: "what a partner may have issued is forgotten", invariants: "C3 C5",
-		edits: becomes(`FROM calls\s+ON CONFLICT \(line_id, source\)`, `FROM calls WHERE false ON CONFLICT (line_id, source)`),
-		run:   (*stack).partnerIssuesAndIsLeft,
+		edits: becomes(`FROM calls\s+ON CONFLICT \(line_id, source\)`,
+			`FROM calls WHERE false ON CONFLICT (line_id, source)`),
+		run: (*stack).partnerIssuesAndIsLeft,
 	},
 	{
 		name: "a partner is asked for decided lines", invariants: "C4",
-		edits:   becomes(`l\.trial_context, l\.status,`, `l.trial_context, CASE WHEN l.status = 'CANCELING' THEN 'RETRYING' ELSE l.status END AS status,`),
+		edits: becomes(`l\.trial_context, l\.status,`,
+			`l.trial_context, CASE WHEN l.status = 'CANCELING' THEN 'RETRYING' ELSE l.status END AS status,`),
 		run:     (*stack).callsAfterTheRefund,
 		options: options{noWorker: true, noRelay: true},
 	},
@@ -131,8 +148,12 @@ var allMutants = []mutant{
 		options: options{noWorker: true, noRelay: true},
 	},
 	{
-		name: "calls of a partner are not counted", invariants: "C9", edits: becomes(`SELECT now, opened_at, next_try_at, probe_until, troubled, running, recent, older, queued, at_once`, `SELECT now, opened_at, next_try_at, probe_until, troubled, 0 AS running, 0 AS recent, 0 AS older, queued, at_once`),
-		run: (*stack).callsMoreThanAllowed, options: options{noWorker: true, noRelay: true},
+		name: "calls of a partner are not counted", invariants: "C9",
+		edits: becomes(
+			`(SELECT now, opened_at, next_try_at, probe_until, troubled), running, recent, older, (queued, at_once)`,
+			`$1, 0 AS running, 0 AS recent, 0 AS older, $2`),
+		run:     (*stack).callsMoreThanAllowed,
+		options: options{noWorker: true, noRelay: true},
 	},
 	{
 		name: "redirects followed", invariants: "C7 (the decoy's log)",
@@ -150,8 +171,9 @@ var allMutants = []mutant{
 	{name: "a blind copy of every e-mail", invariants: "D3", run: (*stack).editor},
 	{
 		name: "an e-mail shows the keys of all lines", invariants: "B4",
-		edits: becomes(`(WHERE line_id = \$1) AND state <> 'recalled' UNION`, `$1 OR line_id IS NOT NULL AND state <> 'recalled' UNION`),
-		run:   (*stack).resendsToOneOfTwo,
+		edits: becomes(`(WHERE line_id = \$1) AND state <> 'recalled' UNION`,
+			`$1 OR line_id IS NOT NULL AND state <> 'recalled' UNION`),
+		run: (*stack).resendsToOneOfTwo,
 	},
 	{
 		name: "an e-mail shows some of the keys", invariants: "D5",
@@ -160,8 +182,11 @@ var allMutants = []mutant{
 	},
 	{
 		name: "a line is delivered and its e-mail is not", invariants: "D1",
-		edits: becomes(`UPDATE deliveries SET status = 'SENT', exposed = true, (sent_at = now\(\), lease_until = NULL, error = NULL\s+FROM moved)`, `UPDATE deliveries SET status = 'READY', $1`),
-		run:   (*stack).editor,
+		edits: becomes(
+			`UPDATE deliveries SET status = 'SENT', exposed = true, `+
+				`(sent_at = now\(\), lease_until = NULL, error = NULL\s+FROM moved)`,
+			`UPDATE deliveries SET status = 'READY', $1`),
+		run: (*stack).editor,
 	},
 	{
 		name: "keys are mailed after their refund", invariants: "D4",
@@ -173,7 +198,6 @@ var allMutants = []mutant{
 		edits: becomes(`1 \+ coalesce\(\(SELECT max\(number\)`, `2 + coalesce((SELECT max(number)`),
 		run:   (*stack).editor,
 	},
-
 	{
 		name: "a mail that was refused is made anew", invariants: "A6",
 		edits: becomes(`(WHERE line_id = \$1 AND kind = 'keys') ORDER BY number DESC LIMIT 1`, `$1 AND false`),
@@ -206,8 +230,10 @@ var allMutants = []mutant{
 	},
 	{
 		name: "alert per retry", invariants: "F2", drop: `DROP INDEX alerts_line`,
-		edits: becomes(`ON CONFLICT \(line_id, cause\) WHERE line_id IS NOT NULL DO UPDATE SET\s+detail = excluded\.detail, opened_at.*`, ``),
-		run:   (*stack).partnerIsDown,
+		edits: becomes(
+			`ON CONFLICT \(line_id, cause\) WHERE line_id IS NOT NULL DO UPDATE SET\s+detail = excluded\.detail, opened_at.*`,
+			``),
+		run: (*stack).partnerIsDown,
 	},
 	{
 		name: "counts of an order are not kept", invariants: "F3",
@@ -227,15 +253,15 @@ var allMutants = []mutant{
 		run:   (*stack).storesEditor,
 	},
 	{name: "workflow without an end", invariants: "F6", slack: time.Second, run: (*stack).editor},
-
 	{name: "a history without bounds", invariants: "F7", run: (*stack).editor},
 	{name: "a workflow that goes another way when it is replayed", invariants: "F8", run: (*stack).editor},
 
 	// Licences, secrets.
 	{
 		name: "a cancelled licence runs on", invariants: "L1",
-		edits: becomes(`UPDATE licenses SET status = 'Canceled', updated_at = now\(\) WHERE line_id = \$1`, `UPDATE licenses SET updated_at = now() WHERE line_id = $$1`),
-		run:   (*stack).refundsADeliveredLine,
+		edits: becomes(`UPDATE licenses SET status = 'Canceled', updated_at = now\(\) WHERE line_id = \$1`,
+			`UPDATE licenses SET updated_at = now() WHERE line_id = $$1`),
+		run: (*stack).refundsADeliveredLine,
 	},
 	{
 		name: "operations overtake each other", invariants: "L2",
@@ -254,10 +280,14 @@ var allMutants = []mutant{
 	},
 }
 
-// forgetStatistics leaves the planner without figures of keys, as in a new database: with them it may choose a harmless plan.
-const forgetStatistics = `; ALTER TABLE pool_keys SET (autovacuum_enabled = off); DELETE FROM pg_statistic WHERE starelid = CAST('pool_keys' AS regclass);
+// forgetStatistics leaves the planner without statistics of keys, as in a new database. With them it may choose a
+// harmless plan.
+const forgetStatistics = `;
+	ALTER TABLE pool_keys SET (autovacuum_enabled = off);
+	DELETE FROM pg_statistic WHERE starelid = CAST('pool_keys' AS regclass);
 	UPDATE pg_class SET reltuples = -1, relpages = 0, relallvisible = 0 WHERE oid = CAST('pool_keys' AS regclass);
-	UPDATE pg_class SET reltuples = 0, relpages = 1 WHERE oid IN (SELECT indexrelid FROM pg_index WHERE indrelid = CAST('pool_keys' AS regclass))`
+	UPDATE pg_class SET reltuples = 0, relpages = 1
+	WHERE oid IN (SELECT indexrelid FROM pg_index WHERE indrelid = CAST('pool_keys' AS regclass))`
 
 const dropUnit = `DROP INDEX pool_keys_owner_unit`
 

@@ -29,7 +29,7 @@ import (
 
 func (s *stack) editor() { s.await(s.order("editor"), keyturn.OrderCompleted) }
 
-// manyEditors sells ten times. What a statement that is wrong takes depends on how keys happen to lie: nothing wrong, or all.
+// manyEditors sells ten times. Which keys a wrong statement takes depends on where they happen to be stored.
 func (s *stack) manyEditors() {
 	for i := range 10 {
 		var keys []string
@@ -46,7 +46,8 @@ func (s *stack) deliversEditor() { s.awaitLine(fulfillment(s.order("editor")), k
 func (s *stack) storesEditor() { s.store(keyturn.Order{LineItems: one("editor")}) }
 
 func (s *stack) sellsTwo() {
-	s.await(s.accept([]keyturn.LineItem{{ProductID: "editor", Quantity: 2, GrossPrice: "9.00"}}, "pay_1"), keyturn.OrderCompleted)
+	a := s.accept([]keyturn.LineItem{{ProductID: "editor", Quantity: 2, GrossPrice: "9.00"}}, "pay_1")
+	s.await(a, keyturn.OrderCompleted)
 }
 
 // between is the line between the application and PostgreSQL, for a bug that needs an answer lost.
@@ -69,12 +70,13 @@ func lossyDatabase() options {
 // hostilePlanner makes PostgreSQL choose the plan that it may choose at any time once its statistics say so.
 func hostilePlanner() options {
 	return options{dsn: func(dsn string) string {
-		return dsn + "&enable_hashjoin=off&enable_mergejoin=off&enable_material=off&enable_hashagg=off&enable_memoize=off&enable_sort=off&enable_bitmapscan=off&enable_seqscan=on"
+		return dsn + "&enable_hashjoin=off&enable_mergejoin=off&enable_material=off&enable_hashagg=off" +
+			"&enable_memoize=off&enable_sort=off&enable_bitmapscan=off&enable_seqscan=on"
 	}}
 }
 
-// claimsWhoseAnswersAreLost goes over the trips of a claim several times: whether the driver repeats a statement depends
-// on when it notices that the connection is gone.
+// claimsWhoseAnswersAreLost goes over the round trips of a claim several times. Whether the driver repeats a statement
+// depends on when it notices that the connection is gone.
 func (s *stack) claimsWhoseAnswersAreLost() {
 	s.t.Cleanup(func() { _ = between.Close() })
 	for n := range 48 {
@@ -104,7 +106,8 @@ func (s *stack) importsTheSameKey() {
 }
 
 func (s *stack) sellsExpiredKeys() {
-	s.exec(`UPDATE pool_keys SET expires_at = now() - interval '1 minute', give_until = now() - interval '1 minute' WHERE pool_id = 'editor-keys'`)
+	s.exec(`UPDATE pool_keys SET expires_at = now() - interval '1 minute', give_until = now() - interval '1 minute'
+		WHERE pool_id = 'editor-keys'`)
 	_, err := s.db.ExpireKeys(context.Background(), 100)
 	require.NoError(s.t, err)
 	s.editor()
@@ -152,6 +155,13 @@ func (s *stack) refusesTheFirstEmail() {
 	s.await(s.order("editor"), keyturn.OrderCompleted)
 }
 
+// resolve stores an operator's decision and signals nobody.
+func (s *stack) resolve(fulfillmentID string, r keyturn.Resolution) error {
+	r.ID, r.By = "one", "operator"
+	_, err := s.db.Resolve(context.Background(), fulfillmentID, r)
+	return err
+}
+
 // callsMoreThanAllowed has three lines ask a partner at once that allows one call.
 func (s *stack) callsMoreThanAllowed() {
 	s.integration(keyturn.Integration{ID: "narrow", Limits: keyturn.Limits{MaxConcurrent: 1}})
@@ -161,7 +171,7 @@ func (s *stack) callsMoreThanAllowed() {
 	for range 3 {
 		f := fulfillment(s.store(keyturn.Order{LineItems: one("narrow")}))
 		// Somebody has looked at it: it goes the way on which its partner's gate is asked by itself.
-		_, err := s.db.Resolve(context.Background(), f, keyturn.Resolution{ID: "one", Action: keyturn.ActionExtend, Until: ptr(time.Now().Add(time.Hour)), By: "operator"})
+		err := s.resolve(f, keyturn.Resolution{Action: keyturn.ActionExtend, Until: ptr(time.Now().Add(time.Hour))})
 		require.NoError(s.t, err)
 		wg.Go(func() { _, _ = s.acts.CallEndpoint(context.Background(), activities.Step{FulfillmentID: f}) })
 	}
@@ -183,8 +193,11 @@ func (s *stack) refundsWhatMayHaveArrived() {
 // repeatsAKey sends two orders under one idempotency key.
 func (s *stack) repeatsAKey() {
 	for range 2 {
-		o := keyturn.Order{ID: "ORDER-" + strconv.FormatInt(s.orders.Add(1), 10), Currency: "EUR", Payment: keyturn.Payment{Provider: "sandbox", Reference: "pay_1"}, LineItems: one("editor")}
-		o.Customer = keyturn.Customer{ID: "user-1", Email: buyer, Country: "FR", Locale: "en-GB"}
+		o := keyturn.Order{
+			ID: "ORDER-" + strconv.FormatInt(s.orders.Add(1), 10), Currency: "EUR", LineItems: one("editor"),
+			Payment:  keyturn.Payment{Provider: "sandbox", Reference: "pay_1"},
+			Customer: keyturn.Customer{ID: "user-1", Email: buyer, Country: "FR", Locale: "en-GB"},
+		}
 		in := acceptInput(o)
 		in.IdempotencyKey = "the-same-key"
 		_, _, err := s.db.Accept(context.Background(), in)
@@ -227,8 +240,11 @@ func (l *losesAnswers) Refund(ctx context.Context, r payment.Refund) (string, er
 
 func (s *stack) refundLosesItsAnswer() {
 	s.acts.Providers[payment.SandboxName] = &losesAnswers{Provider: payment.Sandbox{Ledger: s.db}}
-	s.product(keyturn.Product{ID: "rare", Sources: sources(fromPool("rare-keys")), Retry: every(200*time.Millisecond, time.Second)})
-	a := s.accept([]keyturn.LineItem{{ProductID: "rare", Quantity: 1, GrossPrice: "9.00"}, {ProductID: "editor", Quantity: 1, GrossPrice: "9.00"}}, "pay_1")
+	s.product(keyturn.Product{
+		ID: "rare", Sources: sources(fromPool("rare-keys")),
+		Retry: every(200*time.Millisecond, time.Second),
+	})
+	a := s.accept(append(one("rare"), one("editor")...), "pay_1")
 	s.await(a, keyturn.OrderPartialCanceled)
 }
 
@@ -239,14 +255,20 @@ func (s *stack) commitFails() {
 
 // partnerIsDownForGood has a line that should be given up soon.
 func (s *stack) partnerIsDownForGood() {
-	s.product(keyturn.Product{ID: "brief", Sources: sources(fromEndpoint("brief")), Retry: every(300*time.Millisecond, 2*time.Second)})
+	s.product(keyturn.Product{
+		ID: "brief", Sources: sources(fromEndpoint("brief")),
+		Retry: every(300*time.Millisecond, 2*time.Second),
+	})
 	s.drill("brief", "fail:500")
 	s.order("brief")
 }
 
 // partnerIssuesAndIsLeft has a partner issue a key whose answer never comes, until the line is refunded.
 func (s *stack) partnerIssuesAndIsLeft() {
-	s.product(keyturn.Product{ID: "left", Sources: sources(fromEndpoint("left")), Retry: every(300*time.Millisecond, 2*time.Second)})
+	s.product(keyturn.Product{
+		ID: "left", Sources: sources(fromEndpoint("left")),
+		Retry: every(300*time.Millisecond, 2*time.Second),
+	})
 	s.drill("left", "cut-after-issuing")
 	s.await(s.order("left"), keyturn.OrderCanceled)
 }
@@ -255,7 +277,7 @@ func callTimeout(keyturn.Integration) time.Duration { return time.Second }
 
 func (s *stack) callsAfterTheRefund() {
 	f := fulfillment(s.store(keyturn.Order{LineItems: one("studio")}))
-	_, err := s.db.Resolve(context.Background(), f, keyturn.Resolution{ID: "one", Action: keyturn.ActionRefund, By: "operator"})
+	err := s.resolve(f, keyturn.Resolution{Action: keyturn.ActionRefund})
 	require.NoError(s.t, err)
 	_, _, _, err = s.db.BeginCall(context.Background(), f, callTimeout, noRender)
 	require.NoError(s.t, err)
@@ -263,7 +285,7 @@ func (s *stack) callsAfterTheRefund() {
 
 func (s *stack) callsTwiceAtOnce() {
 	f := fulfillment(s.store(keyturn.Order{LineItems: one("studio")}))
-	_, err := s.db.Resolve(context.Background(), f, keyturn.Resolution{ID: "one", Action: keyturn.ActionExtend, Until: ptr(time.Now().Add(time.Hour)), By: "operator"})
+	err := s.resolve(f, keyturn.Resolution{Action: keyturn.ActionExtend, Until: ptr(time.Now().Add(time.Hour))})
 	require.NoError(s.t, err)
 	for range 2 {
 		_, _, _, err := s.db.BeginCall(context.Background(), f, callTimeout, noRender)
@@ -307,7 +329,8 @@ func (s *stack) refundsBeforeTheResend() {
 	_, err := s.db.Resend(context.Background(), fulfillment(a), "", "operator", s.acts.Letters.Render)
 	require.NoError(s.t, err)
 	s.eventually(func() (bool, string) {
-		return s.count(`SELECT count(*) FROM deliveries WHERE number = 2 AND error IS NOT NULL`) == 1, "the resend was not tried"
+		failed := s.count(`SELECT count(*) FROM deliveries WHERE number = 2 AND error IS NOT NULL`)
+		return failed == 1, "the resend was not tried"
 	})
 	require.NoError(s.t, s.db.CancelOrder(context.Background(), a.Order.ID, "changed my mind"))
 	s.await(a, keyturn.OrderCanceled)
@@ -322,8 +345,7 @@ func (s *stack) holdsWhileTheEmailLeaves() {
 	s.inbox.Fail(func(_, to string) error {
 		<-ready
 		if to == buyer && !held.Swap(true) {
-			_, err := s.db.Resolve(context.Background(), fulfillment(a), keyturn.Resolution{ID: "one", Action: keyturn.ActionHold, By: "operator"})
-			require.NoError(s.t, err)
+			require.NoError(s.t, s.resolve(fulfillment(a), keyturn.Resolution{Action: keyturn.ActionHold}))
 		}
 		return nil
 	})
@@ -335,16 +357,21 @@ func (s *stack) holdsWhileTheEmailLeaves() {
 
 // renewsTwice has the second of two renewals carried out while the first is still tried.
 func (s *stack) renewsTwice() {
-	s.product(keyturn.Product{ID: "suite", Sources: sources(fromEndpoint("suite")), Retry: every(10*time.Second, 10*time.Minute)})
+	s.product(keyturn.Product{
+		ID: "suite", Sources: sources(fromEndpoint("suite")),
+		Retry: every(10*time.Second, 10*time.Minute),
+	})
 	a := s.order("suite")
 	s.await(a, keyturn.OrderCompleted)
-	require.NoError(s.t, s.partner.SetPartner("suite", emulator.Settings{Drill: "always-500", DrillOps: []string{"renew"}}))
+	down := emulator.Settings{Drill: "always-500", DrillOps: []string{"renew"}}
+	require.NoError(s.t, s.partner.SetPartner("suite", down))
 	s.buys(fulfillment(a), keyturn.OpRenew, "suite")
 	s.eventually(func() (bool, string) { return len(s.calls("suite", "renew")) > 0, "the first renewal is not tried" })
 	require.NoError(s.t, s.partner.SetPartner("suite", emulator.Settings{}))
 	second := s.buys(fulfillment(a), keyturn.OpRenew, "suite")
 	s.eventually(func() (bool, string) { // its workflow looks again
-		return s.temporal.SignalWorkflow(context.Background(), workflows.LineWorkflowID(fulfillment(second)), "", workflows.WakeName, nil) == nil, "no workflow"
+		id := workflows.LineWorkflowID(fulfillment(second))
+		return s.temporal.SignalWorkflow(context.Background(), id, "", workflows.WakeName, nil) == nil, "no workflow"
 	})
 	s.await(second, keyturn.OrderCompleted)
 }

@@ -51,6 +51,19 @@ func TestEveryMutantIsCaught(t *testing.T) {
 	}
 }
 
+func TestEveryMutantIsDefinedOnce(t *testing.T) {
+	listed := map[string]bool{}
+	inSource := mutants.InSource()
+	for _, m := range allMutants {
+		require.False(t, listed[m.name], "%q is listed twice", m.name)
+		listed[m.name] = true
+		require.True(t, len(m.edits) > 0 || m.drop != "" || slices.Contains(inSource, m.name), "%q changes nothing", m.name)
+	}
+	for _, name := range inSource {
+		require.True(t, listed[name], "nothing runs %q", name)
+	}
+}
+
 // violated audits and names the invariants that do not hold.
 func (s *stack) violated(slack time.Duration) []string {
 	e := s.evidence()

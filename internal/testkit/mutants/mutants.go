@@ -7,8 +7,8 @@ package mutants
 
 import (
 	"regexp"
+	"slices"
 	"strconv"
-	"strings"
 	"sync"
 )
 
@@ -87,18 +87,21 @@ func Unused() []string {
 			unused = append(unused, "no statement matched "+e.Old)
 		}
 	}
-	if !active.asked && (len(active.edits) == 0 || inSource(active.name)) {
+	if !active.asked && slices.Contains(InSource(), active.name) {
 		unused = append(unused, "no source asked for "+strconv.Quote(active.name))
 	}
 	return unused
 }
 
-// inSource says whether an edit of source belongs to the mutant.
-func inSource(name string) bool {
+// InSource names the mutants that are edits of source, or have one.
+func InSource() []string {
+	var names []string
 	for _, p := range patches {
-		if strings.Contains(p.New, "mutants.Active("+strconv.Quote(name)+")") {
-			return true
+		for _, match := range asks.FindAllStringSubmatch(p.New, -1) {
+			names = append(names, match[1])
 		}
 	}
-	return false
+	return names
 }
+
+var asks = regexp.MustCompile(`mutants\.Active\("([^"]+)"\)`)

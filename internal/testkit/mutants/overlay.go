@@ -56,7 +56,7 @@ func Overlay(module, dir string) (string, error) {
 }
 
 func write(name string, text []byte) error {
-	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+	if err := os.MkdirAll(filepath.Dir(name), 0o750); err != nil {
 		return err
 	}
 	return os.WriteFile(name, text, 0o600)

@@ -45,26 +45,3 @@ func TestPatchThatMissesItsPlaceFails(t *testing.T) {
 	_, err = apply(module, []Patch{{Old: "var one = 1", New: "var one = mutants."}})
 	require.ErrorContains(t, err, "a/a.go")
 }
-
-func TestUnusedTellsWhetherTheMutantWasReached(t *testing.T) {
-	t.Cleanup(func() { Activate("") })
-
-	Activate("edit of SQL", Edit{Old: `WHERE (a|b)`, New: `WHERE false AND $1`})
-	require.Equal(t, []string{"no statement matched WHERE (a|b)"}, Unused())
-	require.Equal(t, "SELECT 1", Statement("SELECT 1"))
-	require.Equal(t, "SELECT 1 WHERE false AND b", Statement("SELECT 1 WHERE b"))
-	require.Empty(t, Unused())
-
-	Activate("edit of source")
-	require.False(t, Active("another edit of source"))
-	require.Equal(t, []string{`no source asked for "edit of source"`}, Unused())
-	require.True(t, Active("edit of source"))
-	require.Empty(t, Unused())
-
-	Activate("autocommit claim", Edit{Old: `b`, New: `c`}) // it has both
-	require.Equal(t, "c", Statement("b"))
-	require.Equal(t, []string{`no source asked for "autocommit claim"`}, Unused())
-
-	Activate("")
-	require.Equal(t, "b", Statement("b"))
-}

@@ -16,7 +16,7 @@ func main() {
 	if err != nil {
 		fail(err)
 	}
-	fmt.Println(name)
+	fmt.Fprintln(os.Stdout, name)
 }
 
 func fail(why any) {
