@@ -44,8 +44,8 @@ var actionAllowed = map[Action][]LineStatus{
 // Allows says whether the action makes sense for a line in this status.
 func (a Action) Allows(s LineStatus) bool { return slices.Contains(actionAllowed[a], s) }
 
-// Check says what is wrong with the decision by itself, at the given time.
-func (r Resolution) Check(now time.Time) error {
+// Check says what is wrong with the decision by itself, whatever the time. CheckUntil judges its time.
+func (r Resolution) Check() error {
 	var bad Problems
 	bad.Check(slices.Contains(Actions, r.Action), "action", "must be retry, supply, refund, hold, release or extend")
 	bad.Check(cleanText(r.ID, 0, 100), "id", "must be at most 100 printable characters")
@@ -54,7 +54,14 @@ func (r Resolution) Check(now time.Time) error {
 	takesUntil := r.Action == ActionHold || r.Action == ActionExtend
 	bad.Check(r.Until == nil || takesUntil, "until", "belongs to hold and extend only")
 	bad.Check(r.Until != nil || r.Action != ActionExtend, "until", "is required for extend: the new deadline")
-	if r.Until != nil && takesUntil {
+	return bad.Err("the resolution is not valid")
+}
+
+// CheckUntil says what is wrong with the decision's time at the given one, which is the database's: its clock decides when
+// that time has come.
+func (r Resolution) CheckUntil(now time.Time) error {
+	var bad Problems
+	if r.Until != nil {
 		bad.Check(r.Until.After(now) && r.Until.Before(now.Add(maxGiveUp)), "until", "must be in the future, within %s", Duration(maxGiveUp))
 	}
 	return bad.Err("the resolution is not valid")

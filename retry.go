@@ -2,6 +2,8 @@ package keyturn
 
 import (
 	"math"
+	"strconv"
+	"strings"
 	"time"
 )
 
@@ -71,6 +73,22 @@ func (r RetryPolicy) Check() error {
 
 func inRange(d Duration, low, high time.Duration) bool {
 	return time.Duration(d) >= low && time.Duration(d) <= high
+}
+
+// String says in words when a failed step is tried again: "5s, 5m, then every 30m". It needs WithDefaults.
+func (r RetryPolicy) String() string {
+	if n := len(r.Schedule); n > 0 {
+		var text strings.Builder
+		for _, d := range r.Schedule[:n-1] {
+			text.WriteString(d.String() + ", ")
+		}
+		if n > 1 {
+			text.WriteString("then ")
+		}
+		return text.String() + "every " + r.Schedule[n-1].String()
+	}
+	factor := strconv.FormatFloat(r.BackoffCoefficient, 'g', -1, 64)
+	return r.InitialInterval.String() + ", each time " + factor + " times as long, at most " + r.MaximumInterval.String()
 }
 
 // Delay is how long to wait after the failures-th failure in a row (1 or more). It needs WithDefaults.

@@ -34,6 +34,15 @@ func (d *Duration) UnmarshalText(text []byte) error {
 	return nil
 }
 
+// Rounded is the duration for a sentence: to the second, or to the millisecond below that.
+func (d Duration) Rounded() Duration {
+	unit := time.Millisecond
+	if time.Duration(d) >= time.Second {
+		unit = time.Second
+	}
+	return Duration(time.Duration(d).Round(unit))
+}
+
 // String is the text form.
 func (d Duration) String() string { text, _ := d.MarshalText(); return string(text) }
 

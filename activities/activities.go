@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"sync"
 	"time"
 
 	"go.temporal.io/sdk/temporal"
@@ -25,6 +26,8 @@ type Activities struct {
 	Letters   Letters
 	Providers payment.Providers
 	Logger    *slog.Logger
+
+	sending sync.WaitGroup // e-mails under way
 }
 
 // Step asks for one step of a line.
@@ -43,32 +46,27 @@ type Decision struct {
 	Resolution    keyturn.Resolution `json:"resolution"`
 }
 
-// ClaimKeys takes keys for the line from its pool, and goes on to send them.
+// ClaimKeys takes keys for the line from its pool and stores the e-mail with them, for SendEmail.
 func (a *Activities) ClaimKeys(ctx context.Context, in Step) (keyturn.Next, error) {
-	delivery, next, err := a.DB.ClaimToSend(ctx, in.FulfillmentID, a.Letters.Render)
-	if err == nil && delivery != nil {
-		return a.send(ctx, in, keyturn.DoClaim, delivery)
-	}
+	next, err := a.DB.Claim(ctx, in.FulfillmentID, a.Letters.Render)
 	return a.answer(in, keyturn.DoClaim, next, err)
 }
 
-// ApplyOperation books an operation on a licence that needs nobody outside, and goes on to send its e-mail.
-func (a *Activities) ApplyOperation(ctx context.Context, in Step) (keyturn.Next, error) {
-	delivery, next, err := a.DB.ApplyToSend(ctx, in.FulfillmentID, a.Letters.Render)
-	if err == nil && delivery != nil {
-		return a.send(ctx, in, keyturn.DoApply, delivery)
-	}
+// UpdateLicense books an operation on a licence that needs nobody outside, and stores its e-mail, for SendEmail.
+func (a *Activities) UpdateLicense(ctx context.Context, in Step) (keyturn.Next, error) {
+	next, err := a.DB.Apply(ctx, in.FulfillmentID, a.Letters.Render)
 	return a.answer(in, keyturn.DoApply, next, err)
 }
 
-// Review looks at the line again after a wait.
-func (a *Activities) Review(ctx context.Context, in Step) (keyturn.Next, error) {
+// ReviewLine reads the line again after a wait and applies what has become due meanwhile: a hold or a deadline that passed,
+// an order that was cancelled.
+func (a *Activities) ReviewLine(ctx context.Context, in Step) (keyturn.Next, error) {
 	next, err := a.DB.Review(ctx, in.FulfillmentID)
 	return next, asTemporal(err, 0)
 }
 
-// Resolve carries out a person's decision.
-func (a *Activities) Resolve(ctx context.Context, in Decision) (keyturn.Next, error) {
+// RecordDecision carries out a person's decision.
+func (a *Activities) RecordDecision(ctx context.Context, in Decision) (keyturn.Next, error) {
 	next, err := a.DB.Resolve(ctx, in.FulfillmentID, in.Resolution)
 	if err == nil {
 		a.Logger.Info("a person decided", "fulfillmentId", in.FulfillmentID, "action", string(in.Resolution.Action), "by", in.Resolution.By)
@@ -84,18 +82,18 @@ func (a *Activities) answer(in Step, did keyturn.Do, next keyturn.Next, err erro
 	}
 	if f := next.Failure; f != nil && next.Status.InTrouble() && next.Do == did {
 		a.Logger.Warn("a step failed", "fulfillmentId", in.FulfillmentID, "step", string(did), "source", next.Source, "kind", string(f.Kind),
-			"try", next.Attempts, "next", next.At)
+			"try", next.Attempts, "next", next.Wait.String())
 	}
-	again := in.Retry && next.Do == did && next.Status == in.Status && next.Source == in.Source && !next.At.IsZero()
+	again := in.Retry && next.Do == did && next.Status == in.Status && next.Source == in.Source && next.Wait > 0
 	if !again {
 		return next, nil
 	}
 	failure := keyturn.Errorf(keyturn.KindUnavailable, "not yet")
 	if f := next.Failure; f != nil {
-		failure = keyturn.Errorf(f.Kind, "%s; try %d failed, next at %s, deadline %s", f.Message, next.Attempts,
-			next.At.UTC().Format(time.DateTime), next.Until.UTC().Format(time.DateTime))
+		failure = keyturn.Errorf(f.Kind, "%s; try %d failed, the next follows in %s, the deadline is in %s", f.Message, next.Attempts,
+			next.Wait.Rounded(), next.Left.Rounded())
 	}
-	return next, asTemporal(failure, max(time.Until(next.At), time.Millisecond))
+	return next, asTemporal(failure, time.Duration(next.Wait))
 }
 
 // bookFor is how long the database may be away when it has to be told of something that has happened.

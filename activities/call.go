@@ -30,8 +30,8 @@ func sleep(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// CallEndpoint asks the line's partner for its keys, unit after unit, and goes on to send them. Each call is booked
-// before it leaves and after it came back; the request is rendered once and sent again byte for byte.
+// CallEndpoint asks the line's partner for its keys, unit after unit, and stores the e-mail with them, for SendEmail. Each
+// call is booked before it leaves and after it came back; the request is rendered once and sent again byte for byte.
 func (a *Activities) CallEndpoint(ctx context.Context, in Step) (keyturn.Next, error) {
 	start, waited := time.Now(), time.Duration(0)
 	for {
@@ -48,15 +48,10 @@ func (a *Activities) CallEndpoint(ctx context.Context, in Step) (keyturn.Next, e
 		}
 		result := a.call(ctx, call)
 		metrics.Attempt(call.Source.Name(), outcomeOf(result), result.Duration)
-		var delivery *db.Delivery
-		next, err = booked(ctx, func(ctx context.Context) (next keyturn.Next, err error) {
-			delivery, next, err = a.DB.FinishCallToSend(ctx, in.FulfillmentID, result, a.Letters.Render)
-			return next, err
+		next, err = booked(ctx, func(ctx context.Context) (keyturn.Next, error) {
+			return a.DB.FinishCall(ctx, in.FulfillmentID, result, a.Letters.Render)
 		})
-		if err == nil && delivery != nil {
-			return a.send(ctx, in, keyturn.DoCall, delivery)
-		}
-		more := err == nil && next.Do == keyturn.DoCall && next.At.IsZero() && next.Source == call.Source.Name()
+		more := err == nil && next.Do == keyturn.DoCall && next.Wait == 0 && next.Source == call.Source.Name()
 		if !more || time.Since(start) > callBudget {
 			return a.answer(in, keyturn.DoCall, next, err)
 		}
@@ -75,7 +70,7 @@ func (a *Activities) begin(ctx context.Context, in Step) (*db.Call, keyturn.Next
 
 func outcomeOf(r db.CallResult) string {
 	switch {
-	case r.Setback == nil:
+	case r.Failed == nil:
 		return "success"
 	case r.Unknown:
 		return "unknown"
@@ -94,17 +89,17 @@ func (a *Activities) call(ctx context.Context, c *db.Call) db.CallResult {
 	in := integrationOf(c.CallFacts)
 	var req endpoint.Request
 	if err := json.Unmarshal(c.Request, &req); err != nil {
-		r.Setback = setback(keyturn.KindInternal, "the stored request cannot be read")
+		r.Failed = stepFailure(keyturn.KindInternal, "the stored request cannot be read")
 		return r
 	}
-	ctx, cancel := context.WithDeadline(ctx, c.Deadline)
+	ctx, cancel := context.WithDeadline(ctx, c.Expires)
 	defer cancel()
 	reply, err := a.Caller.Send(ctx, in, c.IntegrationVersion, req)
 	r.Duration = reply.Duration
 	if err != nil {
 		r.Sent = !endpoint.NotSent(err)
 		r.Unknown = r.Sent
-		r.Setback = setback(keyturn.KindOf(err), c.Source.Name()+" "+messageOf(err))
+		r.Failed = stepFailure(keyturn.KindOf(err), c.Source.Name()+" "+messageOf(err))
 		return r
 	}
 	verdict := endpoint.Judge(in, string(c.Operation), units(c.CallFacts), reply)
@@ -116,10 +111,10 @@ func (a *Activities) call(ctx context.Context, c *db.Call) db.CallResult {
 	if verdict.Outcome != endpoint.Success {
 		r.Unknown = verdict.Kind == keyturn.KindUnavailable || verdict.Kind == keyturn.KindBadReply
 		r.PartnerSays = verdict.ErrorMessage
-		r.Setback = setback(verdict.Kind, c.Source.Name()+": "+verdict.Reason)
-		r.Setback.Failure.Code = codeOf(verdict)
-		r.Setback.Permanent = verdict.Outcome == endpoint.Permanent
-		r.Setback.RetryAfter = verdict.RetryAfter
+		r.Failed = stepFailure(verdict.Kind, c.Source.Name()+": "+verdict.Reason)
+		r.Failed.Failure.Code = codeOf(verdict)
+		r.Failed.Permanent = verdict.Outcome == endpoint.Permanent
+		r.Failed.RetryAfter = verdict.RetryAfter
 		return r
 	}
 	r.Codes, r.Link, r.Additional = verdict.Deliverable.ActivationCodes, verdict.Deliverable.ActivationLink.Reveal(), verdict.Additional
@@ -127,7 +122,7 @@ func (a *Activities) call(ctx context.Context, c *db.Call) db.CallResult {
 		r.File = &db.File{Name: f.Name, ContentType: f.ContentType, Data: f.Data}
 	}
 	if n := len(r.Codes); n > 0 && n < c.Units { // an operation may bring no code; half of them would be of no use
-		r.Setback = setback(keyturn.KindBadReply, c.Source.Name()+": the reply holds "+strconv.Itoa(n)+" of "+strconv.Itoa(c.Units)+" activation codes")
+		r.Failed = stepFailure(keyturn.KindBadReply, c.Source.Name()+": the reply holds "+strconv.Itoa(n)+" of "+strconv.Itoa(c.Units)+" activation codes")
 		r.Unknown, r.Codes = true, nil
 		return r
 	}
@@ -166,8 +161,8 @@ func codeOf(v endpoint.Verdict) string {
 	return v.ErrorCode
 }
 
-func setback(kind keyturn.Kind, message string) *db.Setback {
-	return &db.Setback{Failure: keyturn.Failure{Kind: kind, Message: message}}
+func stepFailure(kind keyturn.Kind, message string) *db.StepFailure {
+	return &db.StepFailure{Failure: keyturn.Failure{Kind: kind, Message: message}}
 }
 
 func messageOf(err error) string { return err.Error() } // errors of package endpoint hold no text of the partner

@@ -69,10 +69,10 @@ func deliver(b *testing.B, a *Activities, fulfillment string) {
 	call, _, _, err := a.begin(b.Context(), Step{FulfillmentID: fulfillment})
 	require.NoError(b, err)
 	result := a.call(b.Context(), call)
-	require.Nil(b, result.Setback)
-	delivery, _, err := a.DB.FinishCallToSend(b.Context(), fulfillment, result, a.Letters.Render)
+	require.Nil(b, result.Failed)
+	next, err := a.DB.FinishCall(b.Context(), fulfillment, result, a.Letters.Render)
 	require.NoError(b, err)
-	require.NotNil(b, delivery)
+	require.Equal(b, keyturn.DoDeliver, next.Do)
 }
 
 func signed(id, url string) keyturn.Integration {

@@ -53,7 +53,7 @@ func TestSameStepAgainIsAnErrorOnlyWhileTheServerRepeats(t *testing.T) {
 	t.Parallel()
 	a := &Activities{Logger: slog.New(slog.DiscardHandler)}
 	later := keyturn.Next{
-		Do: keyturn.DoCall, Status: keyturn.LineRetrying, Source: "endpoint/acme", At: time.Now().Add(time.Hour),
+		Do: keyturn.DoCall, Status: keyturn.LineRetrying, Source: "endpoint/acme", Wait: keyturn.Duration(time.Hour),
 		Failure: &keyturn.Failure{Kind: keyturn.KindUnavailable, Message: "acme did not answer"},
 	}
 	first := Step{Status: keyturn.LinePending, Source: "endpoint/acme"}
@@ -67,13 +67,13 @@ func TestSameStepAgainIsAnErrorOnlyWhileTheServerRepeats(t *testing.T) {
 	var failure *temporal.ApplicationError
 	require.ErrorAs(t, err, &failure)
 	require.Equal(t, "Unavailable", failure.Type())
-	require.InDelta(t, time.Hour, failure.NextRetryDelay(), float64(time.Minute))
+	require.Equal(t, time.Hour, failure.NextRetryDelay())
 
 	for name, change := range map[string]func(*keyturn.Next){
 		"another step":   func(n *keyturn.Next) { n.Do = keyturn.DoDeliver },
 		"another source": func(n *keyturn.Next) { n.Source = "pool/keys" },
 		"another status": func(n *keyturn.Next) { n.Status = keyturn.LineWaitingForStock },
-		"at once":        func(n *keyturn.Next) { n.At = time.Time{} },
+		"at once":        func(n *keyturn.Next) { n.Wait = 0 },
 	} {
 		changed := later
 		change(&changed)

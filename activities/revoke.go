@@ -12,8 +12,8 @@ type Revocation struct {
 	Source        string `json:"source"`
 }
 
-// RevokeAtPartner tells a partner to cancel, under the fulfillmentId of the create. An error means: again later.
-func (a *Activities) RevokeAtPartner(ctx context.Context, in Revocation) error {
+// CancelAtPartner tells a partner to cancel, under the fulfillmentId of the create. An error means: again later.
+func (a *Activities) CancelAtPartner(ctx context.Context, in Revocation) error {
 	for {
 		call, err := a.DB.BeginRevocation(ctx, in.FulfillmentID, in.Source, callTimeout, renderRequest)
 		if err != nil || call == nil {
@@ -25,8 +25,8 @@ func (a *Activities) RevokeAtPartner(ctx context.Context, in Revocation) error {
 		if err != nil || done {
 			return asTemporal(err, 0)
 		}
-		if result.Setback != nil {
-			return asTemporal(keyturn.Errorf(keyturn.KindUnavailable, "%s has not acknowledged the cancel: %s", in.Source, result.Setback.Failure.Kind), 0)
+		if result.Failed != nil {
+			return asTemporal(keyturn.Errorf(keyturn.KindUnavailable, "%s has not acknowledged the cancel: %s", in.Source, result.Failed.Failure.Kind), 0)
 		}
 	}
 }

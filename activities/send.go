@@ -19,8 +19,13 @@ type Sending struct {
 // lookAgain is when a process that found another one sending an e-mail asks whether that is done.
 const lookAgain = 2 * time.Second
 
+// sendTime is how long one try to send an e-mail may take, even if the activity's own time is over sooner: an e-mail whose
+// sending is broken off may be on its way, and would follow a second time. It is shorter than the lease on the e-mail.
+const sendTime = 30 * time.Second
+
 // SendEmail sends the line's keys to the customer: the e-mail is rendered and stored once, and sent again byte for byte
-// until the mail server takes it.
+// until the mail server takes it. One that takes longer than the activity may is not broken off: it comes to its end and
+// is booked, and the activity's next try finds it under way, or sent.
 func (a *Activities) SendEmail(ctx context.Context, in Step) (keyturn.Next, error) {
 	delivery, next, wait, err := a.DB.BeginDelivery(ctx, in.FulfillmentID, a.Letters.Render)
 	if wait > 0 { // mostly the other one is done at once; a dead one is waited out, a look at a time
@@ -29,27 +34,29 @@ func (a *Activities) SendEmail(ctx context.Context, in Step) (keyturn.Next, erro
 	if err != nil || delivery == nil {
 		return a.answer(in, keyturn.DoDeliver, next, err)
 	}
-	return a.send(ctx, in, keyturn.DoDeliver, delivery)
-}
-
-// send hands a leased e-mail to the mail server and books what it said. during is the step that the activity is for: an
-// e-mail that fails within another step is an answer, so that it goes on as a step of its own.
-func (a *Activities) send(ctx context.Context, in Step, during keyturn.Do, delivery *db.Delivery) (keyturn.Next, error) {
-	var failed *db.Setback
+	a.sending.Add(1)
+	defer a.sending.Done()
+	sendCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), sendTime)
+	defer cancel()
+	var failed *db.StepFailure
 	exposed := false
-	if err := a.post(earlier(ctx), delivery.Message); err != nil {
+	if err := a.post(sendCtx, delivery.Message); err != nil {
 		exposed = mail.Ambiguous(err)
-		failed = setback(keyturn.KindOf(err), "the e-mail did not go out: "+messageOf(err))
+		failed = stepFailure(keyturn.KindOf(err), "the e-mail did not go out: "+messageOf(err))
 		a.Logger.Warn("an e-mail did not go out", "deliveryId", delivery.ID, "kind", string(keyturn.KindOf(err)), "error", err)
 	}
-	next, err := booked(ctx, func(ctx context.Context) (keyturn.Next, error) {
+	next, err = booked(ctx, func(ctx context.Context) (keyturn.Next, error) {
 		return a.DB.FinishDelivery(ctx, in.FulfillmentID, delivery, failed, exposed)
 	})
-	return a.answer(in, during, next, err)
+	return a.answer(in, keyturn.DoDeliver, next, err)
 }
 
-// SendDelivery sends a stored e-mail that is not a line's first.
-func (a *Activities) SendDelivery(ctx context.Context, in Sending) error {
+// Wait waits until every e-mail under way was sent and booked, for a process that stops: Temporal does not wait for a
+// local activity that took too long.
+func (a *Activities) Wait() { a.sending.Wait() }
+
+// SendFollowUpEmail sends a stored e-mail that is not a line's first: keys once more, new keys, or the news of a refund.
+func (a *Activities) SendFollowUpEmail(ctx context.Context, in Sending) error {
 	delivery, wait, err := a.DB.BeginSend(ctx, in.DeliveryID)
 	if wait > 0 { // waited out at once: each look is a try, after many of which the next waits for an hour
 		return asTemporal(err, wait)
@@ -165,15 +172,4 @@ func domainOf(address string) string {
 		}
 	}
 	return "keyturn.invalid"
-}
-
-// earlier ends a second before ctx does, so that what the mail server said, or did not say, is still booked in time.
-func earlier(ctx context.Context) context.Context {
-	end, ok := ctx.Deadline()
-	if !ok {
-		return ctx
-	}
-	ctx, cancel := context.WithDeadline(ctx, end.Add(-time.Second))
-	context.AfterFunc(ctx, cancel)
-	return ctx
 }

@@ -22,7 +22,7 @@ func TestAlertsAreListedAndClosedByWhoSawToThem(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, b.db.FinishSend(t.Context(), delivery, keyturn.Errorf(keyturn.KindUnavailable, "down")))
 	other := b.order(t, "ORD-2", "acme-pro") // there is no key left
-	_, err = b.db.Claim(t.Context(), other)
+	_, err = b.db.Claim(t.Context(), other, nil)
 	require.NoError(t, err)
 
 	open, err := b.client().Alerts(t.Context(), false, "", 10)

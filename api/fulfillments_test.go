@@ -24,7 +24,7 @@ func (b *bench) order(t *testing.T, id, product string) string {
 // deliver takes a line from its acceptance to its delivered e-mail.
 func (b *bench) deliver(t *testing.T, fulfillmentID string) {
 	t.Helper()
-	_, err := b.db.Claim(t.Context(), fulfillmentID)
+	_, err := b.db.Claim(t.Context(), fulfillmentID, nil)
 	require.NoError(t, err)
 	out, _, _, err := b.db.BeginDelivery(t.Context(), fulfillmentID, func(db.MailFacts) ([]byte, error) { return []byte("mail"), nil })
 	require.NoError(t, err)
@@ -160,9 +160,9 @@ func TestTheLineTellsItsStory(t *testing.T) {
 	require.NoError(t, err)
 	_, err = b.db.FinishCall(t.Context(), id, db.CallResult{
 		Attempt: 1, Sent: true, HTTPStatus: 500, Duration: 12 * time.Millisecond, PartnerSays: "no product for jean@buyer.test",
-		Setback: &db.Setback{Failure: keyturn.Failure{Kind: keyturn.KindRejected, Code: "E7", Message: "acme: said no"}},
-		Reply:   []byte(`{"error": "E7", "lastName": "Somebody", "text": "jean@buyer.test"}`),
-	})
+		Failed: &db.StepFailure{Failure: keyturn.Failure{Kind: keyturn.KindRejected, Code: "E7", Message: "acme: said no"}},
+		Reply:  []byte(`{"error": "E7", "lastName": "Somebody", "text": "jean@buyer.test"}`),
+	}, nil)
 	require.NoError(t, err)
 	a := b.must(t, "GET", "/v1/fulfillments/"+id, "")
 	for _, personal := range []string{"jean", "Dupont", "Somebody"} {

@@ -36,8 +36,8 @@ func TestReplayReadsAStoredReplyWithTodaysPaths(t *testing.T) {
 	reply := []byte(`{"key": [], "licenses": [{"key": "CANARY-1"}, {"key": "CANARY-2"}], "seats": 5, "email": "jean@buyer.test"}`)
 	_, err = b.db.FinishCall(t.Context(), id, db.CallResult{
 		Attempt: 1, Sent: true, HTTPStatus: 200, Reply: endpoint.Redact(in, "create", reply, nil),
-		Setback: &db.Setback{Failure: keyturn.Failure{Kind: keyturn.KindBadReply, Message: "the reply holds no activation code"}},
-	})
+		Failed: &db.StepFailure{Failure: keyturn.Failure{Kind: keyturn.KindBadReply, Message: "the reply holds no activation code"}},
+	}, nil)
 	require.NoError(t, err)
 
 	var then keyturn.Replayed

@@ -33,12 +33,15 @@ func (a *API) resolve(ctx context.Context, c *call, in *idInput) (*lineOutput, e
 	if err != nil {
 		return nil, err
 	}
-	known, err := a.DB.Resolved(ctx, line.FulfillmentID, r.ID)
+	known, now, err := a.DB.Resolved(ctx, line.FulfillmentID, r.ID)
 	if err != nil {
 		return nil, err
 	}
 	if known { // the answer to the first request was lost
 		return &lineOutput{Body: line}, nil
+	}
+	if err := r.CheckUntil(now); err != nil {
+		return nil, err
 	}
 	if !r.Action.Allows(line.Status) {
 		return nil, keyturn.Errorf(keyturn.KindConflict, "a line that is %s does not take %s", line.Status, r.Action)
@@ -50,7 +53,7 @@ func (a *API) resolve(ctx context.Context, c *call, in *idInput) (*lineOutput, e
 	}
 	if err := a.decide(ctx, line.FulfillmentID, r); err != nil {
 		// An earlier request with this ID may have come through in the meantime: then it is decided all the same.
-		if known, knownErr := a.DB.Resolved(ctx, line.FulfillmentID, r.ID); knownErr != nil || !known {
+		if known, _, knownErr := a.DB.Resolved(ctx, line.FulfillmentID, r.ID); knownErr != nil || !known {
 			return nil, err
 		}
 	}
@@ -60,7 +63,7 @@ func (a *API) resolve(ctx context.Context, c *call, in *idInput) (*lineOutput, e
 
 func checkResolution(body keyturn.ResolutionRequest, r keyturn.Resolution) error {
 	var bad keyturn.Problems
-	bad.Merge("", r.Check(time.Now()))
+	bad.Merge("", r.Check())
 	bad.Check(len(body.Keys) > 0 || r.Action != keyturn.ActionSupply, "keys", "is required for supply: one key per unit")
 	bad.Check(len(body.Keys) == 0 || r.Action == keyturn.ActionSupply, "keys", "belongs to supply only")
 	return bad.Err("the resolution is not valid")

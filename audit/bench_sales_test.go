@@ -85,7 +85,9 @@ func (s *shop) tills(n int, d time.Duration) (rate float64, median, p99 time.Dur
 			for time.Now().Before(end) {
 				start := time.Now()
 				f := s.order(fmt.Sprintf("till-%d", tillOrders.Add(1)), keyturn.LineItem{ProductID: "game", Quantity: 1, GrossPrice: "1.00"})[0]
-				out, _, err := s.ClaimToSend(s.ctx, f, render)
+				_, err := s.Claim(s.ctx, f, render)
+				s.ok(err)
+				out, _, _, err := s.BeginDelivery(s.ctx, f, render)
 				s.ok(err)
 				_, err = s.FinishDelivery(s.ctx, f, out, nil, false)
 				s.ok(err)

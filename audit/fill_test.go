@@ -159,7 +159,7 @@ func (s *shop) operation(name, of string, op keyturn.OperationName) string {
 }
 
 func (s *shop) claim(f string) {
-	_, err := s.Claim(s.ctx, f)
+	_, err := s.Claim(s.ctx, f, nil)
 	s.ok(err)
 }
 

@@ -158,7 +158,7 @@ func (s *shop) call(f string, result func(*db.Call) db.CallResult) {
 	call, _, _, err := s.BeginCall(s.ctx, f, timeout, renderCall)
 	s.ok(err)
 	require.NotNil(s.t, call)
-	_, err = s.FinishCall(s.ctx, f, s.asked(call, result(call)))
+	_, err = s.FinishCall(s.ctx, f, s.asked(call, result(call)), nil)
 	s.ok(err)
 }
 
@@ -189,7 +189,7 @@ func answers(codes ...string) func(*db.Call) db.CallResult {
 }
 
 func isSilent(c *db.Call) db.CallResult {
-	return db.CallResult{Attempt: c.Attempt, UnitNo: c.UnitNo, Sent: true, Unknown: true, Setback: &db.Setback{Failure: keyturn.Failure{Kind: keyturn.KindUnavailable, Message: "no answer"}}}
+	return db.CallResult{Attempt: c.Attempt, UnitNo: c.UnitNo, Sent: true, Unknown: true, Failed: &db.StepFailure{Failure: keyturn.Failure{Kind: keyturn.KindUnavailable, Message: "no answer"}}}
 }
 
 // render makes a small e-mail, stored as the real renderer stores it.

@@ -229,7 +229,7 @@ var planted = []struct {
 		UPDATE line_items SET created_at = created_at - interval '9 d', give_up_at = give_up_at - interval '9 d' WHERE id = line_of('held/0')`},
 	{id: "F4", name: "a refund is late and nobody knows", at: "owed", sql: `UPDATE refunds SET attempts = 1, created_at = created_at - interval '9 h' WHERE line_id = line_of('owed/0')`},
 	{id: "F5", name: "the relay left a line", at: "fresh", sql: `UPDATE line_items SET wake_at = now() - interval '1 h' WHERE order_id = 'fresh'`},
-	{id: "F5", name: "the relay left an errand", at: "SendDelivery", sql: `INSERT INTO outbox (workflow, subject, due_at) VALUES ('SendDelivery', 'x', now() - interval '1 h')`},
+	{id: "F5", name: "the relay left an errand", at: "SendFollowUpEmail", sql: `INSERT INTO outbox (workflow, subject, due_at) VALUES ('SendFollowUpEmail', 'x', now() - interval '1 h')`},
 	{id: "F5", name: "an e-mail is being sent for ever", at: "resent", sql: `
 		UPDATE deliveries SET status = 'SENDING', lease_until = now() - interval '1 h' WHERE number = 1 AND line_id = line_of('resent/0')`},
 	{id: "F5", name: "a call is under way for ever", at: "failing", sql: `
@@ -366,7 +366,7 @@ func (s *shop) maybe() {
 	s.claim(f)
 	d, _, _, err := s.BeginDelivery(s.ctx, f, render)
 	s.ok(err)
-	_, err = s.FinishDelivery(s.ctx, f, d, &db.Setback{Failure: keyturn.Failure{Kind: keyturn.KindUnavailable, Message: "no answer"}}, true)
+	_, err = s.FinishDelivery(s.ctx, f, d, &db.StepFailure{Failure: keyturn.Failure{Kind: keyturn.KindUnavailable, Message: "no answer"}}, true)
 	s.ok(err)
 	s.resolve(f, keyturn.ActionRefund)
 	s.refund(f)

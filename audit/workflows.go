@@ -32,12 +32,12 @@ const todoSQL = `
 	WHERE l.status NOT IN ('DELIVERED', 'CANCELED')
 	UNION ALL
 	SELECT 'revocation', CAST(l.fulfillment_id AS text), v.source, l.order_id, l.id, 'owed a revocation at ' || v.source,
-		EXISTS (SELECT FROM outbox b WHERE b.workflow = 'RevokeAtPartner' AND b.subject = l.fulfillment_id || '/' || v.source)
+		EXISTS (SELECT FROM outbox b WHERE b.workflow = 'CancelAtPartner' AND b.subject = l.fulfillment_id || '/' || v.source)
 	FROM revocations v JOIN line_items l ON l.id = v.line_id
 	WHERE v.status = 'OWED'
 	UNION ALL
 	SELECT 'letter', CAST(d.id AS text), '', l.order_id, l.id, 'owed an e-mail',
-		EXISTS (SELECT FROM outbox b WHERE b.workflow = 'SendDelivery' AND b.subject = CAST(d.id AS text))
+		EXISTS (SELECT FROM outbox b WHERE b.workflow = 'SendFollowUpEmail' AND b.subject = CAST(d.id AS text))
 			OR EXISTS (SELECT FROM alerts a WHERE a.line_id = d.line_id AND a.cause = '` + string(keyturn.AlertUndelivered) + `' AND a.closed_by IS NOT NULL AND a.closed_at > d.created_at)
 	FROM deliveries d JOIN line_items l ON l.id = d.line_id
 	WHERE d.status <> 'SENT' AND (d.kind = 'canceled' OR l.status = 'DELIVERED')

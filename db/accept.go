@@ -47,6 +47,17 @@ type Start struct {
 	OrderID       string       `db:"order_id"`
 	ProductID     string       `db:"product_id"`
 	Next          keyturn.Next `db:"-"`
+
+	// What the line was promised, for people to read.
+	Retry    keyturn.RetryPolicy `db:"-"`
+	GiveUpAt time.Time           `db:"-"` // by the database's clock
+}
+
+// start is what it takes to start the line's workflow.
+func (l *line) start() Start {
+	return Start{
+		FulfillmentID: l.FulfillmentID, LineID: l.ID, OrderID: l.OrderID, ProductID: l.ProductID, Next: l.next(), Retry: l.product.Retry, GiveUpAt: l.GiveUpAt,
+	}
 }
 
 // acceptTries bounds how often an order is stored anew because something that it rests on changed at the same time.
@@ -202,7 +213,7 @@ func (d *DB) store(ctx context.Context, s selector, in AcceptInput, first firstL
 		if fresh[i], err = freshLine(o, *l, price, first, relayAt, op); err != nil {
 			return nil, nil, err
 		}
-		a.Starts = append(a.Starts, Start{FulfillmentID: l.FulfillmentID, LineID: l.ID, OrderID: o.ID, ProductID: l.ProductID, Next: fresh[i].next()})
+		a.Starts = append(a.Starts, fresh[i].start())
 	}
 	personal, err := json.Marshal(storedCustomer{o.Customer, o.CartExternalContext})
 	if err != nil {

@@ -44,7 +44,7 @@ func TestAcceptStoresAnOrder(t *testing.T) {
 
 	// What the workflow is started with is what the database would say.
 	for _, start := range a.Starts {
-		require.Equal(t, s.next(start.FulfillmentID), utcNext(start.Next))
+		require.Equal(t, s.next(start.FulfillmentID), rounded(start.Next))
 	}
 }
 
@@ -53,11 +53,12 @@ func (s *shop) next(f string) keyturn.Next {
 	s.t.Helper()
 	l, err := s.readLine(s.ctx, f)
 	require.NoError(s.t, err)
-	return utcNext(l.next())
+	return rounded(l.next())
 }
 
-func utcNext(n keyturn.Next) keyturn.Next {
-	n.At, n.Until = n.At.UTC(), n.Until.UTC()
+// rounded is a Next to compare with another one that the database said a moment before or after.
+func rounded(n keyturn.Next) keyturn.Next {
+	n.Wait, n.Left = keyturn.Duration(time.Duration(n.Wait).Round(time.Minute)), keyturn.Duration(time.Duration(n.Left).Round(time.Minute))
 	return n
 }
 

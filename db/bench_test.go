@@ -29,24 +29,26 @@ func BenchmarkLine(b *testing.B) {
 	s.product("app", fromEndpoint("acme"))
 	_, _, err := s.PutIntegration(s.ctx, keyturn.Integration{ID: "acme", BaseURL: "https://acme.test", Limits: keyturn.Limits{PerSecond: 100_000, MaxConcurrent: 100_000}})
 	require.NoError(b, err)
+	lease := phase{"lease", func(l *benchedLine) (err error) {
+		l.delivery, _, _, err = s.BeginDelivery(s.ctx, l.fulfillment, neverRender)
+		return err
+	}}
 	finish := phase{"finish", func(l *benchedLine) error {
 		return second(s.FinishDelivery(s.ctx, l.fulfillment, l.delivery, nil, false))
 	}}
 	b.Run("pool", func(b *testing.B) {
 		s.stock("p", keysNamed("K"+uuid.NewString(), b.N)...)
-		s.bench(b, "game", phase{"claim", func(l *benchedLine) (err error) {
-			l.delivery, _, err = s.ClaimToSend(s.ctx, l.fulfillment, renderMail)
-			return err
-		}}, finish)
+		s.bench(b, "game", phase{"claim", func(l *benchedLine) error {
+			return second(s.Claim(s.ctx, l.fulfillment, renderMail))
+		}}, lease, finish)
 	})
 	b.Run("endpoint", func(b *testing.B) {
 		s.bench(b, "app", phase{"call", func(l *benchedLine) (err error) {
 			l.call, _, _, err = s.BeginCall(s.ctx, l.fulfillment, callTimeout, renderCall)
 			return err
-		}}, phase{"answer", func(l *benchedLine) (err error) {
-			l.delivery, _, err = s.FinishCallToSend(s.ctx, l.fulfillment, answered(l.call, "KEY-"+l.fulfillment), renderMail)
-			return err
-		}}, finish)
+		}}, phase{"answer", func(l *benchedLine) error {
+			return second(s.FinishCall(s.ctx, l.fulfillment, answered(l.call, "KEY-"+l.fulfillment), renderMail))
+		}}, lease, finish)
 	})
 }
 

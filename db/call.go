@@ -40,11 +40,18 @@ type Call struct {
 	CallFacts
 	Attempt  int
 	Request  []byte    // as Render made it at the first try
-	Deadline time.Time // nothing of this call happens later
+	Expires  time.Time // by this process's clock: nothing of this call happens later
 	Troubled bool      // the partner has failed of late: a success is worth booking
 	Probe    bool      // it finds out whether a partner that is down is back
 
-	line *line // as it was saved with this call; nil if this is not its first try
+	deadline time.Time // Expires by the database's clock, and never before it: until then nobody else calls
+	line     *line     // as it was saved with this call; nil if this is not its first try
+}
+
+// newCall is a call that begins now. A call that takes its process by surprise (a long pause, a slow answer of the
+// database) has less time, never more than its row says.
+func (l *line) newCall(f CallFacts, attempt int, timeout time.Duration) *Call {
+	return &Call{CallFacts: f, Attempt: attempt, Expires: l.readAt.Add(timeout), deadline: l.Now.Add(timeout)}
 }
 
 // Result begins the account of what became of the call.
@@ -63,8 +70,8 @@ type CallResult struct {
 	NotIssued   bool // the answer to a look-up: the create was not carried out
 	HTTPStatus  int
 	Duration    time.Duration
-	Setback     *Setback // nil: success
-	PartnerSays string   // for the attempt's message: the partner's own words on a failure, made printable, or what is odd about a success; stays in the database
+	Failed      *StepFailure // nil: success
+	PartnerSays string       // for the attempt's message: the partner's own words on a failure, made printable, or what is odd about a success; stays in the database
 	Codes       []keyturn.Secret
 	Link        string
 	File        *File
@@ -83,11 +90,11 @@ type File struct {
 
 // BeginCall books a try of the line's current source in the database before anything leaves: the attempt, and at the
 // first try the request that render makes, which every later try sends again. A nil Call with a Next means that there
-// is nothing to call. While another try is under way, the error is KindConflict and wait says until when; while the line
+// is nothing to call. While another try is under way, the error is KindConflict and wait says how long; while the line
 // waits for its turn at its partner, or for a partner that is down, it is KindRateLimited. A request that cannot be
 // rendered is a failed try.
 func (d *DB) BeginCall(ctx context.Context, fulfillmentID string, timeout func(keyturn.Integration) time.Duration, render func(CallFacts) ([]byte, error)) (call *Call, next keyturn.Next, wait time.Duration, err error) {
-	if call, next, ok := d.beginSmoothly(ctx, fulfillmentID, timeout, render); ok {
+	if call, next, ok := d.beginFast(ctx, fulfillmentID, timeout, render); ok {
 		return call, next, 0, nil
 	}
 	err = d.tx(ctx, func(tx *sqlx.Tx) error {
@@ -111,7 +118,7 @@ func (d *DB) BeginCall(ctx context.Context, fulfillmentID string, timeout func(k
 		if wait > 0 && (next.Do != keyturn.DoCall || next.Status != status || next.Source != source) { // the workflow should know
 			wait = 0
 			if next.Do == keyturn.DoCall {
-				next.At = time.Time{}
+				next.Wait = 0
 			}
 		}
 		return nil
@@ -143,7 +150,7 @@ func (d *DB) beginCall(ctx context.Context, tx *sqlx.Tx, l *line, timeout func(k
 	}
 	if running.No != nil {
 		if wait := running.DeadlineAt.Sub(l.Now); wait > 0 {
-			return nil, wait, keyturn.Errorf(keyturn.KindConflict, "another try of this call is under way until %s", running.DeadlineAt.Format(time.TimeOnly))
+			return nil, wait, keyturn.Errorf(keyturn.KindConflict, "another try of this call is under way, for %s at most", keyturn.Duration(wait.Round(time.Millisecond)))
 		}
 		// Its process died before the answer came: the partner may have carried it out.
 		if _, err := tx.ExecContext(ctx, `UPDATE attempts SET outcome = 'unknown', sent = true, ended_at = deadline_at, message = 'the process that waited for the answer stopped' WHERE line_id = $1 AND outcome = 'running' AND (operation <> 'cancel' OR $2 = 'cancel')`, l.ID, l.Operation); err != nil {
@@ -151,7 +158,7 @@ func (d *DB) beginCall(ctx context.Context, tx *sqlx.Tx, l *line, timeout func(k
 		}
 	}
 	facts, dk, err := d.facts(ctx, tx, l, running.Units)
-	call := &Call{CallFacts: facts, Attempt: running.LastNo + 1, Deadline: l.Now.Add(timeout(facts.Integration))}
+	call := l.newCall(facts, running.LastNo+1, timeout(facts.Integration))
 	if err == nil {
 		if err := lookUpFirst(ctx, tx, l, &call.CallFacts, running.LastNo); err != nil {
 			return nil, 0, err
@@ -167,7 +174,7 @@ func (d *DB) beginCall(ctx context.Context, tx *sqlx.Tx, l *line, timeout func(k
 		call.Request, err = d.request(ctx, tx, l, facts, dk, render)
 	}
 	if kind := keyturn.KindOf(err); kind == keyturn.KindConfiguration || kind == keyturn.KindInvalid {
-		return nil, 0, d.fail(ctx, tx, l, Setback{Permanent: keyturn.IsPermanent(err), Failure: keyturn.Failure{Kind: keyturn.KindConfiguration, Message: err.Error()}})
+		return nil, 0, d.fail(ctx, tx, l, StepFailure{Permanent: keyturn.IsPermanent(err), Failure: keyturn.Failure{Kind: keyturn.KindConfiguration, Message: err.Error()}})
 	}
 	if err != nil {
 		return nil, 0, err
@@ -175,7 +182,7 @@ func (d *DB) beginCall(ctx context.Context, tx *sqlx.Tx, l *line, timeout func(k
 	if _, err := tx.ExecContext(ctx, `
 		INSERT INTO attempts (line_id, no, source, operation, unit_no, outcome, started_at, deadline_at)
 		VALUES ($1, $2, $3, $4, $5, 'running', $6, $7)`,
-		l.ID, call.Attempt, l.source().Name(), facts.Operation, facts.UnitNo, l.Now, call.Deadline); err != nil {
+		l.ID, call.Attempt, l.source().Name(), facts.Operation, facts.UnitNo, l.Now, call.deadline); err != nil {
 		return nil, 0, err
 	}
 	return call, 0, l.save(ctx, tx, byWorkflow, "")

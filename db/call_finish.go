@@ -9,20 +9,13 @@ import (
 )
 
 // FinishCall books what became of a call. A success that comes after the source was abandoned is not delivered: it is
-// owed back to the partner. Idempotent: an attempt is finished once.
-func (d *DB) FinishCall(ctx context.Context, fulfillmentID string, r CallResult) (keyturn.Next, error) {
-	_, next, err := d.FinishCallToSend(ctx, fulfillmentID, r, nil)
-	return next, err
-}
-
-// FinishCallToSend is FinishCall that goes on as BeginDelivery in the same transaction when the line has all its keys:
-// it gives the e-mail that render makes, with the lease on sending it.
-func (d *DB) FinishCallToSend(ctx context.Context, fulfillmentID string, r CallResult, render func(MailFacts) ([]byte, error)) (out *Delivery, next keyturn.Next, err error) {
-	if out, next, ok := d.answerSmoothly(ctx, r, render); ok {
-		return out, next, nil
+// owed back to the partner. Idempotent: an attempt is finished once. When the line has all its keys, the e-mail that
+// render makes of them is stored with them, ready to be sent; without render, BeginDelivery makes it.
+func (d *DB) FinishCall(ctx context.Context, fulfillmentID string, r CallResult, render func(MailFacts) ([]byte, error)) (keyturn.Next, error) {
+	if next, ok := d.answerFast(ctx, r, render); ok {
+		return next, nil
 	}
-	next, err = d.step(ctx, fulfillmentID, func(tx *sqlx.Tx, l *line) error {
-		out = nil
+	return d.step(ctx, fulfillmentID, func(tx *sqlx.Tx, l *line) error {
 		source, outcome, err := d.finishAttempt(ctx, tx, l, r)
 		if err != nil || outcome == "" {
 			return err
@@ -41,13 +34,13 @@ func (d *DB) FinishCallToSend(ctx context.Context, fulfillmentID string, r CallR
 			return nil // it never left, and nobody waits for it any more
 		}
 		if l.CancelReason != nil {
-			return d.giveUp(ctx, tx, l, byWorkflow, *l.CancelReason)
+			return d.giveUp(ctx, tx, l, byWorkflow, *l.CancelReason, l.CancelFailure)
 		}
-		if r.Setback != nil {
+		if r.Failed != nil {
 			if l.Status == keyturn.LineHeld {
 				return nil
 			}
-			if err := d.fail(ctx, tx, l, *r.Setback); err != nil || !partnerDown || l.next().Do != keyturn.DoCall || l.source().Name() != source {
+			if err := d.fail(ctx, tx, l, *r.Failed); err != nil || !partnerDown || l.next().Do != keyturn.DoCall || l.source().Name() != source {
 				return err
 			}
 			return queue(ctx, tx, l, *l.NextAttemptAt, false)
@@ -70,13 +63,11 @@ func (d *DB) FinishCallToSend(ctx context.Context, fulfillmentID string, r CallR
 		case l.Status == keyturn.LineHeld: // ours, but a person said to wait
 			l.ObtainedAt = &l.Now
 		default:
-			l.obtained()
-			out, err = d.obtainedToSend(ctx, tx, l, r.whole(l), render)
-			return err
+			l.markObtained()
+			return d.saveObtained(ctx, tx, l, r.whole(l), render)
 		}
 		return l.save(ctx, tx, byWorkflow, "")
 	})
-	return out, next, err
 }
 
 // whole is what the line delivers if this one call brought it, nil if there were others, or a licence that kept some.
@@ -107,7 +98,7 @@ func (d *DB) finishAttempt(ctx context.Context, tx *sqlx.Tx, l *line, r CallResu
 		return row.Source, "", nil
 	case r.Sent && !wanted:
 		outcome = "late"
-	case r.Setback == nil:
+	case r.Failed == nil:
 		outcome = "success"
 	case r.Unknown:
 		outcome = "unknown"
@@ -116,10 +107,10 @@ func (d *DB) finishAttempt(ctx context.Context, tx *sqlx.Tx, l *line, r CallResu
 	}
 	var kind, code *string
 	message := r.PartnerSays
-	if r.Setback != nil {
-		kind, code = ptr(string(r.Setback.Failure.Kind)), ptr(r.Setback.Failure.Code)
+	if r.Failed != nil {
+		kind, code = ptr(string(r.Failed.Failure.Kind)), ptr(r.Failed.Failure.Code)
 		if message == "" {
-			message = r.Setback.Failure.Message
+			message = r.Failed.Failure.Message
 		}
 	}
 	customer, dk, err := d.customerOf(ctx, tx, l)

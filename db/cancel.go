@@ -2,7 +2,6 @@ package db
 
 import (
 	"context"
-	"strings"
 	"time"
 
 	"github.com/jmoiron/sqlx"
@@ -11,9 +10,9 @@ import (
 )
 
 // giveUp ends the attempts to fulfil a line: its partner is owed a cancel, its keys go back or into quarantine, and the
-// refund is booked. From here on nothing can deliver it. While an e-mail with its keys is being sent, it fails with
+// refund is booked. From here on nothing can deliver it. failure is what it is given up for; empty: somebody decided. While an e-mail with its keys is being sent, it fails with
 // KindConflict: the outcome of the sending comes first.
-func (d *DB) giveUp(ctx context.Context, tx *sqlx.Tx, l *line, by, reason string) error {
+func (d *DB) giveUp(ctx context.Context, tx *sqlx.Tx, l *line, by, reason string, failure keyturn.Kind) error {
 	var mail struct {
 		Sending bool `db:"sending"`
 		Exposed bool `db:"exposed"`
@@ -41,9 +40,9 @@ func (d *DB) giveUp(ctx context.Context, tx *sqlx.Tx, l *line, by, reason string
 	}
 	_, err := tx.ExecContext(ctx, `
 		WITH license AS (UPDATE licenses SET status = 'Canceled', updated_at = now() WHERE line_id = $1)
-		INSERT INTO refunds (line_id, order_id, amount_minor, currency, provider, reference, reason)
-		SELECT $1, id, $2, currency, payment_provider, payment_reference, $3 FROM orders WHERE id = $4
-		ON CONFLICT (line_id) DO NOTHING`, l.ID, l.GrossMinor, reason, l.OrderID)
+		INSERT INTO refunds (line_id, order_id, amount_minor, currency, provider, reference, reason, failure_kind)
+		SELECT $1, id, $2, currency, payment_provider, payment_reference, $3, nullif($5, '') FROM orders WHERE id = $4
+		ON CONFLICT (line_id) DO NOTHING`, l.ID, l.GrossMinor, reason, l.OrderID, failure)
 	if err != nil {
 		return err
 	}
@@ -64,31 +63,17 @@ func (d *DB) giveUp(ctx context.Context, tx *sqlx.Tx, l *line, by, reason string
 		return err
 	}
 	if l.product.OnGiveUp == keyturn.CancelOrder && l.CancelReason == nil {
-		return cancelOrder(ctx, tx, l.OrderID, whyOrder)
+		return cancelOrder(ctx, tx, l.OrderID, whyOrder, keyturn.KindInternal)
 	}
 	return nil
 }
 
-// Why a line is given up when nobody decided it; the first two go on with the kind of its last failure.
+// Why a line is given up when nobody decided it, as the log shows it; the first two go on with the kind of its last failure.
 const (
 	whyDeadline = "the deadline passed"
 	whyNever    = "it can never be fulfilled"
 	whyOrder    = "a line of the order could not be fulfilled"
 )
-
-// failureOf is the failure that a line was given up for, for the customer's e-mail. Empty: somebody decided. The line's
-// last failure does not say it: that may be the refund's, or one that somebody's decision made irrelevant.
-func failureOf(reason string) keyturn.Kind {
-	for _, why := range []string{whyDeadline, whyNever} {
-		if kind, ok := strings.CutPrefix(reason, why+": "); ok {
-			return keyturn.Kind(kind)
-		}
-	}
-	if reason == whyOrder {
-		return keyturn.KindInternal
-	}
-	return ""
-}
 
 // WorkflowCancel is the workflow that the outbox starts to refund a line that was delivered; its subject is the
 // fulfillmentId. WorkflowCancelOrder is no workflow: the relay wakes all lines of the order, its subject.
@@ -99,8 +84,9 @@ const (
 
 // cancelOrder marks the order; its lines see the mark at their next step, to which the relay wakes them. Lines are not
 // touched here, because a transaction that holds the order's row must not wait for another line's.
-func cancelOrder(ctx context.Context, tx *sqlx.Tx, orderID, reason string) error {
-	_, err := tx.ExecContext(ctx, `UPDATE orders SET cancel_reason = $2 WHERE id = $1 AND cancel_reason IS NULL`, orderID, reason)
+func cancelOrder(ctx context.Context, tx *sqlx.Tx, orderID, reason string, failure keyturn.Kind) error {
+	_, err := tx.ExecContext(ctx, `
+		UPDATE orders SET cancel_reason = $2, cancel_failure = nullif($3, '') WHERE id = $1 AND cancel_reason IS NULL`, orderID, reason, failure)
 	if err != nil {
 		return err
 	}
@@ -118,7 +104,7 @@ func (d *DB) CancelOrder(ctx context.Context, orderID, reason string) error {
 		if status == keyturn.OrderCanceled {
 			return keyturn.Errorf(keyturn.KindConflict, "order %s is cancelled and refunded already", orderID)
 		}
-		return cancelOrder(ctx, tx, orderID, reason)
+		return cancelOrder(ctx, tx, orderID, reason, "")
 	})
 }
 
@@ -189,12 +175,14 @@ func (d *DB) FinishRefund(ctx context.Context, fulfillmentID, providerID string,
 		if l.Status != keyturn.LineCanceling {
 			return nil
 		}
-		var reason string
-		if err := tx.GetContext(ctx, &reason, `
-			UPDATE refunds SET status = 'DONE', done_at = now(), provider_id = $2, error = NULL WHERE line_id = $1 RETURNING reason`, l.ID, providerID); err != nil {
+		// The line's last failure is not why it was given up: it may be the refund's, or one that a decision made irrelevant.
+		var why keyturn.Kind
+		if err := tx.GetContext(ctx, &why, `
+			UPDATE refunds SET status = 'DONE', done_at = now(), provider_id = $2, error = NULL WHERE line_id = $1
+			RETURNING coalesce(failure_kind, '')`, l.ID, providerID); err != nil {
 			return err
 		}
-		notice, err := d.newDelivery(ctx, tx, l, newMail{kind: "canceled", status: "READY", why: failureOf(reason), render: render})
+		notice, err := d.newDelivery(ctx, tx, l, newMail{kind: "canceled", why: why, render: render})
 		if err == nil {
 			err = enqueue(ctx, tx, WorkflowSend, notice.ID)
 		}

@@ -76,28 +76,22 @@ const takenSQL = `
 
 // Claim gives the line its keys from its pool, in the order of their import; a line that has its keys already keeps
 // them. With too few keys nothing is taken and the line waits for stock (or its next source starts). Lines that wait
-// already come first. Idempotent: the keys of a line are its own under a unique constraint.
-func (d *DB) Claim(ctx context.Context, fulfillmentID string) (keyturn.Next, error) {
-	_, next, err := d.ClaimToSend(ctx, fulfillmentID, nil)
-	return next, err
-}
-
-// ClaimToSend is Claim that goes on as BeginDelivery in the same transaction when the line has its keys: it gives the
-// e-mail that render makes, with the lease on sending it.
-func (d *DB) ClaimToSend(ctx context.Context, fulfillmentID string, render func(MailFacts) ([]byte, error)) (*Delivery, keyturn.Next, error) {
-	if out, next, ok, err := d.claimSmoothly(ctx, fulfillmentID, render); ok {
-		return out, next, err
+// already come first. Idempotent: the keys of a line are its own under a unique constraint. The e-mail that render makes
+// of the keys is stored with them, ready to be sent; without render, BeginDelivery makes it.
+func (d *DB) Claim(ctx context.Context, fulfillmentID string, render func(MailFacts) ([]byte, error)) (keyturn.Next, error) {
+	if next, ok, err := d.claimFast(ctx, fulfillmentID, render); ok {
+		return next, err
 	}
 	for try := 1; ; try++ {
-		out, next, err := d.claim(ctx, fulfillmentID, render)
+		next, err := d.claim(ctx, fulfillmentID, render)
 		if !isContended(err) {
-			return out, next, err
+			return next, err
 		}
 		if try == maxClaimTries {
-			return nil, next, keyturn.Errorf(keyturn.KindUnavailable, "the pool's last keys are held by other lines: asked %d times", try)
+			return next, keyturn.Errorf(keyturn.KindUnavailable, "the pool's last keys are held by other lines: asked %d times", try)
 		}
 		if err := d.contend(ctx, err); err != nil {
-			return nil, next, err
+			return next, err
 		}
 	}
 }
@@ -133,10 +127,9 @@ func (d *DB) contend(ctx context.Context, err error) error {
 	return err
 }
 
-func (d *DB) claim(ctx context.Context, fulfillmentID string, render func(MailFacts) ([]byte, error)) (out *Delivery, next keyturn.Next, err error) {
+func (d *DB) claim(ctx context.Context, fulfillmentID string, render func(MailFacts) ([]byte, error)) (keyturn.Next, error) {
 	pool := ""
-	next, err = d.step(ctx, fulfillmentID, func(tx *sqlx.Tx, l *line) error {
-		out = nil
+	next, err := d.step(ctx, fulfillmentID, func(tx *sqlx.Tx, l *line) error {
 		stopped, err := d.stop(ctx, tx, l, keyturn.DoClaim)
 		if !stopped && err == nil {
 			stopped, err = d.refuse(ctx, tx, l)
@@ -152,43 +145,41 @@ func (d *DB) claim(ctx context.Context, fulfillmentID string, render func(MailFa
 			return err
 		}
 		if keys == nil {
-			return d.fail(ctx, tx, l, Setback{Failure: keyturn.Failure{
+			return d.fail(ctx, tx, l, StepFailure{Failure: keyturn.Failure{
 				Kind: keyturn.KindOutOfStock, Message: "pool " + pool + " has fewer keys than the line needs",
 			}})
 		}
-		l.obtained()
-		out, err = d.obtainedToSend(ctx, tx, l, &Deliverables{Codes: keys}, render)
-		return err
+		l.markObtained()
+		return d.saveObtained(ctx, tx, l, &Deliverables{Codes: keys}, render)
 	})
 	if err != nil && pool != "" { // what it took is for sale again
 		d.fronts.forget(pool)
 	}
-	return out, next, err
+	return next, err
 }
 
-// claimSmoothly is the claim of a line with which nothing has happened yet, from a pool that has enough keys: a look, a
-// statement that takes the keys and books them, and one that stores the e-mail. It is not ok, and has changed nothing or
-// what nobody knows, when anything is different or went wrong: claim finds out what.
-func (d *DB) claimSmoothly(ctx context.Context, fulfillmentID string, render func(MailFacts) ([]byte, error)) (out *Delivery, next keyturn.Next, ok bool, err error) {
+// claimFast is the claim of a line with which nothing has happened yet, from a pool that has enough keys: a look, a
+// statement that takes the keys and books them, and one that stores the e-mail. ok is false when a precondition failed or
+// the outcome is unknown; the caller falls back to claim.
+func (d *DB) claimFast(ctx context.Context, fulfillmentID string, render func(MailFacts) ([]byte, error)) (next keyturn.Next, ok bool, err error) {
 	l, err := d.look(ctx, fulfillmentID)
 	if err != nil || !l.untouched() || l.next().Do != keyturn.DoClaim {
-		return nil, next, false, nil //nolint:nilerr // claim finds it too
+		return next, false, nil //nolint:nilerr // claim finds it too
 	}
 	pool := l.source().Pool
-	l.obtained()
+	l.markObtained()
 	taken, err := d.claims.take(ctx, d, pool, &claimant{id: l.ID, units: l.units(), came: l.CreatedAt, line: l})
 	if err != nil || len(taken) == 0 {
-		return nil, next, false, nil //nolint:nilerr // claim looks at what is true, under the line's lock
+		return next, false, nil //nolint:nilerr // claim looks at what is true, under the line's lock
 	}
 	if render == nil {
-		return nil, l.next(), true, nil
+		return l.next(), true, nil
 	}
 	keys, err := d.openPooled(taken)
 	if err != nil {
-		return nil, next, true, err
+		return next, true, err
 	}
-	out, err = d.deliverSmoothly(ctx, l, Deliverables{Codes: keys}, render)
-	return out, l.next(), true, err
+	return l.next(), true, d.storeMailFast(ctx, l, Deliverables{Codes: keys}, render)
 }
 
 // untouched says that nothing has happened with the line yet, and that it acts on no licence.
@@ -197,24 +188,18 @@ func (l *line) untouched() bool {
 		l.FailureJSON == nil && l.NextAttemptAt == nil && l.HeldUntil == nil
 }
 
-// deliverSmoothly makes the e-mail of a line that just got its keys, if nobody has changed the line since. No Delivery:
-// BeginDelivery finds out why.
-func (d *DB) deliverSmoothly(ctx context.Context, l *line, have Deliverables, render func(MailFacts) ([]byte, error)) (*Delivery, error) {
+// storeMailFast stores the e-mail of a line that just got its keys, if nobody has changed the line since. Otherwise, and
+// if it cannot be made, BeginDelivery sees to it.
+func (d *DB) storeMailFast(ctx context.Context, l *line, have Deliverables, render func(MailFacts) ([]byte, error)) error {
 	var w writes
 	w.add("moved", `SELECT id FROM line_items WHERE id = ? AND version = ? FOR UPDATE`, l.ID, l.Version)
-	out, err := d.delivers(&w, l, newMail{kind: "keys", status: "SENDING", have: &have, render: render})
-	if cannotBeMade(err) {
-		return nil, nil //nolint:nilnil // there is nothing to send yet
+	if _, err := d.delivers(&w, l, newMail{kind: "keys", have: &have, render: render}); err != nil {
+		if cannotBeMade(err) {
+			return nil
+		}
+		return err
 	}
-	if err != nil {
-		return nil, err
-	}
-	var stored []string
-	if err := w.run(ctx, d.alone(), &stored, `SELECT id FROM moved`); err != nil || len(stored) == 0 {
-		return nil, err
-	}
-	out.line = l
-	return out, nil
+	return w.run(ctx, d.alone(), &[]string{}, `SELECT id FROM moved`)
 }
 
 // takeKeys claims all units of the line and decrypts them, or claims nothing. Lines that were accepted before earlier and

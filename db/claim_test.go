@@ -85,7 +85,7 @@ func TestClaimTakesAllOrNothing(t *testing.T) {
 	require.Equal(t, keyturn.LineWaitingForStock, next.Status)
 	require.Equal(t, keyturn.DoClaim, next.Do)
 	require.Equal(t, keyturn.KindOutOfStock, next.Failure.Kind)
-	require.False(t, next.At.IsZero())
+	require.Positive(t, next.Wait)
 	require.Empty(t, s.keysOf(f))
 	require.Equal(t, keyturn.OrderPartialCompleted, s.orderStatus(f))
 }
@@ -97,7 +97,7 @@ func TestConcurrentClaimsOfOneLineTakeItsKeysOnce(t *testing.T) {
 	s.stock("games", keysNamed("K", 40)...)
 	for range 4 {
 		f := s.sell("game")
-		for _, err := range atOnce(8, func(int) error { _, err := s.Claim(s.ctx, f); return err }) {
+		for _, err := range atOnce(8, func(int) error { _, err := s.Claim(s.ctx, f, nil); return err }) {
 			require.NoError(t, err)
 		}
 		require.Len(t, s.keysOf(f), 1)
@@ -113,7 +113,7 @@ func TestConcurrentClaimsShareTheKeys(t *testing.T) {
 	const keys, lines = 30, 40
 	s.stock("games", keysNamed("K", keys)...)
 	f := s.order("o1", repeatLine(lineOf("game", 1), lines)...)
-	for _, err := range atOnce(lines, func(i int) error { _, err := s.Claim(s.ctx, f[i]); return err }) {
+	for _, err := range atOnce(lines, func(i int) error { _, err := s.Claim(s.ctx, f[i], nil); return err }) {
 		require.NoError(t, err)
 	}
 	require.Equal(t, keys, read[int](s, `SELECT count(*) FROM line_items WHERE status = 'OBTAINED'`))
@@ -141,7 +141,7 @@ func TestKeyHeldByOthersIsNotEmpty(t *testing.T) {
 			return err
 		}
 		close(held)
-		go func() { _, err := s.Claim(s.ctx, f); claimed <- err }()
+		go func() { _, err := s.Claim(s.ctx, f, nil); claimed <- err }()
 		s.waitFor(func() bool { // until the claim has come to the keys and gone on without them
 			return read[int](s, `SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%FROM pool_keys WHERE pool_id = $1 AND state%' AND datname = current_database() AND pid <> pg_backend_pid()`) > 0
 		})
@@ -164,7 +164,7 @@ func TestKeyHeldForLongIsUnavailable(t *testing.T) {
 		if _, err := tx.ExecContext(s.ctx, `SELECT FROM pool_keys FOR UPDATE`); err != nil {
 			return err
 		}
-		_, err := s.Claim(s.ctx, f)
+		_, err := s.Claim(s.ctx, f, nil)
 		wantKind(t, err, keyturn.KindUnavailable)
 		return errDryRun
 	}), errDryRun)
@@ -198,7 +198,7 @@ func TestClaimUnderHostilePlans(t *testing.T) {
 		hostile := s.open(t, s.dsn+"&options="+options[3:])
 		for n := range 3 {
 			f := s.order(fmt.Sprintf("o-%d-%d", i, n), lineOf("game", 1+n))[0]
-			_, err := hostile.Claim(s.ctx, f)
+			_, err := hostile.Claim(s.ctx, f, nil)
 			require.NoError(t, err, settings)
 			require.Len(t, s.keysOf(f), 1+n, settings)
 		}
@@ -239,7 +239,7 @@ func TestStockFiguresAfterAMelee(t *testing.T) {
 
 // random takes a line some way.
 func (s *shop) random(ctx context.Context, f, extra string) error {
-	next, err := s.Claim(ctx, f)
+	next, err := s.Claim(ctx, f, nil)
 	if err != nil {
 		return err
 	}

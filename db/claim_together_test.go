@@ -34,7 +34,7 @@ func (s *shop) together(pool string, lines []string, meanwhile func(), over ...s
 		ctx, cancel := context.WithCancel(s.ctx)
 		defer cancel()
 		claim := func() {
-			next, err := s.Claim(ctx, f)
+			next, err := s.Claim(ctx, f, nil)
 			mu.Lock()
 			defer mu.Unlock()
 			if slices.Contains(over, f) {
@@ -167,12 +167,12 @@ func TestAClaimantThatServesItselfMayGiveUp(t *testing.T) {
 	defer giveUp()
 	var claiming, gone sync.WaitGroup
 	gone.Go(func() {
-		_, err := s.Claim(ctx, lines[1])
+		_, err := s.Claim(ctx, lines[1], nil)
 		require.Error(t, err)
 	})
 	s.waitFor(stuck)
 	claiming.Go(func() {
-		_, err := s.Claim(s.ctx, lines[2])
+		_, err := s.Claim(s.ctx, lines[2], nil)
 		require.NoError(t, err)
 	})
 	s.waitFor(func() bool { return s.queued("games") == 1 })
@@ -202,7 +202,7 @@ func TestAPoolIsServedAgainAfterNobodyWantedAKey(t *testing.T) {
 	s.stock("games", keysNamed("K", 200)...)
 	for _, n := range []int{1, 70, 1} { // more than one statement takes
 		lines := s.sells(n, 1)
-		for _, err := range atOnce(n, func(i int) error { return second(s.Claim(s.ctx, lines[i])) }) {
+		for _, err := range atOnce(n, func(i int) error { return second(s.Claim(s.ctx, lines[i], nil)) }) {
 			require.NoError(t, err)
 		}
 		s.waitFor(func() bool {
@@ -243,7 +243,7 @@ func TestClaimsOfADatabaseThatIsGoneEndTogether(t *testing.T) {
 	for i, f := range lines {
 		l, err := s.look(s.ctx, f)
 		require.NoError(t, err)
-		l.obtained()
+		l.markObtained()
 		all[i] = &claimant{id: l.ID, units: 1, came: l.CreatedAt, line: l}
 	}
 	ctx, cancel := context.WithCancel(s.ctx)
@@ -264,7 +264,7 @@ func TestALineIsBookedTheSameHoweverItClaims(t *testing.T) {
 	s.stock("games", keysNamed("K", 2)...)
 	lines := s.sells(2, 1)
 	s.claimed(lines[0])
-	_, _, err := s.claim(s.ctx, lines[1], nil)
+	_, err := s.claim(s.ctx, lines[1], nil)
 	require.NoError(t, err)
 	booked := func(f string) string {
 		return read[string](s, `

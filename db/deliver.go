@@ -32,17 +32,20 @@ type Delivery struct {
 	Message []byte
 
 	try  int   // whose lease it is: the number of this try
-	line *line // as it was saved with this e-mail; nil if this is not its first try
+	line *line // as it was when the lease was taken; nil if this is not its first try
 }
 
 // sendLease is how long one process may be busy sending an e-mail: nobody else sends or cancels meanwhile. It is longer
 // than the sender's own deadline, so that a frozen process wakes up to a dead connection.
 const sendLease = 45 * time.Second
 
-// BeginDelivery takes the lease on sending the line's keys. The first time it lets render make the e-mail and stores the
-// bytes; every later time gives the same bytes. A nil Delivery with a Next means that there is nothing to send. While
-// another process sends, the error is KindConflict and wait says until when.
+// BeginDelivery takes the lease on sending the line's keys and gives the e-mail that is stored with them, or that render
+// makes if none is. Every later try gives the same bytes. A nil Delivery with a Next means that there is nothing to send.
+// While another process sends, the error is KindConflict and wait says for how long at most.
 func (d *DB) BeginDelivery(ctx context.Context, fulfillmentID string, render func(MailFacts) ([]byte, error)) (out *Delivery, next keyturn.Next, wait time.Duration, err error) {
+	if out, next, ok := d.leaseFast(ctx, fulfillmentID); ok {
+		return out, next, 0, nil
+	}
 	err = d.tx(ctx, func(tx *sqlx.Tx) error {
 		out, wait = nil, 0
 		l, err := lockLine(ctx, tx, fulfillmentID)
@@ -68,10 +71,14 @@ func (d *DB) BeginDelivery(ctx context.Context, fulfillmentID string, render fun
 			out, err = d.lease(ctx, tx, l, last[0])
 			return err
 		}
-		out, err = d.newDelivery(ctx, tx, l, newMail{kind: "keys", status: "SENDING", render: render})
+		out, err = d.newDelivery(ctx, tx, l, newMail{kind: "keys", render: render})
+		if err == nil {
+			return takeLease(ctx, tx, out.ID, l.Now)
+		}
 		if cannotBeMade(err) {
+			out = nil
 			l.Attempts++
-			err = d.fail(ctx, tx, l, Setback{Failure: keyturn.Failure{Kind: keyturn.KindConfiguration, Message: "the e-mail cannot be made: " + err.Error()}})
+			err = d.fail(ctx, tx, l, StepFailure{Failure: keyturn.Failure{Kind: keyturn.KindConfiguration, Message: "the e-mail cannot be made: " + err.Error()}})
 			next = l.next()
 		}
 		return err
@@ -102,34 +109,73 @@ func (d *DB) lease(ctx context.Context, tx *sqlx.Tx, l *line, row deliveryRow) (
 	if err != nil {
 		return nil, err
 	}
-	return &Delivery{ID: row.ID, Message: message, try: row.Attempts + 1}, mustAffect(tx.ExecContext(ctx, `
-		UPDATE deliveries SET status = 'SENDING', lease_until = $2, attempts = attempts + 1, exposed = exposed OR status = 'SENDING'
-		WHERE id = $1`, row.ID, l.Now.Add(sendLease)))
+	return &Delivery{ID: row.ID, Message: message, try: row.Attempts + 1}, takeLease(ctx, tx, row.ID, l.Now)
 }
 
-// obtainedToSend saves a line that just got its keys and makes its e-mail in the same transaction. have is what it got,
+func takeLease(ctx context.Context, tx *sqlx.Tx, deliveryID string, now time.Time) error {
+	return mustAffect(tx.ExecContext(ctx, `
+		UPDATE deliveries SET status = 'SENDING', lease_until = $2, attempts = attempts + 1, exposed = exposed OR status = 'SENDING'
+		WHERE id = $1`, deliveryID, now.Add(sendLease)))
+}
+
+// leaseFast is BeginDelivery of the first try of a stored e-mail whose line is undisturbed: one statement under the
+// line's lock, so that nobody gives the line up meanwhile. ok is false when a precondition failed or the outcome is
+// unknown; the caller falls back to the general step.
+func (d *DB) leaseFast(ctx context.Context, fulfillmentID string) (*Delivery, keyturn.Next, bool) {
+	var rows []struct {
+		line
+		DeliveryID string `db:"delivery_id"`
+		Message    []byte `db:"message"`
+	}
+	readAt := time.Now()
+	err := d.alone().SelectContext(ctx, &rows, leaseFastSQL, fulfillmentID, sendLease.Seconds())
+	if err != nil || len(rows) != 1 {
+		return nil, keyturn.Next{}, false
+	}
+	row := &rows[0]
+	l := &row.line
+	l.readAt = readAt
+	if l.init() != nil {
+		return nil, keyturn.Next{}, false
+	}
+	dk, err := d.keys.OpenDataKey(l.CustomerKey, "customer/"+l.CustomerID)
+	if err != nil {
+		return nil, keyturn.Next{}, false
+	}
+	message, err := dk.Open(row.Message, "deliveries/"+row.DeliveryID)
+	if err != nil {
+		return nil, keyturn.Next{}, false
+	}
+	return &Delivery{ID: row.DeliveryID, Message: message, try: 1, line: l}, l.next(), true
+}
+
+const leaseFastSQL = `
+	WITH l AS MATERIALIZED (` + lookSQL + `
+			AND l.status = 'OBTAINED' AND l.next_attempt_at IS NULL AND l.license_id IS NULL AND NOT l.blocked AND NOT l.awaited
+			AND l.cancel_reason IS NULL AND o.cancel_reason IS NULL
+		FOR UPDATE OF l
+	), leased AS (
+		UPDATE deliveries y SET status = 'SENDING', lease_until = l.now + make_interval(secs => $2), attempts = 1
+		FROM l
+		WHERE y.line_id = l.id AND y.number = 1 AND y.kind = 'keys' AND y.status = 'READY' AND y.attempts = 0
+			AND NOT EXISTS (SELECT FROM deliveries n WHERE n.line_id = l.id AND n.number > 1)
+		RETURNING y.id, y.message
+	)
+	SELECT l.*, leased.id AS delivery_id, leased.message FROM l, leased`
+
+// saveObtained saves a line that just got its keys and stores its e-mail in the same transaction. have is what it got,
 // nil if it is to be read. Without render, or with an e-mail that cannot be made, only the line is saved: BeginDelivery
-// finds out why.
-func (d *DB) obtainedToSend(ctx context.Context, tx *sqlx.Tx, l *line, have *Deliverables, render func(MailFacts) ([]byte, error)) (out *Delivery, err error) {
+// makes the e-mail then, or finds out why not.
+func (d *DB) saveObtained(ctx context.Context, tx *sqlx.Tx, l *line, have *Deliverables, render func(MailFacts) ([]byte, error)) error {
 	if l.isNotice() && render != nil && l.Status != keyturn.LineHeld {
-		return nil, d.finishNotice(ctx, tx, l, have, render)
+		return d.finishNotice(ctx, tx, l, have, render)
 	}
 	if render != nil {
-		out, err = d.newDelivery(ctx, tx, l, newMail{kind: "keys", status: "SENDING", have: have, render: render})
-		if cannotBeMade(err) {
-			err = nil
+		if _, err := d.newDelivery(ctx, tx, l, newMail{kind: "keys", have: have, render: render}); err != nil && !cannotBeMade(err) {
+			return err
 		}
 	}
-	if err == nil {
-		err = l.save(ctx, tx, byWorkflow, "")
-	}
-	if err != nil || out == nil {
-		return nil, err
-	}
-	if l.Status == keyturn.LineObtained { // it ends smoothly, unless something happens meanwhile
-		out.line = l
-	}
-	return out, nil
+	return l.save(ctx, tx, byWorkflow, "")
 }
 
 // cannotBeMade is the error of a key that no e-mail can carry.
@@ -140,14 +186,15 @@ func cannotBeMade(err error) bool {
 
 // newMail says what e-mail is to be made.
 type newMail struct {
-	kind, to, status string        // an empty to is the order's address
-	have             *Deliverables // nil: read them
-	parent           []keyturn.Secret
-	why              keyturn.Kind // of a cancelled line
-	render           func(MailFacts) ([]byte, error)
+	kind, to string        // an empty to is the order's address
+	have     *Deliverables // nil: read them
+	parent   []keyturn.Secret
+	why      keyturn.Kind // of a cancelled line
+	render   func(MailFacts) ([]byte, error)
 }
 
-// newDelivery renders an e-mail about a locked line and stores its bytes.
+// newDelivery renders an e-mail about a locked line and stores its bytes, ready to be sent. Nobody can have seen the keys
+// of an e-mail before a process has taken the lease on sending it.
 func (d *DB) newDelivery(ctx context.Context, tx *sqlx.Tx, l *line, m newMail) (*Delivery, error) {
 	if m.have == nil && m.kind == "keys" {
 		have, err := d.deliverables(ctx, tx, l.ID, l.CustomerID)
@@ -198,14 +245,10 @@ func (d *DB) delivers(w *writes, l *line, m newMail) (*Delivery, error) {
 	if err != nil {
 		return nil, err
 	}
-	lease, attempts := (*time.Time)(nil), 0
-	if m.status == "SENDING" {
-		lease, attempts = ptr(l.now().Add(sendLease)), 1
-	}
 	w.add("mailed", `
-		INSERT INTO deliveries (id, line_id, number, kind, message, status, lease_until, attempts)
-		SELECT ?, id, 1 + coalesce((SELECT max(number) FROM deliveries d WHERE d.line_id = moved.id), 0), ?, ?, ?, ?, ? FROM moved`,
-		f.DeliveryID, m.kind, sealed, m.status, lease, attempts)
+		INSERT INTO deliveries (id, line_id, number, kind, message, status)
+		SELECT ?, id, 1 + coalesce((SELECT max(number) FROM deliveries d WHERE d.line_id = moved.id), 0), ?, ?, 'READY' FROM moved`,
+		f.DeliveryID, m.kind, sealed)
 	return &Delivery{ID: f.DeliveryID, Message: message, try: 1}, nil
 }
 
@@ -244,34 +287,34 @@ func (l *line) finishes(w *writes, deliveryID string) {
 	l.counts(w, "stock")
 }
 
-// FinishDelivery books what the mail server said. A nil setback: it accepted the e-mail, the line is delivered. exposed:
-// it may have accepted it, so nobody else may ever get these keys. The setback of a process that lost its lease in the
-// meantime is not the line's: another one sends now.
-func (d *DB) FinishDelivery(ctx context.Context, fulfillmentID string, sent *Delivery, setback *Setback, exposed bool) (keyturn.Next, error) {
-	if sent.line != nil && sent.line.LicenseID == nil && !sent.line.Awaited && setback == nil {
-		if next, ok := d.finishSmoothly(ctx, *sent.line, sent.ID); ok {
+// FinishDelivery books what the mail server said. With failed nil it accepted the e-mail, and the line is delivered.
+// exposed: it may have accepted it, so nobody else may ever get these keys. The failure of a process that lost its lease
+// in the meantime is not the line's: another one sends now.
+func (d *DB) FinishDelivery(ctx context.Context, fulfillmentID string, sent *Delivery, failed *StepFailure, exposed bool) (keyturn.Next, error) {
+	if sent.line != nil && sent.line.LicenseID == nil && !sent.line.Awaited && failed == nil {
+		if next, ok := d.finishFast(ctx, *sent.line, sent.ID); ok {
 			return next, nil
 		}
 	}
 	return d.step(ctx, fulfillmentID, func(tx *sqlx.Tx, l *line) error {
 		if l.Status == keyturn.LineDelivered { // by this e-mail, or by another one of a resend
 			_, err := tx.ExecContext(ctx, `UPDATE deliveries SET status = CASE WHEN $2 THEN 'SENT' ELSE 'READY' END, exposed = exposed OR $3,
-				sent_at = CASE WHEN $2 THEN now() END, lease_until = NULL WHERE id = $1 AND status = 'SENDING'`, sent.ID, setback == nil, exposed || setback == nil)
+				sent_at = CASE WHEN $2 THEN now() END, lease_until = NULL WHERE id = $1 AND status = 'SENDING'`, sent.ID, failed == nil, exposed || failed == nil)
 			return err
 		}
-		if setback != nil {
+		if failed != nil {
 			var ours bool
 			if err := tx.GetContext(ctx, &ours, `
 				UPDATE deliveries SET exposed = exposed OR $2, error = $3, status = CASE WHEN attempts = $4 THEN 'READY' ELSE status END,
 					lease_until = CASE WHEN attempts <> $4 THEN lease_until END
-				WHERE id = $1 RETURNING attempts = $4`, sent.ID, exposed, setback.Failure.Message, sent.try); err != nil {
+				WHERE id = $1 RETURNING attempts = $4`, sent.ID, exposed, failed.Failure.Message, sent.try); err != nil {
 				return err
 			}
 			if !ours || l.next().Do != keyturn.DoDeliver {
 				return nil
 			}
 			l.Attempts++
-			return d.fail(ctx, tx, l, *setback)
+			return d.fail(ctx, tx, l, *failed)
 		}
 		if l.Status != keyturn.LineObtained && l.Status != keyturn.LineRetrying {
 			// The lease keeps a cancel away from an e-mail under way; a hold may have come meanwhile, and the e-mail is out.
@@ -293,7 +336,7 @@ func (d *DB) FinishDelivery(ctx context.Context, fulfillmentID string, sent *Del
 				return err
 			}
 		}
-		l.delivered()
+		l.markDelivered()
 		if err := l.wakeNext(ctx, tx); err != nil {
 			return err
 		}
@@ -309,11 +352,12 @@ func (d *DB) FinishDelivery(ctx context.Context, fulfillmentID string, sent *Del
 	})
 }
 
-// finishSmoothly is FinishDelivery of an accepted e-mail whose line is as it was when the e-mail was made, which one
-// statement finds out and books. It is not ok, and has changed nothing or what nobody knows, when that is not so.
-func (d *DB) finishSmoothly(ctx context.Context, l line, deliveryID string) (keyturn.Next, bool) {
+// finishFast is FinishDelivery of an accepted e-mail whose line is as it was when the lease was taken, which one statement
+// checks and books. ok is false when a precondition failed or the outcome is unknown; the caller falls back to the general
+// step.
+func (d *DB) finishFast(ctx context.Context, l line, deliveryID string) (keyturn.Next, bool) {
 	l.Now = l.now()
-	l.delivered()
+	l.markDelivered()
 	var w writes
 	if l.moves(&w, byWorkflow, "", ` AND NOT awaited`+undisturbed) != nil {
 		return keyturn.Next{}, false
@@ -325,8 +369,8 @@ func (d *DB) finishSmoothly(ctx context.Context, l line, deliveryID string) (key
 	return l.next(), true
 }
 
-// delivered books that the line's e-mail is out.
-func (l *line) delivered() {
+// markDelivered notes that the line's e-mail is out.
+func (l *line) markDelivered() {
 	l.Status, l.DeliveredAt = keyturn.LineDelivered, &l.Now
 	l.FailureJSON, l.NextAttemptAt, l.WakeAt, l.HeldUntil, l.Failures = nil, nil, nil, nil, 0
 }

@@ -21,7 +21,7 @@ func (s *shop) obtained() string {
 	return f
 }
 
-var mailServerDown = &Setback{Failure: keyturn.Failure{Kind: keyturn.KindUnavailable, Message: "the mail server did not answer"}}
+var mailServerDown = &StepFailure{Failure: keyturn.Failure{Kind: keyturn.KindUnavailable, Message: "the mail server did not answer"}}
 
 // failDelivery books an e-mail that did not go out, or may have.
 func (s *shop) failDelivery(f string, d *Delivery, exposed bool) keyturn.Next {
@@ -186,7 +186,7 @@ func TestCancelledOrderTakesDeliveredLinesBack(t *testing.T) {
 	next, err := s.Review(s.ctx, f[0])
 	require.NoError(t, err)
 	require.Equal(t, keyturn.LineCanceling, next.Status)
-	next, err = s.Claim(s.ctx, f[1])
+	next, err = s.Claim(s.ctx, f[1], nil)
 	require.NoError(t, err)
 	require.Equal(t, keyturn.LineCanceling, next.Status, "a line under way sees it at its next step")
 	require.Equal(t, []string{"quarantined"}, s.keyStates(f[0]))
@@ -207,7 +207,7 @@ func TestOneLineCancelsItsOrder(t *testing.T) {
 	f := s.order("o1", lineOf("core", 1), lineOf("game", 1))
 	s.claimed(f[1])
 	r := refused(s.beginCall(f[0]), keyturn.KindRejected)
-	r.Setback.Permanent = true
+	r.Failed.Permanent = true
 	require.Equal(t, keyturn.LineCanceling, s.finishCall(f[0], r).Status)
 	require.Equal(t, []string{WorkflowCancelOrder}, reads[string](s, `SELECT workflow FROM outbox WHERE subject = 'o1'`))
 	none, next, _, err := s.BeginDelivery(s.ctx, f[1], renderMail)

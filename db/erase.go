@@ -125,7 +125,7 @@ func (e *eraser) begin(until *time.Time) error {
 	return err
 }
 
-// openSQL: an e-mail that nobody takes is tried for three days, see workflows.SendDelivery.
+// openSQL: an e-mail that nobody takes is tried for three days, see workflows.SendFollowUpEmail.
 const openSQL = `
 	SELECT DISTINCT order_id, why FROM (
 		SELECT l.order_id, 'a line is ' || l.status AS why FROM line_items l WHERE l.order_id = ANY($1) AND l.status NOT IN ('DELIVERED', 'CANCELED')

@@ -45,16 +45,17 @@ func (d *DB) readLine(ctx context.Context, fulfillmentID string) (*shownLine, er
 	return &lines[0], nil
 }
 
-// Resolved says whether the decision with this ID was carried out on the line already.
-func (d *DB) Resolved(ctx context.Context, fulfillmentID, resolutionID string) (bool, error) {
+// Resolved says whether the decision with this ID was carried out on the line already, and what time it is by the clock
+// that judges decisions.
+func (d *DB) Resolved(ctx context.Context, fulfillmentID, resolutionID string) (known bool, now time.Time, err error) {
 	id, ok := canonicalID(fulfillmentID)
 	if !ok {
-		return false, nil
+		return false, now, nil
 	}
-	var known bool
-	err := d.x.GetContext(ctx, &known, `
-		SELECT EXISTS (SELECT FROM resolutions r JOIN line_items l ON l.id = r.line_id WHERE l.fulfillment_id = $1 AND r.id = $2)`, id, resolutionID)
-	return known, asKind(err)
+	err = d.x.QueryRowxContext(ctx, `
+		SELECT EXISTS (SELECT FROM resolutions r JOIN line_items l ON l.id = r.line_id WHERE l.fulfillment_id = $1 AND r.id = $2),
+			clock_timestamp()`, id, resolutionID).Scan(&known, &now)
+	return known, now, asKind(err)
 }
 
 func (d *DB) resolutions(ctx context.Context, lineID string) ([]keyturn.ResolutionView, error) {

@@ -122,6 +122,6 @@ func (d *DB) entered(ctx context.Context, tx *sqlx.Tx, l *line, g gate, call *Ca
 	if !call.Probe {
 		return nil
 	}
-	_, err := tx.ExecContext(ctx, `UPDATE partner_gates SET probe_until = $2 WHERE integration = $1`, call.Integration.ID, call.Deadline)
+	_, err := tx.ExecContext(ctx, `UPDATE partner_gates SET probe_until = $2 WHERE integration = $1`, call.Integration.ID, call.deadline)
 	return err
 }

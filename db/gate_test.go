@@ -153,7 +153,7 @@ func TestNoMoreCallsInAnySecondThanAllowed(t *testing.T) {
 			mu.Lock()
 			sent = append(sent, time.Now())
 			mu.Unlock()
-			if _, err := s.FinishCall(s.ctx, f, answered(call, "KEY-"+f)); err != nil {
+			if _, err := s.FinishCall(s.ctx, f, answered(call, "KEY-"+f), nil); err != nil {
 				return err
 			}
 		}

@@ -281,7 +281,7 @@ func (s *shop) customerIDOf(fulfillment string) string {
 
 func (s *shop) claimed(fulfillment string) keyturn.Next {
 	s.t.Helper()
-	next, err := s.Claim(s.ctx, fulfillment)
+	next, err := s.Claim(s.ctx, fulfillment, nil)
 	require.NoError(s.t, err)
 	return next
 }
@@ -316,13 +316,13 @@ func answered(c *Call, codes ...string) CallResult {
 func refused(c *Call, kind keyturn.Kind) CallResult {
 	r := c.Result()
 	r.Sent, r.Unknown, r.Duration = true, kind == keyturn.KindUnavailable, time.Millisecond
-	r.Setback = &Setback{Failure: keyturn.Failure{Kind: kind, Message: "the partner said no"}}
+	r.Failed = &StepFailure{Failure: keyturn.Failure{Kind: kind, Message: "the partner said no"}}
 	return r
 }
 
 func (s *shop) finishCall(fulfillment string, r CallResult) keyturn.Next {
 	s.t.Helper()
-	next, err := s.FinishCall(s.ctx, fulfillment, r)
+	next, err := s.FinishCall(s.ctx, fulfillment, r, nil)
 	require.NoError(s.t, err)
 	return next
 }

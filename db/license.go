@@ -114,7 +114,7 @@ func (d *DB) refuse(ctx context.Context, tx *sqlx.Tx, l *line) (bool, error) {
 		return false, nil
 	}
 	l.SourceNo = len(l.product.Sources) - 1 // no other source could do it either
-	return true, d.fail(ctx, tx, l, Setback{Permanent: true, Failure: keyturn.Failure{
+	return true, d.fail(ctx, tx, l, StepFailure{Permanent: true, Failure: keyturn.Failure{
 		Kind: keyturn.KindConflict, Message: "the licence is " + string(status) + " by now: " + l.Operation + " makes no sense",
 	}})
 }
@@ -132,17 +132,9 @@ func (d *DB) callNobody(ctx context.Context, tx *sqlx.Tx, l *line) (bool, error)
 	return true, l.save(ctx, tx, byWorkflow, "")
 }
 
-// Apply books an operation that needs nobody outside.
-func (d *DB) Apply(ctx context.Context, fulfillmentID string) (keyturn.Next, error) {
-	_, next, err := d.ApplyToSend(ctx, fulfillmentID, nil)
-	return next, err
-}
-
-// ApplyToSend is Apply that goes on as BeginDelivery in the same transaction: it gives the e-mail that render makes, with
-// the lease on sending it.
-func (d *DB) ApplyToSend(ctx context.Context, fulfillmentID string, render func(MailFacts) ([]byte, error)) (out *Delivery, next keyturn.Next, err error) {
-	next, err = d.step(ctx, fulfillmentID, func(tx *sqlx.Tx, l *line) error {
-		out = nil
+// Apply books an operation that needs nobody outside and stores the e-mail that render makes of it.
+func (d *DB) Apply(ctx context.Context, fulfillmentID string, render func(MailFacts) ([]byte, error)) (keyturn.Next, error) {
+	return d.step(ctx, fulfillmentID, func(tx *sqlx.Tx, l *line) error {
 		stopped, err := d.stop(ctx, tx, l, keyturn.DoApply)
 		if !stopped && err == nil {
 			stopped, err = d.refuse(ctx, tx, l)
@@ -150,11 +142,9 @@ func (d *DB) ApplyToSend(ctx context.Context, fulfillmentID string, render func(
 		if stopped || err != nil {
 			return err
 		}
-		l.obtained()
-		out, err = d.obtainedToSend(ctx, tx, l, &Deliverables{}, render)
-		return err
+		l.markObtained()
+		return d.saveObtained(ctx, tx, l, &Deliverables{}, render)
 	})
-	return out, next, err
 }
 
 // WorkflowLicense is no workflow: the relay lets the next operation on the licence begin that waits for its turn. Its

@@ -24,7 +24,7 @@ func TestOperationsWaitForTheOnesBefore(t *testing.T) {
 		require.NoError(t, err)
 		require.Nil(t, call, "it is not its turn")
 		require.Equal(t, []any{keyturn.DoQueue, keyturn.LinePending, "endpoint/acme"}, []any{next.Do, next.Status, next.Source})
-		require.Equal(t, next.Until, next.At, "it waits until it is woken, or its own deadline")
+		require.Equal(t, next.Left, next.Wait, "it waits until it is woken, or its own deadline")
 		require.Equal(t, i+1, read[int](s, `SELECT operation_no FROM line_items WHERE fulfillment_id = $1`, op))
 	}
 	require.NoError(t, s.AdvanceLicense(s.ctx, id), "a relay may look at any time")
@@ -149,8 +149,9 @@ func TestCancelAndTheAnswerOfTheCreateMeet(t *testing.T) {
 	require.Equal(t, []string{"OWED"}, reads[string](s, `SELECT status FROM revocations`))
 
 	late := s.sell("cad") // here the e-mail is on its way already
-	d, _, err := s.FinishCallToSend(s.ctx, late, answered(s.beginCall(late), "K-2"), renderMail)
+	_, err := s.FinishCall(s.ctx, late, answered(s.beginCall(late), "K-2"), renderMail)
 	require.NoError(t, err)
+	d := s.beginDelivery(late)
 	cancel = s.operates(keyturn.OpCancel, late)
 	_, err = s.Review(s.ctx, late)
 	wantKind(t, err, keyturn.KindConflict)

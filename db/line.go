@@ -46,7 +46,8 @@ type line struct {
 	ExpiresAt       *time.Time         `db:"expires_at"`
 	Currency        string             `db:"currency"`
 	CustomerID      string             `db:"customer_id"`
-	CancelReason    *string            `db:"cancel_reason"` // of its order, or of a cancel of its licence
+	CancelReason    *string            `db:"cancel_reason"`  // of its order, or of a cancel of its licence
+	CancelFailure   keyturn.Kind       `db:"cancel_failure"` // what failed, if its order is cancelled because another line failed
 	ProductSpec     string             `db:"product_spec"`
 	Currencies      *string            `db:"pool_currencies"` // of the product's pools that sell in one currency only
 	Now             time.Time          `db:"now"`             // the database's clock, the only one that decides
@@ -56,7 +57,7 @@ type line struct {
 	CustomerKey    []byte `db:"customer_key"`
 
 	product keyturn.Product
-	readAt  time.Time // by this process's clock
+	readAt  time.Time // by this process's monotonic clock, before Now was read: never compare it with a time of the database
 
 	// What is in the database.
 	saved       keyturn.LineStatus
@@ -68,7 +69,8 @@ const lineColumns = `
 	l.trial_context, l.status, l.version, l.source_no, l.source_started_at, l.attempts, l.failures, l.failure,
 	l.next_attempt_at, l.give_up_at, l.extended_until, l.held_until, l.waiting_pool, l.obtained_at, l.delivered_at,
 	l.canceled_at, l.wake_at, l.created_at, l.license_id, l.operation_no, l.license_source, l.blocked, l.awaited, l.expires_at,
-	o.currency, o.customer_id, coalesce(l.cancel_reason, o.cancel_reason) AS cancel_reason, p.spec AS product_spec, p.pool_currencies,
+	o.currency, o.customer_id, coalesce(l.cancel_reason, o.cancel_reason) AS cancel_reason,
+	CASE WHEN l.cancel_reason IS NULL THEN coalesce(o.cancel_failure, '') ELSE '' END AS cancel_failure, p.spec AS product_spec, p.pool_currencies,
 	clock_timestamp() AS now`
 
 const lineTables = `
@@ -182,22 +184,24 @@ func (l *line) setFailure(f keyturn.Failure) {
 
 // next says what the line needs now.
 func (l *line) next() keyturn.Next {
-	n := keyturn.Next{Status: l.Status, Source: l.source().Name(), Until: l.GiveUpAt, Attempts: l.Attempts, Version: l.Version, Failure: l.failure()}
+	n := keyturn.Next{
+		Status: l.Status, Source: l.source().Name(), Left: l.until(l.GiveUpAt), Attempts: l.Attempts, Version: l.Version, Failure: l.failure(),
+	}
 	if l.NextAttemptAt != nil {
-		n.At = *l.NextAttemptAt
+		n.Wait = l.until(*l.NextAttemptAt)
 	}
 	switch {
 	case !l.Status.Open():
-		n.Do, n.At = keyturn.DoNothing, time.Time{}
+		n.Do, n.Wait, n.Left = keyturn.DoNothing, 0, 0
 	case l.Status == keyturn.LineCanceling:
 		n.Do = keyturn.DoRefund
 	case l.Status == keyturn.LineHeld:
-		n.Do, n.At = keyturn.DoAwait, l.GiveUpAt
+		n.Do, n.Wait = keyturn.DoAwait, n.Left
 		if l.HeldUntil != nil {
-			n.At = minTime(*l.HeldUntil, l.GiveUpAt)
+			n.Wait = min(l.until(*l.HeldUntil), n.Left)
 		}
 	case l.Blocked:
-		n.Do, n.At = keyturn.DoQueue, l.GiveUpAt
+		n.Do, n.Wait = keyturn.DoQueue, n.Left
 	case l.ObtainedAt != nil:
 		n.Do = keyturn.DoDeliver
 	case !l.asksSource():
@@ -207,9 +211,17 @@ func (l *line) next() keyturn.Next {
 	case l.source().CallsPartner():
 		n.Do = keyturn.DoCall
 	default:
-		n.Do, n.At = keyturn.DoAwait, l.sourceDeadline()
+		n.Do, n.Wait = keyturn.DoAwait, l.until(l.sourceDeadline())
 	}
 	return n
+}
+
+// until is how long it is from the line's Now to a time of the database's clock, rounded up to a millisecond so that
+// nobody comes back too early; 0 for what is past.
+func (l *line) until(t time.Time) keyturn.Duration {
+	const unit = time.Millisecond
+	d := t.Sub(l.Now) + unit - 1
+	return keyturn.Duration(max(d-d%unit, 0))
 }
 
 func minTime(a, b time.Time) time.Time {

@@ -41,7 +41,7 @@ func TestLookUpBeforeACreateIsRepeated(t *testing.T) {
 	not.NotIssued = true
 	next := s.finishCall(f, not)
 	require.Equal(t, keyturn.DoCall, next.Do)
-	require.True(t, next.At.IsZero(), "the create follows at once")
+	require.Zero(t, next.Wait, "the create follows at once")
 
 	call = s.beginCall(f)
 	require.Equal(t, keyturn.OpCreate, call.Operation)

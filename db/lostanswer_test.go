@@ -97,7 +97,7 @@ var lossyCases = []lossy{
 	{
 		name:    "Claim",
 		prepare: func(s *shop) string { return s.order(uuid.NewString(), lineOf("game", 2))[0] },
-		run:     func(s *shop, d *DB, f string) error { return second(d.Claim(s.ctx, f)) },
+		run:     func(s *shop, d *DB, f string) error { return second(d.Claim(s.ctx, f, nil)) },
 		check: func(s *shop, f string) {
 			require.Len(s.t, s.keysOf(f), 2)
 			require.Equal(s.t, keyturn.LineObtained, s.status(f))
@@ -112,7 +112,7 @@ var lossyCases = []lossy{
 			s.product(id, fromPool(id))
 			return s.sell(id)
 		},
-		run: func(s *shop, d *DB, f string) error { return second(d.Claim(s.ctx, f)) },
+		run: func(s *shop, d *DB, f string) error { return second(d.Claim(s.ctx, f, nil)) },
 		check: func(s *shop, f string) {
 			require.Equal(s.t, keyturn.LineWaitingForStock, s.status(f))
 			require.Equal(s.t, 1, s.count(`alerts WHERE line_id = $1`, s.lineID(f)))
@@ -149,7 +149,7 @@ var lossyCases = []lossy{
 		},
 		run: func(s *shop, d *DB, f string) error {
 			_, next, wait, err := d.BeginCall(s.ctx, f, callTimeout, renderCall)
-			if keyturn.KindOf(err) == keyturn.KindRateLimited || err == nil && !next.At.IsZero() {
+			if keyturn.KindOf(err) == keyturn.KindRateLimited || err == nil && next.Wait > 0 {
 				return nil
 			}
 			require.Zero(s.t, wait, "it is in no queue, for all we know, and comes again at once: %v", err)
@@ -167,7 +167,7 @@ var lossyCases = []lossy{
 		name:    "FinishCall",
 		prepare: func(s *shop) string { f := s.sell("app"); s.beginCall(f); return f },
 		run: func(s *shop, d *DB, f string) error {
-			return second(d.FinishCall(s.ctx, f, answered(&Call{Attempt: 1}, "KEY-"+f)))
+			return second(d.FinishCall(s.ctx, f, answered(&Call{Attempt: 1}, "KEY-"+f), nil))
 		},
 		check: func(s *shop, f string) {
 			require.Equal(s.t, []string{"KEY-" + f}, s.keysOf(f))
@@ -177,14 +177,12 @@ var lossyCases = []lossy{
 		},
 	},
 	{
-		name:    "ClaimToSend",
+		name:    "Claim with its e-mail",
 		prepare: func(s *shop) string { return s.order(uuid.NewString(), lineOf("game", 2))[0] },
 		run: func(s *shop, d *DB, f string) error {
-			out, next, err := d.ClaimToSend(s.ctx, f, renderMail)
+			next, err := d.Claim(s.ctx, f, renderMail)
 			if err == nil {
 				require.Equal(s.t, keyturn.DoDeliver, next.Do)
-			}
-			if err == nil && out == nil { // the keys were booked, and nobody heard of it: the e-mail is a step of its own
 				var wait time.Duration
 				if _, _, wait, err = d.BeginDelivery(s.ctx, f, renderMail); wait > 0 { // it is being sent, for all we know
 					s.later(sendLease)
@@ -199,11 +197,10 @@ var lossyCases = []lossy{
 		},
 	},
 	{
-		name:    "FinishCallToSend",
+		name:    "FinishCall with its e-mail",
 		prepare: func(s *shop) string { f := s.sell("app"); s.beginCall(f); return f },
 		run: func(s *shop, d *DB, f string) error {
-			_, _, err := d.FinishCallToSend(s.ctx, f, answered(&Call{Attempt: 1}, "KEY-"+f), renderMail)
-			return err
+			return second(d.FinishCall(s.ctx, f, answered(&Call{Attempt: 1}, "KEY-"+f), renderMail))
 		},
 		check: func(s *shop, f string) {
 			require.Equal(s.t, []string{"KEY-" + f}, s.keysOf(f))
@@ -212,10 +209,10 @@ var lossyCases = []lossy{
 		},
 	},
 	{
-		name:    "FinishCallToSend of the call just made",
+		name:    "FinishCall of the call just made",
 		prepare: func(s *shop) string { f := s.sell("app"); callsMade[f] = s.beginCall(f); return f },
 		run: func(s *shop, d *DB, f string) error {
-			_, next, err := d.FinishCallToSend(s.ctx, f, answered(callsMade[f], "KEY-"+f), renderMail)
+			next, err := d.FinishCall(s.ctx, f, answered(callsMade[f], "KEY-"+f), renderMail)
 			if err == nil {
 				require.Equal(s.t, keyturn.DoDeliver, next.Do)
 			}
@@ -233,9 +230,9 @@ var lossyCases = []lossy{
 		name: "FinishDelivery of the e-mail just made",
 		prepare: func(s *shop) string {
 			f := s.sell("app")
-			out, _, err := s.FinishCallToSend(s.ctx, f, answered(s.beginCall(f), "KEY-"+f), renderMail)
+			_, err := s.FinishCall(s.ctx, f, answered(s.beginCall(f), "KEY-"+f), renderMail)
 			require.NoError(s.t, err)
-			mailsMade[f] = out
+			mailsMade[f] = s.beginDelivery(f)
 			return f
 		},
 		run: func(s *shop, d *DB, f string) error {
@@ -252,7 +249,7 @@ var lossyCases = []lossy{
 		name:    "FinishCall of a failure",
 		prepare: func(s *shop) string { f := s.sell("app"); s.beginCall(f); return f },
 		run: func(s *shop, d *DB, f string) error {
-			return second(d.FinishCall(s.ctx, f, refused(&Call{Attempt: 1}, keyturn.KindRejected)))
+			return second(d.FinishCall(s.ctx, f, refused(&Call{Attempt: 1}, keyturn.KindRejected), nil))
 		},
 		check: func(s *shop, f string) {
 			require.Equal(s.t, keyturn.LineRetrying, s.status(f))

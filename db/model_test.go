@@ -161,7 +161,7 @@ func (m *model) answer(t *rapid.T) {
 	r := answered(l.call, "KEY-"+l.f)
 	if !good {
 		r = refused(l.call, keyturn.KindRejected)
-		r.Setback.Permanent = permanent
+		r.Failed.Permanent = permanent
 	}
 	m.finishCall(l.f, r)
 	l.call = nil
@@ -196,16 +196,16 @@ func (m *model) beginMail(t *rapid.T) {
 
 func (m *model) finishMail(t *rapid.T) {
 	l := m.pick(t, func(l *modelLine) bool { return l.sending != nil })
-	var setback *Setback
+	var failed *StepFailure
 	exposed := rapid.Bool().Draw(t, "exposed")
 	if rapid.Bool().Draw(t, "fails") {
-		setback = mailServerDown
+		failed = mailServerDown
 	}
-	_, err := m.FinishDelivery(m.ctx, l.f, l.sending, setback, exposed)
+	_, err := m.FinishDelivery(m.ctx, l.f, l.sending, failed, exposed)
 	require.NoError(t, err)
 	l.sending = nil
 	switch {
-	case setback == nil:
+	case failed == nil:
 		l.status, l.seen = keyturn.LineDelivered, true
 	case l.status != keyturn.LineHeld:
 		l.status = keyturn.LineRetrying

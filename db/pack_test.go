@@ -412,7 +412,7 @@ func TestManyClaimersUnpackTogether(t *testing.T) {
 	defer func() { require.NoError(t, other.Close()) }()
 	lines := s.sells(n, 1)
 	for i, err := range atOnce(n, func(i int) error {
-		next, err := []*DB{s.DB, other}[i%2].Claim(s.ctx, lines[i])
+		next, err := []*DB{s.DB, other}[i%2].Claim(s.ctx, lines[i], nil)
 		if err == nil && next.Status != keyturn.LineObtained {
 			err = fmt.Errorf("it is %s", next.Status)
 		}

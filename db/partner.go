@@ -39,8 +39,8 @@ func (d *DB) bookPartner(ctx context.Context, tx *sqlx.Tx, lineID, source string
 	if id == "" {
 		return false, nil
 	}
-	down := r.Setback != nil && (r.Setback.Failure.Kind == keyturn.KindUnavailable || r.Setback.Failure.Kind == keyturn.KindRateLimited)
-	answered := r.Setback == nil || r.Setback.Failure.Kind == keyturn.KindRejected
+	down := r.Failed != nil && (r.Failed.Failure.Kind == keyturn.KindUnavailable || r.Failed.Failure.Kind == keyturn.KindRateLimited)
+	answered := r.Failed == nil || r.Failed.Failure.Kind == keyturn.KindRejected
 	if !down && !r.Troubled {
 		return false, nil
 	}
@@ -82,8 +82,8 @@ func partnerFailed(ctx context.Context, tx *sqlx.Tx, id, lineID string, p partne
 		p.Failing = append(p.Failing, lineID)
 	}
 	pause := time.Duration(0)
-	if r.Setback.RetryAfter > 0 {
-		pause = min(r.Setback.RetryAfter, maxPause)
+	if r.Failed.RetryAfter > 0 {
+		pause = min(r.Failed.RetryAfter, maxPause)
 	}
 	opens := p.OpenedAt == nil && len(p.Failing) == breakerLines
 	switch {
@@ -100,12 +100,12 @@ func partnerFailed(ctx context.Context, tx *sqlx.Tx, id, lineID string, p partne
 	if _, err := tx.ExecContext(ctx, `
 		UPDATE partner_gates SET failing = $2, opened_at = $3, probes = $4, next_try_at = $5, failure = $6,
 			probe_until = CASE WHEN $7 THEN NULL ELSE probe_until END, gathered = gathered AND NOT $8
-		WHERE integration = $1`, id, p.Failing, p.OpenedAt, p.Probes, p.NextTryAt, r.Setback.Failure.Message, r.Probe, opens); err != nil {
+		WHERE integration = $1`, id, p.Failing, p.OpenedAt, p.Probes, p.NextTryAt, r.Failed.Failure.Message, r.Probe, opens); err != nil {
 		return false, err
 	}
 	if opens {
 		err = openAlertOf(ctx, tx, partnerSource(id), keyturn.AlertPartnerDown, AlertDetail{Source: partnerSource(id), Happened: fmt.Sprintf(
-			"%s did not answer for %d orders in a row: %s. Its lines wait; one call at a time finds out whether it is back", partnerSource(id), breakerLines, r.Setback.Failure.Message)})
+			"%s did not answer for %d orders in a row: %s. Its lines wait; one call at a time finds out whether it is back", partnerSource(id), breakerLines, r.Failed.Failure.Message)})
 	}
 	return p.OpenedAt != nil, err
 }

@@ -43,7 +43,7 @@ func TestBreakerOpensAndClosesByProbe(t *testing.T) {
 	f := s.sell("app")
 	next, _ := s.parked(f)
 	require.Equal(t, keyturn.LineRetrying, next.Status)
-	require.True(t, next.At.IsZero(), "the workflow is to wait in the activity, where it is called up without history")
+	require.Zero(t, next.Wait, "the workflow is to wait in the activity, where it is called up without history")
 	require.Equal(t, keyturn.OrderPartialCompleted, s.orderStatus(f))
 	require.Equal(t, 1, read[int](s, `SELECT count(*) FROM alerts WHERE line_id = $1 AND mailed_at IS NOT NULL`, s.lineID(f)))
 	require.Empty(t, s.outcomes(f))
@@ -114,7 +114,7 @@ func TestRetryAfterHoldsAllLinesBack(t *testing.T) {
 	s.product("app", fromEndpoint("acme"))
 	fs := s.sellMany(2)
 	r := refused(s.beginCall(fs[0]), keyturn.KindRateLimited)
-	r.Setback.RetryAfter = 30 * time.Second
+	r.Failed.RetryAfter = 30 * time.Second
 	s.finishCall(fs[0], r)
 	next, wait := s.parked(fs[1])
 	require.Equal(t, keyturn.LinePending, next.Status)
@@ -131,7 +131,7 @@ func TestAPersonsRetryPassesAnOpenBreaker(t *testing.T) {
 	f := s.sell("app")
 	s.parked(f)
 	next := s.resolve(f, keyturn.ActionRetry)
-	require.True(t, next.At.IsZero())
+	require.Zero(t, next.Wait)
 	call := s.beginCall(f)
 	require.True(t, call.Probe)
 	s.finishCall(f, answered(call, "KEY"))

@@ -108,7 +108,7 @@ func (m *poolModel) owes() bool {
 func (m *poolModel) claims(t *rapid.T) {
 	f := m.s.order(uuid.NewString(), lineOf("from-"+m.pool, 1))[0]
 	if rapid.Bool().Draw(t, "crashes first") {
-		_, _, err := m.s.ClaimToSend(m.s.ctx, f, func(MailFacts) ([]byte, error) { return nil, errors.New("the process died") })
+		_, err := m.s.Claim(m.s.ctx, f, func(MailFacts) ([]byte, error) { return nil, errors.New("the process died") })
 		if len(m.free()) > 0 && len(m.waiting) == 0 {
 			require.Error(t, err)
 		}

@@ -29,7 +29,7 @@ func (d *DB) park(ctx context.Context, tx *sqlx.Tx, l *line, g gate, wait time.D
 			return 0, err
 		}
 		l.WakeAt = nil
-		return 0, d.fail(ctx, tx, l, Setback{Failure: f})
+		return 0, d.fail(ctx, tx, l, StepFailure{Failure: f})
 	}
 	if wait >= sleepWhileDown {
 		wait += rand.N(sleepWhileDown) //nolint:gosec // nobody gains by guessing it

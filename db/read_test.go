@@ -40,10 +40,10 @@ func TestAnOrderShowsTheDeadlineOfTodaysPolicy(t *testing.T) {
 	require.Nil(t, l.GiveUpAt, "a decided line has no deadline")
 	require.Equal(t, &keyturn.RefundView{Status: "PENDING", Amount: "10.00", Reason: "refund: asked for it"}, l.Refund)
 
-	known, err := s.Resolved(s.ctx, id, "d-1")
+	known, _, err := s.Resolved(s.ctx, id, "d-1")
 	require.NoError(t, err)
 	require.True(t, known)
-	known, err = s.Resolved(s.ctx, id, "d-2")
+	known, _, err = s.Resolved(s.ctx, id, "d-2")
 	require.NoError(t, err)
 	require.False(t, known)
 }
@@ -106,7 +106,7 @@ func TestKeysThatWereSeenAreNeverSoldAgain(t *testing.T) {
 	for _, id := range []string{seen, unseen} {
 		_, err := s.Deliverables(s.ctx, id, "olivia")
 		require.Equal(t, keyturn.KindConflict, keyturn.KindOf(err), "there is nothing yet")
-		_, err = s.Claim(s.ctx, id)
+		_, err = s.Claim(s.ctx, id, nil)
 		require.NoError(t, err)
 	}
 	found, err := s.Deliverables(s.ctx, seen, "olivia")

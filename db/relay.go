@@ -73,7 +73,7 @@ func selectDue(ctx context.Context, tx *sqlx.Tx, query string, args ...any) ([]D
 		if err := l.init(); err != nil {
 			return nil, err
 		}
-		due = append(due, Due{Status: l.Status, Called: lines[i].Called, Start: Start{FulfillmentID: l.FulfillmentID, LineID: l.ID, OrderID: l.OrderID, ProductID: l.ProductID, Next: l.next()}})
+		due = append(due, Due{Status: l.Status, Called: lines[i].Called, Start: l.start()})
 	}
 	return due, nil
 }

@@ -11,7 +11,7 @@ import (
 
 // WorkflowSend is the workflow that the outbox starts for an e-mail that is not a line's first: a resend or the news of
 // a refund. Its subject is the delivery's ID.
-const WorkflowSend = "SendDelivery"
+const WorkflowSend = "SendFollowUpEmail"
 
 // Resend stores a new e-mail with the same keys, to another address if one is given, and has it sent. For a line whose
 // keys are ours but whose e-mail does not go out, the new e-mail takes the place of the old one. KindConflict when the
@@ -26,7 +26,7 @@ func (d *DB) Resend(ctx context.Context, fulfillmentID, to, by string, render fu
 		if l.Status != keyturn.LineDelivered && !undelivered {
 			return keyturn.Errorf(keyturn.KindConflict, "the line is %s: there are no keys to send again", l.Status)
 		}
-		out, err := d.newDelivery(ctx, tx, l, newMail{kind: "keys", to: to, status: "READY", render: render})
+		out, err := d.newDelivery(ctx, tx, l, newMail{kind: "keys", to: to, render: render})
 		if err != nil {
 			return err
 		}

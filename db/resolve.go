@@ -13,7 +13,10 @@ import (
 // ID changes nothing. KindConflict where the line's status does not allow it, KindInvalid for a malformed one.
 func (d *DB) Resolve(ctx context.Context, fulfillmentID string, r keyturn.Resolution) (keyturn.Next, error) {
 	return d.step(ctx, fulfillmentID, func(tx *sqlx.Tx, l *line) error {
-		if err := r.Check(l.Now); err != nil {
+		if err := r.Check(); err != nil {
+			return err
+		}
+		if err := r.CheckUntil(l.Now); err != nil {
 			return err
 		}
 		if r.ID == "" {
@@ -47,7 +50,7 @@ func (d *DB) apply(ctx context.Context, tx *sqlx.Tx, l *line, r keyturn.Resoluti
 	l.WakeAt = nil
 	switch r.Action {
 	case keyturn.ActionRefund:
-		return d.giveUp(ctx, tx, l, by, reason)
+		return d.giveUp(ctx, tx, l, by, reason, "")
 	case keyturn.ActionSupply:
 		return d.supply(ctx, tx, l, by, reason)
 	case keyturn.ActionRetry, keyturn.ActionRelease:
@@ -105,7 +108,7 @@ func (d *DB) supply(ctx context.Context, tx *sqlx.Tx, l *line, by, reason string
 			return err
 		}
 	}
-	l.obtained()
+	l.markObtained()
 	return l.save(ctx, tx, by, reason)
 }
 

@@ -169,7 +169,7 @@ func (d *DB) redo(ctx context.Context, tx *sqlx.Tx, l *line, h Happened) error {
 		if _, err := tx.ExecContext(ctx, `UPDATE deliveries SET lease_until = now() WHERE line_id = $1 AND status = 'SENDING'`, l.ID); err != nil { // nobody sends at this time
 			return err
 		}
-		return d.giveUp(ctx, tx, l, byRestore, "it was refunded after the backup that was restored")
+		return d.giveUp(ctx, tx, l, byRestore, "it was refunded after the backup that was restored", "")
 	case l.Status == keyturn.LineDelivered || l.ObtainedAt != nil || !h.mayHaveKeys():
 		return nil
 	}

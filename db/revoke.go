@@ -12,7 +12,7 @@ import (
 )
 
 // WorkflowRevoke is the workflow that the outbox starts for a revocation; its subject is `<fulfillmentId>/<source>`.
-const WorkflowRevoke = "RevokeAtPartner"
+const WorkflowRevoke = "CancelAtPartner"
 
 // oweRevocation books that the partner of the line's current source has to be told to cancel, if it may have carried out
 // a call; and so do partners that the line called before the merchant took them out of the product.
@@ -115,7 +115,7 @@ func (d *DB) BeginRevocation(ctx context.Context, fulfillmentID, source string, 
 		if facts.License, err = d.licenseData(ctx, tx, l, owed.Unit); err != nil {
 			return err
 		}
-		call = &Call{CallFacts: facts, Attempt: owed.LastNo + 1, Deadline: l.Now.Add(timeout(facts.Integration))}
+		call = l.newCall(facts, owed.LastNo+1, timeout(facts.Integration))
 		if call.Request, err = d.request(ctx, tx, l, facts, dk, render); err != nil {
 			if keyturn.KindOf(err) == keyturn.KindConfiguration {
 				call = nil
@@ -137,7 +137,7 @@ func (d *DB) BeginRevocation(ctx context.Context, fulfillmentID, source string, 
 		_, err = tx.ExecContext(ctx, `
 			WITH counted AS (UPDATE revocations SET attempts = attempts + 1 WHERE line_id = $1 AND source = $3)
 			INSERT INTO attempts (line_id, no, source, operation, unit_no, outcome, started_at, deadline_at)
-			VALUES ($1, $2, $3, 'cancel', $4, 'running', $5, $6)`, l.ID, call.Attempt, source, owed.Unit, l.Now, call.Deadline)
+			VALUES ($1, $2, $3, 'cancel', $4, 'running', $5, $6)`, l.ID, call.Attempt, source, owed.Unit, l.Now, call.deadline)
 		return err
 	})
 	return call, err
@@ -152,8 +152,8 @@ func (d *DB) FinishRevocation(ctx context.Context, fulfillmentID, source string,
 			return err
 		}
 		outcome, message := "success", ""
-		if r.Setback != nil {
-			outcome, message = "failed", r.Setback.Failure.Message // the partner may quote whom the cancel is for
+		if r.Failed != nil {
+			outcome, message = "failed", r.Failed.Failure.Message // the partner may quote whom the cancel is for
 		}
 		if _, err := tx.ExecContext(ctx, `
 			UPDATE attempts SET outcome = $3, sent = $4, duration_ms = $5, http_status = nullif($6, 0), message = nullif($7, ''), ended_at = clock_timestamp()
@@ -163,7 +163,7 @@ func (d *DB) FinishRevocation(ctx context.Context, fulfillmentID, source string,
 		if _, err := d.bookPartner(ctx, tx, l.ID, source, r); err != nil {
 			return err
 		}
-		if r.Setback != nil {
+		if r.Failed != nil {
 			var since time.Time // what was delivered long ago may be taken back today
 			if err := tx.GetContext(ctx, &since, `SELECT created_at FROM revocations WHERE line_id = $1 AND source = $2`, l.ID, source); err != nil {
 				return err

@@ -168,7 +168,7 @@ func TestDoneRevocationStaysDone(t *testing.T) {
 	s.product("app", fromEndpoint("acme"), fromEndpoint("backup"))
 	f := s.sell("app")
 	r := refused(s.beginCall(f), keyturn.KindUnavailable)
-	r.Setback.Permanent = true
+	r.Failed.Permanent = true
 	s.finishCall(f, r)
 	s.revoked(f, "endpoint/acme")
 	s.finishCall(f, refused(s.beginCall(f), keyturn.KindUnavailable))
@@ -182,7 +182,7 @@ func TestRunningRevocationDoesNotBlockTheNextSource(t *testing.T) {
 	s.product("app", fromEndpoint("acme"), fromEndpoint("backup"))
 	f := s.sell("app")
 	r := refused(s.beginCall(f), keyturn.KindUnavailable)
-	r.Setback.Permanent = true
+	r.Failed.Permanent = true
 	s.finishCall(f, r)
 	s.beginRevocation(f, "endpoint/acme")
 	require.Equal(t, "endpoint/backup", s.beginCall(f).Source.Name())

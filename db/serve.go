@@ -134,7 +134,7 @@ func (d *DB) serveWaiting(ctx context.Context, tx *sqlx.Tx, pool, by string, lim
 		if keys == nil { // if others hold the keys for a moment, the relay looks again soon
 			break
 		}
-		l.obtained()
+		l.markObtained()
 		l.WakeAt = &l.Now
 		if err := l.save(ctx, tx, by, "served from new stock"); err != nil {
 			return 0, nil, err

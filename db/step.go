@@ -15,8 +15,8 @@ const byWorkflow = "workflow"
 
 func itoa(i int) string { return strconv.Itoa(i) }
 
-// Setback is one failed try of a step.
-type Setback struct {
+// StepFailure is one failed try of a step.
+type StepFailure struct {
 	Failure    keyturn.Failure
 	Permanent  bool          // trying the same source again is of no use
 	RetryAfter time.Duration // the partner's wish; it can lengthen the policy's delay, not shorten it
@@ -27,7 +27,7 @@ const maxRetryAfter = 24 * time.Hour
 
 // fail books a failed try: the line is in trouble, operations are alerted once per cause, and the policy of today says
 // whether it is tried again and when, whether the next source starts, or whether the line is given up.
-func (d *DB) fail(ctx context.Context, tx *sqlx.Tx, l *line, s Setback) error {
+func (d *DB) fail(ctx context.Context, tx *sqlx.Tx, l *line, s StepFailure) error {
 	s.Failure.At = l.Now
 	s.Failure.Kind = keyturn.Kind(keyturn.AlertOf(s.Failure.Kind)) // what a line says of its trouble is what operations were told
 	l.setFailure(s.Failure)
@@ -60,7 +60,7 @@ func (d *DB) fail(ctx context.Context, tx *sqlx.Tx, l *line, s Setback) error {
 	if s.Permanent {
 		reason = whyNever
 	}
-	return d.giveUp(ctx, tx, l, byWorkflow, reason+": "+string(s.Failure.Kind))
+	return d.giveUp(ctx, tx, l, byWorkflow, reason+": "+string(s.Failure.Kind), s.Failure.Kind)
 }
 
 // nextSource abandons the current source and starts the next one at once. What the old one may have issued is taken
@@ -85,8 +85,8 @@ func abandonSource(ctx context.Context, tx *sqlx.Tx, l *line) error {
 	return err
 }
 
-// obtained books that the line's keys are ours. A line in trouble stays RETRYING until its e-mail is out.
-func (l *line) obtained() {
+// markObtained notes that the line's keys are ours. A line in trouble stays RETRYING until its e-mail is out.
+func (l *line) markObtained() {
 	l.ObtainedAt = &l.Now
 	l.NextAttemptAt, l.WaitingPool, l.HeldUntil = nil, nil, nil
 	l.Failures, l.Attempts = 0, 0
@@ -102,7 +102,7 @@ func (l *line) obtained() {
 // meantime. It returns true when the step must not go on; the line is saved then.
 func (d *DB) stop(ctx context.Context, tx *sqlx.Tx, l *line, wanted keyturn.Do) (bool, error) {
 	if l.Status.Open() && l.Status != keyturn.LineCanceling && l.CancelReason != nil {
-		return true, d.giveUp(ctx, tx, l, byWorkflow, *l.CancelReason)
+		return true, d.giveUp(ctx, tx, l, byWorkflow, *l.CancelReason, l.CancelFailure)
 	}
 	return l.next().Do != wanted, nil
 }
@@ -113,10 +113,10 @@ func (d *DB) Review(ctx context.Context, fulfillmentID string) (keyturn.Next, er
 	return d.step(ctx, fulfillmentID, func(tx *sqlx.Tx, l *line) error {
 		l.WakeAt = nil
 		if l.Status == keyturn.LineDelivered && l.CancelReason != nil {
-			return d.giveUp(ctx, tx, l, byWorkflow, *l.CancelReason)
+			return d.giveUp(ctx, tx, l, byWorkflow, *l.CancelReason, l.CancelFailure)
 		}
 		if l.Blocked && l.Status.Open() && l.CancelReason == nil && !l.Now.Before(l.GiveUpAt) {
-			return d.fail(ctx, tx, l, Setback{Permanent: true, Failure: keyturn.Failure{Kind: keyturn.KindUnavailable, Message: "the operations before it on the same licence were not decided in time"}})
+			return d.fail(ctx, tx, l, StepFailure{Permanent: true, Failure: keyturn.Failure{Kind: keyturn.KindUnavailable, Message: "the operations before it on the same licence were not decided in time"}})
 		}
 		if stopped, err := d.stop(ctx, tx, l, keyturn.DoAwait); stopped || err != nil {
 			if err == nil && l.saved == l.Status {
@@ -132,7 +132,7 @@ func (d *DB) Review(ctx context.Context, fulfillmentID string) (keyturn.Next, er
 			return l.save(ctx, tx, byWorkflow, "")
 		}
 		if !l.Now.Before(l.sourceDeadline()) { // nobody supplied keys in time
-			return d.fail(ctx, tx, l, Setback{Permanent: true, Failure: keyturn.Failure{Kind: keyturn.KindUnavailable, Message: "nobody supplied keys in time"}})
+			return d.fail(ctx, tx, l, StepFailure{Permanent: true, Failure: keyturn.Failure{Kind: keyturn.KindUnavailable, Message: "nobody supplied keys in time"}})
 		}
 		if err := openLineAlert(ctx, tx, l, keyturn.AlertManual, "keys are to be supplied by hand"); err != nil {
 			return err

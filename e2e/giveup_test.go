@@ -82,7 +82,7 @@ func TestKeysOfAnEmailWhoseProcessDiedAreNotSoldAgain(t *testing.T) {
 	ctx := context.Background()
 	s.product(keyturn.Product{ID: "game", Sources: sources(fromPool("game-keys"))}, "GAME-1")
 	f := fulfillment(s.order("game"))
-	_, err := s.db.Claim(ctx, f)
+	_, err := s.db.Claim(ctx, f, nil)
 	require.NoError(t, err)
 	delivery, _, _, err := s.db.BeginDelivery(ctx, f, s.acts.Letters.Render)
 	require.NoError(t, err)

@@ -48,7 +48,7 @@ type useCase func(t *testing.T, s *stack, a *db.Accepted)
 
 func deliverFromPool(t *testing.T, s *stack, a *db.Accepted) {
 	ctx, f := context.Background(), fulfillment(a)
-	again(t, func() error { _, err := s.db.Claim(ctx, f); return err })
+	again(t, func() error { _, err := s.db.Claim(ctx, f, nil); return err })
 	again(t, func() error {
 		d, next, _, err := s.db.BeginDelivery(ctx, f, s.acts.Letters.Render)
 		if err != nil || d == nil {
@@ -68,7 +68,7 @@ func deliverFromPool(t *testing.T, s *stack, a *db.Accepted) {
 
 func refundALine(t *testing.T, s *stack, a *db.Accepted) {
 	ctx, f := context.Background(), fulfillment(a)
-	again(t, func() error { _, err := s.db.Claim(ctx, f); return err })
+	again(t, func() error { _, err := s.db.Claim(ctx, f, nil); return err })
 	again(t, func() error {
 		_, err := s.db.Resolve(ctx, f, keyturn.Resolution{ID: "one", Action: keyturn.ActionRefund, By: "operator"})
 		return err
@@ -101,7 +101,7 @@ func callAPartner(t *testing.T, s *stack, a *db.Accepted) {
 			return err
 		}
 		again(t, func() error {
-			_, err := s.db.FinishCall(ctx, f, success(call, keyturn.Secret("EMU-"+f)))
+			_, err := s.db.FinishCall(ctx, f, success(call, keyturn.Secret("EMU-"+f)), nil)
 			return err
 		})
 		return nil
@@ -124,7 +124,7 @@ func TestLostAnswersOfTheDatabase(t *testing.T) {
 		"refund": {"game", refundALine, func(t *testing.T, s *stack, a *db.Accepted) {
 			require.Equal(t, "PENDING OBTAINED CANCELING CANCELED", s.path(fulfillment(a)))
 			require.Equal(t, 100, s.refunded(a))
-			require.Equal(t, 1, s.count(`SELECT count(*) FROM outbox WHERE workflow = 'SendDelivery' AND subject IN (SELECT CAST(d.id AS text) FROM deliveries d JOIN line_items l ON l.id = d.line_id WHERE order_id = $1)`, a.Order.ID))
+			require.Equal(t, 1, s.count(`SELECT count(*) FROM outbox WHERE workflow = 'SendFollowUpEmail' AND subject IN (SELECT CAST(d.id AS text) FROM deliveries d JOIN line_items l ON l.id = d.line_id WHERE order_id = $1)`, a.Order.ID))
 		}},
 		"call": {"cad", callAPartner, func(t *testing.T, s *stack, a *db.Accepted) {
 			require.Equal(t, "PENDING OBTAINED", s.path(fulfillment(a)))

@@ -138,7 +138,7 @@ func TestAnEmailWhoseSenderDiedIsSentWhenItsTimeIsUp(t *testing.T) {
 	s.await(a, keyturn.OrderCompleted)
 	s.atRest(a)
 	s.exec(`UPDATE deliveries SET status = 'SENDING', lease_until = clock_timestamp() + interval '30 s'`) // as a dead one left it 15 s ago
-	err := s.acts.SendDelivery(t.Context(), activities.Sending{DeliveryID: s.texts(`SELECT id FROM deliveries`)[0]})
+	err := s.acts.SendFollowUpEmail(t.Context(), activities.Sending{DeliveryID: s.texts(`SELECT id FROM deliveries`)[0]})
 	var again *temporal.ApplicationError
 	require.ErrorAs(t, err, &again)
 	require.False(t, again.NonRetryable())

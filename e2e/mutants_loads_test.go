@@ -82,7 +82,7 @@ func (s *stack) claimsWhoseAnswersAreLost() {
 	for n := range 48 {
 		a := s.store(keyturn.Order{LineItems: one("editor")})
 		between.Lose(faultproxy.Loss{After: n % 12})
-		again(s.t, func() error { _, err := s.db.Claim(context.Background(), fulfillment(a)); return err })
+		again(s.t, func() error { _, err := s.db.Claim(context.Background(), fulfillment(a), nil); return err })
 		between.Disarm()
 	}
 }

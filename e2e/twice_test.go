@@ -61,18 +61,18 @@ func TestActivitiesAtTheSameTimeHaveOneEffect(t *testing.T) {
 
 	require.NoError(t, s.db.CancelOrder(context.Background(), a.Order.ID, "changed my mind"))
 	for i := range a.Starts {
-		eightTimes(t, fulfillment(a, i), s.acts.Review)
+		eightTimes(t, fulfillment(a, i), s.acts.ReviewLine)
 		eightTimes(t, fulfillment(a, i), s.acts.Refund)
 	}
 	require.Equal(t, 600, s.refunded(a))
 	require.Equal(t, 2, s.count(`SELECT count(*) FROM deliveries WHERE kind = 'canceled'`))
-	require.Equal(t, 2, s.count(`SELECT count(*) FROM outbox WHERE workflow = 'SendDelivery'`))
+	require.Equal(t, 2, s.count(`SELECT count(*) FROM outbox WHERE workflow = 'SendFollowUpEmail'`))
 	s.exec(`UPDATE outbox SET due_at = now()`)
 	var wg sync.WaitGroup
 	for range 8 {
 		wg.Go(func() {
 			for {
-				err := s.acts.RevokeAtPartner(context.Background(), activities.Revocation{FulfillmentID: fulfillment(a, 1), Source: "endpoint/acme"})
+				err := s.acts.CancelAtPartner(context.Background(), activities.Revocation{FulfillmentID: fulfillment(a, 1), Source: "endpoint/acme"})
 				if err == nil {
 					return
 				}
@@ -94,7 +94,9 @@ func TestALineEndsSoonAfterAnotherProcessHasSentItsEmail(t *testing.T) {
 	s.product(keyturn.Product{ID: "game", Sources: sources(fromPool("game-keys"))}, "GAME-1")
 	a := s.order("game")
 	ctx := context.Background()
-	sending, _, err := s.db.ClaimToSend(ctx, fulfillment(a), s.acts.Letters.Render)
+	_, err := s.db.Claim(ctx, fulfillment(a), s.acts.Letters.Render)
+	require.NoError(t, err)
+	sending, _, _, err := s.db.BeginDelivery(ctx, fulfillment(a), s.acts.Letters.Render)
 	require.NoError(t, err)
 	s.startWorker()
 	s.eventually(func() (bool, string) {

@@ -68,7 +68,7 @@ func TestWebUITellsTheStoryOfALineInTrouble(t *testing.T) {
 	require.Len(t, d.PendingActivities, 1)
 	require.Equal(t, "CallEndpoint", d.PendingActivities[0].ActivityType.Name)
 	require.GreaterOrEqual(t, d.PendingActivities[0].Attempt, int32(2))
-	for _, part := range []string{"endpoint/acme", "try", "next at", "deadline"} {
+	for _, part := range []string{"endpoint/acme", "try", "the next follows in", "deadline"} {
 		require.Contains(t, d.PendingActivities[0].LastFailure.Message, part)
 	}
 	require.Contains(t, text(t, d.ExecutionConfig.UserMetadata.Summary), a.Order.ID)

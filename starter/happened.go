@@ -26,7 +26,7 @@ const askedAtOnce = 16
 // The workflows of lines, and those of what else is to be done for customers and partners.
 const (
 	ofLines = `WorkflowType IN ("FulfillLineItem", "CancelLineItem")`
-	ofOrder = `WorkflowType IN ("FulfillLineItem", "CancelLineItem", "RevokeAtPartner", "SendDelivery")`
+	ofOrder = `WorkflowType IN ("FulfillLineItem", "CancelLineItem", "CancelAtPartner", "SendFollowUpEmail")`
 )
 
 // StopWorkflows ends the workflows that run for orders, and says how many there were: those of a database that was restored

@@ -25,7 +25,7 @@ func TestWhatRunsForOrdersIsStoppedAfterARestore(t *testing.T) {
 		require.NoError(t, err)
 		return d.GetWorkflowExecutionInfo().GetStatus()
 	}
-	ours := []string{"FulfillLineItem", "CancelLineItem", "RevokeAtPartner", "SendDelivery"}
+	ours := []string{"FulfillLineItem", "CancelLineItem", "CancelAtPartner", "SendFollowUpEmail"}
 	for _, kind := range append(ours, "AuditBooks") {
 		_, err := c.ExecuteWorkflow(t.Context(), client.StartWorkflowOptions{ID: queue + kind, TaskQueue: queue}, kind)
 		require.NoError(t, err)

@@ -120,10 +120,22 @@ var errRunning = errors.New("the workflow runs already")
 func (s *Starter) startLine(ctx context.Context, start db.Start) error {
 	in := workflows.LineInput{FulfillmentID: start.FulfillmentID, LineID: start.LineID, OrderID: start.OrderID, ProductID: start.ProductID, Next: start.Next}
 	o := s.options(workflows.LineWorkflowID(start.FulfillmentID), "order "+start.OrderID+": "+start.ProductID)
+	o.StaticDetails = details(start)
 	o.EnableEagerStart = s.eager
 	o.TypedSearchAttributes = temporal.NewSearchAttributes(
 		workflows.OrderIDKey.ValueSet(start.OrderID), workflows.ProductIDKey.ValueSet(start.ProductID), workflows.SourceKey.ValueSet(start.Next.Source))
 	return s.start(ctx, o, "FulfillLineItem", in)
+}
+
+// details is what the line was promised when its workflow started, in Markdown, for Temporal's Web UI.
+func details(start db.Start) string {
+	return fmt.Sprintf(`| | |
+|---|---|
+| **Order** | %s |
+| **Product** | %s |
+| **Failed steps are tried again after** | %s |
+| **Deadline** | %s: %s after the order, delivered by then or refunded |
+`, start.OrderID, start.ProductID, start.Retry, start.GiveUpAt.UTC().Format("2006-01-02 15:04:05 UTC"), start.Retry.GiveUpAfter)
 }
 
 func (s *Starter) options(id, summary string) client.StartWorkflowOptions {
@@ -164,9 +176,9 @@ func (s *Starter) errand(ctx context.Context, d db.Due) error {
 		err = s.start(ctx, o, "CancelLineItem", in)
 	case db.WorkflowRevoke:
 		fulfillmentID, source, _ := strings.Cut(d.Subject, "/")
-		err = s.start(ctx, s.options(workflows.RevokeWorkflowID(d.Subject), "tell "+source+" to cancel"), "RevokeAtPartner", activities.Revocation{FulfillmentID: fulfillmentID, Source: source})
+		err = s.start(ctx, s.options(workflows.RevokeWorkflowID(d.Subject), "tell "+source+" to cancel"), "CancelAtPartner", activities.Revocation{FulfillmentID: fulfillmentID, Source: source})
 	case db.WorkflowSend:
-		err = s.start(ctx, s.options(workflows.SendWorkflowID(d.Subject), "send a stored e-mail"), "SendDelivery", activities.Sending{DeliveryID: d.Subject})
+		err = s.start(ctx, s.options(workflows.SendWorkflowID(d.Subject), "send a stored e-mail"), "SendFollowUpEmail", activities.Sending{DeliveryID: d.Subject})
 	default:
 		return fmt.Errorf("the outbox names an unknown workflow %q", d.Workflow)
 	}

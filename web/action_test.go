@@ -8,7 +8,6 @@ import (
 	"regexp"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -100,7 +99,7 @@ func late(s *shop) order {
 	s.t.Helper()
 	s.sold(keyturn.Product{ID: "acme", Name: "Acme Pro", Sources: fromEndpoint, CustomerMayRefund: true})
 	o := s.buy("en", "acme")
-	o.call(0, db.CallResult{Setback: &partnerDown})
+	o.call(0, db.CallResult{Failed: &partnerDown})
 	return o
 }
 
@@ -167,7 +166,7 @@ func TestRefundTellsTheTruthAboutWhatCameOfIt(t *testing.T) {
 				require.Equal(t, o.lines[0], id)
 				require.Equal(t, keyturn.ActionRefund, r.Action)
 				require.Equal(t, "customer", r.By)
-				require.NoError(t, r.Check(time.Now()))
+				require.NoError(t, r.Check())
 				return tc.resolve(o)
 			}
 			got := o.post(0, "refund", o.question())
@@ -191,12 +190,12 @@ func TestRefundIsNotOfferedWhereItWouldGiveKeyAndMoney(t *testing.T) {
 	s.sold(keyturn.Product{ID: "bundle", Sources: fromEndpoint, CustomerMayRefund: true, OnGiveUp: keyturn.CancelOrder})
 
 	notAllowed := s.buy("en", "no-policy")
-	notAllowed.call(0, db.CallResult{Setback: &partnerDown})
+	notAllowed.call(0, db.CallResult{Failed: &partnerDown})
 	inTime := s.buy("en", "allowed")
 	delivered := s.buy("en", "allowed")
 	delivered.deliver(0)
 	mixed := s.buy("en", "bundle", "allowed")
-	mixed.call(0, db.CallResult{Setback: &partnerDown})
+	mixed.call(0, db.CallResult{Failed: &partnerDown})
 	require.Contains(t, mixed.post(0, "refund", nil).body, "This cancels your whole order")
 	mixed.deliver(1)
 

@@ -236,7 +236,7 @@ func TestBrowserRunsNothingHostile(t *testing.T) {
 		keyturn.LineItem{ProductID: "acme", Quantity: 1, GrossPrice: "1.00"},
 		keyturn.LineItem{ProductID: "late", Quantity: 1, GrossPrice: "1.00"})
 	o.deliver(0)
-	o.call(1, db.CallResult{Setback: &partnerDown})
+	o.call(1, db.CallResult{Failed: &partnerDown})
 	b := surf(t)
 	b.run(chromedp.Navigate(s.server.URL + o.path))
 	text, _, _ := b.reads()

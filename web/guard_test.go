@@ -163,7 +163,7 @@ func TestLargeOrdersHavePages(t *testing.T) {
 	o := s.accept(keyturn.Customer{Email: "jean@buyer.test", Locale: "en"}, lines...)
 	o.deliver(0)
 	o.deliver(4999)
-	o.call(1, db.CallResult{Setback: &partnerDown})
+	o.call(1, db.CallResult{Failed: &partnerDown})
 
 	first := o.get()
 	require.Equal(t, 200, strings.Count(first.body, `<li class="card line `))
@@ -188,7 +188,7 @@ func TestHostileTextStaysText(t *testing.T) {
 	s.sold(keyturn.Product{ID: "acme", Name: hostile, Sources: fromEndpoint, CustomerMayRefund: true})
 	o := s.accept(keyturn.Customer{Email: "jean@buyer.test", Locale: "en", FirstName: hostile},
 		keyturn.LineItem{ProductID: "acme", Quantity: 1, GrossPrice: "1.00"})
-	o.call(0, db.CallResult{Setback: &partnerDown})
+	o.call(0, db.CallResult{Failed: &partnerDown})
 	for name, got := range map[string]reply{"page": o.get(), "question": o.post(0, "refund", nil)} {
 		require.Equal(t, 200, got.status)
 		require.NotContains(t, got.body, "<img", name)

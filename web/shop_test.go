@@ -143,19 +143,19 @@ func (s *shop) accept(c keyturn.Customer, lines ...keyturn.LineItem) order {
 
 func (o order) claim(i int) {
 	o.shop.t.Helper()
-	_, err := o.shop.db.Claim(context.Background(), o.lines[i])
+	_, err := o.shop.db.Claim(context.Background(), o.lines[i], nil)
 	require.NoError(o.shop.t, err)
 }
 
 func letter(db.MailFacts) ([]byte, error) { return []byte("a letter"), nil }
 
-func (o order) send(i int, setback *db.Setback, exposed bool) {
+func (o order) send(i int, failed *db.StepFailure, exposed bool) {
 	o.shop.t.Helper()
 	ctx := context.Background()
 	d, _, _, err := o.shop.db.BeginDelivery(ctx, o.lines[i], letter)
 	require.NoError(o.shop.t, err)
 	require.NotNil(o.shop.t, d)
-	_, err = o.shop.db.FinishDelivery(ctx, o.lines[i], d, setback, exposed)
+	_, err = o.shop.db.FinishDelivery(ctx, o.lines[i], d, failed, exposed)
 	require.NoError(o.shop.t, err)
 }
 
@@ -165,7 +165,7 @@ func (o order) deliver(i int) {
 	o.send(i, nil, true)
 }
 
-var partnerDown = db.Setback{Failure: keyturn.Failure{
+var partnerDown = db.StepFailure{Failure: keyturn.Failure{
 	Kind: keyturn.KindUnavailable, Code: "PARTNER_CODE_9",
 	Message: "partner text that nobody outside may read",
 }}
@@ -181,7 +181,7 @@ func (o order) call(i int, r db.CallResult) {
 	require.NoError(o.shop.t, err)
 	require.NotNil(o.shop.t, c)
 	r.Attempt, r.UnitNo, r.Sent = c.Attempt, c.UnitNo, true
-	_, err = o.shop.db.FinishCall(ctx, o.lines[i], r)
+	_, err = o.shop.db.FinishCall(ctx, o.lines[i], r, nil)
 	require.NoError(o.shop.t, err)
 }
 

@@ -81,7 +81,7 @@ func TestEachStatusIsToldTruthfully(t *testing.T) {
 		},
 		{
 			name: "the partner failed once", product: keyturn.Product{Sources: fromEndpoint, Retry: slow},
-			play: func(o order) { o.call(0, db.CallResult{Setback: &partnerDown}) }, status: "Late",
+			play: func(o order) { o.call(0, db.CallResult{Failed: &partnerDown}) }, status: "Late",
 			says: []string{
 				"Something in your order is late.", "We asked the publisher once and do not have your key yet.",
 				"Next try", "You get your key or your money back by",
@@ -92,7 +92,7 @@ func TestEachStatusIsToldTruthfully(t *testing.T) {
 			product: keyturn.Product{Sources: fromEndpoint, Retry: slow, CustomerMayRefund: true},
 			play: func(o order) {
 				for range 3 {
-					o.call(0, db.CallResult{Setback: &partnerDown})
+					o.call(0, db.CallResult{Failed: &partnerDown})
 				}
 			},
 			status: "Late", says: []string{"We asked the publisher 3 times and do not have your key yet."},
@@ -101,7 +101,7 @@ func TestEachStatusIsToldTruthfully(t *testing.T) {
 		{
 			name: "the next try is due", product: keyturn.Product{Sources: fromEndpoint, Retry: slow},
 			play: func(o order) {
-				o.call(0, db.CallResult{Setback: &partnerDown})
+				o.call(0, db.CallResult{Failed: &partnerDown})
 				o.shop.exec(`UPDATE line_items SET next_attempt_at = now() - interval '1 second'`)
 			},
 			status: "Late", says: []string{"We are trying again right now."},
@@ -112,14 +112,14 @@ func TestEachStatusIsToldTruthfully(t *testing.T) {
 				Sources: fromEndpoint,
 				Retry:   keyturn.RetryPolicy{Schedule: slow.Schedule, GiveUpAfter: keyturn.Duration(time.Hour)},
 			},
-			play:   func(o order) { o.call(0, db.CallResult{Setback: &partnerDown}) },
+			play:   func(o order) { o.call(0, db.CallResult{Failed: &partnerDown}) },
 			status: "Late", says: []string{"We asked the publisher once and do not have your key yet. You get your key or " +
 				"your money back by"},
 		},
 		{
 			name: "past the deadline", product: keyturn.Product{Sources: fromEndpoint, Retry: slow},
 			play: func(o order) {
-				o.call(0, db.CallResult{Setback: &partnerDown})
+				o.call(0, db.CallResult{Failed: &partnerDown})
 				o.shop.exec(`UPDATE line_items SET created_at = now() - interval '80 hours'`)
 			},
 			status: "Late", says: []string{"You waited long enough: your key or your money is next."},

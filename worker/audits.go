@@ -21,7 +21,7 @@ import (
 	"keyturn.dev/keyturn/workflows"
 )
 
-// Auditor keeps the books in order: its activities audit, repair and tidy. Every field is required.
+// Auditor keeps the books in order: its activities audit, repair and purge. Every field is required.
 type Auditor struct {
 	DB        *db.DB
 	Temporal  client.Client
@@ -32,7 +32,7 @@ type Auditor struct {
 // Register adds the auditor's activities to a worker.
 func (a *Auditor) Register(w sdkworker.ActivityRegistry) {
 	w.RegisterActivityWithOptions(a.AuditBooks, activity.RegisterOptions{Name: "AuditBooks"})
-	w.RegisterActivityWithOptions(a.TidyBooks, activity.RegisterOptions{Name: "TidyBooks"})
+	w.RegisterActivityWithOptions(a.PurgeExpired, activity.RegisterOptions{Name: "PurgeExpired"})
 }
 
 // keptViolations of each invariant are named in the report that is kept; all are counted.
@@ -86,8 +86,8 @@ func (a *Auditor) log(out workflows.AuditOutcome, r *audit.Report) {
 	}
 }
 
-// TidyBooks removes what was kept long enough (db.Retention).
-func (a *Auditor) TidyBooks(ctx context.Context) (workflows.TidyOutcome, error) {
+// PurgeExpired removes what was kept long enough (db.Retention).
+func (a *Auditor) PurgeExpired(ctx context.Context) (workflows.TidyOutcome, error) {
 	ctx, stop := untilWorkerStops(ctx)
 	defer stop()
 	t, err := a.DB.Tidy(ctx, db.DefaultRetention)

@@ -71,8 +71,9 @@ const callEndpoint = "CallEndpoint"
 func Register(r worker.Registry, acts *activities.Activities) {
 	RegisterWorkflows(r)
 	for name, fn := range map[string]any{
-		"ClaimKeys": acts.ClaimKeys, "ApplyOperation": acts.ApplyOperation, callEndpoint: acts.CallEndpoint, "SendEmail": acts.SendEmail, "Refund": acts.Refund, "Review": acts.Review,
-		"Resolve": acts.Resolve, "RevokeAtPartner": acts.RevokeAtPartner, "SendDelivery": acts.SendDelivery,
+		"ClaimKeys": acts.ClaimKeys, callEndpoint: acts.CallEndpoint, "UpdateLicense": acts.UpdateLicense, "SendEmail": acts.SendEmail,
+		"Refund": acts.Refund, "ReviewLine": acts.ReviewLine, "RecordDecision": acts.RecordDecision,
+		"CancelAtPartner": acts.CancelAtPartner, "SendFollowUpEmail": acts.SendFollowUpEmail,
 	} {
 		r.RegisterActivityWithOptions(fn, activity.RegisterOptions{Name: name})
 	}
@@ -82,17 +83,18 @@ func Register(r worker.Registry, acts *activities.Activities) {
 func RegisterWorkflows(r worker.WorkflowRegistry) {
 	for name, fn := range map[string]any{
 		"FulfillLineItem": workflows.FulfillLineItem, "CancelLineItem": workflows.CancelLineItem,
-		"RevokeAtPartner": workflows.RevokeAtPartner, "SendDelivery": workflows.SendDelivery, "AuditBooks": workflows.AuditBooks,
+		"CancelAtPartner": workflows.CancelAtPartner, "SendFollowUpEmail": workflows.SendFollowUpEmail, "AuditBooks": workflows.AuditBooks,
 	} {
 		r.RegisterWorkflowWithOptions(fn, workflow.RegisterOptions{Name: name})
 	}
 }
 
 // Run runs the worker and its housekeeping until ctx ends, then lets what runs come to its end.
-func Run(ctx context.Context, w worker.Worker, h *Housekeeping) error {
+func Run(ctx context.Context, w worker.Worker, acts *activities.Activities, h *Housekeeping) error {
 	if err := w.Start(); err != nil {
 		return fmt.Errorf("start the worker: %w", err)
 	}
+	defer acts.Wait()
 	defer w.Stop()
 	h.Run(ctx)
 	return nil

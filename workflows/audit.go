@@ -46,5 +46,5 @@ func AuditBooks(ctx workflow.Context) (AuditOutcome, error) {
 	if err := workflow.ExecuteActivity(workflow.WithActivityOptions(ctx, auditOptions), "AuditBooks").Get(ctx, &out); err != nil {
 		return out, err
 	}
-	return out, workflow.ExecuteActivity(workflow.WithActivityOptions(ctx, tidyOptions), "TidyBooks").Get(ctx, nil)
+	return out, workflow.ExecuteActivity(workflow.WithActivityOptions(ctx, tidyOptions), "PurgeExpired").Get(ctx, nil)
 }

@@ -1,7 +1,6 @@
 package workflows
 
 import (
-	"slices"
 	"time"
 
 	"go.temporal.io/sdk/workflow"
@@ -14,7 +13,7 @@ import (
 var acts *activities.Activities
 
 // FulfillLineItem obtains what a line item needs and delivers it, or gives the money back. It ends when the line is
-// DELIVERED or CANCELED. A pool line that goes well is one workflow task with two local activities.
+// DELIVERED or CANCELED. A pool line that goes well is one workflow task with two local activities, ClaimKeys and SendEmail.
 func FulfillLineItem(ctx workflow.Context, in LineInput) (Result, error) { return runLine(ctx, in) }
 
 // CancelLineItem takes back a line that was delivered: the keys are revoked already, the money follows.
@@ -24,6 +23,7 @@ func CancelLineItem(ctx workflow.Context, in LineInput) (Result, error) { return
 type fulfillment struct {
 	in         LineInput
 	next       keyturn.Next       // what the database said last
+	asOf       time.Time          // when it said so, by Temporal's clock
 	interrupts workflow.Channel   // what the database said because a person or the relay asked
 	shown      bool               // search attributes were set: something went wrong
 	shownAs    keyturn.LineStatus // the status they show
@@ -33,7 +33,7 @@ type fulfillment struct {
 }
 
 func runLine(ctx workflow.Context, in LineInput) (Result, error) {
-	f := &fulfillment{in: in, next: in.Next, interrupts: workflow.NewBufferedChannel(ctx, 100)}
+	f := &fulfillment{in: in, next: in.Next, asOf: workflow.Now(ctx), interrupts: workflow.NewBufferedChannel(ctx, 100)}
 	// A cancellation from outside would leave a line with neither key nor money: only the database ends a line. Who wants
 	// it ended decides `refund`.
 	ctx, _ = workflow.NewDisconnectedContext(ctx)
@@ -46,7 +46,7 @@ func runLine(ctx workflow.Context, in LineInput) (Result, error) {
 		if err != nil {
 			return Result{}, err
 		}
-		f.next = next
+		f.next, f.asOf = next, workflow.Now(ctx)
 	}
 	f.show(ctx)
 	return Result{Status: f.next.Status}, f.end(ctx)
@@ -54,7 +54,7 @@ func runLine(ctx workflow.Context, in LineInput) (Result, error) {
 
 // step does what is next, until it is done or something more urgent came.
 func (f *fulfillment) step(ctx workflow.Context) (keyturn.Next, error) {
-	if f.smooth() {
+	if f.fast() {
 		if next, ok := f.stepLocal(ctx); ok {
 			return next, nil
 		}
@@ -63,34 +63,26 @@ func (f *fulfillment) step(ctx workflow.Context) (keyturn.Next, error) {
 		f.announced = f.next.Source // operations hear at once that keys are to be supplied
 		return f.review(ctx)
 	}
-	if f.next.Do == keyturn.DoQueue { // whatever ends its waiting wakes the line
-		if next, interrupted, err := f.wait(ctx, f.next.At.Sub(workflow.Now(ctx))); interrupted || err != nil {
-			return next, err
-		}
-		return f.review(ctx)
+	if next, interrupted, err := f.wait(ctx, time.Duration(f.next.Wait)); interrupted || err != nil {
+		return next, err
 	}
-	if wait := f.next.At.Sub(workflow.Now(ctx)); wait > 0 && !f.next.At.IsZero() || f.next.Do == keyturn.DoAwait {
-		if next, interrupted, err := f.wait(ctx, wait); interrupted || err != nil {
-			return next, err
-		}
-		if f.next.Do == keyturn.DoAwait {
-			return f.review(ctx)
-		}
+	if f.next.Do == keyturn.DoAwait || f.next.Do == keyturn.DoQueue { // what ends its waiting wakes the line
+		return f.review(ctx)
 	}
 	return f.stepRegular(ctx)
 }
 
-// smooth says that nothing has gone wrong, so that the first try of a database step or an e-mail may run inside the
-// workflow task.
-func (f *fulfillment) smooth() bool {
+// fast says that nothing has gone wrong, so that the first try of a database step or an e-mail may run inside the workflow
+// task.
+func (f *fulfillment) fast() bool {
 	fresh := f.next.Status == keyturn.LinePending || f.next.Status == keyturn.LineObtained
-	return fresh && slices.Contains([]keyturn.Do{keyturn.DoClaim, keyturn.DoApply, keyturn.DoDeliver}, f.next.Do) && f.next.At.IsZero()
+	return fresh && steps[f.next.Do].local > 0 && f.next.Wait == 0
 }
 
-// stepLocal tries a step once as a local activity. An error (a database that is down, a process that was too slow) only
-// means that the step goes on as a regular activity.
+// stepLocal tries a step once as a local activity. An error (a database that is down, a mail server that takes its time)
+// only means that the step goes on as a regular activity.
 func (f *fulfillment) stepLocal(ctx workflow.Context) (next keyturn.Next, ok bool) {
-	run := workflow.ExecuteLocalActivity(workflow.WithLocalActivityOptions(ctx, localOptions), f.activity(), f.input(false))
+	run := workflow.ExecuteLocalActivity(workflow.WithLocalActivityOptions(ctx, f.localOptions()), f.activity(), f.input(false))
 	return next, run.Get(ctx, &next) == nil
 }
 
@@ -135,7 +127,7 @@ func (f *fulfillment) await(ctx workflow.Context, run workflow.Future) (next key
 			if n.next.Version < f.next.Version {
 				return // it was overtaken on its way
 			}
-			now := n.next.Status.InTrouble() && n.next.At.IsZero() // somebody wants it at once, whatever the server waits for
+			now := n.next.Status.InTrouble() && n.next.Wait == 0 // somebody wants it at once, whatever the server waits for
 			if n.decided || now || n.next.Do != f.next.Do || n.next.Source != f.next.Source || n.next.Status != f.next.Status {
 				interrupted, next = true, n.next
 			}
@@ -148,6 +140,6 @@ func (f *fulfillment) await(ctx workflow.Context, run workflow.Future) (next key
 // review asks the database after a wait for a person, or when the relay says so.
 func (f *fulfillment) review(ctx workflow.Context) (next keyturn.Next, err error) {
 	ctx = workflow.WithActivityOptions(ctx, reviewOptions)
-	err = workflow.ExecuteActivity(ctx, acts.Review, activities.Step{FulfillmentID: f.in.FulfillmentID}).Get(ctx, &next)
+	err = workflow.ExecuteActivity(ctx, acts.ReviewLine, activities.Step{FulfillmentID: f.in.FulfillmentID}).Get(ctx, &next)
 	return next, err
 }

@@ -22,12 +22,12 @@ type interrupt struct {
 // listen takes questions, decisions and wake-ups from the moment the line is known.
 func (f *fulfillment) listen(ctx workflow.Context) error {
 	if err := workflow.SetQueryHandlerWithOptions(ctx, StateName, func() (State, error) {
-		return State{Next: f.next, IgnoredSignals: f.ignored}, nil
+		return State{Next: f.next, AsOf: f.asOf, IgnoredSignals: f.ignored}, nil
 	}, workflow.QueryHandlerOptions{Description: "where the line stands and what happens next"}); err != nil {
 		return err
 	}
 	if err := workflow.SetUpdateHandlerWithOptions(ctx, ResolveName, f.update, workflow.UpdateHandlerOptions{
-		Validator:   func(ctx workflow.Context, d decision) error { return f.validate(ctx, keyturn.Resolution(d)) },
+		Validator:   func(_ workflow.Context, d decision) error { return f.validate(keyturn.Resolution(d)) },
 		Description: "a person's decision: retry, supply, refund, hold, release or extend",
 	}); err != nil {
 		return err
@@ -36,9 +36,10 @@ func (f *fulfillment) listen(ctx workflow.Context) error {
 	return nil
 }
 
-// validate refuses a decision that makes no sense before anything of it is written down.
-func (f *fulfillment) validate(ctx workflow.Context, r keyturn.Resolution) error {
-	if err := r.Check(workflow.Now(ctx)); err != nil {
+// validate refuses a decision that makes no sense before anything of it is written down. Whether its time has passed is
+// for the database to say, whose clock decides.
+func (f *fulfillment) validate(r keyturn.Resolution) error {
+	if err := r.Check(); err != nil {
 		return refuse(err)
 	}
 	if !r.Action.Allows(f.next.Status) {
@@ -73,7 +74,7 @@ func (f *fulfillment) update(ctx workflow.Context, d decision) (keyturn.Next, er
 func (f *fulfillment) resolve(ctx workflow.Context, r keyturn.Resolution) (keyturn.Next, error) {
 	var next keyturn.Next
 	ctx = workflow.WithLocalActivityOptions(ctx, decideOptions)
-	err := workflow.ExecuteLocalActivity(ctx, acts.Resolve, activities.Decision{FulfillmentID: f.in.FulfillmentID, Resolution: r}).Get(ctx, &next)
+	err := workflow.ExecuteLocalActivity(ctx, acts.RecordDecision, activities.Decision{FulfillmentID: f.in.FulfillmentID, Resolution: r}).Get(ctx, &next)
 	if err != nil {
 		return next, err
 	}
@@ -103,7 +104,7 @@ func (f *fulfillment) receiveDecision(ctx workflow.Context, c workflow.ReceiveCh
 	c.Receive(ctx, &raw)
 	r, err := decodeResolution(raw)
 	if err == nil {
-		err = f.validate(ctx, r)
+		err = f.validate(r)
 	}
 	if err == nil {
 		_, err = f.resolve(ctx, r)

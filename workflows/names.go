@@ -4,6 +4,7 @@ package workflows
 
 import (
 	"strings"
+	"time"
 
 	"go.temporal.io/sdk/temporal"
 
@@ -48,7 +49,8 @@ type Result struct {
 // State answers the query `state`.
 type State struct {
 	keyturn.Next
-	IgnoredSignals int `json:"ignoredSignals"`
+	AsOf           time.Time `json:"asOf"` // by Temporal's clock: wait and left count from here
+	IgnoredSignals int       `json:"ignoredSignals"`
 }
 
 // LineWorkflowID is the ID of a line's workflow.
@@ -62,5 +64,5 @@ func RevokeWorkflowID(subject string) string {
 	return "revoke-" + strings.ReplaceAll(subject, "/", "-")
 }
 
-// SendWorkflowID is the ID of the workflow that sends a stored e-mail.
+// SendWorkflowID is the ID of the workflow that sends a stored e-mail that is not a line's first.
 func SendWorkflowID(deliveryID string) string { return "delivery-" + deliveryID }

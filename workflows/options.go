@@ -10,17 +10,11 @@ import (
 	"keyturn.dev/keyturn/activities"
 )
 
-// The first try of a database step or an e-mail, inside the workflow task: it must be over well within the task's ten
-// seconds, and it is not repeated there.
-var localOptions = workflow.LocalActivityOptions{
-	StartToCloseTimeout: 6 * time.Second,
-	RetryPolicy:         &temporal.RetryPolicy{MaximumAttempts: 1},
-}
-
 // A decision is one transaction; somebody waits for its answer.
 var decideOptions = workflow.LocalActivityOptions{
 	StartToCloseTimeout: 5 * time.Second,
 	RetryPolicy:         &temporal.RetryPolicy{InitialInterval: 200 * time.Millisecond, MaximumAttempts: 3},
+	Summary:             "record the decision",
 }
 
 // Retries of our own faults: a database that restarts. Failures of a line bring their own delay (NextRetryDelay).
@@ -30,19 +24,21 @@ var ownFaults = &temporal.RetryPolicy{InitialInterval: time.Second, BackoffCoeff
 // another attempt begins. The database keeps it from what the first one may still do.
 const heartbeatTimeout = 10 * time.Second
 
-var reviewOptions = workflow.ActivityOptions{StartToCloseTimeout: 10 * time.Second, RetryPolicy: ownFaults, Summary: "look at the line again"}
+var reviewOptions = workflow.ActivityOptions{StartToCloseTimeout: 10 * time.Second, RetryPolicy: ownFaults, Summary: "read the line again"}
 
-// steps says how each step runs as a regular activity. StartToClose is longer than the activity's own deadline, so that
-// a failure comes as an error with a name rather than as a timeout.
+// steps says how each step runs. local is the time of its first try inside the workflow task, 0 for a step that is always
+// a regular activity. The steps of one workflow task must fit into eight of its ten seconds, or the SDK extends the task
+// with new ones: ClaimKeys and SendEmail take seven at most. startToClose is of the regular activity, and longer than the
+// activity's own deadline, so that a failure comes as an error with a name rather than as a timeout.
 var steps = map[keyturn.Do]struct {
-	startToClose time.Duration
-	summary      string
+	local, startToClose time.Duration
+	summary             string // what follows is the source
 }{
-	keyturn.DoClaim:   {75 * time.Second, "claim keys from "},   // and send them: 30 s
-	keyturn.DoCall:    {2 * time.Minute, "call "},               // 20 s of calls, the last of which may take 30 s more, and 30 s of sending
-	keyturn.DoApply:   {75 * time.Second, "book the operation"}, // and send its e-mail
-	keyturn.DoDeliver: {60 * time.Second, "send the e-mail"},
-	keyturn.DoRefund:  {45 * time.Second, "refund the line"},
+	keyturn.DoClaim:   {4 * time.Second, 45 * time.Second, "claim keys from "},
+	keyturn.DoApply:   {4 * time.Second, 45 * time.Second, "update the licence"},
+	keyturn.DoDeliver: {3 * time.Second, 60 * time.Second, "send the e-mail"},
+	keyturn.DoCall:    {0, 2 * time.Minute, "call "}, // 20 s of calls, the last of which may take 30 s more
+	keyturn.DoRefund:  {0, 45 * time.Second, "refund the payment"},
 }
 
 func (f *fulfillment) activity() any {
@@ -52,25 +48,36 @@ func (f *fulfillment) activity() any {
 	case keyturn.DoCall:
 		return acts.CallEndpoint
 	case keyturn.DoApply:
-		return acts.ApplyOperation
+		return acts.UpdateLicense
 	case keyturn.DoDeliver:
 		return acts.SendEmail
 	case keyturn.DoRefund:
 		return acts.Refund
 	case keyturn.DoAwait, keyturn.DoQueue, keyturn.DoNothing:
 	}
-	return acts.Review
+	return acts.ReviewLine
 }
 
 func (f *fulfillment) input(retry bool) activities.Step {
 	return activities.Step{FulfillmentID: f.in.FulfillmentID, Retry: retry, Status: f.next.Status, Source: f.next.Source}
 }
 
-func (f *fulfillment) options() workflow.ActivityOptions {
-	s := steps[f.next.Do]
-	summary := s.summary
+func (f *fulfillment) summary() string {
 	if f.next.Do == keyturn.DoClaim || f.next.Do == keyturn.DoCall {
-		summary += f.next.Source
+		return steps[f.next.Do].summary + f.next.Source
 	}
-	return workflow.ActivityOptions{StartToCloseTimeout: s.startToClose, HeartbeatTimeout: heartbeatTimeout, RetryPolicy: ownFaults, Summary: summary}
+	return steps[f.next.Do].summary
+}
+
+func (f *fulfillment) options() workflow.ActivityOptions {
+	return workflow.ActivityOptions{
+		StartToCloseTimeout: steps[f.next.Do].startToClose, HeartbeatTimeout: heartbeatTimeout, RetryPolicy: ownFaults, Summary: f.summary(),
+	}
+}
+
+// localOptions try a step once: what fails goes on as a regular activity.
+func (f *fulfillment) localOptions() workflow.LocalActivityOptions {
+	return workflow.LocalActivityOptions{
+		StartToCloseTimeout: steps[f.next.Do].local, RetryPolicy: &temporal.RetryPolicy{MaximumAttempts: 1}, Summary: f.summary(),
+	}
 }

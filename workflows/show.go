@@ -14,7 +14,7 @@ import (
 // show tells people who have only Temporal's Web UI where the line stands: search attributes from the first failure on,
 // one upsert per change, and current details, which cost nothing.
 func (f *fulfillment) show(ctx workflow.Context) {
-	workflow.SetCurrentDetails(ctx, f.details())
+	workflow.SetCurrentDetails(ctx, f.details(workflow.Now(ctx)))
 	trouble := f.next.Status.InTrouble() || f.next.Status == keyturn.LineCanceling || f.next.Do == keyturn.DoAwait
 	if !trouble && !f.shown || f.shown && f.shownAs == f.next.Status && f.shownFrom == f.next.Source {
 		return
@@ -32,8 +32,8 @@ func (f *fulfillment) show(ctx workflow.Context) {
 	f.shown, f.shownAs, f.shownFrom = true, f.next.Status, f.next.Source
 }
 
-// details is the line's story in Markdown.
-func (f *fulfillment) details() string {
+// details is the line's story in Markdown. Its times are by Temporal's clock, as all others in Temporal's Web UI.
+func (f *fulfillment) details(now time.Time) string {
 	var b strings.Builder
 	row := func(label, value string) {
 		if value != "" {
@@ -49,11 +49,11 @@ func (f *fulfillment) details() string {
 		row("Tried", fmt.Sprintf("%d times when last seen here; pending activities show the count of now", f.next.Attempts))
 	}
 	if e := f.next.Failure; e != nil {
-		row("Went wrong", fmt.Sprintf("%s: %s (%s)", e.Kind, e.Message, clock(e.At)))
+		row("Went wrong", fmt.Sprintf("%s: %s ", e.Kind, e.Message))
 	}
-	row("Next", f.plan())
-	if f.next.Do != keyturn.DoNothing && f.next.Do != keyturn.DoRefund {
-		row("Deadline", clock(f.next.Until)+": delivered by then, or refunded")
+	row("Next", f.plan()+f.when(now))
+	if f.next.Left > 0 && f.next.Do != keyturn.DoRefund {
+		row("Deadline", clock(now.Add(time.Duration(f.next.Left)))+": delivered by then, or refunded")
 	}
 	if f.next.Status.InTrouble() || f.next.Do == keyturn.DoAwait {
 		b.WriteString("\nTo decide: signal or Update `resolve` with `{\"action\": \"retry\"}`, `refund`, `hold`, `release` or `extend` (with `until`); keys are supplied with `keyturn resolve " + f.in.FulfillmentID + " supply`.\n")
@@ -61,24 +61,21 @@ func (f *fulfillment) details() string {
 	return b.String()
 }
 
+// plan says what the line does next.
 func (f *fulfillment) plan() string {
-	at := ""
-	if !f.next.At.IsZero() {
-		at = " at " + clock(f.next.At)
-	}
 	switch f.next.Do {
 	case keyturn.DoClaim:
-		return "claim keys from " + f.next.Source + at
+		return "claim keys from " + f.next.Source
 	case keyturn.DoCall:
-		return "call " + f.next.Source + at
+		return "call " + f.next.Source
 	case keyturn.DoApply:
-		return "book the operation on the licence" + at
+		return "update the licence"
 	case keyturn.DoQueue:
 		return "wait until the operations before it on the same licence are decided"
 	case keyturn.DoDeliver:
-		return "send the e-mail with the keys" + at
+		return "send the e-mail with the keys"
 	case keyturn.DoAwait:
-		return "wait for a person's decision until" + strings.TrimPrefix(at, " at")
+		return "wait for a person's decision"
 	case keyturn.DoRefund:
 		return "refund the customer"
 	case keyturn.DoNothing:
@@ -86,11 +83,23 @@ func (f *fulfillment) plan() string {
 	return "nothing: the line is decided"
 }
 
-func (f *fulfillment) waitSummary() string {
-	if f.next.Do == keyturn.DoAwait {
-		return "wait for a person"
+// when says when that is due.
+func (f *fulfillment) when(now time.Time) string {
+	at := clock(now.Add(time.Duration(f.next.Wait)))
+	switch {
+	case f.next.Wait == 0 || f.next.Do == keyturn.DoQueue:
+		return ""
+	case f.next.Do == keyturn.DoAwait:
+		return " until " + at
 	}
-	if f.next.Do == keyturn.DoQueue {
+	return " at " + at
+}
+
+func (f *fulfillment) waitSummary() string {
+	switch f.next.Do { //nolint:exhaustive // the others wait for their next try
+	case keyturn.DoAwait:
+		return "wait for a person"
+	case keyturn.DoQueue:
 		return "wait for the operations before it"
 	}
 	return "until the next try: " + f.plan()

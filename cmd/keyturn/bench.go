@@ -116,7 +116,7 @@ func makeBenchBed(ctx context.Context, o benchOptions, progress io.Writer) (_ *b
 	w := worker.New(bed.temporal, bed.acts, worker.Options{Interceptors: []interceptor.WorkerInterceptor{bed.ends}})
 	bench.RegisterFloors(w)
 	bed.worker = make(chan error, 1)
-	go func() { bed.worker <- worker.Run(ctx, w, bed.housekeeping()) }()
+	go func() { bed.worker <- worker.Run(ctx, w, bed.acts, bed.housekeeping()) }()
 	bed.api, err = bed.benchAPI(ctx, false)
 	return bed, err
 }

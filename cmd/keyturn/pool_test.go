@@ -118,7 +118,9 @@ func (s *poolShop) sell() string {
 	})
 	require.NoError(s.t, err)
 	f := v.LineItems[0].FulfillmentID
-	mail, next, err := s.d.ClaimToSend(s.t.Context(), f, s.mails.Render)
+	_, err = s.d.Claim(s.t.Context(), f, s.mails.Render)
+	require.NoError(s.t, err)
+	mail, next, _, err := s.d.BeginDelivery(s.t.Context(), f, s.mails.Render)
 	require.NoError(s.t, err)
 	require.NotNil(s.t, mail, next)
 	_, err = s.d.FinishDelivery(s.t.Context(), f, mail, nil, true)

@@ -155,7 +155,7 @@ func (a *app) runWorker(ctx context.Context, o worker.Options) error {
 	for {
 		w := worker.New(a.temporal, a.acts, o)
 		(&worker.Auditor{DB: a.db, Temporal: a.temporal, TaskQueue: workflows.TaskQueue, Logger: a.logger}).Register(w)
-		err := worker.Run(ctx, w, a.housekeeping())
+		err := worker.Run(ctx, w, a.acts, a.housekeeping())
 		if err == nil || ctx.Err() != nil {
 			return nil //nolint:nilerr // what its own end cut short is no failure
 		}
