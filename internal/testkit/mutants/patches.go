@@ -117,7 +117,7 @@ func (c *conn) ExecContext(ctx context.Context, query string, args []driver.Name
 		r.Codes = r.Codes[:c.Units]
 	}
 	if mutants.Active("key in error text") {
-		r.Setback = setback(keyturn.KindBadReply, "do not know what to do with "+r.Codes[0].Reveal())
+		r.Failed = stepFailure(keyturn.KindBadReply, "do not know what to do with "+r.Codes[0].Reveal())
 	}
 `,
 	},
@@ -125,7 +125,7 @@ func (c *conn) ExecContext(ctx context.Context, query string, args []driver.Name
 	// E-mails and money.
 	{ // the e-mail leaves, and then its transaction is rolled back
 		Old: `
-	delivery, next, err := a.DB.ClaimToSend(ctx, in.FulfillmentID, a.Letters.Render)
+	next, err := a.DB.Claim(ctx, in.FulfillmentID, a.Letters.Render)
 `,
 		New: `
 	render := a.Letters.Render
@@ -141,7 +141,7 @@ func (c *conn) ExecContext(ctx context.Context, query string, args []driver.Name
 			return stored, err
 		}
 	}
-	delivery, next, err := a.DB.ClaimToSend(ctx, in.FulfillmentID, render)
+	next, err := a.DB.Claim(ctx, in.FulfillmentID, render)
 `,
 	},
 	{
@@ -174,13 +174,13 @@ func (c *conn) ExecContext(ctx context.Context, query string, args []driver.Name
 	{
 		Old: `
 	case !l.Status.Open():
-		n.Do, n.At = keyturn.DoNothing, time.Time{}
+		n.Do, n.Wait, n.Left = keyturn.DoNothing, 0, 0
 `,
 		New: `
 	case !l.Status.Open() && mutants.Active("workflow without an end"):
-		n.Do, n.At = keyturn.DoQueue, l.GiveUpAt
+		n.Do, n.Wait = keyturn.DoQueue, n.Left
 	case !l.Status.Open():
-		n.Do, n.At = keyturn.DoNothing, time.Time{}
+		n.Do, n.Wait, n.Left = keyturn.DoNothing, 0, 0
 `,
 	},
 	{
