@@ -13,6 +13,7 @@ import (
 	"github.com/lib/pq"
 
 	"keyturn.dev/keyturn"
+	"keyturn.dev/keyturn/pg"
 	"keyturn.dev/keyturn/vault"
 )
 
@@ -81,11 +82,11 @@ func (d *DB) Accept(ctx context.Context, in AcceptInput) (*Accepted, []byte, err
 		switch {
 		case err == nil:
 			return accepted, response, nil
-		case try < acceptTries && (errors.Is(err, errOvertaken) || pqCode(err) == uniqueViolation || isUndone(err)):
+		case try < acceptTries && (errors.Is(err, errOvertaken) || pg.SQLState(err) == pg.UniqueViolation || pg.IsRetryable(err)):
 			// Perhaps by the same request, which is answered then.
-		case isUnique(err, "orders_pkey") || isUnique(err, "sandbox_payments_pkey"): // whichever the statement meets first
+		case pg.IsUniqueViolation(err, "orders_pkey") || pg.IsUniqueViolation(err, "sandbox_payments_pkey"): // whichever the statement meets first
 			return nil, nil, keyturn.Errorf(keyturn.KindConflict, "there is an order %s already: an order's id is unique", in.Order.ID)
-		case isUnique(err, "line_items_pkey"):
+		case pg.IsUniqueViolation(err, "line_items_pkey"):
 			return nil, nil, keyturn.Errorf(keyturn.KindConflict, "one of lineItems[].id belongs to a line of another order")
 		case errors.Is(err, errOvertaken):
 			return nil, nil, keyturn.Errorf(keyturn.KindUnavailable, "the catalog changes too fast at this moment: try again")
@@ -122,7 +123,7 @@ type firstLook struct {
 // firstLook reads what an order rests on: the answer to an earlier request with the same key, its customer, its products.
 func (d *DB) firstLook(ctx context.Context, in AcceptInput) (firstLook, error) {
 	row := firstLook{readAt: time.Now()}
-	err := d.x.GetContext(ctx, &row, `
+	err := d.pg.GetContext(ctx, &row, `
 		SELECT now() AS now, i.request_hash, i.order_id, i.response, o.customer_id, oc.data_key, c.data_key AS customer_key,
 			ARRAY(SELECT id FROM products WHERE id = ANY($4) ORDER BY id) AS product_ids,
 			ARRAY(SELECT spec FROM products WHERE id = ANY($4) ORDER BY id) AS specs,
@@ -133,7 +134,7 @@ func (d *DB) firstLook(ctx context.Context, in AcceptInput) (firstLook, error) {
 		LEFT JOIN orders o ON o.id = i.order_id
 		LEFT JOIN customers oc ON oc.id = o.customer_id
 		LEFT JOIN customers c ON c.id = $3`, in.Client, in.IdempotencyKey, in.Order.Customer.ID, pq.Array(productIDs(in.Order)), in.Order.ID)
-	return row, asKind(err)
+	return row, pg.AsKind(err)
 }
 
 // repeated gives the stored answer of an earlier request, if this one is the same.
@@ -154,9 +155,9 @@ func (d *DB) repeated(in AcceptInput, row firstLook) ([]byte, error) {
 // that takes.
 func (d *DB) accept(ctx context.Context, in AcceptInput, first firstLook) (accepted *Accepted, response []byte, err error) {
 	if !plansOperations(in.Order) && !first.Lost {
-		return d.store(ctx, d.alone(), in, first, &operations{})
+		return d.store(ctx, d.pg.Implicit(), in, first, &operations{})
 	}
-	err = d.tx(ctx, func(tx *sqlx.Tx) error {
+	err = d.pg.Tx(ctx, func(tx *sqlx.Tx) error {
 		ops, err := d.planOperations(ctx, tx, in.Order, first.Now)
 		if err != nil {
 			return err
@@ -175,7 +176,7 @@ func (d *DB) accept(ctx context.Context, in AcceptInput, first firstLook) (accep
 	return accepted, response, err
 }
 
-func (d *DB) store(ctx context.Context, s selector, in AcceptInput, first firstLook, ops *operations) (*Accepted, []byte, error) {
+func (d *DB) store(ctx context.Context, s pg.Queryer, in AcceptInput, first firstLook, ops *operations) (*Accepted, []byte, error) {
 	o, now := in.Order, first.Now
 	products, err := productsOf(o, first)
 	if err != nil {

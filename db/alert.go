@@ -88,7 +88,7 @@ func closeLineAlert(ctx context.Context, tx *sqlx.Tx, l *line, cause keyturn.Ale
 // process that asks at the same time gets other alerts.
 func (d *DB) TakeAlerts(ctx context.Context, limit int, send func([]Alert) error) (int, error) {
 	n := 0
-	err := d.tx(ctx, func(tx *sqlx.Tx) error {
+	err := d.pg.Tx(ctx, func(tx *sqlx.Tx) error {
 		var alerts []Alert
 		if err := tx.SelectContext(ctx, &alerts, `
 			SELECT id, cause, line_id, pool_id, subject, detail, opened_at, closed_at FROM alerts

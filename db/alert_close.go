@@ -10,6 +10,7 @@ import (
 	"github.com/jmoiron/sqlx"
 
 	"keyturn.dev/keyturn"
+	"keyturn.dev/keyturn/pg"
 )
 
 // lastingCauses are the causes whose alerts outlive their line, as an SQL list.
@@ -70,9 +71,9 @@ func (d *DB) Alerts(ctx context.Context, all bool, cause keyturn.AlertCause, bef
 	}
 	var rows []alertRow
 	//keyturn:autocommit it reads
-	if err := d.x.SelectContext(ctx, &rows, alertsSQL+`
+	if err := d.pg.SelectContext(ctx, &rows, alertsSQL+`
 		WHERE `+which+`($1 = '' OR cause = $1) AND id < $2 ORDER BY id DESC LIMIT $3`, cause, before, limit); err != nil {
-		return nil, asKind(err)
+		return nil, pg.AsKind(err)
 	}
 	out := make([]keyturn.AlertView, len(rows))
 	for i, r := range rows {
@@ -93,10 +94,10 @@ func (d *DB) CloseAlert(ctx context.Context, id int64, by, reason string) (out k
 	if err := bad.Err("the alert cannot be closed"); err != nil {
 		return out, err
 	}
-	err = d.tx(ctx, func(tx *sqlx.Tx) error {
+	err = d.pg.Tx(ctx, func(tx *sqlx.Tx) error {
 		var row alertRow
 		if err := tx.GetContext(ctx, &row, alertsSQL+`WHERE id = $1 FOR UPDATE`, id); err != nil {
-			return notFound(err, "there is no alert %d", id)
+			return pg.NotFound(err, "there is no alert %d", id)
 		}
 		if row.ClosedAt == nil && !row.Closable {
 			return keyturn.Errorf(keyturn.KindConflict, "an alert of cause %s closes by itself when what it tells of is over", row.Cause)

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"keyturn.dev/keyturn"
+	"keyturn.dev/keyturn/pg"
 )
 
 const (
@@ -43,18 +44,18 @@ func (d *DB) attemptLog(ctx context.Context, l *line) ([]keyturn.AttemptView, er
 		ReplySize  *int      `db:"reply_size"`
 		Request    []byte    `db:"request"`
 	}
-	if err := d.x.SelectContext(ctx, &rows, attemptsSQL, l.ID, shownAttempts, readBytes); err != nil || len(rows) == 0 {
-		return nil, asKind(err)
+	if err := d.pg.SelectContext(ctx, &rows, attemptsSQL, l.ID, shownAttempts, readBytes); err != nil || len(rows) == 0 {
+		return nil, pg.AsKind(err)
 	}
-	customer, dk, err := d.customerOf(ctx, d.x, l)
+	customer, dk, err := d.customerOf(ctx, d.pg, l)
 	erased := keyturn.KindOf(err) == keyturn.KindErased
 	if err != nil && !erased {
-		return nil, asKind(err)
+		return nil, pg.AsKind(err)
 	}
 	var keys []string
 	if !erased && (l.LicenseID != nil || rows[len(rows)-1].Operation == string(keyturn.OpCancel)) { // a request about a licence may name its key
-		if keys, err = d.keysOfLicense(ctx, d.x, l); err != nil {
-			return nil, asKind(err)
+		if keys, err = d.keysOfLicense(ctx, d.pg, l); err != nil {
+			return nil, pg.AsKind(err)
 		}
 	}
 	hide := personalData(customer, keys...)

@@ -10,6 +10,7 @@ import (
 	"github.com/lib/pq"
 
 	"keyturn.dev/keyturn"
+	"keyturn.dev/keyturn/pg"
 )
 
 // Audit is one run of the audit as it is kept. Report is JSON.
@@ -37,7 +38,7 @@ func (d *DB) SaveAudit(ctx context.Context, a Audit, f AuditFindings) (id string
 	if a.ID == "" {
 		a.ID = newID()
 	}
-	return a.ID, d.tx(ctx, func(tx *sqlx.Tx) error {
+	return a.ID, d.pg.Tx(ctx, func(tx *sqlx.Tx) error {
 		res, err := tx.ExecContext(ctx, `
 			INSERT INTO audits (id, started_at, finished_at, ok, report) VALUES ($1, $2, $3, $4, $5)
 			ON CONFLICT (id) DO NOTHING`, a.ID, a.StartedAt, a.FinishedAt, a.OK, a.Report)
@@ -102,23 +103,23 @@ func closeAlertOf(ctx context.Context, tx *sqlx.Tx, subject string, cause keytur
 // Audits gives the latest runs, newest first.
 func (d *DB) Audits(ctx context.Context, limit int) ([]Audit, error) {
 	out := []Audit{}
-	err := d.x.SelectContext(ctx, &out, `
+	err := d.pg.SelectContext(ctx, &out, `
 		SELECT id, started_at, finished_at, ok, report FROM audits ORDER BY started_at DESC, id DESC LIMIT $1`, limit)
-	return out, asKind(err)
+	return out, pg.AsKind(err)
 }
 
 // AuditByID gives one run. KindNotFound.
 func (d *DB) AuditByID(ctx context.Context, id string) (Audit, error) {
 	var a Audit
-	err := d.x.GetContext(ctx, &a, `SELECT id, started_at, finished_at, ok, report FROM audits WHERE CAST(id AS text) = lower($1)`, id)
-	return a, notFound(err, "there is no audit %s", id)
+	err := d.pg.GetContext(ctx, &a, `SELECT id, started_at, finished_at, ok, report FROM audits WHERE CAST(id AS text) = lower($1)`, id)
+	return a, pg.NotFound(err, "there is no audit %s", id)
 }
 
 // WakeUnattended has the relay see to what an audit found without a workflow, if it still needs one: open lines by their
 // ID, and errands by the workflow's name and subject as the outbox has them. It returns the lines and errands that it gave
 // to the relay. A line or an errand that runs after all is only looked at once more.
 func (d *DB) WakeUnattended(ctx context.Context, lines []string, errands []Errand) (woken []string, err error) {
-	err = d.tx(ctx, func(tx *sqlx.Tx) error {
+	err = d.pg.Tx(ctx, func(tx *sqlx.Tx) error {
 		woken = nil
 		if err := tx.SelectContext(ctx, &woken, `
 			WITH forgotten AS MATERIALIZED (

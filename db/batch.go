@@ -8,6 +8,7 @@ import (
 	"github.com/jmoiron/sqlx"
 
 	"keyturn.dev/keyturn"
+	"keyturn.dev/keyturn/pg"
 )
 
 // batchRow is one import, locked.
@@ -33,19 +34,13 @@ func lockBatch(ctx context.Context, tx *sqlx.Tx, pool, batch string) (batchRow, 
 	if err := tx.GetContext(ctx, &b, `
 		SELECT id, pool_id, accepted, first_key, last_key, undone_at, recalled_at, recall, replace_sold, recalled_to
 		FROM batches WHERE id = $1 AND pool_id = $2 FOR UPDATE`, batch, pool); err != nil {
-		return b, notFound(err, "pool %s has no batch of this ID", pool)
+		return b, pg.NotFound(err, "pool %s has no batch of this ID", pool)
 	}
 	if b.FirstKey.Valid && b.LastKey.Valid {
 		return b, nil
 	}
 	// Imports of the first version did not note where their keys are.
 	return b, tx.QueryRowxContext(ctx, `SELECT coalesce(min(id), 0) - 1, coalesce(max(id), 0) FROM pool_keys WHERE batch_id = $1`, b.ID).Scan(&b.FirstKey, &b.LastKey)
-}
-
-// wholeTables lets a transaction work through millions of rows.
-func wholeTables(ctx context.Context, tx *sqlx.Tx) error {
-	_, err := tx.ExecContext(ctx, `SET LOCAL statement_timeout = '15min'; SET LOCAL enable_seqscan = on; SET LOCAL plan_cache_mode = auto`)
-	return err
 }
 
 var undoSQL = `
@@ -60,12 +55,12 @@ var undoSQL = `
 // imported again. Idempotent. KindNotFound; KindConflict once a key of it was sold or put aside: it can be recalled.
 // What lies in packs stays there, put away, and the batch says who did that; keys with rows of their own have logs.
 func (d *DB) UndoBatch(ctx context.Context, pool, batch, by string) error {
-	return d.tx(ctx, func(tx *sqlx.Tx) error {
+	return d.pg.Tx(ctx, func(tx *sqlx.Tx) error {
 		b, err := lockBatch(ctx, tx, pool, batch)
 		if err != nil || b.UndoneAt != nil {
 			return err
 		}
-		if err := wholeTables(ctx, tx); err != nil {
+		if err := pg.AllowSeqScans(ctx, tx); err != nil {
 			return err
 		}
 		var moved, expired, gone int // what is gone is asked for first: millions need not be withdrawn for a refusal
@@ -112,24 +107,24 @@ func (d *DB) Batch(ctx context.Context, pool, batch string) (keyturn.BatchDetail
 		Percent    int            `db:"percent"`
 		RecalledTo sql.NullInt64  `db:"recalled_to"`
 	}
-	if err := d.x.GetContext(ctx, &row, `
+	if err := d.pg.GetContext(ctx, &row, `
 		SELECT id, accepted, rejected, created_by, created_at, undone_at, undone_by, recalled_at, recall, replace_sold, recalled_to,
 			CASE WHEN recalled_to < last_key THEN 100 * (recalled_to - first_key) / (last_key - first_key) ELSE 100 END AS percent
 		FROM batches WHERE id = $1 AND pool_id = $2`, batch, pool); err != nil {
-		return out, notFound(err, "pool %s has no batch of this ID", pool)
+		return out, pg.NotFound(err, "pool %s has no batch of this ID", pool)
 	}
 	out.BatchView = row.BatchView
 	if row.RecalledAt == nil {
 		return out, nil
 	}
 	out.Recall = &keyturn.RecallView{Reason: row.Recall.String, Replace: row.Replace, Complete: !row.RecalledTo.Valid, Percent: row.Percent, Keys: []keyturn.RecalledKey{}}
-	if err := d.x.GetContext(ctx, out.Recall, `
+	if err := d.pg.GetContext(ctx, out.Recall, `
 		SELECT count(*) AS sold, count(*) FILTER (WHERE status = 'OWED') AS owed, count(*) FILTER (WHERE status = 'DONE') AS replaced,
 			count(*) FILTER (WHERE status = 'VOID') AS void
 		FROM replacements WHERE batch_id = $1`, batch); err != nil {
-		return out, asKind(err)
+		return out, pg.AsKind(err)
 	}
-	return out, asKind(d.x.SelectContext(ctx, &out.Recall.Keys, `
+	return out, pg.AsKind(d.pg.SelectContext(ctx, &out.Recall.Keys, `
 		SELECT l.order_id, l.fulfillment_id, r.unit_no, r.status, r.done_at FROM replacements r JOIN line_items l ON l.id = r.line_id
 		WHERE r.batch_id = $1 ORDER BY r.key_id LIMIT $2`, batch, maxListed))
 }

@@ -97,7 +97,7 @@ func (d *DB) BeginCall(ctx context.Context, fulfillmentID string, timeout func(k
 	if call, next, ok := d.beginFast(ctx, fulfillmentID, timeout, render); ok {
 		return call, next, 0, nil
 	}
-	err = d.tx(ctx, func(tx *sqlx.Tx) error {
+	err = d.pg.Tx(ctx, func(tx *sqlx.Tx) error {
 		call, wait = nil, 0
 		l, err := lockLine(ctx, tx, fulfillmentID)
 		if err != nil {

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"keyturn.dev/keyturn"
+	"keyturn.dev/keyturn/pg"
 )
 
 // beginFast is the first try of a line with which nothing has happened yet, at a partner that does well and has room: a
@@ -28,7 +29,7 @@ func (d *DB) beginFast(ctx context.Context, fulfillmentID string, timeout func(k
 	if err != nil {
 		return nil, none, false
 	}
-	var w writes
+	var w pg.StmtBuilder
 	when := ""
 	if facts.Source.Type == keyturn.SourceEndpoint {
 		l.hasRoom(&w, facts)
@@ -39,14 +40,14 @@ func (d *DB) beginFast(ctx context.Context, fulfillmentID string, timeout func(k
 	if l.moves(&w, byWorkflow, "", when) != nil {
 		return nil, none, false
 	}
-	w.add("requested", `
+	w.With("requested", `
 		INSERT INTO partner_requests (line_id, source, operation, unit_no, request) SELECT id, ?, ?, ?, ? FROM moved`,
 		facts.Source.Name(), facts.Operation, facts.UnitNo, sealed)
-	w.add("tried", `
+	w.With("tried", `
 		INSERT INTO attempts (line_id, no, source, operation, unit_no, outcome, started_at, deadline_at)
 		SELECT id, ?, ?, ?, ?, 'running', ?, ? FROM moved`,
 		call.Attempt, facts.Source.Name(), facts.Operation, facts.UnitNo, l.Now, call.deadline)
-	if l.savedBy(ctx, d.alone(), &w) != nil {
+	if l.savedBy(ctx, d.pg.Implicit(), &w) != nil {
 		if facts.Source.Type == keyturn.SourceEndpoint { // it may have changed since it was read
 			d.integrations.forget(facts.Integration.ID)
 		}
@@ -59,10 +60,10 @@ func (d *DB) beginFast(ctx context.Context, fulfillmentID string, timeout func(k
 // hasRoom adds to a statement whether the line may call its partner at once, under the lock that gate takes: the partner
 // does well, nobody waits for it, and its limits leave room. The request must have been made of the integration as it is
 // now.
-func (l *line) hasRoom(w *writes, f CallFacts) {
+func (l *line) hasRoom(w *pg.StmtBuilder, f CallFacts) {
 	limits := f.Integration.Limits.WithDefaults()
 	calls, hold := limits.Rate()
-	w.add("room", `
+	w.With("room", `
 		SELECT 1 FROM partner_gate(?, ?, ?, ?, ?, ?)
 		WHERE NOT troubled AND NOT queued AND older = 0 AND running < ? AND recent < ?
 			AND EXISTS (SELECT FROM integrations WHERE id = ? AND version = ?)`,
@@ -85,12 +86,12 @@ func (d *DB) answerFast(ctx context.Context, r CallResult, render func(MailFacts
 	}
 	l.Now = l.now()
 	l.markObtained()
-	var w writes
+	var w pg.StmtBuilder
 	if l.moves(&w, byWorkflow, "", undisturbed) != nil || d.answers(&w, &l, r) != nil {
 		return none, false
 	}
 	_, err := d.delivers(&w, &l, newMail{kind: "keys", have: have, render: render})
-	if err != nil || l.savedBy(ctx, d.alone(), &w) != nil {
+	if err != nil || l.savedBy(ctx, d.pg.Implicit(), &w) != nil {
 		return none, false
 	}
 	return l.next(), true
@@ -98,7 +99,7 @@ func (d *DB) answerFast(ctx context.Context, r CallResult, render func(MailFacts
 
 // answers adds to a statement that the line's call was answered, and what it brought. The attempt is still running:
 // whoever ends one changes its line.
-func (d *DB) answers(w *writes, l *line, r CallResult) error {
+func (d *DB) answers(w *pg.StmtBuilder, l *line, r CallResult) error {
 	_, dk, err := d.customer(l)
 	if err != nil {
 		return err
@@ -109,7 +110,7 @@ func (d *DB) answers(w *writes, l *line, r CallResult) error {
 			return err
 		}
 	}
-	w.add("answered", `
+	w.With("answered", `
 		UPDATE attempts SET outcome = 'success', sent = ?, duration_ms = ?, http_status = nullif(CAST(? AS int), 0), reply = ?, ended_at = clock_timestamp()
 		FROM moved WHERE line_id = moved.id AND no = ?`, r.Sent, r.Duration.Milliseconds(), r.HTTPStatus, reply, r.Attempt)
 	parts, err := d.brought(r)
@@ -118,7 +119,7 @@ func (d *DB) answers(w *writes, l *line, r CallResult) error {
 		if err != nil {
 			return err
 		}
-		w.add("part"+itoa(i), `
+		w.With("part"+itoa(i), `
 			INSERT INTO deliverables (line_id, unit_no, kind, content, fingerprint, source) SELECT id, ?, ?, ?, ?, ? FROM moved`,
 			p.unit, p.kind, sealed, p.fingerprint, l.source().Name())
 	}

@@ -6,6 +6,7 @@ import (
 	"github.com/jmoiron/sqlx"
 
 	"keyturn.dev/keyturn"
+	"keyturn.dev/keyturn/pg"
 )
 
 // FinishCall books what became of a call. A success that comes after the source was abandoned is not delivered: it is
@@ -124,7 +125,7 @@ func (d *DB) finishAttempt(ctx context.Context, tx *sqlx.Tx, l *line, r CallResu
 			return "", "", err
 		}
 	}
-	return row.Source, outcome, mustAffect(tx.ExecContext(ctx, `
+	return row.Source, outcome, pg.ExpectOne(tx.ExecContext(ctx, `
 		UPDATE attempts SET outcome = $3, sent = $4, duration_ms = $5, http_status = nullif($6, 0), error_kind = $7, error_code = nullif($8, ''),
 			message = nullif($9, ''), reply = $10, ended_at = clock_timestamp()
 		WHERE line_id = $1 AND no = $2`,

@@ -7,6 +7,7 @@ import (
 	"github.com/jmoiron/sqlx"
 
 	"keyturn.dev/keyturn"
+	"keyturn.dev/keyturn/pg"
 )
 
 // giveUp ends the attempts to fulfil a line: its partner is owed a cancel, its keys go back or into quarantine, and the
@@ -96,10 +97,10 @@ func cancelOrder(ctx context.Context, tx *sqlx.Tx, orderID, reason string, failu
 // CancelOrder has every line of an order cancelled and refunded: what is not final is given up, what was delivered is
 // revoked. Idempotent. KindNotFound; KindConflict when everything is refunded already.
 func (d *DB) CancelOrder(ctx context.Context, orderID, reason string) error {
-	return d.tx(ctx, func(tx *sqlx.Tx) error {
+	return d.pg.Tx(ctx, func(tx *sqlx.Tx) error {
 		var status keyturn.OrderStatus
 		if err := tx.GetContext(ctx, &status, `SELECT status FROM orders WHERE id = $1 FOR UPDATE`, orderID); err != nil {
-			return notFound(err, "there is no order %s", orderID)
+			return pg.NotFound(err, "there is no order %s", orderID)
 		}
 		if status == keyturn.OrderCanceled {
 			return keyturn.Errorf(keyturn.KindConflict, "order %s is cancelled and refunded already", orderID)

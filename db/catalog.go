@@ -8,6 +8,7 @@ import (
 	"github.com/jmoiron/sqlx"
 
 	"keyturn.dev/keyturn"
+	"keyturn.dev/keyturn/pg"
 )
 
 // PutProduct stores a checked product. Its pools and integrations must exist. created says that it is new; changed that
@@ -17,7 +18,7 @@ func (d *DB) PutProduct(ctx context.Context, p keyturn.Product) (created, change
 	if err != nil {
 		return false, false, err
 	}
-	err = d.tx(ctx, func(tx *sqlx.Tx) error {
+	err = d.pg.Tx(ctx, func(tx *sqlx.Tx) error {
 		var bad keyturn.Problems
 		for i, s := range p.Sources {
 			at := "sources[" + itoa(i) + "]."
@@ -62,17 +63,17 @@ func upsert(ctx context.Context, tx *sqlx.Tx, table, id, spec string) (created, 
 
 // Product gives a product as it was stored.
 func (d *DB) Product(ctx context.Context, id string) (keyturn.Product, error) {
-	return specOf[keyturn.Product](ctx, d.x, "products", "product", id)
+	return specOf[keyturn.Product](ctx, d.pg, "products", "product", id)
 }
 
 // Products gives all products by ID.
 func (d *DB) Products(ctx context.Context) ([]keyturn.Product, error) {
-	return specsOf[keyturn.Product](ctx, d.x, "products")
+	return specsOf[keyturn.Product](ctx, d.pg, "products")
 }
 
 // DeleteProduct removes a product. KindConflict while orders of it are undecided.
 func (d *DB) DeleteProduct(ctx context.Context, id string) error {
-	return d.tx(ctx, func(tx *sqlx.Tx) error {
+	return d.pg.Tx(ctx, func(tx *sqlx.Tx) error {
 		if err := lockEntry(ctx, tx, "products", id); err != nil {
 			return err
 		}
@@ -118,7 +119,7 @@ func specOf[T any](ctx context.Context, q sqlx.QueryerContext, table, what, id s
 	var out T
 	var spec string
 	if err := sqlx.GetContext(ctx, q, &spec, `SELECT spec FROM `+table+` WHERE id = $1`, id); err != nil {
-		return out, notFound(err, "there is no %s %s in the catalog", what, id)
+		return out, pg.NotFound(err, "there is no %s %s in the catalog", what, id)
 	}
 	return specFrom[T](spec)
 }
@@ -131,7 +132,7 @@ func specFrom[T any](spec string) (out T, err error) {
 func specsOf[T any](ctx context.Context, q sqlx.QueryerContext, table string) ([]T, error) {
 	var specs []string
 	if err := sqlx.SelectContext(ctx, q, &specs, `SELECT spec FROM `+table+` ORDER BY id`); err != nil {
-		return nil, asKind(err)
+		return nil, pg.AsKind(err)
 	}
 	out := make([]T, len(specs))
 	for i, s := range specs {

@@ -8,11 +8,12 @@ import (
 	"github.com/jmoiron/sqlx"
 
 	"keyturn.dev/keyturn"
+	"keyturn.dev/keyturn/pg"
 )
 
 // CheckProduct says whether the pools and integrations of a product exist, as PutProduct would, and stores nothing.
 func (d *DB) CheckProduct(ctx context.Context, p keyturn.Product) error {
-	return d.tx(ctx, func(tx *sqlx.Tx) error {
+	return d.pg.Tx(ctx, func(tx *sqlx.Tx) error {
 		var bad keyturn.Problems
 		for i, s := range p.Sources {
 			at := "sources[" + itoa(i) + "]."
@@ -31,10 +32,10 @@ func (d *DB) CheckProduct(ctx context.Context, p keyturn.Product) error {
 // that has no value, neither sent nor stored.
 func (d *DB) CheckSecrets(ctx context.Context, in keyturn.Integration) ([]string, error) {
 	was := map[string]string{}
-	if old, _, err := d.integration(ctx, d.x, in.ID); err == nil {
+	if old, _, err := d.integration(ctx, d.pg, in.ID); err == nil {
 		was = secretsOf(&old)
 	} else if keyturn.KindOf(err) != keyturn.KindConfiguration {
-		return nil, asKind(err)
+		return nil, pg.AsKind(err)
 	}
 	becomes := maps.Clone(was)
 	if _, _, err := withoutSecrets(in, becomes); err != nil {

@@ -130,7 +130,7 @@ func TestSecretsOfAnIntegration(t *testing.T) {
 		return created, changed
 	}
 	used := func() keyturn.Integration {
-		in, _, err := s.integration(s.ctx, s.x, "acme")
+		in, _, err := s.integration(s.ctx, s.pg, "acme")
 		require.NoError(t, err)
 		return in
 	}
@@ -176,7 +176,7 @@ func TestOneSigningSecretPerIntegration(t *testing.T) {
 		_, _, err := s.PutIntegration(s.ctx, in)
 		require.NoError(t, err)
 		for range 2 {
-			got, _, err := s.integration(s.ctx, s.x, in.ID)
+			got, _, err := s.integration(s.ctx, s.pg, in.ID)
 			require.NoError(t, err)
 			for _, op := range []string{"create", "cancel"} {
 				require.NotNil(t, got.Operations[op].Signature.Secret, "%s of %s", op, in.ID)

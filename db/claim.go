@@ -11,6 +11,7 @@ import (
 	"github.com/lib/pq"
 
 	"keyturn.dev/keyturn"
+	"keyturn.dev/keyturn/pg"
 )
 
 // wanted says which units of which lines need a key.
@@ -46,8 +47,8 @@ func (n *wanted) add(line string, first, units int, came time.Time) {
 // not know it expects a tenth of the pool, and reads all that was sold to join it. A key is found again by its ID: its row
 // may have moved since the statement began, and its place with it; and not by its state, of which PostgreSQL would make a
 // reading of all that are for sale.
-func (n wanted) takes(w *writes, pool string, from int64, when string, args ...any) {
-	w.once("c", `
+func (n wanted) takes(w *pg.StmtBuilder, pool string, from int64, when string, args ...any) {
+	w.WithMaterialized("c", `
 		SELECT ARRAY(
 			SELECT id FROM pool_keys
 			WHERE pool_id = ? AND state = 'available' AND position >= ? AND (give_until IS NULL OR give_until > now())`+
@@ -56,13 +57,13 @@ func (n wanted) takes(w *writes, pool string, from int64, when string, args ...a
 			ORDER BY position
 			LIMIT ?
 			FOR UPDATE SKIP LOCKED) AS ids`, slices.Concat([]any{pool, from}, args, []any{pool, n.came, n.last, len(n.lines)})...)
-	w.add("taken", `
+	w.With("taken", `
 		UPDATE pool_keys k SET state = 'claimed', changed_at = now(),
 			line_id = (CAST(? AS uuid[]))[array_position((SELECT ids FROM c), k.id)],
 			unit_no = (CAST(? AS int[]))[array_position((SELECT ids FROM c), k.id)]
 		WHERE k.id = ANY (CAST((SELECT ids FROM c WHERE cardinality(ids) = ?) AS bigint[])) AND k.line_id IS NULL
 		RETURNING k.id, k.pool_id, k.position, k.line_id, k.unit_no, k.content, k.fingerprint`, n.lines, n.units, len(n.lines))
-	w.add("stock", `
+	w.With("stock", `
 		INSERT INTO pool_stock AS s (pool_id, slot, available, claimed, taken)
 		SELECT ?, `+stockSlot+`, 0 - CAST(? AS bigint), CAST(? AS bigint), CAST(? AS bigint) WHERE EXISTS (SELECT FROM taken)
 		ON CONFLICT (pool_id, slot) DO UPDATE SET available = s.available + excluded.available,
@@ -105,6 +106,9 @@ type contended struct {
 
 // Error is part of the error interface.
 func (*contended) Error() string { return "keys are packed or held by other transactions" }
+
+// Unwrap says that the transaction is undone on purpose.
+func (*contended) Unwrap() error { return pg.ErrRollback }
 
 func isContended(err error) bool {
 	_, is := errors.AsType[*contended](err)
@@ -191,15 +195,15 @@ func (l *line) untouched() bool {
 // storeMailFast stores the e-mail of a line that just got its keys, if nobody has changed the line since. Otherwise, and
 // if it cannot be made, BeginDelivery sees to it.
 func (d *DB) storeMailFast(ctx context.Context, l *line, have Deliverables, render func(MailFacts) ([]byte, error)) error {
-	var w writes
-	w.add("moved", `SELECT id FROM line_items WHERE id = ? AND version = ? FOR UPDATE`, l.ID, l.Version)
+	var w pg.StmtBuilder
+	w.With("moved", `SELECT id FROM line_items WHERE id = ? AND version = ? FOR UPDATE`, l.ID, l.Version)
 	if _, err := d.delivers(&w, l, newMail{kind: "keys", have: &have, render: render}); err != nil {
 		if cannotBeMade(err) {
 			return nil
 		}
 		return err
 	}
-	return w.run(ctx, d.alone(), &[]string{}, `SELECT id FROM moved`)
+	return w.Select(ctx, d.pg.Implicit(), &[]string{}, `SELECT id FROM moved`)
 }
 
 // takeKeys claims all units of the line and decrypts them, or claims nothing. Lines that were accepted before earlier and
@@ -245,9 +249,9 @@ func stockOf(ctx context.Context, q sqlx.QueryerContext, pool string, n int) (ro
 }
 
 // take takes keys from the front of the queue, all that are wanted or none.
-func (d *DB) take(ctx context.Context, tx selector, pool string, n wanted) ([]pooledKey, error) {
+func (d *DB) take(ctx context.Context, tx pg.Queryer, pool string, n wanted) ([]pooledKey, error) {
 	for from := d.fronts.look(pool, len(n.lines)); ; from = positionStart {
-		var w writes
+		var w pg.StmtBuilder
 		n.takes(&w, pool, from, "")
 		taken, err := d.taken(ctx, tx, &w, pool, from)
 		if err != nil || len(taken) > 0 || from == positionStart {
@@ -257,9 +261,9 @@ func (d *DB) take(ctx context.Context, tx selector, pool string, n wanted) ([]po
 }
 
 // taken runs a statement that takes keys, which began to look at from.
-func (d *DB) taken(ctx context.Context, s selector, w *writes, pool string, from int64) (taken []pooledKey, err error) {
+func (d *DB) taken(ctx context.Context, s pg.Queryer, w *pg.StmtBuilder, pool string, from int64) (taken []pooledKey, err error) {
 	start := time.Now()
-	if err := w.run(ctx, s, &taken, takenSQL, pool); err != nil || len(taken) == 0 {
+	if err := w.Select(ctx, s, &taken, takenSQL, pool); err != nil || len(taken) == 0 {
 		d.fronts.forget(pool)
 		return nil, err
 	}

@@ -136,7 +136,7 @@ func TestKeyHeldByOthersIsNotEmpty(t *testing.T) {
 	s.stock("games", "the-last")
 	f := s.sell("game")
 	held, claimed := make(chan struct{}), make(chan error, 1)
-	err := s.tx(s.ctx, func(tx *sqlx.Tx) error {
+	err := s.pg.Tx(s.ctx, func(tx *sqlx.Tx) error {
 		if _, err := tx.ExecContext(s.ctx, `SELECT FROM pool_keys FOR UPDATE`); err != nil {
 			return err
 		}
@@ -160,7 +160,7 @@ func TestKeyHeldForLongIsUnavailable(t *testing.T) {
 	s.product("game", fromPool("games"))
 	s.stock("games", "the-last")
 	f := s.sell("game")
-	require.ErrorIs(t, s.tx(s.ctx, func(tx *sqlx.Tx) error {
+	require.ErrorIs(t, s.pg.Tx(s.ctx, func(tx *sqlx.Tx) error {
 		if _, err := tx.ExecContext(s.ctx, `SELECT FROM pool_keys FOR UPDATE`); err != nil {
 			return err
 		}
@@ -205,7 +205,7 @@ func TestClaimUnderHostilePlans(t *testing.T) {
 		require.Equal(t, strings.Split(strings.Fields(settings)[0], "=")[1],
 			func() string {
 				var v string
-				require.NoError(t, hostile.x.Get(&v, "SELECT current_setting('"+strings.Split(settings, "=")[0]+"')"))
+				require.NoError(t, hostile.pg.Get(&v, "SELECT current_setting('"+strings.Split(settings, "=")[0]+"')"))
 				return v
 			}(), "the setting is on")
 		require.NoError(t, hostile.Close())
@@ -263,7 +263,7 @@ func (s *shop) random(ctx context.Context, f, extra string) error {
 // readingLittle takes n keys of the pool and requires that PostgreSQL reads hardly more than those.
 func (s *shop) readingLittle(pool string, n int) {
 	s.t.Helper()
-	require.ErrorIs(s.t, s.tx(s.ctx, func(tx *sqlx.Tx) error {
+	require.ErrorIs(s.t, s.pg.Tx(s.ctx, func(tx *sqlx.Tx) error {
 		read := func() (whole, rows int) { // by the backend, which does not always tell at once
 			require.NoError(s.t, tx.QueryRow(`SELECT seq_scan, coalesce(idx_tup_fetch, 0) FROM pg_stat_xact_user_tables WHERE relname = 'pool_keys'`).Scan(&whole, &rows))
 			return whole, rows
@@ -299,13 +299,13 @@ func TestClaimsReadOnlyWhatTheyTakeFromAPoolThatHasJustGrown(t *testing.T) {
 	s.product("game", fromPool("games"))
 	s.stock("games", keysNamed("K", 12)...)
 	s.exec(`ANALYZE`)
-	s.x.SetMaxOpenConns(1)
+	s.pg.SetMaxOpenConns(1)
 	for range 10 {
 		s.readingLittle("games", 1)
 	}
-	s.x.SetMaxOpenConns(2) // the import's connection
+	s.pg.SetMaxOpenConns(2) // the import's connection
 	s.stock("games", keysNamed("L", 20_000)...)
-	s.x.SetMaxOpenConns(1)
+	s.pg.SetMaxOpenConns(1)
 	for range 3 {
 		s.readingLittle("games", 1)
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/lib/pq"
 
 	"keyturn.dev/keyturn"
+	"keyturn.dev/keyturn/pg"
 )
 
 // claims gathers the claims of this process, pool by pool: those that come while a statement is on its way to PostgreSQL
@@ -158,7 +159,7 @@ func (d *DB) claimAll(ctx context.Context, pool string, all []*claimant) error {
 			lines.add(c.line)
 		}
 	}
-	var w writes
+	var w pg.StmtBuilder
 	from := d.fronts.look(pool, len(n.lines))
 	if len(lines.ids) > 0 {
 		lines.locks(&w)
@@ -167,7 +168,7 @@ func (d *DB) claimAll(ctx context.Context, pool string, all []*claimant) error {
 	} else {
 		n.takes(&w, pool, from, "")
 	}
-	taken, err := d.taken(ctx, d.alone(), &w, pool, from)
+	taken, err := d.taken(ctx, d.pg.Implicit(), &w, pool, from)
 	for _, k := range taken {
 		by[k.LineID].taken = append(by[k.LineID].taken, k)
 	}
@@ -202,15 +203,15 @@ func (o *obtainedLines) add(l *line) {
 
 // locks adds to a statement that it locks the lines, as far as they are as they were seen. It waits for no lock: who holds
 // one changes the line.
-func (o *obtainedLines) locks(w *writes) {
-	w.add("mine", `
+func (o *obtainedLines) locks(w *pg.StmtBuilder) {
+	w.With("mine", `
 		SELECT l.id FROM unnest(CAST(? AS uuid[]), CAST(? AS int[])) AS a (id, version)
 		JOIN line_items l ON l.id = a.id WHERE l.version = a.version FOR UPDATE OF l SKIP LOCKED`, o.ids, o.versions)
 }
 
 // moves adds what line.moves does for each of the lines, if they have their keys.
-func (o *obtainedLines) moves(w *writes) {
-	w.add("moved", `
+func (o *obtainedLines) moves(w *pg.StmtBuilder) {
+	w.With("moved", `
 		UPDATE line_items l SET status = ?, version = l.version + 1, source_no = a.source_no, attempts = 0, failures = 0,
 			obtained_at = a.obtained_at, give_up_at = a.give_up_at,
 			wake_at = CASE WHEN l.wake_at = CAST(nullif(a.wake_at, '') AS timestamptz) THEN NULL ELSE l.wake_at END
@@ -218,7 +219,7 @@ func (o *obtainedLines) moves(w *writes) {
 			AS a (id, version, source_no, obtained_at, give_up_at, wake_at)
 		WHERE l.id = a.id AND l.version = a.version AND EXISTS (SELECT FROM taken)
 		RETURNING l.id, l.version`, keyturn.LineObtained, o.ids, o.versions, o.sources, o.obtained, o.deadlines, o.wakes)
-	w.add("logged", `
+	w.With("logged", `
 		INSERT INTO line_log (line_id, version, from_status, to_status, by, reason)
 		SELECT id, version, ?, ?, ?, '' FROM moved`, keyturn.LinePending, keyturn.LineObtained, byWorkflow)
 }

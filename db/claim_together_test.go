@@ -77,9 +77,9 @@ func TestClaimsOfOneMomentGoTogether(t *testing.T) {
 	s.product("game", fromPool("games"))
 	s.stock("games", keysNamed("K", 40)...)
 	lines := s.sells(9, 3)
-	before := s.trips.Load()
+	before := s.RoundTrips()
 	next := s.together("games", lines, nothing)
-	require.LessOrEqual(t, s.trips.Load()-before, int64(len(lines)+1), "a look for each, and one statement for all")
+	require.LessOrEqual(t, s.RoundTrips()-before, int64(len(lines)+1), "a look for each, and one statement for all")
 	for f, next := range next {
 		require.Equal(t, keyturn.LineObtained, next.Status)
 		require.Equal(t, keyturn.DoDeliver, next.Do)
@@ -100,7 +100,7 @@ func TestOneThatCannotClaimDoesNotStopTheOthers(t *testing.T) {
 	s.product("game", fromPool("games"))
 	s.stock("games", keysNamed("K", 10)...)
 	lines := s.sells(5, 1)
-	tx, err := s.x.Beginx()
+	tx, err := s.pg.Beginx()
 	require.NoError(t, err)
 	_, err = lockLine(s.ctx, tx, lines[2]) // somebody decides on it
 	require.NoError(t, err)
@@ -155,7 +155,7 @@ func TestAClaimantThatServesItselfMayGiveUp(t *testing.T) {
 	s.stock("games", keysNamed("K", 10)...)
 	lines := s.sells(3, 1)
 	s.claimed(lines[0])
-	tx, err := s.x.Beginx()
+	tx, err := s.pg.Beginx()
 	require.NoError(t, err)
 	defer func() { _ = tx.Rollback() }()
 	_, err = tx.Exec(`LOCK TABLE pool_stock IN EXCLUSIVE MODE`)
@@ -248,13 +248,13 @@ func TestClaimsOfADatabaseThatIsGoneEndTogether(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(s.ctx)
 	cancel()
-	before := s.trips.Load()
+	before := s.RoundTrips()
 	s.claimTogether(ctx, "games", all)
 	for _, c := range all {
 		wantKind(t, c.err, keyturn.KindUnavailable)
 		require.Empty(t, c.taken)
 	}
-	require.LessOrEqual(t, s.trips.Load()-before, int64(1))
+	require.LessOrEqual(t, s.RoundTrips()-before, int64(1))
 }
 
 // obtainedLines.moves books what line.moves does.

@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"keyturn.dev/keyturn/pg"
 )
 
 // What no row may say, whoever writes it.
@@ -15,7 +16,7 @@ func TestTablesRefuseWhatIsInconsistent(t *testing.T) {
 	s.claimed(f)
 	s.delivered(f)
 	for _, set := range []string{`status = 'PENDING'`, `lines_delivered = 0`} {
-		_, err := s.x.ExecContext(s.ctx, `UPDATE orders SET `+set) //keyturn:autocommit it is refused
+		_, err := s.pg.ExecContext(s.ctx, `UPDATE orders SET `+set) //keyturn:autocommit it is refused
 		require.ErrorContains(t, err, "orders_check", set)
 	}
 	s.exec(`ALTER TABLE orders DROP CONSTRAINT orders_check`) // it would find these, too
@@ -39,13 +40,13 @@ func TestTablesRefuseWhatIsInconsistent(t *testing.T) {
 			where = ` WHERE state = 'delivered'`
 		}
 		for _, set := range sets {
-			_, err := s.x.ExecContext(s.ctx, `UPDATE `+table+` SET `+set+where) //keyturn:autocommit it is refused
-			require.Equal(t, "23514", pqCode(err), "%s: %s: %v", table, set, err)
+			_, err := s.pg.ExecContext(s.ctx, `UPDATE `+table+` SET `+set+where) //keyturn:autocommit it is refused
+			require.Equal(t, "23514", pg.SQLState(err), "%s: %s: %v", table, set, err)
 			require.ErrorContains(t, err, table+"_consistent", set)
 		}
 	}
 	for _, set := range []string{`line_id = gen_random_uuid(), unit_no = 0`, `state = 'claimed'`, `state = 'lost'`, `unit_no = 1`} {
-		_, err := s.x.ExecContext(s.ctx, `UPDATE pool_keys SET `+set+` WHERE state = 'available'`) //keyturn:autocommit it is refused
+		_, err := s.pg.ExecContext(s.ctx, `UPDATE pool_keys SET `+set+` WHERE state = 'available'`) //keyturn:autocommit it is refused
 		require.ErrorContains(t, err, "pool_keys_consistent", set)
 	}
 }

@@ -18,7 +18,7 @@ func (d *DB) Licenses(ctx context.Context, customerID string, keys bool, by stri
 		return nil, keyturn.Errorf(keyturn.KindNotFound, "there is no such customer")
 	}
 	var out []keyturn.LicenseView
-	err := d.tx(ctx, func(tx *sqlx.Tx) error {
+	err := d.pg.Tx(ctx, func(tx *sqlx.Tx) error {
 		var known bool
 		if err := tx.GetContext(ctx, &known, `SELECT EXISTS (SELECT FROM customers WHERE id = $1)`, customerID); err != nil {
 			return err
@@ -41,7 +41,7 @@ func (d *DB) License(ctx context.Context, licenseID string, keys bool, by string
 	if !ok {
 		return out, keyturn.Errorf(keyturn.KindNotFound, "there is no such licence: its ID is a UUID")
 	}
-	err := d.tx(ctx, func(tx *sqlx.Tx) error {
+	err := d.pg.Tx(ctx, func(tx *sqlx.Tx) error {
 		found, err := d.licenseViews(ctx, tx, `c.id = $1`, id, keys, by)
 		if err != nil {
 			return err

@@ -7,6 +7,7 @@ import (
 	"github.com/jmoiron/sqlx"
 
 	"keyturn.dev/keyturn"
+	"keyturn.dev/keyturn/pg"
 )
 
 // MailFacts is everything an e-mail about a line is made of. It holds personal data and keys.
@@ -46,7 +47,7 @@ func (d *DB) BeginDelivery(ctx context.Context, fulfillmentID string, render fun
 	if out, next, ok := d.leaseFast(ctx, fulfillmentID); ok {
 		return out, next, 0, nil
 	}
-	err = d.tx(ctx, func(tx *sqlx.Tx) error {
+	err = d.pg.Tx(ctx, func(tx *sqlx.Tx) error {
 		out, wait = nil, 0
 		l, err := lockLine(ctx, tx, fulfillmentID)
 		if err != nil {
@@ -113,7 +114,7 @@ func (d *DB) lease(ctx context.Context, tx *sqlx.Tx, l *line, row deliveryRow) (
 }
 
 func takeLease(ctx context.Context, tx *sqlx.Tx, deliveryID string, now time.Time) error {
-	return mustAffect(tx.ExecContext(ctx, `
+	return pg.ExpectOne(tx.ExecContext(ctx, `
 		UPDATE deliveries SET status = 'SENDING', lease_until = $2, attempts = attempts + 1, exposed = exposed OR status = 'SENDING'
 		WHERE id = $1`, deliveryID, now.Add(sendLease)))
 }
@@ -128,7 +129,7 @@ func (d *DB) leaseFast(ctx context.Context, fulfillmentID string) (*Delivery, ke
 		Message    []byte `db:"message"`
 	}
 	readAt := time.Now()
-	err := d.alone().SelectContext(ctx, &rows, leaseFastSQL, fulfillmentID, sendLease.Seconds())
+	err := d.pg.Implicit().SelectContext(ctx, &rows, leaseFastSQL, fulfillmentID, sendLease.Seconds())
 	if err != nil || len(rows) != 1 {
 		return nil, keyturn.Next{}, false
 	}
@@ -214,17 +215,17 @@ func (d *DB) newDelivery(ctx context.Context, tx *sqlx.Tx, l *line, m newMail) (
 		}
 		m.parent = parent.Codes
 	}
-	var w writes
-	w.add("moved", `SELECT id FROM line_items WHERE id = ?`, l.ID)
+	var w pg.StmtBuilder
+	w.With("moved", `SELECT id FROM line_items WHERE id = ?`, l.ID)
 	out, err := d.delivers(&w, l, m)
 	if err != nil {
 		return nil, err
 	}
-	return out, w.run(ctx, tx, &[]int{}, `SELECT 1`)
+	return out, w.Select(ctx, tx, &[]int{}, `SELECT 1`)
 }
 
 // delivers renders an e-mail and adds to a statement that it is stored.
-func (d *DB) delivers(w *writes, l *line, m newMail) (*Delivery, error) {
+func (d *DB) delivers(w *pg.StmtBuilder, l *line, m newMail) (*Delivery, error) {
 	c, dk, err := d.customer(l)
 	if err != nil {
 		return nil, err
@@ -245,7 +246,7 @@ func (d *DB) delivers(w *writes, l *line, m newMail) (*Delivery, error) {
 	if err != nil {
 		return nil, err
 	}
-	w.add("mailed", `
+	w.With("mailed", `
 		INSERT INTO deliveries (id, line_id, number, kind, message, status)
 		SELECT ?, id, 1 + coalesce((SELECT max(number) FROM deliveries d WHERE d.line_id = moved.id), 0), ?, ?, 'READY' FROM moved`,
 		f.DeliveryID, m.kind, sealed)
@@ -266,20 +267,20 @@ func (d *DB) mailFacts(l *line, c storedCustomer, kind string) MailFacts {
 
 // finishes adds to a statement what goes along with a line's becoming DELIVERED: its e-mail is sent, the keys in it were
 // shown, and the customer has a licence.
-func (l *line) finishes(w *writes, deliveryID string) {
-	w.add("sent", `
+func (l *line) finishes(w *pg.StmtBuilder, deliveryID string) {
+	w.With("sent", `
 		UPDATE deliveries SET status = 'SENT', exposed = true, sent_at = now(), lease_until = NULL, error = NULL
 		FROM moved WHERE deliveries.id = ?`, deliveryID)
-	w.add("shown", `
+	w.With("shown", `
 		UPDATE pool_keys SET state = 'delivered', changed_at = now() FROM moved WHERE line_id = moved.id AND state = 'claimed'
 		RETURNING pool_id`)
-	w.add("stock", `
+	w.With("stock", `
 		INSERT INTO pool_stock AS s (pool_id, slot, claimed, delivered)
 		SELECT pool_id, `+stockSlot+`, 0 - count(*), count(*) FROM shown GROUP BY pool_id
 		ON CONFLICT (pool_id, slot) DO UPDATE SET claimed = s.claimed + excluded.claimed, delivered = s.delivered + excluded.delivered
 		RETURNING s.slot`)
 	if l.LicenseID == nil {
-		w.add("licensed", `
+		w.With("licensed", `
 			INSERT INTO licenses (id, line_id, customer_id, product_id, status, source, expires_at)
 			SELECT ?, id, ?, ?, 'Running', ?, CAST(? AS timestamptz) FROM moved
 			ON CONFLICT (id) DO NOTHING`, l.FulfillmentID, l.CustomerID, l.ProductID, l.issuer(), l.ExpiresAt)
@@ -343,7 +344,7 @@ func (d *DB) FinishDelivery(ctx context.Context, fulfillmentID string, sent *Del
 		if l.CancelReason != nil { // the order was cancelled while the e-mail was under way: the relay takes the line back
 			l.WakeAt = &l.Now
 		}
-		var w writes
+		var w pg.StmtBuilder
 		if err := l.moves(&w, byWorkflow, "", ""); err != nil {
 			return err
 		}
@@ -358,12 +359,12 @@ func (d *DB) FinishDelivery(ctx context.Context, fulfillmentID string, sent *Del
 func (d *DB) finishFast(ctx context.Context, l line, deliveryID string) (keyturn.Next, bool) {
 	l.Now = l.now()
 	l.markDelivered()
-	var w writes
+	var w pg.StmtBuilder
 	if l.moves(&w, byWorkflow, "", ` AND NOT awaited`+undisturbed) != nil {
 		return keyturn.Next{}, false
 	}
 	l.finishes(&w, deliveryID)
-	if l.savedBy(ctx, d.alone(), &w) != nil {
+	if l.savedBy(ctx, d.pg.Implicit(), &w) != nil {
 		return keyturn.Next{}, false
 	}
 	return l.next(), true

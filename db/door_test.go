@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"keyturn.dev/keyturn"
+	"keyturn.dev/keyturn/pg"
 )
 
 // Lines of one partner that come all at once wait at its door, not on the connections that lines of others need.
@@ -27,7 +28,7 @@ func TestPartnersHaveDoorsOfTheirOwn(t *testing.T) {
 	_, err := d.AtDoor(gone, "endpoint/busy")
 	wantKind(t, err, keyturn.KindUnavailable)
 
-	for range 3 * maxConns { // no other source waits for that
+	for range 3 * pg.MaxConns { // no other source waits for that
 		_, err = d.AtDoor(ctx, "dynamicurl")
 		require.NoError(t, err)
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/lib/pq"
 
 	"keyturn.dev/keyturn"
+	"keyturn.dev/keyturn/pg"
 )
 
 // Erasure is the record that a person's data is gone: whose, by a keyed hash that only this installation's key file makes.
@@ -49,16 +50,16 @@ func (d *DB) erase(ctx context.Context, customerID, by string, until *time.Time)
 	}
 	// The orders are looked for before sales wait; those of the last minutes are looked for again while they wait.
 	var before time.Time
-	if err := d.x.GetContext(ctx, &before, `SELECT now()`); err != nil {
-		return Erasure{}, asKind(err)
+	if err := d.pg.GetContext(ctx, &before, `SELECT now()`); err != nil {
+		return Erasure{}, pg.AsKind(err)
 	}
 	var known []string
-	if err := d.x.SelectContext(ctx, &known, `SELECT id FROM orders WHERE customer_id = $1`, customerID); err != nil {
-		return Erasure{}, asKind(err)
+	if err := d.pg.SelectContext(ctx, &known, `SELECT id FROM orders WHERE customer_id = $1`, customerID); err != nil {
+		return Erasure{}, pg.AsKind(err)
 	}
 	var out Erasure
 	var wrapped []byte
-	err := d.tx(ctx, func(tx *sqlx.Tx) (err error) {
+	err := d.pg.Tx(ctx, func(tx *sqlx.Tx) (err error) {
 		e := eraser{d: d, ctx: ctx, tx: tx, customerID: customerID, orders: known, since: before.Add(-settled)}
 		if err := e.begin(until); err != nil {
 			return err
@@ -97,7 +98,7 @@ func (e *eraser) begin(until *time.Time) error {
 		Now     time.Time `db:"now"`
 	}
 	if err := e.tx.GetContext(e.ctx, &c, `SELECT data_key, clock_timestamp() AS now FROM customers WHERE id = $1 FOR UPDATE`, e.customerID); err != nil {
-		return notFound(err, "there is no customer %s", e.customerID)
+		return pg.NotFound(err, "there is no customer %s", e.customerID)
 	}
 	e.wrapped, e.until = c.DataKey, c.Now
 	if until != nil {
@@ -196,7 +197,7 @@ func (e *eraser) erase(by string) (Erasure, error) {
 	if err := e.tx.GetContext(e.ctx, &out.Lines, `SELECT count(*) FROM line_items WHERE order_id = ANY($1)`, pq.Array(e.orders)); err != nil {
 		return Erasure{}, err
 	}
-	if err := mustAffect(e.tx.ExecContext(e.ctx, `
+	if err := pg.ExpectOne(e.tx.ExecContext(e.ctx, `
 		UPDATE customers SET erased_at = greatest(erased_at, $2), data_key = CASE WHEN $3 THEN data_key END WHERE id = $1`,
 		e.customerID, e.until, e.later)); err != nil {
 		return Erasure{}, err
@@ -221,11 +222,11 @@ func (e *eraser) before(hash []byte) (Erasure, error) {
 // Erasures gives the list of all erasures, oldest first, to be kept outside and replayed after a restore.
 func (d *DB) Erasures(ctx context.Context) ([]Erasure, error) {
 	out := []Erasure{}
-	err := d.x.SelectContext(ctx, &out, `SELECT id, customer_hash, erased_at, orders, lines, by FROM erasures ORDER BY erased_at, id`)
+	err := d.pg.SelectContext(ctx, &out, `SELECT id, customer_hash, erased_at, orders, lines, by FROM erasures ORDER BY erased_at, id`)
 	for i := range out {
 		out[i].ErasedAt = out[i].ErasedAt.UTC()
 	}
-	return out, asKind(err)
+	return out, pg.AsKind(err)
 }
 
 // Replayed says what became of a list of erasures.
@@ -240,9 +241,9 @@ type Replayed struct {
 // be repeated. An error means that the database does not answer.
 func (d *DB) ReplayErasures(ctx context.Context, list []Erasure, by string) (Replayed, error) {
 	var out Replayed
-	owed, err := d.unerased(ctx, d.x, list)
+	owed, err := d.unerased(ctx, d.pg, list)
 	if err != nil {
-		return out, asKind(err)
+		return out, pg.AsKind(err)
 	}
 	out.Gone = len(latest(list)) - len(owed)
 	for _, o := range owed {
@@ -305,7 +306,7 @@ func (d *DB) unerased(ctx context.Context, q sqlx.QueryerContext, list []Erasure
 func (s *Snapshot) Unerased(ctx context.Context, list []Erasure) (orders []string, customers int, err error) {
 	owed, err := s.d.unerased(ctx, s.tx, list)
 	if err != nil || len(owed) == 0 {
-		return nil, 0, asKind(err)
+		return nil, 0, pg.AsKind(err)
 	}
 	ids := make([]string, len(owed))
 	for i, o := range owed {

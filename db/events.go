@@ -7,6 +7,7 @@ import (
 	"github.com/lib/pq"
 
 	"keyturn.dev/keyturn"
+	"keyturn.dev/keyturn/pg"
 )
 
 // Progress is how far somebody has followed an order: the version of each of its lines, by position. It is exact where a
@@ -32,9 +33,9 @@ func (d *DB) OrderEvents(ctx context.Context, orderID string, seen Progress) ([]
 		Version       int                 `db:"version"`
 	}
 	// One statement, one snapshot: what the status counts is in the versions.
-	if err := d.x.SelectContext(ctx, &lines, `
+	if err := d.pg.SelectContext(ctx, &lines, `
 		SELECT o.status, l.id, l.fulfillment_id, l.version FROM orders o JOIN line_items l ON l.order_id = o.id WHERE o.id = $1 ORDER BY l.position`, orderID); err != nil {
-		return nil, nil, "", asKind(err)
+		return nil, nil, "", pg.AsKind(err)
 	}
 	if len(lines) == 0 {
 		return nil, nil, "", keyturn.Errorf(keyturn.KindNotFound, "there is no order %s", orderID)
@@ -70,9 +71,9 @@ func (d *DB) OrderEvents(ctx context.Context, orderID string, seen Progress) ([]
 // delivered line.
 func (d *DB) OrderFinal(ctx context.Context, orderID string) (bool, error) {
 	var yes bool
-	err := d.x.GetContext(ctx, &yes, `
+	err := d.pg.GetContext(ctx, &yes, `
 		SELECT lines_delivered + lines_canceled = lines_total AND (cancel_reason IS NULL OR lines_delivered = 0) FROM orders WHERE id = $1`, orderID)
-	return yes, notFound(err, "there is no order %s", orderID)
+	return yes, pg.NotFound(err, "there is no order %s", orderID)
 }
 
 func (d *DB) stepsOf(ctx context.Context, lines []string, from, to []int64) ([]OrderStep, error) {
@@ -85,7 +86,7 @@ func (d *DB) stepsOf(ctx context.Context, lines []string, from, to []int64) ([]O
 		Reason        string             `db:"reason"`
 		At            time.Time          `db:"at"`
 	}
-	err := d.x.SelectContext(ctx, &rows, `
+	err := d.pg.SelectContext(ctx, &rows, `
 		SELECT l.fulfillment_id, g.version, g.from_status, g.to_status, g.by, g.reason, g.at
 		FROM unnest(CAST($1 AS uuid[]), CAST($2 AS bigint[]), CAST($3 AS bigint[])) AS t (line_id, seen, upto)
 		JOIN line_log g ON g.line_id = t.line_id AND g.version > t.seen AND g.version <= t.upto
@@ -95,5 +96,5 @@ func (d *DB) stepsOf(ctx context.Context, lines []string, from, to []int64) ([]O
 	for i, r := range rows {
 		steps[i].StatusEvent = keyturn.StatusEvent{FulfillmentID: r.FulfillmentID, Version: r.Version, From: r.From, To: r.To, By: r.By, Reason: r.Reason, At: r.At.UTC()}
 	}
-	return steps, asKind(err)
+	return steps, pg.AsKind(err)
 }

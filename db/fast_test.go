@@ -63,7 +63,7 @@ func TestAFreshLineIsAsALookFindsIt(t *testing.T) {
 	for _, f := range lines {
 		fresh, ok := s.fresh.get(f)
 		require.True(t, ok)
-		read, err := aLine(s.ctx, s.x, lookSQL, f)
+		read, err := aLine(s.ctx, s.pg, lookSQL, f)
 		require.NoError(t, err)
 		require.WithinDuration(t, read.now(), fresh.now(), 100*time.Millisecond)
 		for _, l := range []*line{&fresh, read} {

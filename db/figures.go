@@ -43,7 +43,7 @@ const figuresSQL = `
 // Figures gives the numbers that operations watch, the last audit's among them.
 func (d *DB) Figures(ctx context.Context) ([]Figure, error) {
 	var out []Figure
-	err := d.tx(ctx, func(tx *sqlx.Tx) error {
+	err := d.pg.Tx(ctx, func(tx *sqlx.Tx) error {
 		out = nil
 		if err := tx.SelectContext(ctx, &out, figuresSQL); err != nil {
 			return err

@@ -6,6 +6,7 @@ import (
 	"github.com/jmoiron/sqlx"
 
 	"keyturn.dev/keyturn"
+	"keyturn.dev/keyturn/pg"
 )
 
 // forecastSQL says for each pool how fast keys are taken and how long the rest lasts, from maintained figures: what was
@@ -38,14 +39,14 @@ func (d *DB) forecast(ctx context.Context, pool string) (keyturn.Forecast, error
 		PerHour   float64  `db:"per_hour"`
 		HoursLeft *float64 `db:"hours_left"`
 	}
-	err := d.x.GetContext(ctx, &row, `WITH `+forecastSQL+` SELECT CAST(per_hour AS float) AS per_hour, CAST(hours_left AS float) AS hours_left FROM forecast`, pool)
-	return keyturn.Forecast{PerHour: row.PerHour, HoursLeft: row.HoursLeft}, asKind(err)
+	err := d.pg.GetContext(ctx, &row, `WITH `+forecastSQL+` SELECT CAST(per_hour AS float) AS per_hour, CAST(hours_left AS float) AS hours_left FROM forecast`, pool)
+	return keyturn.Forecast{PerHour: row.PerHour, HoursLeft: row.HoursLeft}, pg.AsKind(err)
 }
 
 // WatchPools opens the alerts of each pool that fell below its threshold or that lasts no longer than its horizon, and
 // closes those that are over: once per crossing. Once a minute it notes what was taken of each pool.
 func (d *DB) WatchPools(ctx context.Context) error {
-	return d.tx(ctx, func(tx *sqlx.Tx) error {
+	return d.pg.Tx(ctx, func(tx *sqlx.Tx) error {
 		if _, err := tx.ExecContext(ctx, `
 			INSERT INTO pool_pace (pool_id, at, taken)
 			SELECT p.id, date_trunc('minute', now()), coalesce((SELECT sum(taken) FROM pool_stock s WHERE s.pool_id = p.id), 0) FROM pools p

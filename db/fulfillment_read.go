@@ -8,6 +8,7 @@ import (
 	"github.com/jmoiron/sqlx"
 
 	"keyturn.dev/keyturn"
+	"keyturn.dev/keyturn/pg"
 	"keyturn.dev/keyturn/vault"
 )
 
@@ -52,20 +53,20 @@ func (d *DB) Resolved(ctx context.Context, fulfillmentID, resolutionID string) (
 	if !ok {
 		return false, now, nil
 	}
-	err = d.x.QueryRowxContext(ctx, `
+	err = d.pg.QueryRowxContext(ctx, `
 		SELECT EXISTS (SELECT FROM resolutions r JOIN line_items l ON l.id = r.line_id WHERE l.fulfillment_id = $1 AND r.id = $2),
 			clock_timestamp()`, id, resolutionID).Scan(&known, &now)
-	return known, now, asKind(err)
+	return known, now, pg.AsKind(err)
 }
 
 func (d *DB) resolutions(ctx context.Context, lineID string) ([]keyturn.ResolutionView, error) {
 	var rows []keyturn.ResolutionView
-	err := d.x.SelectContext(ctx, &rows, `
+	err := d.pg.SelectContext(ctx, &rows, `
 		SELECT action, until, reason, by, at FROM resolutions WHERE line_id = $1 ORDER BY at, id LIMIT 200`, lineID)
 	for i := range rows {
 		rows[i].Until, rows[i].At = utc(rows[i].Until), rows[i].At.UTC()
 	}
-	return rows, asKind(err)
+	return rows, pg.AsKind(err)
 }
 
 func (d *DB) deliveriesOf(ctx context.Context, lineID string) ([]keyturn.DeliveryView, error) {
@@ -76,13 +77,13 @@ func (d *DB) deliveriesOf(ctx context.Context, lineID string) ([]keyturn.Deliver
 		Status string     `db:"status"`
 		SentAt *time.Time `db:"sent_at"`
 	}
-	err := d.x.SelectContext(ctx, &rows, `
+	err := d.pg.SelectContext(ctx, &rows, `
 		SELECT id, number, kind, status, sent_at FROM deliveries WHERE line_id = $1 ORDER BY number LIMIT 200`, lineID)
 	var out []keyturn.DeliveryView
 	for _, r := range rows {
 		out = append(out, keyturn.DeliveryView{ID: r.ID, Number: r.Number, Kind: r.Kind, Status: r.Status, SentAt: utc(r.SentAt)})
 	}
-	return out, asKind(err)
+	return out, pg.AsKind(err)
 }
 
 // Deliverables gives what the customer gets of a line and records who looked, under the line's lock: a key that was
@@ -93,7 +94,7 @@ func (d *DB) Deliverables(ctx context.Context, fulfillmentID, by string) (Delive
 	if !ok {
 		return out, keyturn.Errorf(keyturn.KindNotFound, "there is no such fulfillment: its ID is a UUID")
 	}
-	err := d.tx(ctx, func(tx *sqlx.Tx) error {
+	err := d.pg.Tx(ctx, func(tx *sqlx.Tx) error {
 		l, err := lockLine(ctx, tx, id)
 		if err != nil {
 			return err

@@ -27,13 +27,13 @@ func TestHeaderSecretsAreKeptApart(t *testing.T) {
 	require.Equal(t, "plain", shown.HTTPHeaders["X-Shop"][0].Text)
 	require.Equal(t, keyturn.SecretRef{Set: true}, shown.HTTPHeaders["X-Api-Key"][0].SecretRef)
 	var spec string
-	require.NoError(t, s.x.GetContext(s.ctx, &spec, `SELECT spec FROM integrations WHERE id = 'acme'`))
+	require.NoError(t, s.pg.GetContext(s.ctx, &spec, `SELECT spec FROM integrations WHERE id = 'acme'`))
 	require.NotContains(t, spec, "canary")
 
 	_, changed, err := s.PutIntegration(s.ctx, shown)
 	require.NoError(t, err)
 	require.False(t, changed, "what is only marked as set keeps its value")
-	used, _, err := s.integration(s.ctx, s.x, "acme")
+	used, _, err := s.integration(s.ctx, s.pg, "acme")
 	require.NoError(t, err)
 	require.Equal(t, "canary-one", used.HTTPHeaders["X-Api-Key"][0].Value)
 	require.Equal(t, "canary-three", used.Operations["create"].HTTPHeaders["X-Two"][1].Value)

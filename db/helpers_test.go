@@ -117,7 +117,7 @@ func (s *shop) with(t testingT) *shop {
 // exec changes what no use case changes, such as the clock.
 func (s *shop) exec(query string, args ...any) {
 	s.t.Helper()
-	require.NoError(s.t, s.tx(s.ctx, func(tx *sqlx.Tx) error {
+	require.NoError(s.t, s.pg.Tx(s.ctx, func(tx *sqlx.Tx) error {
 		_, err := tx.ExecContext(s.ctx, query, args...)
 		return err
 	}))
@@ -127,14 +127,14 @@ func (s *shop) exec(query string, args ...any) {
 func read[T any](s *shop, query string, args ...any) T {
 	s.t.Helper()
 	var v T
-	require.NoError(s.t, s.x.GetContext(s.ctx, &v, query, args...), query)
+	require.NoError(s.t, s.pg.GetContext(s.ctx, &v, query, args...), query)
 	return v
 }
 
 func reads[T any](s *shop, query string, args ...any) []T {
 	s.t.Helper()
 	var v []T
-	require.NoError(s.t, s.x.SelectContext(s.ctx, &v, query, args...), query)
+	require.NoError(s.t, s.pg.SelectContext(s.ctx, &v, query, args...), query)
 	return v
 }
 
@@ -151,7 +151,7 @@ func (s *shop) later(d time.Duration) {
 		FROM information_schema.columns JOIN information_schema.tables USING (table_schema, table_name)
 		WHERE table_schema = 'public' AND table_type = 'BASE TABLE' AND udt_name IN ('timestamptz', '_timestamptz') AND table_name NOT LIKE 'goose%'
 		GROUP BY table_name`)
-	require.NoError(s.t, s.tx(s.ctx, func(tx *sqlx.Tx) error {
+	require.NoError(s.t, s.pg.Tx(s.ctx, func(tx *sqlx.Tx) error {
 		for _, c := range columns {
 			if _, err := tx.ExecContext(s.ctx, "UPDATE "+c.Table+" SET "+c.Columns, d.Seconds()); err != nil {
 				return err
@@ -263,7 +263,7 @@ func (s *shop) lineID(fulfillment string) string {
 // keysOf are the keys that a line has, decrypted, in the order of its units.
 func (s *shop) keysOf(fulfillment string) []string {
 	s.t.Helper()
-	out, err := s.deliverables(s.ctx, s.x, s.lineID(fulfillment), s.customerIDOf(fulfillment))
+	out, err := s.deliverables(s.ctx, s.pg, s.lineID(fulfillment), s.customerIDOf(fulfillment))
 	require.NoError(s.t, err)
 	keys := []string{}
 	for _, c := range out.Codes {

@@ -3,12 +3,14 @@ package db
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"time"
 
 	"github.com/jmoiron/sqlx"
 
 	"keyturn.dev/keyturn"
+	"keyturn.dev/keyturn/pg"
 	"keyturn.dev/keyturn/vault"
 )
 
@@ -21,7 +23,7 @@ const (
 )
 
 // errDryRun ends a transaction that was only to see what would happen.
-var errDryRun = errors.New("dry run")
+var errDryRun = fmt.Errorf("dry run: %w", pg.ErrRollback)
 
 // Import is ImportFile of a text file, one key per line.
 func (d *DB) Import(ctx context.Context, pool string, r io.Reader, by string, dryRun bool) (keyturn.ImportResult, error) {
@@ -46,7 +48,7 @@ func (d *DB) ImportFile(ctx context.Context, in ImportInput) (keyturn.ImportResu
 		return im.out, first.err
 	}
 	used := false
-	err = d.tx(ctx, func(tx *sqlx.Tx) error {
+	err = d.pg.Tx(ctx, func(tx *sqlx.Tx) error {
 		if used {
 			return keyturn.Errorf(keyturn.KindUnavailable, "the database undid the import: send it again")
 		}
@@ -74,7 +76,7 @@ func (d *DB) ImportFile(ctx context.Context, in ImportInput) (keyturn.ImportResu
 		return im.out, err
 	}
 	im.out.Served, _ = d.serveAll(ctx, in.Pool) // the keys are stored; whom it did not come to, housekeeping serves
-	err = asKind(d.x.GetContext(ctx, &im.out.Waiting, `SELECT count(*) FROM line_items WHERE waiting_pool = $1`, in.Pool))
+	err = pg.AsKind(d.pg.GetContext(ctx, &im.out.Waiting, `SELECT count(*) FROM line_items WHERE waiting_pool = $1`, in.Pool))
 	return im.out, err
 }
 
@@ -145,15 +147,15 @@ type sealedKey struct {
 func (d *DB) newImporter(ctx context.Context, in ImportInput) (*importer, error) {
 	im := &importer{ImportInput: in, d: d, chunks: make(chan chunk), fingerprint: d.keys.Fingerprinter()}
 	var err error
-	if im.pool, err = specOf[keyturn.Pool](ctx, d.x, "pools", "pool", in.Pool); err != nil {
+	if im.pool, err = specOf[keyturn.Pool](ctx, d.pg, "pools", "pool", in.Pool); err != nil {
 		return nil, err
 	}
 	var row struct {
 		DataKey []byte    `db:"data_key"`
 		Now     time.Time `db:"now"`
 	}
-	if err = d.x.GetContext(ctx, &row, `SELECT data_key, now() AS now FROM pools WHERE id = $1`, in.Pool); err != nil {
-		return nil, notFound(err, "there is no pool %s in the catalog", in.Pool)
+	if err = d.pg.GetContext(ctx, &row, `SELECT data_key, now() AS now FROM pools WHERE id = $1`, in.Pool); err != nil {
+		return nil, pg.NotFound(err, "there is no pool %s in the catalog", in.Pool)
 	}
 	im.now = row.Now
 	if im.dk, err = d.keys.OpenDataKey(row.DataKey, "pool/"+in.Pool); err != nil {

@@ -14,6 +14,7 @@ import (
 	"github.com/lib/pq"
 
 	"keyturn.dev/keyturn"
+	"keyturn.dev/keyturn/pg"
 	"keyturn.dev/keyturn/vault"
 )
 
@@ -87,6 +88,9 @@ func (im *importer) keepFingerprints(ctx context.Context) error {
 	return err
 }
 
+// pieceTries bounds how often a piece is tried: each try leaves out the keys that are known by then.
+const pieceTries = 4
+
 // fingerprintPiece is how many fingerprints one that is there already undoes.
 const fingerprintPiece = 50_000
 
@@ -107,7 +111,7 @@ func (im *importer) keep(ctx context.Context, piece []placed) error {
 			_, err = im.tx.ExecContext(ctx, `RELEASE SAVEPOINT piece`)
 			return err
 		}
-		if !isUnique(err, "pool_keys_once") || try == maxTries {
+		if !pg.IsUniqueViolation(err, "pool_keys_once") || try == pieceTries {
 			return err
 		}
 		if _, err := im.tx.ExecContext(ctx, `ROLLBACK TO SAVEPOINT piece`); err != nil {
@@ -117,10 +121,10 @@ func (im *importer) keep(ctx context.Context, piece []placed) error {
 }
 
 func (im *importer) copyFingerprints(ctx context.Context, sorted []placed) error {
-	return copyRows(ctx, im.tx, `COPY key_fingerprints (fingerprint, key_id) FROM STDIN`, func(yield func(func([]byte) []byte) bool) {
+	return pg.CopyRows(ctx, im.tx, `COPY key_fingerprints (fingerprint, key_id) FROM STDIN`, func(yield func(func([]byte) []byte) bool) {
 		for i := range sorted {
 			if k := &sorted[i]; k.left == 0 && !yield(func(text []byte) []byte {
-				text = appendHex(text, k.fingerprint[:])
+				text = pg.AppendHex(text, k.fingerprint[:])
 				return append(strconv.AppendInt(append(text, '\t'), k.id, 10), '\n')
 			}) {
 				return
@@ -213,7 +217,7 @@ func (im *importer) drop(ctx context.Context) error {
 
 // copyPacks stores the keys in packs.
 func (im *importer) copyPacks(ctx context.Context, keys []sealedKey) error {
-	return copyRows(ctx, im.tx, `
+	return pg.CopyRows(ctx, im.tx, `
 		COPY key_packs (first_id, position, pool_id, batch_id, fingerprints, contents, ends, expires_at, give_until, expiring) FROM STDIN`, func(yield func(func([]byte) []byte) bool) {
 		for len(keys) > 0 {
 			n := im.d.packing.next(keys)
@@ -260,7 +264,7 @@ func (im *importer) appendPack(text []byte, keys []sealedKey) []byte {
 	if expiring == nil {
 		return append(text, "\t\\N\t\\N\t\\N\n"...)
 	}
-	text = appendArray(append(text, '\t'), keys, func(text []byte, k *sealedKey) []byte { return appendTime(text, k.expires, "NULL") })
-	text = appendArray(append(text, '\t'), keys, func(text []byte, k *sealedKey) []byte { return appendTime(text, k.until, "NULL") })
-	return append(appendTime(append(text, '\t'), expiring, ""), '\n')
+	text = appendArray(append(text, '\t'), keys, func(text []byte, k *sealedKey) []byte { return pg.AppendTime(text, k.expires, "NULL") })
+	text = appendArray(append(text, '\t'), keys, func(text []byte, k *sealedKey) []byte { return pg.AppendTime(text, k.until, "NULL") })
+	return append(pg.AppendTime(append(text, '\t'), expiring, ""), '\n')
 }

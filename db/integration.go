@@ -9,6 +9,7 @@ import (
 	"github.com/jmoiron/sqlx"
 
 	"keyturn.dev/keyturn"
+	"keyturn.dev/keyturn/pg"
 )
 
 // secretName is under which name the secret at a path is kept: the operations of an integration share one signing key
@@ -48,7 +49,7 @@ func oneSigningSecret(in *keyturn.Integration) error {
 // PutIntegration stores a checked integration. Secrets are kept apart, encrypted; one that is sent without a value
 // keeps the value it had.
 func (d *DB) PutIntegration(ctx context.Context, in keyturn.Integration) (created, changed bool, err error) {
-	err = d.tx(ctx, func(tx *sqlx.Tx) error {
+	err = d.pg.Tx(ctx, func(tx *sqlx.Tx) error {
 		if err := tx.SelectContext(ctx, &[]string{}, `SELECT id FROM integrations WHERE id = $1 FOR UPDATE`, in.ID); err != nil {
 			return err
 		}
@@ -131,17 +132,17 @@ func cloneIntegration(in keyturn.Integration) (out keyturn.Integration, err erro
 
 // Integration gives an integration as it was stored, without its secrets.
 func (d *DB) Integration(ctx context.Context, id string) (keyturn.Integration, error) {
-	return specOf[keyturn.Integration](ctx, d.x, "integrations", "integration", id)
+	return specOf[keyturn.Integration](ctx, d.pg, "integrations", "integration", id)
 }
 
 // Integrations gives all integrations by ID, without their secrets.
 func (d *DB) Integrations(ctx context.Context) ([]keyturn.Integration, error) {
-	return specsOf[keyturn.Integration](ctx, d.x, "integrations")
+	return specsOf[keyturn.Integration](ctx, d.pg, "integrations")
 }
 
 // DeleteIntegration removes an integration that no product uses.
 func (d *DB) DeleteIntegration(ctx context.Context, id string) error {
-	return d.tx(ctx, func(tx *sqlx.Tx) error {
+	return d.pg.Tx(ctx, func(tx *sqlx.Tx) error {
 		if err := lockEntry(ctx, tx, "integrations", id); err != nil {
 			return err
 		}
@@ -164,7 +165,7 @@ func (d *DB) integration(ctx context.Context, q sqlx.QueryerContext, id string) 
 	}
 	var in keyturn.Integration
 	err := sqlx.GetContext(ctx, q, &row, `SELECT version, spec, secrets FROM integrations WHERE id = $1`, id)
-	if err := notFound(err, "x"); keyturn.KindOf(err) == keyturn.KindNotFound {
+	if err := pg.NotFound(err, "x"); keyturn.KindOf(err) == keyturn.KindNotFound {
 		return in, 0, keyturn.Errorf(keyturn.KindConfiguration, "integration %s is not in the catalog", id)
 	} else if err != nil {
 		return in, 0, err

@@ -23,7 +23,7 @@ func (d *DB) integrationFor(ctx context.Context, tx *sqlx.Tx, id string) (keytur
 	if r, ok := d.integrations.get(id); ok {
 		return r.integration, r.version, nil
 	}
-	in, version, err := d.integration(ctx, d.x, id)
+	in, version, err := d.integration(ctx, d.pg, id)
 	if err == nil {
 		d.integrations.keep(id, readIntegration{in, version})
 	}

@@ -2,12 +2,11 @@ package db
 
 import (
 	"context"
-	"errors"
 
 	"github.com/jmoiron/sqlx"
-	"github.com/lib/pq"
 
 	"keyturn.dev/keyturn"
+	"keyturn.dev/keyturn/pg"
 	"keyturn.dev/keyturn/vault"
 )
 
@@ -15,12 +14,12 @@ import (
 // kind, the first and the last ones, and keys of pools with them. A process that starts with another one, or with one
 // that lost a key, would fail every line it touches. KindConfiguration.
 func (d *DB) CheckKeys(ctx context.Context) error {
-	stored, err := wrappedSecrets(ctx, d.x)
-	if missingTable(err) {
+	stored, err := wrappedSecrets(ctx, d.pg)
+	if pg.IsUndefinedTable(err) {
 		return keyturn.Errorf(keyturn.KindConfiguration, "the database has no tables yet: run `keyturn migrate`")
 	}
 	if err != nil {
-		return asKind(err)
+		return pg.AsKind(err)
 	}
 	for _, s := range stored {
 		if _, err := d.keys.Unwrap(s.DataKey, s.Owner); err != nil {
@@ -28,10 +27,10 @@ func (d *DB) CheckKeys(ctx context.Context) error {
 		}
 	}
 	var pooled []pooledKey
-	if err := d.x.SelectContext(ctx, &pooled, `
+	if err := d.pg.SelectContext(ctx, &pooled, `
 		SELECT k.pool_id, p.data_key, k.content, k.fingerprint FROM pools p
 		CROSS JOIN LATERAL (SELECT pool_id, content, fingerprint FROM pool_keys WHERE pool_id = p.id AND state = 'available' ORDER BY position LIMIT 1) k LIMIT 100`); err != nil {
-		return asKind(err)
+		return pg.AsKind(err)
 	}
 	_, err = d.openPooled(pooled)
 	return err
@@ -40,20 +39,16 @@ func (d *DB) CheckKeys(ctx context.Context) error {
 // HoldsSecrets says whether the database, which need not be migrated, holds what a key file that exists already opens: a
 // new one must not be made for it.
 func HoldsSecrets(ctx context.Context, dsn string) (bool, error) {
-	full, err := withParameters(dsn)
+	x, err := pg.Open(ctx, dsn)
 	if err != nil {
 		return false, err
 	}
-	x, err := sqlx.ConnectContext(ctx, "postgres", full)
-	if err != nil {
-		return false, asKind(err)
-	}
 	defer func() { _ = x.Close() }()
 	stored, err := wrappedSecrets(ctx, x)
-	if missingTable(err) {
+	if pg.IsUndefinedTable(err) {
 		return false, nil
 	}
-	return len(stored) > 0, asKind(err)
+	return len(stored) > 0, pg.AsKind(err)
 }
 
 // wrappedSecret is something that a key-encryption key wrapped for its owner.
@@ -69,9 +64,4 @@ func wrappedSecrets(ctx context.Context, q sqlx.QueryerContext) (stored []wrappe
 		UNION ALL (SELECT 'data-key/customer/' || id, data_key FROM customers WHERE data_key IS NOT NULL ORDER BY id DESC LIMIT 5)
 		UNION ALL (SELECT 'data-key/pool/' || id, data_key FROM pools LIMIT 100)
 		UNION ALL (SELECT 'integrations/' || id, secrets FROM integrations LIMIT 100)`)
-}
-
-func missingTable(err error) bool {
-	pqErr, ok := errors.AsType[*pq.Error](err)
-	return ok && pqErr.Code == "42P01"
 }

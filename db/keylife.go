@@ -52,7 +52,7 @@ var expireKeysSQL = moveSomeSQL(`id IN (SELECT id FROM pool_keys WHERE state = '
 // Claims pass over them also before.
 func (d *DB) ExpireKeys(ctx context.Context, limit int) (int, error) {
 	n := 0
-	err := d.tx(ctx, func(tx *sqlx.Tx) error {
+	err := d.pg.Tx(ctx, func(tx *sqlx.Tx) error {
 		packs, err := lockPacks(ctx, tx, `expiring <= now() ORDER BY first_id LIMIT $1`, limit/d.packing.keys+1)
 		if err != nil {
 			return err

@@ -14,7 +14,7 @@ import (
 // Key finds a pool's key by its text and tells its life. KindNotFound.
 func (d *DB) Key(ctx context.Context, pool, key string) (keyturn.KeyView, error) {
 	var v keyturn.KeyView
-	err := d.tx(ctx, func(tx *sqlx.Tx) error {
+	err := d.pg.Tx(ctx, func(tx *sqlx.Tx) error {
 		row, err := findKey(ctx, tx, pool, d.keys.Fingerprint(key))
 		if err != nil {
 			return err
@@ -45,7 +45,7 @@ func (d *DB) Key(ctx context.Context, pool, key string) (keyturn.KeyView, error)
 // QuarantineKey puts an unsold key aside for ever. Idempotent. KindNotFound; KindConflict when it was sold: it is to be
 // replaced then.
 func (d *DB) QuarantineKey(ctx context.Context, pool, key, reason, by string) error {
-	return d.tx(ctx, func(tx *sqlx.Tx) error {
+	return d.pg.Tx(ctx, func(tx *sqlx.Tx) error {
 		row, err := findKey(ctx, tx, pool, d.keys.Fingerprint(key))
 		if err == nil && row.Pack != nil {
 			if err := unpackKey(ctx, tx, *row.Pack, row.ID); err != nil {
@@ -74,7 +74,7 @@ const quarantineSQL = `
 // is nobody's: it can be put aside.
 func (d *DB) OweReplacementOf(ctx context.Context, pool, key, reason, by string) (fulfillmentID string, err error) {
 	var row keyRowAt
-	err = d.tx(ctx, func(tx *sqlx.Tx) (err error) {
+	err = d.pg.Tx(ctx, func(tx *sqlx.Tx) (err error) {
 		row, err = findKey(ctx, tx, pool, d.keys.Fingerprint(key))
 		return err
 	})

@@ -11,6 +11,7 @@ import (
 	"github.com/jmoiron/sqlx"
 
 	"keyturn.dev/keyturn"
+	"keyturn.dev/keyturn/pg"
 )
 
 // licenseID is the licence of a line: what its operation acts on, or what its create makes.
@@ -126,7 +127,7 @@ func (d *DB) callNobody(ctx context.Context, tx *sqlx.Tx, l *line) (bool, error)
 	}
 	l.LicenseSource = ptr("")
 	l.fromIssuer()
-	if err := mustAffect(tx.ExecContext(ctx, `UPDATE line_items SET license_source = '' WHERE id = $1`, l.ID)); err != nil {
+	if err := pg.ExpectOne(tx.ExecContext(ctx, `UPDATE line_items SET license_source = '' WHERE id = $1`, l.ID)); err != nil {
 		return true, err
 	}
 	return true, l.save(ctx, tx, byWorkflow, "")
@@ -166,7 +167,7 @@ const undecided = `status NOT IN ('DELIVERED', 'CANCELING', 'CANCELED')`
 // AdvanceLicense lets the first operation that waits on the licence begin, if all before it are decided, and has the
 // relay start or wake its workflow. Idempotent.
 func (d *DB) AdvanceLicense(ctx context.Context, licenseID string) error {
-	return d.tx(ctx, func(tx *sqlx.Tx) error {
+	return d.pg.Tx(ctx, func(tx *sqlx.Tx) error {
 		var first string
 		err := tx.GetContext(ctx, &first, `
 			SELECT fulfillment_id FROM line_items WHERE license_id = $1 AND blocked AND `+undecided+` ORDER BY operation_no LIMIT 1`, licenseID)
@@ -194,7 +195,7 @@ func (d *DB) AdvanceLicense(ctx context.Context, licenseID string) error {
 		if c != nil {
 			issuer = c.Source
 		}
-		return mustAffect(tx.ExecContext(ctx, `
+		return pg.ExpectOne(tx.ExecContext(ctx, `
 			UPDATE line_items SET blocked = false, wake_at = now(), license_source = CASE WHEN operation <> 'upgrade' THEN $2 END WHERE id = $1`, l.ID, issuer))
 	})
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/jmoiron/sqlx"
 
 	"keyturn.dev/keyturn"
+	"keyturn.dev/keyturn/pg"
 )
 
 // applyOperation makes of the licence what the delivered operation does to it, and keeps what it was before.
@@ -43,7 +44,7 @@ func (d *DB) applyOperation(ctx context.Context, tx *sqlx.Tx, l *line) error {
 			return err
 		}
 	}
-	return mustAffect(tx.ExecContext(ctx, `
+	return pg.ExpectOne(tx.ExecContext(ctx, `
 		WITH step AS (
 			INSERT INTO license_steps (license_id, no, line_id, operation, from_status, to_status, product_before, source_before, expires_before)
 			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"keyturn.dev/keyturn"
+	"keyturn.dev/keyturn/pg"
 )
 
 // OperateInput is an operation on a licence that nobody pays for.
@@ -68,14 +69,14 @@ func (d *DB) operationOrder(ctx context.Context, in OperateInput) (keyturn.Order
 		Customer       []byte `db:"customer"`
 		DataKey        []byte `db:"data_key"`
 	}
-	err := d.x.GetContext(ctx, &row, `
+	err := d.pg.GetContext(ctx, &row, `
 		SELECT coalesce(c.product_id, l.product_id) AS product_id, l.subscription_id, l.quantity, o.id AS order_id, o.currency, o.customer_id, o.customer, u.data_key
 		FROM line_items l LEFT JOIN licenses c ON c.line_id = l.id
 		JOIN orders o ON o.id = coalesce((SELECT n.order_id FROM line_items n WHERE n.license_id = l.fulfillment_id ORDER BY n.operation_no DESC LIMIT 1), l.order_id)
 		JOIN customers u ON u.id = o.customer_id
 		WHERE l.fulfillment_id = $1 AND l.license_id IS NULL`, id)
 	if err != nil {
-		return keyturn.Order{}, notFound(err, "there is no licence %s", id)
+		return keyturn.Order{}, pg.NotFound(err, "there is no licence %s", id)
 	}
 	dk, err := d.keys.OpenDataKey(row.DataKey, "customer/"+row.CustomerID)
 	if err != nil {

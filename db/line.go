@@ -8,6 +8,7 @@ import (
 	"github.com/jmoiron/sqlx"
 
 	"keyturn.dev/keyturn"
+	"keyturn.dev/keyturn/pg"
 )
 
 // line is a line item's row, locked for one step, with what the step needs of its order and product.
@@ -96,13 +97,13 @@ func (d *DB) look(ctx context.Context, fulfillmentID string) (*line, error) {
 	if l, ok := d.fresh.take(fulfillmentID); ok && time.Since(l.readAt) < freshFor {
 		return &l, nil
 	}
-	return aLine(ctx, d.x, lookSQL, fulfillmentID)
+	return aLine(ctx, d.pg, lookSQL, fulfillmentID)
 }
 
 func aLine(ctx context.Context, q sqlx.QueryerContext, query, fulfillmentID string) (*line, error) {
 	l := line{readAt: time.Now()}
 	if err := sqlx.GetContext(ctx, q, &l, query, fulfillmentID); err != nil {
-		return nil, notFound(err, "there is no fulfillment %s", fulfillmentID)
+		return nil, pg.NotFound(err, "there is no fulfillment %s", fulfillmentID)
 	}
 	return &l, l.init()
 }

@@ -65,7 +65,7 @@ func TestPoolsAreLinearizable(t *testing.T) {
 			id = newID()
 			taken, err := d.claims.take(s.ctx, d, "p", &claimant{id: id, units: 1}) // together with those of the moment
 			if err == nil && len(taken) == 0 {
-				err = d.tx(s.ctx, func(tx *sqlx.Tx) (err error) {
+				err = d.pg.Tx(s.ctx, func(tx *sqlx.Tx) (err error) {
 					if taken, err = d.take(s.ctx, tx, "p", wantedBy(id, 0, 1, time.Time{})); err == nil && len(taken) == 0 {
 						left, err = stockFor(s.ctx, tx, "p", 1)
 					}
@@ -93,7 +93,7 @@ func TestPoolsAreLinearizable(t *testing.T) {
 	}
 	giveBack := func(client int, d *DB, id string, mask uint64) {
 		record(client, poolOp{"return", mask}, func() uint64 {
-			if err := d.tx(s.ctx, func(tx *sqlx.Tx) error { return d.freeKeys(s.ctx, tx, &line{ID: id}, "test", "gave it back") }); err != nil {
+			if err := d.pg.Tx(s.ctx, func(tx *sqlx.Tx) error { return d.freeKeys(s.ctx, tx, &line{ID: id}, "test", "gave it back") }); err != nil {
 				t.Error(err)
 			}
 			return 0

@@ -12,6 +12,7 @@ import (
 
 	"keyturn.dev/keyturn"
 	"keyturn.dev/keyturn/internal/testkit/faultproxy"
+	"keyturn.dev/keyturn/pg"
 )
 
 // A use case of which any answer may be lost: PostgreSQL carried out a statement, or the commit, and nobody heard of it.
@@ -405,6 +406,6 @@ func TestAFullDiskIsAnOutage(t *testing.T) {
 		"53100": keyturn.KindUnavailable, "53200": keyturn.KindUnavailable, "53300": keyturn.KindUnavailable, "57P03": keyturn.KindUnavailable,
 		"22001": keyturn.KindInternal,
 	} {
-		require.Equal(t, want, keyturn.KindOf(asKind(&pq.Error{Code: pqerror.Code(code)})), code)
+		require.Equal(t, want, keyturn.KindOf(pg.AsKind(&pq.Error{Code: pqerror.Code(code)})), code)
 	}
 }

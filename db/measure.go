@@ -11,6 +11,7 @@ import (
 	"github.com/jmoiron/sqlx"
 
 	"keyturn.dev/keyturn"
+	"keyturn.dev/keyturn/pg"
 )
 
 // Measure is what `keyturn bench pools` measures, next to what it compares with. It leaves keys behind that belong to no
@@ -19,9 +20,9 @@ type Measure struct{ d *DB }
 
 // NewMeasure opens as many connections as there are clients and makes the tables of the comparison.
 func NewMeasure(ctx context.Context, d *DB, clients int) (*Measure, error) {
-	d.x.SetMaxOpenConns(clients + 4)
-	d.x.SetMaxIdleConns(clients + 4)
-	return &Measure{d}, d.tx(ctx, func(tx *sqlx.Tx) error {
+	d.pg.SetMaxOpenConns(clients + 4)
+	d.pg.SetMaxIdleConns(clients + 4)
+	return &Measure{d}, d.pg.Tx(ctx, func(tx *sqlx.Tx) error {
 		_, err := tx.ExecContext(ctx, `
 			CREATE TABLE IF NOT EXISTS bench_plain (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, line_id uuid NOT NULL, what text NOT NULL);
 			DROP TABLE IF EXISTS bench_copy;
@@ -32,9 +33,9 @@ func NewMeasure(ctx context.Context, d *DB, clients int) (*Measure, error) {
 
 // Insert is a plain insert-and-commit: one statement, which is a transaction of its own.
 func (m *Measure) Insert(ctx context.Context) error {
-	var w writes
-	w.add("plain", `INSERT INTO bench_plain (line_id, what) VALUES (?, ?) RETURNING id`, newID(), "a row like any other")
-	return w.run(ctx, m.d.alone(), &[]int64{}, `SELECT id FROM plain`)
+	var w pg.StmtBuilder
+	w.With("plain", `INSERT INTO bench_plain (line_id, what) VALUES (?, ?) RETURNING id`, newID(), "a row like any other")
+	return w.Select(ctx, m.d.pg.Implicit(), &[]int64{}, `SELECT id FROM plain`)
 }
 
 // Claim takes keys for a line that there is not, as a line's first claim does: one statement, which is a transaction
@@ -58,7 +59,7 @@ func (m *Measure) Copy(ctx context.Context, pool string, file io.Reader) (rows i
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	go im.prepare(ctx)
-	err = m.d.tx(ctx, func(tx *sqlx.Tx) error {
+	err = m.d.pg.Tx(ctx, func(tx *sqlx.Tx) error {
 		im.begin(tx)
 		var some []sealedKey // for COPY, many at a time: it is what is compared with
 		for {
@@ -85,16 +86,16 @@ func (m *Measure) Copy(ctx context.Context, pool string, file io.Reader) (rows i
 
 // copyPlain stores keys with a row each.
 func (im *importer) copyPlain(ctx context.Context, rows []sealedKey) error {
-	return copyRows(ctx, im.tx, `COPY bench_copy (pool_id, batch_id, position, fingerprint, content, expires_at, give_until) FROM STDIN`,
+	return pg.CopyRows(ctx, im.tx, `COPY bench_copy (pool_id, batch_id, position, fingerprint, content, expires_at, give_until) FROM STDIN`,
 		func(yield func(func([]byte) []byte) bool) {
 			for i, k := range rows {
 				if !yield(func(text []byte) []byte {
 					text = append(append(append(append(text, im.Pool...), '\t'), im.batch...), '\t')
 					text = append(strconv.AppendInt(text, int64(i), 10), '\t')
-					text = append(appendHex(text, k.fingerprint[:]), '\t')
-					text = append(appendHex(text, k.content), '\t')
-					text = append(appendTime(text, k.expires, `\N`), '\t')
-					return append(appendTime(text, k.until, `\N`), '\n')
+					text = append(pg.AppendHex(text, k.fingerprint[:]), '\t')
+					text = append(pg.AppendHex(text, k.content), '\t')
+					text = append(pg.AppendTime(text, k.expires, `\N`), '\t')
+					return append(pg.AppendTime(text, k.until, `\N`), '\n')
 				}) {
 					return
 				}
@@ -110,6 +111,6 @@ func (m *Measure) Figures(ctx context.Context, pool string) (keyturn.PoolView, e
 // Vacuum says how often PostgreSQL cleaned up the keys by itself.
 func (m *Measure) Vacuum(ctx context.Context) (text string, err error) {
 	var n int
-	err = m.d.x.GetContext(ctx, &n, `SELECT autovacuum_count FROM pg_stat_user_tables WHERE relname = 'pool_keys'`)
-	return fmt.Sprintf("%d automatic vacuums", n), asKind(err)
+	err = m.d.pg.GetContext(ctx, &n, `SELECT autovacuum_count FROM pg_stat_user_tables WHERE relname = 'pool_keys'`)
+	return fmt.Sprintf("%d automatic vacuums", n), pg.AsKind(err)
 }

@@ -2,15 +2,9 @@ package db
 
 import (
 	"context"
-	"database/sql"
 	"embed"
-	"fmt"
 	"io/fs"
-
-	"github.com/pressly/goose/v3"
-	"github.com/pressly/goose/v3/lock"
-
-	"keyturn.dev/keyturn"
+	"keyturn.dev/keyturn/pg"
 )
 
 //go:embed migrations/*.sql
@@ -19,34 +13,9 @@ var migrations embed.FS
 // Migrate brings the database of the DSN to this version's schema, under a lock, so that several processes may try at
 // once. It is a no-op on a database that is up to date. It returns the files that were applied.
 func Migrate(ctx context.Context, dsn string) ([]string, error) {
-	full, err := withParameters(dsn)
-	if err != nil {
-		return nil, err
-	}
-	x, err := sql.Open("postgres", full)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = x.Close() }()
 	files, err := fs.Sub(migrations, "migrations")
 	if err != nil {
 		return nil, err
 	}
-	locker, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(1, 300)) // looks every second, for five minutes
-	if err != nil {
-		return nil, err
-	}
-	p, err := goose.NewProvider(goose.DialectPostgres, x, files, goose.WithSessionLocker(locker), goose.WithAllowOutofOrder(true)) // numbers are given out ahead of the work; all are additive
-	if err != nil {
-		return nil, err
-	}
-	done, err := p.Up(ctx)
-	if err != nil {
-		return nil, keyturn.Errorf(keyturn.KindUnavailable, "the database could not be migrated (%s): %w", redactDSN(dsn), err)
-	}
-	var names []string
-	for _, r := range done {
-		names = append(names, fmt.Sprint(r.Source.Path))
-	}
-	return names, nil
+	return pg.Migrate(ctx, dsn, files)
 }

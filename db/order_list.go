@@ -12,6 +12,7 @@ import (
 	"github.com/lib/pq"
 
 	"keyturn.dev/keyturn"
+	"keyturn.dev/keyturn/pg"
 )
 
 // MaxPage is the most orders that one page of a list shows.
@@ -47,8 +48,8 @@ func (d *DB) Orders(ctx context.Context, status keyturn.OrderStatus, cursor stri
 		orderRow
 		keyturn.LineCounts
 	}
-	if err := d.x.SelectContext(ctx, &rows, listOrdersSQL(status), before, beforeID, limit+1); err != nil { //keyturn:autocommit it reads
-		return keyturn.OrderPage{}, asKind(err)
+	if err := d.pg.SelectContext(ctx, &rows, listOrdersSQL(status), before, beforeID, limit+1); err != nil { //keyturn:autocommit it reads
+		return keyturn.OrderPage{}, pg.AsKind(err)
 	}
 	page := keyturn.OrderPage{Orders: make([]keyturn.OrderSummary, 0, min(limit, len(rows)))}
 	for _, r := range rows[:min(limit, len(rows))] {

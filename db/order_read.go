@@ -10,6 +10,7 @@ import (
 	"github.com/jmoiron/sqlx"
 
 	"keyturn.dev/keyturn"
+	"keyturn.dev/keyturn/pg"
 )
 
 // PageToken is the unguessable part of the link to an order's page: whoever has it sees the order and its keys.
@@ -41,8 +42,8 @@ func (d *DB) Order(ctx context.Context, id string) (keyturn.OrderView, error) {
 		return keyturn.OrderView{}, keyturn.Errorf(keyturn.KindNotFound, "there is no such order")
 	}
 	var o orderRow
-	if err := d.x.GetContext(ctx, &o, orderSQL, id); err != nil {
-		return keyturn.OrderView{}, notFound(err, "there is no order %s", id)
+	if err := d.pg.GetContext(ctx, &o, orderSQL, id); err != nil {
+		return keyturn.OrderView{}, pg.NotFound(err, "there is no order %s", id)
 	}
 	lines, err := d.lineViews(ctx, readLineSQL+`WHERE l.order_id = $1 ORDER BY l.position`, id)
 	if err != nil {
@@ -74,8 +75,8 @@ type shownLine struct {
 
 func (d *DB) lineViews(ctx context.Context, query string, args ...any) ([]shownLine, error) {
 	var lines []shownLine
-	if err := sqlx.SelectContext(ctx, d.x, &lines, query, args...); err != nil {
-		return nil, asKind(err)
+	if err := sqlx.SelectContext(ctx, d.pg, &lines, query, args...); err != nil {
+		return nil, pg.AsKind(err)
 	}
 	for i := range lines {
 		if err := lines[i].init(); err != nil { // the deadline is the one of today's policy

@@ -5,6 +5,7 @@ import (
 
 	"github.com/jmoiron/sqlx"
 	"github.com/lib/pq"
+	"keyturn.dev/keyturn/pg"
 )
 
 // packing says how the keys of an import lie in the database until their turn comes (table key_packs).
@@ -20,10 +21,10 @@ var defaultPacking = packing{keys: 64, bytes: 5000, unpack: 500, block: 500_000}
 // restock unpacks the next keys of a pool if it has n and too few of them can be claimed, and says whether it did. Keys are
 // unpacked in the order of their import, so what lies in packs comes after all that has rows.
 func (d *DB) restock(ctx context.Context, pool string, n int) (done bool, err error) {
-	if rows, packed, err := stockOf(ctx, d.x, pool, n); err != nil || rows >= n || rows+packed < n {
-		return false, asKind(err)
+	if rows, packed, err := stockOf(ctx, d.pg, pool, n); err != nil || rows >= n || rows+packed < n {
+		return false, pg.AsKind(err)
 	}
-	err = d.tx(ctx, func(tx *sqlx.Tx) (err error) {
+	err = d.pg.Tx(ctx, func(tx *sqlx.Tx) (err error) {
 		done, err = d.restockIn(ctx, tx, pool, n)
 		return err
 	})

@@ -14,6 +14,7 @@ import (
 
 	"keyturn.dev/keyturn"
 	"keyturn.dev/keyturn/internal/testkit"
+	"keyturn.dev/keyturn/pg"
 )
 
 // packs makes a shop whose keys lie in small packs: n get rows of their own at a time.
@@ -309,14 +310,14 @@ func TestRecallOfAFileOfSeveralChunks(t *testing.T) {
 	s.product("game", fromPool("games"))
 	s.stock("games", keysNamed("K", 2*importChunk+10)...)
 	s.soldNext()
-	before := s.trips.Load()
+	before := s.RoundTrips()
 	require.NoError(t, s.Recall(s.ctx, "games", s.batchOf("games"), "leaked", false, "ops"))
 	require.Eventually(t, func() bool {
 		_, err := s.FinishRecalls(s.ctx)
 		require.NoError(t, err)
 		return s.pool("games").Stock.Available == 0
 	}, time.Minute, 100*time.Millisecond)
-	require.Less(t, s.trips.Load()-before, int64(2000), "steps in which nothing is done")
+	require.Less(t, s.RoundTrips()-before, int64(2000), "steps in which nothing is done")
 	require.Equal(t, int64(2*importChunk+9), s.pool("games").Stock.Quarantined)
 }
 
@@ -347,7 +348,7 @@ func TestKeysOfAnOlderBuildAreKnown(t *testing.T) {
 	s.product("game", fromPool("games"))
 	s.stock("games", "K-1")
 	older := func(fingerprint []byte) error {
-		return s.tx(s.ctx, func(tx *sqlx.Tx) error {
+		return s.pg.Tx(s.ctx, func(tx *sqlx.Tx) error {
 			_, err := tx.ExecContext(s.ctx, `
 				INSERT INTO pool_keys (pool_id, batch_id, position, fingerprint, content) SELECT pool_id, id, nextval('pool_key_position'), $1, 'x' FROM batches`, fingerprint)
 			return err
@@ -367,9 +368,7 @@ func TestKeysOfAnOlderBuildAreKnown(t *testing.T) {
 func TestMigrationKeepsTheFingerprintsOfKeysThatAreThere(t *testing.T) {
 	t.Parallel()
 	dsn := testkit.Postgres(t, "", nil)
-	full, err := withParameters(dsn)
-	require.NoError(t, err)
-	x, err := sqlx.Open("postgres", full)
+	x, err := pg.Open(t.Context(), dsn)
 	require.NoError(t, err)
 	defer func() { _ = x.Close() }()
 	before := fstest.MapFS{}
@@ -382,7 +381,7 @@ func TestMigrationKeepsTheFingerprintsOfKeysThatAreThere(t *testing.T) {
 			before[f.Name()] = &fstest.MapFile{Data: text}
 		}
 	}
-	p, err := goose.NewProvider(goose.DialectPostgres, x.DB, before)
+	p, err := goose.NewProvider(goose.DialectPostgres, x.DB.DB, before)
 	require.NoError(t, err)
 	_, err = p.Up(t.Context())
 	require.NoError(t, err)
@@ -433,7 +432,7 @@ func TestPacksRefuseWhatIsInconsistent(t *testing.T) {
 		`fingerprints = substr(fingerprints, 2)`, `contents = contents || 'x'`, `ends = ends[1:3]`, `gone = ARRAY[1, 2, 3, 4]`,
 		`give_until = ARRAY[now()]`, `expires_at = ARRAY[now()], give_until = ARRAY[now()]`,
 	} {
-		_, err := s.x.ExecContext(s.ctx, `UPDATE key_packs SET `+set) //keyturn:autocommit it is refused
+		_, err := s.pg.ExecContext(s.ctx, `UPDATE key_packs SET `+set) //keyturn:autocommit it is refused
 		require.ErrorContains(t, err, "key_packs_consistent", set)
 	}
 }
@@ -445,10 +444,10 @@ func TestUnpackingReadsOnlyWhatItTakesOfAPoolThatHasJustGrown(t *testing.T) {
 	s.emptyPool("games")
 	s.stock("games", keysNamed("K", 12)...)
 	s.exec(`ANALYZE`)
-	s.x.SetMaxOpenConns(1)
+	s.pg.SetMaxOpenConns(1)
 	restock := func(n int) {
 		t.Helper()
-		require.ErrorIs(t, s.tx(s.ctx, func(tx *sqlx.Tx) error {
+		require.ErrorIs(t, s.pg.Tx(s.ctx, func(tx *sqlx.Tx) error {
 			read := func() (whole, rows int) {
 				require.NoError(t, tx.QueryRow(`
 					SELECT sum(seq_scan), sum(coalesce(idx_tup_fetch, 0)) FROM pg_stat_xact_user_tables WHERE relname IN ('key_packs', 'key_fingerprints')`).Scan(&whole, &rows))
@@ -467,9 +466,9 @@ func TestUnpackingReadsOnlyWhatItTakesOfAPoolThatHasJustGrown(t *testing.T) {
 	for range 10 {
 		restock(7)
 	}
-	s.x.SetMaxOpenConns(2) // the import's connection
+	s.pg.SetMaxOpenConns(2) // the import's connection
 	s.stock("games", keysNamed("L", 20_000)...)
-	s.x.SetMaxOpenConns(1)
+	s.pg.SetMaxOpenConns(1)
 	for i := range 5 {
 		restock(7 + 2*i)
 	}

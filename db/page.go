@@ -10,6 +10,7 @@ import (
 	"github.com/lib/pq"
 
 	"keyturn.dev/keyturn"
+	"keyturn.dev/keyturn/pg"
 )
 
 // CustomerPageLines is how many lines one page of an order shows its customer.
@@ -86,7 +87,7 @@ func (d *DB) orderByToken(ctx context.Context, q sqlx.QueryerContext, token stri
 		FROM orders o JOIN customers c ON c.id = o.customer_id
 		WHERE o.page_hash = $1`, pageHash(token))
 	if err != nil {
-		return o, c, notFound(err, "there is no such page")
+		return o, c, pg.NotFound(err, "there is no such page")
 	}
 	if o.DataKey == nil {
 		return o, c, keyturn.Errorf(keyturn.KindNotFound, "there is no such page")
@@ -108,9 +109,9 @@ func (d *DB) orderByToken(ctx context.Context, q sqlx.QueryerContext, token stri
 // CustomerPage gives one page (from 1) of the order behind an unguessable link. KindNotFound for an unknown link and for
 // a page that the order does not have.
 func (d *DB) CustomerPage(ctx context.Context, token string, page int) (CustomerPage, error) {
-	o, c, err := d.orderByToken(ctx, d.x, token)
+	o, c, err := d.orderByToken(ctx, d.pg, token)
 	if err != nil {
-		return CustomerPage{}, asKind(err)
+		return CustomerPage{}, pg.AsKind(err)
 	}
 	p := CustomerPage{
 		OrderID: o.ID, Locale: c.Locale, FirstName: c.FirstName, Status: o.Status, Price: keyturn.Money{Minor: o.GrossMinor, Currency: o.Currency},
@@ -146,11 +147,11 @@ func (d *DB) CustomerPageOf(ctx context.Context, token, fulfillmentID string) (i
 		return 0, keyturn.Errorf(keyturn.KindNotFound, "there is no such page")
 	}
 	var position int
-	err := d.x.GetContext(ctx, &position, `
+	err := d.pg.GetContext(ctx, &position, `
 		SELECT l.position FROM line_items l JOIN orders o ON o.id = l.order_id
 		WHERE o.page_hash = $1 AND l.fulfillment_id = $2`, pageHash(token), id)
 	if err != nil {
-		return 0, notFound(err, "there is no such page")
+		return 0, pg.NotFound(err, "there is no such page")
 	}
 	return (position-1)/CustomerPageLines + 1, nil
 }
@@ -164,7 +165,7 @@ func (d *DB) RevealToCustomer(ctx context.Context, token, fulfillmentID, what st
 	if !ok {
 		return out, keyturn.Errorf(keyturn.KindNotFound, "there is no such page")
 	}
-	err := d.tx(ctx, func(tx *sqlx.Tx) error {
+	err := d.pg.Tx(ctx, func(tx *sqlx.Tx) error {
 		o, _, err := d.orderByToken(ctx, tx, token)
 		if err != nil {
 			return err
@@ -212,14 +213,14 @@ func (d *DB) keyMails(ctx context.Context, lines []shownLine) (map[string]keyMai
 		return out, nil
 	}
 	var rows []keyMail
-	err := d.x.SelectContext(ctx, &rows, `
+	err := d.pg.SelectContext(ctx, &rows, `
 		SELECT line_id, max(sent_at) FILTER (WHERE number = 1) AS first_sent_at, max(sent_at) FILTER (WHERE number > 1) AS later_sent_at,
 			bool_or(exposed OR status <> 'READY') AS exposed
 		FROM deliveries WHERE line_id = ANY(CAST($1 AS uuid[])) AND kind = 'keys' GROUP BY line_id`, pq.Array(ids))
 	for _, r := range rows {
 		out[r.LineID] = r
 	}
-	return out, asKind(err)
+	return out, pg.AsKind(err)
 }
 
 // forCustomer shows a line to the one who paid for it.

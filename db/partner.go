@@ -11,6 +11,7 @@ import (
 	"github.com/lib/pq"
 
 	"keyturn.dev/keyturn"
+	"keyturn.dev/keyturn/pg"
 )
 
 // The breaker of a partner. It opens when the calls of so many different lines failed in a row, over all workers: one
@@ -113,7 +114,7 @@ func partnerFailed(ctx context.Context, tx *sqlx.Tx, id, lineID string, p partne
 // WatchCertificates opens the alert of each integration in expiring, which says what happens to it, once, and closes
 // those of all others.
 func (d *DB) WatchCertificates(ctx context.Context, expiring map[string]string) error {
-	return d.tx(ctx, func(tx *sqlx.Tx) error {
+	return d.pg.Tx(ctx, func(tx *sqlx.Tx) error {
 		subjects := pq.StringArray{}
 		for _, id := range slices.Sorted(maps.Keys(expiring)) {
 			subjects = append(subjects, partnerSource(id))
@@ -138,7 +139,7 @@ func (d *DB) PartnerState(ctx context.Context, integration string) (keyturn.Part
 		Waiting   int        `db:"waiting"`
 		OldestAt  *time.Time `db:"oldest_at"`
 	}
-	err := d.x.GetContext(ctx, &row, `
+	err := d.pg.GetContext(ctx, &row, `
 		SELECT coalesce(cardinality(g.failing), 0) AS failing, g.opened_at, CASE WHEN g.next_try_at > now() THEN g.next_try_at END AS next_try_at,
 			coalesce(g.probe_until > now(), false) AS probing, g.failure,
 			(SELECT count(*) FROM attempts WHERE source = $2 AND outcome = 'running' AND deadline_at > now()) AS running,
@@ -146,7 +147,7 @@ func (d *DB) PartnerState(ctx context.Context, integration string) (keyturn.Part
 			(SELECT min(created_at) FROM partner_queue WHERE integration = $1) AS oldest_at
 		FROM (SELECT 1) one LEFT JOIN partner_gates g ON g.integration = $1`, integration, partnerSource(integration))
 	if err != nil {
-		return keyturn.PartnerState{}, asKind(err)
+		return keyturn.PartnerState{}, pg.AsKind(err)
 	}
 	s := keyturn.PartnerState{
 		Breaker: keyturn.BreakerClosed, Failing: row.Failing, OpenedAt: row.OpenedAt, NextTryAt: row.NextTryAt, Running: row.Running, Waiting: row.Waiting, OldestAt: row.OldestAt,

@@ -8,6 +8,7 @@ import (
 	"github.com/jmoiron/sqlx"
 
 	"keyturn.dev/keyturn"
+	"keyturn.dev/keyturn/pg"
 )
 
 // PutPool stores a checked pool; a new one gets its data key.
@@ -16,7 +17,7 @@ func (d *DB) PutPool(ctx context.Context, p keyturn.Pool) (created, changed bool
 	if err != nil {
 		return false, false, err
 	}
-	err = d.tx(ctx, func(tx *sqlx.Tx) error {
+	err = d.pg.Tx(ctx, func(tx *sqlx.Tx) error {
 		_, wrapped, err := d.keys.NewDataKey("pool/" + p.ID)
 		if err != nil {
 			return err
@@ -53,12 +54,12 @@ const olderSlots = 16
 
 // Pools gives all pools by ID.
 func (d *DB) Pools(ctx context.Context) ([]keyturn.Pool, error) {
-	return specsOf[keyturn.Pool](ctx, d.x, "pools")
+	return specsOf[keyturn.Pool](ctx, d.pg, "pools")
 }
 
 // DeletePool removes a pool that no product uses and that never had a key.
 func (d *DB) DeletePool(ctx context.Context, id string) error {
-	return d.tx(ctx, func(tx *sqlx.Tx) error {
+	return d.pg.Tx(ctx, func(tx *sqlx.Tx) error {
 		if err := lockEntry(ctx, tx, "pools", id); err != nil {
 			return err
 		}
@@ -78,23 +79,23 @@ func (d *DB) DeletePool(ctx context.Context, id string) error {
 
 // Pool gives a pool with its stock. The figures are maintained, so this costs the same for any number of keys.
 func (d *DB) Pool(ctx context.Context, id string) (keyturn.PoolView, error) {
-	p, err := specOf[keyturn.Pool](ctx, d.x, "pools", "pool", id)
+	p, err := specOf[keyturn.Pool](ctx, d.pg, "pools", "pool", id)
 	if err != nil {
 		return keyturn.PoolView{}, err
 	}
 	v := keyturn.PoolView{Pool: p, Batches: []keyturn.BatchView{}}
-	if err := d.x.GetContext(ctx, &v.Stock, `
+	if err := d.pg.GetContext(ctx, &v.Stock, `
 		SELECT coalesce(sum(available), 0) AS available, coalesce(sum(claimed), 0) AS claimed, coalesce(sum(delivered), 0) AS delivered,
 			coalesce(sum(quarantined), 0) AS quarantined, coalesce(sum(recalled), 0) AS recalled, coalesce(sum(expired), 0) AS expired,
 			coalesce(sum(withdrawn), 0) AS withdrawn,
 			(SELECT count(*) FROM line_items WHERE waiting_pool = $1) AS waiting
 		FROM pool_stock WHERE pool_id = $1`, id); err != nil {
-		return v, asKind(err)
+		return v, pg.AsKind(err)
 	}
 	if v.Forecast, err = d.forecast(ctx, id); err != nil {
 		return v, err
 	}
-	return v, asKind(d.x.SelectContext(ctx, &v.Batches, `
+	return v, pg.AsKind(d.pg.SelectContext(ctx, &v.Batches, `
 		SELECT id, accepted, rejected, created_by, created_at, undone_at, undone_by, recalled_at FROM batches WHERE pool_id = $1 ORDER BY created_at DESC, id LIMIT 100`, id))
 }
 
@@ -105,7 +106,7 @@ func poolKeyAt(pool string, fingerprint []byte) string {
 
 // noteValidity applies a changed minimal validity to the keys that are for sale. One that expired by the old one stays so.
 func noteValidity(ctx context.Context, tx *sqlx.Tx, p keyturn.Pool) error {
-	if err := wholeTables(ctx, tx); err != nil {
+	if err := pg.AllowSeqScans(ctx, tx); err != nil {
 		return err
 	}
 	_, err := tx.ExecContext(ctx, `

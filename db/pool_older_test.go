@@ -15,7 +15,7 @@ func TestAPoolHasTheRowsThatOlderBuildsBookOn(t *testing.T) {
 	_, _, err := s.PutPool(s.ctx, keyturn.Pool{ID: "p"})
 	require.NoError(t, err)
 	for slot := range 16 {
-		res, err := s.x.ExecContext(s.ctx, `UPDATE pool_stock SET available = available WHERE pool_id = 'p' AND slot = $1`, slot)
+		res, err := s.pg.ExecContext(s.ctx, `UPDATE pool_stock SET available = available WHERE pool_id = 'p' AND slot = $1`, slot)
 		require.NoError(t, err)
 		n, err := res.RowsAffected()
 		require.NoError(t, err)

@@ -34,7 +34,7 @@ func TestProxyFindsTheDoubleExecution(t *testing.T) {
 		s.exec(`DELETE FROM tally`)
 		require.NoError(t, d.Ping(s.ctx))
 		p.Lose(faultproxy.Loss{Reset: reset})
-		_, err := d.x.ExecContext(s.ctx, `INSERT INTO tally VALUES (1)`) //keyturn:autocommit to see what goes wrong
+		_, err := d.pg.ExecContext(s.ctx, `INSERT INTO tally VALUES (1)`) //keyturn:autocommit to see what goes wrong
 		_, lost := p.Disarm()
 		require.True(t, lost)
 		n := read[int](s, `SELECT count(*) FROM tally`)

@@ -12,6 +12,7 @@ import (
 	"github.com/lib/pq"
 
 	"keyturn.dev/keyturn"
+	"keyturn.dev/keyturn/pg"
 )
 
 // park puts the line into its partner's queue, by the time of its order, and has it ask again after wait, or at the end of
@@ -103,7 +104,7 @@ func (d *DB) CallUp(ctx context.Context, over time.Duration) (due []Due, soon bo
 		ID   string `db:"id"`
 		Spec string `db:"spec"`
 	}
-	if err := d.x.SelectContext(ctx, &partners, `
+	if err := d.pg.SelectContext(ctx, &partners, `
 		WITH RECURSIVE waiting AS (
 			(SELECT integration FROM partner_queue ORDER BY integration LIMIT 1)
 			UNION ALL
@@ -112,7 +113,7 @@ func (d *DB) CallUp(ctx context.Context, over time.Duration) (due []Due, soon bo
 		)
 		SELECT id, spec FROM integrations WHERE id IN (
 			SELECT integration FROM waiting UNION SELECT integration FROM partner_gates WHERE opened_at IS NOT NULL AND NOT gathered)`); err != nil {
-		return nil, false, asKind(err)
+		return nil, false, pg.AsKind(err)
 	}
 	for _, p := range partners { // what is wrong with one holds up no other
 		called, coming, wrong := d.callUp(ctx, p.ID, p.Spec, max(over, smoothly))
@@ -126,7 +127,7 @@ func (d *DB) callUp(ctx context.Context, integration, spec string, over time.Dur
 	if err := json.Unmarshal([]byte(spec), &in); err != nil {
 		return nil, false, err
 	}
-	err = d.tx(ctx, func(tx *sqlx.Tx) (err error) {
+	err = d.pg.Tx(ctx, func(tx *sqlx.Tx) (err error) {
 		due, soon, err = callUp(ctx, tx, integration, in.Limits.WithDefaults(), over)
 		return err
 	})

@@ -133,7 +133,7 @@ func TestStepsAreToldOnceInWhateverOrderTheyCommit(t *testing.T) {
 
 	written, commit, done := make(chan struct{}), make(chan struct{}), make(chan error, 1)
 	go func() { // a step that is written first and committed last
-		done <- s.tx(s.ctx, func(tx *sqlx.Tx) error {
+		done <- s.pg.Tx(s.ctx, func(tx *sqlx.Tx) error {
 			_, err := tx.ExecContext(s.ctx, `
 				WITH moved AS (UPDATE line_items SET status = 'OBTAINED', obtained_at = now(), version = version + 1 WHERE fulfillment_id = $1 RETURNING id, version)
 				INSERT INTO line_log (line_id, version, from_status, to_status, by) SELECT id, version, 'PENDING', 'OBTAINED', 'test' FROM moved`, ids[0])

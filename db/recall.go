@@ -8,6 +8,7 @@ import (
 	"github.com/jmoiron/sqlx"
 
 	"keyturn.dev/keyturn"
+	"keyturn.dev/keyturn/pg"
 )
 
 const (
@@ -21,7 +22,7 @@ const (
 // seconds; what is left then, or after it broke off, is done by the next call or by housekeeping. Idempotent; replace may
 // be asked for later. KindNotFound; KindConflict when the batch was undone.
 func (d *DB) Recall(ctx context.Context, pool, batch, reason string, replace bool, by string) error {
-	err := d.tx(ctx, func(tx *sqlx.Tx) error {
+	err := d.pg.Tx(ctx, func(tx *sqlx.Tx) error {
 		b, err := lockBatch(ctx, tx, pool, batch)
 		switch {
 		case err != nil:
@@ -68,9 +69,9 @@ func (d *DB) FinishRecalls(ctx context.Context) (int, error) {
 		ID   string `db:"id"`
 		Pool string `db:"pool_id"`
 	}
-	if err := d.x.SelectContext(ctx, &open, `
+	if err := d.pg.SelectContext(ctx, &open, `
 		SELECT id, pool_id FROM batches WHERE recalled_to IS NOT NULL AND recalled_at < now() - interval '10 seconds' ORDER BY recalled_at LIMIT 10`); err != nil {
-		return 0, asKind(err)
+		return 0, pg.AsKind(err)
 	}
 	for _, b := range open {
 		if err := d.recallFor(ctx, recallRound, b.Pool, b.ID, byHousekeeping); err != nil {
@@ -103,7 +104,7 @@ const recallSQL = `
 
 // recallSome deals with the next keys of a recalled batch and says whether there are more.
 func (d *DB) recallSome(ctx context.Context, pool, batch, by string) (more bool, err error) {
-	err = d.tx(ctx, func(tx *sqlx.Tx) error {
+	err = d.pg.Tx(ctx, func(tx *sqlx.Tx) error {
 		b, err := lockBatch(ctx, tx, pool, batch)
 		if err != nil || !b.RecalledTo.Valid {
 			more = false

@@ -8,6 +8,7 @@ import (
 	"github.com/lib/pq"
 
 	"keyturn.dev/keyturn"
+	"keyturn.dev/keyturn/pg"
 )
 
 // Due is something that the relay has to start or wake.
@@ -27,7 +28,7 @@ const relayLease = 15 * time.Second
 // TakeDue gives the relay what is due, lines and outbox, and keeps others from it for a while. Done ends it.
 func (d *DB) TakeDue(ctx context.Context, limit int) ([]Due, error) {
 	var due []Due
-	err := d.tx(ctx, func(tx *sqlx.Tx) error {
+	err := d.pg.Tx(ctx, func(tx *sqlx.Tx) error {
 		var err error
 		if due, err = selectDue(ctx, tx, `
 			WITH due AS MATERIALIZED (
@@ -89,7 +90,7 @@ func (d *DB) RelayDone(ctx context.Context, done []Due) error {
 			workflows, subjects, leases = append(workflows, x.Workflow), append(subjects, x.Subject), append(leases, x.lease.Format(time.RFC3339Nano))
 		}
 	}
-	return d.tx(ctx, func(tx *sqlx.Tx) error {
+	return d.pg.Tx(ctx, func(tx *sqlx.Tx) error {
 		if len(fulfillments) > 0 {
 			if _, err := tx.ExecContext(ctx, `UPDATE line_items SET wake_at = NULL WHERE fulfillment_id = ANY(CAST($1 AS uuid[])) AND wake_at > now()`, pq.Array(fulfillments)); err != nil {
 				return err
@@ -107,7 +108,7 @@ func (d *DB) RelayDone(ctx context.Context, done []Due) error {
 
 // WakeOrder has the relay wake every undecided or delivered line of an order that is to be cancelled.
 func (d *DB) WakeOrder(ctx context.Context, orderID string) error {
-	return d.tx(ctx, func(tx *sqlx.Tx) error {
+	return d.pg.Tx(ctx, func(tx *sqlx.Tx) error {
 		_, err := tx.ExecContext(ctx, `UPDATE line_items SET wake_at = now() WHERE order_id = $1 AND status NOT IN ('CANCELING', 'CANCELED')`, orderID)
 		return err
 	})
@@ -117,7 +118,7 @@ func (d *DB) WakeOrder(ctx context.Context, orderID string) error {
 // workflow was terminated, or Temporal lost it. It returns how many there were.
 func (d *DB) WakeForgotten(ctx context.Context, overdue time.Duration) (int, error) {
 	n := 0
-	err := d.tx(ctx, func(tx *sqlx.Tx) error {
+	err := d.pg.Tx(ctx, func(tx *sqlx.Tx) error {
 		var ids []string
 		err := tx.SelectContext(ctx, &ids, `
 			WITH forgotten AS MATERIALIZED (
@@ -145,6 +146,6 @@ func enqueue(ctx context.Context, tx *sqlx.Tx, workflow, subject string) error {
 // StartOf says what a workflow for this fulfillment needs to know.
 func (d *DB) StartOf(ctx context.Context, fulfillmentID string) (Start, error) {
 	var s Start
-	err := d.x.GetContext(ctx, &s, `SELECT fulfillment_id, id AS line_id, order_id, product_id FROM line_items WHERE fulfillment_id = $1`, fulfillmentID)
-	return s, notFound(err, "there is no fulfillment %s", fulfillmentID)
+	err := d.pg.GetContext(ctx, &s, `SELECT fulfillment_id, id AS line_id, order_id, product_id FROM line_items WHERE fulfillment_id = $1`, fulfillmentID)
+	return s, pg.NotFound(err, "there is no fulfillment %s", fulfillmentID)
 }

@@ -133,5 +133,5 @@ func TestTokens(t *testing.T) {
 // enqueueAgain is what a transaction does that wants a workflow started.
 func enqueueAgain(s *shop, workflow, subject string) {
 	s.t.Helper()
-	require.NoError(s.t, s.tx(s.ctx, func(tx *sqlx.Tx) error { return enqueue(s.ctx, tx, workflow, subject) }))
+	require.NoError(s.t, s.pg.Tx(s.ctx, func(tx *sqlx.Tx) error { return enqueue(s.ctx, tx, workflow, subject) }))
 }

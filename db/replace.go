@@ -10,13 +10,14 @@ import (
 	"github.com/lib/pq"
 
 	"keyturn.dev/keyturn"
+	"keyturn.dev/keyturn/pg"
 )
 
 // OweReplacements books that a line's customer is to get other keys instead of those of some units, or of all when none
 // is named, because they leaked. ReplaceOwed gives them. Idempotent. KindNotFound; KindConflict when the line has no keys
 // of a pool.
 func (d *DB) OweReplacements(ctx context.Context, fulfillmentID string, units []int, reason, by string) error {
-	return d.tx(ctx, func(tx *sqlx.Tx) error {
+	return d.pg.Tx(ctx, func(tx *sqlx.Tx) error {
 		l, err := lockLine(ctx, tx, fulfillmentID)
 		if err != nil {
 			return err
@@ -49,7 +50,7 @@ func (d *DB) Replacements(ctx context.Context, fulfillmentID string) ([]keyturn.
 	if _, ok := canonicalID(fulfillmentID); !ok {
 		return nil, keyturn.Errorf(keyturn.KindNotFound, "there is no fulfillment %s", fulfillmentID)
 	}
-	return out, asKind(d.x.SelectContext(ctx, &out, `
+	return out, pg.AsKind(d.pg.SelectContext(ctx, &out, `
 		SELECT l.order_id, l.fulfillment_id, r.unit_no, r.status, r.done_at FROM replacements r JOIN line_items l ON l.id = r.line_id
 		WHERE l.fulfillment_id = $1 ORDER BY r.created_at, r.key_id`, fulfillmentID))
 }
@@ -58,13 +59,13 @@ func (d *DB) Replacements(ctx context.Context, fulfillmentID string) ([]keyturn.
 // some, and stores the e-mail that tells the customer; the relay has it sent. It returns how many lines it served.
 func (d *DB) ReplaceOwed(ctx context.Context, limit int, render func(MailFacts) ([]byte, error)) (int, error) {
 	var due []string
-	if err := d.x.SelectContext(ctx, &due, `
+	if err := d.pg.SelectContext(ctx, &due, `
 		SELECT l.fulfillment_id FROM replacements r JOIN line_items l ON l.id = r.line_id
 		WHERE r.status = 'OWED' AND l.status IN ('DELIVERED', 'CANCELING', 'CANCELED')
 			AND (l.status <> 'DELIVERED' OR EXISTS (SELECT FROM pool_keys k WHERE k.pool_id = r.pool_id AND k.state = 'available'`+notRecalledSQL+`)
 				OR EXISTS (SELECT FROM key_packs k WHERE k.pool_id = r.pool_id`+notRecalledSQL+`))
 		GROUP BY l.fulfillment_id ORDER BY min(r.created_at), min(r.key_id) LIMIT $1`, limit); err != nil {
-		return 0, asKind(err)
+		return 0, pg.AsKind(err)
 	}
 	n := 0
 	for _, f := range due {
@@ -100,7 +101,7 @@ type oweRow struct {
 // replace gives a line new keys for all of its keys that are to be replaced, in one transaction and one e-mail.
 func (d *DB) replace(ctx context.Context, fulfillmentID string, render func(MailFacts) ([]byte, error)) error {
 	pools := []string{}
-	err := d.tx(ctx, func(tx *sqlx.Tx) error {
+	err := d.pg.Tx(ctx, func(tx *sqlx.Tx) error {
 		l, err := lockLine(ctx, tx, fulfillmentID)
 		if err != nil {
 			return err
@@ -132,7 +133,7 @@ func (d *DB) replace(ctx context.Context, fulfillmentID string, render func(Mail
 			return err
 		}
 		for i, o := range owed {
-			if err := mustAffect(tx.ExecContext(ctx, `
+			if err := pg.ExpectOne(tx.ExecContext(ctx, `
 				UPDATE replacements SET status = 'DONE', new_key_id = $2, delivery_id = $3, done_at = now() WHERE key_id = $1`, o.KeyID, taken[i], mail.ID)); err != nil {
 				return err
 			}

@@ -41,7 +41,7 @@ func (d *DB) ReplayFacts(ctx context.Context, fulfillmentID string, no int) (Rep
 	if !ok {
 		return r, keyturn.Errorf(keyturn.KindNotFound, "there is no such fulfillment: its ID is a UUID")
 	}
-	err := d.tx(ctx, func(tx *sqlx.Tx) error {
+	err := d.pg.Tx(ctx, func(tx *sqlx.Tx) error {
 		l, err := lockLine(ctx, tx, id)
 		if err != nil {
 			return err

@@ -7,6 +7,7 @@ import (
 	"github.com/jmoiron/sqlx"
 
 	"keyturn.dev/keyturn"
+	"keyturn.dev/keyturn/pg"
 )
 
 // WorkflowSend is the workflow that the outbox starts for an e-mail that is not a line's first: a resend or the news of
@@ -17,7 +18,7 @@ const WorkflowSend = "SendFollowUpEmail"
 // keys are ours but whose e-mail does not go out, the new e-mail takes the place of the old one. KindConflict when the
 // line has no keys to send.
 func (d *DB) Resend(ctx context.Context, fulfillmentID, to, by string, render func(MailFacts) ([]byte, error)) (deliveryID string, err error) {
-	err = d.tx(ctx, func(tx *sqlx.Tx) error {
+	err = d.pg.Tx(ctx, func(tx *sqlx.Tx) error {
 		l, err := lockLine(ctx, tx, fulfillmentID)
 		if err != nil {
 			return err
@@ -56,7 +57,7 @@ const toFollowSQL = `y.status <> 'SENT' AND (y.kind = 'canceled' OR l.status = '
 // keys of a line that was refunded meanwhile. While another process sends, the error is KindConflict and wait says until
 // when.
 func (d *DB) BeginSend(ctx context.Context, deliveryID string) (out *Delivery, wait time.Duration, err error) {
-	err = d.tx(ctx, func(tx *sqlx.Tx) error {
+	err = d.pg.Tx(ctx, func(tx *sqlx.Tx) error {
 		out, wait = nil, 0
 		var row struct {
 			deliveryRow
@@ -70,7 +71,7 @@ func (d *DB) BeginSend(ctx context.Context, deliveryID string) (out *Delivery, w
 			FROM deliveries y JOIN line_items l ON l.id = y.line_id JOIN orders o ON o.id = l.order_id
 			WHERE y.id = $1 FOR UPDATE OF y, l`, deliveryID)
 		if err != nil {
-			return notFound(err, "there is no delivery %s", deliveryID)
+			return pg.NotFound(err, "there is no delivery %s", deliveryID)
 		}
 		refunded := row.LineStatus == keyturn.LineCanceling || row.LineStatus == keyturn.LineCanceled
 		if row.Status == "SENT" || row.SeenTo || row.Kind == "keys" && refunded { // keys do not follow their refund
@@ -88,9 +89,9 @@ func (d *DB) BeginSend(ctx context.Context, deliveryID string) (out *Delivery, w
 
 // FinishSend books what the mail server said about a stored e-mail. Operations are told of one that does not go out.
 func (d *DB) FinishSend(ctx context.Context, deliveryID string, failed error) error {
-	return d.tx(ctx, func(tx *sqlx.Tx) error {
+	return d.pg.Tx(ctx, func(tx *sqlx.Tx) error {
 		if failed == nil {
-			return mustAffect(tx.ExecContext(ctx, sentSQL, deliveryID))
+			return pg.ExpectOne(tx.ExecContext(ctx, sentSQL, deliveryID))
 		}
 		var fulfillmentID string
 		if err := tx.GetContext(ctx, &fulfillmentID, `SELECT fulfillment_id FROM line_items WHERE id = (SELECT line_id FROM deliveries WHERE id = $1)`, deliveryID); err != nil {
@@ -101,7 +102,7 @@ func (d *DB) FinishSend(ctx context.Context, deliveryID string, failed error) er
 			return err
 		}
 		kind := keyturn.KindOf(failed)
-		if err := mustAffect(tx.ExecContext(ctx, `UPDATE deliveries SET status = 'READY', lease_until = NULL, error = $2 WHERE id = $1`, deliveryID, string(kind))); err != nil {
+		if err := pg.ExpectOne(tx.ExecContext(ctx, `UPDATE deliveries SET status = 'READY', lease_until = NULL, error = $2 WHERE id = $1`, deliveryID, string(kind))); err != nil {
 			return err
 		}
 		return openLineAlert(ctx, tx, l, keyturn.AlertUndelivered,

@@ -116,7 +116,7 @@ func (d *DB) supply(ctx context.Context, tx *sqlx.Tx, l *line, by, reason string
 // the place of what was stored before. KindInvalid unless there is one clean key per unit; KindConflict where the line's
 // status takes no keys.
 func (d *DB) StageSupply(ctx context.Context, fulfillmentID string, keys []string) error {
-	return d.tx(ctx, func(tx *sqlx.Tx) error {
+	return d.pg.Tx(ctx, func(tx *sqlx.Tx) error {
 		l, err := lockLine(ctx, tx, fulfillmentID)
 		if err != nil {
 			return err

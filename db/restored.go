@@ -8,6 +8,7 @@ import (
 	"github.com/jmoiron/sqlx"
 
 	"keyturn.dev/keyturn"
+	"keyturn.dev/keyturn/pg"
 )
 
 // Happened is what a line's workflow says of the time after the backup.
@@ -73,7 +74,7 @@ func (d *DB) quarantineSold(ctx context.Context, since time.Time, first int) (in
 	}
 	for {
 		n := 0
-		if err := d.tx(ctx, func(tx *sqlx.Tx) error {
+		if err := d.pg.Tx(ctx, func(tx *sqlx.Tx) error {
 			return tx.GetContext(ctx, &n, quarantineSoldSQL, byRestore, "it may have been sold after the backup that was restored", keyturn.KeyQuarantined, since, first, chunk)
 		}); err != nil {
 			return total, err
@@ -87,12 +88,12 @@ func (d *DB) quarantineSold(ctx context.Context, since time.Time, first int) (in
 // unpackSold unpacks the first keys of all pools, or all if first is 0: what is put aside has rows of its own.
 func (d *DB) unpackSold(ctx context.Context, first int) error {
 	var pools []string
-	if err := d.x.SelectContext(ctx, &pools, `SELECT DISTINCT pool_id FROM key_packs`); err != nil {
-		return asKind(err)
+	if err := d.pg.SelectContext(ctx, &pools, `SELECT DISTINCT pool_id FROM key_packs`); err != nil {
+		return pg.AsKind(err)
 	}
 	for _, pool := range pools {
 		if first > 0 {
-			if err := d.tx(ctx, func(tx *sqlx.Tx) error {
+			if err := d.pg.Tx(ctx, func(tx *sqlx.Tx) error {
 				_, err := d.restockIn(ctx, tx, pool, first)
 				return err
 			}); err != nil {
@@ -101,7 +102,7 @@ func (d *DB) unpackSold(ctx context.Context, first int) error {
 			continue
 		}
 		for more := true; more; {
-			if err := d.tx(ctx, func(tx *sqlx.Tx) error {
+			if err := d.pg.Tx(ctx, func(tx *sqlx.Tx) error {
 				packs, err := lockPacks(ctx, tx, `pool_id = $1 ORDER BY position LIMIT 100`, pool)
 				if more = len(packs) > 0; err != nil {
 					return err
@@ -126,7 +127,7 @@ var quarantineSoldSQL = moveSomeSQL(`id IN (
 
 // settle does what a workflow's end demands of its line, and notes the line if it is missing.
 func (d *DB) settle(ctx context.Context, h Happened, out *Restored) (there bool, err error) {
-	err = d.tx(ctx, func(tx *sqlx.Tx) error {
+	err = d.pg.Tx(ctx, func(tx *sqlx.Tx) error {
 		there = true
 		l, err := lockLine(ctx, tx, h.FulfillmentID)
 		if keyturn.KindOf(err) == keyturn.KindNotFound {
@@ -240,7 +241,7 @@ func mayHaveCalled(ctx context.Context, tx *sqlx.Tx, l *line, last string) error
 // wakeAll has the relay start or wake the workflow of every undecided line, and of every e-mail and cancel that is still to go out:
 // the one that it had may have ended since the backup.
 func (d *DB) wakeAll(ctx context.Context) (n int, err error) {
-	err = d.tx(ctx, func(tx *sqlx.Tx) error {
+	err = d.pg.Tx(ctx, func(tx *sqlx.Tx) error {
 		return tx.GetContext(ctx, &n, `
 			WITH woken AS (
 				UPDATE line_items SET wake_at = now() WHERE status NOT IN ('DELIVERED', 'CANCELED') AND NOT blocked RETURNING id

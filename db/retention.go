@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/jmoiron/sqlx"
+	"keyturn.dev/keyturn/pg"
 )
 
 // Retention says how long is kept what nothing depends on any more. Orders, money, keys, steps and idempotency records are
@@ -55,8 +56,8 @@ func (d *DB) Tidy(ctx context.Context, r Retention) (Tidied, error) {
 }
 
 func (d *DB) tidy(ctx context.Context, query string, age time.Duration) (n int64, err error) {
-	err = d.tx(ctx, func(tx *sqlx.Tx) error {
-		if err := wholeTables(ctx, tx); err != nil {
+	err = d.pg.Tx(ctx, func(tx *sqlx.Tx) error {
+		if err := pg.AllowSeqScans(ctx, tx); err != nil {
 			return err
 		}
 		res, err := tx.ExecContext(ctx, query, age.Seconds(), tidyChunk)

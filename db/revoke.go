@@ -9,6 +9,7 @@ import (
 	"github.com/jmoiron/sqlx"
 
 	"keyturn.dev/keyturn"
+	"keyturn.dev/keyturn/pg"
 )
 
 // WorkflowRevoke is the workflow that the outbox starts for a revocation; its subject is `<fulfillmentId>/<source>`.
@@ -69,7 +70,7 @@ func owe(ctx context.Context, tx *sqlx.Tx, l *line, source, except string, forgo
 // more. Render is as in BeginCall; the request carries the same fulfillmentId as the create.
 func (d *DB) BeginRevocation(ctx context.Context, fulfillmentID, source string, timeout func(keyturn.Integration) time.Duration, render func(CallFacts) ([]byte, error)) (*Call, error) {
 	var call *Call
-	err := d.tx(ctx, func(tx *sqlx.Tx) error {
+	err := d.pg.Tx(ctx, func(tx *sqlx.Tx) error {
 		call = nil
 		l, err := lockLine(ctx, tx, fulfillmentID)
 		if err != nil {
@@ -145,7 +146,7 @@ func (d *DB) BeginRevocation(ctx context.Context, fulfillmentID, source string, 
 
 // FinishRevocation books what became of the try; done says that nothing more is owed.
 func (d *DB) FinishRevocation(ctx context.Context, fulfillmentID, source string, r CallResult) (done bool, err error) {
-	err = d.tx(ctx, func(tx *sqlx.Tx) error {
+	err = d.pg.Tx(ctx, func(tx *sqlx.Tx) error {
 		done = false
 		l, err := lockLine(ctx, tx, fulfillmentID)
 		if err != nil {
@@ -206,6 +207,6 @@ func (d *DB) endRevocation(ctx context.Context, tx *sqlx.Tx, l *line, source, st
 	} else if err := openLineAlert(ctx, tx, l, keyturn.AlertRevocation, "what "+source+" may have issued cannot be taken back: "+why); err != nil {
 		return err
 	}
-	return mustAffect(tx.ExecContext(ctx, `
+	return pg.ExpectOne(tx.ExecContext(ctx, `
 		UPDATE revocations SET status = $3, error = nullif($4, ''), done_at = now() WHERE line_id = $1 AND source = $2`, l.ID, source, status, why))
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/lib/pq"
 
 	"keyturn.dev/keyturn"
+	"keyturn.dev/keyturn/pg"
 	"keyturn.dev/keyturn/vault"
 )
 
@@ -50,9 +51,9 @@ func (d *DB) KeyUses(ctx context.Context) ([]KeyUse, error) {
 			N      int    `db:"n"`
 		}
 		//keyturn:autocommit it reads; the names are from the table above
-		if err := d.x.SelectContext(ctx, &rows, `
+		if err := d.pg.SelectContext(ctx, &rows, `
 			SELECT substring(`+w.column+` FROM 1 FOR 5) AS prefix, count(*) AS n FROM `+w.table+` WHERE `+w.column+` IS NOT NULL GROUP BY 1`); err != nil {
-			return nil, asKind(err)
+			return nil, pg.AsKind(err)
 		}
 		for _, r := range rows {
 			counts[string(r.Prefix)] += r.N
@@ -100,7 +101,7 @@ func (d *DB) RewrapAll(ctx context.Context, progress func(done int)) (int, error
 }
 
 func (d *DB) rewrapSome(ctx context.Context, table, column, bound, last string) (n int, next string, err error) {
-	err = d.tx(ctx, func(tx *sqlx.Tx) error {
+	err = d.pg.Tx(ctx, func(tx *sqlx.Tx) error {
 		n, next = 0, ""
 		var rows []struct {
 			ID      string `db:"id"`

@@ -7,12 +7,13 @@ import (
 	"github.com/jmoiron/sqlx"
 
 	"keyturn.dev/keyturn"
+	"keyturn.dev/keyturn/pg"
 )
 
 // LedgerRefund is payment.Ledger's: one refund per key, never more than was captured.
 func (d *DB) LedgerRefund(ctx context.Context, key, reference, orderID string, amount keyturn.Money, refuse func(triesBefore int) bool) (string, error) {
 	var id string
-	err := d.tx(ctx, func(tx *sqlx.Tx) error {
+	err := d.pg.Tx(ctx, func(tx *sqlx.Tx) error {
 		id = ""
 		var captured struct {
 			Minor    int64  `db:"captured_minor"`
@@ -20,7 +21,7 @@ func (d *DB) LedgerRefund(ctx context.Context, key, reference, orderID string, a
 		}
 		if err := tx.GetContext(ctx, &captured, `
 			SELECT captured_minor, currency FROM sandbox_payments WHERE reference = $1 AND order_id = $2 FOR UPDATE`, reference, orderID); err != nil {
-			if err := notFound(err, "x"); keyturn.KindOf(err) != keyturn.KindNotFound {
+			if err := pg.NotFound(err, "x"); keyturn.KindOf(err) != keyturn.KindNotFound {
 				return err
 			}
 			return keyturn.Errorf(keyturn.KindRejected, "the sandbox has no such payment")
@@ -52,7 +53,7 @@ func (d *DB) LedgerRefund(ctx context.Context, key, reference, orderID string, a
 			return keyturn.Errorf(keyturn.KindRejected, "the sandbox refuses to refund more than was captured")
 		}
 		id = refund.ID
-		return mustAffect(tx.ExecContext(ctx, `UPDATE sandbox_refunds SET applied_at = now() WHERE key = $1`, key))
+		return pg.ExpectOne(tx.ExecContext(ctx, `UPDATE sandbox_refunds SET applied_at = now() WHERE key = $1`, key))
 	})
 	return id, err
 }

@@ -6,17 +6,18 @@ import (
 	"github.com/jmoiron/sqlx"
 
 	"keyturn.dev/keyturn"
+	"keyturn.dev/keyturn/pg"
 )
 
 // moves adds to a statement what saving a line consists of: the row always, a line in the log when its status changed.
 // Whatever else the statement does reads FROM moved, so that it does nothing to a line that somebody else has changed.
 // when is a further condition. A wake-up that the relay or a cancelled order put there meanwhile stays: it is no step of
 // the line, so the version does not tell.
-func (l *line) moves(w *writes, by, reason, when string) error {
+func (l *line) moves(w *pg.StmtBuilder, by, reason, when string) error {
 	if l.saved != l.Status && !l.saved.CanBecome(l.Status) {
 		return keyturn.Errorf(keyturn.KindConflict, "a line that is %s cannot become %s", l.saved, l.Status)
 	}
-	w.add("moved", `
+	w.With("moved", `
 		UPDATE line_items SET
 			status = ?, version = version + 1, source_no = ?, source_started_at = ?, attempts = ?, failures = ?,
 			failure = ?, next_attempt_at = ?, give_up_at = ?, extended_until = ?, held_until = ?, waiting_pool = ?,
@@ -27,7 +28,7 @@ func (l *line) moves(w *writes, by, reason, when string) error {
 		l.Status, l.SourceNo, l.SourceStartedAt, l.Attempts, l.Failures, l.FailureJSON, l.NextAttemptAt, l.GiveUpAt, l.ExtendedUntil,
 		l.HeldUntil, l.WaitingPool, l.ObtainedAt, l.DeliveredAt, l.CanceledAt, l.savedWakeAt, l.WakeAt, l.ID, l.Version)
 	if l.saved != l.Status {
-		w.add("logged", `
+		w.With("logged", `
 			INSERT INTO line_log (line_id, version, from_status, to_status, by, reason)
 			SELECT id, version, ?, ?, ?, ? FROM moved`, l.saved, l.Status, by, reason)
 	}
@@ -39,13 +40,13 @@ const undisturbed = ` AND cancel_reason IS NULL AND NOT EXISTS (SELECT FROM orde
 
 // counts adds the change of the order's counts, if the change of the line matters to them. It comes last, because it
 // locks the order's row, which all lines of the order share: after names an expression that must be through before.
-func (l *line) counts(w *writes, after string) {
+func (l *line) counts(w *pg.StmtBuilder, after string) {
 	var d keyturn.LineCounts
 	d.Move(l.saved, l.Status)
 	if d == (keyturn.LineCounts{}) {
 		return
 	}
-	w.add("counted", `
+	w.With("counted", `
 		UPDATE orders o SET
 			lines_trouble = lines_trouble + n.trouble, lines_delivered = lines_delivered + n.delivered,
 			lines_canceling = lines_canceling + n.canceling, lines_canceled = lines_canceled + n.canceled,
@@ -55,9 +56,9 @@ func (l *line) counts(w *writes, after string) {
 }
 
 // savedBy runs a statement that moves the line.
-func (l *line) savedBy(ctx context.Context, s selector, w *writes) error {
+func (l *line) savedBy(ctx context.Context, s pg.Queryer, w *pg.StmtBuilder) error {
 	var versions []int
-	if err := w.run(ctx, s, &versions, `SELECT version FROM moved`); err != nil {
+	if err := w.Select(ctx, s, &versions, `SELECT version FROM moved`); err != nil {
 		return err
 	}
 	if len(versions) != 1 {
@@ -79,7 +80,7 @@ func (l *line) save(ctx context.Context, tx *sqlx.Tx, by, reason string) error {
 	if err := l.wakeNext(ctx, tx); err != nil {
 		return err
 	}
-	var w writes
+	var w pg.StmtBuilder
 	if err := l.moves(&w, by, reason, ""); err != nil {
 		return err
 	}

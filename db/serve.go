@@ -8,6 +8,7 @@ import (
 	"github.com/jmoiron/sqlx"
 
 	"keyturn.dev/keyturn"
+	"keyturn.dev/keyturn/pg"
 )
 
 // serveAll serves waiting lines in transactions of their own, so that an import that serves thousands locks few at once.
@@ -26,7 +27,7 @@ func (d *DB) serveAll(ctx context.Context, pool string) (int, error) {
 // asking again at once.
 func (d *DB) serveSome(ctx context.Context, pool, by string, limit int) (n int, more bool, err error) {
 	var wanting *contended
-	err = d.tx(ctx, func(tx *sqlx.Tx) (err error) {
+	err = d.pg.Tx(ctx, func(tx *sqlx.Tx) (err error) {
 		n, more, wanting = 0, false, nil
 		allowed, err := d.allowed(ctx, tx, pool, limit)
 		if err != nil || allowed == 0 {
@@ -58,7 +59,7 @@ func (d *DB) allowed(ctx context.Context, tx *sqlx.Tx, pool string, limit int) (
 		SELECT spec, least(1, coalesce(extract(epoch FROM clock_timestamp() - serve_after), 1)) AS spare,
 			EXISTS (SELECT FROM replacements WHERE status = 'OWED' AND pool_id = $1) AS owed
 		FROM pools WHERE id = $1 FOR NO KEY UPDATE`, pool); err != nil {
-		return 0, notFound(err, "there is no pool %s in the catalog", pool)
+		return 0, pg.NotFound(err, "there is no pool %s in the catalog", pool)
 	}
 	p, err := specFrom[keyturn.Pool](row.Spec)
 	switch {
@@ -84,14 +85,14 @@ func notePace(ctx context.Context, tx *sqlx.Tx, pool string, n int) error {
 // the import, which counts whom it serves, unless they have a pace. It returns how many lines it served.
 func (d *DB) ServeWaiting(ctx context.Context, limit int, grace time.Duration) (int, error) {
 	var pools []string
-	if err := d.x.SelectContext(ctx, &pools, `
+	if err := d.pg.SelectContext(ctx, &pools, `
 		SELECT p.id FROM pools p
 		WHERE (SELECT true FROM line_items w WHERE w.waiting_pool = p.id LIMIT 1) -- a look for each pool, however many lines wait
 			AND (EXISTS (SELECT FROM pool_keys k WHERE k.pool_id = p.id AND k.state = 'available'`+notRecalledSQL+`)
 				OR EXISTS (SELECT FROM key_packs k WHERE k.pool_id = p.id`+notRecalledSQL+`))
 			AND (CAST(p.spec AS json) ->> 'servePerSecond' IS NOT NULL
 				OR NOT EXISTS (SELECT FROM batches b WHERE b.pool_id = p.id AND b.created_at > now() - make_interval(secs => $1)))`, grace.Seconds()); err != nil {
-		return 0, asKind(err)
+		return 0, pg.AsKind(err)
 	}
 	total := 0
 	for _, pool := range pools {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/jmoiron/sqlx"
+	"keyturn.dev/keyturn/pg"
 )
 
 // Snapshot reads the whole database as it was at one moment. It cannot write, waits for nobody's row and lets nobody wait
@@ -29,19 +30,19 @@ const snapshotSettings = `
 
 // Snapshot runs fn on a snapshot and ends it.
 func (d *DB) Snapshot(ctx context.Context, fn func(*Snapshot) error) error {
-	tx, err := d.x.BeginTxx(ctx, &sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true})
+	tx, err := d.pg.BeginTxx(ctx, &sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true})
 	if err != nil {
-		return asKind(err)
+		return pg.AsKind(err)
 	}
 	defer func() { _ = tx.Rollback() }() // there is nothing to commit
 	if _, err := tx.ExecContext(ctx, snapshotSettings); err != nil {
-		return asKind(err)
+		return pg.AsKind(err)
 	}
 	s := &Snapshot{d: d, tx: tx}
 	if err := tx.GetContext(ctx, &s.At, `SELECT clock_timestamp()`); err != nil {
-		return asKind(err)
+		return pg.AsKind(err)
 	}
-	return asKind(fn(s))
+	return pg.AsKind(fn(s))
 }
 
 // Select reads rows into dest, a pointer to a slice of structs with db tags. The query names its arguments: `:name`.
@@ -50,7 +51,7 @@ func (s *Snapshot) Select(ctx context.Context, dest any, query string, args map[
 	if err != nil {
 		return err
 	}
-	return asKind(s.tx.SelectContext(ctx, dest, bound, values...))
+	return pg.AsKind(s.tx.SelectContext(ctx, dest, bound, values...))
 }
 
 // Get reads one row into dest, as Select does.
@@ -59,12 +60,12 @@ func (s *Snapshot) Get(ctx context.Context, dest any, query string, args map[str
 	if err != nil {
 		return err
 	}
-	return asKind(s.tx.GetContext(ctx, dest, bound, values...))
+	return pg.AsKind(s.tx.GetContext(ctx, dest, bound, values...))
 }
 
 // Clock is the database's time, the only one by which things are late.
 func (d *DB) Clock(ctx context.Context) (time.Time, error) {
 	var now time.Time
-	err := d.x.GetContext(ctx, &now, `SELECT clock_timestamp()`)
-	return now, asKind(err)
+	err := d.pg.GetContext(ctx, &now, `SELECT clock_timestamp()`)
+	return now, pg.AsKind(err)
 }

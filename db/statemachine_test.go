@@ -35,7 +35,7 @@ func TestDatabaseRefusesEveryOtherStep(t *testing.T) {
 	s := newShop(t)
 	for _, from := range keyturn.LineStatuses {
 		for _, to := range keyturn.LineStatuses {
-			err := s.tx(s.ctx, func(tx *sqlx.Tx) error {
+			err := s.pg.Tx(s.ctx, func(tx *sqlx.Tx) error {
 				if _, err := tx.ExecContext(s.ctx, `
 					INSERT INTO line_log (line_id, version, from_status, to_status, by) VALUES (gen_random_uuid(), 2, $1, $2, 'test')`, from, to); err != nil {
 					return err
@@ -72,7 +72,7 @@ func TestLineMayNotSkipItsVersion(t *testing.T) {
 	s := newShop(t)
 	s.product("game", fromPool("p"))
 	f := s.sell("game")
-	err := s.tx(s.ctx, func(tx *sqlx.Tx) error {
+	err := s.pg.Tx(s.ctx, func(tx *sqlx.Tx) error {
 		l, err := lockLine(s.ctx, tx, f)
 		if err != nil {
 			return err

@@ -144,7 +144,7 @@ func (d *DB) Review(ctx context.Context, fulfillmentID string) (keyturn.Next, er
 // step runs fn on a locked line and says what the line needs afterwards.
 func (d *DB) step(ctx context.Context, fulfillmentID string, fn func(*sqlx.Tx, *line) error) (keyturn.Next, error) {
 	var next keyturn.Next
-	err := d.tx(ctx, func(tx *sqlx.Tx) error {
+	err := d.pg.Tx(ctx, func(tx *sqlx.Tx) error {
 		l, err := lockLine(ctx, tx, fulfillmentID)
 		if err != nil {
 			return err

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"keyturn.dev/keyturn"
+	"keyturn.dev/keyturn/pg"
 )
 
 // checkSellable refuses what certainly cannot be delivered now: lines that no source serves in the order's currency, and
@@ -44,10 +45,10 @@ func (d *DB) checkSellable(ctx context.Context, o keyturn.Order, products map[st
 // stockLeft counts the keys of a pool that no waiting line is ahead of, up to n.
 func (d *DB) stockLeft(ctx context.Context, pool string, n int) (int, error) {
 	var waits bool
-	if err := d.x.GetContext(ctx, &waits, `SELECT EXISTS (SELECT FROM line_items WHERE waiting_pool = $1)`, pool); err != nil || waits {
-		return 0, asKind(err)
+	if err := d.pg.GetContext(ctx, &waits, `SELECT EXISTS (SELECT FROM line_items WHERE waiting_pool = $1)`, pool); err != nil || waits {
+		return 0, pg.AsKind(err)
 	}
-	return stockFor(ctx, d.x, pool, n)
+	return stockFor(ctx, d.pg, pool, n)
 }
 
 // poolsFor gives the pools that can serve an order in the currency, and whether something else than a pool can.

@@ -12,6 +12,7 @@ import (
 	"github.com/lib/pq"
 
 	"keyturn.dev/keyturn"
+	"keyturn.dev/keyturn/pg"
 )
 
 // Token is an API token: who it is for and what it may do. The token itself is shown once and stored as a hash.
@@ -26,11 +27,11 @@ func (d *DB) CreateToken(ctx context.Context, t Token) (string, error) {
 	_, _ = rand.Read(raw)
 	text := "kt_" + base64.RawURLEncoding.EncodeToString(raw)
 	hash := sha256.Sum256([]byte(text))
-	err := d.tx(ctx, func(tx *sqlx.Tx) error {
+	err := d.pg.Tx(ctx, func(tx *sqlx.Tx) error {
 		_, err := tx.ExecContext(ctx, `INSERT INTO api_tokens (name, hash, scopes) VALUES ($1, $2, $3)`, t.Name, hash[:], pq.Array(t.Scopes))
 		return err
 	})
-	if isUnique(err, "api_tokens_pkey") {
+	if pg.IsUniqueViolation(err, "api_tokens_pkey") {
 		return "", keyturn.Errorf(keyturn.KindConflict, "there is a token named %s already: choose another name", t.Name)
 	}
 	return text, err
@@ -44,11 +45,11 @@ func (d *DB) TokenOf(ctx context.Context, text string) (Token, error) {
 		Name   string         `db:"name"`
 		Scopes pq.StringArray `db:"scopes"`
 	}
-	err := d.x.GetContext(ctx, &row, `SELECT name, scopes FROM api_tokens WHERE hash = $1`, hash[:])
+	err := d.pg.GetContext(ctx, &row, `SELECT name, scopes FROM api_tokens WHERE hash = $1`, hash[:])
 	if errors.Is(err, sql.ErrNoRows) {
 		return Token{}, keyturn.Errorf(keyturn.KindUnauthorized, "the token is not known: make one with `keyturn token create`")
 	}
-	return Token{Name: row.Name, Scopes: row.Scopes}, asKind(err)
+	return Token{Name: row.Name, Scopes: row.Scopes}, pg.AsKind(err)
 }
 
 // logAccess records who saw or sent a line's keys.

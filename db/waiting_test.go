@@ -104,7 +104,7 @@ func TestImportSucceedsWhileKeysAreContended(t *testing.T) {
 	s.stock("games", "K-1")
 	f := s.order("o1", lineOf("game", 2))[0]
 	s.claimed(f)
-	require.ErrorIs(t, s.tx(s.ctx, func(tx *sqlx.Tx) error {
+	require.ErrorIs(t, s.pg.Tx(s.ctx, func(tx *sqlx.Tx) error {
 		if _, err := tx.ExecContext(s.ctx, `SELECT FROM pool_keys FOR UPDATE`); err != nil {
 			return err
 		}

@@ -25,13 +25,13 @@ func (c *conn) ExecContext(ctx context.Context, query string, args []driver.Name
 	// Orders and keys.
 	{ // outside a transaction, database/sql sends a statement again when its answer is lost
 		Old: `
-	tx, err := a.d.x.BeginTxx(context.WithValue(ctx, alone{}, true), nil)
+	tx, err := a.d.BeginTxx(context.WithValue(ctx, implicitTx{}, true), nil)
 `,
 		New: `
 	if mutants.Active("autocommit claim") {
-		return asKind(a.d.x.SelectContext(ctx, dest, query, args...))
+		return AsKind(a.d.SelectContext(ctx, dest, query, args...))
 	}
-	tx, err := a.d.x.BeginTxx(context.WithValue(ctx, alone{}, true), nil)
+	tx, err := a.d.BeginTxx(context.WithValue(ctx, implicitTx{}, true), nil)
 `,
 	},
 	{ // nobody starts what a process that died did not

@@ -1,4 +1,4 @@
-package db
+package pg
 
 import (
 	"context"
@@ -9,7 +9,7 @@ import (
 	"github.com/lib/pq"
 )
 
-// connector gives connections that prepare each statement once: parsing and planning our few dozen statements anew every
+// connector opens connections that prepare each statement once: parsing and planning a few dozen statements anew every
 // time costs PostgreSQL more than running them. lib/pq has no such cache of its own.
 type connector struct {
 	inner *pq.Connector

@@ -1,0 +1,78 @@
+package pg
+
+import (
+	"database/sql"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/lib/pq"
+
+	"keyturn.dev/keyturn"
+)
+
+// AsKind gives an error of the driver a kind: KindUnavailable when the database did not answer or lacks a resource,
+// KindInternal when it refused the statement. The driver's text stays in the cause, because PostgreSQL quotes values in
+// it. Errors that have a kind, and ErrRollback, stay as they are.
+func AsKind(err error) error {
+	if err == nil {
+		return nil
+	}
+	if _, ok := errors.AsType[*keyturn.Error](err); ok || errors.Is(err, ErrRollback) {
+		return err
+	}
+	if pqErr, ok := errors.AsType[*pq.Error](err); ok && !transient(string(pqErr.Code)) {
+		return keyturn.Errorf(keyturn.KindInternal, "the database refused a statement (SQLSTATE %s, %s): %w",
+			string(pqErr.Code), pqErr.Constraint, err)
+	}
+	return keyturn.Errorf(keyturn.KindUnavailable, "the database did not answer: %w", err)
+}
+
+// transient reports whether an SQLSTATE belongs to a class that passes: the connection (08), resources such as disk,
+// memory and connections (53), an administrator's intervention (57).
+func transient(code string) bool {
+	return strings.HasPrefix(code, "08") || strings.HasPrefix(code, "53") || strings.HasPrefix(code, "57")
+}
+
+// UniqueViolation is the SQLSTATE of a violated unique constraint or index.
+const UniqueViolation = "23505"
+
+// SQLState is the SQLSTATE of PostgreSQL's error; empty if err is none of its.
+func SQLState(err error) string {
+	if pqErr, ok := errors.AsType[*pq.Error](err); ok {
+		return string(pqErr.Code)
+	}
+	return ""
+}
+
+// IsRetryable reports whether PostgreSQL undid a transaction because of another one: serialization failure or deadlock.
+func IsRetryable(err error) bool { code := SQLState(err); return code == "40001" || code == "40P01" }
+
+// IsUniqueViolation reports whether err is the violation of the named unique constraint or index.
+func IsUniqueViolation(err error, constraint string) bool {
+	pqErr, ok := errors.AsType[*pq.Error](err)
+	return ok && pqErr.Code == UniqueViolation && pqErr.Constraint == constraint
+}
+
+// NotFound turns sql.ErrNoRows into an error of KindNotFound that names what was looked for. Other errors get their
+// kind (AsKind).
+func NotFound(err error, format string, args ...any) error {
+	if errors.Is(err, sql.ErrNoRows) {
+		return keyturn.Errorf(keyturn.KindNotFound, "%s", fmt.Sprintf(format, args...))
+	}
+	return AsKind(err)
+}
+
+// ExpectOne returns an error of KindInternal unless a statement changed exactly one row.
+func ExpectOne(res sql.Result, err error) error {
+	if err != nil {
+		return err
+	}
+	if n, err := res.RowsAffected(); err != nil || n != 1 {
+		return keyturn.Errorf(keyturn.KindInternal, "a statement changed %d rows instead of one", n)
+	}
+	return nil
+}
+
+// IsUndefinedTable reports whether a statement named a table that is not there: the database is not migrated.
+func IsUndefinedTable(err error) bool { return SQLState(err) == "42P01" }
