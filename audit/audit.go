@@ -18,8 +18,8 @@ type Evidence struct {
 	Payments []Payments // nil: the sandbox, whose books are in the database
 	Temporal Workflows
 	Senders  Senders
-	// Decoys is the log of servers that nobody should ask, such as where a redirect leads; nil: there are none.
-	Decoys PartnerLog
+	// Honeypots is the log of servers that nobody should ask, such as where a redirect leads; nil: there are none.
+	Honeypots PartnerLog
 	// Erasures is the list of erasures that is kept outside of the database; nil: there is none.
 	Erasures []db.Erasure
 
@@ -64,14 +64,14 @@ type run struct {
 	s      *db.Snapshot
 	report *Report
 	// seen is the database's time before the evidence outside of it was read: what was booked before can be found there.
-	seen    time.Time
-	letters []Letter
-	calls   []PartnerCall
-	decoyed []PartnerCall
-	sent    []SentOrder
-	open    []OpenWorkflow
-	told    []db.Told
-	counts  map[string]int64
+	seen          time.Time
+	letters       []Letter
+	calls         []PartnerCall
+	honeypotCalls []PartnerCall
+	sent          []SentOrder
+	open          []OpenWorkflow
+	told          []db.Told
+	counts        map[string]int64
 	// suspects are violations by Temporal's list, which may be behind.
 	suspects []suspect
 }
@@ -92,7 +92,7 @@ func Run(ctx context.Context, e Evidence) (*Report, error) {
 	err = e.DB.Snapshot(ctx, func(s *db.Snapshot) error {
 		r.s, r.report.SnapshotAt = s, s.At.UTC()
 		for _, check := range []func(context.Context) error{
-			r.count, r.runProbes, r.checkOrderStatus, r.checkDeadlines, r.checkSupplied, r.checkSenders, r.checkPayments, r.checkSecrets, r.checkErasures, r.checkMailbox, r.checkPartner, r.checkDecoys, r.checkConcurrency, r.checkNewest,
+			r.count, r.runProbes, r.checkOrderStatus, r.checkDeadlines, r.checkSupplied, r.checkSenders, r.checkPayments, r.checkSecrets, r.checkErasures, r.checkMailbox, r.checkPartner, r.checkHoneypots, r.checkConcurrency, r.checkNewest,
 		} {
 			if err := check(ctx); err != nil {
 				return err
@@ -126,11 +126,11 @@ func (r *run) readOutside(ctx context.Context) (err error) {
 		}
 		r.counts[looksPartnerCalls] = int64(len(r.calls))
 	}
-	if r.Decoys != nil {
-		if r.decoyed, err = r.Decoys.Calls(ctx, r.DB.Fingerprint); err != nil {
+	if r.Honeypots != nil {
+		if r.honeypotCalls, err = r.Honeypots.Calls(ctx, r.DB.Fingerprint); err != nil {
 			return err
 		}
-		r.counts[looksDecoys] = int64(len(r.decoyed))
+		r.counts[looksHoneypots] = int64(len(r.honeypotCalls))
 	}
 	if r.Senders != nil {
 		if r.sent, err = r.Senders(ctx); err != nil {

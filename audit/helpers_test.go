@@ -41,13 +41,13 @@ type shop struct {
 
 // outside is the evidence beside the database. It is shared by the copies of one database and not changed.
 type outside struct {
-	Letters []Letter
-	Raw     map[string][]byte
-	Calls   []PartnerCall
-	Running []OpenWorkflow
-	Decoyed []PartnerCall
-	Heavies []HeavyWorkflow
-	Kept    map[string]*history.History // by workflow; others have the one of testdata that goes well
+	Letters       []Letter
+	Raw           map[string][]byte
+	Calls         []PartnerCall
+	Running       []OpenWorkflow
+	HoneypotCalls []PartnerCall
+	Heavies       []HeavyWorkflow
+	Kept          map[string]*history.History // by workflow; others have the one of testdata that goes well
 }
 
 // template is made once for all tests of this process, with the process's own keys.
@@ -268,7 +268,7 @@ func (s *shop) audit() *Report {
 }
 
 func (s *shop) auditWith(change func(*Evidence)) *Report {
-	e := Evidence{DB: s.DB, Mailbox: fakeMailbox{s.outer}, Partner: fakePartner{s.outer}, Temporal: fakeTemporal{s.outer}, Decoys: fakeDecoys{s.outer}}
+	e := Evidence{DB: s.DB, Mailbox: fakeMailbox{s.outer}, Partner: fakePartner{s.outer}, Temporal: fakeTemporal{s.outer}, Honeypots: fakeHoneypots{s.outer}}
 	e.Sample = 2000 // all of them
 	change(&e)
 	report, err := Run(s.ctx, e)
@@ -287,10 +287,10 @@ func (p fakePartner) Calls(context.Context, func(string) []byte) ([]PartnerCall,
 	return p.o.Calls, nil
 }
 
-type fakeDecoys struct{ o *outside }
+type fakeHoneypots struct{ o *outside }
 
-func (d fakeDecoys) Calls(context.Context, func(string) []byte) ([]PartnerCall, error) {
-	return d.o.Decoyed, nil
+func (d fakeHoneypots) Calls(context.Context, func(string) []byte) ([]PartnerCall, error) {
+	return d.o.HoneypotCalls, nil
 }
 
 type fakeTemporal struct{ o *outside }

@@ -27,7 +27,7 @@ const (
 	looksPartnerCalls = "calls in the partner's log"
 	looksWorkflows    = "open workflows"
 	looksHistories    = "histories"
-	looksDecoys       = "calls of decoys"
+	looksHoneypots    = "calls of honeypots"
 	looksSent         = "lines of the senders' journal"
 )
 
@@ -45,13 +45,13 @@ type invariant struct {
 type need string
 
 const (
-	needNothing  need = ""
-	needMailbox  need = "mailbox"
-	needPartner  need = "partner's log"
-	needTemporal need = "Temporal"
-	needJournal  need = "journal of whoever sent the orders"
-	needErasures need = "list of erasures"
-	needDecoys   need = "log of decoys"
+	needNothing   need = ""
+	needMailbox   need = "mailbox"
+	needPartner   need = "partner's log"
+	needTemporal  need = "Temporal"
+	needJournal   need = "journal of whoever sent the orders"
+	needErasures  need = "list of erasures"
+	needHoneypots need = "log of honeypots"
 )
 
 func (n need) given(e Evidence) bool {
@@ -68,8 +68,8 @@ func (n need) given(e Evidence) bool {
 		return e.Senders != nil
 	case needErasures:
 		return e.Erasures != nil
-	case needDecoys:
-		return e.Decoys != nil
+	case needHoneypots:
+		return e.Honeypots != nil
 	}
 	return false
 }
@@ -109,7 +109,7 @@ var invariants = []invariant{
 	{id: "C4", severity: S0, meaning: "No partner is asked for a key once the line is decided.", looks: []string{looksAttempts, looksPartnerCalls}, betters: needPartner},
 	{id: "C5", severity: S0, meaning: "What an abandoned partner may have issued is taken back: acknowledged, owed, or alerted.", looks: []string{looksAttempts, looksRevocations}},
 	{id: "C6", severity: S0, meaning: "A partner's key comes from an answer that was good.", looks: []string{looksCodes, looksAttempts}},
-	{id: "C7", severity: S0, meaning: "Nobody but the partner is asked: decoys, such as where a redirect leads, saw no request.", looks: []string{looksDecoys}, needs: needDecoys},
+	{id: "C7", severity: S0, meaning: "Nobody but the partner is asked: honeypots, such as where a redirect leads, saw no request.", looks: []string{looksHoneypots}, needs: needHoneypots},
 	{id: "C8", severity: S1, meaning: "A line's partner is not asked again while an earlier call may still be under way.", looks: []string{looksAttempts}},
 	{id: "C9", severity: S1, meaning: "No partner has more calls at once than it allows.", looks: []string{looksAttempts}},
 

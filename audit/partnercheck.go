@@ -220,10 +220,10 @@ func (c *partnerCheck) accounted(l *calledLine, issued []byte) bool {
 	return l.Converted || slices.ContainsFunc(l.codes, func(code []byte) bool { return string(code) == string(issued) })
 }
 
-// checkDecoys: any request at a decoy is one too many.
-func (r *run) checkDecoys(context.Context) error {
-	for _, call := range r.decoyed {
-		r.found("C7", Violation{Subject: strings.TrimSpace(call.Op + " of " + call.FulfillmentID), What: "a decoy was asked at " + call.Time.UTC().Format(time.DateTime)})
+// checkHoneypots: any request at a honeypot is one too many.
+func (r *run) checkHoneypots(context.Context) error {
+	for _, call := range r.honeypotCalls {
+		r.found("C7", Violation{Subject: strings.TrimSpace(call.Op + " of " + call.FulfillmentID), What: "a honeypot was asked at " + call.Time.UTC().Format(time.DateTime)})
 	}
 	return nil
 }

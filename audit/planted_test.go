@@ -156,7 +156,7 @@ var planted = []struct {
 		UPDATE alerts SET closed_at = now() WHERE line_id = line_of('dynamic/0')`},
 	{id: "C6", name: "a key came with an error", at: "studio", sql: `UPDATE attempts SET http_status = 500 WHERE line_id = line_of('studio/0')`},
 	{id: "C7", name: "somebody followed a redirect", at: "create", do: func(s *shop) {
-		s.outer.Decoyed = []PartnerCall{{Time: time.Now(), Op: "create"}}
+		s.outer.HoneypotCalls = []PartnerCall{{Time: time.Now(), Op: "create"}}
 	}},
 	{id: "C9", name: "a partner had more calls than it allows", at: "endpoint/studio", sql: `
 		UPDATE integrations SET spec = '{"id":"studio","limits":{"maxConcurrent":1}}', updated_at = updated_at - interval '1 h' WHERE id = 'studio';

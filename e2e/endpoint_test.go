@@ -239,7 +239,7 @@ func TestHostileReplies(t *testing.T) {
 			s.drill("acme", "ok")
 			s.await(a, keyturn.OrderCompleted)
 			s.atRest(a)
-			require.Empty(t, s.partner.DecoyLog(), "redirects are not followed")
+			require.Empty(t, s.partner.HoneypotLog(), "redirects are not followed")
 			letters := s.letters(buyer)
 			require.Len(t, letters, 1)
 			issued := s.calls("acme", "create")

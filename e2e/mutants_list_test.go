@@ -156,9 +156,9 @@ var allMutants = []mutant{
 		options: options{noWorker: true, noRelay: true},
 	},
 	{
-		name: "redirects followed", invariants: "C7 (the decoy's log)",
+		name: "redirects followed", invariants: "C7 (the honeypot's log)",
 		run:  (*stack).partnerRedirects,
-		seen: func(s *stack) bool { return len(s.partner.DecoyLog()) > 0 },
+		seen: func(s *stack) bool { return len(s.partner.HoneypotLog()) > 0 },
 	},
 	{
 		name: "key in error text", invariants: "G1 (a key in a history)",

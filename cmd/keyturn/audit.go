@@ -23,7 +23,7 @@ import (
 
 type auditOptions struct {
 	mailbox, partnerLog, senders  string
-	decoys                        string
+	honeypots                     string
 	erasures                      string
 	payments                      []string
 	temporal, quiescent, all, dev bool
@@ -62,7 +62,7 @@ A schedule audits every night by itself: now, list and show ask the API about th
 	f := cmd.Flags()
 	f.StringVar(&o.mailbox, "mailbox", "", "address of an inbox's API, or its folder")
 	f.StringVar(&o.partnerLog, "partner-log", "", "address of a partner emulator's log, or its file of JSON lines")
-	f.StringVar(&o.decoys, "decoy-log", "", "log of a server that nobody should ask (the emulator's: /_emulator/decoy): address or file of JSON lines")
+	f.StringVar(&o.honeypots, "honeypot-log", "", "log of a server that nobody should ask (the emulator's: /_emulator/honeypot): address or file of JSON lines")
 	f.StringVar(&o.senders, "senders", "", "journal of whoever sends the orders, a file of JSON lines (docs/run/audit.md)")
 	f.StringArrayVar(&o.payments, "payment-log", nil, "books of a payment provider other than the sandbox: till=payments.jsonl; may be repeated")
 	f.StringVar(&o.erasures, "erasures", "", "file with the list of erasures that is kept outside (keyturn customer erasures)")
@@ -129,8 +129,8 @@ func (o *auditOptions) useDev() error {
 		return keyturn.Errorf(keyturn.KindInvalid, "the development stack is not there: start it with `keyturn dev`, and name its --data-dir and --port-offset: %w", err)
 	}
 	o.mailbox, o.partnerLog, o.temporal = filepath.Join(o.dir, "inbox"), filepath.Join(o.dir, "partner", "requests.jsonl"), true
-	if decoys := filepath.Join(o.dir, "partner", "decoy.jsonl"); fileIsThere(decoys) {
-		o.decoys = decoys
+	if honeypots := filepath.Join(o.dir, "partner", "honeypot.jsonl"); fileIsThere(honeypots) {
+		o.honeypots = honeypots
 	}
 	for name, value := range map[string]string{
 		"KEYTURN_DATABASE_URL": dsn, "KEYTURN_KEYS": filepath.Join(o.dir, "keys.json"), "TEMPORAL_ADDRESS": addr(p.temporal),
@@ -157,8 +157,8 @@ func (o auditOptions) addEvidence(e *audit.Evidence) (done func(), err error) {
 			return done, err
 		}
 	}
-	if o.decoys != "" {
-		if e.Decoys, err = audit.OpenPartnerLog(o.decoys); err != nil {
+	if o.honeypots != "" {
+		if e.Honeypots, err = audit.OpenPartnerLog(o.honeypots); err != nil {
 			return done, err
 		}
 	}

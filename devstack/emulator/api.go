@@ -24,8 +24,8 @@ func (s *Server) ExpiredTLSURL() string {
 	return s.portURL(s.cfg.ExpiredTLSAddr, index)
 }
 
-// DecoyURL is where redirects lead.
-func (s *Server) DecoyURL() string { return s.decoyAt }
+// HoneypotURL is where redirects lead.
+func (s *Server) HoneypotURL() string { return s.honeypotURL }
 
 func (s *Server) portURL(configured string, index int) string {
 	s.netMu.Lock()
@@ -81,25 +81,25 @@ func (s *Server) Stats(name string) Stats {
 	return p.gauge.snapshot()
 }
 
-// Log gives the requests in the order in which they were settled: all that memory holds, at most MaxEntries.
+// Log gives the requests in the order in which they were processed: all that memory holds, at most MaxEntries.
 func (s *Server) Log() []Entry {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.journal.newest()
 }
 
-// DecoyLog gives the requests that followed a redirect.
-func (s *Server) DecoyLog() []Entry {
+// HoneypotLog gives the requests that followed a redirect.
+func (s *Server) HoneypotLog() []Entry {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.decoy.newest()
+	return s.honeypot.newest()
 }
 
 // Issued gives every fulfillment for which a key was issued, oldest first.
 func (s *Server) Issued() []License {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.books.issued()
+	return s.ledger.issued()
 }
 
 // Reset forgets requests, keys and figures, on disk too, and keeps the partners' settings.
@@ -109,8 +109,8 @@ func (s *Server) Reset() error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.books = newBooks()
-	return errors.Join(s.journal.reset(), s.decoy.reset())
+	s.ledger = newLedger()
+	return errors.Join(s.journal.reset(), s.honeypot.reset())
 }
 
 // partner finds a partner, or makes one that asks for nothing: a test can use any name.

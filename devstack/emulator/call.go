@@ -76,7 +76,7 @@ func (c *call) serve() {
 		return
 	}
 	if c.drill.silent && c.drill.refuse != nil { // down: not even the caller's identity is looked at
-		c.settle()
+		c.process()
 		return
 	}
 	if rep := c.refuseRequest(isObject); rep != nil {
@@ -86,7 +86,7 @@ func (c *call) serve() {
 	if !c.wait(c.latency()) {
 		return // nothing was issued and nobody is there to be told
 	}
-	c.settle()
+	c.process()
 }
 
 func (c *call) latency() time.Duration {
@@ -131,7 +131,7 @@ func (c *call) refuseBody(isObject bool) *reply {
 	return &rep
 }
 
-// answer journals and sends a reply that changes nothing in the books.
+// answer journals and sends a reply that leaves the ledger unchanged.
 func (c *call) answer(rep reply) {
 	c.entry.StatusSent = rep.status
 	if err := c.s.record(&c.entry); err != nil {

@@ -10,10 +10,10 @@ type Config struct {
 	Addr           string   // plain HTTP; "127.0.0.1:0" when empty
 	TLSAddr        string   // HTTPS with a certificate of the emulator's own CA; not served when empty
 	ExpiredTLSAddr string   // the same with a certificate that expired yesterday; not served when empty
-	DecoyAddr      string   // where redirects lead; a free port on the host of Addr when empty
+	HoneypotAddr   string   // where redirects lead; a free port on the host of Addr when empty
 	Hosts          []string // further names and addresses for the certificates, beside localhost
 
-	Dir   string // journal, decoy log and CA live here and survive a restart; memory only when empty
+	Dir   string // journal, honeypot log and CA live here and survive a restart; memory only when empty
 	Fsync bool   // the journal reaches the disk before a request is answered: for runs that kill the emulator too
 
 	// Cheap is for benchmarks: no file, no body hashes, and only the newest 1,000 entries in memory.

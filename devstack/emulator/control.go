@@ -23,8 +23,8 @@ func (s *Server) handler() http.Handler {
 	control := http.NewServeMux()
 	control.HandleFunc("GET /_emulator/{$}", s.showPage)
 	control.HandleFunc("GET /_emulator/log", func(w http.ResponseWriter, _ *http.Request) { writeLines(w, s.Log()) })
-	control.HandleFunc("GET /_emulator/decoy", func(w http.ResponseWriter, _ *http.Request) {
-		writeLines(w, s.DecoyLog())
+	control.HandleFunc("GET /_emulator/honeypot", func(w http.ResponseWriter, _ *http.Request) {
+		writeLines(w, s.HoneypotLog())
 	})
 	control.HandleFunc("GET /_emulator/issued", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, s.Issued()) })
 	control.HandleFunc("GET /_emulator/drills", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, Drills()) })

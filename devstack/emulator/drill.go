@@ -40,7 +40,7 @@ type drill struct {
 	name, about string
 	arg         argKind
 	deflt       string
-	refuse      func(*call, *books) *reply
+	refuse      func(*call, *ledger) *reply
 	makeKeys    func(c *call, n int) []string
 	send        func(*call, reply)
 	silent      bool // no status line ever leaves

@@ -104,11 +104,11 @@ var drillChecks = map[string]func(t *testing.T, d drilled){
 	"redirect": func(t *testing.T, d drilled) {
 		a := d.create("redirect:307")
 		assert.Equal(t, 307, a.status)
-		require.True(t, strings.HasPrefix(a.header.Get("Location"), d.s.DecoyURL()+"/p/acme/"))
-		assert.Empty(t, d.s.DecoyLog())
-		assert.Equal(t, DecoyKey, post(t, a.header.Get("Location"), "{}", basic("shop", "secret")).key())
-		require.Len(t, d.s.DecoyLog(), 1)
-		assert.Equal(t, "shop", d.s.DecoyLog()[0].AuthUser)
+		require.True(t, strings.HasPrefix(a.header.Get("Location"), d.s.HoneypotURL()+"/p/acme/"))
+		assert.Empty(t, d.s.HoneypotLog())
+		assert.Equal(t, HoneypotKey, post(t, a.header.Get("Location"), "{}", basic("shop", "secret")).key())
+		require.Len(t, d.s.HoneypotLog(), 1)
+		assert.Equal(t, "shop", d.s.HoneypotLog()[0].AuthUser)
 		assert.Equal(t, 302, d.create("redirect").status)
 	},
 	"huge": func(t *testing.T, d drilled) {

@@ -52,7 +52,7 @@ var drills = []drill{
 	},
 	{name: "html", about: "200 with a page of HTML", refuse: refuseRaw("text/html; charset=utf-8", htmlPage)},
 	{name: "no-key", about: "200 with {}", refuse: refuseRaw("application/json", "{}")},
-	{name: "redirect", arg: argNumber, deflt: "302", about: "redirects to the decoy server", refuse: refuseRedirect},
+	{name: "redirect", arg: argNumber, deflt: "302", about: "redirects to the honeypot server", refuse: refuseRedirect},
 	{name: "huge", about: "200 with a body that never ends", refuse: emptyReply, send: sendHuge},
 	{name: "gzip-bomb", about: "200 with a small gzip body that unpacks to 1 GiB", refuse: emptyReply, send: sendBomb},
 	{name: "drip", arg: argDuration, deflt: "100ms", about: "issues, then sends one byte per interval", send: sendDrip},
@@ -74,39 +74,39 @@ const (
 
 func deepJSON() string { return strings.Repeat("[", 5_000) + strings.Repeat("]", 5_000) }
 
-func emptyReply(*call, *books) *reply { return &reply{status: http.StatusOK} }
+func emptyReply(*call, *ledger) *reply { return &reply{status: http.StatusOK} }
 
-func refuseAlways(status int, code string) func(*call, *books) *reply {
-	return func(c *call, _ *books) *reply {
+func refuseAlways(status int, code string) func(*call, *ledger) *reply {
+	return func(c *call, _ *ledger) *reply {
 		rep := c.failure(status, code, "this is a drill")
 		return &rep
 	}
 }
 
-func refuseStatus(c *call, b *books) *reply {
-	return refuseAlways(httpStatus(c.drill.number), "DRILL")(c, b)
+func refuseStatus(c *call, l *ledger) *reply {
+	return refuseAlways(httpStatus(c.drill.number), "DRILL")(c, l)
 }
 
-func refuseCode(c *call, b *books) *reply { return refuseAlways(http.StatusOK, c.drill.word)(c, b) }
+func refuseCode(c *call, l *ledger) *reply { return refuseAlways(http.StatusOK, c.drill.word)(c, l) }
 
-func refuseRaw(contentType, body string) func(*call, *books) *reply {
-	return func(*call, *books) *reply {
+func refuseRaw(contentType, body string) func(*call, *ledger) *reply {
+	return func(*call, *ledger) *reply {
 		return &reply{status: http.StatusOK, contentType: contentType, body: []byte(body)}
 	}
 }
 
 // refuseN gives the same 500 to a request until it has been refused N times; the count survives a restart.
-func refuseN(c *call, b *books) *reply {
-	if b.refusals[c.entry.requestKey()] >= c.drill.number {
+func refuseN(c *call, l *ledger) *reply {
+	if l.refusals[c.entry.requestKey()] >= c.drill.number {
 		return nil
 	}
-	return refuseAlways(http.StatusInternalServerError, "TEMPORARY")(c, b)
+	return refuseAlways(http.StatusInternalServerError, "TEMPORARY")(c, l)
 }
 
 // refuseRate lets a request pass once its own Retry-After is over, so that a caller who ignores it is refused again.
-func refuseRate(c *call, b *books) *reply {
+func refuseRate(c *call, l *ledger) *reply {
 	wait := time.Duration(c.drill.number) * time.Second
-	if until, seen := b.notBefore[c.entry.requestKey()]; seen {
+	if until, seen := l.notBefore[c.entry.requestKey()]; seen {
 		if wait = until.Sub(c.entry.Time); wait <= 0 {
 			return nil
 		}
@@ -116,7 +116,7 @@ func refuseRate(c *call, b *books) *reply {
 	return &rep
 }
 
-func refuseFlag(c *call, _ *books) *reply {
+func refuseFlag(c *call, _ *ledger) *reply {
 	if len(c.settings.Paths) > 0 {
 		body := c.shape().success([]string{"EMU-FLAG-FLAG-FLAG"})
 		setAt(body, c.settings.Paths["successFlag"], []string{"false"})
@@ -131,12 +131,12 @@ func refuseFlag(c *call, _ *books) *reply {
 	return &rep
 }
 
-func refuseRedirect(c *call, _ *books) *reply {
+func refuseRedirect(c *call, _ *ledger) *reply {
 	status := c.drill.number
 	if status < 300 || status > 399 {
 		status = http.StatusFound
 	}
-	return &reply{status: status, header: http.Header{"Location": {c.s.DecoyURL() + c.r.URL.RequestURI()}}}
+	return &reply{status: status, header: http.Header{"Location": {c.s.HoneypotURL() + c.r.URL.RequestURI()}}}
 }
 
 func httpStatus(n int) int {

@@ -35,7 +35,7 @@ type Entry struct {
 	Fault  string `json:"fault,omitempty"` // the drill that shaped this answer
 }
 
-// Effect is what a request changed in the partner's books.
+// Effect is what a request changed in the partner's ledger.
 type Effect string
 
 // The effects that a request may have.

@@ -37,20 +37,20 @@ func (s *Server) openPorts() error {
 	if err := errors.Join(add(s.cfg.TLSAddr, false), add(s.cfg.ExpiredTLSAddr, true)); err != nil {
 		return err
 	}
-	decoy := &port{scheme: "http", addr: s.cfg.DecoyAddr, handler: http.HandlerFunc(s.serveDecoy)}
-	if decoy.addr == "" {
+	honeypot := &port{scheme: "http", addr: s.cfg.HoneypotAddr, handler: http.HandlerFunc(s.serveHoneypot)}
+	if honeypot.addr == "" {
 		host, _, err := net.SplitHostPort(s.cfg.Addr)
 		if err != nil {
 			return fmt.Errorf("emulator: %q is not an address such as 127.0.0.1:8090", s.cfg.Addr)
 		}
-		decoy.addr = net.JoinHostPort(host, "0")
+		honeypot.addr = net.JoinHostPort(host, "0")
 	}
-	if err := s.open(decoy); err != nil {
+	if err := s.open(honeypot); err != nil {
 		return err
 	}
-	s.decoyAt = decoy.url()
+	s.honeypotURL = honeypot.url()
 	partners := s.ports
-	s.ports = append(s.ports, decoy)
+	s.ports = append(s.ports, honeypot)
 	for _, p := range partners {
 		if err := s.open(p); err != nil {
 			return err
@@ -95,7 +95,7 @@ func (s *Server) closePorts(ports []*port) {
 }
 
 // Pause takes the partners off the network: connections are refused, as if their host were up and the service down.
-// The decoy stays.
+// The honeypot stays.
 func (s *Server) Pause() {
 	s.netMu.Lock()
 	defer s.netMu.Unlock()

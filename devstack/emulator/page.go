@@ -27,7 +27,7 @@ type pageData struct {
 	Entries  []Entry
 	Requests int
 	Issued   int
-	Decoy    int
+	Honeypot int
 	HTTPS    []string
 }
 
@@ -48,7 +48,7 @@ func (s *Server) showPage(w http.ResponseWriter, _ *http.Request) {
 	}
 	s.mu.Lock()
 	entries := s.journal.newest()
-	data.Requests, data.Issued, data.Decoy = s.journal.total, len(s.books.issued()), s.decoy.total
+	data.Requests, data.Issued, data.Honeypot = s.journal.total, len(s.ledger.issued()), s.honeypot.total
 	s.mu.Unlock()
 	data.Entries = slices.Clone(entries[max(0, len(entries)-pageEntries):])
 	slices.Reverse(data.Entries)

@@ -23,15 +23,15 @@ type Server struct {
 	inside  atomic.Int64 // handlers at work
 	started bool
 
-	netMu   sync.Mutex // listening: Start, Pause, Resume, Close
-	ports   []*port
-	paused  bool
-	decoyAt string // set before anything is served, never changed: handlers read it without netMu
+	netMu       sync.Mutex // listening: Start, Pause, Resume, Close
+	ports       []*port
+	paused      bool
+	honeypotURL string // set before anything is served, never changed: handlers read it without netMu
 
-	mu      sync.Mutex // the journal and the books: what is evidence
-	journal *journal
-	books   *books
-	decoy   *journal
+	mu       sync.Mutex // guards the evidence: journal, ledger and honeypot
+	journal  *journal
+	ledger   *ledger
+	honeypot *journal
 
 	partnersMu sync.Mutex
 	partners   map[string]*partner
@@ -40,8 +40,8 @@ type Server struct {
 // New prepares an emulator; nothing is opened yet.
 func New(cfg Config) *Server {
 	return &Server{
-		cfg: cfg.withDefaults(), closing: make(chan struct{}), books: newBooks(), partners: map[string]*partner{},
-		journal: &journal{max: defaultMaxEntries}, decoy: &journal{max: defaultMaxEntries},
+		cfg: cfg.withDefaults(), closing: make(chan struct{}), ledger: newLedger(), partners: map[string]*partner{},
+		journal: &journal{max: defaultMaxEntries}, honeypot: &journal{max: defaultMaxEntries},
 	}
 }
 
@@ -68,23 +68,23 @@ func (s *Server) Start() error {
 }
 
 func (s *Server) openFiles() error {
-	var journalPath, decoyPath string
+	var journalPath, honeypotPath string
 	if s.cfg.Dir != "" {
 		if err := os.MkdirAll(s.cfg.Dir, 0o700); err != nil {
 			return fmt.Errorf("emulator: make the data directory: %w", err)
 		}
-		journalPath, decoyPath = filepath.Join(s.cfg.Dir, "requests.jsonl"), filepath.Join(s.cfg.Dir, "decoy.jsonl")
+		journalPath, honeypotPath = filepath.Join(s.cfg.Dir, "requests.jsonl"), filepath.Join(s.cfg.Dir, "honeypot.jsonl")
 	}
-	j, err := openJournal(journalPath, s.cfg.Fsync, s.cfg.MaxEntries, s.books.apply)
+	j, err := openJournal(journalPath, s.cfg.Fsync, s.cfg.MaxEntries, s.ledger.apply)
 	if err != nil {
 		return err
 	}
 	s.journal = j
-	d, err := openJournal(decoyPath, s.cfg.Fsync, s.cfg.MaxEntries, func(Entry) {})
+	d, err := openJournal(honeypotPath, s.cfg.Fsync, s.cfg.MaxEntries, func(Entry) {})
 	if err != nil {
 		return err
 	}
-	s.decoy = d
+	s.honeypot = d
 	if s.cfg.TLSAddr == "" && s.cfg.ExpiredTLSAddr == "" {
 		return nil
 	}
@@ -101,7 +101,7 @@ func (s *Server) Close() error {
 	s.paused = false
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return errors.Join(s.journal.close(), s.decoy.close())
+	return errors.Join(s.journal.close(), s.honeypot.close())
 }
 
 // record journals an entry that has no time yet and applies it.
@@ -116,7 +116,7 @@ func (s *Server) recordLocked(e *Entry) error {
 	if err := s.journal.append(*e); err != nil {
 		return fmt.Errorf("emulator: write the journal: %w", err)
 	}
-	s.books.apply(*e)
+	s.ledger.apply(*e)
 	return nil
 }
 

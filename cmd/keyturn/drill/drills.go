@@ -72,7 +72,7 @@ var all = []drill{
 		if err := spoilt("redirect", keyturn.KindBadReply)(f, r); err != nil {
 			return err
 		}
-		return must(len(f.emulator.DecoyLog()) == 0, "the redirect was followed: the other server saw the request")
+		return must(len(f.emulator.HoneypotLog()) == 0, "the redirect was followed: the other server saw the request")
 	}},
 	{"429 with Retry-After", "the partner asks for a second of rest", "tried again no sooner than it asked; then delivered", restful},
 	{"duplicate key", "the partner gives two fulfillments the same key", "both answers are good by themselves: keyturn audit finds the key under B1", func(f *fulfillment, r *Result) error {

@@ -6,11 +6,11 @@ import (
 	"time"
 )
 
-// settle decides what the request does, journals it, applies it to the books and answers, in this order. The lock makes
-// two copies of one request that arrive together one issue and one repeat.
-func (c *call) settle() {
+// process decides what the request does, journals it, applies it to the ledger and answers, in this order. If two copies
+// of a request arrive together, the lock makes one of them an issue and the other a repeat.
+func (c *call) process() {
 	rep, err := c.decideAndRecord()
-	if err != nil { // what is not in the journal must not be sent
+	if err != nil { // nothing is sent that is not in the journal
 		sendPlain(c, c.failure(http.StatusInternalServerError, "JOURNAL", "the emulator cannot write its journal"))
 		return
 	}
@@ -26,7 +26,7 @@ func (c *call) decideAndRecord() (reply, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	c.entry.Time = time.Now().UTC()
-	rep := c.decide(s.books)
+	rep := c.decide(s.ledger)
 	c.entry.StatusSent = rep.status
 	if c.drill.silent {
 		c.entry.StatusSent = 0
@@ -34,10 +34,10 @@ func (c *call) decideAndRecord() (reply, error) {
 	return rep, s.recordLocked(&c.entry)
 }
 
-// decide reads the books and fills in the entry; it changes nothing else.
-func (c *call) decide(b *books) reply {
+// decide reads the ledger and fills in the entry; it changes nothing else.
+func (c *call) decide(l *ledger) reply {
 	if c.drill.refuse != nil {
-		if rep := c.drill.refuse(c, b); rep != nil {
+		if rep := c.drill.refuse(c, l); rep != nil {
 			c.entry.Fault = c.drill.text
 			return *rep
 		}
@@ -48,21 +48,21 @@ func (c *call) decide(b *books) reply {
 	case opToken:
 		return c.token()
 	case opLookup:
-		return c.lookUp(b)
+		return c.lookUp(l)
 	case opCancel:
 		c.entry.Effect = EffectCanceled
 	case opPause, opResume:
-		c.changePause(b)
+		c.changePause(l)
 	default:
-		return c.issue(b)
+		return c.issue(l)
 	}
-	return c.success(nil) // also for an ID that the partner never heard of
+	return c.success(nil) // even if the partner does not know the ID
 }
 
-// changePause leaves alone what is not there and what was cancelled.
-func (c *call) changePause(b *books) {
-	l := b.license(c.entry.Partner, c.entry.FulfillmentID)
-	if l == nil || l.Status == StatusCanceled {
+// changePause pauses or resumes a license, unless it is unknown or cancelled.
+func (c *call) changePause(l *ledger) {
+	lic := l.license(c.entry.Partner, c.entry.FulfillmentID)
+	if lic == nil || lic.Status == StatusCanceled {
 		return
 	}
 	c.entry.Effect = EffectPaused
@@ -71,19 +71,19 @@ func (c *call) changePause(b *books) {
 	}
 }
 
-func (c *call) issue(b *books) reply {
+func (c *call) issue(l *ledger) reply {
 	e := &c.entry
-	l := b.license(e.Partner, e.FulfillmentID)
-	if c.settings.RefuseAfterCancel && l != nil && l.Status == StatusCanceled {
+	lic := l.license(e.Partner, e.FulfillmentID)
+	if c.settings.RefuseAfterCancel && lic != nil && lic.Status == StatusCanceled {
 		return c.failure(http.StatusOK, "LICENSE_CANCELED", "this fulfillment was cancelled")
 	}
-	keys, again := b.given(*e)
+	keys, again := l.given(*e)
 	if again && c.drill.makeKeys == nil {
 		e.Repeat = true
 		e.setKeys(keys)
 		return c.success(keys)
 	}
-	if held := c.heldKeys(b, l); e.Op != opCreate && len(held) > 0 && !c.settings.RenewNewKey {
+	if held := c.heldKeys(l, lic); e.Op != opCreate && len(held) > 0 && !c.settings.RenewNewKey {
 		e.Effect = EffectExtended
 		e.setKeys(held)
 		return c.success(held)
@@ -98,18 +98,18 @@ func (c *call) issue(b *books) reply {
 	return c.success(keys)
 }
 
-// heldKeys are the keys that a renewal or upgrade is about: those of the same fulfillment, or the one in the body.
-func (c *call) heldKeys(b *books, l *License) []string {
-	if l != nil && len(l.Keys) > 0 {
-		return l.Keys
+// heldKeys returns the keys that a renewal or upgrade extends: those of the same fulfillment, or the one in the body.
+func (c *call) heldKeys(l *ledger, lic *License) []string {
+	if lic != nil && len(lic.Keys) > 0 {
+		return lic.Keys
 	}
-	if c.ids.held != "" && b.byKey[joined(c.entry.Partner, c.ids.held)] != nil {
+	if c.ids.held != "" && l.byKey[joined(c.entry.Partner, c.ids.held)] != nil {
 		return []string{c.ids.held}
 	}
 	return nil
 }
 
-// success is a good answer in the shape of the route.
+// success is a reply of the route's shape that carries the keys.
 func (c *call) success(keys []string) reply {
 	body := c.shape().success(keys)
 	if c.entry.FulfillmentID != "" && !c.route.dynamic {
@@ -118,21 +118,21 @@ func (c *call) success(keys []string) reply {
 	return jsonReply(http.StatusOK, body)
 }
 
-// lookUp tells what became of a fulfillment, in the partner's own shape so that the same paths read it.
-func (c *call) lookUp(b *books) reply {
-	l := b.license(c.entry.Partner, c.entry.FulfillmentID)
-	if l == nil || len(l.Keys) == 0 {
+// lookUp reports what was issued for a fulfillment, in the partner's shape so that the same response paths read it.
+func (c *call) lookUp(l *ledger) reply {
+	lic := l.license(c.entry.Partner, c.entry.FulfillmentID)
+	if lic == nil || len(lic.Keys) == 0 {
 		return jsonReply(http.StatusNotFound, map[string]any{"fulfillmentId": c.entry.FulfillmentID, "issued": false})
 	}
-	body := c.shape().success(l.Keys)
-	body["fulfillmentId"], body["issued"], body["status"] = l.FulfillmentID, true, l.Status
+	body := c.shape().success(lic.Keys)
+	body["fulfillmentId"], body["issued"], body["status"] = lic.FulfillmentID, true, lic.Status
 	return jsonReply(http.StatusOK, body)
 }
 
-// alphabet leaves out what people misread, so that keys can be typed from a screenshot.
+// alphabet leaves out characters that people confuse, so that keys can be typed from a screenshot.
 const alphabet = "ABCDEFGHJKMNPQRSTVWXYZ23456789"
 
-// newKeys makes n keys such as EMU-7K2M-QX4T-B9HA: 58 random bits each, so they do not repeat.
+// newKeys returns n keys such as EMU-7K2M-QX4T-B9HA. Each has 58 random bits, so they do not repeat.
 func newKeys(n int) []string {
 	keys := make([]string, 0, max(n, 0))
 	for range n {
