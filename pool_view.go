@@ -61,11 +61,11 @@ type RecallView struct {
 
 // RecalledKey is a sold key that is or was to be replaced, by whose it is.
 type RecalledKey struct {
-	OrderID       string     `json:"orderId" db:"order_id"`
-	FulfillmentID string     `json:"fulfillmentId" db:"fulfillment_id"`
-	Unit          int        `json:"unit" db:"unit_no"`
-	Status        string     `json:"status" db:"status" enum:"LISTED,OWED,DONE,VOID"`
-	DoneAt        *time.Time `json:"doneAt,omitempty" db:"done_at"`
+	OrderID       string            `json:"orderId" db:"order_id"`
+	FulfillmentID string            `json:"fulfillmentId" db:"fulfillment_id"`
+	Unit          int               `json:"unit" db:"unit_no"`
+	Status        ReplacementStatus `json:"status" db:"status" enum:"LISTED,OWED,DONE,VOID"`
+	DoneAt        *time.Time        `json:"doneAt,omitempty" db:"done_at"`
 }
 
 // KeyView is the life of one key, without the key.

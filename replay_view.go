@@ -15,14 +15,14 @@ type Replayed struct {
 
 // ReplayedAttempt is the attempt as it was.
 type ReplayedAttempt struct {
-	No         int       `json:"no"`
-	StartedAt  time.Time `json:"startedAt"`
-	Source     string    `json:"source"`
-	Operation  string    `json:"operation"`
-	Outcome    string    `json:"outcome" enum:"running,success,failed,unknown,late"`
-	HTTPStatus int       `json:"httpStatus,omitempty"`
-	ErrorKind  string    `json:"errorKind,omitempty"`
-	Message    string    `json:"message,omitempty"`
+	No         int            `json:"no"`
+	StartedAt  time.Time      `json:"startedAt"`
+	Source     string         `json:"source"`
+	Operation  string         `json:"operation"`
+	Outcome    AttemptOutcome `json:"outcome" enum:"running,success,failed,unknown,late"`
+	HTTPStatus int            `json:"httpStatus,omitempty"`
+	ErrorKind  string         `json:"errorKind,omitempty"`
+	Message    string         `json:"message,omitempty"`
 }
 
 // ReplayedRequest compares what was sent with what a new line would send today.

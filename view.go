@@ -47,26 +47,26 @@ type LineView struct {
 
 // RefundView is where a line's refund stands.
 type RefundView struct {
-	Status string     `json:"status" enum:"PENDING,DONE"`
-	Amount string     `json:"amount"`
-	Reason string     `json:"reason,omitempty"`
-	DoneAt *time.Time `json:"doneAt,omitempty"`
+	Status RefundStatus `json:"status" enum:"PENDING,DONE"`
+	Amount string       `json:"amount"`
+	Reason string       `json:"reason,omitempty"`
+	DoneAt *time.Time   `json:"doneAt,omitempty"`
 }
 
 // AttemptView is one call of a source. Request and Reply are redacted.
 type AttemptView struct {
-	No         int       `json:"no"`
-	StartedAt  time.Time `json:"startedAt"`
-	DurationMs *int      `json:"durationMs,omitempty"`
-	Source     string    `json:"source"`
-	Operation  string    `json:"operation"`
-	Outcome    string    `json:"outcome" enum:"running,success,failed,unknown,late"`
-	HTTPStatus *int      `json:"httpStatus,omitempty"`
-	ErrorKind  string    `json:"errorKind,omitempty"`
-	ErrorCode  string    `json:"errorCode,omitempty"`
-	Message    string    `json:"message,omitempty"`
-	Request    string    `json:"request,omitempty"`
-	Reply      string    `json:"reply,omitempty"`
+	No         int            `json:"no"`
+	StartedAt  time.Time      `json:"startedAt"`
+	DurationMs *int           `json:"durationMs,omitempty"`
+	Source     string         `json:"source"`
+	Operation  string         `json:"operation"`
+	Outcome    AttemptOutcome `json:"outcome" enum:"running,success,failed,unknown,late"`
+	HTTPStatus *int           `json:"httpStatus,omitempty"`
+	ErrorKind  string         `json:"errorKind,omitempty"`
+	ErrorCode  string         `json:"errorCode,omitempty"`
+	Message    string         `json:"message,omitempty"`
+	Request    string         `json:"request,omitempty"`
+	Reply      string         `json:"reply,omitempty"`
 }
 
 // ResolutionView is a decision that was made on a line.
@@ -80,11 +80,11 @@ type ResolutionView struct {
 
 // DeliveryView is one e-mail about a line.
 type DeliveryView struct {
-	ID     string     `json:"id"`
-	Number int        `json:"number"`
-	Kind   string     `json:"kind" enum:"keys,canceled"`
-	Status string     `json:"status" enum:"READY,SENDING,SENT"`
-	SentAt *time.Time `json:"sentAt,omitempty"`
+	ID     string         `json:"id"`
+	Number int            `json:"number"`
+	Kind   DeliveryKind   `json:"kind" enum:"keys,canceled"`
+	Status DeliveryStatus `json:"status" enum:"READY,SENDING,SENT"`
+	SentAt *time.Time     `json:"sentAt,omitempty"`
 }
 
 // StatusEvent is one step of one line, as the event stream gives it.
@@ -101,17 +101,17 @@ type StatusEvent struct {
 
 // LicenseView is a licence: one entry of a customer's purchase history.
 type LicenseView struct {
-	ID             string     `json:"id"`
-	Status         string     `json:"status" enum:"Running,Paused,Canceled,Expired"`
-	ProductID      string     `json:"productId"`
-	ProductName    string     `json:"productName"`
-	OrderID        string     `json:"orderId"`
-	SubscriptionID string     `json:"subscriptionId,omitempty"`
-	Quantity       int        `json:"quantity"`
-	Source         string     `json:"source,omitempty"`
-	CreatedAt      time.Time  `json:"createdAt"`
-	DeliveredAt    *time.Time `json:"deliveredAt,omitempty"`
-	ExpiresAt      *time.Time `json:"expiresAt,omitempty" doc:"The end of its term, where somebody said it."`
+	ID             string        `json:"id"`
+	Status         LicenseStatus `json:"status" enum:"Running,Paused,Canceled,Expired"`
+	ProductID      string        `json:"productId"`
+	ProductName    string        `json:"productName"`
+	OrderID        string        `json:"orderId"`
+	SubscriptionID string        `json:"subscriptionId,omitempty"`
+	Quantity       int           `json:"quantity"`
+	Source         string        `json:"source,omitempty"`
+	CreatedAt      time.Time     `json:"createdAt"`
+	DeliveredAt    *time.Time    `json:"deliveredAt,omitempty"`
+	ExpiresAt      *time.Time    `json:"expiresAt,omitempty" doc:"The end of its term, where somebody said it."`
 
 	Operations []OperationView `json:"operations" doc:"What was done to it and what is under way, in the order in which it applies; the create is not among them."`
 

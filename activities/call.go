@@ -68,14 +68,14 @@ func (a *Activities) begin(ctx context.Context, in Step) (*db.Call, keyturn.Next
 	return a.DB.BeginCall(ctx, in.FulfillmentID, callTimeout, renderRequest)
 }
 
-func outcomeOf(r db.CallResult) string {
+func outcomeOf(r db.CallResult) keyturn.AttemptOutcome {
 	switch {
 	case r.Failed == nil:
-		return "success"
+		return keyturn.AttemptSuccess
 	case r.Unknown:
-		return "unknown"
+		return keyturn.AttemptUnknown
 	}
-	return "failed"
+	return keyturn.AttemptFailed
 }
 
 // callTimeout is how long a booked call can take, and a little: only then may another try begin.

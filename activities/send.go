@@ -101,7 +101,7 @@ func (l Letters) Render(f db.MailFacts) ([]byte, error) {
 	var message mail.Message
 	var err error
 	switch {
-	case f.Kind == "canceled":
+	case f.Kind == keyturn.DeliveryCanceled:
 		message, err = mail.RenderCanceled(c, mail.Cancellation{Amount: f.Price.String() + " " + f.Price.Currency, Reason: reasonOf(f)})
 	case f.Line.LicenseID != "" && f.Deliverables.Empty():
 		message, err = mail.RenderNotice(c, mail.Notice{Operation: f.Line.Operation, ExpiresAt: f.Line.ExpiresAt})

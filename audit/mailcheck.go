@@ -9,6 +9,7 @@ import (
 
 	"github.com/lib/pq"
 
+	"keyturn.dev/keyturn"
 	"keyturn.dev/keyturn/db"
 	"keyturn.dev/keyturn/mail"
 )
@@ -107,7 +108,7 @@ func (c *mailCheck) letter(l Letter, p *parsedLetter, b db.StoredLetter) {
 	if p.badHeader != "" {
 		at("D3", p.badHeader)
 	}
-	if b.Kind != "keys" {
+	if b.Kind != keyturn.DeliveryKeys {
 		return
 	}
 	for _, code := range b.Codes {
@@ -158,7 +159,7 @@ func (c *mailCheck) foreignKeys(ctx context.Context, letters []Letter, parsed []
 	for fp, lines := range owners {
 		for _, i := range prints[fp] {
 			b := booked[parsed[i].deliveryID]
-			if len(lines) > 0 && (b.Kind != "keys" || !slices.Contains(lines, b.LineID)) {
+			if len(lines) > 0 && (b.Kind != keyturn.DeliveryKeys || !slices.Contains(lines, b.LineID)) {
 				c.found("B4", Violation{OrderID: b.OrderID, LineID: b.LineID, Subject: "letter " + letters[i].ID, What: "it shows a key of line " + lines[0]})
 			}
 		}

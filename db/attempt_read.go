@@ -29,20 +29,20 @@ const attemptsSQL = `
 // attemptLog shows the newest attempts in the order in which they were made.
 func (d *DB) attemptLog(ctx context.Context, l *line) ([]keyturn.AttemptView, error) {
 	var rows []struct {
-		No         int       `db:"no"`
-		Source     string    `db:"source"`
-		Operation  string    `db:"operation"`
-		UnitNo     int       `db:"unit_no"`
-		Outcome    string    `db:"outcome"`
-		StartedAt  time.Time `db:"started_at"`
-		DurationMs *int      `db:"duration_ms"`
-		HTTPStatus *int      `db:"http_status"`
-		ErrorKind  *string   `db:"error_kind"`
-		ErrorCode  *string   `db:"error_code"`
-		Message    *string   `db:"message"`
-		Reply      []byte    `db:"reply"`
-		ReplySize  *int      `db:"reply_size"`
-		Request    []byte    `db:"request"`
+		No         int                    `db:"no"`
+		Source     string                 `db:"source"`
+		Operation  string                 `db:"operation"`
+		UnitNo     int                    `db:"unit_no"`
+		Outcome    keyturn.AttemptOutcome `db:"outcome"`
+		StartedAt  time.Time              `db:"started_at"`
+		DurationMs *int                   `db:"duration_ms"`
+		HTTPStatus *int                   `db:"http_status"`
+		ErrorKind  *string                `db:"error_kind"`
+		ErrorCode  *string                `db:"error_code"`
+		Message    *string                `db:"message"`
+		Reply      []byte                 `db:"reply"`
+		ReplySize  *int                   `db:"reply_size"`
+		Request    []byte                 `db:"request"`
 	}
 	if err := d.pg.SelectContext(ctx, &rows, attemptsSQL, l.ID, shownAttempts, readBytes); err != nil || len(rows) == 0 {
 		return nil, pg.AsKind(err)

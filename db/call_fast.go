@@ -90,7 +90,7 @@ func (d *DB) answerFast(ctx context.Context, r CallResult, render func(MailFacts
 	if l.moves(&w, byWorkflow, "", undisturbed) != nil || d.answers(&w, &l, r) != nil {
 		return none, false
 	}
-	_, err := d.delivers(&w, &l, newMail{kind: "keys", have: have, render: render})
+	_, err := d.delivers(&w, &l, newMail{kind: keyturn.DeliveryKeys, have: have, render: render})
 	if err != nil || l.savedBy(ctx, d.pg.Implicit(), &w) != nil {
 		return none, false
 	}

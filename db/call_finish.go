@@ -25,7 +25,7 @@ func (d *DB) FinishCall(ctx context.Context, fulfillmentID string, r CallResult,
 		if err != nil {
 			return err
 		}
-		if outcome == "late" {
+		if outcome == keyturn.AttemptLate {
 			if _, err := d.answeredBefore(ctx, tx, l, source, r); err != nil {
 				return err
 			}
@@ -85,26 +85,26 @@ func (r CallResult) whole(l *line) *Deliverables {
 
 // finishAttempt closes the attempt's row and says whether its source is still wanted. An empty outcome: it was closed
 // before.
-func (d *DB) finishAttempt(ctx context.Context, tx *sqlx.Tx, l *line, r CallResult) (source, outcome string, err error) {
+func (d *DB) finishAttempt(ctx context.Context, tx *sqlx.Tx, l *line, r CallResult) (source string, outcome keyturn.AttemptOutcome, err error) {
 	var row struct {
-		Source  string `db:"source"`
-		Outcome string `db:"outcome"`
+		Source  string                 `db:"source"`
+		Outcome keyturn.AttemptOutcome `db:"outcome"`
 	}
 	if err := tx.GetContext(ctx, &row, `SELECT source, outcome FROM attempts WHERE line_id = $1 AND no = $2`, l.ID, r.Attempt); err != nil {
 		return "", "", err
 	}
 	wanted := l.ObtainedAt == nil && l.Status.Open() && l.Status != keyturn.LineCanceling && l.source().Name() == row.Source
 	switch {
-	case row.Outcome != "running" && row.Outcome != "unknown":
+	case row.Outcome.Ended():
 		return row.Source, "", nil
 	case r.Sent && !wanted:
-		outcome = "late"
+		outcome = keyturn.AttemptLate
 	case r.Failed == nil:
-		outcome = "success"
+		outcome = keyturn.AttemptSuccess
 	case r.Unknown:
-		outcome = "unknown"
+		outcome = keyturn.AttemptUnknown
 	default:
-		outcome = "failed"
+		outcome = keyturn.AttemptFailed
 	}
 	var kind, code *string
 	message := r.PartnerSays

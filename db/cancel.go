@@ -183,7 +183,7 @@ func (d *DB) FinishRefund(ctx context.Context, fulfillmentID, providerID string,
 			RETURNING coalesce(failure_kind, '')`, l.ID, providerID); err != nil {
 			return err
 		}
-		notice, err := d.newDelivery(ctx, tx, l, newMail{kind: "canceled", why: why, render: render})
+		notice, err := d.newDelivery(ctx, tx, l, newMail{kind: keyturn.DeliveryCanceled, why: why, render: render})
 		if err == nil {
 			err = enqueue(ctx, tx, WorkflowSend, notice.ID)
 		}

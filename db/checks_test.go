@@ -1,6 +1,9 @@
 package db
 
 import (
+	"maps"
+	"os"
+	"path/filepath"
 	"regexp"
 	"testing"
 
@@ -31,4 +34,69 @@ func TestDatabaseKnowsTheSameAlertCauses(t *testing.T) {
 		causes = append(causes, i.Cause)
 	}
 	requireChecked(s, "alerts", "cause", causes...)
+}
+
+// The database allows the outcomes and statuses of the code, no more and no fewer.
+func TestDatabaseKnowsTheSameOutcomes(t *testing.T) {
+	s := newShop(t)
+	requireChecked(s, "attempts", "outcome", keyturn.AttemptOutcomes...)
+	requireChecked(s, "refunds", "status", keyturn.RefundStatuses...)
+	requireChecked(s, "revocations", "status", keyturn.RevocationStatuses...)
+	requireChecked(s, "replacements", "status", keyturn.ReplacementStatuses...)
+	var want []string
+	for _, kind := range keyturn.DeliveryKinds {
+		for _, status := range keyturn.DeliveryStatuses {
+			require.True(t, read[bool](s, `SELECT delivery_is_consistent($1, $2)`, kind, status), "%s %s", kind, status)
+		}
+		want = append(want, string(kind))
+	}
+	for _, status := range keyturn.DeliveryStatuses {
+		want = append(want, string(status))
+	}
+	var have []string
+	for _, m := range literal.FindAllStringSubmatch(read[string](s, `SELECT prosrc FROM pg_proc WHERE proname = 'delivery_is_consistent'`), -1) {
+		have = append(have, m[1])
+	}
+	require.ElementsMatch(t, want, have)
+}
+
+var (
+	literal    = regexp.MustCompile(`'([^']*)'`)
+	comparison = regexp.MustCompile(`\b(outcome|status) (?:=|<>|IN|NOT IN) \(?('[^']*'(?:, '[^']*')*)`)
+)
+
+// A condition on a status or an outcome that no row can have is always false, and nothing would say so.
+func TestStatementsNameKnownStatuses(t *testing.T) {
+	t.Parallel()
+	known := map[string]map[string]bool{"outcome": set(keyturn.AttemptOutcomes), "status": set(keyturn.DeliveryStatuses)}
+	for _, more := range []map[string]bool{
+		set(keyturn.RefundStatuses), set(keyturn.RevocationStatuses), set(keyturn.ReplacementStatuses),
+		set(keyturn.LineStatuses), set(keyturn.OrderStatuses), set(keyturn.LicenseStatuses),
+	} {
+		maps.Copy(known["status"], more)
+	}
+	seen := 0
+	for _, dir := range []string{".", "../audit"} {
+		files, err := filepath.Glob(filepath.Join(dir, "*.go"))
+		require.NoError(t, err)
+		for _, file := range files {
+			text, err := os.ReadFile(file)
+			require.NoError(t, err)
+			for _, c := range comparison.FindAllStringSubmatch(string(text), -1) {
+				for _, value := range literal.FindAllStringSubmatch(c[2], -1) {
+					require.True(t, known[c[1]][value[1]], "%s: %s", file, c[0])
+					seen++
+				}
+			}
+		}
+	}
+	require.Greater(t, seen, 100, "the statements are found")
+}
+
+func set[T ~string](values []T) map[string]bool {
+	out := map[string]bool{}
+	for _, v := range values {
+		out[string(v)] = true
+	}
+	return out
 }

@@ -197,7 +197,7 @@ func (l *line) untouched() bool {
 func (d *DB) storeMailFast(ctx context.Context, l *line, have Deliverables, render func(MailFacts) ([]byte, error)) error {
 	var w pg.StmtBuilder
 	w.With("moved", `SELECT id FROM line_items WHERE id = ? AND version = ? FOR UPDATE`, l.ID, l.Version)
-	if _, err := d.delivers(&w, l, newMail{kind: "keys", have: &have, render: render}); err != nil {
+	if _, err := d.delivers(&w, l, newMail{kind: keyturn.DeliveryKeys, have: &have, render: render}); err != nil {
 		if cannotBeMade(err) {
 			return nil
 		}

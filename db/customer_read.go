@@ -83,7 +83,7 @@ func (d *DB) licenseViews(ctx context.Context, tx *sqlx.Tx, where, id string, ke
 	for i, r := range rows {
 		ids[i], at[r.ID] = r.ID, i
 		out[i] = keyturn.LicenseView{
-			ID: r.ID, Status: string(r.Status.At(r.Now, r.ExpiresAt)), ProductID: r.ProductID, ProductName: r.ProductName, OrderID: r.OrderID,
+			ID: r.ID, Status: r.Status.At(r.Now, r.ExpiresAt), ProductID: r.ProductID, ProductName: r.ProductName, OrderID: r.OrderID,
 			SubscriptionID: r.SubscriptionID, Quantity: r.Quantity, Source: r.Source, CreatedAt: r.CreatedAt.UTC(),
 			DeliveredAt: utc(r.DeliveredAt), ExpiresAt: utc(r.ExpiresAt), Operations: []keyturn.OperationView{},
 		}

@@ -12,7 +12,7 @@ import (
 
 // MailFacts is everything an e-mail about a line is made of. It holds personal data and keys.
 type MailFacts struct {
-	Kind         string // keys or canceled
+	Kind         keyturn.DeliveryKind
 	DeliveryID   string
 	Order        keyturn.Order // without lines
 	AcceptedAt   time.Time
@@ -64,7 +64,7 @@ func (d *DB) BeginDelivery(ctx context.Context, fulfillmentID string, render fun
 		if err != nil {
 			return err
 		}
-		if len(last) == 1 && last[0].Status == "SENDING" && last[0].LeaseUntil.After(l.Now) {
+		if len(last) == 1 && last[0].Status == keyturn.DeliverySending && last[0].LeaseUntil.After(l.Now) {
 			wait = last[0].LeaseUntil.Sub(l.Now)
 			return keyturn.Errorf(keyturn.KindConflict, "another process is sending this e-mail")
 		}
@@ -72,7 +72,7 @@ func (d *DB) BeginDelivery(ctx context.Context, fulfillmentID string, render fun
 			out, err = d.lease(ctx, tx, l, last[0])
 			return err
 		}
-		out, err = d.newDelivery(ctx, tx, l, newMail{kind: "keys", render: render})
+		out, err = d.newDelivery(ctx, tx, l, newMail{kind: keyturn.DeliveryKeys, render: render})
 		if err == nil {
 			return takeLease(ctx, tx, out.ID, l.Now)
 		}
@@ -88,13 +88,13 @@ func (d *DB) BeginDelivery(ctx context.Context, fulfillmentID string, render fun
 }
 
 type deliveryRow struct {
-	ID         string     `db:"id"`
-	LineID     string     `db:"line_id"`
-	Kind       string     `db:"kind"`
-	Message    []byte     `db:"message"`
-	Status     string     `db:"status"`
-	LeaseUntil *time.Time `db:"lease_until"`
-	Attempts   int        `db:"attempts"`
+	ID         string                 `db:"id"`
+	LineID     string                 `db:"line_id"`
+	Kind       keyturn.DeliveryKind   `db:"kind"`
+	Message    []byte                 `db:"message"`
+	Status     keyturn.DeliveryStatus `db:"status"`
+	LeaseUntil *time.Time             `db:"lease_until"`
+	Attempts   int                    `db:"attempts"`
 }
 
 const deliveryColumns = `SELECT id, line_id, kind, message, status, lease_until, attempts FROM deliveries `
@@ -172,7 +172,7 @@ func (d *DB) saveObtained(ctx context.Context, tx *sqlx.Tx, l *line, have *Deliv
 		return d.finishNotice(ctx, tx, l, have, render)
 	}
 	if render != nil {
-		if _, err := d.newDelivery(ctx, tx, l, newMail{kind: "keys", have: have, render: render}); err != nil && !cannotBeMade(err) {
+		if _, err := d.newDelivery(ctx, tx, l, newMail{kind: keyturn.DeliveryKeys, have: have, render: render}); err != nil && !cannotBeMade(err) {
 			return err
 		}
 	}
@@ -187,24 +187,25 @@ func cannotBeMade(err error) bool {
 
 // newMail says what e-mail is to be made.
 type newMail struct {
-	kind, to string        // an empty to is the order's address
-	have     *Deliverables // nil: read them
-	parent   []keyturn.Secret
-	why      keyturn.Kind // of a cancelled line
-	render   func(MailFacts) ([]byte, error)
+	kind   keyturn.DeliveryKind
+	to     string        // empty: the order's address
+	have   *Deliverables // nil: read them
+	parent []keyturn.Secret
+	why    keyturn.Kind // of a cancelled line
+	render func(MailFacts) ([]byte, error)
 }
 
 // newDelivery renders an e-mail about a locked line and stores its bytes, ready to be sent. Nobody can have seen the keys
 // of an e-mail before a process has taken the lease on sending it.
 func (d *DB) newDelivery(ctx context.Context, tx *sqlx.Tx, l *line, m newMail) (*Delivery, error) {
-	if m.have == nil && m.kind == "keys" {
+	if m.have == nil && m.kind == keyturn.DeliveryKeys {
 		have, err := d.deliverables(ctx, tx, l.ID, l.CustomerID)
 		if err != nil {
 			return nil, err
 		}
 		m.have = &have
 	}
-	if l.LicenseID != nil && m.kind == "keys" && l.product.Email.PrintsParentKey() {
+	if l.LicenseID != nil && m.kind == keyturn.DeliveryKeys && l.product.Email.PrintsParentKey() {
 		before, err := d.licenseParts(ctx, tx, *l.LicenseID, l.CustomerID, l.ID)
 		if err != nil {
 			return nil, err
@@ -253,7 +254,7 @@ func (d *DB) delivers(w *pg.StmtBuilder, l *line, m newMail) (*Delivery, error) 
 	return &Delivery{ID: f.DeliveryID, Message: message, try: 1}, nil
 }
 
-func (d *DB) mailFacts(l *line, c storedCustomer, kind string) MailFacts {
+func (d *DB) mailFacts(l *line, c storedCustomer, kind keyturn.DeliveryKind) MailFacts {
 	return MailFacts{
 		Kind: kind, DeliveryID: newID(), AcceptedAt: l.CreatedAt, Product: l.product, Now: l.Now, To: c.Email,
 		Order: keyturn.Order{ID: l.OrderID, Currency: l.Currency, Customer: c.Customer},

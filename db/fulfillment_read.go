@@ -71,11 +71,11 @@ func (d *DB) resolutions(ctx context.Context, lineID string) ([]keyturn.Resoluti
 
 func (d *DB) deliveriesOf(ctx context.Context, lineID string) ([]keyturn.DeliveryView, error) {
 	var rows []struct {
-		ID     string     `db:"id"`
-		Number int        `db:"number"`
-		Kind   string     `db:"kind"`
-		Status string     `db:"status"`
-		SentAt *time.Time `db:"sent_at"`
+		ID     string                 `db:"id"`
+		Number int                    `db:"number"`
+		Kind   keyturn.DeliveryKind   `db:"kind"`
+		Status keyturn.DeliveryStatus `db:"status"`
+		SentAt *time.Time             `db:"sent_at"`
 	}
 	err := d.pg.SelectContext(ctx, &rows, `
 		SELECT id, number, kind, status, sent_at FROM deliveries WHERE line_id = $1 ORDER BY number LIMIT 200`, lineID)

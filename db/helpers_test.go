@@ -328,7 +328,7 @@ func (s *shop) finishCall(fulfillment string, r CallResult) keyturn.Next {
 }
 
 func renderMail(f MailFacts) ([]byte, error) {
-	text := f.Kind + " to " + f.To + " " + f.DeliveryID
+	text := string(f.Kind) + " to " + f.To + " " + f.DeliveryID
 	for _, c := range f.Deliverables.Codes {
 		text += " " + c.Reveal()
 	}

@@ -14,7 +14,7 @@ func (d *DB) finishNotice(ctx context.Context, tx *sqlx.Tx, l *line, have *Deliv
 	if err := l.save(ctx, tx, byWorkflow, ""); err != nil {
 		return err
 	}
-	notice, err := d.newDelivery(ctx, tx, l, newMail{kind: "keys", have: have, render: render})
+	notice, err := d.newDelivery(ctx, tx, l, newMail{kind: keyturn.DeliveryKeys, have: have, render: render})
 	if err == nil {
 		err = enqueue(ctx, tx, WorkflowSend, notice.ID)
 	}

@@ -67,10 +67,10 @@ const readLineSQL = `SELECT` + lineColumns + `, r.status AS refund_status, r.amo
 // shownLine is a line as it is read, without a lock, with its refund.
 type shownLine struct {
 	line
-	RefundStatus *string    `db:"refund_status"`
-	RefundMinor  *int64     `db:"refund_minor"`
-	RefundReason *string    `db:"refund_reason"`
-	RefundDoneAt *time.Time `db:"refund_done_at"`
+	RefundStatus *keyturn.RefundStatus `db:"refund_status"`
+	RefundMinor  *int64                `db:"refund_minor"`
+	RefundReason *string               `db:"refund_reason"`
+	RefundDoneAt *time.Time            `db:"refund_done_at"`
 }
 
 func (d *DB) lineViews(ctx context.Context, query string, args ...any) ([]shownLine, error) {

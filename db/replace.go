@@ -128,7 +128,7 @@ func (d *DB) replace(ctx context.Context, fulfillmentID string, render func(Mail
 				return err
 			}
 		}
-		mail, err := d.newDelivery(ctx, tx, l, newMail{kind: "keys", render: render})
+		mail, err := d.newDelivery(ctx, tx, l, newMail{kind: keyturn.DeliveryKeys, render: render})
 		if err != nil {
 			return err
 		}

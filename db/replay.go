@@ -17,7 +17,7 @@ type Replay struct {
 	CallFacts
 	No         int
 	StartedAt  time.Time
-	Outcome    string
+	Outcome    keyturn.AttemptOutcome
 	ErrorKind  string
 	Message    string
 	HTTPStatus int
@@ -53,17 +53,17 @@ func (d *DB) ReplayFacts(ctx context.Context, fulfillmentID string, no int) (Rep
 
 func (d *DB) replayFacts(ctx context.Context, tx *sqlx.Tx, l *line, no int, r *Replay) error {
 	var a struct {
-		No         int       `db:"no"`
-		Source     string    `db:"source"`
-		Operation  string    `db:"operation"`
-		UnitNo     int       `db:"unit_no"`
-		Outcome    string    `db:"outcome"`
-		StartedAt  time.Time `db:"started_at"`
-		HTTPStatus *int      `db:"http_status"`
-		ErrorKind  *string   `db:"error_kind"`
-		Message    *string   `db:"message"`
-		Reply      []byte    `db:"reply"`
-		Request    []byte    `db:"request"`
+		No         int                    `db:"no"`
+		Source     string                 `db:"source"`
+		Operation  string                 `db:"operation"`
+		UnitNo     int                    `db:"unit_no"`
+		Outcome    keyturn.AttemptOutcome `db:"outcome"`
+		StartedAt  time.Time              `db:"started_at"`
+		HTTPStatus *int                   `db:"http_status"`
+		ErrorKind  *string                `db:"error_kind"`
+		Message    *string                `db:"message"`
+		Reply      []byte                 `db:"reply"`
+		Request    []byte                 `db:"request"`
 	}
 	err := tx.GetContext(ctx, &a, `
 		SELECT a.no, a.source, a.operation, a.unit_no, a.outcome, a.started_at, a.http_status, a.error_kind, a.message, a.reply, r.request

@@ -27,7 +27,7 @@ func (d *DB) Resend(ctx context.Context, fulfillmentID, to, by string, render fu
 		if l.Status != keyturn.LineDelivered && !undelivered {
 			return keyturn.Errorf(keyturn.KindConflict, "the line is %s: there are no keys to send again", l.Status)
 		}
-		out, err := d.newDelivery(ctx, tx, l, newMail{kind: "keys", to: to, render: render})
+		out, err := d.newDelivery(ctx, tx, l, newMail{kind: keyturn.DeliveryKeys, to: to, render: render})
 		if err != nil {
 			return err
 		}
@@ -74,10 +74,10 @@ func (d *DB) BeginSend(ctx context.Context, deliveryID string) (out *Delivery, w
 			return pg.NotFound(err, "there is no delivery %s", deliveryID)
 		}
 		refunded := row.LineStatus == keyturn.LineCanceling || row.LineStatus == keyturn.LineCanceled
-		if row.Status == "SENT" || row.SeenTo || row.Kind == "keys" && refunded { // keys do not follow their refund
+		if row.Status == keyturn.DeliverySent || row.SeenTo || row.Kind == keyturn.DeliveryKeys && refunded { // keys do not follow their refund
 			return nil
 		}
-		if row.Status == "SENDING" && row.LeaseUntil.After(row.Now) {
+		if row.Status == keyturn.DeliverySending && row.LeaseUntil.After(row.Now) {
 			wait = row.LeaseUntil.Sub(row.Now)
 			return keyturn.Errorf(keyturn.KindConflict, "another process is sending this e-mail")
 		}

@@ -77,17 +77,17 @@ func (d *DB) BeginRevocation(ctx context.Context, fulfillmentID, source string, 
 			return err
 		}
 		var owed struct {
-			Status string `db:"status"`
-			Tries  int    `db:"attempts"`
-			LastNo int    `db:"last_no"`
-			Unit   int    `db:"unit"`
+			Status keyturn.RevocationStatus `db:"status"`
+			Tries  int                      `db:"attempts"`
+			LastNo int                      `db:"last_no"`
+			Unit   int                      `db:"unit"`
 		}
 		// The units are revoked one after the other; a source that answers for the whole line has one.
 		err = tx.GetContext(ctx, &owed, `
 			SELECT status, attempts, (SELECT coalesce(max(no), 0) FROM attempts WHERE line_id = $1) AS last_no,
 				(SELECT count(DISTINCT unit_no) FROM attempts WHERE line_id = $1 AND source = $2 AND operation = 'cancel' AND outcome = 'success') AS unit
 			FROM revocations WHERE line_id = $1 AND source = $2 FOR UPDATE`, l.ID, source)
-		if errors.Is(err, sql.ErrNoRows) || err == nil && owed.Status != "OWED" {
+		if errors.Is(err, sql.ErrNoRows) || err == nil && owed.Status != keyturn.RevocationOwed {
 			return nil
 		}
 		if err != nil {
@@ -105,7 +105,7 @@ func (d *DB) BeginRevocation(ctx context.Context, fulfillmentID, source string, 
 			}
 		}
 		if l.source().Type != keyturn.SourceEndpoint || l.source().Name() != source {
-			return d.endRevocation(ctx, tx, l, source, "IMPOSSIBLE", "this source has no way to be told")
+			return d.endRevocation(ctx, tx, l, source, keyturn.RevocationImpossible, "this source has no way to be told")
 		}
 		facts, dk, err := d.facts(ctx, tx, l, 0)
 		if err != nil {
@@ -120,7 +120,7 @@ func (d *DB) BeginRevocation(ctx context.Context, fulfillmentID, source string, 
 		if call.Request, err = d.request(ctx, tx, l, facts, dk, render); err != nil {
 			if keyturn.KindOf(err) == keyturn.KindConfiguration {
 				call = nil
-				return d.endRevocation(ctx, tx, l, source, "IMPOSSIBLE", err.Error())
+				return d.endRevocation(ctx, tx, l, source, keyturn.RevocationImpossible, err.Error())
 			}
 			return err
 		}
@@ -152,9 +152,9 @@ func (d *DB) FinishRevocation(ctx context.Context, fulfillmentID, source string,
 		if err != nil {
 			return err
 		}
-		outcome, message := "success", ""
+		outcome, message := keyturn.AttemptSuccess, ""
 		if r.Failed != nil {
-			outcome, message = "failed", r.Failed.Failure.Message // the partner may quote whom the cancel is for
+			outcome, message = keyturn.AttemptFailed, r.Failed.Failure.Message // the partner may quote whom the cancel is for
 		}
 		if _, err := tx.ExecContext(ctx, `
 			UPDATE attempts SET outcome = $3, sent = $4, duration_ms = $5, http_status = nullif($6, 0), message = nullif($7, ''), ended_at = clock_timestamp()
@@ -171,7 +171,7 @@ func (d *DB) FinishRevocation(ctx context.Context, fulfillmentID, source string,
 			}
 			if l.Now.Sub(since) > revokeFor && l.Now.Sub(l.GiveUpAt) > revokeFor {
 				done = true
-				return d.endRevocation(ctx, tx, l, source, "IMPOSSIBLE", "the partner did not acknowledge the cancel in time")
+				return d.endRevocation(ctx, tx, l, source, keyturn.RevocationImpossible, "the partner did not acknowledge the cancel in time")
 			}
 			return openLineAlert(ctx, tx, l, keyturn.AlertRevocation, source+" has not acknowledged the cancel of what it may have issued")
 		}
@@ -185,7 +185,7 @@ func (d *DB) FinishRevocation(ctx context.Context, fulfillmentID, source string,
 			return nil
 		}
 		done = true
-		return d.endRevocation(ctx, tx, l, source, "DONE", "")
+		return d.endRevocation(ctx, tx, l, source, keyturn.RevocationDone, "")
 	})
 	return done, err
 }
@@ -193,8 +193,8 @@ func (d *DB) FinishRevocation(ctx context.Context, fulfillmentID, source string,
 // revokeFor is how long after a line's deadline, and after it was decided, its partner is still told to cancel.
 const revokeFor = 7 * 24 * time.Hour
 
-func (d *DB) endRevocation(ctx context.Context, tx *sqlx.Tx, l *line, source, status, why string) error {
-	if status == "DONE" {
+func (d *DB) endRevocation(ctx context.Context, tx *sqlx.Tx, l *line, source string, status keyturn.RevocationStatus, why string) error {
+	if status == keyturn.RevocationDone {
 		var others bool
 		if err := tx.GetContext(ctx, &others, `SELECT EXISTS (SELECT FROM revocations WHERE line_id = $1 AND source <> $2 AND status <> 'DONE')`, l.ID, source); err != nil {
 			return err

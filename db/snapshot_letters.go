@@ -22,17 +22,17 @@ const storedLettersSQL = `
 // erased, has no Stored.
 func (s *Snapshot) StoredLetters(ctx context.Context, ids []string) (map[string]StoredLetter, error) {
 	var rows []struct {
-		ID         string             `db:"id"`
-		LineID     string             `db:"line_id"`
-		OrderID    string             `db:"order_id"`
-		Kind       string             `db:"kind"`
-		Attempts   int                `db:"attempts"`
-		Message    []byte             `db:"message"`
-		Status     keyturn.LineStatus `db:"status"`
-		CustomerID string             `db:"customer_id"`
-		Customer   []byte             `db:"customer"`
-		DataKey    []byte             `db:"data_key"`
-		Resent     bool               `db:"resent"`
+		ID         string               `db:"id"`
+		LineID     string               `db:"line_id"`
+		OrderID    string               `db:"order_id"`
+		Kind       keyturn.DeliveryKind `db:"kind"`
+		Attempts   int                  `db:"attempts"`
+		Message    []byte               `db:"message"`
+		Status     keyturn.LineStatus   `db:"status"`
+		CustomerID string               `db:"customer_id"`
+		Customer   []byte               `db:"customer"`
+		DataKey    []byte               `db:"data_key"`
+		Resent     bool                 `db:"resent"`
 	}
 	if err := s.Select(ctx, &rows, storedLettersSQL, map[string]any{"ids": pq.Array(ids)}); err != nil {
 		return nil, err

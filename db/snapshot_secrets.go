@@ -157,7 +157,7 @@ type StoredLetter struct {
 	ID       string
 	LineID   string
 	OrderID  string
-	Kind     string // keys or canceled
+	Kind     keyturn.DeliveryKind
 	Attempts int
 	Resent   bool   // somebody had it sent again, perhaps to another address
 	Address  string // the order's

@@ -15,6 +15,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promauto"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"keyturn.dev/keyturn"
 )
 
 var (
@@ -55,8 +57,8 @@ func init() { //nolint:gochecknoinits // what every Go process shows
 func OrderAccepted() { orders.Inc() }
 
 // Attempt counts a call of a partner. outcome is success, failed or unknown.
-func Attempt(source, outcome string, took time.Duration) {
-	attempts.WithLabelValues(source, outcome).Inc()
+func Attempt(source string, outcome keyturn.AttemptOutcome, took time.Duration) {
+	attempts.WithLabelValues(source, string(outcome)).Inc()
 	seconds.WithLabelValues(source).Observe(took.Seconds())
 }
 
@@ -73,9 +75,9 @@ func Request(route string, status int, took time.Duration) {
 
 func outcomeOf(err error) string {
 	if err != nil {
-		return "failed"
+		return string(keyturn.AttemptFailed)
 	}
-	return "success"
+	return string(keyturn.AttemptSuccess)
 }
 
 // Handler serves everything that is registered.
