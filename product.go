@@ -107,7 +107,7 @@ type Product struct {
 	Retry                   RetryPolicy       `json:"retry,omitzero"`
 	OnGiveUp                OnGiveUp          `json:"onGiveUp,omitempty"`
 	CustomerMayRefund       bool              `json:"customerMayRefund,omitempty"` // "refund me now" on the order page of a late line
-	RefuseWhenEmpty         bool              `json:"refuseWhenEmpty,omitempty"`   // refuse orders while its pools are empty and nothing else can deliver
+	Sell                    Sell              `json:"sell,omitzero"`
 	Email                   Email             `json:"email,omitzero"`
 }
 
@@ -124,6 +124,7 @@ func (p Product) WithDefaults() Product {
 	if p.OnGiveUp == "" {
 		p.OnGiveUp = CancelLine
 	}
+	p.Sell = p.Sell.WithDefaults()
 	p.Retry = p.Retry.WithDefaults()
 	return p
 }
@@ -157,8 +158,7 @@ func (p Product) Check() error {
 	for i, s := range p.Sources {
 		bad.Merge("sources["+itoa(i)+"]", s.check())
 	}
-	bad.Check(!p.RefuseWhenEmpty || slices.ContainsFunc(p.Sources, func(s Source) bool { return s.Type == SourcePool }), "refuseWhenEmpty",
-		"needs a source of type pool: nothing else can be empty")
+	bad.Merge("sell", p.Sell.check(p.Sources))
 	bad.Merge("retry", p.Retry.Check())
 	return bad.Err("the product is not valid")
 }

@@ -62,11 +62,17 @@ func TestProductCheck(t *testing.T) {
 		{"a source that gives up before it starts", func(p *keyturn.Product) { p.Sources[0].GiveUpAfter = -1 }, "sources[0].giveUpAfter"},
 		{"a source that never gives up", func(p *keyturn.Product) { p.Sources[0].GiveUpAfter = keyturn.Duration(91 * 24 * time.Hour) }, "sources[0].giveUpAfter"},
 		{"orders refused while a pool is empty that there is not", func(p *keyturn.Product) {
-			p.RefuseWhenEmpty, p.Sources = true, sources(2)
-		}, "refuseWhenEmpty"},
+			p.Sell.WhenEmpty, p.Sources = keyturn.SellRefuse, sources(2)
+		}, "sell.whenEmpty"},
 		{"orders refused while the second source is empty", func(p *keyturn.Product) {
-			p.RefuseWhenEmpty, p.Sources = true, append(sources(1), p.Sources...)
+			p.Sell.WhenEmpty, p.Sources = keyturn.SellRefuse, append(sources(1), p.Sources...)
 		}, ""},
+		{"orders allowed while a pool is empty", func(p *keyturn.Product) { p.Sell.WhenEmpty = keyturn.SellAllow }, "sell.whenEmpty"},
+		{"a rule that there is not", func(p *keyturn.Product) { p.Sell.WhenPartnerDown = "wait" }, "sell.whenPartnerDown"},
+		{"orders refused while a partner is down that there is not", func(p *keyturn.Product) {
+			p.Sell.WhenPartnerDown, p.Sources = keyturn.SellRefuse, []keyturn.Source{{Type: keyturn.SourceManual}}
+		}, "sell.whenPartnerDown"},
+		{"stock that is always shown", func(p *keyturn.Product) { p.Sell.ShowStock = "always" }, "sell.showStock"},
 		{"a bad retry policy", func(p *keyturn.Product) { p.Retry.GiveUpAfter = -1 }, "retry.giveUpAfter"},
 		{"a bad delay", func(p *keyturn.Product) { p.Retry.Schedule = seconds(0) }, "retry.schedule[0]"},
 	} {

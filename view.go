@@ -11,6 +11,7 @@ type OrderView struct {
 	CreatedAt  time.Time   `json:"createdAt"`
 	LineItems  []LineView  `json:"lineItems"`
 	Links      *Links      `json:"links,omitempty"`
+	Warnings   []Warning   `json:"warnings,omitempty" doc:"Of the answer to a new order: lines that nothing can deliver at the moment."`
 }
 
 // Links lead to an order's other faces.

@@ -50,7 +50,7 @@ func TestTheCatalogRefusesWhatCannotWork(t *testing.T) {
 		put("pool with a pattern that is none", "pools/other", `{"pattern": "("}`, 422, `"pattern"`, "RE2"),
 		put("pool with a pattern that no key matches", "pools/other", `{"pattern": "a$b"}`, 422, `"pattern"`, "can match no key"),
 		put("product that refuses orders by a pool that it has not", "products/acme-pro",
-			product(`[{"type": "pool", "pool": "keys"}]`, `[{"type": "manual"}], "refuseWhenEmpty": true`), 422, `"refuseWhenEmpty"`, "source of type pool"),
+			product(`[{"type": "pool", "pool": "keys"}]`, `[{"type": "manual"}], "sell": {"whenEmpty": "refuse"}`), 422, `"sell.whenEmpty"`, "source of type pool"),
 		{"nothing of it is there", "GET", "/v1/pools/other", nil, "", 404, nil, nil},
 		{"delete what is sold from", "DELETE", "/v1/pools/keys", nil, "", 409, []string{"acme-pro"}, nil},
 		{"delete nothing", "DELETE", "/v1/pools/none", nil, "", 404, nil, nil},

@@ -177,7 +177,7 @@ func TestTheLineTellsItsStory(t *testing.T) {
 	attempt := v.AttemptLog[0]
 	require.Equal(t, "POST https://partner.test/new?who=[redacted]\n"+`{"email":"[redacted]","note":"for Ms [redacted]","ref":"r-1"}`, attempt.Request)
 	require.JSONEq(t, `{"error":"E7","lastName":"[redacted]","text":"[redacted]"}`, attempt.Reply)
-	require.Equal(t, "failed", attempt.Outcome)
+	require.Equal(t, keyturn.AttemptFailed, attempt.Outcome)
 	require.Equal(t, 500, *attempt.HTTPStatus)
 	require.Equal(t, 12, *attempt.DurationMs)
 	require.Equal(t, "endpoint/acme", attempt.Source)

@@ -42,7 +42,7 @@ func (a *API) orderRoutes() {
 	register(a, operation{body: keyturn.Order{}, Operation: huma.Operation{
 		OperationID: "createOrder", Method: http.MethodPost, Path: "/v1/orders", Tags: []string{tag}, DefaultStatus: http.StatusCreated,
 		Summary:     "Accept a paid order",
-		Description: "201 means that the order is durable: each of its lines will be delivered or refunded. The header `Idempotency-Key` is required; the same request again gets the first answer again, byte for byte, with `Idempotency-Replayed: true`.",
+		Description: "201 means that the order is durable: each of its lines will be delivered or refunded. The header `Idempotency-Key` is required; the same request again gets the first answer again, byte for byte, with `Idempotency-Replayed: true`. `warnings` lists lines that nothing can deliver at the moment; 409 answers an order for a product that is not sold then (`sell` in the catalog).",
 		Security:    anyOf(ScopeOrdersWrite), Responses: a.answers("201", "Accepted", keyturn.OrderView{}),
 		Parameters: idempotencyHeader(),
 	}}, a.createOrder)
@@ -123,7 +123,7 @@ func (a *API) acceptance(accepted db.Accepted) ([]byte, error) {
 	o := accepted.Order
 	v := keyturn.OrderView{
 		ID: o.ID, Status: keyturn.OrderPending, Currency: o.Currency, GrossPrice: accepted.GrossPrice.String(), CreatedAt: accepted.CreatedAt.UTC(),
-		LineItems: make([]keyturn.LineView, len(o.LineItems)), Links: a.links(o.ID),
+		LineItems: make([]keyturn.LineView, len(o.LineItems)), Links: a.links(o.ID), Warnings: accepted.Warnings,
 	}
 	for i, l := range o.LineItems {
 		v.LineItems[i] = keyturn.LineView{

@@ -132,8 +132,8 @@ func TestEveryMistakeOfACatalogHasItsLine(t *testing.T) {
 		{"pool with a pattern that is none", edit("threshold: 100", "pattern: '('"), []string{"line 17, pools[0].pattern", "RE2"}},
 		{"pool with a pattern that no key matches", edit("threshold: 100", "pattern: 'a$b'"), []string{"line 17, pools[0].pattern", "can match no key"}},
 		{
-			"refusing orders without a pool", edit("    name: Acme Pro\n", "    name: Acme Pro\n    refuseWhenEmpty: true\n", "      - {type: pool, pool: keys}\n", ""),
-			[]string{"line 22, products[0].refuseWhenEmpty", "source of type pool"},
+			"refusing orders without a pool", edit("    name: Acme Pro\n", "    name: Acme Pro\n    sell: {whenEmpty: refuse}\n", "      - {type: pool, pool: keys}\n", ""),
+			[]string{"line 22, products[0].sell.whenEmpty", "source of type pool"},
 		},
 		{"e-mail tag", edit("{KEY}", "{KEYY}"), []string{"line 29, products[0].email.text", ""}},
 		{

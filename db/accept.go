@@ -39,6 +39,7 @@ type Accepted struct {
 	CreatedAt  time.Time
 	PageToken  string
 	Starts     []Start
+	Warnings   []keyturn.Warning // lines that nothing can deliver at the moment
 }
 
 // Start is what it takes to start a line's workflow.
@@ -114,6 +115,8 @@ type firstLook struct {
 	ProductIDs  pq.StringArray `db:"product_ids"`
 	Specs       pq.StringArray `db:"specs"`
 	Currencies  pq.StringArray `db:"currencies"` // products.pool_currencies, or empty
+	Stock       pq.StringArray `db:"stock"`      // of each pool of the products: its ID, "=", how many keys are for sale
+	Down        pq.StringArray `db:"down"`       // integrations whose breaker is open
 
 	Lost bool `db:"lost"` // it was accepted before, and a restore lost it
 
@@ -128,6 +131,9 @@ func (d *DB) firstLook(ctx context.Context, in AcceptInput) (firstLook, error) {
 			ARRAY(SELECT id FROM products WHERE id = ANY($4) ORDER BY id) AS product_ids,
 			ARRAY(SELECT spec FROM products WHERE id = ANY($4) ORDER BY id) AS specs,
 			ARRAY(SELECT coalesce(pool_currencies, '') FROM products WHERE id = ANY($4) ORDER BY id) AS currencies,
+			ARRAY(SELECT s ->> 'pool' || '=' || coalesce((SELECT sum(k.available) FROM pool_stock k WHERE k.pool_id = s ->> 'pool'), 0)
+				FROM products p, json_array_elements(CAST(p.spec AS json) -> 'sources') s WHERE p.id = ANY($4) AND s ->> 'pool' <> '') AS stock,
+			ARRAY(SELECT integration FROM partner_gates WHERE opened_at IS NOT NULL) AS down,
 			EXISTS (SELECT FROM lost_lines WHERE order_id = $5 AND taken_at IS NULL) AS lost
 		FROM (SELECT) AS this
 		LEFT JOIN idempotency_keys i ON i.client = $1 AND i.key = $2
@@ -183,14 +189,15 @@ func (d *DB) store(ctx context.Context, s pg.Queryer, in AcceptInput, first firs
 		return nil, nil, err
 	}
 	pools := first.currencies()
-	if err := d.checkSellable(ctx, o, products, pools); err != nil {
+	warnings, err := d.sellable(ctx, o, products, pools, first.shortages())
+	if err != nil {
 		return nil, nil, err
 	}
 	dk, wrapped, err := d.customerKey(o.Customer.ID, first)
 	if err != nil {
 		return nil, nil, err
 	}
-	a := &Accepted{Order: o, CreatedAt: now, GrossPrice: keyturn.Money{Currency: o.Currency}, PageToken: d.PageToken(o.ID)}
+	a := &Accepted{Order: o, CreatedAt: now, GrossPrice: keyturn.Money{Currency: o.Currency}, PageToken: d.PageToken(o.ID), Warnings: warnings}
 	a.Order.LineItems = append([]keyturn.LineItem(nil), o.LineItems...)
 	rows := newLineRows(len(o.LineItems))
 	fresh := make([]line, len(o.LineItems))

@@ -167,7 +167,7 @@ func TestCancelAndTheAnswerOfTheCreateMeet(t *testing.T) {
 	require.Nil(t, call, "the partner is told by whoever took the licence back")
 	require.Equal(t, keyturn.DoApply, next.Do)
 	s.applied(cancel)
-	require.Equal(t, "Canceled", s.license(late).Status)
+	require.Equal(t, keyturn.LicenseCanceled, s.license(late).Status)
 }
 
 func TestOperationThatFailsLeavesTheLicenceAsItWas(t *testing.T) {
@@ -203,7 +203,7 @@ func TestOperationThatFailsLeavesTheLicenceAsItWas(t *testing.T) {
 	}
 	require.Empty(t, reads[string](s, `SELECT source FROM revocations`), "no cancel is sent: it would end the licence")
 	v := s.license(id)
-	require.Equal(t, []any{"Running", "cad", []string{"K-1"}, end}, []any{v.Status, v.ProductID, v.ActivationCodes, *v.ExpiresAt})
+	require.Equal(t, []any{keyturn.LicenseRunning, "cad", []string{"K-1"}, end}, []any{v.Status, v.ProductID, v.ActivationCodes, *v.ExpiresAt})
 }
 
 // A resume makes sense only after its pause: if that one fails, the resume is given up too.
@@ -222,7 +222,7 @@ func TestOperationThatMakesNoSenseAnyMoreIsGivenUp(t *testing.T) {
 	require.Equal(t, keyturn.KindConflict, next.Failure.Kind)
 	s.refunded(pause)
 	s.refunded(resume)
-	require.Equal(t, "Running", s.license(id).Status)
+	require.Equal(t, keyturn.LicenseRunning, s.license(id).Status)
 }
 
 func TestOperationThatWaitsTooLongIsRefunded(t *testing.T) {
@@ -264,7 +264,7 @@ func TestRenewalThatIsTakenBack(t *testing.T) {
 	require.Equal(t, []any{[]string{"K-2"}, second}, []any{s.license(id).ActivationCodes, *s.license(id).ExpiresAt})
 	withdraw(renew)
 	v := s.license(id)
-	require.Equal(t, []any{"Running", []string{"K-1"}, first}, []any{v.Status, v.ActivationCodes, *v.ExpiresAt}, "it is as it was before")
+	require.Equal(t, []any{keyturn.LicenseRunning, []string{"K-1"}, first}, []any{v.Status, v.ActivationCodes, *v.ExpiresAt}, "it is as it was before")
 	require.NotNil(t, v.Operations[0].WithdrawnAt)
 	require.Equal(t, []string{"Revocation"}, reads[string](s, `SELECT cause FROM alerts WHERE closed_at IS NULL`), "its partner has no operation for that")
 	require.Empty(t, reads[string](s, `SELECT source FROM revocations`), "cancel would end the licence")
@@ -283,10 +283,10 @@ func TestRenewalThatIsTakenBack(t *testing.T) {
 	s.carriedOut(earlier, nil)
 	s.carriedOut(s.operates(keyturn.OpPause, id), nil)
 	withdraw(earlier)
-	require.Equal(t, "Paused", s.license(id).Status, "what was done since stays")
+	require.Equal(t, keyturn.LicensePaused, s.license(id).Status, "what was done since stays")
 
 	withdraw(id)
-	require.Equal(t, "Canceled", s.license(id).Status, "taking back the create ends it")
+	require.Equal(t, keyturn.LicenseCanceled, s.license(id).Status, "taking back the create ends it")
 }
 
 func TestUpgradeWithASuppliedKey(t *testing.T) {
@@ -307,7 +307,7 @@ func TestUpgradeWithASuppliedKey(t *testing.T) {
 	require.Equal(t, []any{"rare", "manual", []string{"BY-HAND"}}, []any{v.ProductID, v.Source, v.ActivationCodes})
 	require.Contains(t, s.relayed(), later)
 	s.applied(later) // whoever supplied the key is not to be called
-	require.Equal(t, "Paused", s.license(id).Status)
+	require.Equal(t, keyturn.LicensePaused, s.license(id).Status)
 }
 
 func TestOperateMakesAnOrderThatCostsNothing(t *testing.T) {
@@ -349,7 +349,7 @@ func TestOperateMakesAnOrderThatCostsNothing(t *testing.T) {
 	wantKind(t, err, keyturn.KindNotFound)
 	require.Empty(t, reads[string](s, `SELECT reference FROM sandbox_payments WHERE order_id LIKE 'op-%'`), "nothing is captured")
 	s.carriedOut(a.Starts[0].FulfillmentID, nil)
-	require.Equal(t, "Paused", s.license(id).Status)
+	require.Equal(t, keyturn.LicensePaused, s.license(id).Status)
 }
 
 // Licences of an earlier version have no source: it is found by what there is of it.

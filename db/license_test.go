@@ -139,7 +139,7 @@ func TestLicenseThroughItsLifeAtAPartner(t *testing.T) {
 	require.Equal(t, id, create.LicenseID)
 	require.Empty(t, create.License.ID, "a create makes the licence")
 	v := s.license(id)
-	require.Equal(t, []any{"Running", "cad", "endpoint/acme", []string{"K-1"}, end}, []any{v.Status, v.ProductID, v.Source, v.ActivationCodes, *v.ExpiresAt})
+	require.Equal(t, []any{keyturn.LicenseRunning, "cad", "endpoint/acme", []string{"K-1"}, end}, []any{v.Status, v.ProductID, v.Source, v.ActivationCodes, *v.ExpiresAt})
 	require.Empty(t, v.Operations)
 
 	renew := s.operates(keyturn.OpRenew, id)
@@ -148,7 +148,7 @@ func TestLicenseThroughItsLifeAtAPartner(t *testing.T) {
 	require.Equal(t, []any{id, end}, []any{call.License.ID, call.License.ExpiresAt.UTC()})
 	require.Equal(t, map[string][]string{"activationCode": {"K-1"}, "publisherLicenseID": {"P-1"}, "expirationTimestamp": {fmt.Sprint(end.UnixMilli())}}, call.License.Additional)
 	v = s.license(id)
-	require.Equal(t, []any{"Running", []string{"K-1"}, end.AddDate(1, 0, 0)}, []any{v.Status, v.ActivationCodes, *v.ExpiresAt}, "a renewal without a code keeps the key")
+	require.Equal(t, []any{keyturn.LicenseRunning, []string{"K-1"}, end.AddDate(1, 0, 0)}, []any{v.Status, v.ActivationCodes, *v.ExpiresAt}, "a renewal without a code keeps the key")
 
 	s.carriedOut(s.operates(keyturn.OpRenew, id), nil, "K-1")
 	require.Equal(t, []string{"K-1"}, s.license(id).ActivationCodes, "so does one that names the same key")
@@ -161,18 +161,18 @@ func TestLicenseThroughItsLifeAtAPartner(t *testing.T) {
 	call = s.carriedOut(s.operates(keyturn.OpPause, id), nil)
 	require.Equal(t, []string{"K-2"}, call.License.Additional["activationCode"])
 	require.Equal(t, []string{"3"}, call.License.Additional["seats"], "what a renewal captured is offered later")
-	require.Equal(t, []any{"Paused", []string{"K-2"}}, []any{s.license(id).Status, s.license(id).ActivationCodes})
+	require.Equal(t, []any{keyturn.LicensePaused, []string{"K-2"}}, []any{s.license(id).Status, s.license(id).ActivationCodes})
 	s.carriedOut(s.operates(keyturn.OpResume, id), nil)
-	require.Equal(t, []any{"Running", []string{"K-2"}, end}, []any{s.license(id).Status, s.license(id).ActivationCodes, *s.license(id).ExpiresAt})
+	require.Equal(t, []any{keyturn.LicenseRunning, []string{"K-2"}, end}, []any{s.license(id).Status, s.license(id).ActivationCodes, *s.license(id).ExpiresAt})
 
 	call = s.carriedOut(s.operates(keyturn.OpUpgrade, id, to("suite")), map[string][]string{"expirationTimestamp": {"2050-01-01"}}, "K-3")
 	require.Equal(t, []any{id, "suite"}, []any{call.LicenseID, call.Product.ID})
 	v = s.license(id)
-	require.Equal(t, []any{"Running", "suite", []string{"K-3"}, end}, []any{v.Status, v.ProductID, v.ActivationCodes, *v.ExpiresAt}, "an upgrade keeps the term")
+	require.Equal(t, []any{keyturn.LicenseRunning, "suite", []string{"K-3"}, end}, []any{v.Status, v.ProductID, v.ActivationCodes, *v.ExpiresAt}, "an upgrade keeps the term")
 
 	s.carriedOut(s.operates(keyturn.OpCancel, id), nil)
 	v = s.license(id)
-	require.Equal(t, "Canceled", v.Status)
+	require.Equal(t, keyturn.LicenseCanceled, v.Status)
 	require.Empty(t, v.ActivationCodes)
 	var done []string
 	for _, op := range v.Operations {
@@ -200,11 +200,11 @@ func TestLicenseThroughItsLifeFromAPool(t *testing.T) {
 
 	s.applied(s.operates(keyturn.OpRenew, id, until(end)))
 	v := s.license(id)
-	require.Equal(t, []any{"Running", []string{"P-1"}, end}, []any{v.Status, v.ActivationCodes, *v.ExpiresAt})
+	require.Equal(t, []any{keyturn.LicenseRunning, []string{"P-1"}, end}, []any{v.Status, v.ActivationCodes, *v.ExpiresAt})
 	s.applied(s.operates(keyturn.OpPause, id))
-	require.Equal(t, "Paused", s.license(id).Status)
+	require.Equal(t, keyturn.LicensePaused, s.license(id).Status)
 	s.applied(s.operates(keyturn.OpResume, id))
-	require.Equal(t, "Running", s.license(id).Status)
+	require.Equal(t, keyturn.LicenseRunning, s.license(id).Status)
 
 	up := s.operates(keyturn.OpUpgrade, id, to("deluxe"))
 	s.claimed(up)
@@ -214,7 +214,7 @@ func TestLicenseThroughItsLifeFromAPool(t *testing.T) {
 	require.Equal(t, "delivered", read[string](s, `SELECT state FROM pool_keys WHERE line_id = $1`, s.lineID(id)), "the old key is retired, not for sale")
 
 	s.applied(s.operates(keyturn.OpCancel, id))
-	require.Equal(t, "Canceled", s.license(id).Status)
+	require.Equal(t, keyturn.LicenseCanceled, s.license(id).Status)
 	require.Equal(t, []string{"quarantined", "quarantined"}, reads[string](s, `SELECT state FROM pool_keys WHERE line_id IS NOT NULL`))
 	for pool, want := range map[string]Stock3{"p": {1, 0, 1}, "d": {0, 0, 1}} {
 		got, err := s.Pool(s.ctx, pool)
@@ -460,7 +460,7 @@ func TestRetiredKeysAreNotReplaced(t *testing.T) {
 // A product that takes no orders while its pool is empty still takes what needs no key.
 func TestRenewalNeedsNoStock(t *testing.T) {
 	s := newShop(t)
-	s.put(keyturn.Product{ID: "game", Sources: []keyturn.Source{fromPool("p")}, RefuseWhenEmpty: true})
+	s.put(keyturn.Product{ID: "game", Sources: []keyturn.Source{fromPool("p")}, Sell: keyturn.Sell{WhenEmpty: keyturn.SellRefuse}})
 	s.stock("p", "K-1")
 	id := s.sell("game")
 	s.claimed(id)

@@ -137,7 +137,7 @@ func TestRecallReplacesWhatWasSold(t *testing.T) {
 func TestKeysOfABatchThatIsBeingRecalledAreGivenToNobody(t *testing.T) {
 	s := newShop(t)
 	s.product("game", fromPool("p"))
-	s.put(keyturn.Product{ID: "cautious", Sources: []keyturn.Source{fromPool("p")}, RefuseWhenEmpty: true})
+	s.put(keyturn.Product{ID: "cautious", Sources: []keyturn.Source{fromPool("p")}, Sell: keyturn.Sell{WhenEmpty: keyturn.SellRefuse}})
 	s.stock("p", "bad-1", "bad-2", "bad-3", "bad-4")
 	batch := s.batchOf("p")
 	owner := s.sell("game")
@@ -209,7 +209,7 @@ func TestOneKeyIsPutAsideOrReplaced(t *testing.T) {
 	all, err := s.Replacements(s.ctx, f)
 	require.NoError(t, err)
 	require.Len(t, all, 1)
-	require.Equal(t, "DONE", all[0].Status)
+	require.Equal(t, keyturn.ReplacementDone, all[0].Status)
 }
 
 func TestExpiringKeys(t *testing.T) {
@@ -258,7 +258,7 @@ func TestPoolsPerCurrency(t *testing.T) {
 
 func TestOrdersOfAnEmptyPoolAreRefused(t *testing.T) {
 	s := newShop(t)
-	s.put(keyturn.Product{ID: "game", Sources: []keyturn.Source{fromPool("p")}, RefuseWhenEmpty: true})
+	s.put(keyturn.Product{ID: "game", Sources: []keyturn.Source{fromPool("p")}, Sell: keyturn.Sell{WhenEmpty: keyturn.SellRefuse}})
 	_, err := s.tryOrder("o1", "game")
 	wantKind(t, err, keyturn.KindConflict, "lineItems[0].productId")
 	require.Zero(t, read[int](s, `SELECT count(*) FROM orders`))
@@ -269,7 +269,7 @@ func TestOrdersOfAnEmptyPoolAreRefused(t *testing.T) {
 	_, err = s.tryOrder("o2", "game")
 	wantKind(t, err, keyturn.KindConflict)
 
-	s.put(keyturn.Product{ID: "both", Sources: []keyturn.Source{fromPool("p"), {Type: keyturn.SourceManual}}, RefuseWhenEmpty: true})
+	s.put(keyturn.Product{ID: "both", Sources: []keyturn.Source{fromPool("p"), {Type: keyturn.SourceManual}}, Sell: keyturn.Sell{WhenEmpty: keyturn.SellRefuse}})
 	_, err = s.tryOrder("o3", "both")
 	require.NoError(t, err, "a person can deliver")
 }
