@@ -21,7 +21,6 @@ import (
 type Starts interface {
 	Offer([]db.Start) // lines that were just accepted
 	Poke()            // a transaction left something to start
-	Eager() bool      // what it starts is likely to begin in this process, at once
 }
 
 // Config is what the API works with. DB, Starter and Logger are required.

@@ -48,8 +48,6 @@ func (s *starts) Offer(o []db.Start) {
 	s.offered = append(s.offered, o...)
 }
 
-func (s *starts) Eager() bool { return false }
-
 func (s *starts) Poke() {
 	s.mu.Lock()
 	defer s.mu.Unlock()

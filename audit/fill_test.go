@@ -1,7 +1,6 @@
 package audit
 
 import (
-	"fmt"
 	"strings"
 	"time"
 
@@ -119,7 +118,7 @@ func (s *shop) fill() {
 }
 
 func (s *shop) catalog() {
-	for _, p := range []keyturn.Pool{{ID: "games"}, {ID: "rare"}, {ID: "low", Threshold: 3}, {ID: "large"}} {
+	for _, p := range []keyturn.Pool{{ID: "games"}, {ID: "rare"}, {ID: "low", Threshold: 3}, {ID: "spare"}} {
 		_, _, err := s.PutPool(s.ctx, p)
 		s.ok(err)
 	}
@@ -136,11 +135,7 @@ func (s *shop) catalog() {
 	for _, n := range "ABCDEFGHIJKLMNOPQRST" {
 		keys = append(keys, "GAME-KEY-"+string(n))
 	}
-	many := make([]string, 700) // more than are for sale at once: the others lie in packs
-	for i := range many {
-		many[i] = fmt.Sprintf("LARGE-KEY-%03d", i)
-	}
-	for pool, keys := range map[string][]string{"games": keys, "low": {"LOW-KEY-1", "LOW-KEY-2"}, "large": many} {
+	for pool, keys := range map[string][]string{"games": keys, "low": {"LOW-KEY-1", "LOW-KEY-2"}, "spare": {"SPARE-KEY-1", "SPARE-KEY-2"}} {
 		_, err := s.Import(s.ctx, pool, strings.NewReader(strings.Join(keys, "\n")), "test", false)
 		s.ok(err)
 	}

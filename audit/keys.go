@@ -15,7 +15,7 @@ var keyProbes = []probe{
 	{"B3", batchRecountSQL},
 	{"B3", stockRecountSQL},
 	{"B3", keyLogSQL},
-	{"B3", fingerprintsSQL},
+	{"B3", undoneSQL},
 	{"B3", replacedSQL},
 	{"B5", seenAndFreedSQL},
 	{"B7", waitsBesideStockSQL},
@@ -68,8 +68,8 @@ const keyStateSQL = `
 			ELSE true END
 		OR k.line_id IS NULL AND k.state IN ('claimed', 'delivered', 'recalled')`
 
-// keyLogSQL replays the log of each key: it must follow the table of steps and end where the key is. Being sold is not in
-// it, so it says nothing between "available" and what came after "delivered".
+// keyLogSQL replays the log of each key: it must follow the table of steps and end where the key is. Being sold and being
+// withdrawn are not in it, so it says nothing between "available" and what came after "delivered".
 const keyLogSQL = `
 	WITH steps AS (
 		SELECT g.key_id, g.from_state, g.to_state, g.id, lag(g.to_state, 1, 'available') OVER (PARTITION BY g.key_id ORDER BY g.id) AS before FROM key_log g
@@ -79,7 +79,7 @@ const keyLogSQL = `
 	SELECT NULL AS order_id, k.line_id, 'key ' || k.id || ' of pool ' || k.pool_id AS subject,
 		'it is ' || k.state || ' and its log ends with ' || coalesce(g.to_state, 'nothing') AS what
 	FROM pool_keys k LEFT JOIN last g ON g.key_id = k.id
-	WHERE CASE WHEN k.state IN ('available', 'claimed', 'delivered') THEN coalesce(g.to_state, 'available') <> 'available' ELSE g.to_state IS DISTINCT FROM k.state END
+	WHERE CASE WHEN k.state IN ('available', 'claimed', 'delivered', 'withdrawn') THEN coalesce(g.to_state, 'available') <> 'available' ELSE g.to_state IS DISTINCT FROM k.state END
 	UNION ALL
 	SELECT NULL, NULL, 'key ' || s.key_id, 'its log goes from ' || s.before || ' on with ' || s.from_state FROM steps s WHERE s.before <> 'available'
 	UNION ALL
@@ -100,31 +100,17 @@ const expiredSQL = `
 	FROM pool_keys k JOIN line_items l ON l.id = k.line_id
 	WHERE k.give_until IS NOT NULL AND k.give_until < l.obtained_at AND NOT EXISTS (SELECT FROM replacements r WHERE r.new_key_id = k.id)`
 
-// packedSQL counts the keys of a pack.
-const packedSQL = `cardinality(ends) - cardinality(gone)`
-
-// fingerprintsSQL: each key that is there, with a row of its own or in a pack, is the one that its fingerprint is kept
-// for, so that no other import may bring it again; and a fingerprint is kept for a key that is there.
-const fingerprintsSQL = `
-	SELECT NULL AS order_id, NULL AS line_id, 'key ' || coalesce(k.id, f.key_id) || coalesce(' of pool ' || k.pool_id, '') AS subject,
-		CASE WHEN k.id IS NULL THEN 'its fingerprint is kept, and it is not there' WHEN f.key_id IS NULL THEN 'nothing keeps it from being imported again'
-			ELSE 'it is there, and so is key ' || f.key_id || ' with the same fingerprint' END AS what
-	FROM (
-		SELECT id, pool_id, fingerprint FROM pool_keys WHERE state <> 'withdrawn'
-		UNION ALL
-		SELECT id, pool_id, fingerprint FROM packed_keys) k
-	FULL JOIN key_fingerprints f ON f.fingerprint = k.fingerprint
-	WHERE k.id IS DISTINCT FROM f.key_id`
+// undoneSQL compares withdrawn keys with the imports that were undone.
+const undoneSQL = `
+	SELECT NULL AS order_id, k.line_id, 'key ' || k.id || ' of pool ' || k.pool_id AS subject,
+		'it is ' || k.state || ' and its import was ' || CASE WHEN b.undone_at IS NULL THEN 'not ' ELSE '' END || 'undone' AS what
+	FROM pool_keys k JOIN batches b ON b.id = k.batch_id
+	WHERE CASE WHEN b.undone_at IS NULL THEN k.state = 'withdrawn' ELSE k.state NOT IN ('withdrawn', 'expired') END`
 
 const batchRecountSQL = `
 	SELECT NULL AS order_id, NULL AS line_id, 'import ' || coalesce(b.id, k.batch_id) || ' of pool ' || coalesce(b.pool_id, k.pool_id) AS subject,
 		coalesce(b.accepted, 0) || ' keys were imported and ' || coalesce(k.n, 0) || ' are there' AS what
-	FROM batches b FULL JOIN (SELECT batch_id, pool_id, sum(n) AS n FROM (
-			SELECT batch_id, pool_id, count(*) AS n FROM pool_keys GROUP BY batch_id, pool_id
-			UNION ALL
-			SELECT batch_id, pool_id, sum(` + packedSQL + `) FROM key_packs GROUP BY batch_id, pool_id
-			UNION ALL
-			SELECT batch_id, pool_id, sum(` + packedSQL + `) FROM withdrawn_packs GROUP BY batch_id, pool_id) all_kinds GROUP BY batch_id, pool_id) k
+	FROM batches b FULL JOIN (SELECT batch_id, pool_id, count(*) AS n FROM pool_keys GROUP BY batch_id, pool_id) k
 		ON k.batch_id = b.id AND k.pool_id = b.pool_id
 	WHERE coalesce(b.accepted, 0) <> coalesce(k.n, 0)`
 
@@ -138,7 +124,7 @@ const stockRecountSQL = `
 		FROM pool_stock GROUP BY pool_id
 	), compared AS (
 		SELECT p.id, concat_ws(', ', coalesce(f.available, 0) || ' available', coalesce(f.claimed, 0) || ' claimed', coalesce(f.delivered, 0) || ' delivered', coalesce(f.quarantined, 0) || ' quarantined', coalesce(f.recalled, 0) || ' recalled', coalesce(f.expired, 0) || ' expired', coalesce(f.withdrawn, 0) || ' withdrawn') AS said,
-			concat_ws(', ', coalesce(c.available, 0) + coalesce((SELECT sum(` + packedSQL + `) FROM key_packs q WHERE q.pool_id = p.id), 0) || ' available', coalesce(c.claimed, 0) || ' claimed', coalesce(c.delivered, 0) || ' delivered', coalesce(c.quarantined, 0) || ' quarantined', coalesce(c.recalled, 0) || ' recalled', coalesce(c.expired, 0) || ' expired', coalesce(c.withdrawn, 0) + coalesce((SELECT sum(` + packedSQL + `) FROM withdrawn_packs q WHERE q.pool_id = p.id), 0) || ' withdrawn') AS found
+			concat_ws(', ', coalesce(c.available, 0) || ' available', coalesce(c.claimed, 0) || ' claimed', coalesce(c.delivered, 0) || ' delivered', coalesce(c.quarantined, 0) || ' quarantined', coalesce(c.recalled, 0) || ' recalled', coalesce(c.expired, 0) || ' expired', coalesce(c.withdrawn, 0) || ' withdrawn') AS found
 		FROM pools p LEFT JOIN counted c ON c.pool_id = p.id LEFT JOIN figures f ON f.pool_id = p.id
 	)
 	SELECT NULL AS order_id, NULL AS line_id, 'pool ' || id AS subject, 'its figures say ' || said || '; counted are ' || found AS what
@@ -169,9 +155,7 @@ const waitsBesideStockSQL = `
 		SELECT f.id, (SELECT count(*) FROM (
 			SELECT FROM pool_keys k
 			WHERE k.pool_id = f.waiting_pool AND k.state = 'available' AND k.changed_at < now() - make_interval(secs => :slack)
-			LIMIT f.units) enough) + (
-			SELECT coalesce(sum(` + packedSQL + `), 0) FROM key_packs k JOIN batches b ON b.id = k.batch_id
-			WHERE k.pool_id = f.waiting_pool AND b.created_at < now() - make_interval(secs => :slack)) AS n
+			LIMIT f.units) enough) AS n
 		FROM first f
 	)
 	SELECT f.order_id, f.id AS line_id, 'pool ' || f.waiting_pool AS subject, 'it waits for ' || f.units || ' keys and the pool has them' AS what
@@ -222,9 +206,9 @@ const forSaleSQL = `
 		UNION ALL
 		SELECT t.fingerprint, t.line_id FROM unnest(CAST(:fingerprints AS bytea[]), CAST(:lines AS uuid[])) AS t (fingerprint, line_id)
 	)
-	SELECT l.order_id, u.line_id, 'key ' || f.key_id || coalesce(' of pool ' || k.pool_id, '') AS subject, 'the line has this key, and it is for sale' AS what
-	FROM units u JOIN key_fingerprints f ON f.fingerprint = u.fingerprint JOIN line_items l ON l.id = u.line_id LEFT JOIN pool_keys k ON k.id = f.key_id
-	WHERE coalesce(k.state, 'available') = 'available'`
+	SELECT l.order_id, u.line_id, 'key ' || k.id || ' of pool ' || k.pool_id AS subject, 'the line has this key, and it is for sale' AS what
+	FROM units u JOIN pool_keys k ON k.fingerprint = u.fingerprint JOIN line_items l ON l.id = u.line_id
+	WHERE k.state = 'available'`
 
 // checkSupplied runs the probes that also need the keys that people supplied.
 func (r *run) checkSupplied(ctx context.Context) error {

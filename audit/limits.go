@@ -29,9 +29,6 @@ const outOfStockSQL = `
 	), changes AS (
 		SELECT pool_id, imported + interval '2 s' AS at, 1 AS n FROM keys
 		UNION ALL
-		SELECT k.pool_id, b.created_at + interval '2 s', ` + packedSQL + ` FROM key_packs k JOIN batches b ON b.id = k.batch_id
-			WHERE k.pool_id IN (SELECT pool_id FROM asks) AND k.give_until IS NULL
-		UNION ALL
 		SELECT k.pool_id, coalesce(r.done_at, l.obtained_at, l.created_at) - interval '2 s', -1 FROM keys k JOIN line_items l ON l.id = k.line_id
 			LEFT JOIN replacements r ON r.new_key_id = k.id
 		UNION ALL

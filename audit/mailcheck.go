@@ -170,9 +170,8 @@ func (c *mailCheck) foreignKeys(ctx context.Context, letters []Letter, parsed []
 // keyOwnersSQL: what was done to a licence may show the keys that it had before, as {PARENT_KEY}.
 const keyOwnersSQL = `
 	WITH held AS (
-		SELECT f.fingerprint, k.line_id, 'key ' || f.key_id || coalesce(' of pool ' || k.pool_id, '') AS key
-		FROM key_fingerprints f LEFT JOIN pool_keys k ON k.id = f.key_id
-		WHERE f.fingerprint = ANY(CAST(:fingerprints AS bytea[])) AND (k.line_id IS NOT NULL OR coalesce(k.state, 'available') = 'available')
+		SELECT k.fingerprint, k.line_id, 'key ' || k.id || ' of pool ' || k.pool_id AS key FROM pool_keys k
+		WHERE k.fingerprint = ANY(CAST(:fingerprints AS bytea[])) AND k.state <> 'withdrawn' AND (k.line_id IS NOT NULL OR k.state = 'available')
 		UNION ALL
 		SELECT y.fingerprint, y.line_id, '' FROM deliverables y WHERE y.fingerprint = ANY(CAST(:fingerprints AS bytea[])))
 	SELECT fingerprint, line_id, key FROM held

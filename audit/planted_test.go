@@ -77,18 +77,15 @@ var planted = []struct {
 		UPDATE pool_stock SET delivered = delivered + 1, available = available - 1 WHERE pool_id = 'games' AND slot = (SELECT min(slot) FROM pool_stock WHERE pool_id = 'games')`},
 	{id: "B3", name: "a key was deleted", at: "import", sql: `
 		DELETE FROM pool_keys WHERE id = (SELECT min(id) FROM pool_keys WHERE pool_id = 'games' AND state = 'available')`},
-	{id: "B3", name: "packed keys were deleted", at: "import", sql: `
-		DELETE FROM key_fingerprints WHERE key_id IN (SELECT id FROM packed_keys WHERE first_id = (SELECT min(first_id) FROM key_packs));
-		DELETE FROM key_packs WHERE first_id = (SELECT min(first_id) FROM key_packs);
-		UPDATE pool_stock SET available = available - 64 WHERE pool_id = 'large' AND slot = (SELECT min(slot) FROM pool_stock WHERE pool_id = 'large')`},
-	{id: "B3", name: "a key may be imported again", at: "key", sql: `
-		DELETE FROM key_fingerprints WHERE key_id = (SELECT min(id) FROM pool_keys WHERE pool_id = 'low')`},
-	{id: "B3", name: "a packed key may be imported again", at: "key", sql: `DELETE FROM key_fingerprints WHERE key_id = (SELECT min(id) FROM packed_keys)`},
-	{id: "B3", name: "a withdrawn key cannot be imported again", at: "key", sql: `
-		INSERT INTO key_fingerprints (fingerprint, key_id) VALUES (decode('00', 'hex'), 1)`},
-	{id: "B3", name: "withdrawn keys count as available", at: "pool large", sql: `
-		WITH packs AS (DELETE FROM key_packs WHERE pool_id = 'large' RETURNING *), kept AS (INSERT INTO withdrawn_packs SELECT * FROM packs)
-		DELETE FROM key_fingerprints WHERE key_id IN (SELECT id FROM packed_keys WHERE pool_id = 'large')`},
+	{id: "B3", name: "a key was withdrawn whose import stands", at: "key", sql: `
+		UPDATE pool_keys SET state = 'withdrawn' WHERE id = (SELECT min(id) FROM pool_keys WHERE pool_id = 'spare');
+		UPDATE pool_stock SET available = available - 1, withdrawn = withdrawn + 1 WHERE pool_id = 'spare' AND slot = (SELECT min(slot) FROM pool_stock WHERE pool_id = 'spare')`},
+	{id: "B3", name: "a key is for sale whose import was undone", at: "key", sql: `
+		UPDATE batches SET undone_at = now() WHERE pool_id = 'spare';
+		UPDATE pool_keys SET state = 'withdrawn' WHERE pool_id = 'spare' AND id > (SELECT min(id) FROM pool_keys WHERE pool_id = 'spare');
+		UPDATE pool_stock SET available = available - 1, withdrawn = withdrawn + 1 WHERE pool_id = 'spare' AND slot = (SELECT min(slot) FROM pool_stock WHERE pool_id = 'spare')`},
+	{id: "B3", name: "withdrawn keys count as available", at: "pool spare", sql: `
+		UPDATE batches SET undone_at = now() WHERE pool_id = 'spare'; UPDATE pool_keys SET state = 'withdrawn' WHERE pool_id = 'spare'`},
 	{id: "B3", name: "the stock figures are wrong", at: "pool games", sql: `UPDATE pool_stock SET available = available + 1 WHERE pool_id = 'games' AND slot = (SELECT min(slot) FROM pool_stock WHERE pool_id = 'games')`},
 	{id: "B3", name: "nobody wrote down why a key is in quarantine", at: "key", sql: `DELETE FROM key_log WHERE line_id = line_of('revoked/0')`},
 	{id: "B3", name: "a key left quarantine", at: "key", sql: `
@@ -291,11 +288,7 @@ var planted = []struct {
 	{id: "G2", name: "two customers changed places", at: "fresh", sql: `
 		UPDATE orders o SET customer = (SELECT customer FROM orders WHERE id = 'held') WHERE o.id = 'fresh'`},
 	{id: "G2", name: "a key says that it is another", at: "pool_keys", sql: `
-		UPDATE pool_keys SET fingerprint = decode('00', 'hex') WHERE id = (SELECT min(id) FROM pool_keys WHERE pool_id = 'low');
-		UPDATE key_fingerprints SET fingerprint = decode('00', 'hex') WHERE key_id = (SELECT min(id) FROM pool_keys WHERE pool_id = 'low')`},
-	{id: "G2", name: "packed keys changed places", at: "key_packs", sql: `
-		UPDATE key_packs SET contents = substr(contents, ends[1] + 1, ends[2] - ends[1]) || substr(contents, 1, ends[1]) || substr(contents, ends[2] + 1)
-		WHERE first_id = (SELECT min(first_id) FROM key_packs)`},
+		UPDATE pool_keys SET fingerprint = decode('00', 'hex') WHERE id = (SELECT min(id) FROM pool_keys WHERE pool_id = 'low')`},
 }
 
 // dropConstraintsSQL takes away what keeps the database from being corrupted.

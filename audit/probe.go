@@ -102,7 +102,7 @@ const countSQL = `
 	UNION ALL SELECT 'open lines', count(*) FROM line_items WHERE status NOT IN ('DELIVERED', 'CANCELED')
 	UNION ALL SELECT 'steps', count(*) FROM line_log
 	UNION ALL SELECT 'requests', count(*) FROM idempotency_keys
-	UNION ALL SELECT 'pool keys', (SELECT count(*) FROM pool_keys) + (SELECT coalesce(sum(` + packedSQL + `), 0) FROM key_packs)
+	UNION ALL SELECT 'pool keys', count(*) FROM pool_keys
 	UNION ALL SELECT 'codes of partners and people', count(*) FROM deliverables WHERE kind = 'code'
 	UNION ALL SELECT 'pools', count(*) FROM pools
 	UNION ALL SELECT 'imports', count(*) FROM batches

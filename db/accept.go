@@ -27,7 +27,6 @@ type AcceptInput struct {
 	Client         string // the token's name: idempotency keys belong to it
 	IdempotencyKey string
 	RequestHash    []byte // of the request's bytes
-	Eager          bool   // this process takes the first step of its lines at once
 	// Respond makes the answer that is stored and given again to every repetition of the request. It may be asked twice.
 	Respond func(Accepted) ([]byte, error)
 }
@@ -200,7 +199,6 @@ func (d *DB) store(ctx context.Context, s pg.Queryer, in AcceptInput, first firs
 	a := &Accepted{Order: o, CreatedAt: now, GrossPrice: keyturn.Money{Currency: o.Currency}, PageToken: d.PageToken(o.ID), Warnings: warnings}
 	a.Order.LineItems = append([]keyturn.LineItem(nil), o.LineItems...)
 	rows := newLineRows(len(o.LineItems))
-	fresh := make([]line, len(o.LineItems))
 	relayAt := ptr(now.Add(relayAfter))
 	for i := range a.Order.LineItems {
 		l := &a.Order.LineItems[i]
@@ -218,10 +216,11 @@ func (d *DB) store(ctx context.Context, s pg.Queryer, in AcceptInput, first firs
 		if op != nil && op.licenseID != nil {
 			l.LicenseID = *op.licenseID
 		}
-		if fresh[i], err = freshLine(o, *l, price, first, relayAt, op); err != nil {
+		row, err := newLine(o, *l, price, first, relayAt, op)
+		if err != nil {
 			return nil, nil, err
 		}
-		a.Starts = append(a.Starts, fresh[i].start())
+		a.Starts = append(a.Starts, row.start())
 	}
 	personal, err := json.Marshal(storedCustomer{o.Customer, o.CartExternalContext})
 	if err != nil {
@@ -253,10 +252,26 @@ func (d *DB) store(ctx context.Context, s pg.Queryer, in AcceptInput, first firs
 	if err == nil && len(stored) == 0 {
 		err = errOvertaken
 	}
-	if err == nil && in.Eager {
-		d.keepFresh(fresh, ops, sealed, wrapped)
-	}
 	return a, response, err
+}
+
+// newLine is a line of an order that is being stored, as look will read it: its workflow starts with its next step. op is
+// nil unless the line acts on a licence.
+func newLine(o keyturn.Order, l keyturn.LineItem, price keyturn.Money, first firstLook, relayAt *time.Time, op *operationLine) (line, error) {
+	out := line{
+		ID: l.ID, FulfillmentID: l.FulfillmentID, OrderID: o.ID, ProductID: l.ProductID, Quantity: l.Quantity, GrossMinor: price.Minor,
+		Operation: string(l.Operation), SubscriptionID: l.SubscriptionID, TrialContext: l.TrialContext, Status: keyturn.LinePending, Version: 1,
+		SourceStartedAt: first.Now, WakeAt: relayAt, CreatedAt: first.Now, Currency: o.Currency, CustomerID: o.Customer.ID, Now: first.Now, readAt: first.readAt,
+	}
+	if op != nil {
+		out.LicenseID, out.LicenseSource, out.Blocked = op.licenseID, op.source, op.blocked
+	}
+	no := slices.Index(first.ProductIDs, l.ProductID)
+	out.ProductSpec = first.Specs[no]
+	if first.Currencies[no] != "" {
+		out.Currencies = &first.Currencies[no]
+	}
+	return out, out.init()
 }
 
 // acceptSQL stores an order with all that belongs to it in one statement, however many lines it has: if its products are

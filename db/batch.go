@@ -43,17 +43,14 @@ func lockBatch(ctx context.Context, tx *sqlx.Tx, pool, batch string) (batchRow, 
 	return b, tx.QueryRowxContext(ctx, `SELECT coalesce(min(id), 0) - 1, coalesce(max(id), 0) FROM pool_keys WHERE batch_id = $1`, b.ID).Scan(&b.FirstKey, &b.LastKey)
 }
 
-var undoSQL = `
-	WITH old AS MATERIALIZED (
-		SELECT id, state FROM pool_keys WHERE id > $4 AND id <= $5 AND batch_id = $6 AND state = 'available' FOR UPDATE
-	), moved AS (
-		UPDATE pool_keys k SET state = $3, changed_at = now() FROM old WHERE k.id = old.id
-		RETURNING k.id, k.pool_id, old.state AS was, k.state AS became, k.line_id, k.unit_no
-	)` + bookMovedSQL + ` SELECT count(*) FROM moved`
+// undoSQL withdraws the keys of a batch. A key that is being sold is waited for, and stays.
+const undoSQL = `
+	UPDATE pool_keys SET state = 'withdrawn', changed_at = now()
+	WHERE id > $1 AND id <= $2 AND batch_id = $3 AND state = 'available'`
 
 // UndoBatch takes an import back of which nothing was assigned: its keys are withdrawn, and the same file may be
-// imported again. Idempotent. KindNotFound; KindConflict once a key of it was sold or put aside: it can be recalled.
-// What lies in packs stays there, put away, and the batch says who did that; keys with rows of their own have logs.
+// imported again. The batch says who did it and when, for all its keys: a million log entries would say no more.
+// Idempotent. KindNotFound; KindConflict once a key of it was sold or put aside: it can be recalled.
 func (d *DB) UndoBatch(ctx context.Context, pool, batch, by string) error {
 	return d.pg.Tx(ctx, func(tx *sqlx.Tx) error {
 		b, err := lockBatch(ctx, tx, pool, batch)
@@ -63,31 +60,45 @@ func (d *DB) UndoBatch(ctx context.Context, pool, batch, by string) error {
 		if err := pg.AllowSeqScans(ctx, tx); err != nil {
 			return err
 		}
-		var moved, expired, gone int // what is gone is asked for first: millions need not be withdrawn for a refusal
-		if err := tx.GetContext(ctx, &gone, `
-			SELECT count(*) FROM pool_keys WHERE id > $1 AND id <= $2 AND batch_id = $3 AND state NOT IN ('available', 'expired')`, b.FirstKey.Int64, b.LastKey.Int64, b.ID); err != nil {
-			return err
-		}
-		if gone > 0 {
-			return notUndone(gone)
-		}
-		packed, err := d.withdrawPacks(ctx, tx, b)
+		gone, err := b.count(ctx, tx, `state NOT IN ('available', 'expired')`)
 		if err != nil {
 			return err
 		}
-		if err := tx.GetContext(ctx, &moved, undoSQL, by, "the import was undone", keyturn.KeyWithdrawn, b.FirstKey.Int64, b.LastKey.Int64, b.ID); err != nil {
+		if gone > 0 { // a refusal must not cost the withdrawal of millions
+			return notUndone(gone)
+		}
+		res, err := tx.ExecContext(ctx, undoSQL, b.FirstKey.Int64, b.LastKey.Int64, b.ID)
+		if err != nil {
 			return err
 		}
-		if err := tx.GetContext(ctx, &expired, `
-			SELECT count(*) FROM pool_keys WHERE id > $1 AND id <= $2 AND batch_id = $3 AND state = 'expired'`, b.FirstKey.Int64, b.LastKey.Int64, b.ID); err != nil {
+		withdrawn, err := res.RowsAffected()
+		if err != nil {
 			return err
 		}
-		if moved+expired+packed < b.Accepted {
-			return notUndone(b.Accepted - moved - expired - packed)
+		expired, err := b.count(ctx, tx, `state = 'expired'`)
+		if err != nil {
+			return err
+		}
+		if gone := b.Accepted - int(withdrawn) - expired; gone > 0 {
+			return notUndone(gone)
+		}
+		if _, err := tx.ExecContext(ctx, `
+			INSERT INTO pool_stock AS s (pool_id, slot, available, withdrawn) VALUES ($1, `+stockSlot+`, 0 - CAST($2 AS bigint), $2)
+			ON CONFLICT (pool_id, slot) DO UPDATE SET available = s.available + excluded.available,
+				withdrawn = s.withdrawn + excluded.withdrawn`, b.PoolID, withdrawn); err != nil {
+			return err
 		}
 		_, err = tx.ExecContext(ctx, `UPDATE batches SET undone_at = now(), undone_by = $2 WHERE id = $1`, b.ID, by)
 		return err
 	})
+}
+
+// count counts the keys of the batch that meet a condition.
+func (b batchRow) count(ctx context.Context, tx *sqlx.Tx, condition string) (n int, err error) {
+	err = tx.GetContext(ctx, &n, `
+		SELECT count(*) FROM pool_keys WHERE id > $1 AND id <= $2 AND batch_id = $3 AND `+condition,
+		b.FirstKey.Int64, b.LastKey.Int64, b.ID)
+	return n, err
 }
 
 func notUndone(keys int) error {

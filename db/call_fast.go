@@ -49,7 +49,7 @@ func (d *DB) beginFast(ctx context.Context, fulfillmentID string, timeout func(k
 		call.Attempt, facts.Source.Name(), facts.Operation, facts.UnitNo, l.Now, call.deadline)
 	if l.savedBy(ctx, d.pg.Implicit(), &w) != nil {
 		if facts.Source.Type == keyturn.SourceEndpoint { // it may have changed since it was read
-			d.integrations.forget(facts.Integration.ID)
+			d.integrations.remove(facts.Integration.ID)
 		}
 		return nil, none, false
 	}

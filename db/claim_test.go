@@ -269,7 +269,7 @@ func (s *shop) readingLittle(pool string, n int) {
 			return whole, rows
 		}
 		wholeBefore, rowsBefore := read()
-		taken, err := s.take(s.ctx, tx, pool, wantedBy(newID(), 0, n, time.Now()))
+		taken, err := s.take(s.ctx, tx, keyClaim{pool: pool, line: newID(), units: n, createdAt: time.Now()})
 		require.NoError(s.t, err)
 		require.Len(s.t, taken, n)
 		left, err := stockFor(s.ctx, tx, pool, 5)

@@ -13,16 +13,12 @@ import (
 
 // DB gives access to Keyturn's database. It is safe for concurrent use.
 type DB struct {
-	pg     *pg.DB
-	keys   *vault.Keys
-	fronts fronts
-	claims claims
-	doors  doors
+	pg      *pg.DB
+	keys    *vault.Keys
+	cursors claimCursors
+	doors   doors
 
-	packing packing
-
-	integrations recent[readIntegration]
-	fresh        recent[line]
+	integrations cache[readIntegration]
 }
 
 // Open connects to the database of the DSN (a postgres:// URL) and checks that it answers. keys encrypt and decrypt
@@ -32,7 +28,7 @@ func Open(ctx context.Context, dsn string, keys *vault.Keys) (*DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &DB{pg: x, keys: keys, packing: defaultPacking}, nil
+	return &DB{pg: x, keys: keys}, nil
 }
 
 // Close closes the connections.

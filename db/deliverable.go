@@ -189,9 +189,8 @@ type pooledKey struct {
 	Fingerprint []byte `db:"fingerprint"`
 
 	// Only of a key that was just taken.
-	KeyID    int64  `db:"key_id"`
-	Position int64  `db:"position"`
-	LineID   string `db:"line_id"`
+	KeyID    int64 `db:"key_id"`
+	Position int64 `db:"position"`
 
 	// Only where a line's keys are read.
 	UnitNo   int  `db:"unit_no"`

@@ -46,52 +46,16 @@ func neverRender(MailFacts) ([]byte, error) {
 	return nil, errors.New("the e-mail was to be stored with the keys")
 }
 
-// A line whose first step is taken where it was accepted, at once, needs no look: what look would find is known. A second
-// later it may not be, and is read.
-func TestAFreshLineIsAsALookFindsIt(t *testing.T) {
+// What an order's workflows start with is what a read of their lines says.
+func TestALineStartsAsItIsRead(t *testing.T) {
 	s := newShop(t)
 	s.product("game", fromPool("p"))
 	s.stock("p", keysNamed("K", 12)...)
-	accept := func(id string) []string {
-		in := orderOf(id, lineOf("game", 2), keyturn.LineItem{ProductID: "game", Quantity: 1, GrossPrice: "7.00", SubscriptionID: "sub", TrialContext: "trial"})
-		in.Eager = true
-		a, _, err := s.Accept(s.ctx, in)
-		require.NoError(t, err)
-		return []string{a.Starts[0].FulfillmentID, a.Starts[1].FulfillmentID}
+	a, _, err := s.Accept(s.ctx, orderOf("a", lineOf("game", 2), keyturn.LineItem{ProductID: "game", Quantity: 1, GrossPrice: "7.00", SubscriptionID: "sub", TrialContext: "trial"}))
+	require.NoError(t, err)
+	for _, start := range a.Starts {
+		require.Equal(t, s.next(start.FulfillmentID), rounded(start.Next))
 	}
-	lines := accept("a")
-	for _, f := range lines {
-		fresh, ok := s.fresh.get(f)
-		require.True(t, ok)
-		read, err := aLine(s.ctx, s.pg, lookSQL, f)
-		require.NoError(t, err)
-		require.WithinDuration(t, read.now(), fresh.now(), 100*time.Millisecond)
-		for _, l := range []*line{&fresh, read} {
-			l.Now, l.readAt = time.Time{}, time.Time{}
-			for _, at := range []*time.Time{&l.CreatedAt, &l.SourceStartedAt, &l.GiveUpAt, l.WakeAt, l.savedWakeAt} {
-				*at = at.UTC()
-			}
-		}
-		require.Equal(t, *read, fresh)
-	}
-	before := s.RoundTrips()
-	_, err := s.Claim(s.ctx, lines[0], renderMail)
-	require.NoError(t, err)
-	require.EqualValues(t, 2, s.RoundTrips()-before, "the keys, the e-mail")
-
-	s.resolve(lines[1], keyturn.ActionHold)
-	next, err := s.Claim(s.ctx, lines[1], renderMail)
-	require.NoError(t, err)
-	require.Equal(t, keyturn.LineHeld, next.Status, "what happened meanwhile is seen")
-
-	late := accept("b")[0]
-	fresh, _ := s.fresh.get(late)
-	fresh.readAt = fresh.readAt.Add(-freshFor)
-	s.fresh.keep(late, fresh)
-	before = s.RoundTrips()
-	_, err = s.Claim(s.ctx, late, renderMail)
-	require.NoError(t, err)
-	require.EqualValues(t, 3, s.RoundTrips()-before, "a look, the keys, the e-mail")
 }
 
 // A line of an endpoint, too, and its first call costs one more in a process that has not read the integration yet.

@@ -95,36 +95,9 @@ type importer struct {
 
 	tx      *sqlx.Tx
 	batch   string
-	opened  bool  // the batch is stored
-	last    int64 // ID of its last key
-	block   []placed
-	packs   []int64 // IDs of the block's packs
-	left    int     // keys of the block that are left out, and have to leave their packs
+	opened  bool // the batch is stored
 	refused []keyturn.FieldError
-	known   bool // the last fingerprints had some that are here already: look first
 	out     keyturn.ImportResult
-}
-
-// placed is a key that lies in a pack and whose fingerprint is not stored yet. There are many of them at a time.
-type placed struct {
-	fingerprint [vault.FingerprintSize]byte
-	id          int64
-	line        uint32
-	left        leftOut
-}
-
-// leftOut says why a key is not imported: its place in leftOutAs.
-type leftOut uint8
-
-const (
-	leftInFile leftOut = iota + 1
-	leftSold
-	leftInPool
-	leftInOtherPool
-)
-
-var leftOutAs = [...]string{
-	leftInFile: keyturn.RowDuplicateInFile, leftSold: keyturn.RowAlreadySold, leftInPool: keyturn.RowDuplicateInPool, leftInOtherPool: keyturn.RowDuplicateInOtherPool,
 }
 
 // chunk is some rows of the file, encrypted, and what ended it: nil, io.EOF or an error.
@@ -138,7 +111,6 @@ type chunk struct {
 // sealedKey is a key as it is stored.
 type sealedKey struct {
 	line           int
-	id             int64
 	fingerprint    [vault.FingerprintSize]byte
 	content        []byte
 	expires, until *time.Time
@@ -220,45 +192,15 @@ func (im *importer) seal(c *chunk, row keyRow) error {
 }
 
 func (im *importer) begin(tx *sqlx.Tx) {
-	im.tx, im.batch, im.opened, im.refused, im.known = tx, newID(), false, nil, false
-	im.block, im.packs, im.left = nil, nil, 0
+	im.tx, im.batch, im.opened, im.refused = tx, newID(), false, nil
 	im.out = keyturn.ImportResult{Rejected: []keyturn.RejectedKey{}, Counts: map[string]int{}, DryRun: im.DryRun}
-}
-
-func (im *importer) reject(n int, reason string) {
-	im.out.Counts[reason]++
-	if len(im.out.Rejected) < maxListed {
-		im.out.Rejected = append(im.out.Rejected, keyturn.RejectedKey{Line: n, Reason: reason})
-	}
 }
 
 // refuses says that the file is going to be refused, whatever else is in it.
 func (im *importer) refuses() bool { return len(im.refused) > 0 && !im.SkipBad && !im.DryRun }
 
-// store puts a chunk into the database, unless the file is going to be refused anyway.
-func (im *importer) store(ctx context.Context, c chunk) error {
-	for _, row := range c.bad {
-		im.reject(row.line, row.bad)
-		if len(im.refused) < maxRefused {
-			im.refused = append(im.refused, keyturn.FieldError{Location: "line " + itoa(row.line), Message: keyturn.RowReasons[row.bad]})
-		}
-	}
-	if im.refuses() {
-		return nil
-	}
-	if err := im.pack(ctx, c.rows); err != nil || len(im.block) < im.d.packing.block {
-		return err
-	}
-	return im.keepFingerprints(ctx)
-}
-
 // finish books the batch and the stock; a batch without a new key leaves no trace.
 func (im *importer) finish(ctx context.Context) error {
-	if !im.refuses() {
-		if err := im.keepFingerprints(ctx); err != nil {
-			return err
-		}
-	}
 	rejected := 0
 	for _, n := range im.out.Counts {
 		rejected += n
@@ -277,16 +219,14 @@ func (im *importer) finish(ctx context.Context) error {
 		return err
 	}
 	im.out.BatchID = im.batch
-	if _, err := im.tx.ExecContext(ctx, `
-		UPDATE batches SET accepted = $2, rejected = $3, created_at = clock_timestamp(), last_key = $4 WHERE id = $1`,
-		im.batch, im.out.Accepted, rejected, im.last); err != nil {
-		return err
-	}
-	if _, err := im.d.restockIn(ctx, im.tx, im.Pool, im.d.packing.unpack); err != nil {
-		return err
-	}
 	_, err := im.tx.ExecContext(ctx, `
-		INSERT INTO pool_stock AS s (pool_id, slot, available) VALUES ($2, `+stockSlot+`, $1)
-		ON CONFLICT (pool_id, slot) DO UPDATE SET available = s.available + excluded.available`, im.out.Accepted, im.Pool)
+		WITH b AS (
+			UPDATE batches SET accepted = $2, rejected = $3, created_at = clock_timestamp(),
+				last_key = nextval(CAST(pg_get_serial_sequence('pool_keys', 'id') AS regclass))
+			WHERE id = $1
+		)
+		INSERT INTO pool_stock AS s (pool_id, slot, available) VALUES ($4, `+stockSlot+`, $2)
+		ON CONFLICT (pool_id, slot) DO UPDATE SET available = s.available + excluded.available`,
+		im.batch, im.out.Accepted, rejected, im.Pool)
 	return err
 }

@@ -25,7 +25,7 @@ func (s *shop) emptyPool(id string) {
 // noKeys forgets all that was imported.
 func (s *shop) noKeys() {
 	s.t.Helper()
-	for _, table := range []string{"pool_keys", "key_packs", "withdrawn_packs", "key_fingerprints", "batches"} {
+	for _, table := range []string{"pool_keys", "batches"} {
 		s.exec(`DELETE FROM ` + table)
 	}
 	s.exec(`UPDATE pool_stock SET available = 0`)
@@ -42,9 +42,7 @@ func (s *shop) keysIn(pool string) []string {
 		Fingerprint []byte `db:"fingerprint"`
 		Content     []byte `db:"content"`
 	}](s, `
-		SELECT fingerprint, content FROM (
-			SELECT id, pool_id, fingerprint, content FROM pool_keys UNION ALL SELECT id, pool_id, fingerprint, content FROM packed_keys) k
-		WHERE pool_id = $1 ORDER BY id`, pool) {
+		SELECT fingerprint, content FROM pool_keys WHERE pool_id = $1 ORDER BY position`, pool) {
 		plain, err := dk.Open(k.Content, poolKeyAt(pool, k.Fingerprint))
 		require.NoError(s.t, err)
 		keys = append(keys, string(plain))

@@ -25,7 +25,7 @@ func (d *DB) integrationFor(ctx context.Context, tx *sqlx.Tx, id string) (keytur
 	}
 	in, version, err := d.integration(ctx, d.pg, id)
 	if err == nil {
-		d.integrations.keep(id, readIntegration{in, version})
+		d.integrations.put(id, readIntegration{in, version})
 	}
 	return in, version, err
 }

@@ -34,20 +34,17 @@ var broken = map[string]string{
 				(SELECT count(*) FILTER (WHERE state = 'available') AS a, count(*) FILTER (WHERE state = 'claimed') AS c,
 					count(*) FILTER (WHERE state = 'delivered') AS d, count(*) FILTER (WHERE state = 'quarantined') AS q,
 					count(*) FILTER (WHERE state = 'recalled') AS r, count(*) FILTER (WHERE state = 'expired') AS e,
-					count(*) FILTER (WHERE state = 'withdrawn') AS w FROM (
-						SELECT pool_id, state FROM pool_keys UNION ALL SELECT pool_id, 'available' FROM packed_keys UNION ALL
-						SELECT pool_id, 'withdrawn' FROM withdrawn_packs, generate_series(1, cardinality(ends) - cardinality(gone))) all_keys WHERE pool_id = p.id) k
+					count(*) FILTER (WHERE state = 'withdrawn') AS w FROM pool_keys WHERE pool_id = p.id) k
 			WHERE (s.a, s.c, s.d, s.q, s.r, s.e, s.w) IS DISTINCT FROM (k.a, k.c, k.d, k.q, k.r, k.e, k.w))`,
 	"a key's log does not end where the key is": `
 		SELECT k.id FROM pool_keys k LEFT JOIN LATERAL (SELECT to_state FROM key_log g WHERE g.key_id = k.id ORDER BY id DESC LIMIT 1) g ON true
-		WHERE k.pool_id LIKE $1 AND CASE WHEN k.state IN ('available', 'claimed', 'delivered') THEN coalesce(g.to_state, 'available') <> 'available'
+		WHERE k.pool_id LIKE $1 AND CASE WHEN k.state IN ('available', 'claimed', 'delivered', 'withdrawn') THEN coalesce(g.to_state, 'available') <> 'available'
 			ELSE g.to_state IS DISTINCT FROM k.state END`,
 	"a key appeared or went": `
-		SELECT b.id FROM batches b WHERE b.pool_id LIKE $1 AND accepted <> (SELECT count(*) FROM pool_keys WHERE batch_id = b.id)
-			+ (SELECT count(*) FROM packed_keys WHERE batch_id = b.id) + (SELECT coalesce(sum(cardinality(ends) - cardinality(gone)), 0) FROM withdrawn_packs WHERE batch_id = b.id)`,
-	"a key's fingerprint is not kept, or kept for no key": `
-		SELECT coalesce(k.id, f.key_id) FROM (SELECT id, fingerprint FROM pool_keys WHERE state <> 'withdrawn' UNION ALL SELECT id, fingerprint FROM packed_keys) k
-		FULL JOIN key_fingerprints f ON f.fingerprint = k.fingerprint WHERE $1 LIKE '%' AND k.id IS DISTINCT FROM f.key_id`,
+		SELECT b.id FROM batches b WHERE b.pool_id LIKE $1 AND accepted <> (SELECT count(*) FROM pool_keys WHERE batch_id = b.id)`,
+	"a key is not withdrawn with its import": `
+		SELECT k.id FROM pool_keys k JOIN batches b ON b.id = k.batch_id
+		WHERE k.pool_id LIKE $1 AND CASE WHEN b.undone_at IS NULL THEN k.state = 'withdrawn' ELSE k.state NOT IN ('withdrawn', 'expired') END`,
 	"a line has keys that its status does not give it": `
 		SELECT k.id FROM pool_keys k LEFT JOIN line_items l ON l.id = k.line_id
 		WHERE k.pool_id LIKE $1 AND k.state <> 'available' AND NOT CASE k.state

@@ -53,13 +53,6 @@ var expireKeysSQL = moveSomeSQL(`id IN (SELECT id FROM pool_keys WHERE state = '
 func (d *DB) ExpireKeys(ctx context.Context, limit int) (int, error) {
 	n := 0
 	err := d.pg.Tx(ctx, func(tx *sqlx.Tx) error {
-		packs, err := lockPacks(ctx, tx, `expiring <= now() ORDER BY first_id LIMIT $1`, limit/d.packing.keys+1)
-		if err != nil {
-			return err
-		}
-		if err := unpack(ctx, tx, packs, ` AND k.give_until <= now()`); err != nil {
-			return err
-		}
 		return tx.GetContext(ctx, &n, expireKeysSQL, byHousekeeping, "too little of its validity is left", keyturn.KeyExpired, limit)
 	})
 	return n, err

@@ -47,12 +47,6 @@ func (d *DB) Key(ctx context.Context, pool, key string) (keyturn.KeyView, error)
 func (d *DB) QuarantineKey(ctx context.Context, pool, key, reason, by string) error {
 	return d.pg.Tx(ctx, func(tx *sqlx.Tx) error {
 		row, err := findKey(ctx, tx, pool, d.keys.Fingerprint(key))
-		if err == nil && row.Pack != nil {
-			if err := unpackKey(ctx, tx, *row.Pack, row.ID); err != nil {
-				return err
-			}
-			row, err = findKey(ctx, tx, pool, d.keys.Fingerprint(key))
-		}
 		switch {
 		case err != nil || row.State == keyturn.KeyQuarantined:
 			return err
@@ -95,21 +89,15 @@ type keyRowAt struct {
 	UnitNo        *int             `db:"unit_no"`
 	FulfillmentID *string          `db:"fulfillment_id"`
 	ExpiresAt     *time.Time       `db:"expires_at"`
-	Pack          *int64           `db:"pack"` // that it lies in
 }
 
-// findKey finds a key, and locks its row if it has one. One that was withdrawn is found if it was imported again.
+// findKey finds and locks a key. One that was withdrawn is found if it was imported again.
 func findKey(ctx context.Context, tx *sqlx.Tx, pool string, fingerprint []byte) (keyRowAt, error) {
 	var row keyRowAt
-	if err := tx.SelectContext(ctx, &[]int64{}, `
-		SELECT key_id FROM key_fingerprints f JOIN pool_keys k ON k.id = f.key_id WHERE f.fingerprint = $1 FOR UPDATE OF k`, fingerprint); err != nil {
-		return row, err
-	}
 	err := tx.GetContext(ctx, &row, `
-		SELECT f.key_id AS id, coalesce(k.batch_id, p.batch_id) AS batch_id, coalesce(k.state, 'available') AS state, k.unit_no, l.fulfillment_id,
-			coalesce(k.expires_at, p.expires_at) AS expires_at, p.first_id AS pack
-		FROM key_fingerprints f `+whereKeyIsSQL+` LEFT JOIN line_items l ON l.id = k.line_id
-		WHERE f.fingerprint = $1 AND coalesce(k.pool_id, p.pool_id) = $2`, fingerprint, pool)
+		SELECT k.id, k.batch_id, k.state, k.unit_no, l.fulfillment_id, k.expires_at
+		FROM pool_keys k LEFT JOIN line_items l ON l.id = k.line_id
+		WHERE k.fingerprint = $1 AND k.state <> 'withdrawn' AND k.pool_id = $2 FOR UPDATE OF k`, fingerprint, pool)
 	if errors.Is(err, sql.ErrNoRows) {
 		return row, keyturn.Errorf(keyturn.KindNotFound, "pool %s has no such key", pool)
 	}

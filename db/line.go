@@ -92,11 +92,8 @@ func lockLine(ctx context.Context, tx *sqlx.Tx, fulfillmentID string) (*line, er
 }
 
 // look reads a line for a smooth step: nothing keeps others from changing it meanwhile, but then its version is another
-// one, and what is written for this version changes nothing. A line that was accepted here a moment ago is known already.
+// one, and what is written for this version changes nothing.
 func (d *DB) look(ctx context.Context, fulfillmentID string) (*line, error) {
-	if l, ok := d.fresh.take(fulfillmentID); ok && time.Since(l.readAt) < freshFor {
-		return &l, nil
-	}
 	return aLine(ctx, d.pg, lookSQL, fulfillmentID)
 }
 

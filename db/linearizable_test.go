@@ -44,8 +44,6 @@ func TestPoolsAreLinearizable(t *testing.T) {
 	s := newShop(t)
 	s.emptyPool("p")
 	other := s.open(t, s.dsn)
-	s.packs(2, 2)
-	other.packing = s.packing
 	defer func() { require.NoError(t, other.Close()) }()
 	var mu sync.Mutex
 	var history []porcupine.Operation
@@ -63,10 +61,11 @@ func TestPoolsAreLinearizable(t *testing.T) {
 		for {
 			left := 0
 			id = newID()
-			taken, err := d.claims.take(s.ctx, d, "p", &claimant{id: id, units: 1}) // together with those of the moment
+			want := keyClaim{pool: "p", line: id, units: 1}
+			taken, err := d.take(s.ctx, d.pg.Implicit(), want) // in one statement, as on the fast path
 			if err == nil && len(taken) == 0 {
 				err = d.pg.Tx(s.ctx, func(tx *sqlx.Tx) (err error) {
-					if taken, err = d.take(s.ctx, tx, "p", wantedBy(id, 0, 1, time.Time{})); err == nil && len(taken) == 0 {
+					if taken, err = d.take(s.ctx, tx, want); err == nil && len(taken) == 0 {
 						left, err = stockFor(s.ctx, tx, "p", 1)
 					}
 					return err

@@ -113,14 +113,5 @@ func noteValidity(ctx context.Context, tx *sqlx.Tx, p keyturn.Pool) error {
 		UPDATE pool_keys SET give_until = expires_at - make_interval(secs => $2)
 		WHERE pool_id = $1 AND state = 'available' AND give_until IS NOT NULL AND give_until <> expires_at - make_interval(secs => $2)`,
 		p.ID, time.Duration(p.MinValidity).Seconds())
-	if err != nil {
-		return err
-	}
-	_, err = tx.ExecContext(ctx, `
-		UPDATE key_packs p SET give_until = n.give_until, expiring = (SELECT min(u.at) FROM unnest(n.give_until) WITH ORDINALITY AS u (at, no) WHERE u.no <> ALL (p.gone))
-		FROM (
-			SELECT first_id, ARRAY(SELECT e.at - make_interval(secs => $2) FROM unnest(expires_at) WITH ORDINALITY AS e (at, no) ORDER BY e.no) AS give_until
-			FROM key_packs WHERE pool_id = $1 AND expires_at IS NOT NULL) n
-		WHERE p.first_id = n.first_id`, p.ID, time.Duration(p.MinValidity).Seconds())
 	return err
 }

@@ -265,7 +265,6 @@ func (m *poolModel) check(t *rapid.T) {
 // the model says, and every line has the first key that was for sale.
 func TestPoolsBehaveAsTheModel(t *testing.T) {
 	s := newShop(t)
-	s.packing = packing{keys: 3, bytes: 1000, unpack: 2, block: 4}
 	rapid.Check(t, func(rt *rapid.T) {
 		s := s.with(rt)
 		m := &poolModel{s: s, pool: "m" + uuid.NewString()[:8], undone: map[string]bool{}, recalls: map[string]bool{}, lines: map[string][]*modelKey{}, sent: map[string]bool{}}
@@ -274,15 +273,11 @@ func TestPoolsBehaveAsTheModel(t *testing.T) {
 		s.product("from-"+m.pool, fromPool(m.pool))
 		expire := func(*rapid.T) { // two days go by for those that expire
 			s.exec(`UPDATE pool_keys SET give_until = now() - interval '1 hour' WHERE pool_id = $1 AND give_until IS NOT NULL AND state = 'available'`, m.pool)
-			s.exec(`
-				UPDATE key_packs SET give_until = array_replace(give_until, u.at, now() - interval '1 hour'), expiring = now() - interval '1 hour'
-				FROM (SELECT first_id AS pack, min(k.give_until) AS at FROM packed_keys k GROUP BY first_id) u WHERE pool_id = $1 AND first_id = pack AND expiring IS NOT NULL`, m.pool)
 			_, err := s.ExpireKeys(s.ctx, 100)
 			require.NoError(rt, err)
 			there := slices.DeleteFunc(slices.Clone(m.keys), func(k *modelKey) bool { return k.state == keyturn.KeyWithdrawn })
 			for i, state := range reads[string](s, `
-				SELECT state FROM (SELECT id, pool_id, state FROM pool_keys UNION ALL SELECT id, pool_id, 'available' FROM packed_keys) k
-				WHERE pool_id = $1 AND state <> 'withdrawn' ORDER BY id`, m.pool) {
+				SELECT state FROM pool_keys WHERE pool_id = $1 AND state <> 'withdrawn' ORDER BY position`, m.pool) {
 				if state == "expired" {
 					there[i].state = keyturn.KeyExpired
 				}

@@ -6,8 +6,8 @@ import (
 	"keyturn.dev/keyturn"
 )
 
-// recentProducts are those that were read last, by anybody: every step of every line needs one.
-var recentProducts recent[readProduct]
+// cachedProducts is shared by all DBs of the process: every step of every line needs a product.
+var cachedProducts cache[readProduct]
 
 type readProduct struct {
 	spec    string
@@ -16,7 +16,7 @@ type readProduct struct {
 
 // readStored reads a product's stored spec.
 func readStored(id, spec string) (keyturn.Product, error) {
-	if r, ok := recentProducts.get(id); ok && r.spec == spec {
+	if r, ok := cachedProducts.get(id); ok && r.spec == spec {
 		return r.product, nil
 	}
 	var fresh keyturn.Product
@@ -24,6 +24,6 @@ func readStored(id, spec string) (keyturn.Product, error) {
 		return keyturn.Product{}, keyturn.Errorf(keyturn.KindInternal, "the stored product %s cannot be read: %w", id, err)
 	}
 	fresh = fresh.WithDefaults()
-	recentProducts.keep(id, readProduct{spec, fresh})
+	cachedProducts.put(id, readProduct{spec, fresh})
 	return fresh, nil
 }

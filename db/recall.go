@@ -2,7 +2,6 @@ package db
 
 import (
 	"context"
-	"database/sql"
 	"time"
 
 	"github.com/jmoiron/sqlx"
@@ -110,20 +109,8 @@ func (d *DB) recallSome(ctx context.Context, pool, batch, by string) (more bool,
 			more = false
 			return err
 		}
-		var next sql.NullInt64 // between the files' chunks lie numbers that no key has
-		if err := tx.GetContext(ctx, &next, `
-			SELECT least((SELECT min(id) FROM pool_keys WHERE id > $1 AND id <= $2 AND batch_id = $3),
-				(SELECT min(first_id) FROM key_packs WHERE first_id > $1 AND first_id <= $2 AND batch_id = $3))`, b.RecalledTo.Int64, b.LastKey.Int64, b.ID); err != nil {
-			return err
-		}
-		to := b.LastKey.Int64
-		if next.Valid {
-			to = min(next.Int64+recallStep, to)
-		}
+		to := min(b.RecalledTo.Int64+recallStep, b.LastKey.Int64)
 		more = to < b.LastKey.Int64
-		if err := unpackBatch(ctx, tx, b.ID, b.RecalledTo.Int64, to); err != nil {
-			return err
-		}
 		_, err = tx.ExecContext(ctx, recallSQL, by, b.Recall.String, b.RecalledTo.Int64, to, b.ID, b.Replace)
 		return err
 	})

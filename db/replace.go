@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"time"
 
 	"github.com/jmoiron/sqlx"
 	"github.com/lib/pq"
@@ -62,23 +61,17 @@ func (d *DB) ReplaceOwed(ctx context.Context, limit int, render func(MailFacts) 
 	if err := d.pg.SelectContext(ctx, &due, `
 		SELECT l.fulfillment_id FROM replacements r JOIN line_items l ON l.id = r.line_id
 		WHERE r.status = 'OWED' AND l.status IN ('DELIVERED', 'CANCELING', 'CANCELED')
-			AND (l.status <> 'DELIVERED' OR EXISTS (SELECT FROM pool_keys k WHERE k.pool_id = r.pool_id AND k.state = 'available'`+notRecalledSQL+`)
-				OR EXISTS (SELECT FROM key_packs k WHERE k.pool_id = r.pool_id`+notRecalledSQL+`))
+			AND (l.status <> 'DELIVERED' OR EXISTS (SELECT FROM pool_keys k WHERE k.pool_id = r.pool_id AND k.state = 'available'`+notRecalledSQL+`))
 		GROUP BY l.fulfillment_id ORDER BY min(r.created_at), min(r.key_id) LIMIT $1`, limit); err != nil {
 		return 0, pg.AsKind(err)
 	}
 	n := 0
 	for _, f := range due {
 		err := d.replace(ctx, f, render)
-		if isContended(err) {
-			if err = d.contend(ctx, err); err == nil {
-				err = d.replace(ctx, f, render)
-			}
-		}
 		switch {
 		case err == nil:
 			n++
-		case errors.Is(err, errTooFew), isContended(err): // smaller ones behind it may be served
+		case errors.Is(err, errTooFew): // smaller ones behind it may be served
 		default:
 			return n, err
 		}
@@ -142,7 +135,7 @@ func (d *DB) replace(ctx context.Context, fulfillmentID string, render func(Mail
 	})
 	if err != nil {
 		for _, p := range pools { // what was taken is for sale again
-			d.fronts.forget(p)
+			d.cursors.rewind(p)
 		}
 	}
 	return err
@@ -165,12 +158,12 @@ func (d *DB) swap(ctx context.Context, tx *sqlx.Tx, l *line, o oweRow) (int64, e
 	if n != 1 {
 		return 0, keyturn.Errorf(keyturn.KindInternal, "key %d is to be replaced and is not its line's", o.KeyID)
 	}
-	taken, err := d.take(ctx, tx, o.PoolID, wantedBy(l.ID, o.UnitNo, 1, time.Time{}))
+	taken, err := d.take(ctx, tx, keyClaim{pool: o.PoolID, line: l.ID, firstUnit: o.UnitNo, units: 1})
 	if err != nil {
 		return 0, err
 	}
 	if len(taken) == 0 {
-		return 0, cmp.Or(contendedFor(ctx, tx, o.PoolID, 1, l.units()), errTooFew)
+		return 0, errTooFew
 	}
 	return taken[0].KeyID, nil
 }

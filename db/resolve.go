@@ -137,8 +137,8 @@ func (d *DB) StageSupply(ctx context.Context, fulfillmentID string, keys []strin
 			seen[k] = true
 			var pool []string
 			if err := tx.SelectContext(ctx, &pool, `
-				SELECT coalesce(k.pool_id, p.pool_id) FROM key_fingerprints f `+whereKeyIsSQL+`
-				WHERE f.fingerprint = $1 AND NOT coalesce(k.state = 'quarantined' AND k.line_id IS NULL, false)`, d.keys.Fingerprint(k)); err != nil {
+				SELECT pool_id FROM pool_keys
+				WHERE fingerprint = $1 AND state <> 'withdrawn' AND NOT (state = 'quarantined' AND line_id IS NULL)`, d.keys.Fingerprint(k)); err != nil {
 				return err
 			}
 			bad.Check(len(pool) == 0, at, "is a key of a pool, which sells or sold it by itself")

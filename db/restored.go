@@ -8,7 +8,6 @@ import (
 	"github.com/jmoiron/sqlx"
 
 	"keyturn.dev/keyturn"
-	"keyturn.dev/keyturn/pg"
 )
 
 // Happened is what a line's workflow says of the time after the backup.
@@ -69,9 +68,6 @@ func (d *DB) Restored(ctx context.Context, since time.Time, first int, all []Hap
 func (d *DB) quarantineSold(ctx context.Context, since time.Time, first int) (int, error) {
 	const chunk = 5000
 	total := 0
-	if err := d.unpackSold(ctx, first); err != nil {
-		return 0, err
-	}
 	for {
 		n := 0
 		if err := d.pg.Tx(ctx, func(tx *sqlx.Tx) error {
@@ -83,37 +79,6 @@ func (d *DB) quarantineSold(ctx context.Context, since time.Time, first int) (in
 			return total, nil
 		}
 	}
-}
-
-// unpackSold unpacks the first keys of all pools, or all if first is 0: what is put aside has rows of its own.
-func (d *DB) unpackSold(ctx context.Context, first int) error {
-	var pools []string
-	if err := d.pg.SelectContext(ctx, &pools, `SELECT DISTINCT pool_id FROM key_packs`); err != nil {
-		return pg.AsKind(err)
-	}
-	for _, pool := range pools {
-		if first > 0 {
-			if err := d.pg.Tx(ctx, func(tx *sqlx.Tx) error {
-				_, err := d.restockIn(ctx, tx, pool, first)
-				return err
-			}); err != nil {
-				return err
-			}
-			continue
-		}
-		for more := true; more; {
-			if err := d.pg.Tx(ctx, func(tx *sqlx.Tx) error {
-				packs, err := lockPacks(ctx, tx, `pool_id = $1 ORDER BY position LIMIT 100`, pool)
-				if more = len(packs) > 0; err != nil {
-					return err
-				}
-				return unpack(ctx, tx, packs, "")
-			}); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
 }
 
 // quarantineSoldSQL: how many of a pool's keys are gone already counts against first, so that it may go on in chunks.

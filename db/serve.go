@@ -26,23 +26,19 @@ func (d *DB) serveAll(ctx context.Context, pool string) (int, error) {
 // serveSome serves up to limit waiting lines of a pool, or as many as its pace allows now. more says that it is worth
 // asking again at once.
 func (d *DB) serveSome(ctx context.Context, pool, by string, limit int) (n int, more bool, err error) {
-	var wanting *contended
 	err = d.pg.Tx(ctx, func(tx *sqlx.Tx) (err error) {
-		n, more, wanting = 0, false, nil
+		n, more = 0, false
 		allowed, err := d.allowed(ctx, tx, pool, limit)
 		if err != nil || allowed == 0 {
 			return err
 		}
-		n, wanting, err = d.serveWaiting(ctx, tx, pool, by, allowed)
+		n, err = d.serveWaiting(ctx, tx, pool, by, allowed)
 		if err != nil || n == 0 {
 			return err
 		}
 		more = n == limit
 		return notePace(ctx, tx, pool, n)
 	})
-	if err == nil && wanting != nil {
-		more, err = d.restock(ctx, pool, wanting.units)
-	}
 	return n, more && err == nil, err
 }
 
@@ -88,59 +84,53 @@ func (d *DB) ServeWaiting(ctx context.Context, limit int, grace time.Duration) (
 	if err := d.pg.SelectContext(ctx, &pools, `
 		SELECT p.id FROM pools p
 		WHERE (SELECT true FROM line_items w WHERE w.waiting_pool = p.id LIMIT 1) -- a look for each pool, however many lines wait
-			AND (EXISTS (SELECT FROM pool_keys k WHERE k.pool_id = p.id AND k.state = 'available'`+notRecalledSQL+`)
-				OR EXISTS (SELECT FROM key_packs k WHERE k.pool_id = p.id`+notRecalledSQL+`))
+			AND EXISTS (SELECT FROM pool_keys k WHERE k.pool_id = p.id AND k.state = 'available'`+notRecalledSQL+`)
 			AND (CAST(p.spec AS json) ->> 'servePerSecond' IS NOT NULL
 				OR NOT EXISTS (SELECT FROM batches b WHERE b.pool_id = p.id AND b.created_at > now() - make_interval(secs => $1)))`, grace.Seconds()); err != nil {
 		return 0, pg.AsKind(err)
 	}
 	total := 0
 	for _, pool := range pools {
-		for n, more := 0, true; more && n < limit; {
-			var served int
-			var err error
-			served, more, err = d.serveSome(ctx, pool, "stock", limit-n)
-			total, n = total+served, n+served
-			if err != nil && keyturn.KindOf(err) != keyturn.KindUnavailable {
-				return total, err
-			}
+		n, _, err := d.serveSome(ctx, pool, "stock", limit)
+		total += n
+		if err != nil && keyturn.KindOf(err) != keyturn.KindUnavailable {
+			return total, err
 		}
 	}
 	return total, nil
 }
 
 // serveWaiting gives keys to the lines that wait for a pool, first come, first served, until the keys or the lines run
-// out or limit lines were served. It returns how many were served, whose workflows are woken by the relay, and what the
-// next one wanted if its keys are there.
-func (d *DB) serveWaiting(ctx context.Context, tx *sqlx.Tx, pool, by string, limit int) (served int, wanting *contended, err error) {
+// out or limit lines were served. It returns how many were served; the relay wakes their workflows.
+func (d *DB) serveWaiting(ctx context.Context, tx *sqlx.Tx, pool, by string, limit int) (served int, err error) {
 	var ids []string
 	if err := tx.SelectContext(ctx, &ids, `
 		SELECT fulfillment_id FROM line_items WHERE waiting_pool = $1
 		ORDER BY created_at, id LIMIT $2
 		FOR UPDATE`, pool, limit); err != nil {
-		return 0, nil, err
+		return 0, err
 	}
 	for _, id := range ids {
 		l, err := lockLine(ctx, tx, id)
 		if err != nil {
-			return 0, nil, err
+			return 0, err
 		}
 		if l.Status != keyturn.LineWaitingForStock || l.CancelReason != nil {
 			continue
 		}
 		keys, err := d.takeKeys(ctx, tx, l, pool, time.Time{}) // those before it were served in this loop
-		if wanting, _ = errors.AsType[*contended](err); err != nil && wanting == nil {
-			return 0, nil, err
+		if err != nil && !errors.Is(err, errContended) {
+			return 0, err
 		}
-		if keys == nil { // if others hold the keys for a moment, the relay looks again soon
+		if keys == nil { // contended ones are served by housekeeping, soon
 			break
 		}
 		l.markObtained()
 		l.WakeAt = &l.Now
 		if err := l.save(ctx, tx, by, "served from new stock"); err != nil {
-			return 0, nil, err
+			return 0, err
 		}
 		served++
 	}
-	return served, wanting, nil
+	return served, nil
 }

@@ -31,9 +31,6 @@ var sealedTables = []struct{ name, query string }{
 	{"pool_keys", `
 		SELECT CAST(k.id AS text) AS row, l.order_id, k.line_id, 'pool/' || k.pool_id AS owner, p.data_key AS wrapped, k.pool_id AS place, k.content, k.fingerprint
 		FROM pool_keys k TABLESAMPLE SYSTEM (:percent) JOIN pools p ON p.id = k.pool_id LEFT JOIN line_items l ON l.id = k.line_id`},
-	{"key_packs", `
-		SELECT CAST(k.id AS text) AS row, 'pool/' || k.pool_id AS owner, p.data_key AS wrapped, k.pool_id AS place, k.content, k.fingerprint
-		FROM key_packs s TABLESAMPLE SYSTEM (:percent) JOIN packed_keys k ON k.first_id = s.first_id JOIN pools p ON p.id = k.pool_id`},
 	{"orders", `
 		SELECT o.id AS row, o.id AS order_id, 'customer/' || c.id AS owner, c.data_key AS wrapped, 'orders/' || o.id AS place, o.customer AS content
 		FROM orders o TABLESAMPLE SYSTEM (:percent) JOIN customers c ON c.id = o.customer_id WHERE c.data_key IS NOT NULL AND o.customer <> ''`},
@@ -91,7 +88,7 @@ func (s *Snapshot) OpenSample(ctx context.Context, n int) (opened int, broken []
 
 func (d *DB) open(r sealedRow, table string) string {
 	place := r.Place
-	if table == "pool_keys" || table == "key_packs" {
+	if table == "pool_keys" {
 		place = poolKeyAt(r.Place, r.Fingerprint)
 	}
 	dk, err := d.keys.OpenDataKey(r.Wrapped, r.Owner)

@@ -19,11 +19,8 @@ const copies = 4000
 // copied are the tables that grow with every order, in the order of their references.
 var copied = []string{
 	"customers", "orders", "idempotency_keys", "line_items", "line_log", "partner_requests", "attempts", "deliverables",
-	"deliveries", "refunds", "revocations", "licenses", "alerts", "access_log", "pool_keys", "key_packs", "key_log", "partner_queue", "outbox", "sandbox_payments", "sandbox_refunds",
+	"deliveries", "refunds", "revocations", "licenses", "alerts", "access_log", "pool_keys", "key_log", "partner_queue", "outbox", "sandbox_payments", "sandbox_refunds",
 }
-
-// watched are the tables of which little may be read. A trigger copies the fingerprints with their keys.
-var watched = append([]string{"key_fingerprints"}, copied...)
 
 // multiply copies every order, under new IDs. What is copied has the same shape as what was sold, so that PostgreSQL's
 // statistics are those of a shop with one product of each kind, one pool that came in one file, and one partner.
@@ -45,9 +42,7 @@ func (s *shop) multiply() {
 				value = "CAST(md5(CAST(" + c.Name + " AS text) || g) AS uuid)"
 			case c.Type == "bytea" && (c.Name == "fingerprint" || c.Name == "page_hash"):
 				value = "decode(md5(encode(" + c.Name + ", 'hex') || g), 'hex')"
-			case c.Name == "first_id":
-				value = "first_id + 1000 * g"
-			case (table == "pool_keys" || table == "key_packs") && c.Name == "position":
+			case table == "pool_keys" && c.Name == "position":
 				value = "position + 1000 * g"
 			case c.Name == "created_at":
 				value = "created_at + g * interval '1 us'" // the originals come first
@@ -85,7 +80,6 @@ func crowd(t *testing.T, sell func(*shop)) *shop {
 	t.Helper()
 	t.Parallel()
 	s := emptyShop(t)
-	s.packs(2, 12)
 	s.product("game", fromPool("games"))
 	s.product("app", fromEndpoint("acme"))
 	s.product("byhand", byHand)
@@ -98,9 +92,7 @@ func crowd(t *testing.T, sell func(*shop)) *shop {
 // reopened is the shop for a look at it.
 func (s *shop) reopened() *shop {
 	s.t.Helper()
-	packing := s.packing
 	s.DB = s.open(s.t.(testing.TB), s.dsn)
-	s.packing = packing
 	return s
 }
 
@@ -122,12 +114,12 @@ func (s *shop) readMuch(t *testing.T, steps []step, counting ...string) (found [
 		var rows []reading
 		require.NoError(t, watch.Select(&rows, `
 			SELECT t.relname, coalesce(t.seq_tup_read, 0) AS whole, coalesce((SELECT sum(i.idx_tup_read) FROM pg_stat_user_indexes i WHERE i.relid = t.relid), 0) AS index
-			FROM pg_stat_user_tables t WHERE t.relname = ANY(CAST($1 AS name[]))`, "{"+strings.Join(watched, ",")+"}"))
+			FROM pg_stat_user_tables t WHERE t.relname = ANY(CAST($1 AS name[]))`, "{"+strings.Join(copied, ",")+"}"))
 		out := map[string]reading{}
 		for _, r := range rows {
 			out[r.Table] = r
 		}
-		require.Len(t, out, len(watched))
+		require.Len(t, out, len(copied))
 		return out
 	}
 	before := readings()
@@ -136,7 +128,7 @@ func (s *shop) readMuch(t *testing.T, steps []step, counting ...string) (found [
 		step.do()
 		require.NoError(t, s.Close())
 		after := readings()
-		for _, table := range watched {
+		for _, table := range copied {
 			if whole, index := after[table].Whole-before[table].Whole, after[table].Index-before[table].Index; (whole > limit || index > limit) && !slices.Contains(counting, step.name) {
 				found = append(found, fmt.Sprintf("%s: %d rows of the table %s, %d of its indexes", step.name, whole, table, index))
 			}
@@ -207,18 +199,16 @@ func TestNoStepReadsAWholeTable(t *testing.T) {
 		{"show a pool", func() { _, err = s.Pool(s.ctx, "games"); ok(err) }},
 		{"find a key", func() { _, err = s.Key(s.ctx, "games", "K-00000"); ok(err) }},
 		{"import", func() { s.stock("games", "N-1", "N-2") }},
-		{"sell from packs", func() {
-			s.packs(2, 1)
+		{"sell from a new pool", func() {
 			s.product("film", fromPool("films"))
 			s.stock("films", keysNamed("F", 10)...)
-			require.Positive(t, s.packed("films"))
 			for i := range 5 {
 				f["film"] = s.order(fmt.Sprint("film", i), lineOf("film", 2))[0]
 				s.claimed(f["film"])
 				s.delivered(f["film"])
 			}
 		}},
-		{"put a packed key aside", func() {
+		{"put a new key aside", func() {
 			s.stock("films", keysNamed("G", 10)...)
 			ok(s.QuarantineKey(s.ctx, "films", "G-00007", "seen", "ops"))
 		}},

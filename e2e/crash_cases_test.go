@@ -27,7 +27,7 @@ type crashCase struct {
 
 var crashCases = []crashCase{
 	{name: "pool", product: keyturn.Product{Sources: sources(fromPool("games"))}, keys: "KEY-1\nKEY-2", status: keyturn.LineDelivered},
-	{name: "packed keys", product: keyturn.Product{Sources: sources(fromPool("games"))}, keys: manyKeys(700), units: 600, status: keyturn.LineDelivered},
+	{name: "many units", product: keyturn.Product{Sources: sources(fromPool("games"))}, keys: manyKeys(700), units: 600, status: keyturn.LineDelivered},
 	{name: "partner", product: keyturn.Product{Sources: sources(fromEndpoint("acme"))}, status: keyturn.LineDelivered},
 	{name: "partner that fails first", product: keyturn.Product{Sources: sources(fromEndpoint("acme"))}, drill: "fail-1-then-ok", status: keyturn.LineDelivered},
 	{

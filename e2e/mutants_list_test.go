@@ -28,14 +28,14 @@ var allMutants = []mutant{
 	{
 		name: "autocommit claim", invariants: "B2",
 		drop:    dropUnit,
-		edits:   becomes(`(ON l\.id = a\.id WHERE l\.version) = a\.version`, `$1 >= a.version`),
+		edits:   becomes(`(SELECT id FROM line_items WHERE id = \$3 AND version) = (\$7 FOR UPDATE)`, `$1 >= $2`),
 		run:     (*stack).claimsWhoseAnswersAreLost,
 		options: lossyDatabase(),
 	},
 	{
 		name: "no UNIQUE and no lock", invariants: "B2",
 		drop:    dropUnit,
-		edits:   becomes(`(ON l\.id = a\.id WHERE l\.version) = a\.version FOR UPDATE OF l SKIP LOCKED`, `$1 >= a.version`),
+		edits:   becomes(`(SELECT id FROM line_items WHERE id = \$3 AND version) = (\$7) FOR UPDATE SKIP LOCKED`, `$1 >= $2`),
 		run:     (*stack).twoWorkersClaim,
 		options: options{noWorker: true, noRelay: true},
 	},
@@ -43,9 +43,9 @@ var allMutants = []mutant{
 		name: "claim by IN and SKIP LOCKED", invariants: "B2",
 		drop: dropUnit + forgetStatistics,
 		edits: becomes(
-			`line_id = \(CAST\((\$\d+) AS uuid\[\]\)\)\[[^]]*\],\s+unit_no = \(CAST\((\$\d+) AS int\[\]\)\)\[[^]]*\]\s+`+
-				`WHERE k\.id = ANY \(.*?cardinality\(ids\) = (\$\d+)\) AS bigint\[\]\)\) AND k\.line_id IS NULL`,
-			`line_id = (CAST($1 AS uuid[]))[1], unit_no = (CAST($2 AS int[]))[1] WHERE CAST($3 AS int) > 0 AND k.id IN (
+			`unit_no = \$4 - 1 \+ array_position\(.*?\), k\.id\)\s+`+
+				`WHERE k\.id = ANY \(.*?cardinality\(ids\) = \$5\) AS bigint\[\]\)\) AND k\.line_id IS NULL`,
+			`unit_no = $$4 WHERE $$5 > 0 AND k.id IN (
 				SELECT id FROM pool_keys WHERE pool_id = 'editor-keys' AND state = 'available'
 				ORDER BY position LIMIT 1 FOR UPDATE SKIP LOCKED)`),
 		run:     (*stack).manyEditors,
@@ -53,8 +53,9 @@ var allMutants = []mutant{
 	},
 	{
 		name: "a key may be imported twice", invariants: "B1",
-		drop: `ALTER TABLE key_fingerprints DROP CONSTRAINT pool_keys_once`,
-		run:  (*stack).importsTheSameKey,
+		drop:  `DROP INDEX pool_keys_once`,
+		edits: becomes(`(WHERE fingerprint = ANY\(\$1\)) AND state <> 'withdrawn'`, `$1 AND false`),
+		run:   (*stack).importsTheSameKey,
 	},
 	{
 		name: "keys that expired are sold", invariants: "B7",
@@ -87,7 +88,7 @@ var allMutants = []mutant{
 		edits: []mutants.Edit{
 			{Old: `(AND state = 'available' AND position >=)`, New: `AND false $1`},
 			{
-				Old: `SELECT count\(\*\) FROM \(SELECT FROM pool_keys WHERE pool_id = \$1 AND state = 'available'`,
+				Old: `SELECT count\(\*\) FROM \(\s*SELECT FROM pool_keys WHERE pool_id = \$1 AND state = 'available'`,
 				New: `$0 AND false`,
 			},
 		},
@@ -177,7 +178,7 @@ var allMutants = []mutant{
 	},
 	{
 		name: "an e-mail shows some of the keys", invariants: "D5",
-		edits: becomes(`FROM taken ORDER BY line_id, unit_no`, `$0 LIMIT 1`),
+		edits: becomes(`FROM taken ORDER BY unit_no`, `$0 LIMIT 1`),
 		run:   (*stack).sellsTwo,
 	},
 	{

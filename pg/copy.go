@@ -46,10 +46,10 @@ func CopyRows(ctx context.Context, tx *sqlx.Tx, query string, rows iter.Seq[func
 // AppendHex appends a bytea in the format of COPY.
 func AppendHex(text, b []byte) []byte { return hex.AppendEncode(append(text, `\\x`...), b) }
 
-// AppendTime appends a timestamptz in the format of COPY, or none when there is no time.
-func AppendTime(text []byte, at *time.Time, none string) []byte {
+// AppendTime appends a timestamptz in the format of COPY, or NULL when there is no time.
+func AppendTime(text []byte, at *time.Time) []byte {
 	if at == nil {
-		return append(text, none...)
+		return append(text, `\N`...)
 	}
 	return at.UTC().AppendFormat(text, time.RFC3339Nano)
 }

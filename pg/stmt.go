@@ -13,22 +13,15 @@ type StmtBuilder struct {
 }
 
 // With appends a common table expression, with a ? for each argument.
-func (b *StmtBuilder) With(name, query string, args ...any) { b.with(name+" AS", query, args) }
-
-// WithMaterialized is With for an expression that PostgreSQL must run once: it does not merge it into the others.
-func (b *StmtBuilder) WithMaterialized(name, query string, args ...any) {
-	b.with(name+" AS MATERIALIZED", query, args)
-}
-
-func (b *StmtBuilder) with(head, query string, args []any) {
+func (b *StmtBuilder) With(name, query string, args ...any) {
 	if b.sql.Len() == 0 {
 		b.sql.Grow(usualStatement)
 		b.sql.WriteString("WITH ")
 	} else {
 		b.sql.WriteString(", ")
 	}
-	b.sql.WriteString(head)
-	b.sql.WriteString(" (")
+	b.sql.WriteString(name)
+	b.sql.WriteString(" AS (")
 	b.write(query, args)
 	b.sql.WriteString(")")
 }

@@ -66,9 +66,6 @@ func New(c Config) *Starter {
 	}
 }
 
-// Eager says whether the workflows that it starts are likely to begin in this process, at once.
-func (s *Starter) Eager() bool { return s.eager }
-
 // Offer hands over lines that were just accepted. It never blocks: what it cannot take, the relay starts a little later.
 func (s *Starter) Offer(starts []db.Start) {
 	for _, start := range starts {

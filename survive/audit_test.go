@@ -293,7 +293,7 @@ func (s *site) auditPool(lines []row, shown map[string]row) {
 	require.NoError(s.t, s.sql.QueryRow(`
 		SELECT count(*) FILTER (WHERE k.state = 'available'), count(*) FILTER (WHERE k.state = 'claimed'), count(*) FILTER (WHERE k.state = 'delivered'),
 			count(*) FILTER (WHERE k.state = 'quarantined'), count(*), count(*) FILTER (WHERE k.state = 'delivered' AND l.status = 'DELIVERED')
-		FROM (SELECT state, line_id FROM pool_keys UNION ALL SELECT 'available', NULL FROM packed_keys) k LEFT JOIN line_items l ON l.id = k.line_id`).Scan(&available, &claimed, &delivered, &quarantined, &total, &atDelivered))
+		FROM pool_keys k LEFT JOIN line_items l ON l.id = k.line_id`).Scan(&available, &claimed, &delivered, &quarantined, &total, &atDelivered))
 	units := 0
 	for _, line := range lines {
 		if line.product == "editor" && line.status == "DELIVERED" {

@@ -14,15 +14,14 @@ func newBenchPools() *cobra.Command {
 	b := bench.Pools{}
 	var dataDir string
 	cmd := &cobra.Command{
-		Use: "pools", Short: "Measure key pools next to plain inserts and COPY", Args: cobra.NoArgs,
-		Long: `Measures claims a second by several numbers of claimers, in turn with plain inserts-and-commits by as many clients; an
-import next to COPY of the same encrypted rows into a table without an index; pools of several sizes, from which eight
+		Use: "pools", Short: "Measure what key pools must hold", Args: cobra.NoArgs,
+		Long: `Measures an import and its undo; claims a second by several numbers of claimers; pools of several sizes, from which eight
 claimers take the same number of keys in turn, and how long their stock figures and forecast take; the first and the
-last claims of a pool that is sold out (in lines of twenty keys in between), while PostgreSQL cleans up as it likes.
+last claims of a pool that is sold out (in lines of twenty keys in between), while PostgreSQL vacuums as it likes.
 
-A claim is what takes a line's keys: one statement, in a transaction of its own, which claims of the same moment share. Without KEYTURN_DATABASE_URL and
-KEYTURN_KEYS it starts a PostgreSQL of its own; it leaves keys behind that belong to no line, so never point it at a
-database that is in use.`,
+The report says what must hold. A claim is what takes a line's keys: one statement, in a transaction of its own. Without
+KEYTURN_DATABASE_URL and KEYTURN_KEYS it starts a PostgreSQL of its own; it leaves keys behind that belong to no line, so
+never point it at a database that is in use.`,
 		Example: "  keyturn bench pools\n  keyturn bench pools --sizes 10000,10000000 --life 0 --import 0 --output json",
 	}
 	cmd.Flags().IntSliceVar(&b.Claimers, "claimers", []int{1, 8, 32, 64}, "how many claim at once")

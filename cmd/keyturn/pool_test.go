@@ -41,7 +41,6 @@ type noStarts struct{}
 
 func (noStarts) Offer([]db.Start) {}
 func (noStarts) Poke()            {}
-func (noStarts) Eager() bool      { return false }
 
 func newPoolShop(t *testing.T) *poolShop {
 	t.Helper()

@@ -25,8 +25,8 @@ DROP INDEX pool_keys_unit;
 DROP INDEX pool_keys_fingerprint;
 CREATE INDEX pool_keys_expiring ON pool_keys (give_until) WHERE state = 'available' AND give_until IS NOT NULL;
 
--- Every step of a key but three, which are written down already: that it was imported (its batch), claimed and delivered
--- (its line, and the line's log). So selling a key costs no row here, and importing a million costs no million.
+-- Every step of a key but four, which are recorded elsewhere: imported and withdrawn (its batch), claimed and delivered
+-- (its line, and the line's log). So selling a key costs no row here, and importing or undoing a million costs no million.
 CREATE TABLE key_log (
     id         bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     key_id     bigint NOT NULL,
@@ -49,6 +49,7 @@ ALTER TABLE batches
     ADD COLUMN first_key    bigint,       -- its keys are between these, and the only ones with its ID
     ADD COLUMN last_key     bigint,
     ADD COLUMN undone_at    timestamptz,
+    ADD COLUMN undone_by    text NOT NULL DEFAULT '',
     ADD COLUMN recalled_at  timestamptz,
     ADD COLUMN recall       text,         -- why
     ADD COLUMN replace_sold boolean NOT NULL DEFAULT false,

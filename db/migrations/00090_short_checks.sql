@@ -93,13 +93,13 @@ LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS $$ BEGIN
 END $$;
 -- +goose StatementEnd
 
--- An import must not pay for a call for each of a million keys, all of which are for sale.
+-- An import and its undo must not pay for a call for each of a million keys.
 ALTER TABLE pool_keys
     DROP CONSTRAINT pool_keys_state,
     DROP CONSTRAINT pool_keys_owner,
     DROP CONSTRAINT pool_keys_check1,
     ADD CONSTRAINT pool_keys_consistent CHECK
-        (state = 'available' AND line_id IS NULL AND unit_no IS NULL OR key_is_consistent(state, line_id, unit_no)) NOT VALID;
+        (state IN ('available', 'withdrawn') AND line_id IS NULL AND unit_no IS NULL OR key_is_consistent(state, line_id, unit_no)) NOT VALID;
 
 -- +goose StatementBegin
 CREATE FUNCTION delivery_is_consistent(kind text, status text) RETURNS boolean

@@ -16,7 +16,8 @@ import (
 	"keyturn.dev/keyturn/db"
 )
 
-// Pools measures key pools next to what the same PostgreSQL does without them, in the same run.
+// Pools measures what key pools must hold: how many claims they give, whether the rate is flat in their size and over
+// their life, and how long an import and its undo take.
 type Pools struct {
 	DB       *db.DB
 	Claimers []int         // how many claim at once
@@ -31,51 +32,57 @@ type Pools struct {
 
 // PoolsReport is what was found.
 type PoolsReport struct {
-	Import *ImportRate `json:"import,omitempty"`
+	Import *ImportTime `json:"import,omitempty"`
 	Claims []ClaimRate `json:"claims,omitempty"`
 	Sizes  []SizeRate  `json:"sizes,omitempty"`
 	Life   *LifeRate   `json:"life,omitempty"`
 }
 
-// ClaimRate is claims a second, next to inserts a second by as many clients right before.
+// What must hold. A claim is a small part of a line: with claimsPerLine claims for each whole line that a shop gets
+// through, pools are never what it waits for.
+const (
+	claimsPerLine   = 10
+	importSeconds   = 20.0 // for a million keys
+	undoSeconds     = 10.0
+	keysOfTheBounds = 1_000_000
+)
+
+// ClaimRate is claims a second by a number of claimers.
 type ClaimRate struct {
 	PoolSize int     `json:"poolSize"`
 	Claimers int     `json:"claimers"`
 	Claims   float64 `json:"claimsPerSecond"`
-	Inserts  float64 `json:"insertsPerSecond"`
-	Ratio    float64 `json:"ratio"`
+	Enough   float64 `json:"enoughForLinesPerSecond"`
 }
 
-// ImportRate is keys a second of an import, next to COPY of the same encrypted rows into a table without an index right after
-// it: medians, the ratio of those of the rounds.
-type ImportRate struct {
-	Keys     int     `json:"keys"`
-	Rate     float64 `json:"keysPerSecond"`
-	CopyRate float64 `json:"copyPerSecond"`
-	Ratio    float64 `json:"ratio"`
-	HeapMB   float64 `json:"heapMB"` // the most that was in use
+// ImportTime is how long an import takes and how long its undo: medians of the rounds.
+type ImportTime struct {
+	Keys        int     `json:"keys"`
+	Seconds     float64 `json:"seconds"`
+	UndoSeconds float64 `json:"undoSeconds"`
+	MaxSeconds  float64 `json:"maxSeconds"`
+	MaxUndo     float64 `json:"maxUndoSeconds"`
+	HeapMB      float64 `json:"heapMB"` // the most that was in use
 }
 
 // Run measures and reports.
 func (b *Pools) Run(ctx context.Context) (*PoolsReport, error) {
-	m, err := db.NewMeasure(ctx, b.DB, slices.Max(b.Claimers))
-	if err != nil {
-		return nil, err
-	}
+	m := db.NewMeasure(b.DB, slices.Max(b.Claimers))
 	r := &PoolsReport{}
+	var err error
 	if b.Import > 0 {
 		fmt.Fprintf(b.Progress, "importing %d keys\n", b.Import)
-		if r.Import, err = b.importing(ctx, m); err != nil {
+		if r.Import, err = b.importing(ctx); err != nil {
 			return nil, err
 		}
 	}
 	if b.Size > 0 {
 		fmt.Fprintf(b.Progress, "filling a pool of %d\n", b.Size)
-		if err := b.fill(ctx, "claims", b.Size); err != nil {
+		if _, err := b.fill(ctx, "claims", b.Size); err != nil {
 			return nil, err
 		}
 		for _, n := range b.Claimers {
-			rate, err := b.claims(ctx, m, "claims", b.Size, n)
+			rate, err := b.claims(ctx, m, "claims", n)
 			if err != nil {
 				return nil, err
 			}
@@ -92,31 +99,25 @@ func (b *Pools) Run(ctx context.Context) (*PoolsReport, error) {
 	return r, err
 }
 
-func (b *Pools) fill(ctx context.Context, pool string, n int) error {
+func (b *Pools) fill(ctx context.Context, pool string, n int) (batch string, err error) {
 	if _, _, err := b.DB.PutPool(ctx, keyturn.Pool{ID: pool}); err != nil {
-		return err
+		return "", err
 	}
-	_, err := b.DB.Import(ctx, pool, &keyStream{name: pool, left: n}, "bench", false)
-	return err
+	r, err := b.DB.Import(ctx, pool, &keyStream{name: pool, left: n}, "bench", false)
+	return r.BatchID, err
 }
 
-// claims takes rounds of inserts and claims in turn, so that what disturbs the machine disturbs both.
-func (b *Pools) claims(ctx context.Context, m *db.Measure, pool string, size, clients int) (ClaimRate, error) {
-	rate := ClaimRate{PoolSize: size, Claimers: clients}
-	var inserts, claims []float64
+func (b *Pools) claims(ctx context.Context, m *db.Measure, pool string, clients int) (ClaimRate, error) {
+	rate := ClaimRate{PoolSize: b.Size, Claimers: clients}
+	var claims []float64
 	for range b.Rounds {
-		n, err := b.loop(ctx, clients, m.Insert)
-		if err != nil {
-			return rate, err
-		}
-		inserts = append(inserts, n)
 		view, err := m.Figures(ctx, pool)
 		if err != nil {
 			return rate, err
 		}
 		left := atomic.Int64{}
 		left.Store(view.Stock.Available - int64(clients))
-		n, err = b.loop(ctx, clients, func(ctx context.Context) error {
+		n, err := b.loop(ctx, clients, func(ctx context.Context) error {
 			if left.Add(-1) < 0 {
 				return errSoldOut
 			}
@@ -127,9 +128,9 @@ func (b *Pools) claims(ctx context.Context, m *db.Measure, pool string, size, cl
 		}
 		claims = append(claims, n)
 	}
-	rate.Inserts, rate.Claims = median(inserts), median(claims)
-	rate.Ratio = rate.Claims / rate.Inserts
-	fmt.Fprintf(b.Progress, "  %d claimers: %.0f claims/s, %.0f inserts/s\n", clients, rate.Claims, rate.Inserts)
+	rate.Claims = median(claims)
+	rate.Enough = rate.Claims / claimsPerLine
+	fmt.Fprintf(b.Progress, "  %d claimers: %.0f claims/s\n", clients, rate.Claims)
 	return rate, nil
 }
 
@@ -163,9 +164,9 @@ func (b *Pools) loop(ctx context.Context, clients int, do func(context.Context) 
 	return float64(done.Load()) / took.Seconds(), nil
 }
 
-// importing imports a file, watching the heap, and stores the same rows by COPY, in turn.
-// What was imported in an earlier round stays, so that a later one finds indexes that are larger.
-func (b *Pools) importing(ctx context.Context, m *db.Measure) (*ImportRate, error) {
+// importing imports a file and undoes that, watching the heap. What an earlier round withdrew stays, so that a later
+// one finds larger tables.
+func (b *Pools) importing(ctx context.Context) (*ImportTime, error) {
 	runtime.GC()
 	stop, most := make(chan struct{}), make(chan uint64, 1)
 	go func() {
@@ -187,26 +188,26 @@ func (b *Pools) importing(ctx context.Context, m *db.Measure) (*ImportRate, erro
 	var end sync.Once
 	over := func() { end.Do(func() { close(stop) }) }
 	defer over()
-	r := &ImportRate{Keys: b.Import}
-	var imports, copies, ratios []float64
+	scale := float64(b.Import) / keysOfTheBounds
+	r := &ImportTime{Keys: b.Import, MaxSeconds: importSeconds * scale, MaxUndo: undoSeconds * scale}
+	var imports, undos []float64
 	for i := range b.Rounds {
 		pool := fmt.Sprintf("import-%d", i+1)
 		start := time.Now()
-		if err := b.fill(ctx, pool, b.Import); err != nil {
-			return nil, err
-		}
-		took := time.Since(start)
-		rows, copying, err := m.Copy(ctx, pool, &keyStream{name: pool, left: b.Import})
+		batch, err := b.fill(ctx, pool, b.Import)
 		if err != nil {
 			return nil, err
 		}
-		imports, copies = append(imports, float64(b.Import)/took.Seconds()), append(copies, float64(rows)/copying.Seconds())
-		ratios = append(ratios, imports[i]/copies[i])
-		fmt.Fprintf(b.Progress, "  %.0f keys/s, COPY %.0f/s, ratio %.2f\n", imports[i], copies[i], ratios[i])
+		imports = append(imports, time.Since(start).Seconds())
+		start = time.Now()
+		if err := b.DB.UndoBatch(ctx, pool, batch, "bench"); err != nil {
+			return nil, err
+		}
+		undos = append(undos, time.Since(start).Seconds())
+		fmt.Fprintf(b.Progress, "  imported in %.1f s, undone in %.1f s\n", imports[i], undos[i])
 	}
 	over()
-	r.Rate, r.CopyRate, r.HeapMB = median(imports), median(copies), float64(<-most)/1e6
-	r.Ratio = median(ratios)
+	r.Seconds, r.UndoSeconds, r.HeapMB = median(imports), median(undos), float64(<-most)/1e6
 	return r, nil
 }
 
@@ -214,15 +215,19 @@ func (b *Pools) importing(ctx context.Context, m *db.Measure) (*ImportRate, erro
 func (r *PoolsReport) Print(out io.Writer) {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
 	if len(r.Claims) > 0 {
-		fmt.Fprintln(w, strings.Join([]string{"keys", "claimers", "claims/s", "inserts/s", "ratio", ""}, "\t"))
+		fmt.Fprintln(w, strings.Join([]string{"keys", "claimers", "claims/s", "enough for lines/s", ""}, "\t"))
 	}
 	for _, c := range r.Claims {
-		fmt.Fprintf(w, "%d\t%d\t%.0f\t%.0f\t%.2f\t\n", c.PoolSize, c.Claimers, c.Claims, c.Inserts, c.Ratio)
+		fmt.Fprintf(w, "%d\t%d\t%.0f\t%.0f\t\n", c.PoolSize, c.Claimers, c.Claims, c.Enough)
 	}
 	_ = w.Flush()
+	if len(r.Claims) > 0 {
+		fmt.Fprintf(out, "must hold: `keyturn bench` gets through no more lines/s than these are enough for (%d claims a line), with as many in flight\n", claimsPerLine)
+	}
 	printSizes(out, r.Sizes)
 	r.Life.print(out)
 	if i := r.Import; i != nil {
-		fmt.Fprintf(out, "import of %d keys: %.0f/s, COPY into a table without an index %.0f/s, ratio %.2f; heap at most %.0f MB\n", i.Keys, i.Rate, i.CopyRate, i.Ratio, i.HeapMB)
+		fmt.Fprintf(out, "import of %d keys: %.1f s (must be at most %.1f), undone in %.1f s (must be at most %.1f); heap at most %.0f MB\n",
+			i.Keys, i.Seconds, i.MaxSeconds, i.UndoSeconds, i.MaxUndo, i.HeapMB)
 	}
 }
