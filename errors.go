@@ -3,7 +3,9 @@ package keyturn
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
 )
 
@@ -18,9 +20,9 @@ const (
 	KindNotFound Kind = "NotFound"
 	// KindConflict: the state of the thing forbids the action.
 	KindConflict Kind = "Conflict"
-	// KindUnauthorized: no valid token, or one without the scope.
+	// KindUnauthorized: no valid token.
 	KindUnauthorized Kind = "Unauthorized"
-	// KindForbidden: a valid token without the scope that the route needs.
+	// KindForbidden: a valid token that lacks the scope of the route.
 	KindForbidden Kind = "Forbidden"
 	// KindOutOfStock: a pool has fewer keys than the line needs.
 	KindOutOfStock Kind = "OutOfStock"
@@ -41,21 +43,38 @@ const (
 )
 
 // kinds is the one table from a kind to what the HTTP surface makes of it.
-var kinds = map[Kind]int{
-	KindInvalid: http.StatusUnprocessableEntity, KindNotFound: http.StatusNotFound, KindConflict: http.StatusConflict,
-	KindUnauthorized: http.StatusUnauthorized, KindForbidden: http.StatusForbidden, KindOutOfStock: http.StatusConflict,
-	KindRejected: http.StatusBadGateway, KindBadReply: http.StatusBadGateway, KindRateLimited: http.StatusTooManyRequests,
-	KindUnavailable: http.StatusServiceUnavailable, KindConfiguration: http.StatusConflict, KindInternal: http.StatusInternalServerError,
-	KindErased: http.StatusGone,
+var kinds = map[Kind]struct {
+	status int
+	title  string
+}{
+	KindInvalid:       {http.StatusUnprocessableEntity, "Invalid request"},
+	KindNotFound:      {http.StatusNotFound, "Not found"},
+	KindConflict:      {http.StatusConflict, "Conflict"},
+	KindUnauthorized:  {http.StatusUnauthorized, "Unauthorized"},
+	KindForbidden:     {http.StatusForbidden, "Forbidden"},
+	KindOutOfStock:    {http.StatusConflict, "Out of stock"},
+	KindRejected:      {http.StatusBadGateway, "Rejected by the partner"},
+	KindBadReply:      {http.StatusBadGateway, "Unusable reply from the partner"},
+	KindRateLimited:   {http.StatusTooManyRequests, "Too many requests"},
+	KindUnavailable:   {http.StatusServiceUnavailable, "Service unavailable"},
+	KindConfiguration: {http.StatusConflict, "Configuration error"},
+	KindErased:        {http.StatusGone, "Personal data erased"},
+	KindInternal:      {http.StatusInternalServerError, "Internal error"},
 }
+
+// Kinds are all kinds of errors, in alphabetical order.
+func Kinds() []Kind { return slices.Sorted(maps.Keys(kinds)) }
 
 // HTTPStatus is the status with which the API answers an error of this kind.
 func (k Kind) HTTPStatus() int {
-	if status, ok := kinds[k]; ok {
-		return status
+	if of, ok := kinds[k]; ok {
+		return of.status
 	}
 	return http.StatusInternalServerError
 }
+
+// Title is the kind in words, as problem documents have it.
+func (k Kind) Title() string { return kinds[k].title }
 
 // Error is an error of a known kind. Message is ours, safe to show to operators and callers: it holds no secret, no
 // personal datum and no text of a partner. Cause may hold any of these and is for local logs only.

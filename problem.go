@@ -5,7 +5,7 @@ import "strings"
 // Problem is the body of every error that the API answers (RFC 9457).
 type Problem struct {
 	Type   string       `json:"type" example:"https://keyturn.dev/problems/invalid" doc:"Identifies the kind of problem. Not necessarily a page."`
-	Title  string       `json:"title" example:"The input breaks a rule" doc:"The kind of problem, in words."`
+	Title  string       `json:"title" example:"Invalid request" doc:"The kind of problem, in words."`
 	Status int          `json:"status" example:"422" doc:"The HTTP status code."`
 	Detail string       `json:"detail" example:"the order is not valid" doc:"What happened, and what to do about it."`
 	Errors []FieldError `json:"errors,omitempty" doc:"Every invalid field and the rule that it breaks."`

@@ -11,9 +11,9 @@ import (
 
 type (
 	alertsInput struct {
-		All    bool               `query:"all" doc:"Those that are over, too."`
+		All    bool               `query:"all" doc:"Include closed alerts."`
 		Cause  keyturn.AlertCause `query:"cause" maxLength:"100"`
-		Before int64              `query:"before" doc:"Only alerts with a smaller ID: the next page."`
+		Before int64              `query:"before" doc:"Only alerts with a smaller ID, for the next page."`
 		Limit  int                `query:"limit" minimum:"1" maximum:"200" default:"50"`
 	}
 	alertInput struct {
@@ -26,15 +26,15 @@ type (
 func (a *API) alertRoutes() {
 	const tag = "Alerts"
 	register(a, operation{Operation: huma.Operation{
-		OperationID: "listAlerts", Method: http.MethodGet, Path: "/v1/alerts", Tags: []string{tag}, Summary: "What operations were told of and is not over",
-		Description: "The newest first. `closable` marks those that a person may close. The causes:\n\n" + keyturn.AlertCausesTable(), Security: anyOf(ScopeOps),
+		OperationID: "listAlerts", Method: http.MethodGet, Path: "/v1/alerts", Tags: []string{tag}, Summary: "List open alerts",
+		Description: "The newest first. `closable` marks those that stay open until a person closes them. The causes:\n\n" + keyturn.AlertCausesTable(), Security: anyOf(ScopeOps),
 	}}, func(ctx context.Context, _ *call, in *alertsInput) (*alertsOutput, error) {
 		found, err := a.DB.Alerts(ctx, in.All, in.Cause, in.Before, in.Limit)
 		return &alertsOutput{Body: keyturn.Alerts{Alerts: found}}, err
 	})
 	register(a, operation{body: keyturn.CloseRequest{}, Operation: huma.Operation{
-		OperationID: "closeAlert", Method: http.MethodPost, Path: "/v1/alerts/{id}/close", Tags: []string{tag}, Summary: "Close an alert that was seen to",
-		Description: "For alerts that nothing ends but a person who did something outside, such as blocking a key at its publisher. 409 for those that close by themselves. Repeating it changes nothing.",
+		OperationID: "closeAlert", Method: http.MethodPost, Path: "/v1/alerts/{id}/close", Tags: []string{tag}, Summary: "Close an alert",
+		Description: "For alerts that need a person to act outside Keyturn, such as blocking a key at its publisher. 409 for alerts that close automatically. Idempotent.",
 		Security:    anyOf(ScopeOps),
 	}}, func(ctx context.Context, c *call, in *alertInput) (*alertOutput, error) {
 		var body keyturn.CloseRequest

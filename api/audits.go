@@ -28,8 +28,8 @@ type (
 func (a *API) auditRoutes() {
 	const tag = "Audits"
 	register(a, operation{Operation: huma.Operation{
-		OperationID: "listAudits", Method: http.MethodGet, Path: "/v1/audits", Tags: []string{tag}, Summary: "The latest audits",
-		Description: "The newest first. The books are audited every night, and when somebody asks for it.", Security: anyOf(ScopeOps),
+		OperationID: "listAudits", Method: http.MethodGet, Path: "/v1/audits", Tags: []string{tag}, Summary: "List the latest audits",
+		Description: "The newest first. An audit runs every night and on request.", Security: anyOf(ScopeOps),
 	}}, func(ctx context.Context, _ *call, in *auditsInput) (*auditsOutput, error) {
 		runs, err := a.DB.Audits(ctx, in.Limit)
 		if err != nil {
@@ -46,8 +46,8 @@ func (a *API) auditRoutes() {
 		return &auditsOutput{Body: out}, nil
 	})
 	register(a, operation{Operation: huma.Operation{
-		OperationID: "getAudit", Method: http.MethodGet, Path: "/v1/audits/{id}", Tags: []string{tag}, Summary: "One audit with every invariant",
-		Description: "Each invariant with what was looked at and the first hundred violations, order by order.", Security: anyOf(ScopeOps),
+		OperationID: "getAudit", Method: http.MethodGet, Path: "/v1/audits/{id}", Tags: []string{tag}, Summary: "Show an audit with its report",
+		Description: "Each invariant, with what was examined and its first hundred violations.", Security: anyOf(ScopeOps),
 	}}, func(ctx context.Context, _ *call, in *idInput) (*auditOutput, error) {
 		run, err := a.DB.AuditByID(ctx, in.ID)
 		if err != nil {
@@ -57,8 +57,8 @@ func (a *API) auditRoutes() {
 		return &auditOutput{Body: out}, err
 	})
 	register(a, operation{Operation: huma.Operation{
-		OperationID: "startAudit", Method: http.MethodPost, Path: "/v1/audits", Tags: []string{tag}, DefaultStatus: http.StatusAccepted, Summary: "Audit the books now",
-		Description: "One that runs comes to its end first. Look for the audit whose `snapshotAt` is `requestedAt` or later.", Security: anyOf(ScopeOps),
+		OperationID: "startAudit", Method: http.MethodPost, Path: "/v1/audits", Tags: []string{tag}, DefaultStatus: http.StatusAccepted, Summary: "Start an audit",
+		Description: "A running audit completes first. The requested audit is the first whose `snapshotAt` is at or after `requestedAt`.", Security: anyOf(ScopeOps),
 	}}, a.startAudit)
 }
 
@@ -80,7 +80,7 @@ const scheduleTimeout = 10 * time.Second
 // startAudit triggers the schedule, so that one audit runs at a time, whoever asks.
 func (a *API) startAudit(ctx context.Context, _ *call, _ *struct{}) (*askedOutput, error) {
 	if a.Temporal == nil {
-		return nil, keyturn.Errorf(keyturn.KindUnavailable, "this process does not know Temporal")
+		return nil, keyturn.Errorf(keyturn.KindUnavailable, "this process is not connected to Temporal")
 	}
 	ctx, cancel := context.WithTimeout(ctx, scheduleTimeout)
 	defer cancel()
@@ -91,10 +91,10 @@ func (a *API) startAudit(ctx context.Context, _ *call, _ *struct{}) (*askedOutpu
 	err = a.Temporal.ScheduleClient().GetHandle(ctx, workflows.AuditScheduleID(a.TaskQueue)).
 		Trigger(ctx, client.ScheduleTriggerOptions{Overlap: enums.SCHEDULE_OVERLAP_POLICY_BUFFER_ONE})
 	if _, none := errors.AsType[*serviceerror.NotFound](err); none {
-		return nil, keyturn.Errorf(keyturn.KindUnavailable, "there is no schedule of audits yet: start a worker, which makes it")
+		return nil, keyturn.Errorf(keyturn.KindUnavailable, "the audit schedule does not exist yet: start a worker, which creates it")
 	}
 	if err != nil {
-		return nil, keyturn.Errorf(keyturn.KindUnavailable, "Temporal does not answer: %w", err)
+		return nil, keyturn.Errorf(keyturn.KindUnavailable, "Temporal is unavailable: %w", err)
 	}
 	return &askedOutput{Body: keyturn.AuditAsked{RequestedAt: now.UTC()}}, nil
 }

@@ -74,7 +74,7 @@ func hasScope(token db.Token, security []map[string][]string) error {
 func (a *API) token(r *http.Request) (db.Token, error) {
 	scheme, text, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	if text == "" || !strings.EqualFold(scheme, "Bearer") || len(r.Header.Values("Authorization")) != 1 || len(text) > 200 {
-		return db.Token{}, keyturn.Errorf(keyturn.KindUnauthorized, "send a token as `Authorization: Bearer …`")
+		return db.Token{}, keyturn.Errorf(keyturn.KindUnauthorized, "send a token in the header `Authorization: Bearer …`")
 	}
 	if a.DevToken != "" && subtle.ConstantTimeCompare([]byte(text), []byte(a.DevToken)) == 1 {
 		return db.Token{Name: "dev", Scopes: Scopes}, nil

@@ -27,12 +27,12 @@ func (a *API) batchRoutes() {
 			OperationID: id, Method: method, Path: "/v1/pools/{id}" + path, Tags: []string{tag}, Summary: summary, Description: description, Security: anyOf(scopes...),
 		}}
 	}
-	register(a, batch("getBatch", http.MethodGet, "/batches/{batchId}", "Show an import and how far its recall is", "", nil, ScopeKeysWrite, ScopeOps),
+	register(a, batch("getBatch", http.MethodGet, "/batches/{batchId}", "Show an import and the progress of its recall", "", nil, ScopeKeysWrite, ScopeOps),
 		func(ctx context.Context, _ *call, in *batchInput) (*batchOutput, error) {
 			return a.batch(ctx, in)
 		})
 	register(a, batch("undoBatch", http.MethodDelete, "/batches/{batchId}", "Undo an import",
-		"Only while none of its keys was sold or put aside (409). The same file can be imported again.", nil, ScopeKeysWrite),
+		"409 once any of its keys has been sold or quarantined. The same file can be imported again.", nil, ScopeKeysWrite),
 		func(ctx context.Context, c *call, in *batchInput) (*batchOutput, error) {
 			c.readUntil(time.Time{}) // it withdraws a million keys in one transaction, or none
 			c.writeUntil(time.Time{})
@@ -44,17 +44,17 @@ func (a *API) batchRoutes() {
 			return a.batch(ctx, in)
 		})
 	register(a, batch("recallBatch", http.MethodPost, "/batches/{batchId}/recall", "Recall an import",
-		"Unsold keys go into quarantine, sold ones are listed; of a batch of millions the answer comes before all are (complete, percent), and the rest follows. With replace, their customers get other keys of the pool by e-mail, as far as there are any; the rest waits for stock. Ask GET for the progress. Repeating it is no mistake.",
+		"Quarantines unsold keys and lists sold ones. A large batch continues in the background after the response: see `complete` and `percent`, and poll with GET. With `replace`, customers receive other keys of the pool by e-mail, as stock allows. Idempotent.",
 		keyturn.RecallRequest{}, ScopeOps), a.recall)
-	register(a, batch("showKey", http.MethodPost, "/keys/lookup", "Tell the life of one key", "Who imported it, who has it, and every step with who made it and why. The answer does not repeat the key.",
+	register(a, batch("showKey", http.MethodPost, "/keys/lookup", "Show the history of a key", "Who imported it, who has it, and every state change with its author and reason. The response does not repeat the key.",
 		keyturn.KeyRequest{}, ScopeOps), func(ctx context.Context, c *call, in *idInput) (*keyOutput, error) {
 		return a.oneKey(ctx, c, in, func(keyturn.KeyRequest) error { return nil })
 	})
-	register(a, batch("quarantineKey", http.MethodPost, "/keys/quarantine", "Put an unsold key aside for ever", "409 when it was sold: replace it then.", keyturn.KeyRequest{}, ScopeOps),
+	register(a, batch("quarantineKey", http.MethodPost, "/keys/quarantine", "Quarantine an unsold key", "Permanent. 409 if the key has been sold: replace it instead.", keyturn.KeyRequest{}, ScopeOps),
 		func(ctx context.Context, c *call, in *idInput) (*keyOutput, error) {
 			return a.oneKey(ctx, c, in, func(k keyturn.KeyRequest) error { return a.DB.QuarantineKey(ctx, in.ID, k.Key, k.Reason, c.by()) })
 		})
-	register(a, batch("replaceKey", http.MethodPost, "/keys/replacement", "Give whoever has this key another one", "For a key that leaked. The customer gets the new key by e-mail.", keyturn.KeyRequest{}, ScopeOps),
+	register(a, batch("replaceKey", http.MethodPost, "/keys/replacement", "Replace a sold key", "For a leaked key. The customer receives the new key by e-mail.", keyturn.KeyRequest{}, ScopeOps),
 		func(ctx context.Context, c *call, in *idInput) (*keyOutput, error) {
 			return a.oneKey(ctx, c, in, func(k keyturn.KeyRequest) error {
 				_, err := a.DB.OweReplacementOf(ctx, in.ID, k.Key, k.Reason, c.by())
@@ -63,7 +63,7 @@ func (a *API) batchRoutes() {
 		})
 	register(a, operation{body: keyturn.ReplacementRequest{}, Operation: huma.Operation{
 		OperationID: "replaceKeys", Method: http.MethodPost, Path: "/v1/fulfillments/{id}/replacement", Tags: []string{"Fulfillments"}, DefaultStatus: http.StatusAccepted,
-		Summary: "Give a line other keys for leaked ones", Description: "The customer gets the new keys by e-mail; the old ones are recalled. Where the pool has none, it waits for stock.", Security: anyOf(ScopeOps),
+		Summary: "Replace the keys of a line", Description: "The old keys are recalled, and the customer receives the new ones by e-mail. If the pool is empty, the replacement waits for stock.", Security: anyOf(ScopeOps),
 	}}, a.replaceKeys)
 }
 
@@ -89,7 +89,7 @@ func (a *API) recall(ctx context.Context, c *call, in *batchInput) (*batchOutput
 // checkReason requires one: what is done to keys is for ever.
 func checkReason(reason string) error {
 	var bad keyturn.Problems
-	bad.Check(keyturn.CleanText(reason, 1, 500), "reason", "must say why, in 1 to 500 printable characters")
+	bad.Check(keyturn.CleanText(reason, 1, 500), "reason", "must be 1 to 500 printable characters")
 	return bad.Err("the request is not valid")
 }
 

@@ -14,7 +14,7 @@ import (
 type (
 	putInput struct {
 		ID     string `path:"id" maxLength:"200"`
-		DryRun bool   `query:"dryRun" doc:"Check it, say what would change, and store nothing."`
+		DryRun bool   `query:"dryRun" doc:"Validate and report what would change, without storing anything."`
 	}
 	putOutput struct {
 		Status int
@@ -47,15 +47,15 @@ func catalogRoutes[T any](a *API, k catalogKind[T]) {
 	base := "/v1/" + k.many
 	missing := func(id string) error {
 		if !keyturn.ValidID(id) {
-			return keyturn.Errorf(keyturn.KindNotFound, "there is no such %s in the catalog", k.one)
+			return keyturn.Errorf(keyturn.KindNotFound, "the catalog has no such %s", k.one)
 		}
 		return nil
 	}
-	stored := a.answers("200", "It was there; or what a dry run found", zero)
+	stored := a.answers("200", "Updated or unchanged, or the result of a dry run", zero)
 	maps.Copy(stored, a.answers("201", "Created", zero))
 	register(a, operation{body: zero, Operation: huma.Operation{
 		OperationID: "put-" + k.one, Method: http.MethodPut, Path: base + "/{id}", Tags: []string{k.tag}, Summary: "Create or change a " + k.one,
-		Description: "Idempotent. The header `Keyturn-Change` says what it did. With `dryRun=true` the answer is what it would do, as {change, differences}.",
+		Description: "Idempotent. The header `Keyturn-Change` reports what happened. With `dryRun=true` the response lists what would change, as {change, differences}.",
 		Security:    anyOf(ScopeCatalogWrite), Responses: stored,
 	}}, func(ctx context.Context, c *call, in *putInput) (*putOutput, error) { return k.handlePut(ctx, c, in) })
 	register(a, operation{Operation: huma.Operation{
@@ -76,8 +76,8 @@ func catalogRoutes[T any](a *API, k catalogKind[T]) {
 		return &anyOutput{Body: v}, err
 	})
 	register(a, operation{Operation: huma.Operation{
-		OperationID: "delete-" + k.one, Method: http.MethodDelete, Path: base + "/{id}", Tags: []string{k.tag}, Summary: "Take a " + k.one + " out of the catalog",
-		Description: "409 while something refers to it.", Security: anyOf(ScopeCatalogWrite),
+		OperationID: "delete-" + k.one, Method: http.MethodDelete, Path: base + "/{id}", Tags: []string{k.tag}, Summary: "Delete a " + k.one,
+		Description: "409 while anything refers to it.", Security: anyOf(ScopeCatalogWrite),
 	}}, func(ctx context.Context, _ *call, in *idInput) (*struct{}, error) {
 		if err := missing(in.ID); err != nil {
 			return nil, err
@@ -95,7 +95,7 @@ func (k catalogKind[T]) handlePut(ctx context.Context, c *call, in *putInput) (*
 	if id := k.id(&v); *id == "" {
 		*id = in.ID
 	} else {
-		bad.Check(*id == in.ID, "id", "must be the one in the address")
+		bad.Check(*id == in.ID, "id", "must match the ID in the URL")
 	}
 	if err := bad.Err("the " + k.one + " is not valid"); err != nil {
 		return nil, err

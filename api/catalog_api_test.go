@@ -25,7 +25,7 @@ func TestTheCatalogRefusesWhatCannotWork(t *testing.T) {
 		return strings.Replace(poolProduct, old, new, 1)
 	}
 	b.play(t, []scenario{
-		put("another ID than the address", "products/other", poolProduct, 422, `"id"`, "address"),
+		put("another ID than the address", "products/other", poolProduct, 422, `"id"`, "match the ID in the URL"),
 		put("an ID that is none", "products/a%20b", `{"name": "x", "sources": [{"type": "manual"}]}`, 422, `"id"`),
 		put("no sources", "products/acme-pro", product(`[{"type": "pool", "pool": "keys"}]`, `[]`), 422, `"sources"`),
 		put("unknown pool", "products/acme-pro", product(`"keys"`, `"none"`), 422, "sources[0].pool", "not in the catalog"),

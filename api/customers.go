@@ -12,7 +12,7 @@ import (
 type (
 	licensesInput struct {
 		ID   string `path:"id" maxLength:"200"`
-		Keys string `query:"keys" enum:"true,false" doc:"Whether to reveal the keys. Default: true for a token with the scope keys:read, which true needs."`
+		Keys string `query:"keys" enum:"true,false" doc:"Whether to include the keys, which requires the scope keys:read. Default: true if the token has that scope."`
 	}
 	licensesOutput struct{ Body keyturn.Licenses }
 	erasureOutput  struct{ Body keyturn.Erasure }
@@ -20,8 +20,8 @@ type (
 
 func (a *API) customerRoutes() {
 	register(a, operation{Operation: huma.Operation{
-		OperationID: "listLicenses", Method: http.MethodGet, Path: "/v1/customers/{id}/licenses", Tags: []string{"Customers"}, Summary: "A customer's purchase history",
-		Description: "The newest first. It is recorded who saw keys.", Security: anyOf(ScopeOrdersRead),
+		OperationID: "listLicenses", Method: http.MethodGet, Path: "/v1/customers/{id}/licenses", Tags: []string{"Customers"}, Summary: "List a customer's licences",
+		Description: "The newest first. Access to keys is recorded.", Security: anyOf(ScopeOrdersRead),
 	}}, func(ctx context.Context, c *call, in *licensesInput) (*licensesOutput, error) {
 		reveal, err := reveals(c, in.Keys)
 		if err != nil {
@@ -31,8 +31,8 @@ func (a *API) customerRoutes() {
 		return &licensesOutput{Body: keyturn.Licenses{Licenses: found}}, err
 	})
 	register(a, operation{Operation: huma.Operation{
-		OperationID: "eraseCustomer", Method: http.MethodDelete, Path: "/v1/customers/{id}/data", Tags: []string{"Customers"}, DefaultStatus: http.StatusOK, Summary: "Erase a person's data",
-		Description: "Everything that says who the customer is goes; orders, lines and money stay. 409, naming the orders, while a line is undecided or something is owed. Repeating it changes nothing.",
+		OperationID: "eraseCustomer", Method: http.MethodDelete, Path: "/v1/customers/{id}/data", Tags: []string{"Customers"}, DefaultStatus: http.StatusOK, Summary: "Erase a customer's personal data",
+		Description: "Removes everything that identifies the customer and keeps orders, lines and amounts. 409, naming the orders, while a line is open or a refund is owed. Idempotent.",
 		Security:    anyOf(ScopeOps),
 	}}, func(ctx context.Context, c *call, in *idInput) (*erasureOutput, error) {
 		e, err := a.DB.EraseCustomer(ctx, in.ID, c.by())

@@ -50,6 +50,7 @@ func (a *API) describe() {
 	a.serveBytes("/openapi.json", "application/openapi+json", a.spec.json)
 	a.serveBytes("/openapi.yaml", "application/openapi+yaml", a.spec.yaml)
 	a.serveBytes("/docs", "text/html; charset=utf-8", a.spec.page)
+	a.mux.Handle("GET /{$}", http.RedirectHandler("/docs", http.StatusFound))
 }
 
 func (a *API) serveBytes(path, contentType string, body []byte) {
@@ -101,7 +102,7 @@ func pageOf(o *huma.OpenAPI) docsData {
 			}
 		}
 	}
-	for _, tag := range []string{"Orders", "Fulfillments", "Pools", "Customers", "Products", "Integrations", "Health"} {
+	for _, tag := range slices.Sorted(maps.Keys(byTag)) {
 		data.Tags = append(data.Tags, docsTag{tag, byTag[tag]})
 	}
 	schemas := o.Components.Schemas.Map()
@@ -112,8 +113,8 @@ func pageOf(o *huma.OpenAPI) docsData {
 		}
 		data.Schemas = append(data.Schemas, s)
 	}
-	for _, kind := range slices.Sorted(maps.Keys(titles)) {
-		data.Statuses = append(data.Statuses, docsStatus{kind, kind.ProblemType(), kind.HTTPStatus(), titles[kind]})
+	for _, kind := range keyturn.Kinds() {
+		data.Statuses = append(data.Statuses, docsStatus{kind, kind.ProblemType(), kind.HTTPStatus(), kind.Title()})
 	}
 	return data
 }

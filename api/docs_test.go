@@ -66,6 +66,17 @@ func TestTheDescriptionForPeopleNeedsNobodyElse(t *testing.T) {
 	require.NotRegexp(t, `(src|href)="(https?:)?//`, a.body)
 	require.Contains(t, a.body, "/v1/orders/{id}/cancellation")
 	require.Contains(t, a.body, "orders:write or ops")
+	var doc struct {
+		Paths map[string]map[string]struct{ OperationID string }
+	}
+	b.must(t, "GET", "/openapi.json", "").into(t, &doc)
+	for path, methods := range doc.Paths {
+		for method, op := range methods {
+			require.Contains(t, a.body, `<article id="`+op.OperationID+`">`, "%s %s is not on the page", method, path)
+		}
+	}
+	root := b.do(t, "GET", "/", "", "Authorization", "")
+	require.Equal(t, []any{302, "/docs"}, []any{root.status, root.header.Get("Location")})
 	for _, link := range regexp.MustCompile(`href="#([^"]+)"`).FindAllStringSubmatch(a.body, -1) {
 		require.Contains(t, a.body, `id="`+link[1]+`"`)
 	}

@@ -20,7 +20,7 @@ import (
 type (
 	eventsInput struct {
 		ID     string `path:"id" maxLength:"200"`
-		Follow bool   `query:"follow" doc:"Go on after the order is final."`
+		Follow bool   `query:"follow" doc:"Keep the stream open after the order is final."`
 	}
 	streamOutput struct {
 		Status int
@@ -39,13 +39,13 @@ const (
 
 func (a *API) eventRoute(tag string) {
 	register(a, operation{Operation: huma.Operation{
-		OperationID: "followOrder", Method: http.MethodGet, Path: "/v1/orders/{id}/events", Tags: []string{tag}, Summary: "Follow an order's status changes",
-		Description: "Server-sent events named `status`, from the order's first step on; a reconnection with `Last-Event-ID` goes on where it was. The stream ends when the order is final.",
+		OperationID: "followOrder", Method: http.MethodGet, Path: "/v1/orders/{id}/events", Tags: []string{tag}, Summary: "Stream an order's status changes",
+		Description: "Server-sent events named `status`, starting with the order's first change. A reconnection with `Last-Event-ID` resumes where it stopped. The stream ends when the order is final.",
 		Security:    anyOf(ScopeOrdersRead, ScopeOps),
 		Parameters:  []*huma.Param{{Name: lastEventID, In: "header", Schema: &huma.Schema{Type: huma.TypeString}}},
 		Responses: map[string]*huma.Response{
-			"200": {Description: "A stream of events", Content: map[string]*huma.MediaType{"text/event-stream": {Schema: a.schema(keyturn.StatusEvent{})}}},
-			"204": {Description: "The order is final and there is nothing new: do not reconnect"},
+			"200": {Description: "An event stream", Content: map[string]*huma.MediaType{"text/event-stream": {Schema: a.schema(keyturn.StatusEvent{})}}},
+			"204": {Description: "The order is final and there are no new events: do not reconnect"},
 		},
 	}}, a.followOrder)
 }
@@ -53,7 +53,7 @@ func (a *API) eventRoute(tag string) {
 func (a *API) followOrder(ctx context.Context, c *call, in *eventsInput) (*streamOutput, error) {
 	seen, ok := readPosition(c.r.Header.Get(lastEventID))
 	if !ok {
-		return nil, badRequest(lastEventID, "must be the id of an event of this stream")
+		return nil, badRequest(lastEventID, "must be the ID of an event of this stream")
 	}
 	steps, now, status, err := a.DB.OrderEvents(ctx, in.ID, seen)
 	if err != nil {
@@ -74,7 +74,7 @@ func (a *API) followOrder(ctx context.Context, c *call, in *eventsInput) (*strea
 
 // final says that nothing more will happen to the order by itself.
 func (a *API) final(ctx context.Context, orderID string, s keyturn.OrderStatus) bool {
-	if !slices.Contains([]keyturn.OrderStatus{keyturn.OrderCompleted, keyturn.OrderCanceled, keyturn.OrderPartialCanceled}, s) {
+	if !s.Final() {
 		return false
 	}
 	final, err := a.DB.OrderFinal(ctx, orderID)

@@ -20,7 +20,7 @@ type (
 	deliverablesOutput struct{ Body keyturn.Deliverables }
 	replayInput        struct {
 		ID      string `path:"id" maxLength:"200"`
-		Attempt int    `query:"attempt" minimum:"0" doc:"Which attempt; 0, or none: the newest one that has a reply."`
+		Attempt int    `query:"attempt" minimum:"0" doc:"The attempt's number. Default, or 0: the newest attempt with a reply."`
 	}
 	replayOutput struct{ Body keyturn.Replayed }
 	fileInput    struct {
@@ -38,33 +38,33 @@ func (a *API) fulfillmentRoutes() {
 	const tag = "Fulfillments"
 	register(a, operation{Operation: huma.Operation{
 		OperationID: "getFulfillment", Method: http.MethodGet, Path: "/v1/fulfillments/{id}", Tags: []string{tag}, Summary: "Show a line with its attempts",
-		Description: "The newest hundred attempts, with requests and replies redacted; decisions and e-mails.",
+		Description: "The newest hundred attempts with redacted requests and replies, the decisions and the e-mails.",
 		Security:    anyOf(ScopeOrdersRead, ScopeOps),
 	}}, func(ctx context.Context, _ *call, in *idInput) (*lineOutput, error) {
 		v, err := a.DB.Fulfillment(ctx, in.ID)
 		return &lineOutput{Body: v}, err
 	})
 	register(a, operation{body: keyturn.ResolutionRequest{}, Operation: huma.Operation{
-		OperationID: "resolveFulfillment", Method: http.MethodPost, Path: "/v1/fulfillments/{id}/resolution", Tags: []string{tag}, Summary: "Decide what happens with a line",
-		Description: "200 once the line's workflow has carried the decision out. 503: it is not known whether it was taken; ask again with the same `id`, which makes it one decision.",
+		OperationID: "resolveFulfillment", Method: http.MethodPost, Path: "/v1/fulfillments/{id}/resolution", Tags: []string{tag}, Summary: "Resolve a line by hand",
+		Description: "200 once the line's workflow has applied the decision. On 503 the outcome is unknown: retry with the same `id`, and the decision is applied once.",
 		Security:    anyOf(ScopeOps),
 	}}, a.resolve)
 	register(a, operation{body: keyturn.ResendRequest{}, optional: true, Operation: huma.Operation{
 		OperationID: "resendFulfillment", Method: http.MethodPost, Path: "/v1/fulfillments/{id}/resend", Tags: []string{tag}, DefaultStatus: http.StatusAccepted,
-		Summary: "Send the same keys in a new e-mail", Security: anyOf(ScopeOps),
+		Summary: "Resend the keys by e-mail", Security: anyOf(ScopeOps),
 	}}, a.resend)
 	register(a, operation{Operation: huma.Operation{
-		OperationID: "getDeliverables", Method: http.MethodGet, Path: "/v1/fulfillments/{id}/deliverables", Tags: []string{tag}, Summary: "Reveal what the customer gets",
-		Description: "It is recorded who looked, and keys that were seen are never sold again.", Security: anyOf(ScopeKeysRead),
+		OperationID: "getDeliverables", Method: http.MethodGet, Path: "/v1/fulfillments/{id}/deliverables", Tags: []string{tag}, Summary: "Reveal a line's deliverables",
+		Description: "Access is recorded, and revealed keys are never sold again.", Security: anyOf(ScopeKeysRead),
 	}}, a.deliverables)
 	register(a, operation{Operation: huma.Operation{
-		OperationID: "getDeliverableFile", Method: http.MethodGet, Path: "/v1/fulfillments/{id}/deliverables/files/{no}", Tags: []string{tag}, Summary: "Download a file of a deliverable",
+		OperationID: "getDeliverableFile", Method: http.MethodGet, Path: "/v1/fulfillments/{id}/deliverables/files/{no}", Tags: []string{tag}, Summary: "Download a file",
 		Security:  anyOf(ScopeKeysRead),
 		Responses: map[string]*huma.Response{"200": {Description: "The file", Content: map[string]*huma.MediaType{"application/octet-stream": {}}}},
 	}}, a.deliverableFile)
 	register(a, operation{Operation: huma.Operation{
-		OperationID: "replayFulfillment", Method: http.MethodGet, Path: "/v1/fulfillments/{id}/replay", Tags: []string{tag}, Summary: "See what today's catalog makes of a stored attempt",
-		Description: "Renders the request again and reads the stored reply through today's response paths, without calling anybody or changing anything. Secrets and personal data are masked.",
+		OperationID: "replayFulfillment", Method: http.MethodGet, Path: "/v1/fulfillments/{id}/replay", Tags: []string{tag}, Summary: "Replay a stored attempt against today's catalog",
+		Description: "Renders the request again and evaluates the stored reply with today's response paths. Calls no partner and changes nothing. Secrets and personal data are masked.",
 		Security:    anyOf(ScopeOps),
 	}}, func(ctx context.Context, _ *call, in *replayInput) (*replayOutput, error) {
 		facts, err := a.DB.ReplayFacts(ctx, in.ID, in.Attempt)
@@ -90,7 +90,7 @@ func (a *API) resend(ctx context.Context, c *call, in *idInput) (*resendOutput, 
 		}
 	}
 	if a.RenderKeys == nil {
-		return nil, keyturn.Errorf(keyturn.KindConfiguration, "this process cannot write e-mails")
+		return nil, keyturn.Errorf(keyturn.KindConfiguration, "this process is not configured to render e-mails")
 	}
 	line, err := a.DB.Fulfillment(ctx, in.ID)
 	if err != nil {
@@ -133,7 +133,7 @@ func (a *API) deliverableFile(ctx context.Context, c *call, in *fileInput) (*fil
 	}
 	no, err := strconv.Atoi(in.No)
 	if err != nil || no < 0 || no >= len(found.Files) {
-		return nil, keyturn.Errorf(keyturn.KindNotFound, "the line has no such file")
+		return nil, keyturn.Errorf(keyturn.KindNotFound, "the line has no file with this number")
 	}
 	return downloadOf(found.Files[no]), nil
 }

@@ -143,7 +143,7 @@ func TestDecisionsThatMakeNoSense(t *testing.T) {
 		decide("supply what is delivered", done, `{"action": "supply", "keys": ["SECRET", "OTHER"]}`, 409, "DELIVERED"),
 		decide("an unknown line", "99999999-8888-7777-6666-555555555555", `{"action": "refund"}`, 404),
 		decide("no line", "1", `{"action": "refund"}`, 404),
-		decide("without Temporal", open, `{"action": "refund", "id": "d-1"}`, 503, "not taken"),
+		decide("without Temporal", open, `{"action": "refund", "id": "d-1"}`, 503, "not applied"),
 	})
 }
 

@@ -25,13 +25,13 @@ const (
 func (a *API) healthRoutes() {
 	const tag = "Health"
 	register(a, operation{Operation: huma.Operation{
-		OperationID: "livez", Method: http.MethodGet, Path: "/livez", Tags: []string{tag}, Summary: "Whether the process runs",
+		OperationID: "livez", Method: http.MethodGet, Path: "/livez", Tags: []string{tag}, Summary: "Liveness check",
 	}}, func(context.Context, *call, *struct{}) (*healthOutput, error) {
 		return &healthOutput{Status: http.StatusOK, Body: keyturn.Health{Status: healthy}}, nil
 	})
 	register(a, operation{Operation: huma.Operation{
-		OperationID: "readyz", Method: http.MethodGet, Path: "/readyz", Tags: []string{tag}, Summary: "Whether the process can accept orders",
-		Description: "503 while the database does not answer.",
+		OperationID: "readyz", Method: http.MethodGet, Path: "/readyz", Tags: []string{tag}, Summary: "Readiness check",
+		Description: "503 while the database is unavailable. Orders are accepted without Temporal.",
 	}}, a.ready)
 }
 

@@ -78,7 +78,7 @@ const pagesPrefix = "/o/"
 func (a *API) route(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
 	if escaped := r.URL.EscapedPath(); path.Clean(escaped) != escaped { // no redirects to what a path may have meant
-		writeProblem(w, problemOf(keyturn.Errorf(keyturn.KindNotFound, "there is nothing at this address"), ""))
+		writeProblem(w, problemOf(keyturn.Errorf(keyturn.KindNotFound, "no resource has this address"), ""))
 		return
 	}
 	h, pattern := a.mux.Handler(r)
@@ -89,12 +89,12 @@ func (a *API) route(w http.ResponseWriter, r *http.Request) {
 	probe := &probe{header: http.Header{}}
 	h.ServeHTTP(probe, r)
 	if allow := probe.header.Get("Allow"); allow != "" {
-		p := problemOf(withStatus(http.StatusMethodNotAllowed, keyturn.Errorf(keyturn.KindInvalid, "this address takes %s", allow)), "")
+		p := problemOf(withStatus(http.StatusMethodNotAllowed, keyturn.Errorf(keyturn.KindInvalid, "method not allowed: use %s", allow)), "")
 		p.header.Set("Allow", allow)
 		writeProblem(w, p)
 		return
 	}
-	writeProblem(w, problemOf(keyturn.Errorf(keyturn.KindNotFound, "there is nothing at this address"), ""))
+	writeProblem(w, problemOf(keyturn.Errorf(keyturn.KindNotFound, "no resource has this address"), ""))
 }
 
 // probe asks the mux's own answer for its headers.

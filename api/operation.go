@@ -46,7 +46,7 @@ func register[I, O any](a *API, o operation, handle func(ctx context.Context, c 
 		if op == nil || op.OperationID != o.OperationID {
 			continue
 		}
-		op.Responses["default"] = &huma.Response{Description: "A problem", Content: map[string]*huma.MediaType{
+		op.Responses["default"] = &huma.Response{Description: "An error, as a problem document", Content: map[string]*huma.MediaType{
 			"application/problem+json": {Schema: a.schema(problem{})},
 		}}
 		if o.body != nil {
@@ -71,7 +71,7 @@ func (a *API) answers(status, description string, v any) map[string]*huma.Respon
 // problem turns an error into its document and logs what must not be shown.
 func (a *API) problem(c *call, err error) *problem {
 	if c.r.Context().Err() != nil { // the client is gone; nobody reads this
-		err = keyturn.Errorf(keyturn.KindUnavailable, "the request was given up")
+		err = keyturn.Errorf(keyturn.KindUnavailable, "the client closed the request")
 	}
 	p := problemOf(err, c.id)
 	if p.Status >= http.StatusInternalServerError {
@@ -107,10 +107,10 @@ func readBody(c *call, limit int64, types ...string) ([]byte, error) {
 	}
 	raw, err := io.ReadAll(http.MaxBytesReader(c.w, c.r.Body, limit))
 	if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
-		return nil, withStatus(http.StatusRequestEntityTooLarge, keyturn.Errorf(keyturn.KindInvalid, "the body must have at most %s", keyturn.Bytes(limit)))
+		return nil, withStatus(http.StatusRequestEntityTooLarge, keyturn.Errorf(keyturn.KindInvalid, "the body must be at most %s", keyturn.Bytes(limit)))
 	}
 	if err != nil {
-		return nil, badRequest("body", "ended before it was complete")
+		return nil, badRequest("body", "was cut off")
 	}
 	c.readUntil(time.Time{}) // what watches for the client to leave must not take the limit for that
 	return raw, nil

@@ -30,8 +30,8 @@ type (
 		Body        []byte
 	}
 	listOrdersInput struct {
-		Status string `query:"status" doc:"Only orders in this status."`
-		Cursor string `query:"cursor" doc:"The nextCursor of the page before."`
+		Status string `query:"status" doc:"Only orders with this status."`
+		Cursor string `query:"cursor" doc:"The nextCursor of the previous page."`
 		Limit  int    `query:"limit" default:"50" minimum:"1" maximum:"200"`
 	}
 	listOrdersOutput struct{ Body keyturn.OrderPage }
@@ -42,12 +42,12 @@ func (a *API) orderRoutes() {
 	register(a, operation{body: keyturn.Order{}, Operation: huma.Operation{
 		OperationID: "createOrder", Method: http.MethodPost, Path: "/v1/orders", Tags: []string{tag}, DefaultStatus: http.StatusCreated,
 		Summary:     "Accept a paid order",
-		Description: "201 means that the order is durable: each of its lines will be delivered or refunded. The header `Idempotency-Key` is required; the same request again gets the first answer again, byte for byte, with `Idempotency-Replayed: true`. `warnings` lists lines that nothing can deliver at the moment; 409 answers an order for a product that is not sold then (`sell` in the catalog).",
+		Description: "201 means that the order is durable: each of its lines will be delivered or refunded. The header `Idempotency-Key` is required. A repeated request gets the first response byte for byte, with `Idempotency-Replayed: true`. `warnings` lists lines that no source can deliver at the moment; 409 if a product is not sold in that case (`sell` in the catalog).",
 		Security:    anyOf(ScopeOrdersWrite), Responses: a.answers("201", "Accepted", keyturn.OrderView{}),
 		Parameters: idempotencyHeader(),
 	}}, a.createOrder)
 	register(a, operation{Operation: huma.Operation{
-		OperationID: "getOrder", Method: http.MethodGet, Path: "/v1/orders/{id}", Tags: []string{tag}, Summary: "Show an order and where its lines stand",
+		OperationID: "getOrder", Method: http.MethodGet, Path: "/v1/orders/{id}", Tags: []string{tag}, Summary: "Show an order with the status of its lines",
 		Security: anyOf(ScopeOrdersRead, ScopeOps),
 	}}, func(ctx context.Context, _ *call, in *idInput) (*orderOutput, error) { return a.order(ctx, in.ID) })
 	register(a, operation{Operation: huma.Operation{
@@ -57,7 +57,7 @@ func (a *API) orderRoutes() {
 	register(a, operation{body: keyturn.Cancellation{}, optional: true, Operation: huma.Operation{
 		OperationID: "cancelOrder", Method: http.MethodPost, Path: "/v1/orders/{id}/cancellation", Tags: []string{tag}, DefaultStatus: http.StatusAccepted,
 		Summary:     "Cancel an order",
-		Description: "What is not final is given up and refunded; what was delivered is revoked and refunded. 202: it has begun.",
+		Description: "Open lines are cancelled and refunded; delivered lines are revoked and refunded. 202: the cancellation has begun.",
 		Security:    anyOf(ScopeOrdersWrite, ScopeOps),
 	}}, a.cancelOrder)
 	a.eventRoute(tag)
@@ -75,7 +75,7 @@ func idempotencyHeader() []*huma.Param {
 func idempotencyKeyOf(c *call) (string, error) {
 	keys := c.r.Header.Values(idempotencyKey)
 	if len(keys) != 1 || !idempotencyPattern.MatchString(keys[0]) {
-		return "", badRequest(idempotencyKey, "must be given once, as 1 to 255 letters, digits or characters of ._:/+=@~-")
+		return "", badRequest(idempotencyKey, "must be sent once, with 1 to 255 letters, digits or characters of ._:/+=@~-")
 	}
 	return keys[0], nil
 }

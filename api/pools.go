@@ -17,11 +17,11 @@ import (
 type (
 	importInput struct {
 		ID           string `path:"id" maxLength:"200"`
-		DryRun       bool   `query:"dryRun" doc:"Say what would happen and store nothing."`
-		SkipBad      bool   `query:"skipBad" doc:"Import the good rows of a file that has bad ones. Without it such a file is refused as a whole."`
-		Column       string `query:"column" maxLength:"200" doc:"CSV: the key's column, by its name in the first line or its number from 1. Without it the file has one column."`
-		ExpiryColumn string `query:"expiryColumn" maxLength:"200" doc:"CSV: the column that says until when a key is valid: a day (2027-01-31, UTC), a time (RFC 3339), or nothing."`
-		Header       bool   `query:"header" doc:"CSV: the first line has names, also where the columns are given as numbers."`
+		DryRun       bool   `query:"dryRun" doc:"Validate and report the result, without storing anything."`
+		SkipBad      bool   `query:"skipBad" doc:"Import the valid rows of a file that also has invalid ones. By default such a file is refused as a whole."`
+		Column       string `query:"column" maxLength:"200" doc:"CSV: the column of the key, by its name in the header or its number from 1. Not needed for a single column."`
+		ExpiryColumn string `query:"expiryColumn" maxLength:"200" doc:"CSV: the column of the key's expiry: a date (2027-01-31, UTC), a time (RFC 3339), or empty."`
+		Header       bool   `query:"header" doc:"CSV: the first line is a header, although columns are given as numbers."`
 	}
 	importOutput struct{ Body keyturn.ImportResult }
 )
@@ -30,8 +30,8 @@ func (a *API) poolRoutes() {
 	const tag = "Pools"
 	text := &huma.MediaType{Schema: &huma.Schema{Type: huma.TypeString, Description: "One key per line, in UTF-8."}}
 	register(a, operation{Operation: huma.Operation{
-		OperationID: "importKeys", Method: http.MethodPost, Path: "/v1/pools/{id}/batches", Tags: []string{tag}, Summary: "Add keys to a pool",
-		Description: "One key per line, or CSV with the key in one column, in UTF-8; streamed, any size; the whole file or nothing. A row that cannot be a key (malformed, too_long, malformed_expiry, expired) refuses the file with 422 and its line, unless skipBad is set. Keys that are here already (duplicate_in_file, duplicate_in_pool, duplicate_in_other_pool, already_sold) are counted and add nothing, so the same file again is no mistake. White space around a key and empty lines are passed over. Lines that wait for the pool are served at the pool's pace; served says how many were at once.",
+		OperationID: "importKeys", Method: http.MethodPost, Path: "/v1/pools/{id}/batches", Tags: []string{tag}, Summary: "Import keys",
+		Description: "One key per line, or CSV, in UTF-8. The file is streamed, may have any size, and is imported as a whole or not at all. An invalid row (malformed, too_long, malformed_expiry, expired) refuses the file with 422 and the row's line number, unless `skipBad` is set. Known keys (duplicate_in_file, duplicate_in_pool, duplicate_in_other_pool, already_sold) are counted and skipped, so importing a file twice is harmless. Whitespace around keys and empty lines are ignored. Lines waiting for the pool are served at the pool's pace; `served` counts those served at once.",
 		Security:    anyOf(ScopeKeysWrite),
 	}}, a.importKeys)
 	a.huma.OpenAPI().Paths["/v1/pools/{id}/batches"].Post.RequestBody = &huma.RequestBody{

@@ -30,13 +30,6 @@ func (p *problem) GetHeaders() http.Header { return p.header }
 // ContentType is problem+json whatever was asked for.
 func (p *problem) ContentType(string) string { return "application/problem+json" }
 
-var titles = map[keyturn.Kind]string{
-	keyturn.KindInvalid: "The input breaks a rule", keyturn.KindNotFound: "There is no such thing", keyturn.KindConflict: "The state of the thing forbids this",
-	keyturn.KindUnauthorized: "No valid token", keyturn.KindForbidden: "The token lacks a scope", keyturn.KindOutOfStock: "There are too few keys",
-	keyturn.KindRateLimited: "Too many requests", keyturn.KindUnavailable: "Something we need does not answer", keyturn.KindInternal: "A fault of ours",
-	keyturn.KindErased: "The person's data was erased", keyturn.KindConfiguration: "The catalog or the configuration is wrong", keyturn.KindRejected: "A partner said no", keyturn.KindBadReply: "A partner answered something unusable",
-}
-
 // statusError gives an error another status than its kind has.
 type statusError struct {
 	error
@@ -61,7 +54,7 @@ func problemOf(err error, reference string) *problem {
 		return p
 	}
 	kind := keyturn.KindOf(err)
-	p := &problem{Problem: keyturn.Problem{Type: kind.ProblemType(), Title: titles[kind], Status: kind.HTTPStatus()}, header: http.Header{}}
+	p := &problem{Problem: keyturn.Problem{Type: kind.ProblemType(), Title: kind.Title(), Status: kind.HTTPStatus()}, header: http.Header{}}
 	if e, ok := errors.AsType[*keyturn.Error](err); ok {
 		p.Detail, p.Errors = e.Message, e.Fields
 	}
@@ -70,7 +63,7 @@ func problemOf(err error, reference string) *problem {
 	}
 	switch kind {
 	case keyturn.KindInternal:
-		p.Detail, p.Errors = "something went wrong on our side; the log has it under reference "+reference, nil
+		p.Detail, p.Errors = "internal error; quote reference "+reference+" to find it in the log", nil
 	case keyturn.KindUnavailable, keyturn.KindRateLimited:
 		p.header.Set("Retry-After", "1")
 	case keyturn.KindUnauthorized:

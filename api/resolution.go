@@ -44,7 +44,7 @@ func (a *API) resolve(ctx context.Context, c *call, in *idInput) (*lineOutput, e
 		return nil, err
 	}
 	if !r.Action.Allows(line.Status) {
-		return nil, keyturn.Errorf(keyturn.KindConflict, "a line that is %s does not take %s", line.Status, r.Action)
+		return nil, keyturn.Errorf(keyturn.KindConflict, "a line in status %s does not allow %s", line.Status, r.Action)
 	}
 	if r.Action == keyturn.ActionSupply { // the keys go to the database, so that the decision travels without them
 		if err := a.DB.StageSupply(ctx, line.FulfillmentID, body.Keys); err != nil {
@@ -64,8 +64,8 @@ func (a *API) resolve(ctx context.Context, c *call, in *idInput) (*lineOutput, e
 func checkResolution(body keyturn.ResolutionRequest, r keyturn.Resolution) error {
 	var bad keyturn.Problems
 	bad.Merge("", r.Check())
-	bad.Check(len(body.Keys) > 0 || r.Action != keyturn.ActionSupply, "keys", "is required for supply: one key per unit")
-	bad.Check(len(body.Keys) == 0 || r.Action == keyturn.ActionSupply, "keys", "belongs to supply only")
+	bad.Check(len(body.Keys) > 0 || r.Action != keyturn.ActionSupply, "keys", "is required for supply: give one key per unit")
+	bad.Check(len(body.Keys) == 0 || r.Action == keyturn.ActionSupply, "keys", "is allowed for supply only")
 	return bad.Err("the resolution is not valid")
 }
 
@@ -73,7 +73,7 @@ func checkResolution(body keyturn.ResolutionRequest, r keyturn.Resolution) error
 // Temporal would answer a repeated one that failed with its failure for ever; the database knows decisions by their ID.
 func (a *API) decide(ctx context.Context, fulfillmentID string, r keyturn.Resolution) error {
 	if a.Temporal == nil {
-		return keyturn.Errorf(keyturn.KindUnavailable, "this process is not connected to Temporal: the decision was not taken")
+		return keyturn.Errorf(keyturn.KindUnavailable, "this process is not connected to Temporal, so the decision was not applied")
 	}
 	updateCtx, cancel := context.WithTimeout(ctx, resolveTimeout)
 	defer cancel()
@@ -102,9 +102,9 @@ func (a *API) undecidable(ctx context.Context, fulfillmentID string) error {
 		return err
 	case line.Status.Open():
 		a.Starter.Poke()
-		return keyturn.Errorf(keyturn.KindUnavailable, "the line's workflow does not run at this moment, so the decision was not taken: ask again in a few seconds")
+		return keyturn.Errorf(keyturn.KindUnavailable, "the line's workflow is not running, so the decision was not applied: retry in a few seconds")
 	}
-	return keyturn.Errorf(keyturn.KindConflict, "the line is %s: nothing is left to decide", line.Status)
+	return keyturn.Errorf(keyturn.KindConflict, "the line is %s: there is nothing left to decide", line.Status)
 }
 
 // decisionError turns what came back instead of an answer into an error for the person who decided.
@@ -114,8 +114,8 @@ func decisionError(err error, id string) error {
 		case keyturn.KindInvalid, keyturn.KindNotFound, keyturn.KindConflict:
 			return keyturn.Errorf(kind, "%s", refused.Message())
 		default: // the database or the worker's code failed; the log says how
-			return keyturn.Errorf(keyturn.KindUnavailable, "the decision could not be carried out: ask again with the id %s, and it is taken once: %w", id, err)
+			return keyturn.Errorf(keyturn.KindUnavailable, "the decision could not be applied: retry with the id %s, and it is applied once: %w", id, err)
 		}
 	}
-	return keyturn.Errorf(keyturn.KindUnavailable, "Temporal or its worker did not answer in time. It is not known whether the decision was taken: ask again with the id %s, and it is taken once: %w", id, err)
+	return keyturn.Errorf(keyturn.KindUnavailable, "Temporal or its worker timed out, so it is unknown whether the decision was applied: retry with the id %s, and it is applied once: %w", id, err)
 }

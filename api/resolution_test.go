@@ -79,7 +79,7 @@ func TestDecisionsGoThroughTheLinesWorkflow(t *testing.T) {
 		decide("extend", id, `{"action": "extend", "until": "`+time.Now().Add(48*time.Hour).UTC().Format(time.RFC3339)+`"}`, 200, `"giveUpAt"`),
 		decide("supply", id, `{"action": "supply", "keys": ["KEY-A", "KEY-B"], "reason": "from the publisher's e-mail"}`, 200, `"status":"RETRYING"`),
 		decide("refund", refunded, `{"action": "refund"}`, 200, `"status":"CANCELING"`, `"refund":{"status":"PENDING","amount":"29.99"`),
-		decide("no workflow yet", unstarted, `{"action": "refund"}`, 503, "ask again"),
+		decide("no workflow yet", unstarted, `{"action": "refund"}`, 503, "retry in a few seconds"),
 	})
 	found, err := b.client().Deliverables(t.Context(), id)
 	require.NoError(t, err)

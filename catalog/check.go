@@ -39,7 +39,7 @@ func CheckIntegration(in keyturn.Integration, production bool) error {
 	var bad keyturn.Problems
 	bad.Merge("", endpoint.Check(in, production))
 	in.Secrets(func(at string, ref *keyturn.SecretRef) {
-		bad.Check(ref.Env == "" && ref.File == "", at, "must be sent as value: env and file are read by the command that applies a catalog")
+		bad.Check(ref.Env == "" && ref.File == "", at, "must be sent as value: env and file are resolved by `keyturn apply`")
 	})
 	return bad.Err("the integration is not valid")
 }

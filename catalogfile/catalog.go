@@ -72,11 +72,11 @@ type catalogFile struct {
 func Read(path string, lookup func(string) (string, bool)) (*Catalog, error) {
 	info, err := os.Stat(path)
 	if err == nil && info.Size() > maxCatalogFile {
-		return nil, keyturn.Errorf(keyturn.KindInvalid, "the catalog %s must have at most %s", path, keyturn.Bytes(maxCatalogFile))
+		return nil, keyturn.Errorf(keyturn.KindInvalid, "the catalog %s must be at most %s", path, keyturn.Bytes(maxCatalogFile))
 	}
 	text, err := os.ReadFile(path)
 	if err != nil {
-		return nil, keyturn.Errorf(keyturn.KindInvalid, "the catalog %s cannot be read: check its name and who may read it: %w", path, err)
+		return nil, keyturn.Errorf(keyturn.KindInvalid, "the catalog %s cannot be read: check its path and permissions: %w", path, err)
 	}
 	return Parse(text, filepath.Dir(path), lookup)
 }
@@ -148,7 +148,7 @@ func places(doc yamlDocument, list string, n int) []place {
 func (c *Catalog) checkTwice(bad *keyturn.Problems) {
 	seen := map[string]bool{}
 	check := func(kind, id string, p place) {
-		bad.Check(!seen[kind+id], p.at("id"), "names an entry that stands in this file twice: %s", id)
+		bad.Check(!seen[kind+id], p.at("id"), "is a duplicate ID: %s", id)
 		seen[kind+id] = id != ""
 	}
 	for i, in := range c.Integrations {

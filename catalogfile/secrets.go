@@ -36,7 +36,7 @@ func (s *secretReader) read(in *keyturn.Integration, p place) bool {
 func (s *secretReader) secret(ref keyturn.SecretRef, at string) (string, bool) {
 	switch {
 	case ref.Value != "":
-		return s.fail(at, "must not be written here: give {env: NAME} or {file: PATH}")
+		return s.fail(at, "must not be written in the file: use {env: NAME} or {file: PATH}")
 	case ref.Env != "" && ref.File != "":
 		return s.fail(at, "must be {env: NAME} or {file: PATH}, not both")
 	case ref.Env != "":
@@ -64,7 +64,7 @@ func (s *secretReader) pem(at, file, text string) (string, string) {
 		return "", text
 	}
 	if text != "" {
-		s.fail(at, "must not stand beside the certificate itself")
+		s.fail(at, "must not be combined with the certificate itself")
 		return "", text
 	}
 	text, _ = s.file(at, file)
@@ -78,7 +78,7 @@ func (s *secretReader) file(at, name string) (string, bool) {
 	}
 	info, err := os.Stat(path)
 	if err == nil && (info.IsDir() || info.Size() > maxSecretFile) {
-		return s.fail(at, "names %s, which is no file of at most %s", name, keyturn.Bytes(maxSecretFile))
+		return s.fail(at, "names %s, which is not a file of at most %s", name, keyturn.Bytes(maxSecretFile))
 	}
 	text, err := os.ReadFile(path)
 	if err != nil {

@@ -99,7 +99,7 @@ type yamlWriter struct {
 func (w *yamlWriter) write(n *yaml.Node, at string, depth int) {
 	if w.nodes++; w.nodes > maxYAMLNodes || depth > 2*strictjson.MaxDepth {
 		if w.nodes == maxYAMLNodes+1 || depth > 2*strictjson.MaxDepth {
-			w.bad.Addf(atLine(n.Line, at), "is too large or too deep")
+			w.bad.Addf(atLine(n.Line, at), "is too large or nested too deeply")
 		}
 		w.out.WriteString("null")
 		return
@@ -137,10 +137,10 @@ func (w *yamlWriter) mapping(n *yaml.Node, at string, depth int) {
 		path := strictjson.Path(at, key.Value)
 		switch line, twice := seen[key.Value]; {
 		case key.Kind != yaml.ScalarNode || key.ShortTag() == "!!merge":
-			w.bad.Addf(atLine(key.Line, at), "must have plain names as its fields")
+			w.bad.Addf(atLine(key.Line, at), "must have plain names as fields, without merge keys")
 			continue
 		case twice:
-			w.bad.Addf(atLine(key.Line, path), "stands here twice: first in line %d", line)
+			w.bad.Addf(atLine(key.Line, path), "is a duplicate field: first defined in line %d", line)
 			continue
 		}
 		seen[key.Value] = key.Line
@@ -173,13 +173,13 @@ func (w *yamlWriter) scalar(n *yaml.Node, at string) {
 		case n.Decode(&f) == nil && !math.IsInf(f, 0) && !math.IsNaN(f):
 			w.out.WriteString(strconv.FormatFloat(f, 'g', -1, 64))
 		default:
-			w.bad.Addf(atLine(n.Line, at), "must be a number of ordinary size")
+			w.bad.Addf(atLine(n.Line, at), "is out of range")
 			w.out.WriteString("0")
 		}
 	case "!!str", "!!timestamp":
 		w.text(n.Value)
 	default:
-		w.bad.Addf(atLine(n.Line, at), "has the tag %s, which means nothing here", n.ShortTag())
+		w.bad.Addf(atLine(n.Line, at), "has the unsupported tag %s", n.ShortTag())
 		w.out.WriteString("null")
 	}
 }

@@ -51,11 +51,11 @@ func (c *Client) do(ctx context.Context, r request, out any) (http.Header, error
 	defer res.Body.Close()
 	text, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer))
 	if err != nil {
-		return nil, keyturn.Errorf(keyturn.KindUnavailable, "the answer of %s broke off: %w", c.BaseURL, err)
+		return nil, keyturn.Errorf(keyturn.KindUnavailable, "the response of %s was cut off: %w", c.BaseURL, err)
 	}
 	if out != nil {
 		if err := json.Unmarshal(text, out); err != nil {
-			return nil, keyturn.Errorf(keyturn.KindUnavailable, "%s answered something that is not of Keyturn: check the address: %w", c.BaseURL, err)
+			return nil, keyturn.Errorf(keyturn.KindUnavailable, "%s sent a response that is not Keyturn's: check the address: %w", c.BaseURL, err)
 		}
 	}
 	return res.Header, nil
@@ -69,7 +69,7 @@ func (c *Client) send(ctx context.Context, r request) (*http.Response, error) {
 	}
 	req, err := http.NewRequestWithContext(ctx, r.method, address, r.body)
 	if err != nil {
-		return nil, keyturn.Errorf(keyturn.KindInvalid, "the address %q of the API is none: %w", c.BaseURL, err)
+		return nil, keyturn.Errorf(keyturn.KindInvalid, "the API address %q is not valid: %w", c.BaseURL, err)
 	}
 	for name, values := range r.header {
 		req.Header[name] = values
@@ -86,7 +86,7 @@ func (c *Client) send(ctx context.Context, r request) (*http.Response, error) {
 	}
 	res, err := client.Do(req)
 	if err != nil {
-		return nil, keyturn.Errorf(keyturn.KindUnavailable, "the API at %s does not answer: check that it runs and that the address is right: %w", c.BaseURL, err)
+		return nil, keyturn.Errorf(keyturn.KindUnavailable, "the API at %s does not answer: check that it is running and that the address is right: %w", c.BaseURL, err)
 	}
 	if res.StatusCode < http.StatusMultipleChoices {
 		return res, nil
@@ -104,7 +104,7 @@ func (c *Client) problem(res *http.Response) error {
 			return err
 		}
 	}
-	return keyturn.Errorf(keyturn.KindUnavailable, "%s answered %s, which is not Keyturn's: check the address", c.BaseURL, res.Status)
+	return keyturn.Errorf(keyturn.KindUnavailable, "%s responded %s, which is not Keyturn's: check the address", c.BaseURL, res.Status)
 }
 
 func jsonBody(v any) (io.Reader, error) {

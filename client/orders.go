@@ -87,7 +87,7 @@ func follow(res *http.Response, header http.Header, each func(keyturn.StatusEven
 		}
 		var e keyturn.StatusEvent
 		if err := json.Unmarshal([]byte(data), &e); err != nil {
-			return keyturn.Errorf(keyturn.KindInternal, "the API sent an event that is not Keyturn's: %w", err)
+			return keyturn.Errorf(keyturn.KindInternal, "the API sent an invalid event: %w", err)
 		}
 		if err := each(e); err != nil {
 			return err
@@ -97,7 +97,7 @@ func follow(res *http.Response, header http.Header, each func(keyturn.StatusEven
 		}
 	}
 	if err := lines.Err(); err != nil {
-		return keyturn.Errorf(keyturn.KindUnavailable, "the stream broke off: %w", err)
+		return keyturn.Errorf(keyturn.KindUnavailable, "the event stream was cut off: %w", err)
 	}
 	return nil
 }
