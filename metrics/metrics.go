@@ -29,10 +29,10 @@ var (
 	})
 	attempts = factory.NewCounterVec(prometheus.CounterOpts{
 		Name: "keyturn_attempts_total",
-		Help: "Calls of partners by source and outcome: success, failed, or unknown because the partner may have acted.",
+		Help: "Partner calls by source and outcome: success, failed, or unknown (the partner may have acted).",
 	}, []string{"source", "outcome"})
 	seconds = factory.NewHistogramVec(prometheus.HistogramOpts{
-		Name: "keyturn_attempt_seconds", Help: "How long partners take to answer.",
+		Name: "keyturn_attempt_seconds", Help: "Response time of partners.",
 		Buckets: []float64{.05, .1, .25, .5, 1, 2.5, 5, 10, 20, 30},
 	}, []string{"source"})
 	emails = factory.NewCounterVec(prometheus.CounterOpts{
@@ -41,10 +41,10 @@ var (
 	}, []string{"outcome"})
 	refunds = factory.NewCounterVec(prometheus.CounterOpts{
 		Name: "keyturn_refunds_total",
-		Help: "Refunds asked for at payment providers, by outcome.",
+		Help: "Refunds requested from payment providers, by outcome.",
 	}, []string{"provider", "outcome"})
 	requests = factory.NewHistogramVec(prometheus.HistogramOpts{
-		Name: "keyturn_http_seconds", Help: "Requests of the API by route and status.",
+		Name: "keyturn_http_seconds", Help: "Duration of API requests by route and status.",
 		Buckets: []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 10},
 	}, []string{"route", "status"})
 )

@@ -16,7 +16,7 @@ import (
 
 func newAlert() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "alert", Short: "List what operations were told of, and close what was seen to",
+		Use: "alert", Short: "List and close alerts",
 		Example: "  keyturn alert list\n  keyturn alert close 17 --reason \"key blocked at the publisher\"",
 	}
 	var all bool
@@ -24,12 +24,12 @@ func newAlert() *cobra.Command {
 	limit := 50
 	list := &cobra.Command{
 		Use: "list", Short: "List the open alerts, the newest first", Args: cobra.NoArgs,
-		Long:    "Lists the open alerts. Most close by themselves when what they tell of is over; a `*` marks those that wait for a person (keyturn alert close).",
+		Long:    "Lists the open alerts. Most close automatically; a `*` marks those that stay open until a person closes them (keyturn alert close).",
 		Example: "  keyturn alert list\n  keyturn alert list --cause Revocation\n  keyturn alert list --all --output json",
 	}
-	list.Flags().BoolVar(&all, "all", false, "those that are over, too")
-	list.Flags().StringVar(&cause, "cause", "", "only of this cause (docs/run/operating.md lists them)")
-	list.Flags().IntVar(&limit, "limit", limit, "how many, 1 to 200")
+	list.Flags().BoolVar(&all, "all", false, "include closed alerts")
+	list.Flags().StringVar(&cause, "cause", "", "only alerts with this cause (docs/run/operating.md lists them)")
+	list.Flags().IntVar(&limit, "limit", limit, "number of alerts, 1 to 200")
 	cmd.AddCommand(withAPI(list, func(ctx context.Context, cmd *cobra.Command, api *client.Client, _ []string) error {
 		found, err := api.Alerts(ctx, all, keyturn.AlertCause(cause), limit)
 		if err != nil {
@@ -45,11 +45,11 @@ func newAlert() *cobra.Command {
 	}))
 	var reason string
 	end := &cobra.Command{
-		Use: "close ID", Short: "Close an alert that was seen to", Args: cobra.ExactArgs(1),
-		Long:    "Closes an alert that nothing ends but a person who did something outside: told a partner, blocked a key at its publisher.",
+		Use: "close ID", Short: "Close an alert", Args: cobra.ExactArgs(1),
+		Long:    "Closes an alert that needs a person to act outside Keyturn, such as telling a partner or blocking a key at its publisher.",
 		Example: "  keyturn alert close 17 --reason \"key blocked at the publisher\"",
 	}
-	end.Flags().StringVar(&reason, "reason", "", "what was done about it; it is recorded")
+	end.Flags().StringVar(&reason, "reason", "", "how the alert was resolved; recorded")
 	_ = end.MarkFlagRequired("reason")
 	cmd.AddCommand(withAPI(end, func(ctx context.Context, cmd *cobra.Command, api *client.Client, args []string) error {
 		id, err := strconv.ParseInt(args[0], 10, 64)

@@ -19,7 +19,7 @@ const auditWait = 30 * time.Minute
 
 func newAuditNow() *cobra.Command {
 	return withAPI(&cobra.Command{
-		Use: "now", Short: "Have the schedule audit the books now, and wait for the result", Args: cobra.NoArgs,
+		Use: "now", Short: "Start an audit and wait for its result", Args: cobra.NoArgs,
 		Long: `Has the schedule audit the books now and waits for the result. What only stands still is set going again, and operations
 get the alert, as every night. The exit status is 1 if anything is violated.`,
 		Example: "  keyturn audit now --api https://keyturn.example.com",
@@ -38,7 +38,7 @@ get the alert, as every night. The exit status is 1 if anything is violated.`,
 func newAuditList() *cobra.Command {
 	limit := 20
 	cmd := &cobra.Command{Use: "list", Short: "List the latest audits", Example: "  keyturn audit list --limit 5", Args: cobra.NoArgs}
-	cmd.Flags().IntVar(&limit, "limit", limit, "how many, 1 to 100")
+	cmd.Flags().IntVar(&limit, "limit", limit, "number of audits, 1 to 100")
 	return withAPI(cmd, func(ctx context.Context, cmd *cobra.Command, api *client.Client, _ []string) error {
 		found, err := api.Audits(ctx, limit)
 		if err != nil {
@@ -61,8 +61,8 @@ func newAuditList() *cobra.Command {
 
 func newAuditShow() *cobra.Command {
 	return withAPI(&cobra.Command{
-		Use: "show [ID]", Short: "Show an audit, or the latest one", Args: cobra.MaximumNArgs(1),
-		Long:    "Shows an audit, or the latest one, with every invariant and the first hundred violations of each. The exit status is 1 if anything is violated.",
+		Use: "show [ID]", Short: "Show an audit; default: the latest", Args: cobra.MaximumNArgs(1),
+		Long:    "Shows an audit, by default the latest, with every invariant and its first hundred violations. Exits with status 1 if an invariant is violated.",
 		Example: "  keyturn audit show\n  keyturn audit show 0198… --output json",
 	}, func(ctx context.Context, cmd *cobra.Command, api *client.Client, args []string) error {
 		if len(args) == 0 {

@@ -50,15 +50,15 @@ TEMPORAL_ADDRESS set it uses those.`,
 		Args:    cobra.NoArgs,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return runBench(cmd.Context(), cmd, o) },
 	}
-	cmd.Flags().IntVar(&o.rounds, "rounds", 3, "counted rounds")
-	cmd.Flags().IntVar(&o.orders, "orders", 400, "lines of each shape in a round")
-	cmd.Flags().IntVar(&o.atOnce, "at-once", 30, "orders under way at the same time")
-	cmd.Flags().IntVar(&o.big, "big", 5000, "lines of the one large order; 0: none")
-	cmd.Flags().IntVar(&o.retries, "retries", 100, "failures of the one failing line; 0: none")
-	cmd.Flags().StringVar(&o.dir, "data-dir", "", "where the embedded servers keep their state; default: a temporary folder")
-	cmd.Flags().BoolVar(&o.noEager, "no-eager", false, "leave out the shapes with eager starts")
-	cmd.Flags().StringVar(&o.only, "only", "", "measure only shapes whose name contains this, and the floors")
-	cmd.Flags().StringVar(&o.profile, "profile", "", "write a CPU profile of this process here")
+	cmd.Flags().IntVar(&o.rounds, "rounds", 3, "rounds to count")
+	cmd.Flags().IntVar(&o.orders, "orders", 400, "lines per shape and round")
+	cmd.Flags().IntVar(&o.atOnce, "at-once", 30, "orders in progress at the same time")
+	cmd.Flags().IntVar(&o.big, "big", 5000, "lines of the large order; 0: skip it")
+	cmd.Flags().IntVar(&o.retries, "retries", 100, "failures of the failing line; 0: skip it")
+	cmd.Flags().StringVar(&o.dir, "data-dir", "", "directory of the embedded servers; default: a temporary one")
+	cmd.Flags().BoolVar(&o.noEager, "no-eager", false, "skip the shapes with eager starts")
+	cmd.Flags().StringVar(&o.only, "only", "", "measure only the floors and shapes whose name contains this text")
+	cmd.Flags().StringVar(&o.profile, "profile", "", "write a CPU profile of this process to this file")
 	cmd.AddCommand(newBenchPools(), newBenchPeer(), newBenchOutage())
 	return cmd
 }
@@ -231,7 +231,7 @@ func (p *peer) stop() {
 }
 
 func newBenchPeer() *cobra.Command {
-	return &cobra.Command{Use: "peer", Hidden: true, Short: "Play partner and mail server for the bench", Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error {
+	return &cobra.Command{Use: "peer", Hidden: true, Short: "Emulate the partner and the mail server for the benchmark", Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error {
 		mailbox := inbox.New(inbox.Config{SMTPAddr: "127.0.0.1:0", HTTPAddr: "127.0.0.1:0", MaxMessages: 100})
 		if err := mailbox.Start(); err != nil {
 			return err

@@ -21,7 +21,7 @@ func newBenchOutage() *cobra.Command {
 	o := bench.Outage{}
 	dir := ""
 	cmd := &cobra.Command{
-		Use: "outage", Short: "Let thousands of lines wait for a partner that is down, and measure its return",
+		Use: "outage", Short: "Measure an outage of a partner with thousands of waiting lines, and its recovery",
 		Long: `Sells at one partner at a steady rate all the time: first alone, then, as is usual, with another partner beside it. Then the
 other one is down while its orders come in; their lines wait. Then it comes back. The report says whether its limits were
 kept in any stretch of a second, whether the oldest lines were served first, how long it took, and what the first
@@ -56,15 +56,15 @@ selling.`,
 			return nil
 		},
 	}
-	cmd.Flags().IntVar(&o.Lines, "lines", 10_000, "lines that wait for the partner that is down")
-	cmd.Flags().Float64Var(&o.PerSecond, "per-second", 20, "calls a second that it allows")
-	cmd.Flags().IntVar(&o.MaxConcurrent, "max-concurrent", 10, "calls at the same time that it allows")
-	cmd.Flags().StringVar(&o.Fault, "fault", "status:503", "how it is down: a drill of the emulator, such as down, status:503 or timeout-after-issuing")
-	cmd.Flags().Float64Var(&o.Sales, "sales", 4, "orders a second at the other partner")
-	cmd.Flags().Float64Var(&o.Usual, "usual", 10, "orders a second at the partner that will be down, before")
-	cmd.Flags().Float64Var(&o.Intake, "intake", 20, "orders a second at the partner that is down, until all are placed")
-	cmd.Flags().DurationVar(&o.Phase, "phase", time.Minute, "how long the other partner is measured alone, before the outage, and while the lines wait")
-	cmd.Flags().StringVar(&dir, "data-dir", "", "where the embedded servers keep their state; default: a temporary folder")
+	cmd.Flags().IntVar(&o.Lines, "lines", 10_000, "lines waiting for the failing partner")
+	cmd.Flags().Float64Var(&o.PerSecond, "per-second", 20, "calls per second that it allows")
+	cmd.Flags().IntVar(&o.MaxConcurrent, "max-concurrent", 10, "concurrent calls that it allows")
+	cmd.Flags().StringVar(&o.Fault, "fault", "status:503", "how it fails: a drill of the emulator, such as down, status:503 or timeout-after-issuing")
+	cmd.Flags().Float64Var(&o.Sales, "sales", 4, "orders per second at the other partner")
+	cmd.Flags().Float64Var(&o.Usual, "usual", 10, "orders per second at the failing partner before the outage")
+	cmd.Flags().Float64Var(&o.Intake, "intake", 20, "orders per second at the failing partner during the outage, until all are placed")
+	cmd.Flags().DurationVar(&o.Phase, "phase", time.Minute, "duration of each phase: the other partner alone, before the outage, and during it")
+	cmd.Flags().StringVar(&dir, "data-dir", "", "directory of the embedded servers; default: a temporary one")
 	return cmd
 }
 

@@ -24,14 +24,14 @@ KEYTURN_DATABASE_URL and KEYTURN_KEYS it starts a PostgreSQL of its own; it leav
 never point it at a database that is in use.`,
 		Example: "  keyturn bench pools\n  keyturn bench pools --sizes 10000,10000000 --life 0 --import 0 --output json",
 	}
-	cmd.Flags().IntSliceVar(&b.Claimers, "claimers", []int{1, 8, 32, 64}, "how many claim at once")
-	cmd.Flags().IntVar(&b.Size, "size", 500_000, "size of the pool that they claim from; 0: none")
-	cmd.Flags().IntSliceVar(&b.Sizes, "sizes", []int{10_000, 1_000_000, 10_000_000}, "sizes of pools that are compared")
-	cmd.Flags().IntVar(&b.Life, "life", 1_000_000, "size of the pool that is sold out; 0: none")
-	cmd.Flags().IntVar(&b.Import, "import", 1_000_000, "keys of the import; 0: none")
-	cmd.Flags().DurationVar(&b.Each, "each", 2*time.Second, "how long each measure takes")
-	cmd.Flags().IntVar(&b.Rounds, "rounds", 3, "measures of each kind, in turn; the median counts")
-	cmd.Flags().StringVar(&dataDir, "data-dir", "", "where the embedded PostgreSQL keeps its state; default: a temporary folder")
+	cmd.Flags().IntSliceVar(&b.Claimers, "claimers", []int{1, 8, 32, 64}, "numbers of concurrent claimers")
+	cmd.Flags().IntVar(&b.Size, "size", 500_000, "size of the pool that they claim from; 0: skip")
+	cmd.Flags().IntSliceVar(&b.Sizes, "sizes", []int{10_000, 1_000_000, 10_000_000}, "pool sizes to compare")
+	cmd.Flags().IntVar(&b.Life, "life", 1_000_000, "size of the pool to sell out; 0: skip")
+	cmd.Flags().IntVar(&b.Import, "import", 1_000_000, "keys to import; 0: skip")
+	cmd.Flags().DurationVar(&b.Each, "each", 2*time.Second, "duration of each measurement")
+	cmd.Flags().IntVar(&b.Rounds, "rounds", 3, "measurements of each kind; the median counts")
+	cmd.Flags().StringVar(&dataDir, "data-dir", "", "directory of the embedded PostgreSQL; default: a temporary one")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		b.Progress = cmd.ErrOrStderr()
 		ground, err := newBenchGround(cmd.Context(), dataDir, b.Progress)

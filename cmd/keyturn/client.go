@@ -34,14 +34,14 @@ func newApply() *cobra.Command {
 	var file string
 	var dryRun bool
 	cmd := &cobra.Command{
-		Use: "apply -f FILE", Short: "Bring the catalog to what a YAML file declares",
-		Long: `Brings products, pools and integrations to what a YAML file declares; what the file does not name stays as it is. The same
-file again changes nothing. Everything is tried first, so that a mistake anywhere changes nothing; mistakes are reported
-with their line. Secrets are named as {env: NAME} or {file: PATH} and read here.`,
+		Use: "apply -f FILE", Short: "Apply a catalog file",
+		Long: `Creates and updates the products, pools and integrations that a YAML file declares, and leaves all others unchanged.
+Applying a file twice changes nothing. The whole file is validated first, so an error anywhere changes nothing; errors
+are reported with their line. Secrets are given as {env: NAME} or {file: PATH} and resolved by this command.`,
 		Example: "  keyturn apply -f catalog.yaml --dry-run\n  keyturn apply -f catalog.yaml", Args: cobra.NoArgs,
 	}
 	cmd.Flags().StringVarP(&file, "file", "f", "", "the catalog file")
-	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "only say what would change")
+	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "show what would change, without changing it")
 	_ = cmd.MarkFlagRequired("file")
 	return withAPI(cmd, func(ctx context.Context, cmd *cobra.Command, api *client.Client, _ []string) error {
 		catalog, err := catalogfile.Read(file, os.LookupEnv)
@@ -69,17 +69,17 @@ func newResolve() *cobra.Command {
 	var r keyturn.ResolutionRequest
 	var until, keysFile string
 	cmd := &cobra.Command{
-		Use: "resolve FULFILLMENT ACTION", Short: "Decide on a line: retry, supply, refund, hold, release or extend", Args: cobra.ExactArgs(2),
-		Long: `Decides on a line, by its fulfillmentId:
+		Use: "resolve FULFILLMENT ACTION", Short: "Resolve a line by hand: retry, supply, refund, hold, release or extend", Args: cobra.ExactArgs(2),
+		Long: `Resolves a line, by its fulfillmentId:
   retry     try again now
   supply    deliver these keys instead (--keys FILE, one per line; - reads standard input)
   refund    give up now and refund
-  hold      stop retrying until released, or until --until; the deadline keeps running
-  release   go on after hold
+  hold      stop retrying until released, or until --until; the deadline still applies
+  release   continue after hold
   extend    move the deadline to --until`,
 		Example: "  keyturn resolve 0198… retry\n  keyturn resolve 0198… supply --keys keys.txt --reason 'sent by the publisher'\n  keyturn resolve 0198… extend --until 24h",
 	}
-	cmd.Flags().StringVar(&r.Reason, "reason", "", "why; it is recorded")
+	cmd.Flags().StringVar(&r.Reason, "reason", "", "reason; recorded")
 	cmd.Flags().StringVar(&until, "until", "", "a time (2026-06-15T12:00:00Z) or a duration from now (24h)")
 	cmd.Flags().StringVar(&keysFile, "keys", "", "file with one key per unit, for supply")
 	return withAPI(cmd, func(ctx context.Context, cmd *cobra.Command, api *client.Client, args []string) (err error) {
@@ -125,8 +125,8 @@ func parseUntil(text string) (*time.Time, error) {
 func newEmulator() *cobra.Command {
 	var listen, dir string
 	cmd := &cobra.Command{
-		Use: "emulator", Short: "Play partners over HTTP, with drills",
-		Long:    "Plays partners over HTTP: the default contract, dynamic URLs and custom shapes, with every way of failing as a drill. Its page at /_emulator/ lists requests, partners and drills.",
+		Use: "emulator", Short: "Run the partner emulator",
+		Long:    "Emulates partners over HTTP: the default contract, dynamic URLs and custom shapes, with every way to fail as a drill. The page /_emulator/ lists requests, partners and drills.",
 		Example: "  keyturn emulator --listen 127.0.0.1:8090\n  curl -X POST -H 'X-Drill: slow:2s' 'http://127.0.0.1:8090/dynamic?id=orbit'", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			s := emulator.New(emulator.Config{Addr: listen, Dir: dir})
@@ -139,7 +139,7 @@ func newEmulator() *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVar(&listen, "listen", "127.0.0.1:8090", "address to listen on")
-	cmd.Flags().StringVar(&dir, "dir", "", "folder for the log of requests; default: memory only")
+	cmd.Flags().StringVar(&dir, "dir", "", "directory of the request log; default: in memory")
 	return cmd
 }
 

@@ -18,7 +18,7 @@ import (
 
 func newCustomer() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "customer", Short: "Erase a person's data, and keep the list of who was erased",
+		Use: "customer", Short: "Erase personal data and manage the list of erasures",
 		Example: "  keyturn customer erase user-abc123\n  keyturn customer erasures > erasures.jsonl\n  keyturn customer replay erasures.jsonl",
 	}
 	cmd.AddCommand(newErase(), newErasures(), newReplay())
@@ -27,7 +27,7 @@ func newCustomer() *cobra.Command {
 
 func newErase() *cobra.Command {
 	return withAPI(&cobra.Command{
-		Use: "erase CUSTOMER", Short: "Erase a person's data", Args: cobra.ExactArgs(1),
+		Use: "erase CUSTOMER", Short: "Erase a customer's personal data", Args: cobra.ExactArgs(1),
 		Long: `Erases everything that says who a customer is, by the shop's ID of the customer: names and addresses, e-mails, what
 partners were asked and answered, what they issued. Orders, lines and money stay. It is refused, naming the orders, while a
 line is undecided or something is owed; it can be repeated. Export the list of erasures afterwards: a database that is
@@ -52,8 +52,8 @@ const databaseEnv = "\n\nIt works on the database itself: KEYTURN_DATABASE_URL a
 
 func newErasures() *cobra.Command {
 	return &cobra.Command{
-		Use: "erasures", Short: "Print the list of erasures, to be kept apart from the backups", Args: cobra.NoArgs,
-		Long:    "Prints the list of erasures, a JSON line each. It names customers by a hash that only this installation's key file\nmakes. Keep it apart from the database's backups." + databaseEnv,
+		Use: "erasures", Short: "Print the list of erasures", Args: cobra.NoArgs,
+		Long:    "Prints the list of erasures, one JSON line each. It identifies customers by a hash that requires this installation's\nkey file. Store it separately from the database's backups." + databaseEnv,
 		Example: "  keyturn customer erasures > erasures.jsonl",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			d, err := openDatabase(cmd.Context())
@@ -78,7 +78,7 @@ func newErasures() *cobra.Command {
 
 func newReplay() *cobra.Command {
 	return &cobra.Command{
-		Use: "replay FILE", Short: "After a restore, erase again who is on the list", Args: cobra.ExactArgs(1),
+		Use: "replay FILE", Short: "Repeat erasures after a restore", Args: cobra.ExactArgs(1),
 		Long: `Erases again who is on a list of keyturn customer erasures and is in the database: after a restore from a backup, before
 API and workers start. Only orders from before each erasure are erased. It can be repeated; - reads standard input. The
 exit status is 1 while somebody could not be erased, because an order is open in the restored database: let the workers

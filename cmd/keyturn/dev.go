@@ -44,7 +44,7 @@ type devOptions struct {
 func newDev() *cobra.Command {
 	o := devOptions{}
 	cmd := &cobra.Command{
-		Use: "dev", Short: "Run everything on this machine, with sample orders",
+		Use: "dev", Short: "Run a complete development stack with sample orders",
 		Long: `Runs everything on this machine: PostgreSQL, Temporal with its Web UI, a mail inbox, a partner emulator, the API and a
 worker. Applies the sample catalog, places sample orders and shows them moving. State survives a restart; Ctrl-C stops
 everything that was started.`,
@@ -59,11 +59,11 @@ everything that was started.`,
 			return err
 		},
 	}
-	cmd.Flags().StringVar(&o.dir, "data-dir", ".keyturn", "where the state is kept")
+	cmd.Flags().StringVar(&o.dir, "data-dir", ".keyturn", "directory of the stack's state")
 	cmd.Flags().IntVar(&o.offset, "port-offset", 0, "add this to every port")
-	cmd.Flags().BoolVar(&o.noSamples, "no-samples", false, "place no sample orders")
-	cmd.Flags().StringVar(&o.token, "token", devToken, "token that the API takes with every scope")
-	cmd.Flags().BoolVar(&o.verbose, "verbose", false, "show the log in the terminal; it is in logs/keyturn.log otherwise")
+	cmd.Flags().BoolVar(&o.noSamples, "no-samples", false, "do not place sample orders")
+	cmd.Flags().StringVar(&o.token, "token", devToken, "API token with every scope")
+	cmd.Flags().BoolVar(&o.verbose, "verbose", false, "log to the terminal instead of logs/keyturn.log")
 	return cmd
 }
 

@@ -13,7 +13,7 @@ import (
 func newDrill() *cobra.Command {
 	id := ""
 	cmd := &cobra.Command{
-		Use: "drill FILE", Short: "Run an integration through everything that a partner can do to it",
+		Use: "drill FILE", Short: "Test an integration against every failure of a partner",
 		Long: `Reads an integration from a catalog file and points it at the partner emulator, in this process: nobody else is called. Then
 the emulator is slow, cuts connections after issuing, answers with errors, HTML, too much, or other keys, asks for rest,
 and has certificates that are not to be trusted. The sheet says what was expected of Keyturn with this integration, what
@@ -44,6 +44,6 @@ Secrets that an environment variable names and that is not set are replaced by a
 			return nil
 		},
 	}
-	cmd.Flags().StringVar(&id, "integration", "", "which one, if the file has several")
+	cmd.Flags().StringVar(&id, "integration", "", "the integration, if the file has several")
 	return cmd
 }

@@ -14,11 +14,11 @@ import (
 
 func newIntegration() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "integration", Short: "Try integrations and see how partners do",
+		Use: "integration", Short: "Test integrations and show the state of partners",
 		Example: "  keyturn integration check catalog.yaml --send\n  keyturn integration replay 0198…\n  keyturn integration show acme-licenses",
 	}
 	cmd.AddCommand(withAPI(&cobra.Command{
-		Use: "show INTEGRATION", Short: "Show how a partner does: breaker, waiting lines, limits, certificates",
+		Use: "show INTEGRATION", Short: "Show the state of a partner: breaker, waiting lines, limits, certificates",
 		Example: "  keyturn integration show acme-licenses\n  keyturn integration show acme-licenses --output json", Args: cobra.ExactArgs(1),
 	}, func(ctx context.Context, cmd *cobra.Command, api *client.Client, args []string) error {
 		v, err := api.Integration(ctx, args[0])

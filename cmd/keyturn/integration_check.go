@@ -41,7 +41,7 @@ type checked struct {
 func newIntegrationCheck() *cobra.Command {
 	var o checkOptions
 	cmd := &cobra.Command{
-		Use: "check FILE", Short: "Try an integration of a catalog file before it is applied", Args: cobra.ExactArgs(1),
+		Use: "check FILE", Short: "Test an integration of a catalog file before applying it", Args: cobra.ExactArgs(1),
 		Long: `Reads an integration from a catalog file, renders and signs the request of a sample order, and shows both. With --send
 it sends the request to the integration's testBaseUrl (or to --address) with its credentials, and explains what Keyturn
 would do with the reply; with --reply it explains a reply from a file. Nothing is stored, no customer gets anything.

@@ -14,7 +14,7 @@ import (
 func newIntegrationReplay() *cobra.Command {
 	var attempt int
 	cmd := &cobra.Command{
-		Use: "replay FULFILLMENT", Short: "See what today's catalog makes of a stored attempt", Args: cobra.ExactArgs(1),
+		Use: "replay FULFILLMENT", Short: "Replay a stored attempt against today's catalog", Args: cobra.ExactArgs(1),
 		Long: `Renders the request of a stored attempt again with today's templates, and reads its stored reply through today's response
 paths, without calling anybody or changing anything. Needs a token with the scope ops.
 
@@ -23,7 +23,7 @@ tells that a code would have been found; what a conversion makes of the code its
 way sends its stored request again, whatever today's templates are: those are for new lines.`,
 		Example: "  keyturn integration replay 0198d0c4-…\n  keyturn integration replay 0198d0c4-… --attempt 3 --output json",
 	}
-	cmd.Flags().IntVar(&attempt, "attempt", 0, "which attempt; default: the newest one that has a reply")
+	cmd.Flags().IntVar(&attempt, "attempt", 0, "attempt number; default: the newest attempt with a reply")
 	return withAPI(cmd, func(ctx context.Context, cmd *cobra.Command, api *client.Client, args []string) error {
 		r, err := api.Replay(ctx, args[0], attempt)
 		if err != nil {

@@ -17,8 +17,8 @@ import (
 func newKeys() *cobra.Command {
 	cmd := &cobra.Command{Use: "keys", Short: "Manage the keys that encrypt secrets", Example: "  keyturn keys create /etc/keyturn/keys.json"}
 	cmd.AddCommand(&cobra.Command{
-		Use: "create FILE", Short: "Make the key file of a new database",
-		Long:    "Makes the key file of a new database. Keep a copy apart from the database's backups: without it nothing secret in the database can be read.",
+		Use: "create FILE", Short: "Create the key file of a new database",
+		Long:    "Creates the key file of a new database. Keep a copy apart from the database's backups: the secrets in the database cannot be read without it.",
 		Example: "  keyturn keys create /etc/keyturn/keys.json", Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := vault.CreateKeys(args[0]); err != nil {
@@ -37,8 +37,8 @@ func newToken() *cobra.Command {
 	cmd := &cobra.Command{Use: "token", Short: "Manage API tokens", Example: "  keyturn token create shop --scope orders:write --scope orders:read"}
 	var scopes []string
 	create := &cobra.Command{
-		Use: "create NAME", Short: "Make an API token and print it once",
-		Long:    "Makes an API token and prints it once; only its hash is stored. Scopes: " + strings.Join(api.Scopes, ", ") + "." + configHelp,
+		Use: "create NAME", Short: "Create an API token",
+		Long:    "Creates an API token and prints it once; only its hash is stored. Scopes: " + strings.Join(api.Scopes, ", ") + "." + configHelp,
 		Example: "  keyturn token create shop --scope orders:write --scope orders:read", Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			for _, s := range scopes {
@@ -61,7 +61,7 @@ func newToken() *cobra.Command {
 			return show(cmd, map[string]any{"name": args[0], "token": text, "scopes": scopes}, func(w io.Writer) { fmt.Fprintln(w, text) })
 		},
 	}
-	create.Flags().StringSliceVar(&scopes, "scope", nil, "what the token may do; may be given several times")
+	create.Flags().StringSliceVar(&scopes, "scope", nil, "scope of the token; repeatable")
 	_ = create.MarkFlagRequired("scope")
 	cmd.AddCommand(create)
 	return cmd

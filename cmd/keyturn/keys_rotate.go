@@ -19,7 +19,7 @@ A rotation in full, while everything runs:
 func newKeysRotate() *cobra.Command {
 	return &cobra.Command{
 		Use: "rotate FILE", Short: "Add a new key to the key file", Args: cobra.ExactArgs(1),
-		Long:    "Adds a new key-encryption key to the key file, which new data keys are wrapped with; the old ones stay and go on opening. Processes that run read the file again when they meet something that the new key wrapped." + rotationHelp,
+		Long:    "Adds a key-encryption key to the key file. It wraps new data keys; old keys remain for reading. Running processes reload the file when they meet data wrapped with the new key." + rotationHelp,
 		Example: "  keyturn keys rotate /etc/keyturn/keys.json",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := vault.RotateKeys(args[0]); err != nil {
@@ -35,7 +35,7 @@ func newKeysRotate() *cobra.Command {
 func newKeysRewrap() *cobra.Command {
 	return &cobra.Command{
 		Use: "rewrap", Short: "Wrap all data keys with the newest key", Args: cobra.NoArgs,
-		Long:    "Wraps the data keys of customers and pools, and the secrets of integrations, with the newest key of the key file (KEYTURN_KEYS). It can be stopped and run again, also while orders come in." + rotationHelp,
+		Long:    "Wraps the data keys of customers and pools, and the secrets of integrations, with the newest key of the key file (KEYTURN_KEYS). Safe to interrupt, to repeat, and to run while orders come in." + rotationHelp,
 		Example: "  keyturn keys rewrap",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			d, err := openDatabase(cmd.Context())
@@ -56,8 +56,8 @@ func newKeysRewrap() *cobra.Command {
 
 func newKeysRetire() *cobra.Command {
 	return &cobra.Command{
-		Use: "retire FILE", Short: "Take old keys out of the key file", Args: cobra.ExactArgs(1),
-		Long:    "Takes the old key-encryption keys out of the key file, if they wrap nothing in the database any more. Backups of the database from before the rewrap need the old file: keep it as long as them." + rotationHelp,
+		Use: "retire FILE", Short: "Remove old keys from the key file", Args: cobra.ExactArgs(1),
+		Long:    "Removes old key-encryption keys from the key file, provided that they wrap nothing in the database. Backups from before the rewrap need the old file: keep it as long as the backups." + rotationHelp,
 		Example: "  keyturn keys retire /etc/keyturn/keys.json",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := os.Setenv("KEYTURN_KEYS", args[0]); err != nil {
@@ -79,7 +79,7 @@ func newKeysRetire() *cobra.Command {
 
 func newKeysShow() *cobra.Command {
 	return &cobra.Command{
-		Use: "show", Short: "Show the keys of the key file and what they wrap", Args: cobra.NoArgs, Example: "  keyturn keys show",
+		Use: "show", Short: "Show the keys of the key file and their use", Args: cobra.NoArgs, Example: "  keyturn keys show",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			d, err := openDatabase(cmd.Context())
 			if err != nil {

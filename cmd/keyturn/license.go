@@ -15,16 +15,16 @@ import (
 
 func newLicense() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "license", Short: "Show licences, and renew, upgrade, pause, resume or cancel them",
+		Use: "license", Short: "Show licences and operate on them",
 		Example: "  keyturn license show 0198c2d4-…\n  keyturn license operate 0198c2d4-… pause",
 	}
 	var keys bool
 	showOne := &cobra.Command{
-		Use: "show LICENSE", Short: "Show a licence and what was done to it", Args: cobra.ExactArgs(1),
-		Long:    "Shows a licence by its ID, which is the fulfillmentId of the order line that created it, with what was done to it and what is under way.",
+		Use: "show LICENSE", Short: "Show a licence and its operations", Args: cobra.ExactArgs(1),
+		Long:    "Shows a licence by its ID, which is the fulfillmentId of the order line that created it, with its completed and pending operations.",
 		Example: "  keyturn license show 0198c2d4-…\n  keyturn license show 0198c2d4-… --keys",
 	}
-	showOne.Flags().BoolVar(&keys, "keys", false, "also show its keys; it is recorded who saw them")
+	showOne.Flags().BoolVar(&keys, "keys", false, "include the keys; access is recorded")
 	cmd.AddCommand(withAPI(showOne, func(ctx context.Context, cmd *cobra.Command, api *client.Client, args []string) error {
 		v, err := api.License(ctx, args[0], keys)
 		if err != nil {
@@ -63,9 +63,9 @@ func newLicenseOperate() *cobra.Command {
   cancel    ends it for good and gives up what is under way; it gives no money back (keyturn order cancel does)`,
 		Example: "  keyturn license operate 0198c2d4-… pause\n  keyturn license operate 0198c2d4-… renew --until 2028-06-15T00:00:00Z\n  keyturn license operate 0198c2d4-… upgrade --product acme-suite",
 	}
-	cmd.Flags().StringVar(&product, "product", "", "for upgrade: the product that it becomes a licence of")
+	cmd.Flags().StringVar(&product, "product", "", "for upgrade: the product to upgrade to")
 	cmd.Flags().StringVar(&term, "until", "", "for renew and resume: a time (2028-06-15T00:00:00Z) or a duration from now (8760h)")
-	cmd.Flags().StringVar(&key, "idempotency-key", "", "makes a repeated command one operation; default: a new one")
+	cmd.Flags().StringVar(&key, "idempotency-key", "", "makes a repeated command one operation; default: generated")
 	return withAPI(cmd, func(ctx context.Context, cmd *cobra.Command, api *client.Client, args []string) error {
 		expires, err := parseUntil(term)
 		if err != nil {

@@ -53,7 +53,7 @@ func newOrder() *cobra.Command {
 			return show(cmd, v, func(w io.Writer) { printOrder(w, v) })
 		}))
 	list := &cobra.Command{Use: "list", Short: "List orders, the newest first", Example: "  keyturn order list --status PARTIAL_COMPLETED", Args: cobra.NoArgs}
-	list.Flags().StringVar(&status, "status", "", "only orders in this status")
+	list.Flags().StringVar(&status, "status", "", "only orders with this status")
 	cmd.AddCommand(withAPI(list, func(ctx context.Context, cmd *cobra.Command, api *client.Client, _ []string) error {
 		page, err := api.Orders(ctx, keyturn.OrderStatus(status), "", 100)
 		if err != nil {
@@ -65,8 +65,8 @@ func newOrder() *cobra.Command {
 			}
 		})
 	}))
-	cancel := &cobra.Command{Use: "cancel ORDER", Short: "Cancel and refund an order, revoking what was delivered", Example: "  keyturn order cancel ORD-2026-000123 --reason withdrawal", Args: cobra.ExactArgs(1)}
-	cancel.Flags().StringVar(&reason, "reason", "", "why; it is recorded")
+	cancel := &cobra.Command{Use: "cancel ORDER", Short: "Cancel and refund an order, revoking delivered lines", Example: "  keyturn order cancel ORD-2026-000123 --reason withdrawal", Args: cobra.ExactArgs(1)}
+	cancel.Flags().StringVar(&reason, "reason", "", "reason; recorded")
 	_ = cancel.MarkFlagRequired("reason")
 	cmd.AddCommand(withAPI(cancel, func(ctx context.Context, cmd *cobra.Command, api *client.Client, args []string) error {
 		v, err := api.CancelOrder(ctx, args[0], reason)

@@ -17,7 +17,7 @@ import (
 )
 
 func newPool() *cobra.Command {
-	cmd := &cobra.Command{Use: "pool", Short: "Fill pools with keys and look after them", Example: "  keyturn pool import orbit-editor-keys keys.txt\n  keyturn pool show orbit-editor-keys"}
+	cmd := &cobra.Command{Use: "pool", Short: "Manage key pools", Example: "  keyturn pool import orbit-editor-keys keys.txt\n  keyturn pool show orbit-editor-keys"}
 	cmd.AddCommand(newPoolImport(), newPoolShow(), newPoolBatch(), newPoolUndo(), newPoolRecall(), newPoolKey(), newPoolQuarantine(), newPoolReplace())
 	return cmd
 }
@@ -34,11 +34,11 @@ input. Each file is one batch, and is imported as a whole or not at all: bad row
   keyturn pool import orbit-editor-keys june.csv july.csv --column key --expiry-column "valid until"
   publisher-tool | keyturn pool import orbit-editor-keys - --skip-bad`,
 	}
-	cmd.Flags().BoolVar(&o.DryRun, "dry-run", false, "only say what would happen")
-	cmd.Flags().BoolVar(&o.SkipBad, "skip-bad", false, "import the good rows of a file with bad ones")
-	cmd.Flags().StringVar(&o.Column, "column", "", "CSV: the key's column, by name or by number from 1")
-	cmd.Flags().StringVar(&o.ExpiryColumn, "expiry-column", "", "CSV: the column that says until when a key is valid")
-	cmd.Flags().BoolVar(&o.Header, "header", false, "CSV: the first line has names, also where --column is a number")
+	cmd.Flags().BoolVar(&o.DryRun, "dry-run", false, "show the result, without importing")
+	cmd.Flags().BoolVar(&o.SkipBad, "skip-bad", false, "import the valid rows of a file that has invalid ones")
+	cmd.Flags().StringVar(&o.Column, "column", "", "CSV: column of the key, by name or by number from 1")
+	cmd.Flags().StringVar(&o.ExpiryColumn, "expiry-column", "", "CSV: column of the key's expiry")
+	cmd.Flags().BoolVar(&o.Header, "header", false, "CSV: the first line is a header, although --column is a number")
 	return withAPI(cmd, func(ctx context.Context, cmd *cobra.Command, api *client.Client, args []string) error {
 		results := map[string]keyturn.ImportResult{}
 		for _, name := range args[1:] {

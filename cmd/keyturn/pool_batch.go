@@ -15,7 +15,7 @@ import (
 
 func newPoolBatch() *cobra.Command {
 	return withAPI(&cobra.Command{
-		Use: "batch POOL BATCH", Short: "Show an import and how far its recall is", Example: "  keyturn pool batch orbit-editor-keys 0198…", Args: cobra.ExactArgs(2),
+		Use: "batch POOL BATCH", Short: "Show an import and the progress of its recall", Example: "  keyturn pool batch orbit-editor-keys 0198…", Args: cobra.ExactArgs(2),
 	}, func(ctx context.Context, cmd *cobra.Command, api *client.Client, args []string) error {
 		v, err := api.Batch(ctx, args[0], args[1])
 		if err != nil {
@@ -27,8 +27,8 @@ func newPoolBatch() *cobra.Command {
 
 func newPoolUndo() *cobra.Command {
 	return withAPI(&cobra.Command{
-		Use: "undo POOL BATCH", Short: "Undo an import of which nothing was sold", Example: "  keyturn pool undo orbit-editor-keys 0198…", Args: cobra.ExactArgs(2),
-		Long: "Withdraws the keys of an import, as long as none of them was sold or put aside. The same file can be imported again.",
+		Use: "undo POOL BATCH", Short: "Undo an import with no keys sold", Example: "  keyturn pool undo orbit-editor-keys 0198…", Args: cobra.ExactArgs(2),
+		Long: "Withdraws the keys of an import, provided that none has been sold or quarantined. The same file can be imported again.",
 	}, func(ctx context.Context, cmd *cobra.Command, api *client.Client, args []string) error {
 		v, err := api.Batch(ctx, args[0], args[1])
 		if err == nil && v.UndoneAt == nil && v.Accepted >= 100_000 {
@@ -48,15 +48,15 @@ func newPoolRecall() *cobra.Command {
 	var r keyturn.RecallRequest
 	var wait time.Duration
 	cmd := &cobra.Command{
-		Use: "recall POOL BATCH --reason TEXT", Short: "Recall an import: quarantine what is unsold, replace what is sold", Args: cobra.ExactArgs(2),
+		Use: "recall POOL BATCH --reason TEXT", Short: "Recall an import: quarantine unsold keys, list or replace sold ones", Args: cobra.ExactArgs(2),
 		Long: `Puts the unsold keys of an import into quarantine, lists the sold ones, and with --replace gives their customers other keys
 of the pool by e-mail. While the pool is empty, they wait; the next import serves them. Running it again is no mistake.`,
 		Example: `  keyturn pool recall orbit-editor-keys 0198… --reason 'list was published'
   keyturn pool recall orbit-editor-keys 0198… --reason 'list was published' --replace --wait 10m`,
 	}
-	cmd.Flags().StringVar(&r.Reason, "reason", "", "why; it is recorded")
-	cmd.Flags().BoolVar(&r.Replace, "replace", false, "give those who bought a key another one")
-	cmd.Flags().DurationVar(&wait, "wait", 0, "show the progress of the replacements for up to this long")
+	cmd.Flags().StringVar(&r.Reason, "reason", "", "reason; recorded")
+	cmd.Flags().BoolVar(&r.Replace, "replace", false, "send everyone who bought a key another one")
+	cmd.Flags().DurationVar(&wait, "wait", 0, "show the progress of replacements for at most this long")
 	_ = cmd.MarkFlagRequired("reason")
 	return withAPI(cmd, func(ctx context.Context, cmd *cobra.Command, api *client.Client, args []string) error {
 		v, err := api.Recall(ctx, args[0], args[1], r)
@@ -110,7 +110,7 @@ func withKey(use, short, long, action string, needReason bool) *cobra.Command {
 		Example: "  keyturn pool " + strings.Fields(use)[0] + " orbit-editor-keys < key.txt",
 	}
 	if needReason {
-		cmd.Flags().StringVar(&reason, "reason", "", "why; it is recorded")
+		cmd.Flags().StringVar(&reason, "reason", "", "reason; recorded")
 		_ = cmd.MarkFlagRequired("reason")
 		cmd.Example = "  keyturn pool " + strings.Fields(use)[0] + " orbit-editor-keys --reason 'posted in a forum' < key.txt"
 	}

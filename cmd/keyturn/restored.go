@@ -20,7 +20,7 @@ func newRestored() *cobra.Command {
 	var since string
 	var first int
 	cmd := &cobra.Command{
-		Use: "restored --since TIME", Short: "Put the database in order after it was restored from a backup", Args: cobra.NoArgs,
+		Use: "restored --since TIME", Short: "Reconcile a database that was restored from a backup", Args: cobra.NoArgs,
 		Long: `What happened after the backup has happened: keys were sold, money went back, partners were asked. This is to be run once the
 database is there again and before any API or worker starts. It asks Temporal what became of each line since, and sees to it
 that nothing is done twice and nothing is lost:
@@ -45,8 +45,8 @@ It can be repeated. docs/run/operating.md has the whole procedure.` + databaseEn
 			return runRestored(cmd.Context(), cmd, at, first)
 		},
 	}
-	cmd.Flags().StringVar(&since, "since", "", "the time of the backup, or of the last commit that it has")
-	cmd.Flags().IntVar(&first, "first", 0, "how many keys each pool may have sold since, at most; 0: all may be sold")
+	cmd.Flags().StringVar(&since, "since", "", "time of the backup, or of its last commit")
+	cmd.Flags().IntVar(&first, "first", 0, "upper bound of keys that each pool has sold since; 0: no bound")
 	_ = cmd.MarkFlagRequired("since")
 	return cmd
 }

@@ -28,8 +28,8 @@ func newAPI() *cobra.Command {
 	var listen, metricsAddr string
 	var eager bool
 	cmd := &cobra.Command{
-		Use: "api", Short: "Serve the HTTP API and the order pages, and start workflows",
-		Long:    "Serves the HTTP API and the order pages, and starts and wakes workflows. Any number of processes may run." + configHelp,
+		Use: "api", Short: "Run the API server, which also starts workflows",
+		Long:    "Serves the HTTP API and the order pages, and starts and wakes workflows. Run as many processes as needed." + configHelp,
 		Example: "  keyturn api --listen :8080\n  keyturn api --with-worker      one process for everything, with eager workflow starts",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -40,15 +40,15 @@ func newAPI() *cobra.Command {
 	}
 	cmd.Flags().StringVar(&listen, "listen", envOr("KEYTURN_LISTEN", "127.0.0.1:8080"), "address to listen on (KEYTURN_LISTEN)")
 	metricsFlag(cmd, &metricsAddr, "127.0.0.1:9464")
-	cmd.Flags().BoolVar(&eager, "with-worker", false, "run a worker in this process too; workflow starts are then eager")
+	cmd.Flags().BoolVar(&eager, "with-worker", false, "run a worker in the same process, with eager workflow starts")
 	return cmd
 }
 
 func newWorker() *cobra.Command {
 	var deployment, build, metricsAddr string
 	cmd := &cobra.Command{
-		Use: "worker", Short: "Run workflows and activities",
-		Long:    "Runs workflows and activities, mails alerts and serves waiting lines. Any number of processes may run." + configHelp,
+		Use: "worker", Short: "Run a worker",
+		Long:    "Runs workflows and activities, e-mails alerts and serves waiting lines. Run as many processes as needed." + configHelp,
 		Example: "  keyturn worker\n  keyturn worker --deployment keyturn --build-id $(git rev-parse --short HEAD)",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -58,8 +58,8 @@ func newWorker() *cobra.Command {
 		},
 	}
 	metricsFlag(cmd, &metricsAddr, "127.0.0.1:9465")
-	cmd.Flags().StringVar(&deployment, "deployment", "", "name of the worker deployment; with --build-id it switches worker versioning on")
-	cmd.Flags().StringVar(&build, "build-id", "", "build of this worker")
+	cmd.Flags().StringVar(&deployment, "deployment", "", "name of the worker deployment; with --build-id, enables worker versioning")
+	cmd.Flags().StringVar(&build, "build-id", "", "build ID of this worker")
 	cmd.MarkFlagsRequiredTogether("deployment", "build-id")
 	return cmd
 }
@@ -67,7 +67,7 @@ func newWorker() *cobra.Command {
 const metricsOff = "off"
 
 func metricsFlag(cmd *cobra.Command, addr *string, otherwise string) {
-	cmd.Flags().StringVar(addr, "metrics", envOr("KEYTURN_METRICS_ADDR", otherwise), "address of /metrics for Prometheus, or off (KEYTURN_METRICS_ADDR)")
+	cmd.Flags().StringVar(addr, "metrics", envOr("KEYTURN_METRICS_ADDR", otherwise), "listen address of the Prometheus endpoint /metrics, or off (KEYTURN_METRICS_ADDR)")
 }
 
 // figures are what the database says of itself, for the metrics.
@@ -202,13 +202,13 @@ func (a *app) newAPI(start *starter.Starter, devToken string) *api.API {
 
 func newMigrate() *cobra.Command {
 	return &cobra.Command{
-		Use: "migrate", Short: "Bring the database to this version's schema",
-		Long:    "Brings the database (KEYTURN_DATABASE_URL) to this version's schema. Migrations are additive: the version before may go on running.",
+		Use: "migrate", Short: "Migrate the database schema",
+		Long:    "Migrates the database (KEYTURN_DATABASE_URL) to this version's schema. Migrations are additive: the previous version can keep running.",
 		Example: "  KEYTURN_DATABASE_URL=postgres://… keyturn migrate", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			dsn := os.Getenv("KEYTURN_DATABASE_URL")
 			if dsn == "" {
-				return keyturn.Errorf(keyturn.KindInvalid, "KEYTURN_DATABASE_URL is not set: the database's address")
+				return keyturn.Errorf(keyturn.KindInvalid, "KEYTURN_DATABASE_URL is not set: set it to the database's address")
 			}
 			done, err := db.Migrate(cmd.Context(), dsn)
 			if err != nil {
