@@ -19,10 +19,10 @@ var (
 	digitsOnly  = regexp.MustCompile(`^[0-9]+$`)
 )
 
-// CheckAddress says whether addr is an address that mail is sent to: one bare ASCII address, at most 64 characters
-// before the @ and 254 in all, whose domain has a dot. It refuses display names, quoted local parts, address literals,
-// IP addresses, comments, white space and line ends, all of which net/mail.ParseAddress accepts in some form. The error
-// is KindInvalid, reads as a rule ("must have …") and does not quote the address.
+// CheckAddress reports whether mail can be sent to addr: one bare ASCII address of at most 64 characters before the @
+// and 254 in all, whose domain has a dot. It rejects display names, quoted local parts, address literals, IP addresses,
+// comments, white space and line breaks, all of which net/mail.ParseAddress accepts in some form. The error is
+// KindInvalid, reads as a rule ("must have …") and does not quote the address.
 func CheckAddress(addr string) error {
 	local, domain, found := strings.Cut(addr, "@")
 	switch {

@@ -2,8 +2,7 @@ package mail
 
 import "strings"
 
-// RenderAlert renders a digest for operations: one entry after the other, as plain text and as HTML. The error is
-// KindInvalid: a wrong envelope.
+// RenderAlert renders a digest for operations, as plain text and as HTML. The error is KindInvalid: a wrong envelope.
 func RenderAlert(a Alert) (Message, error) {
 	shown := a
 	shown.Subject = oneLine(a.Subject)

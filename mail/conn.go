@@ -14,9 +14,9 @@ import (
 	"github.com/emersion/go-smtp"
 )
 
-// limitedConn is a connection on which no deadline reaches beyond a limit. The SMTP client sets a new deadline for each
-// command and takes it away after: while the message is written and during the handshake of STARTTLS there would be
-// none. With the limit below it, whatever the client does ends in time.
+// limitedConn is a connection whose deadlines never exceed a limit. The SMTP client sets a deadline for each command
+// and removes it afterwards, so that none applies while the message is written or during the STARTTLS handshake. The
+// limit bounds those too.
 type limitedConn struct {
 	net.Conn
 	reads atomic.Int64 // how many reads were begun
@@ -29,7 +29,7 @@ func (c *limitedConn) Read(b []byte) (int, error) {
 	return c.Conn.Read(b)
 }
 
-// setLimit makes every operation, also one that is running, fail at the given time.
+// setLimit makes every operation fail at the given time, including one in progress.
 func (c *limitedConn) setLimit(t time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -62,15 +62,15 @@ func (c *limitedConn) earlier(t time.Time) time.Time {
 	return t
 }
 
-// session is a connection that is signed in and ready for a mail.
+// session is an authenticated connection that is ready for a mail.
 type session struct {
 	client *smtp.Client
 	conn   *limitedConn
 	idle   *time.Timer // closes it while it waits in the pool
 }
 
-// guard bounds the session by ctx, which has a deadline, until the function it returns is called. Cancelling ctx fails
-// what is running.
+// guard bounds the session by the deadline of ctx until the returned function is called. Cancelling ctx fails the
+// operation in progress.
 func (s *session) guard(ctx context.Context) (release func()) {
 	deadline, _ := ctx.Deadline()
 	s.conn.setLimit(deadline)
@@ -86,7 +86,7 @@ func (s *session) guard(ctx context.Context) (release func()) {
 	}
 }
 
-// quit takes leave of the server and closes the connection; a server that does not answer is not waited for.
+// quit ends the session and closes the connection. It waits a second at most for the server.
 func (s *session) quit() {
 	s.conn.setLimit(time.Now().Add(time.Second))
 	if s.client.Quit() != nil {
@@ -94,7 +94,7 @@ func (s *session) quit() {
 	}
 }
 
-// dial opens a session: it connects, secures and signs in. It fails rather than go on without TLS.
+// dial opens a session: it connects, negotiates TLS and authenticates. It fails rather than continue without TLS.
 func (s *Sender) dial(ctx context.Context) (*session, error) {
 	raw, err := (&net.Dialer{}).DialContext(ctx, "tcp", s.cfg.Addr)
 	if err != nil {
@@ -124,7 +124,7 @@ func (s *Sender) dial(ctx context.Context) (*session, error) {
 	return fresh, nil
 }
 
-// openingStage tells a server that cannot be reached from one that cannot be trusted, or has no STARTTLS to offer.
+// openingStage distinguishes a server that cannot be reached from one that cannot be trusted or offers no STARTTLS.
 func openingStage(err error) stage {
 	_, answered := errors.AsType[*smtp.SMTPError](err)
 	_, network := errors.AsType[net.Error](err)

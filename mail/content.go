@@ -6,9 +6,8 @@ import (
 	"time"
 )
 
-// Envelope is what every mail needs: who sends it, who gets it, and what makes it the same mail when it is sent twice.
-// MessageID and Date are the caller's, stored with the delivery: rendering never reads a clock or draws a random
-// number.
+// Envelope identifies a mail: its sender, its recipient, and the MessageID and Date that make two copies the same mail.
+// The caller stores both with the delivery: rendering reads no clock and draws no random number.
 type Envelope struct {
 	From       string    // the sender's bare address, in the SMTP envelope and in the From header
 	SenderName string    // the seller's name, in the From header and under the mail; empty: the domain of From
@@ -18,22 +17,22 @@ type Envelope struct {
 	Date       time.Time // when the mail was first rendered; written in UTC to the second
 }
 
-// Customer is what the tags about the buyer print. Every field is optional.
+// Customer holds the values of the tags about the buyer. Every field is optional.
 type Customer struct {
 	FirstName, LastName         string
 	Email, Phone, Company       string
 	Country, City, Zip, Address string
 }
 
-// Attachment is one file of the deliverable. ContentType falls back to application/octet-stream.
+// Attachment is one file of the deliverable. An invalid ContentType becomes application/octet-stream.
 type Attachment struct {
 	Name        string
 	ContentType string
 	Data        []byte
 }
 
-// Content is everything a mail to a customer prints. Values are plain text as stored: nothing is escaped, nothing is
-// checked for markup; the renderer does both. Prices are formatted already ("29.99"), the currency stands apart.
+// Content holds every value in a mail to a customer, as plain text; the renderer escapes it. Prices are formatted
+// ("29.99"), without their currency.
 type Content struct {
 	Envelope
 	Locale string // BCP 47, such as fr-FR; the frame speaks English, French or German
@@ -63,7 +62,7 @@ type Content struct {
 	Attachments     []Attachment
 }
 
-// Reason says why a line was canceled. The mail puts it in kind words; it never quotes a partner.
+// Reason is why a line was canceled. The mail puts it kindly and never quotes a partner.
 type Reason string
 
 const (
@@ -77,21 +76,21 @@ const (
 	ReasonRequested Reason = "requested"
 )
 
-// Cancellation is what RenderCanceled prints besides the Content, whose keys and attachments it ignores.
+// Cancellation is the input of RenderCanceled besides the Content, whose keys and attachments it ignores.
 type Cancellation struct {
 	Amount string // what goes back, with its currency: "29.99 EUR"; empty: the mail names no amount
 	Reason Reason
 }
 
-// Alert is one mail to operations: a digest of what needs a person. Its entries hold IDs and words of ours, never a
-// key, an address or a partner's text.
+// Alert is a digest of what needs a person, sent to operations. Its entries hold IDs and our own words, never a key, an
+// address or a partner's text.
 type Alert struct {
 	Envelope
 	Subject string
 	Entries []AlertEntry
 }
 
-// AlertEntry is one thing that went wrong.
+// AlertEntry is one problem.
 type AlertEntry struct {
 	Cause    string // one word, such as OutOfStock
 	OrderID  string
@@ -101,8 +100,8 @@ type AlertEntry struct {
 	Link     string // where to act: an http or https URL
 }
 
-// Message is a rendered mail. Data is the complete RFC 5322 message with CRLF line ends; it is stored, and sent as it
-// is, however often it must be sent.
+// Message is a rendered mail. Data is the complete RFC 5322 message with CRLF line ends. It is stored, and every
+// attempt sends these bytes.
 type Message struct {
 	From      string // the one envelope sender
 	To        string // the one envelope recipient

@@ -11,7 +11,7 @@ import (
 	"keyturn.dev/keyturn"
 )
 
-// stage is how far a mail came; failures name it.
+// stage is how far sending got; errors name it.
 type stage string
 
 const (
@@ -24,21 +24,21 @@ const (
 	stageAnswer    stage = "the message, after all of it," // the final dot has left
 )
 
-// lostAnswer marks that the final dot left and no answer came: the server may have the mail or not.
+// lostAnswer means that the final dot was sent and no answer arrived: the server may have the mail or not.
 type lostAnswer struct{ cause error }
 
 func (e *lostAnswer) Error() string { return "no answer to the final dot: " + e.cause.Error() }
 func (e *lostAnswer) Unwrap() error { return e.cause }
 
-// Ambiguous says that the server may have taken the mail although Send failed: the connection broke, or time ran out,
-// after the final dot had left. Sending the same Message again is right (its bytes and Message-ID are the same, so
-// mailboxes can tell), but the key must count as seen.
+// Ambiguous reports whether the server may have accepted the mail although Send failed: the connection broke, or time
+// ran out, after the final dot was sent. Sending the same Message again is right, because mailboxes can recognise its
+// Message-ID, but its keys count as seen.
 func Ambiguous(err error) bool {
 	_, ok := errors.AsType[*lostAnswer](err)
 	return ok
 }
 
-// Code gives the SMTP reply code behind an error of Send, such as 550, or 0 if the server did not answer.
+// Code returns the SMTP reply code behind an error of Send, such as 550, or 0 if the server did not answer.
 func Code(err error) int {
 	if reply, ok := errors.AsType[*smtp.SMTPError](err); ok {
 		return reply.Code
@@ -46,7 +46,7 @@ func Code(err error) int {
 	return 0
 }
 
-// failure gives an error its kind. The server's own words go into the Cause only: they often quote the recipient.
+// failure gives an error its kind. The server's text goes only into the Cause, because it often quotes the recipient.
 func failure(at stage, err error) error {
 	reply, answered := errors.AsType[*smtp.SMTPError](err)
 	answered = answered && reply.Code >= 400 // any other code makes no sense where it came, so it says nothing
@@ -65,8 +65,8 @@ func failure(at stage, err error) error {
 	return keyturn.Errorf(keyturn.KindUnavailable, "the mail server could not be used during %s: %w", at, err)
 }
 
-// aboutUs says that a refusal is about this installation (a wrong password, TLS demanded) and not about the mail: it
-// ends when an operator mends it, so it must not count as permanent and cost customers their orders.
+// aboutUs reports whether a refusal concerns this installation (a wrong password, TLS required) and not the mail. An
+// operator can mend it, so it must not count as permanent and cost customers their orders.
 func aboutUs(at stage, code int) bool {
 	return at == stageConnect || at == stageTLS || at == stageSignIn ||
 		at == stageSender && (code == 530 || code == 535 || code == 538)

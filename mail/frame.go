@@ -15,7 +15,7 @@ var templateFiles embed.FS
 
 var pages = template.Must(template.ParseFS(templateFiles, "templates/*.html"))
 
-// frame is what stands around the merchant's or our own text. Its fields are plain text except HTML.
+// frame surrounds the merchant's or our own text. Its fields are plain text except HTML.
 type frame struct {
 	Lang       string
 	Greeting   string
@@ -63,7 +63,7 @@ func newFrame(w *words, c Content) frame {
 	return f
 }
 
-// compose renders both parts and puts them into a message.
+// compose renders both parts into a message.
 func (f frame) compose(e Envelope, subject string, files []Attachment) (Message, error) {
 	html, err := executePage("frame.html", f)
 	if err != nil {

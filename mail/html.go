@@ -7,13 +7,13 @@ import (
 	"sync"
 )
 
-// The delimiters of the templates that we generate. They are control characters, which Check refuses and markup
-// removes, so no merchant can write an action: in his HTML braces are only braces.
+// The delimiters of the templates that we generate are control characters. Check refuses them and markup removes them,
+// so a merchant cannot write an action: in a merchant's HTML, braces are only braces.
 const leftDelim, rightDelim = "\x01", "\x02"
 
 var dropDelims = strings.NewReplacer(leftDelim, "", rightDelim, "")
 
-// keysAction prints the keys one below the other. It is for places where elements may stand.
+// keysAction prints the keys one below the other, in places where elements are allowed.
 const keysAction = "<code>" + leftDelim + "range $i, $k := .KEYS" + rightDelim +
 	leftDelim + "if $i" + rightDelim + "<br>" + leftDelim + "end" + rightDelim +
 	leftDelim + "if $k.Href" + rightDelim + `<a href="` + leftDelim + "$k.Href" + rightDelim + `">` + leftDelim +
@@ -21,15 +21,15 @@ const keysAction = "<code>" + leftDelim + "range $i, $k := .KEYS" + rightDelim +
 	leftDelim + "else" + rightDelim + leftDelim + "$k.Text" + rightDelim + leftDelim + "end" + rightDelim +
 	leftDelim + "end" + rightDelim + "</code>"
 
-// maxElements bounds the elements of a merchant's HTML: html/template takes time that grows with the square of how many
-// "<" there are (measured: 4 s for 64 KB of nothing else).
+// maxElements is the largest number of elements in a merchant's HTML. The time of html/template grows with the square
+// of the number of "<" (measured: 4 s for 64 KB of nothing else).
 const maxElements = 5000
 
 var errTooManyElements = errors.New("the HTML has too many elements")
 
-// compileHTML makes a template of a merchant's HTML in which each tag is an action, so html/template escapes each
-// value for the place where it stands: text, attribute, URL, style or script. It fails on HTML in which that place is
-// not certain, such as an attribute that never ends.
+// compileHTML turns a merchant's HTML into a template in which each tag is an action, so that html/template escapes
+// each value for its context: text, attribute, URL, style or script. It fails on HTML whose context is ambiguous, such
+// as an attribute that never ends.
 func compileHTML(source string) (*template.Template, error) {
 	if strings.Count(source, "<") > maxElements {
 		return nil, errTooManyElements
@@ -50,15 +50,15 @@ func compileHTML(source string) (*template.Template, error) {
 	if err != nil {
 		return nil, err
 	}
-	// html/template looks at the places when it first executes, so this is what finds the bad ones.
+	// html/template determines contexts at the first execution, so this is what finds the bad ones.
 	return t, t.Execute(new(strings.Builder), htmlValues(tagValues(Content{}), nil))
 }
 
-// webTags become links in the HTML that is made from a text.
+// webTags become links in HTML that is made from text.
 var webTags = strings.NewReplacer("{URL}", `<a href="{URL}">{URL}</a>`, "{URL_FULL}",
 	`<a href="{URL_FULL}">{URL_FULL}</a>`)
 
-// htmlFromText makes the HTML of a plain text: blank lines part paragraphs, line ends stay line ends, tags stay tags.
+// htmlFromText converts plain text to HTML: blank lines separate paragraphs, line breaks and tags are kept.
 func htmlFromText(text string) string {
 	var out strings.Builder
 	text = strings.ReplaceAll(strings.ReplaceAll(text, "\r\n", "\n"), "\r", "\n")
@@ -82,8 +82,8 @@ func htmlValues(values map[string]string, keys []keyLine) map[string]any {
 	return out
 }
 
-// compiled keeps templates that were compiled, by their source. Compiling is most of the cost of a mail; a shop has few
-// templates. The cap is against a catalog that changes all day.
+// compiled caches templates by their source. Compiling is most of the cost of a mail, and a shop has few templates. The
+// cap guards against a catalog that changes all day.
 var compiled = struct {
 	sync.Mutex
 	bySource map[string]*template.Template
@@ -113,8 +113,8 @@ func cachedHTML(source string) (*template.Template, error) {
 
 var errNoHTML = errors.New("the template has no HTML of its own")
 
-// merchantHTML renders the merchant's part. A template that was stored before a rule of Check existed must not stop a
-// paid key, so HTML that cannot be compiled gives way to the text.
+// merchantHTML renders the merchant's part. A template stored before a rule of Check existed must not hold up a paid
+// key, so HTML that does not compile is replaced by the text.
 func merchantHTML(t Template, values map[string]string, keys []keyLine) (template.HTML, error) {
 	var compiledTemplate *template.Template
 	err := errNoHTML

@@ -7,14 +7,14 @@ import (
 	"keyturn.dev/keyturn"
 )
 
-// Notice is what RenderNotice prints besides the Content, whose keys and attachments it ignores.
+// Notice is the input of RenderNotice besides the Content, whose keys and attachments it ignores.
 type Notice struct {
 	Operation keyturn.OperationName // renew, upgrade, pause, resume or cancel; any other is told in general words
 	ExpiresAt *time.Time            // of a renewal: the end of the new term, if it is known
 }
 
-// RenderNotice renders the mail that tells the customer what was done to a licence that keeps its key. It carries no
-// key and no attachment, whatever the Content holds. The error is KindInvalid: a wrong envelope.
+// RenderNotice renders the mail about an operation on a licence that keeps its key. It contains no key and no
+// attachment, whatever the Content holds. The error is KindInvalid: a wrong envelope.
 func RenderNotice(c Content, n Notice) (Message, error) {
 	w := wordsFor(c.Locale)
 	said, ok := w.notices[n.Operation]

@@ -9,8 +9,8 @@ import (
 
 var errClosed = errors.New("the sender is closed")
 
-// pool keeps sessions that wait for the next mail and bounds how many are open. Opening one takes several round trips
-// and a TLS handshake, which is more than the mail itself.
+// pool keeps idle sessions for the next mail and bounds how many are open. Opening one takes several round trips and a
+// TLS handshake, more than the mail itself.
 type pool struct {
 	slots chan struct{} // one element per mail on its way; only who finds no session waiting opens one, so it bounds both
 	idle  time.Duration
@@ -24,7 +24,7 @@ func newPool(size int, idle time.Duration) *pool {
 	return &pool{slots: make(chan struct{}, size), idle: idle}
 }
 
-// acquire waits for the right to use a session. It gives the one used last, or nil when a new one must be opened. Each
+// acquire waits for a slot. It returns the most recently used idle session, or nil if the caller must open one. Each
 // acquire is followed by one release.
 func (p *pool) acquire(ctx context.Context) (*session, error) {
 	select {
@@ -48,7 +48,7 @@ func (p *pool) acquire(ctx context.Context) (*session, error) {
 	return nil, nil
 }
 
-// release gives the right back, and the session for the next mail unless it is nil.
+// release returns the slot, and the session for the next mail unless it is nil.
 func (p *pool) release(s *session) {
 	if s != nil && !p.keep(s) {
 		s.quit()
@@ -71,7 +71,7 @@ func (p *pool) keep(s *session) bool {
 	return true
 }
 
-// remove takes a session out of the pool; it is false when somebody else has it.
+// remove takes an idle session out of the pool. It reports false if the session is already taken.
 func (p *pool) remove(s *session) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -84,7 +84,7 @@ func (p *pool) remove(s *session) bool {
 	return false
 }
 
-// close ends the sessions that wait; those in use end when their mail is done.
+// close ends the idle sessions. A session in use ends with its mail.
 func (p *pool) close() {
 	p.mu.Lock()
 	waiting := p.waiting

@@ -9,14 +9,14 @@ import (
 	"keyturn.dev/keyturn"
 )
 
-// maxKey bounds one key, in bytes.
+// maxKey is the longest key, in bytes.
 const maxKey = 4 << 10
 
-// RenderKeys renders the mail that brings the keys: a greeting, the merchant's text with its tags replaced, the order's
-// details, the seller's name and the link to the order page, as plain text and as HTML. The same Template and Content
-// give the same bytes. Keys come out byte for byte. A template without {KEY} gets the keys after its text rather than
-// none, so a mistake in the catalog costs nobody a paid key. The error is KindInvalid: a wrong envelope, or a key that
-// no mail can carry.
+// RenderKeys renders the mail that delivers the keys: a greeting, the merchant's text with its tags replaced, the
+// order's details, the seller's name and the link to the order page, as plain text and as HTML. The same Template and
+// Content give the same bytes. Keys appear byte for byte. If the template has no {KEY} the keys follow its text, so a
+// mistake in the catalog costs nobody a paid key. The error is KindInvalid: a wrong envelope, or a key that no mail can
+// carry.
 func RenderKeys(t Template, c Content) (Message, error) {
 	if err := checkDeliverable(c); err != nil {
 		return Message{}, err
@@ -47,8 +47,8 @@ func RenderKeys(t Template, c Content) (Message, error) {
 	return f.compose(c.Envelope, expand(t.Subject, values), c.Attachments)
 }
 
-// RenderCanceled renders the mail that tells the customer that a line could not be fulfilled, why, and what money goes
-// back. It carries no key and no attachment, whatever the Content holds. The error is KindInvalid: a wrong envelope.
+// RenderCanceled renders the mail that a line could not be fulfilled, why, and what is refunded. It contains no key and
+// no attachment, whatever the Content holds. The error is KindInvalid: a wrong envelope.
 func RenderCanceled(c Content, why Cancellation) (Message, error) {
 	w := wordsFor(c.Locale)
 	refund := w.refund
@@ -65,8 +65,8 @@ func RenderCanceled(c Content, why Cancellation) (Message, error) {
 	return f.compose(c.Envelope, fmt.Sprintf(w.canceledSubject, orderID), nil)
 }
 
-// checkDeliverable says whether a mail can carry what is delivered. Keys that it refuses were let in by mistake; they
-// must stop here, because a key that arrives changed looks like a used one to the customer.
+// checkDeliverable reports whether a mail can carry the deliverable. A key that it rejects got in by mistake and must
+// stop here, because a key that arrives changed looks like a used one to the customer.
 func checkDeliverable(c Content) error {
 	var bad keyturn.Problems
 	for i, key := range c.Keys {

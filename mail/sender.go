@@ -15,17 +15,17 @@ import (
 	"keyturn.dev/keyturn"
 )
 
-// How a Sender secures its connections. There is no mode that secures them only if the server likes to.
+// The modes in which a Sender secures its connections. None of them makes TLS optional.
 const (
 	TLSStart    = "starttls" // plain first, STARTTLS required; usually port 587
 	TLSImplicit = "implicit" // TLS from the first byte; usually port 465
 	TLSNone     = "none"     // for development: no TLS, and no password
 )
 
-// maxSendTime bounds one Send whatever its context says: a server that hangs must not hold a worker longer.
+// maxSendTime bounds one Send whatever its context allows: a server that hangs must not hold a worker longer.
 const maxSendTime = 30 * time.Second
 
-// Config says how mail leaves. Zero values mean what the comments say.
+// Config configures a Sender. The comments say what a zero value means.
 type Config struct {
 	Addr     string // host:port of the SMTP server
 	Username string // empty: no sign-in
@@ -39,15 +39,14 @@ type Config struct {
 	MaxConns    int            // connections open at the same time; 0: 10
 }
 
-// Sender hands messages to one SMTP server over connections that it keeps and uses again. It is safe for concurrent
-// use.
+// Sender hands messages to one SMTP server over pooled connections. It is safe for concurrent use.
 type Sender struct {
 	cfg  Config
 	tls  *tls.Config
 	pool *pool
 }
 
-// NewSender checks the configuration (KindInvalid) and makes a Sender. It does not connect.
+// NewSender validates the configuration (KindInvalid) and returns a Sender. It does not connect.
 func NewSender(cfg Config) (*Sender, error) {
 	if cfg.TLS == "" {
 		cfg.TLS = TLSStart
@@ -122,13 +121,13 @@ func (s *Sender) Send(ctx context.Context, m Message) error {
 	return err
 }
 
-// Close ends the connections. A Send that is running goes on to its end; later ones fail.
+// Close ends the idle connections. A running Send completes; later ones fail.
 func (s *Sender) Close() error {
 	s.pool.close()
 	return nil
 }
 
-// check refuses what the SMTP client would have to change on the way, so that "byte for byte" is true.
+// check refuses data that the SMTP client would have to change, so that the bytes sent are the bytes stored.
 func (m Message) check() error {
 	var bad keyturn.Problems
 	bad.Merge("from", CheckAddress(m.From))
@@ -139,8 +138,8 @@ func (m Message) check() error {
 	return bad.Err("the mail cannot be sent")
 }
 
-// send sends one message on an open session. It gives the session back if it can be used again, and says whether it
-// was dead: closed by the server before it took anything, so that nothing was sent.
+// send sends one message on an open session. It returns the session if it can be used again, and reports whether it was
+// dead: closed by the server before it accepted anything, so that nothing was sent.
 func (s *session) send(ctx context.Context, m Message) (again *session, dead bool, err error) {
 	defer s.guard(ctx)()
 	at, err := s.transmit(m)
@@ -156,7 +155,7 @@ func (s *session) send(ctx context.Context, m Message) (again *session, dead boo
 	return s, false, failure(at, err)
 }
 
-// transmit goes through one mail transaction and says where it failed.
+// transmit runs one mail transaction and returns the stage at which it failed.
 func (s *session) transmit(m Message) (stage, error) {
 	if err := s.client.Mail(m.From, nil); err != nil {
 		return stageSender, err
@@ -177,8 +176,8 @@ func (s *session) transmit(m Message) (stage, error) {
 		return "", nil
 	}
 	if s.conn.reads.Load() == readsBefore {
-		// The client reads the answer only once all is written. A write that failed left out at least its last byte,
-		// which is the end of the final dot: the server cannot have taken the message.
+		// The client reads the answer only once everything is written. A write that failed left out at least its last byte,
+		// the end of the final dot, so the server cannot have accepted the message.
 		return stageMessage, err
 	}
 	return stageAnswer, err

@@ -7,15 +7,15 @@ import (
 	"keyturn.dev/keyturn"
 )
 
-// storedEnvelope is the first line of a stored message; its bytes follow.
+// storedEnvelope is the first line of a stored message; the message's bytes follow.
 type storedEnvelope struct {
 	From      string `json:"from"`
 	To        string `json:"to"`
 	MessageID string `json:"messageId"`
 }
 
-// MarshalBinary gives the message as it is kept, encrypted, until it is sent: the envelope on a line, then the bytes as
-// they are.
+// MarshalBinary returns the stored form of the message, which callers encrypt: the envelope on one line, then the
+// bytes.
 func (m Message) MarshalBinary() ([]byte, error) {
 	envelope, err := json.Marshal(storedEnvelope{m.From, m.To, m.MessageID})
 	if err != nil {
@@ -24,7 +24,7 @@ func (m Message) MarshalBinary() ([]byte, error) {
 	return bytes.Join([][]byte{envelope, m.Data}, []byte("\n")), nil
 }
 
-// UnmarshalBinary reads what MarshalBinary wrote. KindInternal for anything else.
+// UnmarshalBinary reads what MarshalBinary wrote. Anything else is KindInternal.
 func (m *Message) UnmarshalBinary(stored []byte) error {
 	first, data, ok := bytes.Cut(stored, []byte("\n"))
 	var e storedEnvelope

@@ -8,7 +8,7 @@ import (
 	"unicode/utf8"
 )
 
-// tagList is every substitution tag, as merchants know them from Noventiq's portal.
+// tagList has every substitution tag, as merchants know them from Noventiq's portal.
 var tagList = []string{
 	"KEY", "PARENT_KEY", "ORDER_ID", "PRICEGROUP_ID", "PROGRAM_NAME", "PROGRAM_SHORT", "QUANTITY",
 	"PRICE_ONE_DUPLICATE", "PRICE_ALL_DUPLICATES", "FULLNAME", "FNAME", "LNAME", "LICENSE_FOR",
@@ -23,14 +23,14 @@ var tagNames = func() map[string]bool {
 	return set
 }()
 
-// tagLike matches what a merchant may have meant as a tag; Check looks at it more closely.
+// tagLike matches whatever a merchant may have meant as a tag; Check examines it more closely.
 var tagLike = regexp.MustCompile(`\{\s*([A-Za-z][A-Za-z0-9_]*)\s*\}`)
 
-// maxTag is more than the longest tag has, braces included.
+// maxTag exceeds the length of the longest tag with its braces.
 const maxTag = 32
 
-// splitTags cuts text into literals and tags and calls one or the other in order. Only exact known tags are tags. What
-// a tag is replaced with is never looked at again, so a customer named "{KEY}" gets no key.
+// splitTags cuts text into literals and tags and passes them on in order. Only exact known tags are tags. Replacements
+// are not searched again, so a customer named "{KEY}" gets no key.
 func splitTags(text string, literal, tag func(string)) {
 	start := 0
 	for i := 0; i < len(text); {
@@ -72,7 +72,7 @@ func expand(text string, values map[string]string) string {
 	return out.String()
 }
 
-// tagValues gives every tag its value as plain text: one line each, except {KEY}.
+// tagValues returns the value of every tag as plain text: one line each, except {KEY}.
 func tagValues(c Content) map[string]string {
 	who := c.Customer
 	full := strings.TrimSpace(who.FirstName + " " + who.LastName)
@@ -100,11 +100,11 @@ func tagValues(c Content) map[string]string {
 	return values
 }
 
-// keyLine is one line of what {KEY} prints. Href makes it a link in HTML.
+// keyLine is one line of the value of {KEY}. Href makes it a link in HTML.
 type keyLine struct{ Text, Href string }
 
-// keyLines is what {KEY} prints: the keys untouched, or for a product without keys what the customer activates with
-// instead, so that a template with {KEY} is right for every kind of deliverable.
+// keyLines is the value of {KEY}: the keys unchanged or, for a product without keys, what the customer activates it
+// with, so that a template with {KEY} suits every kind of deliverable.
 func keyLines(c Content) []keyLine {
 	var lines []keyLine
 	for _, key := range c.Keys {
@@ -125,7 +125,7 @@ func keyLines(c Content) []keyLine {
 	return lines
 }
 
-// webURL gives a link that may be followed: http or https. Others are shown as text only.
+// webURL returns a link that may be followed: http or https. Others are shown as text only.
 func webURL(link string) string {
 	if strings.HasPrefix(link, "https://") || strings.HasPrefix(link, "http://") {
 		return oneLine(link)
@@ -133,11 +133,11 @@ func webURL(link string) string {
 	return ""
 }
 
-// maxValue bounds what one value adds to a mail, in bytes; longer ones are cut.
+// maxValue is the longest value of a tag, in bytes; longer ones are cut.
 const maxValue = 2000
 
-// oneLine makes a value harmless where a line end would mean something: control characters, line separators and runs
-// of white space become one space, marks that reverse the reading direction and bytes that are not UTF-8 go away.
+// oneLine makes a value safe where a line break has a meaning: control characters, line separators and runs of white
+// space become one space; bidirectional marks and invalid UTF-8 are dropped.
 func oneLine(value string) string {
 	value = strings.ToValidUTF8(value, "\uFFFD")
 	value = strings.Map(func(r rune) rune {
@@ -152,7 +152,7 @@ func oneLine(value string) string {
 	return cut(strings.Join(strings.Fields(value), " "), maxValue)
 }
 
-// cut shortens text to at most n bytes at a character's edge and marks that it did.
+// cut shortens text to at most n bytes at a character boundary and marks the cut.
 func cut(text string, n int) string {
 	if len(text) <= n {
 		return text

@@ -1,6 +1,6 @@
-// Package mail turns a delivery into the bytes of an e-mail, once, and hands those bytes to an SMTP server as often as
-// it takes. Rendering is a pure function of its input, so a mail that must be sent again is the same mail; sending says
-// of every failure whether the server may have the mail already.
+// Package mail renders a delivery into the bytes of an e-mail, once, and hands those bytes to an SMTP server as often
+// as necessary. Rendering is a pure function, so a mail that is sent again is the same mail. Every error of sending
+// says whether the server may already have the mail.
 package mail
 
 import (
@@ -12,7 +12,7 @@ import (
 	"keyturn.dev/keyturn"
 )
 
-// The largest template parts. A mail above 100 KB is cut short by large mail services, and the frame needs room too.
+// The largest template parts. Large mail services cut off a mail above 100 KB, and the frame needs room too.
 const (
 	maxSubject = 250 // characters
 	maxText    = 16 << 10
@@ -21,18 +21,18 @@ const (
 	maxListed  = 10 // misspelt tags that are listed
 )
 
-// Template is the merchant's own part of a key mail: tags such as {KEY} are replaced, everything else stays as it is.
-// The renderer puts the greeting, the order's details and the signature around Text and HTML. An empty Subject or Text
-// means the default one in the customer's language; without HTML, the HTML part is made from Text.
+// Template is the merchant's own part of a key mail: tags such as {KEY} are replaced, everything else is kept. The
+// renderer puts the greeting, the order's details and the signature around Text and HTML. An empty Subject or Text
+// stands for the default in the customer's language; without HTML, the HTML part is made from Text.
 type Template struct {
 	Subject string `json:"subject,omitempty" yaml:"subject,omitempty"`
 	Text    string `json:"text,omitempty" yaml:"text,omitempty"`
 	HTML    string `json:"html,omitempty" yaml:"html,omitempty"` // a fragment that goes inside the body element
 }
 
-// Check says everything that is wrong with a template: unknown or misspelt tags (with a suggestion), a text or HTML
-// without {KEY}, a key in the subject, line ends in the subject, HTML that cannot be escaped safely, parts that are too
-// large. The error is KindInvalid with the fields subject, text and html. The zero Template is right.
+// Check reports every fault of a template: unknown or misspelt tags (with a suggestion), a text or HTML without {KEY},
+// a key or a line break in the subject, HTML that cannot be escaped safely, parts that are too large. The error is
+// KindInvalid with the fields subject, text and html. The zero Template is valid.
 func (t Template) Check() error {
 	var bad keyturn.Problems
 	checkPart(&bad, "subject", t.Subject, maxSubject*utf8.UTFMax, false)
@@ -40,7 +40,7 @@ func (t Template) Check() error {
 	checkPart(&bad, "html", t.HTML, maxHTML, true)
 	bad.Check(utf8.RuneCountInString(t.Subject) <= maxSubject, "subject", "must have at most %d characters", maxSubject)
 	for _, name := range []string{"KEY", "PARENT_KEY"} {
-		// A subject is shown on locked screens and logged by every server on the way.
+		// A subject is shown on locked screens and logged by every server on its way.
 		bad.Check(!strings.Contains(t.Subject, "{"+name+"}"), "subject",
 			"must not contain {%s}: subjects are not kept secret", name)
 	}
@@ -67,15 +67,15 @@ func checkPart(bad *keyturn.Problems, at, text string, maxBytes int, multiline b
 	bad.Check(!strings.ContainsFunc(text, func(r rune) bool {
 		return unicode.IsControl(r) && !strings.ContainsRune("\r\n\t", r)
 	}), at, "must not contain control characters")
-	// Each repetition brings every key again.
+	// Each repetition prints every key again.
 	bad.Check(strings.Count(text, "{KEY}") <= maxRepeats, at, "must not contain {KEY} more than %d times", maxRepeats)
 	for _, problem := range misspeltTags(text) {
 		bad.Addf(at, "%s", problem)
 	}
 }
 
-// misspeltTags finds what looks like a tag and is none: a word in capitals in braces, or a tag in another case or with
-// spaces. Other braces are the merchant's own.
+// misspeltTags finds text that looks like a tag but is none: a capitalised word in braces, or a tag in another case or
+// with spaces. Other braces are the merchant's own.
 func misspeltTags(text string) []string {
 	var problems []string
 	for _, found := range tagLike.FindAllStringSubmatch(text, -1) {
@@ -98,7 +98,7 @@ func misspeltTags(text string) []string {
 	return problems
 }
 
-// nearestTag gives the tag that was probably meant, or nothing.
+// nearestTag returns the tag that was probably meant, or "".
 func nearestTag(word string) string {
 	best, distance := "", 2+len(word)/3
 	for _, name := range tagList {

@@ -7,7 +7,7 @@ import (
 	"keyturn.dev/keyturn"
 )
 
-// words is the frame in one language. Formats take what their names say; every sentence stands for one key or many.
+// words is the frame in one language. The comments say what a format takes; every sentence fits one key or many.
 type words struct {
 	lang                                                 string
 	hello, helloNobody                                   string // hello takes the name
@@ -98,7 +98,7 @@ var german = words{
 	},
 }
 
-// wordsFor picks the language of a locale such as fr-FR; English for every other.
+// wordsFor returns the words for a locale such as fr-FR, or English.
 func wordsFor(locale string) *words {
 	language, _, _ := strings.Cut(strings.ReplaceAll(locale, "_", "-"), "-")
 	switch strings.ToLower(language) {
@@ -121,5 +121,5 @@ func (t Template) withDefaults(w *words) Template {
 	return t
 }
 
-// day prints a date that reads the same in every country.
+// day formats a date that reads the same in every country.
 func day(t time.Time) string { return t.UTC().Format("2006-01-02") }

@@ -9,14 +9,15 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// Figure is one gauge of the database: a name without its prefix, its labels in the order of the name's, and a value.
+// Figure is one gauge read from the database: its name without prefix, its label values in the order of the name's
+// labels, and its value.
 type Figure struct {
 	Name   string
 	Labels []string
 	Value  float64
 }
 
-// figureHelp describes the figures and names their labels.
+// figureHelp has the help text and the label names of each figure.
 var figureHelp = map[string]struct {
 	help   string
 	labels []string
@@ -48,7 +49,7 @@ var figureHelp = map[string]struct {
 	"audit_seconds":         {"Duration of the last audit.", nil},
 }
 
-// figures asks the database when Prometheus asks, and gives the same answer again for a while.
+// figures reads the database when Prometheus scrapes, and caches the result for a while.
 type figures struct {
 	read   func(context.Context) ([]Figure, error)
 	logger *slog.Logger
@@ -63,15 +64,15 @@ const (
 	figuresTimeout = 10 * time.Second
 )
 
-// Watch adds figures of the database to what is served. read is called at most every five seconds.
+// Watch registers figures read from the database. read is called at most every five seconds.
 func Watch(read func(context.Context) ([]Figure, error), logger *slog.Logger) {
 	registry.MustRegister(&figures{read: read, logger: logger})
 }
 
-// Describe says nothing: which figures there are depends on the catalog.
+// Describe sends nothing, which makes the collector unchecked: the set of figures depends on the catalog.
 func (f *figures) Describe(chan<- *prometheus.Desc) {}
 
-// Collect is part of prometheus.Collector.
+// Collect implements prometheus.Collector.
 func (f *figures) Collect(out chan<- prometheus.Metric) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -1,6 +1,6 @@
-// Package metrics counts what a process does and serves it to Prometheus, together with figures of the database and of
-// Temporal's client. Names begin with keyturn_; labels are statuses, kinds, routes and names of the catalog: never an
-// ID of an order, a customer or a key.
+// Package metrics counts the work of a process and serves the counts to Prometheus, together with figures of the
+// database and the metrics of Temporal's client. Names begin with keyturn_. Labels are statuses, kinds, routes and
+// names of the catalog, never IDs of orders, customers or keys.
 package metrics
 
 import (
@@ -56,19 +56,19 @@ func init() { //nolint:gochecknoinits // what every Go process shows
 // OrderAccepted counts an order that was stored for the first time.
 func OrderAccepted() { orders.Inc() }
 
-// Attempt counts a call of a partner. outcome is success, failed or unknown.
+// Attempt counts a call to a partner. outcome is success, failed or unknown.
 func Attempt(source string, outcome keyturn.AttemptOutcome, took time.Duration) {
 	attempts.WithLabelValues(source, string(outcome)).Inc()
 	seconds.WithLabelValues(source).Observe(took.Seconds())
 }
 
-// Email counts an e-mail that was handed to the mail server, or not.
+// Email counts an attempt to hand an e-mail to the mail server.
 func Email(err error) { emails.WithLabelValues(outcomeOf(err)).Inc() }
 
-// Refund counts a refund that a payment provider was asked for.
+// Refund counts a refund requested from a payment provider.
 func Refund(provider string, err error) { refunds.WithLabelValues(provider, outcomeOf(err)).Inc() }
 
-// Request counts a request of the API by its route's pattern.
+// Request counts an API request by the pattern of its route.
 func Request(route string, status int, took time.Duration) {
 	requests.WithLabelValues(route, strconv.Itoa(status)).Observe(took.Seconds())
 }
@@ -80,7 +80,7 @@ func outcomeOf(err error) string {
 	return string(keyturn.AttemptSuccess)
 }
 
-// Handler serves everything that is registered.
+// Handler serves all registered metrics.
 func Handler() http.Handler {
 	return promhttp.HandlerFor(registry, promhttp.HandlerOpts{
 		ErrorHandling: promhttp.ContinueOnError,
@@ -88,8 +88,8 @@ func Handler() http.Handler {
 	})
 }
 
-// Serve serves /metrics on an address until ctx ends. Metrics are no reason to end a process that sells: an address
-// that cannot be had is only logged.
+// Serve serves /metrics on an address until ctx ends. If it cannot listen it only logs the error: missing metrics must
+// not stop a process that sells.
 func Serve(ctx context.Context, addr string, logger *slog.Logger) {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", Handler())

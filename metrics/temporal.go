@@ -11,7 +11,7 @@ import (
 	"go.temporal.io/sdk/client"
 )
 
-// Temporal gives the metrics of Temporal's client and worker a place among ours, under their own names.
+// Temporal returns a handler that exports the metrics of Temporal's client and worker under their own names.
 func Temporal() client.MetricsHandler { return temporalHandler{store: temporalMetrics} }
 
 var temporalMetrics = func() *temporalStore {
@@ -20,16 +20,16 @@ var temporalMetrics = func() *temporalStore {
 	return s
 }()
 
-// temporalStore keeps a metric for each name and set of tags: the client does not always tag a name in the same way.
+// temporalStore keeps one metric per name and set of tags, because the client tags a name inconsistently.
 type temporalStore struct {
 	mu  sync.RWMutex
 	all map[string]prometheus.Metric
 }
 
-// Describe says nothing, see temporalStore.
+// Describe sends nothing, which makes the collector unchecked: see temporalStore.
 func (s *temporalStore) Describe(chan<- *prometheus.Desc) {}
 
-// Collect is part of prometheus.Collector.
+// Collect implements prometheus.Collector.
 func (s *temporalStore) Collect(out chan<- prometheus.Metric) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
@@ -72,7 +72,7 @@ type temporalHandler struct {
 	tags  map[string]string
 }
 
-// WithTags is part of client.MetricsHandler.
+// WithTags implements client.MetricsHandler.
 func (h temporalHandler) WithTags(tags map[string]string) client.MetricsHandler {
 	all := maps.Clone(h.tags)
 	if all == nil {
@@ -84,21 +84,21 @@ func (h temporalHandler) WithTags(tags map[string]string) client.MetricsHandler 
 
 const temporalHelp = "Of Temporal's client; see its documentation."
 
-// Counter is part of client.MetricsHandler.
+// Counter implements client.MetricsHandler.
 func (h temporalHandler) Counter(name string) client.MetricsCounter {
 	return temporalCounter{metricOf(h.store, name, h.tags, func() prometheus.Counter {
 		return prometheus.NewCounter(prometheus.CounterOpts{Name: name + "_total", Help: temporalHelp, ConstLabels: h.tags})
 	})}
 }
 
-// Gauge is part of client.MetricsHandler.
+// Gauge implements client.MetricsHandler.
 func (h temporalHandler) Gauge(name string) client.MetricsGauge {
 	return temporalGauge{metricOf(h.store, name, h.tags, func() prometheus.Gauge {
 		return prometheus.NewGauge(prometheus.GaugeOpts{Name: name, Help: temporalHelp, ConstLabels: h.tags})
 	})}
 }
 
-// Timer is part of client.MetricsHandler.
+// Timer implements client.MetricsHandler.
 func (h temporalHandler) Timer(name string) client.MetricsTimer {
 	return temporalTimer{metricOf(h.store, name, h.tags, func() prometheus.Histogram {
 		return prometheus.NewHistogram(prometheus.HistogramOpts{
@@ -114,11 +114,11 @@ type (
 	temporalTimer   struct{ prometheus.Histogram }
 )
 
-// Inc is part of client.MetricsCounter.
+// Inc implements client.MetricsCounter.
 func (c temporalCounter) Inc(n int64) { c.Add(float64(n)) }
 
-// Update is part of client.MetricsGauge.
+// Update implements client.MetricsGauge.
 func (g temporalGauge) Update(v float64) { g.Set(v) }
 
-// Record is part of client.MetricsTimer.
+// Record implements client.MetricsTimer.
 func (t temporalTimer) Record(d time.Duration) { t.Observe(d.Seconds()) }

@@ -16,7 +16,7 @@ import (
 	"keyturn.dev/keyturn/db"
 )
 
-// reveal answers the page with the keys of one line.
+// reveal shows the page with the keys of one line.
 func (p *pages) reveal(w http.ResponseWriter, r *http.Request) {
 	page, l, ok := p.line(w, r)
 	if !ok {
@@ -37,7 +37,8 @@ func (p *pages) reveal(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// file gives one file of a line for download. Its type is ours, so that no browser shows what a partner sent.
+// file serves one file of a line as a download, with a fixed content type, so that no browser renders a partner's
+// content.
 func (p *pages) file(w http.ResponseWriter, r *http.Request) {
 	page, l, ok := p.line(w, r)
 	if !ok {
@@ -70,7 +71,7 @@ func (p *pages) file(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// fileName makes a name safe to save under: no folders, nothing that is not to be seen, no leading dot.
+// fileName makes a name safe to save under: no folders, no invisible characters, no leading dot.
 func fileName(name string) string {
 	name = strings.Map(func(r rune) rune {
 		if r == unicode.ReplacementChar || !unicode.IsPrint(r) || strings.ContainsRune(`"*:<>?|`, r) {
@@ -85,7 +86,7 @@ func fileName(name string) string {
 	return name
 }
 
-// refund asks whether the customer is sure, and on the second time has the line given up and its money sent back.
+// refund asks for confirmation first. Once confirmed, it gives up the line and refunds it.
 func (p *pages) refund(w http.ResponseWriter, r *http.Request) {
 	page, l, ok := p.line(w, r)
 	if !ok {
@@ -106,8 +107,8 @@ func (p *pages) refund(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// decide carries the decision out. Its ID was made with the question, so that answering twice is one decision. Whatever
-// comes back, the page is read again: it says what is true, and the notice only says what that leaves open.
+// decide carries out the decision. The decision ID was made with the question, so a second answer is the same decision.
+// Whatever the result, the page is rendered anew from the database; the notice covers only what that leaves open.
 func (p *pages) decide(w http.ResponseWriter, r *http.Request, page db.CustomerPage, l db.CustomerLine,
 	decision string,
 ) {
@@ -151,7 +152,7 @@ func refunding(l db.CustomerLine) bool {
 	return l.Status == keyturn.LineCanceling || l.Status == keyturn.LineCanceled
 }
 
-// line finds the line that a request is about, in the order of its link. Without one it has answered.
+// line returns the line that a request names, in the order of its link. If there is none it has answered already.
 func (p *pages) line(w http.ResponseWriter, r *http.Request) (db.CustomerPage, db.CustomerLine, bool) {
 	token := r.PathValue("token")
 	n, err := p.DB.CustomerPageOf(r.Context(), token, r.PathValue("line"))
@@ -180,7 +181,7 @@ func lineIn(page db.CustomerPage, fulfillmentID string) (db.CustomerLine, bool) 
 	return page.Lines[i], true
 }
 
-// confirmView is the question before a refund.
+// confirmView is the confirmation before a refund.
 type confirmView struct {
 	Question, Means string
 	Link, Decision  string

@@ -8,7 +8,7 @@ import (
 	"keyturn.dev/keyturn"
 )
 
-// dateWords say times in one language. Formats take {clock}, {weekday}, {day}, {month} and {year}.
+// dateWords formats times in one language. Its formats take {clock}, {weekday}, {day}, {month} and {year}.
 type dateWords struct {
 	weekdays [7]string // from Sunday
 	months   [12]string
@@ -20,7 +20,7 @@ type dateWords struct {
 	point string    // between the units and the cents of an amount
 }
 
-// zone stands behind every clock time, because the page does not know where its reader is.
+// zone follows every clock time, because the page does not know its reader's time zone.
 const zone = "UTC"
 
 func (d dateWords) fill(format string, t time.Time) part {
@@ -31,20 +31,20 @@ func (d dateWords) fill(format string, t time.Time) part {
 	).Replace(format)}
 }
 
-// on says a date.
+// on formats a date.
 func (d dateWords) on(t time.Time) part {
 	p := d.fill(d.day, t)
 	p.Datetime = t.UTC().Format(time.DateOnly)
 	return p
 }
 
-// since says a moment that has been.
+// since formats a past moment.
 func (d dateWords) since(t time.Time) part { return d.fill(d.past, t) }
 
-// when says a moment to come, as short as it is clear: a weekday is clear for six days.
+// when formats a future moment as briefly as is unambiguous: the weekday alone for the next six days.
 func (d dateWords) when(t, now time.Time) part { return d.fill(d.at[distance(t, now)], t) }
 
-// until says a limit.
+// until formats a deadline.
 func (d dateWords) until(t, now time.Time) part { return d.fill(d.by[distance(t, now)], t) }
 
 func distance(t, now time.Time) int {
@@ -58,7 +58,7 @@ func distance(t, now time.Time) int {
 	return 2
 }
 
-// money says an amount.
+// money formats an amount.
 func (d dateWords) money(m keyturn.Money) part {
 	return text(strings.Replace(m.String(), ".", d.point, 1) + "\u00a0" + m.Currency)
 }

@@ -13,12 +13,12 @@ import (
 
 type nonceKey struct{}
 
-// guard sets what every answer carries and refuses what no page of ours sends.
+// guard sets the headers of every answer and refuses requests that none of our pages sends.
 func (p *pages) guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		nonce := newNonce()
 		h := w.Header()
-		// Nothing but what we wrote into the page ourselves: no other origin, no frame around it, no base to bend links.
+		// Only what we put into the page ourselves: no other origin, no frame around it, no base that redirects links.
 		h.Set("Content-Security-Policy", "default-src 'none'; style-src 'nonce-"+nonce+"'; script-src 'nonce-"+nonce+"'; "+
 			"connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'")
 		h.Set("Referrer-Policy", "no-referrer") // the address of the page is its key
@@ -51,8 +51,8 @@ func (p *pages) guard(next http.Handler) http.Handler {
 	})
 }
 
-// sameOrigin says whether a POST can come from our own page. Browsers that tell Sec-Fetch-Site are believed. The others
-// send `Origin: null` from our page, because of its referrer policy; what they send from another site names it.
+// sameOrigin reports whether a POST can come from our own page. Sec-Fetch-Site decides where a browser sends it. Other
+// browsers send `Origin: null` from our page, because of its referrer policy, and name any other site.
 func sameOrigin(r *http.Request) bool {
 	switch r.Header.Get("Sec-Fetch-Site") {
 	case "same-origin", "none":
@@ -80,7 +80,7 @@ func nonceOf(r *http.Request) string {
 	return nonce
 }
 
-// fail shows a constant page for an error: which link, order or line it was about stays untold.
+// fail serves the constant page of an error. It does not reveal which link, order or line was asked for.
 func (p *pages) fail(w http.ResponseWriter, r *http.Request, err error) {
 	words := wordsAccepted(r.Header.Get("Accept-Language"))
 	if keyturn.KindOf(err) == keyturn.KindNotFound {
@@ -94,7 +94,7 @@ func (p *pages) fail(w http.ResponseWriter, r *http.Request, err error) {
 	p.render(w, r, http.StatusServiceUnavailable, failure(words, words.fail.brokenTitle, words.fail.broken))
 }
 
-// refuse shows a constant page for a request that none of our pages makes.
+// refuse serves a constant page for a request that none of our pages makes.
 func (p *pages) refuse(w http.ResponseWriter, r *http.Request, status int) {
 	words := wordsAccepted(r.Header.Get("Accept-Language"))
 	p.render(w, r, status, failure(words, words.fail.refusedTitle, words.fail.refused))

@@ -20,7 +20,7 @@ var (
 	pageTemplate = template.Must(template.New("page").Option("missingkey=error").Parse(pageHTML))
 )
 
-// show shows page n of the order behind the request's link, with an answer to what the customer did.
+// show renders page n of the order behind the request's link, with the answer to the customer's action.
 func (p *pages) show(w http.ResponseWriter, r *http.Request, n int, a answer) {
 	token := r.PathValue("token")
 	page, err := p.DB.CustomerPage(r.Context(), token, n)
@@ -40,7 +40,7 @@ func (p *pages) show(w http.ResponseWriter, r *http.Request, n int, a answer) {
 	p.render(w, r, max(a.status, http.StatusOK), v)
 }
 
-// render writes a page. It is complete before its first byte leaves.
+// render writes a page. The page is complete before its first byte is sent.
 func (p *pages) render(w http.ResponseWriter, r *http.Request, status int, v view) {
 	v.Nonce, v.Shop = nonceOf(r), p.ShopName
 	v.CSS, v.Script = template.CSS(pageCSS), template.JS(pageJS) //nolint:gosec // our own files

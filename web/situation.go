@@ -8,7 +8,7 @@ import (
 	"keyturn.dev/keyturn/db"
 )
 
-// situation is a line's status as its customer understands it; it is also the name of its colour in the style sheet.
+// situation is a line's status from the customer's point of view, and the name of its colour in the style sheet.
 type situation string
 
 const (
@@ -55,7 +55,7 @@ func situationOf(l db.CustomerLine) situation {
 	return isPreparing
 }
 
-// story tells where a line stands, what happens next and until when.
+// story tells the line's status, what happens next and by when.
 func story(w *words, l db.CustomerLine, now time.Time) []phrase {
 	v := values{
 		"address": text(l.SentTo), "n": text(strconv.Itoa(l.Attempts)), "amount": w.date.money(l.Price),
@@ -120,7 +120,7 @@ func story(w *words, l db.CustomerLine, now time.Time) []phrase {
 	return out
 }
 
-// change tells where an operation on a licence stands; nil where it is told like any other line.
+// change tells the status of an operation on a licence; nil where it reads like any other line.
 func change(w *words, l db.CustomerLine, now time.Time, v values, at func(string, part) phrase) []phrase {
 	switch situationOf(l) { //nolint:exhaustive // the others are about money
 	case isPreparing, isSending:
@@ -142,7 +142,7 @@ func changeDeadline(w *words, l db.CustomerLine, now time.Time, v values) phrase
 	return say(w.text.changeDeadline, v)
 }
 
-// asked says how often a partner was asked; of the shop's own pool or staff there is no such number to tell.
+// asked returns how often a partner was called. A pool or the staff of the shop has no such number.
 func asked(w *words, l db.CustomerLine, v values) phrase {
 	partner := l.Source == keyturn.SourceEndpoint || l.Source == keyturn.SourceDynamicURL
 	switch {

@@ -15,7 +15,7 @@ import (
 	"keyturn.dev/keyturn/db"
 )
 
-// view is what the template shows. Texts in it are plain: the template escapes them.
+// view is the template's data. Its texts are plain: the template escapes them.
 type view struct {
 	Lang, Shop, Title string
 	Nonce             string
@@ -60,7 +60,7 @@ type lineView struct {
 	Keys                                        *keysView
 }
 
-// keysView is what a customer asked to see. It is only ever part of an answer to a POST.
+// keysView holds the keys that a customer asked to see. Only answers to a POST contain it.
 type keysView struct {
 	Codes    []string
 	Replaced []string // no longer valid
@@ -72,7 +72,7 @@ type keysView struct {
 
 type fileView struct{ Label, Link string }
 
-// answer is what came of a POST: shown on the page of the order, next to the truth.
+// answer is the result of a POST, shown on the order page beside the current status.
 type answer struct {
 	status  int    // 0: 200
 	notice  string // in the customer's language
@@ -85,12 +85,12 @@ const (
 	fastRefresh = 5  // seconds, while an order is young and things happen
 	slowRefresh = 30 // later on
 	youth       = 3 * time.Minute
-	// manyLines is from how many lines on their counts are worth a sentence.
+	// manyLines is the number of lines from which the page sums them up in a sentence.
 	manyLines = 10
 )
 
-// viewOf shows the order. Only a page that nobody did anything on looks for news by itself: the others hold keys, a
-// question or an answer that must not vanish.
+// viewOf builds the order page. Only a page without an answer refreshes itself: keys, a question or an answer must not
+// vanish.
 func (p *pages) viewOf(token string, page db.CustomerPage, a answer) view {
 	w := wordsFor(page.Locale)
 	v := view{
@@ -189,7 +189,7 @@ func keysOf(w *words, token string, l db.CustomerLine, d db.Deliverables, hide s
 	return v
 }
 
-// summary is the one sentence about the whole order.
+// summary is one sentence about the whole order.
 func summary(w *words, p db.CustomerPage) string {
 	switch {
 	case p.Canceling && p.Status != keyturn.OrderCanceled:
@@ -200,7 +200,7 @@ func summary(w *words, p db.CustomerPage) string {
 	return w.summary[p.Status]
 }
 
-// counts tells how many lines of a large order stand where.
+// counts sums up the lines of a large order by status.
 func counts(w *words, c keyturn.LineCounts) []string {
 	if c.Total < manyLines {
 		return nil
@@ -254,7 +254,7 @@ func lineLink(token, fulfillmentID, action string) string {
 
 func lineAnchor(fulfillmentID string) string { return "line-" + fulfillmentID }
 
-// pageNumber reads ?page=; without one it is the first.
+// pageNumber reads ?page=; the default is 1.
 func pageNumber(r *http.Request) (int, bool) {
 	given := r.URL.Query().Get("page")
 	if given == "" {

@@ -1,6 +1,6 @@
-// Package web is the pages for people. This is the customer's order page, behind an unguessable link: it says where
-// each item stands, shows keys to whoever asks for them by a button, and lets a customer whose item is late take the
-// money instead, where the merchant allows it. It works without JavaScript and loads nothing from anywhere.
+// Package web serves the customer's order page behind an unguessable link. The page shows the status of each item,
+// reveals keys at the press of a button and, where the merchant allows it, lets a customer whose item is late take a
+// refund instead. It works without JavaScript and loads nothing from other servers.
 package web
 
 import (
@@ -13,16 +13,16 @@ import (
 	"keyturn.dev/keyturn/db"
 )
 
-// Config is what the pages need.
+// Config holds what the pages depend on.
 type Config struct {
 	DB *db.DB
-	// Resolve carries out a decision on a line and answers where the line stands then. Nil: there is no refund button.
+	// Resolve carries out a decision on a line and returns the line's new status. If it is nil there is no refund button.
 	Resolve  func(ctx context.Context, fulfillmentID string, r keyturn.Resolution) (keyturn.Next, error)
 	ShopName string // heads the page
 	Logger   *slog.Logger
 }
 
-// New gives the handler of everything below /o/.
+// New returns the handler of all paths below /o/.
 func New(c Config) http.Handler {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
@@ -45,7 +45,8 @@ type pages struct{ Config }
 
 const (
 	maxBody = 4 << 10 // our largest form is a UUID
-	// resolveTimeout is how long a customer waits for a decision to be carried out; the page tells when it took longer.
+	// resolveTimeout is how long a customer waits for a decision to be carried out. After that the page says that it is
+	// still under way.
 	resolveTimeout = 15 * time.Second
 )
 
@@ -59,7 +60,7 @@ func (p *pages) order(w http.ResponseWriter, r *http.Request) {
 	p.show(w, r, n, answer{})
 }
 
-// back leads from the address of an answer to a POST to the page itself.
+// back redirects a GET of a POST's address to the page itself.
 func (p *pages) back(w http.ResponseWriter, r *http.Request) {
 	n, err := p.DB.CustomerPageOf(r.Context(), r.PathValue("token"), r.PathValue("line"))
 	if err != nil {

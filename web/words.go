@@ -6,8 +6,8 @@ import (
 	"keyturn.dev/keyturn"
 )
 
-// words is the page in one language. {names} in them stand for values; {when} and {by} are times, which bring their own
-// preposition. Sentences promise what the database says and no more.
+// words are the page's texts in one language. {names} stand for values; {when} and {by} are times, which bring their
+// own preposition. A sentence promises only what the database states.
 type words struct {
 	lang string
 	date dateWords
@@ -28,7 +28,7 @@ type words struct {
 	fail   failWords
 }
 
-// countWords tell how many lines of a large order stand where. {n}
+// countWords sum up the lines of a large order by status. {n}
 type countWords struct{ delivered, underWay, late, canceling, canceled string }
 
 // lineWords are the sentences about one line.
@@ -46,7 +46,7 @@ type lineWords struct {
 	changing, changed, changeLate, changeDeadline string // of an operation on a licence
 }
 
-// actionWords are what a customer can do.
+// actionWords label the customer's actions.
 type actionWords struct {
 	showKey, showKeys, yourKeys, replaced, copyKey, copied, link, file, download, hide string
 	instructions, downloadProduct                                                      string
@@ -55,20 +55,20 @@ type actionWords struct {
 	yes, no                                                                            string
 }
 
-// noticeWords answer what a customer did.
+// noticeWords answer the customer's action.
 type noticeWords struct {
 	nothingToShow, revealed, noRefund, busy, unknown, taken string
 }
 
-// failWords stand on pages without an order. None of them tells whether an order exists.
+// failWords are the texts of pages without an order. None of them reveals whether an order exists.
 type failWords struct {
 	notFoundTitle, notFound, brokenTitle, broken, refusedTitle, refused string
 }
 
-// languages are those that the page speaks; the first one serves everybody else.
+// languages are the languages of the page; the first one is the default.
 var languages = []*words{&english, &french, &german}
 
-// wordsFor picks the language of a locale such as fr-FR.
+// wordsFor returns the words for a locale such as fr-FR.
 func wordsFor(locale string) *words {
 	if w := known(locale); w != nil {
 		return w
@@ -76,8 +76,8 @@ func wordsFor(locale string) *words {
 	return languages[0]
 }
 
-// wordsAccepted picks the first language of an Accept-Language header that we speak, for pages that know no order.
-// Weights are not read: browsers list what they prefer first.
+// wordsAccepted returns the words for the first supported language of an Accept-Language header, for pages without an
+// order. It ignores weights: browsers list languages in order of preference.
 func wordsAccepted(header string) *words {
 	for entry := range strings.SplitSeq(header[:min(len(header), 200)], ",") {
 		tag, _, _ := strings.Cut(entry, ";")
@@ -98,7 +98,7 @@ func known(locale string) *words {
 	return nil
 }
 
-// part is a piece of a sentence: plain text, or a time that machines can read too.
+// part is a piece of a sentence: plain text, or a time that is machine-readable too.
 type part struct{ Text, Datetime string }
 
 // phrase is a sentence. The template escapes each part.
@@ -112,12 +112,12 @@ func (p phrase) String() string {
 	return b.String()
 }
 
-// values are what the names in a sentence stand for.
+// values are the values of the names in a sentence.
 type values map[string]part
 
 func text(s string) part { return part{Text: s} }
 
-// say puts values in the place of their names.
+// say substitutes the values for their names.
 func say(sentence string, v values) phrase {
 	var out phrase
 	for sentence != "" {
