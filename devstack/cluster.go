@@ -148,7 +148,7 @@ func (c *cluster) clearStalePID() error {
 	}
 }
 
-// serves says whether the process is a PostgreSQL on our data. Where that cannot be seen, a living process counts.
+// serves reports whether the process is a PostgreSQL on our data. Where that cannot be seen, a living process counts.
 func (c *cluster) serves(pid int) bool {
 	if pid <= 0 || errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) {
 		return false

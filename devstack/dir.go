@@ -86,7 +86,8 @@ func writeAt(f *os.File, text string) error {
 	return err
 }
 
-// readOrCreate gives the content of a small private file, made with a random text when it is missing or was cut short.
+// readOrCreate returns the content of a small private file, made with a random text when it is missing or was cut
+// short.
 func readOrCreate(path string) (string, error) {
 	const length = 26 // of rand.Text
 	if have, err := os.ReadFile(path); err == nil && len(have) == length {

@@ -69,8 +69,8 @@ func (o *owner) take(dir string) error {
 	})
 }
 
-// reaches says whether the owner can pass through to the directory. Only the permission for others counts: the owner is
-// a user of no consequence.
+// reaches reports whether the owner can pass through to the directory. Only the permission for others counts: the owner
+// is a user of no consequence.
 func (o *owner) reaches(dir string) bool {
 	for o != nil {
 		info, err := os.Stat(dir)

@@ -16,7 +16,7 @@ import (
 	"github.com/lib/pq"
 )
 
-// PostgresOptions says how PostgreSQL is run. The zero value is a good one.
+// PostgresOptions configures PostgreSQL. The zero value is usable.
 type PostgresOptions struct {
 	Port     int               // on 127.0.0.1; 0: any free one
 	Settings map[string]string // server settings that win over the defaults, such as fsync=off for tests

@@ -122,7 +122,7 @@ func (p *Process) stop(ctx context.Context, signal syscall.Signal) error {
 	return fmt.Errorf("%s did not stop in time and was killed; its log is %s", p.name, p.log)
 }
 
-// lastLines gives the end of what this run has logged.
+// lastLines returns the end of what this run has logged.
 func (p *Process) lastLines(n int) string {
 	const most = 16 << 10
 	f, err := os.Open(p.log)

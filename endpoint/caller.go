@@ -37,7 +37,7 @@ type Caller struct {
 	partners map[string]*partner // by integration ID
 }
 
-// partner is what is kept for one version of an integration.
+// partner is the cached state of one version of an integration.
 type partner struct {
 	version   int64
 	transport *http.Transport
@@ -62,8 +62,8 @@ func (c *Caller) Close() {
 	}
 }
 
-// partner gives what is kept for an integration, made anew when its version changes: rotated credentials and
-// authorities are in force with the next call.
+// partner returns the state of an integration, rebuilt when its version changes: rotated credentials and authorities
+// take effect with the next call.
 func (c *Caller) partner(in keyturn.Integration, version int64) (*partner, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -83,13 +83,13 @@ func (c *Caller) partner(in keyturn.Integration, version int64) (*partner, error
 	return p, nil
 }
 
-// Send sends a rendered request with the integration's credentials and gives the reply, whatever its status: a redirect
-// is a reply too, never followed. version is the integration's version in the catalog.
+// Send sends a rendered request with the integration's credentials and returns the reply, whatever its status: a
+// redirect is a reply too and is not followed. version is the integration's version in the catalog.
 //
 // An error is of KindConfiguration if the request may not be sent as things stand (reserved address, another server
 // than the integration's, broken certificate), of KindRejected if the authorisation server said no, and of
 // KindUnavailable if there was no complete reply: the partner may have acted on it unless NotSent says otherwise. Its
-// message is ours and holds nothing of the partner's.
+// message is ours and quotes nothing from the partner.
 func (c *Caller) Send(ctx context.Context, in keyturn.Integration, version int64, req Request) (Reply, error) {
 	in = WithDefaults(in)
 	if in.Status == statusDisable {
@@ -248,8 +248,8 @@ func (e *notSentError) Unwrap() error { return e.err }
 
 func notSent(err error) error { return &notSentError{err} }
 
-// NotSent says that no byte of the request reached the partner: it failed before there was a connection. False after an
-// error of Send means that the partner may have acted.
+// NotSent reports whether the request failed before there was a connection, so that no byte of it reached the partner.
+// If it is false after an error of Send, the partner may have acted.
 func NotSent(err error) bool {
 	var e *notSentError
 	return errors.As(err, &e)

@@ -17,8 +17,8 @@ import (
 	"keyturn.dev/keyturn"
 )
 
-// Check says everything that is wrong with an integration, before it is saved: the error is of KindInvalid and its
-// fields are located by JSON paths such as operations.create.responsePaths.activationCode. Templates are compiled and
+// Check reports every fault of an integration before it is saved: the error is of KindInvalid and its fields are
+// located by JSON paths such as operations.create.responsePaths.activationCode. Templates are compiled and
 // rendered against sample orders, response paths are compiled, certificates are parsed. A secret counts as given if it
 // has a Value or is Set. production demands https and refuses loopback addresses.
 func Check(in keyturn.Integration, production bool) error {

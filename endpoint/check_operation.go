@@ -16,8 +16,8 @@ import (
 
 var valueName = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_]{0,63}$`)
 
-// CheckTemplate says what is wrong with a body template by itself: its constructs, its field names, and whether it
-// gives JSON for orders with every value and with the least. It is what Check does with bodyTemplate.
+// CheckTemplate checks a body template by itself: its constructs, its field names, and that it renders to JSON for
+// orders with every value and with the least. Check does the same with bodyTemplate.
 func CheckTemplate(bodyTemplate string) error {
 	def := keyturn.Operation{BodyTemplate: bodyTemplate}
 	for _, d := range samples("create") {
@@ -162,7 +162,7 @@ func (c *checker) responsePaths(at string, paths map[string]keyturn.ResponsePath
 		maxTemplateBytes)
 }
 
-// signature checks a definition's signature and gives the one to render samples with; false if it cannot be used.
+// signature checks a definition's signature and returns the one to render samples with; false if it cannot be used.
 func (c *checker) signature(at string, def keyturn.Operation) (*keyturn.Signature, bool) {
 	if def.Signature == nil || !def.Signature.Enabled {
 		return nil, true
@@ -199,7 +199,7 @@ func problemCount(err error) int {
 	return 0
 }
 
-// signable says whether a path selects a single value of a request with every value. Names in the maps are the
+// signable reports whether a path selects a single value of a request that has every value. Names in the maps are the
 // merchant's own.
 func signable(field string, full Data) error {
 	p, err := signedPath(field)

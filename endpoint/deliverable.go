@@ -25,7 +25,7 @@ type File struct {
 	Data        []byte `json:"data"`
 }
 
-// Empty says that there is nothing for the customer: a bare acknowledgement.
+// Empty reports whether there is nothing for the customer: a bare acknowledgement.
 func (d Deliverable) Empty() bool {
 	return len(d.ActivationCodes) == 0 && d.ActivationLink == "" && d.File == nil
 }

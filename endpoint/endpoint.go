@@ -1,7 +1,7 @@
-// Package endpoint is the partner's contract: what Keyturn asks of a partner's HTTP endpoint and what it makes of the
-// answer. It follows Nexway's fulfillment contract: a fulfillment request is rendered through the integration's
-// templates (Render), signed (Sign), sent through a guarded client (Caller.Send), and the reply is read with JSONPaths
-// and classified (Judge). Check refuses an integration that cannot work when it is saved.
+// Package endpoint implements the contract with partners: how Keyturn calls a partner's HTTP endpoint and how it
+// interprets the answer. It follows Nexway's fulfillment contract: a fulfillment request is rendered through the
+// integration's templates (Render), signed (Sign), sent through a guarded client (Caller.Send), and the reply is read
+// with JSONPaths and classified (Judge). Check refuses an integration that cannot work when it is saved.
 //
 // Everything but Caller is pure: the same input gives the same bytes and the same verdict.
 package endpoint
@@ -36,7 +36,7 @@ type Reply struct {
 	Duration time.Duration `json:"duration"`
 }
 
-// Outcome says what a reply means for the fulfillment.
+// Outcome is what a reply means for the fulfillment.
 type Outcome string
 
 // The three outcomes of a call.

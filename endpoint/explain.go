@@ -11,8 +11,8 @@ import (
 	"keyturn.dev/keyturn"
 )
 
-// RequestExplained is what an integration makes of an order, for the person who connects it. It holds the order's data,
-// and no secret.
+// RequestExplained is the request that an integration makes of an order, for the person who connects it. It holds the
+// order's data, and no secret.
 type RequestExplained struct {
 	Operation  string      `json:"operation"`
 	Definition string      `json:"definition"` // the key it stands under; empty: Nexway's default template
@@ -23,7 +23,7 @@ type RequestExplained struct {
 	Signed     *Signed     `json:"signed,omitempty"`
 }
 
-// Signed is what was signed, and where the signature stands.
+// Signed is the signed text and the place of the signature.
 type Signed struct {
 	Canonical string `json:"canonicalInput"`
 	Signature string `json:"signature"`
@@ -147,7 +147,7 @@ func cleanedBody(body []byte) string {
 	return text
 }
 
-// Meaning says in one sentence what Keyturn would do with a line after this reply.
+// Meaning returns one sentence about what Keyturn would do with a line after this reply.
 func Meaning(r keyturn.ReplyExplained) string {
 	switch outcome := Outcome(r.Outcome); {
 	case outcome == Permanent:

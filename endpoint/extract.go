@@ -61,9 +61,8 @@ func (r reader) nodes(name string) ([]any, error) {
 	return all, nil
 }
 
-// converter gives the conversion of a name, whose template's dot is the value's text. It is compiled once for all
-// values and has one budget for them together: a reply with thousands of values costs no more than one with a few large
-// ones.
+// converter returns the conversion of a name, whose template's dot is the value's text. It is compiled once, and its
+// budget covers all values together: a reply with thousands of values costs no more than one with a few large ones.
 func (r reader) converter(name string, limit int) (func(string) (string, error), error) {
 	conversion := r.paths[name].ConversionTemplate
 	if conversion == "" {

@@ -46,7 +46,7 @@ func newGuard(allowedNetworks []string, production bool) guard {
 	return g
 }
 
-// permits says whether an address may be dialled. An IPv4 address inside an IPv6 one is judged as what it is.
+// permits reports whether an address may be dialled. An IPv4 address inside an IPv6 one is judged as IPv4.
 func (g guard) permits(addr netip.Addr) bool {
 	addr = addr.Unmap()
 	if !addr.IsValid() || addr.Zone() != "" {

@@ -43,7 +43,7 @@ func quoted(text string) string {
 	return string(append(appendEscaped([]byte{'"'}, text), '"'))
 }
 
-// isScalarLiteral says whether text, without space around it, is a JSON number, true, false or null.
+// isScalarLiteral reports whether text, without space around it, is a JSON number, true, false or null.
 func isScalarLiteral(text string) bool {
 	return text != "" && !strings.ContainsRune(`"[{`, rune(text[0])) && json.Valid([]byte(text))
 }

@@ -16,7 +16,7 @@ const (
 	maxRetryAfter   = 24 * time.Hour
 )
 
-// Judge reads a reply and says what it means for the fulfillment (docs/understand/partner-contract.md, Outcome).
+// Judge reads a reply and returns what it means for the fulfillment (docs/understand/partner-contract.md, Outcome).
 // It is pure and never panics.
 //
 // units is how many activation codes the line needs from this call; fewer are a failure of KindBadReply. A link or a

@@ -7,13 +7,13 @@ import (
 	"keyturn.dev/keyturn"
 )
 
-// LooksUp says whether an integration can be asked if a create was carried out.
+// LooksUp reports whether an integration can be asked if a create was carried out.
 func LooksUp(in keyturn.Integration) bool {
 	_, ok := in.Operations[lookUpOperation]
 	return ok
 }
 
-// NotIssued says whether the verdict on a look-up's reply is that the partner has not issued anything.
+// NotIssued reports whether a look-up's verdict is that the partner has issued nothing.
 func NotIssued(in keyturn.Integration, v Verdict) bool {
 	not := in.Operations[lookUpOperation].NotFound
 	if not == nil {

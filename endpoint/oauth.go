@@ -26,7 +26,7 @@ type tokenCache struct {
 	expires time.Time
 }
 
-// get gives a token: the cached one until 30 s before it expires, but never refused, which the partner did not take.
+// get returns a token: the cached one until 30 s before it expires, unless the partner has refused it.
 func (c *tokenCache) get(ctx context.Context, transport *http.Transport, in keyturn.Integration,
 	refused string,
 ) (string, error) {

@@ -21,10 +21,10 @@ const (
 	maxSearch = 16 << 20
 )
 
-// Redact gives a request's or reply's body as operators may see it: activation codes, links and file contents that the
-// operation's response paths find in it, the values in known (for a request: the codes of earlier operations), and the
-// integration's own secrets are masked wherever they stand, also where JSON escapes them. What is no JSON is masked as
-// plain text, and what begins like JSON but cannot be read, or not within bounds, keeps its names only.
+// Redact returns a request's or reply's body as operators may see it: activation codes, links and file contents that
+// the operation's response paths find in it, the values in known (for a request: the codes of earlier operations), and
+// the integration's own secrets are masked wherever they stand, also where JSON escapes them. A body that is not JSON
+// is masked as plain text; one that begins like JSON but cannot be read within bounds keeps only its names.
 //
 // Masks of found values keep what a response path needs to find them again: each value has a number, a link stays an
 // https address, a file stays base64. So Judge says of a redacted reply what it says of the reply, but for conversions
@@ -33,15 +33,14 @@ func Redact(in keyturn.Integration, op string, body []byte, known []keyturn.Secr
 	return redact(in, op, body, known, false)
 }
 
-// RedactReply is Redact for what a partner answered, of which op's verdict is v. Where a partner says that all went
-// well and the response paths find no code, link or file, nobody knows which of its values is one: all are masked then,
-// but what the paths of success and failure found.
+// RedactReply is Redact for a partner's reply whose verdict is v. If the partner reports success and the response paths
+// find no code, link or file, any value may be one, so all are masked except those of the paths of success and failure.
 func RedactReply(in keyturn.Integration, op string, reply Reply, v Verdict) []byte {
 	gives := reply.Status >= 200 && reply.Status <= 299 && op != "cancel"
 	return redact(in, op, reply.Body, v.Deliverable.ActivationCodes, gives)
 }
 
-// redact masks a body; gives says that it may hold a key that no path finds.
+// redact masks a body; gives means that it may hold a key that no path finds.
 func redact(in keyturn.Integration, op string, body []byte, known []keyturn.Secret, gives bool) []byte {
 	m := masks{}
 	in.Secrets(func(_ string, ref *keyturn.SecretRef) { m.add(ref.Value, mask) })

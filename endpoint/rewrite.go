@@ -8,9 +8,9 @@ import (
 )
 
 // rewriter walks a template's parse tree once. It refuses every kind of node and function that is not on the
-// allow-list, checks field names against the data's type, follows where in the JSON text each interpolation stands, and
+// allow-list, checks field names against the data's type, tracks where in the JSON text each interpolation is, and
 // appends the escaping printers. Inside a JSON string every value is escaped and outside every value is complete, so
-// whether a place is inside a string depends on the author's text alone and can be told before execution.
+// whether a place is inside a string depends on the author's text alone and is known before execution.
 type rewriter struct {
 	place place
 	vars  []variable
@@ -26,7 +26,7 @@ func problemAt(n parse.Node, format string, args ...any) error {
 	return fmt.Errorf("%s, at byte %d", fmt.Sprintf(format, args...), n.Position())
 }
 
-// list handles the nodes of one block and says whether a JSON string is open after it.
+// list handles the nodes of one block and reports whether a JSON string is open after it.
 func (r *rewriter) list(list *parse.ListNode, dot reflect.Type, inString bool) (bool, error) {
 	if list == nil {
 		return inString, nil

@@ -46,7 +46,7 @@ func Code(err error) int {
 	return 0
 }
 
-// failure gives an error its kind. The server's text goes only into the Cause, because it often quotes the recipient.
+// failure returns an error its kind. The server's text goes only into the Cause, because it often quotes the recipient.
 func failure(at stage, err error) error {
 	reply, answered := errors.AsType[*smtp.SMTPError](err)
 	answered = answered && reply.Code >= 400 // any other code makes no sense where it came, so it says nothing

@@ -12,18 +12,19 @@ import (
 	"keyturn.dev/keyturn"
 )
 
-// Gateway is a payment provider behind HTTP: a small service of the shop's that stands before whoever has the money, or
-// the payment emulator. It is asked
+// Gateway is a payment provider behind HTTP: a small service of the shop in front of the actual provider, or the
+// payment emulator. A refund is the request
 //
 //	POST {URL}/refunds
 //	Authorization: Bearer {Token}
-//	Idempotency-Key: refund-…                    the same key is the same refund, for good
+//	Idempotency-Key: refund-…                    one key is one refund, for good
 //	{"reference": "pay_1", "orderId": "ORD-1", "amount": "59.98", "currency": "EUR"}
 //
-// and answers 200 or 201 with {"id": "…"} once the money is on its way back, the same ID however often it is asked. 4xx
-// but 408, 409, 425 and 429 is a refusal that a person has to see. Everything else, and no answer, is asked again.
+// answered by 200 or 201 and {"id": "…"} once the money is on its way back, with the same ID for every repetition. A
+// 4xx status other than 408, 409, 425 and 429 is a refusal that a person has to see. Anything else, and no answer, is
+// retried.
 type Gateway struct {
-	URL    string // without a slash at its end
+	URL    string // without a trailing slash
 	Token  keyturn.Secret
 	Client *http.Client // nil: one with a time-out of 15 s that follows no redirect
 }

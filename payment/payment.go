@@ -1,5 +1,5 @@
-// Package payment gives money back at a payment provider. Providers stand behind one small interface; sandbox is the
-// one for development and tests.
+// Package payment refunds captured payments. Payment providers implement one small interface; the sandbox is the
+// provider for development and tests.
 package payment
 
 import (
@@ -8,7 +8,7 @@ import (
 	"keyturn.dev/keyturn"
 )
 
-// Refund asks for money back. The same IdempotencyKey is the same refund, however often it is asked for.
+// Refund is a request for a refund. Requests with the same IdempotencyKey are one refund, however often they are sent.
 type Refund struct {
 	IdempotencyKey string // the line's refund; stable over every retry
 	Reference      string // of the captured payment at the provider
@@ -18,17 +18,17 @@ type Refund struct {
 
 // Provider pays back captured money.
 type Provider interface {
-	// Refund pays back a part of a captured payment and gives the provider's own ID of the refund. Repeating it with the
-	// same key pays once and gives the same ID. A payment that was refunded already in another way counts as done.
-	// KindUnavailable: the outcome is unknown, ask again. KindRejected: the provider refuses, which a person has to see;
-	// it may change its mind, so asking again does no harm.
+	// Refund refunds a part of a captured payment and returns the provider's ID of the refund. It is idempotent by key: a
+	// repetition pays nothing and returns the same ID. A payment that was already refunded in another way counts as done.
+	// KindUnavailable: the outcome is unknown, so try again. KindRejected: the provider refuses and a person has to look;
+	// trying again is safe, as it may change its mind.
 	Refund(ctx context.Context, r Refund) (id string, err error)
 }
 
-// Providers finds a provider by the name that an order gives (payment.provider).
+// Providers maps the names that orders use (payment.provider) to providers.
 type Providers map[string]Provider
 
-// Refund asks the named provider. An unknown one is KindConfiguration.
+// Refund calls the named provider. An unknown name is KindConfiguration.
 func (p Providers) Refund(ctx context.Context, provider string, r Refund) (string, error) {
 	if r.Amount.Minor == 0 {
 		return "nothing-to-refund", nil

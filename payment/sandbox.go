@@ -14,9 +14,9 @@ const SandboxName = "sandbox"
 
 // Ledger keeps the sandbox's captured payments and refunds (package db).
 type Ledger interface {
-	// LedgerRefund books a refund under its key and counts the try. It gives the refund's ID and how many tries came
-	// before. While refuse(tries before) is true it books the try only and gives no ID. KindRejected when more would be
-	// refunded than was captured, or nothing was captured under the reference.
+	// LedgerRefund books a refund under its key and counts the attempt. It returns the refund's ID. While refuse(previous
+	// attempts) is true it books the attempt only and returns no ID. KindRejected: the refund exceeds what was captured,
+	// or nothing was captured under the reference.
 	LedgerRefund(ctx context.Context, key, reference, orderID string, amount keyturn.Money,
 		refuse func(triesBefore int) bool) (id string, err error)
 }
@@ -24,8 +24,8 @@ type Ledger interface {
 // Sandbox is a payment provider for development: a ledger in our own database that behaves like a real one. It captures
 // what an order says is paid. A payment reference tells it to fail:
 //
-//	…refund-fails-3…     the first three tries do not come through, with an unknown outcome
-//	…refund-declined…    every try is refused
+//	…refund-fails-3…     the first three attempts fail with an unknown outcome
+//	…refund-declined…    every attempt is refused
 //	…already-refunded…   the money went back in another way
 type Sandbox struct{ Ledger Ledger }
 

@@ -13,7 +13,7 @@ import (
 	"strings"
 )
 
-// Here says whether this is such a distribution.
+// Here reports whether this is such a distribution.
 func Here() bool {
 	for _, program := range []string{"apt-get", "dpkg"} {
 		if _, err := exec.LookPath(program); err != nil {

@@ -56,7 +56,7 @@ func Unpack(ctx context.Context, target string, packages Packages) error {
 	return nil
 }
 
-// download gives the paths of the package files, in work.
+// download returns the paths of the package files, in work.
 func download(ctx context.Context, work string, packages Packages) ([]string, error) {
 	state, debs := filepath.Join(work, "apt"), filepath.Join(work, "debs")
 	for _, dir := range []string{state + "/lists/partial", state + "/cache/archives/partial", debs} {

@@ -49,7 +49,7 @@ func (s *Server) SetPartner(name string, settings Settings) error {
 	return nil
 }
 
-// Partner gives the settings of a partner, secrets included.
+// Partner returns the settings of a partner, secrets included.
 func (s *Server) Partner(name string) Settings {
 	p, err := s.partner(name)
 	if err != nil {
@@ -72,7 +72,7 @@ func (s *Server) RevokeTokens(name string) {
 	}
 }
 
-// Stats says how hard a partner was called since the start or the last Reset.
+// Stats reports how hard a partner was called since the start or the last Reset.
 func (s *Server) Stats(name string) Stats {
 	p, err := s.partner(name)
 	if err != nil {
@@ -81,21 +81,21 @@ func (s *Server) Stats(name string) Stats {
 	return p.gauge.snapshot()
 }
 
-// Log gives the requests in the order in which they were processed: all that memory holds, at most MaxEntries.
+// Log returns the requests in the order in which they were processed: all that memory holds, at most MaxEntries.
 func (s *Server) Log() []Entry {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.journal.newest()
 }
 
-// HoneypotLog gives the requests that followed a redirect.
+// HoneypotLog returns the requests that followed a redirect.
 func (s *Server) HoneypotLog() []Entry {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.honeypot.newest()
 }
 
-// Issued gives every fulfillment for which a key was issued, oldest first.
+// Issued returns every fulfillment for which a key was issued, oldest first.
 func (s *Server) Issued() []License {
 	s.mu.Lock()
 	defer s.mu.Unlock()

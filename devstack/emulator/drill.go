@@ -24,7 +24,7 @@ type Drill struct {
 	About    string `json:"about"`
 }
 
-// argKind says how a drill's argument is read.
+// argKind is the type of a drill's argument.
 type argKind int
 
 const (

@@ -95,7 +95,7 @@ func refuseRaw(contentType, body string) func(*call, *ledger) *reply {
 	}
 }
 
-// refuseN gives the same 500 to a request until it has been refused N times; the count survives a restart.
+// refuseN answers with the same 500 to a request until it has been refused N times; the count survives a restart.
 func refuseN(c *call, l *ledger) *reply {
 	if l.refusals[c.entry.requestKey()] >= c.drill.number {
 		return nil

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// Stats says how hard a partner was called. Token requests do not count.
+// Stats are the figures of the calls to a partner. Token requests do not count.
 type Stats struct {
 	Requests      int           `json:"requests"`
 	Concurrent    int           `json:"concurrent"`    // now

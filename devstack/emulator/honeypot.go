@@ -11,8 +11,8 @@ import (
 // HoneypotKey is the key that the honeypot answers with. It must never reach a customer.
 const HoneypotKey = "EMU-HONE-YPOT-KEYY"
 
-// serveHoneypot answers requests that followed a redirect, with a recognisable key. Any line in its log is a fault of the
-// caller.
+// serveHoneypot answers requests that followed a redirect, with a recognisable key. Any line in its log is a fault of
+// the caller.
 func (s *Server) serveHoneypot(w http.ResponseWriter, r *http.Request) {
 	e := Entry{
 		Time: time.Now().UTC(), Method: r.Method, URL: r.URL.RequestURI(), Host: r.Host,

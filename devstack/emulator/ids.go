@@ -105,7 +105,7 @@ func setFirst(target *string, body map[string]any, places []string) {
 	}
 }
 
-// textAt gives the scalar at a dotted place as text, "" if there is none. A list with one element counts as that
+// textAt returns the scalar at a dotted place as text, "" if there is none. A list with one element counts as that
 // element.
 func textAt(body map[string]any, place string) string {
 	var v any = body

@@ -140,7 +140,7 @@ func (j *journal) remember(e Entry) {
 	j.entries = append(j.entries, e)
 }
 
-// newest gives a copy of the entries in memory, oldest first, at most max of them.
+// newest returns a copy of the entries in memory, oldest first, at most max of them.
 func (j *journal) newest() []Entry {
 	from := max(0, len(j.entries)-j.max)
 	return append([]Entry(nil), j.entries[from:]...)

@@ -46,8 +46,8 @@ func newLedger() *ledger {
 
 func joined(parts ...string) string { return strings.Join(parts, "\x00") }
 
-// requestKey identifies a request: its repetitions have the same key. Renewals recur under one fulfillment ID with a new
-// order each term, so order and line are part of it.
+// requestKey identifies a request: its repetitions have the same key. Renewals recur under one fulfillment ID with a
+// new order each term, so order and line are part of it.
 func (e Entry) requestKey() string {
 	if e.FulfillmentID == "" {
 		return joined(e.Partner, e.Op, "", e.ProductID)

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// process decides what the request does, journals it, applies it to the ledger and answers, in this order. If two copies
-// of a request arrive together, the lock makes one of them an issue and the other a repeat.
+// process decides what the request does, journals it, applies it to the ledger and answers, in this order. If two
+// copies of a request arrive together, the lock makes one of them an issue and the other a repeat.
 func (c *call) process() {
 	rep, err := c.decideAndRecord()
 	if err != nil { // nothing is sent that is not in the journal

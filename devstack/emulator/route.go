@@ -26,7 +26,7 @@ var operations = map[string]string{
 	"pause": opPause, "suspend": opPause, "resume": opResume, "reactivate": opResume,
 }
 
-// issues says whether an operation is answered with a key.
+// issues reports whether an operation is answered with a key.
 func issues(op string) bool { return op == opCreate || op == opRenew || op == opUpgr }
 
 // route is what a path asks for.

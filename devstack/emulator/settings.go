@@ -83,7 +83,7 @@ func (s Settings) Check() error {
 	return p.Err("the partner's settings are not valid")
 }
 
-// hits says whether the settings' own drill is meant for an operation.
+// hits reports whether the settings' own drill is meant for an operation.
 func (s Settings) hits(op string) bool {
 	if len(s.DrillOps) == 0 {
 		if s.Drill == drillDown {

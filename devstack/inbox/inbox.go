@@ -116,5 +116,5 @@ func (s *Server) Messages() []Summary {
 	return all
 }
 
-// Raw gives the bytes of a message as they were sent; ok is false if it is not kept.
+// Raw returns the bytes of a message as they were sent; ok is false if it is not kept.
 func (s *Server) Raw(id string) (data []byte, ok bool) { return s.store.raw(id) }

@@ -27,12 +27,13 @@ type SyntaxError struct{ Err error }
 
 func (e *SyntaxError) Error() string { return e.Err.Error() }
 
-// Unwrap gives the error of KindInvalid.
+// Unwrap returns the error of KindInvalid.
 func (e *SyntaxError) Unwrap() error { return e.Err }
 
 // Decode reads exactly one JSON document into a pointer. encoding/json takes the last of two equal names, matches names
-// in any case, turns broken text into U+FFFD and stops at the first error; Decode refuses all of this, with a field error
-// for every path, before encoding/json sees the document. Its errors are of KindInvalid, those of *SyntaxError included.
+// in any case, turns broken text into U+FFFD and stops at the first error; Decode refuses all of this, with a field
+// error for every path, before encoding/json sees the document. Its errors are of KindInvalid, those of *SyntaxError
+// included.
 func Decode(data []byte, into any) error {
 	switch {
 	case len(bytes.TrimSpace(data)) == 0:
@@ -101,7 +102,7 @@ func (w *walker) addf(at, format string, args ...any) {
 	}
 }
 
-// next gives the next token and checks it if it is a string; at is where it is.
+// next returns the next token and checks it if it is a string; at is where it is.
 func (w *walker) next(at string) json.Token {
 	start := w.tokens.InputOffset()
 	token, _ := w.tokens.Token() // the document is valid
@@ -116,7 +117,7 @@ func (w *walker) next(at string) json.Token {
 	return token
 }
 
-// pairedSurrogates says whether the \u escapes in JSON text make whole characters.
+// pairedSurrogates reports whether the \u escapes in JSON text make whole characters.
 func pairedSurrogates(raw []byte) bool {
 	for {
 		i := bytes.IndexByte(raw, '\\')

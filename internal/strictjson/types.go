@@ -79,7 +79,7 @@ func wanted(t reflect.Type) string {
 
 var fieldCache sync.Map // reflect.Type -> map[string]reflect.Type
 
-// fieldsOf gives the JSON names of a struct's fields.
+// fieldsOf returns the JSON names of a struct's fields.
 func fieldsOf(t reflect.Type) map[string]reflect.Type {
 	if found, ok := fieldCache.Load(t); ok {
 		return found.(map[string]reflect.Type) //nolint:forcetypeassert // nothing else is stored

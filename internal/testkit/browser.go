@@ -18,7 +18,7 @@ var browserNames = []string{
 	"/Applications/Google Chrome.app/Contents/MacOS/Google Chrome", "/Applications/Chromium.app/Contents/MacOS/Chromium",
 }
 
-// Browser gives the path of a Chromium or Chrome. Where there is none, root gets the distribution's package, once and
+// Browser returns the path of a Chromium or Chrome. Where there is none, root gets the distribution's package, once and
 // for good. An ordinary user cannot: a browser needs hundreds of packages and a sandbox that root sets up, so the test
 // is skipped and says so. It is the only reason for which a test of ours is skipped.
 func Browser(t testing.TB) string {

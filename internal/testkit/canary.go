@@ -32,7 +32,7 @@ func CanaryForms(canary string) []string {
 	return slices.Compact(out)
 }
 
-// FindCanary gives the first form of a canary that a text holds, with what stands around it; "" if there is none.
+// FindCanary returns the first form of a canary that a text holds, with what stands around it; "" if there is none.
 func FindCanary(text, canary string) string {
 	for _, form := range CanaryForms(canary) {
 		if at := strings.Index(text, form); at >= 0 {

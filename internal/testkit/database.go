@@ -106,8 +106,8 @@ func (a *adminDB) dsn(database string) string {
 	return u.String()
 }
 
-// template gives the name of a migrated database. The advisory lock keeps other test processes from making the same one
-// at the same time, and a template gets its name when it is complete.
+// template returns the name of a migrated database. The advisory lock keeps other test processes from making the same
+// one at the same time, and a template gets its name when it is complete.
 func (a *adminDB) template(ctx context.Context, name string, migrate func(dsn string) error) (string, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()

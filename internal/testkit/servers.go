@@ -43,8 +43,8 @@ var (
 	running atomic.Bool // Main has been called and will stop them
 )
 
-// AtOnce says how many parallel tests of a package run at the same time, unless the command says it (-parallel). Tests
-// that wait most of the time do not fill the processors one at each. It reads the command's flags: call it from
+// AtOnce reports how many parallel tests of a package run at the same time, unless the command says it (-parallel).
+// Tests that wait most of the time do not fill the processors one at each. It reads the command's flags: call it from
 // TestMain, after a default of another flag was set.
 func AtOnce(n int) {
 	flag.Parse()
@@ -151,8 +151,8 @@ func needMain(t testing.TB) {
 	}
 }
 
-// Temporal gives the address of a Temporal server with our search attributes in the namespace default. All tests share
-// it: each uses task queues and workflow IDs of its own.
+// Temporal returns the address of a Temporal server with our search attributes in the namespace default. All tests
+// share it: each uses task queues and workflow IDs of its own.
 func Temporal(t testing.TB) string {
 	t.Helper()
 	needMain(t)

@@ -43,7 +43,7 @@ func waits(method string) bool {
 
 const maxFrame = 16<<20 - 1
 
-// frames gives one HTTP/2 frame at a time, as it came, after a preface.
+// frames returns one HTTP/2 frame at a time, as it came, after a preface.
 func frames(from io.Reader, preface []byte, look func(http2.Frame, *message)) Reader {
 	var raw bytes.Buffer
 	f := http2.NewFramer(io.Discard, io.TeeReader(from, &raw))

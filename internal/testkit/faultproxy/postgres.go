@@ -42,7 +42,7 @@ type statements struct {
 	within   bool // a transaction
 }
 
-// name gives a message's name, and whether it asks for an answer.
+// name returns a message's name, and whether it asks for an answer.
 func (s *statements) name(m []byte) (name string, asks bool) {
 	first, rest, _ := strings.Cut(string(m[5:]), "\x00")
 	text := strings.TrimSpace(first)
@@ -89,7 +89,7 @@ func (s *statements) writes(text string) {
 	}
 }
 
-// trips gives the server's messages a whole round trip at a time. The handshake is one, and no answer to a request.
+// trips returns the server's messages a whole round trip at a time. The handshake is one, and no answer to a request.
 func trips(server io.Reader) Reader {
 	shaking := true
 	return func() (message, error) {

@@ -18,10 +18,10 @@ type message struct {
 	answers bool   // the answer to the stream's request, or its beginning
 }
 
-// Reader gives the next message; with an error it may give the last bytes.
+// Reader returns the next message; with an error it may give the last bytes.
 type Reader func() (message, error)
 
-// pieces gives what each read brings.
+// pieces returns what each read brings.
 func pieces(from io.Reader, look func(*message)) Reader {
 	buf := make([]byte, 64<<10)
 	return func() (message, error) {

@@ -137,7 +137,7 @@ type waiter struct {
 	once sync.Once
 }
 
-// Await gives a channel that is closed once one of the proxies has forwarded a request that matches: the server works
+// Await returns a channel that is closed once one of the proxies has forwarded a request that matches: the server works
 // on it now. stop ends the waiting.
 func Await(only func(name string) bool, proxies ...*Proxy) (seen <-chan struct{}, stop func()) {
 	w := &waiter{only: only, seen: make(chan struct{})}
@@ -182,7 +182,7 @@ func (p *Proxy) Disarm() (name string, lost bool) {
 	return name, lost
 }
 
-// loses says whether the answer to this request is the one that gets lost.
+// loses reports whether the answer to this request is the one that gets lost.
 func (p *Proxy) loses(name string) (lose, reset bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -272,7 +272,7 @@ func (p *Proxy) forget(l *link) {
 	delete(p.links, l)
 }
 
-// Lost says whether the answer that Lose asked for has been lost.
+// Lost reports whether the answer that Lose asked for has been lost.
 func (p *Proxy) Lost() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -12,7 +12,7 @@ import (
 	"sync"
 )
 
-// InBuild says whether the test binary was built with the overlay. It has a file that sets this.
+// InBuild reports whether the test binary was built with the overlay. It has a file that sets this.
 var InBuild bool
 
 // Edit changes SQL statements: each match of the regular expression Old becomes New, as in regexp.ReplaceAllString.
@@ -44,7 +44,7 @@ func Activate(name string, edits ...Edit) {
 	}
 }
 
-// Active says whether this process is the mutant of that name. Edited source asks.
+// Active reports whether this process is the mutant of that name. Edited source asks.
 func Active(name string) bool {
 	active.Lock()
 	defer active.Unlock()

@@ -44,7 +44,7 @@ func reportDeath(server *devstack.Process) {
 	}
 }
 
-// with gives the exit status of the command, or 1 when the servers failed.
+// with returns the exit status of the command, or 1 when the servers failed.
 func with(ctx context.Context, command []string) (code int, err error) {
 	servers := &testkit.Servers{Progress: say}
 	defer func() {
