@@ -23,7 +23,7 @@ import (
 	"go.temporal.io/sdk/log"
 )
 
-// TemporalOptions reports how the Temporal development server is run.
+// TemporalOptions configures the Temporal development server.
 type TemporalOptions struct {
 	Port     int    // gRPC on 127.0.0.1; 0: any free one
 	UIPort   int    // Web UI on 127.0.0.1; 0: any free one

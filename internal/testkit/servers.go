@@ -43,7 +43,7 @@ var (
 	running atomic.Bool // Main has been called and will stop them
 )
 
-// AtOnce reports how many parallel tests of a package run at the same time, unless the command says it (-parallel).
+// AtOnce sets how many parallel tests of a package run at the same time, unless -parallel is given.
 // Tests that wait most of the time do not fill the processors one at each. It reads the command's flags: call it from
 // TestMain, after a default of another flag was set.
 func AtOnce(n int) {
