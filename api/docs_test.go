@@ -9,9 +9,8 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.yaml.in/yaml/v3"
 
-	"keyturn.dev/keyturn/client"
-
 	"keyturn.dev/keyturn/api"
+	"keyturn.dev/keyturn/client"
 )
 
 func TestTheAPIDescribesItself(t *testing.T) {

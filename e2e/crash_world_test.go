@@ -18,12 +18,11 @@ import (
 	"go.temporal.io/sdk/log"
 	sdkworker "go.temporal.io/sdk/worker"
 
-	"keyturn.dev/keyturn/client"
-
 	"keyturn.dev/keyturn"
 	"keyturn.dev/keyturn/activities"
 	"keyturn.dev/keyturn/api"
 	"keyturn.dev/keyturn/audit"
+	"keyturn.dev/keyturn/client"
 	"keyturn.dev/keyturn/db"
 	"keyturn.dev/keyturn/devstack/emulator"
 	"keyturn.dev/keyturn/devstack/inbox"

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-
 	temporalclient "go.temporal.io/sdk/client"
 
 	"keyturn.dev/keyturn"

@@ -19,7 +19,6 @@ import (
 	"go.temporal.io/sdk/log"
 
 	"keyturn.dev/keyturn/client"
-
 	"keyturn.dev/keyturn/devstack"
 	"keyturn.dev/keyturn/devstack/emulator"
 	"keyturn.dev/keyturn/devstack/inbox"

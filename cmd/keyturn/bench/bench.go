@@ -12,7 +12,6 @@ import (
 	temporalclient "go.temporal.io/sdk/client"
 
 	"keyturn.dev/keyturn/client"
-
 	"keyturn.dev/keyturn/db"
 )
 

@@ -7,9 +7,8 @@ import (
 
 	temporalclient "go.temporal.io/sdk/client"
 
-	"keyturn.dev/keyturn/client"
-
 	"keyturn.dev/keyturn"
+	"keyturn.dev/keyturn/client"
 	"keyturn.dev/keyturn/workflows"
 )
 
