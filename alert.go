@@ -30,6 +30,7 @@ const (
 	AlertPartnerDown         AlertCause = "PartnerDown"
 	AlertPartnerBack         AlertCause = "PartnerBack"
 	AlertCertificateExpiring AlertCause = "CertificateExpiring"
+	AlertClockSkew           AlertCause = "ClockSkew"
 	AlertLowStock            AlertCause = "LowStock"
 	AlertRunsDry             AlertCause = "RunsDry"
 	AlertAudit               AlertCause = "Audit"

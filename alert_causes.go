@@ -91,6 +91,12 @@ var AlertCauses = []AlertInfo{
 			"`keyturn apply`: the next call uses it",
 	},
 	{
+		Cause: AlertClockSkew, Severity: SeverityWarning, ByPerson: true, Closes: "the clocks agree",
+		Meaning: "the clock of a worker's host and the database's differ by more than five seconds. Waits and deadlines are not " +
+			"affected; certificates, signed requests and the dates of e-mails are",
+		ToDo: "set up NTP on both hosts. If the host is gone, `keyturn alert close ALERT`",
+	},
+	{
 		Cause: AlertLowStock, Severity: SeverityWarning, Meaning: "a pool fell below its threshold",
 		ToDo: "`keyturn pool import POOL FILE`", Closes: "the pool is above its threshold",
 	},

@@ -95,6 +95,7 @@ type options struct {
 	dsn                      func(dsn string) string // the database's address as the application sees it: a proxy's
 	temporal                 string                  // address; default: the tests' server
 	slots                    int                     // of the worker; 0: its default
+	skew                     time.Duration           // how far the database's clock is ahead of everybody else's
 }
 
 func start(t *testing.T, o options) *stack {
@@ -103,7 +104,11 @@ func start(t *testing.T, o options) *stack {
 	ctx, cancel := context.WithCancel(context.Background())
 	s := &stack{t: t, slots: o.slots, queue: "test-" + strings.ReplaceAll(t.Name(), "/", "-") + "-" + rand.Text()[:6]}
 	s.logger = slog.New(slog.NewTextHandler(&s.logs, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	s.dsn = testkit.Postgres(t, "keyturn", func(dsn string) error { _, err := db.Migrate(context.Background(), dsn); return err })
+	if o.skew == 0 {
+		s.dsn = testkit.Postgres(t, "keyturn", func(dsn string) error { _, err := db.Migrate(context.Background(), dsn); return err })
+	} else {
+		s.dsn = skewedPostgres(t, o.skew)
+	}
 	keyFile := filepath.Join(t.TempDir(), "keys.json")
 	require.NoError(t, vault.CreateKeys(keyFile))
 	keys, err := vault.LoadKeys(keyFile)

@@ -27,6 +27,8 @@ type Housekeeping struct {
 
 	looked     time.Time // for forgotten lines
 	lookedAtCA time.Time // for certificates that expire
+
+	lookedAtClock time.Time
 }
 
 // alertsPerMail bounds one digest, so that ten thousand lines of one partner that is down are some mails, not a flood.
@@ -63,6 +65,7 @@ func (h *Housekeeping) jobs() []job {
 	return []job{
 		{"watch pools", h.DB.WatchPools},
 		{"watch certificates", h.watchCertificates},
+		{"watch the clock", h.watchClock},
 		{"look after keys", h.keys},
 		{"serve waiting lines", h.serve},
 		{"wake forgotten lines", h.wakeForgotten},

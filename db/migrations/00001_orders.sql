@@ -225,7 +225,7 @@ CREATE TABLE alerts (
     cause      text NOT NULL CHECK (cause IN (
         'Unavailable', 'RateLimited', 'Rejected', 'BadReply', 'Configuration', 'OutOfStock', 'Conflict', 'Internal',
         'Manual', 'Refund', 'Revocation', 'Exposed', 'Undelivered', 'Restored', 'PartnerAnsweredDifferently',
-        'PartnerDown', 'PartnerBack', 'CertificateExpiring', 'LowStock', 'RunsDry', 'Audit')),
+        'PartnerDown', 'PartnerBack', 'CertificateExpiring', 'ClockSkew', 'LowStock', 'RunsDry', 'Audit')),
     line_id    uuid REFERENCES line_items,
     pool_id    text,
     detail     text NOT NULL,

@@ -1,0 +1,41 @@
+package db
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+
+	"keyturn.dev/keyturn"
+)
+
+// ClockSkew is how far the database's clock is ahead of this process's, and by how much that may be wrong: half of the
+// time that it took to ask.
+func (d *DB) ClockSkew(ctx context.Context) (skew, uncertain time.Duration, err error) {
+	asked := time.Now()
+	var now time.Time
+	if err := d.x.GetContext(ctx, &now, `SELECT clock_timestamp()`); err != nil {
+		return 0, 0, asKind(err)
+	}
+	uncertain = time.Since(asked) / 2
+	return now.Sub(asked.Add(uncertain)), uncertain, nil
+}
+
+// WatchClock opens the alert that a host's clock differs from the database's by skew, once, or closes it if wrong is
+// false.
+func (d *DB) WatchClock(ctx context.Context, host string, skew time.Duration, wrong bool) error {
+	subject := "clock/" + host
+	return d.tx(ctx, func(tx *sqlx.Tx) error {
+		if !wrong {
+			return closeAlertOf(ctx, tx, subject, keyturn.AlertClockSkew)
+		}
+		side := "behind"
+		if skew < 0 {
+			side = "ahead of"
+		}
+		return openAlertOf(ctx, tx, subject, keyturn.AlertClockSkew, AlertDetail{
+			Happened: fmt.Sprintf("the clock of %s is %s %s the database's", host, keyturn.Duration(skew.Abs()).Rounded(), side),
+		})
+	})
+}

@@ -1,0 +1,97 @@
+package e2e_test
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"keyturn.dev/keyturn"
+	"keyturn.dev/keyturn/db"
+	"keyturn.dev/keyturn/internal/testkit"
+	"keyturn.dev/keyturn/worker"
+)
+
+// skewedPostgres is a database whose clock is ahead of everybody else's by skew: functions of a schema of its own take the
+// place of now() and clock_timestamp() in every statement, default and trigger.
+func skewedPostgres(t *testing.T, skew time.Duration) string {
+	t.Helper()
+	const path = "&search_path=public,skewed,pg_catalog"
+	dsn := testkit.Postgres(t, "keyturn, its clock ahead by "+skew.String(), func(dsn string) error {
+		x, err := sql.Open("postgres", dsn)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = x.Close() }()
+		ahead := fmt.Sprintf("interval '%f seconds'", skew.Seconds())
+		if _, err := x.Exec(`
+			CREATE SCHEMA skewed;
+			CREATE FUNCTION skewed.now() RETURNS timestamptz STABLE LANGUAGE sql AS $$ SELECT pg_catalog.now() + ` + ahead + ` $$;
+			CREATE FUNCTION skewed.clock_timestamp() RETURNS timestamptz VOLATILE LANGUAGE sql AS $$ SELECT pg_catalog.clock_timestamp() + ` + ahead + ` $$`); err != nil {
+			return err
+		}
+		_, err = db.Migrate(context.Background(), dsn+path)
+		return err
+	})
+	return dsn + path
+}
+
+// Whatever a database's clock says, nobody is refunded, hurried or held up for it: a call gets its time, a failed one is
+// repeated after its delay, a hold ends after its time, and a line is refunded at its deadline.
+func TestADatabaseWhoseClockIsWrong(t *testing.T) {
+	for _, skew := range []time.Duration{-time.Hour, -20 * time.Second, 20 * time.Second, time.Hour} {
+		t.Run(skew.String(), func(t *testing.T) {
+			s := start(t, options{skew: skew})
+			ours := time.Now()
+			s.drill("acme", "error-code:SOLD_OUT")
+			s.product(keyturn.Product{ID: "cad", Sources: sources(fromEndpoint("acme")), Retry: every(3*time.Second, time.Hour)})
+			s.product(keyturn.Product{ID: "gone", Sources: sources(fromPool("empty")), Retry: every(time.Second, 8*time.Second)})
+			s.product(keyturn.Product{ID: "game", Sources: sources(fromPool("game-keys"))}, "GAME-1", "GAME-2")
+			a := s.order("cad", "gone", "game")
+			require.WithinDuration(t, ours.Add(skew), a.CreatedAt, 5*time.Second, "its clock is wrong")
+
+			s.eventually(func() (bool, string) { return len(s.calls("acme", "create")) > 0, "the partner was not called" })
+			s.drill("acme", "ok")
+			s.awaitLine(fulfillment(a, 2), keyturn.LineDelivered)
+			require.Less(t, time.Since(ours), 8*time.Second, "a line that goes well waits for nothing")
+			s.awaitLine(fulfillment(a), keyturn.LineDelivered)
+			calls := s.calls("acme", "create")
+			require.Len(t, calls, 2)
+			require.InDelta(t, 3, calls[1].Time.Sub(calls[0].Time).Seconds(), 3, "the delay is the policy's")
+			require.Zero(t, s.count(`SELECT count(*) FROM attempts WHERE outcome NOT IN ('success', 'failed', 'unknown') OR operation = 'cancel'`))
+
+			s.awaitLine(fulfillment(a, 1), keyturn.LineCanceled)
+			require.InDelta(t, 8, time.Since(ours).Seconds(), 7, "the deadline is the product's")
+			require.Equal(t, 1, s.count(`SELECT count(*) FROM refunds`))
+			s.atRest(a)
+		})
+	}
+}
+
+// Operations hear once of clocks that differ, and the alert is closed when they agree.
+func TestSkewIsAlertedOnce(t *testing.T) {
+	s := start(t, options{skew: time.Hour, noWorker: true, noRelay: true})
+	round := func(d *db.DB) {
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			(&worker.Housekeeping{DB: d, Mail: s.sender, From: "keyturn@keyturn.test", To: "ops@keyturn.test", Logger: s.logger, Every: 20 * time.Millisecond}).Run(ctx)
+		}()
+		time.Sleep(time.Second)
+		cancel()
+		<-done
+	}
+	round(s.db)
+	round(s.db)
+	require.Equal(t, 1, s.count(`SELECT count(*) FROM alerts WHERE cause = 'ClockSkew' AND closed_at IS NULL AND detail LIKE '%is 1h behind the database''s%'`))
+	require.Len(t, s.letters("ops@keyturn.test"), 1)
+
+	s.exec(`CREATE OR REPLACE FUNCTION skewed.clock_timestamp() RETURNS timestamptz VOLATILE LANGUAGE sql AS $$ SELECT pg_catalog.clock_timestamp() $$`)
+	round(s.db)
+	require.Equal(t, 1, s.count(`SELECT count(*) FROM alerts`))
+	require.Zero(t, s.count(`SELECT count(*) FROM alerts WHERE closed_at IS NULL`))
+}
