@@ -8,6 +8,7 @@ import (
 	"github.com/jmoiron/sqlx"
 
 	"keyturn.dev/keyturn"
+	"keyturn.dev/keyturn/pg"
 )
 
 // ClockSkew is how far the database's clock is ahead of this process's, and by how much that may be wrong: half of the
@@ -15,8 +16,8 @@ import (
 func (d *DB) ClockSkew(ctx context.Context) (skew, uncertain time.Duration, err error) {
 	asked := time.Now()
 	var now time.Time
-	if err := d.x.GetContext(ctx, &now, `SELECT clock_timestamp()`); err != nil {
-		return 0, 0, asKind(err)
+	if err := d.pg.GetContext(ctx, &now, `SELECT clock_timestamp()`); err != nil {
+		return 0, 0, pg.AsKind(err)
 	}
 	uncertain = time.Since(asked) / 2
 	return now.Sub(asked.Add(uncertain)), uncertain, nil
@@ -26,7 +27,7 @@ func (d *DB) ClockSkew(ctx context.Context) (skew, uncertain time.Duration, err 
 // false.
 func (d *DB) WatchClock(ctx context.Context, host string, skew time.Duration, wrong bool) error {
 	subject := "clock/" + host
-	return d.tx(ctx, func(tx *sqlx.Tx) error {
+	return d.pg.Tx(ctx, func(tx *sqlx.Tx) error {
 		if !wrong {
 			return closeAlertOf(ctx, tx, subject, keyturn.AlertClockSkew)
 		}

@@ -111,6 +111,71 @@ func TestOneProcessSendsAtATime(t *testing.T) {
 	require.Equal(t, 1, good)
 }
 
+// mailed is a line whose keys are claimed and whose e-mail is stored, as ClaimKeys leaves it.
+func (s *shop) mailed() string {
+	s.t.Helper()
+	s.product("game", fromPool("p"))
+	s.stock("p", "K1")
+	f := s.sell("game")
+	next, err := s.Claim(s.ctx, f, renderMail)
+	require.NoError(s.t, err)
+	require.Equal(s.t, keyturn.DoDeliver, next.Do)
+	require.Equal(s.t, []string{"READY"}, reads[string](s, `SELECT status FROM deliveries`))
+	return f
+}
+
+// A process that dies after it stored the e-mail and before it took the lease has shown the keys to nobody, and holds up
+// nobody.
+func TestAStoredEmailHasShownItsKeysToNobody(t *testing.T) {
+	t.Run("the next process sends it at once", func(t *testing.T) {
+		s := newShop(t)
+		s.delivered(s.mailed())
+	})
+	t.Run("one of many takes the lease", func(t *testing.T) {
+		s := newShop(t)
+		f := s.mailed()
+		good := 0
+		for _, err := range atOnce(8, func(int) error { _, _, _, err := s.BeginDelivery(s.ctx, f, neverRender); return err }) {
+			if err == nil {
+				good++
+			} else {
+				wantKind(t, err, keyturn.KindConflict)
+			}
+		}
+		require.Equal(t, 1, good)
+		require.Equal(t, 1, read[int](s, `SELECT attempts FROM deliveries`))
+	})
+	for name, meanwhile := range map[string]func(s *shop, f string){
+		"refunded": func(s *shop, f string) { s.resolve(f, keyturn.ActionRefund) },
+		"its order cancelled": func(s *shop, f string) {
+			require.NoError(s.t, s.CancelOrder(s.ctx, read[string](s, `SELECT order_id FROM line_items WHERE fulfillment_id = $1`, f), "asked"))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newShop(t)
+			f := s.mailed()
+			meanwhile(s, f)
+			d, next, _, err := s.BeginDelivery(s.ctx, f, neverRender)
+			require.NoError(t, err)
+			require.Nil(t, d, "it is not sent any more")
+			require.Equal(t, keyturn.DoRefund, next.Do)
+			require.Equal(t, []string{"available"}, reads[string](s, `SELECT state FROM pool_keys`))
+			require.Zero(t, s.count(`alerts`))
+		})
+	}
+	t.Run("held", func(t *testing.T) {
+		s := newShop(t)
+		f := s.mailed()
+		s.resolve(f, keyturn.ActionHold)
+		d, next, _, err := s.BeginDelivery(s.ctx, f, neverRender)
+		require.NoError(t, err)
+		require.Nil(t, d)
+		require.Equal(t, keyturn.DoAwait, next.Do)
+		s.resolve(f, keyturn.ActionRelease)
+		s.delivered(f)
+	})
+}
+
 // While the e-mail with the keys is being sent nobody gives the line up; afterwards the outcome counts.
 func TestNobodyRefundsWhileTheEmailIsSent(t *testing.T) {
 	s := newShop(t)

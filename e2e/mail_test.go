@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"go.temporal.io/api/enums/v1"
 	"go.temporal.io/sdk/temporal"
 
 	"keyturn.dev/keyturn"
@@ -42,6 +43,26 @@ func TestEmailIsSentUntilTheServerTakesIt(t *testing.T) {
 			require.Len(t, s.alerts(fulfillment(a)), 1)
 		})
 	}
+}
+
+// A mail server that takes longer than a local activity may costs the customer no second e-mail, and shows no trouble: the
+// e-mail under way comes to its end, and a regular activity waits for it.
+func TestASlowMailServerGetsTheEmailOnce(t *testing.T) {
+	s := start(t, options{})
+	s.inbox.Fail(func(_, to string) error {
+		if to == buyer {
+			time.Sleep(5 * time.Second)
+		}
+		return nil
+	})
+	s.pooled(every(time.Second, 10*time.Minute))
+	a := s.order("game")
+	s.await(a, keyturn.OrderCompleted)
+	s.atRest(a)
+	require.Equal(t, "PENDING OBTAINED DELIVERED", s.path(fulfillment(a)))
+	require.Len(t, s.letters(buyer), 1)
+	require.Equal(t, 1, s.count(`SELECT attempts FROM deliveries`))
+	require.Equal(t, 1, s.eventsOf(workflows.LineWorkflowID(fulfillment(a)), enums.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED))
 }
 
 // The server took the e-mail and the connection broke before it said so: it is sent again, byte for byte, so that the
