@@ -311,7 +311,7 @@ func (f fakeTemporal) History(_ context.Context, id string) (*history.History, e
 
 // pastHistory is one of the replay corpus.
 func pastHistory() *history.History {
-	file, err := os.Open("../workflows/testdata/histories/pool-ok@2026-11-22.json")
+	file, err := os.Open("../workflows/testdata/histories/pool-ok@2026-11-29.json")
 	if err != nil {
 		panic(err)
 	}
