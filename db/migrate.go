@@ -4,6 +4,7 @@ import (
 	"context"
 	"embed"
 	"io/fs"
+
 	"keyturn.dev/keyturn/pg"
 )
 

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/jmoiron/sqlx"
+
 	"keyturn.dev/keyturn/pg"
 )
 

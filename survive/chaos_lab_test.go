@@ -18,7 +18,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"keyturn.dev/keyturn/client"
-
 	"keyturn.dev/keyturn/db"
 	"keyturn.dev/keyturn/devstack"
 	"keyturn.dev/keyturn/internal/testkit/faultproxy"
