@@ -27,10 +27,6 @@ func lookUpFirst(ctx context.Context, tx *sqlx.Tx, l *line, f *CallFacts, tries 
 	return err
 }
 
-// causeDifferent: a partner answered two tries of one fulfillment with different keys. Only a person can find out which of
-// them it counts, so nothing closes the alert.
-const causeDifferent = "PartnerAnsweredDifferently"
-
 // answeredBefore says whether the line has keys of this call's source and units already, from another try. They stay. If
 // these are others, somebody has to hear of it: the partner issued twice for one fulfillmentId, and may bill or block
 // either.
