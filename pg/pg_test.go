@@ -133,7 +133,7 @@ func TestStmtBuilderNumbersArguments(t *testing.T) {
 	d := newDB(t)
 	var b pg.StmtBuilder
 	b.With("one", `INSERT INTO tally (n) VALUES (?), (?) RETURNING n`, 10, 20)
-	b.WithMaterialized("two", `INSERT INTO tally (n) SELECT n + ? FROM one RETURNING n`, 5)
+	b.With("two", `INSERT INTO tally (n) SELECT n + ? FROM one RETURNING n`, 5)
 	var got []int
 	require.NoError(t, b.Select(t.Context(), d.Implicit(), &got, `SELECT n FROM two WHERE n > ? ORDER BY n`, 15))
 	require.Equal(t, []int{25}, got)
@@ -181,7 +181,7 @@ func TestCopyRows(t *testing.T) {
 				if i%2 == 1 {
 					when = nil
 				}
-				text = pg.AppendTime(fmt.Appendf(text, "%d\t", i), when, `\N`)
+				text = pg.AppendTime(fmt.Appendf(text, "%d\t", i), when)
 				return append(pg.AppendHex(append(text, '\t'), mark(i)), '\n')
 			}) {
 				return
