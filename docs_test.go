@@ -55,6 +55,15 @@ func slugs(page string) []string {
 	return all
 }
 
+// The domain knows no SQL: the columns of its types are the mapper's and the statements' business.
+func TestTheDomainHasNoDatabaseTags(t *testing.T) {
+	for _, path := range filesOf(t, ".go") {
+		if filepath.Dir(path) == "." && !strings.HasSuffix(path, "_test.go") {
+			require.NotContains(t, read(t, path), `db:"`, path)
+		}
+	}
+}
+
 // A relative link leads to a file of the repository, and to a heading of it where it names one. A link whose text names
 // tests leads to a file that has them.
 func TestLinksOfThePagesResolve(t *testing.T) {

@@ -52,20 +52,20 @@ type RecallView struct {
 	Replace  bool          `json:"replace"`
 	Complete bool          `json:"complete" doc:"All keys of the batch are dealt with: unsold ones in quarantine, sold ones listed."`
 	Percent  int           `json:"percent" doc:"How much of the batch is dealt with."`
-	Sold     int           `json:"sold" db:"sold"`
-	Owed     int           `json:"owed" db:"owed" doc:"Customers' keys that are still to be replaced: they wait for stock, or for the line's first e-mail."`
-	Replaced int           `json:"replaced" db:"replaced"`
-	Void     int           `json:"void" db:"void" doc:"Nobody needs another one: the line was refunded, or an upgrade had retired the key."`
+	Sold     int           `json:"sold"`
+	Owed     int           `json:"owed" doc:"Customers' keys that are still to be replaced: they wait for stock, or for the line's first e-mail."`
+	Replaced int           `json:"replaced"`
+	Void     int           `json:"void" doc:"Nobody needs another one: the line was refunded, or an upgrade had retired the key."`
 	Keys     []RecalledKey `json:"keys"`
 }
 
 // RecalledKey is a sold key that is or was to be replaced, by whose it is.
 type RecalledKey struct {
-	OrderID       string            `json:"orderId" db:"order_id"`
-	FulfillmentID string            `json:"fulfillmentId" db:"fulfillment_id"`
-	Unit          int               `json:"unit" db:"unit_no"`
-	Status        ReplacementStatus `json:"status" db:"status" enum:"LISTED,OWED,DONE,VOID"`
-	DoneAt        *time.Time        `json:"doneAt,omitempty" db:"done_at"`
+	OrderID       string            `json:"orderId"`
+	FulfillmentID string            `json:"fulfillmentId"`
+	Unit          int               `json:"unit"`
+	Status        ReplacementStatus `json:"status" enum:"LISTED,OWED,DONE,VOID"`
+	DoneAt        *time.Time        `json:"doneAt,omitempty"`
 }
 
 // KeyView is the life of one key, without the key.
@@ -79,13 +79,13 @@ type KeyView struct {
 
 // KeyStep is one step of a key, with who made it and why.
 type KeyStep struct {
-	From          string    `json:"from,omitempty" db:"from_state"`
-	To            string    `json:"to" db:"to_state"`
-	By            string    `json:"by" db:"by"`
-	Reason        string    `json:"reason,omitempty" db:"reason"`
-	At            time.Time `json:"at" db:"at"`
-	FulfillmentID string    `json:"fulfillmentId,omitempty" db:"fulfillment_id"`
-	OrderID       string    `json:"orderId,omitempty" db:"order_id"`
+	From          string    `json:"from,omitempty"`
+	To            string    `json:"to"`
+	By            string    `json:"by"`
+	Reason        string    `json:"reason,omitempty"`
+	At            time.Time `json:"at"`
+	FulfillmentID string    `json:"fulfillmentId,omitempty"`
+	OrderID       string    `json:"orderId,omitempty"`
 }
 
 // Forecast says how long a pool lasts at the recent pace.

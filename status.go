@@ -80,11 +80,11 @@ var OrderStatuses = []OrderStatus{
 // LineCounts counts the lines of one order by what they mean for it. The database keeps the same numbers in the order's
 // row, so that a line's step costs the same in an order of one line and of five thousand.
 type LineCounts struct {
-	Total     int `db:"lines_total"`
-	Trouble   int `db:"lines_trouble"`
-	Delivered int `db:"lines_delivered"`
-	Canceling int `db:"lines_canceling"`
-	Canceled  int `db:"lines_canceled"`
+	Total     int
+	Trouble   int
+	Delivered int
+	Canceling int
+	Canceled  int
 }
 
 // Move changes the counts as a line goes from one status to another.

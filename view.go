@@ -146,25 +146,25 @@ type PoolView struct {
 
 // Stock counts a pool's keys by what became of them, and the lines that wait for it.
 type Stock struct {
-	Available   int64 `json:"available" db:"available"`
-	Claimed     int64 `json:"claimed" db:"claimed"`
-	Delivered   int64 `json:"delivered" db:"delivered"`
-	Quarantined int64 `json:"quarantined" db:"quarantined"`
-	Recalled    int64 `json:"recalled" db:"recalled"`
-	Expired     int64 `json:"expired" db:"expired"`
-	Withdrawn   int64 `json:"withdrawn" db:"withdrawn"`
-	Waiting     int64 `json:"waiting" db:"waiting"`
+	Available   int64 `json:"available"`
+	Claimed     int64 `json:"claimed"`
+	Delivered   int64 `json:"delivered"`
+	Quarantined int64 `json:"quarantined"`
+	Recalled    int64 `json:"recalled"`
+	Expired     int64 `json:"expired"`
+	Withdrawn   int64 `json:"withdrawn"`
+	Waiting     int64 `json:"waiting"`
 }
 
 // BatchView is one import.
 type BatchView struct {
-	BatchID   string    `json:"batchId" db:"id"`
-	Accepted  int       `json:"accepted" db:"accepted"`
-	Rejected  int       `json:"rejected" db:"rejected"`
-	CreatedBy string    `json:"createdBy" db:"created_by"`
-	CreatedAt time.Time `json:"createdAt" db:"created_at"`
+	BatchID   string    `json:"batchId"`
+	Accepted  int       `json:"accepted"`
+	Rejected  int       `json:"rejected"`
+	CreatedBy string    `json:"createdBy"`
+	CreatedAt time.Time `json:"createdAt"`
 
-	UndoneAt   *time.Time `json:"undoneAt,omitempty" db:"undone_at"`
-	UndoneBy   string     `json:"undoneBy,omitempty" db:"undone_by"`
-	RecalledAt *time.Time `json:"recalledAt,omitempty" db:"recalled_at"`
+	UndoneAt   *time.Time `json:"undoneAt,omitempty"`
+	UndoneBy   string     `json:"undoneBy,omitempty"`
+	RecalledAt *time.Time `json:"recalledAt,omitempty"`
 }

@@ -62,7 +62,8 @@ const orderRecountSQL = `
 
 // countCombinationsSQL: a million orders have a few hundred combinations of counts.
 const countCombinationsSQL = `
-	SELECT lines_total, lines_trouble, lines_delivered, lines_canceling, lines_canceled, status
+	SELECT lines_total AS total, lines_trouble AS trouble, lines_delivered AS delivered, lines_canceling AS canceling,
+		lines_canceled AS canceled, status
 	FROM orders GROUP BY lines_total, lines_trouble, lines_delivered, lines_canceling, lines_canceled, status`
 
 const ordersOfCombinationSQL = `

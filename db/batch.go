@@ -119,7 +119,7 @@ func (d *DB) Batch(ctx context.Context, pool, batch string) (keyturn.BatchDetail
 		RecalledTo sql.NullInt64  `db:"recalled_to"`
 	}
 	if err := d.pg.GetContext(ctx, &row, `
-		SELECT id, accepted, rejected, created_by, created_at, undone_at, undone_by, recalled_at, recall, replace_sold, recalled_to,
+		SELECT id AS batch_id, accepted, rejected, created_by, created_at, undone_at, undone_by, recalled_at, recall, replace_sold, recalled_to,
 			CASE WHEN recalled_to < last_key THEN 100 * (recalled_to - first_key) / (last_key - first_key) ELSE 100 END AS percent
 		FROM batches WHERE id = $1 AND pool_id = $2`, batch, pool); err != nil {
 		return out, pg.NotFound(err, "pool %s has no batch of this ID", pool)
@@ -136,6 +136,6 @@ func (d *DB) Batch(ctx context.Context, pool, batch string) (keyturn.BatchDetail
 		return out, pg.AsKind(err)
 	}
 	return out, pg.AsKind(d.pg.SelectContext(ctx, &out.Recall.Keys, `
-		SELECT l.order_id, l.fulfillment_id, r.unit_no, r.status, r.done_at FROM replacements r JOIN line_items l ON l.id = r.line_id
+		SELECT l.order_id, l.fulfillment_id, r.unit_no AS unit, r.status, r.done_at FROM replacements r JOIN line_items l ON l.id = r.line_id
 		WHERE r.batch_id = $1 ORDER BY r.key_id LIMIT $2`, batch, maxListed))
 }

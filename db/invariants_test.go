@@ -113,7 +113,9 @@ func (s *shop) invariants(prefix string) {
 	counts := reads[struct {
 		Status keyturn.OrderStatus `db:"status"`
 		keyturn.LineCounts
-	}](s, `SELECT status, lines_total, lines_trouble, lines_delivered, lines_canceling, lines_canceled FROM orders WHERE id LIKE $1`, prefix+"%")
+	}](s, `
+		SELECT status, lines_total AS total, lines_trouble AS trouble, lines_delivered AS delivered, lines_canceling AS canceling,
+			lines_canceled AS canceled FROM orders WHERE id LIKE $1`, prefix+"%")
 	for _, c := range counts {
 		require.Equal(s.t, keyturn.OrderStatusOf(c.LineCounts), c.Status)
 		require.True(s.t, slices.Contains(keyturn.OrderStatuses, c.Status))

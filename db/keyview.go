@@ -21,7 +21,7 @@ func (d *DB) Key(ctx context.Context, pool, key string) (keyturn.KeyView, error)
 		}
 		v = keyturn.KeyView{PoolID: pool, BatchID: row.BatchID, State: row.State, ExpiresAt: utc(row.ExpiresAt), History: []keyturn.KeyStep{}}
 		return tx.SelectContext(ctx, &v.History, `
-			SELECT '' AS from_state, 'available' AS to_state, b.created_by AS by, 'imported' AS reason, b.created_at AS at, '' AS fulfillment_id, '' AS order_id
+			SELECT '' AS "from", 'available' AS "to", b.created_by AS by, 'imported' AS reason, b.created_at AS at, '' AS fulfillment_id, '' AS order_id
 			FROM batches b WHERE b.id = $2
 			UNION ALL
 			SELECT from_state, to_state, s.by, s.reason, s.at, coalesce(CAST(l.fulfillment_id AS text), ''), coalesce(l.order_id, '') FROM (

@@ -26,7 +26,8 @@ func listOrdersSQL(status keyturn.OrderStatus) string {
 		in = ` AND status = ` + pq.QuoteLiteral(string(status))
 	}
 	return `
-		SELECT id, status, currency, gross_minor, created_at, lines_total, lines_trouble, lines_delivered, lines_canceling, lines_canceled
+		SELECT id, status, currency, gross_minor, created_at, lines_total AS total, lines_trouble AS trouble,
+			lines_delivered AS delivered, lines_canceling AS canceling, lines_canceled AS canceled
 		FROM orders
 		WHERE (created_at, id) < ($1, $2)` + in + `
 		ORDER BY created_at DESC, id DESC LIMIT $3`

@@ -82,8 +82,8 @@ func (d *DB) orderByToken(ctx context.Context, q sqlx.QueryerContext, token stri
 	var o pageOrder
 	var c storedCustomer
 	err := sqlx.GetContext(ctx, q, &o, `
-		SELECT o.id, o.status, o.currency, o.gross_minor, o.created_at, o.lines_total, o.lines_trouble, o.lines_delivered, o.lines_canceling,
-			o.lines_canceled, o.customer_id, o.customer, c.data_key, o.cancel_reason, clock_timestamp() AS now
+		SELECT o.id, o.status, o.currency, o.gross_minor, o.created_at, o.lines_total AS total, o.lines_trouble AS trouble,
+			o.lines_delivered AS delivered, o.lines_canceling AS canceling, o.lines_canceled AS canceled, o.customer_id, o.customer, c.data_key, o.cancel_reason, clock_timestamp() AS now
 		FROM orders o JOIN customers c ON c.id = o.customer_id
 		WHERE o.page_hash = $1`, pageHash(token))
 	if err != nil {

@@ -96,7 +96,7 @@ func (d *DB) Pool(ctx context.Context, id string) (keyturn.PoolView, error) {
 		return v, err
 	}
 	return v, pg.AsKind(d.pg.SelectContext(ctx, &v.Batches, `
-		SELECT id, accepted, rejected, created_by, created_at, undone_at, undone_by, recalled_at FROM batches WHERE pool_id = $1 ORDER BY created_at DESC, id LIMIT 100`, id))
+		SELECT id AS batch_id, accepted, rejected, created_by, created_at, undone_at, undone_by, recalled_at FROM batches WHERE pool_id = $1 ORDER BY created_at DESC, id LIMIT 100`, id))
 }
 
 // poolKeyAt is where a pool key's ciphertext belongs: its pool and its fingerprint.

@@ -50,7 +50,7 @@ func (d *DB) Replacements(ctx context.Context, fulfillmentID string) ([]keyturn.
 		return nil, keyturn.Errorf(keyturn.KindNotFound, "there is no fulfillment %s", fulfillmentID)
 	}
 	return out, pg.AsKind(d.pg.SelectContext(ctx, &out, `
-		SELECT l.order_id, l.fulfillment_id, r.unit_no, r.status, r.done_at FROM replacements r JOIN line_items l ON l.id = r.line_id
+		SELECT l.order_id, l.fulfillment_id, r.unit_no AS unit, r.status, r.done_at FROM replacements r JOIN line_items l ON l.id = r.line_id
 		WHERE l.fulfillment_id = $1 ORDER BY r.created_at, r.key_id`, fulfillmentID))
 }
 

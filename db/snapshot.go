@@ -46,7 +46,7 @@ func (d *DB) Snapshot(ctx context.Context, fn func(*Snapshot) error) error {
 	return pg.AsKind(fn(s))
 }
 
-// Select reads rows into dest, a pointer to a slice of structs with db tags. The query names its arguments: `:name`.
+// Select reads rows into dest, a pointer to a slice of structs. The query names its arguments: `:name`.
 func (s *Snapshot) Select(ctx context.Context, dest any, query string, args map[string]any) error {
 	bound, values, err := sqlx.BindNamed(sqlx.DOLLAR, query, args)
 	if err != nil {

@@ -57,8 +57,8 @@ func TestDatabaseComputesTheSameOrderStatus(t *testing.T) {
 		Status keyturn.OrderStatus `db:"status"`
 		keyturn.LineCounts
 	}](s, `
-		SELECT lines_total, lines_trouble, lines_delivered, lines_canceling, lines_canceled,
-			order_status(lines_total, lines_trouble, lines_delivered, lines_canceling, lines_canceled) AS status
+		SELECT lines_total AS total, lines_trouble AS trouble, lines_delivered AS delivered, lines_canceling AS canceling,
+			lines_canceled AS canceled, order_status(lines_total, lines_trouble, lines_delivered, lines_canceling, lines_canceled) AS status
 		FROM generate_series(1, 5) AS lines_total, generate_series(0, 5) AS lines_trouble, generate_series(0, 5) AS lines_delivered,
 			generate_series(0, 5) AS lines_canceling, generate_series(0, 5) AS lines_canceled
 		WHERE lines_trouble + lines_delivered + lines_canceling + lines_canceled <= lines_total`)

@@ -41,6 +41,7 @@ func Open(ctx context.Context, dsn string) (*DB, error) {
 	}
 	trips := new(atomic.Int64)
 	x := sqlx.NewDb(sql.OpenDB(connector{inner, trips}), "postgres")
+	x.MapperFunc(snakeCase)
 	if err := x.PingContext(ctx); err != nil {
 		_ = x.Close()
 		return nil, keyturn.Errorf(keyturn.KindUnavailable, "the database does not answer (%s): check that PostgreSQL runs "+
