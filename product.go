@@ -4,7 +4,6 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"time"
 )
 
 // OperationName is what a fulfillment does to a licence (docs/understand/partner-contract.md, Operations).
@@ -23,41 +22,6 @@ const (
 
 // OrderOperations are the operations that an order line can ask for.
 var OrderOperations = append([]OperationName{OpCreate}, ExistingOperations...)
-
-// SourceType says where a deliverable comes from.
-type SourceType string
-
-// The four source types.
-const (
-	SourcePool       SourceType = "pool"
-	SourceEndpoint   SourceType = "endpoint"
-	SourceDynamicURL SourceType = "dynamicurl"
-	SourceManual     SourceType = "manual"
-)
-
-// Source is one place a product's deliverable can come from. Exactly the field of its type is set.
-type Source struct {
-	Type        SourceType `json:"type"`
-	Pool        string     `json:"pool,omitempty"`
-	Integration string     `json:"integration,omitempty"`
-	URL         string     `json:"url,omitempty"`
-	GiveUpAfter Duration   `json:"giveUpAfter,omitempty"` // from its first attempt; 0: until the line's own deadline
-}
-
-// Name is what operators see of a source: its type and the pool or integration behind it. It is safe for Temporal.
-func (s Source) Name() string {
-	switch s.Type {
-	case SourcePool:
-		return "pool/" + s.Pool
-	case SourceEndpoint:
-		return "endpoint/" + s.Integration
-	case SourceDynamicURL, SourceManual:
-	}
-	return string(s.Type)
-}
-
-// CallsPartner says that the source is somebody else's server.
-func (s Source) CallsPartner() bool { return s.Type == SourceEndpoint || s.Type == SourceDynamicURL }
 
 // QuantityMode says how many codes a line of several units needs.
 type QuantityMode string
@@ -161,26 +125,6 @@ func (p Product) Check() error {
 	bad.Merge("sell", p.Sell.check(p.Sources))
 	bad.Merge("retry", p.Retry.Check())
 	return bad.Err("the product is not valid")
-}
-
-func (s Source) check() error {
-	var bad Problems
-	bad.Check(s.GiveUpAfter >= 0 && time.Duration(s.GiveUpAfter) <= maxGiveUp, "giveUpAfter", "must be between 0 and %s", Duration(maxGiveUp))
-	want := map[SourceType]string{SourcePool: "pool", SourceEndpoint: "integration", SourceDynamicURL: "url", SourceManual: ""}
-	field, known := want[s.Type]
-	if !known {
-		bad.Addf("type", "must be pool, endpoint, dynamicurl or manual")
-		return bad.Err("the source is not valid")
-	}
-	for _, f := range []struct{ name, value string }{{"pool", s.Pool}, {"integration", s.Integration}, {"url", s.URL}} {
-		switch {
-		case f.name == field:
-			bad.Check(f.value != "", f.name, "is required for a source of type %s", s.Type)
-		default:
-			bad.Check(f.value == "", f.name, "does not belong to a source of type %s", s.Type)
-		}
-	}
-	return bad.Err("the source is not valid")
 }
 
 func checkMap(bad *Problems, at string, m map[string]string) {

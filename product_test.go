@@ -106,17 +106,6 @@ func TestUnits(t *testing.T) {
 	}
 }
 
-func TestSourceNames(t *testing.T) {
-	t.Parallel()
-	for name, s := range map[string]keyturn.Source{
-		"pool/games": {Type: keyturn.SourcePool, Pool: "games"}, "endpoint/acme": {Type: keyturn.SourceEndpoint, Integration: "acme"},
-		"dynamicurl": {Type: keyturn.SourceDynamicURL, URL: "https://u:secret@x.test"}, "manual": {Type: keyturn.SourceManual},
-	} {
-		require.Equal(t, name, s.Name())
-		require.Equal(t, s.Type == keyturn.SourceEndpoint || s.Type == keyturn.SourceDynamicURL, s.CallsPartner())
-	}
-}
-
 func TestPoolCheck(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {

@@ -45,15 +45,15 @@ func (s Sell) WithDefaults() Sell {
 // check says what is wrong with the rules of a product with these sources.
 func (s Sell) check(sources []Source) error {
 	var bad Problems
-	has := func(t SourceType) bool {
-		return slices.ContainsFunc(sources, func(s Source) bool { return s.Type == t })
+	has := func(kind func(SourceType) bool) bool {
+		return slices.ContainsFunc(sources, func(s Source) bool { return kind(s.Type) })
 	}
 	bad.Check(slices.Contains([]SellRule{"", SellRefuse, SellWarn}, s.WhenEmpty), "whenEmpty", "must be refuse or warn")
 	bad.Check(slices.Contains([]SellRule{"", SellRefuse, SellWarn, SellAllow}, s.WhenPartnerDown), "whenPartnerDown",
 		"must be refuse, warn or allow")
 	bad.Check(slices.Contains([]ShowStock{"", ShowStockNever, ShowStockLow}, s.ShowStock), "showStock", "must be never or low")
-	bad.Check(s.WhenEmpty != SellRefuse || has(SourcePool), "whenEmpty", "refuse needs a source of type pool: nothing else can be empty")
-	bad.Check(s.WhenPartnerDown != SellRefuse || has(SourceEndpoint), "whenPartnerDown",
+	bad.Check(s.WhenEmpty != SellRefuse || has(SourceType.HasPool), "whenEmpty", "refuse needs a source of type pool: nothing else can be empty")
+	bad.Check(s.WhenPartnerDown != SellRefuse || has(SourceType.HasIntegration), "whenPartnerDown",
 		"refuse needs a source of type endpoint: no other is watched")
 	return bad.Err("the rules of selling are not valid")
 }

@@ -141,12 +141,12 @@ func units(f db.CallFacts) int {
 	if !ok {
 		definition = f.Integration.Operations["fallback"]
 	}
-	if f.License.ID != "" && f.Source.Type != keyturn.SourceDynamicURL { // an operation on a licence may leave its keys as they are
+	if f.License.ID != "" && f.Source.Type.HasIntegration() { // an operation on a licence may leave its keys as they are
 		return 0
 	}
 	_, declared := definition.ResponsePaths["activationCode"]
 	creates := f.Operation == keyturn.OpCreate && declared
-	if f.Operation == keyturn.OpLookUp || f.Source.Type == keyturn.SourceDynamicURL || f.Units > 1 || f.UnitNo > 0 || creates { // the units before it brought codes
+	if f.Operation == keyturn.OpLookUp || !f.Source.Type.HasIntegration() || f.Units > 1 || f.UnitNo > 0 || creates { // the units before it brought codes
 		return f.Units
 	}
 	return 0
@@ -169,8 +169,8 @@ func messageOf(err error) string { return err.Error() } // errors of package end
 
 // integrationOf is where a source's calls go.
 func integrationOf(f db.CallFacts) keyturn.Integration {
-	if f.Source.Type == keyturn.SourceDynamicURL {
-		return endpoint.DynamicURL("dynamicurl", f.Source.URL)
+	if !f.Source.Type.HasIntegration() {
+		return endpoint.DynamicURL(f.Source.Name(), f.Source.URL)
 	}
 	return endpoint.WithDefaults(f.Integration)
 }

@@ -7,6 +7,9 @@ import (
 	"context"
 	"time"
 
+	"github.com/lib/pq"
+
+	"keyturn.dev/keyturn"
 	"keyturn.dev/keyturn/db"
 )
 
@@ -156,5 +159,6 @@ func (r *run) readOutside(ctx context.Context) (err error) {
 func (r *run) args() map[string]any {
 	return map[string]any{
 		"slack": r.Slack.Seconds(), "strict": r.Quiescent, "listed": r.Listed, "seen": r.seen,
+		"partners": pq.Array(keyturn.PartnerSources()),
 	}
 }

@@ -85,7 +85,7 @@ func (r *run) checkConcurrency(ctx context.Context) error {
 		if err := json.Unmarshal([]byte(row.Spec), &in); err != nil {
 			return keyturn.Errorf(keyturn.KindInternal, "the stored integration %s cannot be read: %w", row.ID, err)
 		}
-		sources[i], most[i], since[i] = string(keyturn.SourceEndpoint)+"/"+row.ID, int64(in.Limits.WithDefaults().MaxConcurrent), row.Since
+		sources[i], most[i], since[i] = keyturn.FromIntegration(row.ID).Name(), int64(in.Limits.WithDefaults().MaxConcurrent), row.Since
 	}
 	return r.probe(ctx, probe{"C9", tooManyAtOnceSQL}, map[string]any{"sources": pq.Array(sources), "most": pq.Array(most), "since": pq.Array(since)})
 }

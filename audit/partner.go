@@ -54,7 +54,7 @@ const revocationSQL = `
 const badSourceSQL = `
 	SELECT l.order_id, y.line_id, y.source AS subject, 'unit ' || y.unit_no || ' comes from no good answer' AS what
 	FROM deliverables y JOIN line_items l ON l.id = y.line_id
-	WHERE (y.source LIKE 'endpoint/%' OR y.source = 'dynamicurl') AND NOT EXISTS (
+	WHERE y.source LIKE ANY (:partners) AND NOT EXISTS (
 		SELECT FROM attempts a
 		WHERE a.line_id = y.line_id AND a.source = y.source AND (a.operation <> 'cancel' OR l.operation = 'cancel') AND a.outcome = 'success'
 			AND a.sent AND a.http_status BETWEEN 200 AND 299 AND a.error_code IS NULL AND a.unit_no <= y.unit_no)`

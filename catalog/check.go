@@ -17,8 +17,8 @@ func CheckProduct(p keyturn.Product, production bool) error {
 	bad.Merge("", p.Check())
 	bad.Merge("email", mail.Template(p.Email).Check())
 	for i, s := range p.Sources {
-		if s.Type == keyturn.SourceDynamicURL && s.URL != "" {
-			mergeURL(&bad, "sources["+strconv.Itoa(i)+"].url", endpoint.Check(endpoint.DynamicURL("dynamicurl", s.URL), production))
+		if s.URL != "" {
+			mergeURL(&bad, "sources["+strconv.Itoa(i)+"].url", endpoint.Check(endpoint.DynamicURL(s.Name(), s.URL), production))
 		}
 	}
 	return bad.Err("the product is not valid")

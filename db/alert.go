@@ -44,7 +44,7 @@ func (a Alert) ToDo(d AlertDetail) string {
 		pool = *a.PoolID
 	}
 	return strings.NewReplacer("FULFILLMENT", d.FulfillmentID, "POOL", pool, "ALERT", strconv.FormatInt(a.ID, 10),
-		"INTEGRATION", strings.TrimPrefix(d.Source, partnerSource("")), "`", "").Replace(a.Cause.Info().ToDo)
+		"INTEGRATION", partnerOf(d.Source), "`", "").Replace(a.Cause.Info().ToDo)
 }
 
 // openLineAlert opens the alert of this line and cause unless it is open. One that was closed tells operations anew.

@@ -255,7 +255,7 @@ func (d *DB) facts(ctx context.Context, tx *sqlx.Tx, l *line, done int) (CallFac
 		}
 	}
 	f.LicenseID = unitID(l.licenseID(), f.UnitNo)
-	if l.source().Type == keyturn.SourceEndpoint {
+	if l.source().Type.HasIntegration() {
 		f.Integration, f.IntegrationVersion, err = d.integrationFor(ctx, tx, l.source().Integration)
 	}
 	return f, dk, err

@@ -31,7 +31,7 @@ func (d *DB) beginFast(ctx context.Context, fulfillmentID string, timeout func(k
 	}
 	var w pg.StmtBuilder
 	when := ""
-	if facts.Source.Type == keyturn.SourceEndpoint {
+	if facts.Source.Type.HasIntegration() {
 		l.hasRoom(&w, facts)
 		when = ` AND EXISTS (SELECT FROM room)`
 	}
@@ -48,7 +48,7 @@ func (d *DB) beginFast(ctx context.Context, fulfillmentID string, timeout func(k
 		SELECT id, ?, ?, ?, ?, 'running', ?, ? FROM moved`,
 		call.Attempt, facts.Source.Name(), facts.Operation, facts.UnitNo, l.Now, call.deadline)
 	if l.savedBy(ctx, d.pg.Implicit(), &w) != nil {
-		if facts.Source.Type == keyturn.SourceEndpoint { // it may have changed since it was read
+		if facts.Source.Type.HasIntegration() { // it may have changed since it was read
 			d.integrations.remove(facts.Integration.ID)
 		}
 		return nil, none, false

@@ -24,7 +24,7 @@ func currencies(text *string) map[string]string {
 // fits says whether a source can serve an order in the currency.
 func fits(s keyturn.Source, pools map[string]string, currency string) bool {
 	only := pools[s.Pool]
-	return s.Type != keyturn.SourcePool || only == "" || only == currency
+	return only == "" || only == currency
 }
 
 // noteCurrencies stores with products what their pools' currencies are, so that no step of a line has to look: of one

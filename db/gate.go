@@ -2,7 +2,6 @@ package db
 
 import (
 	"context"
-	"strings"
 	"time"
 
 	"github.com/jmoiron/sqlx"
@@ -83,21 +82,14 @@ func (d *DB) gate(ctx context.Context, tx *sqlx.Tx, l *line, in keyturn.Integrat
 	return g, err
 }
 
-const partnerPrefix = "endpoint/"
-
 // partnerSource is the name of the sources that an integration serves; partnerOf is the way back, "" for other sources.
-func partnerSource(integration string) string { return partnerPrefix + integration }
+func partnerSource(integration string) string { return keyturn.FromIntegration(integration).Name() }
 
-func partnerOf(source string) string {
-	if id, ok := strings.CutPrefix(source, partnerPrefix); ok {
-		return id
-	}
-	return ""
-}
+func partnerOf(source string) string { return keyturn.ParseSource(source).Integration }
 
 // enter lets the line call its partner now (ok), or parks it and says for how long, 0 if its source's time is over.
 func (d *DB) enter(ctx context.Context, tx *sqlx.Tx, l *line, call *Call) (ok bool, wait time.Duration, err error) {
-	if call.Source.Type != keyturn.SourceEndpoint {
+	if !call.Source.Type.HasIntegration() {
 		return true, 0, nil
 	}
 	g, err := d.gate(ctx, tx, l, call.Integration)

@@ -173,16 +173,15 @@ func (s *shop) put(p keyturn.Product) {
 		p.Name = strings.ToUpper(p.ID)
 	}
 	for _, src := range p.Sources {
-		switch src.Type {
-		case keyturn.SourcePool:
+		if src.Type.HasPool() {
 			if _, err := s.Pool(s.ctx, src.Pool); err != nil {
 				_, _, err := s.PutPool(s.ctx, keyturn.Pool{ID: src.Pool})
 				require.NoError(s.t, err)
 			}
-		case keyturn.SourceEndpoint:
+		}
+		if src.Type.HasIntegration() {
 			_, _, err := s.PutIntegration(s.ctx, keyturn.Integration{ID: src.Integration, BaseURL: "https://partner.test"})
 			require.NoError(s.t, err)
-		case keyturn.SourceDynamicURL, keyturn.SourceManual:
 		}
 	}
 	require.NoError(s.t, p.Check())
@@ -190,15 +189,11 @@ func (s *shop) put(p keyturn.Product) {
 	require.NoError(s.t, err)
 }
 
-func fromPool(pool string) keyturn.Source {
-	return keyturn.Source{Type: keyturn.SourcePool, Pool: pool}
-}
-
-func fromEndpoint(id string) keyturn.Source {
-	return keyturn.Source{Type: keyturn.SourceEndpoint, Integration: id}
-}
-
-var byHand = keyturn.Source{Type: keyturn.SourceManual}
+var (
+	fromPool     = keyturn.FromPool
+	fromEndpoint = keyturn.FromIntegration
+	byHand       = keyturn.Source{Type: keyturn.SourceManual}
+)
 
 // stock imports keys.
 func (s *shop) stock(pool string, keys ...string) keyturn.ImportResult {

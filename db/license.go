@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"errors"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/jmoiron/sqlx"
@@ -28,29 +27,14 @@ func (l *line) operation() keyturn.OperationName { return keyturn.OperationName(
 // upgrade is issued anew by the sources of its own product.
 func (l *line) fromIssuer() {
 	if l.LicenseID != nil && l.operation() != keyturn.OpUpgrade {
-		l.product.Sources, l.SourceNo = []keyturn.Source{sourceNamed(value(l.LicenseSource))}, 0
+		l.product.Sources, l.SourceNo = []keyturn.Source{keyturn.ParseSource(value(l.LicenseSource))}, 0
 	}
 }
 
-// sourceNamed is the source that has this name. What a person supplied is in a person's hands from then on.
-func sourceNamed(name string) keyturn.Source {
-	kind, id, _ := strings.Cut(name, "/")
-	switch s := keyturn.SourceType(kind); s {
-	case keyturn.SourcePool:
-		return keyturn.Source{Type: s, Pool: id}
-	case keyturn.SourceEndpoint:
-		return keyturn.Source{Type: s, Integration: id}
-	case keyturn.SourceDynamicURL:
-		return keyturn.Source{Type: s}
-	case keyturn.SourceManual:
-	}
-	return keyturn.Source{Type: keyturn.SourceManual}
-}
-
-// asksSource says that the line needs something of its source. Of the sources only an endpoint can be told what happens
-// to a licence later: with the others, all but a create and an upgrade is booked and that is it.
+// asksSource says that the line needs something of its source. Only a source with an integration can be told what
+// happens to a licence later: with the others, all but a create and an upgrade is booked and that is it.
 func (l *line) asksSource() bool {
-	return l.LicenseID == nil || l.operation() == keyturn.OpUpgrade || l.source().Type == keyturn.SourceEndpoint
+	return l.LicenseID == nil || l.operation() == keyturn.OpUpgrade || l.source().Type.HasIntegration()
 }
 
 // isNotice says that the line is done when its source has done it, and its e-mail only tells of it.

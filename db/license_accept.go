@@ -245,8 +245,8 @@ func (c *openLicense) issuer() string {
 
 // checkSource refuses what the partner that issued the licence has no definition for.
 func (d *DB) checkSource(ctx context.Context, tx *sqlx.Tx, c *openLicense, l keyturn.LineItem, known map[string]keyturn.Integration, bad *keyturn.Problems, at string) error {
-	issuer := sourceNamed(c.issuer())
-	if l.Operation == keyturn.OpUpgrade || issuer.Type != keyturn.SourceEndpoint || c.status == keyturn.LicenseCanceled {
+	issuer := keyturn.ParseSource(c.issuer())
+	if l.Operation == keyturn.OpUpgrade || !issuer.Type.HasIntegration() || c.status == keyturn.LicenseCanceled {
 		return nil
 	}
 	in, ok := known[issuer.Integration]

@@ -87,7 +87,7 @@ func (d *DB) retire(ctx context.Context, tx *sqlx.Tx, c *license, source string)
 		if err := voidReplacements(ctx, tx, old.ID); err != nil { // the one that its present issuer issued
 			return err
 		}
-		if sourceNamed(c.Source).Type != keyturn.SourceEndpoint || c.Source == source {
+		if !keyturn.ParseSource(c.Source).Type.HasIntegration() || c.Source == source {
 			return nil
 		}
 		return owe(ctx, tx, &line{ID: old.ID, FulfillmentID: old.FulfillmentID}, c.Source, "", false)
@@ -108,7 +108,7 @@ func (d *DB) quarantine(ctx context.Context, tx *sqlx.Tx, l *line, c *license) e
 			return err
 		}
 	}
-	if sourceNamed(c.Source).Type != keyturn.SourceDynamicURL {
+	if of := keyturn.ParseSource(c.Source).Type; !of.CallsPartner() || of.HasIntegration() {
 		return nil
 	}
 	return openLineAlert(ctx, tx, l, keyturn.AlertRevocation, "a dynamic URL cannot be told of a cancel: block the licence's keys at the publisher")

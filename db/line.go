@@ -150,7 +150,7 @@ func (l *line) sourceDeadline() time.Time {
 		return minTime(l.SourceStartedAt.Add(time.Duration(s.GiveUpAfter)), l.GiveUpAt)
 	case last:
 		return l.GiveUpAt
-	case s.Type == keyturn.SourcePool: // an empty pool with another source behind it
+	case s.Type.HasPool(): // an empty pool with another source behind it
 		return l.SourceStartedAt
 	}
 	return minTime(l.SourceStartedAt.Add(time.Duration(l.product.Retry.GiveUpAfter)/time.Duration(len(l.product.Sources))), l.GiveUpAt)
@@ -204,12 +204,10 @@ func (l *line) next() keyturn.Next {
 		n.Do = keyturn.DoDeliver
 	case !l.asksSource():
 		n.Do = keyturn.DoApply
-	case l.source().Type == keyturn.SourcePool:
-		n.Do = keyturn.DoClaim
-	case l.source().CallsPartner():
-		n.Do = keyturn.DoCall
 	default:
-		n.Do, n.Wait = keyturn.DoAwait, l.until(l.sourceDeadline())
+		if n.Do = l.source().Type.Info().First; n.Do == keyturn.DoAwait {
+			n.Wait = l.until(l.sourceDeadline())
+		}
 	}
 	return n
 }

@@ -81,7 +81,7 @@ func (d *DB) replayFacts(ctx context.Context, tx *sqlx.Tx, l *line, no int, r *R
 		return keyturn.Errorf(keyturn.KindConflict, "attempt %d told the partner to cancel: only the line's own operation can be replayed", a.No)
 	}
 	l.SourceNo = slices.IndexFunc(l.product.Sources, func(s keyturn.Source) bool { return s.Name() == a.Source })
-	if l.SourceNo < 0 || !l.source().CallsPartner() {
+	if l.SourceNo < 0 || !l.source().Type.CallsPartner() {
 		return keyturn.Errorf(keyturn.KindConflict, "attempt %d asked %s, which is no source of the product any more", a.No, a.Source)
 	}
 	facts, dk, err := d.facts(ctx, tx, l, a.UnitNo)

@@ -61,7 +61,7 @@ func (d *DB) apply(ctx context.Context, tx *sqlx.Tx, l *line, r keyturn.Resoluti
 			}
 			l.Status = keyturn.LineRetrying
 		}
-		if l.next().Do == keyturn.DoCall && l.source().Type == keyturn.SourceEndpoint { // whatever the queue and the breaker say
+		if l.next().Do == keyturn.DoCall && l.source().Type.HasIntegration() { // whatever the queue and the breaker say
 			if err := queue(ctx, tx, l, l.Now, true); err != nil {
 				return err
 			}

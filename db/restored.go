@@ -2,7 +2,6 @@ package db
 
 import (
 	"context"
-	"strings"
 	"time"
 
 	"github.com/jmoiron/sqlx"
@@ -164,7 +163,7 @@ func releaseRestored(ctx context.Context, tx *sqlx.Tx, l *line) error {
 // mayHaveKeys says whether the line may have got something that nobody would give it a second time: a key of a pool, a
 // person's key, what a dynamic URL gives. A partner that is asked under the same ID gives the same key again.
 func (h Happened) mayHaveKeys() bool {
-	return h.Status != keyturn.LineWaitingForStock && !strings.HasPrefix(h.Source, string(keyturn.SourceEndpoint)+"/")
+	return h.Status != keyturn.LineWaitingForStock && !keyturn.ParseSource(h.Source).Type.HasIntegration()
 }
 
 func (h Happened) story() string {
@@ -185,7 +184,7 @@ func mayHaveCalled(ctx context.Context, tx *sqlx.Tx, l *line, last string) error
 	}
 	for i := range upTo + 1 {
 		s := l.product.Sources[i]
-		if !s.CallsPartner() || l.LicenseID != nil {
+		if !s.Type.CallsPartner() || l.LicenseID != nil {
 			continue
 		}
 		units := 1

@@ -104,7 +104,7 @@ func (d *DB) BeginRevocation(ctx context.Context, fulfillmentID, source string, 
 				l.SourceNo = i
 			}
 		}
-		if l.source().Type != keyturn.SourceEndpoint || l.source().Name() != source {
+		if !l.source().Type.HasIntegration() || l.source().Name() != source {
 			return d.endRevocation(ctx, tx, l, source, keyturn.RevocationImpossible, "this source has no way to be told")
 		}
 		facts, dk, err := d.facts(ctx, tx, l, 0)

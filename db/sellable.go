@@ -46,9 +46,9 @@ func (d *DB) sellable(
 		short := map[string]keyturn.Shortage{}
 		for _, s := range sources {
 			switch {
-			case s.Type == keyturn.SourceEndpoint && known.down[s.Integration]:
+			case s.Type.HasIntegration() && known.down[s.Integration]:
 				short[s.Name()] = keyturn.ShortagePartner
-			case s.Type == keyturn.SourcePool:
+			case s.Type.HasPool():
 				needed[s.Pool] += p.Units(l.Quantity)
 				n := known.stock[s.Pool]
 				if p.Sell.WhenEmpty == keyturn.SellRefuse { // it counts the lines that wait, and costs more
@@ -97,7 +97,7 @@ func (d *DB) stockLeft(ctx context.Context, pool string, n int) (int, error) {
 func sourcesFor(p keyturn.Product, only map[string]string, currency string) []keyturn.Source {
 	var out []keyturn.Source
 	for _, s := range p.Sources {
-		if s.Type != keyturn.SourcePool || fits(s, only, currency) {
+		if fits(s, only, currency) {
 			out = append(out, s)
 		}
 	}

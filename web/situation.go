@@ -70,7 +70,7 @@ func story(w *words, l db.CustomerLine, now time.Time) []phrase {
 	var out []phrase
 	switch situationOf(l) {
 	case isPreparing:
-		if l.Source == keyturn.SourceManual {
+		if l.Source.ByHand() {
 			return append(out, say(w.text.byHand, v), deadline(w, l, now, v))
 		}
 		out = append(out, say(w.text.preparing, v))
@@ -144,13 +144,13 @@ func changeDeadline(w *words, l db.CustomerLine, now time.Time, v values) phrase
 
 // asked returns how often a partner was called. A pool or the staff of the shop has no such number.
 func asked(w *words, l db.CustomerLine, v values) phrase {
-	partner := l.Source == keyturn.SourceEndpoint || l.Source == keyturn.SourceDynamicURL
+	partner := l.Source.CallsPartner()
 	switch {
 	case partner && l.Attempts == 1:
 		return say(w.text.askedOnce, v)
 	case partner && l.Attempts > 1:
 		return say(w.text.asked, v)
-	case l.Source == keyturn.SourceManual:
+	case l.Source.ByHand():
 		return say(w.text.byHand, v)
 	}
 	return say(w.text.working, v)
@@ -158,7 +158,7 @@ func asked(w *words, l db.CustomerLine, v values) phrase {
 
 func nextTry(w *words, l db.CustomerLine, now time.Time, at func(string, part) phrase) []phrase {
 	switch {
-	case l.Source == keyturn.SourceManual && !l.Obtained:
+	case l.Source.ByHand() && !l.Obtained:
 		return nil // nothing is tried: a person works on it
 	case l.NextAttemptAt == nil || !l.NextAttemptAt.After(now):
 		return []phrase{say(w.text.tryingNow, nil)}

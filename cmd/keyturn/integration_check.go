@@ -147,7 +147,7 @@ func serving(p *keyturn.Product) (ids []string) {
 		return nil
 	}
 	for _, s := range p.Sources {
-		if s.Type == keyturn.SourceEndpoint {
+		if s.Type.HasIntegration() {
 			ids = append(ids, s.Integration)
 		}
 	}

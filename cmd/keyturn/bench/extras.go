@@ -71,7 +71,7 @@ func (b *Bench) Retries(ctx context.Context, times int, e *Extras) error {
 	fmt.Fprintf(b.Progress, "a line that fails %d times\n", times)
 	if _, _, err := b.DB.PutProduct(ctx, keyturn.Product{
 		ID: FailingProduct, Name: "Bench failing", PublisherProductID: "drill:always-500",
-		Sources: []keyturn.Source{{Type: keyturn.SourceEndpoint, Integration: PartnerID}},
+		Sources: []keyturn.Source{keyturn.FromIntegration(PartnerID)},
 		Retry:   keyturn.RetryPolicy{InitialInterval: keyturn.Duration(100e6), BackoffCoefficient: 1, MaximumInterval: keyturn.Duration(100e6), GiveUpAfter: keyturn.Duration(3600e9)},
 	}); err != nil {
 		return err

@@ -188,7 +188,7 @@ func (o *Outage) prepareOutage(ctx context.Context) error {
 		if _, _, err := o.DB.PutIntegration(ctx, keyturn.Integration{ID: id, BaseURL: o.Partner.URL(id), Limits: limits}); err != nil {
 			return err
 		}
-		if _, _, err := o.DB.PutProduct(ctx, keyturn.Product{ID: id, Name: "Bench " + id, Sources: []keyturn.Source{{Type: keyturn.SourceEndpoint, Integration: id}}}); err != nil {
+		if _, _, err := o.DB.PutProduct(ctx, keyturn.Product{ID: id, Name: "Bench " + id, Sources: []keyturn.Source{keyturn.FromIntegration(id)}}); err != nil {
 			return err
 		}
 	}

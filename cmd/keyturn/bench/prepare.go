@@ -19,8 +19,8 @@ func (b *Bench) prepare(ctx context.Context) error {
 	}
 	retry := keyturn.RetryPolicy{InitialInterval: keyturn.Duration(100e6), BackoffCoefficient: 1, MaximumInterval: keyturn.Duration(100e6), GiveUpAfter: keyturn.Duration(3600e9)}
 	for _, p := range []keyturn.Product{
-		{ID: poolProduct, Name: "Bench pool", Sources: []keyturn.Source{{Type: keyturn.SourcePool, Pool: poolName}}},
-		{ID: endpointProduct, Name: "Bench endpoint", Sources: []keyturn.Source{{Type: keyturn.SourceEndpoint, Integration: PartnerID}}, Retry: retry},
+		{ID: poolProduct, Name: "Bench pool", Sources: []keyturn.Source{keyturn.FromPool(poolName)}},
+		{ID: endpointProduct, Name: "Bench endpoint", Sources: []keyturn.Source{keyturn.FromIntegration(PartnerID)}, Retry: retry},
 	} {
 		if _, _, err := b.DB.PutProduct(ctx, p); err != nil {
 			return err
