@@ -18,9 +18,9 @@ func TestTablesRefuseWhatIsInconsistent(t *testing.T) {
 	s.delivered(f)
 	for _, set := range []string{`status = 'PENDING'`, `lines_delivered = 0`} {
 		_, err := s.pg.ExecContext(s.ctx, `UPDATE orders SET `+set) //keyturn:autocommit it is refused
-		require.ErrorContains(t, err, "orders_check", set)
+		require.ErrorContains(t, err, "orders_status", set)
 	}
-	s.exec(`ALTER TABLE orders DROP CONSTRAINT orders_check`) // it would find these, too
+	s.exec(`ALTER TABLE orders DROP CONSTRAINT orders_status`) // it would find these, too
 	for table, sets := range map[string][]string{
 		"orders": {
 			`currency = 'eur'`, `gross_minor = -1`, `lines_total = 0`, `lines_trouble = -1`, `lines_delivered = -1`, `lines_canceling = -1`, `lines_canceled = -1`,

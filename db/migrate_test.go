@@ -1,6 +1,8 @@
 package db
 
 import (
+	"fmt"
+	"io/fs"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -55,6 +57,16 @@ func TestOpenSaysWhatIsWrong(t *testing.T) {
 	}
 	_, err := Open(t.Context(), "postgres://keyturn@127.0.0.1:1/keyturn?sslmode=disable", nil)
 	wantKind(t, err, keyturn.KindUnavailable)
+}
+
+// Files are numbered one after the other, so that every database applied the same ones in the same order.
+func TestMigrationsAreNumberedInOrder(t *testing.T) {
+	files, err := fs.Glob(migrations, "migrations/*.sql")
+	require.NoError(t, err)
+	require.NotEmpty(t, files)
+	for i, file := range files {
+		require.Regexp(t, fmt.Sprintf(`^migrations/%05d_[a-z_]+\.sql$`, i+1), file)
+	}
 }
 
 // Every time is a timestamptz: PostgreSQL's clock decides, and no time zone can shift a deadline.

@@ -16,34 +16,6 @@ AS $function$ BEGIN
         ELSE 'PENDING' END;
 END $function$;
 
-CREATE FUNCTION partner_gate(p_integration text, p_source text, p_line uuid, p_created timestamptz, p_limit integer,
-        p_hold double precision)
- RETURNS TABLE(now timestamptz, opened_at timestamptz, next_try_at timestamptz, probe_until timestamptz, troubled boolean, running integer, recent integer, older integer, queued boolean, at_once boolean)
- LANGUAGE plpgsql
-AS $function$
-DECLARE
-    t timestamptz;
-    held timestamptz;
-BEGIN
-    PERFORM pg_advisory_xact_lock(hashtextextended('partner/' || p_integration, 0));
-    t := clock_timestamp();
-    held := t - make_interval(secs => p_hold);
-    RETURN QUERY
-    SELECT t, g.opened_at, g.next_try_at, g.probe_until,
-        coalesce(g.opened_at IS NOT NULL OR g.failing <> '{}' OR g.next_try_at IS NOT NULL, false),
-        c.running, c.recent + CAST((SELECT count(*) FROM attempts a
-        WHERE a.source = p_source AND a.ended_at > held) AS int),
-        CAST((SELECT count(*) FROM (
-            SELECT FROM partner_queue o WHERE o.integration = p_integration AND (o.created_at, o.line_id) < (p_created,
-        p_line) LIMIT p_limit) o) AS int),
-        q.line_id IS NOT NULL, coalesce(q.at_once, false)
-    FROM (
-        SELECT CAST(count(*) FILTER (WHERE a.deadline_at > t) AS int) AS running, CAST(count(*) AS int) AS recent
-        FROM attempts a WHERE a.source = p_source AND a.outcome = 'running' AND a.deadline_at > held) c
-    LEFT JOIN partner_gates g ON g.integration = p_integration
-    LEFT JOIN partner_queue q ON q.line_id = p_line;
-END $function$;
-
 CREATE FUNCTION order_is_consistent(currency text, gross_minor bigint, total integer, trouble integer,
         delivered integer, canceling integer, canceled integer)
  RETURNS boolean
@@ -62,8 +34,8 @@ CREATE FUNCTION line_is_consistent(status text, quantity integer, gross_minor bi
  LANGUAGE plpgsql
  IMMUTABLE PARALLEL SAFE
 AS $function$ BEGIN
-    RETURN status IN ('PENDING', 'OBTAINED', 'RETRYING', 'WAITING_FOR_STOCK', 'HELD', 'DELIVERED', 'CANCELING',
-        'CANCELED')
+    RETURN status IN
+            ('PENDING', 'OBTAINED', 'RETRYING', 'WAITING_FOR_STOCK', 'HELD', 'DELIVERED', 'CANCELING', 'CANCELED')
         AND quantity > 0 AND gross_minor >= 0
         AND (status = 'WAITING_FOR_STOCK') = (waiting_pool IS NOT NULL)
         AND (status NOT IN ('OBTAINED', 'DELIVERED') OR obtained_at IS NOT NULL)
@@ -86,6 +58,14 @@ AS $function$ BEGIN
         'HELD>RETRYING', 'HELD>CANCELING', 'DELIVERED>CANCELING', 'CANCELING>CANCELED');
 END $function$;
 
+CREATE FUNCTION delivery_is_consistent(kind text, status text)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ IMMUTABLE PARALLEL SAFE
+AS $function$ BEGIN
+    RETURN kind IN ('keys', 'canceled') AND status IN ('READY', 'SENDING', 'SENT');
+END $function$;
+
 CREATE FUNCTION key_is_consistent(state text, line_id uuid, unit_no integer)
  RETURNS boolean
  LANGUAGE plpgsql
@@ -97,17 +77,37 @@ AS $function$ BEGIN
         ELSE state = 'quarantined' END;
 END $function$;
 
-CREATE FUNCTION delivery_is_consistent(kind text, status text)
- RETURNS boolean
+CREATE FUNCTION partner_gate(p_integration text, p_source text, p_line uuid, p_created timestamptz, p_limit integer,
+        p_hold double precision)
+ RETURNS TABLE(now timestamptz, opened_at timestamptz, next_try_at timestamptz, probe_until timestamptz, troubled boolean, running integer, recent integer, older integer, queued boolean, at_once boolean)
  LANGUAGE plpgsql
- IMMUTABLE PARALLEL SAFE
-AS $function$ BEGIN
-    RETURN kind IN ('keys', 'canceled') AND status IN ('READY', 'SENDING', 'SENT');
+AS $function$
+DECLARE
+    t timestamptz;
+    held timestamptz;
+BEGIN
+    PERFORM pg_advisory_xact_lock(hashtextextended('partner/' || p_integration, 0));
+    t := clock_timestamp();
+    held := t - make_interval(secs => p_hold);
+    RETURN QUERY
+    SELECT t, g.opened_at, g.next_try_at, g.probe_until,
+        coalesce(g.opened_at IS NOT NULL OR g.failing <> '{}' OR g.next_try_at IS NOT NULL, false), c.running,
+        c.recent + CAST((SELECT count(*) FROM attempts a WHERE a.source = p_source AND a.ended_at > held) AS int),
+        CAST((SELECT count(*) FROM (
+            SELECT FROM partner_queue o
+            WHERE o.integration = p_integration AND (o.created_at, o.line_id) < (p_created, p_line)
+            LIMIT p_limit) o) AS int),
+        q.line_id IS NOT NULL, coalesce(q.at_once, false)
+    FROM (
+        SELECT CAST(count(*) FILTER (WHERE a.deadline_at > t) AS int) AS running, CAST(count(*) AS int) AS recent
+        FROM attempts a WHERE a.source = p_source AND a.outcome = 'running' AND a.deadline_at > held) c
+    LEFT JOIN partner_gates g ON g.integration = p_integration
+    LEFT JOIN partner_queue q ON q.line_id = p_line;
 END $function$;
 
-CREATE SEQUENCE pool_key_position START 1;
-
 CREATE SEQUENCE integration_versions START 1000000;
+
+CREATE SEQUENCE pool_key_position START 1;
 
 CREATE TABLE customers (
     id text NOT NULL,
@@ -135,15 +135,15 @@ CREATE TABLE orders (
     lines_canceled integer NOT NULL DEFAULT 0,
     status text NOT NULL DEFAULT 'PENDING',
     cancel_reason text,
-    created_at timestamptz NOT NULL,
     cancel_failure text,
+    created_at timestamptz NOT NULL,
     CONSTRAINT orders_pkey PRIMARY KEY (id),
     CONSTRAINT orders_page_hash_key UNIQUE (page_hash),
     CONSTRAINT orders_customer_id_fkey FOREIGN KEY (customer_id) REFERENCES customers(id),
-    CONSTRAINT orders_check CHECK (status = order_status(lines_total, lines_trouble, lines_delivered, lines_canceling,
-        lines_canceled)),
     CONSTRAINT orders_consistent CHECK (order_is_consistent(currency, gross_minor, lines_total, lines_trouble,
-        lines_delivered, lines_canceling, lines_canceled))
+        lines_delivered, lines_canceling, lines_canceled)),
+    CONSTRAINT orders_status CHECK (status = order_status(lines_total, lines_trouble, lines_delivered, lines_canceling,
+        lines_canceled))
 );
 ALTER TABLE orders ALTER COLUMN customer SET STORAGE EXTERNAL;
 CREATE INDEX orders_by_status ON orders (status, created_at, id) WHERE status NOT IN ('COMPLETED', 'PENDING');
@@ -183,11 +183,6 @@ CREATE TABLE line_items (
     extended_until timestamptz,
     held_until timestamptz,
     waiting_pool text,
-    obtained_at timestamptz,
-    delivered_at timestamptz,
-    canceled_at timestamptz,
-    wake_at timestamptz,
-    created_at timestamptz NOT NULL,
     license_id uuid,
     operation_no integer,
     license_source text,
@@ -195,6 +190,11 @@ CREATE TABLE line_items (
     awaited boolean NOT NULL DEFAULT false,
     cancel_reason text,
     expires_at timestamptz,
+    obtained_at timestamptz,
+    delivered_at timestamptz,
+    canceled_at timestamptz,
+    wake_at timestamptz,
+    created_at timestamptz NOT NULL,
     CONSTRAINT line_items_pkey PRIMARY KEY (id),
     CONSTRAINT line_items_fulfillment_id_key UNIQUE (fulfillment_id),
     CONSTRAINT line_items_order_id_fkey FOREIGN KEY (order_id) REFERENCES orders(id),
@@ -218,6 +218,46 @@ CREATE TABLE line_log (
     at timestamptz NOT NULL DEFAULT clock_timestamp(),
     CONSTRAINT line_log_pkey PRIMARY KEY (line_id, version),
     CONSTRAINT line_transitions CHECK (line_may_become(from_status, to_status))
+);
+
+CREATE TABLE resolutions (
+    line_id uuid NOT NULL,
+    id text NOT NULL,
+    action text NOT NULL,
+    until timestamptz,
+    reason text NOT NULL DEFAULT '',
+    by text NOT NULL,
+    at timestamptz NOT NULL DEFAULT now(),
+    CONSTRAINT resolutions_pkey PRIMARY KEY (line_id, id),
+    CONSTRAINT resolutions_line_id_fkey FOREIGN KEY (line_id) REFERENCES line_items(id)
+);
+
+CREATE TABLE products (
+    id text NOT NULL,
+    version bigint NOT NULL DEFAULT 1,
+    spec text NOT NULL,
+    pool_currencies text,
+    updated_at timestamptz NOT NULL DEFAULT now(),
+    CONSTRAINT products_pkey PRIMARY KEY (id)
+);
+
+CREATE TABLE integrations (
+    id text NOT NULL,
+    version bigint NOT NULL DEFAULT nextval('integration_versions'::regclass),
+    spec text NOT NULL,
+    secrets bytea NOT NULL,
+    updated_at timestamptz NOT NULL DEFAULT now(),
+    CONSTRAINT integrations_pkey PRIMARY KEY (id)
+);
+
+CREATE TABLE pools (
+    id text NOT NULL,
+    version bigint NOT NULL DEFAULT 1,
+    spec text NOT NULL,
+    data_key bytea NOT NULL,
+    serve_after timestamptz,
+    updated_at timestamptz NOT NULL DEFAULT now(),
+    CONSTRAINT pools_pkey PRIMARY KEY (id)
 );
 
 CREATE TABLE deliverables (
@@ -245,43 +285,6 @@ CREATE TABLE supplies (
     CONSTRAINT supplies_line_id_fkey FOREIGN KEY (line_id) REFERENCES line_items(id)
 );
 
-CREATE TABLE partner_requests (
-    line_id uuid NOT NULL,
-    source text NOT NULL,
-    operation text NOT NULL,
-    unit_no integer NOT NULL,
-    request bytea NOT NULL,
-    created_at timestamptz NOT NULL DEFAULT now(),
-    CONSTRAINT partner_requests_pkey PRIMARY KEY (line_id, source, operation, unit_no),
-    CONSTRAINT partner_requests_line_id_fkey FOREIGN KEY (line_id) REFERENCES line_items(id)
-);
-ALTER TABLE partner_requests ALTER COLUMN request SET STORAGE EXTERNAL;
-
-CREATE TABLE attempts (
-    line_id uuid NOT NULL,
-    no integer NOT NULL,
-    source text NOT NULL,
-    operation text NOT NULL,
-    unit_no integer NOT NULL DEFAULT 0,
-    outcome text NOT NULL,
-    sent boolean NOT NULL DEFAULT false,
-    started_at timestamptz NOT NULL,
-    deadline_at timestamptz,
-    duration_ms integer,
-    http_status integer,
-    error_kind text,
-    error_code text,
-    message text,
-    reply bytea,
-    ended_at timestamptz,
-    CONSTRAINT attempts_pkey PRIMARY KEY (line_id, no),
-    CONSTRAINT attempts_line_id_fkey FOREIGN KEY (line_id) REFERENCES line_items(id),
-    CONSTRAINT attempts_outcome_check CHECK (outcome IN ('running', 'success', 'failed', 'unknown', 'late'))
-);
-ALTER TABLE attempts ALTER COLUMN reply SET STORAGE EXTERNAL;
-CREATE INDEX attempts_ended ON attempts (source, ended_at) WHERE ended_at IS NOT NULL;
-CREATE INDEX attempts_running ON attempts (source, deadline_at) WHERE outcome = 'running';
-
 CREATE TABLE deliveries (
     id uuid NOT NULL,
     line_id uuid NOT NULL,
@@ -302,109 +305,6 @@ CREATE TABLE deliveries (
 );
 ALTER TABLE deliveries ALTER COLUMN message SET STORAGE EXTERNAL;
 
-CREATE TABLE refunds (
-    line_id uuid NOT NULL,
-    order_id text NOT NULL,
-    amount_minor bigint NOT NULL,
-    currency text NOT NULL,
-    provider text NOT NULL,
-    reference text NOT NULL,
-    reason text NOT NULL,
-    status text NOT NULL DEFAULT 'PENDING',
-    attempts integer NOT NULL DEFAULT 0,
-    error text,
-    provider_id text,
-    created_at timestamptz NOT NULL DEFAULT now(),
-    done_at timestamptz,
-    failure_kind text,
-    CONSTRAINT refunds_pkey PRIMARY KEY (line_id),
-    CONSTRAINT refunds_line_id_fkey FOREIGN KEY (line_id) REFERENCES line_items(id),
-    CONSTRAINT refunds_order_id_fkey FOREIGN KEY (order_id) REFERENCES orders(id),
-    CONSTRAINT refunds_amount_minor_check CHECK (amount_minor >= 0),
-    CONSTRAINT refunds_check CHECK ((status = 'DONE') = (done_at IS NOT NULL)),
-    CONSTRAINT refunds_status_check CHECK (status IN ('PENDING', 'DONE'))
-);
-CREATE INDEX refunds_pending ON refunds (created_at) WHERE status = 'PENDING';
-
-CREATE TABLE licenses (
-    id uuid NOT NULL,
-    line_id uuid NOT NULL,
-    customer_id text NOT NULL,
-    product_id text NOT NULL,
-    status text NOT NULL,
-    created_at timestamptz NOT NULL DEFAULT now(),
-    updated_at timestamptz NOT NULL DEFAULT now(),
-    source text,
-    expires_at timestamptz,
-    CONSTRAINT licenses_pkey PRIMARY KEY (id),
-    CONSTRAINT licenses_line_id_key UNIQUE (line_id),
-    CONSTRAINT licenses_line_id_fkey FOREIGN KEY (line_id) REFERENCES line_items(id),
-    CONSTRAINT licenses_status_check CHECK (status IN ('Running', 'Paused', 'Canceled', 'Expired'))
-);
-CREATE INDEX licenses_by_customer ON licenses (customer_id, created_at);
-
-CREATE TABLE resolutions (
-    line_id uuid NOT NULL,
-    id text NOT NULL,
-    action text NOT NULL,
-    until timestamptz,
-    reason text NOT NULL DEFAULT '',
-    by text NOT NULL,
-    at timestamptz NOT NULL DEFAULT now(),
-    CONSTRAINT resolutions_pkey PRIMARY KEY (line_id, id),
-    CONSTRAINT resolutions_line_id_fkey FOREIGN KEY (line_id) REFERENCES line_items(id)
-);
-
-CREATE TABLE alerts (
-    id bigint GENERATED ALWAYS AS IDENTITY NOT NULL,
-    cause text NOT NULL,
-    line_id uuid,
-    pool_id text,
-    detail text NOT NULL,
-    opened_at timestamptz NOT NULL DEFAULT now(),
-    mailed_at timestamptz,
-    closed_at timestamptz,
-    subject text,
-    closed_by text,
-    close_reason text,
-    CONSTRAINT alerts_pkey PRIMARY KEY (id),
-    CONSTRAINT alerts_line_id_fkey FOREIGN KEY (line_id) REFERENCES line_items(id),
-    CONSTRAINT alerts_cause_check CHECK (cause IN ('Unavailable', 'RateLimited', 'Rejected', 'BadReply',
-        'Configuration', 'OutOfStock', 'Conflict', 'Internal', 'Manual', 'Refund', 'Revocation', 'Exposed',
-        'Undelivered', 'Restored', 'PartnerAnsweredDifferently', 'PartnerDown', 'PartnerBack', 'CertificateExpiring',
-        'ClockSkew', 'LowStock', 'RunsDry', 'Audit'))
-);
-CREATE UNIQUE INDEX alerts_line ON alerts (line_id, cause) WHERE line_id IS NOT NULL;
-CREATE INDEX alerts_open ON alerts (cause) WHERE closed_at IS NULL;
-CREATE UNIQUE INDEX alerts_pool ON alerts (pool_id, cause) WHERE pool_id IS NOT NULL AND closed_at IS NULL;
-CREATE UNIQUE INDEX alerts_subject ON alerts (subject, cause) WHERE subject IS NOT NULL AND closed_at IS NULL;
-CREATE INDEX alerts_to_mail ON alerts (id) WHERE mailed_at IS NULL;
-
-CREATE TABLE revocations (
-    line_id uuid NOT NULL,
-    source text NOT NULL,
-    status text NOT NULL DEFAULT 'OWED',
-    not_before timestamptz NOT NULL,
-    attempts integer NOT NULL DEFAULT 0,
-    error text,
-    created_at timestamptz NOT NULL DEFAULT now(),
-    done_at timestamptz,
-    CONSTRAINT revocations_pkey PRIMARY KEY (line_id, source),
-    CONSTRAINT revocations_line_id_fkey FOREIGN KEY (line_id) REFERENCES line_items(id),
-    CONSTRAINT revocations_status_check CHECK (status IN ('OWED', 'DONE', 'IMPOSSIBLE'))
-);
-CREATE INDEX revocations_owed ON revocations (created_at) WHERE status = 'OWED';
-
-CREATE TABLE outbox (
-    id bigint GENERATED ALWAYS AS IDENTITY NOT NULL,
-    workflow text NOT NULL,
-    subject text NOT NULL,
-    due_at timestamptz NOT NULL DEFAULT now(),
-    CONSTRAINT outbox_pkey PRIMARY KEY (id),
-    CONSTRAINT outbox_workflow_subject_key UNIQUE (workflow, subject)
-);
-CREATE INDEX outbox_due ON outbox (due_at);
-
 CREATE TABLE access_log (
     at timestamptz NOT NULL DEFAULT now(),
     line_id uuid NOT NULL,
@@ -413,102 +313,29 @@ CREATE TABLE access_log (
 );
 CREATE INDEX access_log_by_line ON access_log (line_id, at);
 
-CREATE TABLE api_tokens (
-    name text NOT NULL,
-    hash bytea NOT NULL,
-    scopes text[] NOT NULL,
+CREATE TABLE refunds (
+    line_id uuid NOT NULL,
+    order_id text NOT NULL,
+    amount_minor bigint NOT NULL,
+    currency text NOT NULL,
+    provider text NOT NULL,
+    reference text NOT NULL,
+    reason text NOT NULL,
+    failure_kind text,
+    status text NOT NULL DEFAULT 'PENDING',
+    attempts integer NOT NULL DEFAULT 0,
+    error text,
+    provider_id text,
     created_at timestamptz NOT NULL DEFAULT now(),
-    CONSTRAINT api_tokens_pkey PRIMARY KEY (name),
-    CONSTRAINT api_tokens_hash_key UNIQUE (hash)
+    done_at timestamptz,
+    CONSTRAINT refunds_pkey PRIMARY KEY (line_id),
+    CONSTRAINT refunds_line_id_fkey FOREIGN KEY (line_id) REFERENCES line_items(id),
+    CONSTRAINT refunds_order_id_fkey FOREIGN KEY (order_id) REFERENCES orders(id),
+    CONSTRAINT refunds_amount_minor_check CHECK (amount_minor >= 0),
+    CONSTRAINT refunds_check CHECK ((status = 'DONE') = (done_at IS NOT NULL)),
+    CONSTRAINT refunds_status_check CHECK (status IN ('PENDING', 'DONE'))
 );
-
-CREATE TABLE products (
-    id text NOT NULL,
-    version bigint NOT NULL DEFAULT 1,
-    spec text NOT NULL,
-    updated_at timestamptz NOT NULL DEFAULT now(),
-    pool_currencies text,
-    CONSTRAINT products_pkey PRIMARY KEY (id)
-);
-
-CREATE TABLE integrations (
-    id text NOT NULL,
-    version bigint NOT NULL DEFAULT nextval('integration_versions'::regclass),
-    spec text NOT NULL,
-    secrets bytea NOT NULL,
-    updated_at timestamptz NOT NULL DEFAULT now(),
-    CONSTRAINT integrations_pkey PRIMARY KEY (id)
-);
-
-CREATE TABLE pools (
-    id text NOT NULL,
-    version bigint NOT NULL DEFAULT 1,
-    spec text NOT NULL,
-    data_key bytea NOT NULL,
-    updated_at timestamptz NOT NULL DEFAULT now(),
-    serve_after timestamptz,
-    CONSTRAINT pools_pkey PRIMARY KEY (id)
-);
-
-CREATE TABLE batches (
-    id uuid NOT NULL,
-    pool_id text NOT NULL,
-    accepted integer NOT NULL,
-    rejected integer NOT NULL,
-    created_by text NOT NULL,
-    created_at timestamptz NOT NULL DEFAULT now(),
-    first_key bigint,
-    last_key bigint,
-    undone_at timestamptz,
-    undone_by text NOT NULL DEFAULT '',
-    recalled_at timestamptz,
-    recall text,
-    replace_sold boolean NOT NULL DEFAULT false,
-    recalled_to bigint,
-    CONSTRAINT batches_pkey PRIMARY KEY (id),
-    CONSTRAINT batches_pool_id_fkey FOREIGN KEY (pool_id) REFERENCES pools(id)
-);
-CREATE INDEX batches_by_pool ON batches (pool_id, created_at);
-CREATE INDEX batches_in_recall ON batches (pool_id) WHERE recalled_to IS NOT NULL;
-
-CREATE TABLE pool_keys (
-    id bigint GENERATED ALWAYS AS IDENTITY NOT NULL,
-    pool_id text NOT NULL,
-    batch_id uuid NOT NULL,
-    position bigint NOT NULL DEFAULT nextval('pool_key_position'::regclass),
-    fingerprint bytea NOT NULL,
-    content bytea NOT NULL,
-    state text NOT NULL DEFAULT 'available',
-    line_id uuid,
-    unit_no integer,
-    changed_at timestamptz NOT NULL DEFAULT now(),
-    expires_at timestamptz,
-    give_until timestamptz,
-    CONSTRAINT pool_keys_pkey PRIMARY KEY (id),
-    CONSTRAINT pool_keys_consistent CHECK ((state IN ('available',
-        'withdrawn')) AND line_id IS NULL AND unit_no IS NULL OR key_is_consistent(state, line_id, unit_no))
-);
-CREATE INDEX pool_keys_available ON pool_keys (pool_id, "position") WHERE state = 'available';
-CREATE INDEX pool_keys_expiring ON pool_keys (give_until) WHERE state = 'available' AND give_until IS NOT NULL;
-CREATE UNIQUE INDEX pool_keys_once ON pool_keys (fingerprint) WHERE state <> 'withdrawn';
-CREATE UNIQUE INDEX pool_keys_owner_unit ON pool_keys (line_id, unit_no)
-        WHERE line_id IS NOT NULL AND state <> 'recalled';
-CREATE INDEX pool_keys_recalled ON pool_keys (line_id) WHERE state = 'recalled';
-
-CREATE TABLE pool_stock (
-    pool_id text NOT NULL,
-    slot integer NOT NULL,
-    available bigint NOT NULL DEFAULT 0,
-    claimed bigint NOT NULL DEFAULT 0,
-    delivered bigint NOT NULL DEFAULT 0,
-    quarantined bigint NOT NULL DEFAULT 0,
-    recalled bigint NOT NULL DEFAULT 0,
-    expired bigint NOT NULL DEFAULT 0,
-    withdrawn bigint NOT NULL DEFAULT 0,
-    taken bigint NOT NULL DEFAULT 0,
-    CONSTRAINT pool_stock_pkey PRIMARY KEY (pool_id, slot),
-    CONSTRAINT pool_stock_pool_id_fkey FOREIGN KEY (pool_id) REFERENCES pools(id) ON DELETE CASCADE
-) WITH (fillfactor=50);
+CREATE INDEX refunds_pending ON refunds (created_at) WHERE status = 'PENDING';
 
 CREATE TABLE sandbox_payments (
     reference text NOT NULL,
@@ -535,61 +362,50 @@ CREATE TABLE sandbox_refunds (
 );
 CREATE INDEX sandbox_refunds_by_payment ON sandbox_refunds (reference, order_id);
 
-CREATE TABLE audits (
+CREATE TABLE batches (
     id uuid NOT NULL,
-    started_at timestamptz NOT NULL,
-    finished_at timestamptz NOT NULL,
-    ok boolean NOT NULL,
-    report text NOT NULL,
-    CONSTRAINT audits_pkey PRIMARY KEY (id)
+    pool_id text NOT NULL,
+    accepted integer NOT NULL,
+    rejected integer NOT NULL,
+    first_key bigint,
+    last_key bigint,
+    created_by text NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    undone_at timestamptz,
+    undone_by text NOT NULL DEFAULT '',
+    recalled_at timestamptz,
+    recall text,
+    replace_sold boolean NOT NULL DEFAULT false,
+    recalled_to bigint,
+    CONSTRAINT batches_pkey PRIMARY KEY (id),
+    CONSTRAINT batches_pool_id_fkey FOREIGN KEY (pool_id) REFERENCES pools(id)
 );
-CREATE INDEX audits_by_time ON audits (started_at, id);
+CREATE INDEX batches_by_pool ON batches (pool_id, created_at);
+CREATE INDEX batches_in_recall ON batches (pool_id) WHERE recalled_to IS NOT NULL;
 
-CREATE TABLE license_steps (
-    license_id uuid NOT NULL,
-    no integer NOT NULL,
-    line_id uuid NOT NULL,
-    operation text NOT NULL,
-    from_status text NOT NULL,
-    to_status text NOT NULL,
-    product_before text NOT NULL,
-    source_before text,
-    expires_before timestamptz,
-    at timestamptz NOT NULL DEFAULT now(),
-    withdrawn_at timestamptz,
-    CONSTRAINT license_steps_pkey PRIMARY KEY (license_id, no),
-    CONSTRAINT license_steps_line_id_key UNIQUE (line_id),
-    CONSTRAINT license_steps_license_id_fkey FOREIGN KEY (license_id) REFERENCES licenses(id),
-    CONSTRAINT license_steps_line_id_fkey FOREIGN KEY (line_id) REFERENCES line_items(id),
-    CONSTRAINT license_transitions CHECK (((((from_status || '>') || operation) || '>') || to_status)
-        IN ('Running>renew>Running', 'Running>upgrade>Running', 'Running>pause>Paused', 'Running>cancel>Canceled',
-        'Paused>renew>Running', 'Paused>upgrade>Running', 'Paused>resume>Running', 'Paused>cancel>Canceled',
-        'Expired>renew>Running', 'Expired>cancel>Canceled'))
+CREATE TABLE pool_keys (
+    id bigint GENERATED ALWAYS AS IDENTITY NOT NULL,
+    pool_id text NOT NULL,
+    batch_id uuid NOT NULL,
+    position bigint NOT NULL DEFAULT nextval('pool_key_position'::regclass),
+    fingerprint bytea NOT NULL,
+    content bytea NOT NULL,
+    state text NOT NULL DEFAULT 'available',
+    line_id uuid,
+    unit_no integer,
+    expires_at timestamptz,
+    give_until timestamptz,
+    changed_at timestamptz NOT NULL DEFAULT now(),
+    CONSTRAINT pool_keys_pkey PRIMARY KEY (id),
+    CONSTRAINT pool_keys_consistent CHECK ((state IN ('available',
+        'withdrawn')) AND line_id IS NULL AND unit_no IS NULL OR key_is_consistent(state, line_id, unit_no))
 );
-
-CREATE TABLE partner_gates (
-    integration text NOT NULL,
-    failing uuid[] NOT NULL DEFAULT '{}'::uuid[],
-    opened_at timestamptz,
-    probes integer NOT NULL DEFAULT 0,
-    probe_until timestamptz,
-    next_try_at timestamptz,
-    failure text,
-    gathered boolean NOT NULL DEFAULT false,
-    CONSTRAINT partner_gates_pkey PRIMARY KEY (integration)
-);
-
-CREATE TABLE partner_queue (
-    line_id uuid NOT NULL,
-    integration text NOT NULL,
-    created_at timestamptz NOT NULL,
-    due_at timestamptz NOT NULL,
-    at_once boolean NOT NULL DEFAULT false,
-    called_at timestamptz,
-    CONSTRAINT partner_queue_pkey PRIMARY KEY (line_id),
-    CONSTRAINT partner_queue_line_id_fkey FOREIGN KEY (line_id) REFERENCES line_items(id) ON DELETE CASCADE
-);
-CREATE INDEX partner_queue_order ON partner_queue (integration, created_at, line_id);
+CREATE INDEX pool_keys_available ON pool_keys (pool_id, "position") WHERE state = 'available';
+CREATE INDEX pool_keys_expiring ON pool_keys (give_until) WHERE state = 'available' AND give_until IS NOT NULL;
+CREATE UNIQUE INDEX pool_keys_once ON pool_keys (fingerprint) WHERE state <> 'withdrawn';
+CREATE UNIQUE INDEX pool_keys_owner_unit ON pool_keys (line_id, unit_no)
+        WHERE line_id IS NOT NULL AND state <> 'recalled';
+CREATE INDEX pool_keys_recalled ON pool_keys (line_id) WHERE state = 'recalled';
 
 CREATE TABLE key_log (
     id bigint GENERATED ALWAYS AS IDENTITY NOT NULL,
@@ -636,6 +452,21 @@ CREATE INDEX replacements_by_batch ON replacements (batch_id, key_id);
 CREATE INDEX replacements_by_line ON replacements (line_id);
 CREATE INDEX replacements_owed ON replacements (created_at, key_id) WHERE status = 'OWED';
 
+CREATE TABLE pool_stock (
+    pool_id text NOT NULL,
+    slot integer NOT NULL,
+    available bigint NOT NULL DEFAULT 0,
+    claimed bigint NOT NULL DEFAULT 0,
+    delivered bigint NOT NULL DEFAULT 0,
+    quarantined bigint NOT NULL DEFAULT 0,
+    recalled bigint NOT NULL DEFAULT 0,
+    expired bigint NOT NULL DEFAULT 0,
+    withdrawn bigint NOT NULL DEFAULT 0,
+    taken bigint NOT NULL DEFAULT 0,
+    CONSTRAINT pool_stock_pkey PRIMARY KEY (pool_id, slot),
+    CONSTRAINT pool_stock_pool_id_fkey FOREIGN KEY (pool_id) REFERENCES pools(id) ON DELETE CASCADE
+) WITH (fillfactor=50);
+
 CREATE TABLE pool_pace (
     pool_id text NOT NULL,
     at timestamptz NOT NULL,
@@ -643,6 +474,175 @@ CREATE TABLE pool_pace (
     CONSTRAINT pool_pace_pkey PRIMARY KEY (pool_id, at),
     CONSTRAINT pool_pace_pool_id_fkey FOREIGN KEY (pool_id) REFERENCES pools(id) ON DELETE CASCADE
 );
+
+CREATE TABLE partner_requests (
+    line_id uuid NOT NULL,
+    source text NOT NULL,
+    operation text NOT NULL,
+    unit_no integer NOT NULL,
+    request bytea NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    CONSTRAINT partner_requests_pkey PRIMARY KEY (line_id, source, operation, unit_no),
+    CONSTRAINT partner_requests_line_id_fkey FOREIGN KEY (line_id) REFERENCES line_items(id)
+);
+ALTER TABLE partner_requests ALTER COLUMN request SET STORAGE EXTERNAL;
+
+CREATE TABLE attempts (
+    line_id uuid NOT NULL,
+    no integer NOT NULL,
+    source text NOT NULL,
+    operation text NOT NULL,
+    unit_no integer NOT NULL DEFAULT 0,
+    outcome text NOT NULL,
+    sent boolean NOT NULL DEFAULT false,
+    started_at timestamptz NOT NULL,
+    deadline_at timestamptz,
+    ended_at timestamptz,
+    duration_ms integer,
+    http_status integer,
+    error_kind text,
+    error_code text,
+    message text,
+    reply bytea,
+    CONSTRAINT attempts_pkey PRIMARY KEY (line_id, no),
+    CONSTRAINT attempts_line_id_fkey FOREIGN KEY (line_id) REFERENCES line_items(id),
+    CONSTRAINT attempts_outcome_check CHECK (outcome IN ('running', 'success', 'failed', 'unknown', 'late'))
+);
+ALTER TABLE attempts ALTER COLUMN reply SET STORAGE EXTERNAL;
+CREATE INDEX attempts_ended ON attempts (source, ended_at) WHERE ended_at IS NOT NULL;
+CREATE INDEX attempts_running ON attempts (source, deadline_at) WHERE outcome = 'running';
+
+CREATE TABLE partner_gates (
+    integration text NOT NULL,
+    failing uuid[] NOT NULL DEFAULT '{}'::uuid[],
+    opened_at timestamptz,
+    probes integer NOT NULL DEFAULT 0,
+    probe_until timestamptz,
+    next_try_at timestamptz,
+    failure text,
+    gathered boolean NOT NULL DEFAULT false,
+    CONSTRAINT partner_gates_pkey PRIMARY KEY (integration)
+);
+
+CREATE TABLE partner_queue (
+    line_id uuid NOT NULL,
+    integration text NOT NULL,
+    created_at timestamptz NOT NULL,
+    due_at timestamptz NOT NULL,
+    called_at timestamptz,
+    at_once boolean NOT NULL DEFAULT false,
+    CONSTRAINT partner_queue_pkey PRIMARY KEY (line_id),
+    CONSTRAINT partner_queue_line_id_fkey FOREIGN KEY (line_id) REFERENCES line_items(id) ON DELETE CASCADE
+);
+CREATE INDEX partner_queue_order ON partner_queue (integration, created_at, line_id);
+
+CREATE TABLE revocations (
+    line_id uuid NOT NULL,
+    source text NOT NULL,
+    status text NOT NULL DEFAULT 'OWED',
+    not_before timestamptz NOT NULL,
+    attempts integer NOT NULL DEFAULT 0,
+    error text,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    done_at timestamptz,
+    CONSTRAINT revocations_pkey PRIMARY KEY (line_id, source),
+    CONSTRAINT revocations_line_id_fkey FOREIGN KEY (line_id) REFERENCES line_items(id),
+    CONSTRAINT revocations_status_check CHECK (status IN ('OWED', 'DONE', 'IMPOSSIBLE'))
+);
+CREATE INDEX revocations_owed ON revocations (created_at) WHERE status = 'OWED';
+
+CREATE TABLE licenses (
+    id uuid NOT NULL,
+    line_id uuid NOT NULL,
+    customer_id text NOT NULL,
+    product_id text NOT NULL,
+    status text NOT NULL,
+    source text,
+    expires_at timestamptz,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    updated_at timestamptz NOT NULL DEFAULT now(),
+    CONSTRAINT licenses_pkey PRIMARY KEY (id),
+    CONSTRAINT licenses_line_id_key UNIQUE (line_id),
+    CONSTRAINT licenses_line_id_fkey FOREIGN KEY (line_id) REFERENCES line_items(id),
+    CONSTRAINT licenses_status_check CHECK (status IN ('Running', 'Paused', 'Canceled', 'Expired'))
+);
+CREATE INDEX licenses_by_customer ON licenses (customer_id, created_at);
+
+CREATE TABLE license_steps (
+    license_id uuid NOT NULL,
+    no integer NOT NULL,
+    line_id uuid NOT NULL,
+    operation text NOT NULL,
+    from_status text NOT NULL,
+    to_status text NOT NULL,
+    product_before text NOT NULL,
+    source_before text,
+    expires_before timestamptz,
+    at timestamptz NOT NULL DEFAULT now(),
+    withdrawn_at timestamptz,
+    CONSTRAINT license_steps_pkey PRIMARY KEY (license_id, no),
+    CONSTRAINT license_steps_line_id_key UNIQUE (line_id),
+    CONSTRAINT license_steps_license_id_fkey FOREIGN KEY (license_id) REFERENCES licenses(id),
+    CONSTRAINT license_steps_line_id_fkey FOREIGN KEY (line_id) REFERENCES line_items(id),
+    CONSTRAINT license_transitions CHECK (((((from_status || '>') || operation) || '>') || to_status)
+        IN ('Running>renew>Running', 'Running>upgrade>Running', 'Running>pause>Paused', 'Running>cancel>Canceled',
+        'Paused>renew>Running', 'Paused>upgrade>Running', 'Paused>resume>Running', 'Paused>cancel>Canceled',
+        'Expired>renew>Running', 'Expired>cancel>Canceled'))
+);
+
+CREATE TABLE alerts (
+    id bigint GENERATED ALWAYS AS IDENTITY NOT NULL,
+    cause text NOT NULL,
+    line_id uuid,
+    pool_id text,
+    subject text,
+    detail text NOT NULL,
+    opened_at timestamptz NOT NULL DEFAULT now(),
+    mailed_at timestamptz,
+    closed_at timestamptz,
+    closed_by text,
+    close_reason text,
+    CONSTRAINT alerts_pkey PRIMARY KEY (id),
+    CONSTRAINT alerts_line_id_fkey FOREIGN KEY (line_id) REFERENCES line_items(id),
+    CONSTRAINT alerts_cause_check CHECK (cause IN ('Unavailable', 'RateLimited', 'Rejected', 'BadReply',
+        'Configuration', 'OutOfStock', 'Conflict', 'Internal', 'Manual', 'Refund', 'Revocation', 'Exposed',
+        'Undelivered', 'Restored', 'PartnerAnsweredDifferently', 'PartnerDown', 'PartnerBack', 'CertificateExpiring',
+        'ClockSkew', 'LowStock', 'RunsDry', 'Audit'))
+);
+CREATE UNIQUE INDEX alerts_line ON alerts (line_id, cause) WHERE line_id IS NOT NULL;
+CREATE INDEX alerts_open ON alerts (cause) WHERE closed_at IS NULL;
+CREATE UNIQUE INDEX alerts_pool ON alerts (pool_id, cause) WHERE pool_id IS NOT NULL AND closed_at IS NULL;
+CREATE UNIQUE INDEX alerts_subject ON alerts (subject, cause) WHERE subject IS NOT NULL AND closed_at IS NULL;
+CREATE INDEX alerts_to_mail ON alerts (id) WHERE mailed_at IS NULL;
+
+CREATE TABLE outbox (
+    id bigint GENERATED ALWAYS AS IDENTITY NOT NULL,
+    workflow text NOT NULL,
+    subject text NOT NULL,
+    due_at timestamptz NOT NULL DEFAULT now(),
+    CONSTRAINT outbox_pkey PRIMARY KEY (id),
+    CONSTRAINT outbox_workflow_subject_key UNIQUE (workflow, subject)
+);
+CREATE INDEX outbox_due ON outbox (due_at);
+
+CREATE TABLE api_tokens (
+    name text NOT NULL,
+    hash bytea NOT NULL,
+    scopes text[] NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    CONSTRAINT api_tokens_pkey PRIMARY KEY (name),
+    CONSTRAINT api_tokens_hash_key UNIQUE (hash)
+);
+
+CREATE TABLE audits (
+    id uuid NOT NULL,
+    started_at timestamptz NOT NULL,
+    finished_at timestamptz NOT NULL,
+    ok boolean NOT NULL,
+    report text NOT NULL,
+    CONSTRAINT audits_pkey PRIMARY KEY (id)
+);
+CREATE INDEX audits_by_time ON audits (started_at, id);
 
 CREATE TABLE erasures (
     id uuid NOT NULL,

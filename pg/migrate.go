@@ -29,8 +29,7 @@ func Migrate(ctx context.Context, dsn string, files fs.FS) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	// Numbers are given out ahead of the work; all migrations are additive.
-	p, err := goose.NewProvider(goose.DialectPostgres, x, files, goose.WithSessionLocker(locker), goose.WithAllowOutofOrder(true))
+	p, err := goose.NewProvider(goose.DialectPostgres, x, files, goose.WithSessionLocker(locker))
 	if err != nil {
 		return nil, err
 	}
