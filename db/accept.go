@@ -70,15 +70,15 @@ const acceptTries = 3
 // KindConflict for an order ID or a line ID that is taken.
 func (d *DB) Accept(ctx context.Context, in AcceptInput) (*Accepted, []byte, error) {
 	for try := 1; ; try++ {
-		first, err := d.firstLook(ctx, in)
+		known, err := d.readAcceptContext(ctx, in)
 		if err != nil {
 			return nil, nil, err
 		}
-		if first.RequestHash != nil {
-			response, err := d.repeated(in, first)
+		if known.RequestHash != nil {
+			response, err := d.repeated(in, known)
 			return nil, response, err
 		}
-		accepted, response, err := d.accept(ctx, in, first)
+		accepted, response, err := d.accept(ctx, in, known)
 		switch {
 		case err == nil:
 			return accepted, response, nil
@@ -99,8 +99,8 @@ func (d *DB) Accept(ctx context.Context, in AcceptInput) (*Accepted, []byte, err
 // errOvertaken: a product was deleted, or a customer erased, after the first look.
 var errOvertaken = errors.New("what the order rests on has changed")
 
-// firstLook is what is known before an order is stored.
-type firstLook struct {
+// acceptContext is what is known before an order is stored.
+type acceptContext struct {
 	Now time.Time `db:"now"`
 
 	// Of an earlier request with the same key, if there was one.
@@ -122,9 +122,9 @@ type firstLook struct {
 	readAt time.Time // by this process's clock
 }
 
-// firstLook reads what an order rests on: the answer to an earlier request with the same key, its customer, its products.
-func (d *DB) firstLook(ctx context.Context, in AcceptInput) (firstLook, error) {
-	row := firstLook{readAt: time.Now()}
+// acceptContext reads what an order rests on: the answer to an earlier request with the same key, its customer, its products.
+func (d *DB) readAcceptContext(ctx context.Context, in AcceptInput) (acceptContext, error) {
+	row := acceptContext{readAt: time.Now()}
 	err := d.pg.GetContext(ctx, &row, `
 		SELECT now() AS now, i.request_hash, i.order_id, i.response, o.customer_id, oc.data_key, c.data_key AS customer_key,
 			ARRAY(SELECT id FROM products WHERE id = ANY($4) ORDER BY id) AS product_ids,
@@ -143,7 +143,7 @@ func (d *DB) firstLook(ctx context.Context, in AcceptInput) (firstLook, error) {
 }
 
 // repeated gives the stored answer of an earlier request, if this one is the same.
-func (d *DB) repeated(in AcceptInput, row firstLook) ([]byte, error) {
+func (d *DB) repeated(in AcceptInput, row acceptContext) ([]byte, error) {
 	if string(row.RequestHash) != string(in.RequestHash) {
 		return nil, &keyturn.Error{Kind: keyturn.KindInvalid, Message: "the Idempotency-Key was used for another request", Fields: []keyturn.FieldError{
 			{Location: "Idempotency-Key", Message: "belongs to order " + *row.OrderID + ", whose request was different: use a new key"},
@@ -158,19 +158,19 @@ func (d *DB) repeated(in AcceptInput, row firstLook) ([]byte, error) {
 
 // accept stores the order: in one statement, or, if it acts on licences, brings a term or was lost by a restore, with what
 // that takes.
-func (d *DB) accept(ctx context.Context, in AcceptInput, first firstLook) (accepted *Accepted, response []byte, err error) {
-	if !plansOperations(in.Order) && !first.Lost {
-		return d.store(ctx, d.pg.Implicit(), in, first, &operations{})
+func (d *DB) accept(ctx context.Context, in AcceptInput, known acceptContext) (accepted *Accepted, response []byte, err error) {
+	if !plansOperations(in.Order) && !known.Lost {
+		return d.store(ctx, d.pg.Implicit(), in, known, &operations{})
 	}
 	err = d.pg.Tx(ctx, func(tx *sqlx.Tx) error {
-		ops, err := d.planOperations(ctx, tx, in.Order, first.Now)
+		ops, err := d.planOperations(ctx, tx, in.Order, known.Now)
 		if err != nil {
 			return err
 		}
 		if ops.lost, err = d.takeLost(ctx, tx, in.Order); err != nil {
 			return err
 		}
-		if accepted, response, err = d.store(ctx, tx, in, first, ops); err != nil {
+		if accepted, response, err = d.store(ctx, tx, in, known, ops); err != nil {
 			return err
 		}
 		if err := ops.store(ctx, tx, accepted.Order.LineItems); err != nil {
@@ -181,18 +181,18 @@ func (d *DB) accept(ctx context.Context, in AcceptInput, first firstLook) (accep
 	return accepted, response, err
 }
 
-func (d *DB) store(ctx context.Context, s pg.Queryer, in AcceptInput, first firstLook, ops *operations) (*Accepted, []byte, error) {
-	o, now := in.Order, first.Now
-	products, err := productsOf(o, first)
+func (d *DB) store(ctx context.Context, s pg.Queryer, in AcceptInput, known acceptContext, ops *operations) (*Accepted, []byte, error) {
+	o, now := in.Order, known.Now
+	products, err := productsOf(o, known)
 	if err != nil {
 		return nil, nil, err
 	}
-	pools := first.currencies()
-	warnings, err := d.sellable(ctx, o, products, pools, first.shortages())
+	pools := known.currencies()
+	warnings, err := d.sellable(ctx, o, products, pools, known.shortages())
 	if err != nil {
 		return nil, nil, err
 	}
-	dk, wrapped, err := d.customerKey(o.Customer.ID, first)
+	dk, wrapped, err := d.customerKey(o.Customer.ID, known)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -216,7 +216,7 @@ func (d *DB) store(ctx context.Context, s pg.Queryer, in AcceptInput, first firs
 		if op != nil && op.licenseID != nil {
 			l.LicenseID = *op.licenseID
 		}
-		row, err := newLine(o, *l, price, first, relayAt, op)
+		row, err := newLine(o, *l, price, known, relayAt, op)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -239,7 +239,7 @@ func (d *DB) store(ctx context.Context, s pg.Queryer, in AcceptInput, first firs
 		return nil, nil, err
 	}
 	query := acceptSQL
-	if len(first.CustomerKey) > 0 {
+	if len(known.CustomerKey) > 0 {
 		query = acceptKnownSQL
 	}
 	var stored []int
@@ -248,7 +248,7 @@ func (d *DB) store(ctx context.Context, s pg.Queryer, in AcceptInput, first firs
 		pageHash(a.PageToken), len(o.LineItems), a.CreatedAt, in.IdempotencyKey, in.RequestHash, sealedResponse,
 		relayAt, pq.Array(rows.ids), pq.Array(rows.fulfillments), pq.Array(rows.products), pq.Array(rows.quantities),
 		pq.Array(rows.minors), pq.Array(rows.operations), pq.Array(rows.subscriptions), pq.Array(rows.trials), pq.Array(rows.deadlines),
-		wrapped, pq.Array([]string(first.ProductIDs)), len(first.ProductIDs))
+		wrapped, pq.Array([]string(known.ProductIDs)), len(known.ProductIDs))
 	if err == nil && len(stored) == 0 {
 		err = errOvertaken
 	}
@@ -257,21 +257,21 @@ func (d *DB) store(ctx context.Context, s pg.Queryer, in AcceptInput, first firs
 
 // newLine is a line of an order that is being stored, as look will read it: its workflow starts with its next step. op is
 // nil unless the line acts on a licence.
-func newLine(o keyturn.Order, l keyturn.LineItem, price keyturn.Money, first firstLook, relayAt *time.Time, op *operationLine) (line, error) {
+func newLine(o keyturn.Order, l keyturn.LineItem, price keyturn.Money, known acceptContext, relayAt *time.Time, op *operationLine) (line, error) {
 	out := line{
 		ID: l.ID, FulfillmentID: l.FulfillmentID, OrderID: o.ID, ProductID: l.ProductID, Quantity: l.Quantity, GrossMinor: price.Minor,
 		Operation: string(l.Operation), SubscriptionID: l.SubscriptionID, TrialContext: l.TrialContext, Status: keyturn.LinePending, Version: 1,
-		SourceStartedAt: first.Now, WakeAt: relayAt, CreatedAt: first.Now, Currency: o.Currency, CustomerID: o.Customer.ID, Now: first.Now, readAt: first.readAt,
+		SourceStartedAt: known.Now, WakeAt: relayAt, CreatedAt: known.Now, Currency: o.Currency, CustomerID: o.Customer.ID, Now: known.Now, readAt: known.readAt,
 	}
 	if op != nil {
 		out.LicenseID, out.LicenseSource, out.Blocked = op.licenseID, op.source, op.blocked
 	}
-	no := slices.Index(first.ProductIDs, l.ProductID)
-	out.ProductSpec = first.Specs[no]
-	if first.Currencies[no] != "" {
-		out.Currencies = &first.Currencies[no]
+	no := slices.Index(known.ProductIDs, l.ProductID)
+	out.ProductSpec = known.Specs[no]
+	if known.Currencies[no] != "" {
+		out.Currencies = &known.Currencies[no]
 	}
-	return out, out.init()
+	return out, out.derive()
 }
 
 // acceptSQL stores an order with all that belongs to it in one statement, however many lines it has: if its products are
@@ -331,10 +331,10 @@ func productIDs(o keyturn.Order) []string {
 }
 
 // productsOf reads the products of an order; every unknown one is named with its line.
-func productsOf(o keyturn.Order, first firstLook) (map[string]keyturn.Product, error) {
+func productsOf(o keyturn.Order, known acceptContext) (map[string]keyturn.Product, error) {
 	found := map[string]keyturn.Product{}
-	for i, id := range first.ProductIDs {
-		p, err := readStored(id, first.Specs[i])
+	for i, id := range known.ProductIDs {
+		p, err := readStored(id, known.Specs[i])
 		if err != nil {
 			return nil, err
 		}
@@ -350,12 +350,12 @@ func productsOf(o keyturn.Order, first firstLook) (map[string]keyturn.Product, e
 
 // customerKey gives the data key of a customer, or makes one for a new customer, and for one who was erased and comes
 // again.
-func (d *DB) customerKey(id string, first firstLook) (vault.DataKey, []byte, error) {
-	if len(first.CustomerKey) == 0 {
+func (d *DB) customerKey(id string, known acceptContext) (vault.DataKey, []byte, error) {
+	if len(known.CustomerKey) == 0 {
 		return d.keys.NewDataKey("customer/" + id)
 	}
-	dk, err := d.keys.OpenDataKey(first.CustomerKey, "customer/"+id)
-	return dk, first.CustomerKey, err
+	dk, err := d.keys.OpenDataKey(known.CustomerKey, "customer/"+id)
+	return dk, known.CustomerKey, err
 }
 
 // lineRows are the columns of an order's lines, inserted in one statement however many there are.

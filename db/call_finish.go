@@ -71,6 +71,39 @@ func (d *DB) FinishCall(ctx context.Context, fulfillmentID string, r CallResult,
 	})
 }
 
+// answerFast is FinishCall on the fast path, for a first try that brought all the line needs.
+func (d *DB) answerFast(
+	ctx context.Context, r CallResult, render func(MailFacts) ([]byte, error),
+) (keyturn.Next, bool) {
+	none := keyturn.Next{}
+	if r.line == nil || render == nil || r.Failed != nil || r.NotIssued || r.PartnerSays != "" ||
+		len(r.Additional[nameExpiry]) > 0 {
+		return none, false
+	}
+	l := *r.line
+	have := r.whole(&l)
+	if have == nil {
+		return none, false
+	}
+	parts, err := d.brought(r)
+	if err != nil {
+		return none, false
+	}
+	l.Now = l.now()
+	l.markObtained()
+	ok := d.runFast(ctx, &l, func(w *pg.StmtBuilder) error {
+		mail := newMail{kind: keyturn.DeliveryKeys, have: have, render: render}
+		if err := d.appendObtained(w, &l, mail, undisturbed); err != nil {
+			return err
+		}
+		if err := d.appendAttemptEnd(w, &l, r, keyturn.AttemptSuccess); err != nil {
+			return err
+		}
+		return d.appendParts(w, &l, parts)
+	})
+	return l.next(), ok
+}
+
 // whole is what the line delivers if this one call brought it, nil if there were others, or a licence that kept some.
 func (r CallResult) whole(l *line) *Deliverables {
 	if l.product.QuantityMode == keyturn.OnePerUnit && l.units() > 1 || l.LicenseID != nil {
@@ -106,28 +139,51 @@ func (d *DB) finishAttempt(ctx context.Context, tx *sqlx.Tx, l *line, r CallResu
 	default:
 		outcome = keyturn.AttemptFailed
 	}
-	var kind, code *string
+	var w pg.StmtBuilder
+	w.With("moved", `SELECT id FROM line_items WHERE id = ?`, l.ID)
+	if err := d.appendAttemptEnd(&w, l, r, outcome); err != nil {
+		return "", "", err
+	}
+	var ended []int
+	if err := w.Select(ctx, tx, &ended, `SELECT no FROM ended`); err != nil {
+		return "", "", err
+	}
+	if len(ended) != 1 {
+		return "", "", keyturn.Errorf(keyturn.KindInternal, "attempt %d was not there to be ended", r.Attempt)
+	}
+	return row.Source, outcome, nil
+}
+
+// appendAttemptEnd appends how the line's attempt ended, with the partner's answer. The fast path takes it as a sign that
+// the attempt is still running if its line has not changed: whoever ends an attempt saves its line.
+func (d *DB) appendAttemptEnd(w *pg.StmtBuilder, l *line, r CallResult, outcome keyturn.AttemptOutcome) error {
+	customer, dk, err := d.customer(l)
+	if err != nil {
+		return err
+	}
+	var kind, code string
 	message := r.PartnerSays
 	if r.Failed != nil {
-		kind, code = ptr(string(r.Failed.Failure.Kind)), ptr(r.Failed.Failure.Code)
+		kind, code = string(r.Failed.Failure.Kind), r.Failed.Failure.Code
 		if message == "" {
 			message = r.Failed.Failure.Message
 		}
 	}
-	customer, dk, err := d.customerOf(ctx, tx, l)
-	if err != nil {
-		return "", "", err
+	if message != "" { // a partner may quote whom it was asked for
+		message = personalData(customer).text(message)
 	}
-	message = personalData(customer).text(message) // a partner may quote whom it was asked for
-	var sealed []byte
+	var reply []byte
 	if len(r.Reply) > 0 {
-		if sealed, err = dk.Seal(r.Reply, replyAt(l.ID, r.Attempt)); err != nil {
-			return "", "", err
+		if reply, err = dk.Seal(r.Reply, replyAt(l.ID, r.Attempt)); err != nil {
+			return err
 		}
 	}
-	return row.Source, outcome, pg.ExpectOne(tx.ExecContext(ctx, `
-		UPDATE attempts SET outcome = $3, sent = $4, duration_ms = $5, http_status = nullif($6, 0), error_kind = $7, error_code = nullif($8, ''),
-			message = nullif($9, ''), reply = $10, ended_at = clock_timestamp()
-		WHERE line_id = $1 AND no = $2`,
-		l.ID, r.Attempt, outcome, r.Sent, r.Duration.Milliseconds(), r.HTTPStatus, kind, code, message, sealed))
+	w.With("ended", `
+		UPDATE attempts SET outcome = ?, sent = ?, duration_ms = ?, http_status = nullif(CAST(? AS int), 0),
+			error_kind = nullif(CAST(? AS text), ''), error_code = nullif(CAST(? AS text), ''),
+			message = nullif(CAST(? AS text), ''), reply = ?, ended_at = clock_timestamp()
+		FROM moved WHERE line_id = moved.id AND no = ?
+		RETURNING no`,
+		outcome, r.Sent, r.Duration.Milliseconds(), r.HTTPStatus, kind, code, message, reply, r.Attempt)
+	return nil
 }

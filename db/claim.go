@@ -38,7 +38,10 @@ func (d *DB) Claim(ctx context.Context, fulfillmentID string, render func(MailFa
 
 const maxClaimTries = 50
 
-func (d *DB) claim(ctx context.Context, fulfillmentID string, render func(MailFacts) ([]byte, error)) (keyturn.Next, error) {
+// claim is Claim under the line's lock.
+func (d *DB) claim(
+	ctx context.Context, fulfillmentID string, render func(MailFacts) ([]byte, error),
+) (keyturn.Next, error) {
 	pool := ""
 	next, err := d.step(ctx, fulfillmentID, func(tx *sqlx.Tx, l *line) error {
 		stopped, err := d.stop(ctx, tx, l, keyturn.DoClaim)
@@ -48,10 +51,11 @@ func (d *DB) claim(ctx context.Context, fulfillmentID string, render func(MailFa
 		if stopped || err != nil {
 			return err
 		}
-		l.WakeAt = nil
-		l.Attempts++
+		l.markTried()
 		pool = l.source().Pool
-		keys, err := d.takeKeys(ctx, tx, l, pool, l.CreatedAt)
+		obtained := *l
+		obtained.markObtained()
+		keys, err := d.takeKeys(ctx, tx, &obtained, pool, l.CreatedAt, byWorkflow, "")
 		if err != nil {
 			return err
 		}
@@ -60,8 +64,16 @@ func (d *DB) claim(ctx context.Context, fulfillmentID string, render func(MailFa
 				Kind: keyturn.KindOutOfStock, Message: "pool " + pool + " has fewer keys than the line needs",
 			}})
 		}
-		l.markObtained()
-		return d.saveObtained(ctx, tx, l, &Deliverables{Codes: keys}, render)
+		*l = obtained
+		if render == nil {
+			return nil
+		}
+		have := &Deliverables{Codes: keys}
+		_, err = d.newDelivery(ctx, tx, l, newMail{kind: keyturn.DeliveryKeys, have: have, render: render})
+		if cannotBeMade(err) { // BeginDelivery finds out why not
+			err = nil
+		}
+		return err
 	})
 	if err != nil && pool != "" { // what it took is for sale again
 		d.cursors.rewind(pool)
@@ -69,20 +81,20 @@ func (d *DB) claim(ctx context.Context, fulfillmentID string, render func(MailFa
 	return next, err
 }
 
-// claimFast claims the keys of a line that nothing has happened to, from a pool that has enough: a read of the line, a
-// statement that takes the keys and books them, and one that stores the e-mail. ok is false when a precondition failed or
-// the outcome is unknown; the caller falls back to claim.
-func (d *DB) claimFast(ctx context.Context, fulfillmentID string, render func(MailFacts) ([]byte, error)) (next keyturn.Next, ok bool, err error) {
-	l, err := d.look(ctx, fulfillmentID)
+// claimFast is Claim on the fast path, for a line that nothing has happened to, from a pool that has enough: a read of
+// the line, a statement that takes the keys and saves the line, and one that stores the e-mail.
+func (d *DB) claimFast(
+	ctx context.Context, fulfillmentID string, render func(MailFacts) ([]byte, error),
+) (next keyturn.Next, ok bool, err error) {
+	l, err := d.readLine(ctx, fulfillmentID)
 	if err != nil || !l.untouched() || l.next().Do != keyturn.DoClaim {
 		return next, false, nil //nolint:nilerr // claim finds it too
 	}
 	l.markObtained()
-	taken, err := d.takeAndBook(ctx, l)
+	taken, err := d.claimKeys(ctx, d.pg.Implicit(), l, l.source().Pool, l.CreatedAt, byWorkflow, "")
 	if err != nil || len(taken) == 0 {
 		return next, false, nil //nolint:nilerr // claim looks at what is true, under the line's lock
 	}
-	l.isSaved()
 	if render == nil {
 		return l.next(), true, nil
 	}
@@ -90,33 +102,47 @@ func (d *DB) claimFast(ctx context.Context, fulfillmentID string, render func(Ma
 	if err != nil {
 		return next, true, err
 	}
-	return l.next(), true, d.storeMailFast(ctx, l, Deliverables{Codes: keys}, render)
+	have := &Deliverables{Codes: keys}
+	_, err = d.storeDelivery(ctx, d.pg.Implicit(), l, newMail{kind: keyturn.DeliveryKeys, have: have, render: render})
+	if cannotBeMade(err) || keyturn.KindOf(err) == keyturn.KindConflict { // it cannot, or the line has changed since
+		err = nil // BeginDelivery sees to the e-mail
+	}
+	return l.next(), true, err
 }
 
-// untouched says that nothing has happened with the line yet, and that it acts on no licence.
-func (l *line) untouched() bool {
-	return l.Status == keyturn.LinePending && l.CancelReason == nil && l.LicenseID == nil &&
-		l.FailureJSON == nil && l.NextAttemptAt == nil && l.HeldUntil == nil
+// claimKeys takes the keys of a line that is marked as obtained, all or none, and saves the line with them, in one
+// statement. Lines that were accepted before earlier and wait for the pool come first. No keys: nothing has changed,
+// because the pool has too few, or the line is locked or has another version by now.
+func (d *DB) claimKeys(
+	ctx context.Context, q pg.Queryer, l *line, pool string, earlier time.Time, by, reason string,
+) ([]pooledKey, error) {
+	c := keyClaim{pool: pool, line: l.ID, units: l.units(), createdAt: earlier}
+	taken, err := d.search(ctx, q, c, func(w *pg.StmtBuilder, from int64) error {
+		return l.appendClaim(w, c, from, by, reason)
+	})
+	if len(taken) > 0 {
+		l.markSaved()
+	}
+	return taken, err
 }
 
-// storeMailFast stores the e-mail of a line that just got its keys, if nobody has changed the line since. Otherwise, and
-// if it cannot be made, BeginDelivery sees to it.
-func (d *DB) storeMailFast(ctx context.Context, l *line, have Deliverables, render func(MailFacts) ([]byte, error)) error {
-	var w pg.StmtBuilder
-	w.With("moved", `SELECT id FROM line_items WHERE id = ? AND version = ? FOR UPDATE`, l.ID, l.Version)
-	if _, err := d.delivers(&w, l, newMail{kind: keyturn.DeliveryKeys, have: &have, render: render}); err != nil {
-		if cannotBeMade(err) {
-			return nil
-		}
+// appendClaim appends that the line takes its keys and is saved with them. The line's row is locked before any key.
+func (l *line) appendClaim(w *pg.StmtBuilder, c keyClaim, from int64, by, reason string) error {
+	w.With("claimant", `SELECT id FROM line_items WHERE id = ? AND version = ? FOR UPDATE SKIP LOCKED`, l.ID, l.Version)
+	c.appendTake(w, from)
+	if err := l.appendLineUpdate(w, by, reason, ` AND EXISTS (SELECT FROM taken)`); err != nil {
 		return err
 	}
-	return w.Select(ctx, d.pg.Implicit(), &[]string{}, `SELECT id FROM moved`)
+	l.appendOrderCounts(w, "moved")
+	return nil
 }
 
-// takeKeys claims all units of the line and decrypts them, or claims nothing. Lines that were accepted before earlier and
-// wait for the pool come first. Claiming twice is prevented by the line's status and a unique index.
-func (d *DB) takeKeys(ctx context.Context, tx *sqlx.Tx, l *line, pool string, earlier time.Time) ([]keyturn.Secret, error) {
-	taken, err := d.take(ctx, tx, keyClaim{pool: pool, line: l.ID, units: l.units(), createdAt: earlier})
+// takeKeys is claimKeys under the line's lock, and decrypts the keys. Claiming twice is prevented by the line's status
+// and a unique index. The error is errContended while other transactions hold the pool's last keys.
+func (d *DB) takeKeys(
+	ctx context.Context, tx *sqlx.Tx, l *line, pool string, earlier time.Time, by, reason string,
+) ([]keyturn.Secret, error) {
+	taken, err := d.claimKeys(ctx, tx, l, pool, earlier, by, reason)
 	if err != nil {
 		return nil, err
 	}

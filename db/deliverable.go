@@ -4,10 +4,12 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 
 	"github.com/jmoiron/sqlx"
 
 	"keyturn.dev/keyturn"
+	"keyturn.dev/keyturn/pg"
 	"keyturn.dev/keyturn/vault"
 )
 
@@ -35,13 +37,11 @@ func (d *DB) storeDeliverable(ctx context.Context, tx *sqlx.Tx, l *line, r CallR
 	if err != nil {
 		return false, err
 	}
-	for _, p := range parts {
-		if kept[string(p.fingerprint)] { // the partner names the key that the licence has: it stays where it is
-			continue
-		}
-		if err := d.storePart(ctx, tx, l, p); err != nil {
-			return false, err
-		}
+	parts = slices.DeleteFunc(parts, func(p part) bool {
+		return kept[string(p.fingerprint)] // the partner names the key that the licence has: it stays where it is
+	})
+	if err := d.storeParts(ctx, tx, l, parts); err != nil {
+		return false, err
 	}
 	if err := storeTerm(ctx, tx, l, r.UnitNo, r.Additional); err != nil {
 		return false, err
@@ -82,20 +82,37 @@ func (d *DB) brought(r CallResult) (out []part, err error) {
 	return out, nil
 }
 
-func (d *DB) storePart(ctx context.Context, tx *sqlx.Tx, l *line, p part) error {
-	_, dk, err := d.customerOf(ctx, tx, l)
+func (d *DB) storeParts(ctx context.Context, tx *sqlx.Tx, l *line, parts []part) error {
+	if len(parts) == 0 {
+		return nil
+	}
+	var w pg.StmtBuilder
+	w.With("moved", `SELECT id FROM line_items WHERE id = ?`, l.ID)
+	if err := d.appendParts(&w, l, parts); err != nil {
+		return err
+	}
+	return w.Select(ctx, tx, &[]string{}, `SELECT id FROM moved`)
+}
+
+// appendParts appends that the line has what a call brought.
+func (d *DB) appendParts(w *pg.StmtBuilder, l *line, parts []part) error {
+	_, dk, err := d.customer(l)
 	if err != nil {
 		return err
 	}
-	sealed, err := dk.Seal(p.plain, partOf(l.ID, p.unit, p.kind))
-	if err != nil {
-		return err
+	for i, p := range parts {
+		sealed, err := dk.Seal(p.plain, partOf(l.ID, p.unit, p.kind))
+		if err != nil {
+			return err
+		}
+		w.With("part"+itoa(i), `
+			INSERT INTO deliverables (line_id, unit_no, kind, content, fingerprint, source)
+			SELECT id, ?, ?, ?, ?, ? FROM moved
+			ON CONFLICT (line_id, unit_no, kind) DO UPDATE SET
+				content = excluded.content, fingerprint = excluded.fingerprint, source = excluded.source`,
+			p.unit, p.kind, sealed, p.fingerprint, l.source().Name())
 	}
-	_, err = tx.ExecContext(ctx, `
-		INSERT INTO deliverables (line_id, unit_no, kind, content, fingerprint, source) VALUES ($1, $2, $3, $4, $5, $6)
-		ON CONFLICT (line_id, unit_no, kind) DO UPDATE SET content = excluded.content, fingerprint = excluded.fingerprint, source = excluded.source`,
-		l.ID, p.unit, p.kind, sealed, p.fingerprint, l.source().Name())
-	return err
+	return nil
 }
 
 func partOf(lineID string, unit int, kind string) string {

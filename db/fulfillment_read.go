@@ -15,7 +15,7 @@ import (
 // Fulfillment gives a line with the story of its attempts, decisions and e-mails, for operators: requests and replies
 // are shown without personal data. KindNotFound.
 func (d *DB) Fulfillment(ctx context.Context, fulfillmentID string) (keyturn.LineView, error) {
-	l, err := d.readLine(ctx, fulfillmentID)
+	l, err := d.readShownLine(ctx, fulfillmentID)
 	if err != nil {
 		return keyturn.LineView{}, err
 	}
@@ -31,12 +31,12 @@ func (d *DB) Fulfillment(ctx context.Context, fulfillmentID string) (keyturn.Lin
 	return v, err
 }
 
-func (d *DB) readLine(ctx context.Context, fulfillmentID string) (*shownLine, error) {
+func (d *DB) readShownLine(ctx context.Context, fulfillmentID string) (*shownLine, error) {
 	id, ok := canonicalID(fulfillmentID)
 	if !ok {
 		return nil, keyturn.Errorf(keyturn.KindNotFound, "there is no such fulfillment: its ID is a UUID")
 	}
-	lines, err := d.lineViews(ctx, readLineSQL+`WHERE l.fulfillment_id = $1`, id)
+	lines, err := d.lineViews(ctx, shownLineSQL+`WHERE l.fulfillment_id = $1`, id)
 	if err != nil {
 		return nil, err
 	}

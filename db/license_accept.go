@@ -175,7 +175,7 @@ func (d *DB) lockLicenses(ctx context.Context, tx *sqlx.Tx, customerID string, n
 		return nil, err
 	}
 	for i := range creates {
-		if err := creates[i].init(); err != nil {
+		if err := creates[i].derive(); err != nil {
 			return nil, err
 		}
 		c := &openLicense{create: creates[i], status: keyturn.LicenseRunning}

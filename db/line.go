@@ -80,32 +80,32 @@ const lineTables = `
 	JOIN products p ON p.id = l.product_id`
 
 const (
-	lookSQL = `SELECT` + lineColumns + `, o.customer AS customer_sealed, c.data_key AS customer_key` + lineTables + `
+	readLineSQL = `SELECT` + lineColumns + `, o.customer AS customer_sealed, c.data_key AS customer_key` + lineTables + `
 	JOIN customers c ON c.id = o.customer_id
 	WHERE l.fulfillment_id = $1`
-	lockLineSQL = lookSQL + ` FOR UPDATE OF l`
+	lockLineSQL = readLineSQL + ` FOR UPDATE OF l`
 )
 
 // lockLine takes the row lock under which a line is changed.
 func lockLine(ctx context.Context, tx *sqlx.Tx, fulfillmentID string) (*line, error) {
-	return aLine(ctx, tx, lockLineSQL, fulfillmentID)
+	return scanLine(ctx, tx, lockLineSQL, fulfillmentID)
 }
 
 // look reads a line for a smooth step: nothing keeps others from changing it meanwhile, but then its version is another
 // one, and what is written for this version changes nothing.
-func (d *DB) look(ctx context.Context, fulfillmentID string) (*line, error) {
-	return aLine(ctx, d.pg, lookSQL, fulfillmentID)
+func (d *DB) readLine(ctx context.Context, fulfillmentID string) (*line, error) {
+	return scanLine(ctx, d.pg, readLineSQL, fulfillmentID)
 }
 
-func aLine(ctx context.Context, q sqlx.QueryerContext, query, fulfillmentID string) (*line, error) {
+func scanLine(ctx context.Context, q sqlx.QueryerContext, query, fulfillmentID string) (*line, error) {
 	l := line{readAt: time.Now()}
 	if err := sqlx.GetContext(ctx, q, &l, query, fulfillmentID); err != nil {
 		return nil, pg.NotFound(err, "there is no fulfillment %s", fulfillmentID)
 	}
-	return &l, l.init()
+	return &l, l.derive()
 }
 
-func (l *line) init() (err error) {
+func (l *line) derive() (err error) {
 	l.saved, l.savedWakeAt = l.Status, l.WakeAt
 	if l.product, err = readStored(l.ProductID, l.ProductSpec); err != nil {
 		return err

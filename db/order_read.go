@@ -45,7 +45,7 @@ func (d *DB) Order(ctx context.Context, id string) (keyturn.OrderView, error) {
 	if err := d.pg.GetContext(ctx, &o, orderSQL, id); err != nil {
 		return keyturn.OrderView{}, pg.NotFound(err, "there is no order %s", id)
 	}
-	lines, err := d.lineViews(ctx, readLineSQL+`WHERE l.order_id = $1 ORDER BY l.position`, id)
+	lines, err := d.lineViews(ctx, shownLineSQL+`WHERE l.order_id = $1 ORDER BY l.position`, id)
 	if err != nil {
 		return keyturn.OrderView{}, err
 	}
@@ -59,7 +59,7 @@ func (d *DB) Order(ctx context.Context, id string) (keyturn.OrderView, error) {
 	return v, nil
 }
 
-const readLineSQL = `SELECT` + lineColumns + `, r.status AS refund_status, r.amount_minor AS refund_minor,
+const shownLineSQL = `SELECT` + lineColumns + `, r.status AS refund_status, r.amount_minor AS refund_minor,
 		r.reason AS refund_reason, r.done_at AS refund_done_at` + lineTables + `
 	LEFT JOIN refunds r ON r.line_id = l.id
 	`
@@ -79,7 +79,7 @@ func (d *DB) lineViews(ctx context.Context, query string, args ...any) ([]shownL
 		return nil, pg.AsKind(err)
 	}
 	for i := range lines {
-		if err := lines[i].init(); err != nil { // the deadline is the one of today's policy
+		if err := lines[i].derive(); err != nil { // the deadline is the one of today's policy
 			return nil, err
 		}
 	}

@@ -123,7 +123,7 @@ func (d *DB) CustomerPage(ctx context.Context, token string, page int) (Customer
 	}
 	// The lines are read after the counts: a page that calls its order final never shows a line that is not.
 	first := (page - 1) * CustomerPageLines
-	lines, err := d.lineViews(ctx, readLineSQL+`WHERE l.order_id = $1 AND l.position > $2 AND l.position <= $3 ORDER BY l.position`, o.ID, first, first+CustomerPageLines)
+	lines, err := d.lineViews(ctx, shownLineSQL+`WHERE l.order_id = $1 AND l.position > $2 AND l.position <= $3 ORDER BY l.position`, o.ID, first, first+CustomerPageLines)
 	if err != nil {
 		return CustomerPage{}, err
 	}

@@ -71,7 +71,7 @@ func selectDue(ctx context.Context, tx *sqlx.Tx, query string, args ...any) ([]D
 	due := make([]Due, 0, len(lines))
 	for i := range lines {
 		l := &lines[i].line
-		if err := l.init(); err != nil {
+		if err := l.derive(); err != nil {
 			return nil, err
 		}
 		due = append(due, Due{Status: l.Status, Called: lines[i].Called, Start: l.start()})

@@ -117,7 +117,8 @@ func (d *DB) BeginRevocation(ctx context.Context, fulfillmentID, source string, 
 			return err
 		}
 		call = l.newCall(facts, owed.LastNo+1, timeout(facts.Integration))
-		if call.Request, err = d.request(ctx, tx, l, facts, dk, render); err != nil {
+		var sealed []byte
+		if call.Request, sealed, err = d.request(ctx, tx, l, facts, dk, render); err != nil {
 			if keyturn.KindOf(err) == keyturn.KindConfiguration {
 				call = nil
 				return d.endRevocation(ctx, tx, l, source, keyturn.RevocationImpossible, err.Error())
@@ -135,11 +136,12 @@ func (d *DB) BeginRevocation(ctx context.Context, fulfillmentID, source string, 
 		if err := d.entered(ctx, tx, l, g, call); err != nil {
 			return err
 		}
-		_, err = tx.ExecContext(ctx, `
-			WITH counted AS (UPDATE revocations SET attempts = attempts + 1 WHERE line_id = $1 AND source = $3)
-			INSERT INTO attempts (line_id, no, source, operation, unit_no, outcome, started_at, deadline_at)
-			VALUES ($1, $2, $3, 'cancel', $4, 'running', $5, $6)`, l.ID, call.Attempt, source, owed.Unit, l.Now, call.deadline)
-		return err
+		var w pg.StmtBuilder
+		w.With("moved", `
+			UPDATE revocations SET attempts = attempts + 1 WHERE line_id = ? AND source = ?
+			RETURNING line_id AS id`, l.ID, source)
+		l.appendAttempt(&w, call, sealed)
+		return w.Select(ctx, tx, &[]string{}, `SELECT id FROM moved`)
 	})
 	return call, err
 }

@@ -15,7 +15,7 @@ type shortages struct {
 	down  map[string]bool // integrations whose breaker is open
 }
 
-func (f firstLook) shortages() shortages {
+func (f acceptContext) shortages() shortages {
 	s := shortages{stock: map[string]int{}, down: map[string]bool{}}
 	for _, text := range f.Stock {
 		pool, n, _ := strings.Cut(text, "=")
@@ -105,7 +105,7 @@ func sourcesFor(p keyturn.Product, only map[string]string, currency string) []ke
 }
 
 // currencies gives, by product, what currency each of its pools sells in, of those that sell in one only.
-func (f firstLook) currencies() map[string]map[string]string {
+func (f acceptContext) currencies() map[string]map[string]string {
 	out := map[string]map[string]string{}
 	for i, text := range f.Currencies {
 		if text != "" && i < len(f.ProductIDs) {

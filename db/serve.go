@@ -118,17 +118,15 @@ func (d *DB) serveWaiting(ctx context.Context, tx *sqlx.Tx, pool, by string, lim
 		if l.Status != keyturn.LineWaitingForStock || l.CancelReason != nil {
 			continue
 		}
-		keys, err := d.takeKeys(ctx, tx, l, pool, time.Time{}) // those before it were served in this loop
+		l.markObtained()
+		l.WakeAt = &l.Now
+		// Those that waited before it were served in this loop.
+		keys, err := d.takeKeys(ctx, tx, l, pool, time.Time{}, by, "served from new stock")
 		if err != nil && !errors.Is(err, errContended) {
 			return 0, err
 		}
 		if keys == nil { // contended ones are served by housekeeping, soon
 			break
-		}
-		l.markObtained()
-		l.WakeAt = &l.Now
-		if err := l.save(ctx, tx, by, "served from new stock"); err != nil {
-			return 0, err
 		}
 		served++
 	}

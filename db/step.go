@@ -85,6 +85,12 @@ func abandonSource(ctx context.Context, tx *sqlx.Tx, l *line) error {
 	return err
 }
 
+// markTried notes that a step of the line is tried.
+func (l *line) markTried() {
+	l.Attempts++
+	l.WakeAt = nil
+}
+
 // markObtained notes that the line's keys are ours. A line in trouble stays RETRYING until its e-mail is out.
 func (l *line) markObtained() {
 	l.ObtainedAt = &l.Now

@@ -13,7 +13,15 @@ type StmtBuilder struct {
 }
 
 // With appends a common table expression, with a ? for each argument.
-func (b *StmtBuilder) With(name, query string, args ...any) {
+func (b *StmtBuilder) With(name, query string, args ...any) { b.with(name+" AS (", query, args) }
+
+// WithMaterialized appends one that PostgreSQL evaluates once, even where its planner would rather not: for a query that
+// locks rows.
+func (b *StmtBuilder) WithMaterialized(name, query string, args ...any) {
+	b.with(name+" AS MATERIALIZED (", query, args)
+}
+
+func (b *StmtBuilder) with(name, query string, args []any) {
 	if b.sql.Len() == 0 {
 		b.sql.Grow(usualStatement)
 		b.sql.WriteString("WITH ")
@@ -21,7 +29,6 @@ func (b *StmtBuilder) With(name, query string, args ...any) {
 		b.sql.WriteString(", ")
 	}
 	b.sql.WriteString(name)
-	b.sql.WriteString(" AS (")
 	b.write(query, args)
 	b.sql.WriteString(")")
 }

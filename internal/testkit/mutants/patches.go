@@ -61,7 +61,7 @@ func (c *conn) ExecContext(ctx context.Context, query string, args []driver.Name
 	{
 		Old: `
 	where := requestAt(l.ID, f.Source.Name(), string(f.Operation), f.UnitNo)
-	var sealed []byte
+	var stored []byte
 `,
 		New: `
 	where := requestAt(l.ID, f.Source.Name(), string(f.Operation), f.UnitNo)
@@ -69,12 +69,14 @@ func (c *conn) ExecContext(ctx context.Context, query string, args []driver.Name
 	case mutants.Active("re-rendered body"):
 		f.Customer.FirstName += l.Now.String()
 		f.Product.Name += l.Now.String()
-		return render(f)
+		plain, err = render(f)
+		return plain, nil, err
 	case mutants.Active("new fulfillmentId per attempt"):
 		f.LicenseID = newID()
-		return render(f)
+		plain, err = render(f)
+		return plain, nil, err
 	}
-	var sealed []byte
+	var stored []byte
 `,
 	},
 	{

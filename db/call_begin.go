@@ -1,0 +1,236 @@
+package db
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+
+	"keyturn.dev/keyturn"
+	"keyturn.dev/keyturn/pg"
+	"keyturn.dev/keyturn/vault"
+)
+
+// BeginCall books a try of the line's current source in the database before anything leaves: the attempt, and at the
+// first try the request that render makes, which every later try sends again. A nil Call with a Next means that there
+// is nothing to call. While another try is under way, the error is KindConflict and wait says how long; while the line
+// waits for its turn at its partner, or for a partner that is down, it is KindRateLimited. A request that cannot be
+// rendered is a failed try.
+func (d *DB) BeginCall(ctx context.Context, fulfillmentID string, timeout func(keyturn.Integration) time.Duration, render func(CallFacts) ([]byte, error)) (call *Call, next keyturn.Next, wait time.Duration, err error) {
+	if call, next, ok := d.beginFast(ctx, fulfillmentID, timeout, render); ok {
+		return call, next, 0, nil
+	}
+	err = d.pg.Tx(ctx, func(tx *sqlx.Tx) error {
+		call, wait = nil, 0
+		l, err := lockLine(ctx, tx, fulfillmentID)
+		if err != nil {
+			return err
+		}
+		status, source := l.Status, l.source().Name()
+		stopped, err := d.stop(ctx, tx, l, keyturn.DoCall)
+		if !stopped && err == nil {
+			stopped, err = d.refuse(ctx, tx, l)
+		}
+		if !stopped && err == nil {
+			call, wait, err = d.beginCall(ctx, tx, l, timeout, render)
+		}
+		if err != nil {
+			return err
+		}
+		next = l.next()
+		if wait > 0 && (next.Do != keyturn.DoCall || next.Status != status || next.Source != source) { // the workflow should know
+			wait = 0
+			if next.Do == keyturn.DoCall {
+				next.Wait = 0
+			}
+		}
+		return nil
+	})
+	switch {
+	case err == nil && wait > 0:
+		err = keyturn.Errorf(keyturn.KindRateLimited, "the line waits for its turn at %s", next.Source)
+	case err != nil && keyturn.KindOf(err) != keyturn.KindConflict:
+		wait = 0 // its place in the queue was undone with all else, so nobody would call it
+	}
+	return call, next, wait, err
+}
+
+// beginFast is BeginCall on the fast path, for the first try of a line that nothing has happened to, at a partner that
+// does well and has room, which its statement finds out.
+func (d *DB) beginFast(
+	ctx context.Context, fulfillmentID string, timeout func(keyturn.Integration) time.Duration,
+	render func(CallFacts) ([]byte, error),
+) (*Call, keyturn.Next, bool) {
+	none := keyturn.Next{}
+	l, err := d.readLine(ctx, fulfillmentID)
+	if err != nil || !l.untouched() || l.Version != 1 || l.next().Do != keyturn.DoCall {
+		return nil, none, false
+	}
+	facts, dk, err := d.facts(ctx, nil, l, 0)
+	if err != nil {
+		return nil, none, false
+	}
+	call := l.newCall(facts, 1, timeout(facts.Integration))
+	if call.Request, err = render(facts); err != nil {
+		return nil, none, false
+	}
+	sealed, err := dk.Seal(call.Request, call.requestAt(l))
+	if err != nil {
+		return nil, none, false
+	}
+	limited := facts.Source.Type.HasIntegration()
+	l.markTried()
+	ok := d.runFast(ctx, l, func(w *pg.StmtBuilder) error {
+		when := ""
+		if limited {
+			l.appendRoom(w, facts)
+			when = ` AND EXISTS (SELECT FROM room)`
+		}
+		return l.appendCall(w, call, sealed, when)
+	})
+	if !ok && limited { // the integration may have changed since it was read
+		d.integrations.remove(facts.Integration.ID)
+	}
+	call.line = l
+	return call, l.next(), ok
+}
+
+// beginCall is BeginCall on a locked line that is to call.
+func (d *DB) beginCall(
+	ctx context.Context, tx *sqlx.Tx, l *line, timeout func(keyturn.Integration) time.Duration,
+	render func(CallFacts) ([]byte, error),
+) (*Call, time.Duration, error) {
+	before, wait, err := endedTries(ctx, tx, l)
+	if err != nil {
+		return nil, wait, err
+	}
+	facts, dk, err := d.facts(ctx, tx, l, before.Units)
+	call := l.newCall(facts, before.LastNo+1, timeout(facts.Integration))
+	if err == nil {
+		if err := lookUpFirst(ctx, tx, l, &call.CallFacts, before.LastNo); err != nil {
+			return nil, 0, err
+		}
+		if ok, wait, err := d.enter(ctx, tx, l, call); !ok || err != nil {
+			return nil, wait, err
+		}
+	}
+	l.markTried()
+	var sealed []byte
+	if err == nil {
+		call.Request, sealed, err = d.request(ctx, tx, l, call.CallFacts, dk, render)
+	}
+	if kind := keyturn.KindOf(err); kind == keyturn.KindConfiguration || kind == keyturn.KindInvalid {
+		return nil, 0, d.fail(ctx, tx, l, StepFailure{
+			Permanent: keyturn.IsPermanent(err),
+			Failure:   keyturn.Failure{Kind: keyturn.KindConfiguration, Message: err.Error()},
+		})
+	}
+	if err != nil {
+		return nil, 0, err
+	}
+	var w pg.StmtBuilder
+	if err := l.appendCall(&w, call, sealed, ""); err != nil {
+		return nil, 0, err
+	}
+	return call, 0, l.runUpdate(ctx, tx, &w)
+}
+
+// triesBefore is what a line's earlier tries came to.
+type triesBefore struct {
+	No         *int       `db:"no"` // of one that is under way
+	DeadlineAt *time.Time `db:"deadline_at"`
+	LastNo     int        `db:"last_no"`
+	Units      int        `db:"units"` // that have their code
+}
+
+// endedTries reads a line's earlier tries. KindConflict while one is under way: wait says for how long at most.
+func endedTries(ctx context.Context, tx *sqlx.Tx, l *line) (before triesBefore, wait time.Duration, err error) {
+	if l.Version == 1 { // nothing was tried before a line's first step
+		return before, 0, nil
+	}
+	const running = `outcome = 'running' AND (operation <> 'cancel' OR $2 = 'cancel')`
+	if err := tx.GetContext(ctx, &before, `
+		SELECT max(no) FILTER (WHERE `+running+`) AS no, max(deadline_at) FILTER (WHERE `+running+`) AS deadline_at,
+			coalesce(max(no), 0) AS last_no,
+			(SELECT count(*) FROM deliverables WHERE line_id = $1 AND kind = 'code') AS units
+		FROM attempts WHERE line_id = $1`, l.ID, l.Operation); err != nil || before.No == nil {
+		return before, 0, err
+	}
+	if wait := before.DeadlineAt.Sub(l.Now); wait > 0 {
+		return before, wait, keyturn.Errorf(keyturn.KindConflict, "another try of this call is under way, for %s at most",
+			keyturn.Duration(wait.Round(time.Millisecond)))
+	}
+	// Its process died before the answer came: the partner may have carried it out.
+	_, err = tx.ExecContext(ctx, `
+		UPDATE attempts SET outcome = 'unknown', sent = true, ended_at = deadline_at,
+			message = 'the process that waited for the answer stopped'
+		WHERE line_id = $1 AND `+running, l.ID, l.Operation)
+	return before, 0, err
+}
+
+// request gives the stored request of this source and unit, or makes it. sealed is what is to be stored of one that is
+// new.
+func (d *DB) request(
+	ctx context.Context, tx *sqlx.Tx, l *line, f CallFacts, dk vault.DataKey, render func(CallFacts) ([]byte, error),
+) (plain, sealed []byte, err error) {
+	where := requestAt(l.ID, f.Source.Name(), string(f.Operation), f.UnitNo)
+	var stored []byte
+	err = sql.ErrNoRows
+	if l.Version > 1 {
+		err = tx.GetContext(ctx, &stored, `
+			SELECT request FROM partner_requests WHERE line_id = $1 AND source = $2 AND operation = $3 AND unit_no = $4`,
+			l.ID, f.Source.Name(), f.Operation, f.UnitNo)
+	}
+	if err == nil {
+		plain, err = dk.Open(stored, where)
+		return plain, nil, err
+	}
+	if !errors.Is(err, sql.ErrNoRows) {
+		return nil, nil, err
+	}
+	if plain, err = render(f); err != nil {
+		return nil, nil, err
+	}
+	sealed, err = dk.Seal(plain, where)
+	return plain, sealed, err
+}
+
+// appendCall appends that a line whose call begins is saved with it. when is as in appendLineUpdate.
+func (l *line) appendCall(w *pg.StmtBuilder, call *Call, sealedRequest []byte, when string) error {
+	if err := l.appendLineUpdate(w, byWorkflow, "", when); err != nil {
+		return err
+	}
+	l.appendAttempt(w, call, sealedRequest)
+	l.appendOrderCounts(w, "moved")
+	return nil
+}
+
+// appendAttempt appends the attempt of a call that begins, and its request unless that is stored already.
+func (l *line) appendAttempt(w *pg.StmtBuilder, call *Call, sealedRequest []byte) {
+	source := call.Source.Name()
+	if sealedRequest != nil {
+		w.With("requested", `
+			INSERT INTO partner_requests (line_id, source, operation, unit_no, request)
+			SELECT id, ?, ?, ?, ? FROM moved`, source, call.Operation, call.UnitNo, sealedRequest)
+	}
+	w.With("tried", `
+		INSERT INTO attempts (line_id, no, source, operation, unit_no, outcome, started_at, deadline_at)
+		SELECT id, ?, ?, ?, ?, 'running', ?, ? FROM moved`,
+		call.Attempt, source, call.Operation, call.UnitNo, l.Now, call.deadline)
+}
+
+// appendRoom appends whether the line may call its partner at once, under the lock that gate takes: the partner does
+// well, nobody waits for it, and its limits leave room. The request must have been made of the integration as it is now.
+func (l *line) appendRoom(w *pg.StmtBuilder, f CallFacts) {
+	limits := f.Integration.Limits.WithDefaults()
+	calls, hold := limits.Rate()
+	w.With("room", `
+		SELECT 1 FROM partner_gate(?, ?, ?, ?, ?, ?)
+		WHERE NOT troubled AND NOT queued AND older = 0 AND running < ? AND recent < ?
+			AND EXISTS (SELECT FROM integrations WHERE id = ? AND version = ?)`,
+		f.Integration.ID, f.Source.Name(), l.ID, l.CreatedAt, 1, hold.Seconds(), limits.MaxConcurrent, calls,
+		f.Integration.ID, f.IntegrationVersion)
+}
+

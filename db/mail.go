@@ -1,0 +1,139 @@
+package db
+
+import (
+	"context"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+
+	"keyturn.dev/keyturn"
+	"keyturn.dev/keyturn/pg"
+)
+
+// MailFacts is everything an e-mail about a line is made of. It holds personal data and keys.
+type MailFacts struct {
+	Kind         keyturn.DeliveryKind
+	DeliveryID   string
+	Order        keyturn.Order // without lines
+	AcceptedAt   time.Time
+	Line         keyturn.LineItem
+	Price        keyturn.Money
+	Product      keyturn.Product
+	Deliverables Deliverables
+	ParentKeys   []keyturn.Secret // of an operation on a licence: the keys that it had before, if the product's e-mail prints them
+	PageToken    string
+	Now          time.Time
+	To           string       // the order's address, or the one that a resend names
+	FailureKind  keyturn.Kind // of a cancelled line that failed; empty when somebody decided to cancel
+}
+
+// cannotBeMade is the error of a key that no e-mail can carry.
+func cannotBeMade(err error) bool {
+	kind := keyturn.KindOf(err)
+	return kind == keyturn.KindInvalid || kind == keyturn.KindConfiguration
+}
+
+// newMail says what e-mail is to be made.
+type newMail struct {
+	kind   keyturn.DeliveryKind
+	to     string        // empty: the order's address
+	have   *Deliverables // nil: read them
+	parent []keyturn.Secret
+	why    keyturn.Kind // of a cancelled line
+	render func(MailFacts) ([]byte, error)
+}
+
+// newDelivery renders an e-mail about a locked line and stores its bytes, ready to be sent. Nobody can have seen the keys
+// of an e-mail before a process has taken the lease on sending it.
+func (d *DB) newDelivery(ctx context.Context, tx *sqlx.Tx, l *line, m newMail) (*Delivery, error) {
+	if err := d.completeMail(ctx, tx, l, &m); err != nil {
+		return nil, err
+	}
+	return d.storeDelivery(ctx, tx, l, m)
+}
+
+// completeMail reads what an e-mail with keys is to show and its caller does not have in its hands.
+func (d *DB) completeMail(ctx context.Context, tx *sqlx.Tx, l *line, m *newMail) error {
+	if m.kind != keyturn.DeliveryKeys {
+		return nil
+	}
+	if m.have == nil {
+		have, err := d.deliverables(ctx, tx, l.ID, l.CustomerID)
+		if err != nil {
+			return err
+		}
+		m.have = &have
+	}
+	if l.LicenseID == nil || !l.product.Email.PrintsParentKey() {
+		return nil
+	}
+	before, err := d.licenseParts(ctx, tx, *l.LicenseID, l.CustomerID, l.ID)
+	if err != nil {
+		return err
+	}
+	parent, err := assemble(before)
+	m.parent = parent.Codes
+	return err
+}
+
+// storeDelivery renders a complete e-mail and stores it, in one statement. KindConflict when the line has another
+// version by now.
+func (d *DB) storeDelivery(ctx context.Context, q pg.Queryer, l *line, m newMail) (*Delivery, error) {
+	var w pg.StmtBuilder
+	w.With("moved", `SELECT id FROM line_items WHERE id = ? AND version = ? FOR UPDATE`, l.ID, l.Version)
+	out, err := d.appendDelivery(&w, l, m)
+	if err != nil {
+		return nil, err
+	}
+	var stored []string
+	if err := w.Select(ctx, q, &stored, `SELECT id FROM moved`); err != nil {
+		return nil, err
+	}
+	if len(stored) != 1 {
+		return nil, errLineChanged()
+	}
+	return out, nil
+}
+
+// appendDelivery renders a complete e-mail and appends that it is stored. It appends nothing when it returns an error.
+func (d *DB) appendDelivery(w *pg.StmtBuilder, l *line, m newMail) (*Delivery, error) {
+	c, dk, err := d.customer(l)
+	if err != nil {
+		return nil, err
+	}
+	f := d.mailFacts(l, c, m.kind)
+	f.FailureKind, f.ParentKeys = m.why, m.parent
+	if m.to != "" {
+		f.To = m.to
+	}
+	if m.have != nil {
+		f.Deliverables = *m.have
+	}
+	message, err := m.render(f)
+	if err != nil {
+		return nil, err
+	}
+	sealed, err := dk.Seal(message, "deliveries/"+f.DeliveryID)
+	if err != nil {
+		return nil, err
+	}
+	w.With("mailed", `
+		INSERT INTO deliveries (id, line_id, number, kind, message, status)
+		SELECT ?, id, 1 + coalesce((SELECT max(number) FROM deliveries d WHERE d.line_id = moved.id), 0), ?, ?, 'READY'
+		FROM moved`,
+		f.DeliveryID, m.kind, sealed)
+	return &Delivery{ID: f.DeliveryID, Message: message, try: 1}, nil
+}
+
+func (d *DB) mailFacts(l *line, c storedCustomer, kind keyturn.DeliveryKind) MailFacts {
+	return MailFacts{
+		Kind: kind, DeliveryID: newID(), AcceptedAt: l.CreatedAt, Product: l.product, Now: l.Now, To: c.Email,
+		Order: keyturn.Order{ID: l.OrderID, Currency: l.Currency, Customer: c.Customer},
+		Line: keyturn.LineItem{
+			ID: l.ID, FulfillmentID: l.FulfillmentID, ProductID: l.ProductID, Quantity: l.Quantity, Operation: keyturn.OperationName(l.Operation),
+			LicenseID: value(l.LicenseID), ExpiresAt: l.ExpiresAt,
+		},
+		Price: keyturn.Money{Minor: l.GrossMinor, Currency: l.Currency}, PageToken: d.PageToken(l.OrderID),
+	}
+}
+
