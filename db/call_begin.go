@@ -233,4 +233,3 @@ func (l *line) appendRoom(w *pg.StmtBuilder, f CallFacts) {
 		f.Integration.ID, f.Source.Name(), l.ID, l.CreatedAt, 1, hold.Seconds(), limits.MaxConcurrent, calls,
 		f.Integration.ID, f.IntegrationVersion)
 }
-

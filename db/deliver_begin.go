@@ -140,11 +140,10 @@ const leaseFastSQL = `
 			AND l.status = 'OBTAINED' AND l.next_attempt_at IS NULL AND l.license_id IS NULL AND NOT l.blocked AND NOT l.awaited
 			AND l.cancel_reason IS NULL AND o.cancel_reason IS NULL
 		FOR UPDATE OF l
-	), leased AS (`+setLeaseSQL+`l.now + make_interval(secs => $2)
+	), leased AS (` + setLeaseSQL + `l.now + make_interval(secs => $2)
 		FROM l
 		WHERE y.line_id = l.id AND y.number = 1 AND y.kind = 'keys' AND y.status = 'READY' AND y.attempts = 0
 			AND NOT EXISTS (SELECT FROM deliveries n WHERE n.line_id = l.id AND n.number > 1)
 		RETURNING y.id, y.message
 	)
 	SELECT l.*, leased.id AS delivery_id, leased.message FROM l, leased`
-

@@ -136,4 +136,3 @@ func (d *DB) mailFacts(l *line, c storedCustomer, kind keyturn.DeliveryKind) Mai
 		Price: keyturn.Money{Minor: l.GrossMinor, Currency: l.Currency}, PageToken: d.PageToken(l.OrderID),
 	}
 }
-

@@ -134,8 +134,9 @@ func TestStmtBuilderNumbersArguments(t *testing.T) {
 	var b pg.StmtBuilder
 	b.With("one", `INSERT INTO tally (n) VALUES (?), (?) RETURNING n`, 10, 20)
 	b.With("two", `INSERT INTO tally (n) SELECT n + ? FROM one RETURNING n`, 5)
+	b.WithMaterialized("three", `SELECT n FROM two WHERE n > ?`, 10)
 	var got []int
-	require.NoError(t, b.Select(t.Context(), d.Implicit(), &got, `SELECT n FROM two WHERE n > ? ORDER BY n`, 15))
+	require.NoError(t, b.Select(t.Context(), d.Implicit(), &got, `SELECT n FROM three WHERE n > ? ORDER BY n`, 15))
 	require.Equal(t, []int{25}, got)
 	requireRows(t, d, 10, 15, 20, 25)
 }
