@@ -55,7 +55,7 @@ func newApp(ctx context.Context, c config, logger *slog.Logger) (*app, error) {
 		_ = a.db.Close()
 		return nil, err
 	}
-	options, err := temporalOptions(logger)
+	options, err := temporalOptions(c.TemporalAddress, logger)
 	if err != nil {
 		return nil, err
 	}
@@ -81,10 +81,13 @@ func newApp(ctx context.Context, c config, logger *slog.Logger) (*app, error) {
 	return a, nil
 }
 
-// temporalOptions are Temporal's own settings. Requests go uncompressed: almost all are smaller than what compression
+// temporalOptions are Temporal's own settings; an address replaces theirs unless it is empty. Requests go uncompressed: almost all are smaller than what compression
 // gains is worth, and it was a thirteenth of this process's time, and the server's in its turn.
-func temporalOptions(logger *slog.Logger) (client.Options, error) {
+func temporalOptions(address string, logger *slog.Logger) (client.Options, error) {
 	options, err := envconfig.LoadDefaultClientOptions()
+	if address != "" {
+		options.HostPort = address
+	}
 	options.Logger = log.NewStructuredLogger(logger)
 	options.ConnectionOptions.GrpcCompression = &client.GrpcCompressionNone{}
 	return options, err

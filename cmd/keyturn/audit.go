@@ -31,6 +31,9 @@ type auditOptions struct {
 	dir                           string
 	offset                        int
 	slack                         time.Duration
+
+	database databaseConfig
+	address  string // Temporal's; empty: TEMPORAL_ADDRESS
 }
 
 // shownViolations is how many of each invariant are printed without --all, and keptViolations how many are stored.
@@ -84,12 +87,13 @@ Settings come from the environment: KEYTURN_DATABASE_URL, KEYTURN_KEYS; with --t
 TEMPORAL_NAMESPACE, TEMPORAL_API_KEY, TEMPORAL_TLS… as for Temporal's own tools.`
 
 func runAudit(ctx context.Context, cmd *cobra.Command, o auditOptions) error {
+	o.database = databaseFromEnv()
 	if o.dev {
 		if err := o.useDev(); err != nil {
 			return err
 		}
 	}
-	d, err := openDatabase(ctx)
+	d, err := o.database.open(ctx)
 	if err != nil {
 		return err
 	}
@@ -121,7 +125,7 @@ func runAudit(ctx context.Context, cmd *cobra.Command, o auditOptions) error {
 	return nil
 }
 
-// useDev sets what `keyturn dev` knows of itself.
+// useDev takes the settings and the evidence of the development stack.
 func (o *auditOptions) useDev() error {
 	p := portsAt(o.offset)
 	dsn, err := devstack.RunningPostgres(o.dir, p.postgres, "keyturn")
@@ -132,13 +136,7 @@ func (o *auditOptions) useDev() error {
 	if honeypots := filepath.Join(o.dir, "partner", "honeypot.jsonl"); fileIsThere(honeypots) {
 		o.honeypots = honeypots
 	}
-	for name, value := range map[string]string{
-		"KEYTURN_DATABASE_URL": dsn, "KEYTURN_KEYS": filepath.Join(o.dir, "keys.json"), "TEMPORAL_ADDRESS": addr(p.temporal),
-	} {
-		if err := os.Setenv(name, value); err != nil {
-			return err
-		}
-	}
+	o.database, o.address = databaseConfig{url: dsn, keysFile: filepath.Join(o.dir, "keys.json")}, addr(p.temporal)
 	return nil
 }
 
@@ -186,7 +184,7 @@ func (o auditOptions) addEvidence(e *audit.Evidence) (done func(), err error) {
 	if !o.temporal {
 		return done, nil
 	}
-	c, err := dialTemporal()
+	c, err := dialTemporal(o.address)
 	if err != nil {
 		return done, err
 	}
@@ -194,9 +192,9 @@ func (o auditOptions) addEvidence(e *audit.Evidence) (done func(), err error) {
 	return c.Close, nil
 }
 
-// dialTemporal gives a client for Temporal's own settings, which connects when it is used first.
-func dialTemporal() (client.Client, error) {
-	options, err := temporalOptions(slog.New(slog.DiscardHandler))
+// dialTemporal returns a client that connects when it is first used. An empty address is that of Temporal's own settings.
+func dialTemporal(address string) (client.Client, error) {
+	options, err := temporalOptions(address, slog.New(slog.DiscardHandler))
 	if err != nil {
 		return nil, err
 	}

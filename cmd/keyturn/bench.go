@@ -1,16 +1,13 @@
 package main
 
 import (
-	"bufio"
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"log/slog"
 	"net"
 	"net/http"
 	"os"
-	"os/exec"
 	"runtime/pprof"
 	"time"
 
@@ -18,10 +15,8 @@ import (
 	"go.temporal.io/sdk/interceptor"
 
 	"keyturn.dev/keyturn"
+	"keyturn.dev/keyturn/bench"
 	"keyturn.dev/keyturn/client"
-	"keyturn.dev/keyturn/cmd/keyturn/bench"
-	"keyturn.dev/keyturn/devstack/emulator"
-	"keyturn.dev/keyturn/devstack/inbox"
 	"keyturn.dev/keyturn/mail"
 	"keyturn.dev/keyturn/starter"
 	"keyturn.dev/keyturn/worker"
@@ -67,12 +62,12 @@ TEMPORAL_ADDRESS set it uses those.`,
 // the API in this one.
 type benchBed struct {
 	*app
-	ground *benchGround
-	peer   *peer
-	ends   *bench.Ends
-	api    *client.Client
-	worker chan error // what the worker ended with
-	cancel context.CancelFunc
+	servers *bench.Servers
+	peer    *bench.Peer
+	ends    *bench.Ends
+	api     *client.Client
+	worker  chan error // what the worker ended with
+	cancel  context.CancelFunc
 }
 
 // close ends the worker first and the servers last.
@@ -82,36 +77,36 @@ func (b *benchBed) close() error {
 	if b.worker != nil {
 		err = <-b.worker
 	}
-	b.ground.stop()
+	b.servers.Stop()
 	return err
 }
 
 func makeBenchBed(ctx context.Context, o benchOptions, progress io.Writer) (_ *benchBed, err error) {
-	ground, err := newBenchGround(ctx, o.dir, progress)
+	servers, err := benchServers(ctx, o.dir, progress)
 	if err != nil {
 		return nil, err
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	bed := &benchBed{ground: ground, cancel: cancel}
+	bed := &benchBed{servers: servers, cancel: cancel}
 	defer func() {
 		if err != nil {
 			_ = bed.close()
 		}
 	}()
-	if err = ground.addTemporal(ctx); err != nil {
+	if err = servers.StartTemporal(ctx); err != nil {
 		return nil, err
 	}
-	if bed.peer, err = startPeer(ctx); err != nil {
+	if bed.peer, err = bench.StartPeer(ctx, "bench", "peer"); err != nil {
 		return nil, err
 	}
-	ground.stops = append(ground.stops, bed.peer.stop)
-	c := config{DatabaseURL: ground.databaseURL, KeysFile: ground.keysFile}
+	servers.OnStop(bed.peer.Stop)
+	c := config{DatabaseURL: servers.DatabaseURL, KeysFile: servers.KeysFile, TemporalAddress: servers.TemporalAddress}
 	c.Mail, c.MailFrom, c.MailName, c.Operations = mail.Config{Addr: bed.peer.SMTP, TLS: mail.TLSNone, MaxConns: 20}, "keys@bench.test", "Bench", "ops@bench.test"
 	c.PublicURL = "http://127.0.0.1"
 	if bed.app, err = newApp(ctx, c, newLogger(false, slog.LevelError)); err != nil {
 		return nil, err
 	}
-	ground.stops = append(ground.stops, bed.app.close)
+	servers.OnStop(bed.app.close)
 	bed.ends = bench.NewEnds()
 	w := worker.New(bed.temporal, bed.acts, worker.Options{Interceptors: []interceptor.WorkerInterceptor{bed.ends}})
 	bench.RegisterFloors(w)
@@ -119,6 +114,14 @@ func makeBenchBed(ctx context.Context, o benchOptions, progress io.Writer) (_ *b
 	go func() { bed.worker <- worker.Run(ctx, w, bed.acts, bed.housekeeping()) }()
 	bed.api, err = bed.benchAPI(ctx, false)
 	return bed, err
+}
+
+// benchServers are the servers of the settings, or the benchmark's own where no database is set.
+func benchServers(ctx context.Context, dir string, progress io.Writer) (*bench.Servers, error) {
+	if dsn := os.Getenv("KEYTURN_DATABASE_URL"); dsn != "" {
+		return bench.UseServers(ctx, dsn, os.Getenv("KEYTURN_KEYS"))
+	}
+	return bench.StartServers(ctx, dir, progress)
 }
 
 // runBench starts what is needed around the benchmark and prints what it found.
@@ -142,7 +145,7 @@ func runBench(ctx context.Context, cmd *cobra.Command, o benchOptions) error {
 		return err
 	}
 	b := &bench.Bench{
-		DB: a.db, Temporal: a.temporal, API: a.api, EagerAPI: eager, TaskQueue: workflows.TaskQueue, TemporalPID: a.ground.temporalPID, PostgresPID: a.ground.postgresPID,
+		DB: a.db, Temporal: a.temporal, API: a.api, EagerAPI: eager, TaskQueue: workflows.TaskQueue, TemporalPID: a.servers.TemporalPID, PostgresPID: a.servers.PostgresPID,
 		Ends: a.ends, Only: o.only, Rounds: o.rounds, Orders: o.orders, AtOnce: o.atOnce, Settle: 1500 * time.Millisecond, Progress: progress,
 	}
 	if o.profile != "" {
@@ -193,60 +196,9 @@ func (a *app) benchAPI(ctx context.Context, eager bool) (*client.Client, error) 
 	return &client.Client{BaseURL: "http://" + l.Addr().String(), Token: devToken, HTTP: keep}, nil
 }
 
-// peer is the process that plays partner and mail server.
-type peer struct {
-	Partner string `json:"partner"`
-	SMTP    string `json:"smtp"`
-	cmd     *exec.Cmd
-	stdin   io.Closer
-}
-
-func startPeer(ctx context.Context) (*peer, error) {
-	self, err := os.Executable()
-	if err != nil {
-		return nil, err
-	}
-	p := &peer{cmd: exec.CommandContext(ctx, self, "bench", "peer")} //nolint:gosec // ourselves
-	p.cmd.Stderr = os.Stderr
-	if p.stdin, err = p.cmd.StdinPipe(); err != nil {
-		return nil, err
-	}
-	out, err := p.cmd.StdoutPipe()
-	if err != nil {
-		return nil, err
-	}
-	if err := p.cmd.Start(); err != nil {
-		return nil, err
-	}
-	line, err := bufio.NewReader(out).ReadBytes('\n')
-	if err != nil {
-		return nil, fmt.Errorf("the bench's partner did not start: %w", err)
-	}
-	return p, json.Unmarshal(line, p)
-}
-
-func (p *peer) stop() {
-	_ = p.stdin.Close()
-	_ = p.cmd.Wait()
-}
-
 func newBenchPeer() *cobra.Command {
-	return &cobra.Command{Use: "peer", Hidden: true, Short: "Emulate the partner and the mail server for the benchmark", Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error {
-		mailbox := inbox.New(inbox.Config{SMTPAddr: "127.0.0.1:0", HTTPAddr: "127.0.0.1:0", MaxMessages: 100})
-		if err := mailbox.Start(); err != nil {
-			return err
-		}
-		partner := emulator.New(emulator.Config{Addr: "127.0.0.1:0", Cheap: true})
-		if err := partner.Start(); err != nil {
-			return err
-		}
-		line, err := json.Marshal(peer{Partner: partner.URL(), SMTP: mailbox.SMTPAddr()})
-		if err != nil {
-			return err
-		}
-		fmt.Fprintln(cmd.OutOrStdout(), string(line))
-		_, _ = io.Copy(io.Discard, os.Stdin) // until the bench ends
-		_ = partner.Close()
-		return mailbox.Close()
-	}}
+	return &cobra.Command{
+		Use: "peer", Hidden: true, Short: "Emulate the partner and the mail server for the benchmark", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return bench.ServePeer(cmd.InOrStdin(), cmd.OutOrStdout()) },
+	}
 }

@@ -2,19 +2,14 @@ package main
 
 import (
 	"context"
-	"encoding/json"
-	"fmt"
 	"io"
-	"net/http"
-	"net/url"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"keyturn.dev/keyturn"
-	"keyturn.dev/keyturn/cmd/keyturn/bench"
-	"keyturn.dev/keyturn/devstack/emulator"
+	"keyturn.dev/keyturn/bench"
 )
 
 func newBenchOutage() *cobra.Command {
@@ -41,8 +36,8 @@ selling.`,
 				return err
 			}
 			defer func() { _ = bed.close() }()
-			o.Bench = &bench.Bench{DB: bed.db, Temporal: bed.temporal, API: bed.api, Ends: bed.ends, TemporalPID: bed.ground.temporalPID, PostgresPID: bed.ground.postgresPID, Progress: cmd.ErrOrStderr()}
-			o.Partner = remotePartner{bed.peer.Partner}
+			o.Bench = &bench.Bench{DB: bed.db, Temporal: bed.temporal, API: bed.api, Ends: bed.ends, TemporalPID: bed.servers.TemporalPID, PostgresPID: bed.servers.PostgresPID, Progress: cmd.ErrOrStderr()}
+			o.Partner = bed.peer
 			report, err := o.Run(ctx)
 			if err != nil {
 				return err
@@ -66,42 +61,4 @@ selling.`,
 	cmd.Flags().DurationVar(&o.Phase, "phase", time.Minute, "duration of each phase: the other partner alone, before the outage, and during it")
 	cmd.Flags().StringVar(&dir, "data-dir", "", "directory of the embedded servers; default: a temporary one")
 	return cmd
-}
-
-// remotePartner plays partners in the process of the bench's peer.
-type remotePartner struct{ url string }
-
-func (r remotePartner) URL(name string) string { return r.url + "/p/" + name }
-
-func (r remotePartner) Drill(ctx context.Context, name, drill string) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, r.url+"/_emulator/partners/"+name+"/drill", strings.NewReader(url.Values{"drill": {drill}}.Encode()))
-	if err != nil {
-		return err
-	}
-	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	resp, err := http.DefaultTransport.RoundTrip(req)
-	if err != nil {
-		return err
-	}
-	_ = resp.Body.Close()
-	if resp.StatusCode != http.StatusSeeOther {
-		return fmt.Errorf("the emulator did not take the drill %s: HTTP %d", drill, resp.StatusCode)
-	}
-	return nil
-}
-
-func (r remotePartner) Stats(ctx context.Context, name string) (emulator.Stats, error) {
-	var view struct {
-		Stats emulator.Stats `json:"stats"`
-	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, r.url+"/_emulator/partners/"+name, http.NoBody)
-	if err != nil {
-		return view.Stats, err
-	}
-	resp, err := http.DefaultTransport.RoundTrip(req)
-	if err != nil {
-		return view.Stats, err
-	}
-	defer func() { _ = resp.Body.Close() }()
-	return view.Stats, json.NewDecoder(resp.Body).Decode(&view)
 }

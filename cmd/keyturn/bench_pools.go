@@ -5,7 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"keyturn.dev/keyturn/cmd/keyturn/bench"
+	"keyturn.dev/keyturn/bench"
 	"keyturn.dev/keyturn/db"
 	"keyturn.dev/keyturn/vault"
 )
@@ -34,16 +34,16 @@ never point it at a database that is in use.`,
 	cmd.Flags().StringVar(&dataDir, "data-dir", "", "directory of the embedded PostgreSQL; default: a temporary one")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		b.Progress = cmd.ErrOrStderr()
-		ground, err := newBenchGround(cmd.Context(), dataDir, b.Progress)
+		servers, err := benchServers(cmd.Context(), dataDir, b.Progress)
 		if err != nil {
 			return err
 		}
-		defer ground.stop()
-		keys, err := vault.LoadKeys(ground.keysFile)
+		defer servers.Stop()
+		keys, err := vault.LoadKeys(servers.KeysFile)
 		if err != nil {
 			return err
 		}
-		if b.DB, err = db.Open(cmd.Context(), ground.databaseURL, keys); err != nil {
+		if b.DB, err = db.Open(cmd.Context(), servers.DatabaseURL, keys); err != nil {
 			return err
 		}
 		defer func() { _ = b.DB.Close() }()

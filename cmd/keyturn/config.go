@@ -18,10 +18,12 @@ type config struct {
 	KeysFile    string // KEYTURN_KEYS
 	PublicURL   string // KEYTURN_PUBLIC_URL: where customers reach the API, for the links of order pages
 	TemporalUI  string // KEYTURN_TEMPORAL_UI
-	Mail        mail.Config
-	MailFrom    string // KEYTURN_MAIL_FROM
-	MailName    string // KEYTURN_MAIL_NAME
-	Operations  string // KEYTURN_OPERATIONS_MAIL: who gets the alerts
+
+	TemporalAddress string // of a server that this program started; empty: Temporal's own settings
+	Mail            mail.Config
+	MailFrom        string // KEYTURN_MAIL_FROM
+	MailName        string // KEYTURN_MAIL_NAME
+	Operations      string // KEYTURN_OPERATIONS_MAIL: who gets the alerts
 	// Payments are the providers behind HTTP, by the name that orders give: KEYTURN_PAYMENTS.
 	Payments map[string]payment.Gateway
 }

@@ -56,7 +56,7 @@ func newErasures() *cobra.Command {
 		Long:    "Prints the list of erasures, one JSON line each. It identifies customers by a hash that requires this installation's\nkey file. Store it separately from the database's backups." + databaseEnv,
 		Example: "  keyturn customer erasures > erasures.jsonl",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			d, err := openDatabase(cmd.Context())
+			d, err := databaseFromEnv().open(cmd.Context())
 			if err != nil {
 				return err
 			}
@@ -89,7 +89,7 @@ decide it, and replay again.` + databaseEnv,
 			if err != nil {
 				return err
 			}
-			d, err := openDatabase(cmd.Context())
+			d, err := databaseFromEnv().open(cmd.Context())
 			if err != nil {
 				return err
 			}

@@ -9,15 +9,23 @@ import (
 	"keyturn.dev/keyturn/vault"
 )
 
-// openDatabase connects to the database alone, for commands that need nothing else.
-func openDatabase(ctx context.Context) (*db.DB, error) {
-	dsn, file := os.Getenv("KEYTURN_DATABASE_URL"), os.Getenv("KEYTURN_KEYS")
-	if dsn == "" || file == "" {
-		return nil, keyturn.Errorf(keyturn.KindInvalid, "set KEYTURN_DATABASE_URL and KEYTURN_KEYS: this command works on the database itself")
+// databaseConfig is what a command needs that works on the database itself.
+type databaseConfig struct{ url, keysFile string }
+
+// databaseFromEnv reads KEYTURN_DATABASE_URL and KEYTURN_KEYS.
+func databaseFromEnv() databaseConfig {
+	return databaseConfig{url: os.Getenv("KEYTURN_DATABASE_URL"), keysFile: os.Getenv("KEYTURN_KEYS")}
+}
+
+// open connects to the database. The caller closes it.
+func (c databaseConfig) open(ctx context.Context) (*db.DB, error) {
+	if c.url == "" || c.keysFile == "" {
+		return nil, keyturn.Errorf(keyturn.KindInvalid,
+			"this command works on the database itself: set KEYTURN_DATABASE_URL and KEYTURN_KEYS")
 	}
-	keys, err := vault.LoadKeys(file)
+	keys, err := vault.LoadKeys(c.keysFile)
 	if err != nil {
 		return nil, err
 	}
-	return db.Open(ctx, dsn, keys)
+	return db.Open(ctx, c.url, keys)
 }

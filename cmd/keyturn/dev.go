@@ -95,9 +95,7 @@ func runDev(ctx context.Context, o devOptions) error {
 		return err
 	}
 	defer closeLog()
-	if err := os.Setenv("TEMPORAL_ADDRESS", stack.temporal.Address()); err != nil {
-		return err
-	}
+	stack.config.TemporalAddress = stack.temporal.Address()
 	a, err := newApp(ctx, stack.config, logger)
 	if err != nil {
 		return err

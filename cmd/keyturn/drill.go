@@ -7,7 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"keyturn.dev/keyturn"
-	"keyturn.dev/keyturn/cmd/keyturn/drill"
+	"keyturn.dev/keyturn/drill"
 )
 
 func newDrill() *cobra.Command {

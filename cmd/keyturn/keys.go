@@ -49,7 +49,7 @@ func newToken() *cobra.Command {
 			if !keyturn.ValidID(args[0]) {
 				return keyturn.Errorf(keyturn.KindInvalid, "the name must be 1 to 64 letters, digits, '.', '_', ':' or '-'")
 			}
-			d, err := openDatabase(cmd.Context())
+			d, err := databaseFromEnv().open(cmd.Context())
 			if err != nil {
 				return err
 			}

@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"io"
-	"os"
 
 	"github.com/spf13/cobra"
 
@@ -38,7 +37,7 @@ func newKeysRewrap() *cobra.Command {
 		Long:    "Wraps the data keys of customers and pools, and the secrets of integrations, with the newest key of the key file (KEYTURN_KEYS). Safe to interrupt, to repeat, and to run while orders come in." + rotationHelp,
 		Example: "  keyturn keys rewrap",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			d, err := openDatabase(cmd.Context())
+			d, err := databaseFromEnv().open(cmd.Context())
 			if err != nil {
 				return err
 			}
@@ -60,10 +59,9 @@ func newKeysRetire() *cobra.Command {
 		Long:    "Removes old key-encryption keys from the key file, provided that they wrap nothing in the database. Backups from before the rewrap need the old file: keep it as long as the backups." + rotationHelp,
 		Example: "  keyturn keys retire /etc/keyturn/keys.json",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := os.Setenv("KEYTURN_KEYS", args[0]); err != nil {
-				return err
-			}
-			d, err := openDatabase(cmd.Context())
+			c := databaseFromEnv()
+			c.keysFile = args[0]
+			d, err := c.open(cmd.Context())
 			if err != nil {
 				return err
 			}
@@ -81,7 +79,7 @@ func newKeysShow() *cobra.Command {
 	return &cobra.Command{
 		Use: "show", Short: "Show the keys of the key file and their use", Args: cobra.NoArgs, Example: "  keyturn keys show",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			d, err := openDatabase(cmd.Context())
+			d, err := databaseFromEnv().open(cmd.Context())
 			if err != nil {
 				return err
 			}

@@ -46,7 +46,7 @@ func newPoolShop(t *testing.T) *poolShop {
 	t.Helper()
 	s := &poolShop{t: t, x: auditedShop(t), dir: t.TempDir()}
 	var err error
-	s.d, err = openDatabase(t.Context())
+	s.d, err = databaseFromEnv().open(t.Context())
 	require.NoError(t, err)
 	server := httptest.NewServer(api.New(api.Config{
 		DB: s.d, Starter: noStarts{}, PublicURL: "https://shop.test", DevToken: devToken, Logger: slog.New(slog.DiscardHandler),
@@ -286,7 +286,7 @@ func TestKeysAreRotatedWhileTheShopRuns(t *testing.T) {
 	require.True(t, uses[0].Primary)
 	require.Positive(t, uses[0].Wraps)
 	s.sell()
-	again, err := openDatabase(t.Context())
+	again, err := databaseFromEnv().open(t.Context())
 	require.NoError(t, err)
 	defer func() { require.NoError(t, again.Close()) }()
 	require.NoError(t, again.CheckKeys(t.Context()), "a process that starts with the new file")

@@ -52,12 +52,12 @@ It can be repeated. docs/run/operating.md has the whole procedure.` + databaseEn
 }
 
 func runRestored(ctx context.Context, cmd *cobra.Command, since time.Time, first int) error {
-	d, err := openDatabase(ctx)
+	d, err := databaseFromEnv().open(ctx)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = d.Close() }()
-	c, err := dialTemporal()
+	c, err := dialTemporal("")
 	if err != nil {
 		return err
 	}
