@@ -13,6 +13,7 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 	"go.temporal.io/sdk/client"
 
+	"keyturn.dev/keyturn"
 	"keyturn.dev/keyturn/db"
 	"keyturn.dev/keyturn/workflows"
 )
@@ -67,7 +68,7 @@ func New(c Config) *API {
 	a.huma = humago.New(a.mux, huma.Config{
 		OpenAPI: &huma.OpenAPI{
 			OpenAPI: "3.1.0",
-			Info:    &huma.Info{Title: "Keyturn", Version: "1", Description: description},
+			Info:    &huma.Info{Title: "Keyturn", Version: keyturn.CurrentBuild().Version, Description: description},
 			Servers: []*huma.Server{{URL: c.PublicURL}},
 			Components: &huma.Components{
 				Schemas:         huma.NewMapRegistry("#/components/schemas/", huma.DefaultSchemaNamer),

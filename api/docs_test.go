@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.yaml.in/yaml/v3"
 
+	"keyturn.dev/keyturn"
 	"keyturn.dev/keyturn/api"
 	"keyturn.dev/keyturn/client"
 )
@@ -18,6 +19,7 @@ func TestTheAPIDescribesItself(t *testing.T) {
 	b := newBench(t)
 	var doc struct {
 		OpenAPI string
+		Info    struct{ Version string }
 		Paths   map[string]map[string]struct {
 			OperationID string
 			RequestBody struct {
@@ -30,6 +32,7 @@ func TestTheAPIDescribesItself(t *testing.T) {
 	text := b.must(t, "GET", "/openapi.json", "", "Authorization", "").body
 	require.NoError(t, json.Unmarshal([]byte(text), &doc))
 	require.True(t, strings.HasPrefix(doc.OpenAPI, "3.1"))
+	require.Equal(t, keyturn.Version, doc.Info.Version)
 	for path, methods := range map[string]string{
 		"/v1/orders": "get post", "/v1/orders/{id}": "get", "/v1/orders/{id}/cancellation": "post", "/v1/orders/{id}/events": "get",
 		"/v1/fulfillments/{id}": "get", "/v1/fulfillments/{id}/resolution": "post", "/v1/fulfillments/{id}/resend": "post",

@@ -50,6 +50,10 @@ var (
 )
 
 func init() { //nolint:gochecknoinits // what every Go process shows
+	b := keyturn.CurrentBuild()
+	factory.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "keyturn_build_info", Help: "1, labelled with what this process was built from.",
+	}, []string{"version", "commit", "go"}).WithLabelValues(b.Version, b.Commit, b.Go).Set(1)
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 }
 

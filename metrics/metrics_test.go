@@ -12,6 +12,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"keyturn.dev/keyturn"
 	"keyturn.dev/keyturn/metrics"
 )
 
@@ -57,6 +58,7 @@ func TestEverythingIsServed(t *testing.T) {
 	text := scrape(t)
 	for _, want := range []string{
 		"keyturn_orders_accepted_total 1\n",
+		`version="` + keyturn.Version + `"} 1`,
 		`keyturn_attempts_total{outcome="unknown",source="endpoint/acme"} 1`,
 		`keyturn_attempt_seconds_bucket{source="endpoint/acme",le="0.5"} 1`,
 		`keyturn_emails_total{outcome="failed"} 1`, `keyturn_emails_total{outcome="success"} 1`,

@@ -10,6 +10,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/stretchr/testify/require"
+
+	"keyturn.dev/keyturn"
 )
 
 // commands are all that a person may call, groups included.
@@ -147,4 +149,18 @@ func TestSettings(t *testing.T) {
 	c, err = configFromEnv()
 	require.NoError(t, err, "development allows both")
 	require.False(t, c.Production)
+}
+
+func TestVersionSaysWhatRuns(t *testing.T) {
+	text, err := execute(t, "version")
+	require.NoError(t, err)
+	require.Regexp(t, `^keyturn v\d+\.\d+\.\d+ \(.*go1\.\S+\)\n$`, text)
+	flag, err := execute(t, "--version")
+	require.NoError(t, err)
+	require.Equal(t, text, flag)
+	out, err := execute(t, "version", "--output", "json")
+	require.NoError(t, err)
+	var build keyturn.Build
+	require.NoError(t, json.Unmarshal([]byte(out), &build))
+	require.Equal(t, keyturn.CurrentBuild(), build)
 }

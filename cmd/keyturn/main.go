@@ -37,6 +37,7 @@ the money back. Each order line runs as a durable Temporal workflow; PostgreSQL 
   keyturn apply -f catalog.yaml                   products, pools and partners
   keyturn pool import orbit-editor-keys keys.txt  fill a pool
   keyturn order show ORD-2026-000123              where an order stands`,
+		Version:      keyturn.CurrentBuild().String(),
 		SilenceUsage: true, SilenceErrors: true,
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
 			if text, _ := cmd.Flags().GetString("output"); text != "text" && text != "json" {
@@ -45,8 +46,13 @@ the money back. Each order line runs as a durable Temporal workflow; PostgreSQL 
 			return nil
 		},
 	}
+	root.SetVersionTemplate("keyturn {{.Version}}\n")
 	root.PersistentFlags().String("output", "text", "text or json")
-	root.AddCommand(newDev(), newAPI(), newWorker(), newMigrate(), newKeys(), newToken(), newApply(), newPool(), newOrder(), newLicense(), newResolve(), newIntegration(), newEmulator(), newDrill(), newBench(), newAlert(), newAudit(), newCustomer(), newRestored())
+	root.AddCommand(
+		newDev(), newAPI(), newWorker(), newMigrate(), newKeys(), newToken(), newApply(), newPool(), newOrder(), newLicense(),
+		newResolve(), newIntegration(), newEmulator(), newDrill(), newBench(), newAlert(), newAudit(), newCustomer(),
+		newRestored(), newVersion(),
+	)
 	return root
 }
 
