@@ -2,7 +2,7 @@ package audit
 
 import (
 	"keyturn.dev/keyturn"
-	"keyturn.dev/keyturn/db"
+	"keyturn.dev/keyturn/pg"
 )
 
 // alertProbes look at what operations were told.
@@ -32,7 +32,7 @@ const alertTwiceSQL = `
 var decidedWithAlertSQL = `
 	SELECT l.order_id, l.id AS line_id, a.cause AS subject, 'it is ' || l.status || ' and its alert is still open' AS what
 	FROM alerts a JOIN line_items l ON l.id = a.line_id
-	WHERE a.closed_at IS NULL AND a.cause NOT IN (` + db.TextList(keyturn.LastingAlerts()...) + `) AND (l.status = 'DELIVERED'
+	WHERE a.closed_at IS NULL AND a.cause NOT IN (` + pg.TextList(keyturn.LastingAlerts()...) + `) AND (l.status = 'DELIVERED'
 		OR l.status = 'CANCELED' AND NOT (l.delivered_at IS NULL
 			AND EXISTS (SELECT FROM deliveries d WHERE d.line_id = l.id AND d.kind = 'keys' AND (d.exposed OR d.status <> 'READY'))))`
 

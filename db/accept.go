@@ -114,7 +114,7 @@ type acceptContext struct {
 	ProductIDs  pq.StringArray `db:"product_ids"`
 	Specs       pq.StringArray `db:"specs"`
 	Currencies  pq.StringArray `db:"currencies"` // products.pool_currencies, or empty
-	Stock       pq.StringArray `db:"stock"`      // of each pool of the products: its ID, "=", how many keys are for sale
+	Stock       pq.StringArray `db:"stock"`      // of each pool of the products: its ID, "=", shortages.stock
 	Down        pq.StringArray `db:"down"`       // integrations whose breaker is open
 
 	Lost bool `db:"lost"` // it was accepted before, and a restore lost it
@@ -130,7 +130,8 @@ func (d *DB) readAcceptContext(ctx context.Context, in AcceptInput) (acceptConte
 			ARRAY(SELECT id FROM products WHERE id = ANY($4) ORDER BY id) AS product_ids,
 			ARRAY(SELECT spec FROM products WHERE id = ANY($4) ORDER BY id) AS specs,
 			ARRAY(SELECT coalesce(pool_currencies, '') FROM products WHERE id = ANY($4) ORDER BY id) AS currencies,
-			ARRAY(SELECT s ->> 'pool' || '=' || coalesce((SELECT sum(k.available) FROM pool_stock k WHERE k.pool_id = s ->> 'pool'), 0)
+			ARRAY(SELECT s ->> 'pool' || '=' || CASE WHEN EXISTS (SELECT FROM line_items w WHERE w.waiting_pool = s ->> 'pool') THEN 0
+					ELSE coalesce((SELECT sum(k.available) FROM pool_stock k WHERE k.pool_id = s ->> 'pool'), 0) END
 				FROM products p, json_array_elements(CAST(p.spec AS json) -> 'sources') s WHERE p.id = ANY($4) AND s ->> 'pool' <> '') AS stock,
 			ARRAY(SELECT integration FROM partner_gates WHERE opened_at IS NOT NULL) AS down,
 			EXISTS (SELECT FROM lost_lines WHERE order_id = $5 AND taken_at IS NULL) AS lost

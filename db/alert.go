@@ -11,6 +11,7 @@ import (
 	"github.com/lib/pq"
 
 	"keyturn.dev/keyturn"
+	"keyturn.dev/keyturn/pg"
 )
 
 // Alert is something that operations should know: opened once per line and cause, or per pool and cause, closed when it
@@ -60,7 +61,7 @@ func openLineAlert(ctx context.Context, tx *sqlx.Tx, l *line, cause keyturn.Aler
 	// shows as mailed when opened. One that fails once more when its partner is back is in trouble of its own, and told of.
 	_, err = tx.ExecContext(ctx, `
 		INSERT INTO alerts AS a (cause, line_id, detail, mailed_at)
-		SELECT $1, $2, $3, CASE WHEN $1 IN (`+TextList(keyturn.AlertUnavailable, keyturn.AlertRateLimited)+`) AND EXISTS (
+		SELECT $1, $2, $3, CASE WHEN $1 IN (`+pg.TextList(keyturn.AlertUnavailable, keyturn.AlertRateLimited)+`) AND EXISTS (
 			SELECT FROM partner_gates WHERE integration = $4 AND opened_at IS NOT NULL) THEN now() END
 		ON CONFLICT (line_id, cause) WHERE line_id IS NOT NULL DO UPDATE SET
 			detail = excluded.detail, opened_at = now(), mailed_at = excluded.mailed_at, closed_at = NULL, closed_by = NULL, close_reason = NULL

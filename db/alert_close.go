@@ -14,7 +14,7 @@ import (
 )
 
 // lastingCauses are the causes whose alerts outlive their line, as an SQL list.
-var lastingCauses = TextList(keyturn.LastingAlerts()...)
+var lastingCauses = pg.TextList(keyturn.LastingAlerts()...)
 
 const maxCloseReason = 500
 

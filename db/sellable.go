@@ -11,7 +11,10 @@ import (
 
 // shortages is what is known of sources when an order comes.
 type shortages struct {
-	stock map[string]int  // keys for sale by pool, whoever waits for them
+	// stock is how many keys of a pool a new line may expect: none while lines wait for the pool, else its stock figure,
+	// which still counts keys whose batch is being recalled. It is an estimate, good enough for a warning: the exact count
+	// reads the pool's keys, and while an old snapshot is open (an audit, a backup) it passes over all keys sold meanwhile.
+	stock map[string]int
 	down  map[string]bool // integrations whose breaker is open
 }
 
@@ -51,7 +54,7 @@ func (d *DB) sellable(
 			case s.Type.HasPool():
 				needed[s.Pool] += p.Units(l.Quantity)
 				n := known.stock[s.Pool]
-				if p.Sell.WhenEmpty == keyturn.SellRefuse { // it counts the lines that wait, and costs more
+				if p.Sell.WhenEmpty == keyturn.SellRefuse { // no order is turned away by an estimate
 					var err error
 					if n, err = d.stockLeft(ctx, s.Pool, needed[s.Pool]); err != nil {
 						return nil, err

@@ -21,6 +21,12 @@ func TestOrdersOfAnEmptyPoolAreWarnedOf(t *testing.T) {
 	require.Len(t, a.Warnings, 1, "one of the two lines gets the key")
 	w := a.Warnings[0]
 	require.Equal(t, []any{"lineItems[1].productId", "game", keyturn.ShortageStock}, []any{w.Location, w.ProductID, w.Shortage})
+
+	// Keys that are left belong to the line that waits.
+	require.Equal(t, keyturn.LineWaitingForStock, s.claimed(s.order("big", lineOf("game", 2))[0]).Status)
+	a, _, err = s.Accept(s.ctx, orderOf("O-3", lineOf("game", 1)))
+	require.NoError(t, err)
+	require.Len(t, a.Warnings, 1)
 }
 
 // While the breaker of its only partner is open, a product is sold as its rule says.
