@@ -15,12 +15,12 @@ import (
 
 // Evidence is what an audit reads. Only DB is required; an invariant without its evidence is reported as not checked.
 type Evidence struct {
-	DB       *db.DB
-	Mailbox  Mailbox
-	Partner  PartnerLog
-	Payments []Payments // nil: the sandbox, whose books are in the database
-	Temporal Workflows
-	Senders  Senders
+	DB          *db.DB
+	Mailbox     Mailbox
+	Partner     PartnerLog
+	Payments    []Payments // nil: the sandbox, whose books are in the database
+	Temporal    Workflows
+	Submissions Submissions
 	// Honeypots is the log of servers that nobody should ask, such as where a redirect leads; nil: there are none.
 	Honeypots PartnerLog
 	// Erasures is the list of erasures that is kept outside of the database; nil: there is none.
@@ -71,9 +71,9 @@ type run struct {
 	letters       []Letter
 	calls         []PartnerCall
 	honeypotCalls []PartnerCall
-	sent          []SentOrder
+	submissions   []Submission
 	open          []OpenWorkflow
-	told          []db.Told
+	samples       []db.CanarySample
 	counts        map[string]int64
 	// suspects are violations by Temporal's list, which may be behind.
 	suspects []suspect
@@ -95,7 +95,7 @@ func Run(ctx context.Context, e Evidence) (*Report, error) {
 	err = e.DB.Snapshot(ctx, func(s *db.Snapshot) error {
 		r.s, r.report.SnapshotAt = s, s.At.UTC()
 		for _, check := range []func(context.Context) error{
-			r.count, r.runProbes, r.checkOrderStatus, r.checkDeadlines, r.checkSupplied, r.checkSenders, r.checkPayments, r.checkSecrets, r.checkErasures, r.checkMailbox, r.checkPartner, r.checkHoneypots, r.checkConcurrency, r.checkNewest,
+			r.count, r.runProbes, r.checkOrderStatus, r.checkDeadlines, r.checkSupplied, r.checkSubmissions, r.checkPayments, r.checkSecrets, r.checkErasures, r.checkMailbox, r.checkPartner, r.checkHoneypots, r.checkConcurrency, r.checkSamples,
 		} {
 			if err := check(ctx); err != nil {
 				return err
@@ -135,11 +135,11 @@ func (r *run) readOutside(ctx context.Context) (err error) {
 		}
 		r.counts[looksHoneypots] = int64(len(r.honeypotCalls))
 	}
-	if r.Senders != nil {
-		if r.sent, err = r.Senders(ctx); err != nil {
+	if r.Submissions != nil {
+		if r.submissions, err = r.Submissions(ctx); err != nil {
 			return err
 		}
-		r.counts[looksSent] = int64(len(r.sent))
+		r.counts[looksSent] = int64(len(r.submissions))
 	}
 	for _, p := range r.Payments {
 		if err := p.Read(ctx); err != nil {

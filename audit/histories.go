@@ -41,10 +41,10 @@ type Histories interface {
 	History(ctx context.Context, workflowID string) (*history.History, error)
 }
 
-// checkNewest looks for secrets of the newest lines in the database's readable columns (G1).
-func (r *run) checkNewest(ctx context.Context) (err error) {
-	r.told, err = r.s.Newest(ctx, readHistories)
-	for _, t := range r.told {
+// checkSamples looks for the secrets of sample lines in the database's readable columns (G1).
+func (r *run) checkSamples(ctx context.Context) (err error) {
+	r.samples, err = r.s.CanarySamples(ctx, readHistories)
+	for _, t := range r.samples {
 		r.leaks(t, "a readable column", t.Clear)
 	}
 	return err
@@ -65,7 +65,7 @@ func (r *run) checkHistories(ctx context.Context) error {
 		r.found("F7", Violation{Subject: w.ID, What: "its history has " + strconv.FormatInt(w.Events, 10) + " events and " + strconv.FormatInt(w.Bytes, 10) + " bytes"})
 	}
 	replayer := newReplayer()
-	for _, t := range r.told {
+	for _, t := range r.samples {
 		for _, id := range []string{workflows.LineWorkflowID(t.FulfillmentID), workflows.CancelWorkflowID(t.FulfillmentID)} {
 			found, err := h.History(ctx, id)
 			if err != nil {
@@ -107,9 +107,9 @@ func newReplayer() worker.WorkflowReplayer {
 }
 
 // leaks reports secrets of a line that stand in a text where anybody may read them. It names what, and not the secret.
-func (r *run) leaks(t db.Told, where, text string) {
+func (r *run) leaks(t db.CanarySample, where, text string) {
 	for _, s := range t.Secrets {
-		if slices.ContainsFunc(s.Forms(), func(form string) bool { return strings.Contains(text, form) }) {
+		if slices.ContainsFunc(s.Encodings(), func(form string) bool { return strings.Contains(text, form) }) {
 			r.found("G1", Violation{OrderID: t.OrderID, LineID: t.LineID, Subject: where, What: "it holds the " + s.What})
 		}
 	}

@@ -28,7 +28,7 @@ const (
 	looksWorkflows    = "open workflows"
 	looksHistories    = "histories"
 	looksHoneypots    = "calls of honeypots"
-	looksSent         = "lines of the senders' journal"
+	looksSent         = "lines of the submission journal"
 )
 
 // invariant is one thing that must always be so. IDs and severities are those of the catalogue of invariants.
@@ -65,7 +65,7 @@ func (n need) given(e Evidence) bool {
 	case needTemporal:
 		return e.Temporal != nil
 	case needJournal:
-		return e.Senders != nil
+		return e.Submissions != nil
 	case needErasures:
 		return e.Erasures != nil
 	case needHoneypots:

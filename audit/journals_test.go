@@ -32,7 +32,7 @@ func (s *shop) sent() (out []any) {
 	s.ok(err)
 	defer rows.Close()
 	for rows.Next() {
-		var e SentOrder
+		var e Submission
 		s.ok(rows.Scan(&e.OrderID, &e.AmountMinor))
 		e.Key, e.Currency, e.At = "order-"+e.OrderID, "EUR", time.Now()
 		answer := e
@@ -47,23 +47,23 @@ func TestSendersJournalIsCompared(t *testing.T) {
 	s := newShop(t)
 	sent := s.sent()
 	run := func(entries ...any) []string {
-		senders, err := OpenSenders(journal(t, entries...))
+		submissions, err := OpenSubmissions(journal(t, entries...))
 		require.NoError(t, err)
-		return s.auditWith(func(e *Evidence) { e.Senders = senders }).Violated()
+		return s.auditWith(func(e *Evidence) { e.Submissions = submissions }).Violated()
 	}
 	require.Empty(t, run(sent...))
-	require.Equal(t, []string{"A1"}, run(append(sent, SentOrder{OrderID: "lost", Key: "k", Status: 201, Answered: "lost", Currency: "EUR"})...))
-	require.Empty(t, run(append(sent, SentOrder{OrderID: "refused", Key: "k", Status: 422, Currency: "EUR"})...))
-	require.Empty(t, run(append(sent, SentOrder{OrderID: "never answered", Key: "k", Currency: "EUR"})...))
+	require.Equal(t, []string{"A1"}, run(append(sent, Submission{OrderID: "lost", Key: "k", Status: 201, Answered: "lost", Currency: "EUR"})...))
+	require.Empty(t, run(append(sent, Submission{OrderID: "refused", Key: "k", Status: 422, Currency: "EUR"})...))
+	require.Empty(t, run(append(sent, Submission{OrderID: "never answered", Key: "k", Currency: "EUR"})...))
 	require.Equal(t, []string{"A3"}, run(sent[2:]...))
-	wrong := sent[1].(SentOrder)
+	wrong := sent[1].(Submission)
 	wrong.Answered = "another"
 	require.Equal(t, []string{"A2"}, run(append(sent, wrong)...))
-	wrong = sent[1].(SentOrder)
+	wrong = sent[1].(Submission)
 	wrong.AmountMinor++
 	require.Equal(t, []string{"A4"}, run(append(sent, wrong)...))
 
-	_, err := OpenSenders("/no/such/file")
+	_, err := OpenSubmissions("/no/such/file")
 	require.Equal(t, keyturn.KindInvalid, keyturn.KindOf(err))
 }
 

@@ -13,7 +13,7 @@ var licenseProbes = []probe{
 	{"L1", deliveredWithoutLicenseSQL},
 	{"L1", licenseStepsSQL()},
 	{"L2", operationOrderSQL},
-	{"F5", queuedLateSQL},
+	{"F5", queuedOverdueSQL},
 }
 
 const licenseStatusSQL = `
@@ -64,8 +64,8 @@ const operationOrderSQL = `
 	FROM (SELECT ops.*, max(decided_at) OVER (PARTITION BY license_id ORDER BY operation_no ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before FROM ops) o
 	WHERE o.obtained_at < o.before`
 
-// queuedLateSQL: what waits for its turn is woken when it has come.
-const queuedLateSQL = `
+// queuedOverdueSQL: what waits for its turn is woken when it has come.
+const queuedOverdueSQL = `
 	SELECT l.order_id, l.id AS line_id, 'licence ' || l.license_id AS subject, 'it waits for operations that are all decided' AS what
 	FROM line_items l
 	WHERE l.blocked AND l.status NOT IN ('DELIVERED', 'CANCELING', 'CANCELED') AND NOT EXISTS (

@@ -49,14 +49,14 @@ func (r *run) checkMailbox(ctx context.Context) error {
 }
 
 func (c *mailCheck) chunk(ctx context.Context, letters []Letter) error {
-	parsed := make([]parsedLetter, len(letters))
+	parsed := make([]parsedMail, len(letters))
 	var ids []string
 	for i, l := range letters {
 		raw, err := c.Mailbox.Raw(ctx, l.ID)
 		if err != nil {
 			return err
 		}
-		parsed[i] = parseLetter(raw)
+		parsed[i] = parseMail(raw)
 		if parsed[i].deliveryID != "" {
 			ids = append(ids, parsed[i].deliveryID)
 		}
@@ -85,7 +85,7 @@ func (c *mailCheck) chunk(ctx context.Context, letters []Letter) error {
 }
 
 // letter compares one letter with the e-mail that was booked.
-func (c *mailCheck) letter(l Letter, p *parsedLetter, b db.StoredLetter) {
+func (c *mailCheck) letter(l Letter, p *parsedMail, b db.StoredLetter) {
 	at := func(id, what string) {
 		c.found(id, Violation{OrderID: b.OrderID, LineID: b.LineID, Subject: "letter " + l.ID, What: what})
 	}
@@ -121,7 +121,7 @@ func (c *mailCheck) letter(l Letter, p *parsedLetter, b db.StoredLetter) {
 }
 
 // foreignKeys finds keys in letters by their fingerprints.
-func (c *mailCheck) foreignKeys(ctx context.Context, letters []Letter, parsed []parsedLetter, booked map[string]db.StoredLetter) error {
+func (c *mailCheck) foreignKeys(ctx context.Context, letters []Letter, parsed []parsedMail, booked map[string]db.StoredLetter) error {
 	prints := map[string][]int{} // letters by fingerprint
 	var all [][]byte
 	for i := range parsed {

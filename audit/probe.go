@@ -17,7 +17,7 @@ type probe struct {
 // probes are all of them, by subject.
 var probes = func() []probe {
 	var all []probe
-	for _, some := range [][]probe{intakeProbes, keyProbes, partnerProbes, mailProbes, moneyProbes, stepProbes, licenseProbes, alertProbes, lateProbes, erasedProbes, againProbes, limitProbes} {
+	for _, some := range [][]probe{orderProbes, keyProbes, partnerProbes, mailProbes, moneyProbes, stepProbes, licenseProbes, alertProbes, overdueProbes, erasedProbes, duplicateProbes, limitProbes} {
 		all = append(all, some...)
 	}
 	return all

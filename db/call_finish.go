@@ -29,7 +29,7 @@ func (d *DB) FinishCall(ctx context.Context, fulfillmentID string, r CallResult,
 			if _, err := d.answeredBefore(ctx, tx, l, source, r); err != nil {
 				return err
 			}
-			return d.oweLate(ctx, tx, l, source)
+			return d.scheduleLateRevocation(ctx, tx, l, source)
 		}
 		if l.ObtainedAt != nil || !l.Status.Open() || l.Status == keyturn.LineCanceling || l.source().Name() != source {
 			return nil // it never left, and nobody waits for it any more

@@ -33,7 +33,7 @@ func (d *DB) giveUp(ctx context.Context, tx *sqlx.Tx, l *line, by, reason string
 			return err
 		}
 	}
-	if err := oweRevocation(ctx, tx, l); err != nil {
+	if err := scheduleRevocation(ctx, tx, l); err != nil {
 		return err
 	}
 	if err := d.freeKeys(ctx, tx, l, by, reason); err != nil {

@@ -90,7 +90,7 @@ func (d *DB) retire(ctx context.Context, tx *sqlx.Tx, c *license, source string)
 		if !keyturn.ParseSource(c.Source).Type.HasIntegration() || c.Source == source {
 			return nil
 		}
-		return owe(ctx, tx, &line{ID: old.ID, FulfillmentID: old.FulfillmentID}, c.Source, "", false)
+		return storeRevocations(ctx, tx, &line{ID: old.ID, FulfillmentID: old.FulfillmentID}, c.Source, "", false)
 	}
 	return nil
 }
@@ -115,8 +115,8 @@ func (d *DB) quarantine(ctx context.Context, tx *sqlx.Tx, l *line, c *license) e
 }
 
 // withdraw undoes a delivered renewal or upgrade whose order is taken back: the licence is again what it was before,
-// unless something was done to it since. Its partner has no operation for that: operations are told, by oweOperation. A
-// pause, a resume and a cancel stay: their opposite is an operation of its own.
+// unless something was done to it since. Its partner has no operation for that: scheduleOperationRevocation alerts
+// operations. A pause, a resume and a cancel stay: their opposite is an operation of its own.
 func (d *DB) withdraw(ctx context.Context, tx *sqlx.Tx, l *line) error {
 	if l.isNotice() {
 		return nil
@@ -144,10 +144,10 @@ func (d *DB) withdraw(ctx context.Context, tx *sqlx.Tx, l *line) error {
 	return err
 }
 
-// oweOperation is oweRevocation of an operation on a licence that exists. cancel is for the licence as a whole, so it is
-// not sent to the partner that issued it: what that one may have done has to be put right by a person. Another partner,
+// scheduleOperationRevocation is scheduleRevocation for an operation on an existing licence. A cancel would end the whole
+// licence, so the partner that issued it gets none: a person corrects what that partner may have done. Another partner,
 // which an upgrade asked in vain, is told to cancel what it may have issued.
-func oweOperation(ctx context.Context, tx *sqlx.Tx, l *line, source string, forgotten bool) error {
+func scheduleOperationRevocation(ctx context.Context, tx *sqlx.Tx, l *line, source string, forgotten bool) error {
 	issuer := value(l.LicenseSource)
 	if l.operation() == keyturn.OpUpgrade {
 		c, err := readLicense(ctx, tx, *l.LicenseID)
@@ -162,7 +162,7 @@ func oweOperation(ctx context.Context, tx *sqlx.Tx, l *line, source string, forg
 				return err
 			}
 		}
-		if err := owe(ctx, tx, l, source, issuer, forgotten); err != nil {
+		if err := storeRevocations(ctx, tx, l, source, issuer, forgotten); err != nil {
 			return err
 		}
 	}

@@ -15,22 +15,22 @@ import (
 // WorkflowRevoke is the workflow that the outbox starts for a revocation; its subject is `<fulfillmentId>/<source>`.
 const WorkflowRevoke = "CancelAtPartner"
 
-// oweRevocation books that the partner of the line's current source has to be told to cancel, if it may have carried out
-// a call; and so do partners that the line called before the merchant took them out of the product.
-func oweRevocation(ctx context.Context, tx *sqlx.Tx, l *line) error {
+// scheduleRevocation has the partner of the line's current source told to cancel, if it may have carried out a call, and
+// with it the partners that the line called before the merchant took them out of the product.
+func scheduleRevocation(ctx context.Context, tx *sqlx.Tx, l *line) error {
 	if err := leaveQueue(ctx, tx, l); err != nil {
 		return err
 	}
 	if l.LicenseID != nil {
-		return oweOperation(ctx, tx, l, l.source().Name(), true)
+		return scheduleOperationRevocation(ctx, tx, l, l.source().Name(), true)
 	}
-	return owe(ctx, tx, l, l.source().Name(), "", true)
+	return storeRevocations(ctx, tx, l, l.source().Name(), "", true)
 }
 
-// oweLate books the same for an answer that came after its source was left. Late may also be a second answer of the
-// source that the line has its keys from, from a try that was believed lost: what that source issued is delivered, and
-// must not be taken back.
-func (d *DB) oweLate(ctx context.Context, tx *sqlx.Tx, l *line, source string) error {
+// scheduleLateRevocation does the same for an answer that came after the line had left its source. A late answer may
+// also be the second one of the source that the line has its keys from, to an attempt that was believed lost: what that
+// source issued is delivered, and must not be taken back.
+func (d *DB) scheduleLateRevocation(ctx context.Context, tx *sqlx.Tx, l *line, source string) error {
 	var owed bool
 	if err := tx.GetContext(ctx, &owed, `SELECT EXISTS (SELECT FROM revocations WHERE line_id = $1 AND source = $2)`, l.ID, source); err != nil {
 		return err
@@ -39,15 +39,16 @@ func (d *DB) oweLate(ctx context.Context, tx *sqlx.Tx, l *line, source string) e
 		return nil
 	}
 	if l.LicenseID != nil {
-		return oweOperation(ctx, tx, l, source, false)
+		return scheduleOperationRevocation(ctx, tx, l, source, false)
 	}
-	return owe(ctx, tx, l, source, "", false)
+	return storeRevocations(ctx, tx, l, source, "", false)
 }
 
-// owe adds the revocation and its start to the outbox. The call waits until the last try that may still be under way is
-// certainly over, so that no create reaches the partner after its cancel; a cancel that was acknowledged covers all. With
-// forgotten it is for every source that was asked and is not told yet; never for the one named by except.
-func owe(ctx context.Context, tx *sqlx.Tx, l *line, source, except string, forgotten bool) error {
+// storeRevocations stores the revocation of a source and an outbox entry that starts it. The call waits until the last
+// attempt that may still be running has passed its deadline, so that no create reaches the partner after its cancel; an
+// acknowledged cancel covers all. forgotten adds every source that was asked and has no revocation yet; except names one
+// that gets none.
+func storeRevocations(ctx context.Context, tx *sqlx.Tx, l *line, source, except string, forgotten bool) error {
 	_, err := tx.ExecContext(ctx, `
 		WITH calls AS (
 			SELECT source, max(deadline_at) AS until FROM attempts a

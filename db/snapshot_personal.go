@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// Told is a line with what is secret about it, and what anybody who may look at the database can read about it.
-type Told struct {
+// CanarySample is a line with its secrets, and with the text that the database holds about it in clear.
+type CanarySample struct {
 	FulfillmentID, LineID, OrderID string
 	Secrets                        []TextSecret
 	Clear                          string
@@ -18,8 +18,8 @@ type Told struct {
 // TextSecret is a secret that would be found if it stood somewhere as text.
 type TextSecret struct{ What, text string }
 
-// Forms are the ways in which it may stand there.
-func (s TextSecret) Forms() []string {
+// Encodings are the forms in which the secret may appear in a text.
+func (s TextSecret) Encodings() []string {
 	quoted, _ := json.Marshal(s.text) //nolint:errchkjson // a string always marshals
 	return []string{s.text, strings.Trim(string(quoted), `"`), url.QueryEscape(s.text), base64.StdEncoding.EncodeToString([]byte(s.text))}
 }
@@ -27,7 +27,7 @@ func (s TextSecret) Forms() []string {
 // shortest is how long a text must be to be looked for: a short one stands anywhere by chance.
 const shortest = 6
 
-const newestSQL = `
+const canarySamplesSQL = `
 	SELECT l.fulfillment_id, l.id AS line_id, l.order_id, o.customer_id, o.customer, c.data_key,
 		concat_ws(' ', l.failure, l.cancel_reason, o.cancel_reason, l.trial_context,
 			(SELECT string_agg(a.detail, ' ') FROM alerts a WHERE a.line_id = l.id), (SELECT string_agg(g.reason, ' ') FROM line_log g WHERE g.line_id = l.id AND g.by IN ('workflow', 'import', 'housekeeping')),
@@ -36,8 +36,8 @@ const newestSQL = `
 	FROM line_items l JOIN orders o ON o.id = l.order_id JOIN customers c ON c.id = o.customer_id
 	WHERE l.id IN (SELECT id FROM line_items ORDER BY id DESC LIMIT :n)`
 
-// Newest gives the lines that were accepted last.
-func (s *Snapshot) Newest(ctx context.Context, n int) ([]Told, error) {
+// CanarySamples gives the n lines that were accepted last.
+func (s *Snapshot) CanarySamples(ctx context.Context, n int) ([]CanarySample, error) {
 	var rows []struct {
 		FulfillmentID string `db:"fulfillment_id"`
 		LineID        string `db:"line_id"`
@@ -47,12 +47,12 @@ func (s *Snapshot) Newest(ctx context.Context, n int) ([]Told, error) {
 		DataKey       []byte `db:"data_key"`
 		Clear         string `db:"clear"`
 	}
-	if err := s.Select(ctx, &rows, newestSQL, map[string]any{"n": n}); err != nil {
+	if err := s.Select(ctx, &rows, canarySamplesSQL, map[string]any{"n": n}); err != nil {
 		return nil, err
 	}
-	out := make([]Told, len(rows))
+	out := make([]CanarySample, len(rows))
 	for i, r := range rows {
-		t := Told{FulfillmentID: r.FulfillmentID, LineID: r.LineID, OrderID: r.OrderID, Clear: r.Clear}
+		t := CanarySample{FulfillmentID: r.FulfillmentID, LineID: r.LineID, OrderID: r.OrderID, Clear: r.Clear}
 		add := func(what, text string) {
 			if len(text) >= shortest {
 				t.Secrets = append(t.Secrets, TextSecret{what, text})

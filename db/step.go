@@ -78,7 +78,7 @@ func (d *DB) nextSource(ctx context.Context, tx *sqlx.Tx, l *line, reason string
 
 // abandonSource owes the partner a cancel for what it may have issued and forgets what it gave of the line's units.
 func abandonSource(ctx context.Context, tx *sqlx.Tx, l *line) error {
-	if err := oweRevocation(ctx, tx, l); err != nil {
+	if err := scheduleRevocation(ctx, tx, l); err != nil {
 		return err
 	}
 	_, err := tx.ExecContext(ctx, `DELETE FROM deliverables WHERE line_id = $1`, l.ID)

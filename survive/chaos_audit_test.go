@@ -29,7 +29,7 @@ func (l *lab) evidence() (audit.Evidence, error) {
 	if e.Partner, err = audit.OpenPartnerLog(filepath.Join(l.dir, "partner", "requests.jsonl")); err != nil {
 		return e, err
 	}
-	if e.Senders, err = audit.OpenSenders(filepath.Join(l.dir, "orders.jsonl")); err != nil {
+	if e.Submissions, err = audit.OpenSubmissions(filepath.Join(l.dir, "orders.jsonl")); err != nil {
 		return e, err
 	}
 	till, err := audit.OpenPaymentLog("till", filepath.Join(l.dir, "payments.jsonl"))

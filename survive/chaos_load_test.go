@@ -163,7 +163,7 @@ func (s *shoppers) capture(o keyturn.Order) {
 
 // send repeats the same request until it is acknowledged.
 func (s *shoppers) send(o keyturn.Order) {
-	entry := audit.SentOrder{Key: o.ID, OrderID: o.ID, AmountMinor: total(o).Minor, Currency: o.Currency}
+	entry := audit.Submission{Key: o.ID, OrderID: o.ID, AmountMinor: total(o).Minor, Currency: o.Currency}
 	for range 600 {
 		entry.At, entry.Status, entry.Answered = time.Now(), 0, ""
 		s.write(entry)
@@ -188,7 +188,7 @@ func (s *shoppers) send(o keyturn.Order) {
 	s.l.t.Errorf("order %s was never acknowledged", o.ID)
 }
 
-func (s *shoppers) write(e audit.SentOrder) {
+func (s *shoppers) write(e audit.Submission) {
 	text, err := json.Marshal(e)
 	require.NoError(s.l.t, err)
 	s.mu.Lock()

@@ -22,7 +22,8 @@ import (
 )
 
 type auditOptions struct {
-	mailbox, partnerLog, senders  string
+	mailbox, partnerLog           string
+	submissions                   string // the order system's journal
 	honeypots                     string
 	erasures                      string
 	payments                      []string
@@ -66,7 +67,7 @@ A schedule audits every night by itself: now, list and show ask the API about th
 	f.StringVar(&o.mailbox, "mailbox", "", "address of an inbox's API, or its folder")
 	f.StringVar(&o.partnerLog, "partner-log", "", "address of a partner emulator's log, or its file of JSON lines")
 	f.StringVar(&o.honeypots, "honeypot-log", "", "log of a server that nobody should ask (the emulator's: /_emulator/honeypot): address or file of JSON lines")
-	f.StringVar(&o.senders, "senders", "", "journal of whoever sends the orders, a file of JSON lines (docs/run/audit.md)")
+	f.StringVar(&o.submissions, "submissions", "", "journal of the order system, a file of JSON lines (docs/run/audit.md)")
 	f.StringArrayVar(&o.payments, "payment-log", nil, "books of a payment provider other than the sandbox: till=payments.jsonl; may be repeated")
 	f.StringVar(&o.erasures, "erasures", "", "file with the list of erasures that is kept outside (keyturn customer erasures)")
 	f.BoolVar(&o.temporal, "temporal", false, "compare with the workflows that are open in Temporal (TEMPORAL_ADDRESS and the rest)")
@@ -165,8 +166,8 @@ func (o auditOptions) addEvidence(e *audit.Evidence) (done func(), err error) {
 			return done, err
 		}
 	}
-	if o.senders != "" {
-		if e.Senders, err = audit.OpenSenders(o.senders); err != nil {
+	if o.submissions != "" {
+		if e.Submissions, err = audit.OpenSubmissions(o.submissions); err != nil {
 			return done, err
 		}
 	}

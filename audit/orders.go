@@ -1,7 +1,7 @@
 package audit
 
-// intakeProbes look at how orders came in.
-var intakeProbes = []probe{
+// orderProbes look at how orders came in.
+var orderProbes = []probe{
 	{"A1", answeredWithoutOrderSQL},
 	{"A2", keyOfTwoOrdersSQL},
 	{"A3", orderWithoutRequestSQL},

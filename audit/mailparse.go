@@ -15,8 +15,8 @@ import (
 	"github.com/google/uuid"
 )
 
-// parsedLetter is what the checks need of a letter. It holds keys.
-type parsedLetter struct {
+// parsedMail is what the checks need of an e-mail. It holds keys.
+type parsedMail struct {
 	sum        [sha256.Size]byte
 	deliveryID string // of its Message-ID; empty for a letter that is no delivery of ours
 	badHeader  string // what is wrong with its headers
@@ -31,8 +31,8 @@ var letterHeaders = map[string]bool{
 	"Auto-Submitted": true, "Content-Type": true,
 }
 
-func parseLetter(raw []byte) parsedLetter {
-	p := parsedLetter{sum: sha256.Sum256(raw)}
+func parseMail(raw []byte) parsedMail {
+	p := parsedMail{sum: sha256.Sum256(raw)}
 	m, err := mail.ReadMessage(bytes.NewReader(raw))
 	if err != nil {
 		p.badHeader = "it is no e-mail"
@@ -60,7 +60,7 @@ func parseLetter(raw []byte) parsedLetter {
 	return p
 }
 
-func (p *parsedLetter) addPart(contentType, encoding string, body io.Reader, depth int) {
+func (p *parsedMail) addPart(contentType, encoding string, body io.Reader, depth int) {
 	kind, params, err := mime.ParseMediaType(contentType)
 	if err != nil {
 		kind = "text/plain"
@@ -92,7 +92,7 @@ func (p *parsedLetter) addPart(contentType, encoding string, body io.Reader, dep
 
 // candidates are the pieces of a letter that could be a key: its lines and its words, also without punctuation around
 // them.
-func (p *parsedLetter) candidates() map[string]bool {
+func (p *parsedMail) candidates() map[string]bool {
 	out := map[string]bool{}
 	for line := range strings.Lines(p.text) {
 		out[strings.TrimSpace(line)] = true

@@ -14,9 +14,8 @@ import (
 	"keyturn.dev/keyturn"
 )
 
-// SentOrder is a line of the journal of whoever sends orders: written before a request leaves, and once more with the
-// answer.
-type SentOrder struct {
+// Submission is a line of an order system's journal: written before a request leaves, and once more with the answer.
+type Submission struct {
 	At          time.Time `json:"at"`
 	Key         string    `json:"key"` // idempotency key
 	OrderID     string    `json:"orderId"`
@@ -26,15 +25,17 @@ type SentOrder struct {
 	Answered    string    `json:"answered,omitempty"` // the order that a good answer names
 }
 
-// Senders is the journal of all senders together, outside of the system's reach. It is read whenever it is asked for.
-type Senders func(ctx context.Context) ([]SentOrder, error)
+// Submissions is the journal of all order systems together, outside of the product's reach. Each call reads it anew.
+type Submissions func(ctx context.Context) ([]Submission, error)
 
-// OpenSenders finds a journal of JSON lines.
-func OpenSenders(path string) (Senders, error) {
+// OpenSubmissions opens a journal of JSON lines.
+func OpenSubmissions(path string) (Submissions, error) {
 	if _, err := os.Stat(path); err != nil {
-		return nil, keyturn.Errorf(keyturn.KindInvalid, "the senders' journal must be a file of JSON lines, not %s: %w", path, err)
+		return nil, keyturn.Errorf(keyturn.KindInvalid, "the submission journal must be a file of JSON lines, not %s: %w", path, err)
 	}
-	return func(context.Context) ([]SentOrder, error) { return readLines[SentOrder](path, "the senders' journal") }, nil
+	return func(context.Context) ([]Submission, error) {
+		return readLines[Submission](path, "the submission journal")
+	}, nil
 }
 
 // readLines reads whole lines; a last one without its end is still being written.
@@ -69,7 +70,7 @@ const sentSQL = `
 			CAST(:sent_status AS int[]), CAST(:sent_answered AS text[])) AS j (key, order_id, minor, currency, status, answered)
 	) `
 
-var senderProbes = []probe{
+var submissionProbes = []probe{
 	{"A1", sentSQL + `
 		SELECT DISTINCT j.order_id, NULL AS line_id, NULL AS subject, 'its sender was told ' || j.status || ', and there is no such order' AS what
 		FROM journal j LEFT JOIN orders o ON o.id = j.order_id
@@ -87,14 +88,14 @@ var senderProbes = []probe{
 		GROUP BY o.id, o.gross_minor`},
 }
 
-// checkSenders compares with what the senders know.
-func (r *run) checkSenders(ctx context.Context) error {
-	if r.Senders == nil {
+// checkSubmissions compares the orders with the submission journal.
+func (r *run) checkSubmissions(ctx context.Context) error {
+	if r.Submissions == nil {
 		return nil
 	}
 	var keys, orders, currencies, answered []string
 	var minor, status []int64
-	for _, s := range r.sent {
+	for _, s := range r.submissions {
 		keys, orders, currencies, answered = append(keys, s.Key), append(orders, s.OrderID), append(currencies, s.Currency), append(answered, s.Answered)
 		minor, status = append(minor, s.AmountMinor), append(status, int64(s.Status))
 	}
@@ -102,7 +103,7 @@ func (r *run) checkSenders(ctx context.Context) error {
 		"sent_keys": pq.Array(keys), "sent_orders": pq.Array(orders), "sent_minor": pq.Array(minor), "sent_currency": pq.Array(currencies),
 		"sent_status": pq.Array(status), "sent_answered": pq.Array(answered),
 	}
-	for _, p := range senderProbes {
+	for _, p := range submissionProbes {
 		if err := r.probe(ctx, p, given); err != nil {
 			return err
 		}

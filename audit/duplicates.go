@@ -1,15 +1,15 @@
 package audit
 
-// againProbes look for what was begun a second time.
-var againProbes = []probe{
-	{"A6", mailedAgainSQL},
-	{"A6", calledAgainSQL},
+// duplicateProbes look for effects that happened twice.
+var duplicateProbes = []probe{
+	{"A6", mailedTwiceSQL},
+	{"A6", calledTwiceSQL},
 	{"G4", othersAnswerSQL},
 }
 
-// mailedAgainSQL: keys are mailed once, but for those that somebody had sent again or that replace others. An order that is
+// mailedTwiceSQL: keys are mailed once, but for those that somebody had sent again or that replace others. An order that is
 // repeated after Temporal has forgotten its workflow must not be carried out a second time.
-const mailedAgainSQL = `
+const mailedTwiceSQL = `
 	SELECT l.order_id, d.line_id, NULL AS subject, 'its keys were mailed ' || d.n || ' times, and asked for ' || d.wanted || ' times' AS what
 	FROM (
 		SELECT y.line_id, count(*) AS n, 1 + (SELECT count(*) FROM access_log a WHERE a.line_id = y.line_id AND a.what = 'resend')
@@ -19,8 +19,8 @@ const mailedAgainSQL = `
 	) d JOIN line_items l ON l.id = d.line_id
 	WHERE d.n > d.wanted`
 
-// calledAgainSQL: what a partner has given is not asked for once more, from whichever source.
-const calledAgainSQL = `
+// calledTwiceSQL: what a partner has given is not asked for once more, from whichever source.
+const calledTwiceSQL = `
 	SELECT l.order_id, a.line_id, a.source AS subject, 'attempt ' || a.no || ' asked for unit ' || a.unit_no || ' again, which attempt ' || a.before || ' had brought' AS what
 	FROM (
 		SELECT line_id, source, operation, unit_no, no, started_at, outcome,

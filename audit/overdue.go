@@ -10,54 +10,54 @@ import (
 	"keyturn.dev/keyturn"
 )
 
-// lateProbes look for what should be over by now. A thing is late when it was due more than :slack ago.
-var lateProbes = []probe{
-	{"F4", refundLateSQL},
-	{"F5", relayLateSQL},
-	{"F5", outboxLateSQL},
-	{"F5", sendingLateSQL},
-	{"F5", runningLateSQL},
-	{"F5", tryLateSQL},
-	{"F5", holdLateSQL},
+// overdueProbes look for work that should be over by now. It is overdue when it was due more than :slack ago.
+var overdueProbes = []probe{
+	{"F4", refundOverdueSQL},
+	{"F5", relayOverdueSQL},
+	{"F5", outboxOverdueSQL},
+	{"F5", sendingOverdueSQL},
+	{"F5", runningOverdueSQL},
+	{"F5", tryOverdueSQL},
+	{"F5", holdOverdueSQL},
 	{"F5", untriedSQL},
 	{"F5", revocationUntriedSQL},
 	{"F5", letterUntriedSQL},
 }
 
-// deadlineLateSQL takes the later one of the deadline that the line saw last and that of its product's policy of today:
+// deadlineOverdueSQL takes the later one of the deadline that the line saw last and that of its product's policy of today:
 // an edited policy takes effect at the line's next step.
-const deadlineLateSQL = `
+const deadlineOverdueSQL = `
 	SELECT l.order_id, l.id AS line_id, NULL AS subject, 'it is ' || l.status || ' past its deadline' AS what
 	FROM line_items l JOIN unnest(CAST(:products AS text[]), CAST(:seconds AS double precision[])) AS p (id, give_up_after) ON p.id = l.product_id
 	WHERE l.status NOT IN ('DELIVERED', 'CANCELING', 'CANCELED')
 		AND coalesce(l.extended_until, greatest(l.give_up_at, l.created_at + make_interval(secs => p.give_up_after))) < now() - make_interval(secs => :slack)`
 
-// refundLateSQL: a refund has no last try, but after a while operations must know of it.
-const refundLateSQL = `
+// refundOverdueSQL: a refund has no last try, but after a while operations must know of it.
+const refundOverdueSQL = `
 	SELECT r.order_id, r.line_id, NULL AS subject, 'its refund is pending and there is no open alert' AS what
 	FROM refunds r
 	WHERE r.status = 'PENDING' AND r.attempts > 0 AND r.created_at < now() - make_interval(secs => CAST(:slack AS double precision) + 1800)
 		AND NOT EXISTS (SELECT FROM alerts a WHERE a.line_id = r.line_id AND a.cause = '` + string(keyturn.AlertRefund) + `' AND a.closed_at IS NULL)`
 
-const relayLateSQL = `
+const relayOverdueSQL = `
 	SELECT l.order_id, l.id AS line_id, NULL AS subject, 'the relay should have started or woken its workflow' AS what
 	FROM line_items l
 	WHERE l.wake_at < now() - make_interval(secs => :slack)`
 
-const outboxLateSQL = `
+const outboxOverdueSQL = `
 	SELECT NULL AS order_id, NULL AS line_id, b.workflow || ' ' || b.subject AS subject, 'the relay should have started it' AS what
 	FROM outbox b
 	WHERE b.due_at < now() - make_interval(secs => :slack)`
 
-const sendingLateSQL = `
+const sendingOverdueSQL = `
 	SELECT l.order_id, d.line_id, 'e-mail ' || d.id AS subject, 'it is being sent longer than its lease allows' AS what
 	FROM deliveries d JOIN line_items l ON l.id = d.line_id
 	WHERE d.status = 'SENDING' AND d.lease_until < now() - make_interval(secs => :slack)
 		AND (:strict OR l.status IN ('OBTAINED', 'RETRYING', 'DELIVERED'))`
 
-// runningLateSQL: a later try of the same call, or a decision, takes the place of one whose process died. The strict form
+// runningOverdueSQL: a later try of the same call, or a decision, takes the place of one whose process died. The strict form
 // wants that booked too.
-const runningLateSQL = `
+const runningOverdueSQL = `
 	SELECT l.order_id, a.line_id, a.source AS subject, 'attempt ' || a.no || ' is under way longer than it can be' AS what
 	FROM attempts a JOIN line_items l ON l.id = a.line_id
 	WHERE a.outcome = 'running' AND a.deadline_at < now() - make_interval(secs => :slack)
@@ -65,14 +65,14 @@ const runningLateSQL = `
 			AND coalesce(l.next_attempt_at, now()) < now() - make_interval(secs => :slack)
 			AND NOT EXISTS (SELECT FROM attempts b WHERE b.line_id = a.line_id AND b.no > a.no))`
 
-const tryLateSQL = `
+const tryOverdueSQL = `
 	SELECT l.order_id, l.id AS line_id, NULL AS subject, 'it is ' || l.status || ' and its next try should have been made' AS what
 	FROM line_items l
 	WHERE l.status IN ('RETRYING', 'WAITING_FOR_STOCK') AND l.next_attempt_at < now() - make_interval(secs => :slack)
 		AND NOT EXISTS (SELECT FROM attempts a WHERE a.line_id = l.id AND a.outcome = 'running' AND a.deadline_at >= now() - make_interval(secs => :slack))
 		AND NOT EXISTS (SELECT FROM deliveries d WHERE d.line_id = l.id AND d.status = 'SENDING' AND d.lease_until >= now() - make_interval(secs => :slack))`
 
-const holdLateSQL = `
+const holdOverdueSQL = `
 	SELECT l.order_id, l.id AS line_id, NULL AS subject, 'its hold should have ended' AS what
 	FROM line_items l
 	WHERE l.status = 'HELD' AND l.held_until < now() - make_interval(secs => :slack)`
@@ -121,5 +121,5 @@ func (r *run) checkDeadlines(ctx context.Context) error {
 		}
 		products[i], seconds[i] = row.ID, time.Duration(p.WithDefaults().Retry.GiveUpAfter).Seconds()
 	}
-	return r.probe(ctx, probe{"F4", deadlineLateSQL}, map[string]any{"products": pq.Array(products), "seconds": pq.Array(seconds)})
+	return r.probe(ctx, probe{"F4", deadlineOverdueSQL}, map[string]any{"products": pq.Array(products), "seconds": pq.Array(seconds)})
 }
