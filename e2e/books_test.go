@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -17,6 +18,7 @@ import (
 
 	"keyturn.dev/keyturn"
 	"keyturn.dev/keyturn/audit"
+	"keyturn.dev/keyturn/db"
 	"keyturn.dev/keyturn/workflows"
 )
 
@@ -46,7 +48,7 @@ func (s *stack) books(change func(*audit.Evidence)) *audit.Report {
 // sellEverything places orders that go every way at once and waits until all but the patient ones are decided.
 func (s *stack) sellEverything() {
 	s.t.Helper()
-	quick := every(200*time.Millisecond, 3*time.Second)
+	quick := every(200*time.Millisecond, time.Second)
 	s.product(keyturn.Product{ID: "editor", Sources: sources(fromPool("editor-keys"))}, "KEY-01", "KEY-02", "KEY-03", "KEY-04", "KEY-05")
 	s.product(keyturn.Product{ID: "studio", Sources: sources(fromEndpoint("studio"))})
 	s.product(keyturn.Product{ID: "wallpaper", Sources: sources(s.fromURL("paper"))})
@@ -54,8 +56,12 @@ func (s *stack) sellEverything() {
 	s.product(keyturn.Product{ID: "rare", Sources: sources(fromPool("rare-keys"))})
 	s.drill("ghost", "fail:500")
 	done := map[string]keyturn.OrderStatus{"editor": keyturn.OrderCompleted, "studio": keyturn.OrderCompleted, "wallpaper": keyturn.OrderCompleted, "ghost": keyturn.OrderCanceled}
+	placed := map[string]*db.Accepted{}
+	for product := range done {
+		placed[product] = s.order(product)
+	}
 	for product, status := range done {
-		s.await(s.order(product), status)
+		s.await(placed[product], status)
 	}
 	s.await(s.accept([]keyturn.LineItem{{ProductID: "studio", Quantity: 3, GrossPrice: "9.00"}, {ProductID: "editor", Quantity: 2, GrossPrice: "1.00"}}, "pay_1"), keyturn.OrderCompleted)
 	mixed := s.order("rare", "editor")
@@ -172,10 +178,12 @@ func TestTamperedEvidenceIsFound(t *testing.T) {
 		change(&e)
 		e.Temporal = audit.Temporal{Client: s.temporal, TaskQueue: s.queue + "-nobody"}
 		e.Slack = time.Millisecond
-		time.Sleep(2 * time.Second)
-		r, err := audit.Run(ctx, e)
-		require.NoError(t, err)
-		require.Contains(t, r.Violated(), "F6")
+		s.eventually(func() (bool, string) { // Temporal's list is a moment behind
+			r, err := audit.Run(ctx, e)
+			require.NoError(t, err)
+			found := r.Violated()
+			return slices.Contains(found, "F6"), strings.Join(found, " ")
+		})
 	})
 	t.Run("a lost workflow", func(t *testing.T) {
 		var f string

@@ -34,11 +34,12 @@ func TestDynamicURL(t *testing.T) {
 func TestDynamicURLWithoutData(t *testing.T) {
 	s := start(t, options{})
 	s.drill("old", "no-key")
-	s.product(keyturn.Product{ID: "legacy", Sources: sources(s.fromURL("old")), Retry: every(200*time.Millisecond, 12*time.Second)})
+	s.product(keyturn.Product{ID: "legacy", Sources: sources(s.fromURL("old"))})
 	a := s.order("legacy")
 	f := fulfillment(a)
 	s.await(a, keyturn.OrderPartialCompleted)
 	require.Equal(t, []string{"BadReply open"}, s.alerts(f))
+	s.setDeadline("legacy", time.Second)
 	s.await(a, keyturn.OrderCanceled)
 	s.eventually(func() (bool, string) {
 		return s.count(`SELECT count(*) FROM revocations WHERE status = 'IMPOSSIBLE'`) == 1, "the revocation is not settled"

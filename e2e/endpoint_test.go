@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"keyturn.dev/keyturn"
+	"keyturn.dev/keyturn/db"
 	"keyturn.dev/keyturn/devstack/emulator"
 	"keyturn.dev/keyturn/workflows"
 )
@@ -222,30 +223,44 @@ func TestPermanentErrorStartsTheNextSource(t *testing.T) {
 
 // A partner's answer can be anything; the line fails cleanly and goes on once the partner is sane.
 func TestHostileReplies(t *testing.T) {
-	for _, drill := range []string{"huge", "slow:4s", "drip", "html", "truncated-json", "redirect", "deep-json", "gzip-bomb", "wrong-json", "cut-mid-reply", "cut-after-issuing", "down", "rate-limit"} {
-		t.Run(drill, func(t *testing.T) {
-			s := start(t, options{})
-			s.drill("acme", drill)
-			s.integration(keyturn.Integration{ID: "acme", Limits: keyturn.Limits{Timeout: keyturn.Duration(1500 * time.Millisecond)}})
-			s.product(keyturn.Product{ID: "cad", Sources: sources(fromEndpoint("acme"))})
-			a := s.order("cad")
-			f := fulfillment(a)
-			s.await(a, keyturn.OrderPartialCompleted)
-			require.Equal(t, keyturn.LineRetrying, s.status(f))
-			failure := s.failure(f)
-			for _, leaked := range []string{"EMU-", "Maintenance", "<h1>", "\x1b", "X-Injected"} {
-				require.NotContains(t, failure.Message+failure.Code, leaked, "a failure holds no text of the partner")
-			}
-			s.drill("acme", "ok")
-			s.await(a, keyturn.OrderCompleted)
-			s.atRest(a)
-			require.Empty(t, s.partner.HoneypotLog(), "redirects are not followed")
-			letters := s.letters(buyer)
-			require.Len(t, letters, 1)
-			issued := s.calls("acme", "create")
-			require.Contains(t, letters[0].Text, strings.TrimSpace(issued[len(issued)-1].KeyIssued))
+	s := start(t, options{})
+	orders := map[string]*db.Accepted{} // by partner, each with a product and a customer of its own
+	customer := func(partner string) string { return partner + "@buyer.test" }
+	for _, drill := range []string{
+		"huge", "slow:4s", "drip", "html", "truncated-json", "redirect", "deep-json", "gzip-bomb", "wrong-json",
+		"cut-mid-reply", "cut-after-issuing", "down", "rate-limit",
+	} {
+		partner, _, _ := strings.Cut(drill, ":")
+		s.drill(partner, drill)
+		s.integration(keyturn.Integration{
+			ID: partner, Limits: keyturn.Limits{Timeout: keyturn.Duration(1500 * time.Millisecond)},
 		})
+		s.product(keyturn.Product{ID: partner, Sources: sources(fromEndpoint(partner))})
+		orders[partner] = s.store(keyturn.Order{
+			Customer:  keyturn.Customer{ID: partner, Email: customer(partner), Country: "FR", Locale: "en-GB"},
+			LineItems: []keyturn.LineItem{{ProductID: partner, Quantity: 1, GrossPrice: "29.99"}},
+		})
+		s.starter.Offer(orders[partner].Starts)
 	}
+	for partner, a := range orders {
+		f := fulfillment(a)
+		s.await(a, keyturn.OrderPartialCompleted)
+		require.Equal(t, keyturn.LineRetrying, s.status(f), partner)
+		failure := s.failure(f)
+		for _, leaked := range []string{"EMU-", "Maintenance", "<h1>", "\x1b", "X-Injected"} {
+			require.NotContains(t, failure.Message+failure.Code, leaked, "%s: a failure holds no text of the partner", partner)
+		}
+		s.drill(partner, "ok")
+	}
+	for partner, a := range orders {
+		s.await(a, keyturn.OrderCompleted)
+		s.atRest(a)
+		letters := s.letters(customer(partner))
+		require.Len(t, letters, 1, partner)
+		issued := s.calls(partner, "create")
+		require.Contains(t, letters[0].Text, strings.TrimSpace(issued[len(issued)-1].KeyIssued), partner)
+	}
+	require.Empty(t, s.partner.HoneypotLog(), "redirects are not followed")
 }
 
 // A key with control characters in it reaches no e-mail, however often the partner sends it.

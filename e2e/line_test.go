@@ -22,6 +22,16 @@ func every(delay, giveUp time.Duration) keyturn.RetryPolicy {
 	return keyturn.RetryPolicy{Schedule: []keyturn.Duration{keyturn.Duration(delay)}, GiveUpAfter: keyturn.Duration(giveUp)}
 }
 
+// setDeadline edits the product's policy: its lines are given up this long after the acceptance of their order, or at
+// their next try if that has passed.
+func (s *stack) setDeadline(product string, giveUp time.Duration) {
+	s.t.Helper()
+	p, err := s.db.Product(context.Background(), product)
+	require.NoError(s.t, err)
+	p.Retry.GiveUpAfter = keyturn.Duration(giveUp)
+	s.product(p)
+}
+
 func fromPool(id string) keyturn.Source {
 	return keyturn.Source{Type: keyturn.SourcePool, Pool: id}
 }

@@ -3,6 +3,7 @@ package e2e_test
 import (
 	"context"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -103,34 +104,41 @@ func (s *stack) partnerState(integration string) keyturn.PartnerState {
 
 // The partner issued a key and its answer was lost. Who can ask does not create again.
 func TestLookUpFindsWhatWasIssuedBeforeTheAnswerWasLost(t *testing.T) {
-	for name, c := range map[string]struct {
-		drill   string
-		creates int
-	}{
-		"timeout":      {"timeout-after-issuing", 1},
-		"cut":          {"cut-after-issuing", 1},
-		"server-error": {"always-500", 2},
-	} {
-		t.Run(name, func(t *testing.T) {
-			s := start(t, options{})
-			s.drill("acme", c.drill)
-			s.integration(keyturn.Integration{
-				ID: "acme", Limits: keyturn.Limits{Timeout: keyturn.Duration(1500 * time.Millisecond)},
-				Operations: map[string]keyturn.Operation{"lookup": {
-					URLComplement: "/licenses/{{.LicenseID}}", ResponsePaths: map[string]keyturn.ResponsePath{"activationCode": {Path: "$.activationCode"}},
-				}},
-			})
-			s.product(keyturn.Product{ID: "cad", Sources: sources(fromEndpoint("acme")), Retry: every(3*time.Second, 10*time.Minute)})
-			a := s.order("cad")
-			s.await(a, keyturn.OrderPartialCompleted)
-			s.drill("acme", "ok")
-			s.await(a, keyturn.OrderCompleted)
-			s.atRest(a)
-			require.Len(t, s.calls("acme", "create"), c.creates)
-			require.NotEmpty(t, s.calls("acme", "lookup"))
-			issued := s.partner.Issued()
-			require.Len(t, issued, 1)
-			require.Contains(t, s.letters(buyer)[0].Text, issued[0].Keys[0])
+	s := start(t, options{})
+	creates := map[string]int{"timeout-after-issuing": 1, "cut-after-issuing": 1, "always-500": 2}
+	orders := map[string]*db.Accepted{}
+	for drill := range creates { // each is a partner with a product
+		s.drill(drill, drill)
+		s.integration(keyturn.Integration{
+			ID: drill, Limits: keyturn.Limits{Timeout: keyturn.Duration(1500 * time.Millisecond)},
+			Operations: map[string]keyturn.Operation{"lookup": {
+				URLComplement: "/licenses/{{.LicenseID}}",
+				ResponsePaths: map[string]keyturn.ResponsePath{"activationCode": {Path: "$.activationCode"}},
+			}},
 		})
+		s.product(keyturn.Product{ID: drill, Sources: sources(fromEndpoint(drill)), Retry: patient})
+		orders[drill] = s.order(drill)
+	}
+	for drill, a := range orders {
+		f := fulfillment(a)
+		s.awaitLine(f, keyturn.LineRetrying)
+		s.failure(f)
+		s.drill(drill, "ok")
+		s.decide(f, keyturn.Resolution{Action: keyturn.ActionRetry})
+		s.await(a, keyturn.OrderCompleted)
+	}
+	for drill, a := range orders {
+		s.atRest(a)
+		require.Len(t, s.calls(drill, "create"), creates[drill], drill)
+		require.NotEmpty(t, s.calls(drill, "lookup"), drill)
+	}
+	var letters strings.Builder
+	for _, l := range s.letters(buyer) {
+		letters.WriteString(l.Text)
+	}
+	issued := s.partner.Issued()
+	require.Len(t, issued, len(orders), "one key for each line")
+	for _, key := range issued {
+		require.Contains(t, letters.String(), key.Keys[0])
 	}
 }

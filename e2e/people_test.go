@@ -43,9 +43,11 @@ func TestHoldStopsAndReleaseGoesOn(t *testing.T) {
 	s.decide(f, keyturn.Resolution{Action: keyturn.ActionHold, Reason: "fraud check"})
 	require.Equal(t, keyturn.LineHeld, s.status(f))
 	s.record(workflows.LineWorkflowID(f), "open-held")
-	time.Sleep(1500 * time.Millisecond) // a try that was under way may still end
+	s.eventually(func() (bool, string) { // a try that was under way may still end
+		return s.count(`SELECT count(*) FROM attempts WHERE outcome = 'running'`) == 0, "a call is under way"
+	})
 	calls := len(s.calls("acme", "create"))
-	time.Sleep(2500 * time.Millisecond)
+	time.Sleep(time.Second) // five times the pause between tries
 	require.Len(t, s.calls("acme", "create"), calls, "a held line calls nobody")
 	require.Equal(t, keyturn.OrderPartialCompleted, keyturn.OrderStatus(s.texts(`SELECT status FROM orders`)[0]))
 	s.drill("acme", "ok")
@@ -73,7 +75,8 @@ func TestHoldEndsByItself(t *testing.T) {
 
 func TestHoldDoesNotStopTheDeadline(t *testing.T) {
 	s := start(t, options{})
-	a := s.stuck(every(time.Second, 25*time.Second))
+	a := s.stuck(patient)
+	s.setDeadline("cad", time.Since(a.CreatedAt)+5*time.Second)
 	s.decide(fulfillment(a), keyturn.Resolution{Action: keyturn.ActionHold})
 	s.await(a, keyturn.OrderCanceled)
 	s.atRest(a)
@@ -101,14 +104,19 @@ func TestHoldMeetsASuccess(t *testing.T) {
 	require.Len(t, s.calls("acme", "create"), 1)
 }
 
+// The policy's own deadline passes without effect once a person has set a later one.
 func TestExtendMovesTheDeadline(t *testing.T) {
 	s := start(t, options{})
-	a := s.stuck(every(500*time.Millisecond, 25*time.Second))
+	a := s.stuck(every(300*time.Millisecond, time.Hour))
 	f := fulfillment(a)
-	next := s.decide(f, keyturn.Resolution{Action: keyturn.ActionExtend, Until: ptr(time.Now().Add(time.Hour))})
-	require.InDelta(t, time.Hour, time.Duration(next.Left), float64(time.Minute))
-	time.Sleep(time.Until(a.CreatedAt.Add(26500 * time.Millisecond)))
-	require.Equal(t, keyturn.LineRetrying, s.status(f), "the old deadline has passed")
+	next := s.decide(f, keyturn.Resolution{Action: keyturn.ActionExtend, Until: ptr(time.Now().Add(3 * time.Hour))})
+	require.InDelta(t, 3*time.Hour, time.Duration(next.Left), float64(time.Minute))
+	s.setDeadline("cad", time.Second)
+	s.eventually(func() (bool, string) {
+		calls := s.calls("acme", "create")
+		return calls[len(calls)-1].Time.After(a.CreatedAt.Add(2 * time.Second)), "it is not tried after the policy's deadline"
+	})
+	require.Equal(t, keyturn.LineRetrying, s.status(f))
 	s.drill("acme", "ok")
 	s.await(a, keyturn.OrderCompleted)
 	s.atRest(a)

@@ -32,15 +32,6 @@ func TestEditedPolicyReachesALineInFlight(t *testing.T) {
 	s.atRest(a)
 }
 
-// A deadline that was taken back to the past ends the line at its next try.
-func TestShortenedDeadlineEndsALine(t *testing.T) {
-	s := start(t, options{})
-	a := s.stuck(every(time.Second, time.Hour))
-	s.product(keyturn.Product{ID: "cad", Sources: sources(fromEndpoint("acme")), Retry: every(time.Second, time.Second)})
-	s.await(a, keyturn.OrderCanceled)
-	s.atRest(a)
-}
-
 func TestRetryAfterIsHonoured(t *testing.T) {
 	s := start(t, options{})
 	s.drill("acme", "rate-limit:3")

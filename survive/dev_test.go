@@ -18,6 +18,7 @@ import (
 	"keyturn.dev/keyturn"
 	"keyturn.dev/keyturn/client"
 	"keyturn.dev/keyturn/devstack"
+	"keyturn.dev/keyturn/internal/testkit"
 )
 
 // devPorts are those of `keyturn dev` without an offset.
@@ -43,9 +44,8 @@ func freeOffset(t *testing.T) int {
 // devDir is a data directory that PostgreSQL's user can reach.
 func devDir(t *testing.T) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "keyturn-survive-dev-")
+	dir, err := testkit.Folder("keyturn-survive-dev-")
 	require.NoError(t, err)
-	require.NoError(t, os.Chmod(dir, 0o711))
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	return dir
 }

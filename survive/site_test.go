@@ -22,6 +22,7 @@ import (
 	"keyturn.dev/keyturn/devstack"
 	"keyturn.dev/keyturn/devstack/emulator"
 	"keyturn.dev/keyturn/devstack/inbox"
+	"keyturn.dev/keyturn/internal/testkit"
 )
 
 // site is a merchant's installation: every part a process of its own, but for the mailbox and the partners, which are the
@@ -50,9 +51,8 @@ const stock = 1500
 
 func newSite(t *testing.T) *site {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "keyturn-survive-")
+	dir, err := testkit.Folder("keyturn-survive-")
 	require.NoError(t, err)
-	require.NoError(t, os.Chmod(dir, 0o711)) // the user that PostgreSQL runs as passes through
 	s := &site{t: t, dir: dir, process: map[string]*process{}, kills: map[string]int{}}
 	s.stack, err = devstack.Open(dir)
 	require.NoError(t, err)

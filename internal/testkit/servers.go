@@ -85,6 +85,7 @@ func (s *Servers) Postgres(ctx context.Context) (*devstack.Postgres, error) {
 		Settings: map[string]string{
 			"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off", "autovacuum_naptime": "10min",
 			"max_connections": "500", // every parallel test has a pool
+			"max_wal_size":    "256MB",
 		},
 	})
 	return s.postgres, err
@@ -109,13 +110,9 @@ func (s *Servers) open() error {
 	if s.dir != nil {
 		return nil
 	}
-	path, err := os.MkdirTemp("", "keyturn-test-")
+	path, err := Folder("keyturn-test-")
 	if err != nil {
-		return fmt.Errorf("make a temporary folder: %w", err)
-	}
-	// When we are root, PostgreSQL runs as a user who must pass through.
-	if err := os.Chmod(path, 0o711); err != nil { //nolint:gosec // see above
-		return fmt.Errorf("open a temporary folder: %w", err)
+		return err
 	}
 	s.dir, err = devstack.Open(path)
 	return err
