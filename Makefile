@@ -13,7 +13,7 @@ GO_TOOL := CGO_ENABLED=0 go build -trimpath -buildvcs=false
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z\/-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z\/-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: build
 build: bin/temporal keyturn ## build bin/keyturn and bin/temporal
@@ -22,14 +22,19 @@ build: bin/temporal keyturn ## build bin/keyturn and bin/temporal
 run: build ## start everything on this machine and place sample orders; ARGS="--port-offset 100" and the like
 	@exec bin/keyturn dev $(ARGS)
 
-# One package after the other: the large ones run servers of their own and keep every core busy.
+# One package after the other: the large ones run servers of their own and keep every core busy. keyturn is built for
+# ./survive, which finds its packages compiled.
 .PHONY: test
-test: bin/temporal with ## run all tests on a real PostgreSQL and Temporal; PKG=./db ARGS="-run Claim -count=1" for some
+test: bin/temporal with keyturn ## run all tests on a real PostgreSQL and Temporal; PKG=./db ARGS="-run Claim -count=1" for some
 	@bin/with go test -race -p 1 -timeout 20m $(ARGS) $(PKG)
 
 .PHONY: test/crash
 test/crash: bin/temporal with ## have a process die at every crash point of every use case
 	@bin/with go test -tags crash -run '^TestCrashSweep$$' -count=1 -parallel 12 -timeout 2h $(ARGS) ./e2e
+
+.PHONY: test/outages
+test/outages: bin/temporal with keyturn ## kill processes five times as often as make test does, with longer outages and freezes
+	@KEYTURN_SURVIVE_LONG=1 bin/with go test -count=1 -timeout 30m -v -run 'Kills|Down|Frozen' $(ARGS) ./survive
 
 .PHONY: test/oracle
 test/oracle: bin/temporal with ## build the mutants of Keyturn, and require that the audit catches each by name

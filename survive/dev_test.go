@@ -22,13 +22,14 @@ import (
 )
 
 // devPorts are those of `keyturn dev` without an offset.
-var devPorts = []int{8080, 7233, 8233, 8025, 1025, 8090, 5433}
+var devPorts = []int{8080, 7233, 8233, 8025, 1025, 8090, 5433, 9464}
 
-// freeOffset finds an offset at which `keyturn dev` can run.
+// freeOffset finds an offset at which `keyturn dev` can run. No two of its ports are a multiple of 89 apart, so that one
+// test's port is none of another's.
 func freeOffset(t *testing.T) int {
 	t.Helper()
 	for range 200 {
-		offset := 20_000 + int(nextPorts.Add(1)*100+int64(os.Getpid()))%2_500 // above the ports of freePorts
+		offset := 20_000 + int(nextPorts.Add(1)*89+int64(os.Getpid()))%2_500 // above the ports of freePorts
 		var ports []devstack.Port
 		for _, p := range devPorts {
 			ports = append(ports, devstack.Port{Name: "a test", Number: p + offset})
@@ -157,9 +158,19 @@ func TestDevKeepsItsStateAndLeavesNoProcessBehind(t *testing.T) {
 	}
 	_, err := d.client("dev").Orders(ctx, "", "", 0)
 	require.Equal(t, keyturn.KindUnauthorized, keyturn.KindOf(err), "only the token that was given is taken: %v", err)
-	time.Sleep(3 * time.Second) // some of the samples are decided, some are under way
-	page, err := d.client("sesame").Orders(ctx, "", "", 0)
-	require.NoError(t, err)
+	var page keyturn.OrderPage
+	d.within(time.Minute, "some of the samples are decided, some are under way", func() string {
+		var err error
+		if page, err = d.client("sesame").Orders(ctx, "", "", 0); err != nil {
+			return err.Error()
+		}
+		for _, o := range page.Orders {
+			if len(page.Orders) == 5 && o.Status.Final() {
+				return ""
+			}
+		}
+		return "fewer than five are there, or none is decided"
+	})
 	require.Len(t, page.Orders, 5)
 	was := offspring(t, d.pid())
 	code, took := d.end(syscall.SIGTERM, time.Minute)
@@ -213,7 +224,8 @@ func TestDevIsInterruptedWhileItStarts(t *testing.T) {
 		time.Sleep(after)
 		was := offspring(t, d.pid())
 		code, took := d.end(syscall.SIGINT, time.Minute)
-		require.Equal(t, 0, code, "interrupted after %s: %s", after, d.text())
+		early := code == -1 && d.silent() // the signal came before main did: nothing was begun
+		require.True(t, code == 0 || early, "interrupted after %s, ended with code %d: %s", after, code, d.text())
 		require.NotContains(t, d.text(), "keyturn: ", "who stops it hears of no failure")
 		d.offsetFree(was)
 		t.Logf("interrupted after %s, ended %s later", after, seconds(took))

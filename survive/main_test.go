@@ -16,14 +16,14 @@ import (
 // binary is bin/keyturn as the tests run it, built once. bin/temporal is found in the project.
 var binary string
 
-// long says that the outages last as long as the promise says, not as long as the build may.
+// long says that the outages last as long as the promise says, and that kills go on: make test/outages.
 var long = os.Getenv("KEYTURN_SURVIVE_LONG") != ""
 
 func TestMain(m *testing.M) {
 	if role := os.Getenv(roleEnv); role != "" {
 		serve(role)
 	}
-	testkit.AtOnce(4)
+	testkit.AtOnce(6) // all of them: most of what each does is wait
 	code, err := buildAndRun(m)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
