@@ -33,6 +33,7 @@ var analyzer = &analysis.Analyzer{
 var handles = map[string]bool{
 	"database/sql.DB": true, "database/sql.Conn": true,
 	"github.com/jmoiron/sqlx.DB": true, "github.com/jmoiron/sqlx.Conn": true,
+	"keyturn.dev/keyturn/pg.DB": true,
 }
 
 var (

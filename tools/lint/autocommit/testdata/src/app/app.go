@@ -5,6 +5,8 @@ import (
 	"context"
 
 	"github.com/jmoiron/sqlx"
+
+	"keyturn.dev/keyturn/pg"
 )
 
 // Store embeds the handle, as a database package may.
@@ -24,6 +26,13 @@ func outside(ctx context.Context, s Store, db *sqlx.DB, id string) {
 	sqlx.NamedExecContext(ctx, db, "DELETE FROM orders", nil)     // want `a \*github.com/jmoiron/sqlx.DB is given to something that can write`
 	conn, _ := db.Conn(ctx)
 	conn.ExecContext(ctx, "DELETE FROM orders") // want `ExecContext writes outside of a transaction`
+}
+
+// A handle that embeds another is given away as itself.
+func ours(ctx context.Context, x *pg.DB, id string) {
+	x.ExecContext(ctx, "DELETE FROM orders")                 // want `ExecContext writes outside of a transaction`
+	sqlx.NamedExecContext(ctx, x, "DELETE FROM orders", nil) // want `a \*keyturn.dev/keyturn/pg.DB is given to something that can write`
+	sqlx.SelectContext(ctx, x, &id, "SELECT 1")
 }
 
 func inside(ctx context.Context, tx *sqlx.Tx, db *sqlx.DB, id string) {
