@@ -36,7 +36,7 @@ func (a *API) batchRoutes() {
 		func(ctx context.Context, c *call, in *batchInput) (*batchOutput, error) {
 			c.readUntil(time.Time{}) // it withdraws a million keys in one transaction, or none
 			c.writeUntil(time.Time{})
-			err := a.DB.UndoBatch(ctx, in.ID, in.BatchID, c.by())
+			err := a.DB.Stock().UndoBatch(ctx, in.ID, in.BatchID, c.by())
 			c.writeUntil(time.Now().Add(writeTimeout))
 			if err != nil {
 				return nil, err
@@ -52,7 +52,9 @@ func (a *API) batchRoutes() {
 	})
 	register(a, batch("quarantineKey", http.MethodPost, "/keys/quarantine", "Quarantine an unsold key", "Permanent. 409 if the key has been sold: replace it instead.", keyturn.KeyRequest{}, ScopeOps),
 		func(ctx context.Context, c *call, in *idInput) (*keyOutput, error) {
-			return a.oneKey(ctx, c, in, func(k keyturn.KeyRequest) error { return a.DB.QuarantineKey(ctx, in.ID, k.Key, k.Reason, c.by()) })
+			return a.oneKey(ctx, c, in, func(k keyturn.KeyRequest) error {
+				return a.DB.Stock().QuarantineKey(ctx, in.ID, k.Key, k.Reason, c.by())
+			})
 		})
 	register(a, batch("replaceKey", http.MethodPost, "/keys/replacement", "Replace a sold key", "For a leaked key. The customer receives the new key by e-mail.", keyturn.KeyRequest{}, ScopeOps),
 		func(ctx context.Context, c *call, in *idInput) (*keyOutput, error) {
@@ -68,7 +70,7 @@ func (a *API) batchRoutes() {
 }
 
 func (a *API) batch(ctx context.Context, in *batchInput) (*batchOutput, error) {
-	v, err := a.DB.Batch(ctx, in.ID, in.BatchID)
+	v, err := a.DB.Stock().Batch(ctx, in.ID, in.BatchID)
 	return &batchOutput{Body: v}, err
 }
 
@@ -80,7 +82,7 @@ func (a *API) recall(ctx context.Context, c *call, in *batchInput) (*batchOutput
 	if err := checkReason(body.Reason); err != nil {
 		return nil, err
 	}
-	if err := a.DB.Recall(ctx, in.ID, in.BatchID, body.Reason, body.Replace, c.by()); err != nil {
+	if err := a.DB.Stock().Recall(ctx, in.ID, in.BatchID, body.Reason, body.Replace, c.by()); err != nil {
 		return nil, err
 	}
 	return a.batch(ctx, in)
@@ -108,7 +110,7 @@ func (a *API) oneKey(ctx context.Context, c *call, in *idInput, do func(keyturn.
 	if err := do(body); err != nil {
 		return nil, err
 	}
-	v, err := a.DB.Key(ctx, in.ID, body.Key)
+	v, err := a.DB.Stock().Key(ctx, in.ID, body.Key)
 	return &keyOutput{Body: v}, err
 }
 

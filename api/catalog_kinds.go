@@ -32,10 +32,10 @@ func (a *API) catalogRoutes() {
 		check: func(_ context.Context, p keyturn.Pool) (keyturn.Pool, error) { return p, p.Check() },
 		put:   a.DB.PutPool, remove: a.DB.DeletePool,
 		get: func(ctx context.Context, id string) (keyturn.Pool, error) {
-			v, err := a.DB.Pool(ctx, id)
+			v, err := a.DB.Stock().Pool(ctx, id)
 			return v.Pool, err
 		},
-		view: func(ctx context.Context, id string) (any, error) { return a.DB.Pool(ctx, id) },
+		view: func(ctx context.Context, id string) (any, error) { return a.DB.Stock().Pool(ctx, id) },
 		all: func(ctx context.Context) (any, error) {
 			all, err := a.DB.Pools(ctx)
 			return keyturn.PoolList{Pools: all}, err

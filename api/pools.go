@@ -11,7 +11,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"keyturn.dev/keyturn"
-	"keyturn.dev/keyturn/db"
+	"keyturn.dev/keyturn/stock"
 )
 
 type (
@@ -49,7 +49,7 @@ func (a *API) importKeys(ctx context.Context, c *call, in *importInput) (*import
 	body := &patientReader{call: c}
 	c.writeUntil(time.Time{})
 	media, _, _ := mime.ParseMediaType(c.r.Header.Get("Content-Type")) // checked above
-	result, err := a.DB.ImportFile(ctx, db.ImportInput{
+	result, err := a.DB.ImportFile(ctx, stock.ImportInput{
 		Pool: in.ID, File: body, By: c.by(), CSV: media == "text/csv", Column: in.Column, ExpiryColumn: in.ExpiryColumn, Header: in.Header,
 		SkipBad: in.SkipBad, DryRun: in.DryRun,
 	})

@@ -108,7 +108,7 @@ func (s *shop) fill() {
 	_, err = s.EraseCustomer(s.ctx, "c-erased", "test")
 	s.ok(err)
 
-	s.ok(s.WatchPools(s.ctx))
+	s.ok(s.Stock().WatchPools(s.ctx))
 	_, err = s.TakeAlerts(s.ctx, 1000, func([]db.Alert) error { return nil })
 	s.ok(err)
 	s.exec(`DELETE FROM outbox`) // the relay has been

@@ -14,6 +14,7 @@ import (
 
 	"keyturn.dev/keyturn"
 	"keyturn.dev/keyturn/db"
+	"keyturn.dev/keyturn/stock"
 )
 
 // Pools measures what key pools must hold: how many claims they give, whether the rate is flat in their size and over
@@ -67,7 +68,7 @@ type ImportTime struct {
 
 // Run measures and reports.
 func (b *Pools) Run(ctx context.Context) (*PoolsReport, error) {
-	m := db.NewMeasure(b.DB, slices.Max(b.Claimers))
+	m := stock.NewMeasure(b.DB.Stock(), slices.Max(b.Claimers))
 	r := &PoolsReport{}
 	var err error
 	if b.Import > 0 {
@@ -107,7 +108,7 @@ func (b *Pools) fill(ctx context.Context, pool string, n int) (batch string, err
 	return r.BatchID, err
 }
 
-func (b *Pools) claims(ctx context.Context, m *db.Measure, pool string, clients int) (ClaimRate, error) {
+func (b *Pools) claims(ctx context.Context, m *stock.Measure, pool string, clients int) (ClaimRate, error) {
 	rate := ClaimRate{PoolSize: b.Size, Claimers: clients}
 	var claims []float64
 	for range b.Rounds {
@@ -200,7 +201,7 @@ func (b *Pools) importing(ctx context.Context) (*ImportTime, error) {
 		}
 		imports = append(imports, time.Since(start).Seconds())
 		start = time.Now()
-		if err := b.DB.UndoBatch(ctx, pool, batch, "bench"); err != nil {
+		if err := b.DB.Stock().UndoBatch(ctx, pool, batch, "bench"); err != nil {
 			return nil, err
 		}
 		undos = append(undos, time.Since(start).Seconds())

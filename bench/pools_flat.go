@@ -11,7 +11,7 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"keyturn.dev/keyturn/db"
+	"keyturn.dev/keyturn/stock"
 )
 
 // Whether claims stay as fast when a pool is larger, or older: the same number of keys is sold from each pool, a thousand
@@ -35,7 +35,7 @@ type SizeRate struct {
 }
 
 // sizes fills all pools and then sells from them in turn.
-func (b *Pools) sizes(ctx context.Context, m *db.Measure) ([]SizeRate, error) {
+func (b *Pools) sizes(ctx context.Context, m *stock.Measure) ([]SizeRate, error) {
 	name := func(size int) string { return fmt.Sprintf("size-%d", size) }
 	for _, size := range b.Sizes {
 		if need := flatWarm + flatRounds*flatKeys; size < need {
@@ -73,7 +73,7 @@ func (b *Pools) sizes(ctx context.Context, m *db.Measure) ([]SizeRate, error) {
 	return out, nil
 }
 
-func figures(ctx context.Context, m *db.Measure, pool string) (time.Duration, error) {
+func figures(ctx context.Context, m *stock.Measure, pool string) (time.Duration, error) {
 	var all []time.Duration
 	for range 50 {
 		start := time.Now()
@@ -96,7 +96,7 @@ type LifeRate struct {
 // lifeThousands are measured at each end of a pool's life.
 const lifeThousands = 3
 
-func (b *Pools) life(ctx context.Context, m *db.Measure) (*LifeRate, error) {
+func (b *Pools) life(ctx context.Context, m *stock.Measure) (*LifeRate, error) {
 	if least := 10 * lifeThousands * flatKeys; b.Life < least || b.Life%flatLine != 0 {
 		return nil, fmt.Errorf("a pool that is sold out must have at least %d keys, and a multiple of %d", least, flatLine)
 	}
@@ -118,7 +118,7 @@ func (b *Pools) life(ctx context.Context, m *db.Measure) (*LifeRate, error) {
 	return r, err
 }
 
-func thousands(ctx context.Context, m *db.Measure) (rates []float64, err error) {
+func thousands(ctx context.Context, m *stock.Measure) (rates []float64, err error) {
 	for range lifeThousands {
 		rate, err := sell(ctx, m, "life", flatKeys, 1)
 		if err != nil {
@@ -130,7 +130,7 @@ func thousands(ctx context.Context, m *db.Measure) (rates []float64, err error) 
 }
 
 // sell claims n keys for lines of some units each, and gives the claims a second.
-func sell(ctx context.Context, m *db.Measure, pool string, n, units int) (float64, error) {
+func sell(ctx context.Context, m *stock.Measure, pool string, n, units int) (float64, error) {
 	var left atomic.Int64
 	left.Store(int64(n / units))
 	errs := make(chan error, flatClaimers)

@@ -10,7 +10,7 @@ import (
 	"keyturn.dev/keyturn"
 )
 
-// ImportOptions say how a file of keys is read; see db.ImportInput.
+// ImportOptions say how a file of keys is read; see stock.ImportInput.
 type ImportOptions struct {
 	CSV                  bool
 	Column, ExpiryColumn string

@@ -135,10 +135,10 @@ func TestPoolAlertsOncePerCrossing(t *testing.T) {
 			batch++
 			s.stock("p", keysNamed(fmt.Sprint("B", batch), step.import_)...)
 		}
-		for _, err := range atOnce(4, func(int) error { return s.WatchPools(s.ctx) }) {
+		for _, err := range atOnce(4, func(int) error { return s.Stock().WatchPools(s.ctx) }) {
 			require.NoError(t, err)
 		}
-		require.NoError(t, s.WatchPools(s.ctx))
+		require.NoError(t, s.Stock().WatchPools(s.ctx))
 		require.Equal(t, step.open, s.alerts("pool_id = 'p' AND closed_at IS NULL"), step.what)
 		require.Equal(t, step.ever, s.alerts("pool_id = 'p'"), step.what)
 	}

@@ -217,6 +217,6 @@ func TestPoolFigures(t *testing.T) {
 	require.Len(t, v.Batches, 1)
 	require.Equal(t, 10, v.Batches[0].Accepted)
 	require.Equal(t, "test", v.Batches[0].CreatedBy)
-	_, err := s.Pool(s.ctx, "nope")
+	_, err := s.Stock().Pool(s.ctx, "nope")
 	wantKind(t, err, keyturn.KindNotFound)
 }

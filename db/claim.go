@@ -10,6 +10,7 @@ import (
 
 	"keyturn.dev/keyturn"
 	"keyturn.dev/keyturn/pg"
+	"keyturn.dev/keyturn/stock"
 )
 
 // Claim gives the line its keys from its pool, in the order of their import; a line that has its keys already keeps
@@ -22,7 +23,7 @@ func (d *DB) Claim(ctx context.Context, fulfillmentID string, render func(MailFa
 	}
 	for try := 1; ; try++ {
 		next, err := d.claim(ctx, fulfillmentID, render)
-		if !errors.Is(err, errContended) {
+		if !errors.Is(err, stock.ErrContended) {
 			return next, err
 		}
 		if try == maxClaimTries {
@@ -76,7 +77,7 @@ func (d *DB) claim(
 		return err
 	})
 	if err != nil && pool != "" { // what it took is for sale again
-		d.cursors.rewind(pool)
+		d.stock.Rewind(pool)
 	}
 	return next, err
 }
@@ -98,7 +99,7 @@ func (d *DB) claimFast(
 	if render == nil {
 		return l.next(), true, nil
 	}
-	keys, err := d.openPooled(taken)
+	keys, err := d.stock.Open(taken)
 	if err != nil {
 		return next, true, err
 	}
@@ -115,9 +116,9 @@ func (d *DB) claimFast(
 // because the pool has too few, or the line is locked or has another version by now.
 func (d *DB) claimKeys(
 	ctx context.Context, q pg.Queryer, l *line, pool string, earlier time.Time, by, reason string,
-) ([]pooledKey, error) {
-	c := keyClaim{pool: pool, line: l.ID, units: l.units(), createdAt: earlier}
-	taken, err := d.search(ctx, q, c, func(w *pg.StmtBuilder, from int64) error {
+) ([]stock.SealedKey, error) {
+	c := stock.Claim{Pool: pool, Line: l.ID, Units: l.units(), CreatedAt: earlier}
+	taken, err := d.stock.TakeBy(ctx, q, c, func(w *pg.StmtBuilder, from int64) error {
 		return l.appendClaim(w, c, from, by, reason)
 	})
 	if len(taken) > 0 {
@@ -127,9 +128,9 @@ func (d *DB) claimKeys(
 }
 
 // appendClaim appends that the line takes its keys and is saved with them. The line's row is locked before any key.
-func (l *line) appendClaim(w *pg.StmtBuilder, c keyClaim, from int64, by, reason string) error {
+func (l *line) appendClaim(w *pg.StmtBuilder, c stock.Claim, from int64, by, reason string) error {
 	w.With("claimant", `SELECT id FROM line_items WHERE id = ? AND version = ? FOR UPDATE SKIP LOCKED`, l.ID, l.Version)
-	c.appendTake(w, from)
+	c.AppendTake(w, from)
 	if err := l.appendLineUpdate(w, by, reason, ` AND EXISTS (SELECT FROM taken)`); err != nil {
 		return err
 	}
@@ -138,7 +139,7 @@ func (l *line) appendClaim(w *pg.StmtBuilder, c keyClaim, from int64, by, reason
 }
 
 // takeKeys is claimKeys under the line's lock, and decrypts the keys. Claiming twice is prevented by the line's status
-// and a unique index. The error is errContended while other transactions hold the pool's last keys.
+// and a unique index. The error is stock.ErrContended while other transactions hold the pool's last keys.
 func (d *DB) takeKeys(
 	ctx context.Context, tx *sqlx.Tx, l *line, pool string, earlier time.Time, by, reason string,
 ) ([]keyturn.Secret, error) {
@@ -147,13 +148,13 @@ func (d *DB) takeKeys(
 		return nil, err
 	}
 	if len(taken) > 0 {
-		return d.openPooled(taken)
+		return d.stock.Open(taken)
 	}
 	waits, err := othersWait(ctx, tx, l, pool, earlier)
 	if err != nil || waits {
 		return nil, err
 	}
-	return nil, contendedFor(ctx, tx, pool, l.units())
+	return nil, stock.Contended(ctx, tx, pool, l.units())
 }
 
 // othersWait says whether a line that was accepted earlier waits for the same pool.
@@ -186,10 +187,10 @@ func (d *DB) freeKeys(ctx context.Context, tx *sqlx.Tx, l *line, by, reason stri
 				changed_at = now()
 			FROM seen, old WHERE k.id = old.id AND k.state IN ('claimed', 'delivered')
 			RETURNING k.id, k.pool_id, old.state AS was, k.state AS became, old.line_id, old.unit_no
-		)`+bookMovedSQL+`
+		)`+stock.BookMovedSQL+`
 		SELECT DISTINCT pool_id FROM moved WHERE became = 'available'`, by, reason, l.ID)
 	for _, pool := range back {
-		d.cursors.rewind(pool)
+		d.stock.Rewind(pool)
 	}
 	return err
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"keyturn.dev/keyturn"
+	"keyturn.dev/keyturn/stock"
 )
 
 // atOnce runs fn n times at the same time and gives the errors.
@@ -146,9 +147,9 @@ func TestKeyHeldByOthersIsNotEmpty(t *testing.T) {
 			return read[int](s, `SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%FROM pool_keys WHERE pool_id = $1 AND state%' AND datname = current_database() AND pid <> pg_backend_pid()`) > 0
 		})
 		require.Equal(t, keyturn.LinePending, s.status(f), "it does not say that the pool is empty")
-		return errDryRun
+		return errUndo
 	})
-	require.ErrorIs(t, err, errDryRun)
+	require.ErrorIs(t, err, errUndo)
 	<-held
 	require.NoError(t, <-claimed)
 	require.Equal(t, []string{"the-last"}, s.keysOf(f))
@@ -166,8 +167,8 @@ func TestKeyHeldForLongIsUnavailable(t *testing.T) {
 		}
 		_, err := s.Claim(s.ctx, f, nil)
 		wantKind(t, err, keyturn.KindUnavailable)
-		return errDryRun
-	}), errDryRun)
+		return errUndo
+	}), errUndo)
 	require.Equal(t, keyturn.LinePending, s.status(f), "the line is not in trouble: the keys are there")
 }
 
@@ -269,17 +270,17 @@ func (s *shop) readingLittle(pool string, n int) {
 			return whole, rows
 		}
 		wholeBefore, rowsBefore := read()
-		taken, err := s.take(s.ctx, tx, keyClaim{pool: pool, line: newID(), units: n, createdAt: time.Now()})
+		taken, err := s.DB.stock.Take(s.ctx, tx, stock.Claim{Pool: pool, Line: newID(), Units: n, CreatedAt: time.Now()})
 		require.NoError(s.t, err)
 		require.Len(s.t, taken, n)
-		left, err := stockFor(s.ctx, tx, pool, 5)
+		left, err := stock.Left(s.ctx, tx, pool, 5)
 		require.NoError(s.t, err)
 		require.Equal(s.t, 5, left)
 		whole, rows := read()
 		require.Equal(s.t, wholeBefore, whole, "the whole table was read")
 		require.Less(s.t, rows-rowsBefore, 50, "rows that indexes led to")
-		return errDryRun // there is no such line
-	}), errDryRun)
+		return errUndo // there is no such line
+	}), errUndo)
 }
 
 // A pool that came in one file has one batch, of which PostgreSQL knows after its next analysis that every key is of it.

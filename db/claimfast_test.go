@@ -116,8 +116,8 @@ func TestAContendedClaimEndsWithItsContext(t *testing.T) {
 		_, err := s.Claim(ctx, f, nil)
 		wantKind(t, err, keyturn.KindUnavailable)
 		require.ErrorIs(t, err, context.DeadlineExceeded)
-		return errDryRun
-	}), errDryRun)
+		return errUndo
+	}), errUndo)
 	require.Equal(t, keyturn.LinePending, s.status(f))
 }
 

@@ -8,15 +8,16 @@ import (
 	"context"
 
 	"keyturn.dev/keyturn/pg"
+	"keyturn.dev/keyturn/stock"
 	"keyturn.dev/keyturn/vault"
 )
 
 // DB gives access to Keyturn's database. It is safe for concurrent use.
 type DB struct {
-	pg      *pg.DB
-	keys    *vault.Keys
-	cursors claimCursors
-	doors   doors
+	pg    *pg.DB
+	keys  *vault.Keys
+	stock *stock.Stock
+	doors doors
 
 	integrations cache[readIntegration]
 }
@@ -28,8 +29,11 @@ func Open(ctx context.Context, dsn string, keys *vault.Keys) (*DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &DB{pg: x, keys: keys}, nil
+	return &DB{pg: x, keys: keys, stock: stock.New(x, keys)}, nil
 }
+
+// Stock is the keys of the pools.
+func (d *DB) Stock() *stock.Stock { return d.stock }
 
 // Close closes the connections.
 func (d *DB) Close() error { return d.pg.Close() }

@@ -7,6 +7,7 @@ import (
 
 	"keyturn.dev/keyturn"
 	"keyturn.dev/keyturn/pg"
+	"keyturn.dev/keyturn/stock"
 )
 
 // appendDelivered appends that a line which is marked as delivered is saved, and what goes along with it: its e-mail is
@@ -21,10 +22,7 @@ func (l *line) appendDelivered(w *pg.StmtBuilder, deliveryID, when string) error
 	w.With("shown", `
 		UPDATE pool_keys SET state = 'delivered', changed_at = now() FROM moved WHERE line_id = moved.id AND state = 'claimed'
 		RETURNING pool_id`)
-	w.With("stock", `
-		INSERT INTO pool_stock AS s (pool_id, slot, claimed, delivered)
-		SELECT pool_id, `+stockSlot+`, 0 - count(*), count(*) FROM shown GROUP BY pool_id
-		ON CONFLICT (pool_id, slot) DO UPDATE SET claimed = s.claimed + excluded.claimed, delivered = s.delivered + excluded.delivered
+	w.With("stock", stock.DeliveredSQL+`
 		RETURNING s.slot`)
 	if l.LicenseID == nil {
 		w.With("licensed", `

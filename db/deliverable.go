@@ -10,6 +10,7 @@ import (
 
 	"keyturn.dev/keyturn"
 	"keyturn.dev/keyturn/pg"
+	"keyturn.dev/keyturn/stock"
 	"keyturn.dev/keyturn/vault"
 )
 
@@ -156,7 +157,7 @@ func assemble(parts []part) (out Deliverables, err error) {
 // parts are the pieces of what a line has, in the order of its units.
 func (d *DB) parts(ctx context.Context, q sqlx.QueryerContext, lineID, customerID string) ([]part, error) {
 	var out []part
-	var pooled []pooledKey
+	var pooled []stock.SealedKey
 	if err := sqlx.SelectContext(ctx, q, &pooled, `
 		SELECT k.pool_id, k.unit_no, p.data_key, k.content, k.fingerprint, k.state = 'recalled' AS recalled FROM (
 			SELECT * FROM pool_keys WHERE line_id = $1 AND state <> 'recalled' UNION ALL SELECT * FROM pool_keys WHERE line_id = $1 AND state = 'recalled'
@@ -165,7 +166,7 @@ func (d *DB) parts(ctx context.Context, q sqlx.QueryerContext, lineID, customerI
 		return nil, err
 	}
 	if len(pooled) > 0 {
-		codes, err := d.openPooled(pooled)
+		codes, err := d.stock.Open(pooled)
 		for i, code := range codes {
 			kind := "code"
 			if pooled[i].Recalled {
@@ -196,38 +197,6 @@ func (d *DB) parts(ctx context.Context, q sqlx.QueryerContext, lineID, customerI
 		out = append(out, part{unit: r.UnitNo, kind: r.Kind, plain: plain})
 	}
 	return out, nil
-}
-
-// pooledKey is a key of a pool, encrypted.
-type pooledKey struct {
-	PoolID      string `db:"pool_id"`
-	DataKey     []byte `db:"data_key"`
-	Content     []byte `db:"content"`
-	Fingerprint []byte `db:"fingerprint"`
-
-	// Only of a key that was just taken.
-	KeyID    int64 `db:"key_id"`
-	Position int64 `db:"position"`
-
-	// Only where a line's keys are read.
-	UnitNo   int  `db:"unit_no"`
-	Recalled bool `db:"recalled"` // another key took its place
-}
-
-func (d *DB) openPooled(pooled []pooledKey) ([]keyturn.Secret, error) {
-	codes := make([]keyturn.Secret, 0, len(pooled))
-	for _, k := range pooled {
-		dk, err := d.keys.OpenDataKey(k.DataKey, "pool/"+k.PoolID)
-		if err != nil {
-			return nil, err
-		}
-		plain, err := dk.Open(k.Content, poolKeyAt(k.PoolID, k.Fingerprint))
-		if err != nil {
-			return nil, err
-		}
-		codes = append(codes, keyturn.Secret(plain))
-	}
-	return codes, nil
 }
 
 func (out *Deliverables) add(kind string, plain []byte) error {

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"flag"
+	"fmt"
 	"io/fs"
 	"path/filepath"
 	"strings"
@@ -18,6 +19,7 @@ import (
 
 	"keyturn.dev/keyturn"
 	"keyturn.dev/keyturn/internal/testkit"
+	"keyturn.dev/keyturn/pg"
 	"keyturn.dev/keyturn/vault"
 )
 
@@ -28,6 +30,12 @@ func TestMain(m *testing.M) {
 	testkit.AtOnce(4) // it reads the command's flags, which win over ours
 	testkit.Main(m)
 }
+
+// errUndo undoes a transaction whose effects a test has seen.
+var errUndo = fmt.Errorf("undone by the test: %w", pg.ErrRollback)
+
+// importChunk is how many keys an import stores at a time: more than that take several steps.
+const importChunk = 10_000
 
 // testing is what both *testing.T and *rapid.T are.
 type testingT interface {
@@ -174,7 +182,7 @@ func (s *shop) put(p keyturn.Product) {
 	}
 	for _, src := range p.Sources {
 		if src.Type.HasPool() {
-			if _, err := s.Pool(s.ctx, src.Pool); err != nil {
+			if _, err := s.Stock().Pool(s.ctx, src.Pool); err != nil {
 				_, _, err := s.PutPool(s.ctx, keyturn.Pool{ID: src.Pool})
 				require.NoError(s.t, err)
 			}

@@ -1,34 +1,19 @@
 package db
 
 import (
-	"bytes"
-	"errors"
-	"fmt"
-	"io"
-	"maps"
-	"runtime"
-	"slices"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
 	"keyturn.dev/keyturn"
+	"keyturn.dev/keyturn/stock"
 )
 
 func (s *shop) emptyPool(id string) {
 	s.t.Helper()
 	_, _, err := s.PutPool(s.ctx, keyturn.Pool{ID: id})
 	require.NoError(s.t, err)
-}
-
-// noKeys forgets all that was imported.
-func (s *shop) noKeys() {
-	s.t.Helper()
-	for _, table := range []string{"pool_keys", "batches"} {
-		s.exec(`DELETE FROM ` + table)
-	}
-	s.exec(`UPDATE pool_stock SET available = 0`)
 }
 
 // keysIn are the keys of a pool, decrypted, in the order in which they will be sold.
@@ -43,119 +28,11 @@ func (s *shop) keysIn(pool string) []string {
 		Content     []byte `db:"content"`
 	}](s, `
 		SELECT fingerprint, content FROM pool_keys WHERE pool_id = $1 ORDER BY position`, pool) {
-		plain, err := dk.Open(k.Content, poolKeyAt(pool, k.Fingerprint))
+		plain, err := dk.Open(k.Content, stock.KeyPlace(pool, k.Fingerprint))
 		require.NoError(s.t, err)
 		keys = append(keys, string(plain))
 	}
 	return keys
-}
-
-func TestImportOfEveryKindOfFile(t *testing.T) {
-	s := newShop(t)
-	long := strings.Repeat("k", maxKeyLength)
-	for i, c := range []struct {
-		name, file string
-		keys       []string
-		rejected   map[int]string // by line
-	}{
-		{"line feeds", "a\nb\nc\n", []string{"a", "b", "c"}, nil},
-		{"no last line feed", "a\nb", []string{"a", "b"}, nil},
-		{"one key", "a", []string{"a"}, nil},
-		{"Windows", "a\r\nb\r\n", []string{"a", "b"}, nil},
-		{"byte-order mark", "\uFEFFa\nb", []string{"a", "b"}, nil},
-		{"blank lines", "\n\na\n\n  \nb\n\n", []string{"a", "b"}, nil},
-		{"blanks and tabs around", "  a\t\n\tb  \n\u00a0c\u00a0", []string{"a", "b", "c"}, nil},
-		{"blanks inside", "a b\nc  d", []string{"a b", "c  d"}, nil},
-		{"what HTML, CSV and JSON trip over", "<&>\"'\na,b;c\n{\"k\":1}\n\\\\\n=1+1\n%00\n'; DROP TABLE pool_keys", []string{"<&>\"'", "a,b;c", `{"k":1}`, `\\`, "=1+1", "%00", "'; DROP TABLE pool_keys"}, nil},
-		{"other scripts", "ключ-1\n鍵-2\n🔑", []string{"ключ-1", "鍵-2", "🔑"}, nil},
-		{"the longest", long, []string{long}, nil},
-		{"too long", long + "k\na", []string{"a"}, map[int]string{1: "too_long"}},
-		{"far too long", "a\n" + strings.Repeat("k", 10<<20) + "\nb", []string{"a", "b"}, map[int]string{2: "too_long"}},
-		{"long in the bytes of a character", strings.Repeat("鍵", 4096) + "\n" + strings.Repeat("🔑", 4097), []string{strings.Repeat("鍵", 4096)}, map[int]string{2: "too_long"}},
-		{"twice in the file", "a\nb\na\na", []string{"a", "b"}, map[int]string{3: "duplicate_in_file", 4: "duplicate_in_file"}},
-		{"twice but for blanks", "a\n a ", []string{"a"}, map[int]string{2: "duplicate_in_file"}},
-		{"two keys but for case", "a\nA", []string{"a", "A"}, nil},
-		{"control characters", "a\nb\x07\nc\x7f\n\x1b[31md", []string{"a"}, map[int]string{2: "malformed", 3: "malformed", 4: "malformed"}},
-		{"text that hides its direction", "a\u202eb", []string{}, map[int]string{1: "malformed"}},
-		{"the Macintosh of 1984", "a\rb\rc", []string{}, map[int]string{1: "malformed"}},
-		{"files put together", "\uFEFFa\n\uFEFFb\n\uFEFF\n", []string{"a", "b"}, nil},
-	} {
-		pool := fmt.Sprint("p", i)
-		s.emptyPool(pool)
-		_, err := s.Import(s.ctx, pool, strings.NewReader(c.file), "ops", false)
-		if bad := badLines(c.rejected); len(bad) > 0 {
-			wantKind(t, err, keyturn.KindInvalid, bad...)
-			require.Empty(t, s.keysIn(pool), c.name)
-			_, err = s.ImportFile(s.ctx, ImportInput{Pool: pool, File: strings.NewReader(c.file), By: "ops", SkipBad: true, DryRun: true})
-		}
-		require.NoError(t, err, c.name)
-		s.noKeys()
-		r, err := s.ImportFile(s.ctx, ImportInput{Pool: pool, File: strings.NewReader(c.file), By: "ops", SkipBad: true})
-		require.NoError(t, err, c.name)
-		require.Equal(t, c.keys, s.keysIn(pool), c.name)
-		require.Equal(t, len(c.keys), r.Accepted, c.name)
-		got := map[int]string{}
-		for _, rejected := range r.Rejected {
-			got[rejected.Line] = rejected.Reason
-		}
-		require.Len(t, got, len(c.rejected), c.name)
-		for line, reason := range c.rejected {
-			require.Equal(t, reason, got[line], "%s, line %d", c.name, line)
-		}
-		s.noKeys()
-	}
-}
-
-// badLines are the places that refuse a file as a whole.
-func badLines(rejected map[int]string) (at []string) {
-	for _, line := range slices.Sorted(maps.Keys(rejected)) {
-		if _, bad := keyturn.RowReasons[rejected[line]]; bad {
-			at = append(at, fmt.Sprint("line ", line))
-		}
-	}
-	return at
-}
-
-func TestImportRefusesWhatIsNoText(t *testing.T) {
-	s := newShop(t)
-	s.emptyPool("p")
-	for _, c := range []struct{ name, file, at string }{
-		{"empty", "", "body"},
-		{"blank lines only", "\n\r\n  \n", "body"},
-		{"a byte-order mark only", "\ufeff", "body"},
-		{"binary", "a\nb\n\x89PNG\r\n\x1a\n\x00\xff", "line 3"},
-		{"NUL", "a\n\x00", "line 2"},
-		{"UTF-16, little end first", "\xff\xfea\x00\n\x00", "line 1"},
-		{"UTF-16, big end first", "\xfe\xff\x00a\x00\n", "line 1"},
-		{"UTF-16 without a mark", "a\x00\n\x00b\x00", "line 1"},
-		{"Latin-1", "a\ncl\xe9", "line 2"},
-		{"bad after many good ones", strings.Join(keysNamed("K", 2*importChunk), "\n") + "\n\xff", fmt.Sprint("line ", 2*importChunk+1)},
-	} {
-		_, err := s.Import(s.ctx, "p", strings.NewReader(c.file), "ops", false)
-		wantKind(t, err, keyturn.KindInvalid, c.at)
-	}
-	require.Zero(t, read[int](s, `SELECT (SELECT count(*) FROM pool_keys) + (SELECT count(*) FROM batches)`), "nothing was stored")
-	_, err := s.Import(s.ctx, "no-such-pool", strings.NewReader("a"), "ops", false)
-	wantKind(t, err, keyturn.KindNotFound)
-}
-
-func TestImportOfTheSameKeysAgainAddsNothing(t *testing.T) {
-	s := newShop(t)
-	s.emptyPool("p")
-	s.emptyPool("q")
-	s.stock("p", "a", "b")
-	r, err := s.Import(s.ctx, "p", strings.NewReader("a\nb"), "ops", false)
-	require.NoError(t, err)
-	require.Zero(t, r.Accepted)
-	require.Empty(t, r.BatchID)
-	require.Equal(t, map[string]int{"duplicate_in_pool": 2}, r.Counts)
-
-	r, err = s.Import(s.ctx, "q", strings.NewReader("a\nc\nc"), "ops", false)
-	require.NoError(t, err)
-	require.Equal(t, 1, r.Accepted)
-	require.Equal(t, map[string]int{"duplicate_in_other_pool": 1, "duplicate_in_file": 1}, r.Counts)
-	require.ElementsMatch(t, []keyturn.RejectedKey{{Line: 1, Reason: "duplicate_in_other_pool"}, {Line: 3, Reason: "duplicate_in_file"}}, r.Rejected)
-	require.Len(t, s.pool("p").Batches, 1, "a batch without a new key leaves no trace")
 }
 
 // A key that was sold, or lies in quarantine, is still known.
@@ -185,99 +62,4 @@ func TestDryRunStoresNothing(t *testing.T) {
 	require.Empty(t, s.keysIn("p"))
 	require.Zero(t, s.pool("p").Stock.Available)
 	require.Equal(t, keyturn.LineWaitingForStock, s.status(f))
-}
-
-type brokenReader struct{ good io.Reader }
-
-func (b brokenReader) Read(p []byte) (int, error) {
-	n, err := b.good.Read(p)
-	if errors.Is(err, io.EOF) {
-		err = errors.New("the connection was lost")
-	}
-	return n, err
-}
-
-func TestImportThatBreaksOffStoresNothing(t *testing.T) {
-	s := newShop(t)
-	s.emptyPool("p")
-	file := strings.Join(keysNamed("K", importChunk+7), "\n")
-	_, err := s.Import(s.ctx, "p", brokenReader{strings.NewReader(file)}, "ops", false)
-	wantKind(t, err, keyturn.KindInvalid)
-	require.Empty(t, s.keysIn("p"))
-	require.Equal(t, importChunk+7, s.stock("p", keysNamed("K", importChunk+7)...).Accepted, "the whole file again is fine")
-}
-
-// Rejected lines are all counted, and a thousand are listed, in the order of the file.
-func TestImportListsItsRejections(t *testing.T) {
-	s := newShop(t)
-	s.emptyPool("p")
-	s.stock("p", keysNamed("K", 3000)...)
-	file := strings.Join(keysNamed("K", 3000), "\n\x07\n")
-	r, err := s.ImportFile(s.ctx, ImportInput{Pool: "p", File: strings.NewReader(file), By: "ops", SkipBad: true})
-	require.NoError(t, err)
-	require.Equal(t, map[string]int{"duplicate_in_pool": 3000, "malformed": 2999}, r.Counts)
-	require.Len(t, r.Rejected, maxListed)
-	for i, k := range r.Rejected {
-		require.Equal(t, i+1, k.Line, "the first ones")
-		require.Equal(t, []string{keyturn.RowDuplicateInPool, keyturn.RowMalformed}[i%2], k.Reason)
-	}
-
-	r, err = s.Import(s.ctx, "p", strings.NewReader("K-00000\n\x07\nK-00001\nnew\nnew"), "ops", true)
-	require.NoError(t, err)
-	require.Equal(t, []keyturn.RejectedKey{
-		{Line: 1, Reason: "duplicate_in_pool"},
-		{Line: 2, Reason: "malformed"},
-		{Line: 3, Reason: "duplicate_in_pool"},
-		{Line: 5, Reason: "duplicate_in_file"},
-	}, r.Rejected)
-}
-
-// lineReader makes n keys as they are read, so that nothing but the import holds them.
-type lineReader struct{ n, i int }
-
-func (r *lineReader) Read(p []byte) (int, error) {
-	if r.i == r.n {
-		return 0, io.EOF
-	}
-	n := 0
-	for r.i < r.n && n+16 <= len(p) {
-		n += copy(p[n:], fmt.Sprintf("KEY-%010d\n", r.i))
-		r.i++
-	}
-	return n, nil
-}
-
-func TestImportStreamsInBoundedMemory(t *testing.T) {
-	s := newShop(t)
-	s.emptyPool("p")
-	var before, after runtime.MemStats
-	runtime.GC()
-	runtime.ReadMemStats(&before)
-	r, err := s.Import(s.ctx, "p", &lineReader{n: 100_000}, "ops", false)
-	require.NoError(t, err)
-	require.Equal(t, 100_000, r.Accepted)
-	runtime.GC()
-	runtime.ReadMemStats(&after)
-	require.Less(t, int64(after.HeapAlloc)-int64(before.HeapAlloc), int64(64<<20), "other tests run at the same time, so this is a coarse bound")
-	require.EqualValues(t, 100_000, s.pool("p").Stock.Available)
-}
-
-// Two people import the same file at the same moment: each key once, and whoever came second is told.
-func TestConcurrentImportsOfTheSameKeys(t *testing.T) {
-	s := newShop(t)
-	s.emptyPool("p")
-	file := []byte(strings.Join(keysNamed("K", 500), "\n"))
-	results := make([]keyturn.ImportResult, 4)
-	for _, err := range atOnce(4, func(i int) (err error) {
-		results[i], err = s.Import(s.ctx, "p", bytes.NewReader(file), "ops", false)
-		return err
-	}) {
-		require.NoError(t, err)
-	}
-	accepted := 0
-	for _, r := range results {
-		accepted += r.Accepted
-		require.Equal(t, 500, r.Accepted+r.Counts["duplicate_in_pool"])
-	}
-	require.Equal(t, 500, accepted)
 }

@@ -7,6 +7,7 @@ import (
 
 	"keyturn.dev/keyturn"
 	"keyturn.dev/keyturn/pg"
+	"keyturn.dev/keyturn/stock"
 	"keyturn.dev/keyturn/vault"
 )
 
@@ -26,13 +27,13 @@ func (d *DB) CheckKeys(ctx context.Context) error {
 			return vault.ErrWrongKeys
 		}
 	}
-	var pooled []pooledKey
+	var pooled []stock.SealedKey
 	if err := d.pg.SelectContext(ctx, &pooled, `
 		SELECT k.pool_id, p.data_key, k.content, k.fingerprint FROM pools p
 		CROSS JOIN LATERAL (SELECT pool_id, content, fingerprint FROM pool_keys WHERE pool_id = p.id AND state = 'available' ORDER BY position LIMIT 1) k LIMIT 100`); err != nil {
 		return pg.AsKind(err)
 	}
-	_, err = d.openPooled(pooled)
+	_, err = d.stock.Open(pooled)
 	return err
 }
 

@@ -12,6 +12,7 @@ import (
 
 	"keyturn.dev/keyturn"
 	"keyturn.dev/keyturn/pg"
+	"keyturn.dev/keyturn/stock"
 )
 
 // applyOperation makes of the licence what the delivered operation does to it, and keeps what it was before.
@@ -140,7 +141,7 @@ func (d *DB) withdraw(ctx context.Context, tx *sqlx.Tx, l *line) error {
 		UPDATE replacements r SET status = CASE WHEN b.recalled_at IS NULL OR b.replace_sold THEN 'OWED' ELSE 'LISTED' END, done_at = NULL
 		FROM line_items l, batches b
 		WHERE r.status = 'VOID' AND b.id = r.batch_id AND l.id = r.line_id AND l.status = 'DELIVERED' AND l.id <> $2
-			AND coalesce(l.license_id, l.fulfillment_id) = $1 AND NOT `+retiredSQL, *l.LicenseID, l.ID) // those keys are the licence's again
+			AND coalesce(l.license_id, l.fulfillment_id) = $1 AND NOT `+stock.RetiredSQL, *l.LicenseID, l.ID) // those keys are the licence's again
 	return err
 }
 

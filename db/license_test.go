@@ -217,7 +217,7 @@ func TestLicenseThroughItsLifeFromAPool(t *testing.T) {
 	require.Equal(t, keyturn.LicenseCanceled, s.license(id).Status)
 	require.Equal(t, []string{"quarantined", "quarantined"}, reads[string](s, `SELECT state FROM pool_keys WHERE line_id IS NOT NULL`))
 	for pool, want := range map[string]Stock3{"p": {1, 0, 1}, "d": {0, 0, 1}} {
-		got, err := s.Pool(s.ctx, pool)
+		got, err := s.Stock().Pool(s.ctx, pool)
 		require.NoError(t, err)
 		require.Equal(t, want, Stock3{got.Stock.Available, got.Stock.Delivered, got.Stock.Quarantined}, pool)
 	}
@@ -382,7 +382,7 @@ func TestLicenceOfARecalledKey(t *testing.T) {
 	id := s.sell("game")
 	s.claimed(id)
 	s.delivered(id)
-	require.NoError(t, s.Recall(s.ctx, "p", s.batchOf("p"), "leaked", true, "ops"))
+	require.NoError(t, s.Stock().Recall(s.ctx, "p", s.batchOf("p"), "leaked", true, "ops"))
 	s.stock("p", "good-1")
 	n, err := s.ReplaceOwed(s.ctx, 100, renderMail)
 	require.NoError(t, err)
@@ -420,9 +420,9 @@ func TestRetiredKeysAreNotReplaced(t *testing.T) {
 		s.delivered(f)
 	}
 	up := upgraded(before)
-	require.NoError(t, s.Recall(s.ctx, "p", batch, "leaked", true, "ops"))
+	require.NoError(t, s.Stock().Recall(s.ctx, "p", batch, "leaked", true, "ops"))
 	recall := func() []int {
-		v, err := s.Batch(s.ctx, "p", batch)
+		v, err := s.Stock().Batch(s.ctx, "p", batch)
 		require.NoError(t, err)
 		return []int{v.Recall.Sold, v.Recall.Owed, v.Recall.Replaced, v.Recall.Void}
 	}

@@ -12,6 +12,8 @@ import (
 	"github.com/anishathalye/porcupine"
 	"github.com/jmoiron/sqlx"
 	"github.com/stretchr/testify/require"
+
+	"keyturn.dev/keyturn/stock"
 )
 
 // poolOp is one call on a pool: keys are bits.
@@ -61,12 +63,12 @@ func TestPoolsAreLinearizable(t *testing.T) {
 		for {
 			left := 0
 			id = newID()
-			want := keyClaim{pool: "p", line: id, units: 1}
-			taken, err := d.take(s.ctx, d.pg.Implicit(), want) // in one statement, as on the fast path
+			want := stock.Claim{Pool: "p", Line: id, Units: 1}
+			taken, err := d.stock.Take(s.ctx, d.pg.Implicit(), want) // in one statement, as on the fast path
 			if err == nil && len(taken) == 0 {
 				err = d.pg.Tx(s.ctx, func(tx *sqlx.Tx) (err error) {
-					if taken, err = d.take(s.ctx, tx, want); err == nil && len(taken) == 0 {
-						left, err = stockFor(s.ctx, tx, "p", 1)
+					if taken, err = d.stock.Take(s.ctx, tx, want); err == nil && len(taken) == 0 {
+						left, err = stock.Left(s.ctx, tx, "p", 1)
 					}
 					return err
 				})
@@ -79,7 +81,7 @@ func TestPoolsAreLinearizable(t *testing.T) {
 				return "", 0
 			}
 			if len(taken) == 1 {
-				key, err := d.openPooled(taken)
+				key, err := d.stock.Open(taken)
 				if err != nil {
 					t.Error(err)
 					return "", 0

@@ -3,12 +3,11 @@ package db
 import (
 	"context"
 	"encoding/json"
-	"time"
 
 	"github.com/jmoiron/sqlx"
 
 	"keyturn.dev/keyturn"
-	"keyturn.dev/keyturn/pg"
+	"keyturn.dev/keyturn/stock"
 )
 
 // PutPool stores a checked pool; a new one gets its data key.
@@ -18,7 +17,7 @@ func (d *DB) PutPool(ctx context.Context, p keyturn.Pool) (created, changed bool
 		return false, false, err
 	}
 	err = d.pg.Tx(ctx, func(tx *sqlx.Tx) error {
-		_, wrapped, err := d.keys.NewDataKey("pool/" + p.ID)
+		_, wrapped, err := d.keys.NewDataKey(stock.DataKeyOwner(p.ID))
 		if err != nil {
 			return err
 		}
@@ -37,7 +36,7 @@ func (d *DB) PutPool(ctx context.Context, p keyturn.Pool) (created, changed bool
 		if err := noteCurrencies(ctx, tx, "", p.ID); err != nil {
 			return err
 		}
-		if err := noteValidity(ctx, tx, p); err != nil {
+		if err := stock.ApplyValidity(ctx, tx, p); err != nil {
 			return err
 		}
 		// A worker of an older build, beside this one during a deploy, books on rows that it expects to be there.
@@ -49,7 +48,7 @@ func (d *DB) PutPool(ctx context.Context, p keyturn.Pool) (created, changed bool
 	return created, changed, err
 }
 
-// olderSlots are the rows of stock figures that builds knew before a row was each backend's own (stockSlot).
+// olderSlots are the rows of stock figures that builds knew before a row was each backend's own.
 const olderSlots = 16
 
 // Pools gives all pools by ID.
@@ -75,43 +74,4 @@ func (d *DB) DeletePool(ctx context.Context, id string) error {
 		}
 		return deleted(tx.ExecContext(ctx, `DELETE FROM pools WHERE id = $1`, id))
 	})
-}
-
-// Pool gives a pool with its stock. The figures are maintained, so this costs the same for any number of keys.
-func (d *DB) Pool(ctx context.Context, id string) (keyturn.PoolView, error) {
-	p, err := specOf[keyturn.Pool](ctx, d.pg, "pools", "pool", id)
-	if err != nil {
-		return keyturn.PoolView{}, err
-	}
-	v := keyturn.PoolView{Pool: p, Batches: []keyturn.BatchView{}}
-	if err := d.pg.GetContext(ctx, &v.Stock, `
-		SELECT coalesce(sum(available), 0) AS available, coalesce(sum(claimed), 0) AS claimed, coalesce(sum(delivered), 0) AS delivered,
-			coalesce(sum(quarantined), 0) AS quarantined, coalesce(sum(recalled), 0) AS recalled, coalesce(sum(expired), 0) AS expired,
-			coalesce(sum(withdrawn), 0) AS withdrawn,
-			(SELECT count(*) FROM line_items WHERE waiting_pool = $1) AS waiting
-		FROM pool_stock WHERE pool_id = $1`, id); err != nil {
-		return v, pg.AsKind(err)
-	}
-	if v.Forecast, err = d.forecast(ctx, id); err != nil {
-		return v, err
-	}
-	return v, pg.AsKind(d.pg.SelectContext(ctx, &v.Batches, `
-		SELECT id AS batch_id, accepted, rejected, created_by, created_at, undone_at, undone_by, recalled_at FROM batches WHERE pool_id = $1 ORDER BY created_at DESC, id LIMIT 100`, id))
-}
-
-// poolKeyAt is where a pool key's ciphertext belongs: its pool and its fingerprint.
-func poolKeyAt(pool string, fingerprint []byte) string {
-	return "pool_keys/" + pool + "/" + string(fingerprint)
-}
-
-// noteValidity applies a changed minimal validity to the keys that are for sale. One that expired by the old one stays so.
-func noteValidity(ctx context.Context, tx *sqlx.Tx, p keyturn.Pool) error {
-	if err := pg.AllowSeqScans(ctx, tx); err != nil {
-		return err
-	}
-	_, err := tx.ExecContext(ctx, `
-		UPDATE pool_keys SET give_until = expires_at - make_interval(secs => $2)
-		WHERE pool_id = $1 AND state = 'available' AND give_until IS NOT NULL AND give_until <> expires_at - make_interval(secs => $2)`,
-		p.ID, time.Duration(p.MinValidity).Seconds())
-	return err
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"keyturn.dev/keyturn"
+	"keyturn.dev/keyturn/stock"
 )
 
 // soldNext is the key that the next line gets.
@@ -87,7 +88,7 @@ func TestReplacementsPassOverExpiredKeys(t *testing.T) {
 	batch := s.batchOf("games")
 	all := keysNamed("K", 12)
 	s.stock("games", all...)
-	require.NoError(t, s.Recall(s.ctx, "games", batch, "leaked", true, "ops"))
+	require.NoError(t, s.Stock().Recall(s.ctx, "games", batch, "leaked", true, "ops"))
 	s.exec(`
 		UPDATE pool_keys SET give_until = now() - interval '1 h'
 		WHERE id IN (SELECT id FROM pool_keys WHERE state = 'available' ORDER BY position LIMIT 3)`)
@@ -104,22 +105,22 @@ func TestAKeyIsPutAsideAlone(t *testing.T) {
 	s.emptyPool("others")
 	all := keysNamed("K", 12)
 	s.stock("games", all...)
-	life, err := s.Key(s.ctx, "games", all[9])
+	life, err := s.Stock().Key(s.ctx, "games", all[9])
 	require.NoError(t, err)
 	require.Equal(t, keyturn.KeyAvailable, life.State)
 	require.Equal(t, s.batchOf("games"), life.BatchID)
 	require.Len(t, life.History, 1)
-	_, err = s.Key(s.ctx, "others", all[9])
+	_, err = s.Stock().Key(s.ctx, "others", all[9])
 	wantKind(t, err, keyturn.KindNotFound)
 	_, err = s.OweReplacementOf(s.ctx, "games", all[9], "leaked", "ops")
 	wantKind(t, err, keyturn.KindConflict)
 
 	for _, i := range []int{9, 8, 11, 10, 5} {
-		require.NoError(t, s.QuarantineKey(s.ctx, "games", all[i], "seen in a forum", "ops"))
-		require.NoError(t, s.QuarantineKey(s.ctx, "games", all[i], "again", "ops"))
+		require.NoError(t, s.Stock().QuarantineKey(s.ctx, "games", all[i], "seen in a forum", "ops"))
+		require.NoError(t, s.Stock().QuarantineKey(s.ctx, "games", all[i], "again", "ops"))
 	}
 	require.Equal(t, keyturn.Stock{Available: 7, Quarantined: 5}, s.pool("games").Stock)
-	life, err = s.Key(s.ctx, "games", all[9])
+	life, err = s.Stock().Key(s.ctx, "games", all[9])
 	require.NoError(t, err)
 	require.Equal(t, keyturn.KeyQuarantined, life.State)
 	require.Len(t, life.History, 2)
@@ -166,26 +167,26 @@ func TestOnlyKeysWithTooLittleValidityExpire(t *testing.T) {
 		}
 		fmt.Fprintf(&file, "K-%02d,%s\n", i, until)
 	}
-	r, err := s.ImportFile(s.ctx, ImportInput{Pool: "games", By: "ops", CSV: true, Column: "1", ExpiryColumn: "2", File: strings.NewReader(file.String()), SkipBad: true})
+	r, err := s.ImportFile(s.ctx, stock.ImportInput{Pool: "games", By: "ops", CSV: true, Column: "1", ExpiryColumn: "2", File: strings.NewReader(file.String()), SkipBad: true})
 	require.NoError(t, err)
 	require.Equal(t, 16, r.Accepted)
-	life, err := s.Key(s.ctx, "games", "K-09")
+	life, err := s.Stock().Key(s.ctx, "games", "K-09")
 	require.NoError(t, err)
 	require.NotNil(t, life.ExpiresAt)
 	require.WithinDuration(t, time.Now().AddDate(0, 0, 9), *life.ExpiresAt, 48*time.Hour)
 
 	s.later(10 * 24 * time.Hour) // K-01 to K-09 are of no use any more
-	n, err := s.ExpireKeys(s.ctx, 100)
+	n, err := s.Stock().ExpireKeys(s.ctx, 100)
 	require.NoError(t, err)
 	require.Equal(t, 5, n)
-	n, err = s.ExpireKeys(s.ctx, 100)
+	n, err = s.Stock().ExpireKeys(s.ctx, 100)
 	require.NoError(t, err)
 	require.Zero(t, n)
 	require.Equal(t, keyturn.Stock{Available: 11, Expired: 5}, s.pool("games").Stock)
 	pool.MinValidity = keyturn.Duration(3 * 24 * time.Hour)
 	_, _, err = s.PutPool(s.ctx, pool)
 	require.NoError(t, err)
-	n, err = s.ExpireKeys(s.ctx, 100)
+	n, err = s.Stock().ExpireKeys(s.ctx, 100)
 	require.NoError(t, err)
 	require.Equal(t, 1, n, "K-11, whose validity is too little by the new rule")
 	for _, i := range []int{0, 2, 4, 6, 8, 10, 12, 13, 14, 15} {
@@ -201,21 +202,21 @@ func TestOneBatchOfSeveralIsUndoneOrRecalled(t *testing.T) {
 	s.stock("games", second...)
 	undone := s.batchOf("games")
 	s.stock("games", third...)
-	require.NoError(t, s.UndoBatch(s.ctx, "games", undone, "ops"))
+	require.NoError(t, s.Stock().UndoBatch(s.ctx, "games", undone, "ops"))
 	require.Equal(t, keyturn.Stock{Available: 20, Withdrawn: 10}, s.pool("games").Stock)
 	require.Equal(t, 10, read[int](s, `SELECT count(*) FROM pool_keys WHERE batch_id = $1 AND state = 'withdrawn'`, undone))
-	view, err := s.Batch(s.ctx, "games", undone)
+	view, err := s.Stock().Batch(s.ctx, "games", undone)
 	require.NoError(t, err)
 	require.NotNil(t, view.UndoneAt)
 	require.Equal(t, "ops", view.UndoneBy)
-	_, err = s.Key(s.ctx, "games", second[9])
+	_, err = s.Stock().Key(s.ctx, "games", second[9])
 	wantKind(t, err, keyturn.KindNotFound)
 	s.stock("games", second...)
 	require.Equal(t, first[0], s.soldNext())
 	batch := read[string](s, `SELECT batch_id FROM pool_keys WHERE line_id IS NOT NULL`)
-	wantKind(t, s.UndoBatch(s.ctx, "games", batch, "ops"), keyturn.KindConflict)
-	require.NoError(t, s.Recall(s.ctx, "games", batch, "leaked", false, "ops"))
-	view, err = s.Batch(s.ctx, "games", batch)
+	wantKind(t, s.Stock().UndoBatch(s.ctx, "games", batch, "ops"), keyturn.KindConflict)
+	require.NoError(t, s.Stock().Recall(s.ctx, "games", batch, "leaked", false, "ops"))
+	view, err = s.Stock().Batch(s.ctx, "games", batch)
 	require.NoError(t, err)
 	require.True(t, view.Recall.Complete)
 	require.Equal(t, 1, view.Recall.Sold)
@@ -231,9 +232,9 @@ func TestRecallOfAFileOfSeveralChunks(t *testing.T) {
 	s.stock("games", keysNamed("K", 2*importChunk+10)...)
 	s.soldNext()
 	before := s.RoundTrips()
-	require.NoError(t, s.Recall(s.ctx, "games", s.batchOf("games"), "leaked", false, "ops"))
+	require.NoError(t, s.Stock().Recall(s.ctx, "games", s.batchOf("games"), "leaked", false, "ops"))
 	require.Eventually(t, func() bool {
-		_, err := s.FinishRecalls(s.ctx)
+		_, err := s.Stock().FinishRecalls(s.ctx)
 		require.NoError(t, err)
 		return s.pool("games").Stock.Available == 0
 	}, time.Minute, 100*time.Millisecond)

@@ -13,6 +13,7 @@ import (
 	"pgregory.net/rapid"
 
 	"keyturn.dev/keyturn"
+	"keyturn.dev/keyturn/stock"
 )
 
 // poolModel is what a pool must be: its keys in the order of their import, and whose they are.
@@ -83,7 +84,7 @@ func (m *poolModel) imports(t *rapid.T) {
 		}
 	}
 	dry := rapid.Bool().Draw(t, "dry run")
-	r, err := m.s.ImportFile(m.s.ctx, ImportInput{Pool: m.pool, By: "ops", CSV: true, Column: "1", ExpiryColumn: "2", DryRun: dry, File: strings.NewReader(strings.Join(rows, "\n"))})
+	r, err := m.s.ImportFile(m.s.ctx, stock.ImportInput{Pool: m.pool, By: "ops", CSV: true, Column: "1", ExpiryColumn: "2", DryRun: dry, File: strings.NewReader(strings.Join(rows, "\n"))})
 	require.NoError(t, err)
 	require.Equal(t, expected, r.Accepted)
 	if dry {
@@ -174,7 +175,7 @@ func (m *poolModel) undoes(t *rapid.T) {
 	possible := !slices.ContainsFunc(m.keys, func(k *modelKey) bool {
 		return k.batch == batch && k.state != keyturn.KeyAvailable && k.state != keyturn.KeyExpired
 	})
-	err := m.s.UndoBatch(m.s.ctx, m.pool, batch, "ops")
+	err := m.s.Stock().UndoBatch(m.s.ctx, m.pool, batch, "ops")
 	if m.undone[batch] {
 		require.NoError(t, err)
 		return
@@ -197,7 +198,7 @@ func (m *poolModel) recall(t *rapid.T) {
 		return
 	}
 	batch := rapid.SampledFrom(m.batches).Draw(t, "batch")
-	err := m.s.Recall(m.s.ctx, m.pool, batch, "leaked", true, "ops")
+	err := m.s.Stock().Recall(m.s.ctx, m.pool, batch, "leaked", true, "ops")
 	if m.undone[batch] {
 		wantKind(t, err, keyturn.KindConflict)
 		return
@@ -273,7 +274,7 @@ func TestPoolsBehaveAsTheModel(t *testing.T) {
 		s.product("from-"+m.pool, fromPool(m.pool))
 		expire := func(*rapid.T) { // two days go by for those that expire
 			s.exec(`UPDATE pool_keys SET give_until = now() - interval '1 hour' WHERE pool_id = $1 AND give_until IS NOT NULL AND state = 'available'`, m.pool)
-			_, err := s.ExpireKeys(s.ctx, 100)
+			_, err := s.Stock().ExpireKeys(s.ctx, 100)
 			require.NoError(rt, err)
 			there := slices.DeleteFunc(slices.Clone(m.keys), func(k *modelKey) bool { return k.state == keyturn.KeyWithdrawn })
 			for i, state := range reads[string](s, `

@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"keyturn.dev/keyturn"
+	"keyturn.dev/keyturn/stock"
 )
 
 // The steps of a key that the database allows are those of the code.
@@ -55,18 +56,18 @@ func TestUndoneBatchMayBeImportedAgain(t *testing.T) {
 	s.product("game", fromPool("p"))
 	s.stock("p", "a", "b")
 	batch := s.batchOf("p")
-	require.NoError(t, s.UndoBatch(s.ctx, "p", batch, "ops"))
-	require.NoError(t, s.UndoBatch(s.ctx, "p", batch, "ops"), "again is no mistake")
+	require.NoError(t, s.Stock().UndoBatch(s.ctx, "p", batch, "ops"))
+	require.NoError(t, s.Stock().UndoBatch(s.ctx, "p", batch, "ops"), "again is no mistake")
 	require.Equal(t, keyturn.Stock{Withdrawn: 2}, s.pool("p").Stock)
 	require.Equal(t, keyturn.LineWaitingForStock, s.claimed(s.sell("game")).Status, "nothing is for sale")
 	require.Equal(t, 2, s.stock("p", "a", "b").Accepted, "the same file again")
 
-	err := s.UndoBatch(s.ctx, "p", s.batchOf("p"), "ops") // the waiting line was served from it
+	err := s.Stock().UndoBatch(s.ctx, "p", s.batchOf("p"), "ops") // the waiting line was served from it
 	wantKind(t, err, keyturn.KindConflict)
 	require.ErrorContains(t, err, "1 keys")
 	require.Equal(t, int64(1), s.pool("p").Stock.Available, "nothing was undone in part")
-	wantKind(t, s.UndoBatch(s.ctx, "p", "0198c2d4-0000-7000-8000-000000000000", "ops"), keyturn.KindNotFound)
-	wantKind(t, s.UndoBatch(s.ctx, "p", "nonsense", "ops"), keyturn.KindNotFound)
+	wantKind(t, s.Stock().UndoBatch(s.ctx, "p", "0198c2d4-0000-7000-8000-000000000000", "ops"), keyturn.KindNotFound)
+	wantKind(t, s.Stock().UndoBatch(s.ctx, "p", "nonsense", "ops"), keyturn.KindNotFound)
 }
 
 // The customer of a recalled key gets another one, in one e-mail for all keys of the line; unsold keys are never sold;
@@ -82,9 +83,9 @@ func TestRecallReplacesWhatWasSold(t *testing.T) {
 	held := s.sell("game") // has its key, and no e-mail yet
 	s.claimed(held)
 
-	require.NoError(t, s.Recall(s.ctx, "p", batch, "leaked", true, "ops"))
-	require.NoError(t, s.Recall(s.ctx, "p", batch, "leaked", true, "ops"), "again is no mistake")
-	v, err := s.Batch(s.ctx, "p", batch)
+	require.NoError(t, s.Stock().Recall(s.ctx, "p", batch, "leaked", true, "ops"))
+	require.NoError(t, s.Stock().Recall(s.ctx, "p", batch, "leaked", true, "ops"), "again is no mistake")
+	v, err := s.Stock().Batch(s.ctx, "p", batch)
 	require.NoError(t, err)
 	require.True(t, v.Recall.Complete)
 	require.Equal(t, 3, v.Recall.Sold)
@@ -122,7 +123,7 @@ func TestRecallReplacesWhatWasSold(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, 1, n, "a line gets its replacement after its first e-mail")
 	require.Equal(t, []string{"good-3"}, s.keysOf(held))
-	life, err := s.Key(s.ctx, "p", "bad-1")
+	life, err := s.Stock().Key(s.ctx, "p", "bad-1")
 	require.NoError(t, err)
 	require.Equal(t, keyturn.KeyRecalled, life.State)
 	steps := []string{}
@@ -165,8 +166,8 @@ func TestKeysOfABatchThatIsBeingRecalledAreGivenToNobody(t *testing.T) {
 	_, err = s.ServeWaiting(s.ctx, 100, 0)
 	require.NoError(t, err)
 	require.ElementsMatch(t, []string{"good-1", "good-2"}, append(s.keysOf(owner), s.keysOf(later)...), "both from the other batch")
-	require.NoError(t, s.Recall(s.ctx, "p", batch, "leaked", true, "ops"))
-	v, err := s.Batch(s.ctx, "p", batch)
+	require.NoError(t, s.Stock().Recall(s.ctx, "p", batch, "leaked", true, "ops"))
+	v, err := s.Stock().Batch(s.ctx, "p", batch)
 	require.NoError(t, err)
 	require.True(t, v.Recall.Complete)
 	require.Equal(t, 1, v.Recall.Sold, "none was sold while it was recalled")
@@ -180,7 +181,7 @@ func TestRecalledKeyOfARefundedLine(t *testing.T) {
 	s.stock("p", "bad")
 	f := s.sell("game")
 	s.claimed(f)
-	require.NoError(t, s.Recall(s.ctx, "p", s.batchOf("p"), "leaked", true, "ops"))
+	require.NoError(t, s.Stock().Recall(s.ctx, "p", s.batchOf("p"), "leaked", true, "ops"))
 	s.resolve(f, keyturn.ActionRefund)
 	require.Equal(t, keyturn.Stock{Quarantined: 1}, s.pool("p").Stock, "nobody saw it, but it is bad")
 	s.refunded(f)
@@ -195,9 +196,9 @@ func TestOneKeyIsPutAsideOrReplaced(t *testing.T) {
 	f := s.sell("game")
 	s.claimed(f)
 	s.delivered(f)
-	require.NoError(t, s.QuarantineKey(s.ctx, "p", "b", "typo", "ops"))
-	wantKind(t, s.QuarantineKey(s.ctx, "p", "a", "leaked", "ops"), keyturn.KindConflict)
-	wantKind(t, s.QuarantineKey(s.ctx, "p", "none", "leaked", "ops"), keyturn.KindNotFound)
+	require.NoError(t, s.Stock().QuarantineKey(s.ctx, "p", "b", "typo", "ops"))
+	wantKind(t, s.Stock().QuarantineKey(s.ctx, "p", "a", "leaked", "ops"), keyturn.KindConflict)
+	wantKind(t, s.Stock().QuarantineKey(s.ctx, "p", "none", "leaked", "ops"), keyturn.KindNotFound)
 	_, err := s.OweReplacementOf(s.ctx, "p", "c", "leaked", "ops")
 	wantKind(t, err, keyturn.KindConflict)
 	got, err := s.OweReplacementOf(s.ctx, "p", "a", "leaked", "ops")
@@ -219,7 +220,7 @@ func TestExpiringKeys(t *testing.T) {
 	s.product("game", fromPool("p"))
 	day := func(days int) string { return time.Now().AddDate(0, 0, days).UTC().Format(time.DateOnly) }
 	file := "key,until\nshort," + day(10) + "\nsoon," + day(32) + "\nlong," + day(400) + "\never,\nbroken,tomorrow\n"
-	in := ImportInput{Pool: "p", By: "ops", CSV: true, Column: "key", ExpiryColumn: "until"}
+	in := stock.ImportInput{Pool: "p", By: "ops", CSV: true, Column: "key", ExpiryColumn: "until"}
 	in.File = strings.NewReader(file)
 	_, err = s.ImportFile(s.ctx, in)
 	wantKind(t, err, keyturn.KindInvalid, "line 2", "line 6")
@@ -232,7 +233,7 @@ func TestExpiringKeys(t *testing.T) {
 	f := s.sell("game")
 	s.claimed(f)
 	require.Equal(t, []string{"long"}, s.keysOf(f), "passed over before anybody took it out of the sale")
-	n, err := s.ExpireKeys(s.ctx, 100)
+	n, err := s.Stock().ExpireKeys(s.ctx, 100)
 	require.NoError(t, err)
 	require.Equal(t, 1, n)
 	require.Equal(t, keyturn.Stock{Available: 1, Claimed: 1, Expired: 1}, s.pool("p").Stock)
@@ -306,7 +307,7 @@ func TestForecastAndItsAlert(t *testing.T) {
 	require.NoError(t, err)
 	s.product("game", fromPool("p"))
 	s.stock("p", keysNamed("K", 10)...)
-	require.NoError(t, s.WatchPools(s.ctx))
+	require.NoError(t, s.Stock().WatchPools(s.ctx))
 	require.Nil(t, s.pool("p").Forecast.HoursLeft, "nothing is taken yet")
 	s.claimed(s.sellUnits("game", 4))
 	s.later(time.Hour - time.Minute)
@@ -316,15 +317,15 @@ func TestForecastAndItsAlert(t *testing.T) {
 	alerts := func() []string {
 		return reads[string](s, `SELECT cause || CASE WHEN closed_at IS NULL THEN ' open' ELSE ' closed' END FROM alerts WHERE pool_id = 'p' ORDER BY id`)
 	}
-	require.NoError(t, s.WatchPools(s.ctx))
-	require.NoError(t, s.WatchPools(s.ctx))
+	require.NoError(t, s.Stock().WatchPools(s.ctx))
+	require.NoError(t, s.Stock().WatchPools(s.ctx))
 	require.Equal(t, []string{"RunsDry open"}, alerts(), "once")
 	s.stock("p", keysNamed("L", 50)...)
-	require.NoError(t, s.WatchPools(s.ctx))
+	require.NoError(t, s.Stock().WatchPools(s.ctx))
 	require.Equal(t, []string{"RunsDry closed"}, alerts(), "a refill ends it")
 	waiting := s.sellUnits("game", 100)
 	s.claimed(waiting)
 	require.Zero(t, *s.pool("p").Forecast.HoursLeft, "waiting lines come first")
-	require.NoError(t, s.WatchPools(s.ctx))
+	require.NoError(t, s.Stock().WatchPools(s.ctx))
 	require.Equal(t, []string{"RunsDry closed", "RunsDry open"}, alerts(), "and the next crossing is told again")
 }

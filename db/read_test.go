@@ -119,7 +119,7 @@ func TestKeysThatWereSeenAreNeverSoldAgain(t *testing.T) {
 		_, err = s.Deliverables(s.ctx, id, "olivia")
 		require.Equal(t, keyturn.KindConflict, keyturn.KindOf(err), "it is given up")
 	}
-	pool, err := s.Pool(s.ctx, "p")
+	pool, err := s.Stock().Pool(s.ctx, "p")
 	require.NoError(t, err)
 	require.Equal(t, int64(1), pool.Stock.Available)
 	require.Equal(t, int64(1), pool.Stock.Quarantined)

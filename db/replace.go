@@ -10,6 +10,7 @@ import (
 
 	"keyturn.dev/keyturn"
 	"keyturn.dev/keyturn/pg"
+	"keyturn.dev/keyturn/stock"
 )
 
 // OweReplacements books that a line's customer is to get other keys instead of those of some units, or of all when none
@@ -43,6 +44,16 @@ func (d *DB) OweReplacements(ctx context.Context, fulfillmentID string, units []
 	})
 }
 
+// OweReplacementOf is OweReplacements of the one who has this key. It names the fulfillment. KindConflict when it is
+// nobody's: it can be put aside.
+func (d *DB) OweReplacementOf(ctx context.Context, pool, key, reason, by string) (fulfillmentID string, err error) {
+	fulfillmentID, unit, err := d.stock.Holder(ctx, pool, key)
+	if err != nil {
+		return "", err
+	}
+	return fulfillmentID, d.OweReplacements(ctx, fulfillmentID, []int{unit}, reason, by)
+}
+
 // Replacements shows what became of a line's replaced keys.
 func (d *DB) Replacements(ctx context.Context, fulfillmentID string) ([]keyturn.RecalledKey, error) {
 	out := []keyturn.RecalledKey{}
@@ -61,7 +72,7 @@ func (d *DB) ReplaceOwed(ctx context.Context, limit int, render func(MailFacts) 
 	if err := d.pg.SelectContext(ctx, &due, `
 		SELECT l.fulfillment_id FROM replacements r JOIN line_items l ON l.id = r.line_id
 		WHERE r.status = 'OWED' AND l.status IN ('DELIVERED', 'CANCELING', 'CANCELED')
-			AND (l.status <> 'DELIVERED' OR EXISTS (SELECT FROM pool_keys k WHERE k.pool_id = r.pool_id AND k.state = 'available'`+notRecalledSQL+`))
+			AND (l.status <> 'DELIVERED' OR EXISTS (SELECT FROM pool_keys k WHERE k.pool_id = r.pool_id AND k.state = 'available'`+stock.NotRecalledSQL+`))
 		GROUP BY l.fulfillment_id ORDER BY min(r.created_at), min(r.key_id) LIMIT $1`, limit); err != nil {
 		return 0, pg.AsKind(err)
 	}
@@ -135,19 +146,19 @@ func (d *DB) replace(ctx context.Context, fulfillmentID string, render func(Mail
 	})
 	if err != nil {
 		for _, p := range pools { // what was taken is for sale again
-			d.cursors.rewind(p)
+			d.stock.Rewind(p)
 		}
 	}
 	return err
 }
 
-const recallKeySQL = `
+var recallKeySQL = `
 	WITH old AS MATERIALIZED (
 		SELECT id, state FROM pool_keys WHERE id = $3 AND state IN ('claimed', 'delivered') FOR UPDATE
 	), moved AS (
 		UPDATE pool_keys k SET state = 'recalled', changed_at = now() FROM old WHERE k.id = old.id
 		RETURNING k.id, k.pool_id, old.state AS was, k.state AS became, k.line_id, k.unit_no
-	)` + bookMovedSQL + ` SELECT count(*) FROM moved`
+	)` + stock.BookMovedSQL + ` SELECT count(*) FROM moved`
 
 // swap recalls one key of a line and takes another one of the pool for its unit.
 func (d *DB) swap(ctx context.Context, tx *sqlx.Tx, l *line, o oweRow) (int64, error) {
@@ -158,7 +169,7 @@ func (d *DB) swap(ctx context.Context, tx *sqlx.Tx, l *line, o oweRow) (int64, e
 	if n != 1 {
 		return 0, keyturn.Errorf(keyturn.KindInternal, "key %d is to be replaced and is not its line's", o.KeyID)
 	}
-	taken, err := d.take(ctx, tx, keyClaim{pool: o.PoolID, line: l.ID, firstUnit: o.UnitNo, units: 1})
+	taken, err := d.stock.Take(ctx, tx, stock.Claim{Pool: o.PoolID, Line: l.ID, FirstUnit: o.UnitNo, Units: 1})
 	if err != nil {
 		return 0, err
 	}
@@ -170,7 +181,7 @@ func (d *DB) swap(ctx context.Context, tx *sqlx.Tx, l *line, o oweRow) (int64, e
 
 // isRetired says whether an upgrade has made the line's keys its licence's no more.
 func isRetired(ctx context.Context, tx *sqlx.Tx, l *line) (retired bool, err error) {
-	err = tx.GetContext(ctx, &retired, `SELECT `+retiredSQL+` FROM line_items l WHERE l.id = $1`, l.ID)
+	err = tx.GetContext(ctx, &retired, `SELECT `+stock.RetiredSQL+` FROM line_items l WHERE l.id = $1`, l.ID)
 	return retired, err
 }
 

@@ -8,6 +8,7 @@ import (
 
 	"keyturn.dev/keyturn"
 	"keyturn.dev/keyturn/pg"
+	"keyturn.dev/keyturn/stock"
 )
 
 // WorkflowSend is the workflow that the outbox starts for an e-mail that is not a line's first: a resend or the news of
@@ -111,17 +112,14 @@ func (d *DB) FinishSend(ctx context.Context, deliveryID string, failed error) er
 }
 
 // sentSQL books an accepted e-mail, and the keys of a replacement that it showed, unless the line was cancelled meanwhile.
-const sentSQL = `
+var sentSQL = `
 	WITH line AS MATERIALIZED (
 		SELECT l.id FROM line_items l JOIN deliveries y ON y.line_id = l.id WHERE y.id = $1 AND y.kind = 'keys' AND l.status = 'DELIVERED'
 	), shown AS (
 		UPDATE pool_keys SET state = 'delivered', changed_at = now() WHERE state = 'claimed' AND line_id IN (SELECT id FROM line)
 			AND id IN (SELECT new_key_id FROM replacements WHERE delivery_id = $1)
 		RETURNING pool_id
-	), stock AS (
-		INSERT INTO pool_stock AS s (pool_id, slot, claimed, delivered)
-		SELECT pool_id, ` + stockSlot + `, 0 - count(*), count(*) FROM shown GROUP BY pool_id
-		ON CONFLICT (pool_id, slot) DO UPDATE SET claimed = s.claimed + excluded.claimed, delivered = s.delivered + excluded.delivered
+	), stock AS (` + stock.DeliveredSQL + `
 	), arrived AS (
 		UPDATE alerts SET closed_at = now() WHERE closed_at IS NULL AND cause = '` + string(keyturn.AlertUndelivered) + `'
 			AND line_id = (SELECT line_id FROM deliveries WHERE id = $1)

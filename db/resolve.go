@@ -7,6 +7,7 @@ import (
 	"github.com/jmoiron/sqlx"
 
 	"keyturn.dev/keyturn"
+	"keyturn.dev/keyturn/stock"
 )
 
 // Resolve carries out a person's decision on a line and records who decided and why. Repeating a decision with the same
@@ -132,7 +133,7 @@ func (d *DB) StageSupply(ctx context.Context, fulfillmentID string, keys []strin
 		seen := map[string]bool{}
 		for i, k := range keys {
 			at := fmt.Sprintf("keys[%d]", i)
-			bad.Check(keyturn.CleanText(k, 1, maxKeyLength), at, "must be 1 to %d characters without control characters", maxKeyLength)
+			bad.Check(keyturn.CleanText(k, 1, stock.MaxKeyLength), at, "must be 1 to %d characters without control characters", stock.MaxKeyLength)
 			bad.Check(!seen[k], at, "stands here twice")
 			seen[k] = true
 			var pool []string

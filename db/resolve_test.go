@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"keyturn.dev/keyturn"
+	"keyturn.dev/keyturn/stock"
 )
 
 // inStatus gives a line in each of the statuses.
@@ -157,7 +158,7 @@ func TestSupply(t *testing.T) {
 	f := s.order("o1", lineOf("gift", 2))[0]
 	_, err := s.Resolve(s.ctx, f, keyturn.Resolution{ID: "r1", Action: keyturn.ActionSupply})
 	wantKind(t, err, keyturn.KindConflict)
-	for _, bad := range [][]string{nil, {"one"}, {"one", "two", "three"}, {"one", "one"}, {"one", ""}, {"one", "t\nwo"}, {"one", "\x00"}, {"one", strings.Repeat("x", maxKeyLength+1)}} {
+	for _, bad := range [][]string{nil, {"one"}, {"one", "two", "three"}, {"one", "one"}, {"one", ""}, {"one", "t\nwo"}, {"one", "\x00"}, {"one", strings.Repeat("x", stock.MaxKeyLength+1)}} {
 		wantKind(t, s.StageSupply(s.ctx, f, bad), keyturn.KindInvalid)
 	}
 	require.NoError(t, s.StageSupply(s.ctx, f, []string{"wrong", "typo"}))

@@ -7,6 +7,7 @@ import (
 	"github.com/jmoiron/sqlx"
 
 	"keyturn.dev/keyturn"
+	"keyturn.dev/keyturn/stock"
 )
 
 // Happened is what a line's workflow says of the time after the backup.
@@ -81,7 +82,7 @@ func (d *DB) quarantineSold(ctx context.Context, since time.Time, first int) (in
 }
 
 // quarantineSoldSQL: how many of a pool's keys are gone already counts against first, so that it may go on in chunks.
-var quarantineSoldSQL = moveSomeSQL(`id IN (
+var quarantineSoldSQL = stock.MoveSomeSQL(`id IN (
 	SELECT k.id FROM pools p CROSS JOIN LATERAL (
 		SELECT s.id, s.batch_id, row_number() OVER (ORDER BY s.position) AS place FROM pool_keys s WHERE s.pool_id = p.id AND s.state = 'available'
 		ORDER BY s.position LIMIT CASE WHEN CAST($5 AS bigint) > 0 THEN $5 ELSE $6 END) k

@@ -7,6 +7,7 @@ import (
 
 	"keyturn.dev/keyturn"
 	"keyturn.dev/keyturn/pg"
+	"keyturn.dev/keyturn/stock"
 )
 
 // shortages is what is known of sources when an order comes.
@@ -93,7 +94,7 @@ func (d *DB) stockLeft(ctx context.Context, pool string, n int) (int, error) {
 	if err := d.pg.GetContext(ctx, &waits, `SELECT EXISTS (SELECT FROM line_items WHERE waiting_pool = $1)`, pool); err != nil || waits {
 		return 0, pg.AsKind(err)
 	}
-	return stockFor(ctx, d.pg, pool, n)
+	return stock.Left(ctx, d.pg, pool, n)
 }
 
 // sourcesFor gives the sources that can serve an order in the currency.

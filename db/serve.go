@@ -3,13 +3,33 @@ package db
 import (
 	"context"
 	"errors"
+	"io"
 	"time"
 
 	"github.com/jmoiron/sqlx"
 
 	"keyturn.dev/keyturn"
 	"keyturn.dev/keyturn/pg"
+	"keyturn.dev/keyturn/stock"
 )
+
+const serveChunk = 100 // waiting lines served in one transaction
+
+// Import is ImportFile of a text file, one key per line.
+func (d *DB) Import(ctx context.Context, pool string, r io.Reader, by string, dryRun bool) (keyturn.ImportResult, error) {
+	return d.ImportFile(ctx, stock.ImportInput{Pool: pool, File: r, By: by, DryRun: dryRun})
+}
+
+// ImportFile is stock.Import. Afterwards lines that wait for the pool are served, at the pool's pace.
+func (d *DB) ImportFile(ctx context.Context, in stock.ImportInput) (keyturn.ImportResult, error) {
+	out, err := d.stock.Import(ctx, in)
+	if err != nil || in.DryRun {
+		return out, err
+	}
+	out.Served, _ = d.serveAll(ctx, in.Pool) // the keys are stored; whom it did not come to, housekeeping serves
+	err = pg.AsKind(d.pg.GetContext(ctx, &out.Waiting, `SELECT count(*) FROM line_items WHERE waiting_pool = $1`, in.Pool))
+	return out, err
+}
 
 // serveAll serves waiting lines in transactions of their own, so that an import that serves thousands locks few at once.
 func (d *DB) serveAll(ctx context.Context, pool string) (int, error) {
@@ -84,7 +104,7 @@ func (d *DB) ServeWaiting(ctx context.Context, limit int, grace time.Duration) (
 	if err := d.pg.SelectContext(ctx, &pools, `
 		SELECT p.id FROM pools p
 		WHERE (SELECT true FROM line_items w WHERE w.waiting_pool = p.id LIMIT 1) -- a look for each pool, however many lines wait
-			AND EXISTS (SELECT FROM pool_keys k WHERE k.pool_id = p.id AND k.state = 'available'`+notRecalledSQL+`)
+			AND EXISTS (SELECT FROM pool_keys k WHERE k.pool_id = p.id AND k.state = 'available'`+stock.NotRecalledSQL+`)
 			AND (CAST(p.spec AS json) ->> 'servePerSecond' IS NOT NULL
 				OR NOT EXISTS (SELECT FROM batches b WHERE b.pool_id = p.id AND b.created_at > now() - make_interval(secs => $1)))`, grace.Seconds()); err != nil {
 		return 0, pg.AsKind(err)
@@ -122,7 +142,7 @@ func (d *DB) serveWaiting(ctx context.Context, tx *sqlx.Tx, pool, by string, lim
 		l.WakeAt = &l.Now
 		// Those that waited before it were served in this loop.
 		keys, err := d.takeKeys(ctx, tx, l, pool, time.Time{}, by, "served from new stock")
-		if err != nil && !errors.Is(err, errContended) {
+		if err != nil && !errors.Is(err, stock.ErrContended) {
 			return 0, err
 		}
 		if keys == nil { // contended ones are served by housekeeping, soon

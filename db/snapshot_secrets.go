@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"keyturn.dev/keyturn"
+	"keyturn.dev/keyturn/stock"
 )
 
 // Unopened is a ciphertext that does not open where it stands.
@@ -89,7 +90,7 @@ func (s *Snapshot) OpenSample(ctx context.Context, n int) (opened int, broken []
 func (d *DB) open(r sealedRow, table string) string {
 	place := r.Place
 	if table == "pool_keys" {
-		place = poolKeyAt(r.Place, r.Fingerprint)
+		place = stock.KeyPlace(r.Place, r.Fingerprint)
 	}
 	dk, err := d.keys.OpenDataKey(r.Wrapped, r.Owner)
 	if err != nil {

@@ -40,10 +40,10 @@ func TestDatabaseRefusesEveryOtherStep(t *testing.T) {
 					INSERT INTO line_log (line_id, version, from_status, to_status, by) VALUES (gen_random_uuid(), 2, $1, $2, 'test')`, from, to); err != nil {
 					return err
 				}
-				return errDryRun
+				return errUndo
 			})
 			if from.CanBecome(to) {
-				require.ErrorIs(t, err, errDryRun, "%s to %s", from, to)
+				require.ErrorIs(t, err, errUndo, "%s to %s", from, to)
 			} else {
 				require.ErrorContains(t, err, "line_transitions", "%s to %s", from, to)
 			}

@@ -39,7 +39,7 @@ func TestImportServesWaitingLinesInTheirOrder(t *testing.T) {
 
 func (s *shop) pool(id string) keyturn.PoolView {
 	s.t.Helper()
-	v, err := s.Pool(s.ctx, id)
+	v, err := s.Stock().Pool(s.ctx, id)
 	require.NoError(s.t, err)
 	return v
 }
@@ -111,8 +111,8 @@ func TestImportSucceedsWhileKeysAreContended(t *testing.T) {
 		r, err := s.Import(s.ctx, "games", strings.NewReader("K-2"), "test", false)
 		require.NoError(t, err)
 		require.Equal(t, 1, r.Accepted)
-		return errDryRun
-	}), errDryRun)
+		return errUndo
+	}), errUndo)
 	n, err := s.ServeWaiting(s.ctx, 10, 0)
 	require.NoError(t, err)
 	require.Equal(t, 1, n, "the relay serves it as soon as the keys are free")

@@ -196,8 +196,8 @@ func TestNoStepReadsAWholeTable(t *testing.T) {
 		{"list orders in trouble", func() { _, err = s.Orders(s.ctx, keyturn.OrderPartialCompleted, "", 20); ok(err) }},
 		{"the customer's page", func() { _, err = s.CustomerPage(s.ctx, s.PageToken("more"), 1); ok(err) }},
 		{"reveal", func() { _, err = s.RevealToCustomer(s.ctx, s.PageToken("more"), f["more"], "keys"); ok(err) }},
-		{"show a pool", func() { _, err = s.Pool(s.ctx, "games"); ok(err) }},
-		{"find a key", func() { _, err = s.Key(s.ctx, "games", "K-00000"); ok(err) }},
+		{"show a pool", func() { _, err = s.Stock().Pool(s.ctx, "games"); ok(err) }},
+		{"find a key", func() { _, err = s.Stock().Key(s.ctx, "games", "K-00000"); ok(err) }},
 		{"import", func() { s.stock("games", "N-1", "N-2") }},
 		{"sell from a new pool", func() {
 			s.product("film", fromPool("films"))
@@ -210,17 +210,17 @@ func TestNoStepReadsAWholeTable(t *testing.T) {
 		}},
 		{"put a new key aside", func() {
 			s.stock("films", keysNamed("G", 10)...)
-			ok(s.QuarantineKey(s.ctx, "films", "G-00007", "seen", "ops"))
+			ok(s.Stock().QuarantineKey(s.ctx, "films", "G-00007", "seen", "ops"))
 		}},
 		{"owe a replacement", func() { ok(s.OweReplacements(s.ctx, f["game"], nil, "leaked", "ops")) }},
 		{"replace", func() { _, err = s.ReplaceOwed(s.ctx, 10, renderMail); ok(err) }},
 		{"licences of a customer", func() { _, err = s.Licenses(s.ctx, s.customerIDOf(f["game"]), false, ""); ok(err) }},
 		{"operate", func() { f["renew"] = s.operates(keyturn.OpRenew, f["app"]) }},
 		{"figures", func() { _, err = s.Figures(s.ctx); ok(err) }},
-		{"watch pools", func() { ok(s.WatchPools(s.ctx)) }},
+		{"watch pools", func() { ok(s.Stock().WatchPools(s.ctx)) }},
 		{"serve who waits", func() { _, err = s.ServeWaiting(s.ctx, 10, 0); ok(err) }},
-		{"expire keys", func() { _, err = s.ExpireKeys(s.ctx, 10); ok(err) }},
-		{"finish recalls", func() { _, err = s.FinishRecalls(s.ctx); ok(err) }},
+		{"expire keys", func() { _, err = s.Stock().ExpireKeys(s.ctx, 10); ok(err) }},
+		{"finish recalls", func() { _, err = s.Stock().FinishRecalls(s.ctx); ok(err) }},
 		{"wake the forgotten", func() { _, err = s.WakeForgotten(s.ctx, time.Minute); ok(err) }},
 		{"hold and release", func() {
 			f["byhand"] = s.sell("byhand")
@@ -235,9 +235,11 @@ func TestNoStepReadsAWholeTable(t *testing.T) {
 		}},
 		{"cancel an order", func() { s.order("gone", lineOf("app", 1)); ok(s.CancelOrder(s.ctx, "gone", "by mistake")) }},
 		{"what happened to an order", func() { _, _, _, err = s.OrderEvents(s.ctx, "more", Progress{}); ok(err) }},
-		{"undo an import", func() { ok(s.UndoBatch(s.ctx, "games", s.stock("games", "U-1", "U-2").BatchID, "ops")) }},
-		{"recall an import", func() { ok(s.Recall(s.ctx, "games", s.stock("games", "R-1", "R-2").BatchID, "leaked", true, "ops")) }},
-		{"put a key aside", func() { ok(s.QuarantineKey(s.ctx, "games", "N-1", "seen", "ops")) }},
+		{"undo an import", func() { ok(s.Stock().UndoBatch(s.ctx, "games", s.stock("games", "U-1", "U-2").BatchID, "ops")) }},
+		{"recall an import", func() {
+			ok(s.Stock().Recall(s.ctx, "games", s.stock("games", "R-1", "R-2").BatchID, "leaked", true, "ops"))
+		}},
+		{"put a key aside", func() { ok(s.Stock().QuarantineKey(s.ctx, "games", "N-1", "seen", "ops")) }},
 	}))
 }
 
@@ -286,6 +288,6 @@ func TestNobodyReadsAWholeQueue(t *testing.T) {
 		{"sell and wait for keys", func() { s.claimed(s.sell("game")) }},
 		{"import, and serve who waits", func() { require.Equal(t, 3, s.stock("games", "N-1", "N-2", "N-3").Served) }},
 		{"serve who waits", func() { _, err = s.ServeWaiting(s.ctx, 10, 0); ok(err) }},
-		{"watch pools", func() { ok(s.WatchPools(s.ctx)) }},
+		{"watch pools", func() { ok(s.Stock().WatchPools(s.ctx)) }},
 	}, "import, and serve who waits", "watch pools"))
 }

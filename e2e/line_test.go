@@ -100,7 +100,7 @@ func (s *stack) alerts(f string) []string {
 // stock is available/claimed/delivered/quarantined of a pool, as the figures say.
 func (s *stack) stock(pool string) string {
 	s.t.Helper()
-	p, err := s.db.Pool(context.Background(), pool)
+	p, err := s.db.Stock().Pool(context.Background(), pool)
 	require.NoError(s.t, err)
 	return fmt.Sprintf("%d/%d/%d/%d", p.Stock.Available, p.Stock.Claimed, p.Stock.Delivered, p.Stock.Quarantined)
 }

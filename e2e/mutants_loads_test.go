@@ -108,7 +108,7 @@ func (s *stack) importsTheSameKey() {
 func (s *stack) sellsExpiredKeys() {
 	s.exec(`UPDATE pool_keys SET expires_at = now() - interval '1 minute', give_until = now() - interval '1 minute'
 		WHERE pool_id = 'editor-keys'`)
-	_, err := s.db.ExpireKeys(context.Background(), 100)
+	_, err := s.db.Stock().ExpireKeys(context.Background(), 100)
 	require.NoError(s.t, err)
 	s.editor()
 }

@@ -20,7 +20,7 @@ func TestRecalledKeysAreReplacedByMail(t *testing.T) {
 	s.await(second, keyturn.OrderCompleted)
 	var batch string
 	require.NoError(t, s.sql(&batch, `SELECT id::text FROM batches`))
-	require.NoError(t, s.db.Recall(t.Context(), "game-keys", batch, "the list was published", true, "ops"))
+	require.NoError(t, s.db.Stock().Recall(t.Context(), "game-keys", batch, "the list was published", true, "ops"))
 	late := s.order("game")
 	s.awaitLine(fulfillment(late), keyturn.LineWaitingForStock)
 

@@ -1,4 +1,4 @@
-package db
+package stock
 
 import (
 	"context"
@@ -28,7 +28,7 @@ type batchRow struct {
 // lockBatch takes the row lock under which a batch is undone or recalled.
 func lockBatch(ctx context.Context, tx *sqlx.Tx, pool, batch string) (batchRow, error) {
 	var b batchRow
-	if _, ok := canonicalID(batch); !ok {
+	if !isID(batch) {
 		return b, keyturn.Errorf(keyturn.KindNotFound, "pool %s has no batch of this ID", pool)
 	}
 	if err := tx.GetContext(ctx, &b, `
@@ -48,11 +48,13 @@ const undoSQL = `
 	UPDATE pool_keys SET state = 'withdrawn', changed_at = now()
 	WHERE id > $1 AND id <= $2 AND batch_id = $3 AND state = 'available'`
 
+var undoneSQL = AddSQL(`$1`, ``, Figure{"available", `0 - CAST($2 AS bigint)`}, Figure{"withdrawn", `CAST($2 AS bigint)`})
+
 // UndoBatch takes an import back of which nothing was assigned: its keys are withdrawn, and the same file may be
 // imported again. The batch says who did it and when, for all its keys: a million log entries would say no more.
 // Idempotent. KindNotFound; KindConflict once a key of it was sold or put aside: it can be recalled.
-func (d *DB) UndoBatch(ctx context.Context, pool, batch, by string) error {
-	return d.pg.Tx(ctx, func(tx *sqlx.Tx) error {
+func (s *Stock) UndoBatch(ctx context.Context, pool, batch, by string) error {
+	return s.pg.Tx(ctx, func(tx *sqlx.Tx) error {
 		b, err := lockBatch(ctx, tx, pool, batch)
 		if err != nil || b.UndoneAt != nil {
 			return err
@@ -82,10 +84,7 @@ func (d *DB) UndoBatch(ctx context.Context, pool, batch, by string) error {
 		if gone := b.Accepted - int(withdrawn) - expired; gone > 0 {
 			return notUndone(gone)
 		}
-		if _, err := tx.ExecContext(ctx, `
-			INSERT INTO pool_stock AS s (pool_id, slot, available, withdrawn) VALUES ($1, `+stockSlot+`, 0 - CAST($2 AS bigint), $2)
-			ON CONFLICT (pool_id, slot) DO UPDATE SET available = s.available + excluded.available,
-				withdrawn = s.withdrawn + excluded.withdrawn`, b.PoolID, withdrawn); err != nil {
+		if _, err := tx.ExecContext(ctx, undoneSQL, b.PoolID, withdrawn); err != nil {
 			return err
 		}
 		_, err = tx.ExecContext(ctx, `UPDATE batches SET undone_at = now(), undone_by = $2 WHERE id = $1`, b.ID, by)
@@ -106,9 +105,9 @@ func notUndone(keys int) error {
 }
 
 // Batch shows one import and how far its recall is.
-func (d *DB) Batch(ctx context.Context, pool, batch string) (keyturn.BatchDetail, error) {
+func (s *Stock) Batch(ctx context.Context, pool, batch string) (keyturn.BatchDetail, error) {
 	var out keyturn.BatchDetail
-	if _, ok := canonicalID(batch); !ok {
+	if !isID(batch) {
 		return out, keyturn.Errorf(keyturn.KindNotFound, "pool %s has no batch of this ID", pool)
 	}
 	var row struct {
@@ -118,7 +117,7 @@ func (d *DB) Batch(ctx context.Context, pool, batch string) (keyturn.BatchDetail
 		Percent    int            `db:"percent"`
 		RecalledTo sql.NullInt64  `db:"recalled_to"`
 	}
-	if err := d.pg.GetContext(ctx, &row, `
+	if err := s.pg.GetContext(ctx, &row, `
 		SELECT id AS batch_id, accepted, rejected, created_by, created_at, undone_at, undone_by, recalled_at, recall, replace_sold, recalled_to,
 			CASE WHEN recalled_to < last_key THEN 100 * (recalled_to - first_key) / (last_key - first_key) ELSE 100 END AS percent
 		FROM batches WHERE id = $1 AND pool_id = $2`, batch, pool); err != nil {
@@ -129,13 +128,13 @@ func (d *DB) Batch(ctx context.Context, pool, batch string) (keyturn.BatchDetail
 		return out, nil
 	}
 	out.Recall = &keyturn.RecallView{Reason: row.Recall.String, Replace: row.Replace, Complete: !row.RecalledTo.Valid, Percent: row.Percent, Keys: []keyturn.RecalledKey{}}
-	if err := d.pg.GetContext(ctx, out.Recall, `
+	if err := s.pg.GetContext(ctx, out.Recall, `
 		SELECT count(*) AS sold, count(*) FILTER (WHERE status = 'OWED') AS owed, count(*) FILTER (WHERE status = 'DONE') AS replaced,
 			count(*) FILTER (WHERE status = 'VOID') AS void
 		FROM replacements WHERE batch_id = $1`, batch); err != nil {
 		return out, pg.AsKind(err)
 	}
-	return out, pg.AsKind(d.pg.SelectContext(ctx, &out.Recall.Keys, `
+	return out, pg.AsKind(s.pg.SelectContext(ctx, &out.Recall.Keys, `
 		SELECT l.order_id, l.fulfillment_id, r.unit_no AS unit, r.status, r.done_at FROM replacements r JOIN line_items l ON l.id = r.line_id
 		WHERE r.batch_id = $1 ORDER BY r.key_id LIMIT $2`, batch, maxListed))
 }

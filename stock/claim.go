@@ -1,4 +1,4 @@
-package db
+package stock
 
 import (
 	"context"
@@ -8,16 +8,16 @@ import (
 	"keyturn.dev/keyturn/pg"
 )
 
-// keyClaim is what a claim takes from a pool: keys for units of one line, all of them or none.
-type keyClaim struct {
-	pool      string
-	line      string
-	firstUnit int
-	units     int
-	createdAt time.Time // of the line: lines that have waited for the pool since before it come first
+// Claim is what a claim takes from a pool: keys for units of one line, all of them or none.
+type Claim struct {
+	Pool      string
+	Line      string // its ID
+	FirstUnit int
+	Units     int
+	CreatedAt time.Time // of the line: lines that have waited for the pool since before it come first
 }
 
-// appendTake appends that keys are taken of the pool, searched from a position on, unless a line that was created
+// AppendTake appends that keys are taken of the pool, searched from a position on, unless a line that was created
 // earlier waits for the pool. It follows an expression `claimant`, whose row is the permission to take any, and gives
 // the keys as the rows of `taken`.
 //
@@ -26,98 +26,100 @@ type keyClaim struct {
 // limit it expects a tenth of the pool, and reads all sold keys to join it. The update finds a key by its ID, not by
 // its position, because a row may have moved since the statement began, nor by its state, for which PostgreSQL would
 // read all keys for sale.
-func (c keyClaim) appendTake(w *pg.StmtBuilder, from int64) {
+func (c Claim) AppendTake(w *pg.StmtBuilder, from int64) {
 	w.WithMaterialized("free", `
 		SELECT ARRAY(
 			SELECT id FROM pool_keys
 			WHERE pool_id = ? AND state = 'available' AND position >= ?
-				AND (give_until IS NULL OR give_until > now())`+notRecalledSQL+`
+				AND (give_until IS NULL OR give_until > now())`+NotRecalledSQL+`
 				AND EXISTS (SELECT FROM claimant)
 				AND NOT EXISTS (SELECT FROM line_items WHERE waiting_pool = ? AND (created_at, id) < (?, ?))
 			ORDER BY position
 			LIMIT ?
 			FOR UPDATE SKIP LOCKED) AS ids`,
-		c.pool, from, c.pool, c.createdAt, c.line, c.units)
+		c.Pool, from, c.Pool, c.CreatedAt, c.Line, c.Units)
 	w.With("taken", `
 		UPDATE pool_keys k SET state = 'claimed', changed_at = now(),
 			line_id = ?, unit_no = ? - 1 + array_position((SELECT ids FROM free), k.id)
 		WHERE k.id = ANY (CAST((SELECT ids FROM free WHERE cardinality(ids) = ?) AS bigint[])) AND k.line_id IS NULL
 		RETURNING k.id, k.pool_id, k.position, k.unit_no, k.content, k.fingerprint`,
-		c.line, c.firstUnit, c.units)
-	w.With("stock", `
-		INSERT INTO pool_stock AS s (pool_id, slot, available, claimed, taken)
-		SELECT ?, `+stockSlot+`, 0 - CAST(? AS bigint), ?, ? WHERE EXISTS (SELECT FROM taken)
-		ON CONFLICT (pool_id, slot) DO UPDATE SET available = s.available + excluded.available,
-			claimed = s.claimed + excluded.claimed, taken = s.taken + excluded.taken`,
-		c.pool, c.units, c.units, c.units)
+		c.Line, c.FirstUnit, c.Units)
+	w.With("stock", takenFiguresSQL, c.Pool, c.Units, c.Units, c.Units)
 }
+
+var takenFiguresSQL = AddSQL(`?`, `WHERE EXISTS (SELECT FROM taken)`,
+	Figure{"available", `0 - CAST(? AS bigint)`}, Figure{"claimed", `?`}, Figure{"taken", `?`})
 
 // takenSQL returns the keys that a statement took, in the order of their units.
 const takenSQL = `
 	SELECT pool_id, (SELECT data_key FROM pools WHERE id = ?) AS data_key, id AS key_id, position, content, fingerprint
 	FROM taken ORDER BY unit_no`
 
-// take takes keys in the order of the queue, all that are claimed or none. The caller holds the lock on the line.
-func (d *DB) take(ctx context.Context, q pg.Queryer, c keyClaim) ([]pooledKey, error) {
-	return d.search(ctx, q, c, func(w *pg.StmtBuilder, from int64) error {
+// Take takes keys in the order of the queue, all that are claimed or none. The caller holds the lock on the line. A claim
+// that took keys in a transaction which is then undone calls Rewind.
+func (s *Stock) Take(ctx context.Context, q pg.Queryer, c Claim) ([]SealedKey, error) {
+	return s.TakeBy(ctx, q, c, func(w *pg.StmtBuilder, from int64) error {
 		w.With("claimant", `SELECT`)
-		c.appendTake(w, from)
+		c.AppendTake(w, from)
 		return nil
 	})
 }
 
-// search runs the statement that build makes from the pool's cursor on, and once more from the start of the queue if
-// it found too few keys. No keys: nothing was taken.
-func (d *DB) search(
-	ctx context.Context, q pg.Queryer, c keyClaim, build func(w *pg.StmtBuilder, from int64) error,
-) ([]pooledKey, error) {
-	from := d.cursors.advance(c.pool, c.units)
-	taken, err := d.searchFrom(ctx, q, c, from, build)
+// TakeBy runs the statement that build makes of an expression `claimant`, c.AppendTake and what the caller adds: from the
+// pool's cursor on, and once more from the start of the queue if it found too few keys. No keys: nothing was taken.
+func (s *Stock) TakeBy(
+	ctx context.Context, q pg.Queryer, c Claim, build func(w *pg.StmtBuilder, from int64) error,
+) ([]SealedKey, error) {
+	from := s.cursors.advance(c.Pool, c.Units)
+	taken, err := s.searchFrom(ctx, q, c, from, build)
 	if err != nil || len(taken) > 0 || from == startOfQueue {
 		return taken, err
 	}
-	return d.searchFrom(ctx, q, c, startOfQueue, build)
+	return s.searchFrom(ctx, q, c, startOfQueue, build)
 }
 
 // searchFrom runs the statement from a position on, and keeps the pool's cursor.
-func (d *DB) searchFrom(
-	ctx context.Context, q pg.Queryer, c keyClaim, from int64, build func(w *pg.StmtBuilder, from int64) error,
-) (taken []pooledKey, err error) {
+func (s *Stock) searchFrom(
+	ctx context.Context, q pg.Queryer, c Claim, from int64, build func(w *pg.StmtBuilder, from int64) error,
+) (taken []SealedKey, err error) {
 	start := time.Now()
 	var w pg.StmtBuilder
 	if err = build(&w, from); err == nil {
-		err = w.Select(ctx, q, &taken, takenSQL, c.pool)
+		err = w.Select(ctx, q, &taken, takenSQL, c.Pool)
 	}
 	if err != nil || len(taken) == 0 {
-		d.cursors.rewind(c.pool)
+		s.cursors.rewind(c.Pool)
 		return nil, err
 	}
 	last := from
 	for _, k := range taken {
 		last = max(last, k.Position)
 	}
-	d.cursors.found(c.pool, from, last, time.Since(start))
+	s.cursors.found(c.Pool, from, last, time.Since(start))
 	return taken, nil
 }
 
-// contendedFor says why a pool gave nothing to a claim of n keys: nil if it has too few, errContended if it has them.
+// Rewind makes the next claim of a pool search from the start of the queue: keys came back.
+func (s *Stock) Rewind(pool string) { s.cursors.rewind(pool) }
+
+// Contended says why a pool gave nothing to a claim of n keys: nil if it has too few, ErrContended if it has them.
 // SKIP LOCKED passes over keys that a transaction holds and may yet return; only a plain count proves that the pool
 // is empty.
-func contendedFor(ctx context.Context, s pg.Queryer, pool string, n int) error {
-	have, err := stockFor(ctx, s, pool, n)
+func Contended(ctx context.Context, q pg.Queryer, pool string, n int) error {
+	have, err := Left(ctx, q, pool, n)
 	if err == nil && have >= n {
-		return errContended
+		return ErrContended
 	}
 	return err
 }
 
-// stockFor counts the keys that a pool can give now, up to n.
-func stockFor(ctx context.Context, s pg.Queryer, pool string, n int) (int, error) {
+// Left counts the keys that a pool can give now, up to n.
+func Left(ctx context.Context, q pg.Queryer, pool string, n int) (int, error) {
 	var have []int
-	err := s.SelectContext(ctx, &have, `
+	err := q.SelectContext(ctx, &have, `
 		SELECT count(*) FROM (
 			SELECT FROM pool_keys WHERE pool_id = $1 AND state = 'available'
-				AND (give_until IS NULL OR give_until > now())`+notRecalledSQL+`
+				AND (give_until IS NULL OR give_until > now())`+NotRecalledSQL+`
 			ORDER BY position LIMIT $2) AS for_sale`, pool, n)
 	if err != nil {
 		return 0, err
@@ -125,6 +127,6 @@ func stockFor(ctx context.Context, s pg.Queryer, pool string, n int) (int, error
 	return have[0], nil
 }
 
-// errContended: the pool has the keys, and other transactions hold them and may return them. It undoes a transaction on
+// ErrContended: the pool has the keys, and other transactions hold them and may return them. It undoes a transaction on
 // purpose.
-var errContended = fmt.Errorf("other transactions hold the pool's last keys: %w", pg.ErrRollback)
+var ErrContended = fmt.Errorf("other transactions hold the pool's last keys: %w", pg.ErrRollback)

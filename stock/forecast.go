@@ -1,4 +1,4 @@
-package db
+package stock
 
 import (
 	"context"
@@ -34,19 +34,19 @@ const forecastSQL = `
 		FROM pace LEFT JOIN waits w ON w.waiting_pool = pace.id
 	)`
 
-func (d *DB) forecast(ctx context.Context, pool string) (keyturn.Forecast, error) {
+func (s *Stock) forecast(ctx context.Context, pool string) (keyturn.Forecast, error) {
 	var row struct {
 		PerHour   float64  `db:"per_hour"`
 		HoursLeft *float64 `db:"hours_left"`
 	}
-	err := d.pg.GetContext(ctx, &row, `WITH `+forecastSQL+` SELECT CAST(per_hour AS float) AS per_hour, CAST(hours_left AS float) AS hours_left FROM forecast`, pool)
+	err := s.pg.GetContext(ctx, &row, `WITH `+forecastSQL+` SELECT CAST(per_hour AS float) AS per_hour, CAST(hours_left AS float) AS hours_left FROM forecast`, pool)
 	return keyturn.Forecast{PerHour: row.PerHour, HoursLeft: row.HoursLeft}, pg.AsKind(err)
 }
 
 // WatchPools opens the alerts of each pool that fell below its threshold or that lasts no longer than its horizon, and
 // closes those that are over: once per crossing. Once a minute it notes what was taken of each pool.
-func (d *DB) WatchPools(ctx context.Context) error {
-	return d.pg.Tx(ctx, func(tx *sqlx.Tx) error {
+func (s *Stock) WatchPools(ctx context.Context) error {
+	return s.pg.Tx(ctx, func(tx *sqlx.Tx) error {
 		if _, err := tx.ExecContext(ctx, `
 			INSERT INTO pool_pace (pool_id, at, taken)
 			SELECT p.id, date_trunc('minute', now()), coalesce((SELECT sum(taken) FROM pool_stock s WHERE s.pool_id = p.id), 0) FROM pools p

@@ -1,4 +1,4 @@
-package db
+package stock
 
 import (
 	"context"
@@ -19,24 +19,18 @@ const (
 	chunkBytes  = 4 << 20 // of them, after which no key is added
 	maxListed   = 1000    // rejected lines that are listed; all are counted
 	maxRefused  = 100     // bad lines that a refusal names
-	serveChunk  = 100     // waiting lines served in one transaction
 )
 
 // errDryRun ends a transaction that was only to see what would happen.
 var errDryRun = fmt.Errorf("dry run: %w", pg.ErrRollback)
 
-// Import is ImportFile of a text file, one key per line.
-func (d *DB) Import(ctx context.Context, pool string, r io.Reader, by string, dryRun bool) (keyturn.ImportResult, error) {
-	return d.ImportFile(ctx, ImportInput{Pool: pool, File: r, By: by, DryRun: dryRun})
-}
-
-// ImportFile adds keys to a pool from a file of any size, in constant memory. White space around a key is cut off; empty
+// Import adds keys to a pool from a file of any size, in constant memory. White space around a key is cut off; empty
 // lines are passed over. The file is stored in one transaction or not at all: if it breaks off, is not text, or has a row
 // that is bad (keyturn.RowMalformed and the like) and is not to be skipped, nothing is stored, and the error, of
-// KindInvalid, names the lines. Keys that Keyturn has already are no mistake: the same file again adds nothing.
-// Afterwards lines that wait for the pool are served, at the pool's pace.
-func (d *DB) ImportFile(ctx context.Context, in ImportInput) (keyturn.ImportResult, error) {
-	im, err := d.newImporter(ctx, in)
+// KindInvalid, names the lines. Keys that Keyturn has already are no mistake: the same file again adds nothing. It serves
+// no waiting line.
+func (s *Stock) Import(ctx context.Context, in ImportInput) (keyturn.ImportResult, error) {
+	im, err := s.newImporter(ctx, in)
 	if err != nil {
 		return keyturn.ImportResult{}, err
 	}
@@ -48,7 +42,7 @@ func (d *DB) ImportFile(ctx context.Context, in ImportInput) (keyturn.ImportResu
 		return im.out, first.err
 	}
 	used := false
-	err = d.pg.Tx(ctx, func(tx *sqlx.Tx) error {
+	err = s.pg.Tx(ctx, func(tx *sqlx.Tx) error {
 		if used {
 			return keyturn.Errorf(keyturn.KindUnavailable, "the database undid the import: send it again")
 		}
@@ -72,18 +66,12 @@ func (d *DB) ImportFile(ctx context.Context, in ImportInput) (keyturn.ImportResu
 	if errors.Is(err, errDryRun) {
 		return im.out, nil
 	}
-	if err != nil || in.DryRun {
-		return im.out, err
-	}
-	im.out.Served, _ = d.serveAll(ctx, in.Pool) // the keys are stored; whom it did not come to, housekeeping serves
-	err = pg.AsKind(d.pg.GetContext(ctx, &im.out.Waiting, `SELECT count(*) FROM line_items WHERE waiting_pool = $1`, in.Pool))
 	return im.out, err
 }
 
 // importer is one import under way.
 type importer struct {
 	ImportInput
-	d      *DB
 	pool   keyturn.Pool
 	file   *keyFile
 	dk     vault.DataKey
@@ -102,35 +90,29 @@ type importer struct {
 
 // chunk is some rows of the file, encrypted, and what ended it: nil, io.EOF or an error.
 type chunk struct {
-	rows []sealedKey
+	rows []newKey
 	size int // bytes of their contents
 	bad  []keyRow
 	err  error
 }
 
-// sealedKey is a key as it is stored.
-type sealedKey struct {
+// newKey is a key as it is stored.
+type newKey struct {
 	line           int
 	fingerprint    [vault.FingerprintSize]byte
 	content        []byte
 	expires, until *time.Time
 }
 
-func (d *DB) newImporter(ctx context.Context, in ImportInput) (*importer, error) {
-	im := &importer{ImportInput: in, d: d, chunks: make(chan chunk), fingerprint: d.keys.Fingerprinter()}
-	var err error
-	if im.pool, err = specOf[keyturn.Pool](ctx, d.pg, "pools", "pool", in.Pool); err != nil {
+func (s *Stock) newImporter(ctx context.Context, in ImportInput) (*importer, error) {
+	im := &importer{ImportInput: in, chunks: make(chan chunk), fingerprint: s.keys.Fingerprinter()}
+	row, err := s.readPool(ctx, in.Pool)
+	if err != nil {
 		return nil, err
 	}
-	var row struct {
-		DataKey []byte    `db:"data_key"`
-		Now     time.Time `db:"now"`
-	}
-	if err = d.pg.GetContext(ctx, &row, `SELECT data_key, now() AS now FROM pools WHERE id = $1`, in.Pool); err != nil {
-		return nil, pg.NotFound(err, "there is no pool %s in the catalog", in.Pool)
-	}
+	im.pool = row.pool
 	im.now = row.Now
-	if im.dk, err = d.keys.OpenDataKey(row.DataKey, "pool/"+in.Pool); err != nil {
+	if im.dk, err = s.keys.OpenDataKey(row.DataKey, DataKeyOwner(in.Pool)); err != nil {
 		return nil, err
 	}
 	im.file, err = newKeyFile(in, im.pool)
@@ -141,7 +123,7 @@ func (d *DB) newImporter(ctx context.Context, in ImportInput) (*importer, error)
 func (im *importer) prepare(ctx context.Context) {
 	room := 1000
 	for {
-		c := chunk{rows: make([]sealedKey, 0, room)}
+		c := chunk{rows: make([]newKey, 0, room)}
 		for c.err == nil && len(c.rows)+len(c.bad) < importChunk && c.size < chunkBytes {
 			var row keyRow
 			if row, c.err = im.file.next(); c.err == nil {
@@ -171,7 +153,7 @@ func (im *importer) next(ctx context.Context) chunk {
 }
 
 func (im *importer) seal(c *chunk, row keyRow) error {
-	k := sealedKey{line: row.line}
+	k := newKey{line: row.line}
 	if !row.expires.IsZero() && row.bad == "" {
 		until := row.expires.Add(-time.Duration(im.pool.MinValidity))
 		k.expires, k.until = &row.expires, &until
@@ -186,7 +168,7 @@ func (im *importer) seal(c *chunk, row keyRow) error {
 	k.fingerprint = im.fingerprint(row.key)
 	im.plain = append(im.plain[:0], row.key...)
 	var err error
-	k.content, err = im.dk.Seal(im.plain, poolKeyAt(im.Pool, k.fingerprint[:]))
+	k.content, err = im.dk.Seal(im.plain, KeyPlace(im.Pool, k.fingerprint[:]))
 	c.rows, c.size = append(c.rows, k), c.size+len(k.content)
 	return err
 }
@@ -224,9 +206,7 @@ func (im *importer) finish(ctx context.Context) error {
 			UPDATE batches SET accepted = $2, rejected = $3, created_at = clock_timestamp(),
 				last_key = nextval(CAST(pg_get_serial_sequence('pool_keys', 'id') AS regclass))
 			WHERE id = $1
-		)
-		INSERT INTO pool_stock AS s (pool_id, slot, available) VALUES ($4, `+stockSlot+`, $2)
-		ON CONFLICT (pool_id, slot) DO UPDATE SET available = s.available + excluded.available`,
+		)`+AddSQL(`$4`, ``, Figure{"available", `$2`}),
 		im.batch, im.out.Accepted, rejected, im.Pool)
 	return err
 }

@@ -1,10 +1,11 @@
-package db
+package stock
 
 import (
 	"cmp"
 	"context"
 	"database/sql"
 	"slices"
+	"strconv"
 
 	"github.com/lib/pq"
 
@@ -19,7 +20,7 @@ func (im *importer) store(ctx context.Context, c chunk) error {
 	for _, row := range c.bad {
 		rejected = append(rejected, keyturn.RejectedKey{Line: row.line, Reason: row.bad})
 		if len(im.refused) < maxRefused {
-			im.refused = append(im.refused, keyturn.FieldError{Location: "line " + itoa(row.line), Message: keyturn.RowReasons[row.bad]})
+			im.refused = append(im.refused, keyturn.FieldError{Location: "line " + strconv.Itoa(row.line), Message: keyturn.RowReasons[row.bad]})
 		}
 	}
 	if !im.refuses() && len(c.rows) > 0 {
@@ -50,12 +51,12 @@ const chunkTries = 4
 // insert stores the keys of a chunk that no pool has, and returns the others. COPY is several times as fast as
 // INSERT, but fails at the first key that exists. So the existing keys are read first; a concurrent import can still
 // add some before the COPY, which is then undone and repeated without them.
-func (im *importer) insert(ctx context.Context, rows []sealedKey) (known []keyturn.RejectedKey, err error) {
+func (im *importer) insert(ctx context.Context, rows []newKey) (known []keyturn.RejectedKey, err error) {
 	if err := im.openBatch(ctx); err != nil {
 		return nil, err
 	}
 	for try := 1; ; try++ {
-		var fresh []sealedKey
+		var fresh []newKey
 		if fresh, known, err = im.partition(ctx, rows); err != nil || len(fresh) == 0 {
 			return known, err
 		}
@@ -93,7 +94,7 @@ func (im *importer) openBatch(ctx context.Context) error {
 }
 
 // partition separates the keys that are new from those that a pool has, or that came earlier in the file.
-func (im *importer) partition(ctx context.Context, rows []sealedKey) (fresh []sealedKey, known []keyturn.RejectedKey, err error) {
+func (im *importer) partition(ctx context.Context, rows []newKey) (fresh []newKey, known []keyturn.RejectedKey, err error) {
 	fingerprints := make([][]byte, len(rows))
 	for i := range rows {
 		fingerprints[i] = rows[i].fingerprint[:]
@@ -122,7 +123,7 @@ func (im *importer) partition(ctx context.Context, rows []sealedKey) (fresh []se
 		}
 		reasons[[vault.FingerprintSize]byte(k.Fingerprint)] = reason
 	}
-	fresh = make([]sealedKey, 0, len(rows)-len(existing))
+	fresh = make([]newKey, 0, len(rows)-len(existing))
 	for _, k := range rows {
 		if reason, is := reasons[k.fingerprint]; is {
 			known = append(known, keyturn.RejectedKey{Line: k.line, Reason: reason})
@@ -135,7 +136,7 @@ func (im *importer) partition(ctx context.Context, rows []sealedKey) (fresh []se
 }
 
 // copyKeys stores keys. Their IDs and positions come from sequences: the order of the file is the order of sale.
-func (im *importer) copyKeys(ctx context.Context, keys []sealedKey) error {
+func (im *importer) copyKeys(ctx context.Context, keys []newKey) error {
 	const query = `COPY pool_keys (pool_id, batch_id, fingerprint, content, expires_at, give_until) FROM STDIN`
 	return pg.CopyRows(ctx, im.tx, query, func(yield func(func([]byte) []byte) bool) {
 		for _, k := range keys {

@@ -1,4 +1,4 @@
-package db
+package stock
 
 import (
 	"context"
@@ -12,10 +12,10 @@ import (
 )
 
 // Key finds a pool's key by its text and tells its life. KindNotFound.
-func (d *DB) Key(ctx context.Context, pool, key string) (keyturn.KeyView, error) {
+func (s *Stock) Key(ctx context.Context, pool, key string) (keyturn.KeyView, error) {
 	var v keyturn.KeyView
-	err := d.pg.Tx(ctx, func(tx *sqlx.Tx) error {
-		row, err := findKey(ctx, tx, pool, d.keys.Fingerprint(key))
+	err := s.pg.Tx(ctx, func(tx *sqlx.Tx) error {
+		row, err := findKey(ctx, tx, pool, s.keys.Fingerprint(key))
 		if err != nil {
 			return err
 		}
@@ -44,9 +44,9 @@ func (d *DB) Key(ctx context.Context, pool, key string) (keyturn.KeyView, error)
 
 // QuarantineKey puts an unsold key aside for ever. Idempotent. KindNotFound; KindConflict when it was sold: it is to be
 // replaced then.
-func (d *DB) QuarantineKey(ctx context.Context, pool, key, reason, by string) error {
-	return d.pg.Tx(ctx, func(tx *sqlx.Tx) error {
-		row, err := findKey(ctx, tx, pool, d.keys.Fingerprint(key))
+func (s *Stock) QuarantineKey(ctx context.Context, pool, key, reason, by string) error {
+	return s.pg.Tx(ctx, func(tx *sqlx.Tx) error {
+		row, err := findKey(ctx, tx, pool, s.keys.Fingerprint(key))
 		switch {
 		case err != nil || row.State == keyturn.KeyQuarantined:
 			return err
@@ -58,27 +58,34 @@ func (d *DB) QuarantineKey(ctx context.Context, pool, key, reason, by string) er
 	})
 }
 
-const quarantineSQL = `
+var quarantineSQL = `
 	WITH moved AS (
 		UPDATE pool_keys SET state = 'quarantined', changed_at = now() WHERE id = $3 AND state = 'available'
 		RETURNING id, pool_id, 'available' AS was, state AS became, line_id, unit_no
-	)` + bookMovedSQL + ` SELECT count(*) FROM moved`
+	)` + BookMovedSQL + ` SELECT count(*) FROM moved`
 
-// OweReplacementOf books that whoever has this key is to get another one. It names the fulfillment. KindConflict when it
-// is nobody's: it can be put aside.
-func (d *DB) OweReplacementOf(ctx context.Context, pool, key, reason, by string) (fulfillmentID string, err error) {
+// Holder says whose a sold key is: the fulfillment and the unit. KindNotFound; KindConflict when the key is nobody's: it
+// can be put aside.
+func (s *Stock) Holder(ctx context.Context, pool, key string) (fulfillmentID string, unit int, err error) {
 	var row keyRowAt
-	err = d.pg.Tx(ctx, func(tx *sqlx.Tx) (err error) {
-		row, err = findKey(ctx, tx, pool, d.keys.Fingerprint(key))
+	err = s.pg.Tx(ctx, func(tx *sqlx.Tx) (err error) {
+		row, err = findKey(ctx, tx, pool, s.keys.Fingerprint(key))
 		return err
 	})
 	if err != nil {
-		return "", err
+		return "", 0, err
 	}
 	if row.FulfillmentID == nil || row.State != keyturn.KeyClaimed && row.State != keyturn.KeyDelivered {
-		return "", keyturn.Errorf(keyturn.KindConflict, "the key is %s: only a sold one can be replaced", row.State)
+		return "", 0, keyturn.Errorf(keyturn.KindConflict, "the key is %s: only a sold one can be replaced", row.State)
 	}
-	return *row.FulfillmentID, d.OweReplacements(ctx, *row.FulfillmentID, []int{*row.UnitNo}, reason, by)
+	return *row.FulfillmentID, *row.UnitNo, nil
+}
+
+func utc(t *time.Time) *time.Time {
+	if t == nil {
+		return nil
+	}
+	return new(t.UTC())
 }
 
 // keyRowAt is where a key stands.

@@ -1,4 +1,4 @@
-package db
+package stock
 
 import (
 	"bufio"
@@ -42,8 +42,8 @@ type keyRow struct {
 }
 
 const (
-	maxKeyLength = 4096 // characters of one key
-	maxRowLength = 4*maxKeyLength + 4096
+	MaxKeyLength = 4096 // characters of one key
+	maxRowLength = 4*MaxKeyLength + 4096
 )
 
 // keyFile reads a file row by row in constant memory. What is no key is marked; what is no such file ends it with
@@ -70,7 +70,7 @@ func newKeyFile(in ImportInput, pool keyturn.Pool) (*keyFile, error) {
 // refuse says that the file is not one of keys.
 func (f *keyFile) refuse(why, hint string) error {
 	return &keyturn.Error{Kind: keyturn.KindInvalid, Message: why + ", nothing was stored", Fields: []keyturn.FieldError{
-		{Location: "line " + itoa(f.line), Message: hint},
+		{Location: "line " + strconv.Itoa(f.line), Message: hint},
 	}}
 }
 
@@ -162,9 +162,9 @@ func (f *keyFile) row(text string) (row keyRow, isRow bool, err error) {
 		}
 	}
 	switch {
-	case utf8.RuneCountInString(row.key) > maxKeyLength:
+	case utf8.RuneCountInString(row.key) > MaxKeyLength:
 		row.bad = keyturn.RowTooLong
-	case !keyturn.CleanText(row.key, 1, maxKeyLength), f.pattern != nil && !f.pattern.MatchString(row.key):
+	case !keyturn.CleanText(row.key, 1, MaxKeyLength), f.pattern != nil && !f.pattern.MatchString(row.key):
 		row.bad = keyturn.RowMalformed
 	}
 	return row, true, nil

@@ -1,4 +1,4 @@
-package db
+package stock
 
 import (
 	"context"
@@ -20,8 +20,8 @@ const (
 // customers are owed other keys, which ReplaceOwed gives them. It returns when all keys are dealt with, or after some
 // seconds; what is left then, or after it broke off, is done by the next call or by housekeeping. Idempotent; replace may
 // be asked for later. KindNotFound; KindConflict when the batch was undone.
-func (d *DB) Recall(ctx context.Context, pool, batch, reason string, replace bool, by string) error {
-	err := d.pg.Tx(ctx, func(tx *sqlx.Tx) error {
+func (s *Stock) Recall(ctx context.Context, pool, batch, reason string, replace bool, by string) error {
+	err := s.pg.Tx(ctx, func(tx *sqlx.Tx) error {
 		b, err := lockBatch(ctx, tx, pool, batch)
 		switch {
 		case err != nil:
@@ -41,21 +41,21 @@ func (d *DB) Recall(ctx context.Context, pool, batch, reason string, replace boo
 		return err
 	})
 	if err == nil {
-		err = d.recallFor(ctx, recallAtOnce, pool, batch, by)
+		err = s.recallFor(ctx, recallAtOnce, pool, batch, by)
 	}
 	return err
 }
 
-// notRecalledSQL is the condition on a key that its batch is not being recalled. Such a key is for sale until the recall
+// NotRecalledSQL is the condition on a key that its batch is not being recalled. Such a key is for sale until the recall
 // comes to it, and must be given to nobody any more: a replacement would be one of the keys that leaked. It is a CASE
 // because PostgreSQL does not guess how many rows one leaves: of batch_id <> ALL it expects none in a pool of one batch,
 // and a claim would read and sort all keys.
-const notRecalledSQL = ` AND CASE WHEN batch_id = ANY (ARRAY(SELECT id FROM batches WHERE recalled_to IS NOT NULL)) THEN false ELSE true END`
+const NotRecalledSQL = ` AND CASE WHEN batch_id = ANY (ARRAY(SELECT id FROM batches WHERE recalled_to IS NOT NULL)) THEN false ELSE true END`
 
 // recallFor deals with the keys of a recalled batch, a step at a time, until none are left or the time is up.
-func (d *DB) recallFor(ctx context.Context, limit time.Duration, pool, batch, by string) error {
+func (s *Stock) recallFor(ctx context.Context, limit time.Duration, pool, batch, by string) error {
 	for end := time.Now().Add(limit); ; {
-		more, err := d.recallSome(ctx, pool, batch, by)
+		more, err := s.recallSome(ctx, pool, batch, by)
 		if err != nil || !more || time.Now().After(end) {
 			return err
 		}
@@ -63,29 +63,29 @@ func (d *DB) recallFor(ctx context.Context, limit time.Duration, pool, batch, by
 }
 
 // FinishRecalls goes on for a while with recalls that broke off or take long, and says how many there are.
-func (d *DB) FinishRecalls(ctx context.Context) (int, error) {
+func (s *Stock) FinishRecalls(ctx context.Context) (int, error) {
 	var open []struct {
 		ID   string `db:"id"`
 		Pool string `db:"pool_id"`
 	}
-	if err := d.pg.SelectContext(ctx, &open, `
+	if err := s.pg.SelectContext(ctx, &open, `
 		SELECT id, pool_id FROM batches WHERE recalled_to IS NOT NULL AND recalled_at < now() - interval '10 seconds' ORDER BY recalled_at LIMIT 10`); err != nil {
 		return 0, pg.AsKind(err)
 	}
 	for _, b := range open {
-		if err := d.recallFor(ctx, recallRound, b.Pool, b.ID, byHousekeeping); err != nil {
+		if err := s.recallFor(ctx, recallRound, b.Pool, b.ID, byHousekeeping); err != nil {
 			return len(open), err
 		}
 	}
 	return len(open), nil
 }
 
-// retiredSQL says whether an upgrade has made the keys of the line l its licence's no more. Nobody is given others instead.
-const retiredSQL = `EXISTS (SELECT FROM license_steps s WHERE s.license_id = coalesce(l.license_id, l.fulfillment_id) AND s.operation = 'upgrade'
+// RetiredSQL says whether an upgrade has made the keys of the line l its licence's no more. Nobody is given others instead.
+const RetiredSQL = `EXISTS (SELECT FROM license_steps s WHERE s.license_id = coalesce(l.license_id, l.fulfillment_id) AND s.operation = 'upgrade'
 	AND s.withdrawn_at IS NULL AND s.no > coalesce((SELECT o.no FROM license_steps o WHERE o.line_id = l.id), 0))`
 
 // recallSQL deals with the next keys of a batch. A key that is being claimed is waited for: it is sold then.
-const recallSQL = `
+var recallSQL = `
 	WITH old AS MATERIALIZED (
 		SELECT id, pool_id, batch_id, state, line_id, unit_no FROM pool_keys
 		WHERE id > $3 AND id <= $4 AND batch_id = $5 AND state IN ('available', 'claimed', 'delivered') FOR UPDATE
@@ -96,14 +96,14 @@ const recallSQL = `
 		INSERT INTO replacements (key_id, batch_id, pool_id, line_id, unit_no, status, done_at, reason, by)
 		SELECT k.id, k.batch_id, k.pool_id, k.line_id, k.unit_no, CASE WHEN k.retired THEN 'VOID' WHEN CAST($6 AS boolean) THEN 'OWED' ELSE 'LISTED' END,
 			CASE WHEN k.retired THEN now() END, CAST($2 AS text), CAST($1 AS text)
-		FROM (SELECT old.*, ` + retiredSQL + ` AS retired FROM old JOIN line_items l ON l.id = old.line_id WHERE old.state <> 'available') k
+		FROM (SELECT old.*, ` + RetiredSQL + ` AS retired FROM old JOIN line_items l ON l.id = old.line_id WHERE old.state <> 'available') k
 		ON CONFLICT (key_id) DO NOTHING
-	)` + bookMovedSQL + `
+	)` + BookMovedSQL + `
 	UPDATE batches SET recalled_to = CASE WHEN $4 < last_key THEN CAST($4 AS bigint) END WHERE id = $5`
 
 // recallSome deals with the next keys of a recalled batch and says whether there are more.
-func (d *DB) recallSome(ctx context.Context, pool, batch, by string) (more bool, err error) {
-	err = d.pg.Tx(ctx, func(tx *sqlx.Tx) error {
+func (s *Stock) recallSome(ctx context.Context, pool, batch, by string) (more bool, err error) {
+	err = s.pg.Tx(ctx, func(tx *sqlx.Tx) error {
 		b, err := lockBatch(ctx, tx, pool, batch)
 		if err != nil || !b.RecalledTo.Valid {
 			more = false

@@ -63,7 +63,7 @@ type job struct {
 // jobs are what one round does, in this order: what an alert tells of is found before alerts are mailed.
 func (h *Housekeeping) jobs() []job {
 	return []job{
-		{"watch pools", h.DB.WatchPools},
+		{"watch pools", h.DB.Stock().WatchPools},
 		{"watch certificates", h.watchCertificates},
 		{"watch the clock", h.watchClock},
 		{"look after keys", h.keys},
@@ -101,10 +101,10 @@ const (
 // keys takes expired keys out of the sale, goes on with recalls that broke off, and gives customers of recalled keys new
 // ones.
 func (h *Housekeeping) keys(ctx context.Context) error {
-	if _, err := h.DB.ExpireKeys(ctx, expirePerRound); err != nil {
+	if _, err := h.DB.Stock().ExpireKeys(ctx, expirePerRound); err != nil {
 		return err
 	}
-	if _, err := h.DB.FinishRecalls(ctx); err != nil {
+	if _, err := h.DB.Stock().FinishRecalls(ctx); err != nil {
 		return err
 	}
 	n, err := h.DB.ReplaceOwed(ctx, replacePerRound, h.RenderKeys)
