@@ -15,7 +15,7 @@ func TestTheVersionIsTheNewestReleaseOfTheChangelog(t *testing.T) {
 	t.Parallel()
 	newest := regexp.MustCompile(`(?m)^## \[(\d+\.\d+\.\d+)\] - (\S+)$`).FindStringSubmatch(read(t, "CHANGELOG.md"))
 	require.NotNil(t, newest, "CHANGELOG.md has no release such as: ## [0.1.0] - 2026-11-29")
-	require.Equal(t, newest[1], keyturn.Version)
+	require.Equal(t, keyturn.Version, newest[1])
 	_, err := time.Parse(time.DateOnly, newest[2])
 	require.NoError(t, err)
 }

@@ -23,7 +23,7 @@ type spec struct{ json, yaml, page []byte }
 var docsHTML string
 
 var docsPage = template.Must(template.New("docs").Funcs(template.FuncMap{
-	"typeOf": typeOf, "refOf": refOf, "scopes": scopesOf,
+	"typeOf": typeOf, "refOf": refOf, "scopes": scopesOf, "examplesOf": examplesOf,
 	"paragraphs": func(s string) []string { return strings.Split(s, "\n\n") },
 }).Parse(docsHTML))
 
@@ -35,6 +35,7 @@ func (a *API) describe() {
 			o.Components.Schemas.Map()[name] = &huma.Schema{OneOf: []*huma.Schema{{Type: huma.TypeString, Description: short}, s}}
 		}
 	}
+	addExamples(o)
 	var err error
 	if a.spec.json, err = json.Marshal(o); err != nil {
 		panic(fmt.Sprintf("describe the API: %v", err)) // a mistake in our own types: the first test finds it
@@ -94,13 +95,8 @@ type (
 func pageOf(o *huma.OpenAPI) docsData {
 	data := docsData{Title: o.Info.Title, Description: o.Info.Description}
 	byTag := map[string][]*huma.Operation{}
-	for _, path := range slices.Sorted(maps.Keys(o.Paths)) {
-		item := o.Paths[path]
-		for _, op := range []*huma.Operation{item.Post, item.Put, item.Get, item.Delete} {
-			if op != nil {
-				byTag[op.Tags[0]] = append(byTag[op.Tags[0]], op)
-			}
-		}
+	for _, op := range operationsOf(o) {
+		byTag[op.Tags[0]] = append(byTag[op.Tags[0]], op)
 	}
 	for _, tag := range slices.Sorted(maps.Keys(byTag)) {
 		data.Tags = append(data.Tags, docsTag{tag, byTag[tag]})

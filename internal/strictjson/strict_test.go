@@ -66,7 +66,7 @@ func TestProblemsAreNamedAtTheirPaths(t *testing.T) {
 		`{"notes":{"a":"1","a":"2"}}`:        {{Location: "notes.a", Message: "is a duplicate field"}},
 		`{"Name":"a"}`:                       {{Location: "Name", Message: "is an unknown field: did you mean name?"}},
 		`{"Own":"a"}`:                        {{Location: "Own", Message: "is an unknown field"}},
-		`{"parts":[{},{"nmae":1}]}`:          {{Location: "parts[1].nmae", Message: "is an unknown field"}},
+		`{"parts":[{},{"lable":1}]}`:         {{Location: "parts[1].lable", Message: "is an unknown field"}},
 		`{"name":"\ud800"}`:                  {{Location: "name", Message: "must not contain an unpaired surrogate"}},
 		`{"name":"\udc00\ud800"}`:            {{Location: "name", Message: "must not contain an unpaired surrogate"}},
 		`{"name":"a\u0000"}`:                 {{Location: "name", Message: "must not contain the character NUL"}},

@@ -1,0 +1,61 @@
+package api
+
+import (
+	"time"
+
+	"keyturn.dev/keyturn"
+)
+
+var (
+	exampleProductEntry = keyturn.Product{
+		ID: exampleProduct, Name: "Orbit Editor", URLToDownload: "https://downloads.example.com/orbit",
+		Sources: []keyturn.Source{
+			{Type: keyturn.SourcePool, Pool: examplePool, GiveUpAfter: keyturn.Duration(2 * time.Hour)},
+			{Type: keyturn.SourceEndpoint, Integration: examplePartner},
+		},
+		Sell:  keyturn.Sell{WhenEmpty: keyturn.SellWarn},
+		Email: keyturn.Email{Subject: "Your key for Orbit Editor", Text: "Hello {FULLNAME},\n\nyour key: {KEY}\n"},
+	}
+	examplePoolEntry = keyturn.Pool{
+		ID: examplePool, Name: "Keys of Orbit Editor", Threshold: 100,
+		Pattern: `ORBIT(-[A-Z0-9]{4}){3}`, ForecastHorizon: keyturn.Duration(72 * time.Hour),
+	}
+	examplePartnerEntry = keyturn.Integration{
+		ID: examplePartner, BaseURL: "https://licenses.acme.example",
+		Auth: keyturn.Auth{Type: "bearer", Token: &keyturn.SecretRef{Value: "acme-token"}},
+		Limits: keyturn.Limits{
+			MaxConcurrent: 10, PerSecond: 20, Timeout: keyturn.Duration(10 * time.Second), MaxReplyBytes: 64 << 10,
+		},
+		PermanentErrors: keyturn.PermanentErrors{ErrorCodes: []string{"UNKNOWN_SKU"}},
+	}
+)
+
+// examplePartnerShown is the integration as it is shown: a secret is only known to be set.
+func examplePartnerShown() keyturn.Integration { return hideSecrets(examplePartnerEntry) }
+
+var catalogExamples = map[string]example{
+	"put-product":    {request: exampleProductEntry, answer: exampleProductEntry.WithDefaults()},
+	"get-product":    {answer: exampleProductEntry.WithDefaults()},
+	"list-products":  {answer: keyturn.ProductList{Products: []keyturn.Product{exampleProductEntry.WithDefaults()}}},
+	"delete-product": {},
+
+	"put-pool": {request: examplePoolEntry, answer: examplePoolEntry},
+	"get-pool": {answer: keyturn.PoolView{
+		Pool: examplePoolEntry, Stock: keyturn.Stock{Available: 4812, Claimed: 3, Delivered: 185},
+		Forecast: keyturn.Forecast{PerHour: 12.5, HoursLeft: pointer(385.0)},
+		Batches:  []keyturn.BatchView{exampleBatchView()},
+	}},
+	"list-pools":  {answer: keyturn.PoolList{Pools: []keyturn.Pool{examplePoolEntry}}},
+	"delete-pool": {},
+
+	"put-integration": {request: examplePartnerEntry, answer: examplePartnerShown()},
+	"get-integration": {answer: keyturn.IntegrationView{
+		Integration: examplePartnerShown(),
+		Partner: keyturn.PartnerState{
+			Breaker: keyturn.BreakerOpen, Failing: 5, OpenedAt: exampleAt(1), NextTryAt: exampleAt(2),
+			Failure: "the partner answered HTTP 503", Waiting: 3, OldestAt: exampleAt(0),
+		},
+	}},
+	"list-integrations":  {answer: keyturn.IntegrationList{Integrations: []keyturn.Integration{examplePartnerShown()}}},
+	"delete-integration": {},
+}
