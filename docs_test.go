@@ -86,7 +86,7 @@ func TestLinksOfThePagesResolve(t *testing.T) {
 			}
 			for _, name := range testNames.FindAllString(text, -1) {
 				require.False(t, info.IsDir(), "%s: the link of %s names its file", page, name)
-				require.True(t, strings.Contains(read(t, target), "func "+name+"("), "%s says that %s is in %s", page, name, link)
+				require.Contains(t, read(t, target), "func "+name+"(", "%s says that %s is in %s", page, name, link)
 			}
 		}
 	}
@@ -102,7 +102,7 @@ func TestPagesNameTestsThatExist(t *testing.T) {
 	for _, page := range filesOf(t, ".md") {
 		for _, name := range testNames.FindAllString(read(t, page), -1) {
 			if name != "TestMode" { // a status of an integration
-				require.True(t, strings.Contains(code.String(), "func "+name+"("), "%s names %s", page, name)
+				require.Contains(t, code.String(), "func "+name+"(", "%s names %s", page, name)
 			}
 		}
 	}

@@ -30,11 +30,15 @@ func TestSellable(t *testing.T) {
 		"both, and both refuse":  {refuse, []keyturn.Source{partner, pool}, map[keyturn.SourceType]keyturn.Shortage{"endpoint": down, "pool": empty}, keyturn.SellRefuse, down},
 		"both, and one is waited for": {
 			keyturn.Sell{WhenEmpty: keyturn.SellRefuse},
-			[]keyturn.Source{pool, partner}, map[keyturn.SourceType]keyturn.Shortage{"endpoint": down, "pool": empty}, keyturn.SellWarn, down,
+			[]keyturn.Source{pool, partner},
+			map[keyturn.SourceType]keyturn.Shortage{"endpoint": down, "pool": empty},
+			keyturn.SellWarn, down,
 		},
 		"down and allowed": {
 			keyturn.Sell{WhenPartnerDown: keyturn.SellAllow},
-			[]keyturn.Source{partner}, map[keyturn.SourceType]keyturn.Shortage{"endpoint": down}, keyturn.SellAllow, down,
+			[]keyturn.Source{partner},
+			map[keyturn.SourceType]keyturn.Shortage{"endpoint": down},
+			keyturn.SellAllow, down,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
