@@ -20,8 +20,8 @@ import (
 
 // Starts is what the API needs of a Starter: no call blocks.
 type Starts interface {
-	Offer([]db.Start) // lines that were just accepted
-	Poke()            // a transaction left something to start
+	Enqueue([]db.Start) // lines that were just accepted
+	Wake()              // a transaction left something to start
 }
 
 // Config is what the API works with. DB, Starter and Logger are required.

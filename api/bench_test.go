@@ -42,13 +42,13 @@ type starts struct {
 	pokes   int
 }
 
-func (s *starts) Offer(o []db.Start) {
+func (s *starts) Enqueue(o []db.Start) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.offered = append(s.offered, o...)
 }
 
-func (s *starts) Poke() {
+func (s *starts) Wake() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.pokes++

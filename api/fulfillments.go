@@ -100,7 +100,7 @@ func (a *API) resend(ctx context.Context, c *call, in *idInput) (*resendOutput, 
 	if err != nil {
 		return nil, err
 	}
-	a.Starter.Poke()
+	a.Starter.Wake()
 	return &resendOutput{Body: keyturn.Resent{DeliveryID: id}}, nil
 }
 

@@ -111,9 +111,9 @@ func (a *API) accepted(accepted *db.Accepted, response []byte, err error) (*rawO
 		return out, nil
 	}
 	metrics.OrderAccepted()
-	a.Starter.Offer(accepted.Starts)
+	a.Starter.Enqueue(accepted.Starts)
 	if slices.ContainsFunc(accepted.Order.LineItems, func(l keyturn.LineItem) bool { return l.Operation == keyturn.OpCancel }) {
-		a.Starter.Poke() // what the cancel gives up is to be woken
+		a.Starter.Wake() // what the cancel gives up is to be woken
 	}
 	return out, nil
 }
@@ -191,6 +191,6 @@ func (a *API) cancelOrder(ctx context.Context, c *call, in *idInput) (*orderOutp
 	if err := a.DB.CancelOrder(ctx, in.ID, reason); err != nil {
 		return nil, err
 	}
-	a.Starter.Poke()
+	a.Starter.Wake()
 	return a.order(ctx, in.ID)
 }

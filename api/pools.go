@@ -61,7 +61,7 @@ func (a *API) importKeys(ctx context.Context, c *call, in *importInput) (*import
 		return nil, err
 	}
 	if result.Served > 0 {
-		a.Starter.Poke()
+		a.Starter.Wake()
 	}
 	return &importOutput{Body: result}, nil
 }

@@ -101,7 +101,7 @@ func (a *API) undecidable(ctx context.Context, fulfillmentID string) error {
 	case err != nil:
 		return err
 	case line.Status.Open():
-		a.Starter.Poke()
+		a.Starter.Wake()
 		return keyturn.Errorf(keyturn.KindUnavailable, "the line's workflow is not running, so the decision was not applied: retry in a few seconds")
 	}
 	return keyturn.Errorf(keyturn.KindConflict, "the line is %s: there is nothing left to decide", line.Status)

@@ -22,7 +22,7 @@ type OutageReport struct {
 	DrainSeconds   float64      `json:"drainSeconds"`
 	Rate           float64      `json:"deliveredPerSecond"`
 	OutOfPlace     int          `json:"furthestOutOfPlace"` // lines
-	Runway         int          `json:"runway"`             // that many lines are on their way at the same time
+	Horizon        int          `json:"horizon"`            // that many lines are on their way at the same time
 	Other          []PhaseSales `json:"otherPartner"`
 	Failed         []string     `json:"failed"`
 }
@@ -58,7 +58,7 @@ func (o *Outage) outageReport(stats emulator.Stats, returned time.Time, times []
 	}
 	r := &OutageReport{
 		Lines: o.Lines, Delivered: len(o.done), PerSecond: o.PerSecond, PeakPerSecond: stats.PeakPerSecond, MaxConcurrent: o.MaxConcurrent,
-		PeakConcurrent: stats.MaxConcurrent, CallsInOutage: stats.Requests, OutOfPlace: furthest(o.done), Runway: int(o.PerSecond) + o.MaxConcurrent, Failed: []string{},
+		PeakConcurrent: stats.MaxConcurrent, CallsInOutage: stats.Requests, OutOfPlace: furthest(o.done), Horizon: int(o.PerSecond) + o.MaxConcurrent, Failed: []string{},
 	}
 	if n := len(o.done); n > 0 {
 		r.FirstMs, r.DrainSeconds = ms(o.done[0].at.Sub(returned)), o.done[n-1].at.Sub(returned).Seconds()
@@ -79,7 +79,7 @@ func (o *Outage) outageReport(stats emulator.Stats, returned time.Time, times []
 	r.check(r.Delivered == r.Lines, "%d of %d lines were not delivered", r.Lines-r.Delivered, r.Lines)
 	r.check(float64(r.PeakPerSecond) <= r.PerSecond, "%d calls arrived within a second, %g are allowed", r.PeakPerSecond, r.PerSecond)
 	r.check(r.PeakConcurrent <= r.MaxConcurrent, "%d calls were under way at the same time, %d are allowed", r.PeakConcurrent, r.MaxConcurrent)
-	r.check(r.OutOfPlace <= 2*r.Runway, "a line finished %d places from its own, and the runway is %d lines", r.OutOfPlace, r.Runway)
+	r.check(r.OutOfPlace <= 2*r.Horizon, "a line finished %d places from its own, and the dispatch horizon is %d lines", r.OutOfPlace, r.Horizon)
 	for _, p := range r.Other[len(r.Other)-2:] {
 		r.check(p.Ratio <= maxRatio, "the other partner's p99 was %.2f times of what it was %s", p.Ratio, p.Phase)
 	}
@@ -116,7 +116,7 @@ func (r *OutageReport) check(ok bool, format string, args ...any) {
 func (r *OutageReport) Print(w io.Writer) {
 	fmt.Fprintf(w, "%d of %d lines delivered, the first %.1f s after the partner was back, the last after %.0f s: %.1f a second\n", r.Delivered, r.Lines, r.FirstMs/1000, r.DrainSeconds, r.Rate)
 	fmt.Fprintf(w, "calls: %d in all; at most %d within any second (%g allowed), %d at the same time (%d allowed)\n", r.CallsInOutage, r.PeakPerSecond, r.PerSecond, r.PeakConcurrent, r.MaxConcurrent)
-	fmt.Fprintf(w, "order: the line furthest from its place was %d places away; %d are on their way at the same time\n\n", r.OutOfPlace, r.Runway)
+	fmt.Fprintf(w, "order: the line furthest from its place was %d places away; %d are on their way at the same time\n\n", r.OutOfPlace, r.Horizon)
 	fmt.Fprintf(w, "%-28s %8s %10s %10s %8s %12s   %s\n", "the other partner", "orders", "p50 ms", "p99 ms", "ratio", "processors", "p99 ms of: accept, until called, call, until mailed")
 	for _, p := range r.Other {
 		fmt.Fprintf(w, "%-28s %8d %10.0f %10.0f %8.2f %12.2f   %.0f, %.0f, %.0f, %.0f\n", p.Phase, p.Orders, p.P50Ms, p.P99Ms, p.Ratio, p.Busy,

@@ -117,7 +117,7 @@ func (d *DB) AuditByID(ctx context.Context, id string) (Audit, error) {
 
 // WakeUnattended has the relay see to what an audit found without a workflow, if it still needs one: open lines by their
 // ID, and errands by the workflow's name and subject as the outbox has them. It returns the lines and errands that it gave
-// to the relay. A line or an errand that runs after all is only looked at once more.
+// to the relay. A line or an outbox entry that runs after all is only looked at once more.
 func (d *DB) WakeUnattended(ctx context.Context, lines []string, errands []Errand) (woken []string, err error) {
 	err = d.pg.Tx(ctx, func(tx *sqlx.Tx) error {
 		woken = nil

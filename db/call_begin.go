@@ -112,7 +112,7 @@ func (d *DB) beginCall(
 		if err := lookUpFirst(ctx, tx, l, &call.CallFacts, before.LastNo); err != nil {
 			return nil, 0, err
 		}
-		if ok, wait, err := d.enter(ctx, tx, l, call); !ok || err != nil {
+		if ok, wait, err := d.admit(ctx, tx, l, call); !ok || err != nil {
 			return nil, wait, err
 		}
 	}
@@ -221,7 +221,7 @@ func (l *line) appendAttempt(w *pg.StmtBuilder, call *Call, sealedRequest []byte
 		call.Attempt, source, call.Operation, call.UnitNo, l.Now, call.deadline)
 }
 
-// appendRoom appends whether the line may call its partner at once, under the lock that gate takes: the partner does
+// appendRoom appends whether the line may call its partner at once, under the lock that lockAdmission takes: the partner does
 // well, nobody waits for it, and its limits leave room. The request must have been made of the integration as it is now.
 func (l *line) appendRoom(w *pg.StmtBuilder, f CallFacts) {
 	limits := f.Integration.Limits.WithDefaults()

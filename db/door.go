@@ -8,14 +8,14 @@ import (
 )
 
 // doors lets few calls of each partner begin at the same time in this process. The database has them begin one after the
-// other anyway (gate), and whoever waits there holds one of the few connections meanwhile: the lines of one partner that
+// other anyway (lockAdmission), and whoever waits there holds one of the few connections meanwhile: the lines of one partner that
 // come all at once would keep those of all others from the database.
 type doors struct {
 	mu   sync.Mutex
 	open map[string]chan struct{}
 }
 
-// throughDoor is how many may be in the database for the same partner: one that holds its gate, and one that prepares.
+// throughDoor is how many may be in the database for the same partner: one that holds its lock, and one that prepares.
 const throughDoor = 2
 
 // AtDoor waits until a call of this source may be begun, and gives what ends that. Sources that are no partner's have no

@@ -43,7 +43,7 @@ func TestBreakerOpensAndClosesByProbe(t *testing.T) {
 	f := s.sell("app")
 	next, _ := s.parked(f)
 	require.Equal(t, keyturn.LineRetrying, next.Status)
-	require.Zero(t, next.Wait, "the workflow is to wait in the activity, where it is called up without history")
+	require.Zero(t, next.Wait, "the workflow is to wait in the activity, where it is dispatched without history")
 	require.Equal(t, keyturn.OrderPartialCompleted, s.orderStatus(f))
 	require.Equal(t, 1, read[int](s, `SELECT count(*) FROM alerts WHERE line_id = $1 AND mailed_at IS NOT NULL`, s.lineID(f)))
 	require.Empty(t, s.outcomes(f))
@@ -51,11 +51,11 @@ func TestBreakerOpensAndClosesByProbe(t *testing.T) {
 	require.GreaterOrEqual(t, wait, sleepWhileDown)
 	require.Less(t, wait, 2*sleepWhileDown)
 
-	// Nobody is called up before the probe is due; then one line is, the oldest, and only it may go.
-	require.Empty(t, s.callUp())
+	// Nobody is dispatched before the probe is due; then one line is, the oldest, and only it may go.
+	require.Empty(t, s.dispatched())
 	require.Equal(t, 6, s.partner().Waiting, "those whose failures opened the breaker wait in front")
 	s.later(probeFirst)
-	require.Equal(t, failed[:1], s.callUp())
+	require.Equal(t, failed[:1], s.dispatched())
 	s.parked(f)
 	probe := s.beginCall(failed[0])
 	require.True(t, probe.Probe)
@@ -77,7 +77,7 @@ func TestBreakerOpensAndClosesByProbe(t *testing.T) {
 	require.Equal(t, 5, state.Waiting)
 	require.Equal(t, []string{"PartnerDown closed", "PartnerBack closed"}, s.partnerAlerts())
 
-	require.Equal(t, append(failed[1:], f), s.callUp(), "a tenth of a second's calls")
+	require.Equal(t, append(failed[1:], f), s.dispatched(), "a tenth of a second's calls")
 	for i, f := range append(failed[1:], f) {
 		s.finishCall(f, answered(s.beginCall(f), "KEY-"+itoa(i+1)))
 	}
@@ -160,10 +160,10 @@ func TestAnOpenBreakerMissesNoDeadline(t *testing.T) {
 	require.Zero(t, read[int](s, `SELECT count(*) FROM partner_queue WHERE line_id IN ($1, $2)`, s.lineID(one), s.lineID(two)))
 }
 
-// callUp gives the fulfillments that are called up.
-func (s *shop) callUp() []string {
+// dispatched gives the fulfillments that are dispatched.
+func (s *shop) dispatched() []string {
 	s.t.Helper()
-	due, _, err := s.CallUp(s.ctx, 0)
+	due, _, err := s.DispatchWaiting(s.ctx, 0)
 	require.NoError(s.t, err)
 	var fs []string
 	for _, d := range due {
@@ -173,7 +173,7 @@ func (s *shop) callUp() []string {
 	return fs
 }
 
-// Lines are called up evenly, few at first, and then about as many as go. One that does not come makes way, and is called
+// Lines are dispatched evenly, few at first, and then about as many as go. One that does not come makes way, and is called
 // again.
 func TestLinesAreCalledUpAsTheyGo(t *testing.T) {
 	s := newShop(t)
@@ -186,26 +186,26 @@ func TestLinesAreCalledUpAsTheyGo(t *testing.T) {
 	s.exec(`UPDATE partner_queue SET due_at = now() + interval '1 hour'`)
 	wentNow := func() { s.exec(`UPDATE attempts SET started_at = clock_timestamp()`) } // however long this test takes
 	wentNow()
-	require.Equal(t, fs[1:3], s.callUp(), "a tenth of a second's calls")
-	s.later(smoothly)
-	require.Equal(t, fs[3:5], s.callUp())
-	s.later(smoothly)
-	require.Equal(t, fs[5:7], s.callUp(), "one call went lately")
-	s.later(smoothly)
-	require.Empty(t, s.callUp(), "the others are on their way")
+	require.Equal(t, fs[1:3], s.dispatched(), "a tenth of a second's calls")
+	s.later(dispatchSlice)
+	require.Equal(t, fs[3:5], s.dispatched())
+	s.later(dispatchSlice)
+	require.Equal(t, fs[5:7], s.dispatched(), "one call went lately")
+	s.later(dispatchSlice)
+	require.Empty(t, s.dispatched(), "the others are on their way")
 	s.finishCall(fs[0], answered(first, "KEY-0"))
-	s.later(smoothly)
+	s.later(dispatchSlice)
 	s.beginCall(fs[1])
 	wentNow()
-	require.Equal(t, fs[7:9], s.callUp(), "one went, and more may come")
+	require.Equal(t, fs[7:9], s.dispatched(), "one went, and more may come")
 	for _, f := range fs[2:9] {
 		s.parked(f)
 	}
-	s.later(comesWithin)
-	again := s.callUp()
+	s.later(arrivesWithin)
+	again := s.dispatched()
 	require.Equal(t, fs[9:11], again, "those before are not waited for any more")
-	s.later(calledAgain)
-	require.Equal(t, fs[2:4], s.callUp(), "the oldest, once more")
+	s.later(redispatchAfter)
+	require.Equal(t, fs[2:4], s.dispatched(), "the oldest, once more")
 }
 
 // A partner that takes one call in a minute has no line come in vain.
@@ -217,13 +217,13 @@ func TestASlowRateCallsNobodyInVain(t *testing.T) {
 	s.parked(fs[1])
 	s.parked(fs[2])
 	s.exec(`UPDATE partner_queue SET due_at = now() + interval '1 hour'`)
-	require.Empty(t, s.callUp())
+	require.Empty(t, s.dispatched())
 	s.later(time.Minute)
-	require.Equal(t, fs[1:2], s.callUp())
-	require.Empty(t, s.callUp(), "it is on its way")
+	require.Equal(t, fs[1:2], s.dispatched())
+	require.Empty(t, s.dispatched(), "it is on its way")
 }
 
-// Partners are called up for one by one: a queue of one holds up no other, and they are found by their lines, however many
+// Partners are dispatched for one by one: a queue of one holds up no other, and they are found by their lines, however many
 // integrations there are.
 func TestEachPartnersLinesAreCalledUp(t *testing.T) {
 	s := newShop(t)
@@ -239,7 +239,7 @@ func TestEachPartnersLinesAreCalledUp(t *testing.T) {
 	}
 	s.exec(`UPDATE partner_queue SET due_at = now() + interval '1 hour'`)
 	s.later(callTime + time.Second)
-	require.ElementsMatch(t, want, s.callUp())
+	require.ElementsMatch(t, want, s.dispatched())
 }
 
 // The alert of the outage stands for those of the lines that wait. A line that fails on its own when the partner is back is
@@ -295,10 +295,10 @@ func TestAChangedIntegrationIsProbedAtOnce(t *testing.T) {
 	require.NotNil(t, s.partner().NextTryAt)
 	_, _, err := s.PutIntegration(s.ctx, keyturn.Integration{ID: "acme", BaseURL: "https://new.partner.test"})
 	require.NoError(t, err)
-	require.Len(t, s.callUp(), 1)
+	require.Len(t, s.dispatched(), 1)
 }
 
-// What was decided meanwhile is not called up, and makes way.
+// What was decided meanwhile is not dispatched, and makes way.
 func TestDecidedLinesLeaveTheQueue(t *testing.T) {
 	s := newShop(t)
 	s.product("app", fromEndpoint("acme"))
@@ -311,7 +311,7 @@ func TestDecidedLinesLeaveTheQueue(t *testing.T) {
 	s.resolve(fs[1], keyturn.ActionHold)
 	require.Equal(t, 2, read[int](s, `SELECT count(*) FROM partner_queue`), "the held one, and the one whose failure opened the breaker")
 	s.exec(`DELETE FROM partner_gates`)
-	s.callUp()
+	s.dispatched()
 	require.Equal(t, 1, read[int](s, `SELECT count(*) FROM partner_queue`))
 }
 
@@ -328,8 +328,8 @@ func TestALineThatIsAnsweredWhileItSleepsIsWoken(t *testing.T) {
 	s.finishCall(f, answered(first, "KEY-1"))
 	s.delivered(f)
 	s.exec(`DELETE FROM partner_gates`)
-	require.Contains(t, s.callUp(), f)
-	require.NotContains(t, s.callUp(), f, "once")
+	require.Contains(t, s.dispatched(), f)
+	require.NotContains(t, s.dispatched(), f, "once")
 }
 
 // Operations hear of a certificate that expires soon once, and it is over when there is another.

@@ -126,15 +126,15 @@ func (d *DB) BeginRevocation(ctx context.Context, fulfillmentID, source string, 
 			}
 			return err
 		}
-		g, err := d.gate(ctx, tx, l, facts.Integration)
+		g, err := d.lockAdmission(ctx, tx, l, facts.Integration)
 		if err != nil {
 			return err
 		}
 		g.Older = 0 // a cancel waits for no create
-		if ok, _ := g.pass(facts.Integration.Limits.WithDefaults()); !ok {
+		if ok, _ := g.decide(facts.Integration.Limits.WithDefaults()); !ok {
 			return keyturn.Errorf(keyturn.KindRateLimited, "the cancel waits for its turn at %s", source)
 		}
-		if err := d.entered(ctx, tx, l, g, call); err != nil {
+		if err := d.bookAdmission(ctx, tx, l, g, call); err != nil {
 			return err
 		}
 		var w pg.StmtBuilder

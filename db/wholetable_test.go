@@ -189,7 +189,7 @@ func TestNoStepReadsAWholeTable(t *testing.T) {
 			ok(err)
 			ok(s.RelayDone(s.ctx, due))
 		}},
-		{"call up", func() { _, _, err = s.CallUp(s.ctx, time.Second); ok(err) }},
+		{"dispatch waiting", func() { _, _, err = s.DispatchWaiting(s.ctx, time.Second); ok(err) }},
 		{"show an order", func() { _, err = s.Order(s.ctx, "more"); ok(err) }},
 		{"show a fulfillment", func() { _, err = s.Fulfillment(s.ctx, f["app"]); ok(err) }},
 		{"list orders", func() { _, err = s.Orders(s.ctx, "", "", 20); ok(err) }},
@@ -275,7 +275,7 @@ func TestNobodyReadsAWholeQueue(t *testing.T) {
 		{"tell", func() { _, err = s.TakeAlerts(s.ctx, 10, func([]Alert) error { return nil }); ok(err) }},
 		{"list open alerts", func() { _, err = s.Alerts(s.ctx, false, "", 0, 20); ok(err) }},
 		{"list orders in trouble", func() { _, err = s.Orders(s.ctx, keyturn.OrderPartialCompleted, "", 20); ok(err) }},
-		{"call up", func() { due, _, err = s.CallUp(s.ctx, time.Second); ok(err); require.NotEmpty(t, due) }},
+		{"dispatch waiting", func() { due, _, err = s.DispatchWaiting(s.ctx, time.Second); ok(err); require.NotEmpty(t, due) }},
 		{"call", func() {
 			call, _, _, err = s.BeginCall(s.ctx, due[0].Start.FulfillmentID, callTimeout, renderCall)
 			ok(err)

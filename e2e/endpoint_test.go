@@ -240,7 +240,7 @@ func TestHostileReplies(t *testing.T) {
 			Customer:  keyturn.Customer{ID: partner, Email: customer(partner), Country: "FR", Locale: "en-GB"},
 			LineItems: []keyturn.LineItem{{ProductID: partner, Quantity: 1, GrossPrice: "29.99"}},
 		})
-		s.starter.Offer(orders[partner].Starts)
+		s.starter.Enqueue(orders[partner].Starts)
 	}
 	for partner, a := range orders {
 		f := fulfillment(a)

@@ -130,7 +130,7 @@ func TestCancelACompletedOrder(t *testing.T) {
 	s.await(a, keyturn.OrderCompleted)
 	require.NoError(t, s.db.CancelOrder(ctx, a.Order.ID, "the customer changed their mind"))
 	require.NoError(t, s.db.CancelOrder(ctx, a.Order.ID, "again"), "asking twice is asking once")
-	s.starter.Poke()
+	s.starter.Wake()
 	s.await(a, keyturn.OrderCanceled)
 	s.atRest(a)
 	require.Equal(t, 2*2999, s.refunded(a))
@@ -162,7 +162,7 @@ func TestCancelMeetsAnEmailOnItsWay(t *testing.T) {
 	a := s.order("game")
 	<-sending
 	require.NoError(t, s.db.CancelOrder(context.Background(), a.Order.ID, "changed my mind"))
-	s.starter.Poke()
+	s.starter.Wake()
 	close(canceled)
 	s.await(a, keyturn.OrderCanceled)
 	s.atRest(a)

@@ -33,8 +33,8 @@ func (s *stack) tryOperate(license string, op keyturn.OperationName, product ...
 		Respond: func(db.Accepted) ([]byte, error) { return []byte("{}"), nil },
 	})
 	if err == nil {
-		s.starter.Offer(a.Starts)
-		s.starter.Poke()
+		s.starter.Enqueue(a.Starts)
+		s.starter.Wake()
 	}
 	return a, err
 }

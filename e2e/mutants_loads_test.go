@@ -312,7 +312,7 @@ func (s *stack) resendsToOneOfTwo() {
 	s.editor()
 	_, err := s.db.Resend(context.Background(), fulfillment(a), "", "operator", s.acts.Letters.Render)
 	require.NoError(s.t, err)
-	s.starter.Poke()
+	s.starter.Wake()
 }
 
 // refundsBeforeTheResend cancels a line while an e-mail with its keys waits for the mail server.

@@ -58,7 +58,7 @@ func TestLinesWaitForAPartnerThatIsDownAndGoOutOldestFirst(t *testing.T) {
 	served := map[string]bool{}
 	for _, c := range s.calls("acme", "create") { // a call whose answer was lost is repeated, and gets the same key
 		if c.KeyIssued != "" && !served[c.FulfillmentID] {
-			require.InDelta(t, len(served), place[c.FulfillmentID], 3*perSecond, "the oldest first, to within the runway")
+			require.InDelta(t, len(served), place[c.FulfillmentID], 3*perSecond, "the oldest first, to within the dispatch horizon")
 			served[c.FulfillmentID] = true
 		}
 	}
@@ -67,7 +67,7 @@ func TestLinesWaitForAPartnerThatIsDownAndGoOutOldestFirst(t *testing.T) {
 		SELECT cause || CASE WHEN closed_at IS NULL THEN ' open' ELSE ' closed' END FROM alerts WHERE subject = 'endpoint/acme' ORDER BY id`))
 	require.LessOrEqual(t, s.count(`SELECT count(*) FROM alerts WHERE line_id IS NOT NULL AND mailed_at - opened_at > interval '0'`), tried, "the partner's alert stands for those of the lines that wait")
 
-	// What waited and was called up has no more history than what failed once.
+	// What waited and was dispatched has no more history than what failed once.
 	events := len(s.history(workflows.LineWorkflowID(fulfillment(orders[lines-1]))).Events)
 	require.Less(t, events, 60, "a call-up that times out is repeated as a signal")
 	s.record(workflows.LineWorkflowID(fulfillment(orders[lines-1])), "endpoint-waited-for-its-partner")

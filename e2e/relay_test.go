@@ -44,7 +44,7 @@ func TestWorkerIsAbsentForAWhile(t *testing.T) {
 		})
 	}
 	s.soon() // the relay finds them late and wakes them, which must do no harm
-	s.starter.Poke()
+	s.starter.Wake()
 	s.eventually(func() (bool, string) {
 		return s.count(`SELECT count(*) FROM line_items WHERE wake_at IS NOT NULL`) == 0, "not woken"
 	})
@@ -126,7 +126,7 @@ func TestDatabaseConnectionsAreKilled(t *testing.T) {
 		again(t, func() error {
 			a, _, err := s.db.Accept(context.Background(), acceptInput(o))
 			if a != nil && err == nil {
-				s.starter.Offer(a.Starts)
+				s.starter.Enqueue(a.Starts)
 			}
 			return err
 		})

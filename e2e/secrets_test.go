@@ -126,7 +126,7 @@ func TestNoSecretLeavesItsPlace(t *testing.T) {
 			{ProductID: "cloud", Quantity: 1, GrossPrice: "1"},
 		},
 	})
-	s.starter.Offer(a.Starts)
+	s.starter.Enqueue(a.Starts)
 	s.awaitLine(fulfillment(a, 3), keyturn.LineWaitingForStock)
 	require.NoError(t, s.db.StageSupply(ctx, fulfillment(a, 2), []string{canaries["supplied key"]}))
 	_, err := s.update(fulfillment(a, 2), map[string]any{"action": "supply", "keys": []string{canaries["supplied key"]}})
@@ -138,7 +138,7 @@ func TestNoSecretLeavesItsPlace(t *testing.T) {
 	_, err = s.db.Resend(ctx, fulfillment(a, 1), canaries["new address"], "operator", s.acts.Letters.Render)
 	require.NoError(t, err)
 	require.NoError(t, s.db.CancelOrder(ctx, a.Order.ID, "asked for"))
-	s.starter.Poke()
+	s.starter.Wake()
 	s.await(a, keyturn.OrderCanceled)
 	s.atRest()
 

@@ -257,7 +257,7 @@ func (s *stack) order(products ...string) *db.Accepted {
 func (s *stack) accept(lines []keyturn.LineItem, reference string) *db.Accepted {
 	s.t.Helper()
 	a := s.store(keyturn.Order{Payment: keyturn.Payment{Provider: "sandbox", Reference: reference}, LineItems: lines})
-	s.starter.Offer(a.Starts)
+	s.starter.Enqueue(a.Starts)
 	return a
 }
 

@@ -33,7 +33,7 @@ func (s *Starter) relayLoop(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
-		case <-s.poke:
+		case <-s.wake:
 		}
 	}
 }
@@ -44,18 +44,18 @@ func (s *Starter) relay(ctx context.Context) (int, error) {
 	if err != nil || len(due) == 0 {
 		return 0, err
 	}
-	return len(due), s.carryOut(ctx, due)
+	return len(due), s.dispatch(ctx, due)
 }
 
-// carryOut starts or wakes what was taken, and books what came through.
-func (s *Starter) carryOut(ctx context.Context, due []db.Due) error {
+// dispatch starts or wakes what was taken, and books what succeeded.
+func (s *Starter) dispatch(ctx context.Context, due []db.Due) error {
 	results := make([]error, len(due))
 	g, runCtx := errgroup.WithContext(ctx)
 	g.SetLimit(startersAtOnce)
 	for i, d := range due {
 		g.Go(func() error {
 			if d.Workflow != "" {
-				results[i] = s.errand(runCtx, d)
+				results[i] = s.startEntry(runCtx, d)
 			} else {
 				results[i] = s.startOrWake(runCtx, d)
 			}
@@ -77,33 +77,33 @@ func (s *Starter) carryOut(ctx context.Context, due []db.Due) error {
 	return errors.Join(results...)
 }
 
-// How often lines that wait for partners are looked at: while some go out, and while none can. After some were woken the
-// servers are left to others for callUpRest times as long as that took: they take longer when they are busy.
+// The time between looks at the lines that wait for partners: while some go out, and while none can. After some were woken,
+// the servers are left to others for dispatchRest times as long as that took, because it takes longer when they are busy.
 const (
-	callUpNext = 50 * time.Millisecond
-	callUpLook = 250 * time.Millisecond
-	callUpRest = 15
+	dispatchNext = 50 * time.Millisecond
+	dispatchLook = 250 * time.Millisecond
+	dispatchRest = 15
 )
 
-// callUpLoop has the lines that wait for partners come when it is their turn. It goes beside the relay: neither waits for
-// the other.
-func (s *Starter) callUpLoop(ctx context.Context) {
+// dispatchLoop wakes lines that wait for partners when it is their turn. It runs beside the relay: neither waits for the
+// other.
+func (s *Starter) dispatchLoop(ctx context.Context) {
 	over := time.Duration(0)
 	for {
 		start := time.Now()
-		due, soon, err := s.db.CallUp(ctx, over)
-		over = time.Since(start) + callUpNext
-		wait := callUpLook
+		due, soon, err := s.db.DispatchWaiting(ctx, over)
+		over = time.Since(start) + dispatchNext
+		wait := dispatchLook
 		if soon && err == nil {
-			wait = callUpNext
+			wait = dispatchNext
 		}
 		if len(due) > 0 {
 			start = time.Now()
-			err = errors.Join(err, s.carryOut(ctx, due))
-			wait = max(wait, callUpRest*time.Since(start))
+			err = errors.Join(err, s.dispatch(ctx, due))
+			wait = max(wait, dispatchRest*time.Since(start))
 		}
 		if err != nil && ctx.Err() == nil {
-			s.logger.Warn("lines that wait for partners could not be called up; they are at the next look", "error", err)
+			s.logger.Warn("lines that wait for partners could not be dispatched; they are at the next look", "error", err)
 		}
 		select {
 		case <-ctx.Done():
@@ -113,9 +113,9 @@ func (s *Starter) callUpLoop(ctx context.Context) {
 	}
 }
 
-// callUp ends the sleep of a line's call of its partner between two tries. It costs no history, as a signal would; where
+// wakeCall ends the sleep of a line's call of its partner between two tries. It costs no history, as a signal would; where
 // there is no such sleep (a timer of the workflow, a workflow that is gone, a server that cannot do it), it says so.
-func (s *Starter) callUp(ctx context.Context, fulfillmentID string) bool {
+func (s *Starter) wakeCall(ctx context.Context, fulfillmentID string) bool {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 	_, err := s.temporal.WorkflowService().ResetActivity(ctx, &workflowservice.ResetActivityRequest{
@@ -128,7 +128,7 @@ func (s *Starter) callUp(ctx context.Context, fulfillmentID string) bool {
 
 // startOrWake starts a line's workflow, or tells the one that runs to look at the database.
 func (s *Starter) startOrWake(ctx context.Context, d db.Due) error {
-	woken := d.Called && s.callUp(ctx, d.Start.FulfillmentID)
+	woken := d.Called && s.wakeCall(ctx, d.Start.FulfillmentID)
 	if !d.Status.Open() { // a delivered line of an order that is to be cancelled, or one whose call sleeps although another has been answered
 		_, err := s.db.Review(ctx, d.Start.FulfillmentID)
 		return err

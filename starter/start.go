@@ -30,7 +30,7 @@ type Starter struct {
 	logger    *slog.Logger
 
 	offers chan db.Start
-	poke   chan struct{}
+	wake   chan struct{}
 }
 
 // Config says how workflows are started.
@@ -62,12 +62,12 @@ func New(c Config) *Starter {
 	}
 	return &Starter{
 		db: c.DB, temporal: c.Temporal, taskQueue: c.TaskQueue, namespace: c.Namespace, eager: c.Eager, logger: c.Logger,
-		offers: make(chan db.Start, offersWaiting), poke: make(chan struct{}, 1),
+		offers: make(chan db.Start, offersWaiting), wake: make(chan struct{}, 1),
 	}
 }
 
-// Offer hands over lines that were just accepted. It never blocks: what it cannot take, the relay starts a little later.
-func (s *Starter) Offer(starts []db.Start) {
+// Enqueue hands over lines that were just accepted. It never blocks: what does not fit, the relay starts a little later.
+func (s *Starter) Enqueue(starts []db.Start) {
 	for _, start := range starts {
 		select {
 		case s.offers <- start:
@@ -77,22 +77,22 @@ func (s *Starter) Offer(starts []db.Start) {
 	}
 }
 
-// Poke has the relay look at once, because a transaction left something to start.
-func (s *Starter) Poke() {
+// Wake has the relay look at once, because a transaction left something to start.
+func (s *Starter) Wake() {
 	select {
-	case s.poke <- struct{}{}:
+	case s.wake <- struct{}{}:
 	default:
 	}
 }
 
-// Run starts what is offered, relays what is due and calls up lines whose turn at their partner comes, until ctx ends.
+// Run starts what is offered, relays what is due and dispatches lines whose turn at their partner comes, until ctx ends.
 func (s *Starter) Run(ctx context.Context) {
 	var wg sync.WaitGroup
 	for range startersAtOnce {
 		wg.Go(func() { s.serveOffers(ctx) })
 	}
 	wg.Go(func() { s.relayLoop(ctx) })
-	wg.Go(func() { s.callUpLoop(ctx) })
+	wg.Go(func() { s.dispatchLoop(ctx) })
 	wg.Wait()
 }
 
@@ -154,14 +154,14 @@ func (s *Starter) start(ctx context.Context, o client.StartWorkflowOptions, work
 	return err
 }
 
-// errand starts what the outbox names.
-func (s *Starter) errand(ctx context.Context, d db.Due) error {
+// startEntry starts what an outbox entry names.
+func (s *Starter) startEntry(ctx context.Context, d db.Due) error {
 	var err error
 	switch d.Workflow {
 	case db.WorkflowCancelOrder:
 		return s.db.WakeOrder(ctx, d.Subject)
 	case db.WorkflowLicense:
-		defer s.Poke() // what may begin now is due at once
+		defer s.Wake() // what may begin now is due at once
 		return s.db.AdvanceLicense(ctx, d.Subject)
 	case db.WorkflowCancel:
 		in := workflows.LineInput{FulfillmentID: d.Subject, Next: keyturn.Next{Do: keyturn.DoRefund, Status: keyturn.LineCanceling}}

@@ -23,7 +23,7 @@ kept in any stretch of a second, whether the oldest lines were served first, how
 partner's customers noticed of all this: the 99th percentile from order to delivery, alone, before the outage, while the
 lines waited, and while they were served.
 
-The exit code is 1 if a limit was exceeded, a line was not delivered, lines overtook others by more than the runway
+The exit code is 1 if a limit was exceeded, a line was not delivered, lines overtook others by more than the dispatch horizon
 allows, or the other partner's 99th percentile rose to more than 1.5 times of what it was before the outage, with both partners
 selling.`,
 		Example: "  keyturn bench outage\n  keyturn bench outage --lines 1000 --per-second 50 --fault timeout-after-issuing --output json",

@@ -39,8 +39,8 @@ type poolShop struct {
 // noStarts starts nothing: Temporal is down.
 type noStarts struct{}
 
-func (noStarts) Offer([]db.Start) {}
-func (noStarts) Poke()            {}
+func (noStarts) Enqueue([]db.Start) {}
+func (noStarts) Wake()              {}
 
 func newPoolShop(t *testing.T) *poolShop {
 	t.Helper()

@@ -9,9 +9,9 @@ import (
 	"keyturn.dev/keyturn"
 )
 
-// gate is what decides whether a line may call its partner now: how many calls are under way and were made of late over
-// all workers, who waits in front, and how the partner does.
-type gate struct {
+// admission is what decides whether a line may call its partner now: the calls that are running or recent over all
+// workers, the lines that wait in front, and the state of the breaker.
+type admission struct {
 	Now        time.Time  `db:"now"`
 	OpenedAt   *time.Time `db:"opened_at"`   // set: the breaker is open
 	NextTryAt  *time.Time `db:"next_try_at"` // nobody calls before
@@ -24,31 +24,31 @@ type gate struct {
 	AtOnce     bool       `db:"at_once"` // a person wants this line tried now
 }
 
-// How long a line that waits for a partner that is down sleeps before it looks by itself: this long, or up to twice as
-// long, so that lines which came together do not come together again. It is called up long before, when the partner
-// answers again, and once more if it does not come then.
+// sleepWhileDown is how long a line whose partner is down sleeps before it asks by itself: this long, or up to twice as
+// long, so that lines which came together do not return together. It is dispatched long before, when the partner answers
+// again, and once more if it does not come then.
 const sleepWhileDown = time.Hour
 
-// soonest is the least that a line waits for its turn, so that nobody asks in a tight loop.
-const soonest = 50 * time.Millisecond
+// minTurn is the shortest wait for a turn, so that nobody asks in a tight loop.
+const minTurn = 50 * time.Millisecond
 
-// aCall is how long a call is taken for where all that are allowed at once are under way: nobody knows when one ends.
-const aCall = 100 * time.Millisecond
+// callEstimate is the assumed duration of a call when all permitted calls are running: nobody knows when one ends.
+const callEstimate = 100 * time.Millisecond
 
-// pass says whether the line may call now, and if not, how long it waits before it asks again. The rules, in their order:
+// decide says whether the line may call now, and if not, how long it waits before it asks again. The rules, in their order:
 //
 //   - no more calls at once and in a second than the integration allows, whoever asks;
 //   - a person's decision passes everything else;
 //   - while the breaker is open only a probe goes, one at a time, when its time has come, and it is the oldest line's;
 //   - what the partner asked us to wait is waited;
 //   - lines that wait in front go first: one that has as many before it as calls are free waits, too.
-func (g gate) pass(limits keyturn.Limits) (ok bool, wait time.Duration) {
+func (g admission) decide(limits keyturn.Limits) (ok bool, wait time.Duration) {
 	calls, in := limits.Rate()
 	free, each := calls-g.Recent, in/time.Duration(calls)
 	if room := limits.MaxConcurrent - g.Running; room < free {
-		free, each = room, max(each, aCall)
+		free, each = room, max(each, callEstimate)
 	}
-	turn := max(time.Duration(max(g.Older-max(free, 0), 0)+1)*each, soonest)
+	turn := max(time.Duration(max(g.Older-max(free, 0), 0)+1)*each, minTurn)
 	switch {
 	case free <= 0:
 		return false, turn
@@ -64,17 +64,17 @@ func (g gate) pass(limits keyturn.Limits) (ok bool, wait time.Duration) {
 	return true, 0
 }
 
-func (g gate) open() bool { return g.OpenedAt != nil }
+func (g admission) open() bool { return g.OpenedAt != nil }
 
 func after(t *time.Time, now time.Time) bool { return t != nil && t.After(now) }
 
 // queueSeen is how many lines in front are counted: the estimate of a turn needs no more.
 const queueSeen = 20_000
 
-// gate takes the lock under which the calls of one partner begin, one after the other until each is committed, and looks.
-// It is the one statement that a call of a partner pays for its limits and its breaker.
-func (d *DB) gate(ctx context.Context, tx *sqlx.Tx, l *line, in keyturn.Integration) (gate, error) {
-	var g gate
+// lockAdmission takes the lock under which the calls of one partner begin, each after the commit of the one before, and
+// reads the admission. It is the one statement that a call of a partner pays for its limits and its breaker.
+func (d *DB) lockAdmission(ctx context.Context, tx *sqlx.Tx, l *line, in keyturn.Integration) (admission, error) {
+	var g admission
 	_, hold := in.Limits.WithDefaults().Rate()
 	err := tx.GetContext(ctx, &g, `
 		SELECT now, opened_at, next_try_at, probe_until, troubled, running, recent, older, queued, at_once
@@ -87,24 +87,25 @@ func partnerSource(integration string) string { return keyturn.FromIntegration(i
 
 func partnerOf(source string) string { return keyturn.ParseSource(source).Integration }
 
-// enter lets the line call its partner now (ok), or parks it and says for how long, 0 if its source's time is over.
-func (d *DB) enter(ctx context.Context, tx *sqlx.Tx, l *line, call *Call) (ok bool, wait time.Duration, err error) {
+// admit lets the line call its partner now (ok), or puts it into the queue and says for how long, 0 if its source's time is
+// over.
+func (d *DB) admit(ctx context.Context, tx *sqlx.Tx, l *line, call *Call) (ok bool, wait time.Duration, err error) {
 	if !call.Source.Type.HasIntegration() {
 		return true, 0, nil
 	}
-	g, err := d.gate(ctx, tx, l, call.Integration)
+	g, err := d.lockAdmission(ctx, tx, l, call.Integration)
 	if err != nil {
 		return false, 0, err
 	}
-	if ok, wait = g.pass(call.Integration.Limits.WithDefaults()); !ok {
-		wait, err = d.park(ctx, tx, l, g, wait)
+	if ok, wait = g.decide(call.Integration.Limits.WithDefaults()); !ok {
+		wait, err = d.waitInQueue(ctx, tx, l, g, wait)
 		return false, wait, err
 	}
-	return true, 0, d.entered(ctx, tx, l, g, call)
+	return true, 0, d.bookAdmission(ctx, tx, l, g, call)
 }
 
-// entered books that a call begins which the gate lets pass.
-func (d *DB) entered(ctx context.Context, tx *sqlx.Tx, l *line, g gate, call *Call) error {
+// bookAdmission books the start of a call that decide has let through.
+func (d *DB) bookAdmission(ctx context.Context, tx *sqlx.Tx, l *line, g admission, call *Call) error {
 	call.Troubled, call.Probe = g.Troubled, g.open()
 	if g.Queued {
 		if err := leaveQueue(ctx, tx, l); err != nil {

@@ -17,33 +17,33 @@ func TestGateLetsPass(t *testing.T) {
 	past, soon := now.Add(-time.Second), now.Add(time.Second)
 	limits := keyturn.Limits{MaxConcurrent: 4, PerSecond: 10}
 	for name, c := range map[string]struct {
-		gate gate
+		load admission
 		want bool
 		wait time.Duration
 	}{
-		"nothing going on":             {gate{}, true, 0},
-		"the last free call":           {gate{Running: 3, Recent: 9}, true, 0},
-		"too many at once":             {gate{Running: 4, Recent: 4}, false, 100 * time.Millisecond},
-		"too many in a second":         {gate{Recent: 10}, false, 100 * time.Millisecond},
-		"others in front, and no room": {gate{Recent: 10, Older: 20}, false, 2100 * time.Millisecond},
-		"slow calls, and others wait":  {gate{Running: 4, Recent: 4, Older: 9}, false, time.Second},
-		"fast ones, and others wait":   {gate{Running: 1, Recent: 10, Older: 9}, false, time.Second},
-		"room for those in front":      {gate{Running: 2, Recent: 2, Older: 1}, true, 0},
-		"room only for those in front": {gate{Running: 2, Recent: 2, Older: 2}, false, 100 * time.Millisecond},
-		"down":                         {gate{OpenedAt: &past, NextTryAt: &soon}, false, sleepWhileDown},
-		"time for a probe":             {gate{OpenedAt: &past, NextTryAt: &past}, true, 0},
-		"a probe under way":            {gate{OpenedAt: &past, NextTryAt: &past, ProbeUntil: &soon}, false, sleepWhileDown},
-		"a probe that died":            {gate{OpenedAt: &past, NextTryAt: &past, ProbeUntil: &past}, true, 0},
-		"not the oldest":               {gate{OpenedAt: &past, NextTryAt: &past, Older: 1}, false, sleepWhileDown},
-		"a person wants it":            {gate{OpenedAt: &past, NextTryAt: &soon, Older: 9, AtOnce: true}, true, 0},
-		"a person, above the limit":    {gate{Running: 4, Recent: 4, AtOnce: true}, false, 100 * time.Millisecond},
-		"asked to wait":                {gate{NextTryAt: &soon}, false, 1100 * time.Millisecond},
-		"asked to wait until now":      {gate{NextTryAt: &past}, true, 0},
+		"nothing going on":             {admission{}, true, 0},
+		"the last free call":           {admission{Running: 3, Recent: 9}, true, 0},
+		"too many at once":             {admission{Running: 4, Recent: 4}, false, 100 * time.Millisecond},
+		"too many in a second":         {admission{Recent: 10}, false, 100 * time.Millisecond},
+		"others in front, and no room": {admission{Recent: 10, Older: 20}, false, 2100 * time.Millisecond},
+		"slow calls, and others wait":  {admission{Running: 4, Recent: 4, Older: 9}, false, time.Second},
+		"fast ones, and others wait":   {admission{Running: 1, Recent: 10, Older: 9}, false, time.Second},
+		"room for those in front":      {admission{Running: 2, Recent: 2, Older: 1}, true, 0},
+		"room only for those in front": {admission{Running: 2, Recent: 2, Older: 2}, false, 100 * time.Millisecond},
+		"down":                         {admission{OpenedAt: &past, NextTryAt: &soon}, false, sleepWhileDown},
+		"time for a probe":             {admission{OpenedAt: &past, NextTryAt: &past}, true, 0},
+		"a probe under way":            {admission{OpenedAt: &past, NextTryAt: &past, ProbeUntil: &soon}, false, sleepWhileDown},
+		"a probe that died":            {admission{OpenedAt: &past, NextTryAt: &past, ProbeUntil: &past}, true, 0},
+		"not the oldest":               {admission{OpenedAt: &past, NextTryAt: &past, Older: 1}, false, sleepWhileDown},
+		"a person wants it":            {admission{OpenedAt: &past, NextTryAt: &soon, Older: 9, AtOnce: true}, true, 0},
+		"a person, above the limit":    {admission{Running: 4, Recent: 4, AtOnce: true}, false, 100 * time.Millisecond},
+		"asked to wait":                {admission{NextTryAt: &soon}, false, 1100 * time.Millisecond},
+		"asked to wait until now":      {admission{NextTryAt: &past}, true, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			c.gate.Now = now
-			ok, wait := c.gate.pass(limits)
+			c.load.Now = now
+			ok, wait := c.load.decide(limits)
 			require.Equal(t, c.want, ok)
 			require.InDelta(t, c.wait, wait, float64(time.Millisecond))
 		})

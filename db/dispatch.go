@@ -15,11 +15,12 @@ import (
 	"keyturn.dev/keyturn/pg"
 )
 
-// park puts the line into its partner's queue, by the time of its order, and has it ask again after wait, or at the end of
-// its source's time if that comes first. A line that merely waits for its turn is in no trouble and changes nothing else;
-// one whose partner is down is, although it was not called: its customer waits. The alert of the outage stands for all of
-// them. A line whose source has no time left does not wait: it goes on to its next source, or is given up.
-func (d *DB) park(ctx context.Context, tx *sqlx.Tx, l *line, g gate, wait time.Duration) (time.Duration, error) {
+// waitInQueue puts the line into its partner's queue, ordered by the time of its order, and has it ask again after wait, or
+// when its source's time ends, if that comes first. A line that waits for its turn is not in trouble, and nothing else
+// changes. A line whose partner is down is in trouble although it was not called, because its customer waits; the alert of
+// the outage stands for all of them. A line whose source has no time left does not wait: it goes on to its next source, or
+// is given up.
+func (d *DB) waitInQueue(ctx context.Context, tx *sqlx.Tx, l *line, g admission, wait time.Duration) (time.Duration, error) {
 	end := l.sourceDeadline()
 	f := keyturn.Failure{Kind: keyturn.KindUnavailable, Message: l.source().Name() + " is down: the line waits until it is back"}
 	if !g.open() {
@@ -60,14 +61,14 @@ func (d *DB) park(ctx context.Context, tx *sqlx.Tx, l *line, g gate, wait time.D
 	return wait, l.save(ctx, tx, byWorkflow, string(f.Kind))
 }
 
-// queue gives the line its place among those that wait for the same partner. One that was called up and asks again soon
-// is not called meanwhile.
+// queue gives the line its place among those that wait for the same partner. A line that was dispatched and asks again
+// soon is not dispatched meanwhile.
 func queue(ctx context.Context, tx *sqlx.Tx, l *line, due time.Time, atOnce bool) error {
 	_, err := tx.ExecContext(ctx, `
 		INSERT INTO partner_queue (line_id, integration, created_at, due_at, at_once) VALUES ($1, $2, $3, $4, $5)
 		ON CONFLICT (line_id) DO UPDATE SET integration = excluded.integration, due_at = excluded.due_at, at_once = partner_queue.at_once OR excluded.at_once,
 			called_at = CASE WHEN excluded.due_at < now() + make_interval(secs => $6) THEN partner_queue.called_at END`,
-		l.ID, l.source().Integration, l.CreatedAt, due, atOnce, calledAgain.Seconds())
+		l.ID, l.source().Integration, l.CreatedAt, due, atOnce, redispatchAfter.Seconds())
 	return err
 }
 
@@ -76,30 +77,30 @@ func leaveQueue(ctx context.Context, tx *sqlx.Tx, l *line) error {
 	return err
 }
 
-// runway is about how long a line is on its way to its partner once it is called up: Temporal looks that far ahead for what
-// it wakes. So many lines are called up as can call in it.
-const runway = 1200 * time.Millisecond
+// dispatchHorizon is about how long a line takes to reach its partner once it is dispatched: Temporal looks that far ahead
+// for what it wakes. As many lines are dispatched as can call within it.
+const dispatchHorizon = 1200 * time.Millisecond
 
-// slowStart is how many lines are on their way to a partner that no call has left for of late.
+// slowStart is the dispatch window for a partner with no recent calls.
 const slowStart = 4
 
-// smoothly is the time over which lines are called up evenly: no more than the partner takes in it. Those that are called
-// up at once arrive at once, and the machine does nothing else for that moment.
-const smoothly = 100 * time.Millisecond
+// dispatchSlice is the time over which lines are dispatched evenly: no more than the partner takes in it. Lines that are
+// dispatched at once arrive at once, and the machine does nothing else at that moment.
+const dispatchSlice = 100 * time.Millisecond
 
-// A line that was called up and has not come after comesWithin is not waited for any more, and is called again after
-// calledAgain. So many such lines at the head of a queue may not come, and keep none behind them from being called.
+// A dispatched line that has not arrived after arrivesWithin is not waited for any more, and is dispatched again after
+// redispatchAfter. headSpare such lines at the head of a queue keep none behind them from being dispatched.
 const (
-	comesWithin = 3 * time.Second
-	calledAgain = 10 * time.Second
-	headSpare   = 50
+	arrivesWithin   = 3 * time.Second
+	redispatchAfter = 10 * time.Second
+	headSpare       = 50
 )
 
-// CallUp takes the oldest lines of every partner's queue that may call now, for the caller to wake: as many as the partner
-// takes at this moment, few at a time, or one as a probe of a partner that is down when its time has come. They are the
-// caller's as those of TakeDue are, and RelayDone ends that. over is how far the caller's questions are apart. soon says that
-// others may follow at once. Any number of processes may ask; one at a time is answered.
-func (d *DB) CallUp(ctx context.Context, over time.Duration) (due []Due, soon bool, err error) {
+// DispatchWaiting takes the oldest lines of every partner's queue that may call now, for the caller to wake: as many as the
+// partner takes at this moment, a few at a time, or one as a probe when a partner that is down is due for it. They are the
+// caller's as those of TakeDue are, and RelayDone ends that. over is the time between the caller's calls. soon says that
+// others may follow at once. Any number of processes may call; each partner is served by one at a time.
+func (d *DB) DispatchWaiting(ctx context.Context, over time.Duration) (due []Due, soon bool, err error) {
 	var partners []struct {
 		ID   string `db:"id"`
 		Spec string `db:"spec"`
@@ -116,35 +117,35 @@ func (d *DB) CallUp(ctx context.Context, over time.Duration) (due []Due, soon bo
 		return nil, false, pg.AsKind(err)
 	}
 	for _, p := range partners { // what is wrong with one holds up no other
-		called, coming, wrong := d.callUp(ctx, p.ID, p.Spec, max(over, smoothly))
+		called, coming, wrong := d.dispatchPartner(ctx, p.ID, p.Spec, max(over, dispatchSlice))
 		due, soon, err = append(due, called...), soon || coming, errors.Join(err, wrong)
 	}
 	return due, soon, err
 }
 
-func (d *DB) callUp(ctx context.Context, integration, spec string, over time.Duration) (due []Due, soon bool, err error) {
+func (d *DB) dispatchPartner(ctx context.Context, integration, spec string, over time.Duration) (due []Due, soon bool, err error) {
 	var in keyturn.Integration
 	if err := json.Unmarshal([]byte(spec), &in); err != nil {
 		return nil, false, err
 	}
 	err = d.pg.Tx(ctx, func(tx *sqlx.Tx) (err error) {
-		due, soon, err = callUp(ctx, tx, integration, in.Limits.WithDefaults(), over)
+		due, soon, err = takeDispatchable(ctx, tx, integration, in.Limits.WithDefaults(), over)
 		return err
 	})
-	if err != nil { // nobody was called up
+	if err != nil { // nothing was dispatched
 		return nil, false, err
 	}
 	return due, soon, nil
 }
 
-// roomNow is how a partner does, for callUp.
-type roomNow struct {
-	Mine     bool `db:"mine"` // no other process calls up for it
+// partnerLoad is what a partner is doing now, for the dispatch window.
+type partnerLoad struct {
+	Mine     bool `db:"mine"` // no other process dispatches its lines
 	Open     bool `db:"open"`
 	Quiet    bool `db:"quiet"` // nobody calls now
 	Gathered bool `db:"gathered"`
-	Recent   int  `db:"recent"` // as in gate
-	Begun    int  `db:"begun"`  // calls that began within the runway
+	Recent   int  `db:"recent"` // as in admission
+	Begun    int  `db:"begun"`  // calls that began within dispatchHorizon
 }
 
 // within is how many calls begin in a time.
@@ -156,7 +157,7 @@ func within(limits keyturn.Limits, d time.Duration) int {
 // window is how many lines may be on their way: what the rate allows, and no more than twice of what went lately, however
 // much the rate allows. So a partner that has just come back is not run over, one that takes few at once has few come,
 // and a machine that is slower than the partner has its own speed.
-func (r roomNow) window(limits keyturn.Limits) int {
+func (r partnerLoad) window(limits keyturn.Limits) int {
 	calls, in := limits.Rate()
 	switch {
 	case r.Open:
@@ -164,14 +165,14 @@ func (r roomNow) window(limits keyturn.Limits) int {
 	case in > time.Second && r.Recent >= calls:
 		return 0
 	}
-	return min(within(limits, runway), 2*r.Begun+slowStart)
+	return min(within(limits, dispatchHorizon), 2*r.Begun+slowStart)
 }
 
-func callUp(ctx context.Context, tx *sqlx.Tx, integration string, limits keyturn.Limits, over time.Duration) (due []Due, soon bool, err error) {
-	var r roomNow
+func takeDispatchable(ctx context.Context, tx *sqlx.Tx, integration string, limits keyturn.Limits, over time.Duration) (due []Due, soon bool, err error) {
+	var r partnerLoad
 	_, hold := limits.Rate()
 	if err := tx.GetContext(ctx, &r, `
-		SELECT pg_try_advisory_xact_lock(hashtextextended('call up/' || $1, 0)) AS mine, coalesce(g.opened_at IS NOT NULL, false) AS open,
+		SELECT pg_try_advisory_xact_lock(hashtextextended('dispatch/' || $1, 0)) AS mine, coalesce(g.opened_at IS NOT NULL, false) AS open,
 			coalesce(g.next_try_at > t.now OR g.probe_until > t.now, false) AS quiet, coalesce(g.gathered, true) AS gathered, c.recent, c.begun
 		FROM (SELECT clock_timestamp() AS now, clock_timestamp() - make_interval(secs => $3) AS held, clock_timestamp() - make_interval(secs => $4) AS lately) t
 		CROSS JOIN LATERAL (
@@ -180,34 +181,34 @@ func callUp(ctx context.Context, tx *sqlx.Tx, integration string, limits keyturn
 				UNION ALL
 				SELECT started_at, ended_at FROM attempts WHERE source = $2 AND ended_at > least(t.held, t.lately)) a) c
 		LEFT JOIN partner_gates g ON g.integration = $1`,
-		integration, partnerSource(integration), hold.Seconds(), runway.Seconds()); err != nil || !r.Mine {
+		integration, partnerSource(integration), hold.Seconds(), dispatchHorizon.Seconds()); err != nil || !r.Mine {
 		return nil, false, err
 	}
 	if r.Open && !r.Gathered {
-		if err := gather(ctx, tx, integration); err != nil {
+		if err := enqueueFailed(ctx, tx, integration); err != nil {
 			return nil, false, err
 		}
 	}
 	if r.Quiet {
 		return nil, false, nil
 	}
-	ids, coming, err := asleep(ctx, tx, integration, r.window(limits), within(limits, over))
+	ids, coming, err := dispatchable(ctx, tx, integration, r.window(limits), within(limits, over))
 	if err != nil || len(ids) == 0 {
 		return nil, coming > 0, err
 	}
-	due, err = takeCalled(ctx, tx, ids)
+	due, err = takeDispatched(ctx, tx, ids)
 	return due, true, err
 }
 
-// asleep gives the lines that are to be called up, and those that have no business in the queue any more; coming is how
-// many are on their way already, of at most window, and at most atOnce are called smoothly.
-func asleep(ctx context.Context, tx *sqlx.Tx, integration string, window, atOnce int) (ids []string, coming int, err error) {
+// dispatchable gives the lines to dispatch, and those that no longer belong in the queue; coming is how many of at most
+// window have been dispatched and not arrived. At most atOnce are dispatched within a dispatchSlice.
+func dispatchable(ctx context.Context, tx *sqlx.Tx, integration string, window, atOnce int) (ids []string, coming int, err error) {
 	var rows []struct {
-		ID     string `db:"id"`
-		Waits  bool   `db:"waits"`
-		Asleep bool   `db:"asleep"`
-		Coming bool   `db:"coming"`
-		Lately bool   `db:"lately"`
+		ID           string `db:"id"`
+		Waits        bool   `db:"waits"`
+		Dispatchable bool   `db:"dispatchable"`
+		Coming       bool   `db:"coming"`
+		Lately       bool   `db:"lately"`
 	}
 	if err := tx.SelectContext(ctx, &rows, `
 		WITH head AS MATERIALIZED (
@@ -215,10 +216,10 @@ func asleep(ctx context.Context, tx *sqlx.Tx, integration string, window, atOnce
 		)
 		SELECT l.id, `+waitsInQueue+` AS waits,
 			h.due_at < now() - make_interval(secs => $3)
-				OR h.due_at > now() + interval '1 second' AND coalesce(h.called_at < now() - make_interval(secs => $3), true) AS asleep,
+				OR h.due_at > now() + interval '1 second' AND coalesce(h.called_at < now() - make_interval(secs => $3), true) AS dispatchable,
 			coalesce(h.called_at > now() - make_interval(secs => $4), false) AS coming, coalesce(h.called_at > now() - make_interval(secs => $5), false) AS lately
 		FROM head h JOIN line_items l ON l.id = h.line_id
-		ORDER BY h.created_at, h.line_id`, integration, window+headSpare, calledAgain.Seconds(), comesWithin.Seconds(), smoothly.Seconds()); err != nil {
+		ORDER BY h.created_at, h.line_id`, integration, window+headSpare, redispatchAfter.Seconds(), arrivesWithin.Seconds(), dispatchSlice.Seconds()); err != nil {
 		return nil, 0, err
 	}
 	lately := 0
@@ -235,7 +236,7 @@ func asleep(ctx context.Context, tx *sqlx.Tx, integration string, window, atOnce
 		switch {
 		case !row.Waits:
 			ids = append(ids, row.ID)
-		case row.Asleep && !row.Coming && free > 0:
+		case row.Dispatchable && !row.Coming && free > 0:
 			ids = append(ids, row.ID)
 			free--
 		}
@@ -245,10 +246,10 @@ func asleep(ctx context.Context, tx *sqlx.Tx, integration string, window, atOnce
 
 const waitsInQueue = `l.status IN ('PENDING', 'RETRYING') AND l.obtained_at IS NULL`
 
-// takeCalled books that the lines are called up. Lines are locked before queue entries: that is the order in which
-// everybody else takes these locks. Who is at work at this moment comes by itself. Lines that have no business in the
-// queue any more are woken, too: another attempt than the one that sleeps has seen to them, and their workflow should know.
-func takeCalled(ctx context.Context, tx *sqlx.Tx, ids []string) ([]Due, error) {
+// takeDispatched books that the lines are dispatched. It locks lines before queue entries, as every other transaction does,
+// and skips a line that is locked: it is at work and comes by itself. Lines that no longer belong in the queue are woken,
+// too: another attempt than the sleeping one has decided them, and their workflow should know.
+func takeDispatched(ctx context.Context, tx *sqlx.Tx, ids []string) ([]Due, error) {
 	return selectDue(ctx, tx, `
 		WITH locked AS MATERIALIZED (
 			SELECT l.id, `+waitsInQueue+` AS waits FROM line_items l WHERE l.id = ANY(CAST($1 AS uuid[])) FOR UPDATE SKIP LOCKED
@@ -265,8 +266,8 @@ func takeCalled(ctx context.Context, tx *sqlx.Tx, ids []string) ([]Due, error) {
 		ORDER BY l.created_at, l.id`, pq.Array(ids), relayLease.Seconds())
 }
 
-// gather puts the lines into the queue whose failures opened the breaker: they were there first.
-func gather(ctx context.Context, tx *sqlx.Tx, integration string) error {
+// enqueueFailed puts the lines whose failures opened the breaker into the queue: they came first.
+func enqueueFailed(ctx context.Context, tx *sqlx.Tx, integration string) error {
 	_, err := tx.ExecContext(ctx, `
 		WITH gathered AS (
 			UPDATE partner_gates SET gathered = true WHERE integration = $1 RETURNING opened_at, failing
