@@ -25,10 +25,9 @@ import (
 
 // TemporalOptions configures the Temporal development server.
 type TemporalOptions struct {
-	Port     int    // gRPC on 127.0.0.1; 0: any free one
-	UIPort   int    // Web UI on 127.0.0.1; 0: any free one
-	Program  string // the Temporal CLI; "": bin/temporal beside our program or in the project, else from the PATH
-	InMemory bool   // forget everything at the end, for tests
+	Port    int    // gRPC on 127.0.0.1; 0: any free one
+	UIPort  int    // Web UI on 127.0.0.1; 0: any free one
+	Program string // the Temporal CLI; "": bin/temporal beside our program or in the project, else from the PATH
 }
 
 // Temporal is a running Temporal development server with the namespace default and our search attributes.
@@ -107,15 +106,14 @@ func startTemporal(ctx context.Context, dir *Dir, options TemporalOptions) (*Tem
 		args = append(args, "--dynamic-config-value", name+"="+temporalSettings[name])
 	}
 	database, complete := dir.Path("temporal.db"), dir.Path("temporal.complete")
-	if !options.InMemory {
-		if err := clearHalfMade(database, complete); err != nil {
-			return nil, err
-		}
-		// A write-ahead log that is flushed at checkpoints survives the end of the process at any moment, and costs one
-		// write per transaction instead of two flushes.
-		args = append(args, "--db-filename", database, "--sqlite-pragma", "journal_mode=wal", "--sqlite-pragma",
-			"synchronous=normal")
+	if err := clearHalfMade(database, complete); err != nil {
+		return nil, err
 	}
+	// A write-ahead log that is flushed at checkpoints survives the end of the process at any moment, and costs one
+	// write per transaction instead of two flushes. A database in memory would end with the last connection to it, which a
+	// time-out on a busy machine may be.
+	args = append(args, "--db-filename", database, "--sqlite-pragma", "journal_mode=wal", "--sqlite-pragma",
+		"synchronous=normal")
 	t.Process, err = startProcess(command{
 		name: "Temporal", path: program, args: args, dir: dir.Path(), log: dir.Path("logs", "temporal.log"),
 		orphan: syscall.SIGKILL, // a polite end may take longer than whoever killed us will wait
@@ -124,7 +122,7 @@ func startTemporal(ctx context.Context, dir *Dir, options TemporalOptions) (*Tem
 		return nil, err
 	}
 	err = t.ready(ctx)
-	if err == nil && !options.InMemory {
+	if err == nil {
 		err = writeFile(complete, "the database beside this file has served; it is not half-made\n")
 	}
 	if err != nil {

@@ -82,7 +82,7 @@ func TestTemporalThatEndsAtItsStartIsStartedAgain(t *testing.T) {
 	} {
 		require.NoError(t, os.WriteFile(script, []byte("#!/bin/sh\n"+c.end+"\nexec "+real+` "$@"`+"\n"), 0o700))
 		temporal, err := devstack.StartTemporal(t.Context(), open(t),
-			devstack.TemporalOptions{Program: script, InMemory: true})
+			devstack.TemporalOptions{Program: script})
 		require.Equal(t, c.starts, err == nil, "%s: %v", c.what, err)
 		if err == nil {
 			stop(t, temporal)

@@ -91,7 +91,7 @@ func (s *Servers) Postgres(ctx context.Context) (*devstack.Postgres, error) {
 	return s.postgres, err
 }
 
-// Temporal starts a Temporal development server that keeps its state in memory, unless it runs.
+// Temporal starts a Temporal development server unless it runs.
 func (s *Servers) Temporal(ctx context.Context) (*devstack.Temporal, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -102,7 +102,7 @@ func (s *Servers) Temporal(ctx context.Context) (*devstack.Temporal, error) {
 		return nil, err
 	}
 	var err error
-	s.temporal, err = devstack.StartTemporal(ctx, s.dir, devstack.TemporalOptions{InMemory: true})
+	s.temporal, err = devstack.StartTemporal(ctx, s.dir, devstack.TemporalOptions{})
 	return s.temporal, err
 }
 
