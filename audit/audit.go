@@ -11,6 +11,7 @@ import (
 
 	"keyturn.dev/keyturn"
 	"keyturn.dev/keyturn/db"
+	"keyturn.dev/keyturn/pg"
 )
 
 // Evidence is what an audit reads. Only DB is required; an invariant without its evidence is reported as not checked.
@@ -64,7 +65,7 @@ func (e Evidence) withDefaults() Evidence {
 // run is one audit under way.
 type run struct {
 	Evidence
-	s      *db.Snapshot
+	s      *pg.Snapshot
 	report *Report
 	// seen is the database's time before the evidence outside of it was read: what was booked before can be found there.
 	seen          time.Time
@@ -73,7 +74,7 @@ type run struct {
 	honeypotCalls []PartnerCall
 	submissions   []Submission
 	open          []OpenWorkflow
-	samples       []db.CanarySample
+	samples       []canarySample
 	counts        map[string]int64
 	// suspects are violations by Temporal's list, which may be behind.
 	suspects []suspect
@@ -92,7 +93,7 @@ func Run(ctx context.Context, e Evidence) (*Report, error) {
 	if err := r.readOutside(ctx); err != nil {
 		return nil, err
 	}
-	err = e.DB.Snapshot(ctx, func(s *db.Snapshot) error {
+	err = e.DB.Snapshot(ctx, func(s *pg.Snapshot) error {
 		r.s, r.report.SnapshotAt = s, s.At.UTC()
 		for _, check := range []func(context.Context) error{
 			r.count, r.runProbes, r.checkOrderStatus, r.checkDeadlines, r.checkSupplied, r.checkSubmissions, r.checkPayments, r.checkSecrets, r.checkErasures, r.checkMailbox, r.checkPartner, r.checkHoneypots, r.checkConcurrency, r.checkSamples,

@@ -3,6 +3,8 @@ package audit
 import (
 	"context"
 	"fmt"
+
+	"github.com/lib/pq"
 )
 
 // erasedProbes look at customers who were erased: of their orders from before nothing personal is left, and their key is
@@ -39,15 +41,21 @@ func (r *run) checkErasures(ctx context.Context) error {
 	if r.Erasures == nil {
 		return nil
 	}
-	orders, customers, err := r.s.Unerased(ctx, r.Erasures)
+	customers, err := r.DB.Unerased(ctx, r.s, r.Erasures)
 	if err != nil {
+		return err
+	}
+	var orders []string
+	if err := r.s.Select(ctx, &orders, `
+		SELECT id FROM orders WHERE customer_id = ANY(:customers) ORDER BY created_at, id`,
+		map[string]any{"customers": pq.Array(customers)}); err != nil {
 		return err
 	}
 	for _, id := range orders {
 		r.found("G3", Violation{OrderID: id, What: "its customer is on the list of erasures, and not erased here: replay the list"})
 	}
-	if customers > 0 && len(orders) == 0 {
-		r.found("G3", Violation{What: fmt.Sprintf("%d customers are on the list of erasures, and not erased here: replay the list", customers)})
+	if len(customers) > 0 && len(orders) == 0 {
+		r.found("G3", Violation{What: fmt.Sprintf("%d customers are on the list of erasures, and not erased here: replay the list", len(customers))})
 	}
 	return nil
 }

@@ -14,7 +14,6 @@ import (
 	"go.temporal.io/sdk/workflow"
 	"google.golang.org/protobuf/proto"
 
-	"keyturn.dev/keyturn/db"
 	"keyturn.dev/keyturn/workflows"
 )
 
@@ -43,7 +42,7 @@ type Histories interface {
 
 // checkSamples looks for the secrets of sample lines in the database's readable columns (G1).
 func (r *run) checkSamples(ctx context.Context) (err error) {
-	r.samples, err = r.s.CanarySamples(ctx, readHistories)
+	r.samples, err = r.canarySamples(ctx, readHistories)
 	for _, t := range r.samples {
 		r.leaks(t, "a readable column", t.Clear)
 	}
@@ -107,10 +106,10 @@ func newReplayer() worker.WorkflowReplayer {
 }
 
 // leaks reports secrets of a line that stand in a text where anybody may read them. It names what, and not the secret.
-func (r *run) leaks(t db.CanarySample, where, text string) {
+func (r *run) leaks(t canarySample, where, text string) {
 	for _, s := range t.Secrets {
-		if slices.ContainsFunc(s.Encodings(), func(form string) bool { return strings.Contains(text, form) }) {
-			r.found("G1", Violation{OrderID: t.OrderID, LineID: t.LineID, Subject: where, What: "it holds the " + s.What})
+		if slices.ContainsFunc(s.encodings(), func(form string) bool { return strings.Contains(text, form) }) {
+			r.found("G1", Violation{OrderID: t.OrderID, LineID: t.LineID, Subject: where, What: "it holds the " + s.what})
 		}
 	}
 }

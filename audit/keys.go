@@ -212,7 +212,7 @@ const forSaleSQL = `
 
 // checkSupplied runs the probes that also need the keys that people supplied.
 func (r *run) checkSupplied(ctx context.Context) error {
-	supplied, err := r.s.SuppliedKeys(ctx)
+	supplied, err := r.suppliedKeys(ctx)
 	if err != nil {
 		return err
 	}

@@ -10,7 +10,6 @@ import (
 	"github.com/lib/pq"
 
 	"keyturn.dev/keyturn"
-	"keyturn.dev/keyturn/db"
 	"keyturn.dev/keyturn/mail"
 )
 
@@ -33,7 +32,7 @@ func (r *run) checkMailbox(ctx context.Context) error {
 		return nil
 	}
 	c := &mailCheck{run: r, owners: map[string][]string{}, copies: map[string]int{}, last: map[string]time.Time{}}
-	supplied, err := r.s.SuppliedKeys(ctx)
+	supplied, err := r.suppliedKeys(ctx)
 	if err != nil {
 		return err
 	}
@@ -61,7 +60,7 @@ func (c *mailCheck) chunk(ctx context.Context, letters []Letter) error {
 			ids = append(ids, parsed[i].deliveryID)
 		}
 	}
-	booked, err := c.s.StoredLetters(ctx, ids)
+	booked, err := c.storedLetters(ctx, ids)
 	if err != nil {
 		return err
 	}
@@ -85,7 +84,7 @@ func (c *mailCheck) chunk(ctx context.Context, letters []Letter) error {
 }
 
 // letter compares one letter with the e-mail that was booked.
-func (c *mailCheck) letter(l Letter, p *parsedMail, b db.StoredLetter) {
+func (c *mailCheck) letter(l Letter, p *parsedMail, b storedLetter) {
 	at := func(id, what string) {
 		c.found(id, Violation{OrderID: b.OrderID, LineID: b.LineID, Subject: "letter " + l.ID, What: what})
 	}
@@ -121,7 +120,7 @@ func (c *mailCheck) letter(l Letter, p *parsedMail, b db.StoredLetter) {
 }
 
 // foreignKeys finds keys in letters by their fingerprints.
-func (c *mailCheck) foreignKeys(ctx context.Context, letters []Letter, parsed []parsedMail, booked map[string]db.StoredLetter) error {
+func (c *mailCheck) foreignKeys(ctx context.Context, letters []Letter, parsed []parsedMail, booked map[string]storedLetter) error {
 	prints := map[string][]int{} // letters by fingerprint
 	var all [][]byte
 	for i := range parsed {

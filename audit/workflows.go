@@ -9,6 +9,7 @@ import (
 
 	"keyturn.dev/keyturn"
 	"keyturn.dev/keyturn/db"
+	"keyturn.dev/keyturn/pg"
 	"keyturn.dev/keyturn/workflows"
 )
 
@@ -97,7 +98,7 @@ func (r *run) findWorkflowSuspects(ctx context.Context) error {
 	return nil
 }
 
-func (r *run) todos(ctx context.Context, s *db.Snapshot) (todos []todo, err error) {
+func (r *run) todos(ctx context.Context, s *pg.Snapshot) (todos []todo, err error) {
 	err = s.Select(ctx, &todos, todoSQL, nil)
 	return todos, err
 }
@@ -159,7 +160,7 @@ func (r *run) confirmWorkflowSuspects(ctx context.Context) error {
 	if len(confirmed) == 0 {
 		return nil
 	}
-	return r.DB.Snapshot(ctx, func(snap *db.Snapshot) error {
+	return r.DB.Snapshot(ctx, func(snap *pg.Snapshot) error {
 		todos, err := r.todos(ctx, snap)
 		if err != nil {
 			return err

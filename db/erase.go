@@ -301,17 +301,3 @@ func (d *DB) unerased(ctx context.Context, q sqlx.QueryerContext, list []Erasure
 	slices.SortFunc(out, func(a, b owedErasure) int { return strings.Compare(a.CustomerID, b.CustomerID) })
 	return out, nil
 }
-
-// Unerased gives the orders of customers whom a list from outside calls erased, and who are not in this database.
-func (s *Snapshot) Unerased(ctx context.Context, list []Erasure) (orders []string, customers int, err error) {
-	owed, err := s.d.unerased(ctx, s.tx, list)
-	if err != nil || len(owed) == 0 {
-		return nil, 0, pg.AsKind(err)
-	}
-	ids := make([]string, len(owed))
-	for i, o := range owed {
-		ids[i] = o.CustomerID
-	}
-	err = s.Select(ctx, &orders, `SELECT id FROM orders WHERE customer_id = ANY(:ids) ORDER BY created_at, id`, map[string]any{"ids": pq.Array(ids)})
-	return orders, len(owed), err
-}

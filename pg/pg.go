@@ -1,6 +1,6 @@
 // Package pg is the PostgreSQL side of the packages that hold SQL: connections that prepare each statement once,
 // transactions that are repeated when PostgreSQL undid them, single-statement transactions, a builder of statements with
-// several writes, errors with kinds, COPY, and migrations. It knows no table.
+// several writes, read-only snapshots, errors with kinds, COPY, and migrations. It knows no table.
 package pg
 
 import (

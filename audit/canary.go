@@ -1,4 +1,4 @@
-package db
+package audit
 
 import (
 	"context"
@@ -8,18 +8,18 @@ import (
 	"strings"
 )
 
-// CanarySample is a line with its secrets, and with the text that the database holds about it in clear.
-type CanarySample struct {
+// canarySample is a line with its secrets, and with the text that the database holds about it in clear.
+type canarySample struct {
 	FulfillmentID, LineID, OrderID string
-	Secrets                        []TextSecret
+	Secrets                        []textSecret
 	Clear                          string
 }
 
-// TextSecret is a secret that would be found if it stood somewhere as text.
-type TextSecret struct{ What, text string }
+// textSecret is a secret that would be found if it stood somewhere as text.
+type textSecret struct{ what, text string }
 
-// Encodings are the forms in which the secret may appear in a text.
-func (s TextSecret) Encodings() []string {
+// encodings are the forms in which the secret may appear in a text.
+func (s textSecret) encodings() []string {
 	quoted, _ := json.Marshal(s.text) //nolint:errchkjson // a string always marshals
 	return []string{s.text, strings.Trim(string(quoted), `"`), url.QueryEscape(s.text), base64.StdEncoding.EncodeToString([]byte(s.text))}
 }
@@ -36,8 +36,8 @@ const canarySamplesSQL = `
 	FROM line_items l JOIN orders o ON o.id = l.order_id JOIN customers c ON c.id = o.customer_id
 	WHERE l.id IN (SELECT id FROM line_items ORDER BY id DESC LIMIT :n)`
 
-// CanarySamples gives the n lines that were accepted last.
-func (s *Snapshot) CanarySamples(ctx context.Context, n int) ([]CanarySample, error) {
+// canarySamples gives the n lines that were accepted last.
+func (r *run) canarySamples(ctx context.Context, n int) ([]canarySample, error) {
 	var rows []struct {
 		FulfillmentID string `db:"fulfillment_id"`
 		LineID        string `db:"line_id"`
@@ -47,26 +47,23 @@ func (s *Snapshot) CanarySamples(ctx context.Context, n int) ([]CanarySample, er
 		DataKey       []byte `db:"data_key"`
 		Clear         string `db:"clear"`
 	}
-	if err := s.Select(ctx, &rows, canarySamplesSQL, map[string]any{"n": n}); err != nil {
+	if err := r.s.Select(ctx, &rows, canarySamplesSQL, map[string]any{"n": n}); err != nil {
 		return nil, err
 	}
-	out := make([]CanarySample, len(rows))
-	for i, r := range rows {
-		t := CanarySample{FulfillmentID: r.FulfillmentID, LineID: r.LineID, OrderID: r.OrderID, Clear: r.Clear}
+	out := make([]canarySample, len(rows))
+	for i, row := range rows {
+		t := canarySample{FulfillmentID: row.FulfillmentID, LineID: row.LineID, OrderID: row.OrderID, Clear: row.Clear}
 		add := func(what, text string) {
 			if len(text) >= shortest {
-				t.Secrets = append(t.Secrets, TextSecret{what, text})
+				t.Secrets = append(t.Secrets, textSecret{what, text})
 			}
 		}
-		if dk, err := s.d.keys.OpenDataKey(r.DataKey, "customer/"+r.CustomerID); err == nil {
-			var c storedCustomer
-			if plain, err := dk.Open(r.Customer, "orders/"+r.OrderID); err == nil && json.Unmarshal(plain, &c) == nil {
-				add("customer's e-mail address", c.Email)
-				add("customer's last name", c.LastName)
-				add("customer's street", c.Street)
-			}
+		if c, err := r.DB.OpenCustomer(row.DataKey, row.CustomerID, row.OrderID, row.Customer); err == nil {
+			add("customer's e-mail address", c.Email)
+			add("customer's last name", c.LastName)
+			add("customer's street", c.Street)
 		}
-		if found, err := s.d.deliverables(ctx, s.tx, r.LineID, r.CustomerID); err == nil { // nothing, of an erased customer
+		if found, err := r.DB.OpenDeliverables(ctx, r.s, row.LineID, row.CustomerID); err == nil { // nothing, of an erased customer
 			for _, code := range found.Codes {
 				add("key", code.Reveal())
 			}

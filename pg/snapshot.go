@@ -1,4 +1,4 @@
-package db
+package pg
 
 import (
 	"context"
@@ -6,15 +6,13 @@ import (
 	"time"
 
 	"github.com/jmoiron/sqlx"
-
-	"keyturn.dev/keyturn/pg"
 )
 
 // Snapshot reads the whole database as it was at one moment. It cannot write, waits for nobody's row and lets nobody wait
 // for it. As long as it is open PostgreSQL keeps what was deleted since, so it is for minutes, not for hours.
 type Snapshot struct {
-	d  *DB
-	tx *sqlx.Tx
+	sqlx.QueryerContext
+
 	// At is the moment, by the database's clock: everything that was committed before is in the snapshot.
 	At time.Time
 }
@@ -31,19 +29,19 @@ const snapshotSettings = `
 
 // Snapshot runs fn on a snapshot and ends it.
 func (d *DB) Snapshot(ctx context.Context, fn func(*Snapshot) error) error {
-	tx, err := d.pg.BeginTxx(ctx, &sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true})
+	tx, err := d.BeginTxx(ctx, &sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true})
 	if err != nil {
-		return pg.AsKind(err)
+		return AsKind(err)
 	}
 	defer func() { _ = tx.Rollback() }() // there is nothing to commit
 	if _, err := tx.ExecContext(ctx, snapshotSettings); err != nil {
-		return pg.AsKind(err)
+		return AsKind(err)
 	}
-	s := &Snapshot{d: d, tx: tx}
+	s := &Snapshot{QueryerContext: tx}
 	if err := tx.GetContext(ctx, &s.At, `SELECT clock_timestamp()`); err != nil {
-		return pg.AsKind(err)
+		return AsKind(err)
 	}
-	return pg.AsKind(fn(s))
+	return AsKind(fn(s))
 }
 
 // Select reads rows into dest, a pointer to a slice of structs. The query names its arguments: `:name`.
@@ -52,7 +50,7 @@ func (s *Snapshot) Select(ctx context.Context, dest any, query string, args map[
 	if err != nil {
 		return err
 	}
-	return pg.AsKind(s.tx.SelectContext(ctx, dest, bound, values...))
+	return AsKind(sqlx.SelectContext(ctx, s, dest, bound, values...))
 }
 
 // Get reads one row into dest, as Select does.
@@ -61,12 +59,5 @@ func (s *Snapshot) Get(ctx context.Context, dest any, query string, args map[str
 	if err != nil {
 		return err
 	}
-	return pg.AsKind(s.tx.GetContext(ctx, dest, bound, values...))
-}
-
-// Clock is the database's time, the only one by which things are late.
-func (d *DB) Clock(ctx context.Context) (time.Time, error) {
-	var now time.Time
-	err := d.pg.GetContext(ctx, &now, `SELECT clock_timestamp()`)
-	return now, pg.AsKind(err)
+	return AsKind(sqlx.GetContext(ctx, s, dest, bound, values...))
 }
