@@ -21,7 +21,10 @@ type textSecret struct{ what, text string }
 // encodings are the forms in which the secret may appear in a text.
 func (s textSecret) encodings() []string {
 	quoted, _ := json.Marshal(s.text) //nolint:errchkjson // a string always marshals
-	return []string{s.text, strings.Trim(string(quoted), `"`), url.QueryEscape(s.text), base64.StdEncoding.EncodeToString([]byte(s.text))}
+	return []string{
+		s.text, strings.Trim(string(quoted), `"`), url.QueryEscape(s.text),
+		base64.StdEncoding.EncodeToString([]byte(s.text)),
+	}
 }
 
 // shortest is how long a text must be to be looked for: a short one stands anywhere by chance.

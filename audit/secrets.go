@@ -77,7 +77,8 @@ var sealedTables = []struct{ name, query string }{
 func (r *run) openSample(ctx context.Context, n int) (opened int, broken []unopened, err error) {
 	for _, t := range sealedTables {
 		var pages int
-		if err := r.s.Get(ctx, &pages, `SELECT CAST(pg_relation_size(CAST(:table AS regclass)) / 8192 AS int)`, map[string]any{"table": t.name}); err != nil {
+		if err := r.s.Get(ctx, &pages, `SELECT CAST(pg_relation_size(CAST(:table AS regclass)) / 8192 AS int)`,
+			map[string]any{"table": t.name}); err != nil {
 			return opened, broken, err
 		}
 		percent := 100.0
@@ -85,13 +86,17 @@ func (r *run) openSample(ctx context.Context, n int) (opened int, broken []unope
 			percent = min(100, 100*float64(n)/float64(pages))
 		}
 		var rows []sealedRow
-		if err := r.s.Select(ctx, &rows, `SELECT q.* FROM (`+t.query+`) q ORDER BY random() LIMIT :n`, map[string]any{"percent": percent, "n": n}); err != nil {
+		if err := r.s.Select(ctx, &rows, `SELECT q.* FROM (`+t.query+`) q ORDER BY random() LIMIT :n`,
+			map[string]any{"percent": percent, "n": n}); err != nil {
 			return opened, broken, err
 		}
 		for _, row := range rows {
 			opened++
 			if why := r.cannotOpen(row, t.name); why != "" {
-				broken = append(broken, unopened{Table: t.name, Row: row.Row, OrderID: text(row.OrderID), LineID: text(row.LineID), Why: why})
+				broken = append(broken, unopened{
+					Table: t.name, Row: row.Row, OrderID: text(row.OrderID), LineID: text(row.LineID),
+					Why: why,
+				})
 			}
 		}
 	}

@@ -43,7 +43,8 @@ func (r *run) storedLetters(ctx context.Context, ids []string) (map[string]store
 			ID: row.ID, LineID: row.LineID, OrderID: row.OrderID, Kind: row.Kind, Attempts: row.Attempts, Resent: row.Resent,
 			Canceled: row.Status == keyturn.LineCanceled,
 		}
-		if plain, err := r.DB.OpenSealed(row.DataKey, "customer/"+row.CustomerID, "deliveries/"+row.ID, row.Message); err == nil {
+		if plain, err := r.DB.OpenSealed(row.DataKey, "customer/"+row.CustomerID, "deliveries/"+row.ID,
+			row.Message); err == nil {
 			l.Stored = plain
 		}
 		if c, err := r.DB.OpenCustomer(row.DataKey, row.CustomerID, row.OrderID, row.Customer); err == nil {

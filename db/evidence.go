@@ -53,7 +53,9 @@ func (d *DB) OpenCustomer(wrapped []byte, customerID, orderID string, sealed []b
 
 // OpenDeliverables reads and decrypts what a line has, by its ID. It is empty for a line that has nothing; an error if the
 // customer was erased or it does not open.
-func (d *DB) OpenDeliverables(ctx context.Context, q sqlx.QueryerContext, lineID, customerID string) (Deliverables, error) {
+func (d *DB) OpenDeliverables(
+	ctx context.Context, q sqlx.QueryerContext, lineID, customerID string,
+) (Deliverables, error) {
 	return d.deliverables(ctx, q, lineID, customerID)
 }
 

@@ -40,7 +40,9 @@ func lockBatch(ctx context.Context, tx *sqlx.Tx, pool, batch string) (batchRow, 
 		return b, nil
 	}
 	// Imports of the first version did not note where their keys are.
-	return b, tx.QueryRowxContext(ctx, `SELECT coalesce(min(id), 0) - 1, coalesce(max(id), 0) FROM pool_keys WHERE batch_id = $1`, b.ID).Scan(&b.FirstKey, &b.LastKey)
+	row := tx.QueryRowxContext(ctx, `
+		SELECT coalesce(min(id), 0) - 1, coalesce(max(id), 0) FROM pool_keys WHERE batch_id = $1`, b.ID)
+	return b, row.Scan(&b.FirstKey, &b.LastKey)
 }
 
 // undoSQL withdraws the keys of a batch. A key that is being sold is waited for, and stays.
@@ -48,7 +50,8 @@ const undoSQL = `
 	UPDATE pool_keys SET state = 'withdrawn', changed_at = now()
 	WHERE id > $1 AND id <= $2 AND batch_id = $3 AND state = 'available'`
 
-var undoneSQL = AddSQL(`$1`, ``, Figure{"available", `0 - CAST($2 AS bigint)`}, Figure{"withdrawn", `CAST($2 AS bigint)`})
+var undoneSQL = AddSQL(`$1`, ``, Figure{"available", `0 - CAST($2 AS bigint)`},
+	Figure{"withdrawn", `CAST($2 AS bigint)`})
 
 // UndoBatch takes an import back of which nothing was assigned: its keys are withdrawn, and the same file may be
 // imported again. The batch says who did it and when, for all its keys: a million log entries would say no more.
@@ -101,7 +104,8 @@ func (b batchRow) count(ctx context.Context, tx *sqlx.Tx, condition string) (n i
 }
 
 func notUndone(keys int) error {
-	return keyturn.Errorf(keyturn.KindConflict, "%d keys of this batch were sold or put aside, so it cannot be undone: recall it instead", keys)
+	return keyturn.Errorf(keyturn.KindConflict,
+		"%d keys of this batch were sold or put aside, so it cannot be undone: recall it instead", keys)
 }
 
 // Batch shows one import and how far its recall is.
@@ -127,14 +131,18 @@ func (s *Stock) Batch(ctx context.Context, pool, batch string) (keyturn.BatchDet
 	if row.RecalledAt == nil {
 		return out, nil
 	}
-	out.Recall = &keyturn.RecallView{Reason: row.Recall.String, Replace: row.Replace, Complete: !row.RecalledTo.Valid, Percent: row.Percent, Keys: []keyturn.RecalledKey{}}
+	out.Recall = &keyturn.RecallView{
+		Reason: row.Recall.String, Replace: row.Replace, Complete: !row.RecalledTo.Valid,
+		Percent: row.Percent, Keys: []keyturn.RecalledKey{},
+	}
 	if err := s.pg.GetContext(ctx, out.Recall, `
-		SELECT count(*) AS sold, count(*) FILTER (WHERE status = 'OWED') AS owed, count(*) FILTER (WHERE status = 'DONE') AS replaced,
-			count(*) FILTER (WHERE status = 'VOID') AS void
+		SELECT count(*) AS sold, count(*) FILTER (WHERE status = 'OWED') AS owed,
+			count(*) FILTER (WHERE status = 'DONE') AS replaced, count(*) FILTER (WHERE status = 'VOID') AS void
 		FROM replacements WHERE batch_id = $1`, batch); err != nil {
 		return out, pg.AsKind(err)
 	}
 	return out, pg.AsKind(s.pg.SelectContext(ctx, &out.Recall.Keys, `
-		SELECT l.order_id, l.fulfillment_id, r.unit_no AS unit, r.status, r.done_at FROM replacements r JOIN line_items l ON l.id = r.line_id
+		SELECT l.order_id, l.fulfillment_id, r.unit_no AS unit, r.status, r.done_at
+		FROM replacements r JOIN line_items l ON l.id = r.line_id
 		WHERE r.batch_id = $1 ORDER BY r.key_id LIMIT $2`, batch, maxListed))
 }

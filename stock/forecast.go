@@ -39,7 +39,8 @@ func (s *Stock) forecast(ctx context.Context, pool string) (keyturn.Forecast, er
 		PerHour   float64  `db:"per_hour"`
 		HoursLeft *float64 `db:"hours_left"`
 	}
-	err := s.pg.GetContext(ctx, &row, `WITH `+forecastSQL+` SELECT CAST(per_hour AS float) AS per_hour, CAST(hours_left AS float) AS hours_left FROM forecast`, pool)
+	err := s.pg.GetContext(ctx, &row, `WITH `+forecastSQL+`
+		SELECT CAST(per_hour AS float) AS per_hour, CAST(hours_left AS float) AS hours_left FROM forecast`, pool)
 	return keyturn.Forecast{PerHour: row.PerHour, HoursLeft: row.HoursLeft}, pg.AsKind(err)
 }
 
@@ -54,7 +55,8 @@ func (s *Stock) WatchPools(ctx context.Context) error {
 			ON CONFLICT DO NOTHING`); err != nil {
 			return err
 		}
-		if _, err := tx.ExecContext(ctx, `DELETE FROM pool_pace WHERE at < now() - make_interval(hours => $1)`, keepPace); err != nil {
+		if _, err := tx.ExecContext(ctx, `DELETE FROM pool_pace WHERE at < now() - make_interval(hours => $1)`,
+			keepPace); err != nil {
 			return err
 		}
 		_, err := tx.ExecContext(ctx, watchSQL, "")

@@ -148,7 +148,8 @@ func (im *importer) next(ctx context.Context) chunk {
 	case c := <-im.chunks:
 		return c
 	case <-ctx.Done():
-		return chunk{err: keyturn.Errorf(keyturn.KindUnavailable, "the import was broken off; nothing was stored: %w", ctx.Err())}
+		return chunk{err: keyturn.Errorf(keyturn.KindUnavailable, "the import was broken off; nothing was stored: %w",
+			ctx.Err())}
 	}
 }
 
@@ -189,13 +190,20 @@ func (im *importer) finish(ctx context.Context) error {
 	}
 	switch {
 	case im.out.Accepted+rejected == 0:
-		return &keyturn.Error{Kind: keyturn.KindInvalid, Message: "the file holds no key, nothing was stored", Fields: []keyturn.FieldError{
-			{Location: "body", Message: "must hold one key per line"},
-		}}
+		return &keyturn.Error{
+			Kind: keyturn.KindInvalid, Message: "the file holds no key, nothing was stored",
+			Fields: []keyturn.FieldError{
+				{Location: "body", Message: "must hold one key per line"},
+			},
+		}
 	case im.DryRun:
 		return errDryRun
 	case im.refuses():
-		return &keyturn.Error{Kind: keyturn.KindInvalid, Fields: im.refused, Message: "the file has lines that cannot be keys of this pool, nothing was stored: mend them, or skip them (skipBad, --skip-bad)"}
+		return &keyturn.Error{
+			Kind: keyturn.KindInvalid, Fields: im.refused,
+			Message: "the file has lines that cannot be keys of this pool, nothing was stored: mend them, or skip them " +
+				"(skipBad, --skip-bad)",
+		}
 	case im.out.Accepted == 0:
 		_, err := im.tx.ExecContext(ctx, `DELETE FROM batches WHERE id = $1`, im.batch)
 		return err

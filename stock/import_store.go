@@ -20,7 +20,10 @@ func (im *importer) store(ctx context.Context, c chunk) error {
 	for _, row := range c.bad {
 		rejected = append(rejected, keyturn.RejectedKey{Line: row.line, Reason: row.bad})
 		if len(im.refused) < maxRefused {
-			im.refused = append(im.refused, keyturn.FieldError{Location: "line " + strconv.Itoa(row.line), Message: keyturn.RowReasons[row.bad]})
+			im.refused = append(im.refused, keyturn.FieldError{
+				Location: "line " + strconv.Itoa(row.line),
+				Message:  keyturn.RowReasons[row.bad],
+			})
 		}
 	}
 	if !im.refuses() && len(c.rows) > 0 {
@@ -84,7 +87,8 @@ func (im *importer) openBatch(ctx context.Context) error {
 		return nil
 	}
 	im.opened = true
-	if err := im.tx.SelectContext(ctx, &[]string{}, `SELECT id FROM pools WHERE id = $1 FOR KEY SHARE`, im.Pool); err != nil {
+	if err := im.tx.SelectContext(ctx, &[]string{}, `SELECT id FROM pools WHERE id = $1 FOR KEY SHARE`,
+		im.Pool); err != nil {
 		return err
 	}
 	_, err := im.tx.ExecContext(ctx, `
@@ -94,7 +98,9 @@ func (im *importer) openBatch(ctx context.Context) error {
 }
 
 // partition separates the keys that are new from those that a pool has, or that came earlier in the file.
-func (im *importer) partition(ctx context.Context, rows []newKey) (fresh []newKey, known []keyturn.RejectedKey, err error) {
+func (im *importer) partition(
+	ctx context.Context, rows []newKey,
+) (fresh []newKey, known []keyturn.RejectedKey, err error) {
 	fingerprints := make([][]byte, len(rows))
 	for i := range rows {
 		fingerprints[i] = rows[i].fingerprint[:]

@@ -19,7 +19,10 @@ func (s *Stock) Key(ctx context.Context, pool, key string) (keyturn.KeyView, err
 		if err != nil {
 			return err
 		}
-		v = keyturn.KeyView{PoolID: pool, BatchID: row.BatchID, State: row.State, ExpiresAt: utc(row.ExpiresAt), History: []keyturn.KeyStep{}}
+		v = keyturn.KeyView{
+			PoolID: pool, BatchID: row.BatchID, State: row.State, ExpiresAt: utc(row.ExpiresAt),
+			History: []keyturn.KeyStep{},
+		}
 		return tx.SelectContext(ctx, &v.History, `
 			SELECT '' AS "from", 'available' AS "to", b.created_by AS by, 'imported' AS reason, b.created_at AS at, '' AS fulfillment_id, '' AS order_id
 			FROM batches b WHERE b.id = $2
@@ -51,7 +54,8 @@ func (s *Stock) QuarantineKey(ctx context.Context, pool, key, reason, by string)
 		case err != nil || row.State == keyturn.KeyQuarantined:
 			return err
 		case row.State != keyturn.KeyAvailable:
-			return keyturn.Errorf(keyturn.KindConflict, "the key is %s: only one that is for sale can be put aside; a sold one is replaced", row.State)
+			return keyturn.Errorf(keyturn.KindConflict,
+				"the key is %s: only one that is for sale can be put aside; a sold one is replaced", row.State)
 		}
 		_, err = tx.ExecContext(ctx, quarantineSQL, by, reason, row.ID)
 		return err

@@ -61,7 +61,8 @@ type keyFile struct {
 func newKeyFile(in ImportInput, pool keyturn.Pool) (*keyFile, error) {
 	f := &keyFile{ImportInput: in, in: bufio.NewReaderSize(in.File, 64<<10), expiry: -1, comma: ','}
 	var bad keyturn.Problems
-	bad.Check(in.CSV || in.Column == "" && in.ExpiryColumn == "" && !in.Header, "column", "only a CSV file has columns: send it as text/csv")
+	bad.Check(in.CSV || in.Column == "" && in.ExpiryColumn == "" && !in.Header, "column",
+		"only a CSV file has columns: send it as text/csv")
 	bad.Check(in.ExpiryColumn == "" || in.Column != "", "column", "is required next to expiryColumn")
 	f.pattern = pool.MustMatch()
 	return f, bad.Err("the import is not valid")
@@ -85,7 +86,8 @@ func (f *keyFile) next() (keyRow, error) {
 		f.line++
 		text, tooLong, err := readLine(f.in)
 		if err != nil && !errors.Is(err, io.EOF) {
-			return keyRow{}, keyturn.Errorf(keyturn.KindInvalid, "the keys stopped coming at line %d, nothing was stored: send all again: %w", f.line, err)
+			return keyRow{}, keyturn.Errorf(keyturn.KindInvalid,
+				"the keys stopped coming at line %d, nothing was stored: send all again: %w", f.line, err)
 		}
 		if tooLong {
 			return keyRow{line: f.line, bad: keyturn.RowTooLong}, nil
@@ -94,10 +96,12 @@ func (f *keyFile) next() (keyRow, error) {
 			return keyRow{}, io.EOF
 		}
 		if bytes.IndexByte(text, 0) >= 0 {
-			return keyRow{}, f.refuse("the file is not text", "has NUL bytes: it is binary, or UTF-16 without its mark; save it as UTF-8 text, one key per line")
+			return keyRow{}, f.refuse("the file is not text",
+				"has NUL bytes: it is binary, or UTF-16 without its mark; save it as UTF-8 text, one key per line")
 		}
 		if !utf8.Valid(text) {
-			return keyRow{}, f.refuse("the file is not text in UTF-8", "has bytes that are not UTF-8 text: save the file as UTF-8, one key per line")
+			return keyRow{}, f.refuse("the file is not text in UTF-8",
+				"has bytes that are not UTF-8 text: save the file as UTF-8, one key per line")
 		}
 		row, isRow, err := f.row(strings.TrimSpace(strings.TrimPrefix(string(text), "\uFEFF"))) // files put together bring their marks along
 		if isRow || err != nil {
@@ -179,9 +183,12 @@ func (f *keyFile) fields(text string) (fields []string, header bool, err error) 
 	fields, ok := splitCSV(text, f.comma)
 	switch {
 	case !ok:
-		return nil, false, f.refuse("the file is not CSV", "has a quote without its end or inside a field: a field with a quote stands in quotes and doubles it; or send the file as text/plain")
+		return nil, false, f.refuse("the file is not CSV",
+			"has a quote without its end or inside a field: a field with a quote stands in quotes and doubles it; or send "+
+				"the file as text/plain")
 	case f.Column == "" && len(fields) != 1:
-		return nil, false, f.refuse("the file is not CSV of one column", "must be one key, in quotes if it has a comma or a quote; name the key's column, or send the file as text/plain")
+		return nil, false, f.refuse("the file is not CSV of one column",
+			"must be one key, in quotes if it has a comma or a quote; name the key's column, or send the file as text/plain")
 	case !first || f.Column == "":
 		return fields, false, nil
 	}
@@ -198,7 +205,8 @@ func (f *keyFile) fields(text string) (fields []string, header bool, err error) 
 
 func findColumn(bad *keyturn.Problems, at, name string, fields []string) (index int, named bool) {
 	if n, err := strconv.Atoi(name); err == nil {
-		bad.Check(n >= 1 && n <= len(fields), at, "the file has %d columns: it must be 1 to %d, or a name in its first line", len(fields), len(fields))
+		bad.Check(n >= 1 && n <= len(fields), at, "the file has %d columns: it must be 1 to %d, or a name in its first line",
+			len(fields), len(fields))
 		return n - 1, false
 	}
 	for i, field := range fields {

@@ -38,14 +38,16 @@ func MoveSomeSQL(where string) string {
 }
 
 // expireKeysSQL takes keys that nobody may get any more out of the sale, some at a time.
-var expireKeysSQL = MoveSomeSQL(`id IN (SELECT id FROM pool_keys WHERE state = 'available' AND give_until <= now() LIMIT $4)`)
+var expireKeysSQL = MoveSomeSQL(
+	`id IN (SELECT id FROM pool_keys WHERE state = 'available' AND give_until <= now() LIMIT $4)`)
 
 // ExpireKeys takes keys of which too little validity is left out of the sale, up to limit, and says how many they were.
 // Claims pass over them also before.
 func (s *Stock) ExpireKeys(ctx context.Context, limit int) (int, error) {
 	n := 0
 	err := s.pg.Tx(ctx, func(tx *sqlx.Tx) error {
-		return tx.GetContext(ctx, &n, expireKeysSQL, byHousekeeping, "too little of its validity is left", keyturn.KeyExpired, limit)
+		return tx.GetContext(ctx, &n, expireKeysSQL, byHousekeeping, "too little of its validity is left", keyturn.KeyExpired,
+			limit)
 	})
 	return n, err
 }
