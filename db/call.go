@@ -27,6 +27,13 @@ type CallFacts struct {
 	License             LicenseFacts // of an operation on a licence that exists
 }
 
+// RenderCall makes the bytes of a request to a partner. KindInvalid and KindConfiguration when it cannot be made of these
+// facts.
+type RenderCall func(CallFacts) ([]byte, error)
+
+// CallTimeout is how long a call of the integration may take.
+type CallTimeout func(keyturn.Integration) time.Duration
+
 // Call is one try that was booked before it leaves.
 type Call struct {
 	CallFacts
@@ -53,17 +60,19 @@ func (c *Call) Result() CallResult {
 
 // CallResult is what became of a call.
 type CallResult struct {
-	Attempt     int
-	Troubled    bool // of the Call
-	Probe       bool // of the Call
-	UnitNo      int
-	Sent        bool // the partner may have seen the request
-	Unknown     bool // it may have been carried out: no answer, or one that does not say
-	NotIssued   bool // the answer to a look-up: the create was not carried out
-	HTTPStatus  int
-	Duration    time.Duration
-	Failed      *StepFailure // nil: success
-	PartnerSays string       // for the attempt's message: the partner's own words on a failure, made printable, or what is odd about a success; stays in the database
+	Attempt    int
+	Troubled   bool // of the Call
+	Probe      bool // of the Call
+	UnitNo     int
+	Sent       bool // the partner may have seen the request
+	Unknown    bool // it may have been carried out: no answer, or one that does not say
+	NotIssued  bool // the answer to a look-up: the create was not carried out
+	HTTPStatus int
+	Duration   time.Duration
+	Failed     *StepFailure // nil: success
+	// For the attempt's message, which stays in the database: the partner's own words on a failure, made printable, or
+	// what is odd about a success.
+	PartnerSays string
 	Codes       []keyturn.Secret
 	Link        string
 	File        *File

@@ -13,12 +13,16 @@ import (
 	"keyturn.dev/keyturn/vault"
 )
 
-// BeginCall books a try of the line's current source in the database before anything leaves: the attempt, and at the
-// first try the request that render makes, which every later try sends again. A nil Call with a Next means that there
-// is nothing to call. While another try is under way, the error is KindConflict and wait says how long; while the line
-// waits for its turn at its partner, or for a partner that is down, it is KindRateLimited. A request that cannot be
-// rendered is a failed try.
-func (d *DB) BeginCall(ctx context.Context, fulfillmentID string, timeout func(keyturn.Integration) time.Duration, render func(CallFacts) ([]byte, error)) (call *Call, next keyturn.Next, wait time.Duration, err error) {
+// BeginCall stores a try of the line's current source before anything leaves: the attempt, and at the first try the
+// request that render makes, which every later try sends again. timeout is how long a call of the integration may take.
+// A nil Call with a Next means that there is nothing to call. A request that cannot be rendered is a failed try.
+//
+// KindConflict while another try is under way; wait is how long at most. KindRateLimited while the line waits for its
+// turn at its partner, or for a partner that is down; wait is how long it sleeps. Not idempotent: a second call begins
+// a second try, once the first one's deadline has passed.
+func (d *DB) BeginCall(
+	ctx context.Context, fulfillmentID string, timeout CallTimeout, render RenderCall,
+) (call *Call, next keyturn.Next, wait time.Duration, err error) {
 	if call, next, ok := d.beginFast(ctx, fulfillmentID, timeout, render); ok {
 		return call, next, 0, nil
 	}
@@ -40,7 +44,8 @@ func (d *DB) BeginCall(ctx context.Context, fulfillmentID string, timeout func(k
 			return err
 		}
 		next = l.next()
-		if wait > 0 && (next.Do != keyturn.DoCall || next.Status != status || next.Source != source) { // the workflow should know
+		// the workflow should know
+		if wait > 0 && (next.Do != keyturn.DoCall || next.Status != status || next.Source != source) {
 			wait = 0
 			if next.Do == keyturn.DoCall {
 				next.Wait = 0
@@ -60,8 +65,7 @@ func (d *DB) BeginCall(ctx context.Context, fulfillmentID string, timeout func(k
 // beginFast is BeginCall on the fast path, for the first try of a line that nothing has happened to, at a partner that
 // does well and has room, which its statement finds out.
 func (d *DB) beginFast(
-	ctx context.Context, fulfillmentID string, timeout func(keyturn.Integration) time.Duration,
-	render func(CallFacts) ([]byte, error),
+	ctx context.Context, fulfillmentID string, timeout CallTimeout, render RenderCall,
 ) (*Call, keyturn.Next, bool) {
 	none := keyturn.Next{}
 	l, err := d.readLine(ctx, fulfillmentID)
@@ -99,8 +103,7 @@ func (d *DB) beginFast(
 
 // beginCall is BeginCall on a locked line that is to call.
 func (d *DB) beginCall(
-	ctx context.Context, tx *sqlx.Tx, l *line, timeout func(keyturn.Integration) time.Duration,
-	render func(CallFacts) ([]byte, error),
+	ctx context.Context, tx *sqlx.Tx, l *line, timeout CallTimeout, render RenderCall,
 ) (*Call, time.Duration, error) {
 	before, wait, err := endedTries(ctx, tx, l)
 	if err != nil {
@@ -173,7 +176,7 @@ func endedTries(ctx context.Context, tx *sqlx.Tx, l *line) (before triesBefore, 
 // request gives the stored request of this source and unit, or makes it. sealed is what is to be stored of one that is
 // new.
 func (d *DB) request(
-	ctx context.Context, tx *sqlx.Tx, l *line, f CallFacts, dk vault.DataKey, render func(CallFacts) ([]byte, error),
+	ctx context.Context, tx *sqlx.Tx, l *line, f CallFacts, dk vault.DataKey, render RenderCall,
 ) (plain, sealed []byte, err error) {
 	where := requestAt(l.ID, f.Source.Name(), string(f.Operation), f.UnitNo)
 	var stored []byte
@@ -221,8 +224,9 @@ func (l *line) appendAttempt(w *pg.StmtBuilder, call *Call, sealedRequest []byte
 		call.Attempt, source, call.Operation, call.UnitNo, l.Now, call.deadline)
 }
 
-// appendRoom appends whether the line may call its partner at once, under the lock that lockAdmission takes: the partner does
-// well, nobody waits for it, and its limits leave room. The request must have been made of the integration as it is now.
+// appendRoom appends whether the line may call its partner at once, under the lock that lockAdmission takes: the
+// partner does well, nobody waits for it, and its limits leave room. The request must have been made of the integration
+// as it is now.
 func (l *line) appendRoom(w *pg.StmtBuilder, f CallFacts) {
 	limits := f.Integration.Limits.WithDefaults()
 	calls, hold := limits.Rate()

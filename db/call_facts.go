@@ -24,7 +24,8 @@ func (d *DB) facts(ctx context.Context, tx *sqlx.Tx, l *line, done int) (CallFac
 		Customer: c.Customer, CartExternalContext: c.CartExternalContext, Units: 1,
 		Line: keyturn.LineItem{
 			ID: l.ID, FulfillmentID: l.FulfillmentID, ProductID: l.ProductID, Quantity: l.Quantity,
-			Operation: keyturn.OperationName(l.Operation), SubscriptionID: l.SubscriptionID, TrialContext: l.TrialContext, ExpiresAt: l.ExpiresAt,
+			Operation: keyturn.OperationName(l.Operation), SubscriptionID: l.SubscriptionID, TrialContext: l.TrialContext,
+			ExpiresAt: l.ExpiresAt,
 		},
 	}
 	switch l.product.QuantityMode {
@@ -63,7 +64,8 @@ func (d *DB) customerOf(ctx context.Context, q sqlx.QueryerContext, l *line) (st
 			DataKey  []byte `db:"data_key"`
 		}
 		if err := sqlx.GetContext(ctx, q, &row, `
-			SELECT o.customer, c.data_key FROM orders o JOIN customers c ON c.id = o.customer_id WHERE o.id = $1`, l.OrderID); err != nil {
+			SELECT o.customer, c.data_key FROM orders o JOIN customers c ON c.id = o.customer_id
+			WHERE o.id = $1`, l.OrderID); err != nil {
 			return storedCustomer{}, vault.DataKey{}, err
 		}
 		l.CustomerSealed, l.CustomerKey = row.Customer, row.DataKey

@@ -9,10 +9,13 @@ import (
 	"keyturn.dev/keyturn/pg"
 )
 
-// FinishCall books what became of a call. A success that comes after the source was abandoned is not delivered: it is
-// owed back to the partner. Idempotent: an attempt is finished once. When the line has all its keys, the e-mail that
-// render makes of them is stored with them, ready to be sent; without render, BeginDelivery makes it.
-func (d *DB) FinishCall(ctx context.Context, fulfillmentID string, r CallResult, render func(MailFacts) ([]byte, error)) (keyturn.Next, error) {
+// FinishCall stores what became of a call, and returns what the line needs next. Idempotent: an attempt is finished
+// once. When the line has all its keys, the e-mail that render makes of them is stored with them, ready to be sent;
+// without render, BeginDelivery makes it. A success that comes after the source was abandoned is not delivered: the
+// partner is told to cancel it.
+func (d *DB) FinishCall(
+	ctx context.Context, fulfillmentID string, r CallResult, render RenderMail,
+) (keyturn.Next, error) {
 	if next, ok := d.answerFast(ctx, r, render); ok {
 		return next, nil
 	}
@@ -41,7 +44,8 @@ func (d *DB) FinishCall(ctx context.Context, fulfillmentID string, r CallResult,
 			if l.Status == keyturn.LineHeld {
 				return nil
 			}
-			if err := d.fail(ctx, tx, l, *r.Failed); err != nil || !partnerDown || l.next().Do != keyturn.DoCall || l.source().Name() != source {
+			if err := d.fail(ctx, tx, l, *r.Failed); err != nil || !partnerDown || l.next().Do != keyturn.DoCall ||
+				l.source().Name() != source {
 				return err
 			}
 			return queue(ctx, tx, l, *l.NextAttemptAt, false)
@@ -72,9 +76,7 @@ func (d *DB) FinishCall(ctx context.Context, fulfillmentID string, r CallResult,
 }
 
 // answerFast is FinishCall on the fast path, for a first try that brought all the line needs.
-func (d *DB) answerFast(
-	ctx context.Context, r CallResult, render func(MailFacts) ([]byte, error),
-) (keyturn.Next, bool) {
+func (d *DB) answerFast(ctx context.Context, r CallResult, render RenderMail) (keyturn.Next, bool) {
 	none := keyturn.Next{}
 	if r.line == nil || render == nil || r.Failed != nil || r.NotIssued || r.PartnerSays != "" ||
 		len(r.Additional[nameExpiry]) > 0 {
@@ -118,15 +120,19 @@ func (r CallResult) whole(l *line) *Deliverables {
 
 // finishAttempt closes the attempt's row and says whether its source is still wanted. An empty outcome: it was closed
 // before.
-func (d *DB) finishAttempt(ctx context.Context, tx *sqlx.Tx, l *line, r CallResult) (source string, outcome keyturn.AttemptOutcome, err error) {
+func (d *DB) finishAttempt(
+	ctx context.Context, tx *sqlx.Tx, l *line, r CallResult,
+) (source string, outcome keyturn.AttemptOutcome, err error) {
 	var row struct {
 		Source  string                 `db:"source"`
 		Outcome keyturn.AttemptOutcome `db:"outcome"`
 	}
-	if err := tx.GetContext(ctx, &row, `SELECT source, outcome FROM attempts WHERE line_id = $1 AND no = $2`, l.ID, r.Attempt); err != nil {
+	if err := tx.GetContext(ctx, &row, `SELECT source, outcome FROM attempts WHERE line_id = $1 AND no = $2`, l.ID,
+		r.Attempt); err != nil {
 		return "", "", err
 	}
-	wanted := l.ObtainedAt == nil && l.Status.Open() && l.Status != keyturn.LineCanceling && l.source().Name() == row.Source
+	wanted := l.ObtainedAt == nil && l.Status.Open() && l.Status != keyturn.LineCanceling &&
+		l.source().Name() == row.Source
 	switch {
 	case row.Outcome.Ended():
 		return row.Source, "", nil
@@ -154,8 +160,8 @@ func (d *DB) finishAttempt(ctx context.Context, tx *sqlx.Tx, l *line, r CallResu
 	return row.Source, outcome, nil
 }
 
-// appendAttemptEnd appends how the line's attempt ended, with the partner's answer. The fast path takes it as a sign that
-// the attempt is still running if its line has not changed: whoever ends an attempt saves its line.
+// appendAttemptEnd appends how the line's attempt ended, with the partner's answer. The fast path need not check that
+// the attempt is still running: whoever ends one saves its line, which gets another version.
 func (d *DB) appendAttemptEnd(w *pg.StmtBuilder, l *line, r CallResult, outcome keyturn.AttemptOutcome) error {
 	customer, dk, err := d.customer(l)
 	if err != nil {

@@ -171,7 +171,7 @@ func (d *DB) FailRefund(ctx context.Context, fulfillmentID string, refused error
 }
 
 // FinishRefund books the refund, cancels the line, stores the e-mail that tells the customer and closes the alerts.
-func (d *DB) FinishRefund(ctx context.Context, fulfillmentID, providerID string, render func(MailFacts) ([]byte, error)) (keyturn.Next, error) {
+func (d *DB) FinishRefund(ctx context.Context, fulfillmentID, providerID string, render RenderMail) (keyturn.Next, error) {
 	return d.step(ctx, fulfillmentID, func(tx *sqlx.Tx, l *line) error {
 		if l.Status != keyturn.LineCanceling {
 			return nil

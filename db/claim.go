@@ -13,11 +13,12 @@ import (
 	"keyturn.dev/keyturn/stock"
 )
 
-// Claim gives the line its keys from its pool, in the order of their import; a line that has its keys already keeps
-// them. With too few keys nothing is taken and the line waits for stock (or its next source starts). Lines that wait
-// already come first. Idempotent: the keys of a line are its own under a unique constraint. The e-mail that render makes
-// of the keys is stored with them, ready to be sent; without render, BeginDelivery makes it.
-func (d *DB) Claim(ctx context.Context, fulfillmentID string, render func(MailFacts) ([]byte, error)) (keyturn.Next, error) {
+// Claim gives the line its keys from its pool, in the order of their import, and returns what the line needs next. With
+// too few keys nothing is taken, and the line waits for stock or its next source starts. Lines that wait already come
+// first. The e-mail that render makes of the keys is stored with them, ready to be sent; without render, BeginDelivery
+// makes it. Idempotent: a line that has its keys keeps them, under a unique constraint. KindUnavailable while other
+// transactions hold the pool's last keys.
+func (d *DB) Claim(ctx context.Context, fulfillmentID string, render RenderMail) (keyturn.Next, error) {
 	if next, ok, err := d.claimFast(ctx, fulfillmentID, render); ok {
 		return next, err
 	}
@@ -27,7 +28,8 @@ func (d *DB) Claim(ctx context.Context, fulfillmentID string, render func(MailFa
 			return next, err
 		}
 		if try == maxClaimTries {
-			return next, keyturn.Errorf(keyturn.KindUnavailable, "the pool's last keys are held by other lines: asked %d times", try)
+			return next, keyturn.Errorf(keyturn.KindUnavailable, "the pool's last keys are held by other lines: asked %d times",
+				try)
 		}
 		select {
 		case <-time.After(rand.N(10 * time.Millisecond)): //nolint:gosec // spreads claimers, keeps no secret
@@ -40,9 +42,7 @@ func (d *DB) Claim(ctx context.Context, fulfillmentID string, render func(MailFa
 const maxClaimTries = 50
 
 // claim is Claim under the line's lock.
-func (d *DB) claim(
-	ctx context.Context, fulfillmentID string, render func(MailFacts) ([]byte, error),
-) (keyturn.Next, error) {
+func (d *DB) claim(ctx context.Context, fulfillmentID string, render RenderMail) (keyturn.Next, error) {
 	pool := ""
 	next, err := d.step(ctx, fulfillmentID, func(tx *sqlx.Tx, l *line) error {
 		stopped, err := d.stop(ctx, tx, l, keyturn.DoClaim)
@@ -85,7 +85,7 @@ func (d *DB) claim(
 // claimFast is Claim on the fast path, for a line that nothing has happened to, from a pool that has enough: a read of
 // the line, a statement that takes the keys and saves the line, and one that stores the e-mail.
 func (d *DB) claimFast(
-	ctx context.Context, fulfillmentID string, render func(MailFacts) ([]byte, error),
+	ctx context.Context, fulfillmentID string, render RenderMail,
 ) (next keyturn.Next, ok bool, err error) {
 	l, err := d.readLine(ctx, fulfillmentID)
 	if err != nil || !l.untouched() || l.next().Do != keyturn.DoClaim {
@@ -165,14 +165,15 @@ func othersWait(ctx context.Context, tx *sqlx.Tx, l *line, pool string, earlier 
 	return waits, err
 }
 
-// freeKeys ends a line's hold on its pool keys when it is given up: those that nobody can have seen go back to the pool,
-// in their old place in the queue; the others, and those of a recalled batch, are quarantined for ever. An e-mail that is still SENDING here is one whose
-// process died: nobody knows whether it went out, so its keys count as seen.
+// freeKeys ends a line's hold on its pool keys when it is given up: those that nobody can have seen go back to the
+// pool, in their old place in the queue; the others, and those of a recalled batch, are quarantined for ever. An e-mail
+// that is still SENDING here is one whose process died: nobody knows whether it went out, so its keys count as seen.
 func (d *DB) freeKeys(ctx context.Context, tx *sqlx.Tx, l *line, by, reason string) error {
 	var back []string
 	err := tx.SelectContext(ctx, &back, `
 		WITH seen AS (
-			SELECT EXISTS (SELECT FROM deliveries WHERE line_id = $3 AND kind = 'keys' AND (exposed OR status IN ('SENDING', 'SENT')))
+			SELECT EXISTS (SELECT FROM deliveries
+					WHERE line_id = $3 AND kind = 'keys' AND (exposed OR status IN ('SENDING', 'SENT')))
 				OR EXISTS (SELECT FROM access_log WHERE line_id = $3) AS yes
 		), old AS MATERIALIZED (
 			SELECT id, state, line_id, unit_no, EXISTS (SELECT FROM replacements r WHERE r.key_id = pool_keys.id) AS bad

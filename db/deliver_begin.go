@@ -23,10 +23,12 @@ type Delivery struct {
 // than the sender's own deadline, so that a frozen process wakes up to a dead connection.
 const sendLease = 45 * time.Second
 
-// BeginDelivery takes the lease on sending the line's keys and gives the e-mail that is stored with them, or that render
-// makes if none is. Every later try gives the same bytes. A nil Delivery with a Next means that there is nothing to send.
-// While another process sends, the error is KindConflict and wait says for how long at most.
-func (d *DB) BeginDelivery(ctx context.Context, fulfillmentID string, render func(MailFacts) ([]byte, error)) (out *Delivery, next keyturn.Next, wait time.Duration, err error) {
+// BeginDelivery takes the lease on sending the line's keys, and returns the e-mail that is stored with them, or that
+// render makes if none is. Every later try returns the same bytes. A nil Delivery with a Next means that there is
+// nothing to send. KindConflict while another process sends; wait is for how long at most.
+func (d *DB) BeginDelivery(
+	ctx context.Context, fulfillmentID string, render RenderMail,
+) (out *Delivery, next keyturn.Next, wait time.Duration, err error) {
 	if out, next, ok := d.leaseFast(ctx, fulfillmentID); ok {
 		return out, next, 0, nil
 	}
@@ -43,7 +45,8 @@ func (d *DB) BeginDelivery(ctx context.Context, fulfillmentID string, render fun
 			return err
 		}
 		var last []deliveryRow
-		err = tx.SelectContext(ctx, &last, deliveryColumns+`WHERE line_id = $1 AND kind = 'keys' ORDER BY number DESC LIMIT 1`, l.ID)
+		err = tx.SelectContext(ctx, &last,
+			deliveryColumns+`WHERE line_id = $1 AND kind = 'keys' ORDER BY number DESC LIMIT 1`, l.ID)
 		if err != nil {
 			return err
 		}
@@ -62,7 +65,10 @@ func (d *DB) BeginDelivery(ctx context.Context, fulfillmentID string, render fun
 		if cannotBeMade(err) {
 			out = nil
 			l.Attempts++
-			err = d.fail(ctx, tx, l, StepFailure{Failure: keyturn.Failure{Kind: keyturn.KindConfiguration, Message: "the e-mail cannot be made: " + err.Error()}})
+			err = d.fail(ctx, tx, l, StepFailure{Failure: keyturn.Failure{
+				Kind:    keyturn.KindConfiguration,
+				Message: "the e-mail cannot be made: " + err.Error(),
+			}})
 			next = l.next()
 		}
 		return err

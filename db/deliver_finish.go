@@ -34,10 +34,13 @@ func (l *line) appendDelivered(w *pg.StmtBuilder, deliveryID, when string) error
 	return nil
 }
 
-// FinishDelivery books what the mail server said. With failed nil it accepted the e-mail, and the line is delivered.
-// exposed: it may have accepted it, so nobody else may ever get these keys. The failure of a process that lost its lease
-// in the meantime is not the line's: another one sends now.
-func (d *DB) FinishDelivery(ctx context.Context, fulfillmentID string, sent *Delivery, failed *StepFailure, exposed bool) (keyturn.Next, error) {
+// FinishDelivery books what the mail server said, and returns what the line needs next. With failed nil it accepted the
+// e-mail, and the line is delivered. exposed: it may have accepted it, so nobody else may ever get these keys. The
+// failure of a process that has lost its lease is not the line's, because another one sends now. Idempotent: a line
+// becomes DELIVERED once. KindConflict when an e-mail went out for a line that has been given up.
+func (d *DB) FinishDelivery(
+	ctx context.Context, fulfillmentID string, sent *Delivery, failed *StepFailure, exposed bool,
+) (keyturn.Next, error) {
 	if sent.line != nil && sent.line.LicenseID == nil && !sent.line.Awaited && failed == nil {
 		if next, ok := d.finishFast(ctx, *sent.line, sent.ID); ok {
 			return next, nil
@@ -45,14 +48,17 @@ func (d *DB) FinishDelivery(ctx context.Context, fulfillmentID string, sent *Del
 	}
 	return d.step(ctx, fulfillmentID, func(tx *sqlx.Tx, l *line) error {
 		if l.Status == keyturn.LineDelivered { // by this e-mail, or by another one of a resend
-			_, err := tx.ExecContext(ctx, `UPDATE deliveries SET status = CASE WHEN $2 THEN 'SENT' ELSE 'READY' END, exposed = exposed OR $3,
-				sent_at = CASE WHEN $2 THEN now() END, lease_until = NULL WHERE id = $1 AND status = 'SENDING'`, sent.ID, failed == nil, exposed || failed == nil)
+			_, err := tx.ExecContext(ctx, `
+				UPDATE deliveries SET status = CASE WHEN $2 THEN 'SENT' ELSE 'READY' END, exposed = exposed OR $3,
+					sent_at = CASE WHEN $2 THEN now() END, lease_until = NULL
+				WHERE id = $1 AND status = 'SENDING'`, sent.ID, failed == nil, exposed || failed == nil)
 			return err
 		}
 		if failed != nil {
 			var ours bool
 			if err := tx.GetContext(ctx, &ours, `
-				UPDATE deliveries SET exposed = exposed OR $2, error = $3, status = CASE WHEN attempts = $4 THEN 'READY' ELSE status END,
+				UPDATE deliveries SET exposed = exposed OR $2, error = $3,
+					status = CASE WHEN attempts = $4 THEN 'READY' ELSE status END,
 					lease_until = CASE WHEN attempts <> $4 THEN lease_until END
 				WHERE id = $1 RETURNING attempts = $4`, sent.ID, exposed, failed.Failure.Message, sent.try); err != nil {
 				return err

@@ -47,7 +47,8 @@ func (d *DB) storeDeliverable(ctx context.Context, tx *sqlx.Tx, l *line, r CallR
 	if err := storeTerm(ctx, tx, l, r.UnitNo, r.Additional); err != nil {
 		return false, err
 	}
-	if l.LicenseID != nil && l.product.QuantityMode == keyturn.OnePerUnit { // units are answered in their order, with or without a code
+	// units are answered in their order, with or without a code
+	if l.LicenseID != nil && l.product.QuantityMode == keyturn.OnePerUnit {
 		return r.UnitNo+1 >= l.units(), nil
 	}
 	if l.product.QuantityMode != keyturn.OnePerUnit || len(r.Codes) == 0 { // one call answers for the whole line
@@ -160,7 +161,9 @@ func (d *DB) parts(ctx context.Context, q sqlx.QueryerContext, lineID, customerI
 	var pooled []stock.SealedKey
 	if err := sqlx.SelectContext(ctx, q, &pooled, `
 		SELECT k.pool_id, k.unit_no, p.data_key, k.content, k.fingerprint, k.state = 'recalled' AS recalled FROM (
-			SELECT * FROM pool_keys WHERE line_id = $1 AND state <> 'recalled' UNION ALL SELECT * FROM pool_keys WHERE line_id = $1 AND state = 'recalled'
+			SELECT * FROM pool_keys WHERE line_id = $1 AND state <> 'recalled'
+			UNION ALL
+			SELECT * FROM pool_keys WHERE line_id = $1 AND state = 'recalled'
 		) k JOIN pools p ON p.id = k.pool_id
 		ORDER BY k.unit_no, k.id`, lineID); err != nil { // in two parts, because there is an index for each
 		return nil, err
@@ -181,8 +184,9 @@ func (d *DB) parts(ctx context.Context, q sqlx.QueryerContext, lineID, customerI
 		Kind    string `db:"kind"`
 		Content []byte `db:"content"`
 	}
-	if err := sqlx.SelectContext(ctx, q, &rows, `
-		SELECT unit_no, kind, content FROM deliverables WHERE line_id = $1 ORDER BY unit_no, kind`, lineID); err != nil || len(rows) == 0 {
+	err := sqlx.SelectContext(ctx, q, &rows, `
+		SELECT unit_no, kind, content FROM deliverables WHERE line_id = $1 ORDER BY unit_no, kind`, lineID)
+	if err != nil || len(rows) == 0 {
 		return nil, err
 	}
 	dk, err := d.keyOfCustomer(ctx, q, customerID)

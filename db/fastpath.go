@@ -10,16 +10,17 @@ import (
 // The fast path carries out a step of a line that goes well in one statement, without BEGIN, lock and COMMIT. Each step
 // has two forms that decide and write by the same functions (mark…, append…):
 //
-//   - The general form (claim, BeginCall, FinishCall, BeginDelivery, FinishDelivery) locks the line's row, looks at what
-//     is true and handles every case.
-//   - The fast form (claimFast, beginFast, answerFast, leaseFast, finishFast) has the line from a read without a lock, or
-//     from the step before. Its preconditions admit the usual case alone. It decides in Go as if nothing had changed
-//     since, and writes everything in one statement. The first expression of that is the UPDATE of the line in the
-//     version that was read; all others read from it, so that a line that has changed keeps all of its state.
+//   - The general form (claim, BeginCall, FinishCall, BeginDelivery, FinishDelivery) locks the line's row, reads what is
+//     true, and handles every case.
+//   - The fast form (claimFast, beginFast, answerFast, leaseFast, finishFast) admits the usual case alone. It has the
+//     line from a read without a lock, or from the step before, and decides in Go as if nothing had changed since. One
+//     statement then writes everything. Its expression `moved` is the UPDATE of the line in the version that was read;
+//     all others read FROM moved, so that nothing is written if the line has changed. leaseFast takes the line's lock in
+//     its statement instead.
 //
-// ok is false when a precondition failed, the line has changed, or the outcome is unknown. The caller then takes the
-// general form, which finds out under the lock what is true, and so finds, too, what a fast statement did whose answer
-// was lost. docs/decide/0010-fast-path.md has the reasons.
+// A fast form returns ok false when a precondition failed, the line has changed, or the outcome is unknown. The caller
+// falls back to the general form, which also finds what a statement wrote whose answer was lost. The reasons are in
+// docs/decide/0010-fast-path.md.
 
 // runFast runs the statement of a fast form and reports whether it saved the line.
 func (d *DB) runFast(ctx context.Context, l *line, write func(*pg.StmtBuilder) error) bool {

@@ -118,7 +118,7 @@ func (d *DB) callNobody(ctx context.Context, tx *sqlx.Tx, l *line) (bool, error)
 }
 
 // Apply books an operation that needs nobody outside and stores the e-mail that render makes of it.
-func (d *DB) Apply(ctx context.Context, fulfillmentID string, render func(MailFacts) ([]byte, error)) (keyturn.Next, error) {
+func (d *DB) Apply(ctx context.Context, fulfillmentID string, render RenderMail) (keyturn.Next, error) {
 	return d.step(ctx, fulfillmentID, func(tx *sqlx.Tx, l *line) error {
 		stopped, err := d.stop(ctx, tx, l, keyturn.DoApply)
 		if !stopped && err == nil {

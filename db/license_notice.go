@@ -8,9 +8,9 @@ import (
 	"keyturn.dev/keyturn"
 )
 
-// finishNotice delivers an operation that brings no key as soon as its source has carried it out: the licence is what it
-// is, whether the customer's mail server is up or not. The e-mail that tells of it is stored with it and sent apart.
-func (d *DB) finishNotice(ctx context.Context, tx *sqlx.Tx, l *line, have *Deliverables, render func(MailFacts) ([]byte, error)) error {
+// finishNotice delivers an operation that brings no key as soon as its source has carried it out: the licence is what
+// it is, whether the customer's mail server is up or not. The e-mail that tells of it is stored with it and sent apart.
+func (d *DB) finishNotice(ctx context.Context, tx *sqlx.Tx, l *line, have *Deliverables, render RenderMail) error {
 	if err := l.save(ctx, tx, byWorkflow, ""); err != nil {
 		return err
 	}
@@ -18,7 +18,8 @@ func (d *DB) finishNotice(ctx context.Context, tx *sqlx.Tx, l *line, have *Deliv
 	if err == nil {
 		err = enqueue(ctx, tx, WorkflowSend, notice.ID)
 	}
-	if kind := keyturn.KindOf(err); err != nil && kind != keyturn.KindInvalid && kind != keyturn.KindConfiguration { // an e-mail that cannot be made undoes nothing
+	// an e-mail that cannot be made undoes nothing
+	if kind := keyturn.KindOf(err); err != nil && kind != keyturn.KindInvalid && kind != keyturn.KindConfiguration {
 		return err
 	}
 	if l.Status == keyturn.LineRetrying {

@@ -47,18 +47,20 @@ type line struct {
 	ExpiresAt       *time.Time         `db:"expires_at"`
 	Currency        string             `db:"currency"`
 	CustomerID      string             `db:"customer_id"`
-	CancelReason    *string            `db:"cancel_reason"`  // of its order, or of a cancel of its licence
-	CancelFailure   keyturn.Kind       `db:"cancel_failure"` // what failed, if its order is cancelled because another line failed
-	ProductSpec     string             `db:"product_spec"`
-	Currencies      *string            `db:"pool_currencies"` // of the product's pools that sell in one currency only
-	Now             time.Time          `db:"now"`             // the database's clock, the only one that decides
+	CancelReason    *string            `db:"cancel_reason"` // of its order, or of a cancel of its licence
+	// what failed, if its order is cancelled because another line failed
+	CancelFailure keyturn.Kind `db:"cancel_failure"`
+	ProductSpec   string       `db:"product_spec"`
+	Currencies    *string      `db:"pool_currencies"` // of the product's pools that sell in one currency only
+	Now           time.Time    `db:"now"`             // the database's clock, the only one that decides
 
 	// Only of a line that a step is for: what its order's customer is decrypted from.
 	CustomerSealed []byte `db:"customer_sealed"`
 	CustomerKey    []byte `db:"customer_key"`
 
 	product keyturn.Product
-	readAt  time.Time // by this process's monotonic clock, before Now was read: never compare it with a time of the database
+	// by this process's monotonic clock, before Now was read: never compare it with a time of the database
+	readAt time.Time
 
 	// What is in the database.
 	saved       keyturn.LineStatus
@@ -69,9 +71,11 @@ const lineColumns = `
 	l.id, l.fulfillment_id, l.order_id, l.product_id, l.quantity, l.gross_minor, l.operation, l.subscription_id,
 	l.trial_context, l.status, l.version, l.source_no, l.source_started_at, l.attempts, l.failures, l.failure,
 	l.next_attempt_at, l.give_up_at, l.extended_until, l.held_until, l.waiting_pool, l.obtained_at, l.delivered_at,
-	l.canceled_at, l.wake_at, l.created_at, l.license_id, l.operation_no, l.license_source, l.blocked, l.awaited, l.expires_at,
+	l.canceled_at, l.wake_at, l.created_at, l.license_id, l.operation_no, l.license_source, l.blocked, l.awaited,
+	l.expires_at,
 	o.currency, o.customer_id, coalesce(l.cancel_reason, o.cancel_reason) AS cancel_reason,
-	CASE WHEN l.cancel_reason IS NULL THEN coalesce(o.cancel_failure, '') ELSE '' END AS cancel_failure, p.spec AS product_spec, p.pool_currencies,
+	CASE WHEN l.cancel_reason IS NULL THEN coalesce(o.cancel_failure, '') ELSE '' END AS cancel_failure,
+	p.spec AS product_spec, p.pool_currencies,
 	clock_timestamp() AS now`
 
 const lineTables = `
@@ -91,8 +95,8 @@ func lockLine(ctx context.Context, tx *sqlx.Tx, fulfillmentID string) (*line, er
 	return scanLine(ctx, tx, lockLineSQL, fulfillmentID)
 }
 
-// look reads a line for a smooth step: nothing keeps others from changing it meanwhile, but then its version is another
-// one, and what is written for this version changes nothing.
+// readLine reads a line without a lock, for the fast path: what is written for this version changes nothing once the
+// line has another one.
 func (d *DB) readLine(ctx context.Context, fulfillmentID string) (*line, error) {
 	return scanLine(ctx, d.pg, readLineSQL, fulfillmentID)
 }
@@ -123,42 +127,6 @@ func (l *line) derive() (err error) {
 	return nil
 }
 
-// sourceFrom is the next source, at no or after it, that can serve the order's currency; -1 if there is none.
-func (l *line) sourceFrom(no int) int {
-	for ; no < len(l.product.Sources); no++ {
-		if fits(l.product.Sources[no], currencies(l.Currencies), l.Currency) {
-			return no
-		}
-	}
-	return -1
-}
-
-// deadline is when the customer has keys or money: a person's decision, else the product's policy of today.
-func (l *line) deadline() time.Time {
-	if l.ExtendedUntil != nil {
-		return *l.ExtendedUntil
-	}
-	return l.CreatedAt.Add(time.Duration(l.product.Retry.GiveUpAfter))
-}
-
-// sourceDeadline is when the current source gives up and the next one starts; the last one has the line's deadline. A
-// source that partners or people serve and that names no time of its own gets its equal share of the line's.
-func (l *line) sourceDeadline() time.Time {
-	s, last := l.source(), l.sourceFrom(l.SourceNo+1) < 0
-	switch {
-	case s.GiveUpAfter > 0:
-		return minTime(l.SourceStartedAt.Add(time.Duration(s.GiveUpAfter)), l.GiveUpAt)
-	case last:
-		return l.GiveUpAt
-	case s.Type.HasPool(): // an empty pool with another source behind it
-		return l.SourceStartedAt
-	}
-	return minTime(l.SourceStartedAt.Add(time.Duration(l.product.Retry.GiveUpAfter)/time.Duration(len(l.product.Sources))), l.GiveUpAt)
-}
-
-// now is the database's clock at this moment, as far as a process knows it that read the line a while ago.
-func (l *line) now() time.Time { return l.Now.Add(time.Since(l.readAt)) }
-
 func (l *line) source() keyturn.Source { return l.product.Sources[l.SourceNo] }
 
 func (l *line) units() int { return l.product.Units(l.Quantity) }
@@ -178,46 +146,6 @@ func (l *line) setFailure(f keyturn.Failure) {
 	text, _ := json.Marshal(f) //nolint:errchkjson // a Failure always marshals
 	s := string(text)
 	l.FailureJSON = &s
-}
-
-// next says what the line needs now.
-func (l *line) next() keyturn.Next {
-	n := keyturn.Next{
-		Status: l.Status, Source: l.source().Name(), Left: l.until(l.GiveUpAt), Attempts: l.Attempts, Version: l.Version, Failure: l.failure(),
-	}
-	if l.NextAttemptAt != nil {
-		n.Wait = l.until(*l.NextAttemptAt)
-	}
-	switch {
-	case !l.Status.Open():
-		n.Do, n.Wait, n.Left = keyturn.DoNothing, 0, 0
-	case l.Status == keyturn.LineCanceling:
-		n.Do = keyturn.DoRefund
-	case l.Status == keyturn.LineHeld:
-		n.Do, n.Wait = keyturn.DoAwait, n.Left
-		if l.HeldUntil != nil {
-			n.Wait = min(l.until(*l.HeldUntil), n.Left)
-		}
-	case l.Blocked:
-		n.Do, n.Wait = keyturn.DoQueue, n.Left
-	case l.ObtainedAt != nil:
-		n.Do = keyturn.DoDeliver
-	case !l.asksSource():
-		n.Do = keyturn.DoApply
-	default:
-		if n.Do = l.source().Type.Info().First; n.Do == keyturn.DoAwait {
-			n.Wait = l.until(l.sourceDeadline())
-		}
-	}
-	return n
-}
-
-// until is how long it is from the line's Now to a time of the database's clock, rounded up to a millisecond so that
-// nobody comes back too early; 0 for what is past.
-func (l *line) until(t time.Time) keyturn.Duration {
-	const unit = time.Millisecond
-	d := t.Sub(l.Now) + unit - 1
-	return keyturn.Duration(max(d-d%unit, 0))
 }
 
 func minTime(a, b time.Time) time.Time {

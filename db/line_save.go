@@ -10,9 +10,9 @@ import (
 )
 
 // appendLineUpdate appends what saving a line consists of: the row always, an entry of the log when its status changed.
-// Whatever else the statement writes reads FROM moved, so that it writes nothing if the line has another version by now,
-// or when, a further condition, does not hold. A wake-up that the relay or a cancelled order put there meanwhile stays:
-// it is no step of the line, so the version does not tell.
+// Whatever else the statement writes reads FROM moved, so that it writes nothing if the line has another version by
+// now, or when, a further condition, does not hold. A wake-up that the relay or a cancelled order put there meanwhile
+// stays: it is no step of the line, so the version does not tell.
 func (l *line) appendLineUpdate(w *pg.StmtBuilder, by, reason, when string) error {
 	if l.saved != l.Status && !l.saved.CanBecome(l.Status) {
 		return keyturn.Errorf(keyturn.KindConflict, "a line that is %s cannot become %s", l.saved, l.Status)
@@ -25,7 +25,8 @@ func (l *line) appendLineUpdate(w *pg.StmtBuilder, by, reason, when string) erro
 			wake_at = CASE WHEN wake_at IS NOT DISTINCT FROM ? THEN ? ELSE wake_at END
 		WHERE id = ? AND version = ?`+when+`
 		RETURNING id, order_id, version`,
-		l.Status, l.SourceNo, l.SourceStartedAt, l.Attempts, l.Failures, l.FailureJSON, l.NextAttemptAt, l.GiveUpAt, l.ExtendedUntil,
+		l.Status, l.SourceNo, l.SourceStartedAt, l.Attempts, l.Failures, l.FailureJSON, l.NextAttemptAt, l.GiveUpAt,
+		l.ExtendedUntil,
 		l.HeldUntil, l.WaitingPool, l.ObtainedAt, l.DeliveredAt, l.CanceledAt, l.savedWakeAt, l.WakeAt, l.ID, l.Version)
 	if l.saved != l.Status {
 		w.With("logged", `
@@ -48,9 +49,14 @@ func (l *line) appendOrderCounts(w *pg.StmtBuilder, after string) {
 		UPDATE orders o SET
 			lines_trouble = lines_trouble + n.trouble, lines_delivered = lines_delivered + n.delivered,
 			lines_canceling = lines_canceling + n.canceling, lines_canceled = lines_canceled + n.canceled,
-			status = order_status(lines_total, lines_trouble + n.trouble, lines_delivered + n.delivered, lines_canceling + n.canceling, lines_canceled + n.canceled)
-		FROM moved, (SELECT CAST(? AS int) AS trouble, CAST(? AS int) AS delivered, CAST(? AS int) AS canceling, CAST(? AS int) AS canceled) n
-		WHERE o.id = moved.order_id AND (SELECT count(*) FROM `+after+`) >= 0`, d.Trouble, d.Delivered, d.Canceling, d.Canceled)
+			status = order_status(lines_total, lines_trouble + n.trouble, lines_delivered + n.delivered,
+				lines_canceling + n.canceling, lines_canceled + n.canceled)
+		FROM moved, (
+			SELECT CAST(? AS int) AS trouble, CAST(? AS int) AS delivered,
+				CAST(? AS int) AS canceling, CAST(? AS int) AS canceled
+		) n
+		WHERE o.id = moved.order_id AND (SELECT count(*) FROM `+after+`) >= 0`,
+		d.Trouble, d.Delivered, d.Canceling, d.Canceled)
 }
 
 // runUpdate runs a statement that has appendLineUpdate. KindConflict when the line has another version by now.
@@ -88,43 +94,4 @@ func (l *line) save(ctx context.Context, tx *sqlx.Tx, by, reason string) error {
 	}
 	l.appendOrderCounts(&w, "moved")
 	return l.runUpdate(ctx, tx, &w)
-}
-
-// saveObtained saves a line that just got its keys, with the e-mail that render makes of them. have is what it got, nil if
-// it is to be read. Without render, or with an e-mail that cannot be made, only the line is saved: BeginDelivery makes the
-// e-mail then, or finds out why not.
-func (d *DB) saveObtained(
-	ctx context.Context, tx *sqlx.Tx, l *line, have *Deliverables, render func(MailFacts) ([]byte, error),
-) error {
-	if l.isNotice() && render != nil && l.Status != keyturn.LineHeld {
-		return d.finishNotice(ctx, tx, l, have, render)
-	}
-	mail := newMail{kind: keyturn.DeliveryKeys, have: have, render: render}
-	if render != nil {
-		if err := d.completeMail(ctx, tx, l, &mail); cannotBeMade(err) {
-			mail.render = nil
-		} else if err != nil {
-			return err
-		}
-	}
-	var w pg.StmtBuilder
-	if err := d.appendObtained(&w, l, mail, ""); err != nil {
-		return err
-	}
-	return l.runUpdate(ctx, tx, &w)
-}
-
-// appendObtained appends that a line which just got its keys is saved, and its complete e-mail if one can be made. when
-// is as in appendLineUpdate.
-func (d *DB) appendObtained(w *pg.StmtBuilder, l *line, m newMail, when string) error {
-	if err := l.appendLineUpdate(w, byWorkflow, "", when); err != nil {
-		return err
-	}
-	if m.render != nil {
-		if _, err := d.appendDelivery(w, l, m); err != nil && !cannotBeMade(err) {
-			return err
-		}
-	}
-	l.appendOrderCounts(w, "moved")
-	return nil
 }

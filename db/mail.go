@@ -20,12 +20,16 @@ type MailFacts struct {
 	Price        keyturn.Money
 	Product      keyturn.Product
 	Deliverables Deliverables
-	ParentKeys   []keyturn.Secret // of an operation on a licence: the keys that it had before, if the product's e-mail prints them
-	PageToken    string
-	Now          time.Time
-	To           string       // the order's address, or the one that a resend names
-	FailureKind  keyturn.Kind // of a cancelled line that failed; empty when somebody decided to cancel
+	// of an operation on a licence: the keys that it had before, if the product's e-mail prints them
+	ParentKeys  []keyturn.Secret
+	PageToken   string
+	Now         time.Time
+	To          string       // the order's address, or the one that a resend names
+	FailureKind keyturn.Kind // of a cancelled line that failed; empty when somebody decided to cancel
 }
+
+// RenderMail makes the bytes of an e-mail. KindInvalid and KindConfiguration when it cannot be made of these facts.
+type RenderMail func(MailFacts) ([]byte, error)
 
 // cannotBeMade is the error of a key that no e-mail can carry.
 func cannotBeMade(err error) bool {
@@ -40,11 +44,11 @@ type newMail struct {
 	have   *Deliverables // nil: read them
 	parent []keyturn.Secret
 	why    keyturn.Kind // of a cancelled line
-	render func(MailFacts) ([]byte, error)
+	render RenderMail
 }
 
-// newDelivery renders an e-mail about a locked line and stores its bytes, ready to be sent. Nobody can have seen the keys
-// of an e-mail before a process has taken the lease on sending it.
+// newDelivery renders an e-mail about a locked line and stores its bytes, ready to be sent. Nobody can have seen the
+// keys of an e-mail before a process has taken the lease on sending it.
 func (d *DB) newDelivery(ctx context.Context, tx *sqlx.Tx, l *line, m newMail) (*Delivery, error) {
 	if err := d.completeMail(ctx, tx, l, &m); err != nil {
 		return nil, err
@@ -130,7 +134,8 @@ func (d *DB) mailFacts(l *line, c storedCustomer, kind keyturn.DeliveryKind) Mai
 		Kind: kind, DeliveryID: newID(), AcceptedAt: l.CreatedAt, Product: l.product, Now: l.Now, To: c.Email,
 		Order: keyturn.Order{ID: l.OrderID, Currency: l.Currency, Customer: c.Customer},
 		Line: keyturn.LineItem{
-			ID: l.ID, FulfillmentID: l.FulfillmentID, ProductID: l.ProductID, Quantity: l.Quantity, Operation: keyturn.OperationName(l.Operation),
+			ID: l.ID, FulfillmentID: l.FulfillmentID, ProductID: l.ProductID, Quantity: l.Quantity,
+			Operation: keyturn.OperationName(l.Operation),
 			LicenseID: value(l.LicenseID), ExpiresAt: l.ExpiresAt,
 		},
 		Price: keyturn.Money{Minor: l.GrossMinor, Currency: l.Currency}, PageToken: d.PageToken(l.OrderID),

@@ -67,7 +67,7 @@ func (d *DB) Replacements(ctx context.Context, fulfillmentID string) ([]keyturn.
 
 // ReplaceOwed gives up to limit lines their new keys, those first that have waited longest, as far as the pools have
 // some, and stores the e-mail that tells the customer; the relay has it sent. It returns how many lines it served.
-func (d *DB) ReplaceOwed(ctx context.Context, limit int, render func(MailFacts) ([]byte, error)) (int, error) {
+func (d *DB) ReplaceOwed(ctx context.Context, limit int, render RenderMail) (int, error) {
 	var due []string
 	if err := d.pg.SelectContext(ctx, &due, `
 		SELECT l.fulfillment_id FROM replacements r JOIN line_items l ON l.id = r.line_id
@@ -103,7 +103,7 @@ type oweRow struct {
 }
 
 // replace gives a line new keys for all of its keys that are to be replaced, in one transaction and one e-mail.
-func (d *DB) replace(ctx context.Context, fulfillmentID string, render func(MailFacts) ([]byte, error)) error {
+func (d *DB) replace(ctx context.Context, fulfillmentID string, render RenderMail) error {
 	pools := []string{}
 	err := d.pg.Tx(ctx, func(tx *sqlx.Tx) error {
 		l, err := lockLine(ctx, tx, fulfillmentID)

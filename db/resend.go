@@ -18,7 +18,7 @@ const WorkflowSend = "SendFollowUpEmail"
 // Resend stores a new e-mail with the same keys, to another address if one is given, and has it sent. For a line whose
 // keys are ours but whose e-mail does not go out, the new e-mail takes the place of the old one. KindConflict when the
 // line has no keys to send.
-func (d *DB) Resend(ctx context.Context, fulfillmentID, to, by string, render func(MailFacts) ([]byte, error)) (deliveryID string, err error) {
+func (d *DB) Resend(ctx context.Context, fulfillmentID, to, by string, render RenderMail) (deliveryID string, err error) {
 	err = d.pg.Tx(ctx, func(tx *sqlx.Tx) error {
 		l, err := lockLine(ctx, tx, fulfillmentID)
 		if err != nil {

@@ -69,7 +69,7 @@ func storeRevocations(ctx context.Context, tx *sqlx.Tx, l *line, source, except 
 
 // BeginRevocation books a try of telling the partner of source to cancel. A nil Call and no error: nothing is owed any
 // more. Render is as in BeginCall; the request carries the same fulfillmentId as the create.
-func (d *DB) BeginRevocation(ctx context.Context, fulfillmentID, source string, timeout func(keyturn.Integration) time.Duration, render func(CallFacts) ([]byte, error)) (*Call, error) {
+func (d *DB) BeginRevocation(ctx context.Context, fulfillmentID, source string, timeout CallTimeout, render RenderCall) (*Call, error) {
 	var call *Call
 	err := d.pg.Tx(ctx, func(tx *sqlx.Tx) error {
 		call = nil

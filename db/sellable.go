@@ -35,7 +35,8 @@ func (f acceptContext) shortages() shortages {
 // no source serves in the order's currency; it gives the warnings about the others that nothing can deliver now. Keys
 // are not reserved: of two orders for the last key that come at the same moment, one may still wait.
 func (d *DB) sellable(
-	ctx context.Context, o keyturn.Order, products map[string]keyturn.Product, only map[string]map[string]string, known shortages,
+	ctx context.Context, o keyturn.Order, products map[string]keyturn.Product, only map[string]map[string]string,
+	known shortages,
 ) ([]keyturn.Warning, error) {
 	var bad keyturn.Problems
 	var out []keyturn.Warning
@@ -70,13 +71,17 @@ func (d *DB) sellable(
 		switch {
 		case why == "" || rule == keyturn.SellAllow:
 		case rule == keyturn.SellRefuse:
-			return nil, &keyturn.Error{Kind: keyturn.KindConflict, Message: "product " + l.ProductID + " is not sold now: it " + shortageText[why], Fields: []keyturn.FieldError{
-				{Location: at, Message: shortageText[why]},
-			}}
+			return nil, &keyturn.Error{
+				Kind:    keyturn.KindConflict,
+				Message: "product " + l.ProductID + " is not sold now: it " + shortageText[why], Fields: []keyturn.FieldError{
+					{Location: at, Message: shortageText[why]},
+				},
+			}
 		default:
 			out = append(out, keyturn.Warning{
 				Location: at, ProductID: l.ProductID, Shortage: why,
-				Message: "product " + l.ProductID + " " + shortageText[why] + ": the line waits, and is refunded if that does not end in time",
+				Message: "product " + l.ProductID + " " + shortageText[why] +
+					": the line waits, and is refunded if that does not end in time",
 			})
 		}
 	}
@@ -91,7 +96,8 @@ var shortageText = map[keyturn.Shortage]string{
 // stockLeft counts the keys of a pool that no waiting line is ahead of, up to n.
 func (d *DB) stockLeft(ctx context.Context, pool string, n int) (int, error) {
 	var waits bool
-	if err := d.pg.GetContext(ctx, &waits, `SELECT EXISTS (SELECT FROM line_items WHERE waiting_pool = $1)`, pool); err != nil || waits {
+	if err := d.pg.GetContext(ctx, &waits, `SELECT EXISTS (SELECT FROM line_items WHERE waiting_pool = $1)`,
+		pool); err != nil || waits {
 		return 0, pg.AsKind(err)
 	}
 	return stock.Left(ctx, d.pg, pool, n)

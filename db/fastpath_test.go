@@ -10,8 +10,8 @@ import (
 	"keyturn.dev/keyturn"
 )
 
-// A line that goes well is booked by statements that are transactions of their own. That they were used cannot be seen in
-// what they did, because the general steps do the same: it shows in the round trips.
+// A line that goes well is booked by statements that are transactions of their own. That they were used cannot be seen
+// in what they did, because the general steps do the same: it shows in the round trips.
 func TestRoundTripsOfALineThatGoesWell(t *testing.T) {
 	s := newShop(t)
 	s.product("game", fromPool("p"))
@@ -51,7 +51,8 @@ func TestALineStartsAsItIsRead(t *testing.T) {
 	s := newShop(t)
 	s.product("game", fromPool("p"))
 	s.stock("p", keysNamed("K", 12)...)
-	a, _, err := s.Accept(s.ctx, orderOf("a", lineOf("game", 2), keyturn.LineItem{ProductID: "game", Quantity: 1, GrossPrice: "7.00", SubscriptionID: "sub", TrialContext: "trial"}))
+	a, _, err := s.Accept(s.ctx, orderOf("a", lineOf("game", 2),
+		keyturn.LineItem{ProductID: "game", Quantity: 1, GrossPrice: "7.00", SubscriptionID: "sub", TrialContext: "trial"}))
 	require.NoError(t, err)
 	for _, start := range a.Starts {
 		require.Equal(t, s.next(start.FulfillmentID), rounded(start.Next))
@@ -75,7 +76,9 @@ func TestRoundTripsOfAnAnsweredLine(t *testing.T) {
 		require.Equal(t, []string{"running"}, s.outcomes(f))
 		before = s.RoundTrips()
 		r := answered(call, "KEY-"+f)
-		r.Link, r.File, r.Additional = "https://partner.test/d/1", &File{Name: "a.lic", ContentType: "application/octet-stream", Data: []byte{0, 1, 2}}, map[string][]string{"seats": {"5"}}
+		r.Link, r.File, r.Additional = "https://partner.test/d/1",
+			&File{Name: "a.lic", ContentType: "application/octet-stream", Data: []byte{0, 1, 2}},
+			map[string][]string{"seats": {"5"}}
 		next, err := s.FinishCall(s.ctx, f, r, renderMail)
 		require.NoError(t, err)
 		require.Equal(t, keyturn.DoDeliver, next.Do)
@@ -100,11 +103,16 @@ func TestRoundTripsOfAnAnsweredLine(t *testing.T) {
 // A call begins on the fast path only with the integration as it is, and with room at the partner.
 func TestFastCallsKeepToTheirPartner(t *testing.T) {
 	begin := func(s *shop, f string) (*Call, time.Duration, error) {
-		call, _, wait, err := s.BeginCall(s.ctx, f, callTimeout, func(c CallFacts) ([]byte, error) { return []byte(c.Integration.BaseURL), nil })
+		call, _, wait, err := s.BeginCall(s.ctx, f, callTimeout, func(c CallFacts) ([]byte, error) {
+			return []byte(c.Integration.BaseURL), nil
+		})
 		return call, wait, err
 	}
 	put := func(s *shop, url string) {
-		_, _, err := s.PutIntegration(s.ctx, keyturn.Integration{ID: "acme", BaseURL: url, Limits: keyturn.Limits{MaxConcurrent: 2}})
+		_, _, err := s.PutIntegration(s.ctx, keyturn.Integration{
+			ID: "acme", BaseURL: url,
+			Limits: keyturn.Limits{MaxConcurrent: 2},
+		})
 		require.NoError(t, err)
 	}
 	s := newShop(t)
@@ -184,7 +192,8 @@ func TestFastStepsSeeWhatHappenedMeanwhile(t *testing.T) {
 		next, err := s.FinishDelivery(s.ctx, f, out, nil, false)
 		require.NoError(t, err)
 		require.Equal(t, keyturn.LineDelivered, next.Status)
-		require.Equal(t, 3, s.count(`line_log WHERE line_id = $1 AND from_status IN ('HELD', 'OBTAINED', 'RETRYING')`, s.lineID(f)))
+		require.Equal(t, 3, s.count(`line_log WHERE line_id = $1 AND from_status IN ('HELD', 'OBTAINED', 'RETRYING')`,
+			s.lineID(f)))
 	})
 	t.Run("its order is cancelled while its e-mail goes out", func(t *testing.T) {
 		s, f, out := begun(t)
@@ -193,7 +202,8 @@ func TestFastStepsSeeWhatHappenedMeanwhile(t *testing.T) {
 		next, err := s.FinishDelivery(s.ctx, f, out, nil, false)
 		require.NoError(t, err)
 		require.Equal(t, keyturn.LineDelivered, next.Status)
-		require.Equal(t, 1, s.count(`line_items WHERE fulfillment_id = $1 AND wake_at IS NOT NULL`, f), "the relay takes it back")
+		require.Equal(t, 1, s.count(`line_items WHERE fulfillment_id = $1 AND wake_at IS NOT NULL`, f),
+			"the relay takes it back")
 	})
 	t.Run("the relay woke it while its e-mail went out", func(t *testing.T) {
 		s, f, out := begun(t)
@@ -201,7 +211,8 @@ func TestFastStepsSeeWhatHappenedMeanwhile(t *testing.T) {
 		next, err := s.FinishDelivery(s.ctx, f, out, nil, false)
 		require.NoError(t, err)
 		require.Equal(t, keyturn.LineDelivered, next.Status)
-		require.Equal(t, 1, s.count(`line_items WHERE fulfillment_id = $1 AND wake_at IS NOT NULL`, f), "the wake-up is not lost")
+		require.Equal(t, 1, s.count(`line_items WHERE fulfillment_id = $1 AND wake_at IS NOT NULL`, f),
+			"the wake-up is not lost")
 	})
 	t.Run("it is booked twice", func(t *testing.T) {
 		s, f, out := begun(t)

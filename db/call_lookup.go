@@ -9,8 +9,8 @@ import (
 	"keyturn.dev/keyturn"
 )
 
-// lookUpFirst turns a create into a look-up if the partner can be asked and nobody knows what became of an earlier try of
-// this unit. It looks up until there is an answer to that.
+// lookUpFirst turns a create into a look-up if the partner can be asked and nobody knows what became of an earlier try
+// of this unit. It looks up until there is an answer to that.
 func lookUpFirst(ctx context.Context, tx *sqlx.Tx, l *line, f *CallFacts, tries int) error {
 	_, asks := f.Integration.Operations[string(keyturn.OpLookUp)]
 	if !asks || tries == 0 || f.Operation != keyturn.OpCreate {
@@ -27,9 +27,9 @@ func lookUpFirst(ctx context.Context, tx *sqlx.Tx, l *line, f *CallFacts, tries 
 	return err
 }
 
-// answeredBefore says whether the line has keys of this call's source and units already, from another try. They stay. If
-// these are others, somebody has to hear of it: the partner issued twice for one fulfillmentId, and may bill or block
-// either.
+// answeredBefore says whether the line has keys of this call's source and units already, from another try. They stay.
+// If these are others, somebody has to hear of it: the partner issued twice for one fulfillmentId, and may bill or
+// block either.
 func (d *DB) answeredBefore(ctx context.Context, tx *sqlx.Tx, l *line, source string, r CallResult) (bool, error) {
 	if r.Attempt == 1 || len(r.Codes) == 0 {
 		return false, nil

@@ -91,7 +91,8 @@ func TestAClaimThatGivesUpIsUndone(t *testing.T) {
 	gone := make(chan error, 1)
 	go func() { gone <- second(s.Claim(ctx, lines[0], nil)) }()
 	s.waitFor(func() bool {
-		return read[int](s, `SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = CAST('pool_stock' AS regclass)`) > 0
+		return read[int](
+			s, `SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = CAST('pool_stock' AS regclass)`) > 0
 	})
 	giveUp()
 	require.Error(t, <-gone)

@@ -1,0 +1,118 @@
+package db
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/lib/pq"
+
+	"keyturn.dev/keyturn"
+	"keyturn.dev/keyturn/pg"
+	"keyturn.dev/keyturn/vault"
+)
+
+// acceptContext is what is known before an order is stored.
+type acceptContext struct {
+	Now time.Time `db:"now"`
+
+	// Of an earlier request with the same key, if there was one.
+	RequestHash []byte  `db:"request_hash"`
+	OrderID     *string `db:"order_id"`
+	Response    []byte  `db:"response"`
+	CustomerID  *string `db:"customer_id"`
+	DataKey     []byte  `db:"data_key"`
+
+	CustomerKey []byte         `db:"customer_key"` // empty: the customer is new, or was erased
+	ProductIDs  pq.StringArray `db:"product_ids"`
+	Specs       pq.StringArray `db:"specs"`
+	Currencies  pq.StringArray `db:"currencies"` // products.pool_currencies, or empty
+	Stock       pq.StringArray `db:"stock"`      // of each pool of the products: its ID, "=", shortages.stock
+	Down        pq.StringArray `db:"down"`       // integrations whose breaker is open
+
+	Lost bool `db:"lost"` // it was accepted before, and a restore lost it
+
+	readAt time.Time // by this process's clock
+}
+
+// readAcceptContext reads what an order rests on: the answer to an earlier request with the same key, its customer, its
+// products.
+func (d *DB) readAcceptContext(ctx context.Context, in AcceptInput) (acceptContext, error) {
+	row := acceptContext{readAt: time.Now()}
+	err := d.pg.GetContext(ctx, &row, `
+		SELECT now() AS now, i.request_hash, i.order_id, i.response, o.customer_id, oc.data_key, c.data_key AS customer_key,
+			ARRAY(SELECT id FROM products WHERE id = ANY($4) ORDER BY id) AS product_ids,
+			ARRAY(SELECT spec FROM products WHERE id = ANY($4) ORDER BY id) AS specs,
+			ARRAY(SELECT coalesce(pool_currencies, '') FROM products WHERE id = ANY($4) ORDER BY id) AS currencies,
+			ARRAY(SELECT s ->> 'pool' || '=' || CASE
+					WHEN EXISTS (SELECT FROM line_items w WHERE w.waiting_pool = s ->> 'pool') THEN 0
+					ELSE coalesce((SELECT sum(k.available) FROM pool_stock k WHERE k.pool_id = s ->> 'pool'), 0) END
+				FROM products p, json_array_elements(CAST(p.spec AS json) -> 'sources') s
+				WHERE p.id = ANY($4) AND s ->> 'pool' <> '') AS stock,
+			ARRAY(SELECT integration FROM partner_gates WHERE opened_at IS NOT NULL) AS down,
+			EXISTS (SELECT FROM lost_lines WHERE order_id = $5 AND taken_at IS NULL) AS lost
+		FROM (SELECT) AS this
+		LEFT JOIN idempotency_keys i ON i.client = $1 AND i.key = $2
+		LEFT JOIN orders o ON o.id = i.order_id
+		LEFT JOIN customers oc ON oc.id = o.customer_id
+		LEFT JOIN customers c ON c.id = $3`,
+		in.Client, in.IdempotencyKey, in.Order.Customer.ID, pq.Array(productIDs(in.Order)), in.Order.ID)
+	return row, pg.AsKind(err)
+}
+
+// repeated gives the stored answer of an earlier request, if this one is the same.
+func (d *DB) repeated(in AcceptInput, row acceptContext) ([]byte, error) {
+	if string(row.RequestHash) != string(in.RequestHash) {
+		return nil, &keyturn.Error{
+			Kind: keyturn.KindInvalid, Message: "the Idempotency-Key was used for another request",
+			Fields: []keyturn.FieldError{
+				{Location: "Idempotency-Key", Message: "belongs to order " + *row.OrderID +
+					", whose request was different: use a new key"},
+			},
+		}
+	}
+	dk, err := d.keys.OpenDataKey(row.DataKey, "customer/"+*row.CustomerID)
+	if err != nil {
+		return nil, err
+	}
+	return dk.Open(row.Response, "idempotency_keys/"+*row.OrderID)
+}
+
+// productIDs are the products of an order, each once.
+func productIDs(o keyturn.Order) []string {
+	var ids []string
+	for _, l := range o.LineItems {
+		if !slices.Contains(ids, l.ProductID) {
+			ids = append(ids, l.ProductID)
+		}
+	}
+	return ids
+}
+
+// productsOf reads the products of an order; every unknown one is named with its line.
+func productsOf(o keyturn.Order, known acceptContext) (map[string]keyturn.Product, error) {
+	found := map[string]keyturn.Product{}
+	for i, id := range known.ProductIDs {
+		p, err := readStored(id, known.Specs[i])
+		if err != nil {
+			return nil, err
+		}
+		found[id] = p
+	}
+	var bad keyturn.Problems
+	for i, l := range o.LineItems {
+		_, ok := found[l.ProductID]
+		bad.Check(ok, lineAt(i)+".productId", "names a product that is not in the catalog: %s", l.ProductID)
+	}
+	return found, bad.Err("the order is not valid")
+}
+
+// customerKey gives the data key of a customer, or makes one for a new customer, and for one who was erased and comes
+// again.
+func (d *DB) customerKey(id string, known acceptContext) (vault.DataKey, []byte, error) {
+	if len(known.CustomerKey) == 0 {
+		return d.keys.NewDataKey("customer/" + id)
+	}
+	dk, err := d.keys.OpenDataKey(known.CustomerKey, "customer/"+id)
+	return dk, known.CustomerKey, err
+}
