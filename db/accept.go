@@ -77,7 +77,8 @@ func (d *DB) Accept(ctx context.Context, in AcceptInput) (*Accepted, []byte, err
 		switch {
 		case err == nil:
 			return accepted, response, nil
-		case try < acceptTries && (errors.Is(err, errOvertaken) || pg.SQLState(err) == pg.UniqueViolation || pg.IsRetryable(err)):
+		case try < acceptTries &&
+			(errors.Is(err, errOvertaken) || pg.SQLState(err) == pg.UniqueViolation || pg.IsRetryable(err)):
 			// Perhaps by the same request, which is answered then.
 		// whichever the statement meets first
 		case pg.IsUniqueViolation(err, "orders_pkey") || pg.IsUniqueViolation(err, "sandbox_payments_pkey"):

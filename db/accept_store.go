@@ -94,8 +94,8 @@ func (d *DB) store(
 	return a, response, err
 }
 
-// newLine is a line of an order that is being stored, as readLine will read it: its workflow starts with its next step. op
-// is nil unless the line acts on a licence.
+// newLine is a line of an order that is being stored, as readLine will read it: its workflow starts with its next step.
+// op is nil unless the line acts on a licence.
 func newLine(o keyturn.Order, l keyturn.LineItem, price keyturn.Money, known acceptContext, relayAt *time.Time,
 	op *operationLine,
 ) (line, error) {

@@ -27,8 +27,8 @@ type CallFacts struct {
 	License             LicenseFacts // of an operation on a licence that exists
 }
 
-// RenderCall makes the bytes of a request to a partner. KindInvalid and KindConfiguration when it cannot be made of these
-// facts.
+// RenderCall makes the bytes of a request to a partner. KindInvalid and KindConfiguration when it cannot be made of
+// these facts.
 type RenderCall func(CallFacts) ([]byte, error)
 
 // CallTimeout is how long a call of the integration may take.

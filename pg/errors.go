@@ -1,6 +1,7 @@
 package pg
 
 import (
+	"context"
 	"database/sql"
 	"errors"
 	"fmt"
@@ -26,6 +27,17 @@ func AsKind(err error) error {
 			string(pqErr.Code), pqErr.Constraint, err)
 	}
 	return keyturn.Errorf(keyturn.KindUnavailable, "the database did not answer: %w", err)
+}
+
+// asKind is AsKind for a statement that ran under ctx. A driver whose statement is interrupted because ctx is over may
+// only say that the connection is bad: the error says why, too.
+func asKind(ctx context.Context, err error) error {
+	if _, hasKind := errors.AsType[*keyturn.Error](err); err != nil && !hasKind && !errors.Is(err, ErrRollback) {
+		if over := ctx.Err(); over != nil && !errors.Is(err, over) {
+			err = fmt.Errorf("%w: %w", over, err)
+		}
+	}
+	return AsKind(err)
 }
 
 // transient reports whether an SQLSTATE belongs to a class that passes: the connection (08), resources such as disk,

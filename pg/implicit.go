@@ -24,13 +24,13 @@ func (d *DB) Implicit() Queryer { return implicitTx{d} }
 func (a implicitTx) SelectContext(ctx context.Context, dest any, query string, args ...any) error {
 	tx, err := a.d.BeginTxx(context.WithValue(ctx, implicitTx{}, true), nil)
 	if err != nil {
-		return AsKind(err)
+		return asKind(ctx, err)
 	}
 	if err := tx.SelectContext(ctx, dest, query, args...); err != nil {
 		_ = tx.Rollback()
-		return AsKind(err)
+		return asKind(ctx, err)
 	}
-	return AsKind(tx.Commit())
+	return asKind(ctx, tx.Commit())
 }
 
 // noopTx is the transaction that database/sql believes in meanwhile.

@@ -23,7 +23,7 @@ func (d *DB) Tx(ctx context.Context, fn func(*sqlx.Tx) error) error {
 		if IsRetryable(err) && try < maxTries {
 			continue
 		}
-		return AsKind(err)
+		return asKind(ctx, err)
 	}
 }
 
