@@ -52,12 +52,10 @@ const outOfStockSQL = `
 			AND coalesce(l.obtained_at, l.canceled_at, 'infinity') >= a.at - interval '2 s')`
 
 // tooManyAtOnceSQL counts how many calls of a partner were under way beside each. A call is booked with the time at which
-// its line was looked at, and passes its partner's gate after that: only what overlaps for more than a second counts. An
-// older build does not book when a call ended, but how long it took.
+// its line was looked at, and passes its partner's gate after that: only what overlaps for more than a second counts.
 const tooManyAtOnceSQL = `
 	WITH calls AS (
-		SELECT a.source, p.most, a.started_at + interval '1 s' AS began, least(a.deadline_at, coalesce(a.ended_at,
-			CASE WHEN a.outcome <> 'running' THEN a.started_at + make_interval(secs => CAST(a.duration_ms AS double precision) / 1000) END, a.deadline_at)) AS ended
+		SELECT a.source, p.most, a.started_at + interval '1 s' AS began, least(a.deadline_at, a.ended_at) AS ended
 		FROM attempts a JOIN unnest(CAST(:sources AS text[]), CAST(:most AS int[]), CAST(:since AS timestamptz[])) AS p (source, most, since) ON p.source = a.source
 		WHERE a.started_at > p.since AND a.deadline_at IS NOT NULL AND (a.sent OR a.outcome = 'running')
 	), changes AS (

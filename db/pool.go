@@ -39,17 +39,10 @@ func (d *DB) PutPool(ctx context.Context, p keyturn.Pool) (created, changed bool
 		if err := stock.ApplyValidity(ctx, tx, p); err != nil {
 			return err
 		}
-		// A worker of an older build, beside this one during a deploy, books on rows that it expects to be there.
-		if _, err := tx.ExecContext(ctx, `INSERT INTO pool_stock (pool_id, slot) SELECT $1, slot FROM generate_series(0, $2 - 1) AS slot ON CONFLICT DO NOTHING`, p.ID, olderSlots); err != nil {
-			return err
-		}
 		return tx.GetContext(ctx, &created, `SELECT version = 1 FROM pools WHERE id = $1`, p.ID)
 	})
 	return created, changed, err
 }
-
-// olderSlots are the rows of stock figures that builds knew before a row was each backend's own.
-const olderSlots = 16
 
 // Pools gives all pools by ID.
 func (d *DB) Pools(ctx context.Context) ([]keyturn.Pool, error) {
