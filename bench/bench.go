@@ -64,7 +64,8 @@ func (b *Bench) shapes() []shape {
 		{shapeTen, 10, shapeEmpty, b.order(b.API, poolProduct, 10)},
 	}
 	if b.EagerAPI != nil {
-		all = append(all, shape{shapePoolE, 1, shapeEmpty, b.order(b.EagerAPI, poolProduct, 1)}, shape{shapeEndpE, 1, shapeActivity, b.order(b.EagerAPI, endpointProduct, 1)})
+		all = append(all, shape{shapePoolE, 1, shapeEmpty, b.order(b.EagerAPI, poolProduct, 1)},
+			shape{shapeEndpE, 1, shapeActivity, b.order(b.EagerAPI, endpointProduct, 1)})
 	}
 	return slices.DeleteFunc(all, func(s shape) bool {
 		return s.name != shapeEmpty && s.name != shapeActivity && !strings.Contains(s.name, b.Only)

@@ -72,7 +72,10 @@ func (b *Bench) Retries(ctx context.Context, times int, e *Extras) error {
 	if _, _, err := b.DB.PutProduct(ctx, keyturn.Product{
 		ID: FailingProduct, Name: "Bench failing", PublisherProductID: "drill:always-500",
 		Sources: []keyturn.Source{keyturn.FromIntegration(PartnerID)},
-		Retry:   keyturn.RetryPolicy{InitialInterval: keyturn.Duration(100e6), BackoffCoefficient: 1, MaximumInterval: keyturn.Duration(100e6), GiveUpAfter: keyturn.Duration(3600e9)},
+		Retry: keyturn.RetryPolicy{
+			InitialInterval: keyturn.Duration(100e6), BackoffCoefficient: 1,
+			MaximumInterval: keyturn.Duration(100e6), GiveUpAfter: keyturn.Duration(3600e9),
+		},
 	}); err != nil {
 		return err
 	}
@@ -128,9 +131,11 @@ func (e *Extras) Print(w io.Writer) {
 		fmt.Fprintf(w, "POST /v1/orders, one at a time: median %.1f ms\n", e.AcceptMs)
 	}
 	if e.BigLines > 0 {
-		fmt.Fprintf(w, "one order of %d lines: accepted in %.0f ms, finished after %.1f s (%.0f lines/s)\n", e.BigLines, e.BigAcceptMs, e.BigFinishedMs/1000, float64(e.BigLines)/(e.BigFinishedMs/1000))
+		fmt.Fprintf(w, "one order of %d lines: accepted in %.0f ms, finished after %.1f s (%.0f lines/s)\n", e.BigLines,
+			e.BigAcceptMs, e.BigFinishedMs/1000, float64(e.BigLines)/(e.BigFinishedMs/1000))
 	}
 	if e.Retries > 0 {
-		fmt.Fprintf(w, "a line that failed %d times: %d history events after the first failures, %d at the end\n", e.Retries, e.EventsAtFirst, e.EventsAtLast)
+		fmt.Fprintf(w, "a line that failed %d times: %d history events after the first failures, %d at the end\n", e.Retries,
+			e.EventsAtFirst, e.EventsAtLast)
 	}
 }

@@ -74,7 +74,10 @@ type reading struct {
 }
 
 func (b *Bench) servers(ctx context.Context) reading {
-	return reading{temporal: cpuOf(b.TemporalPID), postgres: cpuOf(b.PostgresPID), txs: b.transactions(ctx), trips: b.DB.RoundTrips()}
+	return reading{
+		temporal: cpuOf(b.TemporalPID), postgres: cpuOf(b.PostgresPID), txs: b.transactions(ctx),
+		trips: b.DB.RoundTrips(),
+	}
 }
 
 // transactions counts the commits in Keyturn's database.

@@ -26,7 +26,8 @@ func (b *Bench) bare(workflow string) one {
 	return func(ctx context.Context, n int) (time.Duration, time.Duration, error) {
 		id := fmt.Sprintf("%s-%s-%d", workflow, b.name, n)
 		start := time.Now()
-		_, err := b.Temporal.ExecuteWorkflow(ctx, temporalclient.StartWorkflowOptions{ID: id, TaskQueue: b.TaskQueue}, workflow)
+		_, err := b.Temporal.ExecuteWorkflow(ctx, temporalclient.StartWorkflowOptions{ID: id, TaskQueue: b.TaskQueue},
+			workflow)
 		if err != nil {
 			return 0, 0, err
 		}
@@ -70,7 +71,10 @@ func (b *Bench) order(api *client.Client, product string, lines int) one {
 func (b *Bench) orderOf(id, product string, lines int) keyturn.Order {
 	o := keyturn.Order{
 		ID: id, Currency: "EUR", Payment: keyturn.Payment{Provider: "sandbox", Reference: "pay_" + id},
-		Customer: keyturn.Customer{ID: "user-" + id, Email: "buyer@bench.test", Country: "FR", Locale: "en-GB", FirstName: "Jean", LastName: "Dupont", City: "Paris", ZipCode: "75001"},
+		Customer: keyturn.Customer{
+			ID: "user-" + id, Email: "buyer@bench.test", Country: "FR", Locale: "en-GB",
+			FirstName: "Jean", LastName: "Dupont", City: "Paris", ZipCode: "75001",
+		},
 	}
 	for range lines {
 		o.LineItems = append(o.LineItems, keyturn.LineItem{ProductID: product, Quantity: 1, GrossPrice: "29.99"})

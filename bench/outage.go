@@ -184,11 +184,18 @@ func (o *Outage) enter(phase string) {
 }
 
 func (o *Outage) prepareOutage(ctx context.Context) error {
-	for id, limits := range map[string]keyturn.Limits{downID: {PerSecond: o.PerSecond, MaxConcurrent: o.MaxConcurrent, Timeout: keyturn.Duration(5 * time.Second)}, otherID: {}} {
-		if _, _, err := o.DB.PutIntegration(ctx, keyturn.Integration{ID: id, BaseURL: o.Partner.URL(id), Limits: limits}); err != nil {
+	for id, limits := range map[string]keyturn.Limits{downID: {
+		PerSecond: o.PerSecond, MaxConcurrent: o.MaxConcurrent,
+		Timeout: keyturn.Duration(5 * time.Second),
+	}, otherID: {}} {
+		if _, _, err := o.DB.PutIntegration(ctx,
+			keyturn.Integration{ID: id, BaseURL: o.Partner.URL(id), Limits: limits}); err != nil {
 			return err
 		}
-		if _, _, err := o.DB.PutProduct(ctx, keyturn.Product{ID: id, Name: "Bench " + id, Sources: []keyturn.Source{keyturn.FromIntegration(id)}}); err != nil {
+		if _, _, err := o.DB.PutProduct(ctx, keyturn.Product{
+			ID: id, Name: "Bench " + id,
+			Sources: []keyturn.Source{keyturn.FromIntegration(id)},
+		}); err != nil {
 			return err
 		}
 	}

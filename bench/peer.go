@@ -16,7 +16,8 @@ import (
 	"keyturn.dev/keyturn/devstack/inbox"
 )
 
-// Peer is a process that plays the partner and the mail server, so that their cost is not counted. It implements Partner.
+// Peer is a process that plays the partner and the mail server, so that their cost is not counted. It implements
+// Partner.
 type Peer struct {
 	Partner string `json:"partner"` // address of the emulator
 	SMTP    string `json:"smtp"`    // host and port of the mail server
@@ -80,7 +81,8 @@ func (p *Peer) URL(name string) string { return p.Partner + "/p/" + name }
 
 // Drill makes a partner fail in the way that the emulator knows by this name.
 func (p *Peer) Drill(ctx context.Context, name, drill string) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, p.Partner+"/_emulator/partners/"+name+"/drill", strings.NewReader(url.Values{"drill": {drill}}.Encode()))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, p.Partner+"/_emulator/partners/"+name+"/drill",
+		strings.NewReader(url.Values{"drill": {drill}}.Encode()))
 	if err != nil {
 		return err
 	}

@@ -223,12 +223,14 @@ func (r *PoolsReport) Print(out io.Writer) {
 	}
 	_ = w.Flush()
 	if len(r.Claims) > 0 {
-		fmt.Fprintf(out, "must hold: `keyturn bench` gets through no more lines/s than these are enough for (%d claims a line), with as many in flight\n", claimsPerLine)
+		fmt.Fprintf(out, "must hold: `keyturn bench` gets through no more lines/s than these are enough for (%d claims a "+
+			"line), with as many in flight\n", claimsPerLine)
 	}
 	printSizes(out, r.Sizes)
 	r.Life.print(out)
 	if i := r.Import; i != nil {
-		fmt.Fprintf(out, "import of %d keys: %.1f s (must be at most %.1f), undone in %.1f s (must be at most %.1f); heap at most %.0f MB\n",
+		fmt.Fprintf(out, "import of %d keys: %.1f s (must be at most %.1f), undone in %.1f s (must be at most %.1f); heap "+
+			"at most %.0f MB\n",
 			i.Keys, i.Seconds, i.MaxSeconds, i.UndoSeconds, i.MaxUndo, i.HeapMB)
 	}
 }

@@ -14,8 +14,8 @@ import (
 	"keyturn.dev/keyturn/stock"
 )
 
-// Whether claims stay as fast when a pool is larger, or older: the same number of keys is sold from each pool, a thousand
-// at a time and in turn, so that what the machine does meanwhile comes to all of them.
+// Whether claims stay as fast when a pool is larger, or older: the same number of keys is sold from each pool, a
+// thousand at a time and in turn, so that what the machine does meanwhile comes to all of them.
 const (
 	flatClaimers = 8
 	flatKeys     = 1000 // sold in one measure
@@ -156,9 +156,13 @@ func printSizes(out io.Writer, sizes []SizeRate) {
 		return
 	}
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(w, strings.Join([]string{"keys", "claims/s", "slowest round", "fastest round", "figures and forecast", ""}, "\t"))
+	fmt.Fprintln(w, strings.Join([]string{
+		"keys", "claims/s", "slowest round", "fastest round", "figures and forecast",
+		"",
+	}, "\t"))
 	for _, s := range sizes {
-		fmt.Fprintf(w, "%d\t%.0f\t%.0f\t%.0f\t%.2f ms\t\n", s.PoolSize, s.Claims, s.Slowest, s.Fastest, float64(s.Figures.Microseconds())/1000)
+		fmt.Fprintf(w, "%d\t%.0f\t%.0f\t%.0f\t%.2f ms\t\n", s.PoolSize, s.Claims, s.Slowest, s.Fastest,
+			float64(s.Figures.Microseconds())/1000)
 	}
 	_ = w.Flush()
 	fmt.Fprintln(out, "must hold: the rate is the same for each size")
@@ -166,7 +170,8 @@ func printSizes(out io.Writer, sizes []SizeRate) {
 
 func (l *LifeRate) print(out io.Writer) {
 	if l != nil {
-		fmt.Fprintf(out, "life of a pool of %d: first thousands %.0f claims/s, last thousands %.0f claims/s, %s (must hold: the last are as fast as the first)\n",
+		fmt.Fprintf(out, "life of a pool of %d: first thousands %.0f claims/s, last thousands %.0f claims/s, %s (must "+
+			"hold: the last are as fast as the first)\n",
 			l.PoolSize, l.First, l.Last, l.Vacuum)
 	}
 }

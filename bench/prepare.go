@@ -17,10 +17,16 @@ func (b *Bench) prepare(ctx context.Context) error {
 	if _, _, err := b.DB.PutPool(ctx, keyturn.Pool{ID: poolName}); err != nil {
 		return err
 	}
-	retry := keyturn.RetryPolicy{InitialInterval: keyturn.Duration(100e6), BackoffCoefficient: 1, MaximumInterval: keyturn.Duration(100e6), GiveUpAfter: keyturn.Duration(3600e9)}
+	retry := keyturn.RetryPolicy{
+		InitialInterval: keyturn.Duration(100e6), BackoffCoefficient: 1,
+		MaximumInterval: keyturn.Duration(100e6), GiveUpAfter: keyturn.Duration(3600e9),
+	}
 	for _, p := range []keyturn.Product{
 		{ID: poolProduct, Name: "Bench pool", Sources: []keyturn.Source{keyturn.FromPool(poolName)}},
-		{ID: endpointProduct, Name: "Bench endpoint", Sources: []keyturn.Source{keyturn.FromIntegration(PartnerID)}, Retry: retry},
+		{
+			ID: endpointProduct, Name: "Bench endpoint", Sources: []keyturn.Source{keyturn.FromIntegration(PartnerID)},
+			Retry: retry,
+		},
 	} {
 		if _, _, err := b.DB.PutProduct(ctx, p); err != nil {
 			return err

@@ -101,7 +101,8 @@ func (b *Bench) history(ctx context.Context, s shape, out *ShapeReport) error {
 				out.Actions++
 			}
 			markers = false
-		case enums.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED, enums.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED, enums.EVENT_TYPE_TIMER_STARTED,
+		case enums.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED, enums.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED,
+			enums.EVENT_TYPE_TIMER_STARTED,
 			enums.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED, enums.EVENT_TYPE_UPSERT_WORKFLOW_SEARCH_ATTRIBUTES:
 			out.Actions++
 		}
@@ -138,14 +139,17 @@ func (b *Bench) one(ctx context.Context, s shape) (string, error) {
 
 // Print writes the report as a table.
 func (r *Report) Print(w io.Writer) {
-	fmt.Fprintf(w, "\n%d rounds, interleaved; %d lines of each shape a round, %d orders at a time; medians. CPU in milliseconds per line item.\n\n", r.Rounds, r.Orders, r.AtOnce)
-	fmt.Fprintf(w, "%-32s %8s %8s %8s %8s  %7s = %6s + %8s + %8s  %6s %6s %6s %7s  %s\n", "", "lines/s", "accept", "p50 ms", "p99 ms", "CPU ms", "app", "Temporal", "Postgres", "tx", "trips", "events", "actions", "to its floor")
+	fmt.Fprintf(w, "\n%d rounds, interleaved; %d lines of each shape a round, %d orders at a time; medians. CPU in "+
+		"milliseconds per line item.\n\n", r.Rounds, r.Orders, r.AtOnce)
+	fmt.Fprintf(w, "%-32s %8s %8s %8s %8s  %7s = %6s + %8s + %8s  %6s %6s %6s %7s  %s\n", "", "lines/s", "accept",
+		"p50 ms", "p99 ms", "CPU ms", "app", "Temporal", "Postgres", "tx", "trips", "events", "actions", "to its floor")
 	for _, s := range r.Shapes {
 		ratio := ""
 		if s.Floor != s.Name {
 			ratio = fmt.Sprintf("%.2f × CPU, %.2f × rate of the %s", s.CPURatio, s.RateRatio, s.Floor)
 		}
-		fmt.Fprintf(w, "%-32s %8.1f %8.1f %8.1f %8.1f  %7.2f = %6.2f + %8.2f + %8.2f  %6.1f %6.1f %6d %7d  %s\n", s.Name, s.LinesPerSecond, s.AcceptP50, s.P50, s.P99,
+		fmt.Fprintf(w, "%-32s %8.1f %8.1f %8.1f %8.1f  %7.2f = %6.2f + %8.2f + %8.2f  %6.1f %6.1f %6d %7d  %s\n", s.Name,
+			s.LinesPerSecond, s.AcceptP50, s.P50, s.P99,
 			s.CPU, s.AppCPU, s.TemporalCPU, s.PostgresCPU, s.Transactions, s.RoundTrips, s.Events, s.Actions, ratio)
 	}
 }

@@ -51,7 +51,9 @@ func StartServers(ctx context.Context, path string, progress io.Writer) (_ *Serv
 	}
 	s.stops = append(s.stops, func() { _ = s.dir.Close() })
 	fmt.Fprintln(progress, "starting PostgreSQL")
-	postgres, err := devstack.StartPostgres(ctx, s.dir, devstack.PostgresOptions{Progress: func(text string) { fmt.Fprintln(progress, text) }})
+	postgres, err := devstack.StartPostgres(ctx, s.dir, devstack.PostgresOptions{Progress: func(text string) {
+		fmt.Fprintln(progress, text)
+	}})
 	if err != nil {
 		return nil, err
 	}
@@ -72,8 +74,8 @@ func StartServers(ctx context.Context, path string, progress io.Writer) (_ *Serv
 	return s, err
 }
 
-// StartTemporal starts a Temporal beside its own PostgreSQL. It does nothing when the database is another's: the Temporal
-// is then another's too.
+// StartTemporal starts a Temporal beside its own PostgreSQL. It does nothing when the database is another's: the
+// Temporal is then another's too.
 func (s *Servers) StartTemporal(ctx context.Context) error {
 	if s.dir == nil {
 		return nil

@@ -73,7 +73,9 @@ func (e *Ends) forget(id string) {
 }
 
 // InterceptWorkflow is part of the SDK's interface.
-func (e *Ends) InterceptWorkflow(_ workflow.Context, next interceptor.WorkflowInboundInterceptor) interceptor.WorkflowInboundInterceptor {
+func (e *Ends) InterceptWorkflow(_ workflow.Context,
+	next interceptor.WorkflowInboundInterceptor,
+) interceptor.WorkflowInboundInterceptor {
 	return &endsInbound{WorkflowInboundInterceptorBase: interceptor.WorkflowInboundInterceptorBase{Next: next}, ends: e}
 }
 

@@ -48,9 +48,9 @@ const (
 	maxReply = 64 << 10
 )
 
-// Run plays all drills against an integration that passed endpoint.Check. Its addresses, timeout and networks are replaced
-// by the emulator's; credentials, templates, paths, signature and error lists are what is tried. progress hears of each
-// drill before it is run.
+// Run plays all drills against an integration that passed endpoint.Check. Its addresses, timeout and networks are
+// replaced by the emulator's; credentials, templates, paths, signature and error lists are what is tried. progress
+// hears of each drill before it is run.
 func Run(ctx context.Context, in keyturn.Integration, progress func(name string)) (*Sheet, error) {
 	e := emulator.New(emulator.Config{TLSAddr: "127.0.0.1:0", ExpiredTLSAddr: "127.0.0.1:0"})
 	if err := e.Start(); err != nil {
@@ -135,7 +135,10 @@ func (r *run) point(in keyturn.Integration) error {
 	}
 	if r.own {
 		r.settings.Paths = map[string]string{}
-		for _, name := range []string{"activationCode", "activationLink", "activationFileContent", "errorCode", "errorMessage", "successFlag"} {
+		for _, name := range []string{
+			"activationCode", "activationLink", "activationFileContent", "errorCode",
+			"errorMessage", "successFlag",
+		} {
 			if p, ok := r.create.ResponsePaths[name]; ok {
 				r.settings.Paths[name] = p.Path
 			}
@@ -164,7 +167,9 @@ func idPath(in keyturn.Integration) (string, error) {
 	}
 	at := find(body, d.LicenseID, "")
 	if at == "" {
-		return "", keyturn.Errorf(keyturn.KindInvalid, "the body of create does not say which fulfillment it is for: a partner cannot tell a repeated request from a new one, and issues twice; put {{.LicenseID}} into bodyTemplate")
+		return "", keyturn.Errorf(keyturn.KindInvalid,
+			"the body of create does not say which fulfillment it is for: a partner cannot tell a repeated request from a "+
+				"new one, and issues twice; put {{.LicenseID}} into bodyTemplate")
 	}
 	return at, nil
 }
@@ -222,7 +227,8 @@ func (f *fulfillment) send() try {
 
 // codes is how many codes an answer must bring: none where this integration reads none.
 func (f *fulfillment) codes() int {
-	if f.own && f.settings.Paths["activationCode"] == "" && f.settings.Paths["activationLink"] == "" && f.settings.Paths["activationFileContent"] == "" {
+	if f.own && f.settings.Paths["activationCode"] == "" && f.settings.Paths["activationLink"] == "" &&
+		f.settings.Paths["activationFileContent"] == "" {
 		return 0
 	}
 	return 1
@@ -260,7 +266,13 @@ func order(id string) endpoint.Data {
 	return endpoint.Data{
 		LicenseID: id, Operation: "create", OperationExecutionID: id + "-create-0", RequestTimestamp: time.Now().UnixMilli(),
 		Checkout: endpoint.Checkout{OrderID: "DRILL-1", LineItemID: line, Price: price},
-		User:     endpoint.User{ID: "user-1", Email: "ana@buyer.test", Country: "ES", Locale: "es-ES", FirstName: `Ana "Ñ"`, LastName: "Ruiz", City: "Sevilla", ZipCode: "41001"},
-		Product:  endpoint.Product{ID: "orbit-studio", Name: "Orbit Studio", PublisherProductID: "ORB-STU-1Y", LineItemID: line, Quantity: 1, Price: price},
+		User: endpoint.User{
+			ID: "user-1", Email: "ana@buyer.test", Country: "ES", Locale: "es-ES", FirstName: `Ana "Ñ"`,
+			LastName: "Ruiz", City: "Sevilla", ZipCode: "41001",
+		},
+		Product: endpoint.Product{
+			ID: "orbit-studio", Name: "Orbit Studio", PublisherProductID: "ORB-STU-1Y",
+			LineItemID: line, Quantity: 1, Price: price,
+		},
 	}
 }

@@ -24,7 +24,8 @@ const (
 // all drills, in the order of the sheet.
 var all = []drill{
 	{"ok", "the partner works", "delivered at the first try", func(f *fulfillment, r *Result) error {
-		return first(r, f.send(), "the partner's good answer is not read: look at responsePaths, and at auth if it was refused")
+		return first(r, f.send(),
+			"the partner's good answer is not read: look at responsePaths, and at auth if it was refused")
 	}},
 	{"slow", "the partner takes half a second", "delivered at the first try", func(f *fulfillment, r *Result) error {
 		if err := f.drill("slow:500ms"); err != nil {
@@ -34,27 +35,40 @@ var all = []drill{
 	}},
 	{"timeout after issuing", "the partner issues and never answers", sameKey, lost("timeout-after-issuing")},
 	{"cut after issuing", "the partner issues and closes the connection", sameKey, lost("cut-after-issuing")},
-	{"cut in the reply", "the partner issues and closes the connection after half of the reply", sameKey, lost("cut-mid-reply")},
+	{
+		"cut in the reply", "the partner issues and closes the connection after half of the reply", sameKey,
+		lost("cut-mid-reply"),
+	},
 	{"truncated reply", "the partner issues and sends half of the JSON as a whole reply", sameKey, lost("truncated-json")},
 	{"500, then good", "the partner fails with 500 once", notYet, spoilt("fail-1-then-ok", keyturn.KindUnavailable)},
-	{"200 with an errorCode", "the partner says no in a reply with status 200", notYet, func(f *fulfillment, r *Result) error {
-		return spoilt("error-code:SOLD_OUT", "")(f, r)
-	}},
-	{"successFlag false", "the partner sends a key and a success flag that is not true", notYet, func(f *fulfillment, r *Result) error {
-		if f.own && f.settings.Paths["successFlag"] == "" {
-			r.Skipped, r.Happened = true, "this integration reads no successFlag"
-			return nil
-		}
-		return spoilt("success-flag", keyturn.KindRejected)(f, r)
-	}},
-	{"410 with an errorCode", "the partner does not know the product", "nothing is delivered; permanent if permanentErrors lists it, otherwise tried again", func(f *fulfillment, r *Result) error {
-		if err := f.drill("permanent"); err != nil {
-			return err
-		}
-		t := f.send()
-		r.Happened = t.String()
-		return must(!t.delivered() && t.err == nil, "a refusal was taken for a success")
-	}},
+	{
+		"200 with an errorCode", "the partner says no in a reply with status 200", notYet,
+		func(f *fulfillment, r *Result) error {
+			return spoilt("error-code:SOLD_OUT", "")(f, r)
+		},
+	},
+	{
+		"successFlag false", "the partner sends a key and a success flag that is not true", notYet,
+		func(f *fulfillment, r *Result) error {
+			if f.own && f.settings.Paths["successFlag"] == "" {
+				r.Skipped, r.Happened = true, "this integration reads no successFlag"
+				return nil
+			}
+			return spoilt("success-flag", keyturn.KindRejected)(f, r)
+		},
+	},
+	{
+		"410 with an errorCode", "the partner does not know the product",
+		"nothing is delivered; permanent if permanentErrors lists it, otherwise tried again",
+		func(f *fulfillment, r *Result) error {
+			if err := f.drill("permanent"); err != nil {
+				return err
+			}
+			t := f.send()
+			r.Happened = t.String()
+			return must(!t.delivered() && t.err == nil, "a refusal was taken for a success")
+		},
+	},
 	{"wrong JSON", "200 with JSON whose values have the wrong types", notYet, spoilt("wrong-json", "")},
 	{"HTML", "200 with a page of HTML", notYet, spoilt("html", keyturn.KindBadReply)},
 	{"no key", "200 with {}", notYet, func(f *fulfillment, r *Result) error {
@@ -68,37 +82,58 @@ var all = []drill{
 	{"huge reply", "200 with a body that never ends", notYet, spoilt("huge", keyturn.KindBadReply)},
 	{"gzip bomb", "200 with a small body that unpacks to 1 GiB", notYet, spoilt("gzip-bomb", keyturn.KindBadReply)},
 	{"dripping reply", "one byte of the reply every 100 ms", sameKey, lost("drip:100ms")},
-	{"redirect", "the partner redirects to another server", "not followed; " + notYet, func(f *fulfillment, r *Result) error {
-		if err := spoilt("redirect", keyturn.KindBadReply)(f, r); err != nil {
-			return err
-		}
-		return must(len(f.emulator.HoneypotLog()) == 0, "the redirect was followed: the other server saw the request")
-	}},
-	{"429 with Retry-After", "the partner asks for a second of rest", "tried again no sooner than it asked; then delivered", restful},
-	{"duplicate key", "the partner gives two fulfillments the same key", "both answers are good by themselves: keyturn audit finds the key under B1", func(f *fulfillment, r *Result) error {
-		if err := f.drill("duplicate-key"); err != nil {
-			return err
-		}
-		one, second := f.send(), (*fulfillment)(nil)
-		second, err := f.fulfillment(f.ctx)
-		if err != nil {
-			return err
-		}
-		two := second.send()
-		r.Happened = one.String() + ", and " + two.String()
-		if f.codes() == 0 {
-			r.Skipped = true
-			return nil
-		}
-		return must(one.delivered() && two.delivered(), "a good answer was refused")
-	}},
-	{"different key", "the partner answers a repeated request with another key", "the difference is seen: the first key stays, the second is never delivered, operations are alerted", different},
-	{"wrong credentials", "the partner does not take the password or token any more", "nothing is delivered; the same bytes are taken once the credentials are right", rotated},
-	{"own CA", "the partner's certificate is of its own authority", "refused before anything is sent; delivered with the authority in tls.ca", ownCA},
+	{
+		"redirect", "the partner redirects to another server", "not followed; " + notYet,
+		func(f *fulfillment, r *Result) error {
+			if err := spoilt("redirect", keyturn.KindBadReply)(f, r); err != nil {
+				return err
+			}
+			return must(len(f.emulator.HoneypotLog()) == 0, "the redirect was followed: the other server saw the request")
+		},
+	},
+	{
+		"429 with Retry-After", "the partner asks for a second of rest",
+		"tried again no sooner than it asked; then delivered", restful,
+	},
+	{
+		"duplicate key", "the partner gives two fulfillments the same key",
+		"both answers are good by themselves: keyturn audit finds the key under B1", func(f *fulfillment, r *Result) error {
+			if err := f.drill("duplicate-key"); err != nil {
+				return err
+			}
+			one, second := f.send(), (*fulfillment)(nil)
+			second, err := f.fulfillment(f.ctx)
+			if err != nil {
+				return err
+			}
+			two := second.send()
+			r.Happened = one.String() + ", and " + two.String()
+			if f.codes() == 0 {
+				r.Skipped = true
+				return nil
+			}
+			return must(one.delivered() && two.delivered(), "a good answer was refused")
+		},
+	},
+	{
+		"different key", "the partner answers a repeated request with another key",
+		"the difference is seen: the first key stays, the second is never delivered, operations are alerted", different,
+	},
+	{
+		"wrong credentials", "the partner does not take the password or token any more",
+		"nothing is delivered; the same bytes are taken once the credentials are right", rotated,
+	},
+	{
+		"own CA", "the partner's certificate is of its own authority",
+		"refused before anything is sent; delivered with the authority in tls.ca", ownCA,
+	},
 	{"expired certificate", "the partner's certificate has expired", refusedTLS, func(f *fulfillment, r *Result) error {
 		return untrusted(f, r, f.emulator.ExpiredTLSURL(), "an expired certificate was accepted")
 	}},
-	{"cancel", "a fulfillment is given up and its partner told", "the cancel goes out under the fulfillment's ID and is acknowledged", canceled},
+	{
+		"cancel", "a fulfillment is given up and its partner told",
+		"the cancel goes out under the fulfillment's ID and is acknowledged", canceled,
+	},
 }
 
 func must(ok bool, format string, args ...any) error {
@@ -175,7 +210,8 @@ func spoilt(name string, kind keyturn.Kind) func(*fulfillment, *Result) error {
 			r.Skipped, r.Happened = true, "this integration reads nothing from the reply: any answer with status 2xx will do"
 			return nil
 		case t.delivered():
-			return errors.New("this answer was taken for a good one: look at errorCode, successFlag and activationCode in responsePaths")
+			return errors.New("this answer was taken for a good one: look at errorCode, successFlag and activationCode in " +
+				"responsePaths")
 		case t.took > timeout+time.Second:
 			return fmt.Errorf("the call took %s: the deadline is %s", t.took.Round(time.Millisecond), timeout)
 		case kind != "" && t.err == nil && t.verdict.Kind != kind:
@@ -252,7 +288,8 @@ func rotated(f *fulfillment, r *Result) error {
 	}
 	again := f.send()
 	r.Happened += "; then " + again.String()
-	return must(again.delivered() || t.verdict.Outcome == endpoint.Permanent, "the same bytes are not taken with the right credentials")
+	return must(again.delivered() || t.verdict.Outcome == endpoint.Permanent,
+		"the same bytes are not taken with the right credentials")
 }
 
 // at points the fulfillment at another address of the emulator, and renders its request for it.
@@ -292,7 +329,8 @@ func canceled(f *fulfillment, r *Result) error {
 	f.data.Operation = "cancel"
 	req, err := endpoint.Render(f.in, "cancel", f.data)
 	if err != nil {
-		return fmt.Errorf("a cancel cannot be rendered, so what is refunded stays issued: define operations.cancel or fallback: %w", err)
+		return fmt.Errorf("a cancel cannot be rendered, so what is refunded stays issued: define operations.cancel or "+
+			"fallback: %w", err)
 	}
 	reply, err := f.caller.Send(f.ctx, f.in, f.version, req)
 	if err != nil {

@@ -24,7 +24,8 @@ func newAlert() *cobra.Command {
 	limit := 50
 	list := &cobra.Command{
 		Use: "list", Short: "List the open alerts, the newest first", Args: cobra.NoArgs,
-		Long:    "Lists the open alerts. Most close automatically; a `*` marks those that stay open until a person closes them (keyturn alert close).",
+		Long: "Lists the open alerts. Most close automatically; a `*` marks those that stay open until a person closes " +
+			"them (keyturn alert close).",
 		Example: "  keyturn alert list\n  keyturn alert list --cause Revocation\n  keyturn alert list --all --output json",
 	}
 	list.Flags().BoolVar(&all, "all", false, "include closed alerts")
@@ -37,7 +38,7 @@ func newAlert() *cobra.Command {
 		}
 		return show(cmd, found, func(w io.Writer) {
 			if len(found) == 0 {
-				fmt.Fprintln(w, "no alerts: nothing is open (--all shows what is over)")
+				fmt.Fprintln(w, "no open alerts (--all includes closed ones)")
 				return
 			}
 			printAlerts(w, found)
@@ -46,7 +47,8 @@ func newAlert() *cobra.Command {
 	var reason string
 	end := &cobra.Command{
 		Use: "close ID", Short: "Close an alert", Args: cobra.ExactArgs(1),
-		Long:    "Closes an alert that needs a person to act outside Keyturn, such as telling a partner or blocking a key at its publisher.",
+		Long: "Closes an alert that needs a person to act outside Keyturn, such as telling a partner or blocking a key " +
+			"at its publisher.",
 		Example: "  keyturn alert close 17 --reason \"key blocked at the publisher\"",
 	}
 	end.Flags().StringVar(&reason, "reason", "", "how the alert was resolved; recorded")
@@ -79,7 +81,8 @@ func printAlerts(w io.Writer, alerts []keyturn.AlertView) {
 		if a.Closable {
 			mark = "*"
 		}
-		fmt.Fprintf(t, "%d%s\t%s\t%s\t%s\t%s\t%s\n", a.ID, mark, a.OpenedAt.UTC().Format(time.DateTime), closed, a.Cause, aboutOf(a), a.Happened)
+		fmt.Fprintf(t, "%d%s\t%s\t%s\t%s\t%s\t%s\n", a.ID, mark, a.OpenedAt.UTC().Format(time.DateTime), closed, a.Cause,
+			aboutOf(a), a.Happened)
 	}
 	_ = t.Flush()
 }

@@ -11,7 +11,7 @@ import (
 
 func TestAlertsAreListedAndClosed(t *testing.T) {
 	s := newPoolShop(t)
-	require.Contains(t, s.run("alert", "list"), "nothing is open")
+	require.Contains(t, s.run("alert", "list"), "no open alerts")
 	s.run("pool", "import", "games", s.file("keys.txt", "K-1\nK-2\nK-3\n"))
 	f := s.sell()
 	delivery, err := s.d.Resend(t.Context(), f, "", "ops", s.mails.Render)

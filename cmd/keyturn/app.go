@@ -71,8 +71,11 @@ func newApp(ctx context.Context, c config, logger *slog.Logger) (*app, error) {
 		return nil, err
 	}
 	a.acts = &activities.Activities{
-		DB: a.db, Caller: endpoint.NewCaller(endpoint.Options{Production: c.Production, Logger: logger}), Mail: a.mail, Logger: logger,
-		Letters:   activities.Letters{From: c.MailFrom, SenderName: c.MailName, OrderPage: func(token string) string { return c.PublicURL + "/o/" + token }},
+		DB: a.db, Caller: endpoint.NewCaller(endpoint.Options{Production: c.Production, Logger: logger}), Mail: a.mail,
+		Logger: logger,
+		Letters: activities.Letters{From: c.MailFrom, SenderName: c.MailName, OrderPage: func(token string) string {
+			return c.PublicURL + "/o/" + token
+		}},
 		Providers: payment.Providers{payment.SandboxName: payment.Sandbox{Ledger: a.db}},
 	}
 	for name, gateway := range c.Payments {
@@ -81,8 +84,9 @@ func newApp(ctx context.Context, c config, logger *slog.Logger) (*app, error) {
 	return a, nil
 }
 
-// temporalOptions are Temporal's own settings; an address replaces theirs unless it is empty. Requests go uncompressed: almost all are smaller than what compression
-// gains is worth, and it was a thirteenth of this process's time, and the server's in its turn.
+// temporalOptions are Temporal's own settings; an address replaces theirs unless it is empty. Requests go uncompressed:
+// almost all are smaller than what compression gains is worth, and it was a thirteenth of this process's time, and the
+// server's in its turn.
 func temporalOptions(address string, logger *slog.Logger) (client.Options, error) {
 	options, err := envconfig.LoadDefaultClientOptions()
 	if address != "" {
@@ -109,5 +113,8 @@ func (a *app) historyLink(orderID string) string {
 }
 
 func (a *app) housekeeping() *worker.Housekeeping {
-	return &worker.Housekeeping{DB: a.db, Mail: a.mail, From: a.MailFrom, To: a.Operations, Logger: a.logger, HistoryLink: a.historyLink, RenderKeys: a.acts.Letters.Render}
+	return &worker.Housekeeping{
+		DB: a.db, Mail: a.mail, From: a.MailFrom, To: a.Operations, Logger: a.logger,
+		HistoryLink: a.historyLink, RenderKeys: a.acts.Letters.Render,
+	}
 }

@@ -48,12 +48,13 @@ func newAudit() *cobra.Command {
 	o := auditOptions{}
 	cmd := &cobra.Command{
 		Use: "audit", Short: "Prove that the books balance: no order lost, no key twice, delivered or refunded",
-		Long: `Checks every invariant of docs/run/audit.md in one snapshot of the database, at any time, also under load: it writes nothing
-but its result and makes nobody wait. With the mailbox, a partner's log and Temporal it checks more; what cannot be checked
-without them is said. While lines are under way, late means later than --slack; --quiescent is for a system that has come
-to rest. The exit status is 1 if anything is violated.
+		Long: `Checks every invariant of docs/run/audit.md in one snapshot of the database. It can run at any time,
+also under load: it locks nothing and writes only its result. With a mailbox, a partner's log and
+Temporal it checks more; the report says what was not checked for lack of them. While lines are
+under way, only what is later than --slack counts as overdue; use --quiescent for a system at rest.
+The exit status is 1 if an invariant is violated.
 
-A schedule audits every night by itself: now, list and show ask the API about that.
+A schedule runs an audit every night; the subcommands now, list and show ask the API about those.
 ` + auditHelp,
 		Example: `  keyturn audit --dev                                          the development stack with all its evidence
   KEYTURN_DATABASE_URL=postgres://… KEYTURN_KEYS=/etc/keyturn/keys.json keyturn audit --temporal
@@ -64,21 +65,26 @@ A schedule audits every night by itself: now, list and show ask the API about th
 		RunE: func(cmd *cobra.Command, _ []string) error { return runAudit(cmd.Context(), cmd, o) },
 	}
 	f := cmd.Flags()
-	f.StringVar(&o.mailbox, "mailbox", "", "address of an inbox's API, or its folder")
+	f.StringVar(&o.mailbox, "mailbox", "", "address of a mail inbox, or its directory")
 	f.StringVar(&o.partnerLog, "partner-log", "", "address of a partner emulator's log, or its file of JSON lines")
-	f.StringVar(&o.honeypots, "honeypot-log", "", "log of a server that nobody should ask (the emulator's: /_emulator/honeypot): address or file of JSON lines")
+	f.StringVar(&o.honeypots, "honeypot-log", "",
+		"log of a server that nobody should ask (the emulator's: /_emulator/honeypot): address or file of JSON lines")
 	f.StringVar(&o.submissions, "submissions", "", "journal of the order system, a file of JSON lines (docs/run/audit.md)")
-	f.StringArrayVar(&o.payments, "payment-log", nil, "books of a payment provider other than the sandbox: till=payments.jsonl; may be repeated")
-	f.StringVar(&o.erasures, "erasures", "", "file with the list of erasures that is kept outside (keyturn customer erasures)")
-	f.BoolVar(&o.temporal, "temporal", false, "compare with the workflows that are open in Temporal (TEMPORAL_ADDRESS and the rest)")
-	f.BoolVar(&o.quiescent, "quiescent", false, "everything has come to rest: the strict form")
-	f.DurationVar(&o.slack, "slack", 0, "how late something may be; 0: 10m, or 30s with --quiescent")
-	f.BoolVar(&o.all, "all", false, "name every violation")
-	f.BoolVar(&o.noStore, "no-store", false, "do not keep the result in the database")
-	f.BoolVar(&o.gentle, "gentle", false, "rest between the parts: it takes twice as long, and leaves more of a busy machine to sales")
+	f.StringArrayVar(&o.payments, "payment-log", nil,
+		"books of a payment provider other than the sandbox: till=payments.jsonl; may be repeated")
+	f.StringVar(&o.erasures, "erasures", "",
+		"file with the list of erasures that is kept outside (keyturn customer erasures)")
+	f.BoolVar(&o.temporal, "temporal", false,
+		"compare with the workflows that are open in Temporal (TEMPORAL_ADDRESS and the rest)")
+	f.BoolVar(&o.quiescent, "quiescent", false, "the system is at rest: apply the strict form of every invariant")
+	f.DurationVar(&o.slack, "slack", 0, "tolerance before something counts as overdue; 0: 10m, or 30s with --quiescent")
+	f.BoolVar(&o.all, "all", false, "list every violation")
+	f.BoolVar(&o.noStore, "no-store", false, "do not store the result in the database")
+	f.BoolVar(&o.gentle, "gentle", false,
+		"rest between the parts: it takes twice as long, and leaves more of a busy machine to sales")
 	f.BoolVar(&o.dev, "dev", false, "audit the development stack that runs on this machine, with all its evidence")
-	f.StringVar(&o.dir, "data-dir", ".keyturn", "with --dev: where its state is kept")
-	f.IntVar(&o.offset, "port-offset", 0, "with --dev: as it was started")
+	f.StringVar(&o.dir, "data-dir", ".keyturn", "with --dev: the directory of its state")
+	f.IntVar(&o.offset, "port-offset", 0, "with --dev: the offset that it was started with")
 	cmd.AddCommand(newAuditNow(), newAuditList(), newAuditShow())
 	return cmd
 }
@@ -121,7 +127,8 @@ func runAudit(ctx context.Context, cmd *cobra.Command, o auditOptions) error {
 		return err
 	}
 	if !report.OK {
-		return keyturn.Errorf(keyturn.KindConflict, "%d violations of %s", report.Violations, strings.Join(report.Violated(), ", "))
+		return keyturn.Errorf(keyturn.KindConflict, "%d violations of %s", report.Violations,
+			strings.Join(report.Violated(), ", "))
 	}
 	return nil
 }
@@ -131,9 +138,13 @@ func (o *auditOptions) useDev() error {
 	p := portsAt(o.offset)
 	dsn, err := devstack.RunningPostgres(o.dir, p.postgres, "keyturn")
 	if err != nil {
-		return keyturn.Errorf(keyturn.KindInvalid, "the development stack is not there: start it with `keyturn dev`, and name its --data-dir and --port-offset: %w", err)
+		return keyturn.Errorf(keyturn.KindInvalid,
+			"the development stack is not running: start it with `keyturn dev`, or set --data-dir and "+
+				"--port-offset as it was started: %w",
+			err)
 	}
-	o.mailbox, o.partnerLog, o.temporal = filepath.Join(o.dir, "inbox"), filepath.Join(o.dir, "partner", "requests.jsonl"), true
+	o.mailbox, o.partnerLog, o.temporal = filepath.Join(o.dir, "inbox"), filepath.Join(o.dir, "partner", "requests.jsonl"),
+		true
 	if honeypots := filepath.Join(o.dir, "partner", "honeypot.jsonl"); fileIsThere(honeypots) {
 		o.honeypots = honeypots
 	}
@@ -193,7 +204,8 @@ func (o auditOptions) addEvidence(e *audit.Evidence) (done func(), err error) {
 	return c.Close, nil
 }
 
-// dialTemporal returns a client that connects when it is first used. An empty address is that of Temporal's own settings.
+// dialTemporal returns a client that connects when it is first used. An empty address is that of Temporal's own
+// settings.
 func dialTemporal(address string) (client.Client, error) {
 	options, err := temporalOptions(address, slog.New(slog.DiscardHandler))
 	if err != nil {
@@ -208,7 +220,8 @@ func storeAudit(ctx context.Context, d *db.DB, r *audit.Report) error {
 	if err != nil {
 		return err
 	}
-	_, err = d.SaveAudit(ctx, db.Audit{StartedAt: r.StartedAt, FinishedAt: r.FinishedAt, OK: r.OK, Report: string(text)}, r.Findings())
+	_, err = d.SaveAudit(ctx, db.Audit{StartedAt: r.StartedAt, FinishedAt: r.FinishedAt, OK: r.OK, Report: string(text)},
+		r.Findings())
 	return err
 }
 

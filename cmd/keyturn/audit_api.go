@@ -20,13 +20,13 @@ const auditWait = 30 * time.Minute
 func newAuditNow() *cobra.Command {
 	return withAPI(&cobra.Command{
 		Use: "now", Short: "Start an audit and wait for its result", Args: cobra.NoArgs,
-		Long: `Has the schedule audit the books now and waits for the result. What only stands still is set going again, and operations
-get the alert, as every night. The exit status is 1 if anything is violated.`,
+		Long: `Starts an audit on the running system and waits for the result. As in the nightly audit, stalled
+lines are restarted and violations are alerted. The exit status is 1 if an invariant is violated.`,
 		Example: "  keyturn audit now --api https://keyturn.example.com",
 	}, func(ctx context.Context, cmd *cobra.Command, api *client.Client, _ []string) error {
 		ctx, cancel := context.WithTimeout(ctx, auditWait)
 		defer cancel()
-		fmt.Fprintln(cmd.ErrOrStderr(), "asked for an audit; waiting for its result")
+		fmt.Fprintln(cmd.ErrOrStderr(), "audit requested; waiting for its result")
 		found, err := api.AuditNow(ctx)
 		if err != nil {
 			return err
@@ -37,7 +37,10 @@ get the alert, as every night. The exit status is 1 if anything is violated.`,
 
 func newAuditList() *cobra.Command {
 	limit := 20
-	cmd := &cobra.Command{Use: "list", Short: "List the latest audits", Example: "  keyturn audit list --limit 5", Args: cobra.NoArgs}
+	cmd := &cobra.Command{
+		Use: "list", Short: "List the latest audits", Example: "  keyturn audit list --limit 5",
+		Args: cobra.NoArgs,
+	}
 	cmd.Flags().IntVar(&limit, "limit", limit, "number of audits, 1 to 100")
 	return withAPI(cmd, func(ctx context.Context, cmd *cobra.Command, api *client.Client, _ []string) error {
 		found, err := api.Audits(ctx, limit)
@@ -52,7 +55,8 @@ func newAuditList() *cobra.Command {
 				if !a.OK {
 					violated = strings.Join(a.Violated, " ")
 				}
-				fmt.Fprintf(t, "%s\t%s\t%s\t%d\t%s\t%d\n", a.ID, a.SnapshotAt.UTC().Format(time.DateTime), a.FinishedAt.Sub(a.StartedAt).Round(time.Millisecond), a.Checked, violated, len(a.Repaired))
+				fmt.Fprintf(t, "%s\t%s\t%s\t%d\t%s\t%d\n", a.ID, a.SnapshotAt.UTC().Format(time.DateTime),
+					a.FinishedAt.Sub(a.StartedAt).Round(time.Millisecond), a.Checked, violated, len(a.Repaired))
 			}
 			_ = t.Flush()
 		})
@@ -62,7 +66,8 @@ func newAuditList() *cobra.Command {
 func newAuditShow() *cobra.Command {
 	return withAPI(&cobra.Command{
 		Use: "show [ID]", Short: "Show an audit; default: the latest", Args: cobra.MaximumNArgs(1),
-		Long:    "Shows an audit, by default the latest, with every invariant and its first hundred violations. Exits with status 1 if an invariant is violated.",
+		Long: "Shows an audit, by default the latest, with every invariant and its first hundred violations. Exits " +
+			"with status 1 if an invariant is violated.",
 		Example: "  keyturn audit show\n  keyturn audit show 0198… --output json",
 	}, func(ctx context.Context, cmd *cobra.Command, api *client.Client, args []string) error {
 		if len(args) == 0 {
@@ -71,7 +76,8 @@ func newAuditShow() *cobra.Command {
 				return err
 			}
 			if len(latest) == 0 {
-				return keyturn.Errorf(keyturn.KindNotFound, "nothing was audited yet: the schedule does it at night, `keyturn audit now` at once")
+				return keyturn.Errorf(keyturn.KindNotFound,
+					"no audit has run yet: wait for the nightly one, or run `keyturn audit now`")
 			}
 			args = []string{latest[0].ID}
 		}

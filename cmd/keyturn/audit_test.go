@@ -20,7 +20,10 @@ func TestMain(m *testing.M) { testkit.Main(m) }
 // auditedShop is an empty database that the command finds through its environment.
 func auditedShop(t *testing.T) *sql.DB {
 	t.Helper()
-	dsn := testkit.Postgres(t, "keyturn", func(dsn string) error { _, err := db.Migrate(context.Background(), dsn); return err })
+	dsn := testkit.Postgres(t, "keyturn", func(dsn string) error {
+		_, err := db.Migrate(context.Background(), dsn)
+		return err
+	})
 	keys := filepath.Join(t.TempDir(), "keys.json")
 	require.NoError(t, vault.CreateKeys(keys))
 	t.Setenv("KEYTURN_DATABASE_URL", dsn)
@@ -51,7 +54,9 @@ func TestAuditSaysWhatItLookedAtAndKeepsIt(t *testing.T) {
 func TestAuditFailsOnAViolation(t *testing.T) {
 	x := auditedShop(t)
 	for range 30 {
-		_, err := x.Exec(`INSERT INTO idempotency_keys (client, key, request_hash, order_id, response) VALUES ('shop', gen_random_uuid(), '', 'ghost', '')`)
+		_, err := x.Exec(
+			`INSERT INTO idempotency_keys (client, key, request_hash, order_id, response)
+			VALUES ('shop', gen_random_uuid(), '', 'ghost', '')`)
 		require.NoError(t, err)
 	}
 	out, err := execute(t, "audit")
@@ -73,7 +78,11 @@ func TestAuditFailsOnAViolation(t *testing.T) {
 
 func TestAuditNamesEvidenceThatIsNotThere(t *testing.T) {
 	auditedShop(t)
-	for _, args := range [][]string{{"--mailbox", "/no/such/folder"}, {"--partner-log", "/no/such/file"}, {"--dev", "--data-dir", t.TempDir()}} {
+	for _, args := range [][]string{
+		{"--mailbox", "/no/such/folder"},
+		{"--partner-log", "/no/such/file"},
+		{"--dev", "--data-dir", t.TempDir()},
+	} {
 		_, err := execute(t, append([]string{"audit"}, args...)...)
 		require.Error(t, err, args)
 	}

@@ -34,16 +34,17 @@ func newBench() *cobra.Command {
 	o := benchOptions{}
 	cmd := &cobra.Command{
 		Use: "bench", Short: "Measure what an order costs, as a ratio to an empty workflow",
-		Long: `Measures an empty workflow, a workflow with one activity, and orders of several shapes, in interleaved rounds of one run,
-and prints rates, latencies, CPU per line split by process, history, and the ratios to the floor. Orders come in over
-HTTP, partners are called over HTTP and e-mails are sent over SMTP; the partner and the mail server run in a process of
-their own, which is not counted.
+		Long: `Measures an empty workflow, a workflow with one activity, and orders of several shapes, in
+interleaved rounds of one run. Prints rates, latencies, CPU per line and process, history sizes, and
+ratios to the floor. Orders arrive over HTTP, partners are called over HTTP and e-mails are sent
+over SMTP. The partner and the mail server run in a separate process, whose cost is not counted.
 
-Without settings it starts a PostgreSQL and a Temporal of its own. With KEYTURN_DATABASE_URL, KEYTURN_KEYS and
-TEMPORAL_ADDRESS set it uses those.`,
-		Example: "  keyturn bench\n  keyturn bench --rounds 5 --orders 500 --output json\n  keyturn bench --retries 1000 --big 5000",
-		Args:    cobra.NoArgs,
-		RunE:    func(cmd *cobra.Command, _ []string) error { return runBench(cmd.Context(), cmd, o) },
+By default it starts its own PostgreSQL and Temporal. With KEYTURN_DATABASE_URL, KEYTURN_KEYS and
+TEMPORAL_ADDRESS it uses those.`,
+		Example: "  keyturn bench\n  keyturn bench --rounds 5 --orders 500 --output json\n  keyturn bench --retries 1000 " +
+			"--big 5000",
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return runBench(cmd.Context(), cmd, o) },
 	}
 	cmd.Flags().IntVar(&o.rounds, "rounds", 3, "rounds to count")
 	cmd.Flags().IntVar(&o.orders, "orders", 400, "lines per shape and round")
@@ -58,8 +59,8 @@ TEMPORAL_ADDRESS set it uses those.`,
 	return cmd
 }
 
-// benchBed is everything around a benchmark: servers, a partner and a mail server in a process of their own, a worker and
-// the API in this one.
+// benchBed is everything around a benchmark: servers, a partner and a mail server in a process of their own, a worker
+// and the API in this one.
 type benchBed struct {
 	*app
 	servers *bench.Servers
@@ -101,7 +102,8 @@ func makeBenchBed(ctx context.Context, o benchOptions, progress io.Writer) (_ *b
 	}
 	servers.OnStop(bed.peer.Stop)
 	c := config{DatabaseURL: servers.DatabaseURL, KeysFile: servers.KeysFile, TemporalAddress: servers.TemporalAddress}
-	c.Mail, c.MailFrom, c.MailName, c.Operations = mail.Config{Addr: bed.peer.SMTP, TLS: mail.TLSNone, MaxConns: 20}, "keys@bench.test", "Bench", "ops@bench.test"
+	c.Mail, c.MailFrom, c.MailName, c.Operations = mail.Config{Addr: bed.peer.SMTP, TLS: mail.TLSNone, MaxConns: 20},
+		"keys@bench.test", "Bench", "ops@bench.test"
 	c.PublicURL = "http://127.0.0.1"
 	if bed.app, err = newApp(ctx, c, newLogger(false, slog.LevelError)); err != nil {
 		return nil, err
@@ -141,12 +143,18 @@ func runBench(ctx context.Context, cmd *cobra.Command, o benchOptions) error {
 	if o.noEager {
 		eager = nil
 	}
-	if _, _, err := a.db.PutIntegration(ctx, keyturn.Integration{ID: bench.PartnerID, BaseURL: a.peer.Partner + "/p/bench", Limits: keyturn.Limits{MaxConcurrent: 1000, PerSecond: 100000}}); err != nil {
+	if _, _, err := a.db.PutIntegration(ctx,
+		keyturn.Integration{
+			ID: bench.PartnerID, BaseURL: a.peer.Partner + "/p/bench",
+			Limits: keyturn.Limits{MaxConcurrent: 1000, PerSecond: 100000},
+		}); err != nil {
 		return err
 	}
 	b := &bench.Bench{
-		DB: a.db, Temporal: a.temporal, API: a.api, EagerAPI: eager, TaskQueue: workflows.TaskQueue, TemporalPID: a.servers.TemporalPID, PostgresPID: a.servers.PostgresPID,
-		Ends: a.ends, Only: o.only, Rounds: o.rounds, Orders: o.orders, AtOnce: o.atOnce, Settle: 1500 * time.Millisecond, Progress: progress,
+		DB: a.db, Temporal: a.temporal, API: a.api, EagerAPI: eager, TaskQueue: workflows.TaskQueue,
+		TemporalPID: a.servers.TemporalPID, PostgresPID: a.servers.PostgresPID,
+		Ends: a.ends, Only: o.only, Rounds: o.rounds, Orders: o.orders, AtOnce: o.atOnce, Settle: 1500 * time.Millisecond,
+		Progress: progress,
 	}
 	if o.profile != "" {
 		f, err := os.Create(o.profile)
@@ -182,7 +190,10 @@ func runBench(ctx context.Context, cmd *cobra.Command, o benchOptions) error {
 
 // benchAPI serves the API on a port of its own and gives its client.
 func (a *app) benchAPI(ctx context.Context, eager bool) (*client.Client, error) {
-	s := starter.New(starter.Config{DB: a.db, Temporal: a.temporal, Namespace: a.namespace, Eager: eager, Logger: a.logger})
+	s := starter.New(starter.Config{
+		DB: a.db, Temporal: a.temporal, Namespace: a.namespace, Eager: eager,
+		Logger: a.logger,
+	})
 	go s.Run(ctx)
 	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {

@@ -15,13 +15,15 @@ func newBenchPools() *cobra.Command {
 	var dataDir string
 	cmd := &cobra.Command{
 		Use: "pools", Short: "Measure what key pools must hold", Args: cobra.NoArgs,
-		Long: `Measures an import and its undo; claims a second by several numbers of claimers; pools of several sizes, from which eight
-claimers take the same number of keys in turn, and how long their stock figures and forecast take; the first and the
-last claims of a pool that is sold out (in lines of twenty keys in between), while PostgreSQL vacuums as it likes.
+		Long: `Measures the import of keys and its undo; claims per second with several numbers of claimers; pools
+of several sizes, each sold to eight claimers in turn, with the time that stock figures and forecast
+take; and the first and last claims of a pool that is sold out, in lines of twenty keys in between.
+PostgreSQL vacuums as usual meanwhile.
 
-The report says what must hold. A claim is what takes a line's keys: one statement, in a transaction of its own. Without
-KEYTURN_DATABASE_URL and KEYTURN_KEYS it starts a PostgreSQL of its own; it leaves keys behind that belong to no line, so
-never point it at a database that is in use.`,
+The report states the required values. A claim is the statement that takes a line's keys, in a
+transaction of its own. By default it starts its own PostgreSQL. With KEYTURN_DATABASE_URL and
+KEYTURN_KEYS it uses that database and leaves keys behind that belong to no line: never point it at
+a database in use.`,
 		Example: "  keyturn bench pools\n  keyturn bench pools --sizes 10000,10000000 --life 0 --import 0 --output json",
 	}
 	cmd.Flags().IntSliceVar(&b.Claimers, "claimers", []int{1, 8, 32, 64}, "numbers of concurrent claimers")

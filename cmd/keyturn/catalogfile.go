@@ -9,22 +9,22 @@ import (
 	"keyturn.dev/keyturn/catalogfile"
 )
 
-// standIn takes the place of a secret whose environment variable is not set, where no partner is called.
-const standIn = "stand-in"
+// placeholder takes the place of a secret whose environment variable is not set, where no partner is called.
+const placeholder = "placeholder"
 
 // readToTry reads a catalog for a command that calls no partner, and the names of the environment variables that a
-// stand-in was taken for.
-func readToTry(file string) (c *catalogfile.Catalog, standIns []string, err error) {
+// placeholder was taken for.
+func readToTry(file string) (c *catalogfile.Catalog, placeholders []string, err error) {
 	c, err = catalogfile.Read(file, func(name string) (string, bool) {
 		if v, ok := os.LookupEnv(name); ok {
 			return v, true
 		}
-		if !slices.Contains(standIns, name) {
-			standIns = append(standIns, name)
+		if !slices.Contains(placeholders, name) {
+			placeholders = append(placeholders, name)
 		}
-		return standIn, true
+		return placeholder, true
 	})
-	return c, standIns, err
+	return c, placeholders, err
 }
 
 // pick finds an integration of a catalog; without an ID, the only one.
@@ -39,5 +39,7 @@ func pick(c *catalogfile.Catalog, id string) (keyturn.Integration, error) {
 	if len(ids) == 0 {
 		return keyturn.Integration{}, keyturn.Errorf(keyturn.KindInvalid, "the file declares no integration")
 	}
-	return keyturn.Integration{}, keyturn.Errorf(keyturn.KindInvalid, "say with --integration which one is meant: %s", strings.Join(ids, ", "))
+	return keyturn.Integration{}, keyturn.Errorf(keyturn.KindInvalid,
+		"the file has several integrations; choose one with --integration: %s",
+		strings.Join(ids, ", "))
 }

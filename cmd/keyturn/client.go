@@ -18,7 +18,9 @@ import (
 )
 
 // withAPI adds the flags that say where the API is, and gives its client to run.
-func withAPI(cmd *cobra.Command, run func(context.Context, *cobra.Command, *client.Client, []string) error) *cobra.Command {
+func withAPI(cmd *cobra.Command, run func(context.Context, *cobra.Command, *client.Client,
+	[]string) error,
+) *cobra.Command {
 	url := cmd.Flags().String("api", envOr("KEYTURN_API", "http://127.0.0.1:8080"), "address of the API (KEYTURN_API)")
 	token := cmd.Flags().String("token", "", "API token (KEYTURN_TOKEN; dev on the development stack)")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
@@ -35,9 +37,10 @@ func newApply() *cobra.Command {
 	var dryRun bool
 	cmd := &cobra.Command{
 		Use: "apply -f FILE", Short: "Apply a catalog file",
-		Long: `Creates and updates the products, pools and integrations that a YAML file declares, and leaves all others unchanged.
-Applying a file twice changes nothing. The whole file is validated first, so an error anywhere changes nothing; errors
-are reported with their line. Secrets are given as {env: NAME} or {file: PATH} and resolved by this command.`,
+		Long: `Creates and updates the products, pools and integrations of a YAML file, and leaves all others
+unchanged. Applying a file twice changes nothing. The whole file is validated first: one error, and
+nothing is applied. Errors are reported with their line. Secrets are given as {env: NAME} or {file:
+PATH} and resolved by this command.`,
 		Example: "  keyturn apply -f catalog.yaml --dry-run\n  keyturn apply -f catalog.yaml", Args: cobra.NoArgs,
 	}
 	cmd.Flags().StringVarP(&file, "file", "f", "", "the catalog file")
@@ -69,7 +72,8 @@ func newResolve() *cobra.Command {
 	var r keyturn.ResolutionRequest
 	var until, keysFile string
 	cmd := &cobra.Command{
-		Use: "resolve FULFILLMENT ACTION", Short: "Resolve a line by hand: retry, supply, refund, hold, release or extend", Args: cobra.ExactArgs(2),
+		Use: "resolve FULFILLMENT ACTION", Short: "Resolve a line by hand: retry, supply, refund, hold, release or extend",
+		Args: cobra.ExactArgs(2),
 		Long: `Resolves a line, by its fulfillmentId:
   retry     try again now
   supply    deliver these keys instead (--keys FILE, one per line; - reads standard input)
@@ -77,7 +81,8 @@ func newResolve() *cobra.Command {
   hold      stop retrying until released, or until --until; the deadline still applies
   release   continue after hold
   extend    move the deadline to --until`,
-		Example: "  keyturn resolve 0198… retry\n  keyturn resolve 0198… supply --keys keys.txt --reason 'sent by the publisher'\n  keyturn resolve 0198… extend --until 24h",
+		Example: "  keyturn resolve 0198… retry\n  keyturn resolve 0198… supply --keys keys.txt --reason 'sent by the " +
+			"publisher'\n  keyturn resolve 0198… extend --until 24h",
 	}
 	cmd.Flags().StringVar(&r.Reason, "reason", "", "reason; recorded")
 	cmd.Flags().StringVar(&until, "until", "", "a time (2026-06-15T12:00:00Z) or a duration from now (24h)")
@@ -117,7 +122,8 @@ func parseUntil(text string) (*time.Time, error) {
 	}
 	t, err := time.Parse(time.RFC3339, text)
 	if err != nil {
-		return nil, keyturn.Errorf(keyturn.KindInvalid, "--until must be a time such as 2026-06-15T12:00:00Z or a duration such as 24h")
+		return nil, keyturn.Errorf(keyturn.KindInvalid,
+			"--until must be a time such as 2026-06-15T12:00:00Z or a duration such as 24h")
 	}
 	return &t, nil
 }
@@ -126,14 +132,16 @@ func newEmulator() *cobra.Command {
 	var listen, dir string
 	cmd := &cobra.Command{
 		Use: "emulator", Short: "Run the partner emulator",
-		Long:    "Emulates partners over HTTP: the default contract, dynamic URLs and custom shapes, with every way to fail as a drill. The page /_emulator/ lists requests, partners and drills.",
-		Example: "  keyturn emulator --listen 127.0.0.1:8090\n  curl -X POST -H 'X-Drill: slow:2s' 'http://127.0.0.1:8090/dynamic?id=orbit'", Args: cobra.NoArgs,
+		Long: "Emulates partners over HTTP: the default contract, dynamic URLs and custom shapes, with every way to " +
+			"fail as a drill. The page /_emulator/ lists requests, partners and drills.",
+		Example: "  keyturn emulator --listen 127.0.0.1:8090\n  curl -X POST -H 'X-Drill: slow:2s' " +
+			"'http://127.0.0.1:8090/dynamic?id=orbit'", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			s := emulator.New(emulator.Config{Addr: listen, Dir: dir})
 			if err := s.Start(); err != nil {
 				return err
 			}
-			fmt.Fprintf(cmd.OutOrStdout(), "partners are played at %s, with a page at %s/_emulator/\n", s.URL(), s.URL())
+			fmt.Fprintf(cmd.OutOrStdout(), "emulating partners at %s; control page at %s/_emulator/\n", s.URL(), s.URL())
 			<-cmd.Context().Done()
 			return s.Close()
 		},
@@ -152,7 +160,8 @@ func printLines(w io.Writer, lines []keyturn.LineView) {
 		if l.LastError != nil {
 			failure = string(l.LastError.Kind) + ": " + l.LastError.Message
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%d\t%s\t%s\t%d\t%s\t%s\t%s\n", l.FulfillmentID, l.Operation, l.ProductID, l.Quantity, l.GrossPrice, l.Status, l.Attempts, when(l.NextAttemptAt), when(l.GiveUpAt), failure)
+		fmt.Fprintf(t, "%s\t%s\t%s\t%d\t%s\t%s\t%d\t%s\t%s\t%s\n", l.FulfillmentID, l.Operation, l.ProductID, l.Quantity,
+			l.GrossPrice, l.Status, l.Attempts, when(l.NextAttemptAt), when(l.GiveUpAt), failure)
 	}
 	_ = t.Flush()
 }

@@ -69,7 +69,8 @@ func TestExamplesCanBeParsed(t *testing.T) {
 				require.True(t, ok, line)
 				found, _, err := newRoot().Find(strings.Fields(args))
 				require.NoError(t, err, line)
-				require.True(t, found.Flags().Lookup(name) != nil || found.InheritedFlags().Lookup(name) != nil, "%s has no flag --%s: %s", found.CommandPath(), name, line)
+				require.True(t, found.Flags().Lookup(name) != nil || found.InheritedFlags().Lookup(name) != nil,
+					"%s has no flag --%s: %s", found.CommandPath(), name, line)
 			}
 		}
 	}
@@ -89,8 +90,10 @@ func TestOutputIsTextOrJSON(t *testing.T) {
 // settings are those of a process that lacks nothing.
 var settings = map[string]string{
 	"KEYTURN_DATABASE_URL": "postgres://keyturn:secret@127.0.0.1:1/keyturn?sslmode=disable", "KEYTURN_KEYS": "keys.json",
-	"KEYTURN_PUBLIC_URL": "https://shop.test/", "KEYTURN_SMTP_URL": "smtp://user:secret@mail.test:587", "KEYTURN_MAIL_FROM": "keys@shop.test",
-	"KEYTURN_OPERATIONS_MAIL": "ops@shop.test", "KEYTURN_MAIL_NAME": "", "KEYTURN_TEMPORAL_UI": "", "KEYTURN_DEVELOPMENT": "",
+	"KEYTURN_PUBLIC_URL": "https://shop.test/", "KEYTURN_SMTP_URL": "smtp://user:secret@mail.test:587",
+	"KEYTURN_MAIL_FROM":       "keys@shop.test",
+	"KEYTURN_OPERATIONS_MAIL": "ops@shop.test", "KEYTURN_MAIL_NAME": "", "KEYTURN_TEMPORAL_UI": "",
+	"KEYTURN_DEVELOPMENT": "",
 }
 
 func set(t *testing.T, changes map[string]string) {
@@ -112,7 +115,10 @@ func TestProcessesNameEverySettingThatIsMissing(t *testing.T) {
 	for _, command := range []string{"api", "worker"} {
 		_, err := execute(t, command)
 		require.ErrorContains(t, err, "the settings are not complete", command)
-		for _, name := range []string{"KEYTURN_DATABASE_URL", "KEYTURN_KEYS", "KEYTURN_PUBLIC_URL", "KEYTURN_SMTP_URL", "KEYTURN_MAIL_FROM", "KEYTURN_OPERATIONS_MAIL"} {
+		for _, name := range []string{
+			"KEYTURN_DATABASE_URL", "KEYTURN_KEYS", "KEYTURN_PUBLIC_URL", "KEYTURN_SMTP_URL",
+			"KEYTURN_MAIL_FROM", "KEYTURN_OPERATIONS_MAIL",
+		} {
 			require.Contains(t, err.Error(), name+" is not set", command)
 		}
 		require.NotContains(t, err.Error(), "KEYTURN_MAIL_NAME", "it need not be set")
@@ -145,7 +151,10 @@ func TestSettings(t *testing.T) {
 		require.ErrorContains(t, err, row.name, "%s=%s", row.name, row.value)
 		require.NotContains(t, err.Error(), "secret")
 	}
-	set(t, map[string]string{"KEYTURN_DEVELOPMENT": "1", "KEYTURN_PUBLIC_URL": "http://127.0.0.1:8080", "KEYTURN_SMTP_URL": "smtp+plain://127.0.0.1:1025"})
+	set(t, map[string]string{
+		"KEYTURN_DEVELOPMENT": "1", "KEYTURN_PUBLIC_URL": "http://127.0.0.1:8080",
+		"KEYTURN_SMTP_URL": "smtp+plain://127.0.0.1:1025",
+	})
 	c, err = configFromEnv()
 	require.NoError(t, err, "development allows both")
 	require.False(t, c.Production)

@@ -139,7 +139,10 @@ func TestComposeRunsCommandsThatExistWithSettingsThatAreKnown(t *testing.T) {
 func TestComposeSettingsAreComplete(t *testing.T) {
 	for _, changes := range []map[string]string{
 		{},
-		{"KEYTURN_DEVELOPMENT": "", "KEYTURN_PUBLIC_URL": "https://keys.shop.example", "KEYTURN_SMTP_URL": "smtp://user:password@mail.shop.example:587"},
+		{
+			"KEYTURN_DEVELOPMENT": "", "KEYTURN_PUBLIC_URL": "https://keys.shop.example",
+			"KEYTURN_SMTP_URL": "smtp://user:password@mail.shop.example:587",
+		},
 	} {
 		env := exampleEnv(t)
 		for name, value := range changes {
@@ -162,7 +165,8 @@ func TestComposeSettingsAreComplete(t *testing.T) {
 	}
 	trial, _ := compose(t, exampleEnv(t))
 	host, _, _ := strings.Cut(strings.TrimPrefix(exampleEnv(t)["KEYTURN_SMTP_URL"], "smtp+plain://"), ":")
-	require.Equal(t, []string{"trial"}, trial.Services[host].Profiles, "the trial's mail server is there in the trial alone")
+	require.Equal(t, []string{"trial"}, trial.Services[host].Profiles,
+		"the trial's mail server is there in the trial alone")
 }
 
 func TestDockerfileBuildsThisCommand(t *testing.T) {
@@ -171,7 +175,8 @@ func TestDockerfileBuildsThisCommand(t *testing.T) {
 	require.Contains(t, text, `ENTRYPOINT ["/usr/local/bin/keyturn"]`)
 	version := regexp.MustCompile(`FROM golang:(\d+\.\d+)`).FindStringSubmatch(text)
 	require.NotNil(t, version)
-	require.Regexp(t, `(?m)^go `+regexp.QuoteMeta(version[1]), root(t, "go.mod"), "the image has the Go that go.mod asks for")
+	require.Regexp(t, `(?m)^go `+regexp.QuoteMeta(version[1]), root(t, "go.mod"),
+		"the image has the Go that go.mod asks for")
 	require.Regexp(t, `(?m)^EXPOSE 8080$`, text, "only what is served is exposed")
 	ignored := strings.Fields(root(t, ".dockerignore"))
 	for _, name := range []string{".git", ".keyturn", "bin", ".env", "keys.json"} {

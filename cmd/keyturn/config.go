@@ -47,9 +47,12 @@ Settings come from the environment:
 // configFromEnv reads the settings and names every one that is missing or wrong.
 func configFromEnv() (config, error) {
 	c := config{
-		Production: os.Getenv("KEYTURN_DEVELOPMENT") != "1", DatabaseURL: os.Getenv("KEYTURN_DATABASE_URL"), KeysFile: os.Getenv("KEYTURN_KEYS"),
-		PublicURL: strings.TrimSuffix(os.Getenv("KEYTURN_PUBLIC_URL"), "/"), TemporalUI: strings.TrimSuffix(os.Getenv("KEYTURN_TEMPORAL_UI"), "/"),
-		MailFrom: os.Getenv("KEYTURN_MAIL_FROM"), MailName: os.Getenv("KEYTURN_MAIL_NAME"), Operations: os.Getenv("KEYTURN_OPERATIONS_MAIL"),
+		Production: os.Getenv("KEYTURN_DEVELOPMENT") != "1", DatabaseURL: os.Getenv("KEYTURN_DATABASE_URL"),
+		KeysFile:   os.Getenv("KEYTURN_KEYS"),
+		PublicURL:  strings.TrimSuffix(os.Getenv("KEYTURN_PUBLIC_URL"), "/"),
+		TemporalUI: strings.TrimSuffix(os.Getenv("KEYTURN_TEMPORAL_UI"), "/"),
+		MailFrom:   os.Getenv("KEYTURN_MAIL_FROM"), MailName: os.Getenv("KEYTURN_MAIL_NAME"),
+		Operations: os.Getenv("KEYTURN_OPERATIONS_MAIL"),
 	}
 	var bad keyturn.Problems
 	isSet := func(name, what string) bool {
@@ -60,7 +63,8 @@ func configFromEnv() (config, error) {
 	isSet("KEYTURN_KEYS", "the file with the keys that encrypt secrets")
 	if isSet("KEYTURN_PUBLIC_URL", "where customers reach order pages") {
 		public, err := url.Parse(c.PublicURL)
-		bad.Check(err == nil && public.Host != "" && (public.Scheme == "https" || !c.Production), "KEYTURN_PUBLIC_URL", "must be an https:// address")
+		bad.Check(err == nil && public.Host != "" && (public.Scheme == "https" || !c.Production), "KEYTURN_PUBLIC_URL",
+			"must be an https:// address")
 	}
 	if isSet("KEYTURN_SMTP_URL", "the mail server's address") {
 		var err error
@@ -85,7 +89,8 @@ func paymentsFrom(text string, production bool) (map[string]payment.Gateway, err
 	for _, pair := range strings.Fields(text) {
 		name, address, _ := strings.Cut(pair, "=")
 		if !keyturn.ValidID(name) || name == payment.SandboxName {
-			return nil, keyturn.Errorf(keyturn.KindInvalid, "must name each provider as orders do: till=https://:token@pay.example.com")
+			return nil, keyturn.Errorf(keyturn.KindInvalid,
+				"must name each provider as orders do: till=https://:token@pay.example.com")
 		}
 		gateway, err := payment.ParseGateway(address, production)
 		if err != nil {
@@ -105,8 +110,12 @@ func mailFromURL(text string, production bool) (mail.Config, error) {
 		return mail.Config{}, keyturn.Errorf(keyturn.KindInvalid, "must look like smtp://user:password@mail.example.com:587")
 	}
 	if production && u.Scheme == "smtp+plain" {
-		return mail.Config{}, keyturn.Errorf(keyturn.KindInvalid, "must use smtp:// (STARTTLS) or smtps://: keys do not travel in the clear")
+		return mail.Config{}, keyturn.Errorf(keyturn.KindInvalid,
+			"must use smtp:// (STARTTLS) or smtps://: keys do not travel in the clear")
 	}
 	password, _ := u.User.Password()
-	return mail.Config{Addr: u.Host, Username: u.User.Username(), Password: keyturn.Secret(password), TLS: modes[u.Scheme]}, nil
+	return mail.Config{
+		Addr: u.Host, Username: u.User.Username(), Password: keyturn.Secret(password),
+		TLS: modes[u.Scheme],
+	}, nil
 }

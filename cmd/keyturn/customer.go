@@ -19,7 +19,8 @@ import (
 func newCustomer() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "customer", Short: "Erase personal data and manage the list of erasures",
-		Example: "  keyturn customer erase user-abc123\n  keyturn customer erasures > erasures.jsonl\n  keyturn customer replay erasures.jsonl",
+		Example: "  keyturn customer erase user-abc123\n  keyturn customer erasures > erasures.jsonl\n  keyturn customer " +
+			"replay erasures.jsonl",
 	}
 	cmd.AddCommand(newErase(), newErasures(), newReplay())
 	return cmd
@@ -28,10 +29,11 @@ func newCustomer() *cobra.Command {
 func newErase() *cobra.Command {
 	return withAPI(&cobra.Command{
 		Use: "erase CUSTOMER", Short: "Erase a customer's personal data", Args: cobra.ExactArgs(1),
-		Long: `Erases everything that says who a customer is, by the shop's ID of the customer: names and addresses, e-mails, what
-partners were asked and answered, what they issued. Orders, lines and money stay. It is refused, naming the orders, while a
-line is undecided or something is owed; it can be repeated. Export the list of erasures afterwards: a database that is
-restored from an older backup needs it (keyturn customer replay).`,
+		Long: `Erases everything that identifies a customer, by the shop's customer ID: names, addresses, e-mails,
+and what partners were asked and what they returned. Orders, lines and amounts remain. It is
+refused, naming the orders, while a line is open or a refund is owed. It can be repeated. Export the
+list of erasures afterwards (keyturn customer erasures): a database restored from an older backup
+needs it (keyturn customer replay).`,
 		Example: "  keyturn customer erase user-abc123",
 	}, func(ctx context.Context, cmd *cobra.Command, api *client.Client, args []string) error {
 		e, err := api.EraseCustomer(ctx, args[0])
@@ -43,7 +45,8 @@ restored from an older backup needs it (keyturn customer replay).`,
 				fmt.Fprintf(w, "there was nothing left to erase; erased %s\n", e.ErasedAt.UTC().Format(time.DateTime))
 				return
 			}
-			fmt.Fprintf(w, "erased: %d orders with %d lines; export the list now (keyturn customer erasures)\n", e.Orders, e.Lines)
+			fmt.Fprintf(w, "erased: %d orders with %d lines; export the list now (keyturn customer erasures)\n", e.Orders,
+				e.Lines)
 		})
 	})
 }
@@ -53,7 +56,8 @@ const databaseEnv = "\n\nIt works on the database itself: KEYTURN_DATABASE_URL a
 func newErasures() *cobra.Command {
 	return &cobra.Command{
 		Use: "erasures", Short: "Print the list of erasures", Args: cobra.NoArgs,
-		Long:    "Prints the list of erasures, one JSON line each. It identifies customers by a hash that requires this installation's\nkey file. Store it separately from the database's backups." + databaseEnv,
+		Long: "Prints the list of erasures, one JSON line each. It identifies customers by a hash that requires this " +
+			"installation's\nkey file. Store it separately from the database's backups." + databaseEnv,
 		Example: "  keyturn customer erasures > erasures.jsonl",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			d, err := databaseFromEnv().open(cmd.Context())
@@ -79,10 +83,10 @@ func newErasures() *cobra.Command {
 func newReplay() *cobra.Command {
 	return &cobra.Command{
 		Use: "replay FILE", Short: "Repeat erasures after a restore", Args: cobra.ExactArgs(1),
-		Long: `Erases again who is on a list of keyturn customer erasures and is in the database: after a restore from a backup, before
-API and workers start. Only orders from before each erasure are erased. It can be repeated; - reads standard input. The
-exit status is 1 while somebody could not be erased, because an order is open in the restored database: let the workers
-decide it, and replay again.` + databaseEnv,
+		Long: `Repeats the erasures of a list (keyturn customer erasures) in a restored database, before API and
+workers start. Only orders from before each erasure are erased. It can be repeated; - reads standard
+input. The exit status is 1 while a customer cannot be erased because an order is open in the
+restored database: start the workers, let them complete it, and replay again.` + databaseEnv,
 		Example: "  keyturn customer replay erasures.jsonl",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			list, err := readErasures(args[0])
@@ -107,7 +111,8 @@ decide it, and replay again.` + databaseEnv,
 				return err
 			}
 			if done.Open > 0 {
-				return keyturn.Errorf(keyturn.KindConflict, "%d customers could not be erased yet: replay the list again when their orders are decided", done.Open)
+				return keyturn.Errorf(keyturn.KindConflict,
+					"%d customers could not be erased yet: replay the list again once their orders are complete", done.Open)
 			}
 			return nil
 		},
@@ -129,7 +134,8 @@ func readErasures(name string) ([]db.Erasure, error) {
 		}
 		var e db.Erasure
 		if err := json.Unmarshal(lines.Bytes(), &e); err != nil || len(e.CustomerHash) == 0 || e.ErasedAt.IsZero() {
-			return nil, keyturn.Errorf(keyturn.KindInvalid, "line %d of %s is no erasure: use what keyturn customer erasures printed", n, name)
+			return nil, keyturn.Errorf(keyturn.KindInvalid,
+				"line %d of %s is not an erasure: use the output of `keyturn customer erasures`", n, name)
 		}
 		list = append(list, e)
 	}

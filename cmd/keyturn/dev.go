@@ -29,7 +29,10 @@ const devToken = "dev"
 type devPorts struct{ api, temporal, temporalUI, inbox, smtp, partner, postgres, metrics int }
 
 func portsAt(offset int) devPorts {
-	return devPorts{8080 + offset, 7233 + offset, 8233 + offset, 8025 + offset, 1025 + offset, 8090 + offset, 5433 + offset, 9464 + offset}
+	return devPorts{
+		8080 + offset, 7233 + offset, 8233 + offset, 8025 + offset, 1025 + offset, 8090 + offset,
+		5433 + offset, 9464 + offset,
+	}
 }
 
 type devOptions struct {
@@ -45,9 +48,9 @@ func newDev() *cobra.Command {
 	o := devOptions{}
 	cmd := &cobra.Command{
 		Use: "dev", Short: "Run a complete development stack with sample orders",
-		Long: `Runs everything on this machine: PostgreSQL, Temporal with its Web UI, a mail inbox, a partner emulator, the API and a
-worker. Applies the sample catalog, places sample orders and shows them moving. State survives a restart; Ctrl-C stops
-everything that was started.`,
+		Long: `Runs everything on this machine: PostgreSQL, Temporal with its Web UI, a mail inbox, a partner
+emulator, the API and a worker. Applies the sample catalog, places sample orders and shows their
+progress. State survives a restart; Ctrl-C stops everything that was started.`,
 		Example: "  keyturn dev\n  keyturn dev --port-offset 100 --data-dir /tmp/keyturn\n  keyturn dev --no-samples",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -105,7 +108,10 @@ func runDev(ctx context.Context, o devOptions) error {
 	g, ctx := errgroup.WithContext(ctx)
 	listening := make(chan struct{})
 	g.Go(func() error {
-		return a.serve(ctx, serveOptions{listen: addr(stack.ports.api), metrics: addr(stack.ports.metrics), api: true, worker: true, devToken: o.token, ready: func() { close(listening) }})
+		return a.serve(ctx, serveOptions{
+			listen: addr(stack.ports.api), metrics: addr(stack.ports.metrics), api: true,
+			worker: true, devToken: o.token, ready: func() { close(listening) },
+		})
 	})
 	g.Go(func() error { return stack.watch(ctx) })
 	g.Go(func() error {
@@ -119,23 +125,29 @@ func runDev(ctx context.Context, o devOptions) error {
 func startStack(ctx context.Context, dir *devstack.Dir, o devOptions) (*devStack, error) {
 	p := portsAt(o.offset)
 	if err := devstack.CheckPorts(o.offset,
-		devstack.Port{Name: "API", Number: p.api}, devstack.Port{Name: "Temporal", Number: p.temporal}, devstack.Port{Name: "Temporal Web UI", Number: p.temporalUI},
-		devstack.Port{Name: "mail inbox", Number: p.inbox}, devstack.Port{Name: "SMTP", Number: p.smtp}, devstack.Port{Name: "partner emulator", Number: p.partner},
-		devstack.Port{Name: "PostgreSQL", Number: p.postgres}, devstack.Port{Name: "metrics", Number: p.metrics}); err != nil {
+		devstack.Port{Name: "API", Number: p.api}, devstack.Port{Name: "Temporal", Number: p.temporal},
+		devstack.Port{Name: "Temporal Web UI", Number: p.temporalUI},
+		devstack.Port{Name: "mail inbox", Number: p.inbox}, devstack.Port{Name: "SMTP", Number: p.smtp},
+		devstack.Port{Name: "partner emulator", Number: p.partner},
+		devstack.Port{Name: "PostgreSQL", Number: p.postgres},
+		devstack.Port{Name: "metrics", Number: p.metrics}); err != nil {
 		return nil, err
 	}
 	fmt.Fprintf(o.out, "starting PostgreSQL, Temporal, a mail inbox and a partner emulator; their state is in %s\n", o.dir)
 	s := &devStack{ports: p, config: config{
 		KeysFile: dir.Path("keys.json"), PublicURL: "http://" + addr(p.api), TemporalUI: "http://" + addr(p.temporalUI),
-		Mail: mail.Config{Addr: addr(p.smtp), TLS: mail.TLSNone}, MailFrom: "keys@shop.test", MailName: "The Sample Shop", Operations: "ops@shop.test",
+		Mail: mail.Config{Addr: addr(p.smtp), TLS: mail.TLSNone}, MailFrom: "keys@shop.test", MailName: "The Sample Shop",
+		Operations: "ops@shop.test",
 	}}
 	g, startCtx := errgroup.WithContext(ctx)
 	g.Go(func() (err error) {
-		s.postgres, err = devstack.StartPostgres(startCtx, dir, devstack.PostgresOptions{Port: p.postgres, Progress: func(text string) { fmt.Fprintln(o.out, text) }})
+		s.postgres, err = devstack.StartPostgres(startCtx, dir,
+			devstack.PostgresOptions{Port: p.postgres, Progress: func(text string) { fmt.Fprintln(o.out, text) }})
 		return err
 	})
 	g.Go(func() (err error) {
-		s.temporal, err = devstack.StartTemporal(startCtx, dir, devstack.TemporalOptions{Port: p.temporal, UIPort: p.temporalUI})
+		s.temporal, err = devstack.StartTemporal(startCtx, dir,
+			devstack.TemporalOptions{Port: p.temporal, UIPort: p.temporalUI})
 		return err
 	})
 	g.Go(func() error {
@@ -160,8 +172,8 @@ func startStack(ctx context.Context, dir *devstack.Dir, o devOptions) (*devStack
 	return s, err
 }
 
-// ensureKeys makes a key file for a database that is new. For one that was written with a file that is not there any more
-// it makes none: what is in the database would never be read again, and the next order would hide it.
+// ensureKeys makes a key file for a database that is new. For one that was written with a file that is not there any
+// more it makes none: what is in the database would never be read again, and the next order would hide it.
 func ensureKeys(ctx context.Context, c config, out io.Writer) error {
 	if _, err := os.Stat(c.KeysFile); !errors.Is(err, os.ErrNotExist) {
 		return err
@@ -171,12 +183,15 @@ func ensureKeys(ctx context.Context, c config, out io.Writer) error {
 		return err
 	}
 	if used {
-		return keyturn.Errorf(keyturn.KindConfiguration, "the key file %s is gone, and the database holds what only it can read: put the file back, or start afresh with another folder (--data-dir), or with `make reset`, which forgets all orders", c.KeysFile)
+		return keyturn.Errorf(keyturn.KindConfiguration,
+			"the key file %s is missing, and the database holds data that only it can decrypt: restore the file, or start over "+
+				"in another directory (--data-dir) or with `make reset`, which deletes all orders", c.KeysFile)
 	}
 	if err := vault.CreateKeys(c.KeysFile); err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "made new encryption keys in %s: without this file nothing secret in the database can be read\n", c.KeysFile)
+	fmt.Fprintf(out, "created encryption keys in %s: secrets in the database cannot be decrypted without this file\n",
+		c.KeysFile)
 	return nil
 }
 
@@ -188,7 +203,7 @@ func (s *devStack) watch(ctx context.Context) error {
 	case <-s.postgres.Done():
 		return fmt.Errorf("PostgreSQL ended: %w", errors.Join(s.postgres.Err()))
 	case <-s.temporal.Done():
-		return fmt.Errorf("temporal ended: %w", errors.Join(s.temporal.Err()))
+		return fmt.Errorf("Temporal ended: %w", errors.Join(s.temporal.Err()))
 	}
 }
 

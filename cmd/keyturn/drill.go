@@ -14,12 +14,13 @@ func newDrill() *cobra.Command {
 	id := ""
 	cmd := &cobra.Command{
 		Use: "drill FILE", Short: "Test an integration against every failure of a partner",
-		Long: `Reads an integration from a catalog file and points it at the partner emulator, in this process: nobody else is called. Then
-the emulator is slow, cuts connections after issuing, answers with errors, HTML, too much, or other keys, asks for rest,
-and has certificates that are not to be trusted. The sheet says what was expected of Keyturn with this integration, what
-happened, and why if that is not the same. It takes about half a minute.
+		Long: `Reads an integration from a catalog file and points it at a partner emulator in this process; no
+other server is called. The emulator is slow, cuts connections after issuing, replies with errors,
+HTML, too much data or other keys, asks for fewer calls, and presents untrusted certificates. The
+sheet lists what was expected of Keyturn with this integration, what happened, and the reason for
+any difference. A run takes about half a minute.
 
-Secrets that an environment variable names and that is not set are replaced by a stand-in.`,
+A secret whose environment variable is not set is replaced by a placeholder.`,
 		Example: "  keyturn drill catalog.yaml\n  keyturn drill catalog.yaml --integration acme-licenses --output json",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -39,11 +40,11 @@ Secrets that an environment variable names and that is not set are replaced by a
 				return err
 			}
 			if sheet.Failed > 0 {
-				return keyturn.Errorf(keyturn.KindConflict, "of %d drills %d failed", sheet.Passed+sheet.Failed, sheet.Failed)
+				return keyturn.Errorf(keyturn.KindConflict, "%d of %d drills failed", sheet.Failed, sheet.Passed+sheet.Failed)
 			}
 			return nil
 		},
 	}
-	cmd.Flags().StringVar(&id, "integration", "", "the integration, if the file has several")
+	cmd.Flags().StringVar(&id, "integration", "", "the integration to test, if the file has several")
 	return cmd
 }

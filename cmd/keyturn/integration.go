@@ -15,11 +15,13 @@ import (
 func newIntegration() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "integration", Short: "Test integrations and show the state of partners",
-		Example: "  keyturn integration check catalog.yaml --send\n  keyturn integration replay 0198…\n  keyturn integration show acme-licenses",
+		Example: "  keyturn integration check catalog.yaml --send\n  keyturn integration replay 0198…\n  keyturn " +
+			"integration show acme-licenses",
 	}
 	cmd.AddCommand(withAPI(&cobra.Command{
 		Use: "show INTEGRATION", Short: "Show the state of a partner: breaker, waiting lines, limits, certificates",
-		Example: "  keyturn integration show acme-licenses\n  keyturn integration show acme-licenses --output json", Args: cobra.ExactArgs(1),
+		Example: "  keyturn integration show acme-licenses\n  keyturn integration show acme-licenses --output json",
+		Args:    cobra.ExactArgs(1),
 	}, func(ctx context.Context, cmd *cobra.Command, api *client.Client, args []string) error {
 		v, err := api.Integration(ctx, args[0])
 		if err != nil {
@@ -45,13 +47,15 @@ func printIntegration(w io.Writer, v keyturn.IntegrationView, now time.Time) {
 	if p.NextTryAt != nil {
 		fmt.Fprintf(w, "next try %s\n", p.NextTryAt.UTC().Format("2006-01-02 15:04:05 MST"))
 	}
-	fmt.Fprintf(w, "calls    %d under way of %d; at most %g a second; %s each\n", p.Running, limits.MaxConcurrent, limits.PerSecond, time.Duration(limits.Timeout))
+	fmt.Fprintf(w, "calls    %d under way of %d; at most %g a second; %s each\n", p.Running, limits.MaxConcurrent,
+		limits.PerSecond, time.Duration(limits.Timeout))
 	fmt.Fprintf(w, "waiting  %d lines", p.Waiting)
 	if p.OldestAt != nil {
 		fmt.Fprintf(w, ", the oldest ordered %s ago", now.Sub(*p.OldestAt).Round(time.Second))
 	}
 	fmt.Fprintln(w)
 	for _, c := range v.Certificates {
-		fmt.Fprintf(w, "%-8s %s, expires %s, SHA-256 %s\n", c.Use, c.Subject, c.NotAfter.UTC().Format("2006-01-02"), c.Fingerprint)
+		fmt.Fprintf(w, "%-8s %s, expires %s, SHA-256 %s\n", c.Use, c.Subject, c.NotAfter.UTC().Format("2006-01-02"),
+			c.Fingerprint)
 	}
 }

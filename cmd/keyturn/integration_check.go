@@ -29,7 +29,7 @@ type checkOptions struct {
 // checked is what integration check has to say.
 type checked struct {
 	Integration  string                    `json:"integration"`
-	StandIns     []string                  `json:"standIns,omitempty"` // environment variables that are not set
+	StandIns     []string                  `json:"placeholders,omitempty"` // environment variables that are not set
 	Request      endpoint.RequestExplained `json:"request"`
 	SentTo       string                    `json:"sentTo,omitempty"`
 	DurationMs   int64                     `json:"durationMs,omitempty"`
@@ -42,14 +42,17 @@ func newIntegrationCheck() *cobra.Command {
 	var o checkOptions
 	cmd := &cobra.Command{
 		Use: "check FILE", Short: "Test an integration of a catalog file before applying it", Args: cobra.ExactArgs(1),
-		Long: `Reads an integration from a catalog file, renders and signs the request of a sample order, and shows both. With --send
-it sends the request to the integration's testBaseUrl (or to --address) with its credentials, and explains what Keyturn
-would do with the reply; with --reply it explains a reply from a file. Nothing is stored, no customer gets anything.
-With --product the sample order is for a product of the same file: its name, publisher IDs, variables and quantity mode.
-Mistakes in the file are reported with their line. Secrets, activation codes, links and files are never printed. As long
-as nothing is sent, a secret whose environment variable is not set is replaced by a stand-in.
+		Long: `Reads an integration from a catalog file, renders and signs the request of a sample order, and shows
+both. With --send it sends the request to the integration's testBaseUrl (or to --address) with its
+credentials, and explains what Keyturn would do with the reply. With --reply it explains a reply
+from a file. Nothing is stored, and no customer receives anything. With --product the sample order
+is for a product of the file: its name, publisher IDs, variables and quantity mode. Errors in the
+file are reported with their line. Secrets, activation codes, links and files are never printed.
+Unless the request is sent, a secret whose environment variable is not set is replaced by a
+placeholder.
 
-The exit code is 0 if all is well: the request can be made and the reply, if there is one, would be a success.`,
+The exit status is 0 if the request can be rendered and the reply, if there is one, would be a
+success.`,
 		Example: `  keyturn integration check catalog.yaml
   keyturn integration check catalog.yaml --integration acme-licenses --operation renew --data order.json
   keyturn integration check catalog.yaml --product orbit-studio
@@ -61,17 +64,20 @@ The exit code is 0 if all is well: the request can be made and the reply, if the
 	f.StringVar(&o.integration, "integration", "", "which integration of the file; needed if it has several")
 	f.StringVar(&o.operation, "operation", "create", "create, renew, upgrade, cancel, pause, resume or lookup")
 	f.StringVar(&o.product, "product", "", "a product of the file that the sample order is for; without it, a made-up one")
-	f.StringVar(&o.data, "data", "", "JSON file with values of the fulfillment request that replace the sample's, such as {\"product\": {\"publisherProductId\": \"X-1\"}}")
+	f.StringVar(&o.data, "data", "",
+		"JSON file with values of the fulfillment request that replace the sample's, such as {\"product\": "+
+			"{\"publisherProductId\": \"X-1\"}}")
 	f.IntVar(&o.units, "units", 1, "how many activation codes the reply must bring; 0: an acknowledgement is enough")
 	f.BoolVar(&o.send, "send", false, "send the request to the integration's testBaseUrl")
-	f.StringVar(&o.address, "address", "", "send to this base URL instead of testBaseUrl; a partner's live server really issues")
+	f.StringVar(&o.address, "address", "",
+		"send to this base URL instead of testBaseUrl; a partner's live server really issues")
 	f.StringVar(&o.reply, "reply", "", "explain the reply in this file instead of sending; - reads standard input")
 	f.IntVar(&o.status, "status", 200, "the HTTP status of --reply")
 	return cmd
 }
 
 func (o checkOptions) run(ctx context.Context, cmd *cobra.Command, file string) error {
-	catalog, standIns, err := o.read(file)
+	catalog, placeholders, err := o.read(file)
 	if err != nil {
 		return err
 	}
@@ -91,7 +97,7 @@ func (o checkOptions) run(ctx context.Context, cmd *cobra.Command, file string) 
 	if err != nil {
 		return err
 	}
-	out := checked{Integration: in.ID, StandIns: standIns}
+	out := checked{Integration: in.ID, StandIns: placeholders}
 	var req endpoint.Request
 	if out.Request, req, err = endpoint.ExplainRequest(in, o.operation, data); err != nil {
 		return err
@@ -115,7 +121,7 @@ func (o checkOptions) run(ctx context.Context, cmd *cobra.Command, file string) 
 }
 
 // read reads the catalog. Only who sends needs its secrets.
-func (o checkOptions) read(file string) (c *catalogfile.Catalog, standIns []string, err error) {
+func (o checkOptions) read(file string) (c *catalogfile.Catalog, placeholders []string, err error) {
 	if o.send || o.address != "" {
 		c, err = catalogfile.Read(file, os.LookupEnv)
 		return c, nil, err
@@ -138,7 +144,8 @@ func (o checkOptions) chooseProduct(c *catalogfile.Catalog) (*keyturn.Product, e
 	case len(ids) == 0:
 		return nil, keyturn.Errorf(keyturn.KindInvalid, "the file declares no product")
 	}
-	return nil, keyturn.Errorf(keyturn.KindInvalid, "the file declares no product %s; it has %s", o.product, strings.Join(ids, ", "))
+	return nil, keyturn.Errorf(keyturn.KindInvalid, "the file declares no product %s; it has %s", o.product,
+		strings.Join(ids, ", "))
 }
 
 // serving are the integrations that a product's sources name.
@@ -171,7 +178,8 @@ func (o checkOptions) inTestMode(in keyturn.Integration) (keyturn.Integration, e
 	case in.TestBaseURL != "":
 		in.Status = "TestMode"
 	case o.send:
-		return in, keyturn.Errorf(keyturn.KindInvalid, "the integration %s has no testBaseUrl: add one, or name a server with --address", in.ID)
+		return in, keyturn.Errorf(keyturn.KindInvalid,
+			"the integration %s has no testBaseUrl: add one, or name a server with --address", in.ID)
 	}
 	return in, endpoint.Check(in, false)
 }
@@ -180,8 +188,10 @@ func (o checkOptions) inTestMode(in keyturn.Integration) (keyturn.Integration, e
 func (o checkOptions) sample(p *keyturn.Product) (endpoint.Data, error) {
 	d := endpoint.Sample(o.operation)
 	if p != nil {
-		d.Product.ID, d.Product.Name, d.Product.PublisherProductID, d.Product.PublisherFulfillmentID = p.ID, p.Name, p.PublisherProductID, p.PublisherFulfillmentID
-		d.Product.ExternalContext, d.Product.Variables, d.Product.PriceFunctionParameters = p.ExternalContext, p.Variables, p.PriceFunctionParameters
+		d.Product.ID, d.Product.Name, d.Product.PublisherProductID, d.Product.PublisherFulfillmentID = p.ID, p.Name,
+			p.PublisherProductID, p.PublisherFulfillmentID
+		d.Product.ExternalContext, d.Product.Variables, d.Product.PriceFunctionParameters = p.ExternalContext, p.Variables,
+			p.PriceFunctionParameters
 		if p.QuantityMode == keyturn.OnePerUnit || p.QuantityMode == "" { // a call is for one unit
 			d.Product.Quantity = 1
 		}
@@ -273,7 +283,8 @@ func printChecked(w io.Writer, c checked) {
 		printReply(w, *c.Reply)
 	}
 	if len(c.StandIns) > 0 {
-		fmt.Fprintf(w, "\nnot set, replaced by a stand-in (a signature made with it is not the partner's): %s\n", strings.Join(c.StandIns, ", "))
+		fmt.Fprintf(w, "\nnot set, replaced by a placeholder (a signature made with it is not the partner's): %s\n",
+			strings.Join(c.StandIns, ", "))
 	}
 	for i, f := range c.InProduction {
 		if i == 0 {

@@ -47,7 +47,10 @@ func TestIntegrationCheckSendsInTestModeAndExplains(t *testing.T) {
 	file, _ := tried(t, triedCatalog)
 	out, err := execute(t, "integration", "check", file, "--send")
 	require.NoError(t, err, out)
-	for _, step := range []string{"operations.create", "POST http://127.0.0.1:", "{\"$.checkout.orderId\":\"SO-2201\"}", "X-Nexway-Signature", "HTTP 200", "[redacted 1]", "Success: accepted", "the customer would get an activation code"} {
+	for _, step := range []string{
+		"operations.create", "POST http://127.0.0.1:", "{\"$.checkout.orderId\":\"SO-2201\"}",
+		"X-Nexway-Signature", "HTTP 200", "[redacted 1]", "Success: accepted", "the customer would get an activation code",
+	} {
 		require.Contains(t, out, step)
 	}
 	require.Contains(t, out, "production would refuse:\n   testBaseUrl", "it is not https")
@@ -97,7 +100,7 @@ pools: [{id: keys}]
 	_, err = execute(t, "integration", "check", file, "--product", "nothing")
 	require.ErrorContains(t, err, "no product nothing; it has cad, game")
 	_, err = execute(t, "integration", "check", file, "--product", "game")
-	require.ErrorContains(t, err, "say with --integration which one is meant: acme, beta")
+	require.ErrorContains(t, err, "the file has several integrations; choose one with --integration: acme, beta")
 }
 
 func TestIntegrationCheckExplainsAReplyFromAFile(t *testing.T) {
@@ -122,7 +125,7 @@ func TestIntegrationCheckNeedsSecretsOnlyToSend(t *testing.T) {
 	file, _ := tried(t, strings.ReplaceAll(triedCatalog, "ACME_HMAC", "ACME_NOT_SET"))
 	out, err := execute(t, "integration", "check", file)
 	require.NoError(t, err, out)
-	require.Contains(t, out, "replaced by a stand-in (a signature made with it is not the partner's): ACME_NOT_SET\n")
+	require.Contains(t, out, "replaced by a placeholder (a signature made with it is not the partner's): ACME_NOT_SET\n")
 	_, err = execute(t, "integration", "check", file, "--send")
 	require.ErrorContains(t, err, "the environment variable ACME_NOT_SET, which is not set")
 }

@@ -15,13 +15,15 @@ func newIntegrationReplay() *cobra.Command {
 	var attempt int
 	cmd := &cobra.Command{
 		Use: "replay FULFILLMENT", Short: "Replay a stored attempt against today's catalog", Args: cobra.ExactArgs(1),
-		Long: `Renders the request of a stored attempt again with today's templates, and reads its stored reply through today's response
-paths, without calling anybody or changing anything. Needs a token with the scope ops.
+		Long: `Renders the request of a stored attempt again with today's templates, and evaluates the stored reply
+with today's response paths. It calls nobody and changes nothing. The token needs the scope ops.
 
-Replies are stored with codes, links, files and personal data masked. The masks keep what response paths need, so a replay
-tells that a code would have been found; what a conversion makes of the code itself it cannot tell. A line that is under
-way sends its stored request again, whatever today's templates are: those are for new lines.`,
-		Example: "  keyturn integration replay 0198d0c4-…\n  keyturn integration replay 0198d0c4-… --attempt 3 --output json",
+Codes, links, files and personal data in stored replies are masked. The masks keep what response
+paths need, so a replay shows that a code would be found, but not what a conversion template would
+make of it. A line in flight sends its stored request again, whatever today's templates are; new
+templates apply to new lines.`,
+		Example: "  keyturn integration replay 0198d0c4-…\n" +
+			"  keyturn integration replay 0198d0c4-… --attempt 3 --output json",
 	}
 	cmd.Flags().IntVar(&attempt, "attempt", 0, "attempt number; default: the newest attempt with a reply")
 	return withAPI(cmd, func(ctx context.Context, cmd *cobra.Command, api *client.Client, args []string) error {
@@ -35,7 +37,8 @@ way sends its stored request again, whatever today's templates are: those are fo
 
 func printReplayed(w io.Writer, r keyturn.Replayed) {
 	a := r.Attempt
-	fmt.Fprintf(w, "attempt %d, %s at %s, %s: %s", a.No, a.Operation, a.Source, a.StartedAt.UTC().Format("2006-01-02 15:04:05 MST"), a.Outcome)
+	fmt.Fprintf(w, "attempt %d, %s at %s, %s: %s", a.No, a.Operation, a.Source,
+		a.StartedAt.UTC().Format("2006-01-02 15:04:05 MST"), a.Outcome)
 	if a.HTTPStatus != 0 {
 		fmt.Fprintf(w, ", HTTP %d", a.HTTPStatus)
 	}

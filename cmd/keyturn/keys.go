@@ -15,10 +15,14 @@ import (
 )
 
 func newKeys() *cobra.Command {
-	cmd := &cobra.Command{Use: "keys", Short: "Manage the keys that encrypt secrets", Example: "  keyturn keys create /etc/keyturn/keys.json"}
+	cmd := &cobra.Command{
+		Use: "keys", Short: "Manage the keys that encrypt secrets",
+		Example: "  keyturn keys create /etc/keyturn/keys.json",
+	}
 	cmd.AddCommand(&cobra.Command{
 		Use: "create FILE", Short: "Create the key file of a new database",
-		Long:    "Creates the key file of a new database. Keep a copy apart from the database's backups: the secrets in the database cannot be read without it.",
+		Long: "Creates the key file of a new database. Keep a copy apart from the database's backups: the secrets in " +
+			"the database cannot be read without it.",
 		Example: "  keyturn keys create /etc/keyturn/keys.json", Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := vault.CreateKeys(args[0]); err != nil {
@@ -34,11 +38,15 @@ func newKeys() *cobra.Command {
 }
 
 func newToken() *cobra.Command {
-	cmd := &cobra.Command{Use: "token", Short: "Manage API tokens", Example: "  keyturn token create shop --scope orders:write --scope orders:read"}
+	cmd := &cobra.Command{
+		Use: "token", Short: "Manage API tokens",
+		Example: "  keyturn token create shop --scope orders:write --scope orders:read",
+	}
 	var scopes []string
 	create := &cobra.Command{
 		Use: "create NAME", Short: "Create an API token",
-		Long:    "Creates an API token and prints it once; only its hash is stored. Scopes: " + strings.Join(api.Scopes, ", ") + "." + configHelp,
+		Long: "Creates an API token and prints it once; only its hash is stored. Scopes: " +
+			strings.Join(api.Scopes, ", ") + "." + configHelp,
 		Example: "  keyturn token create shop --scope orders:write --scope orders:read", Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			for _, s := range scopes {
@@ -58,7 +66,9 @@ func newToken() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return show(cmd, map[string]any{"name": args[0], "token": text, "scopes": scopes}, func(w io.Writer) { fmt.Fprintln(w, text) })
+			return show(cmd, map[string]any{"name": args[0], "token": text, "scopes": scopes}, func(w io.Writer) {
+				fmt.Fprintln(w, text)
+			})
 		},
 	}
 	create.Flags().StringSliceVar(&scopes, "scope", nil, "scope of the token; repeatable")

@@ -11,21 +11,23 @@ import (
 
 const rotationHelp = `
 A rotation in full, while everything runs:
-  1. keyturn keys rotate FILE      adds a new key to the file; bring the file to every machine, and keep a copy of it
-  2. keyturn keys rewrap           wraps all data keys with the new one; orders are not touched
-  3. keyturn keys retire FILE      takes the old ones out of the file, once they wrap nothing any more`
+  1. keyturn keys rotate FILE      adds a new key to the file; copy the file to every machine and keep a backup
+  2. keyturn keys rewrap           wraps all data keys with the new key; orders are untouched
+  3. keyturn keys retire FILE      removes the old keys from the file once they wrap nothing`
 
 func newKeysRotate() *cobra.Command {
 	return &cobra.Command{
 		Use: "rotate FILE", Short: "Add a new key to the key file", Args: cobra.ExactArgs(1),
-		Long:    "Adds a key-encryption key to the key file. It wraps new data keys; old keys remain for reading. Running processes reload the file when they meet data wrapped with the new key." + rotationHelp,
+		Long: "Adds a key-encryption key to the key file. It wraps new data keys; old keys remain for reading. Running " +
+			"processes reload the file when they meet data wrapped with the new key." + rotationHelp,
 		Example: "  keyturn keys rotate /etc/keyturn/keys.json",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := vault.RotateKeys(args[0]); err != nil {
 				return err
 			}
 			return show(cmd, map[string]string{"file": args[0]}, func(w io.Writer) {
-				fmt.Fprintf(w, "%s has a new key; bring it to every machine and keep a copy, then run: keyturn keys rewrap\n", args[0])
+				fmt.Fprintf(w, "%s has a new key: copy the file to every machine, keep a backup, then run keyturn keys rewrap\n",
+					args[0])
 			})
 		},
 	}
@@ -34,7 +36,8 @@ func newKeysRotate() *cobra.Command {
 func newKeysRewrap() *cobra.Command {
 	return &cobra.Command{
 		Use: "rewrap", Short: "Wrap all data keys with the newest key", Args: cobra.NoArgs,
-		Long:    "Wraps the data keys of customers and pools, and the secrets of integrations, with the newest key of the key file (KEYTURN_KEYS). Safe to interrupt, to repeat, and to run while orders come in." + rotationHelp,
+		Long: "Wraps the data keys of customers and pools, and the secrets of integrations, with the newest key of the " +
+			"key file (KEYTURN_KEYS). Safe to interrupt, to repeat, and to run while orders come in." + rotationHelp,
 		Example: "  keyturn keys rewrap",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			d, err := databaseFromEnv().open(cmd.Context())
@@ -48,7 +51,9 @@ func newKeysRewrap() *cobra.Command {
 			if err != nil {
 				return fmt.Errorf("after %d: %w", n, err)
 			}
-			return show(cmd, map[string]int{"rewrapped": n}, func(w io.Writer) { fmt.Fprintf(w, "%d data keys were wrapped anew\n", n) })
+			return show(cmd, map[string]int{"rewrapped": n}, func(w io.Writer) {
+				fmt.Fprintf(w, "%d data keys rewrapped\n", n)
+			})
 		},
 	}
 }
@@ -56,7 +61,8 @@ func newKeysRewrap() *cobra.Command {
 func newKeysRetire() *cobra.Command {
 	return &cobra.Command{
 		Use: "retire FILE", Short: "Remove old keys from the key file", Args: cobra.ExactArgs(1),
-		Long:    "Removes old key-encryption keys from the key file, provided that they wrap nothing in the database. Backups from before the rewrap need the old file: keep it as long as the backups." + rotationHelp,
+		Long: "Removes old key-encryption keys from the key file, provided that they wrap nothing in the database. " +
+			"Backups from before the rewrap need the old file: keep it as long as the backups." + rotationHelp,
 		Example: "  keyturn keys retire /etc/keyturn/keys.json",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c := databaseFromEnv()
@@ -70,7 +76,9 @@ func newKeysRetire() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return show(cmd, map[string]int{"retired": n}, func(w io.Writer) { fmt.Fprintf(w, "%d old keys were taken out of %s\n", n, args[0]) })
+			return show(cmd, map[string]int{"retired": n}, func(w io.Writer) {
+				fmt.Fprintf(w, "removed %d old keys from %s\n", n, args[0])
+			})
 		},
 	}
 }

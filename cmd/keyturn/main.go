@@ -1,5 +1,5 @@
-// Command keyturn is the one binary: the development stack, the API and worker processes of production, and the tools of
-// operators and merchants.
+// Command keyturn is the one binary: the development stack, the API and worker processes of production, and the tools
+// of operators and merchants.
 package main
 
 import (
@@ -31,8 +31,9 @@ func newRoot() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "keyturn",
 		Short: "Turn paid orders into delivered licence keys, or give the money back",
-		Long: `Keyturn turns a paid order for digital goods into licence keys, links or files in the customer's mailbox, or gives
-the money back. Each order line runs as a durable Temporal workflow; PostgreSQL holds what is true.`,
+		Long: `Keyturn turns a paid order for digital goods into licence keys, links or files in the customer's
+mailbox, or gives the money back. Each order line runs as a durable Temporal workflow; PostgreSQL is
+the source of truth.`,
 		Example: `  keyturn dev                                     everything on this machine, with sample orders
   keyturn apply -f catalog.yaml                   products, pools and partners
   keyturn pool import orbit-editor-keys keys.txt  fill a pool

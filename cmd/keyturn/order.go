@@ -15,12 +15,14 @@ import (
 func newOrder() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "order", Short: "Place, show, list and cancel orders",
-		Example: "  keyturn order create -f order.json\n  keyturn order show ORD-2026-000123\n  keyturn order list --status PARTIAL_COMPLETED",
+		Example: "  keyturn order create -f order.json\n  keyturn order show ORD-2026-000123\n  keyturn order list " +
+			"--status PARTIAL_COMPLETED",
 	}
 	var file, key, status, reason string
 	create := &cobra.Command{
 		Use: "create -f FILE", Short: "Place an order from a JSON file", Args: cobra.NoArgs,
-		Long: `Places an order from a JSON file. Its lines begin at once, and go on by themselves; the same order again is no mistake.
+		Long: `Places an order from a JSON file. Its lines are fulfilled at once, in the background. Placing the
+same order again changes nothing.
 
   {"id": "ORD-1", "currency": "EUR", "payment": {"provider": "sandbox", "reference": "pay_1"},
    "customer": {"id": "user-1", "email": "jean@buyer.test", "country": "FR", "locale": "fr-FR", "firstName": "Jean"},
@@ -44,7 +46,10 @@ func newOrder() *cobra.Command {
 		}
 		return show(cmd, v, func(w io.Writer) { printOrder(w, v) })
 	}))
-	cmd.AddCommand(withAPI(&cobra.Command{Use: "show ORDER", Short: "Show an order and its lines", Example: "  keyturn order show ORD-2026-000123", Args: cobra.ExactArgs(1)},
+	cmd.AddCommand(withAPI(&cobra.Command{
+		Use: "show ORDER", Short: "Show an order and its lines",
+		Example: "  keyturn order show ORD-2026-000123", Args: cobra.ExactArgs(1),
+	},
 		func(ctx context.Context, cmd *cobra.Command, api *client.Client, args []string) error {
 			v, err := api.Order(ctx, args[0])
 			if err != nil {
@@ -52,7 +57,10 @@ func newOrder() *cobra.Command {
 			}
 			return show(cmd, v, func(w io.Writer) { printOrder(w, v) })
 		}))
-	list := &cobra.Command{Use: "list", Short: "List orders, the newest first", Example: "  keyturn order list --status PARTIAL_COMPLETED", Args: cobra.NoArgs}
+	list := &cobra.Command{
+		Use: "list", Short: "List orders, the newest first",
+		Example: "  keyturn order list --status PARTIAL_COMPLETED", Args: cobra.NoArgs,
+	}
 	list.Flags().StringVar(&status, "status", "", "only orders with this status")
 	cmd.AddCommand(withAPI(list, func(ctx context.Context, cmd *cobra.Command, api *client.Client, _ []string) error {
 		page, err := api.Orders(ctx, keyturn.OrderStatus(status), "", 100)
@@ -61,11 +69,15 @@ func newOrder() *cobra.Command {
 		}
 		return show(cmd, page, func(w io.Writer) {
 			for _, o := range page.Orders {
-				fmt.Fprintf(w, "%s  %-18s %10s %s\n", o.CreatedAt.UTC().Format("2006-01-02 15:04:05"), o.Status, o.GrossPrice+" "+o.Currency, o.ID)
+				fmt.Fprintf(w, "%s  %-18s %10s %s\n", o.CreatedAt.UTC().Format("2006-01-02 15:04:05"), o.Status,
+					o.GrossPrice+" "+o.Currency, o.ID)
 			}
 		})
 	}))
-	cancel := &cobra.Command{Use: "cancel ORDER", Short: "Cancel and refund an order, revoking delivered lines", Example: "  keyturn order cancel ORD-2026-000123 --reason withdrawal", Args: cobra.ExactArgs(1)}
+	cancel := &cobra.Command{
+		Use: "cancel ORDER", Short: "Cancel and refund an order, revoking delivered lines",
+		Example: "  keyturn order cancel ORD-2026-000123 --reason withdrawal", Args: cobra.ExactArgs(1),
+	}
 	cancel.Flags().StringVar(&reason, "reason", "", "reason; recorded")
 	_ = cancel.MarkFlagRequired("reason")
 	cmd.AddCommand(withAPI(cancel, func(ctx context.Context, cmd *cobra.Command, api *client.Client, args []string) error {
@@ -94,7 +106,8 @@ func readOrder(file string) (keyturn.Order, error) {
 }
 
 func printOrder(w io.Writer, v keyturn.OrderView) {
-	fmt.Fprintf(w, "%s  %s  %s %s  %s\n", v.ID, v.Status, v.GrossPrice, v.Currency, v.CreatedAt.UTC().Format("2006-01-02 15:04:05 MST"))
+	fmt.Fprintf(w, "%s  %s  %s %s  %s\n", v.ID, v.Status, v.GrossPrice, v.Currency,
+		v.CreatedAt.UTC().Format("2006-01-02 15:04:05 MST"))
 	if v.Links != nil {
 		fmt.Fprintf(w, "page     %s\nhistory  %s\n", v.Links.Page, v.Links.History)
 	}

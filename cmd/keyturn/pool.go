@@ -17,8 +17,12 @@ import (
 )
 
 func newPool() *cobra.Command {
-	cmd := &cobra.Command{Use: "pool", Short: "Manage key pools", Example: "  keyturn pool import orbit-editor-keys keys.txt\n  keyturn pool show orbit-editor-keys"}
-	cmd.AddCommand(newPoolImport(), newPoolShow(), newPoolBatch(), newPoolUndo(), newPoolRecall(), newPoolKey(), newPoolQuarantine(), newPoolReplace())
+	cmd := &cobra.Command{
+		Use: "pool", Short: "Manage key pools",
+		Example: "  keyturn pool import orbit-editor-keys keys.txt\n  keyturn pool show orbit-editor-keys",
+	}
+	cmd.AddCommand(newPoolImport(), newPoolShow(), newPoolBatch(), newPoolUndo(), newPoolRecall(), newPoolKey(),
+		newPoolQuarantine(), newPoolReplace())
 	return cmd
 }
 
@@ -26,9 +30,10 @@ func newPoolImport() *cobra.Command {
 	var o client.ImportOptions
 	cmd := &cobra.Command{
 		Use: "import POOL FILE…", Short: "Import files of keys", Args: cobra.MinimumNArgs(2),
-		Long: `Imports keys: text with one key per line, or a .csv file with the key in one column; UTF-8. "-" reads text from standard
-input. Each file is one batch, and is imported as a whole or not at all: bad rows refuse it, with their lines, unless
---skip-bad is given. The same file again adds nothing. Lines that wait for the pool are served.`,
+		Long: `Imports keys in UTF-8: text with one key per line, or a .csv file with the key in one column; -
+reads text from standard input. Each file is one batch and is imported as a whole or not at all: an
+invalid row refuses the file and is reported with its line, unless --skip-bad is set. Importing a
+file twice adds nothing. Lines waiting for the pool are served.`,
 		Example: `  keyturn pool import orbit-editor-keys keys.txt
   keyturn pool import orbit-editor-keys keys.txt --dry-run
   keyturn pool import orbit-editor-keys june.csv july.csv --column key --expiry-column "valid until"
@@ -57,7 +62,9 @@ input. Each file is one batch, and is imported as a whole or not at all: bad row
 	})
 }
 
-func importFile(ctx context.Context, cmd *cobra.Command, api *client.Client, pool, name string, o client.ImportOptions) (keyturn.ImportResult, error) {
+func importFile(ctx context.Context, cmd *cobra.Command, api *client.Client, pool, name string,
+	o client.ImportOptions,
+) (keyturn.ImportResult, error) {
 	keys, size, err := openInput(name)
 	if err != nil {
 		return keyturn.ImportResult{}, err
@@ -120,12 +127,13 @@ func printPool(w io.Writer, v keyturn.PoolView) {
 		s.Available, s.Claimed, s.Delivered, s.Quarantined, s.Recalled, s.Expired, s.Withdrawn)
 	fmt.Fprintf(w, "  lines waiting %d; alert below %d\n", s.Waiting, v.Threshold)
 	if v.Forecast.HoursLeft != nil {
-		fmt.Fprintf(w, "  lasts %.1f hours more at %.1f keys an hour\n", *v.Forecast.HoursLeft, v.Forecast.PerHour)
+		fmt.Fprintf(w, "  lasts another %.1f hours at %.1f keys an hour\n", *v.Forecast.HoursLeft, v.Forecast.PerHour)
 	} else {
 		fmt.Fprintln(w, "  no forecast: no key was taken in the last day, or not before the last minute")
 	}
 	for _, b := range v.Batches {
-		fmt.Fprintf(w, "  batch %s  %s  %8d keys  by %s%s\n", b.BatchID, b.CreatedAt.UTC().Format("2006-01-02 15:04"), b.Accepted, b.CreatedBy, batchNote(b))
+		fmt.Fprintf(w, "  batch %s  %s  %8d keys  by %s%s\n", b.BatchID, b.CreatedAt.UTC().Format("2006-01-02 15:04"),
+			b.Accepted, b.CreatedBy, batchNote(b))
 	}
 }
 

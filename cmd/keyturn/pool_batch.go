@@ -15,7 +15,8 @@ import (
 
 func newPoolBatch() *cobra.Command {
 	return withAPI(&cobra.Command{
-		Use: "batch POOL BATCH", Short: "Show an import and the progress of its recall", Example: "  keyturn pool batch orbit-editor-keys 0198…", Args: cobra.ExactArgs(2),
+		Use: "batch POOL BATCH", Short: "Show an import and the progress of its recall",
+		Example: "  keyturn pool batch orbit-editor-keys 0198…", Args: cobra.ExactArgs(2),
 	}, func(ctx context.Context, cmd *cobra.Command, api *client.Client, args []string) error {
 		v, err := api.Batch(ctx, args[0], args[1])
 		if err != nil {
@@ -27,12 +28,14 @@ func newPoolBatch() *cobra.Command {
 
 func newPoolUndo() *cobra.Command {
 	return withAPI(&cobra.Command{
-		Use: "undo POOL BATCH", Short: "Undo an import with no keys sold", Example: "  keyturn pool undo orbit-editor-keys 0198…", Args: cobra.ExactArgs(2),
-		Long: "Withdraws the keys of an import, provided that none has been sold or quarantined. The same file can be imported again.",
+		Use: "undo POOL BATCH", Short: "Undo an import with no keys sold",
+		Example: "  keyturn pool undo orbit-editor-keys 0198…", Args: cobra.ExactArgs(2),
+		Long: "Withdraws the keys of an import, provided that none has been sold or quarantined. The same file can be " +
+			"imported again.",
 	}, func(ctx context.Context, cmd *cobra.Command, api *client.Client, args []string) error {
 		v, err := api.Batch(ctx, args[0], args[1])
 		if err == nil && v.UndoneAt == nil && v.Accepted >= 100_000 {
-			fmt.Fprintf(cmd.ErrOrStderr(), "withdrawing %d keys, all or none of them: some seconds for a million\n", v.Accepted)
+			fmt.Fprintf(cmd.ErrOrStderr(), "withdrawing %d keys in one transaction: a few seconds per million\n", v.Accepted)
 		}
 		if err == nil {
 			v, err = api.UndoBatch(ctx, args[0], args[1])
@@ -40,7 +43,7 @@ func newPoolUndo() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return show(cmd, v, func(w io.Writer) { fmt.Fprintf(w, "undone: %d keys are withdrawn\n", v.Accepted) })
+		return show(cmd, v, func(w io.Writer) { fmt.Fprintf(w, "undone: %d keys withdrawn\n", v.Accepted) })
 	})
 }
 
@@ -48,9 +51,11 @@ func newPoolRecall() *cobra.Command {
 	var r keyturn.RecallRequest
 	var wait time.Duration
 	cmd := &cobra.Command{
-		Use: "recall POOL BATCH --reason TEXT", Short: "Recall an import: quarantine unsold keys, list or replace sold ones", Args: cobra.ExactArgs(2),
-		Long: `Puts the unsold keys of an import into quarantine, lists the sold ones, and with --replace gives their customers other keys
-of the pool by e-mail. While the pool is empty, they wait; the next import serves them. Running it again is no mistake.`,
+		Use: "recall POOL BATCH --reason TEXT", Short: "Recall an import: quarantine unsold keys, list or replace sold ones",
+		Args: cobra.ExactArgs(2),
+		Long: `Quarantines the unsold keys of an import and lists the sold ones. With --replace, their customers
+receive other keys of the pool by e-mail; if the pool is empty, the next import serves them. It can
+be repeated.`,
 		Example: `  keyturn pool recall orbit-editor-keys 0198… --reason 'list was published'
   keyturn pool recall orbit-editor-keys 0198… --reason 'list was published' --replace --wait 10m`,
 	}
@@ -65,7 +70,8 @@ of the pool by e-mail. While the pool is empty, they wait; the next import serve
 		}
 		said := ""
 		for end := time.Now().Add(wait); !v.Recall.Complete || v.Recall.Owed > 0 && time.Now().Before(end); {
-			if now := fmt.Sprintf("%d %% of the keys are dealt with, %d of %d sold ones replaced", v.Recall.Percent, v.Recall.Replaced, v.Recall.Sold); now != said {
+			if now := fmt.Sprintf("%d %% of the keys are dealt with, %d of %d sold ones replaced", v.Recall.Percent,
+				v.Recall.Replaced, v.Recall.Sold); now != said {
 				said = now
 				fmt.Fprintln(cmd.ErrOrStderr(), now)
 			}
@@ -83,14 +89,16 @@ of the pool by e-mail. While the pool is empty, they wait; the next import serve
 }
 
 func printBatch(w io.Writer, v keyturn.BatchDetail) {
-	fmt.Fprintf(w, "batch %s: %d keys, imported %s by %s%s\n", v.BatchID, v.Accepted, v.CreatedAt.UTC().Format("2006-01-02 15:04"), v.CreatedBy, batchNote(v.BatchView))
+	fmt.Fprintf(w, "batch %s: %d keys, imported %s by %s%s\n", v.BatchID, v.Accepted,
+		v.CreatedAt.UTC().Format("2006-01-02 15:04"), v.CreatedBy, batchNote(v.BatchView))
 	if v.Recall == nil {
 		return
 	}
 	if !v.Recall.Complete {
-		fmt.Fprintf(w, "  the recall is under way: %d %% of the keys are dealt with\n", v.Recall.Percent)
+		fmt.Fprintf(w, "  recall in progress: %d %% of the keys processed\n", v.Recall.Percent)
 	}
-	fmt.Fprintf(w, "  recalled: %s\n  sold %d: %d replaced, %d still to be replaced, %d that need none (refunded or upgraded)\n", v.Recall.Reason, v.Recall.Sold, v.Recall.Replaced, v.Recall.Owed, v.Recall.Void)
+	fmt.Fprintf(w, "  recalled: %s\n  sold %d: %d replaced, %d still to be replaced, %d that need none (refunded or "+
+		"upgraded)\n", v.Recall.Reason, v.Recall.Sold, v.Recall.Replaced, v.Recall.Owed, v.Recall.Void)
 	for i, k := range v.Recall.Keys {
 		if i == 20 {
 			fmt.Fprintln(w, "  … (--output json lists more)")
@@ -119,7 +127,8 @@ func withKey(use, short, long, action string, needReason bool) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		v, err := api.Key(ctx, args[0], action, keyturn.KeyRequest{Key: strings.TrimSpace(strings.TrimPrefix(string(text), "\uFEFF")), Reason: reason})
+		v, err := api.Key(ctx, args[0], action,
+			keyturn.KeyRequest{Key: strings.TrimSpace(strings.TrimPrefix(string(text), "\uFEFF")), Reason: reason})
 		if err != nil {
 			return err
 		}
@@ -128,15 +137,19 @@ func withKey(use, short, long, action string, needReason bool) *cobra.Command {
 }
 
 func newPoolKey() *cobra.Command {
-	return withKey("key POOL", "Tell the life of one key", "Says who imported a key, who has it, and every step with who made it and why.", "lookup", false)
+	return withKey("key POOL", "Tell the life of one key",
+		"Says who imported a key, who has it, and every step with who made it and why.", "lookup", false)
 }
 
 func newPoolQuarantine() *cobra.Command {
-	return withKey("quarantine POOL --reason TEXT", "Put an unsold key aside for ever", "Takes a key out of the sale for ever. A sold one is replaced instead.", "quarantine", true)
+	return withKey("quarantine POOL --reason TEXT", "Put an unsold key aside for ever",
+		"Takes a key out of the sale for ever. A sold one is replaced instead.", "quarantine", true)
 }
 
 func newPoolReplace() *cobra.Command {
-	return withKey("replace POOL --reason TEXT", "Give whoever has this key another one", "Recalls a sold key, such as one that leaked, and gives its customer another one of the pool by e-mail.", "replacement", true)
+	return withKey("replace POOL --reason TEXT", "Give whoever has this key another one",
+		"Recalls a sold key, such as one that leaked, and gives its customer another one of the pool by e-mail.",
+		"replacement", true)
 }
 
 func printKey(w io.Writer, v keyturn.KeyView) {

@@ -49,7 +49,8 @@ func newPoolShop(t *testing.T) *poolShop {
 	s.d, err = databaseFromEnv().open(t.Context())
 	require.NoError(t, err)
 	server := httptest.NewServer(api.New(api.Config{
-		DB: s.d, Starter: noStarts{}, PublicURL: "https://shop.test", DevToken: devToken, Logger: slog.New(slog.DiscardHandler),
+		DB: s.d, Starter: noStarts{}, PublicURL: "https://shop.test", DevToken: devToken, Logger: slog.New(
+			slog.DiscardHandler),
 	}).Handler())
 	t.Cleanup(func() {
 		server.Close()
@@ -57,10 +58,15 @@ func newPoolShop(t *testing.T) *poolShop {
 	})
 	t.Setenv("KEYTURN_API", server.URL)
 	s.api = &client.Client{BaseURL: server.URL, Token: devToken}
-	s.mails = activities.Letters{From: "keys@shop.test", OrderPage: func(token string) string { return "https://shop.test/o/" + token }}
+	s.mails = activities.Letters{From: "keys@shop.test", OrderPage: func(token string) string {
+		return "https://shop.test/o/" + token
+	}}
 	_, err = s.api.PutPool(t.Context(), keyturn.Pool{ID: "games", Threshold: 2}, false)
 	require.NoError(t, err)
-	_, err = s.api.PutProduct(t.Context(), keyturn.Product{ID: "game", Name: "Game", Sources: []keyturn.Source{{Type: keyturn.SourcePool, Pool: "games"}}}, false)
+	_, err = s.api.PutProduct(t.Context(), keyturn.Product{
+		ID: "game", Name: "Game",
+		Sources: []keyturn.Source{{Type: keyturn.SourcePool, Pool: "games"}},
+	}, false)
 	require.NoError(t, err)
 	return s
 }
@@ -111,7 +117,10 @@ func withInput(t *testing.T, input string, args ...string) (string, error) {
 func (s *poolShop) sell() string {
 	s.t.Helper()
 	v, _, err := s.api.CreateOrder(s.t.Context(), rand.Text(), keyturn.Order{
-		ID: rand.Text(), Currency: "EUR", Customer: keyturn.Customer{ID: "c", Email: "jean@buyer.test", Country: "FR", Locale: "fr-FR"},
+		ID: rand.Text(), Currency: "EUR", Customer: keyturn.Customer{
+			ID: "c", Email: "jean@buyer.test", Country: "FR",
+			Locale: "fr-FR",
+		},
 		Payment:   keyturn.Payment{Provider: "sandbox", Reference: "pay"},
 		LineItems: []keyturn.LineItem{{ProductID: "game", Quantity: 1, GrossPrice: "9.99"}},
 	})
@@ -185,7 +194,8 @@ func TestPoolImportRefusesWhatIsNoFileOfKeys(t *testing.T) {
 		t.Logf("%s\n%v", c.name, err)
 	}
 	var keys, batches int
-	require.NoError(t, s.x.QueryRow(`SELECT (SELECT count(*) FROM pool_keys), (SELECT count(*) FROM batches)`).Scan(&keys, &batches))
+	require.NoError(t, s.x.QueryRow(`SELECT (SELECT count(*) FROM pool_keys), (SELECT count(*) FROM batches)`).Scan(&keys,
+		&batches))
 	require.Zero(t, keys+batches)
 }
 
@@ -193,9 +203,10 @@ func TestPoolUndoTakesAnImportBack(t *testing.T) {
 	s := newPoolShop(t)
 	list := s.file("list.txt", "A\nB\n")
 	batch := into[keyturn.ImportResult](s, "pool", "import", "games", list).BatchID
-	require.Contains(t, s.run("pool", "undo", "games", batch), "undone: 2 keys are withdrawn")
+	require.Contains(t, s.run("pool", "undo", "games", batch), "undone: 2 keys withdrawn")
 	require.Contains(t, s.run("pool", "batch", "games", batch), "undone")
-	require.Contains(t, s.run("pool", "show", "games"), "available 0, claimed 0, delivered 0, quarantined 0, recalled 0, expired 0, withdrawn 2")
+	require.Contains(t, s.run("pool", "show", "games"),
+		"available 0, claimed 0, delivered 0, quarantined 0, recalled 0, expired 0, withdrawn 2")
 
 	batch = into[keyturn.ImportResult](s, "pool", "import", "games", list).BatchID
 	require.NotEmpty(t, batch, "the same file can be imported again")
@@ -227,7 +238,8 @@ func TestPoolRecallShowsItsProgress(t *testing.T) {
 	require.Equal(t, []int{2, 1, 1}, []int{v.Recall.Sold, v.Recall.Replaced, v.Recall.Owed})
 	require.True(t, v.Recall.Complete)
 	require.Contains(t, s.run("pool", "batch", "games", batch), "sold 2: 1 replaced, 1 still to be replaced")
-	require.Contains(t, s.run("pool", "recall", "games", batch, "--reason", "again", "--wait", "1s"), "still to be replaced", "again is no mistake")
+	require.Contains(t, s.run("pool", "recall", "games", batch, "--reason", "again", "--wait", "1s"),
+		"still to be replaced", "again is no mistake")
 }
 
 // One key: its life, putting it aside, replacing it. The key is read from standard input and is in no answer.
@@ -246,7 +258,8 @@ func TestPoolKeyQuarantineAndReplace(t *testing.T) {
 	require.Contains(t, out, "delivered in pool games")
 	require.Contains(t, out, f)
 
-	require.Contains(t, key("UNSOLD-1\n", "quarantine", "games", "--reason", "does not activate"), "quarantined by dev: does not activate")
+	require.Contains(t, key("UNSOLD-1\n", "quarantine", "games", "--reason", "does not activate"),
+		"quarantined by dev: does not activate")
 	_, err := withInput(t, "UNSOLD-1", "pool", "replace", "games", "--reason", "leaked")
 	require.ErrorContains(t, err, "only a sold one can be replaced")
 	_, err = withInput(t, "SOLD-1", "pool", "quarantine", "games", "--reason", "leaked")
@@ -264,8 +277,8 @@ func TestPoolKeyQuarantineAndReplace(t *testing.T) {
 	require.Contains(t, key("SPARE-1", "key", "games"), "replaces another key")
 }
 
-// Keys are encrypted with the file that the shop was written with: after a rotation that is the new one, and with another
-// one no process starts.
+// Keys are encrypted with the file that the shop was written with: after a rotation that is the new one, and with
+// another one no process starts.
 func TestKeysAreRotatedWhileTheShopRuns(t *testing.T) {
 	s := newPoolShop(t)
 	file := os.Getenv("KEYTURN_KEYS")
@@ -277,10 +290,10 @@ func TestKeysAreRotatedWhileTheShopRuns(t *testing.T) {
 	_, err := execute(t, "keys", "retire", file)
 	require.ErrorContains(t, err, "run `keyturn keys rewrap` first")
 
-	require.Contains(t, s.run("keys", "rewrap"), "data keys were wrapped anew")
-	require.Contains(t, s.run("keys", "rewrap"), "0 data keys were wrapped anew", "again is no mistake")
+	require.Contains(t, s.run("keys", "rewrap"), "data keys rewrapped")
+	require.Contains(t, s.run("keys", "rewrap"), "0 data keys rewrapped", "it can be repeated")
 	s.sell() // the process that has read the file before goes on
-	require.Contains(t, s.run("keys", "retire", file), "1 old keys were taken out")
+	require.Contains(t, s.run("keys", "retire", file), "removed 1 old keys")
 	uses = into[[]db.KeyUse](s, "keys", "show")
 	require.Len(t, uses, 1)
 	require.True(t, uses[0].Primary)
@@ -337,8 +350,8 @@ func TestDevMakesKeysForANewDatabaseOnly(t *testing.T) {
 	c := config{DatabaseURL: os.Getenv("KEYTURN_DATABASE_URL"), KeysFile: filepath.Join(s.dir, "keys.json")}
 	err := ensureKeys(t.Context(), c, &out)
 	require.Equal(t, keyturn.KindConfiguration, keyturn.KindOf(err))
-	require.ErrorContains(t, err, c.KeysFile+" is gone")
-	require.ErrorContains(t, err, "put the file back, or start afresh")
+	require.ErrorContains(t, err, c.KeysFile+" is missing")
+	require.ErrorContains(t, err, "restore the file, or start over")
 	require.NoFileExists(t, c.KeysFile)
 	require.Empty(t, out.String())
 
@@ -348,10 +361,12 @@ func TestDevMakesKeysForANewDatabaseOnly(t *testing.T) {
 	require.NoError(t, ensureKeys(t.Context(), c, &out), "the file is back")
 	require.Empty(t, out.String())
 
-	fresh := config{DatabaseURL: testkit.Postgres(t, "empty", func(string) error { return nil }), KeysFile: filepath.Join(s.dir, "new.json")}
+	fresh := config{DatabaseURL: testkit.Postgres(t, "empty", func(string) error {
+		return nil
+	}), KeysFile: filepath.Join(s.dir, "new.json")}
 	require.NoError(t, ensureKeys(t.Context(), fresh, &out), "a database that has no tables yet")
 	require.FileExists(t, fresh.KeysFile)
-	require.Contains(t, out.String(), "without this file nothing secret in the database can be read")
+	require.Contains(t, out.String(), "secrets in the database cannot be decrypted without this file")
 	require.NoError(t, os.Remove(fresh.KeysFile))
 	_, err = db.Migrate(t.Context(), fresh.DatabaseURL)
 	require.NoError(t, err)

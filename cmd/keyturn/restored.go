@@ -21,17 +21,18 @@ func newRestored() *cobra.Command {
 	var first int
 	cmd := &cobra.Command{
 		Use: "restored --since TIME", Short: "Reconcile a database that was restored from a backup", Args: cobra.NoArgs,
-		Long: `What happened after the backup has happened: keys were sold, money went back, partners were asked. This is to be run once the
-database is there again and before any API or worker starts. It asks Temporal what became of each line since, and sees to it
-that nothing is done twice and nothing is lost:
+		Long: `Run this once the database is restored, before any API or worker starts. Since the backup, keys were
+sold, money was refunded and partners were called. It asks Temporal what became of each line and
+makes sure that nothing is done twice and nothing is lost:
 
   keys that may have been sold since are quarantined: import new ones afterwards
   lines that were refunded are refunded again under the same key, so that the provider pays once
-  lines that may have got a pool's, a person's or a URL's keys are held: see their e-mails and decide (keyturn resolve)
-  every other undecided line goes on; its partner is asked under the same ID
-  orders that are missing are named: have them sent again, and their lines get the IDs back that they had
+  lines that may have received keys from a pool, a person or a URL are held: check their e-mails, then resolve them
+  every other open line continues; its partner is called under the same ID
+  orders that are missing are listed: have them sent again, and their lines get the same IDs
 
-It can be repeated. docs/run/operating.md has the whole procedure.` + databaseEnv + " TEMPORAL_ADDRESS and the rest say where Temporal is.",
+It can be repeated. docs/run/operating.md describes the whole procedure.` + databaseEnv +
+			" TEMPORAL_ADDRESS and Temporal's other variables name its server.",
 		Example: `  keyturn restored --since 2026-05-14T03:00:00Z
   keyturn restored --since 2026-05-14T03:00:00Z --first 2000     no pool has sold more than 2,000 keys since`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -66,8 +67,10 @@ func runRestored(ctx context.Context, cmd *cobra.Command, since time.Time, first
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(cmd.ErrOrStderr(), "stopped %d workflows; what is undone gets others\n", stopped)
-	happened, err := starter.Happened(ctx, c, workflows.TaskQueue, since.Add(-beforeBackup), func(n int) { fmt.Fprintf(cmd.ErrOrStderr(), "asked %d workflows\n", n) })
+	fmt.Fprintf(cmd.ErrOrStderr(), "stopped %d workflows; open lines get new ones\n", stopped)
+	happened, err := starter.Happened(ctx, c, workflows.TaskQueue, since.Add(-beforeBackup), func(n int) {
+		fmt.Fprintf(cmd.ErrOrStderr(), "asked %d workflows\n", n)
+	})
 	if err != nil {
 		return err
 	}
@@ -80,9 +83,10 @@ func runRestored(ctx context.Context, cmd *cobra.Command, since time.Time, first
 
 func tellRestored(w io.Writer, r db.Restored) {
 	fmt.Fprintf(w, "%7d keys that may have been sold are quarantined: import new ones\n", r.Keys)
-	fmt.Fprintf(w, "%7d lines were refunded since, and are refunded again under the same key\n", r.Refunded)
-	fmt.Fprintf(w, "%7d lines may have got keys: they are HELD; `keyturn order list --status PARTIAL_COMPLETED`, see their e-mails, `keyturn resolve`\n", r.Held)
-	fmt.Fprintf(w, "%7d lines go on once API and workers run\n", r.Woken)
+	fmt.Fprintf(w, "%7d lines were refunded since, and will be refunded again under the same key\n", r.Refunded)
+	fmt.Fprintf(w, "%7d lines may have received keys and are HELD: `keyturn order list --status PARTIAL_COMPLETED`, see "+
+		"their e-mails, `keyturn resolve`\n", r.Held)
+	fmt.Fprintf(w, "%7d lines continue once API and workers run\n", r.Woken)
 	fmt.Fprintf(w, "%7d orders are missing; have them sent again under the same idempotency keys:\n", len(r.Missing))
 	for _, id := range r.Missing {
 		fmt.Fprintf(w, "        %s\n", id)

@@ -14,7 +14,8 @@ import (
 	"keyturn.dev/keyturn/devstack/emulator"
 )
 
-// sampleCatalog is what `keyturn dev` sells. Its policies are seconds long, so that everything happens while one watches.
+// sampleCatalog is what `keyturn dev` sells. Its policies are seconds long, so that everything happens while one
+// watches.
 //
 //go:embed samples.yaml
 var sampleCatalog string
@@ -64,7 +65,8 @@ func present(ctx context.Context, a *app, s *devStack, o devOptions) error {
   PostgreSQL        127.0.0.1:%d
   metrics           http://%s/metrics
 
-`, addr(s.ports.api), o.token, addr(s.ports.api), addr(s.ports.temporalUI), addr(s.ports.inbox), addr(s.ports.partner), s.ports.postgres, addr(s.ports.metrics))
+`, addr(s.ports.api), o.token, addr(s.ports.api), addr(s.ports.temporalUI), addr(s.ports.inbox), addr(s.ports.partner),
+		s.ports.postgres, addr(s.ports.metrics))
 	fmt.Fprintln(o.out, "ready")
 	if o.noSamples {
 		return nil
@@ -75,15 +77,20 @@ func present(ctx context.Context, a *app, s *devStack, o devOptions) error {
 // showSamples places the sample orders and prints each step of each as it happens.
 func showSamples(ctx context.Context, a *app, api *client.Client, out io.Writer) error {
 	run := time.Now().Format("0102-150405")
-	if _, err := api.ImportKeys(ctx, "orbit-editor-keys", strings.NewReader(sampleKeys(run)), client.ImportOptions{}); err != nil {
+	if _, err := api.ImportKeys(ctx, "orbit-editor-keys", strings.NewReader(sampleKeys(run)),
+		client.ImportOptions{}); err != nil {
 		return err
 	}
-	fmt.Fprintln(out, "\nplacing sample orders; each line below is a step of one of them")
+	fmt.Fprintln(out, "\nplacing sample orders; each line below is one step")
 	watch := watcher{db: a.db, out: out, start: time.Now()}
 	for i, sample := range sampleOrders {
 		order := keyturn.Order{
-			ID: fmt.Sprintf("DEMO-%s-%d", run, i+1), Currency: "EUR", Payment: keyturn.Payment{Provider: "sandbox", Reference: fmt.Sprintf("pay_%s_%d", run, i+1)},
-			Customer:  keyturn.Customer{ID: "user-jean", Email: "jean@buyer.test", Country: "FR", Locale: "en-GB", FirstName: "Jean", LastName: "Dupont"},
+			ID: fmt.Sprintf("DEMO-%s-%d", run, i+1), Currency: "EUR",
+			Payment: keyturn.Payment{Provider: "sandbox", Reference: fmt.Sprintf("pay_%s_%d", run, i+1)},
+			Customer: keyturn.Customer{
+				ID: "user-jean", Email: "jean@buyer.test", Country: "FR", Locale: "en-GB",
+				FirstName: "Jean", LastName: "Dupont",
+			},
 			LineItems: []keyturn.LineItem{{ProductID: sample.product, Quantity: sample.quantity, GrossPrice: "29.99"}},
 		}
 		view, _, err := api.CreateOrder(ctx, order.ID, order)

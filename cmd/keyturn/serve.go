@@ -29,16 +29,19 @@ func newAPI() *cobra.Command {
 	var eager bool
 	cmd := &cobra.Command{
 		Use: "api", Short: "Run the API server, which also starts workflows",
-		Long:    "Serves the HTTP API and the order pages, and starts and wakes workflows. Run as many processes as needed." + configHelp,
-		Example: "  keyturn api --listen :8080\n  keyturn api --with-worker      one process for everything, with eager workflow starts",
-		Args:    cobra.NoArgs,
+		Long: "Serves the HTTP API and the order pages, and starts and wakes workflows. Run as many processes as needed." +
+			configHelp,
+		Example: "  keyturn api --listen :8080\n  keyturn api --with-worker      one process for everything, with eager " +
+			"workflow starts",
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return withApp(cmd.Context(), func(ctx context.Context, a *app) error {
 				return a.serve(ctx, serveOptions{listen: listen, metrics: metricsAddr, api: true, worker: eager, ready: func() {}})
 			})
 		},
 	}
-	cmd.Flags().StringVar(&listen, "listen", envOr("KEYTURN_LISTEN", "127.0.0.1:8080"), "address to listen on (KEYTURN_LISTEN)")
+	cmd.Flags().StringVar(&listen, "listen", envOr("KEYTURN_LISTEN", "127.0.0.1:8080"),
+		"address to listen on (KEYTURN_LISTEN)")
 	metricsFlag(cmd, &metricsAddr, "127.0.0.1:9464")
 	cmd.Flags().BoolVar(&eager, "with-worker", false, "run a worker in the same process, with eager workflow starts")
 	return cmd
@@ -48,17 +51,22 @@ func newWorker() *cobra.Command {
 	var deployment, build, metricsAddr string
 	cmd := &cobra.Command{
 		Use: "worker", Short: "Run a worker",
-		Long:    "Runs workflows and activities, e-mails alerts and serves waiting lines. Run as many processes as needed." + configHelp,
+		Long: "Runs workflows and activities, e-mails alerts and serves waiting lines. Run as many processes as needed." +
+			configHelp,
 		Example: "  keyturn worker\n  keyturn worker --deployment keyturn --build-id $(git rev-parse --short HEAD)",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return withApp(cmd.Context(), func(ctx context.Context, a *app) error {
-				return a.serve(ctx, serveOptions{metrics: metricsAddr, worker: true, versions: worker.Options{Deployment: deployment, BuildID: build}, ready: func() {}})
+				return a.serve(ctx, serveOptions{
+					metrics: metricsAddr, worker: true,
+					versions: worker.Options{Deployment: deployment, BuildID: build}, ready: func() {},
+				})
 			})
 		},
 	}
 	metricsFlag(cmd, &metricsAddr, "127.0.0.1:9465")
-	cmd.Flags().StringVar(&deployment, "deployment", "", "name of the worker deployment; with --build-id, enables worker versioning")
+	cmd.Flags().StringVar(&deployment, "deployment", "",
+		"name of the worker deployment; with --build-id, enables worker versioning")
 	cmd.Flags().StringVar(&build, "build-id", "", "build ID of this worker")
 	cmd.MarkFlagsRequiredTogether("deployment", "build-id")
 	return cmd
@@ -67,7 +75,8 @@ func newWorker() *cobra.Command {
 const metricsOff = "off"
 
 func metricsFlag(cmd *cobra.Command, addr *string, otherwise string) {
-	cmd.Flags().StringVar(addr, "metrics", envOr("KEYTURN_METRICS_ADDR", otherwise), "listen address of the Prometheus endpoint /metrics, or off (KEYTURN_METRICS_ADDR)")
+	cmd.Flags().StringVar(addr, "metrics", envOr("KEYTURN_METRICS_ADDR", otherwise),
+		"listen address of the Prometheus endpoint /metrics, or off (KEYTURN_METRICS_ADDR)")
 }
 
 // figures are what the database says of itself, for the metrics.
@@ -124,7 +133,10 @@ func (a *app) serve(ctx context.Context, o serveOptions) error {
 		g.Go(func() error { a.scheduleAudits(ctx); return nil })
 	}
 	if o.api {
-		start := starter.New(starter.Config{DB: a.db, Temporal: a.temporal, Namespace: a.namespace, Eager: o.worker, Logger: a.logger})
+		start := starter.New(starter.Config{
+			DB: a.db, Temporal: a.temporal, Namespace: a.namespace, Eager: o.worker,
+			Logger: a.logger,
+		})
 		g.Go(func() error { start.Run(ctx); return nil })
 		server := a.newAPI(start, o.devToken).Server()
 		server.Addr = o.listen
@@ -190,11 +202,15 @@ func (a *app) scheduleAudits(ctx context.Context) {
 // newAPI makes the HTTP surface: the API, and the order pages, whose decisions go the same way as those of operators.
 func (a *app) newAPI(start *starter.Starter, devToken string) *api.API {
 	var server *api.API
-	pages := web.New(web.Config{DB: a.db, ShopName: a.MailName, Logger: a.logger, Resolve: func(ctx context.Context, id string, r keyturn.Resolution) (keyturn.Next, error) {
-		return server.Decide(ctx, id, r)
-	}})
+	pages := web.New(web.Config{
+		DB: a.db, ShopName: a.MailName, Logger: a.logger,
+		Resolve: func(ctx context.Context, id string, r keyturn.Resolution) (keyturn.Next, error) {
+			return server.Decide(ctx, id, r)
+		},
+	})
 	server = api.New(api.Config{
-		DB: a.db, Temporal: a.temporal, Starter: start, PublicURL: a.PublicURL, TemporalUIURL: a.TemporalUI, Namespace: a.namespace,
+		DB: a.db, Temporal: a.temporal, Starter: start, PublicURL: a.PublicURL, TemporalUIURL: a.TemporalUI,
+		Namespace:  a.namespace,
 		Production: a.Production, DevToken: devToken, RenderKeys: a.acts.Letters.Render, Pages: pages, Logger: a.logger,
 	})
 	return server
@@ -203,7 +219,8 @@ func (a *app) newAPI(start *starter.Starter, devToken string) *api.API {
 func newMigrate() *cobra.Command {
 	return &cobra.Command{
 		Use: "migrate", Short: "Migrate the database schema",
-		Long:    "Migrates the database (KEYTURN_DATABASE_URL) to this version's schema. Migrations are additive: the previous version can keep running.",
+		Long: "Migrates the database (KEYTURN_DATABASE_URL) to this version's schema. Migrations are additive: the " +
+			"previous version can keep running.",
 		Example: "  KEYTURN_DATABASE_URL=postgres://… keyturn migrate", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			dsn := os.Getenv("KEYTURN_DATABASE_URL")

@@ -50,7 +50,8 @@ func (w *watcher) run(ctx context.Context) error {
 			}
 		}
 		if open == 0 {
-			fmt.Fprintln(w.out, "\nall sample orders are delivered or refunded; look at the mail inbox and the Temporal Web UI. Ctrl-C stops everything.")
+			fmt.Fprintln(w.out, "\nall sample orders are delivered or refunded; look at the mail inbox and the Temporal Web "+
+				"UI. Ctrl-C stops everything.")
 			return nil
 		}
 		select {
