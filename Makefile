@@ -54,8 +54,8 @@ lint: bin/golangci-lint autocommit ## check style, imports, determinism of workf
 bench: build ## measure rates and CPU per order line; ARGS="--output json" and the like
 	@exec bin/keyturn bench $(ARGS)
 
-# An older build whose workers have to get along with those of this one (git knows it; a copy without its history does not).
-OLD   ?= b140c7e
+# The release whose workers have to get along with those of this build (git knows it; a copy without its history does not).
+OLD   ?= 1c29860
 SEEDS ?= 1
 SEED  ?=
 # How many seeds run side by side: half of the time each waits.
