@@ -28,14 +28,14 @@ var allMutants = []mutant{
 	{
 		name: "autocommit claim", invariants: "B2",
 		drop:    dropUnit,
-		edits:   becomes(`(SELECT id FROM line_items WHERE id = \$3 AND version) = (\$7 FOR UPDATE)`, `$1 >= $2`),
+		edits:   becomes(`(SELECT id FROM line_items WHERE id = \$1 AND version) = (\$2 FOR UPDATE SKIP LOCKED)`, `$1 >= $2`),
 		run:     (*stack).claimsWhoseAnswersAreLost,
 		options: lossyDatabase(),
 	},
 	{
 		name: "no UNIQUE and no lock", invariants: "B2",
 		drop:    dropUnit,
-		edits:   becomes(`(SELECT id FROM line_items WHERE id = \$3 AND version) = (\$7) FOR UPDATE SKIP LOCKED`, `$1 >= $2`),
+		edits:   becomes(`(SELECT id FROM line_items WHERE id = \$1 AND version) = (\$2) FOR UPDATE SKIP LOCKED`, `$1 >= $2`),
 		run:     (*stack).twoWorkersClaim,
 		options: options{noWorker: true, noRelay: true},
 	},
@@ -43,9 +43,9 @@ var allMutants = []mutant{
 		name: "claim by IN and SKIP LOCKED", invariants: "B2",
 		drop: dropUnit + forgetStatistics,
 		edits: becomes(
-			`unit_no = \$4 - 1 \+ array_position\(.*?\), k\.id\)\s+`+
-				`WHERE k\.id = ANY \(.*?cardinality\(ids\) = \$5\) AS bigint\[\]\)\) AND k\.line_id IS NULL`,
-			`unit_no = $$4 WHERE $$5 > 0 AND k.id IN (
+			`unit_no = (\$\d+) - 1 \+ array_position\(.*?\), k\.id\)\s+`+
+				`WHERE k\.id = ANY \(.*?cardinality\(ids\) = (\$\d+)\) AS bigint\[\]\)\) AND k\.line_id IS NULL`,
+			`unit_no = $1 WHERE $2 > 0 AND k.id IN (
 				SELECT id FROM pool_keys WHERE pool_id = 'editor-keys' AND state = 'available'
 				ORDER BY position LIMIT 1 FOR UPDATE SKIP LOCKED)`),
 		run:     (*stack).manyEditors,
@@ -172,8 +172,7 @@ var allMutants = []mutant{
 	{name: "a blind copy of every e-mail", invariants: "D3", run: (*stack).editor},
 	{
 		name: "an e-mail shows the keys of all lines", invariants: "B4",
-		edits: becomes(`(WHERE line_id = \$1) AND state <> 'recalled' UNION`,
-			`$1 OR line_id IS NOT NULL AND state <> 'recalled' UNION`),
+		edits: becomes(`(WHERE line_id = \$1) AND (state <> 'recalled'\s+UNION)`, `$1 OR line_id IS NOT NULL AND $2`),
 		run: (*stack).resendsToOneOfTwo,
 	},
 	{
