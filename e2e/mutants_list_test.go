@@ -173,7 +173,7 @@ var allMutants = []mutant{
 	{
 		name: "an e-mail shows the keys of all lines", invariants: "B4",
 		edits: becomes(`(WHERE line_id = \$1) AND (state <> 'recalled'\s+UNION)`, `$1 OR line_id IS NOT NULL AND $2`),
-		run: (*stack).resendsToOneOfTwo,
+		run:   (*stack).resendsToOneOfTwo,
 	},
 	{
 		name: "an e-mail shows some of the keys", invariants: "D5",
