@@ -46,8 +46,8 @@ const (
 	SeverityInfo     Severity = "info"     // nothing is to be done
 )
 
-// AlertInfo is what there is to know of a cause. The texts are Markdown without links. ToDo names what an alert is about
-// by placeholders (FULFILLMENT, POOL, INTEGRATION, ALERT), for which the e-mail has the IDs.
+// AlertInfo is what there is to know of a cause. The texts are Markdown without links. ToDo names what an alert is
+// about by placeholders (FULFILLMENT, POOL, INTEGRATION, ALERT), for which the e-mail has the IDs.
 type AlertInfo struct {
 	Cause    AlertCause
 	Severity Severity
@@ -98,7 +98,8 @@ func AlertCausesTable() string {
 		case i.ByPerson:
 			closes += ", or a person"
 		}
-		out.WriteString("| `" + string(i.Cause) + "` | " + string(i.Severity) + " | " + i.Meaning + " | " + i.ToDo + " | " + closes + " |\n")
+		out.WriteString("| `" + string(i.Cause) + "` | " + string(i.Severity) + " | " + i.Meaning + " | " + i.ToDo + " | " +
+			closes + " |\n")
 	}
 	return out.String()
 }

@@ -47,7 +47,8 @@ var AlertCauses = []AlertInfo{
 	},
 	{
 		Cause: AlertRevocation, Severity: SeverityWarning, ByPerson: true, Closes: "the partner acknowledges every cancel",
-		Meaning: "a partner has not acknowledged a cancel, or may have carried out an operation on a licence that was given " +
+		Meaning: "a partner has not acknowledged a cancel, or may have carried out an operation on a licence that was " +
+			"given " +
 			"up or refunded; the alert says which",
 		ToDo: "tell the partner, or check there that the licence is as it was; then `keyturn alert close ALERT`",
 	},
@@ -59,8 +60,10 @@ var AlertCauses = []AlertInfo{
 	{
 		Cause: AlertUndelivered, Severity: SeverityWarning, ByPerson: true, Closes: "the e-mail is sent",
 		Meaning: "an e-mail that was asked for again, or tells of a refund or a replacement, does not go out",
-		ToDo: "look at the mail server. The e-mail is tried for three days, and each nightly audit that finds it (A5) starts " +
-			"anew. `POST /v1/fulfillments/FULFILLMENT/resend` replaces it; or reach the customer otherwise and `keyturn alert close ALERT`, " +
+		ToDo: "look at the mail server. The e-mail is tried for three days, and each nightly audit that finds it (A5) " +
+			"starts " +
+			"anew. `POST /v1/fulfillments/FULFILLMENT/resend` replaces it; or reach the customer otherwise and `keyturn alert " +
+			"close ALERT`, " +
 			"which ends the tries",
 	},
 	{
@@ -76,9 +79,11 @@ var AlertCauses = []AlertInfo{
 	},
 	{
 		Cause: AlertPartnerDown, Severity: SeverityCritical, Closes: "the partner answers",
-		Meaning: "five different orders in a row got no answer. The partner's lines wait, and this alert stands for theirs, " +
+		Meaning: "five different orders in a row got no answer. The partner's lines wait, and this alert stands for " +
+			"theirs, " +
 			"until one fails again after `PartnerBack`",
-		ToDo: "`keyturn integration show INTEGRATION` shows the state; ask the partner. Nothing is lost: the oldest line goes first",
+		ToDo: "`keyturn integration show INTEGRATION` shows the state; ask the partner. Nothing is lost: the oldest line " +
+			"goes first",
 	},
 	{
 		Cause: AlertPartnerBack, Severity: SeverityInfo, Meaning: "the partner answers again; the oldest lines go first",
@@ -92,7 +97,8 @@ var AlertCauses = []AlertInfo{
 	},
 	{
 		Cause: AlertClockSkew, Severity: SeverityWarning, ByPerson: true, Closes: "the clocks agree",
-		Meaning: "the clock of a worker's host and the database's differ by more than five seconds. Waits and deadlines are not " +
+		Meaning: "the clock of a worker's host and the database's differ by more than five seconds. Waits and deadlines " +
+			"are not " +
 			"affected; certificates, signed requests and the dates of e-mails are",
 		ToDo: "set up NTP on both hosts. If the host is gone, `keyturn alert close ALERT`",
 	},
@@ -107,6 +113,7 @@ var AlertCauses = []AlertInfo{
 	},
 	{
 		Cause: AlertAudit, Severity: SeverityCritical, Meaning: "the books do not balance",
-		ToDo: "`keyturn audit show` names each violation, order by order; the audit has set going what stood still", Closes: "an audit finds nothing",
+		ToDo:   "`keyturn audit show` names each violation, order by order; the audit has set going what stood still",
+		Closes: "an audit finds nothing",
 	},
 }

@@ -21,7 +21,8 @@ func TestEveryAlertCauseIsExplained(t *testing.T) {
 		seen[i.Cause] = true
 		require.NotEmpty(t, i.Meaning, i.Cause)
 		require.NotEmpty(t, i.ToDo, i.Cause)
-		require.Contains(t, []keyturn.Severity{keyturn.SeverityCritical, keyturn.SeverityWarning, keyturn.SeverityInfo}, i.Severity, i.Cause)
+		require.Contains(t, []keyturn.Severity{keyturn.SeverityCritical, keyturn.SeverityWarning, keyturn.SeverityInfo},
+			i.Severity, i.Cause)
 		require.True(t, i.Closes != "" || i.ByPerson, "nobody closes %s", i.Cause)
 		require.Equal(t, i, i.Cause.Info())
 	}
@@ -31,7 +32,8 @@ func TestEveryAlertCauseIsExplained(t *testing.T) {
 func TestAlertOfAFailure(t *testing.T) {
 	t.Parallel()
 	require.Equal(t, keyturn.AlertRejected, keyturn.AlertOf(keyturn.KindRejected))
-	require.Equal(t, keyturn.AlertInternal, keyturn.AlertOf(keyturn.KindForbidden), "not a failure of a line: a fault of ours")
+	require.Equal(t, keyturn.AlertInternal, keyturn.AlertOf(keyturn.KindForbidden),
+		"not a failure of a line: a fault of ours")
 }
 
 // The table of causes in the docs is that of the code.

@@ -11,7 +11,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// filesOf returns the repository's files whose name ends in suffix. What is built or downloaded is not the repository's.
+// filesOf returns the repository's files whose name ends in suffix. What is built or downloaded is not the
+// repository's.
 func filesOf(t *testing.T, suffix string) []string {
 	t.Helper()
 	var files []string

@@ -15,11 +15,16 @@ import (
 func TestKindsAsHTTPStatus(t *testing.T) {
 	t.Parallel()
 	for kind, status := range map[keyturn.Kind]int{
-		keyturn.KindInvalid: http.StatusUnprocessableEntity, keyturn.KindNotFound: http.StatusNotFound, keyturn.KindConflict: http.StatusConflict,
-		keyturn.KindUnauthorized: http.StatusUnauthorized, keyturn.KindForbidden: http.StatusForbidden, keyturn.KindOutOfStock: http.StatusConflict,
-		keyturn.KindRejected: http.StatusBadGateway, keyturn.KindBadReply: http.StatusBadGateway, keyturn.KindRateLimited: http.StatusTooManyRequests,
-		keyturn.KindUnavailable: http.StatusServiceUnavailable, keyturn.KindConfiguration: http.StatusConflict, keyturn.KindErased: http.StatusGone,
-		keyturn.KindInternal: http.StatusInternalServerError, "": http.StatusInternalServerError, "Manual": http.StatusInternalServerError,
+		keyturn.KindInvalid: http.StatusUnprocessableEntity, keyturn.KindNotFound: http.StatusNotFound,
+		keyturn.KindConflict:     http.StatusConflict,
+		keyturn.KindUnauthorized: http.StatusUnauthorized, keyturn.KindForbidden: http.StatusForbidden,
+		keyturn.KindOutOfStock: http.StatusConflict,
+		keyturn.KindRejected:   http.StatusBadGateway, keyturn.KindBadReply: http.StatusBadGateway,
+		keyturn.KindRateLimited: http.StatusTooManyRequests,
+		keyturn.KindUnavailable: http.StatusServiceUnavailable, keyturn.KindConfiguration: http.StatusConflict,
+		keyturn.KindErased:   http.StatusGone,
+		keyturn.KindInternal: http.StatusInternalServerError, "": http.StatusInternalServerError,
+		"Manual": http.StatusInternalServerError,
 	} {
 		require.Equal(t, status, kind.HTTPStatus(), kind)
 	}
@@ -64,10 +69,14 @@ func TestProblems(t *testing.T) {
 	p.Check(true, "never", "noted")
 	p.Check(false, "a", "must be %d", 1)
 	p.Merge("list[0]", nil)
-	p.Merge("list[0]", &keyturn.Error{Kind: keyturn.KindInvalid, Fields: []keyturn.FieldError{{Location: "b", Message: "x"}, {Location: "[2].c", Message: "y"}, {Message: "z"}}})
+	p.Merge("list[0]", &keyturn.Error{
+		Kind:   keyturn.KindInvalid,
+		Fields: []keyturn.FieldError{{Location: "b", Message: "x"}, {Location: "[2].c", Message: "y"}, {Message: "z"}},
+	})
 	p.Merge("whole", errors.New("is wrong"))
 	p.Merge("", &keyturn.Error{Kind: keyturn.KindInvalid, Fields: []keyturn.FieldError{{Location: "top", Message: "t"}}})
 	err := p.Err("it is not valid")
 	wantFields(t, err, "all", "a", "list[0].b", "list[0][2].c", "list[0]", "whole", "top")
-	require.EqualError(t, err, "it is not valid: a must be 1; list[0].b x; list[0][2].c y; list[0] z; whole is wrong; top t")
+	require.EqualError(t, err,
+		"it is not valid: a must be 1; list[0].b x; list[0][2].c y; list[0] z; whole is wrong; top t")
 }

@@ -12,18 +12,22 @@ import (
 // we are, how much it may be asked, and per operation what is sent and how its reply is read (Nexway's template
 // definition, LicenseProviderDefinition). It is checked by endpoint.Check when it is saved.
 type Integration struct {
-	ID               string                   `json:"id"`
-	BaseURL          string                   `json:"baseUrl"`
-	TestBaseURL      string                   `json:"testBaseUrl,omitempty"` // used instead of BaseURL when Status is TestMode
-	Status           string                   `json:"status,omitempty"`      // Enable (default), Disable, TestMode
-	Auth             Auth                     `json:"auth,omitzero"`
-	TLS              TLS                      `json:"tls,omitzero"`
-	Limits           Limits                   `json:"limits,omitzero"`
-	PermanentErrors  PermanentErrors          `json:"permanentErrors,omitzero"`
-	HTTPHeaders      map[string][]HeaderValue `json:"httpHeaders,omitempty"`      // sent with every operation
-	AllowedNetworks  []string                 `json:"allowedNetworks,omitempty"`  // CIDRs that the SSRF guard lets through for this partner
-	AllowFilters     bool                     `json:"allowFilters,omitempty"`     // lets response paths use filters, [?@.state=="on"]
-	AllowDescendants bool                     `json:"allowDescendants,omitempty"` // lets response paths use .., at any depth
+	ID      string `json:"id"`
+	BaseURL string `json:"baseUrl"`
+	// used instead of BaseURL when Status is TestMode
+	TestBaseURL     string                   `json:"testBaseUrl,omitempty"`
+	Status          string                   `json:"status,omitempty"` // Enable (default), Disable, TestMode
+	Auth            Auth                     `json:"auth,omitzero"`
+	TLS             TLS                      `json:"tls,omitzero"`
+	Limits          Limits                   `json:"limits,omitzero"`
+	PermanentErrors PermanentErrors          `json:"permanentErrors,omitzero"`
+	HTTPHeaders     map[string][]HeaderValue `json:"httpHeaders,omitempty"` // sent with every operation
+	// CIDRs that the SSRF guard lets through for this partner
+	AllowedNetworks []string `json:"allowedNetworks,omitempty"`
+	// lets response paths use filters, [?@.state=="on"]
+	AllowFilters bool `json:"allowFilters,omitempty"`
+	// lets response paths use .., at any depth
+	AllowDescendants bool `json:"allowDescendants,omitempty"`
 	// Operations by their names, "fallback" for those that have no definition, and "lookup", which asks whether a create
 	// was carried out whose answer was lost, before the create is repeated. None but lookup: Nexway's default template.
 	Operations map[string]Operation `json:"operations,omitempty"`
@@ -42,8 +46,8 @@ type Auth struct {
 	Values       map[string][]string `json:"values,omitempty"` // extra form values of the token request
 }
 
-// TLS adds a partner's own certificate authority, trusted for this partner alone, and a client certificate (mutual TLS).
-// The *File forms are read by the command that applies the catalog; the API takes the PEM text.
+// TLS adds a partner's own certificate authority, trusted for this partner alone, and a client certificate (mutual
+// TLS). The *File forms are read by the command that applies the catalog; the API takes the PEM text.
 type TLS struct {
 	CAFile         string     `json:"caFile,omitempty"`
 	CA             string     `json:"ca,omitempty"`
@@ -77,8 +81,8 @@ func (l Limits) WithDefaults() Limits {
 	return l
 }
 
-// Rate is PerSecond as whole calls in a time: at most calls of them begin within any stretch of that length. A rate below
-// one is one call in more than a second; a fraction above one is left out.
+// Rate is PerSecond as whole calls in a time: at most calls of them begin within any stretch of that length. A rate
+// below one is one call in more than a second; a fraction above one is left out.
 func (l Limits) Rate() (calls int, in time.Duration) {
 	if l.PerSecond < 1 {
 		return 1, time.Duration(float64(time.Second) / l.PerSecond)
@@ -100,8 +104,9 @@ type Operation struct {
 	HTTPHeaders   map[string][]HeaderValue `json:"httpHeaders,omitempty"`   // wins over the integration's
 	ResponsePaths map[string]ResponsePath  `json:"responsePaths,omitempty"`
 	Signature     *Signature               `json:"signature,omitempty"`
-	Method        string                   `json:"method,omitempty"`   // of lookup: GET (default) or POST; all others are POST
-	NotFound      *NotFound                `json:"notFound,omitempty"` // of lookup
+	// of lookup: GET (default) or POST; all others are POST
+	Method   string    `json:"method,omitempty"`
+	NotFound *NotFound `json:"notFound,omitempty"` // of lookup
 }
 
 // NotFound says how a partner's answer to a look-up reads that says: I have not issued it. Nil: HTTP status 404.
@@ -137,9 +142,9 @@ type Signature struct {
 	Secret       *SecretRef `json:"secret,omitempty"`
 }
 
-// HeaderValue is one value of a header: a text, which may be a template, or a secret such as a partner's API key. In JSON
-// and YAML it is a string or the object of a SecretRef. A text is part of the request, which is stored at the first try;
-// a secret is kept apart, and every try sends the one of its day.
+// HeaderValue is one value of a header: a text, which may be a template, or a secret such as a partner's API key. In
+// JSON and YAML it is a string or the object of a SecretRef. A text is part of the request, which is stored at the
+// first try; a secret is kept apart, and every try sends the one of its day.
 type HeaderValue struct {
 	Text string `json:"-"`
 	SecretRef

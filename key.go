@@ -23,7 +23,10 @@ const (
 )
 
 // KeyStates are all states in the order of a key's life.
-var KeyStates = []KeyState{KeyAvailable, KeyClaimed, KeyDelivered, KeyQuarantined, KeyRecalled, KeyExpired, KeyWithdrawn}
+var KeyStates = []KeyState{
+	KeyAvailable, KeyClaimed, KeyDelivered, KeyQuarantined, KeyRecalled, KeyExpired,
+	KeyWithdrawn,
+}
 
 // KeyTransitions is the one table of what may follow what. The database has the same rows in key_transitions, the chart
 // in docs/use/pools.md shows them, and a test keeps the three equal.

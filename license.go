@@ -21,8 +21,8 @@ const (
 var LicenseStatuses = []LicenseStatus{LicenseRunning, LicensePaused, LicenseCanceled, LicenseExpired}
 
 // LicenseTransitions is the one table of what an operation makes of a licence. The database has the same rows in
-// license_transitions, the chart in docs/use/licenses.md shows them, and tests keep the three equal. create is not in it: it
-// makes the licence.
+// license_transitions, the chart in docs/use/licenses.md shows them, and tests keep the three equal. create is not in
+// it: it makes the licence.
 var LicenseTransitions = map[LicenseStatus]map[OperationName]LicenseStatus{
 	LicenseRunning: {
 		OpRenew: LicenseRunning, OpUpgrade: LicenseRunning, OpPause: LicensePaused, OpCancel: LicenseCanceled,
@@ -40,7 +40,8 @@ func (s LicenseStatus) After(op OperationName) (LicenseStatus, bool) {
 	return to, ok
 }
 
-// At gives the status at a time: a licence whose term is over is Expired, whatever it was before; a cancelled one stays so.
+// At gives the status at a time: a licence whose term is over is Expired, whatever it was before; a cancelled one stays
+// so.
 func (s LicenseStatus) At(now time.Time, expiresAt *time.Time) LicenseStatus {
 	if s != LicenseCanceled && expiresAt != nil && !now.Before(*expiresAt) {
 		return LicenseExpired
@@ -101,7 +102,8 @@ func (in Integration) IsDefault() bool {
 func (in Integration) UsesLegacy(name string, def Operation) bool {
 	for _, legacy := range LegacyOperations {
 		if name == legacy {
-			return def.URLComplement == "" && def.BodyTemplate == "" && len(def.HTTPHeaders) == 0 && len(def.ResponsePaths) == 0 && def.Signature == nil
+			return def.URLComplement == "" && def.BodyTemplate == "" && len(def.HTTPHeaders) == 0 &&
+				len(def.ResponsePaths) == 0 && def.Signature == nil
 		}
 	}
 	return false

@@ -64,7 +64,10 @@ func TestChartShowsWhatOperationsDo(t *testing.T) {
 		require.False(t, drawn[m[1]+">"+m[3]+">"+m[2]], "%s is drawn twice", m[0])
 		drawn[m[1]+">"+m[3]+">"+m[2]] = true
 	}
-	coded := map[string]bool{"[*]>create>Running": true, "Running>the clock>Expired": true, "Paused>the clock>Expired": true, "Canceled>>[*]": true}
+	coded := map[string]bool{
+		"[*]>create>Running": true, "Running>the clock>Expired": true,
+		"Paused>the clock>Expired": true, "Canceled>>[*]": true,
+	}
 	for from, ops := range keyturn.LicenseTransitions {
 		for op, to := range ops {
 			coded[string(from)+">"+string(op)+">"+string(to)] = true
@@ -86,7 +89,8 @@ func TestIntegrationDefines(t *testing.T) {
 		return in
 	}
 	require.True(t, with().Defines(keyturn.OpPause), "without definitions the default template has them all")
-	require.True(t, with("suspend", "reactivate", "lookup").Defines(keyturn.OpRenew), "nor do names alone and a look-up change that")
+	require.True(t, with("suspend", "reactivate", "lookup").Defines(keyturn.OpRenew),
+		"nor do names alone and a look-up change that")
 	require.True(t, with("create", "suspend").Defines(keyturn.OpPause))
 	require.True(t, with("reactivate").Defines(keyturn.OpResume))
 	require.True(t, with("fallback").Defines(keyturn.OpUpgrade))

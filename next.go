@@ -17,16 +17,17 @@ const (
 // Next is what every step on a line answers: where the line stands and what it needs now. The database computes it from
 // what is true; the workflow obeys. It carries IDs, statuses and error kinds only, so all of it may be in a history.
 //
-// Wait and Left are durations that the database computes from its own clock at the moment it answers. They are written as
-// "5m" or "1m30.5s". Whoever receives them measures them with its own clock, so a database, a worker and a Temporal
+// Wait and Left are durations that the database computes from its own clock at the moment it answers. They are written
+// as "5m" or "1m30.5s". Whoever receives them measures them with its own clock, so a database, a worker and a Temporal
 // server whose clocks differ still agree on how long to wait.
 type Next struct {
-	Do       Do         `json:"do"`
-	Status   LineStatus `json:"status"`
-	Source   string     `json:"source,omitempty"` // Source.Name of the current source
-	Wait     Duration   `json:"wait,omitzero"`    // how long until it is due; zero: at once
-	Left     Duration   `json:"left,omitzero"`    // how long until the deadline, by which the line is delivered or refunded
-	Attempts int        `json:"attempts,omitempty"`
-	Version  int        `json:"version,omitempty"` // of the line: of two answers, the higher one is newer
-	Failure  *Failure   `json:"failure,omitempty"`
+	Do     Do         `json:"do"`
+	Status LineStatus `json:"status"`
+	Source string     `json:"source,omitempty"` // Source.Name of the current source
+	Wait   Duration   `json:"wait,omitzero"`    // how long until it is due; zero: at once
+	// how long until the deadline, by which the line is delivered or refunded
+	Left     Duration `json:"left,omitzero"`
+	Attempts int      `json:"attempts,omitempty"`
+	Version  int      `json:"version,omitempty"` // of the line: of two answers, the higher one is newer
+	Failure  *Failure `json:"failure,omitempty"`
 }

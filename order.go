@@ -37,16 +37,18 @@ type Customer struct {
 // LineItem is one product of an order. ID and FulfillmentID are UUIDs; FulfillmentID never changes and is the
 // idempotency key towards partners.
 type LineItem struct {
-	ID             string        `json:"id,omitempty"`
-	FulfillmentID  string        `json:"-"`
-	ProductID      string        `json:"productId"`
-	Quantity       int           `json:"quantity"`
-	GrossPrice     string        `json:"grossPrice"` // decimal string, of the whole line
-	Operation      OperationName `json:"operation,omitempty"`
-	LicenseID      string        `json:"licenseId,omitempty"` // what an operation other than create acts on; or the subscriptionId of its create
-	SubscriptionID string        `json:"subscriptionId,omitempty"`
-	TrialContext   string        `json:"trialContext,omitempty"`
-	ExpiresAt      *time.Time    `json:"expiresAt,omitempty"` // of create, renew and resume: the end of the term that was sold; a partner's answer wins
+	ID            string        `json:"id,omitempty"`
+	FulfillmentID string        `json:"-"`
+	ProductID     string        `json:"productId"`
+	Quantity      int           `json:"quantity"`
+	GrossPrice    string        `json:"grossPrice"` // decimal string, of the whole line
+	Operation     OperationName `json:"operation,omitempty"`
+	// what an operation other than create acts on; or the subscriptionId of its create
+	LicenseID      string `json:"licenseId,omitempty"`
+	SubscriptionID string `json:"subscriptionId,omitempty"`
+	TrialContext   string `json:"trialContext,omitempty"`
+	// of create, renew and resume: the end of the term that was sold; a partner's answer wins
+	ExpiresAt *time.Time `json:"expiresAt,omitempty"`
 }
 
 // Failure is the last thing that went wrong with a line, for operators. Message is ours; it holds no text of a partner.

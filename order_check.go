@@ -29,7 +29,8 @@ func (o Order) Check(checkAddress func(string) error) error {
 	bad.Check(ValidCurrency(o.Currency), "currency", "must be an ISO 4217 currency such as EUR")
 	bad.Check(ValidID(o.Payment.Provider), "payment.provider", "must name a payment provider such as sandbox")
 	bad.Check(cleanText(o.Payment.Reference, 1, 200), "payment.reference", "must be 1 to 200 printable characters")
-	bad.Check(len(o.CartExternalContext) <= 8192 && cleanText(o.CartExternalContext, 0, 8192), "cartExternalContext", "must be at most 8192 printable characters")
+	bad.Check(len(o.CartExternalContext) <= 8192 && cleanText(o.CartExternalContext, 0, 8192), "cartExternalContext",
+		"must be at most 8192 printable characters")
 	o.Customer.check(&bad, checkAddress)
 	bad.Check(len(o.LineItems) >= 1 && len(o.LineItems) <= MaxLines, "lineItems", "must have 1 to %d lines", MaxLines)
 	seen := map[string]bool{}
@@ -47,7 +48,8 @@ func (c Customer) check(bad *Problems, checkAddress func(string) error) {
 	if err := checkAddress(c.Email); err != nil {
 		bad.Addf("customer.email", "%s", err.Error())
 	}
-	bad.Check(countryPattern.MatchString(c.Country), "customer.country", "must be an ISO 3166 code of two capitals such as FR")
+	bad.Check(countryPattern.MatchString(c.Country), "customer.country",
+		"must be an ISO 3166 code of two capitals such as FR")
 	bad.Check(localePattern.MatchString(c.Locale), "customer.locale", "must be a language tag such as fr-FR")
 	for _, f := range []struct{ name, value string }{
 		{"firstName", c.FirstName},
@@ -59,7 +61,8 @@ func (c Customer) check(bad *Problems, checkAddress func(string) error) {
 		{"zipCode", c.ZipCode},
 		{"phone", c.Phone},
 	} {
-		bad.Check(cleanText(f.value, 0, 200), "customer."+f.name, "must be at most 200 characters without control or direction characters")
+		bad.Check(cleanText(f.value, 0, 200), "customer."+f.name,
+			"must be at most 200 characters without control or direction characters")
 		bad.Check(f.name == "companyIdentifier" || f.name == "phone" || !holdsCardNumber(f.value), "customer."+f.name,
 			"looks like a payment card number, which must not be sent")
 	}
@@ -78,10 +81,12 @@ func (l LineItem) check(bad *Problems, at, currency string) {
 			bad.Addf(at+"grossPrice", "%s", err.Error())
 		}
 	}
-	bad.Check(l.Operation == "" || slices.Contains(OrderOperations, l.Operation), at+"operation", "must be create, renew, upgrade, pause, resume or cancel")
+	bad.Check(l.Operation == "" || slices.Contains(OrderOperations, l.Operation), at+"operation",
+		"must be create, renew, upgrade, pause, resume or cancel")
 	l.checkLicense(bad, at)
 	bad.Check(cleanText(l.SubscriptionID, 0, 100), at+"subscriptionId", "must be at most 100 printable characters")
-	bad.Check(slices.Contains([]string{"", "CREATION", "CONVERSION"}, l.TrialContext), at+"trialContext", "must be CREATION or CONVERSION")
+	bad.Check(slices.Contains([]string{"", "CREATION", "CONVERSION"}, l.TrialContext), at+"trialContext",
+		"must be CREATION or CONVERSION")
 }
 
 // checkLicense checks what an operation acts on. Whether there is such a licence is checked where the order is stored.
@@ -92,11 +97,13 @@ func (l LineItem) checkLicense(bad *Problems, at string) {
 	}
 	create := l.Operation == "" || l.Operation == OpCreate
 	bad.Check(!create || l.LicenseID == "", at+"licenseId", "does not belong to a create, which makes a licence")
-	bad.Check(create || !slices.Contains(OrderOperations, l.Operation) || l.LicenseID != "" || l.SubscriptionID != "", at+"licenseId",
+	bad.Check(create || !slices.Contains(OrderOperations, l.Operation) || l.LicenseID != "" || l.SubscriptionID != "",
+		at+"licenseId",
 		"is required for %s, or the subscriptionId that the create had", l.Operation)
 	takesTerm := create || l.Operation == OpRenew || l.Operation == OpResume
 	bad.Check(l.ExpiresAt == nil || takesTerm, at+"expiresAt", "belongs to create, renew and resume only")
-	bad.Check(l.ExpiresAt == nil || l.ExpiresAt.Year() >= 2000 && l.ExpiresAt.Year() < 2200, at+"expiresAt", "must be between the years 2000 and 2200")
+	bad.Check(l.ExpiresAt == nil || l.ExpiresAt.Year() >= 2000 && l.ExpiresAt.Year() < 2200, at+"expiresAt",
+		"must be between the years 2000 and 2200")
 }
 
 // holdsCardNumber finds 13 to 19 digits that pass the Luhn check: card data must never enter (threat T16).

@@ -17,8 +17,11 @@ import (
 func goodOrder() keyturn.Order {
 	return keyturn.Order{
 		ID: "shop-1001", Currency: "EUR",
-		Payment:             keyturn.Payment{Provider: "sandbox", Reference: "pay_123"},
-		Customer:            keyturn.Customer{ID: "c-1", Email: "ada@buyer.test", Country: "FR", Locale: "fr-FR", FirstName: "Ada", LastName: "Lovelace"},
+		Payment: keyturn.Payment{Provider: "sandbox", Reference: "pay_123"},
+		Customer: keyturn.Customer{
+			ID: "c-1", Email: "ada@buyer.test", Country: "FR", Locale: "fr-FR",
+			FirstName: "Ada", LastName: "Lovelace",
+		},
 		CartExternalContext: "eyJhIjoxfQ==",
 		LineItems:           []keyturn.LineItem{{ProductID: "game", Quantity: 1, GrossPrice: "29.99"}},
 	}
@@ -57,7 +60,10 @@ func TestOrderNumbers(t *testing.T) {
 	for _, q := range []int{1, 10_000} {
 		add(fmt.Sprint("quantity ", q), "", func(o *keyturn.Order) { o.LineItems[0].Quantity = q })
 	}
-	for _, p := range []string{"", "-1", "-0", "1e400", "NaN", "0.30000000000000004", "29,99", "9007199254740993", "29.99 EUR", "1\x00"} {
+	for _, p := range []string{
+		"", "-1", "-0", "1e400", "NaN", "0.30000000000000004", "29,99", "9007199254740993",
+		"29.99 EUR", "1\x00",
+	} {
 		add("price "+p, "lineItems[0].grossPrice", func(o *keyturn.Order) { o.LineItems[0].GrossPrice = p })
 	}
 	for _, p := range []string{"0", "0.00", "10000000000"} {
@@ -69,24 +75,40 @@ func TestOrderNumbers(t *testing.T) {
 	add("yen with decimals", "lineItems[0].grossPrice", func(o *keyturn.Order) { o.Currency = "JPY" })
 	add("yen", "", func(o *keyturn.Order) { o.Currency, o.LineItems[0].GrossPrice = "JPY", "2999" })
 	add("no lines", "lineItems", func(o *keyturn.Order) { o.LineItems = nil })
-	add("too many lines", "lineItems", func(o *keyturn.Order) { o.LineItems = slices.Repeat(o.LineItems, keyturn.MaxLines+1) })
-	add("as many lines as can be", "", func(o *keyturn.Order) { o.LineItems = slices.Repeat(o.LineItems, keyturn.MaxLines) })
+	add("too many lines", "lineItems", func(o *keyturn.Order) {
+		o.LineItems = slices.Repeat(o.LineItems,
+			keyturn.MaxLines+1)
+	})
+	add("as many lines as can be", "", func(o *keyturn.Order) {
+		o.LineItems = slices.Repeat(o.LineItems,
+			keyturn.MaxLines)
+	})
 	runOrderScenarios(t, all)
 }
 
 func TestOrderIDs(t *testing.T) {
 	t.Parallel()
 	var all []orderScenario
-	for _, id := range []string{"", " ", "-1", "../x", "a b", "a\n", "a\x00", "ü", "a?b", "a%2f", strings.Repeat("x", 101)} {
+	for _, id := range []string{
+		"", " ", "-1", "../x", "a b", "a\n", "a\x00", "ü", "a?b", "a%2f",
+		strings.Repeat("x", 101),
+	} {
 		all = append(all, orderScenario{"order " + id, func(o *keyturn.Order) { o.ID = id }, "id"})
-		all = append(all, orderScenario{"product " + id, func(o *keyturn.Order) { o.LineItems[0].ProductID = id }, "lineItems[0].productId"})
-		all = append(all, orderScenario{"provider " + id, func(o *keyturn.Order) { o.Payment.Provider = id }, "payment.provider"})
+		all = append(all, orderScenario{
+			"product " + id, func(o *keyturn.Order) { o.LineItems[0].ProductID = id },
+			"lineItems[0].productId",
+		})
+		all = append(all, orderScenario{
+			"provider " + id, func(o *keyturn.Order) { o.Payment.Provider = id },
+			"payment.provider",
+		})
 	}
 	for _, id := range []string{"1", "A-1_2.3:4/5", strings.Repeat("x", 100)} {
 		all = append(all, orderScenario{"order " + id, func(o *keyturn.Order) { o.ID = id }, ""})
 	}
 	const line = "3b241101-e2bb-4255-8caf-4136c566a962"
-	for _, id := range []string{"1", "../", "urn:uuid:" + line, "{" + line + "}", strings.ReplaceAll(line, "-", ""), line + " ", "zb241101-e2bb-4255-8caf-4136c566a962"} {
+	for _, id := range []string{"1", "../", "urn:uuid:" + line, "{" + line + "}", strings.ReplaceAll(line, "-", ""), line +
+		" ", "zb241101-e2bb-4255-8caf-4136c566a962"} {
 		all = append(all, orderScenario{"line " + id, func(o *keyturn.Order) { o.LineItems[0].ID = id }, "lineItems[0].id"})
 	}
 	two := func(a, b string) func(*keyturn.Order) {
@@ -106,14 +128,18 @@ func TestOrderIDs(t *testing.T) {
 
 // badTexts are what PostgreSQL cannot store, what breaks a mail header or a log line, and what hides or reverses text.
 var badTexts = map[string]string{
-	"NUL": "a\x00b", "invalid UTF-8": "a\xffb", "a surrogate": "a\xed\xa0\x80b", "replacement character": "a\uFFFDb", "line feed": "a\nb",
-	"carriage return": "a\rBcc: x@y.test", "escape": "\x1b[31mred", "delete": "a\x7fb", "next line": "a\u0085b", "line separator": "a\u2028b",
-	"right-to-left override": "gpj.\u202Eexe", "isolate": "a\u2066b", "too long": strings.Repeat("x", 201), "a megabyte": strings.Repeat("x", 1<<20),
+	"NUL": "a\x00b", "invalid UTF-8": "a\xffb", "a surrogate": "a\xed\xa0\x80b", "replacement character": "a\uFFFDb",
+	"line feed":       "a\nb",
+	"carriage return": "a\rBcc: x@y.test", "escape": "\x1b[31mred", "delete": "a\x7fb", "next line": "a\u0085b",
+	"line separator":         "a\u2028b",
+	"right-to-left override": "gpj.\u202Eexe", "isolate": "a\u2066b", "too long": strings.Repeat("x", 201),
+	"a megabyte": strings.Repeat("x", 1<<20),
 }
 
 // goodTexts look odd and are somebody's name.
 var goodTexts = []string{
-	"", "Ada", "Ňœçİ ß", "山田 太郎", "אדה", "عايدة", "👩‍💻", "e\u0301", "<script>alert(1)</script>", "{{.}}", "=HYPERLINK(\"x\")", "O'Brien; DROP TABLE orders",
+	"", "Ada", "Ňœçİ ß", "山田 太郎", "אדה", "عايدة", "👩‍💻", "e\u0301", "<script>alert(1)</script>", "{{.}}",
+	"=HYPERLINK(\"x\")", "O'Brien; DROP TABLE orders",
 	strings.Repeat("é", 200),
 }
 
@@ -146,7 +172,10 @@ func TestOrderTexts(t *testing.T) {
 			}
 			all = append(all, orderScenario{field + " with " + name, func(o *keyturn.Order) { *of(o) = text }, field})
 		}
-		if strings.HasPrefix(field, "customer.") && !slices.Contains([]string{"customer.id", "customer.country", "customer.locale", "customer.email"}, field) {
+		if strings.HasPrefix(field, "customer.") && !slices.Contains([]string{
+			"customer.id", "customer.country",
+			"customer.locale", "customer.email",
+		}, field) {
 			for _, text := range goodTexts {
 				all = append(all, orderScenario{field + " " + text, func(o *keyturn.Order) { *of(o) = text }, ""})
 			}
@@ -159,7 +188,8 @@ func TestOrderAddresses(t *testing.T) {
 	t.Parallel()
 	var all []orderScenario
 	for _, bad := range []string{
-		"", "a", "a@b", "a@b.c\r\nBcc:x@y.test", `"x y"@b.co`, "a@[127.0.0.1]", "ü@b.co", "a@bücher.de", strings.Repeat("l", 400) + "@b.co", "Name <a@b.co>",
+		"", "a", "a@b", "a@b.c\r\nBcc:x@y.test", `"x y"@b.co`, "a@[127.0.0.1]", "ü@b.co", "a@bücher.de",
+		strings.Repeat("l", 400) + "@b.co", "Name <a@b.co>",
 	} {
 		all = append(all, orderScenario{bad, func(o *keyturn.Order) { o.Customer.Email = bad }, "customer.email"})
 	}
@@ -205,11 +235,13 @@ func TestOrderOperations(t *testing.T) {
 	}
 	var all []orderScenario
 	for _, op := range []string{"", "create"} {
-		all = append(all, with(op, "", "", nil, ""), with(op, "", "sub-1", &end, ""), with(op, id, "", nil, "lineItems[0].licenseId"))
+		all = append(all, with(op, "", "", nil, ""), with(op, "", "sub-1", &end, ""),
+			with(op, id, "", nil, "lineItems[0].licenseId"))
 	}
 	for _, op := range keyturn.ExistingOperations {
 		all = append(all, with(string(op), id, "", nil, ""), with(string(op), "", "sub-1", nil, ""),
-			with(string(op), "", "", nil, "lineItems[0].licenseId"), with(string(op), "lic-1", "", nil, "lineItems[0].licenseId"))
+			with(string(op), "", "", nil, "lineItems[0].licenseId"),
+			with(string(op), "lic-1", "", nil, "lineItems[0].licenseId"))
 	}
 	for _, op := range []string{"renew", "resume"} {
 		all = append(all, with(op, id, "", &end, ""), with(op, id, "", &long, "lineItems[0].expiresAt"))
@@ -226,7 +258,8 @@ func TestOrderOperations(t *testing.T) {
 // One answer names everything that is wrong, in the order of the request.
 func TestOrderNamesEveryMistake(t *testing.T) {
 	t.Parallel()
-	wantFields(t, keyturn.Order{}.Check(mail.CheckAddress), "nothing", "id", "currency", "payment.provider", "payment.reference",
+	wantFields(t, keyturn.Order{}.Check(mail.CheckAddress), "nothing", "id", "currency", "payment.provider",
+		"payment.reference",
 		"customer.id", "customer.email", "customer.country", "customer.locale", "lineItems")
 	o := goodOrder()
 	o.LineItems = slices.Repeat(o.LineItems, 3)

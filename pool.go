@@ -9,14 +9,16 @@ import (
 
 // Pool is a stock of keys that were made beforehand.
 type Pool struct {
-	ID              string   `json:"id"`
-	Name            string   `json:"name,omitempty"`
-	Threshold       int      `json:"threshold,omitempty"`       // operations are alerted when fewer keys are left
-	Currency        string   `json:"currency,omitempty"`        // only for orders in this currency
-	Pattern         string   `json:"pattern,omitempty"`         // regular expression (RE2) that each whole key must match
-	MinValidity     Duration `json:"minValidity,omitempty"`     // a key that expires is given to nobody when less than this is left
-	ForecastHorizon Duration `json:"forecastHorizon,omitempty"` // operations are alerted when the stock lasts no longer at the recent pace
-	ServePerSecond  int      `json:"servePerSecond,omitempty"`  // new stock serves waiting lines at this pace; 0: at once
+	ID        string `json:"id"`
+	Name      string `json:"name,omitempty"`
+	Threshold int    `json:"threshold,omitempty"` // operations are alerted when fewer keys are left
+	Currency  string `json:"currency,omitempty"`  // only for orders in this currency
+	Pattern   string `json:"pattern,omitempty"`   // regular expression (RE2) that each whole key must match
+	// a key that expires is given to nobody when less than this is left
+	MinValidity Duration `json:"minValidity,omitempty"`
+	// operations are alerted when the stock lasts no longer at the recent pace
+	ForecastHorizon Duration `json:"forecastHorizon,omitempty"`
+	ServePerSecond  int      `json:"servePerSecond,omitempty"` // new stock serves waiting lines at this pace; 0: at once
 }
 
 const (
@@ -31,8 +33,10 @@ func (p Pool) Check() error {
 	bad.Check(cleanText(p.Name, 0, 200), "name", "must be at most 200 printable characters")
 	bad.Check(p.Threshold >= 0 && p.Threshold <= 1_000_000_000, "threshold", "must be between 0 and 1000000000")
 	bad.Check(p.Currency == "" || ValidCurrency(p.Currency), "currency", "must be an ISO 4217 currency such as EUR")
-	bad.Check(p.MinValidity >= 0 && time.Duration(p.MinValidity) <= maxValidity, "minValidity", "must be between 0 and %s", Duration(maxValidity))
-	bad.Check(p.ForecastHorizon >= 0 && time.Duration(p.ForecastHorizon) <= maxValidity, "forecastHorizon", "must be between 0 and %s", Duration(maxValidity))
+	bad.Check(p.MinValidity >= 0 && time.Duration(p.MinValidity) <= maxValidity, "minValidity", "must be between 0 and %s",
+		Duration(maxValidity))
+	bad.Check(p.ForecastHorizon >= 0 && time.Duration(p.ForecastHorizon) <= maxValidity, "forecastHorizon",
+		"must be between 0 and %s", Duration(maxValidity))
 	bad.Check(p.ServePerSecond >= 0 && p.ServePerSecond <= 100_000, "servePerSecond", "must be between 0 and 100000")
 	p.checkPattern(&bad)
 	return bad.Err("the pool is not valid")

@@ -70,9 +70,10 @@ type Product struct {
 	Sources                 []Source          `json:"sources"`
 	Retry                   RetryPolicy       `json:"retry,omitzero"`
 	OnGiveUp                OnGiveUp          `json:"onGiveUp,omitempty"`
-	CustomerMayRefund       bool              `json:"customerMayRefund,omitempty"` // "refund me now" on the order page of a late line
-	Sell                    Sell              `json:"sell,omitzero"`
-	Email                   Email             `json:"email,omitzero"`
+	// "refund me now" on the order page of a late line
+	CustomerMayRefund bool  `json:"customerMayRefund,omitempty"`
+	Sell              Sell  `json:"sell,omitzero"`
+	Email             Email `json:"email,omitzero"`
 }
 
 var idPattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._:-]{0,63}$`)
@@ -108,16 +109,22 @@ func (p Product) Check() error {
 	bad.Check(ValidID(p.ID), "id", "must be 1 to 64 letters, digits, '.', '_', ':' or '-'")
 	bad.Check(cleanText(p.Name, 1, 200), "name", "must be 1 to 200 printable characters")
 	bad.Check(cleanText(p.PublisherProductID, 0, 200), "publisherProductId", "must be at most 200 printable characters")
-	bad.Check(cleanText(p.PublisherFulfillmentID, 0, 200), "publisherFulfillmentId", "must be at most 200 printable characters")
+	bad.Check(cleanText(p.PublisherFulfillmentID, 0, 200), "publisherFulfillmentId",
+		"must be at most 200 printable characters")
 	bad.Check(cleanText(p.ExternalContext, 0, 2000), "externalContext", "must be at most 2000 printable characters")
 	checkMap(&bad, "variables", p.Variables)
 	checkMap(&bad, "priceFunctionParameters", p.PriceFunctionParameters)
-	for _, u := range []struct{ at, url string }{{"urlToInstructions", p.URLToInstructions}, {"urlToDownload", p.URLToDownload}} {
-		bad.Check(u.url == "" || strings.HasPrefix(u.url, "https://") && cleanText(u.url, 0, 2000), u.at, "must be an https:// address")
+	for _, u := range []struct{ at, url string }{
+		{"urlToInstructions", p.URLToInstructions},
+		{"urlToDownload", p.URLToDownload},
+	} {
+		bad.Check(u.url == "" || strings.HasPrefix(u.url, "https://") && cleanText(u.url, 0, 2000), u.at,
+			"must be an https:// address")
 	}
 	bad.Check(slices.Contains([]QuantityMode{"", OnePerUnit, OnePerLine, OneCall}, p.QuantityMode), "quantityMode",
 		"must be one_per_unit, one_per_line or one_call")
-	bad.Check(slices.Contains([]OnGiveUp{"", CancelLine, CancelOrder}, p.OnGiveUp), "onGiveUp", "must be cancel_line or cancel_order")
+	bad.Check(slices.Contains([]OnGiveUp{"", CancelLine, CancelOrder}, p.OnGiveUp), "onGiveUp",
+		"must be cancel_line or cancel_order")
 	bad.Check(len(p.Sources) >= 1 && len(p.Sources) <= 8, "sources", "must list 1 to 8 sources")
 	for i, s := range p.Sources {
 		bad.Merge("sources["+itoa(i)+"]", s.check())
@@ -130,6 +137,7 @@ func (p Product) Check() error {
 func checkMap(bad *Problems, at string, m map[string]string) {
 	bad.Check(len(m) <= 50, at, "must have at most 50 entries")
 	for k, v := range m {
-		bad.Check(cleanText(k, 1, 100) && cleanText(v, 0, 1000), at+"."+k, "must be printable text of at most 1000 characters")
+		bad.Check(cleanText(k, 1, 100) && cleanText(v, 0, 1000), at+"."+k,
+			"must be printable text of at most 1000 characters")
 	}
 }

@@ -57,12 +57,13 @@ func (r Resolution) Check() error {
 	return bad.Err("the resolution is not valid")
 }
 
-// CheckUntil says what is wrong with the decision's time at the given one, which is the database's: its clock decides when
-// that time has come.
+// CheckUntil says what is wrong with the decision's time at the given one, which is the database's: its clock decides
+// when that time has come.
 func (r Resolution) CheckUntil(now time.Time) error {
 	var bad Problems
 	if r.Until != nil {
-		bad.Check(r.Until.After(now) && r.Until.Before(now.Add(maxGiveUp)), "until", "must be in the future, within %s", Duration(maxGiveUp))
+		bad.Check(r.Until.After(now) && r.Until.Before(now.Add(maxGiveUp)), "until", "must be in the future, within %s",
+			Duration(maxGiveUp))
 	}
 	return bad.Err("the resolution is not valid")
 }

@@ -45,7 +45,10 @@ func TestResolutionCheck(t *testing.T) {
 		want string
 	}{
 		{"retry", keyturn.Resolution{Action: keyturn.ActionRetry}, ""},
-		{"all fields", keyturn.Resolution{ID: "x", Action: keyturn.ActionHold, Until: at(time.Hour), Reason: "the partner asked", By: "ops"}, ""},
+		{"all fields", keyturn.Resolution{
+			ID: "x", Action: keyturn.ActionHold, Until: at(time.Hour),
+			Reason: "the partner asked", By: "ops",
+		}, ""},
 		{"hold for ever", keyturn.Resolution{Action: keyturn.ActionHold}, ""},
 		{"no action", keyturn.Resolution{}, "action"},
 		{"an unknown action", keyturn.Resolution{Action: "deliver"}, "action"},

@@ -19,7 +19,8 @@ type RetryPolicy struct {
 
 // DefaultSchedule and DefaultGiveUp apply where a product says nothing.
 var DefaultSchedule = []Duration{
-	Duration(5 * time.Second), Duration(5 * time.Minute), Duration(30 * time.Minute), Duration(2 * time.Hour), Duration(5 * time.Hour),
+	Duration(5 * time.Second), Duration(5 * time.Minute), Duration(30 * time.Minute), Duration(2 * time.Hour),
+	Duration(5 * time.Hour),
 	Duration(10 * time.Hour), Duration(14 * time.Hour), Duration(20 * time.Hour), Duration(24 * time.Hour),
 }
 
@@ -56,18 +57,24 @@ func (r RetryPolicy) WithDefaults() RetryPolicy {
 func (r RetryPolicy) Check() error {
 	var bad Problems
 	backoff := r.InitialInterval != 0 || r.BackoffCoefficient != 0 || r.MaximumInterval != 0
-	bad.Check(len(r.Schedule) == 0 || !backoff, "schedule", "cannot stand beside initialInterval, backoffCoefficient or maximumInterval: give one or the other")
+	bad.Check(len(r.Schedule) == 0 || !backoff, "schedule",
+		"cannot stand beside initialInterval, backoffCoefficient or maximumInterval: give one or the other")
 	bad.Check(len(r.Schedule) <= 100, "schedule", "must have at most 100 entries")
 	for i, d := range r.Schedule {
-		bad.Check(inRange(d, minInterval, maxInterval), "schedule["+itoa(i)+"]", "must be between %s and %s", Duration(minInterval), Duration(maxInterval))
+		bad.Check(inRange(d, minInterval, maxInterval), "schedule["+itoa(i)+"]", "must be between %s and %s",
+			Duration(minInterval), Duration(maxInterval))
 	}
 	if backoff {
-		bad.Check(inRange(r.InitialInterval, minInterval, maxInterval), "initialInterval", "must be between %s and %s", Duration(minInterval), Duration(maxInterval))
-		bad.Check(r.BackoffCoefficient == 0 || r.BackoffCoefficient >= 1 && r.BackoffCoefficient <= 10, "backoffCoefficient", "must be between 1 and 10")
-		bad.Check(r.MaximumInterval == 0 || r.MaximumInterval >= r.InitialInterval && time.Duration(r.MaximumInterval) <= maxInterval,
+		bad.Check(inRange(r.InitialInterval, minInterval, maxInterval), "initialInterval", "must be between %s and %s",
+			Duration(minInterval), Duration(maxInterval))
+		bad.Check(r.BackoffCoefficient == 0 || r.BackoffCoefficient >= 1 && r.BackoffCoefficient <= 10, "backoffCoefficient",
+			"must be between 1 and 10")
+		bad.Check(r.MaximumInterval == 0 || r.MaximumInterval >= r.InitialInterval &&
+			time.Duration(r.MaximumInterval) <= maxInterval,
 			"maximumInterval", "must be between initialInterval and %s", Duration(maxInterval))
 	}
-	bad.Check(r.GiveUpAfter == 0 || inRange(r.GiveUpAfter, time.Second, maxGiveUp), "giveUpAfter", "must be between 1s and %s", Duration(maxGiveUp))
+	bad.Check(r.GiveUpAfter == 0 || inRange(r.GiveUpAfter, time.Second, maxGiveUp), "giveUpAfter",
+		"must be between 1s and %s", Duration(maxGiveUp))
 	return bad.Err("the retry policy is not valid")
 }
 

@@ -29,7 +29,10 @@ func TestRetryDelays(t *testing.T) {
 		policy keyturn.RetryPolicy
 		delays []string // after the first, second, … failure
 	}{
-		{"the default", keyturn.RetryPolicy{}, []string{"5s", "5m0s", "30m0s", "2h0m0s", "5h0m0s", "10h0m0s", "14h0m0s", "20h0m0s", "24h0m0s", "24h0m0s"}},
+		{"the default", keyturn.RetryPolicy{}, []string{
+			"5s", "5m0s", "30m0s", "2h0m0s", "5h0m0s", "10h0m0s", "14h0m0s",
+			"20h0m0s", "24h0m0s", "24h0m0s",
+		}},
 		{"a schedule repeats its last", keyturn.RetryPolicy{Schedule: seconds(1, 3)}, []string{"1s", "3s", "3s", "3s"}},
 		{
 			"backoff doubles up to a hundred times",
@@ -38,11 +41,22 @@ func TestRetryDelays(t *testing.T) {
 		},
 		{
 			"backoff with all three",
-			keyturn.RetryPolicy{InitialInterval: keyturn.Duration(time.Second), BackoffCoefficient: 3, MaximumInterval: keyturn.Duration(10 * time.Second)},
+			keyturn.RetryPolicy{
+				InitialInterval: keyturn.Duration(time.Second), BackoffCoefficient: 3,
+				MaximumInterval: keyturn.Duration(10 * time.Second),
+			},
 			[]string{"1s", "3s", "9s", "10s", "10s"},
 		},
-		{"a constant", keyturn.RetryPolicy{InitialInterval: keyturn.Duration(time.Second), BackoffCoefficient: 1}, []string{"1s", "1s", "1s"}},
-		{"an initial interval above a day is its own maximum", keyturn.RetryPolicy{InitialInterval: keyturn.Duration(48 * time.Hour)}, []string{"48h0m0s", "48h0m0s"}},
+		{
+			"a constant",
+			keyturn.RetryPolicy{InitialInterval: keyturn.Duration(time.Second), BackoffCoefficient: 1},
+			[]string{"1s", "1s", "1s"},
+		},
+		{
+			"an initial interval above a day is its own maximum",
+			keyturn.RetryPolicy{InitialInterval: keyturn.Duration(48 * time.Hour)},
+			[]string{"48h0m0s", "48h0m0s"},
+		},
 	} {
 		require.NoError(t, c.policy.Check(), c.name)
 		p := c.policy.WithDefaults()
@@ -77,7 +91,11 @@ func TestRetryPolicyCheck(t *testing.T) {
 		{"shortest", keyturn.RetryPolicy{Schedule: seconds(0.1), GiveUpAfter: seconds(1)[0]}, ""},
 		{"longest", keyturn.RetryPolicy{Schedule: []keyturn.Duration{30 * day}, GiveUpAfter: 90 * day}, ""},
 		{"both ways", keyturn.RetryPolicy{Schedule: seconds(1), InitialInterval: seconds(1)[0]}, "schedule"},
-		{"both ways, by the coefficient", keyturn.RetryPolicy{Schedule: seconds(1), BackoffCoefficient: 2}, "schedule initialInterval"},
+		{
+			"both ways, by the coefficient",
+			keyturn.RetryPolicy{Schedule: seconds(1), BackoffCoefficient: 2},
+			"schedule initialInterval",
+		},
 		{"a busy loop", keyturn.RetryPolicy{Schedule: seconds(1, 0)}, "schedule[1]"},
 		{"a negative delay", keyturn.RetryPolicy{Schedule: seconds(-1)}, "schedule[0]"},
 		{"a delay that never ends", keyturn.RetryPolicy{Schedule: []keyturn.Duration{31 * day}}, "schedule[0]"},

@@ -54,8 +54,10 @@ func TestSecretsDoNotPrint(t *testing.T) {
 func TestDurationText(t *testing.T) {
 	t.Parallel()
 	for text, d := range map[string]time.Duration{
-		"72h": 72 * time.Hour, "1h30m": 90 * time.Minute, "30m": 30 * time.Minute, "5s": 5 * time.Second, "1m5s": 65 * time.Second,
-		"0s": 0, "300ms": 300 * time.Millisecond, "1h0m5s": time.Hour + 5*time.Second, "10m": 10 * time.Minute, "100h": 100 * time.Hour,
+		"72h": 72 * time.Hour, "1h30m": 90 * time.Minute, "30m": 30 * time.Minute, "5s": 5 * time.Second,
+		"1m5s": 65 * time.Second,
+		"0s":   0, "300ms": 300 * time.Millisecond, "1h0m5s": time.Hour + 5*time.Second, "10m": 10 * time.Minute,
+		"100h": 100 * time.Hour,
 	} {
 		require.Equal(t, text, keyturn.Duration(d).String())
 	}
@@ -75,7 +77,10 @@ func TestDurationText(t *testing.T) {
 
 func TestBytesText(t *testing.T) {
 	t.Parallel()
-	for text, n := range map[string]int64{"64KiB": 64 << 10, "1MiB": 1 << 20, "3GiB": 3 << 30, "1500": 1500, "0": 0, "1025KiB": 1025 << 10} {
+	for text, n := range map[string]int64{
+		"64KiB": 64 << 10, "1MiB": 1 << 20, "3GiB": 3 << 30, "1500": 1500, "0": 0,
+		"1025KiB": 1025 << 10,
+	} {
 		got, err := keyturn.Bytes(n).MarshalText()
 		require.NoError(t, err)
 		require.Equal(t, text, string(got))
@@ -85,7 +90,10 @@ func TestBytesText(t *testing.T) {
 		require.NoError(t, b.UnmarshalText([]byte(text)))
 		require.Equal(t, want, b, text)
 	}
-	for _, bad := range []string{"", "B", "MiB", "-1", "1.5MiB", "1MB", "1e3", "9223372036854775807KiB", "99999999999GiB", "1MiBMiB"} {
+	for _, bad := range []string{
+		"", "B", "MiB", "-1", "1.5MiB", "1MB", "1e3", "9223372036854775807KiB", "99999999999GiB",
+		"1MiBMiB",
+	} {
 		require.ErrorContains(t, b.UnmarshalText([]byte(bad)), "must be a size", bad)
 	}
 	rapid.Check(t, func(t *rapid.T) {
@@ -101,7 +109,10 @@ func TestBytesText(t *testing.T) {
 func TestResponsePathForms(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]keyturn.ResponsePath{
-		`"$.a"`: {Path: "$.a"}, ` "$.a+"`: {Path: "$.a+"}, `{"path":"$.a","conversionTemplate":"{{.}}"}`: {Path: "$.a", ConversionTemplate: "{{.}}"},
+		`"$.a"`: {Path: "$.a"}, ` "$.a+"`: {Path: "$.a+"}, `{"path":"$.a","conversionTemplate":"{{.}}"}`: {
+			Path:               "$.a",
+			ConversionTemplate: "{{.}}",
+		},
 	} {
 		var got keyturn.ResponsePath
 		require.NoError(t, json.Unmarshal([]byte(text), &got), text)

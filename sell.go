@@ -51,8 +51,10 @@ func (s Sell) check(sources []Source) error {
 	bad.Check(slices.Contains([]SellRule{"", SellRefuse, SellWarn}, s.WhenEmpty), "whenEmpty", "must be refuse or warn")
 	bad.Check(slices.Contains([]SellRule{"", SellRefuse, SellWarn, SellAllow}, s.WhenPartnerDown), "whenPartnerDown",
 		"must be refuse, warn or allow")
-	bad.Check(slices.Contains([]ShowStock{"", ShowStockNever, ShowStockLow}, s.ShowStock), "showStock", "must be never or low")
-	bad.Check(s.WhenEmpty != SellRefuse || has(SourceType.HasPool), "whenEmpty", "refuse needs a source of type pool: nothing else can be empty")
+	bad.Check(slices.Contains([]ShowStock{"", ShowStockNever, ShowStockLow}, s.ShowStock), "showStock",
+		"must be never or low")
+	bad.Check(s.WhenEmpty != SellRefuse || has(SourceType.HasPool), "whenEmpty",
+		"refuse needs a source of type pool: nothing else can be empty")
 	bad.Check(s.WhenPartnerDown != SellRefuse || has(SourceType.HasIntegration), "whenPartnerDown",
 		"refuse needs a source of type endpoint: no other is watched")
 	return bad.Err("the rules of selling are not valid")
@@ -67,9 +69,9 @@ const (
 	ShortagePartner Shortage = "PARTNER_DOWN"
 )
 
-// Sellable says what becomes of an order that these of the product's sources could serve. short tells of one source that
-// it cannot deliver now, and why; empty: it can. One source that can deliver is enough. Otherwise the most lenient rule
-// decides, because its source is the one that is waited for.
+// Sellable says what becomes of an order that these of the product's sources could serve. short tells of one source
+// that it cannot deliver now, and why; empty: it can. One source that can deliver is enough. Otherwise the most lenient
+// rule decides, because its source is the one that is waited for.
 func (s Sell) Sellable(sources []Source, short func(Source) Shortage) (SellRule, Shortage) {
 	rule, why := SellRefuse, Shortage("")
 	s = s.WithDefaults()

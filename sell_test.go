@@ -10,7 +10,8 @@ import (
 
 func TestSellable(t *testing.T) {
 	t.Parallel()
-	pool, partner := keyturn.Source{Type: keyturn.SourcePool, Pool: "p"}, keyturn.Source{Type: keyturn.SourceEndpoint, Integration: "acme"}
+	pool, partner := keyturn.Source{Type: keyturn.SourcePool, Pool: "p"},
+		keyturn.Source{Type: keyturn.SourceEndpoint, Integration: "acme"}
 	manual := keyturn.Source{Type: keyturn.SourceManual}
 	empty, down := keyturn.ShortageStock, keyturn.ShortagePartner
 	refuse := keyturn.Sell{WhenEmpty: keyturn.SellRefuse, WhenPartnerDown: keyturn.SellRefuse}
@@ -21,13 +22,43 @@ func TestSellable(t *testing.T) {
 		rule    keyturn.SellRule
 		why     keyturn.Shortage
 	}{
-		"nothing is wrong":       {refuse, []keyturn.Source{pool}, nil, keyturn.SellAllow, ""},
-		"empty by default":       {keyturn.Sell{}, []keyturn.Source{pool}, map[keyturn.SourceType]keyturn.Shortage{"pool": empty}, keyturn.SellWarn, empty},
-		"down by default":        {keyturn.Sell{}, []keyturn.Source{partner}, map[keyturn.SourceType]keyturn.Shortage{"endpoint": down}, keyturn.SellWarn, down},
-		"empty and refused":      {refuse, []keyturn.Source{pool}, map[keyturn.SourceType]keyturn.Shortage{"pool": empty}, keyturn.SellRefuse, empty},
-		"down and refused":       {refuse, []keyturn.Source{partner}, map[keyturn.SourceType]keyturn.Shortage{"endpoint": down}, keyturn.SellRefuse, down},
-		"a fallback can deliver": {refuse, []keyturn.Source{partner, manual}, map[keyturn.SourceType]keyturn.Shortage{"endpoint": down}, keyturn.SellAllow, ""},
-		"both, and both refuse":  {refuse, []keyturn.Source{partner, pool}, map[keyturn.SourceType]keyturn.Shortage{"endpoint": down, "pool": empty}, keyturn.SellRefuse, down},
+		"nothing is wrong": {refuse, []keyturn.Source{pool}, nil, keyturn.SellAllow, ""},
+		"empty by default": {
+			keyturn.Sell{},
+			[]keyturn.Source{pool},
+			map[keyturn.SourceType]keyturn.Shortage{"pool": empty},
+			keyturn.SellWarn, empty,
+		},
+		"down by default": {
+			keyturn.Sell{},
+			[]keyturn.Source{partner},
+			map[keyturn.SourceType]keyturn.Shortage{"endpoint": down},
+			keyturn.SellWarn, down,
+		},
+		"empty and refused": {
+			refuse,
+			[]keyturn.Source{pool},
+			map[keyturn.SourceType]keyturn.Shortage{"pool": empty},
+			keyturn.SellRefuse, empty,
+		},
+		"down and refused": {
+			refuse,
+			[]keyturn.Source{partner},
+			map[keyturn.SourceType]keyturn.Shortage{"endpoint": down},
+			keyturn.SellRefuse, down,
+		},
+		"a fallback can deliver": {
+			refuse,
+			[]keyturn.Source{partner, manual},
+			map[keyturn.SourceType]keyturn.Shortage{"endpoint": down},
+			keyturn.SellAllow, "",
+		},
+		"both, and both refuse": {
+			refuse,
+			[]keyturn.Source{partner, pool},
+			map[keyturn.SourceType]keyturn.Shortage{"endpoint": down, "pool": empty},
+			keyturn.SellRefuse, down,
+		},
 		"both, and one is waited for": {
 			keyturn.Sell{WhenEmpty: keyturn.SellRefuse},
 			[]keyturn.Source{pool, partner},

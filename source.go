@@ -17,8 +17,8 @@ const (
 	SourceManual     SourceType = "manual"
 )
 
-// SourceTypes is the one table of source types: validation, names, the step that a line needs, the limits of partners and
-// the order page all read it. CONTRIBUTING.md says how to add one.
+// SourceTypes is the one table of source types: validation, names, the step that a line needs, the limits of partners
+// and the order page all read it. CONTRIBUTING.md says how to add one.
 var SourceTypes = []SourceInfo{
 	{Type: SourcePool, First: DoClaim, Field: "pool", InName: true},
 	{Type: SourceEndpoint, First: DoCall, Field: "integration", InName: true},
@@ -28,10 +28,11 @@ var SourceTypes = []SourceInfo{
 
 // SourceInfo is what there is to know of a source type.
 type SourceInfo struct {
-	Type   SourceType
-	First  Do     // what a line needs of it: DoClaim (keys of ours), DoCall (a partner) or DoAwait (a person)
-	Field  string // the one field of Source that it requires, by its JSON name; empty: none. pool and integration: one type each
-	InName bool   // whether Field holds an ID, which is part of the source's name
+	Type  SourceType
+	First Do // what a line needs of it: DoClaim (keys of ours), DoCall (a partner) or DoAwait (a person)
+	// the one field of Source that it requires, by its JSON name; empty: none. pool and integration: one type each
+	Field  string
+	InName bool // whether Field holds an ID, which is part of the source's name
 }
 
 // Source is one place a product's deliverable can come from. Of Pool, Integration and URL, exactly the field that its
@@ -74,8 +75,8 @@ func (t SourceType) HasPool() bool { return t.Info().Field == "pool" }
 // CallsPartner says that the source is somebody else's server.
 func (t SourceType) CallsPartner() bool { return t.Info().First == DoCall }
 
-// HasIntegration says that an integration of the catalog describes the partner: its calls are limited and watched, and it
-// can be told what happens to a licence later.
+// HasIntegration says that an integration of the catalog describes the partner: its calls are limited and watched, and
+// it can be told what happens to a licence later.
 func (t SourceType) HasIntegration() bool { return t.Info().Field == "integration" }
 
 // ByHand says that a person supplies the keys.
@@ -126,7 +127,8 @@ func PartnerSources() []string {
 
 func (s Source) check() error {
 	var bad Problems
-	bad.Check(s.GiveUpAfter >= 0 && time.Duration(s.GiveUpAfter) <= maxGiveUp, "giveUpAfter", "must be between 0 and %s", Duration(maxGiveUp))
+	bad.Check(s.GiveUpAfter >= 0 && time.Duration(s.GiveUpAfter) <= maxGiveUp, "giveUpAfter", "must be between 0 and %s",
+		Duration(maxGiveUp))
 	info := s.Type.Info()
 	if info.Type == "" {
 		names := make([]string, len(SourceTypes))

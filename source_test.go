@@ -40,8 +40,8 @@ func sourceWith(t *testing.T, kind keyturn.SourceType, field string) keyturn.Sou
 	return s
 }
 
-// Every type has one entry, whose field is checked, whose name reads back, and which the catalog's page shows; and every
-// field of a source belongs to a type.
+// Every type has one entry, whose field is checked, whose name reads back, and which the catalog's page shows; and
+// every field of a source belongs to a type.
 func TestEverySourceTypeIsComplete(t *testing.T) {
 	t.Parallel()
 	page := read(t, "docs/use/catalog.md")
@@ -56,7 +56,8 @@ func TestEverySourceTypeIsComplete(t *testing.T) {
 		require.Equal(t, info, info.Type.Info())
 		require.Contains(t, []keyturn.Do{keyturn.DoClaim, keyturn.DoCall, keyturn.DoAwait}, info.First, info.Type)
 		require.Equal(t, info.First == keyturn.DoClaim, info.Type.HasPool(), "%s: keys are claimed from a pool", info.Type)
-		require.False(t, info.Type.HasIntegration() && !info.Type.CallsPartner(), "%s: an integration says how a partner is called", info.Type)
+		require.False(t, info.Type.HasIntegration() && !info.Type.CallsPartner(),
+			"%s: an integration says how a partner is called", info.Type)
 		require.Contains(t, page, "type: "+string(info.Type))
 		requireOnlyField(t, info)
 		s := sourceWith(t, info.Type, info.Field)

@@ -149,7 +149,8 @@ func TestOrderStatusOfOneLine(t *testing.T) {
 		CANCELING          CANCEL_PENDING
 		CANCELED           CANCELED
 	`) {
-		require.Equal(t, keyturn.OrderStatus(row[1]), keyturn.OrderStatusOf(count([]keyturn.LineStatus{keyturn.LineStatus(row[0])})), row[0])
+		require.Equal(t, keyturn.OrderStatus(row[1]),
+			keyturn.OrderStatusOf(count([]keyturn.LineStatus{keyturn.LineStatus(row[0])})), row[0])
 	}
 }
 

@@ -23,7 +23,8 @@ func cleanText(text string, minLen, maxLen int) bool {
 			}
 			continue
 		}
-		if unicode.IsControl(r) || r == utf8.RuneError || unicode.Is(unicode.Bidi_Control, r) || r == '\u2028' || r == '\u2029' {
+		if unicode.IsControl(r) || r == utf8.RuneError || unicode.Is(unicode.Bidi_Control, r) || r == '\u2028' ||
+			r == '\u2029' {
 			return false
 		}
 	}

@@ -58,8 +58,8 @@ func (a *Activities) UpdateLicense(ctx context.Context, in Step) (keyturn.Next, 
 	return a.answer(in, keyturn.DoApply, next, err)
 }
 
-// ReviewLine reads the line again after a wait and applies what has become due meanwhile: a hold or a deadline that passed,
-// an order that was cancelled.
+// ReviewLine reads the line again after a wait and applies what has become due meanwhile: a hold or a deadline that
+// passed, an order that was cancelled.
 func (a *Activities) ReviewLine(ctx context.Context, in Step) (keyturn.Next, error) {
 	next, err := a.DB.Review(ctx, in.FulfillmentID)
 	return next, asTemporal(err, 0)
@@ -69,7 +69,8 @@ func (a *Activities) ReviewLine(ctx context.Context, in Step) (keyturn.Next, err
 func (a *Activities) RecordDecision(ctx context.Context, in Decision) (keyturn.Next, error) {
 	next, err := a.DB.Resolve(ctx, in.FulfillmentID, in.Resolution)
 	if err == nil {
-		a.Logger.Info("a person decided", "fulfillmentId", in.FulfillmentID, "action", string(in.Resolution.Action), "by", in.Resolution.By)
+		a.Logger.Info("a person decided", "fulfillmentId", in.FulfillmentID, "action", string(in.Resolution.Action), "by",
+			in.Resolution.By)
 	}
 	return next, refused(err)
 }
@@ -81,7 +82,8 @@ func (a *Activities) answer(in Step, did keyturn.Do, next keyturn.Next, err erro
 		return next, asTemporal(err, 0)
 	}
 	if f := next.Failure; f != nil && next.Status.InTrouble() && next.Do == did {
-		a.Logger.Warn("a step failed", "fulfillmentId", in.FulfillmentID, "step", string(did), "source", next.Source, "kind", string(f.Kind),
+		a.Logger.Warn("a step failed", "fulfillmentId", in.FulfillmentID, "step", string(did), "source", next.Source, "kind",
+			string(f.Kind),
 			"try", next.Attempts, "next", next.Wait.String())
 	}
 	again := in.Retry && next.Do == did && next.Status == in.Status && next.Source == in.Source && next.Wait > 0
@@ -90,7 +92,8 @@ func (a *Activities) answer(in Step, did keyturn.Do, next keyturn.Next, err erro
 	}
 	failure := keyturn.Errorf(keyturn.KindUnavailable, "not yet")
 	if f := next.Failure; f != nil {
-		failure = keyturn.Errorf(f.Kind, "%s; try %d failed, the next follows in %s, the deadline is in %s", f.Message, next.Attempts,
+		failure = keyturn.Errorf(f.Kind, "%s; try %d failed, the next follows in %s, the deadline is in %s", f.Message,
+			next.Attempts,
 			next.Wait.Rounded(), next.Left.Rounded())
 	}
 	return next, asTemporal(failure, time.Duration(next.Wait))
@@ -99,8 +102,8 @@ func (a *Activities) answer(in Step, did keyturn.Do, next keyturn.Next, err erro
 // bookFor is how long the database may be away when it has to be told of something that has happened.
 const bookFor = 10 * time.Second
 
-// booked writes down what has happened outside, even if the activity's own time is up, and asks again while the database
-// does not answer: what is not written down happens once more, and a customer gets the same e-mail twice.
+// booked writes down what has happened outside, even if the activity's own time is up, and asks again while the
+// database does not answer: what is not written down happens once more, and a customer gets the same e-mail twice.
 func booked[T any](ctx context.Context, write func(context.Context) (T, error)) (T, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), bookFor)
 	defer cancel()
@@ -117,8 +120,8 @@ func booked[T any](ctx context.Context, write func(context.Context) (T, error)) 
 	}
 }
 
-// asTemporal converts an error once, at the outermost return: wrapped further, Temporal would not see its kind or delay.
-// Only our own words travel; causes may hold a partner's text or a customer's name.
+// asTemporal converts an error once, at the outermost return: wrapped further, Temporal would not see its kind or
+// delay. Only our own words travel; causes may hold a partner's text or a customer's name.
 func asTemporal(err error, delay time.Duration) error {
 	if err == nil {
 		return nil

@@ -30,8 +30,9 @@ func sleep(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// CallEndpoint asks the line's partner for its keys, unit after unit, and stores the e-mail with them, for SendEmail. Each
-// call is booked before it leaves and after it came back; the request is rendered once and sent again byte for byte.
+// CallEndpoint asks the line's partner for its keys, unit after unit, and stores the e-mail with them, for SendEmail.
+// Each call is booked before it leaves and after it came back; the request is rendered once and sent again byte for
+// byte.
 func (a *Activities) CallEndpoint(ctx context.Context, in Step) (keyturn.Next, error) {
 	start, waited := time.Now(), time.Duration(0)
 	for {
@@ -117,17 +118,20 @@ func (a *Activities) call(ctx context.Context, c *db.Call) db.CallResult {
 		r.Failed.RetryAfter = verdict.RetryAfter
 		return r
 	}
-	r.Codes, r.Link, r.Additional = verdict.Deliverable.ActivationCodes, verdict.Deliverable.ActivationLink.Reveal(), verdict.Additional
+	r.Codes, r.Link, r.Additional = verdict.Deliverable.ActivationCodes, verdict.Deliverable.ActivationLink.Reveal(),
+		verdict.Additional
 	if f := verdict.Deliverable.File; f != nil {
 		r.File = &db.File{Name: f.Name, ContentType: f.ContentType, Data: f.Data}
 	}
 	if n := len(r.Codes); n > 0 && n < c.Units { // an operation may bring no code; half of them would be of no use
-		r.Failed = stepFailure(keyturn.KindBadReply, c.Source.Name()+": the reply holds "+strconv.Itoa(n)+" of "+strconv.Itoa(c.Units)+" activation codes")
+		r.Failed = stepFailure(keyturn.KindBadReply,
+			c.Source.Name()+": the reply holds "+strconv.Itoa(n)+" of "+strconv.Itoa(c.Units)+" activation codes")
 		r.Unknown, r.Codes = true, nil
 		return r
 	}
 	if c.Units > 0 && len(r.Codes) > c.Units {
-		r.PartnerSays = fmt.Sprintf("the reply holds %d activation codes for %d: the others were delivered to nobody", len(r.Codes), c.Units)
+		r.PartnerSays = fmt.Sprintf("the reply holds %d activation codes for %d: the others were delivered to nobody",
+			len(r.Codes), c.Units)
 		r.Codes = r.Codes[:c.Units]
 	}
 	return r
@@ -146,7 +150,8 @@ func units(f db.CallFacts) int {
 	}
 	_, declared := definition.ResponsePaths["activationCode"]
 	creates := f.Operation == keyturn.OpCreate && declared
-	if f.Operation == keyturn.OpLookUp || !f.Source.Type.HasIntegration() || f.Units > 1 || f.UnitNo > 0 || creates { // the units before it brought codes
+	// the units before it brought codes
+	if f.Operation == keyturn.OpLookUp || !f.Source.Type.HasIntegration() || f.Units > 1 || f.UnitNo > 0 || creates {
 		return f.Units
 	}
 	return 0
@@ -194,20 +199,23 @@ func requestData(f db.CallFacts) endpoint.Data {
 	}
 	return endpoint.Data{
 		LicenseID: f.LicenseID, Operation: string(f.Operation), RequestTimestamp: f.AcceptedAt.UnixMilli(),
-		OperationExecutionID: f.FulfillmentID + "-" + string(f.Operation) + "-" + strconv.Itoa(f.UnitNo), AdditionalData: additional(f.License),
+		OperationExecutionID: f.FulfillmentID + "-" + string(f.Operation) + "-" + strconv.Itoa(f.UnitNo),
+		AdditionalData:       additional(f.License),
 		Checkout: endpoint.Checkout{
 			OrderID: f.OrderID, LineItemID: f.Line.ID, SubscriptionID: f.Line.SubscriptionID,
 			CartExternalContext: f.CartExternalContext, TrialContext: f.Line.TrialContext, Price: price,
 		},
 		User: endpoint.User{
 			ID: c.ID, Email: c.Email, Country: c.Country, Locale: c.Locale, FirstName: c.FirstName, LastName: c.LastName,
-			CompanyName: c.CompanyName, CompanyIdentifier: c.CompanyIdentifier, Street: c.Street, City: c.City, ZipCode: c.ZipCode,
+			CompanyName: c.CompanyName, CompanyIdentifier: c.CompanyIdentifier, Street: c.Street, City: c.City,
+			ZipCode: c.ZipCode,
 		},
 		Product: endpoint.Product{
 			ID: p.ID, Name: p.Name, PublisherProductID: p.PublisherProductID, PublisherFulfillmentID: p.PublisherFulfillmentID,
 			LineItemID: f.Line.ID, ExternalContext: p.ExternalContext, Quantity: quantity,
 			PriceFunctionParameters: p.PriceFunctionParameters, Variables: p.Variables, Price: price,
-			StartTimestamp: millis(&f.License.StartedAt), ExpirationTimestamp: millis(cmp.Or(f.Line.ExpiresAt, f.License.ExpiresAt)),
+			StartTimestamp: millis(&f.License.StartedAt), ExpirationTimestamp: millis(cmp.Or(f.Line.ExpiresAt,
+				f.License.ExpiresAt)),
 			ExistingLicenseID: f.License.ID, ActivationLink: f.License.Link,
 		},
 	}

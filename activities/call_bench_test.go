@@ -25,8 +25,8 @@ import (
 func TestMain(m *testing.M) { testkit.Main(m) }
 
 // BenchmarkCall measures what one call of a partner costs beyond the network: the transaction that books it, rendering
-// and signing, sending over loopback, reading the reply, and the transaction that books the answer and makes the e-mail.
-// How many integrations there are must not matter. app-µs is CPU of this process, in which the partner is, too.
+// and signing, sending over loopback, reading the reply, and the transaction that books the answer and makes the
+// e-mail. How many integrations there are must not matter. app-µs is CPU of this process, in which the partner is, too.
 //
 //	bin/with go test ./activities -run - -bench Call -benchtime 2000x
 func BenchmarkCall(b *testing.B) {
@@ -44,7 +44,10 @@ func BenchmarkCall(b *testing.B) {
 				_, _, err := a.DB.PutIntegration(b.Context(), signed(id, partner.URL))
 				require.NoError(b, err)
 				if i < sold {
-					_, _, err = a.DB.PutProduct(b.Context(), keyturn.Product{ID: id, Name: id, Sources: []keyturn.Source{{Type: keyturn.SourceEndpoint, Integration: id}}})
+					_, _, err = a.DB.PutProduct(b.Context(), keyturn.Product{
+						ID: id, Name: id,
+						Sources: []keyturn.Source{{Type: keyturn.SourceEndpoint, Integration: id}},
+					})
 					require.NoError(b, err)
 				}
 			}
@@ -79,16 +82,27 @@ func signed(id, url string) keyturn.Integration {
 	return keyturn.Integration{
 		ID: id, BaseURL: url, Limits: keyturn.Limits{PerSecond: 100_000, MaxConcurrent: 1000},
 		Operations: map[string]keyturn.Operation{"create": {
-			URLComplement: "/licenses", BodyTemplate: `{"ref":"{{.LicenseID}}","sku":"{{.Product.ID}}","buyer":"{{.User.FirstName}} {{.User.LastName}}"}`,
-			ResponsePaths: map[string]keyturn.ResponsePath{"activationCode": {Path: "$.licenses[*].key+"}, "errorCode": {Path: "$.error.code"}, "until": {Path: "$.licenses[0].until"}},
-			Signature:     &keyturn.Signature{Enabled: true, SignedFields: []string{"$.checkout.orderId", "$.product.quantity"}, Secret: &keyturn.SecretRef{Value: "k3y"}},
+			URLComplement: "/licenses",
+			BodyTemplate:  `{"ref":"{{.LicenseID}}","sku":"{{.Product.ID}}","buyer":"{{.User.FirstName}} {{.User.LastName}}"}`,
+			ResponsePaths: map[string]keyturn.ResponsePath{
+				"activationCode": {Path: "$.licenses[*].key+"},
+				"errorCode":      {Path: "$.error.code"}, "until": {Path: "$.licenses[0].until"},
+			},
+			Signature: &keyturn.Signature{
+				Enabled: true, SignedFields: []string{"$.checkout.orderId", "$.product.quantity"},
+				Secret: &keyturn.SecretRef{Value: "k3y"},
+			},
 		}},
 	}
 }
 
 func shop(b *testing.B) *Activities {
 	b.Helper()
-	dsn := testkit.Postgres(b, "keyturn", func(dsn string) error { _, err := db.Migrate(context.Background(), dsn); return err })
+	dsn := testkit.Postgres(b, "keyturn", func(dsn string) error {
+		_,
+			err := db.Migrate(context.Background(), dsn)
+		return err
+	})
 	keyFile := filepath.Join(b.TempDir(), "keys.json")
 	require.NoError(b, vault.CreateKeys(keyFile))
 	keys, err := vault.LoadKeys(keyFile)
@@ -98,7 +112,10 @@ func shop(b *testing.B) *Activities {
 	b.Cleanup(func() { require.NoError(b, books.Close()) })
 	return &Activities{
 		DB: books, Caller: endpoint.NewCaller(endpoint.Options{}), Logger: slog.New(slog.DiscardHandler),
-		Letters: Letters{From: "shop@keyturn.test", SenderName: "The Shop", OrderPage: func(token string) string { return "http://127.0.0.1/o/" + token }},
+		Letters: Letters{
+			From: "shop@keyturn.test", SenderName: "The Shop",
+			OrderPage: func(token string) string { return "http://127.0.0.1/o/" + token },
+		},
 	}
 }
 
@@ -108,10 +125,14 @@ func accept(b *testing.B, books *db.DB, n int, product string) string {
 	a, _, err := books.Accept(b.Context(), db.AcceptInput{
 		Order: keyturn.Order{
 			ID: id, Currency: "EUR", Payment: keyturn.Payment{Provider: "sandbox", Reference: "pay_1"},
-			Customer:  keyturn.Customer{ID: "user-1", Email: "jean@buyer.test", Country: "FR", Locale: "en-GB", FirstName: "Jean", LastName: "Dupont"},
+			Customer: keyturn.Customer{
+				ID: "user-1", Email: "jean@buyer.test", Country: "FR", Locale: "en-GB",
+				FirstName: "Jean", LastName: "Dupont",
+			},
 			LineItems: []keyturn.LineItem{{ProductID: product, Quantity: 1, GrossPrice: "29.99"}},
 		},
-		Client: "bench", IdempotencyKey: id, RequestHash: []byte(id), Respond: func(db.Accepted) ([]byte, error) { return []byte("{}"), nil },
+		Client: "bench", IdempotencyKey: id, RequestHash: []byte(id),
+		Respond: func(db.Accepted) ([]byte, error) { return []byte("{}"), nil },
 	})
 	require.NoError(b, err)
 	return a.Starts[0].FulfillmentID

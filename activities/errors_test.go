@@ -24,14 +24,35 @@ func TestErrorsReachTheServerWithKindDelayAndNothingElse(t *testing.T) {
 		kind         string
 		nonRetryable bool
 	}{
-		"a partner that is down":   {err: keyturn.Errorf(keyturn.KindUnavailable, "acme did not answer: %w", cause), delay: 5 * time.Minute, convert: asTemporal, kind: "Unavailable"},
-		"an empty pool":            {err: keyturn.Errorf(keyturn.KindOutOfStock, "pool keys is empty"), delay: time.Second, convert: asTemporal, kind: "OutOfStock"},
-		"a step that met another":  {err: keyturn.Errorf(keyturn.KindConflict, "busy"), convert: asTemporal, kind: "Conflict"},
-		"a line that is not there": {err: keyturn.Errorf(keyturn.KindNotFound, "gone"), convert: asTemporal, kind: "NotFound", nonRetryable: true},
-		"a fault of ours":          {err: cause, convert: asTemporal, kind: "Internal"},
-		"a wrapped kind":           {err: fmt.Errorf("step: %w", keyturn.Errorf(keyturn.KindRejected, "no: %w", cause)), convert: asTemporal, kind: "Rejected"},
-		"a refused decision":       {err: keyturn.Errorf(keyturn.KindConflict, "decided"), convert: func(err error, _ time.Duration) error { return refused(err) }, kind: "Conflict", nonRetryable: true},
-		"a decision while down":    {err: keyturn.Errorf(keyturn.KindUnavailable, "down"), convert: func(err error, _ time.Duration) error { return refused(err) }, kind: "Unavailable"},
+		"a partner that is down": {
+			err:   keyturn.Errorf(keyturn.KindUnavailable, "acme did not answer: %w", cause),
+			delay: 5 * time.Minute, convert: asTemporal, kind: "Unavailable",
+		},
+		"an empty pool": {
+			err: keyturn.Errorf(keyturn.KindOutOfStock, "pool keys is empty"), delay: time.Second,
+			convert: asTemporal, kind: "OutOfStock",
+		},
+		"a step that met another": {
+			err: keyturn.Errorf(keyturn.KindConflict, "busy"), convert: asTemporal,
+			kind: "Conflict",
+		},
+		"a line that is not there": {
+			err: keyturn.Errorf(keyturn.KindNotFound, "gone"), convert: asTemporal, kind: "NotFound",
+			nonRetryable: true,
+		},
+		"a fault of ours": {err: cause, convert: asTemporal, kind: "Internal"},
+		"a wrapped kind": {
+			err:     fmt.Errorf("step: %w", keyturn.Errorf(keyturn.KindRejected, "no: %w", cause)),
+			convert: asTemporal, kind: "Rejected",
+		},
+		"a refused decision": {
+			err:     keyturn.Errorf(keyturn.KindConflict, "decided"),
+			convert: func(err error, _ time.Duration) error { return refused(err) }, kind: "Conflict", nonRetryable: true,
+		},
+		"a decision while down": {
+			err:     keyturn.Errorf(keyturn.KindUnavailable, "down"),
+			convert: func(err error, _ time.Duration) error { return refused(err) }, kind: "Unavailable",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -30,12 +30,14 @@ func (a *Activities) Refund(ctx context.Context, in Step) (keyturn.Next, error) 
 	})
 	metrics.Refund(due.Provider, err)
 	if err != nil {
-		a.Logger.Warn("a refund did not come through", "fulfillmentId", in.FulfillmentID, "provider", due.Provider, "kind", string(keyturn.KindOf(err)), "try", due.Attempts)
+		a.Logger.Warn("a refund did not come through", "fulfillmentId", in.FulfillmentID, "provider", due.Provider, "kind",
+			string(keyturn.KindOf(err)), "try", due.Attempts)
 		delay := min(refundFirst<<min(due.Attempts-1, 20), refundMost)
 		if err := a.DB.FailRefund(ctx, in.FulfillmentID, err, delay); err != nil {
 			return next, asTemporal(err, 0)
 		}
-		return next, asTemporal(keyturn.Errorf(keyturn.KindUnavailable, "%s did not refund: %s", due.Provider, keyturn.KindOf(err)), delay)
+		return next, asTemporal(keyturn.Errorf(keyturn.KindUnavailable, "%s did not refund: %s", due.Provider,
+			keyturn.KindOf(err)), delay)
 	}
 	next, err = a.DB.FinishRefund(ctx, in.FulfillmentID, id, a.Letters.Render)
 	return next, asTemporal(err, 0)

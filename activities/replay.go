@@ -28,7 +28,8 @@ func Replay(r db.Replay) keyturn.Replayed {
 		out.Request.Today, out.Request.Same = r.HideRequest(today), bytes.Equal(today, r.Request)
 	}
 	if r.Reply != nil {
-		reply := endpoint.ExplainReply(in, string(r.Operation), units(r.CallFacts), endpoint.Reply{Status: r.HTTPStatus, Body: r.HideReply(r.Reply)})
+		reply := endpoint.ExplainReply(in, string(r.Operation), units(r.CallFacts),
+			endpoint.Reply{Status: r.HTTPStatus, Body: r.HideReply(r.Reply)})
 		out.Reply, out.Meaning = &reply, endpoint.Meaning(reply)
 	}
 	return out

@@ -26,7 +26,8 @@ func (a *Activities) CancelAtPartner(ctx context.Context, in Revocation) error {
 			return asTemporal(err, 0)
 		}
 		if result.Failed != nil {
-			return asTemporal(keyturn.Errorf(keyturn.KindUnavailable, "%s has not acknowledged the cancel: %s", in.Source, result.Failed.Failure.Kind), 0)
+			return asTemporal(keyturn.Errorf(keyturn.KindUnavailable, "%s has not acknowledged the cancel: %s", in.Source,
+				result.Failed.Failure.Kind), 0)
 		}
 	}
 }

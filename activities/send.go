@@ -19,13 +19,14 @@ type Sending struct {
 // lookAgain is when a process that found another one sending an e-mail asks whether that is done.
 const lookAgain = 2 * time.Second
 
-// sendTime is how long one try to send an e-mail may take, even if the activity's own time is over sooner: an e-mail whose
-// sending is broken off may be on its way, and would follow a second time. It is shorter than the lease on the e-mail.
+// sendTime is how long one try to send an e-mail may take, even if the activity's own time is over sooner: an e-mail
+// whose sending is broken off may be on its way, and would follow a second time. It is shorter than the lease on the
+// e-mail.
 const sendTime = 30 * time.Second
 
 // SendEmail sends the line's keys to the customer: the e-mail is rendered and stored once, and sent again byte for byte
-// until the mail server takes it. One that takes longer than the activity may is not broken off: it comes to its end and
-// is booked, and the activity's next try finds it under way, or sent.
+// until the mail server takes it. One that takes longer than the activity may is not broken off: it comes to its end
+// and is booked, and the activity's next try finds it under way, or sent.
 func (a *Activities) SendEmail(ctx context.Context, in Step) (keyturn.Next, error) {
 	delivery, next, wait, err := a.DB.BeginDelivery(ctx, in.FulfillmentID, a.Letters.Render)
 	if wait > 0 { // mostly the other one is done at once; a dead one is waited out, a look at a time
@@ -43,7 +44,8 @@ func (a *Activities) SendEmail(ctx context.Context, in Step) (keyturn.Next, erro
 	if err := a.post(sendCtx, delivery.Message); err != nil {
 		exposed = mail.Ambiguous(err)
 		failed = stepFailure(keyturn.KindOf(err), "the e-mail did not go out: "+messageOf(err))
-		a.Logger.Warn("an e-mail did not go out", "deliveryId", delivery.ID, "kind", string(keyturn.KindOf(err)), "error", err)
+		a.Logger.Warn("an e-mail did not go out", "deliveryId", delivery.ID, "kind", string(keyturn.KindOf(err)), "error",
+			err)
 	}
 	next, err = booked(ctx, func(ctx context.Context) (keyturn.Next, error) {
 		return a.DB.FinishDelivery(ctx, in.FulfillmentID, delivery, failed, exposed)
@@ -55,7 +57,8 @@ func (a *Activities) SendEmail(ctx context.Context, in Step) (keyturn.Next, erro
 // local activity that took too long.
 func (a *Activities) Wait() { a.sending.Wait() }
 
-// SendFollowUpEmail sends a stored e-mail that is not a line's first: keys once more, new keys, or the news of a refund.
+// SendFollowUpEmail sends a stored e-mail that is not a line's first: keys once more, new keys, or the news of a
+// refund.
 func (a *Activities) SendFollowUpEmail(ctx context.Context, in Sending) error {
 	delivery, wait, err := a.DB.BeginSend(ctx, in.DeliveryID)
 	if wait > 0 { // waited out at once: each look is a try, after many of which the next waits for an hour
@@ -102,11 +105,17 @@ func (l Letters) Render(f db.MailFacts) ([]byte, error) {
 	var err error
 	switch {
 	case f.Kind == keyturn.DeliveryCanceled:
-		message, err = mail.RenderCanceled(c, mail.Cancellation{Amount: f.Price.String() + " " + f.Price.Currency, Reason: reasonOf(f)})
+		message, err = mail.RenderCanceled(c, mail.Cancellation{
+			Amount: f.Price.String() + " " + f.Price.Currency,
+			Reason: reasonOf(f),
+		})
 	case f.Line.LicenseID != "" && f.Deliverables.Empty():
 		message, err = mail.RenderNotice(c, mail.Notice{Operation: f.Line.Operation, ExpiresAt: f.Line.ExpiresAt})
 	default:
-		message, err = mail.RenderKeys(mail.Template{Subject: f.Product.Email.Subject, Text: f.Product.Email.Text, HTML: f.Product.Email.HTML}, c)
+		message, err = mail.RenderKeys(mail.Template{
+			Subject: f.Product.Email.Subject, Text: f.Product.Email.Text,
+			HTML: f.Product.Email.HTML,
+		}, c)
 	}
 	if err != nil {
 		return nil, err
@@ -123,9 +132,11 @@ func (l Letters) content(f db.MailFacts) mail.Content {
 		},
 		Locale: customer.Locale, OrderID: f.Order.ID, OrderedAt: f.AcceptedAt, OrderPage: l.OrderPage(f.PageToken),
 		ProductID: f.Product.ID, ProductName: f.Product.Name, Quantity: f.Line.Quantity,
-		UnitPrice: keyturn.Money{Minor: f.Price.Minor / int64(f.Line.Quantity), Currency: f.Price.Currency}.String(), TotalPrice: f.Price.String(), Currency: f.Price.Currency,
+		UnitPrice:  keyturn.Money{Minor: f.Price.Minor / int64(f.Line.Quantity), Currency: f.Price.Currency}.String(),
+		TotalPrice: f.Price.String(), Currency: f.Price.Currency,
 		Customer: mail.Customer{
-			FirstName: customer.FirstName, LastName: customer.LastName, Email: customer.Email, Phone: customer.Phone, Company: customer.CompanyName,
+			FirstName: customer.FirstName, LastName: customer.LastName, Email: customer.Email, Phone: customer.Phone,
+			Company: customer.CompanyName,
 			Country: customer.Country, City: customer.City, Zip: customer.ZipCode, Address: customer.Street,
 		},
 		InstructionsURL: f.Product.URLToInstructions, DownloadURL: f.Product.URLToDownload,
@@ -148,7 +159,10 @@ func (l Letters) content(f db.MailFacts) mail.Content {
 		c.Links = append(c.Links, f.Deliverables.Link)
 	}
 	for _, file := range f.Deliverables.Files {
-		c.Attachments = append(c.Attachments, mail.Attachment{Name: file.Name, ContentType: file.ContentType, Data: file.Data})
+		c.Attachments = append(c.Attachments, mail.Attachment{
+			Name: file.Name, ContentType: file.ContentType,
+			Data: file.Data,
+		})
 	}
 	return c
 }

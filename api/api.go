@@ -71,8 +71,11 @@ func New(c Config) *API {
 			Info:    &huma.Info{Title: "Keyturn", Version: keyturn.CurrentBuild().Version, Description: description},
 			Servers: []*huma.Server{{URL: c.PublicURL}},
 			Components: &huma.Components{
-				Schemas:         huma.NewMapRegistry("#/components/schemas/", huma.DefaultSchemaNamer),
-				SecuritySchemes: map[string]*huma.SecurityScheme{bearer: {Type: "http", Scheme: "bearer", Description: "A token made with `keyturn token create`."}},
+				Schemas: huma.NewMapRegistry("#/components/schemas/", huma.DefaultSchemaNamer),
+				SecuritySchemes: map[string]*huma.SecurityScheme{bearer: {
+					Type: "http", Scheme: "bearer",
+					Description: "A token made with `keyturn token create`.",
+				}},
 			},
 		},
 		Formats:                      huma.DefaultFormats,

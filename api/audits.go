@@ -28,7 +28,8 @@ type (
 func (a *API) auditRoutes() {
 	const tag = "Audits"
 	register(a, operation{Operation: huma.Operation{
-		OperationID: "listAudits", Method: http.MethodGet, Path: "/v1/audits", Tags: []string{tag}, Summary: "List the latest audits",
+		OperationID: "listAudits", Method: http.MethodGet, Path: "/v1/audits", Tags: []string{tag},
+		Summary:     "List the latest audits",
 		Description: "The newest first. An audit runs every night and on request.", Security: anyOf(ScopeOps),
 	}}, func(ctx context.Context, _ *call, in *auditsInput) (*auditsOutput, error) {
 		runs, err := a.DB.Audits(ctx, in.Limit)
@@ -46,7 +47,8 @@ func (a *API) auditRoutes() {
 		return &auditsOutput{Body: out}, nil
 	})
 	register(a, operation{Operation: huma.Operation{
-		OperationID: "getAudit", Method: http.MethodGet, Path: "/v1/audits/{id}", Tags: []string{tag}, Summary: "Show an audit with its report",
+		OperationID: "getAudit", Method: http.MethodGet, Path: "/v1/audits/{id}", Tags: []string{tag},
+		Summary:     "Show an audit with its report",
 		Description: "Each invariant, with what was examined and its first hundred violations.", Security: anyOf(ScopeOps),
 	}}, func(ctx context.Context, _ *call, in *idInput) (*auditOutput, error) {
 		run, err := a.DB.AuditByID(ctx, in.ID)
@@ -57,19 +59,23 @@ func (a *API) auditRoutes() {
 		return &auditOutput{Body: out}, err
 	})
 	register(a, operation{Operation: huma.Operation{
-		OperationID: "startAudit", Method: http.MethodPost, Path: "/v1/audits", Tags: []string{tag}, DefaultStatus: http.StatusAccepted, Summary: "Start an audit",
-		Description: "A running audit completes first. The requested audit is the first whose `snapshotAt` is at or after `requestedAt`.", Security: anyOf(ScopeOps),
+		OperationID: "startAudit", Method: http.MethodPost, Path: "/v1/audits", Tags: []string{tag},
+		DefaultStatus: http.StatusAccepted, Summary: "Start an audit",
+		Description: "A running audit completes first. The requested audit is the first whose `snapshotAt` is at or after " +
+			"`requestedAt`.", Security: anyOf(ScopeOps),
 	}}, a.startAudit)
 }
 
 func auditOf(id, stored string) (keyturn.AuditDetail, error) {
 	var r keyturn.AuditReport
 	if err := json.Unmarshal([]byte(stored), &r); err != nil {
-		return keyturn.AuditDetail{}, keyturn.Errorf(keyturn.KindInternal, "the stored report of audit %s cannot be read: %w", id, err)
+		return keyturn.AuditDetail{}, keyturn.Errorf(keyturn.KindInternal, "the stored report of audit %s cannot be read: %w",
+			id, err)
 	}
 	v := keyturn.AuditView{
-		ID: id, StartedAt: r.StartedAt, SnapshotAt: r.SnapshotAt, FinishedAt: r.FinishedAt, OK: r.OK, Checked: r.Checked, Violations: r.Violations,
-		Violated: r.Violated(), Repaired: append([]string{}, r.Repaired...),
+		ID: id, StartedAt: r.StartedAt, SnapshotAt: r.SnapshotAt, FinishedAt: r.FinishedAt, OK: r.OK, Checked: r.Checked,
+		Violations: r.Violations,
+		Violated:   r.Violated(), Repaired: append([]string{}, r.Repaired...),
 	}
 	return keyturn.AuditDetail{AuditView: v, Report: &r}, nil
 }
@@ -91,7 +97,8 @@ func (a *API) startAudit(ctx context.Context, _ *call, _ *struct{}) (*askedOutpu
 	err = a.Temporal.ScheduleClient().GetHandle(ctx, workflows.AuditScheduleID(a.TaskQueue)).
 		Trigger(ctx, client.ScheduleTriggerOptions{Overlap: enums.SCHEDULE_OVERLAP_POLICY_BUFFER_ONE})
 	if _, none := errors.AsType[*serviceerror.NotFound](err); none {
-		return nil, keyturn.Errorf(keyturn.KindUnavailable, "the audit schedule does not exist yet: start a worker, which creates it")
+		return nil, keyturn.Errorf(keyturn.KindUnavailable,
+			"the audit schedule does not exist yet: start a worker, which creates it")
 	}
 	if err != nil {
 		return nil, keyturn.Errorf(keyturn.KindUnavailable, "Temporal is unavailable: %w", err)

@@ -73,7 +73,8 @@ func hasScope(token db.Token, security []map[string][]string) error {
 // token finds out who the request is from.
 func (a *API) token(r *http.Request) (db.Token, error) {
 	scheme, text, _ := strings.Cut(r.Header.Get("Authorization"), " ")
-	if text == "" || !strings.EqualFold(scheme, "Bearer") || len(r.Header.Values("Authorization")) != 1 || len(text) > 200 {
+	if text == "" || !strings.EqualFold(scheme, "Bearer") || len(r.Header.Values("Authorization")) != 1 ||
+		len(text) > 200 {
 		return db.Token{}, keyturn.Errorf(keyturn.KindUnauthorized, "send a token in the header `Authorization: Bearer …`")
 	}
 	if a.DevToken != "" && subtle.ConstantTimeCompare([]byte(text), []byte(a.DevToken)) == 1 {

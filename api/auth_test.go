@@ -77,8 +77,10 @@ func TestTokensThatAreNone(t *testing.T) {
 		return scenario{name, "GET", "/v1/orders", []string{"Authorization", value}, "", 401, nil, []string{devToken}}
 	}
 	b.play(t, []scenario{
-		header("basic", "Basic dXNlcjpwYXNz"), header("no scheme", devToken), header("no token", "Bearer "), header("unknown", "Bearer kt_unknown"),
-		header("a prefix of one", good[:len(good)-1]), header("a longer one", good+"x"), header("the development token and more", "Bearer "+devToken+"x"),
+		header("basic", "Basic dXNlcjpwYXNz"), header("no scheme", devToken), header("no token", "Bearer "),
+		header("unknown", "Bearer kt_unknown"),
+		header("a prefix of one", good[:len(good)-1]), header("a longer one", good+"x"),
+		header("the development token and more", "Bearer "+devToken+"x"),
 	})
 	production := newBench(t, func(c *api.Config) { c.DevToken = "" })
 	require.Equal(t, 401, production.do(t, "GET", "/v1/orders", "").status, "without a development token none is accepted")

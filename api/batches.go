@@ -24,10 +24,12 @@ func (a *API) batchRoutes() {
 	const tag = "Pools"
 	batch := func(id, method, path, summary, description string, body any, scopes ...string) operation {
 		return operation{body: body, Operation: huma.Operation{
-			OperationID: id, Method: method, Path: "/v1/pools/{id}" + path, Tags: []string{tag}, Summary: summary, Description: description, Security: anyOf(scopes...),
+			OperationID: id, Method: method, Path: "/v1/pools/{id}" + path, Tags: []string{tag}, Summary: summary,
+			Description: description, Security: anyOf(scopes...),
 		}}
 	}
-	register(a, batch("getBatch", http.MethodGet, "/batches/{batchId}", "Show an import and the progress of its recall", "", nil, ScopeKeysWrite, ScopeOps),
+	register(a, batch("getBatch", http.MethodGet, "/batches/{batchId}", "Show an import and the progress of its recall",
+		"", nil, ScopeKeysWrite, ScopeOps),
 		func(ctx context.Context, _ *call, in *batchInput) (*batchOutput, error) {
 			return a.batch(ctx, in)
 		})
@@ -44,19 +46,24 @@ func (a *API) batchRoutes() {
 			return a.batch(ctx, in)
 		})
 	register(a, batch("recallBatch", http.MethodPost, "/batches/{batchId}/recall", "Recall an import",
-		"Quarantines unsold keys and lists sold ones. A large batch continues in the background after the response: see `complete` and `percent`, and poll with GET. With `replace`, customers receive other keys of the pool by e-mail, as stock allows. Idempotent.",
+		"Quarantines unsold keys and lists sold ones. A large batch continues in the background after the response: see "+
+			"`complete` and `percent`, and poll with GET. With `replace`, customers receive other keys of the pool by e-mail, "+
+			"as stock allows. Idempotent.",
 		keyturn.RecallRequest{}, ScopeOps), a.recall)
-	register(a, batch("showKey", http.MethodPost, "/keys/lookup", "Show the history of a key", "Who imported it, who has it, and every state change with its author and reason. The response does not repeat the key.",
+	register(a, batch("showKey", http.MethodPost, "/keys/lookup", "Show the history of a key",
+		"Who imported it, who has it, and every state change with its author and reason. The response does not repeat the key.",
 		keyturn.KeyRequest{}, ScopeOps), func(ctx context.Context, c *call, in *idInput) (*keyOutput, error) {
 		return a.oneKey(ctx, c, in, func(keyturn.KeyRequest) error { return nil })
 	})
-	register(a, batch("quarantineKey", http.MethodPost, "/keys/quarantine", "Quarantine an unsold key", "Permanent. 409 if the key has been sold: replace it instead.", keyturn.KeyRequest{}, ScopeOps),
+	register(a, batch("quarantineKey", http.MethodPost, "/keys/quarantine", "Quarantine an unsold key",
+		"Permanent. 409 if the key has been sold: replace it instead.", keyturn.KeyRequest{}, ScopeOps),
 		func(ctx context.Context, c *call, in *idInput) (*keyOutput, error) {
 			return a.oneKey(ctx, c, in, func(k keyturn.KeyRequest) error {
 				return a.DB.Stock().QuarantineKey(ctx, in.ID, k.Key, k.Reason, c.by())
 			})
 		})
-	register(a, batch("replaceKey", http.MethodPost, "/keys/replacement", "Replace a sold key", "For a leaked key. The customer receives the new key by e-mail.", keyturn.KeyRequest{}, ScopeOps),
+	register(a, batch("replaceKey", http.MethodPost, "/keys/replacement", "Replace a sold key",
+		"For a leaked key. The customer receives the new key by e-mail.", keyturn.KeyRequest{}, ScopeOps),
 		func(ctx context.Context, c *call, in *idInput) (*keyOutput, error) {
 			return a.oneKey(ctx, c, in, func(k keyturn.KeyRequest) error {
 				_, err := a.DB.OweReplacementOf(ctx, in.ID, k.Key, k.Reason, c.by())
@@ -64,8 +71,11 @@ func (a *API) batchRoutes() {
 			})
 		})
 	register(a, operation{body: keyturn.ReplacementRequest{}, Operation: huma.Operation{
-		OperationID: "replaceKeys", Method: http.MethodPost, Path: "/v1/fulfillments/{id}/replacement", Tags: []string{"Fulfillments"}, DefaultStatus: http.StatusAccepted,
-		Summary: "Replace the keys of a line", Description: "The old keys are recalled, and the customer receives the new ones by e-mail. If the pool is empty, the replacement waits for stock.", Security: anyOf(ScopeOps),
+		OperationID: "replaceKeys", Method: http.MethodPost, Path: "/v1/fulfillments/{id}/replacement",
+		Tags: []string{"Fulfillments"}, DefaultStatus: http.StatusAccepted,
+		Summary: "Replace the keys of a line",
+		Description: "The old keys are recalled, and the customer receives the new ones by e-mail. If the pool is empty, " +
+			"the replacement waits for stock.", Security: anyOf(ScopeOps),
 	}}, a.replaceKeys)
 }
 

@@ -54,12 +54,15 @@ func catalogRoutes[T any](a *API, k catalogKind[T]) {
 	stored := a.answers("200", "Updated or unchanged, or the result of a dry run", zero)
 	maps.Copy(stored, a.answers("201", "Created", zero))
 	register(a, operation{body: zero, Operation: huma.Operation{
-		OperationID: "put-" + k.one, Method: http.MethodPut, Path: base + "/{id}", Tags: []string{k.tag}, Summary: "Create or change a " + k.one,
-		Description: "Idempotent. The header `Keyturn-Change` reports what happened. With `dryRun=true` the response lists what would change, as {change, differences}.",
-		Security:    anyOf(ScopeCatalogWrite), Responses: stored,
+		OperationID: "put-" + k.one, Method: http.MethodPut, Path: base + "/{id}", Tags: []string{k.tag},
+		Summary: "Create or change a " + k.one,
+		Description: "Idempotent. The header `Keyturn-Change` reports what happened. With `dryRun=true` the response lists " +
+			"what would change, as {change, differences}.",
+		Security: anyOf(ScopeCatalogWrite), Responses: stored,
 	}}, func(ctx context.Context, c *call, in *putInput) (*putOutput, error) { return k.handlePut(ctx, c, in) })
 	register(a, operation{Operation: huma.Operation{
-		OperationID: "get-" + k.one, Method: http.MethodGet, Path: base + "/{id}", Tags: []string{k.tag}, Summary: "Show a " + k.one,
+		OperationID: "get-" + k.one, Method: http.MethodGet, Path: base + "/{id}", Tags: []string{k.tag}, Summary: "Show a " +
+			k.one,
 		Security: anyOf(k.readers...), Responses: a.answers("200", "OK", k.shown),
 	}}, func(ctx context.Context, _ *call, in *idInput) (*anyOutput, error) {
 		if err := missing(in.ID); err != nil {
@@ -69,14 +72,16 @@ func catalogRoutes[T any](a *API, k catalogKind[T]) {
 		return &anyOutput{Body: v}, err
 	})
 	register(a, operation{Operation: huma.Operation{
-		OperationID: "list-" + k.many, Method: http.MethodGet, Path: base, Tags: []string{k.tag}, Summary: "List all " + k.many,
+		OperationID: "list-" + k.many, Method: http.MethodGet, Path: base, Tags: []string{k.tag}, Summary: "List all " +
+			k.many,
 		Security: anyOf(k.readers...), Responses: a.answers("200", "OK", k.list),
 	}}, func(ctx context.Context, _ *call, _ *struct{}) (*anyOutput, error) {
 		v, err := k.all(ctx)
 		return &anyOutput{Body: v}, err
 	})
 	register(a, operation{Operation: huma.Operation{
-		OperationID: "delete-" + k.one, Method: http.MethodDelete, Path: base + "/{id}", Tags: []string{k.tag}, Summary: "Delete a " + k.one,
+		OperationID: "delete-" + k.one, Method: http.MethodDelete, Path: base + "/{id}", Tags: []string{k.tag},
+		Summary:     "Delete a " + k.one,
 		Description: "409 while anything refers to it.", Security: anyOf(ScopeCatalogWrite),
 	}}, func(ctx context.Context, _ *call, in *idInput) (*struct{}, error) {
 		if err := missing(in.ID); err != nil {

@@ -11,8 +11,9 @@ import (
 
 func (a *API) catalogRoutes() {
 	catalogRoutes(a, catalogKind[keyturn.Product]{
-		one: "product", many: "products", tag: "Products", shown: keyturn.Product{}, list: keyturn.ProductList{}, readers: []string{ScopeCatalogWrite, ScopeOrdersRead, ScopeOps},
-		id: func(p *keyturn.Product) *string { return &p.ID },
+		one: "product", many: "products", tag: "Products", shown: keyturn.Product{}, list: keyturn.ProductList{},
+		readers: []string{ScopeCatalogWrite, ScopeOrdersRead, ScopeOps},
+		id:      func(p *keyturn.Product) *string { return &p.ID },
 		check: func(ctx context.Context, p keyturn.Product) (keyturn.Product, error) {
 			if err := catalog.CheckProduct(p, a.Production); err != nil {
 				return p, err
@@ -27,10 +28,11 @@ func (a *API) catalogRoutes() {
 		},
 	})
 	catalogRoutes(a, catalogKind[keyturn.Pool]{
-		one: "pool", many: "pools", tag: "Pools", shown: keyturn.PoolView{}, list: keyturn.PoolList{}, readers: []string{ScopeCatalogWrite, ScopeKeysWrite, ScopeOps},
-		id:    func(p *keyturn.Pool) *string { return &p.ID },
-		check: func(_ context.Context, p keyturn.Pool) (keyturn.Pool, error) { return p, p.Check() },
-		put:   a.DB.PutPool, remove: a.DB.DeletePool,
+		one: "pool", many: "pools", tag: "Pools", shown: keyturn.PoolView{}, list: keyturn.PoolList{},
+		readers: []string{ScopeCatalogWrite, ScopeKeysWrite, ScopeOps},
+		id:      func(p *keyturn.Pool) *string { return &p.ID },
+		check:   func(_ context.Context, p keyturn.Pool) (keyturn.Pool, error) { return p, p.Check() },
+		put:     a.DB.PutPool, remove: a.DB.DeletePool,
 		get: func(ctx context.Context, id string) (keyturn.Pool, error) {
 			v, err := a.DB.Stock().Pool(ctx, id)
 			return v.Pool, err
@@ -42,7 +44,8 @@ func (a *API) catalogRoutes() {
 		},
 	})
 	catalogRoutes(a, catalogKind[keyturn.Integration]{
-		one: "integration", many: "integrations", tag: "Integrations", shown: keyturn.IntegrationView{}, list: keyturn.IntegrationList{}, readers: []string{ScopeCatalogWrite, ScopeOps},
+		one: "integration", many: "integrations", tag: "Integrations", shown: keyturn.IntegrationView{},
+		list: keyturn.IntegrationList{}, readers: []string{ScopeCatalogWrite, ScopeOps},
 		id: func(in *keyturn.Integration) *string { return &in.ID },
 		check: func(_ context.Context, in keyturn.Integration) (keyturn.Integration, error) {
 			in = endpoint.WithDefaults(in)

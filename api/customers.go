@@ -20,7 +20,8 @@ type (
 
 func (a *API) customerRoutes() {
 	register(a, operation{Operation: huma.Operation{
-		OperationID: "listLicenses", Method: http.MethodGet, Path: "/v1/customers/{id}/licenses", Tags: []string{"Customers"}, Summary: "List a customer's licences",
+		OperationID: "listLicenses", Method: http.MethodGet, Path: "/v1/customers/{id}/licenses", Tags: []string{"Customers"},
+		Summary:     "List a customer's licences",
 		Description: "The newest first. Access to keys is recorded.", Security: anyOf(ScopeOrdersRead),
 	}}, func(ctx context.Context, c *call, in *licensesInput) (*licensesOutput, error) {
 		reveal, err := reveals(c, in.Keys)
@@ -31,15 +32,21 @@ func (a *API) customerRoutes() {
 		return &licensesOutput{Body: keyturn.Licenses{Licenses: found}}, err
 	})
 	register(a, operation{Operation: huma.Operation{
-		OperationID: "eraseCustomer", Method: http.MethodDelete, Path: "/v1/customers/{id}/data", Tags: []string{"Customers"}, DefaultStatus: http.StatusOK, Summary: "Erase a customer's personal data",
-		Description: "Removes everything that identifies the customer and keeps orders, lines and amounts. 409, naming the orders, while a line is open or a refund is owed. Idempotent.",
-		Security:    anyOf(ScopeOps),
+		OperationID: "eraseCustomer", Method: http.MethodDelete, Path: "/v1/customers/{id}/data", Tags: []string{"Customers"},
+		DefaultStatus: http.StatusOK, Summary: "Erase a customer's personal data",
+		Description: "Removes everything that identifies the customer and keeps orders, lines and amounts. 409, naming the " +
+			"orders, while a line is open or a refund is owed. Idempotent.",
+		Security: anyOf(ScopeOps),
 	}}, func(ctx context.Context, c *call, in *idInput) (*erasureOutput, error) {
 		e, err := a.DB.EraseCustomer(ctx, in.ID, c.by())
 		if err != nil {
 			return nil, err
 		}
-		a.Logger.Info("a customer's data was erased", "erasure", e.ID, "orders", e.Orders, "repeated", e.Repeated, "by", c.by())
-		return &erasureOutput{Body: keyturn.Erasure{ID: e.ID, CustomerHash: e.CustomerHash, ErasedAt: e.ErasedAt, Orders: e.Orders, Lines: e.Lines, Repeated: e.Repeated}}, nil
+		a.Logger.Info("a customer's data was erased", "erasure", e.ID, "orders", e.Orders, "repeated", e.Repeated, "by",
+			c.by())
+		return &erasureOutput{Body: keyturn.Erasure{
+			ID: e.ID, CustomerHash: e.CustomerHash, ErasedAt: e.ErasedAt,
+			Orders: e.Orders, Lines: e.Lines, Repeated: e.Repeated,
+		}}, nil
 	})
 }

@@ -30,9 +30,15 @@ var docsPage = template.Must(template.New("docs").Funcs(template.FuncMap{
 // describe makes the description and serves it: for machines, and for people without anybody else's server.
 func (a *API) describe() {
 	o := a.huma.OpenAPI()
-	for name, short := range map[string]string{"ResponsePath": "The path alone.", "HeaderValue": "A text, which may be a template."} {
+	for name, short := range map[string]string{
+		"ResponsePath": "The path alone.",
+		"HeaderValue":  "A text, which may be a template.",
+	} {
 		if s := o.Components.Schemas.Map()[name]; s != nil { // it has a short form, which its type does not tell
-			o.Components.Schemas.Map()[name] = &huma.Schema{OneOf: []*huma.Schema{{Type: huma.TypeString, Description: short}, s}}
+			o.Components.Schemas.Map()[name] = &huma.Schema{OneOf: []*huma.Schema{
+				{Type: huma.TypeString, Description: short},
+				s,
+			}}
 		}
 	}
 	addExamples(o)

@@ -34,8 +34,9 @@ func TestTheAPIDescribesItself(t *testing.T) {
 	require.True(t, strings.HasPrefix(doc.OpenAPI, "3.1"))
 	require.Equal(t, keyturn.Version, doc.Info.Version)
 	for path, methods := range map[string]string{
-		"/v1/orders": "get post", "/v1/orders/{id}": "get", "/v1/orders/{id}/cancellation": "post", "/v1/orders/{id}/events": "get",
-		"/v1/fulfillments/{id}": "get", "/v1/fulfillments/{id}/resolution": "post", "/v1/fulfillments/{id}/resend": "post",
+		"/v1/orders": "get post", "/v1/orders/{id}": "get", "/v1/orders/{id}/cancellation": "post",
+		"/v1/orders/{id}/events": "get",
+		"/v1/fulfillments/{id}":  "get", "/v1/fulfillments/{id}/resolution": "post", "/v1/fulfillments/{id}/resend": "post",
 		"/v1/fulfillments/{id}/deliverables": "get", "/v1/pools/{id}/batches": "post", "/v1/customers/{id}/licenses": "get",
 		"/v1/customers/{id}/data": "delete", "/v1/audits": "get post", "/v1/audits/{id}": "get",
 		"/v1/licenses/{id}": "get", "/v1/licenses/{id}/operations": "post",
@@ -47,7 +48,8 @@ func TestTheAPIDescribesItself(t *testing.T) {
 			require.NotEmpty(t, doc.Paths[path][method].Responses, path)
 		}
 	}
-	require.Equal(t, "#/components/schemas/Order", doc.Paths["/v1/orders"]["post"].RequestBody.Content["application/json"].Schema["$ref"])
+	require.Equal(t, "#/components/schemas/Order",
+		doc.Paths["/v1/orders"]["post"].RequestBody.Content["application/json"].Schema["$ref"])
 	for _, ref := range regexp.MustCompile(`"#/components/schemas/([^"]+)"`).FindAllStringSubmatch(text, -1) {
 		require.Contains(t, doc.Components.Schemas, ref[1])
 	}

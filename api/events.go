@@ -39,12 +39,17 @@ const (
 
 func (a *API) eventRoute(tag string) {
 	register(a, operation{Operation: huma.Operation{
-		OperationID: "followOrder", Method: http.MethodGet, Path: "/v1/orders/{id}/events", Tags: []string{tag}, Summary: "Stream an order's status changes",
-		Description: "Server-sent events named `status`, starting with the order's first change. A reconnection with `Last-Event-ID` resumes where it stopped. The stream ends when the order is final.",
-		Security:    anyOf(ScopeOrdersRead, ScopeOps),
-		Parameters:  []*huma.Param{{Name: lastEventID, In: "header", Schema: &huma.Schema{Type: huma.TypeString}}},
+		OperationID: "followOrder", Method: http.MethodGet, Path: "/v1/orders/{id}/events", Tags: []string{tag},
+		Summary: "Stream an order's status changes",
+		Description: "Server-sent events named `status`, starting with the order's first change. A reconnection with " +
+			"`Last-Event-ID` resumes where it stopped. The stream ends when the order is final.",
+		Security:   anyOf(ScopeOrdersRead, ScopeOps),
+		Parameters: []*huma.Param{{Name: lastEventID, In: "header", Schema: &huma.Schema{Type: huma.TypeString}}},
 		Responses: map[string]*huma.Response{
-			"200": {Description: "An event stream", Content: map[string]*huma.MediaType{"text/event-stream": {Schema: a.schema(keyturn.StatusEvent{})}}},
+			"200": {
+				Description: "An event stream",
+				Content:     map[string]*huma.MediaType{"text/event-stream": {Schema: a.schema(keyturn.StatusEvent{})}},
+			},
 			"204": {Description: "The order is final and there are no new events: do not reconnect"},
 		},
 	}}, a.followOrder)
@@ -60,7 +65,10 @@ func (a *API) followOrder(ctx context.Context, c *call, in *eventsInput) (*strea
 		return nil, err
 	}
 	if seen != nil && len(steps) == 0 && !in.Follow && a.final(ctx, in.ID, status) {
-		return &streamOutput{Status: http.StatusNoContent, Body: func(ctx huma.Context) { ctx.SetStatus(http.StatusNoContent) }}, nil
+		return &streamOutput{
+			Status: http.StatusNoContent,
+			Body:   func(ctx huma.Context) { ctx.SetStatus(http.StatusNoContent) },
+		}, nil
 	}
 	return &streamOutput{Body: func(ctx huma.Context) {
 		ctx.SetHeader("Content-Type", "text/event-stream")

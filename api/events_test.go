@@ -83,7 +83,13 @@ func TestAnOrderIsFollowedToItsEnd(t *testing.T) {
 	b.play(t, []scenario{
 		{"unknown order", "GET", "/v1/orders/ORD-0/events", nil, "", 404, nil, nil},
 		{"a forged position", "GET", path, []string{"Last-Event-ID", "x"}, "", 400, []string{"Last-Event-ID"}, nil},
-		{"a position of too many lines", "GET", path, []string{"Last-Event-ID", "1*60000"}, "", 400, []string{"Last-Event-ID"}, nil},
+		{
+			"a position of too many lines", "GET", path,
+			[]string{"Last-Event-ID", "1*60000"},
+			"", 400,
+			[]string{"Last-Event-ID"},
+			nil,
+		},
 		{"a position of another order", "GET", path, []string{"Last-Event-ID", "9,9,9"}, "", 204, nil, nil},
 	})
 }
@@ -124,18 +130,21 @@ func TestAnOrderOfManyLinesIsFollowed(t *testing.T) {
 	b := newBench(t)
 	b.must(t, "PUT", "/v1/products/acme-pro", `{"name": "By hand", "sources": [{"type": "manual"}]}`)
 	line := `{"productId": "acme-pro", "quantity": 1, "grossPrice": "1.00"},`
-	b.must(t, "POST", "/v1/orders", strings.Replace(goodOrder, `[{`, "["+strings.Repeat(line, 2999)+"{", 1), "Idempotency-Key", "k")
+	b.must(t, "POST", "/v1/orders", strings.Replace(goodOrder, `[{`, "["+strings.Repeat(line, 2999)+"{", 1),
+		"Idempotency-Key", "k")
 	var v keyturn.OrderView
 	b.must(t, "GET", "/v1/orders/ORD-1", "").into(t, &v)
 	for i := range 5 {
-		_, err := b.db.Resolve(t.Context(), v.LineItems[i*500].FulfillmentID, keyturn.Resolution{Action: keyturn.ActionHold, By: "test"})
+		_, err := b.db.Resolve(t.Context(), v.LineItems[i*500].FulfillmentID,
+			keyturn.Resolution{Action: keyturn.ActionHold, By: "test"})
 		require.NoError(t, err)
 	}
 	events, ids, _ := b.stream(t, "/v1/orders/ORD-1/events", "", 5)
 	require.Len(t, events, 5)
 	require.Len(t, ids, 1, "a long position stands at the end of its batch")
 	require.Less(t, len(ids[0]), 200)
-	_, err := b.db.Resolve(t.Context(), v.LineItems[7].FulfillmentID, keyturn.Resolution{Action: keyturn.ActionHold, By: "test"})
+	_, err := b.db.Resolve(t.Context(), v.LineItems[7].FulfillmentID,
+		keyturn.Resolution{Action: keyturn.ActionHold, By: "test"})
 	require.NoError(t, err)
 	events, _, _ = b.stream(t, "/v1/orders/ORD-1/events", ids[0], 1)
 	require.Contains(t, events[0], v.LineItems[7].FulfillmentID)

@@ -14,8 +14,8 @@ import (
 // is a string. nil: the route has no body, or answers with none.
 type example struct{ request, answer any }
 
-// examples has the example of each route by its operation ID. They tell one story: a shop sells a text editor and a game
-// season pass.
+// examples has the example of each route by its operation ID. They tell one story: a shop sells a text editor and a
+// game season pass.
 var examples = func() map[string]example {
 	all := map[string]example{}
 	for _, part := range []map[string]example{orderExamples, catalogExamples, stockExamples, operationsExamples} {
@@ -24,8 +24,8 @@ var examples = func() map[string]example {
 	return all
 }()
 
-// addExamples puts the examples into the description: beside each body that a request may have, and beside the answer of
-// a success.
+// addExamples puts the examples into the description: beside each body that a request may have, and beside the answer
+// of a success.
 func addExamples(o *huma.OpenAPI) {
 	for _, op := range operationsOf(o) {
 		ex := examples[op.OperationID]

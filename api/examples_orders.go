@@ -121,7 +121,8 @@ var orderExamples = map[string]example{
 	"getDeliverables": {answer: keyturn.Deliverables{
 		ActivationCodes: []string{exampleKey},
 		Files: []keyturn.FileLink{{
-			Name: "manual.pdf", ContentType: "application/pdf", Href: "/v1/fulfillments/" + exampleLine + "/deliverables/files/1",
+			Name: "manual.pdf", ContentType: "application/pdf", Href: "/v1/fulfillments/" + exampleLine +
+				"/deliverables/files/1",
 		}},
 		Additional: map[string][]string{"edition": {"Pro"}},
 	}},
@@ -133,7 +134,8 @@ var orderExamples = map[string]example{
 		},
 		Request: keyturn.ReplayedRequest{Stored: `{"sku":"PASS-26"}`, Today: `{"sku":"PASS-26"}`, Same: true},
 		Reply: &keyturn.ReplyExplained{
-			HTTPStatus: 200, Body: `{"license":{"code":"[masked]"}}`, Outcome: "Success", Reason: "the reply has a code", Codes: 1, Units: 1,
+			HTTPStatus: 200, Body: `{"license":{"code":"[masked]"}}`, Outcome: "Success", Reason: "the reply has a code",
+			Codes: 1, Units: 1,
 			Values: []keyturn.ValueExplained{{
 				Name: "activationCode", Path: "$.license.code", Found: []string{"[masked]"}, Matches: 1,
 			}},

@@ -3,14 +3,18 @@ package api
 import "keyturn.dev/keyturn"
 
 func exampleBatchView() keyturn.BatchView {
-	return keyturn.BatchView{BatchID: exampleBatch, Accepted: 5000, Rejected: 2, CreatedBy: "warehouse", CreatedAt: exampleTime(-600)}
+	return keyturn.BatchView{
+		BatchID: exampleBatch, Accepted: 5000, Rejected: 2, CreatedBy: "warehouse",
+		CreatedAt: exampleTime(-600),
+	}
 }
 
 func exampleRecall() keyturn.BatchDetail {
 	batch := keyturn.BatchDetail{BatchView: exampleBatchView()}
 	batch.RecalledAt = exampleAt(60)
 	batch.Recall = &keyturn.RecallView{
-		Reason: "the publisher withdrew the list", Replace: true, Complete: true, Percent: 100, Sold: 188, Owed: 1, Replaced: 187,
+		Reason: "the publisher withdrew the list", Replace: true, Complete: true, Percent: 100, Sold: 188, Owed: 1,
+		Replaced: 187,
 		Keys: []keyturn.RecalledKey{{
 			OrderID: exampleOrderID, FulfillmentID: exampleLine, Status: keyturn.ReplacementDone, DoneAt: exampleAt(61),
 		}},
@@ -19,7 +23,10 @@ func exampleRecall() keyturn.BatchDetail {
 }
 
 func exampleKeyView(state keyturn.KeyState, steps ...keyturn.KeyStep) keyturn.KeyView {
-	imported := keyturn.KeyStep{To: string(keyturn.KeyAvailable), By: "warehouse", Reason: "imported", At: exampleTime(-600)}
+	imported := keyturn.KeyStep{
+		To: string(keyturn.KeyAvailable), By: "warehouse", Reason: "imported",
+		At: exampleTime(-600),
+	}
 	return keyturn.KeyView{
 		PoolID: examplePool, BatchID: exampleBatch, State: state, History: append([]keyturn.KeyStep{imported}, steps...),
 	}

@@ -44,7 +44,9 @@ func TestEveryRouteHasExamplesThatAreValid(t *testing.T) {
 	}
 }
 
-func requireValidExamples(t *testing.T, o *huma.OpenAPI, of string, mode huma.ValidateMode, content map[string]*huma.MediaType) {
+func requireValidExamples(t *testing.T, o *huma.OpenAPI, of string, mode huma.ValidateMode,
+	content map[string]*huma.MediaType,
+) {
 	t.Helper()
 	for name, media := range content {
 		if name == "application/octet-stream" {

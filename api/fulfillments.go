@@ -37,7 +37,8 @@ type (
 func (a *API) fulfillmentRoutes() {
 	const tag = "Fulfillments"
 	register(a, operation{Operation: huma.Operation{
-		OperationID: "getFulfillment", Method: http.MethodGet, Path: "/v1/fulfillments/{id}", Tags: []string{tag}, Summary: "Show a line with its attempts",
+		OperationID: "getFulfillment", Method: http.MethodGet, Path: "/v1/fulfillments/{id}", Tags: []string{tag},
+		Summary:     "Show a line with its attempts",
 		Description: "The newest hundred attempts with redacted requests and replies, the decisions and the e-mails.",
 		Security:    anyOf(ScopeOrdersRead, ScopeOps),
 	}}, func(ctx context.Context, _ *call, in *idInput) (*lineOutput, error) {
@@ -45,27 +46,37 @@ func (a *API) fulfillmentRoutes() {
 		return &lineOutput{Body: v}, err
 	})
 	register(a, operation{body: keyturn.ResolutionRequest{}, Operation: huma.Operation{
-		OperationID: "resolveFulfillment", Method: http.MethodPost, Path: "/v1/fulfillments/{id}/resolution", Tags: []string{tag}, Summary: "Resolve a line by hand",
-		Description: "200 once the line's workflow has applied the decision. On 503 the outcome is unknown: retry with the same `id`, and the decision is applied once.",
-		Security:    anyOf(ScopeOps),
+		OperationID: "resolveFulfillment", Method: http.MethodPost, Path: "/v1/fulfillments/{id}/resolution",
+		Tags: []string{tag}, Summary: "Resolve a line by hand",
+		Description: "200 once the line's workflow has applied the decision. On 503 the outcome is unknown: retry with the " +
+			"same `id`, and the decision is applied once.",
+		Security: anyOf(ScopeOps),
 	}}, a.resolve)
 	register(a, operation{body: keyturn.ResendRequest{}, optional: true, Operation: huma.Operation{
-		OperationID: "resendFulfillment", Method: http.MethodPost, Path: "/v1/fulfillments/{id}/resend", Tags: []string{tag}, DefaultStatus: http.StatusAccepted,
-		Summary: "Resend the keys by e-mail", Security: anyOf(ScopeOps),
+		OperationID: "resendFulfillment", Method: http.MethodPost, Path: "/v1/fulfillments/{id}/resend", Tags: []string{tag},
+		DefaultStatus: http.StatusAccepted,
+		Summary:       "Resend the keys by e-mail", Security: anyOf(ScopeOps),
 	}}, a.resend)
 	register(a, operation{Operation: huma.Operation{
-		OperationID: "getDeliverables", Method: http.MethodGet, Path: "/v1/fulfillments/{id}/deliverables", Tags: []string{tag}, Summary: "Reveal a line's deliverables",
+		OperationID: "getDeliverables", Method: http.MethodGet, Path: "/v1/fulfillments/{id}/deliverables",
+		Tags: []string{tag}, Summary: "Reveal a line's deliverables",
 		Description: "Access is recorded, and revealed keys are never sold again.", Security: anyOf(ScopeKeysRead),
 	}}, a.deliverables)
 	register(a, operation{Operation: huma.Operation{
-		OperationID: "getDeliverableFile", Method: http.MethodGet, Path: "/v1/fulfillments/{id}/deliverables/files/{no}", Tags: []string{tag}, Summary: "Download a file",
-		Security:  anyOf(ScopeKeysRead),
-		Responses: map[string]*huma.Response{"200": {Description: "The file", Content: map[string]*huma.MediaType{"application/octet-stream": {}}}},
+		OperationID: "getDeliverableFile", Method: http.MethodGet, Path: "/v1/fulfillments/{id}/deliverables/files/{no}",
+		Tags: []string{tag}, Summary: "Download a file",
+		Security: anyOf(ScopeKeysRead),
+		Responses: map[string]*huma.Response{"200": {
+			Description: "The file",
+			Content:     map[string]*huma.MediaType{"application/octet-stream": {}},
+		}},
 	}}, a.deliverableFile)
 	register(a, operation{Operation: huma.Operation{
-		OperationID: "replayFulfillment", Method: http.MethodGet, Path: "/v1/fulfillments/{id}/replay", Tags: []string{tag}, Summary: "Replay a stored attempt against today's catalog",
-		Description: "Renders the request again and evaluates the stored reply with today's response paths. Calls no partner and changes nothing. Secrets and personal data are masked.",
-		Security:    anyOf(ScopeOps),
+		OperationID: "replayFulfillment", Method: http.MethodGet, Path: "/v1/fulfillments/{id}/replay", Tags: []string{tag},
+		Summary: "Replay a stored attempt against today's catalog",
+		Description: "Renders the request again and evaluates the stored reply with today's response paths. Calls no " +
+			"partner and changes nothing. Secrets and personal data are masked.",
+		Security: anyOf(ScopeOps),
 	}}, func(ctx context.Context, _ *call, in *replayInput) (*replayOutput, error) {
 		facts, err := a.DB.ReplayFacts(ctx, in.ID, in.Attempt)
 		if err != nil {
@@ -109,7 +120,10 @@ func (a *API) deliverables(ctx context.Context, c *call, in *idInput) (*delivera
 	if err != nil {
 		return nil, err
 	}
-	out := keyturn.Deliverables{ActivationCodes: []string{}, ActivationLink: found.Link, Files: []keyturn.FileLink{}, Additional: found.Additional}
+	out := keyturn.Deliverables{
+		ActivationCodes: []string{}, ActivationLink: found.Link, Files: []keyturn.FileLink{},
+		Additional: found.Additional,
+	}
 	if out.Additional == nil {
 		out.Additional = map[string][]string{}
 	}
@@ -120,7 +134,8 @@ func (a *API) deliverables(ctx context.Context, c *call, in *idInput) (*delivera
 		out.ReplacedCodes = append(out.ReplacedCodes, code.Reveal())
 	}
 	for i, f := range found.Files {
-		out.Files = append(out.Files, keyturn.FileLink{Name: f.Name, ContentType: f.ContentType, Href: "/v1/fulfillments/" + in.ID + "/deliverables/files/" + strconv.Itoa(i)})
+		out.Files = append(out.Files, keyturn.FileLink{Name: f.Name, ContentType: f.ContentType, Href: "/v1/fulfillments/" +
+			in.ID + "/deliverables/files/" + strconv.Itoa(i)})
 	}
 	return &deliverablesOutput{Body: out}, nil
 }
@@ -143,5 +158,6 @@ func downloadOf(f db.File) *fileOutput {
 	if err != nil {
 		media = "application/octet-stream"
 	}
-	return &fileOutput{ContentType: media, Disposition: mime.FormatMediaType("attachment", map[string]string{"filename": f.Name}), Body: f.Data}
+	return &fileOutput{ContentType: media, Disposition: mime.FormatMediaType("attachment",
+		map[string]string{"filename": f.Name}), Body: f.Data}
 }

@@ -26,7 +26,8 @@ func (b *bench) deliver(t *testing.T, fulfillmentID string) {
 	t.Helper()
 	_, err := b.db.Claim(t.Context(), fulfillmentID, nil)
 	require.NoError(t, err)
-	out, _, _, err := b.db.BeginDelivery(t.Context(), fulfillmentID, func(db.MailFacts) ([]byte, error) { return []byte("mail"), nil })
+	out, _, _, err := b.db.BeginDelivery(t.Context(), fulfillmentID,
+		func(db.MailFacts) ([]byte, error) { return []byte("mail"), nil })
 	require.NoError(t, err)
 	_, err = b.db.FinishDelivery(t.Context(), fulfillmentID, out, nil, false)
 	require.NoError(t, err)
@@ -42,14 +43,49 @@ func TestADeliveredLineShowsItsKeysToWhoMaySee(t *testing.T) {
 	b.deliver(t, id)
 	reader := b.token(t, "reader", api.ScopeOrdersRead)
 	b.play(t, []scenario{
-		{"deliverables", "GET", at + "/deliverables", nil, "", 200, []string{`{"activationCodes":["KEY-1","KEY-2"],"files":[],"additional":{}}`}, nil},
-		{"deliverables in capitals", "GET", "/v1/fulfillments/" + strings.ToUpper(id) + "/deliverables", nil, "", 200, []string{"KEY-1"}, nil},
+		{
+			"deliverables", "GET", at + "/deliverables", nil, "", 200,
+			[]string{`{"activationCodes":["KEY-1","KEY-2"],"files":[],"additional":{}}`},
+			nil,
+		},
+		{
+			"deliverables in capitals", "GET", "/v1/fulfillments/" + strings.ToUpper(id) + "/deliverables", nil, "", 200,
+			[]string{"KEY-1"},
+			nil,
+		},
 		{"no such file", "GET", at + "/deliverables/files/0", nil, "", 404, nil, nil},
-		{"licences with keys", "GET", "/v1/customers/user-1/licenses", nil, "", 200, []string{`"activationCodes":["KEY-1","KEY-2"]`, `"status":"Running"`, `"orderId":"ORD-1"`, `"productName":"Acme Pro"`}, nil},
-		{"licences without being asked for keys", "GET", "/v1/customers/user-1/licenses?keys=false", nil, "", 200, []string{`"status":"Running"`}, []string{"KEY-1"}},
-		{"licences for who may not see keys", "GET", "/v1/customers/user-1/licenses", []string{"Authorization", reader}, "", 200, []string{`"status":"Running"`}, []string{"KEY-1"}},
-		{"keys for who may not see them", "GET", "/v1/customers/user-1/licenses?keys=true", []string{"Authorization", reader}, "", 403, []string{"keys:read"}, []string{"KEY-1"}},
-		{"the line", "GET", at, nil, "", 200, []string{`"status":"DELIVERED"`, `"deliveredAt"`, `"orderId":"ORD-1"`, `"kind":"keys","status":"SENT"`}, []string{"KEY-1", "giveUpAt"}},
+		{
+			"licences with keys", "GET", "/v1/customers/user-1/licenses", nil, "", 200,
+			[]string{
+				`"activationCodes":["KEY-1","KEY-2"]`, `"status":"Running"`, `"orderId":"ORD-1"`,
+				`"productName":"Acme Pro"`,
+			},
+			nil,
+		},
+		{
+			"licences without being asked for keys", "GET", "/v1/customers/user-1/licenses?keys=false", nil, "", 200,
+			[]string{`"status":"Running"`},
+			[]string{"KEY-1"},
+		},
+		{
+			"licences for who may not see keys", "GET", "/v1/customers/user-1/licenses",
+			[]string{"Authorization", reader},
+			"",
+			200,
+			[]string{`"status":"Running"`},
+			[]string{"KEY-1"},
+		},
+		{
+			"keys for who may not see them", "GET", "/v1/customers/user-1/licenses?keys=true",
+			[]string{"Authorization", reader},
+			"", 403,
+			[]string{"keys:read"},
+			[]string{"KEY-1"},
+		},
+		{"the line", "GET", at, nil, "", 200, []string{
+			`"status":"DELIVERED"`, `"deliveredAt"`, `"orderId":"ORD-1"`,
+			`"kind":"keys","status":"SENT"`,
+		}, []string{"KEY-1", "giveUpAt"}},
 		{"the order", "GET", "/v1/orders/ORD-1", nil, "", 200, []string{`"status":"COMPLETED"`}, []string{"KEY-1"}},
 	})
 	licenses, err := b.client().Licenses(t.Context(), "user-1", true)
@@ -102,7 +138,11 @@ func TestOrdersAreCancelled(t *testing.T) {
 		{"unknown order", "POST", "/v1/orders/ORD-0/cancellation", nil, `{"reason": "x"}`, 404, nil, nil},
 		{"no order", "POST", "/v1/orders/a%00b/cancellation", nil, `{"reason": "x"}`, 404, nil, nil},
 		{"bad reason", "POST", "/v1/orders/ORD-1/cancellation", nil, `{"reason": "\u202e"}`, 422, []string{`"reason"`}, nil},
-		{"cancel", "POST", "/v1/orders/ORD-1/cancellation", nil, `{"reason": "changed their mind"}`, 202, []string{`"id":"ORD-1"`}, nil},
+		{
+			"cancel", "POST", "/v1/orders/ORD-1/cancellation", nil, `{"reason": "changed their mind"}`, 202,
+			[]string{`"id":"ORD-1"`},
+			nil,
+		},
 		{"cancel again", "POST", "/v1/orders/ORD-1/cancellation", nil, "", 202, nil, nil},
 	})
 	due, err := b.db.TakeDue(t.Context(), 10)
@@ -153,15 +193,20 @@ func TestTheLineTellsItsStory(t *testing.T) {
 	b.must(t, "PUT", "/v1/integrations/acme", integration)
 	b.must(t, "PUT", "/v1/products/acme-pro", `{"name": "Acme", "sources": [{"type": "endpoint", "integration": "acme"}]}`)
 	id := b.order(t, "ORD-1", "acme-pro")
-	_, _, _, err := b.db.BeginCall(t.Context(), id, func(keyturn.Integration) time.Duration { return time.Second }, func(f db.CallFacts) ([]byte, error) {
-		return []byte(`{"method": "POST", "url": "https://partner.test/new?who=jean%40buyer.test", "body": "` +
-			"eyJyZWYiOiJyLTEiLCJlbWFpbCI6ImplYW5AYnV5ZXIudGVzdCIsIm5vdGUiOiJmb3IgTXMgRHVwb250In0=" + `"}`), nil
-	})
+	_, _, _, err := b.db.BeginCall(t.Context(), id, func(keyturn.Integration) time.Duration { return time.Second },
+		func(f db.CallFacts) ([]byte, error) {
+			return []byte(`{"method": "POST", "url": "https://partner.test/new?who=jean%40buyer.test", "body": "` +
+				"eyJyZWYiOiJyLTEiLCJlbWFpbCI6ImplYW5AYnV5ZXIudGVzdCIsIm5vdGUiOiJmb3IgTXMgRHVwb250In0=" + `"}`), nil
+		})
 	require.NoError(t, err)
 	_, err = b.db.FinishCall(t.Context(), id, db.CallResult{
-		Attempt: 1, Sent: true, HTTPStatus: 500, Duration: 12 * time.Millisecond, PartnerSays: "no product for jean@buyer.test",
-		Failed: &db.StepFailure{Failure: keyturn.Failure{Kind: keyturn.KindRejected, Code: "E7", Message: "acme: said no"}},
-		Reply:  []byte(`{"error": "E7", "lastName": "Somebody", "text": "jean@buyer.test"}`),
+		Attempt: 1, Sent: true, HTTPStatus: 500, Duration: 12 * time.Millisecond,
+		PartnerSays: "no product for jean@buyer.test",
+		Failed: &db.StepFailure{Failure: keyturn.Failure{
+			Kind: keyturn.KindRejected, Code: "E7",
+			Message: "acme: said no",
+		}},
+		Reply: []byte(`{"error": "E7", "lastName": "Somebody", "text": "jean@buyer.test"}`),
 	}, nil)
 	require.NoError(t, err)
 	a := b.must(t, "GET", "/v1/fulfillments/"+id, "")

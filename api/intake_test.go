@@ -22,15 +22,26 @@ func TestIdempotencyKeysAreRequiredAndMeanOneThing(t *testing.T) {
 	b := newBench(t)
 	b.sell(t)
 	bad := func(name, key string) scenario {
-		return scenario{name, "POST", "/v1/orders", []string{"Idempotency-Key", key}, goodOrder, 400, []string{"Idempotency-Key"}, nil}
+		return scenario{
+			name, "POST", "/v1/orders",
+			[]string{"Idempotency-Key", key},
+			goodOrder, 400,
+			[]string{"Idempotency-Key"},
+			nil,
+		}
 	}
 	b.play(t, []scenario{
-		bad("absent", ""), bad("256 characters", strings.Repeat("k", 256)), bad("not ASCII", "clé"), bad("in quotes", `"k-1"`),
-		bad("with an escape", `k\1`), bad("a list", "k-1, k-2"), bad("white space", "k 1"), bad("only white space", " "), bad("tab", "k\t1"),
+		bad("absent", ""), bad("256 characters", strings.Repeat("k", 256)), bad("not ASCII", "clé"),
+		bad("in quotes", `"k-1"`),
+		bad("with an escape", `k\1`), bad("a list", "k-1, k-2"), bad("white space", "k 1"), bad("only white space", " "),
+		bad("tab", "k\t1"),
 	})
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, b.URL+"/v1/orders", strings.NewReader(goodOrder))
 	require.NoError(t, err)
-	req.Header = http.Header{"Idempotency-Key": {"k-1", "k-2"}, "Content-Type": {"application/json"}, "Authorization": {"Bearer " + devToken}}
+	req.Header = http.Header{
+		"Idempotency-Key": {"k-1", "k-2"}, "Content-Type": {"application/json"},
+		"Authorization": {"Bearer " + devToken},
+	}
 	res, err := http.DefaultTransport.RoundTrip(req)
 	require.NoError(t, err)
 	require.NoError(t, res.Body.Close())
@@ -39,9 +50,27 @@ func TestIdempotencyKeysAreRequiredAndMeanOneThing(t *testing.T) {
 
 	b.must(t, "POST", "/v1/orders", goodOrder, "Idempotency-Key", strings.Repeat("k", 255))
 	b.play(t, []scenario{
-		{"another order under the key", "POST", "/v1/orders", []string{"Idempotency-Key", strings.Repeat("k", 255)}, strings.Replace(goodOrder, "ORD-1", "ORD-2", 1), 422, []string{`"Idempotency-Key"`, "ORD-1"}, nil},
-		{"the same order in other bytes", "POST", "/v1/orders", []string{"Idempotency-Key", strings.Repeat("k", 255)}, goodOrder + "\n", 422, []string{`"Idempotency-Key"`}, nil},
-		{"the order's number under another key", "POST", "/v1/orders", []string{"Idempotency-Key", "other"}, goodOrder, 409, []string{"ORD-1"}, nil},
+		{
+			"another order under the key", "POST", "/v1/orders",
+			[]string{"Idempotency-Key", strings.Repeat("k", 255)},
+			strings.Replace(goodOrder, "ORD-1", "ORD-2", 1), 422,
+			[]string{`"Idempotency-Key"`, "ORD-1"},
+			nil,
+		},
+		{
+			"the same order in other bytes", "POST", "/v1/orders",
+			[]string{"Idempotency-Key", strings.Repeat("k", 255)},
+			goodOrder + "\n", 422,
+			[]string{`"Idempotency-Key"`},
+			nil,
+		},
+		{
+			"the order's number under another key", "POST", "/v1/orders",
+			[]string{"Idempotency-Key", "other"},
+			goodOrder, 409,
+			[]string{"ORD-1"},
+			nil,
+		},
 	})
 	require.Equal(t, 1, b.starts.count())
 }
@@ -52,9 +81,11 @@ func TestAKeyBelongsToItsClient(t *testing.T) {
 	b.sell(t)
 	one, two := b.token(t, "one", api.ScopeOrdersWrite), b.token(t, "two", api.ScopeOrdersWrite)
 	first := b.must(t, "POST", "/v1/orders", goodOrder, "Idempotency-Key", "k", "Authorization", one)
-	second := b.must(t, "POST", "/v1/orders", strings.Replace(goodOrder, "ORD-1", "ORD-2", 1), "Idempotency-Key", "k", "Authorization", two)
+	second := b.must(t, "POST", "/v1/orders", strings.Replace(goodOrder, "ORD-1", "ORD-2", 1), "Idempotency-Key", "k",
+		"Authorization", two)
 	require.NotContains(t, second.body, "ORD-1")
-	require.Equal(t, first.body, b.must(t, "POST", "/v1/orders", goodOrder, "Idempotency-Key", "k", "Authorization", one).body)
+	require.Equal(t, first.body, b.must(t, "POST", "/v1/orders", goodOrder, "Idempotency-Key", "k", "Authorization",
+		one).body)
 	// Somebody else's order gives nothing away, not even under the key it was sent with.
 	stranger := b.do(t, "POST", "/v1/orders", goodOrder, "Idempotency-Key", "k2", "Authorization", two)
 	require.Equal(t, 409, stranger.status)
@@ -108,7 +139,8 @@ func TestOrdersAreListedPageByPage(t *testing.T) {
 	b := newBench(t)
 	b.sell(t)
 	for i := range 5 {
-		b.must(t, "POST", "/v1/orders", strings.Replace(goodOrder, "ORD-1", fmt.Sprintf("ORD/%d", i), 1), "Idempotency-Key", fmt.Sprint("k", i))
+		b.must(t, "POST", "/v1/orders", strings.Replace(goodOrder, "ORD-1", fmt.Sprintf("ORD/%d", i), 1), "Idempotency-Key",
+			fmt.Sprint("k", i))
 	}
 	c := b.client()
 	var ids []string

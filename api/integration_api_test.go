@@ -48,11 +48,19 @@ func TestAWrongIntegrationChangesNothing(t *testing.T) {
 		"no rate":               {`{"perSecond": 10}`, `{"perSecond": -1}`, "limits.perSecond", "between"},
 		"a time-out of an hour": {`{"perSecond": 10}`, `{"timeout": "1h"}`, "limits.timeout", "30s"},
 		"too many at once":      {`{"perSecond": 10}`, `{"maxConcurrent": 5000}`, "limits.maxConcurrent", "1000"},
-		"a look-up by PUT":      {`{"create"`, `{"lookup": {"method": "PUT", "urlComplement": "/x", "responsePaths": {"activationCode": "$.k"}}, "create"`, "operations.lookup.method", "GET or POST"},
+		"a look-up by PUT": {
+			`{"create"`,
+			`{"lookup": {"method": "PUT", "urlComplement": "/x", "responsePaths": {"activationCode": "$.k"}}, "create"`,
+			"operations.lookup.method", "GET or POST",
+		},
 	} {
 		require.Contains(t, good, c.old, name)
 		b.play(t, []scenario{
-			{name, "PUT", "/v1/integrations/acme", nil, strings.Replace(good, c.old, c.new, 1), 422, []string{`"location":"` + c.at + `"`, c.why}, []string{"s3cr3t"}},
+			{
+				name, "PUT", "/v1/integrations/acme", nil, strings.Replace(good, c.old, c.new, 1), 422,
+				[]string{`"location":"` + c.at + `"`, c.why},
+				[]string{"s3cr3t"},
+			},
 		})
 	}
 	b.play(t, []scenario{

@@ -89,7 +89,8 @@ func (a *API) route(w http.ResponseWriter, r *http.Request) {
 	probe := &probe{header: http.Header{}}
 	h.ServeHTTP(probe, r)
 	if allow := probe.header.Get("Allow"); allow != "" {
-		p := problemOf(withStatus(http.StatusMethodNotAllowed, keyturn.Errorf(keyturn.KindInvalid, "method not allowed: use %s", allow)), "")
+		p := problemOf(withStatus(http.StatusMethodNotAllowed,
+			keyturn.Errorf(keyturn.KindInvalid, "method not allowed: use %s", allow)), "")
 		p.header.Set("Allow", allow)
 		writeProblem(w, p)
 		return
@@ -104,8 +105,8 @@ func (p *probe) Header() http.Header         { return p.header }
 func (p *probe) Write(b []byte) (int, error) { return len(b), nil }
 func (p *probe) WriteHeader(int)             {}
 
-// finish ends a request: a panic becomes a problem with a reference, and the log gets a line without personal data, with
-// the route's pattern instead of its address.
+// finish ends a request: a panic becomes a problem with a reference, and the log gets a line without personal data,
+// with the route's pattern instead of its address.
 func (a *API) finish(c *call, start time.Time) {
 	level := slog.LevelInfo
 	if p := recover(); p != nil {
@@ -125,7 +126,8 @@ func (a *API) finish(c *call, start time.Time) {
 		level = slog.LevelDebug
 	}
 	metrics.Request(c.r.Pattern, c.w.status, time.Since(start))
-	a.Logger.Log(c.r.Context(), level, "request", "requestId", c.id, "method", c.r.Method, "route", c.r.Pattern, "status", c.w.status,
+	a.Logger.Log(c.r.Context(), level, "request", "requestId", c.id, "method", c.r.Method, "route", c.r.Pattern, "status",
+		c.w.status,
 		"bytes", c.w.bytes, "ms", time.Since(start).Milliseconds(), "by", c.token.Name)
 }
 

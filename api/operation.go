@@ -46,9 +46,12 @@ func register[I, O any](a *API, o operation, handle func(ctx context.Context, c 
 		if op == nil || op.OperationID != o.OperationID {
 			continue
 		}
-		op.Responses["default"] = &huma.Response{Description: "An error, as a problem document", Content: map[string]*huma.MediaType{
-			"application/problem+json": {Schema: a.schema(problem{})},
-		}}
+		op.Responses["default"] = &huma.Response{
+			Description: "An error, as a problem document",
+			Content: map[string]*huma.MediaType{
+				"application/problem+json": {Schema: a.schema(problem{})},
+			},
+		}
 		if o.body != nil {
 			op.RequestBody = &huma.RequestBody{Required: !o.optional, Content: map[string]*huma.MediaType{
 				"application/json": {Schema: a.schema(o.body)},
@@ -65,7 +68,10 @@ func (a *API) schema(v any) *huma.Schema {
 
 // answers describes a response whose body the handler writes as bytes.
 func (a *API) answers(status, description string, v any) map[string]*huma.Response {
-	return map[string]*huma.Response{status: {Description: description, Content: map[string]*huma.MediaType{"application/json": {Schema: a.schema(v)}}}}
+	return map[string]*huma.Response{status: {
+		Description: description,
+		Content:     map[string]*huma.MediaType{"application/json": {Schema: a.schema(v)}},
+	}}
 }
 
 // problem turns an error into its document and logs what must not be shown.
@@ -75,7 +81,8 @@ func (a *API) problem(c *call, err error) *problem {
 	}
 	p := problemOf(err, c.id)
 	if p.Status >= http.StatusInternalServerError {
-		a.Logger.Error("a request failed", "requestId", c.id, "kind", string(keyturn.KindOf(err)), "error", err, "cause", errors.Unwrap(err))
+		a.Logger.Error("a request failed", "requestId", c.id, "kind", string(keyturn.KindOf(err)), "error", err, "cause",
+			errors.Unwrap(err))
 	}
 	return p
 }
@@ -107,7 +114,8 @@ func readBody(c *call, limit int64, types ...string) ([]byte, error) {
 	}
 	raw, err := io.ReadAll(http.MaxBytesReader(c.w, c.r.Body, limit))
 	if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
-		return nil, withStatus(http.StatusRequestEntityTooLarge, keyturn.Errorf(keyturn.KindInvalid, "the body must be at most %s", keyturn.Bytes(limit)))
+		return nil, withStatus(http.StatusRequestEntityTooLarge,
+			keyturn.Errorf(keyturn.KindInvalid, "the body must be at most %s", keyturn.Bytes(limit)))
 	}
 	if err != nil {
 		return nil, badRequest("body", "was cut off")

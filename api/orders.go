@@ -40,36 +40,48 @@ type (
 func (a *API) orderRoutes() {
 	const tag = "Orders"
 	register(a, operation{body: keyturn.Order{}, Operation: huma.Operation{
-		OperationID: "createOrder", Method: http.MethodPost, Path: "/v1/orders", Tags: []string{tag}, DefaultStatus: http.StatusCreated,
-		Summary:     "Accept a paid order",
-		Description: "201 means that the order is durable: each of its lines will be delivered or refunded. The header `Idempotency-Key` is required. A repeated request gets the first response byte for byte, with `Idempotency-Replayed: true`. `warnings` lists lines that no source can deliver at the moment; 409 if a product is not sold in that case (`sell` in the catalog).",
-		Security:    anyOf(ScopeOrdersWrite), Responses: a.answers("201", "Accepted", keyturn.OrderView{}),
+		OperationID: "createOrder", Method: http.MethodPost, Path: "/v1/orders", Tags: []string{tag},
+		DefaultStatus: http.StatusCreated,
+		Summary:       "Accept a paid order",
+		Description: "201 means that the order is durable: each of its lines will be delivered or refunded. The header " +
+			"`Idempotency-Key` is required. A repeated request gets the first response byte for byte, with " +
+			"`Idempotency-Replayed: true`. `warnings` lists lines that no source can deliver at the moment; 409 if a product " +
+			"is not sold in that case (`sell` in the catalog).",
+		Security: anyOf(ScopeOrdersWrite), Responses: a.answers("201", "Accepted", keyturn.OrderView{}),
 		Parameters: idempotencyHeader(),
 	}}, a.createOrder)
 	register(a, operation{Operation: huma.Operation{
-		OperationID: "getOrder", Method: http.MethodGet, Path: "/v1/orders/{id}", Tags: []string{tag}, Summary: "Show an order with the status of its lines",
+		OperationID: "getOrder", Method: http.MethodGet, Path: "/v1/orders/{id}", Tags: []string{tag},
+		Summary:  "Show an order with the status of its lines",
 		Security: anyOf(ScopeOrdersRead, ScopeOps),
 	}}, func(ctx context.Context, _ *call, in *idInput) (*orderOutput, error) { return a.order(ctx, in.ID) })
 	register(a, operation{Operation: huma.Operation{
-		OperationID: "listOrders", Method: http.MethodGet, Path: "/v1/orders", Tags: []string{tag}, Summary: "List orders, the newest first",
+		OperationID: "listOrders", Method: http.MethodGet, Path: "/v1/orders", Tags: []string{tag},
+		Summary:  "List orders, the newest first",
 		Security: anyOf(ScopeOrdersRead, ScopeOps),
 	}}, a.listOrders)
 	register(a, operation{body: keyturn.Cancellation{}, optional: true, Operation: huma.Operation{
-		OperationID: "cancelOrder", Method: http.MethodPost, Path: "/v1/orders/{id}/cancellation", Tags: []string{tag}, DefaultStatus: http.StatusAccepted,
-		Summary:     "Cancel an order",
-		Description: "Open lines are cancelled and refunded; delivered lines are revoked and refunded. 202: the cancellation has begun.",
-		Security:    anyOf(ScopeOrdersWrite, ScopeOps),
+		OperationID: "cancelOrder", Method: http.MethodPost, Path: "/v1/orders/{id}/cancellation", Tags: []string{tag},
+		DefaultStatus: http.StatusAccepted,
+		Summary:       "Cancel an order",
+		Description: "Open lines are cancelled and refunded; delivered lines are revoked and refunded. 202: the " +
+			"cancellation has begun.",
+		Security: anyOf(ScopeOrdersWrite, ScopeOps),
 	}}, a.cancelOrder)
 	a.eventRoute(tag)
 }
 
 const idempotencyKey = "Idempotency-Key"
 
-// idempotencyPattern leaves out what quotes, lists and escapes are made of, so that a key means the same to every proxy.
+// idempotencyPattern leaves out what quotes, lists and escapes are made of, so that a key means the same to every
+// proxy.
 var idempotencyPattern = regexp.MustCompile(`^[A-Za-z0-9._:/+=@~-]{1,255}$`)
 
 func idempotencyHeader() []*huma.Param {
-	return []*huma.Param{{Name: idempotencyKey, In: "header", Required: true, Schema: &huma.Schema{Type: huma.TypeString, Pattern: idempotencyPattern.String()}}}
+	return []*huma.Param{{
+		Name: idempotencyKey, In: "header", Required: true,
+		Schema: &huma.Schema{Type: huma.TypeString, Pattern: idempotencyPattern.String()},
+	}}
 }
 
 func idempotencyKeyOf(c *call) (string, error) {
@@ -112,7 +124,8 @@ func (a *API) accepted(accepted *db.Accepted, response []byte, err error) (*rawO
 	}
 	metrics.OrderAccepted()
 	a.Starter.Enqueue(accepted.Starts)
-	if slices.ContainsFunc(accepted.Order.LineItems, func(l keyturn.LineItem) bool { return l.Operation == keyturn.OpCancel }) {
+	if slices.ContainsFunc(accepted.Order.LineItems,
+		func(l keyturn.LineItem) bool { return l.Operation == keyturn.OpCancel }) {
 		a.Starter.Wake() // what the cancel gives up is to be woken
 	}
 	return out, nil
@@ -122,7 +135,8 @@ func (a *API) accepted(accepted *db.Accepted, response []byte, err error) (*rawO
 func (a *API) acceptance(accepted db.Accepted) ([]byte, error) {
 	o := accepted.Order
 	v := keyturn.OrderView{
-		ID: o.ID, Status: keyturn.OrderPending, Currency: o.Currency, GrossPrice: accepted.GrossPrice.String(), CreatedAt: accepted.CreatedAt.UTC(),
+		ID: o.ID, Status: keyturn.OrderPending, Currency: o.Currency, GrossPrice: accepted.GrossPrice.String(),
+		CreatedAt: accepted.CreatedAt.UTC(),
 		LineItems: make([]keyturn.LineView, len(o.LineItems)), Links: a.links(o.ID), Warnings: accepted.Warnings,
 	}
 	for i, l := range o.LineItems {
@@ -143,7 +157,8 @@ func (a *API) links(orderID string) *keyturn.Links {
 	l := &keyturn.Links{Self: "/v1/orders/" + url.PathEscape(orderID), Page: a.PublicURL + "/o/" + a.DB.PageToken(orderID)}
 	if a.TemporalUIURL != "" {
 		query := url.QueryEscape(`OrderId="` + orderID + `"`)
-		l.History = a.TemporalUIURL + "/namespaces/" + url.PathEscape(a.Namespace) + "/workflows?query=" + strings.ReplaceAll(query, "+", "%20")
+		l.History = a.TemporalUIURL + "/namespaces/" + url.PathEscape(a.Namespace) + "/workflows?query=" +
+			strings.ReplaceAll(query, "+", "%20")
 	}
 	return l
 }

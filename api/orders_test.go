@@ -63,7 +63,8 @@ func TestAnOrderOfAnEmptyPoolIsWarnedOfOrRefused(t *testing.T) {
 	require.Equal(t, 200, a.status)
 	require.NotContains(t, a.body, "warnings", "only the answer to a new order warns")
 
-	b.must(t, "PUT", "/v1/products/acme-pro", `{"name": "Acme Pro", "sources": [{"type": "pool", "pool": "keys"}], "sell": {"whenEmpty": "refuse"}}`)
+	b.must(t, "PUT", "/v1/products/acme-pro",
+		`{"name": "Acme Pro", "sources": [{"type": "pool", "pool": "keys"}], "sell": {"whenEmpty": "refuse"}}`)
 	b.play(t, []scenario{
 		{
 			name: "refused", method: "POST", path: "/v1/orders", headers: []string{"Idempotency-Key", "refuse"},

@@ -30,7 +30,8 @@ func (a *API) poolRoutes() {
 	const tag = "Pools"
 	text := &huma.MediaType{Schema: &huma.Schema{Type: huma.TypeString, Description: "One key per line, in UTF-8."}}
 	register(a, operation{Operation: huma.Operation{
-		OperationID: "importKeys", Method: http.MethodPost, Path: "/v1/pools/{id}/batches", Tags: []string{tag}, Summary: "Import keys",
+		OperationID: "importKeys", Method: http.MethodPost, Path: "/v1/pools/{id}/batches", Tags: []string{tag},
+		Summary:     "Import keys",
 		Description: "One key per line, or CSV, in UTF-8. The file is streamed, may have any size, and is imported as a whole or not at all. An invalid row (malformed, too_long, malformed_expiry, expired) refuses the file with 422 and the row's line number, unless `skipBad` is set. Known keys (duplicate_in_file, duplicate_in_pool, duplicate_in_other_pool, already_sold) are counted and skipped, so importing a file twice is harmless. Whitespace around keys and empty lines are ignored. Lines waiting for the pool are served at the pool's pace; `served` counts those served at once.",
 		Security:    anyOf(ScopeKeysWrite),
 	}}, a.importKeys)
@@ -50,7 +51,8 @@ func (a *API) importKeys(ctx context.Context, c *call, in *importInput) (*import
 	c.writeUntil(time.Time{})
 	media, _, _ := mime.ParseMediaType(c.r.Header.Get("Content-Type")) // checked above
 	result, err := a.DB.ImportFile(ctx, stock.ImportInput{
-		Pool: in.ID, File: body, By: c.by(), CSV: media == "text/csv", Column: in.Column, ExpiryColumn: in.ExpiryColumn, Header: in.Header,
+		Pool: in.ID, File: body, By: c.by(), CSV: media == "text/csv", Column: in.Column, ExpiryColumn: in.ExpiryColumn,
+		Header:  in.Header,
 		SkipBad: in.SkipBad, DryRun: in.DryRun,
 	})
 	c.writeUntil(time.Now().Add(writeTimeout))

@@ -20,18 +20,62 @@ func TestKeysAreImportedOncePerLine(t *testing.T) {
 		return scenario{name, "POST", "/v1/pools/keys/batches", []string{"Content-Type", media}, body, status, contains, nil}
 	}
 	b.play(t, []scenario{
-		{"a dry run", "POST", "/v1/pools/keys/batches?dryRun=true", []string{"Content-Type", "text/plain"}, "A\nB", 200, []string{`"accepted":2`, `"dryRun":true`}, []string{"batchId"}},
-		post("plain text", "text/plain", "A\r\n\n  B  \nA\n", 200, `"accepted":2`, `"line":4,"reason":"duplicate_in_file"`, `"counts":{"duplicate_in_file":1}`, `"batchId"`, `"served":0`),
+		{
+			"a dry run", "POST", "/v1/pools/keys/batches?dryRun=true",
+			[]string{"Content-Type", "text/plain"},
+			"A\nB", 200,
+			[]string{`"accepted":2`, `"dryRun":true`},
+			[]string{"batchId"},
+		},
+		post("plain text", "text/plain", "A\r\n\n  B  \nA\n", 200, `"accepted":2`, `"line":4,"reason":"duplicate_in_file"`,
+			`"counts":{"duplicate_in_file":1}`, `"batchId"`, `"served":0`),
 		post("the same again", "text/plain; charset=utf-8", "A\nB\n", 200, `"accepted":0`, `"duplicate_in_pool":2`),
 		post("byte-order mark", "text/plain", "\xEF\xBB\xBFC", 200, `"accepted":1`),
 		post("a key with everything in it", "text/plain", `D<&>"',`, 200, `"accepted":1`),
-		post("control characters and a key of 10 MB", "text/plain", "E\x7f\n"+strings.Repeat("F", 10<<20)+"\nG", 422, "line 1", "malformed", "line 2", "too_long", "nothing was stored"),
-		{"skipping bad lines", "POST", "/v1/pools/keys/batches?skipBad=true", []string{"Content-Type", "text/plain"}, "E\x7f\n" + strings.Repeat("F", 10<<20) + "\nG", 200, []string{`"malformed":1`, `"too_long":1`, `"accepted":1`}, nil},
-		{"CSV by name", "POST", "/v1/pools/keys/batches?column=key&expiryColumn=until", []string{"Content-Type", "text/csv"}, "id;Key;until\r\n1;\"P;1\";2999-01-31\r\n2;Q;\r\n", 200, []string{`"accepted":2`}, nil},
-		{"CSV without that name", "POST", "/v1/pools/keys/batches?column=key", []string{"Content-Type", "text/csv"}, "SECRET-1,1\n", 422, []string{"column"}, []string{"SECRET"}},
-		{"CSV by number", "POST", "/v1/pools/keys/batches?column=2&header=true", []string{"Content-Type", "text/csv"}, "id,Key\n1,R\n", 200, []string{`"accepted":1`}, nil},
-		{"a key that expired", "POST", "/v1/pools/keys/batches?column=1&expiryColumn=2", []string{"Content-Type", "text/csv"}, "S,2001-01-01\n", 422, []string{"line 1", "expired"}, nil},
-		{"text has no columns", "POST", "/v1/pools/keys/batches?column=2", []string{"Content-Type", "text/plain"}, "S", 422, []string{"text/csv"}, nil},
+		post("control characters and a key of 10 MB", "text/plain", "E\x7f\n"+strings.Repeat("F", 10<<20)+"\nG", 422,
+			"line 1", "malformed", "line 2", "too_long", "nothing was stored"),
+		{
+			"skipping bad lines", "POST", "/v1/pools/keys/batches?skipBad=true",
+			[]string{"Content-Type", "text/plain"},
+			"E\x7f\n" + strings.Repeat("F", 10<<20) + "\nG", 200,
+			[]string{`"malformed":1`, `"too_long":1`, `"accepted":1`},
+			nil,
+		},
+		{
+			"CSV by name", "POST", "/v1/pools/keys/batches?column=key&expiryColumn=until",
+			[]string{"Content-Type", "text/csv"},
+			"id;Key;until\r\n1;\"P;1\";2999-01-31\r\n2;Q;\r\n", 200,
+			[]string{`"accepted":2`},
+			nil,
+		},
+		{
+			"CSV without that name", "POST", "/v1/pools/keys/batches?column=key",
+			[]string{"Content-Type", "text/csv"},
+			"SECRET-1,1\n", 422,
+			[]string{"column"},
+			[]string{"SECRET"},
+		},
+		{
+			"CSV by number", "POST", "/v1/pools/keys/batches?column=2&header=true",
+			[]string{"Content-Type", "text/csv"},
+			"id,Key\n1,R\n", 200,
+			[]string{`"accepted":1`},
+			nil,
+		},
+		{
+			"a key that expired", "POST", "/v1/pools/keys/batches?column=1&expiryColumn=2",
+			[]string{"Content-Type", "text/csv"},
+			"S,2001-01-01\n", 422,
+			[]string{"line 1", "expired"},
+			nil,
+		},
+		{
+			"text has no columns", "POST", "/v1/pools/keys/batches?column=2",
+			[]string{"Content-Type", "text/plain"},
+			"S", 422,
+			[]string{"text/csv"},
+			nil,
+		},
 		post("CSV", "text/csv", "H\n\"I,1\"\n\"J\"\"2\"\n", 200, `"accepted":3`),
 		post("CSV of two columns", "text/csv", "K\nL;M,N\n", 422, "line 2"),
 		post("CSV with an open quote", "text/csv", "\"K\nL\n", 422, "line 1"),
@@ -42,7 +86,14 @@ func TestKeysAreImportedOncePerLine(t *testing.T) {
 		post("another character set", "text/plain; charset=utf-16", "A", 415),
 		{"unknown pool", "POST", "/v1/pools/none/batches", []string{"Content-Type", "text/plain"}, "A", 404, nil, nil},
 		{"no pool at all", "POST", "/v1/pools/%00/batches", []string{"Content-Type", "text/plain"}, "A", 404, nil, nil},
-		{"dry run of neither", "POST", "/v1/pools/keys/batches?dryRun=maybe", []string{"Content-Type", "text/plain"}, "A", 400, []string{"dryRun"}, nil},
+		{
+			"dry run of neither", "POST", "/v1/pools/keys/batches?dryRun=maybe",
+			[]string{"Content-Type", "text/plain"},
+			"A",
+			400,
+			[]string{"dryRun"},
+			nil,
+		},
 	})
 	pool, err := b.client().Pool(t.Context(), "keys")
 	require.NoError(t, err)
@@ -76,7 +127,8 @@ func TestTheClientImportsWithProgress(t *testing.T) {
 	b.sell(t)
 	var read int64
 	keys := strings.Repeat("x", 10) + "\n" + strings.Repeat("y", 10)
-	result, err := b.client().ImportKeys(t.Context(), "keys", client.Progress(strings.NewReader(keys), func(n int64) { read = n }), client.ImportOptions{})
+	result, err := b.client().ImportKeys(t.Context(), "keys",
+		client.Progress(strings.NewReader(keys), func(n int64) { read = n }), client.ImportOptions{})
 	require.NoError(t, err)
 	require.Equal(t, 2, result.Accepted)
 	require.Equal(t, int64(len(keys)), read)

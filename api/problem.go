@@ -54,7 +54,10 @@ func problemOf(err error, reference string) *problem {
 		return p
 	}
 	kind := keyturn.KindOf(err)
-	p := &problem{Problem: keyturn.Problem{Type: kind.ProblemType(), Title: kind.Title(), Status: kind.HTTPStatus()}, header: http.Header{}}
+	p := &problem{
+		Problem: keyturn.Problem{Type: kind.ProblemType(), Title: kind.Title(), Status: kind.HTTPStatus()},
+		header:  http.Header{},
+	}
 	if e, ok := errors.AsType[*keyturn.Error](err); ok {
 		p.Detail, p.Errors = e.Message, e.Fields
 	}

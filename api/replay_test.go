@@ -27,16 +27,23 @@ func TestReplayReadsAStoredReplyWithTodaysPaths(t *testing.T) {
 	id := b.order(t, "ORD-1", "acme-pro")
 	in, err := b.db.Integration(t.Context(), "acme")
 	require.NoError(t, err)
-	_, _, _, err = b.db.BeginCall(t.Context(), id, func(keyturn.Integration) time.Duration { return time.Second }, func(f db.CallFacts) ([]byte, error) {
-		req, err := endpoint.Render(in, "create", endpoint.Data{LicenseID: f.LicenseID, User: endpoint.User{Email: f.Customer.Email}})
-		require.NoError(t, err)
-		return json.Marshal(req)
-	})
+	_, _, _, err = b.db.BeginCall(t.Context(), id, func(keyturn.Integration) time.Duration { return time.Second },
+		func(f db.CallFacts) ([]byte, error) {
+			req, err := endpoint.Render(in, "create", endpoint.Data{
+				LicenseID: f.LicenseID,
+				User:      endpoint.User{Email: f.Customer.Email},
+			})
+			require.NoError(t, err)
+			return json.Marshal(req)
+		})
 	require.NoError(t, err)
 	reply := []byte(`{"key": [], "licenses": [{"key": "CANARY-1"}, {"key": "CANARY-2"}], "seats": 5, "email": "jean@buyer.test"}`)
 	_, err = b.db.FinishCall(t.Context(), id, db.CallResult{
 		Attempt: 1, Sent: true, HTTPStatus: 200, Reply: endpoint.Redact(in, "create", reply, nil),
-		Failed: &db.StepFailure{Failure: keyturn.Failure{Kind: keyturn.KindBadReply, Message: "the reply holds no activation code"}},
+		Failed: &db.StepFailure{Failure: keyturn.Failure{
+			Kind:    keyturn.KindBadReply,
+			Message: "the reply holds no activation code",
+		}},
 	}, nil)
 	require.NoError(t, err)
 

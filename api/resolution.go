@@ -64,16 +64,19 @@ func (a *API) resolve(ctx context.Context, c *call, in *idInput) (*lineOutput, e
 func checkResolution(body keyturn.ResolutionRequest, r keyturn.Resolution) error {
 	var bad keyturn.Problems
 	bad.Merge("", r.Check())
-	bad.Check(len(body.Keys) > 0 || r.Action != keyturn.ActionSupply, "keys", "is required for supply: give one key per unit")
+	bad.Check(len(body.Keys) > 0 || r.Action != keyturn.ActionSupply, "keys",
+		"is required for supply: give one key per unit")
 	bad.Check(len(body.Keys) == 0 || r.Action == keyturn.ActionSupply, "keys", "is allowed for supply only")
 	return bad.Err("the resolution is not valid")
 }
 
-// decide has the line's workflow carry out the decision and waits until it has. Each try is an Update of its own, because
-// Temporal would answer a repeated one that failed with its failure for ever; the database knows decisions by their ID.
+// decide has the line's workflow carry out the decision and waits until it has. Each try is an Update of its own,
+// because Temporal would answer a repeated one that failed with its failure for ever; the database knows decisions by
+// their ID.
 func (a *API) decide(ctx context.Context, fulfillmentID string, r keyturn.Resolution) error {
 	if a.Temporal == nil {
-		return keyturn.Errorf(keyturn.KindUnavailable, "this process is not connected to Temporal, so the decision was not applied")
+		return keyturn.Errorf(keyturn.KindUnavailable,
+			"this process is not connected to Temporal, so the decision was not applied")
 	}
 	updateCtx, cancel := context.WithTimeout(ctx, resolveTimeout)
 	defer cancel()
@@ -102,7 +105,8 @@ func (a *API) undecidable(ctx context.Context, fulfillmentID string) error {
 		return err
 	case line.Status.Open():
 		a.Starter.Wake()
-		return keyturn.Errorf(keyturn.KindUnavailable, "the line's workflow is not running, so the decision was not applied: retry in a few seconds")
+		return keyturn.Errorf(keyturn.KindUnavailable,
+			"the line's workflow is not running, so the decision was not applied: retry in a few seconds")
 	}
 	return keyturn.Errorf(keyturn.KindConflict, "the line is %s: there is nothing left to decide", line.Status)
 }
@@ -114,8 +118,11 @@ func decisionError(err error, id string) error {
 		case keyturn.KindInvalid, keyturn.KindNotFound, keyturn.KindConflict:
 			return keyturn.Errorf(kind, "%s", refused.Message())
 		default: // the database or the worker's code failed; the log says how
-			return keyturn.Errorf(keyturn.KindUnavailable, "the decision could not be applied: retry with the id %s, and it is applied once: %w", id, err)
+			return keyturn.Errorf(keyturn.KindUnavailable,
+				"the decision could not be applied: retry with the id %s, and it is applied once: %w", id, err)
 		}
 	}
-	return keyturn.Errorf(keyturn.KindUnavailable, "Temporal or its worker timed out, so it is unknown whether the decision was applied: retry with the id %s, and it is applied once: %w", id, err)
+	return keyturn.Errorf(keyturn.KindUnavailable,
+		"Temporal or its worker timed out, so it is unknown whether the decision was applied: retry with the id %s, and it "+
+			"is applied once: %w", id, err)
 }

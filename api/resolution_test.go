@@ -29,11 +29,12 @@ func standIn(b *bench) func(workflow.Context) error {
 	}
 	return func(ctx workflow.Context) error {
 		id := workflow.GetInfo(ctx).WorkflowExecution.ID[len("fulfillment-"):]
-		err := workflow.SetUpdateHandler(ctx, workflows.ResolveName, func(ctx workflow.Context, r keyturn.Resolution) (next keyturn.Next, err error) {
-			ctx = workflow.WithLocalActivityOptions(ctx, workflow.LocalActivityOptions{StartToCloseTimeout: 5 * time.Second})
-			err = workflow.ExecuteLocalActivity(ctx, decide, id, r).Get(ctx, &next)
-			return next, err
-		})
+		err := workflow.SetUpdateHandler(ctx, workflows.ResolveName,
+			func(ctx workflow.Context, r keyturn.Resolution) (next keyturn.Next, err error) {
+				ctx = workflow.WithLocalActivityOptions(ctx, workflow.LocalActivityOptions{StartToCloseTimeout: 5 * time.Second})
+				err = workflow.ExecuteLocalActivity(ctx, decide, id, r).Get(ctx, &next)
+				return next, err
+			})
 		if err != nil {
 			return err
 		}
@@ -60,25 +61,44 @@ func TestDecisionsGoThroughTheLinesWorkflow(t *testing.T) {
 		}
 	})
 	start := func(id string) {
-		_, err := temporalClient.ExecuteWorkflow(t.Context(), client.StartWorkflowOptions{ID: workflows.LineWorkflowID(id), TaskQueue: queue}, "StandIn")
+		_, err := temporalClient.ExecuteWorkflow(t.Context(), client.StartWorkflowOptions{
+			ID:        workflows.LineWorkflowID(id),
+			TaskQueue: queue,
+		}, "StandIn")
 		require.NoError(t, err)
 	}
 	decide := func(name, id, body string, status int, contains ...string) scenario {
-		return scenario{name, "POST", "/v1/fulfillments/" + id + "/resolution", nil, body, status, contains, []string{"KEY-A"}}
+		return scenario{
+			name, "POST", "/v1/fulfillments/" + id + "/resolution", nil, body, status, contains,
+			[]string{"KEY-A"},
+		}
 	}
 	ops := b.token(t, "olivia", api.ScopeOps)
 
-	id, unstarted, refunded := b.order(t, "ORD-1", "by-hand"), b.order(t, "ORD-2", "by-hand"), b.order(t, "ORD-3", "by-hand")
+	id, unstarted, refunded := b.order(t, "ORD-1", "by-hand"), b.order(t, "ORD-2", "by-hand"),
+		b.order(t, "ORD-3", "by-hand")
 	start(id)
 	start(refunded)
 	b.play(t, []scenario{
-		decide("hold", id, `{"id": "d-1", "action": "hold", "reason": "the publisher is closed"}`, 200, `"status":"HELD"`, `"reason":"the publisher is closed"`),
-		decide("hold again with the same id", id, `{"id": "d-1", "action": "hold", "reason": "the publisher is closed"}`, 200, `"status":"HELD"`),
+		decide("hold", id, `{"id": "d-1", "action": "hold", "reason": "the publisher is closed"}`, 200, `"status":"HELD"`,
+			`"reason":"the publisher is closed"`),
+		decide("hold again with the same id", id, `{"id": "d-1", "action": "hold", "reason": "the publisher is closed"}`, 200,
+			`"status":"HELD"`),
 		decide("hold what is held", id, `{"id": "d-2", "action": "hold"}`, 409, "HELD"),
-		{"release", "POST", "/v1/fulfillments/" + id + "/resolution", []string{"Authorization", ops}, `{"action": "release"}`, 200, []string{`"status":"RETRYING"`, `"by":"olivia"`}, nil},
-		decide("extend", id, `{"action": "extend", "until": "`+time.Now().Add(48*time.Hour).UTC().Format(time.RFC3339)+`"}`, 200, `"giveUpAt"`),
-		decide("supply", id, `{"action": "supply", "keys": ["KEY-A", "KEY-B"], "reason": "from the publisher's e-mail"}`, 200, `"status":"RETRYING"`),
-		decide("refund", refunded, `{"action": "refund"}`, 200, `"status":"CANCELING"`, `"refund":{"status":"PENDING","amount":"29.99"`),
+		{
+			"release", "POST", "/v1/fulfillments/" + id + "/resolution",
+			[]string{"Authorization", ops},
+			`{"action": "release"}`,
+			200,
+			[]string{`"status":"RETRYING"`, `"by":"olivia"`},
+			nil,
+		},
+		decide("extend", id, `{"action": "extend", "until": "`+time.Now().Add(48*time.Hour).UTC().Format(time.RFC3339)+`"}`,
+			200, `"giveUpAt"`),
+		decide("supply", id, `{"action": "supply", "keys": ["KEY-A", "KEY-B"], "reason": "from the publisher's e-mail"}`, 200,
+			`"status":"RETRYING"`),
+		decide("refund", refunded, `{"action": "refund"}`, 200, `"status":"CANCELING"`,
+			`"refund":{"status":"PENDING","amount":"29.99"`),
 		decide("no workflow yet", unstarted, `{"action": "refund"}`, 503, "retry in a few seconds"),
 	})
 	found, err := b.client().Deliverables(t.Context(), id)

@@ -18,13 +18,16 @@ const knownAlertSQL = `(closed_at IS NULL OR closed_by IS NOT NULL)`
 
 // troubleWithoutAlertSQL: a line that a person released or sent back to work is in trouble without a failure.
 const troubleWithoutAlertSQL = `
-	SELECT l.order_id, l.id AS line_id, NULL AS subject, 'it is ' || l.status || ' for ' || (CAST(l.failure AS json) ->> 'kind') || ' and has no open alert of it' AS what
+	SELECT l.order_id, l.id AS line_id, NULL AS subject,
+		'it is ' || l.status || ' for ' || (CAST(l.failure AS json) ->> 'kind') || ' and has no open alert of it' AS what
 	FROM line_items l
 	WHERE l.status IN ('RETRYING', 'WAITING_FOR_STOCK') AND l.failure IS NOT NULL AND l.failures > 0
-		AND NOT EXISTS (SELECT FROM alerts a WHERE a.line_id = l.id AND a.cause = CAST(l.failure AS json) ->> 'kind' AND a.closed_at IS NULL)`
+		AND NOT EXISTS (SELECT FROM alerts a WHERE a.line_id = l.id AND a.cause = CAST(l.failure AS json) ->> 'kind'
+			AND a.closed_at IS NULL)`
 
 const alertTwiceSQL = `
-	SELECT l.order_id, a.line_id, a.cause AS subject, 'operations were alerted ' || count(*) || ' times for one cause' AS what
+	SELECT l.order_id, a.line_id, a.cause AS subject,
+		'operations were alerted ' || count(*) || ' times for one cause' AS what
 	FROM alerts a JOIN line_items l ON l.id = a.line_id
 	GROUP BY l.order_id, a.line_id, a.cause HAVING count(*) > 1`
 
@@ -32,11 +35,14 @@ const alertTwiceSQL = `
 var decidedWithAlertSQL = `
 	SELECT l.order_id, l.id AS line_id, a.cause AS subject, 'it is ' || l.status || ' and its alert is still open' AS what
 	FROM alerts a JOIN line_items l ON l.id = a.line_id
-	WHERE a.closed_at IS NULL AND a.cause NOT IN (` + pg.TextList(keyturn.LastingAlerts()...) + `) AND (l.status = 'DELIVERED'
+	WHERE a.closed_at IS NULL AND a.cause NOT IN (` + pg.TextList(keyturn.LastingAlerts()...) + `)
+		AND (l.status = 'DELIVERED'
 		OR l.status = 'CANCELED' AND NOT (l.delivered_at IS NULL
-			AND EXISTS (SELECT FROM deliveries d WHERE d.line_id = l.id AND d.kind = 'keys' AND (d.exposed OR d.status <> 'READY'))))`
+			AND EXISTS (SELECT FROM deliveries d WHERE d.line_id = l.id AND d.kind = 'keys'
+				AND (d.exposed OR d.status <> 'READY'))))`
 
 const alertNotMailedSQL = `
-	SELECT l.order_id, a.line_id, coalesce('pool ' || a.pool_id, a.cause) AS subject, 'operations were not told of ' || a.cause AS what
+	SELECT l.order_id, a.line_id, coalesce('pool ' || a.pool_id, a.cause) AS subject,
+		'operations were not told of ' || a.cause AS what
 	FROM alerts a LEFT JOIN line_items l ON l.id = a.line_id
 	WHERE a.mailed_at IS NULL AND a.opened_at < now() - make_interval(secs => :slack)`

@@ -1,6 +1,7 @@
 // Package audit proves that the books balance. It reads the database in one snapshot and, where they are given, the
-// mailbox, the partner's log, the payment provider's records and Temporal, and checks every invariant that this evidence
-// allows (docs/run/audit.md). It writes nothing and makes nobody wait, so it can be run at any time, also under load.
+// mailbox, the partner's log, the payment provider's records and Temporal, and checks every invariant that this
+// evidence allows (docs/run/audit.md). It writes nothing and makes nobody wait, so it can be run at any time, also
+// under load.
 package audit
 
 import (
@@ -36,8 +37,8 @@ type Evidence struct {
 	Listed int
 	// Sample is how many ciphertexts of each table are opened; 0: 200.
 	Sample int
-	// Gentle rests between the parts, as long as they took: an audit takes twice as long, and leaves more of a machine that is busy
-	// to sales.
+	// Gentle rests between the parts, as long as they took: an audit takes twice as long, and leaves more of a machine
+	// that is busy to sales.
 	Gentle bool
 
 	onProbe func(p probe, took time.Duration) // of the benchmark
@@ -96,7 +97,9 @@ func Run(ctx context.Context, e Evidence) (*Report, error) {
 	err = e.DB.Snapshot(ctx, func(s *pg.Snapshot) error {
 		r.s, r.report.SnapshotAt = s, s.At.UTC()
 		for _, check := range []func(context.Context) error{
-			r.count, r.runProbes, r.checkOrderStatus, r.checkDeadlines, r.checkSupplied, r.checkSubmissions, r.checkPayments, r.checkSecrets, r.checkErasures, r.checkMailbox, r.checkPartner, r.checkHoneypots, r.checkConcurrency, r.checkSamples,
+			r.count, r.runProbes, r.checkOrderStatus, r.checkDeadlines, r.checkSupplied, r.checkSubmissions, r.checkPayments,
+			r.checkSecrets, r.checkErasures, r.checkMailbox, r.checkPartner, r.checkHoneypots, r.checkConcurrency,
+			r.checkSamples,
 		} {
 			if err := check(ctx); err != nil {
 				return err

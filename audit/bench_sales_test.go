@@ -84,7 +84,8 @@ func (s *shop) tills(n int, d time.Duration) (rate float64, median, p99 time.Dur
 		wg.Go(func() {
 			for time.Now().Before(end) {
 				start := time.Now()
-				f := s.order(fmt.Sprintf("till-%d", tillOrders.Add(1)), keyturn.LineItem{ProductID: "game", Quantity: 1, GrossPrice: "1.00"})[0]
+				f := s.order(fmt.Sprintf("till-%d", tillOrders.Add(1)),
+					keyturn.LineItem{ProductID: "game", Quantity: 1, GrossPrice: "1.00"})[0]
 				_, err := s.Claim(s.ctx, f, render)
 				s.ok(err)
 				out, _, _, err := s.BeginDelivery(s.ctx, f, render)
@@ -99,5 +100,6 @@ func (s *shop) tills(n int, d time.Duration) (rate float64, median, p99 time.Dur
 	}
 	wg.Wait()
 	slices.Sort(took)
-	return float64(len(took)) / d.Seconds(), took[len(took)/2].Round(10 * time.Microsecond), took[len(took)*99/100].Round(10 * time.Microsecond)
+	return float64(len(took)) / d.Seconds(), took[len(took)/2].Round(10 * time.Microsecond),
+		took[len(took)*99/100].Round(10 * time.Microsecond)
 }

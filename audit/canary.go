@@ -33,9 +33,13 @@ const shortest = 6
 const canarySamplesSQL = `
 	SELECT l.fulfillment_id, l.id AS line_id, l.order_id, o.customer_id, o.customer, c.data_key,
 		concat_ws(' ', l.failure, l.cancel_reason, o.cancel_reason, l.trial_context,
-			(SELECT string_agg(a.detail, ' ') FROM alerts a WHERE a.line_id = l.id), (SELECT string_agg(g.reason, ' ') FROM line_log g WHERE g.line_id = l.id AND g.by IN ('workflow', 'import', 'housekeeping')),
-			(SELECT string_agg(concat_ws(' ', t.error_kind, t.error_code, t.source), ' ') FROM attempts t WHERE t.line_id = l.id),
-			(SELECT string_agg(d.error, ' ') FROM deliveries d WHERE d.line_id = l.id), (SELECT r.error FROM refunds r WHERE r.line_id = l.id)) AS clear
+			(SELECT string_agg(a.detail, ' ') FROM alerts a WHERE a.line_id = l.id),
+				(SELECT string_agg(g.reason, ' ') FROM line_log g WHERE g.line_id = l.id
+				AND g.by IN ('workflow', 'import', 'housekeeping')),
+			(SELECT string_agg(concat_ws(' ', t.error_kind, t.error_code, t.source), ' ') FROM attempts t
+				WHERE t.line_id = l.id),
+			(SELECT string_agg(d.error, ' ') FROM deliveries d WHERE d.line_id = l.id),
+				(SELECT r.error FROM refunds r WHERE r.line_id = l.id)) AS clear
 	FROM line_items l JOIN orders o ON o.id = l.order_id JOIN customers c ON c.id = o.customer_id
 	WHERE l.id IN (SELECT id FROM line_items ORDER BY id DESC LIMIT :n)`
 
@@ -66,7 +70,8 @@ func (r *run) canarySamples(ctx context.Context, n int) ([]canarySample, error) 
 			add("customer's last name", c.LastName)
 			add("customer's street", c.Street)
 		}
-		if found, err := r.DB.OpenDeliverables(ctx, r.s, row.LineID, row.CustomerID); err == nil { // nothing, of an erased customer
+		// nothing, of an erased customer
+		if found, err := r.DB.OpenDeliverables(ctx, r.s, row.LineID, row.CustomerID); err == nil {
 			for _, code := range found.Codes {
 				add("key", code.Reveal())
 			}

@@ -7,8 +7,8 @@ import (
 	"github.com/lib/pq"
 )
 
-// erasedProbes look at customers who were erased: of their orders from before nothing personal is left, and their key is
-// gone unless they came back.
+// erasedProbes look at customers who were erased: of their orders from before nothing personal is left, and their key
+// is gone unless they came back.
 var erasedProbes = []probe{
 	{"G3", erasedOrderSQL},
 	{"G3", erasedLineSQL},
@@ -16,13 +16,17 @@ var erasedProbes = []probe{
 }
 
 const erasedOrderSQL = `
-	SELECT o.id AS order_id, NULL AS line_id, NULL AS subject, 'its customer was erased, and whom it is for is still there' AS what
+	SELECT o.id AS order_id, NULL AS line_id, NULL AS subject,
+		'its customer was erased, and whom it is for is still there' AS what
 	FROM customers c JOIN orders o ON o.customer_id = c.id AND o.created_at <= c.erased_at
-	WHERE c.erased_at IS NOT NULL AND (o.customer <> '' OR EXISTS (SELECT FROM idempotency_keys i WHERE i.order_id = o.id AND i.response <> ''))`
+	WHERE c.erased_at IS NOT NULL AND (o.customer <> '' OR EXISTS (SELECT FROM idempotency_keys i WHERE i.order_id = o.id
+		AND i.response <> ''))`
 
 const erasedLineSQL = `
-	SELECT l.order_id, l.id AS line_id, NULL AS subject, 'its customer was erased, and what was sent or answered is still there' AS what
-	FROM customers c JOIN orders o ON o.customer_id = c.id AND o.created_at <= c.erased_at JOIN line_items l ON l.order_id = o.id
+	SELECT l.order_id, l.id AS line_id, NULL AS subject,
+		'its customer was erased, and what was sent or answered is still there' AS what
+	FROM customers c JOIN orders o ON o.customer_id = c.id AND o.created_at <= c.erased_at
+		JOIN line_items l ON l.order_id = o.id
 	WHERE c.erased_at IS NOT NULL AND (
 		EXISTS (SELECT FROM deliverables y WHERE y.line_id = l.id AND y.content <> '')
 		OR EXISTS (SELECT FROM deliveries y WHERE y.line_id = l.id AND y.message <> '')
@@ -32,11 +36,14 @@ const erasedLineSQL = `
 		OR EXISTS (SELECT FROM attempts y WHERE y.line_id = l.id AND (y.reply IS NOT NULL OR y.message IS NOT NULL)))`
 
 const erasedKeySQL = `
-	SELECT (SELECT min(o.id) FROM orders o WHERE o.customer_id = c.id) AS order_id, NULL AS line_id, NULL AS subject, 'its customer was erased, and the data key is still there' AS what
+	SELECT (SELECT min(o.id) FROM orders o WHERE o.customer_id = c.id) AS order_id, NULL AS line_id, NULL AS subject,
+		'its customer was erased, and the data key is still there' AS what
 	FROM customers c
-	WHERE c.erased_at IS NOT NULL AND c.data_key IS NOT NULL AND NOT EXISTS (SELECT FROM orders o WHERE o.customer_id = c.id AND o.created_at > c.erased_at)`
+	WHERE c.erased_at IS NOT NULL AND c.data_key IS NOT NULL
+		AND NOT EXISTS (SELECT FROM orders o WHERE o.customer_id = c.id AND o.created_at > c.erased_at)`
 
-// checkErasures compares the list from outside with the database: one that was restored from a backup of before lags it.
+// checkErasures compares the list from outside with the database: one that was restored from a backup of before lags
+// it.
 func (r *run) checkErasures(ctx context.Context) error {
 	if r.Erasures == nil {
 		return nil
@@ -52,10 +59,14 @@ func (r *run) checkErasures(ctx context.Context) error {
 		return err
 	}
 	for _, id := range orders {
-		r.found("G3", Violation{OrderID: id, What: "its customer is on the list of erasures, and not erased here: replay the list"})
+		r.found("G3", Violation{
+			OrderID: id,
+			What:    "its customer is on the list of erasures, and not erased here: replay the list",
+		})
 	}
 	if len(customers) > 0 && len(orders) == 0 {
-		r.found("G3", Violation{What: fmt.Sprintf("%d customers are on the list of erasures, and not erased here: replay the list", len(customers))})
+		r.found("G3", Violation{What: fmt.Sprintf("%d customers are on the list of erasures, and not erased here: replay "+
+			"the list", len(customers))})
 	}
 	return nil
 }

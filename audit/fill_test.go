@@ -14,7 +14,8 @@ import (
 // fill makes one order for each way that a line can go. Orders are named after what becomes of them.
 func (s *shop) fill() {
 	s.exec(`CREATE FUNCTION line_of(place text) RETURNS uuid LANGUAGE sql STABLE AS
-		$$ SELECT id FROM line_items WHERE order_id = split_part(place, '/', 1) AND position = 1 + CAST('0' || split_part(place, '/', 2) AS int) $$`)
+		$$ SELECT id FROM line_items WHERE order_id = split_part(place, '/', 1)
+			AND position = 1 + CAST('0' || split_part(place, '/', 2) AS int) $$`)
 	s.catalog()
 
 	sold := s.order("sold", line("game", 2), line("game", 1))
@@ -112,8 +113,14 @@ func (s *shop) fill() {
 	_, err = s.TakeAlerts(s.ctx, 1000, func([]db.Alert) error { return nil })
 	s.ok(err)
 	s.exec(`DELETE FROM outbox`) // the relay has been
-	for _, f := range []string{failing, held, owed, queued, s.read(`SELECT fulfillment_id FROM line_items WHERE order_id = 'waiting'`)} {
-		s.outer.Running = append(s.outer.Running, OpenWorkflow{ID: workflows.LineWorkflowID(f), Type: "FulfillLineItem", Started: time.Now().Add(-time.Hour)})
+	for _, f := range []string{
+		failing, held, owed, queued,
+		s.read(`SELECT fulfillment_id FROM line_items WHERE order_id = 'waiting'`),
+	} {
+		s.outer.Running = append(s.outer.Running, OpenWorkflow{
+			ID: workflows.LineWorkflowID(f), Type: "FulfillLineItem",
+			Started: time.Now().Add(-time.Hour),
+		})
 	}
 }
 
@@ -125,8 +132,10 @@ func (s *shop) catalog() {
 	_, _, err := s.PutIntegration(s.ctx, keyturn.Integration{ID: "studio", BaseURL: "https://studio.test"})
 	s.ok(err)
 	for id, source := range map[string]keyturn.Source{
-		"game": {Type: keyturn.SourcePool, Pool: "games"}, "rare": {Type: keyturn.SourcePool, Pool: "rare"}, "byhand": {Type: keyturn.SourceManual},
-		"studio": {Type: keyturn.SourceEndpoint, Integration: "studio"}, "dynamic": {Type: keyturn.SourceDynamicURL, URL: "https://dynamic.test"},
+		"game": {Type: keyturn.SourcePool, Pool: "games"}, "rare": {Type: keyturn.SourcePool, Pool: "rare"},
+		"byhand":  {Type: keyturn.SourceManual},
+		"studio":  {Type: keyturn.SourceEndpoint, Integration: "studio"},
+		"dynamic": {Type: keyturn.SourceDynamicURL, URL: "https://dynamic.test"},
 	} {
 		_, _, err := s.PutProduct(s.ctx, keyturn.Product{ID: id, Name: id, Sources: []keyturn.Source{source}})
 		s.ok(err)
@@ -135,7 +144,10 @@ func (s *shop) catalog() {
 	for _, n := range "ABCDEFGHIJKLMNOPQRST" {
 		keys = append(keys, "GAME-KEY-"+string(n))
 	}
-	for pool, keys := range map[string][]string{"games": keys, "low": {"LOW-KEY-1", "LOW-KEY-2"}, "spare": {"SPARE-KEY-1", "SPARE-KEY-2"}} {
+	for pool, keys := range map[string][]string{
+		"games": keys, "low": {"LOW-KEY-1", "LOW-KEY-2"},
+		"spare": {"SPARE-KEY-1", "SPARE-KEY-2"},
+	} {
 		_, err := s.Import(s.ctx, pool, strings.NewReader(strings.Join(keys, "\n")), "test", false)
 		s.ok(err)
 	}
@@ -145,7 +157,8 @@ func (s *shop) catalog() {
 func (s *shop) operation(name, of string, op keyturn.OperationName) string {
 	f := s.fulfillment(of)
 	in := s.input(name, keyturn.LineItem{
-		ProductID: s.read(`SELECT product_id FROM line_items WHERE fulfillment_id = $1`, f), Quantity: 1, GrossPrice: "10.00", Operation: op, LicenseID: f,
+		ProductID: s.read(`SELECT product_id FROM line_items WHERE fulfillment_id = $1`, f), Quantity: 1, GrossPrice: "10.00",
+		Operation: op, LicenseID: f,
 	})
 	in.Order.Customer.ID = "c-" + of
 	a, _, err := s.Accept(s.ctx, in)

@@ -169,7 +169,8 @@ func renderCall(f db.CallFacts) ([]byte, error) {
 func (s *shop) asked(c *db.Call, r db.CallResult) db.CallResult {
 	sum := sha256.Sum256(c.Request)
 	seen := PartnerCall{
-		Time: time.Now(), Partner: c.Source.Integration, FulfillmentID: c.LicenseID, Op: string(c.Operation), OrderID: c.OrderID, BodySHA256: hex.EncodeToString(sum[:]),
+		Time: time.Now(), Partner: c.Source.Integration, FulfillmentID: c.LicenseID, Op: string(c.Operation),
+		OrderID: c.OrderID, BodySHA256: hex.EncodeToString(sum[:]),
 	}
 	for _, code := range r.Codes {
 		seen.Issued = append(seen.Issued, s.Fingerprint(code.Reveal()))
@@ -189,7 +190,10 @@ func answers(codes ...string) func(*db.Call) db.CallResult {
 }
 
 func isSilent(c *db.Call) db.CallResult {
-	return db.CallResult{Attempt: c.Attempt, UnitNo: c.UnitNo, Sent: true, Unknown: true, Failed: &db.StepFailure{Failure: keyturn.Failure{Kind: keyturn.KindUnavailable, Message: "no answer"}}}
+	return db.CallResult{
+		Attempt: c.Attempt, UnitNo: c.UnitNo, Sent: true, Unknown: true,
+		Failed: &db.StepFailure{Failure: keyturn.Failure{Kind: keyturn.KindUnavailable, Message: "no answer"}},
+	}
 }
 
 // render makes a small e-mail, stored as the real renderer stores it.
@@ -198,10 +202,15 @@ func render(f db.MailFacts) ([]byte, error) {
 	for _, code := range f.Deliverables.Codes {
 		text.WriteString(code.Reveal() + "\r\n")
 	}
-	data := fmt.Sprintf("From: <shop@shop.test>\r\nTo: <%s>\r\nSubject: keys\r\nDate: Mon, 02 Jan 2026 15:04:05 +0000\r\nMessage-ID: <%s@shop.test>\r\n"+
-		"MIME-Version: 1.0\r\nContent-Type: multipart/alternative; boundary=b\r\n\r\n--b\r\nContent-Type: text/plain\r\n\r\nHello\r\n%s\r\n--b\r\nContent-Type: text/html\r\n\r\n<p>%s</p>\r\n--b--\r\n",
+	data := fmt.Sprintf("From: <shop@shop.test>\r\nTo: <%s>\r\nSubject: keys\r\nDate: Mon, 02 Jan 2026 15:04:05 "+
+		"+0000\r\nMessage-ID: <%s@shop.test>\r\n"+
+		"MIME-Version: 1.0\r\nContent-Type: multipart/alternative; boundary=b\r\n\r\n--b\r\nContent-Type: "+
+		"text/plain\r\n\r\nHello\r\n%s\r\n--b\r\nContent-Type: text/html\r\n\r\n<p>%s</p>\r\n--b--\r\n",
 		f.To, f.DeliveryID, text.String(), text.String())
-	return mail.Message{From: "shop@shop.test", To: f.To, MessageID: f.DeliveryID + "@shop.test", Data: []byte(data)}.MarshalBinary()
+	return mail.Message{
+		From: "shop@shop.test", To: f.To, MessageID: f.DeliveryID + "@shop.test",
+		Data: []byte(data),
+	}.MarshalBinary()
 }
 
 // arrives puts a sent e-mail into the mailbox.
@@ -232,11 +241,13 @@ func (s *shop) refund(f string) {
 	due, _, err := s.BeginRefund(s.ctx, f)
 	s.ok(err)
 	require.NotNil(s.t, due)
-	id, err := s.LedgerRefund(s.ctx, "refund-"+due.LineID, due.Reference, due.OrderID, keyturn.Money{Minor: due.Minor, Currency: due.Currency}, func(int) bool { return false })
+	id, err := s.LedgerRefund(s.ctx, "refund-"+due.LineID, due.Reference, due.OrderID,
+		keyturn.Money{Minor: due.Minor, Currency: due.Currency}, func(int) bool { return false })
 	s.ok(err)
 	_, err = s.FinishRefund(s.ctx, f, id, render)
 	s.ok(err)
-	s.send(s.read(`SELECT d.id FROM deliveries d JOIN line_items l ON l.id = d.line_id WHERE l.fulfillment_id = $1 AND d.kind = 'canceled'`, f))
+	s.send(s.read(`SELECT d.id FROM deliveries d JOIN line_items l ON l.id = d.line_id WHERE l.fulfillment_id = $1
+		AND d.kind = 'canceled'`, f))
 }
 
 func (s *shop) send(id string) {
@@ -268,7 +279,10 @@ func (s *shop) audit() *Report {
 }
 
 func (s *shop) auditWith(change func(*Evidence)) *Report {
-	e := Evidence{DB: s.DB, Mailbox: fakeMailbox{s.outer}, Partner: fakePartner{s.outer}, Temporal: fakeTemporal{s.outer}, Honeypots: fakeHoneypots{s.outer}}
+	e := Evidence{
+		DB: s.DB, Mailbox: fakeMailbox{s.outer}, Partner: fakePartner{s.outer}, Temporal: fakeTemporal{s.outer},
+		Honeypots: fakeHoneypots{s.outer},
+	}
 	e.Sample = 2000 // all of them
 	change(&e)
 	report, err := Run(s.ctx, e)

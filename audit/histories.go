@@ -50,7 +50,8 @@ func (r *run) checkSamples(ctx context.Context) (err error) {
 }
 
 // checkHistories reads what Temporal keeps of the same lines: it is small (F7), this build can go on with it (F8), and
-// nothing of what is secret is in it (G1). A busy Temporal takes its time, and no snapshot of the database waits for it.
+// nothing of what is secret is in it (G1). A busy Temporal takes its time, and no snapshot of the database waits for
+// it.
 func (r *run) checkHistories(ctx context.Context) error {
 	h, ok := r.Temporal.(Histories)
 	if !ok {
@@ -61,7 +62,8 @@ func (r *run) checkHistories(ctx context.Context) error {
 		return err
 	}
 	for _, w := range heavy {
-		r.found("F7", Violation{Subject: w.ID, What: "its history has " + strconv.FormatInt(w.Events, 10) + " events and " + strconv.FormatInt(w.Bytes, 10) + " bytes"})
+		r.found("F7", Violation{Subject: w.ID, What: "its history has " + strconv.FormatInt(w.Events, 10) + " events and " +
+			strconv.FormatInt(w.Bytes, 10) + " bytes"})
 	}
 	replayer := newReplayer()
 	for _, t := range r.samples {
@@ -83,7 +85,10 @@ func (r *run) checkHistories(ctx context.Context) error {
 				continue
 			}
 			if err := replayer.ReplayWorkflowHistory(log.NewStructuredLogger(slog.New(slog.DiscardHandler)), found); err != nil {
-				r.found("F8", Violation{OrderID: t.OrderID, LineID: t.LineID, Subject: id, What: "this build cannot go on with its history"})
+				r.found("F8", Violation{
+					OrderID: t.OrderID, LineID: t.LineID, Subject: id,
+					What: "this build cannot go on with its history",
+				})
 			}
 		}
 	}
@@ -99,7 +104,10 @@ func hasBegun(h *history.History) bool {
 
 func newReplayer() worker.WorkflowReplayer {
 	r := worker.NewWorkflowReplayer()
-	for name, fn := range map[string]any{"FulfillLineItem": workflows.FulfillLineItem, "CancelLineItem": workflows.CancelLineItem} {
+	for name, fn := range map[string]any{
+		"FulfillLineItem": workflows.FulfillLineItem,
+		"CancelLineItem":  workflows.CancelLineItem,
+	} {
 		r.RegisterWorkflowWithOptions(fn, workflow.RegisterOptions{Name: name})
 	}
 	return r

@@ -52,7 +52,10 @@ func TestSendersJournalIsCompared(t *testing.T) {
 		return s.auditWith(func(e *Evidence) { e.Submissions = submissions }).Violated()
 	}
 	require.Empty(t, run(sent...))
-	require.Equal(t, []string{"A1"}, run(append(sent, Submission{OrderID: "lost", Key: "k", Status: 201, Answered: "lost", Currency: "EUR"})...))
+	require.Equal(t, []string{"A1"}, run(append(sent, Submission{
+		OrderID: "lost", Key: "k", Status: 201, Answered: "lost",
+		Currency: "EUR",
+	})...))
 	require.Empty(t, run(append(sent, Submission{OrderID: "refused", Key: "k", Status: 422, Currency: "EUR"})...))
 	require.Empty(t, run(append(sent, Submission{OrderID: "never answered", Key: "k", Currency: "EUR"})...))
 	require.Equal(t, []string{"A3"}, run(sent[2:]...))
@@ -71,12 +74,15 @@ func TestSendersJournalIsCompared(t *testing.T) {
 func TestPaymentJournalIsCompared(t *testing.T) {
 	s := newShop(t)
 	s.exec(dropConstraintsSQL)
-	s.exec(`UPDATE orders SET payment_provider = 'till'; UPDATE refunds SET provider = 'till', provider_id = 're_' || line_id WHERE amount_minor > 0`)
-	s.exec(`CREATE TABLE moved AS SELECT * FROM sandbox_payments; DELETE FROM sandbox_payments; DELETE FROM sandbox_refunds`)
+	s.exec(`UPDATE orders SET payment_provider = 'till'; UPDATE refunds
+		SET provider = 'till', provider_id = 're_' || line_id WHERE amount_minor > 0`)
+	s.exec(`CREATE TABLE moved AS SELECT * FROM sandbox_payments; DELETE FROM sandbox_payments; DELETE
+		FROM sandbox_refunds`)
 	var books []any
 	rows, err := s.x.QueryContext(s.ctx, `
 		SELECT 'capture', '', reference, order_id, captured_minor, '' FROM moved
-		UNION ALL SELECT 'refund', 'refund-' || line_id, reference, order_id, amount_minor, provider_id FROM refunds WHERE status = 'DONE'`)
+		UNION ALL SELECT 'refund', 'refund-' || line_id, reference, order_id, amount_minor, provider_id FROM refunds
+			WHERE status = 'DONE'`)
 	require.NoError(t, err)
 	defer rows.Close()
 	for rows.Next() {
@@ -91,7 +97,10 @@ func TestPaymentJournalIsCompared(t *testing.T) {
 		return s.auditWith(func(e *Evidence) { e.Payments = []Payments{SandboxPayments{}, log} }).Violated()
 	}
 	require.Empty(t, run(books...))
-	ghost := paymentEntry{Op: "capture", Reference: "pay-ghost", OrderID: "ghost", AmountMinor: 1, Currency: "EUR", Applied: true, Time: time.Now()}
+	ghost := paymentEntry{
+		Op: "capture", Reference: "pay-ghost", OrderID: "ghost", AmountMinor: 1, Currency: "EUR",
+		Applied: true, Time: time.Now(),
+	}
 	require.Empty(t, run(append(books, ghost)...), "its order may be on its way")
 	ghost.Time = time.Now().Add(-time.Hour)
 	require.Equal(t, []string{"A1"}, run(append(books, ghost)...))

@@ -15,17 +15,20 @@ const deliveredUnsentSQL = `
 	WHERE l.status = 'DELIVERED' AND d.id IS NULL`
 
 const sentUntriedSQL = `
-	SELECT l.order_id, d.line_id, 'e-mail ' || d.id AS subject, 'it counts as sent without a try, a time, or its keys as seen' AS what
+	SELECT l.order_id, d.line_id, 'e-mail ' || d.id AS subject,
+		'it counts as sent without a try, a time, or its keys as seen' AS what
 	FROM deliveries d LEFT JOIN line_items l ON l.id = d.line_id
 	WHERE d.status = 'SENT' AND (d.sent_at IS NULL OR NOT d.exposed OR d.attempts < 1)
 		OR d.status <> 'READY' AND d.attempts < 1`
 
 const keysAfterCancelSQL = `
-	SELECT l.order_id, l.id AS line_id, 'e-mail ' || d.id AS subject, 'keys were mailed after the line was cancelled' AS what
+	SELECT l.order_id, l.id AS line_id, 'e-mail ' || d.id AS subject,
+		'keys were mailed after the line was cancelled' AS what
 	FROM line_items l JOIN deliveries d ON d.line_id = l.id
 	WHERE l.status = 'CANCELED' AND d.kind = 'keys' AND d.sent_at > l.canceled_at`
 
 const numberingSQL = `
 	SELECT l.order_id, d.line_id, NULL AS subject, 'its ' || d.n || ' e-mails are numbered up to ' || d.last AS what
-	FROM (SELECT line_id, count(*) AS n, max(number) AS last FROM deliveries GROUP BY line_id HAVING count(*) <> max(number) OR min(number) <> 1) d
+	FROM (SELECT line_id, count(*) AS n, max(number) AS last FROM deliveries
+		GROUP BY line_id HAVING count(*) <> max(number) OR min(number) <> 1) d
 	LEFT JOIN line_items l ON l.id = d.line_id`

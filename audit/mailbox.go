@@ -36,7 +36,8 @@ func OpenMailbox(at string) (Mailbox, error) {
 		return inboxAPI{base: strings.TrimSuffix(at, "/")}, nil
 	}
 	if info, err := os.Stat(at); err != nil || !info.IsDir() {
-		return nil, keyturn.Errorf(keyturn.KindInvalid, "the mailbox must be the address of an inbox (http://127.0.0.1:8025) or its folder, not %s", at)
+		return nil, keyturn.Errorf(keyturn.KindInvalid,
+			"the mailbox must be the address of an inbox (http://127.0.0.1:8025) or its folder, not %s", at)
 	}
 	return inboxFolder{dir: at}, nil
 }

@@ -112,7 +112,8 @@ func (c *mailCheck) letter(l Letter, p *parsedMail, b storedLetter) {
 	}
 	for _, code := range b.Codes {
 		key := code.Reveal()
-		if !strings.Contains(p.text, key) || !strings.Contains(p.html, key) || strings.ContainsAny(key, "<&") && strings.Contains(p.rawHTML, key) {
+		if !strings.Contains(p.text, key) || !strings.Contains(p.html, key) || strings.ContainsAny(key, "<&") &&
+			strings.Contains(p.rawHTML, key) {
 			at("D5", "it does not show each key of its line exactly, in text and in HTML")
 			break
 		}
@@ -120,7 +121,9 @@ func (c *mailCheck) letter(l Letter, p *parsedMail, b storedLetter) {
 }
 
 // foreignKeys finds keys in letters by their fingerprints.
-func (c *mailCheck) foreignKeys(ctx context.Context, letters []Letter, parsed []parsedMail, booked map[string]storedLetter) error {
+func (c *mailCheck) foreignKeys(ctx context.Context, letters []Letter, parsed []parsedMail,
+	booked map[string]storedLetter,
+) error {
 	prints := map[string][]int{} // letters by fingerprint
 	var all [][]byte
 	for i := range parsed {
@@ -152,14 +155,18 @@ func (c *mailCheck) foreignKeys(ctx context.Context, letters []Letter, parsed []
 		}
 		for _, i := range prints[fp] {
 			b := booked[parsed[i].deliveryID]
-			c.found("B5", Violation{OrderID: b.OrderID, LineID: b.LineID, Subject: row.Key, What: "it was e-mailed in letter " + letters[i].ID + " and is for sale"})
+			c.found("B5", Violation{OrderID: b.OrderID, LineID: b.LineID, Subject: row.Key, What: "it was e-mailed in letter " +
+				letters[i].ID + " and is for sale"})
 		}
 	}
 	for fp, lines := range owners {
 		for _, i := range prints[fp] {
 			b := booked[parsed[i].deliveryID]
 			if len(lines) > 0 && (b.Kind != keyturn.DeliveryKeys || !slices.Contains(lines, b.LineID)) {
-				c.found("B4", Violation{OrderID: b.OrderID, LineID: b.LineID, Subject: "letter " + letters[i].ID, What: "it shows a key of line " + lines[0]})
+				c.found("B4", Violation{
+					OrderID: b.OrderID, LineID: b.LineID, Subject: "letter " + letters[i].ID,
+					What: "it shows a key of line " + lines[0],
+				})
 			}
 		}
 	}
@@ -170,7 +177,8 @@ func (c *mailCheck) foreignKeys(ctx context.Context, letters []Letter, parsed []
 const keyOwnersSQL = `
 	WITH held AS (
 		SELECT k.fingerprint, k.line_id, 'key ' || k.id || ' of pool ' || k.pool_id AS key FROM pool_keys k
-		WHERE k.fingerprint = ANY(CAST(:fingerprints AS bytea[])) AND k.state <> 'withdrawn' AND (k.line_id IS NOT NULL OR k.state = 'available')
+		WHERE k.fingerprint = ANY(CAST(:fingerprints AS bytea[])) AND k.state <> 'withdrawn'
+			AND (k.line_id IS NOT NULL OR k.state = 'available')
 		UNION ALL
 		SELECT y.fingerprint, y.line_id, '' FROM deliverables y WHERE y.fingerprint = ANY(CAST(:fingerprints AS bytea[])))
 	SELECT fingerprint, line_id, key FROM held
@@ -194,14 +202,18 @@ func (c *mailCheck) missing(ctx context.Context) error {
 const notArrivedSQL = `
 	SELECT l.order_id, l.id AS line_id, NULL AS subject, 'it is delivered, and no e-mail of it arrived' AS what
 	FROM line_items l LEFT JOIN (
-		SELECT d.line_id FROM unnest(CAST(:arrived AS uuid[])) AS t (id) JOIN deliveries d ON d.id = t.id WHERE d.kind = 'keys'
+		SELECT d.line_id FROM unnest(CAST(:arrived AS uuid[])) AS t (id) JOIN deliveries d ON d.id = t.id
+			WHERE d.kind = 'keys'
 	) a ON a.line_id = l.id
 	WHERE l.status = 'DELIVERED' AND l.delivered_at < :seen AND a.line_id IS NULL
-		AND (l.license_id IS NULL OR EXISTS (SELECT FROM deliveries d WHERE d.line_id = l.id AND d.status = 'SENT' AND d.sent_at < :seen))`
+		AND (l.license_id IS NULL OR EXISTS (SELECT FROM deliveries d WHERE d.line_id = l.id AND d.status = 'SENT'
+			AND d.sent_at < :seen))`
 
-// arrivedAndRefundedSQL: a line that was delivered and cancelled later had both in turn, and its keys are in quarantine.
+// arrivedAndRefundedSQL: a line that was delivered and cancelled later had both in turn, and its keys are in
+// quarantine.
 const arrivedAndRefundedSQL = `
-	SELECT l.order_id, l.id AS line_id, NULL AS subject, 'it was refunded, its e-mail arrived, and there is no open alert' AS what
+	SELECT l.order_id, l.id AS line_id, NULL AS subject,
+		'it was refunded, its e-mail arrived, and there is no open alert' AS what
 	FROM unnest(CAST(:arrived AS uuid[])) AS t (id) JOIN deliveries d ON d.id = t.id JOIN line_items l ON l.id = d.line_id
 	WHERE d.kind = 'keys' AND l.status = 'CANCELED' AND l.delivered_at IS NULL AND NOT d.exposed
 		AND NOT EXISTS (SELECT FROM alerts a WHERE a.line_id = l.id AND ` + knownAlertSQL + `)`
@@ -224,7 +236,10 @@ func (c *mailCheck) lateLetters(ctx context.Context) error {
 	}
 	for _, row := range rows {
 		if last := c.last[row.ID]; last.After(row.CanceledAt.Add(clockSkew)) {
-			c.found("D4", Violation{OrderID: row.OrderID, LineID: row.LineID, Subject: "e-mail " + row.ID, What: "keys arrived after the line was cancelled"})
+			c.found("D4", Violation{
+				OrderID: row.OrderID, LineID: row.LineID, Subject: "e-mail " + row.ID,
+				What: "keys arrived after the line was cancelled",
+			})
 		}
 	}
 	return nil

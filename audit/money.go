@@ -9,25 +9,32 @@ var moneyProbes = []probe{
 }
 
 const refundAmountSQL = `
-	SELECT r.order_id, r.line_id, NULL AS subject, 'its refund is not what the line cost, or does not go back where the money came from' AS what
+	SELECT r.order_id, r.line_id, NULL AS subject,
+		'its refund is not what the line cost, or does not go back where the money came from' AS what
 	FROM refunds r LEFT JOIN line_items l ON l.id = r.line_id LEFT JOIN orders o ON o.id = l.order_id
-	WHERE (r.order_id, r.amount_minor, r.currency, r.provider, r.reference) IS DISTINCT FROM (l.order_id, l.gross_minor, o.currency, o.payment_provider, o.payment_reference)`
+	WHERE (r.order_id, r.amount_minor, r.currency, r.provider, r.reference) IS DISTINCT
+		FROM (l.order_id, l.gross_minor, o.currency, o.payment_provider, o.payment_reference)`
 
 const cancelWithoutRefundSQL = `
-	SELECT l.order_id, l.id AS line_id, NULL AS subject, 'it is ' || l.status || ' and its refund is ' || coalesce(r.status, 'not booked') AS what
+	SELECT l.order_id, l.id AS line_id, NULL AS subject,
+		'it is ' || l.status || ' and its refund is ' || coalesce(r.status, 'not booked') AS what
 	FROM line_items l LEFT JOIN refunds r ON r.line_id = l.id
-	WHERE l.status = 'CANCELED' AND coalesce(r.status, '') <> 'DONE' OR l.status = 'CANCELING' AND coalesce(r.status, '') <> 'PENDING'`
+	WHERE l.status = 'CANCELED' AND coalesce(r.status, '') <> 'DONE' OR l.status = 'CANCELING'
+		AND coalesce(r.status, '') <> 'PENDING'`
 
 const refundWithoutCancelSQL = `
-	SELECT l.order_id, l.id AS line_id, NULL AS subject, 'it is ' || l.status || ' and has a refund that is ' || r.status AS what
+	SELECT l.order_id, l.id AS line_id, NULL AS subject,
+		'it is ' || l.status || ' and has a refund that is ' || r.status AS what
 	FROM refunds r JOIN line_items l ON l.id = r.line_id
 	WHERE l.status NOT IN ('CANCELING', 'CANCELED')`
 
 // exposedAndRefundedSQL finds lines that never counted as delivered and were refunded although their e-mail may be out:
 // the customer may have both, and somebody must know.
 const exposedAndRefundedSQL = `
-	SELECT l.order_id, l.id AS line_id, NULL AS subject, 'it was refunded although its e-mail may be out, and there is no open alert' AS what
+	SELECT l.order_id, l.id AS line_id, NULL AS subject,
+		'it was refunded although its e-mail may be out, and there is no open alert' AS what
 	FROM line_items l
 	WHERE l.status = 'CANCELED' AND l.delivered_at IS NULL
-		AND EXISTS (SELECT FROM deliveries d WHERE d.line_id = l.id AND d.kind = 'keys' AND (d.exposed OR d.status <> 'READY'))
+		AND EXISTS (SELECT FROM deliveries d WHERE d.line_id = l.id AND d.kind = 'keys'
+			AND (d.exposed OR d.status <> 'READY'))
 		AND NOT EXISTS (SELECT FROM alerts a WHERE a.line_id = l.id AND ` + knownAlertSQL + `)`

@@ -14,7 +14,8 @@ const answeredWithoutOrderSQL = `
 	WHERE o.id IS NULL`
 
 const keyOfTwoOrdersSQL = `
-	SELECT min(i.order_id) AS order_id, NULL AS line_id, i.client AS subject, 'its idempotency key also belongs to order ' || max(i.order_id) AS what
+	SELECT min(i.order_id) AS order_id, NULL AS line_id, i.client AS subject,
+		'its idempotency key also belongs to order ' || max(i.order_id) AS what
 	FROM idempotency_keys i
 	GROUP BY i.client, i.key HAVING count(*) > 1`
 
@@ -26,5 +27,6 @@ const orderWithoutRequestSQL = `
 const orderAmountSQL = `
 	SELECT o.id AS order_id, NULL AS line_id, NULL AS subject,
 		'it costs ' || o.gross_minor || ' and its lines ' || coalesce(l.total, 0) || ' minor units' AS what
-	FROM orders o LEFT JOIN (SELECT order_id, sum(gross_minor) AS total FROM line_items GROUP BY order_id) l ON l.order_id = o.id
+	FROM orders o LEFT JOIN (SELECT order_id, sum(gross_minor) AS total FROM line_items
+		GROUP BY order_id) l ON l.order_id = o.id
 	WHERE o.gross_minor <> coalesce(l.total, 0)`

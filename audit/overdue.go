@@ -24,20 +24,24 @@ var overdueProbes = []probe{
 	{"F5", letterUntriedSQL},
 }
 
-// deadlineOverdueSQL takes the later one of the deadline that the line saw last and that of its product's policy of today:
-// an edited policy takes effect at the line's next step.
+// deadlineOverdueSQL takes the later one of the deadline that the line saw last and that of its product's policy of
+// today: an edited policy takes effect at the line's next step.
 const deadlineOverdueSQL = `
 	SELECT l.order_id, l.id AS line_id, NULL AS subject, 'it is ' || l.status || ' past its deadline' AS what
-	FROM line_items l JOIN unnest(CAST(:products AS text[]), CAST(:seconds AS double precision[])) AS p (id, give_up_after) ON p.id = l.product_id
+	FROM line_items l JOIN unnest(CAST(:products AS text[]), CAST(:seconds AS double precision[])) AS p (id,
+		give_up_after) ON p.id = l.product_id
 	WHERE l.status NOT IN ('DELIVERED', 'CANCELING', 'CANCELED')
-		AND coalesce(l.extended_until, greatest(l.give_up_at, l.created_at + make_interval(secs => p.give_up_after))) < now() - make_interval(secs => :slack)`
+		AND coalesce(l.extended_until, greatest(l.give_up_at,
+			l.created_at + make_interval(secs => p.give_up_after))) < now() - make_interval(secs => :slack)`
 
 // refundOverdueSQL: a refund has no last try, but after a while operations must know of it.
 const refundOverdueSQL = `
 	SELECT r.order_id, r.line_id, NULL AS subject, 'its refund is pending and there is no open alert' AS what
 	FROM refunds r
-	WHERE r.status = 'PENDING' AND r.attempts > 0 AND r.created_at < now() - make_interval(secs => CAST(:slack AS double precision) + 1800)
-		AND NOT EXISTS (SELECT FROM alerts a WHERE a.line_id = r.line_id AND a.cause = '` + string(keyturn.AlertRefund) + `' AND a.closed_at IS NULL)`
+	WHERE r.status = 'PENDING' AND r.attempts > 0
+		AND r.created_at < now() - make_interval(secs => CAST(:slack AS double precision) + 1800)
+		AND NOT EXISTS (SELECT FROM alerts a WHERE a.line_id = r.line_id AND a.cause = '` + string(keyturn.AlertRefund) + `'
+			AND a.closed_at IS NULL)`
 
 const relayOverdueSQL = `
 	SELECT l.order_id, l.id AS line_id, NULL AS subject, 'the relay should have started or woken its workflow' AS what
@@ -45,7 +49,8 @@ const relayOverdueSQL = `
 	WHERE l.wake_at < now() - make_interval(secs => :slack)`
 
 const outboxOverdueSQL = `
-	SELECT NULL AS order_id, NULL AS line_id, b.workflow || ' ' || b.subject AS subject, 'the relay should have started it' AS what
+	SELECT NULL AS order_id, NULL AS line_id, b.workflow || ' ' || b.subject AS subject,
+		'the relay should have started it' AS what
 	FROM outbox b
 	WHERE b.due_at < now() - make_interval(secs => :slack)`
 
@@ -55,22 +60,26 @@ const sendingOverdueSQL = `
 	WHERE d.status = 'SENDING' AND d.lease_until < now() - make_interval(secs => :slack)
 		AND (:strict OR l.status IN ('OBTAINED', 'RETRYING', 'DELIVERED'))`
 
-// runningOverdueSQL: a later try of the same call, or a decision, takes the place of one whose process died. The strict form
-// wants that booked too.
+// runningOverdueSQL: a later try of the same call, or a decision, takes the place of one whose process died. The strict
+// form wants that booked too.
 const runningOverdueSQL = `
 	SELECT l.order_id, a.line_id, a.source AS subject, 'attempt ' || a.no || ' is under way longer than it can be' AS what
 	FROM attempts a JOIN line_items l ON l.id = a.line_id
 	WHERE a.outcome = 'running' AND a.deadline_at < now() - make_interval(secs => :slack)
-		AND (:strict OR (a.operation <> 'cancel' OR l.operation = 'cancel') AND l.status IN ('PENDING', 'RETRYING') AND l.obtained_at IS NULL
+		AND (:strict OR (a.operation <> 'cancel' OR l.operation = 'cancel') AND l.status IN ('PENDING', 'RETRYING')
+			AND l.obtained_at IS NULL
 			AND coalesce(l.next_attempt_at, now()) < now() - make_interval(secs => :slack)
 			AND NOT EXISTS (SELECT FROM attempts b WHERE b.line_id = a.line_id AND b.no > a.no))`
 
 const tryOverdueSQL = `
-	SELECT l.order_id, l.id AS line_id, NULL AS subject, 'it is ' || l.status || ' and its next try should have been made' AS what
+	SELECT l.order_id, l.id AS line_id, NULL AS subject,
+		'it is ' || l.status || ' and its next try should have been made' AS what
 	FROM line_items l
 	WHERE l.status IN ('RETRYING', 'WAITING_FOR_STOCK') AND l.next_attempt_at < now() - make_interval(secs => :slack)
-		AND NOT EXISTS (SELECT FROM attempts a WHERE a.line_id = l.id AND a.outcome = 'running' AND a.deadline_at >= now() - make_interval(secs => :slack))
-		AND NOT EXISTS (SELECT FROM deliveries d WHERE d.line_id = l.id AND d.status = 'SENDING' AND d.lease_until >= now() - make_interval(secs => :slack))`
+		AND NOT EXISTS (SELECT FROM attempts a WHERE a.line_id = l.id AND a.outcome = 'running'
+			AND a.deadline_at >= now() - make_interval(secs => :slack))
+		AND NOT EXISTS (SELECT FROM deliveries d WHERE d.line_id = l.id AND d.status = 'SENDING'
+			AND d.lease_until >= now() - make_interval(secs => :slack))`
 
 const holdOverdueSQL = `
 	SELECT l.order_id, l.id AS line_id, NULL AS subject, 'its hold should have ended' AS what
@@ -88,7 +97,8 @@ const untriedSQL = `
 		OR l.status = 'OBTAINED' AND l.obtained_at < now() - make_interval(secs => :slack)
 			AND NOT EXISTS (SELECT FROM deliveries d WHERE d.line_id = l.id AND d.status = 'SENDING')
 		OR l.status = 'CANCELING' AND EXISTS (
-			SELECT FROM refunds r WHERE r.line_id = l.id AND r.attempts = 0 AND r.created_at < now() - make_interval(secs => :slack)))`
+			SELECT FROM refunds r WHERE r.line_id = l.id AND r.attempts = 0
+				AND r.created_at < now() - make_interval(secs => :slack)))`
 
 const revocationUntriedSQL = `
 	SELECT l.order_id, v.line_id, v.source AS subject, 'its partner should have been told to cancel' AS what
@@ -102,7 +112,8 @@ const letterUntriedSQL = `
 	FROM deliveries d JOIN line_items l ON l.id = d.line_id
 	WHERE d.status = 'READY' AND (d.kind = 'canceled' OR l.status = 'DELIVERED')
 		AND NOT EXISTS (SELECT FROM deliveries n WHERE n.line_id = d.line_id AND n.kind = d.kind AND n.number > d.number)
-		AND d.created_at < now() - make_interval(secs => CAST(:slack AS double precision) + CASE WHEN d.attempts = 0 THEN 0 ELSE 73 * 3600 END)`
+		AND d.created_at < now() - make_interval(secs => CAST(:slack AS double precision) + CASE WHEN d.attempts = 0 THEN 0
+			ELSE 73 * 3600 END)`
 
 // checkDeadlines needs the products' policies, which only the code can read.
 func (r *run) checkDeadlines(ctx context.Context) error {
@@ -121,5 +132,6 @@ func (r *run) checkDeadlines(ctx context.Context) error {
 		}
 		products[i], seconds[i] = row.ID, time.Duration(p.WithDefaults().Retry.GiveUpAfter).Seconds()
 	}
-	return r.probe(ctx, probe{"F4", deadlineOverdueSQL}, map[string]any{"products": pq.Array(products), "seconds": pq.Array(seconds)})
+	return r.probe(ctx, probe{"F4", deadlineOverdueSQL},
+		map[string]any{"products": pq.Array(products), "seconds": pq.Array(seconds)})
 }

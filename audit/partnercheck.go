@@ -54,7 +54,10 @@ func (r *run) checkPartner(ctx context.Context) error {
 	if r.Partner == nil {
 		return nil
 	}
-	c := &partnerCheck{run: r, lines: map[string]unitOf{}, ops: map[string]unitOf{}, booked: map[string][]bookedCalls{}, hashes: map[string]string{}}
+	c := &partnerCheck{
+		run: r, lines: map[string]unitOf{}, ops: map[string]unitOf{}, booked: map[string][]bookedCalls{},
+		hashes: map[string]string{},
+	}
 	if err := c.load(ctx); err != nil {
 		return err
 	}
@@ -69,16 +72,20 @@ func (r *run) checkPartner(ctx context.Context) error {
 }
 
 const calledLinesSQL = `
-	SELECT l.fulfillment_id, coalesce(l.license_id, l.fulfillment_id) AS license_id, CASE WHEN l.license_id IS NULL THEN '' ELSE l.operation END AS operation, l.id, l.order_id, l.status, l.obtained_at IS NOT NULL AS obtained,
+	SELECT l.fulfillment_id, coalesce(l.license_id, l.fulfillment_id) AS license_id, CASE WHEN l.license_id IS NULL THEN ''
+		ELSE l.operation END AS operation, l.id, l.order_id, l.status, l.obtained_at IS NOT NULL AS obtained,
 		EXISTS (SELECT FROM revocations v WHERE v.line_id = l.id) OR EXISTS (
-			SELECT FROM alerts a WHERE a.line_id = l.id AND a.cause = '` + string(keyturn.AlertRevocation) + `' AND ` + knownAlertSQL + `) AS taken_back,
-		EXISTS (SELECT FROM deliverables y JOIN integrations i ON y.source = 'endpoint/' || i.id WHERE y.line_id = l.id AND i.spec LIKE '%conversionTemplate%') AS converted
+			SELECT FROM alerts a WHERE a.line_id = l.id AND a.cause = '` + string(keyturn.AlertRevocation) + `'
+				AND ` + knownAlertSQL + `) AS taken_back,
+		EXISTS (SELECT FROM deliverables y JOIN integrations i ON y.source = 'endpoint/' || i.id WHERE y.line_id = l.id
+			AND i.spec LIKE '%conversionTemplate%') AS converted
 	FROM line_items l
 	WHERE l.fulfillment_id = ANY(CAST(:ids AS uuid[])) OR l.license_id = ANY(CAST(:ids AS uuid[]))
 		OR l.id IN (SELECT a.line_id FROM attempts a WHERE a.unit_no > 0)`
 
 const bookedCallsSQL = `
-	SELECT a.line_id, a.operation, a.unit_no, min(a.started_at) AS first, max(coalesce(a.deadline_at, a.started_at)) AS last
+	SELECT a.line_id, a.operation, a.unit_no, min(a.started_at) AS first,
+		max(coalesce(a.deadline_at, a.started_at)) AS last
 	FROM attempts a WHERE a.line_id = ANY(CAST(:lines AS uuid[]))
 	GROUP BY a.line_id, a.operation, a.unit_no`
 
@@ -118,7 +125,8 @@ func (c *partnerCheck) load(ctx context.Context) error {
 	}
 	if err := c.s.Select(ctx, &codes, `
 		SELECT y.line_id, y.fingerprint FROM deliverables y
-		WHERE y.line_id = ANY(CAST(:lines AS uuid[])) AND y.fingerprint IS NOT NULL`, map[string]any{"lines": pq.Array(lineIDs)}); err != nil {
+		WHERE y.line_id = ANY(CAST(:lines AS uuid[]))
+			AND y.fingerprint IS NOT NULL`, map[string]any{"lines": pq.Array(lineIDs)}); err != nil {
 		return err
 	}
 	for _, y := range codes {
@@ -186,8 +194,8 @@ func (c *partnerCheck) call(call PartnerCall) {
 	}
 }
 
-// when says from when to when calls of an operation are booked. A dynamic URL is asked the same way for every operation,
-// and its log says create.
+// when says from when to when calls of an operation are booked. A dynamic URL is asked the same way for every
+// operation, and its log says create.
 func (c *partnerCheck) when(u unitOf, op string) (first, last time.Time) {
 	for _, b := range c.booked[u.line.ID] {
 		same := b.Operation == op || op == "create" && b.Operation != "cancel"
@@ -204,8 +212,8 @@ func (c *partnerCheck) when(u unitOf, op string) (first, last time.Time) {
 	return first, last
 }
 
-// accounted says whether a key that was issued is where it belongs: with its line, on its way back, or about to be asked
-// for again because the answer was lost.
+// accounted says whether a key that was issued is where it belongs: with its line, on its way back, or about to be
+// asked for again because the answer was lost.
 func (c *partnerCheck) accounted(l *calledLine, issued []byte) bool {
 	if l.TakenBack {
 		return true
@@ -223,7 +231,10 @@ func (c *partnerCheck) accounted(l *calledLine, issued []byte) bool {
 // checkHoneypots: any request at a honeypot is one too many.
 func (r *run) checkHoneypots(context.Context) error {
 	for _, call := range r.honeypotCalls {
-		r.found("C7", Violation{Subject: strings.TrimSpace(call.Op + " of " + call.FulfillmentID), What: "a honeypot was asked at " + call.Time.UTC().Format(time.DateTime)})
+		r.found("C7", Violation{
+			Subject: strings.TrimSpace(call.Op + " of " + call.FulfillmentID),
+			What:    "a honeypot was asked at " + call.Time.UTC().Format(time.DateTime),
+		})
 	}
 	return nil
 }

@@ -40,7 +40,8 @@ func OpenPartnerLog(at string) (PartnerLog, error) {
 		}}, nil
 	}
 	if _, err := os.Stat(at); err != nil {
-		return nil, keyturn.Errorf(keyturn.KindInvalid, "the partner's log must be a file of JSON lines or an address, not %s: %w", at, err)
+		return nil, keyturn.Errorf(keyturn.KindInvalid,
+			"the partner's log must be a file of JSON lines or an address, not %s: %w", at, err)
 	}
 	return jsonLines{open: func(context.Context) (io.ReadCloser, error) { return os.Open(at) }}, nil
 }
@@ -80,7 +81,10 @@ func (l jsonLines) Calls(ctx context.Context, fingerprint func(string) []byte) (
 		if err := json.Unmarshal(line, &e); err != nil {
 			return nil, keyturn.Errorf(keyturn.KindInvalid, "line %d of the partner's log is no JSON", n)
 		}
-		c := PartnerCall{Time: e.Time, Partner: e.Partner, FulfillmentID: e.FulfillmentID, Op: e.Op, OrderID: e.OrderID, BodySHA256: e.BodySHA256}
+		c := PartnerCall{
+			Time: e.Time, Partner: e.Partner, FulfillmentID: e.FulfillmentID, Op: e.Op, OrderID: e.OrderID,
+			BodySHA256: e.BodySHA256,
+		}
 		if e.Effect == "issued" {
 			if len(e.Keys) == 0 && e.KeyIssued != "" {
 				e.Keys = []string{e.KeyIssued}

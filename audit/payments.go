@@ -32,13 +32,15 @@ func (SandboxPayments) Read(context.Context) error { return nil }
 
 // Captured is part of Payments.
 func (SandboxPayments) Captured() (string, map[string]any) {
-	return `SELECT p.reference, p.order_id, p.captured_minor AS amount_minor, p.currency, CAST(NULL AS timestamptz) AS at FROM sandbox_payments p`, nil
+	return `SELECT p.reference, p.order_id, p.captured_minor AS amount_minor, p.currency, CAST(NULL AS timestamptz) AS at
+		FROM sandbox_payments p`, nil
 }
 
 // Refunded is part of Payments. A payment that the sandbox says went back in another way is not in its table.
 func (SandboxPayments) Refunded() (string, map[string]any) {
 	return `
-		SELECT s.key, CAST(s.id AS text) AS id, s.reference, s.order_id, s.amount_minor, s.tries FROM sandbox_refunds s WHERE s.applied_at IS NOT NULL
+		SELECT s.key, CAST(s.id AS text) AS id, s.reference, s.order_id, s.amount_minor, s.tries FROM sandbox_refunds s
+			WHERE s.applied_at IS NOT NULL
 		UNION ALL
 		SELECT 'refund-' || b.line_id, b.provider_id, b.reference, b.order_id, b.amount_minor, NULL
 		FROM refunds b WHERE b.provider = 'sandbox' AND b.status = 'DONE' AND b.provider_id = 'sandbox-already-refunded'`, nil
@@ -66,15 +68,19 @@ const capturedAmountSQL = `
 	SELECT o.id AS order_id, NULL AS line_id, NULL AS subject,
 		'it costs ' || o.gross_minor || ' ' || o.currency || ' in minor units, and ' || coalesce(c.amount_minor || ' ' || c.currency, 'nothing') || ' was captured' AS what
 	FROM orders o LEFT JOIN captured c ON c.reference = o.payment_reference AND c.order_id = o.id
-	WHERE o.payment_provider = :provider AND o.created_at < :seen AND (c.amount_minor, c.currency) IS DISTINCT FROM (o.gross_minor, o.currency)`
+	WHERE o.payment_provider = :provider AND o.created_at < :seen AND (c.amount_minor, c.currency) IS DISTINCT
+		FROM (o.gross_minor, o.currency)`
 
 const paidAmountSQL = `
-	SELECT r.order_id, r.line_id, NULL AS subject, r.amount_minor || ' minor units are owed and ' || p.amount_minor || ' were paid back' AS what
+	SELECT r.order_id, r.line_id, NULL AS subject,
+		r.amount_minor || ' minor units are owed and ' || p.amount_minor || ' were paid back' AS what
 	FROM refunded p JOIN refunds r ON p.key = 'refund-' || r.line_id
-	WHERE r.provider = :provider AND (p.amount_minor, p.order_id, p.reference) IS DISTINCT FROM (r.amount_minor, r.order_id, r.reference)`
+	WHERE r.provider = :provider AND (p.amount_minor, p.order_id, p.reference) IS DISTINCT
+		FROM (r.amount_minor, r.order_id, r.reference)`
 
 const paidTooMuchSQL = `
-	SELECT c.order_id, NULL AS line_id, NULL AS subject, c.amount_minor || ' minor units were captured and ' || sum(p.amount_minor) || ' were paid back' AS what
+	SELECT c.order_id, NULL AS line_id, NULL AS subject,
+		c.amount_minor || ' minor units were captured and ' || sum(p.amount_minor) || ' were paid back' AS what
 	FROM refunded p JOIN captured c ON c.reference = p.reference AND c.order_id = p.order_id
 	GROUP BY c.order_id, c.reference, c.amount_minor HAVING sum(p.amount_minor) > c.amount_minor`
 
@@ -82,26 +88,31 @@ const paidTooMuchSQL = `
 const notPaidSQL = `
 	SELECT r.order_id, r.line_id, NULL AS subject, 'its refund counts as done, and the provider has not paid it' AS what
 	FROM refunds r LEFT JOIN refunded p ON p.key = 'refund-' || r.line_id
-	WHERE r.provider = :provider AND r.status = 'DONE' AND r.done_at < :seen AND r.amount_minor > 0 AND p.id IS DISTINCT FROM r.provider_id`
+	WHERE r.provider = :provider AND r.status = 'DONE' AND r.done_at < :seen AND r.amount_minor > 0 AND p.id IS DISTINCT
+		FROM r.provider_id`
 
 // paidAndKeptSQL: between the provider's payment and our booking a line is CANCELING for a moment, or for as long as we
 // are down.
 const paidAndKeptSQL = `
-	SELECT l.order_id, l.id AS line_id, NULL AS subject, 'it is ' || l.status || ' and the provider has paid it back' AS what
+	SELECT l.order_id, l.id AS line_id, NULL AS subject,
+		'it is ' || l.status || ' and the provider has paid it back' AS what
 	FROM refunded p JOIN line_items l ON p.key = 'refund-' || l.id
 	WHERE l.status <> 'CANCELED' AND NOT (l.status = 'CANCELING' AND NOT :strict)`
 
 const paidUnderOtherKeySQL = `
-	SELECT p.order_id, NULL AS line_id, 'refund ' || p.id AS subject, 'the provider paid it under a key that is no booked refund of the order' AS what
+	SELECT p.order_id, NULL AS line_id, 'refund ' || p.id AS subject,
+		'the provider paid it under a key that is no booked refund of the order' AS what
 	FROM refunded p LEFT JOIN refunds r ON p.key = 'refund-' || r.line_id AND r.order_id = p.order_id
 	WHERE r.line_id IS NULL`
 
 const askedUnbookedSQL = `
-	SELECT r.order_id, r.line_id, NULL AS subject, 'the provider was asked ' || p.tries || ' times and ' || r.attempts || ' tries are booked' AS what
+	SELECT r.order_id, r.line_id, NULL AS subject,
+		'the provider was asked ' || p.tries || ' times and ' || r.attempts || ' tries are booked' AS what
 	FROM refunded p JOIN refunds r ON p.key = 'refund-' || r.line_id
 	WHERE p.tries > r.attempts`
 
-const countPaymentsSQL = `SELECT (SELECT count(*) FROM captured) AS captured, (SELECT count(*) FROM refunded) AS refunded`
+const countPaymentsSQL = `SELECT (SELECT count(*) FROM captured) AS captured,
+	(SELECT count(*) FROM refunded) AS refunded`
 
 func (r *run) checkPayments(ctx context.Context) error {
 	for _, p := range r.Payments {

@@ -25,20 +25,40 @@ var planted = []struct {
 	{id: "A1", name: "an answered order is gone", at: "ghost", sql: `
 		INSERT INTO idempotency_keys (client, key, request_hash, order_id, response) VALUES ('shop', 'k', '', 'ghost', '')`},
 	{id: "A1", name: "captured money has no order", at: "ghost", sql: `
-		INSERT INTO sandbox_payments (reference, order_id, captured_minor, currency) VALUES ('pay-ghost', 'ghost', 100, 'EUR')`},
+		INSERT INTO sandbox_payments (reference, order_id, captured_minor, currency)
+			VALUES ('pay-ghost', 'ghost', 100, 'EUR')`},
 	{id: "A2", name: "two orders share an idempotency key", at: "fresh", sql: `
 		ALTER TABLE idempotency_keys DROP CONSTRAINT idempotency_keys_pkey;
 		INSERT INTO idempotency_keys (client, key, request_hash, order_id, response)
 		SELECT client, 'order-fresh', request_hash, order_id, response FROM idempotency_keys WHERE order_id = 'sold'`},
-	{id: "A3", name: "an order that nobody asked for", at: "fresh", sql: `DELETE FROM idempotency_keys WHERE order_id = 'fresh'`},
-	{id: "A4", name: "a line costs more than its order says", at: "fresh", sql: `UPDATE line_items SET gross_minor = gross_minor + 1 WHERE order_id = 'fresh'`},
-	{id: "A4", name: "less was captured than the order costs", at: "fresh", sql: `UPDATE sandbox_payments SET captured_minor = 1 WHERE order_id = 'fresh'`},
-	{id: "A4", name: "another currency was captured", at: "fresh", sql: `UPDATE sandbox_payments SET currency = 'USD' WHERE order_id = 'fresh'`},
-	{id: "A5", name: "a line was forgotten", at: "fresh", sql: `UPDATE line_items SET wake_at = NULL WHERE order_id = 'fresh'`},
+	{
+		id: "A3", name: "an order that nobody asked for", at: "fresh",
+		sql: `DELETE FROM idempotency_keys WHERE order_id = 'fresh'`,
+	},
+	{
+		id: "A4", name: "a line costs more than its order says", at: "fresh",
+		sql: `UPDATE line_items SET gross_minor = gross_minor + 1 WHERE order_id = 'fresh'`,
+	},
+	{
+		id: "A4", name: "less was captured than the order costs", at: "fresh",
+		sql: `UPDATE sandbox_payments SET captured_minor = 1 WHERE order_id = 'fresh'`,
+	},
+	{
+		id: "A4", name: "another currency was captured", at: "fresh",
+		sql: `UPDATE sandbox_payments SET currency = 'USD' WHERE order_id = 'fresh'`,
+	},
+	{
+		id: "A5", name: "a line was forgotten", at: "fresh",
+		sql: `UPDATE line_items SET wake_at = NULL WHERE order_id = 'fresh'`,
+	},
 	{id: "A5", name: "a line's workflow is gone", at: "held", do: func(s *shop) {
-		s.outer.Running = slices.DeleteFunc(slices.Clone(s.outer.Running), func(w OpenWorkflow) bool { return w.ID == "fulfillment-"+s.fulfillment("held") })
+		s.outer.Running = slices.DeleteFunc(slices.Clone(s.outer.Running),
+			func(w OpenWorkflow) bool { return w.ID == "fulfillment-"+s.fulfillment("held") })
 	}},
-	{id: "A5", name: "a revocation was forgotten", at: "mixed", sql: `UPDATE revocations SET status = 'OWED' WHERE line_id = line_of('mixed/1')`},
+	{
+		id: "A5", name: "a revocation was forgotten", at: "mixed",
+		sql: `UPDATE revocations SET status = 'OWED' WHERE line_id = line_of('mixed/1')`,
+	},
 	{id: "A5", name: "the news of a refund was forgotten", at: "unseen", sql: `
 		UPDATE deliveries SET status = 'READY', sent_at = NULL WHERE kind = 'canceled' AND line_id = line_of('unseen/0')`},
 
@@ -60,44 +80,68 @@ var planted = []struct {
 		s.deliver(f)
 	}},
 	{id: "B2", name: "a delivered line lost a key", at: "sold", sql: `
-		UPDATE pool_keys SET state = 'available', line_id = NULL, unit_no = NULL WHERE line_id = line_of('sold/0') AND unit_no = 1;
-		UPDATE pool_stock SET delivered = delivered - 1, available = available + 1 WHERE pool_id = 'games' AND slot = (SELECT min(slot) FROM pool_stock WHERE pool_id = 'games')`, do: func(s *shop) {
+		UPDATE pool_keys SET state = 'available', line_id = NULL, unit_no = NULL WHERE line_id = line_of('sold/0')
+			AND unit_no = 1;
+		UPDATE pool_stock SET delivered = delivered - 1, available = available + 1 WHERE pool_id = 'games'
+			AND slot = (SELECT min(slot) FROM pool_stock WHERE pool_id = 'games')`, do: func(s *shop) {
 		s.forget("sold") // its letter shows the key, which is B5
 	}},
 	{id: "B2", name: "a line has more keys than it bought", at: "sold", sql: `
-		UPDATE pool_keys SET state = 'delivered', line_id = line_of('sold/1'), unit_no = 1 WHERE id = (SELECT min(id) FROM pool_keys WHERE pool_id = 'games' AND state = 'available');
-		UPDATE pool_stock SET delivered = delivered + 1, available = available - 1 WHERE pool_id = 'games' AND slot = (SELECT min(slot) FROM pool_stock WHERE pool_id = 'games')`, do: func(s *shop) {
+		UPDATE pool_keys SET state = 'delivered', line_id = line_of('sold/1'), unit_no = 1
+			WHERE id = (SELECT min(id) FROM pool_keys WHERE pool_id = 'games' AND state = 'available');
+		UPDATE pool_stock SET delivered = delivered + 1, available = available - 1 WHERE pool_id = 'games'
+			AND slot = (SELECT min(slot) FROM pool_stock WHERE pool_id = 'games')`, do: func(s *shop) {
 		s.forget("sold") // its letter does not show the key, which is D5
 	}},
 	{id: "B2", name: "a sold key still counts as claimed", at: "sold", sql: `
 		UPDATE pool_keys SET state = 'claimed' WHERE line_id = line_of('sold/1');
-		UPDATE pool_stock SET delivered = delivered - 1, claimed = claimed + 1 WHERE pool_id = 'games' AND slot = (SELECT min(slot) FROM pool_stock WHERE pool_id = 'games')`},
+		UPDATE pool_stock SET delivered = delivered - 1, claimed = claimed + 1 WHERE pool_id = 'games'
+			AND slot = (SELECT min(slot) FROM pool_stock WHERE pool_id = 'games')`},
 	{id: "B2", name: "a key belongs to no line that there is", at: "key", sql: `
-		UPDATE pool_keys SET state = 'delivered', line_id = gen_random_uuid(), unit_no = 0 WHERE id = (SELECT min(id) FROM pool_keys WHERE pool_id = 'games' AND state = 'available');
-		UPDATE pool_stock SET delivered = delivered + 1, available = available - 1 WHERE pool_id = 'games' AND slot = (SELECT min(slot) FROM pool_stock WHERE pool_id = 'games')`},
+		UPDATE pool_keys SET state = 'delivered', line_id = gen_random_uuid(), unit_no = 0
+			WHERE id = (SELECT min(id) FROM pool_keys WHERE pool_id = 'games' AND state = 'available');
+		UPDATE pool_stock SET delivered = delivered + 1, available = available - 1 WHERE pool_id = 'games'
+			AND slot = (SELECT min(slot) FROM pool_stock WHERE pool_id = 'games')`},
 	{id: "B3", name: "a key was deleted", at: "import", sql: `
 		DELETE FROM pool_keys WHERE id = (SELECT min(id) FROM pool_keys WHERE pool_id = 'games' AND state = 'available')`},
 	{id: "B3", name: "a key was withdrawn whose import stands", at: "key", sql: `
 		UPDATE pool_keys SET state = 'withdrawn' WHERE id = (SELECT min(id) FROM pool_keys WHERE pool_id = 'spare');
-		UPDATE pool_stock SET available = available - 1, withdrawn = withdrawn + 1 WHERE pool_id = 'spare' AND slot = (SELECT min(slot) FROM pool_stock WHERE pool_id = 'spare')`},
+		UPDATE pool_stock SET available = available - 1, withdrawn = withdrawn + 1 WHERE pool_id = 'spare'
+			AND slot = (SELECT min(slot) FROM pool_stock WHERE pool_id = 'spare')`},
 	{id: "B3", name: "a key is for sale whose import was undone", at: "key", sql: `
 		UPDATE batches SET undone_at = now() WHERE pool_id = 'spare';
-		UPDATE pool_keys SET state = 'withdrawn' WHERE pool_id = 'spare' AND id > (SELECT min(id) FROM pool_keys WHERE pool_id = 'spare');
-		UPDATE pool_stock SET available = available - 1, withdrawn = withdrawn + 1 WHERE pool_id = 'spare' AND slot = (SELECT min(slot) FROM pool_stock WHERE pool_id = 'spare')`},
+		UPDATE pool_keys SET state = 'withdrawn' WHERE pool_id = 'spare'
+			AND id > (SELECT min(id) FROM pool_keys WHERE pool_id = 'spare');
+		UPDATE pool_stock SET available = available - 1, withdrawn = withdrawn + 1 WHERE pool_id = 'spare'
+			AND slot = (SELECT min(slot) FROM pool_stock WHERE pool_id = 'spare')`},
 	{id: "B3", name: "withdrawn keys count as available", at: "pool spare", sql: `
-		UPDATE batches SET undone_at = now() WHERE pool_id = 'spare'; UPDATE pool_keys SET state = 'withdrawn' WHERE pool_id = 'spare'`},
-	{id: "B3", name: "the stock figures are wrong", at: "pool games", sql: `UPDATE pool_stock SET available = available + 1 WHERE pool_id = 'games' AND slot = (SELECT min(slot) FROM pool_stock WHERE pool_id = 'games')`},
-	{id: "B3", name: "nobody wrote down why a key is in quarantine", at: "key", sql: `DELETE FROM key_log WHERE line_id = line_of('revoked/0')`},
+		UPDATE batches SET undone_at = now() WHERE pool_id = 'spare'; UPDATE pool_keys SET state = 'withdrawn'
+			WHERE pool_id = 'spare'`},
+	{
+		id: "B3", name: "the stock figures are wrong", at: "pool games",
+		sql: `UPDATE pool_stock SET available = available + 1 WHERE pool_id = 'games'
+			AND slot = (SELECT min(slot) FROM pool_stock WHERE pool_id = 'games')`,
+	},
+	{
+		id: "B3", name: "nobody wrote down why a key is in quarantine", at: "key",
+		sql: `DELETE FROM key_log WHERE line_id = line_of('revoked/0')`,
+	},
 	{id: "B3", name: "a key left quarantine", at: "key", sql: `
-		INSERT INTO key_log (key_id, pool_id, from_state, to_state, by) SELECT key_id, pool_id, 'delivered', 'quarantined', 'test' FROM key_log WHERE line_id = line_of('revoked/0')`},
+		INSERT INTO key_log (key_id, pool_id, from_state, to_state, by) SELECT key_id, pool_id, 'delivered', 'quarantined',
+			'test' FROM key_log WHERE line_id = line_of('revoked/0')`},
 	{id: "B3", name: "a refunded line still waits for another key", at: "revoked", sql: `
 		INSERT INTO replacements (key_id, batch_id, pool_id, line_id, unit_no, status, reason, by)
-		SELECT id, batch_id, pool_id, line_id, unit_no, 'OWED', '', 'test' FROM pool_keys WHERE line_id = line_of('revoked/0')`},
-	{id: "B7", name: "a key was sold that had expired", at: "sold", sql: `UPDATE pool_keys SET give_until = now() - interval '1 d' WHERE line_id = line_of('sold/1')`},
+		SELECT id, batch_id, pool_id, line_id, unit_no, 'OWED', '', 'test' FROM pool_keys
+			WHERE line_id = line_of('revoked/0')`},
+	{
+		id: "B7", name: "a key was sold that had expired", at: "sold",
+		sql: `UPDATE pool_keys SET give_until = now() - interval '1 d' WHERE line_id = line_of('sold/1')`,
+	},
 	{id: "B5", name: "keys that were seen went back to the pool", at: "revoked", sql: `
 		DELETE FROM key_log WHERE line_id = line_of('revoked/0');
 		UPDATE pool_keys SET state = 'available', line_id = NULL, unit_no = NULL WHERE line_id = line_of('revoked/0');
-		UPDATE pool_stock SET quarantined = quarantined - 1, available = available + 1 WHERE pool_id = 'games' AND slot = (SELECT min(slot) FROM pool_stock WHERE pool_id = 'games')`},
+		UPDATE pool_stock SET quarantined = quarantined - 1, available = available + 1 WHERE pool_id = 'games'
+			AND slot = (SELECT min(slot) FROM pool_stock WHERE pool_id = 'games')`},
 	{id: "B5", name: "a pool offers a key that a person gave away", at: "twin", do: func(s *shop) {
 		s.supply(s.order("twin", line("byhand", 1))[0], "GIVEN-KEY-1")
 		_, err := s.Import(s.ctx, "low", strings.NewReader("GIVEN-KEY-1"), "test", false)
@@ -105,76 +149,116 @@ var planted = []struct {
 		s.exec(`UPDATE line_items SET wake_at = now() + interval '10 s' WHERE order_id = 'twin'`)
 	}},
 	{id: "B6", name: "a line was told of an empty pool that was not", at: "waiting", sql: `
-		UPDATE batches SET created_at = created_at - interval '1 h'; UPDATE line_items SET created_at = created_at - interval '10 m' WHERE order_id = 'waiting';
-		UPDATE line_items SET product_id = 'game' WHERE order_id = 'waiting'; UPDATE products SET updated_at = updated_at - interval '1 h';
+		UPDATE batches SET created_at = created_at - interval '1 h'; UPDATE line_items
+			SET created_at = created_at - interval '10 m' WHERE order_id = 'waiting';
+		UPDATE line_items SET product_id = 'game' WHERE order_id = 'waiting'; UPDATE products
+			SET updated_at = updated_at - interval '1 h';
 		UPDATE line_items SET waiting_pool = NULL, status = 'HELD' WHERE order_id = 'waiting';
-		INSERT INTO line_log (line_id, version, from_status, to_status, by) SELECT line_id, version + 1, 'WAITING_FOR_STOCK', 'HELD', 'ops' FROM line_log WHERE line_id = line_of('waiting/0') ORDER BY version DESC LIMIT 1;
+		INSERT INTO line_log (line_id, version, from_status, to_status, by) SELECT line_id, version + 1, 'WAITING_FOR_STOCK',
+			'HELD', 'ops' FROM line_log WHERE line_id = line_of('waiting/0') ORDER BY version DESC LIMIT 1;
 		UPDATE line_items SET version = version + 1 WHERE order_id = 'waiting'`},
 	{id: "B7", name: "a line waits beside a full pool", at: "waiting", sql: `
 		UPDATE line_items SET waiting_pool = 'games' WHERE order_id = 'waiting';
-		UPDATE line_log SET at = at - interval '1 h' WHERE line_id = line_of('waiting/0'); UPDATE pool_keys SET changed_at = changed_at - interval '1 h'`},
+		UPDATE line_log SET at = at - interval '1 h' WHERE line_id = line_of('waiting/0'); UPDATE pool_keys
+			SET changed_at = changed_at - interval '1 h'`},
 	{id: "B8", name: "nobody knows of a low pool", at: "pool low", sql: `
 		DELETE FROM alerts WHERE cause = 'LowStock'; UPDATE pools SET updated_at = updated_at - interval '1 h'`},
 	{id: "B8", name: "a full pool still has its alert", at: "pool low", sql: `
 		UPDATE pools SET updated_at = updated_at - interval '1 h', spec = replace(spec, '"threshold":3', '"threshold":1');
 		UPDATE pool_keys SET changed_at = changed_at - interval '1 h'`},
 
-	{id: "L1", name: "a paused licence counts as running", at: "owned", sql: `UPDATE licenses SET status = 'Running' WHERE line_id = line_of('owned/0')`},
-	{id: "L1", name: "a renewal is booked on no licence", at: "renewed", sql: `DELETE FROM license_steps WHERE line_id = line_of('renewed/0')`},
+	{
+		id: "L1", name: "a paused licence counts as running", at: "owned",
+		sql: `UPDATE licenses SET status = 'Running' WHERE line_id = line_of('owned/0')`,
+	},
+	{
+		id: "L1", name: "a renewal is booked on no licence", at: "renewed",
+		sql: `DELETE FROM license_steps WHERE line_id = line_of('renewed/0')`,
+	},
 	{id: "L1", name: "a pause made a licence run", at: "paused", sql: `
-		UPDATE license_steps SET to_status = 'Running' WHERE line_id = line_of('paused/0'); UPDATE licenses SET status = 'Running' WHERE line_id = line_of('owned/0')`},
-	{id: "L2", name: "a pause overtook the renewal before it", at: "paused", sql: `UPDATE line_items SET obtained_at = obtained_at - interval '1 h' WHERE order_id = 'paused'`},
+		UPDATE license_steps SET to_status = 'Running' WHERE line_id = line_of('paused/0'); UPDATE licenses
+			SET status = 'Running' WHERE line_id = line_of('owned/0')`},
+	{
+		id: "L2", name: "a pause overtook the renewal before it", at: "paused",
+		sql: `UPDATE line_items SET obtained_at = obtained_at - interval '1 h' WHERE order_id = 'paused'`,
+	},
 	{id: "F5", name: "an operation waits for nothing", at: "queued", sql: `
-		UPDATE line_items SET license_id = (SELECT license_id FROM line_items WHERE order_id = 'paused'), operation_no = 9 WHERE order_id = 'queued';
-		UPDATE line_log SET at = at - interval '1 h' WHERE line_id IN (line_of('owned/0'), line_of('renewed/0'), line_of('paused/0'))`},
+		UPDATE line_items SET license_id = (SELECT license_id FROM line_items WHERE order_id = 'paused'), operation_no = 9
+			WHERE order_id = 'queued';
+		UPDATE line_log SET at = at - interval '1 h' WHERE line_id IN (line_of('owned/0'), line_of('renewed/0'),
+			line_of('paused/0'))`},
 
 	{id: "C1", name: "a partner got other bytes", at: "failing", do: func(s *shop) {
 		s.change(func(c *PartnerCall) { c.BodySHA256 = "other" }, s.lastCallOf("failing"))
 	}},
 	{id: "C2", name: "a partner was asked about what is not ours", at: "create of", do: func(s *shop) {
-		s.outer.Calls = append(slices.Clone(s.outer.Calls), PartnerCall{Time: time.Now(), FulfillmentID: uuid.NewString(), Op: "create"})
+		s.outer.Calls = append(slices.Clone(s.outer.Calls), PartnerCall{
+			Time: time.Now(), FulfillmentID: uuid.NewString(),
+			Op: "create",
+		})
 	}},
 	{id: "C2", name: "a call was not booked", at: "mixed", do: func(s *shop) {
-		s.outer.Calls = append(slices.Clone(s.outer.Calls), PartnerCall{Time: time.Now(), FulfillmentID: s.fulfillment("mixed"), Op: "create"})
+		s.outer.Calls = append(slices.Clone(s.outer.Calls),
+			PartnerCall{Time: time.Now(), FulfillmentID: s.fulfillment("mixed"), Op: "create"})
 	}},
-	{id: "C2", name: "a call left before it was booked", at: "failing", sql: `UPDATE attempts SET started_at = started_at + interval '5 s' WHERE line_id = line_of('failing/0')`},
+	{
+		id: "C2", name: "a call left before it was booked", at: "failing",
+		sql: `UPDATE attempts SET started_at = started_at + interval '5 s' WHERE line_id = line_of('failing/0')`,
+	},
 	{id: "C3", name: "a key was issued and nobody knows of it", at: "studio", do: func(s *shop) {
 		s.change(func(c *PartnerCall) { c.Issued = [][]byte{s.Fingerprint("ANOTHER-KEY")} }, s.lastCallOf("studio"))
 	}},
 	{id: "C4", name: "a partner was asked after the line was delivered", at: "studio", sql: `
-		UPDATE attempts SET started_at = (SELECT delivered_at FROM line_items WHERE id = line_of('studio/0')) + interval '1 s' WHERE line_id = line_of('studio/0') AND no = 2`},
+		UPDATE attempts SET started_at = (SELECT delivered_at FROM line_items WHERE id = line_of('studio/0')) + interval '1 s'
+			WHERE line_id = line_of('studio/0') AND no = 2`},
 	{id: "C4", name: "a call came after its deadline", at: "failing", do: func(s *shop) {
 		s.change(func(c *PartnerCall) { c.Time = c.Time.Add(time.Minute) }, s.lastCallOf("failing"))
 	}},
-	{id: "C5", name: "nobody tells the partner of a cancelled line", at: "mixed", sql: `DELETE FROM revocations WHERE line_id = line_of('mixed/1')`},
+	{
+		id: "C5", name: "nobody tells the partner of a cancelled line", at: "mixed",
+		sql: `DELETE FROM revocations WHERE line_id = line_of('mixed/1')`,
+	},
 	{id: "C5", name: "a cancel counts as acknowledged and was not", at: "mixed", sql: `
 		UPDATE attempts SET outcome = 'failed' WHERE operation = 'cancel' AND line_id = line_of('mixed/1')`},
 	{id: "C5", name: "nobody knows that a source cannot be told", at: "dynamic", sql: `
 		UPDATE alerts SET closed_at = now() WHERE line_id = line_of('dynamic/0')`},
-	{id: "C6", name: "a key came with an error", at: "studio", sql: `UPDATE attempts SET http_status = 500 WHERE line_id = line_of('studio/0')`},
+	{
+		id: "C6", name: "a key came with an error", at: "studio",
+		sql: `UPDATE attempts SET http_status = 500 WHERE line_id = line_of('studio/0')`,
+	},
 	{id: "C7", name: "somebody followed a redirect", at: "create", do: func(s *shop) {
 		s.outer.HoneypotCalls = []PartnerCall{{Time: time.Now(), Op: "create"}}
 	}},
 	{id: "C9", name: "a partner had more calls than it allows", at: "endpoint/studio", sql: `
-		UPDATE integrations SET spec = '{"id":"studio","limits":{"maxConcurrent":1}}', updated_at = updated_at - interval '1 h' WHERE id = 'studio';
-		UPDATE attempts SET ended_at = started_at + interval '9 s', deadline_at = started_at + interval '9 s' WHERE source = 'endpoint/studio' AND operation = 'create' AND no = 1`},
+		UPDATE integrations SET spec = '{"id":"studio","limits":{"maxConcurrent":1}}',
+			updated_at = updated_at - interval '1 h' WHERE id = 'studio';
+		UPDATE attempts SET ended_at = started_at + interval '9 s', deadline_at = started_at + interval '9 s'
+			WHERE source = 'endpoint/studio' AND operation = 'create' AND no = 1`},
 	{id: "C8", name: "a partner was asked twice at a time", at: "failing", sql: `
-		UPDATE attempts SET duration_ms = 8000, deadline_at = started_at + interval '9 s' WHERE line_id = line_of('failing/0') AND no = 1`},
+		UPDATE attempts SET duration_ms = 8000, deadline_at = started_at + interval '9 s' WHERE line_id = line_of('failing/0')
+			AND no = 1`},
 
 	{id: "D1", name: "a delivered line has no e-mail", at: "studio", sql: `
 		UPDATE deliveries SET status = 'READY', sent_at = NULL WHERE line_id = line_of('studio/0')`, do: func(s *shop) {
-		s.outer.Running = append(slices.Clone(s.outer.Running), OpenWorkflow{ID: "delivery-" + s.read(`SELECT id FROM deliveries WHERE line_id = line_of('studio/0')`)})
+		s.outer.Running = append(slices.Clone(s.outer.Running),
+			OpenWorkflow{ID: "delivery-" + s.read(`SELECT id FROM deliveries WHERE line_id = line_of('studio/0')`)})
 	}},
 	{id: "D1", name: "an e-mail never arrived", at: "studio", do: func(s *shop) { s.forget("studio") }},
-	{id: "D2", name: "an e-mail was sent without a try", at: "unseen", sql: `UPDATE deliveries SET attempts = 0 WHERE line_id = line_of('unseen/0')`, do: func(s *shop) {
-		s.forget("unseen")
-	}},
+	{
+		id: "D2", name: "an e-mail was sent without a try", at: "unseen",
+		sql: `UPDATE deliveries SET attempts = 0 WHERE line_id = line_of('unseen/0')`, do: func(s *shop) {
+			s.forget("unseen")
+		},
+	},
 	{id: "D2", name: "an e-mail arrived twice", at: "studio", do: func(s *shop) {
 		i := s.letterOf("studio")
 		again := s.outer.Letters[i]
 		s.outer.Letters = append(slices.Clone(s.outer.Letters), Letter{ID: again.ID, To: again.To, Received: again.Received})
 	}},
-	{id: "D2", name: "an e-mail has other bytes", at: "studio", do: func(s *shop) { s.rewrite("studio", "Hello", "Hullo") }},
+	{
+		id: "D2", name: "an e-mail has other bytes", at: "studio",
+		do: func(s *shop) { s.rewrite("studio", "Hello", "Hullo") },
+	},
 	{id: "D2", name: "an e-mail that nobody booked", at: "letter", do: func(s *shop) {
 		s.exec(`DELETE FROM deliveries WHERE kind = 'canceled' AND line_id = line_of('unseen/0')`)
 	}},
@@ -190,56 +274,125 @@ var planted = []struct {
 		s.outer.Letters = slices.Clone(s.outer.Letters)
 		s.outer.Letters[i].Received = time.Now().Add(time.Hour)
 	}},
-	{id: "D6", name: "an e-mail is missing in the count", at: "resent", sql: `UPDATE deliveries SET number = 3 WHERE number = 2 AND line_id = line_of('resent/0')`},
+	{
+		id: "D6", name: "an e-mail is missing in the count", at: "resent",
+		sql: `UPDATE deliveries SET number = 3 WHERE number = 2 AND line_id = line_of('resent/0')`,
+	},
 
-	{id: "E1", name: "a refund is more than the line cost", at: "owed", sql: `UPDATE refunds SET amount_minor = 2000 WHERE line_id = line_of('owed/0')`},
-	{id: "E1", name: "the provider paid another amount", at: "mixed", sql: `UPDATE sandbox_refunds SET amount_minor = 1 WHERE order_id = 'mixed'`},
+	{
+		id: "E1", name: "a refund is more than the line cost", at: "owed",
+		sql: `UPDATE refunds SET amount_minor = 2000 WHERE line_id = line_of('owed/0')`,
+	},
+	{
+		id: "E1", name: "the provider paid another amount", at: "mixed",
+		sql: `UPDATE sandbox_refunds SET amount_minor = 1 WHERE order_id = 'mixed'`,
+	},
 	{id: "E1", name: "more was paid back than captured", at: "mixed", sql: `
 		UPDATE sandbox_payments SET captured_minor = 500 WHERE order_id = 'mixed';
-		UPDATE orders SET payment_provider = 'other' WHERE id = 'mixed'; UPDATE refunds SET provider = 'other' WHERE order_id = 'mixed'`},
-	{id: "E2", name: "a cancelled line has no refund", at: "owed", sql: `DELETE FROM refunds WHERE line_id = line_of('owed/0')`},
-	{id: "E2", name: "a refund counts as done and the provider did nothing", at: "mixed", sql: `UPDATE sandbox_refunds SET applied_at = NULL WHERE order_id = 'mixed'`},
+		UPDATE orders SET payment_provider = 'other' WHERE id = 'mixed'; UPDATE refunds SET provider = 'other'
+			WHERE order_id = 'mixed'`},
+	{
+		id: "E2", name: "a cancelled line has no refund", at: "owed",
+		sql: `DELETE FROM refunds WHERE line_id = line_of('owed/0')`,
+	},
+	{
+		id: "E2", name: "a refund counts as done and the provider did nothing", at: "mixed",
+		sql: `UPDATE sandbox_refunds SET applied_at = NULL WHERE order_id = 'mixed'`,
+	},
 	{id: "E3", name: "a delivered line is refunded too", at: "sold", sql: `
 		INSERT INTO refunds (line_id, order_id, amount_minor, currency, provider, reference, reason)
-		SELECT line_of('sold/1'), id, 1000, currency, payment_provider, payment_reference, 'x' FROM orders WHERE id = 'sold'`},
+		SELECT line_of('sold/1'), id, 1000, currency, payment_provider, payment_reference, 'x' FROM orders
+			WHERE id = 'sold'`},
 	{id: "E3", name: "a line was refunded though its e-mail may be out", at: "maybe", do: func(s *shop) {
 		s.maybe()
 		s.exec(`UPDATE alerts SET closed_at = now() WHERE cause = 'Exposed'`)
 	}},
 	{id: "E4", name: "the provider paid under another key", at: "mixed", sql: `
-		INSERT INTO sandbox_refunds (key, id, reference, order_id, amount_minor, tries, applied_at) VALUES ('x', gen_random_uuid(), 'pay-mixed', 'mixed', 1, 1, now())`},
-	{id: "E4", name: "the provider was asked more often than booked", at: "mixed", sql: `UPDATE sandbox_refunds SET tries = 7 WHERE order_id = 'mixed'`},
+		INSERT INTO sandbox_refunds (key, id, reference, order_id, amount_minor, tries, applied_at)
+			VALUES ('x', gen_random_uuid(), 'pay-mixed', 'mixed', 1, 1, now())`},
+	{
+		id: "E4", name: "the provider was asked more often than booked", at: "mixed",
+		sql: `UPDATE sandbox_refunds SET tries = 7 WHERE order_id = 'mixed'`,
+	},
 
-	{id: "F1", name: "a step is missing", at: "studio", sql: `DELETE FROM line_log WHERE line_id = line_of('studio/0') AND to_status = 'OBTAINED'`},
+	{
+		id: "F1", name: "a step is missing", at: "studio",
+		sql: `DELETE FROM line_log WHERE line_id = line_of('studio/0') AND to_status = 'OBTAINED'`,
+	},
 	{id: "F1", name: "a step that the table does not have", at: "held", sql: `
 		UPDATE line_log SET to_status = 'CANCELED' WHERE line_id = line_of('held/0') AND to_status = 'OBTAINED';
 		UPDATE line_log SET from_status = 'CANCELED' WHERE line_id = line_of('held/0') AND to_status = 'HELD'`},
-	{id: "F1", name: "the steps lead elsewhere", at: "held", sql: `DELETE FROM line_log WHERE line_id = line_of('held/0') AND to_status = 'HELD'`},
-	{id: "F1", name: "a step from the future", at: "held", sql: `UPDATE line_items SET version = 2 WHERE id = line_of('held/0')`},
-	{id: "F2", name: "a line in trouble has no alert", at: "failing", sql: `DELETE FROM alerts WHERE line_id = line_of('failing/0')`},
-	{id: "F2", name: "a delivered line has an open alert", at: "supplied", sql: `UPDATE alerts SET closed_at = NULL WHERE line_id = line_of('supplied/0')`},
+	{
+		id: "F1", name: "the steps lead elsewhere", at: "held",
+		sql: `DELETE FROM line_log WHERE line_id = line_of('held/0') AND to_status = 'HELD'`,
+	},
+	{
+		id: "F1", name: "a step from the future", at: "held",
+		sql: `UPDATE line_items SET version = 2 WHERE id = line_of('held/0')`,
+	},
+	{
+		id: "F2", name: "a line in trouble has no alert", at: "failing",
+		sql: `DELETE FROM alerts WHERE line_id = line_of('failing/0')`,
+	},
+	{
+		id: "F2", name: "a delivered line has an open alert", at: "supplied",
+		sql: `UPDATE alerts SET closed_at = NULL WHERE line_id = line_of('supplied/0')`,
+	},
 	{id: "F2", name: "nobody was told of an alert", at: "failing", sql: `
 		UPDATE alerts SET mailed_at = NULL, opened_at = opened_at - interval '1 h' WHERE line_id = line_of('failing/0')`},
-	{id: "F3", name: "an order's counts are wrong", at: "fresh", sql: `UPDATE orders SET lines_delivered = 1, status = 'COMPLETED' WHERE id = 'fresh'`},
-	{id: "F3", name: "an order's status is wrong", at: "fresh", sql: `UPDATE orders SET status = 'COMPLETED' WHERE id = 'fresh'`},
+	{
+		id: "F3", name: "an order's counts are wrong", at: "fresh",
+		sql: `UPDATE orders SET lines_delivered = 1, status = 'COMPLETED' WHERE id = 'fresh'`,
+	},
+	{
+		id: "F3", name: "an order's status is wrong", at: "fresh",
+		sql: `UPDATE orders SET status = 'COMPLETED' WHERE id = 'fresh'`,
+	},
 	{id: "F4", name: "a line is past its deadline", at: "held", sql: `
-		UPDATE line_items SET created_at = created_at - interval '9 d', give_up_at = give_up_at - interval '9 d' WHERE id = line_of('held/0')`},
-	{id: "F4", name: "a refund is late and nobody knows", at: "owed", sql: `UPDATE refunds SET attempts = 1, created_at = created_at - interval '9 h' WHERE line_id = line_of('owed/0')`},
-	{id: "F5", name: "the relay left a line", at: "fresh", sql: `UPDATE line_items SET wake_at = now() - interval '1 h' WHERE order_id = 'fresh'`},
-	{id: "F5", name: "the relay left an errand", at: "SendFollowUpEmail", sql: `INSERT INTO outbox (workflow, subject, due_at) VALUES ('SendFollowUpEmail', 'x', now() - interval '1 h')`},
+		UPDATE line_items SET created_at = created_at - interval '9 d', give_up_at = give_up_at - interval '9 d'
+			WHERE id = line_of('held/0')`},
+	{
+		id: "F4", name: "a refund is late and nobody knows", at: "owed",
+		sql: `UPDATE refunds SET attempts = 1, created_at = created_at - interval '9 h' WHERE line_id = line_of('owed/0')`,
+	},
+	{
+		id: "F5", name: "the relay left a line", at: "fresh",
+		sql: `UPDATE line_items SET wake_at = now() - interval '1 h' WHERE order_id = 'fresh'`,
+	},
+	{
+		id: "F5", name: "the relay left an errand", at: "SendFollowUpEmail",
+		sql: `INSERT INTO outbox (workflow, subject, due_at) VALUES ('SendFollowUpEmail', 'x', now() - interval '1 h')`,
+	},
 	{id: "F5", name: "an e-mail is being sent for ever", at: "resent", sql: `
-		UPDATE deliveries SET status = 'SENDING', lease_until = now() - interval '1 h' WHERE number = 1 AND line_id = line_of('resent/0')`},
+		UPDATE deliveries SET status = 'SENDING', lease_until = now() - interval '1 h' WHERE number = 1
+			AND line_id = line_of('resent/0')`},
 	{id: "F5", name: "a call is under way for ever", at: "failing", sql: `
-		UPDATE attempts SET outcome = 'running', deadline_at = now() - interval '1 h', started_at = now() - interval '1 h' WHERE no = 2 AND line_id = line_of('failing/0');
-		UPDATE attempts SET started_at = now() - interval '2 h', deadline_at = now() - interval '2 h' WHERE no = 1 AND line_id = line_of('failing/0');
+		UPDATE attempts SET outcome = 'running', deadline_at = now() - interval '1 h', started_at = now() - interval '1 h'
+			WHERE no = 2 AND line_id = line_of('failing/0');
+		UPDATE attempts SET started_at = now() - interval '2 h', deadline_at = now() - interval '2 h' WHERE no = 1
+			AND line_id = line_of('failing/0');
 		UPDATE line_items SET next_attempt_at = NULL WHERE id = line_of('failing/0');
-		UPDATE line_items SET next_attempt_at = now() - interval '1 h' WHERE id = line_of('failing/0')`, do: func(s *shop) { s.outer.Calls = nil }},
-	{id: "F5", name: "a try is overdue", at: "failing", sql: `UPDATE line_items SET next_attempt_at = now() - interval '1 h' WHERE id = line_of('failing/0')`},
-	{id: "F5", name: "a hold is overdue", at: "held", sql: `UPDATE line_items SET held_until = now() - interval '1 h' WHERE id = line_of('held/0')`},
-	{id: "F5", name: "a line stands still", at: "fresh", sql: `UPDATE line_items SET created_at = created_at - interval '1 h', wake_at = NULL WHERE order_id = 'fresh'`, do: func(s *shop) {
-		s.outer.Running = append(slices.Clone(s.outer.Running), OpenWorkflow{ID: "fulfillment-" + s.fulfillment("fresh")})
-	}},
-	{id: "F5", name: "nobody asks for a refund", at: "owed", sql: `UPDATE refunds SET created_at = created_at - interval '1 h' WHERE line_id = line_of('owed/0')`},
+		UPDATE line_items SET next_attempt_at = now() - interval '1 h'
+			WHERE id = line_of('failing/0')`, do: func(s *shop) { s.outer.Calls = nil }},
+	{
+		id: "F5", name: "a try is overdue", at: "failing",
+		sql: `UPDATE line_items SET next_attempt_at = now() - interval '1 h' WHERE id = line_of('failing/0')`,
+	},
+	{
+		id: "F5", name: "a hold is overdue", at: "held",
+		sql: `UPDATE line_items SET held_until = now() - interval '1 h' WHERE id = line_of('held/0')`,
+	},
+	{
+		id: "F5", name: "a line stands still", at: "fresh",
+		sql: `UPDATE line_items SET created_at = created_at - interval '1 h', wake_at = NULL WHERE order_id = 'fresh'`,
+		do: func(s *shop) {
+			s.outer.Running = append(slices.Clone(s.outer.Running), OpenWorkflow{ID: "fulfillment-" + s.fulfillment("fresh")})
+		},
+	},
+	{
+		id: "F5", name: "nobody asks for a refund", at: "owed",
+		sql: `UPDATE refunds SET created_at = created_at - interval '1 h' WHERE line_id = line_of('owed/0')`,
+	},
 	{id: "F6", name: "a workflow without a line", at: "fulfillment-", do: func(s *shop) {
 		s.outer.Running = append(slices.Clone(s.outer.Running), OpenWorkflow{ID: "fulfillment-" + uuid.NewString()})
 	}},
@@ -259,14 +412,16 @@ var planted = []struct {
 		s.outer.Kept = map[string]*history.History{"fulfillment-" + s.fulfillment("studio"): h}
 	}},
 	{id: "G1", name: "an address stands in an alert", at: "failing", sql: `
-		UPDATE alerts SET detail = replace(detail, '"happened"', '"by": "failing@buyer.test", "happened"') WHERE line_id = line_of('failing/0')`},
+		UPDATE alerts SET detail = replace(detail, '"happened"', '"by": "failing@buyer.test", "happened"')
+			WHERE line_id = line_of('failing/0')`},
 	{id: "G1", name: "a key stands in a history", at: "studio", do: func(s *shop) {
 		h := pastHistory()
 		h.GetEvents()[0].GetWorkflowExecutionStartedEventAttributes().Identity = "STUDIO-KEY-1"
 		s.outer.Kept = map[string]*history.History{"fulfillment-" + s.fulfillment("studio"): h}
 	}},
 	{id: "G4", name: "a client is answered with another's order", at: "fresh", sql: `
-		INSERT INTO idempotency_keys (client, key, request_hash, order_id, response) VALUES ('another', 'k', '', 'fresh', '')`},
+		INSERT INTO idempotency_keys (client, key, request_hash, order_id, response)
+			VALUES ('another', 'k', '', 'fresh', '')`},
 	{id: "G3", name: "an erased customer's order is still readable", at: "sold", sql: `
 		UPDATE customers SET erased_at = now() WHERE id = 'c-sold'; UPDATE customers SET data_key = NULL WHERE id = 'c-sold';
 		UPDATE deliveries SET message = '' WHERE line_id IN (SELECT id FROM line_items WHERE order_id = 'sold');
@@ -288,13 +443,15 @@ var planted = []struct {
 	{id: "G2", name: "two customers changed places", at: "fresh", sql: `
 		UPDATE orders o SET customer = (SELECT customer FROM orders WHERE id = 'held') WHERE o.id = 'fresh'`},
 	{id: "G2", name: "a key says that it is another", at: "pool_keys", sql: `
-		UPDATE pool_keys SET fingerprint = decode('00', 'hex') WHERE id = (SELECT min(id) FROM pool_keys WHERE pool_id = 'low')`},
+		UPDATE pool_keys SET fingerprint = decode('00', 'hex')
+			WHERE id = (SELECT min(id) FROM pool_keys WHERE pool_id = 'low')`},
 }
 
 // dropConstraintsSQL takes away what keeps the database from being corrupted.
 const dropConstraintsSQL = `
 	DO $$ DECLARE c record; BEGIN
-		FOR c IN SELECT conrelid, conname FROM pg_constraint WHERE contype IN ('c', 'f') AND connamespace = CAST('public' AS regnamespace) AND conrelid <> 0
+		FOR c IN SELECT conrelid, conname FROM pg_constraint WHERE contype IN ('c', 'f')
+			AND connamespace = CAST('public' AS regnamespace) AND conrelid <> 0
 		LOOP EXECUTE format('ALTER TABLE %s DROP CONSTRAINT %I', CAST(c.conrelid AS regclass), c.conname); END LOOP; END $$`
 
 func TestEachCorruptionIsFoundByItsInvariant(t *testing.T) {
@@ -359,7 +516,10 @@ func (s *shop) maybe() {
 	s.claim(f)
 	d, _, _, err := s.BeginDelivery(s.ctx, f, render)
 	s.ok(err)
-	_, err = s.FinishDelivery(s.ctx, f, d, &db.StepFailure{Failure: keyturn.Failure{Kind: keyturn.KindUnavailable, Message: "no answer"}}, true)
+	_, err = s.FinishDelivery(s.ctx, f, d, &db.StepFailure{Failure: keyturn.Failure{
+		Kind:    keyturn.KindUnavailable,
+		Message: "no answer",
+	}}, true)
 	s.ok(err)
 	s.resolve(f, keyturn.ActionRefund)
 	s.refund(f)
@@ -375,10 +535,11 @@ func (s *shop) letterOf(order string) int {
 	return slices.IndexFunc(s.outer.Letters, func(l Letter) bool { return l.To[0] == order+"@buyer.test" })
 }
 
-// forget takes the letters to an order's address out of the mailbox, and its lines out of sight of D1 unless that is what
-// is tried: a line that was delivered after the mailbox was read is not looked for.
+// forget takes the letters to an order's address out of the mailbox, and its lines out of sight of D1 unless that is
+// what is tried: a line that was delivered after the mailbox was read is not looked for.
 func (s *shop) forget(order string) {
-	s.outer.Letters = slices.DeleteFunc(slices.Clone(s.outer.Letters), func(l Letter) bool { return l.To[0] == order+"@buyer.test" })
+	s.outer.Letters = slices.DeleteFunc(slices.Clone(s.outer.Letters),
+		func(l Letter) bool { return l.To[0] == order+"@buyer.test" })
 	if order != "studio" {
 		s.exec(`UPDATE line_items SET delivered_at = delivered_at + interval '1 h' WHERE order_id = $1`, order)
 	}
@@ -421,7 +582,8 @@ func (s *shop) change(fn func(*PartnerCall), at int) {
 // A worker that stood still in a call has a long try by its own clock; the call was over at its deadline.
 func TestAFrozenWorkersCallIsOverAtItsDeadline(t *testing.T) {
 	s := newShop(t)
-	s.exec(`UPDATE attempts SET outcome = 'unknown', duration_ms = 60000, deadline_at = started_at + interval '1 ms' WHERE no = 1 AND line_id = line_of('failing/0')`)
+	s.exec(`UPDATE attempts SET outcome = 'unknown', duration_ms = 60000, deadline_at = started_at + interval '1 ms'
+		WHERE no = 1 AND line_id = line_of('failing/0')`)
 	require.Empty(t, listed(s.audit()))
 }
 

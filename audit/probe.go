@@ -17,7 +17,10 @@ type probe struct {
 // probes are all of them, by subject.
 var probes = func() []probe {
 	var all []probe
-	for _, some := range [][]probe{orderProbes, keyProbes, partnerProbes, mailProbes, moneyProbes, stepProbes, licenseProbes, alertProbes, overdueProbes, erasedProbes, duplicateProbes, limitProbes} {
+	for _, some := range [][]probe{
+		orderProbes, keyProbes, partnerProbes, mailProbes, moneyProbes, stepProbes,
+		licenseProbes, alertProbes, overdueProbes, erasedProbes, duplicateProbes, limitProbes,
+	} {
 		all = append(all, some...)
 	}
 	return all
@@ -31,8 +34,8 @@ type violationRow struct {
 	Total   int64   `db:"total"`
 }
 
-// probeSQL counts all that a probe finds and gives the first of them. MATERIALIZED has the planner choose a plan that is
-// fast for all rows; for the first rows it would take nested loops, which never end when there are none.
+// probeSQL counts all that a probe finds and gives the first of them. MATERIALIZED has the planner choose a plan that
+// is fast for all rows; for the first rows it would take nested loops, which never end when there are none.
 const probeSQL = `
 	WITH v AS MATERIALIZED (%s
 	)

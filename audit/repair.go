@@ -30,8 +30,8 @@ func (r *Report) Repair(ctx context.Context, d *db.DB) error {
 	return nil
 }
 
-// Findings says in one sentence what does not hold, and nothing if all does, for the alert. It is the same for the same set of
-// invariants, however often each is violated.
+// Findings says in one sentence what does not hold, and nothing if all does, for the alert. It is the same for the same
+// set of invariants, however often each is violated.
 func (r *Report) Findings() db.AuditFindings {
 	f := db.AuditFindings{Evidence: r.Evidence}
 	if violated := r.Violated(); len(violated) > 0 {

@@ -41,39 +41,52 @@ type sealedRow struct {
 // looked at; a customer who was erased has nothing left to open.
 var sealedTables = []struct{ name, query string }{
 	{"pool_keys", `
-		SELECT CAST(k.id AS text) AS row, l.order_id, k.line_id, 'pool/' || k.pool_id AS owner, p.data_key AS wrapped, k.pool_id AS place, k.content, k.fingerprint
-		FROM pool_keys k TABLESAMPLE SYSTEM (:percent) JOIN pools p ON p.id = k.pool_id LEFT JOIN line_items l ON l.id = k.line_id`},
+		SELECT CAST(k.id AS text) AS row, l.order_id, k.line_id, 'pool/' || k.pool_id AS owner, p.data_key AS wrapped,
+			k.pool_id AS place, k.content, k.fingerprint
+		FROM pool_keys k TABLESAMPLE SYSTEM (:percent) JOIN pools p ON p.id = k.pool_id LEFT
+			JOIN line_items l ON l.id = k.line_id`},
 	{"orders", `
-		SELECT o.id AS row, o.id AS order_id, 'customer/' || c.id AS owner, c.data_key AS wrapped, 'orders/' || o.id AS place, o.customer AS content
-		FROM orders o TABLESAMPLE SYSTEM (:percent) JOIN customers c ON c.id = o.customer_id WHERE c.data_key IS NOT NULL AND o.customer <> ''`},
+		SELECT o.id AS row, o.id AS order_id, 'customer/' || c.id AS owner, c.data_key AS wrapped, 'orders/' || o.id AS place,
+			o.customer AS content
+		FROM orders o TABLESAMPLE SYSTEM (:percent) JOIN customers c ON c.id = o.customer_id WHERE c.data_key IS NOT NULL
+			AND o.customer <> ''`},
 	{"idempotency_keys", `
-		SELECT i.order_id AS row, o.id AS order_id, 'customer/' || c.id AS owner, c.data_key AS wrapped, 'idempotency_keys/' || o.id AS place, i.response AS content
-		FROM idempotency_keys i TABLESAMPLE SYSTEM (:percent) JOIN orders o ON o.id = i.order_id JOIN customers c ON c.id = o.customer_id
+		SELECT i.order_id AS row, o.id AS order_id, 'customer/' || c.id AS owner, c.data_key AS wrapped,
+			'idempotency_keys/' || o.id AS place, i.response AS content
+		FROM idempotency_keys i TABLESAMPLE SYSTEM (:percent) JOIN orders o ON o.id = i.order_id
+			JOIN customers c ON c.id = o.customer_id
 		WHERE c.data_key IS NOT NULL AND i.response <> ''`},
 	{"deliverables", `
-		SELECT CAST(y.unit_no AS text) AS row, o.id AS order_id, l.id AS line_id, 'customer/' || c.id AS owner, c.data_key AS wrapped,
+		SELECT CAST(y.unit_no AS text) AS row, o.id AS order_id, l.id AS line_id, 'customer/' || c.id AS owner,
+			c.data_key AS wrapped,
 			'deliverables/' || y.line_id || '/' || y.unit_no || '/' || y.kind AS place, y.content, y.fingerprint
-		FROM deliverables y TABLESAMPLE SYSTEM (:percent) JOIN line_items l ON l.id = y.line_id JOIN orders o ON o.id = l.order_id
+		FROM deliverables y TABLESAMPLE SYSTEM (:percent) JOIN line_items l ON l.id = y.line_id
+			JOIN orders o ON o.id = l.order_id
 		JOIN customers c ON c.id = o.customer_id WHERE c.data_key IS NOT NULL AND y.content <> ''`},
 	{"partner_requests", `
-		SELECT y.operation || ' ' || y.source AS row, o.id AS order_id, l.id AS line_id, 'customer/' || c.id AS owner, c.data_key AS wrapped,
+		SELECT y.operation || ' ' || y.source AS row, o.id AS order_id, l.id AS line_id, 'customer/' || c.id AS owner,
+			c.data_key AS wrapped,
 			'partner_requests/' || y.line_id || '/' || y.source || '/' || y.operation || '/' || y.unit_no AS place, y.request AS content
-		FROM partner_requests y TABLESAMPLE SYSTEM (:percent) JOIN line_items l ON l.id = y.line_id JOIN orders o ON o.id = l.order_id
+		FROM partner_requests y TABLESAMPLE SYSTEM (:percent) JOIN line_items l ON l.id = y.line_id
+			JOIN orders o ON o.id = l.order_id
 		JOIN customers c ON c.id = o.customer_id WHERE c.data_key IS NOT NULL`},
 	{"attempts", `
-		SELECT CAST(y.no AS text) AS row, o.id AS order_id, l.id AS line_id, 'customer/' || c.id AS owner, c.data_key AS wrapped,
+		SELECT CAST(y.no AS text) AS row, o.id AS order_id, l.id AS line_id, 'customer/' || c.id AS owner,
+			c.data_key AS wrapped,
 			'attempts/' || y.line_id || '/' || y.no AS place, y.reply AS content
 		FROM attempts y TABLESAMPLE SYSTEM (:percent) JOIN line_items l ON l.id = y.line_id JOIN orders o ON o.id = l.order_id
 		JOIN customers c ON c.id = o.customer_id WHERE c.data_key IS NOT NULL AND y.reply IS NOT NULL`},
 	{"deliveries", `
-		SELECT CAST(y.id AS text) AS row, o.id AS order_id, l.id AS line_id, 'customer/' || c.id AS owner, c.data_key AS wrapped,
+		SELECT CAST(y.id AS text) AS row, o.id AS order_id, l.id AS line_id, 'customer/' || c.id AS owner,
+			c.data_key AS wrapped,
 			'deliveries/' || y.id AS place, y.message AS content
-		FROM deliveries y TABLESAMPLE SYSTEM (:percent) JOIN line_items l ON l.id = y.line_id JOIN orders o ON o.id = l.order_id
+		FROM deliveries y TABLESAMPLE SYSTEM (:percent) JOIN line_items l ON l.id = y.line_id
+			JOIN orders o ON o.id = l.order_id
 		JOIN customers c ON c.id = o.customer_id WHERE c.data_key IS NOT NULL AND y.message <> ''`},
 }
 
-// openSample opens n ciphertexts of each table where they stand, or all if there are fewer, others each time. It says how
-// many it opened and which do not open, or are not the key that their fingerprint says.
+// openSample opens n ciphertexts of each table where they stand, or all if there are fewer, others each time. It says
+// how many it opened and which do not open, or are not the key that their fingerprint says.
 func (r *run) openSample(ctx context.Context, n int) (opened int, broken []unopened, err error) {
 	for _, t := range sealedTables {
 		var pages int
@@ -139,7 +152,8 @@ func (r *run) suppliedKeys(ctx context.Context) ([]suppliedKey, error) {
 	err := r.s.Select(ctx, &rows, `
 		SELECT y.line_id, y.unit_no, 'customer/' || c.id AS owner, c.data_key AS wrapped, y.content,
 			'deliverables/' || y.line_id || '/' || y.unit_no || '/code' AS place
-		FROM deliverables y JOIN line_items l ON l.id = y.line_id JOIN orders o ON o.id = l.order_id JOIN customers c ON c.id = o.customer_id
+		FROM deliverables y JOIN line_items l ON l.id = y.line_id JOIN orders o ON o.id = l.order_id
+			JOIN customers c ON c.id = o.customer_id
 		WHERE y.kind = 'code' AND y.fingerprint IS NULL AND y.content <> ''`, nil)
 	if err != nil {
 		return nil, err

@@ -32,7 +32,8 @@ func stepPathSQL() string {
 			WHEN g.from_status <> g.before THEN 'step ' || g.version || ' leaves ' || g.from_status || ', and the line was ' || g.before
 			ELSE 'step ' || g.version || ' from ' || g.from_status || ' to ' || g.to_status || ' is not allowed' END AS what
 	FROM (
-		SELECT line_id, version, from_status, to_status, lag(to_status, 1, 'PENDING') OVER (PARTITION BY line_id ORDER BY version) AS before FROM line_log
+		SELECT line_id, version, from_status, to_status, lag(to_status, 1, 'PENDING') OVER (PARTITION BY line_id
+			ORDER BY version) AS before FROM line_log
 	) g LEFT JOIN line_items l ON l.id = g.line_id
 	WHERE l.id IS NULL OR g.from_status <> g.before OR g.version < 2
 		OR g.from_status || '>' || g.to_status NOT IN (` + strings.Join(allowed, ", ") + `)`
@@ -40,10 +41,12 @@ func stepPathSQL() string {
 
 const stepEndSQL = `
 	SELECT l.order_id, l.id AS line_id, NULL AS subject,
-		CASE WHEN coalesce(g.to_status, 'PENDING') <> l.status THEN 'its steps lead to ' || coalesce(g.to_status, 'PENDING') || ', and it is ' || l.status
+		CASE WHEN coalesce(g.to_status, 'PENDING') <> l.status THEN 'its steps lead to ' || coalesce(g.to_status,
+			'PENDING') || ', and it is ' || l.status
 			ELSE 'it has version ' || l.version || ' and a step ' || g.version END AS what
 	FROM line_items l
-	LEFT JOIN (SELECT DISTINCT ON (line_id) line_id, to_status, version FROM line_log ORDER BY line_id, version DESC) g ON g.line_id = l.id
+	LEFT JOIN (SELECT DISTINCT ON (line_id) line_id, to_status, version FROM line_log
+		ORDER BY line_id, version DESC) g ON g.line_id = l.id
 	WHERE coalesce(g.to_status, 'PENDING') <> l.status OR coalesce(g.version, 1) > l.version`
 
 const orderRecountSQL = `
@@ -52,13 +55,16 @@ const orderRecountSQL = `
 			|| ' canceling, ' || o.lines_canceled || ' canceled; counted are ' || coalesce(c.total, 0) || ', ' || coalesce(c.trouble, 0) || ', '
 			|| coalesce(c.delivered, 0) || ', ' || coalesce(c.canceling, 0) || ', ' || coalesce(c.canceled, 0) AS what
 	FROM orders o LEFT JOIN (
-		SELECT l.order_id, count(*) AS total, count(*) FILTER (WHERE l.status IN ('RETRYING', 'WAITING_FOR_STOCK', 'HELD')) AS trouble,
-			count(*) FILTER (WHERE l.status = 'DELIVERED') AS delivered, count(*) FILTER (WHERE l.status = 'CANCELING') AS canceling,
+		SELECT l.order_id, count(*) AS total, count(*) FILTER (WHERE l.status IN ('RETRYING', 'WAITING_FOR_STOCK',
+			'HELD')) AS trouble,
+			count(*) FILTER (WHERE l.status = 'DELIVERED') AS delivered,
+				count(*) FILTER (WHERE l.status = 'CANCELING') AS canceling,
 			count(*) FILTER (WHERE l.status = 'CANCELED') AS canceled
 		FROM line_items l GROUP BY l.order_id
 	) c ON c.order_id = o.id
 	WHERE (o.lines_total, o.lines_trouble, o.lines_delivered, o.lines_canceling, o.lines_canceled)
-		IS DISTINCT FROM (coalesce(c.total, 0), coalesce(c.trouble, 0), coalesce(c.delivered, 0), coalesce(c.canceling, 0), coalesce(c.canceled, 0))`
+		IS DISTINCT FROM (coalesce(c.total, 0), coalesce(c.trouble, 0), coalesce(c.delivered, 0), coalesce(c.canceling, 0),
+			coalesce(c.canceled, 0))`
 
 // countCombinationsSQL: a million orders have a few hundred combinations of counts.
 const countCombinationsSQL = `
@@ -67,10 +73,13 @@ const countCombinationsSQL = `
 	FROM orders GROUP BY lines_total, lines_trouble, lines_delivered, lines_canceling, lines_canceled, status`
 
 const ordersOfCombinationSQL = `
-	SELECT o.id AS order_id, NULL AS line_id, NULL AS subject, 'it is ' || o.status || ' and its counts make it ' || w.wanted AS what
+	SELECT o.id AS order_id, NULL AS line_id, NULL AS subject,
+		'it is ' || o.status || ' and its counts make it ' || w.wanted AS what
 	FROM orders o
-	JOIN unnest(CAST(:total AS int[]), CAST(:trouble AS int[]), CAST(:delivered AS int[]), CAST(:canceling AS int[]), CAST(:canceled AS int[]),
-		CAST(:status AS text[]), CAST(:wanted AS text[])) AS w (total, trouble, delivered, canceling, canceled, status, wanted)
+	JOIN unnest(CAST(:total AS int[]), CAST(:trouble AS int[]), CAST(:delivered AS int[]), CAST(:canceling AS int[]),
+		CAST(:canceled AS int[]),
+		CAST(:status AS text[]), CAST(:wanted AS text[])) AS w (total, trouble, delivered, canceling, canceled, status,
+			wanted)
 		ON (o.lines_total, o.lines_trouble, o.lines_delivered, o.lines_canceling, o.lines_canceled, o.status)
 			= (w.total, w.trouble, w.delivered, w.canceling, w.canceled, w.status)`
 
@@ -90,7 +99,8 @@ func (r *run) checkOrderStatus(ctx context.Context) error {
 		if want == row.Status {
 			continue
 		}
-		total, trouble, delivered = append(total, int64(row.Total)), append(trouble, int64(row.Trouble)), append(delivered, int64(row.Delivered))
+		total, trouble, delivered = append(total, int64(row.Total)), append(trouble, int64(row.Trouble)),
+			append(delivered, int64(row.Delivered))
 		canceling, canceled = append(canceling, int64(row.Canceling)), append(canceled, int64(row.Canceled))
 		status, wanted = append(status, string(row.Status)), append(wanted, string(want))
 	}
@@ -98,7 +108,8 @@ func (r *run) checkOrderStatus(ctx context.Context) error {
 		return nil
 	}
 	return r.probe(ctx, probe{"F3", ordersOfCombinationSQL}, map[string]any{
-		"total": pq.Array(total), "trouble": pq.Array(trouble), "delivered": pq.Array(delivered), "canceling": pq.Array(canceling),
-		"canceled": pq.Array(canceled), "status": pq.Array(status), "wanted": pq.Array(wanted),
+		"total": pq.Array(total), "trouble": pq.Array(trouble), "delivered": pq.Array(delivered),
+		"canceling": pq.Array(canceling),
+		"canceled":  pq.Array(canceled), "status": pq.Array(status), "wanted": pq.Array(wanted),
 	})
 }

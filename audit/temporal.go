@@ -45,7 +45,10 @@ func (t Temporal) Open(ctx context.Context) ([]OpenWorkflow, error) {
 			return nil, err
 		}
 		for _, e := range page.GetExecutions() {
-			out = append(out, OpenWorkflow{ID: e.GetExecution().GetWorkflowId(), Type: e.GetType().GetName(), Started: e.GetStartTime().AsTime()})
+			out = append(out, OpenWorkflow{
+				ID: e.GetExecution().GetWorkflowId(), Type: e.GetType().GetName(),
+				Started: e.GetStartTime().AsTime(),
+			})
 		}
 		if next = page.GetNextPageToken(); len(next) == 0 {
 			return out, nil
@@ -65,8 +68,8 @@ func (t Temporal) Running(ctx context.Context, workflowID string) (bool, error) 
 	return d.GetWorkflowExecutionInfo().GetStatus() == enums.WORKFLOW_EXECUTION_STATUS_RUNNING, nil
 }
 
-// openLooked is how many running workflows are asked how long their history is; of those that have ended, Temporal's index
-// says it.
+// openLooked is how many running workflows are asked how long their history is; of those that have ended, Temporal's
+// index says it.
 const openLooked = 100
 
 // Heavy is part of Histories.
@@ -74,15 +77,22 @@ func (t Temporal) Heavy(ctx context.Context, events, bytes int64) ([]HeavyWorkfl
 	var out []HeavyWorkflow
 	queue := ` AND TaskQueue = "` + t.TaskQueue + `"`
 	closed, err := t.Client.ListWorkflow(ctx, &workflowservice.ListWorkflowExecutionsRequest{
-		PageSize: 1000, Query: fmt.Sprintf("ExecutionStatus != \"Running\" AND (HistoryLength > %d OR HistorySizeBytes > %d)", events, bytes) + queue,
+		PageSize: 1000, Query: fmt.Sprintf("ExecutionStatus != \"Running\" AND (HistoryLength > %d OR HistorySizeBytes > %d)",
+			events, bytes) + queue,
 	})
 	if err != nil {
 		return nil, err
 	}
 	for _, e := range closed.GetExecutions() {
-		out = append(out, HeavyWorkflow{ID: e.GetExecution().GetWorkflowId(), Events: e.GetHistoryLength(), Bytes: e.GetHistorySizeBytes()})
+		out = append(out, HeavyWorkflow{
+			ID: e.GetExecution().GetWorkflowId(), Events: e.GetHistoryLength(),
+			Bytes: e.GetHistorySizeBytes(),
+		})
 	}
-	open, err := t.Client.ListWorkflow(ctx, &workflowservice.ListWorkflowExecutionsRequest{PageSize: openLooked, Query: `ExecutionStatus = "Running"` + queue})
+	open, err := t.Client.ListWorkflow(ctx, &workflowservice.ListWorkflowExecutionsRequest{
+		PageSize: openLooked,
+		Query:    `ExecutionStatus = "Running"` + queue,
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -92,7 +102,10 @@ func (t Temporal) Heavy(ctx context.Context, events, bytes int64) ([]HeavyWorkfl
 			continue // it has ended and is gone
 		}
 		if i := d.GetWorkflowExecutionInfo(); i.GetHistoryLength() > events || i.GetHistorySizeBytes() > bytes {
-			out = append(out, HeavyWorkflow{ID: i.GetExecution().GetWorkflowId(), Events: i.GetHistoryLength(), Bytes: i.GetHistorySizeBytes()})
+			out = append(out, HeavyWorkflow{
+				ID: i.GetExecution().GetWorkflowId(), Events: i.GetHistoryLength(),
+				Bytes: i.GetHistorySizeBytes(),
+			})
 		}
 	}
 	return out, nil
@@ -101,7 +114,8 @@ func (t Temporal) Heavy(ctx context.Context, events, bytes int64) ([]HeavyWorkfl
 // History is part of Histories.
 func (t Temporal) History(ctx context.Context, workflowID string) (*history.History, error) {
 	out := &history.History{}
-	for it := t.Client.GetWorkflowHistory(ctx, workflowID, "", false, enums.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT); it.HasNext(); {
+	for it := t.Client.GetWorkflowHistory(ctx, workflowID, "", false,
+		enums.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT); it.HasNext(); {
 		e, err := it.Next()
 		if _, gone := errors.AsType[*serviceerror.NotFound](err); gone {
 			return nil, nil //nolint:nilnil // Temporal has forgotten it

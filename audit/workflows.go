@@ -24,11 +24,14 @@ type suspect struct {
 // maxConfirmed bounds how many suspects are looked at one by one. Beyond that something is wrong at large.
 const maxConfirmed = 1000
 
-// todoSQL is what a workflow has to do: undecided lines, revocations, e-mails that are not a line's first. What the relay
-// is about to start or wake may be without one (relayed), and so may an e-mail that a person has seen to by closing its alert.
+// todoSQL is what a workflow has to do: undecided lines, revocations, e-mails that are not a line's first. What the
+// relay is about to start or wake may be without one (relayed), and so may an e-mail that a person has seen to by
+// closing its alert.
 const todoSQL = `
-	SELECT 'line' AS kind, CAST(l.fulfillment_id AS text) AS id, '' AS source, l.order_id, l.id AS line_id, l.status AS what,
-		l.wake_at IS NOT NULL OR EXISTS (SELECT FROM outbox b WHERE b.workflow = 'CancelLineItem' AND b.subject = CAST(l.fulfillment_id AS text)) AS relayed
+	SELECT 'line' AS kind, CAST(l.fulfillment_id AS text) AS id, '' AS source, l.order_id, l.id AS line_id,
+		l.status AS what,
+		l.wake_at IS NOT NULL OR EXISTS (SELECT FROM outbox b WHERE b.workflow = 'CancelLineItem'
+			AND b.subject = CAST(l.fulfillment_id AS text)) AS relayed
 	FROM line_items l
 	WHERE l.status NOT IN ('DELIVERED', 'CANCELED')
 	UNION ALL
@@ -39,7 +42,8 @@ const todoSQL = `
 	UNION ALL
 	SELECT 'letter', CAST(d.id AS text), '', l.order_id, l.id, 'owed an e-mail',
 		EXISTS (SELECT FROM outbox b WHERE b.workflow = 'SendFollowUpEmail' AND b.subject = CAST(d.id AS text))
-			OR EXISTS (SELECT FROM alerts a WHERE a.line_id = d.line_id AND a.cause = '` + string(keyturn.AlertUndelivered) + `' AND a.closed_by IS NOT NULL AND a.closed_at > d.created_at)
+			OR EXISTS (SELECT FROM alerts a WHERE a.line_id = d.line_id AND a.cause = '` + string(keyturn.AlertUndelivered) + `'
+				AND a.closed_by IS NOT NULL AND a.closed_at > d.created_at)
 	FROM deliveries d JOIN line_items l ON l.id = d.line_id
 	WHERE d.status <> 'SENT' AND (d.kind = 'canceled' OR l.status = 'DELIVERED')
 		AND NOT EXISTS (SELECT FROM deliveries n WHERE n.line_id = d.line_id AND n.kind = d.kind AND n.number > d.number)`
@@ -86,7 +90,8 @@ func (r *run) findWorkflowSuspects(ctx context.Context) error {
 		}
 		if !runs && !t.Relayed {
 			r.suspects = append(r.suspects, suspect{id: "A5", workflows: ids, todo: t, v: Violation{
-				OrderID: t.OrderID, LineID: t.LineID, Subject: ids[0], What: "it is " + t.What + ", and neither a workflow nor the relay sees to it",
+				OrderID: t.OrderID, LineID: t.LineID, Subject: ids[0], What: "it is " + t.What +
+					", and neither a workflow nor the relay sees to it",
 			}})
 		}
 	}
@@ -103,8 +108,8 @@ func (r *run) todos(ctx context.Context, s *pg.Snapshot) (todos []todo, err erro
 	return todos, err
 }
 
-// idle says why a running workflow should not run. One that has just been started, or whose last step has just been made,
-// is given time.
+// idle says why a running workflow should not run. One that has just been started, or whose last step has just been
+// made, is given time.
 func (r *run) idle(w OpenWorkflow, wanted map[string]bool) string {
 	_, id, ours := cutPrefixes(w.ID, "fulfillment-", "cancel-", "revoke-", "delivery-")
 	if !ours {
@@ -187,7 +192,8 @@ func (r *Report) unattended(s suspect) {
 	case "line":
 		r.unattendedLines = append(r.unattendedLines, s.todo.LineID)
 	case "revocation":
-		r.unattendedErrands = append(r.unattendedErrands, db.Errand{Workflow: db.WorkflowRevoke, Subject: s.todo.ID + "/" + s.todo.Source})
+		r.unattendedErrands = append(r.unattendedErrands, db.Errand{Workflow: db.WorkflowRevoke, Subject: s.todo.ID + "/" +
+			s.todo.Source})
 	case "letter":
 		r.unattendedErrands = append(r.unattendedErrands, db.Errand{Workflow: db.WorkflowSend, Subject: s.todo.ID})
 	}

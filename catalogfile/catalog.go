@@ -67,16 +67,18 @@ type catalogFile struct {
 }
 
 // Read reads a catalog file, which may hold several documents, and the environment variables (with lookup, such as
-// os.LookupEnv) and files that its secrets and certificates name; paths are relative to the catalog's folder. An error of
-// KindInvalid has a field for every mistake, located as `line 12, products[0].sources[1].pool`.
+// os.LookupEnv) and files that its secrets and certificates name; paths are relative to the catalog's folder. An error
+// of KindInvalid has a field for every mistake, located as `line 12, products[0].sources[1].pool`.
 func Read(path string, lookup func(string) (string, bool)) (*Catalog, error) {
 	info, err := os.Stat(path)
 	if err == nil && info.Size() > maxCatalogFile {
-		return nil, keyturn.Errorf(keyturn.KindInvalid, "the catalog %s must be at most %s", path, keyturn.Bytes(maxCatalogFile))
+		return nil, keyturn.Errorf(keyturn.KindInvalid, "the catalog %s must be at most %s", path,
+			keyturn.Bytes(maxCatalogFile))
 	}
 	text, err := os.ReadFile(path)
 	if err != nil {
-		return nil, keyturn.Errorf(keyturn.KindInvalid, "the catalog %s cannot be read: check its path and permissions: %w", path, err)
+		return nil, keyturn.Errorf(keyturn.KindInvalid, "the catalog %s cannot be read: check its path and permissions: %w",
+			path, err)
 	}
 	return Parse(text, filepath.Dir(path), lookup)
 }
@@ -168,7 +170,10 @@ func sortedByLine(err error) error {
 	if !ok {
 		return err
 	}
-	slices.SortStableFunc(e.Fields, func(a, b keyturn.FieldError) int { return cmp.Compare(lineIn(a.Location), lineIn(b.Location)) })
+	slices.SortStableFunc(e.Fields, func(a, b keyturn.FieldError) int {
+		return cmp.Compare(lineIn(a.Location),
+			lineIn(b.Location))
+	})
 	return e
 }
 

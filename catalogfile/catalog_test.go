@@ -55,7 +55,8 @@ func environment(name string) (string, bool) {
 func catalogFolder(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
-	require.NoError(t, os.WriteFile(filepath.Join(dir, "hmac.txt"), []byte("h-m-a-c-of-sufficient-length-0123456789\n"), 0o600))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "hmac.txt"), []byte("h-m-a-c-of-sufficient-length-0123456789\n"),
+		0o600))
 	return dir
 }
 
@@ -65,7 +66,8 @@ func TestACatalogIsAppliedAgainAndAgain(t *testing.T) {
 	c, err := catalogfile.Parse([]byte(catalogYAML), catalogFolder(t), environment)
 	require.NoError(t, err)
 	require.Equal(t, "s3cr3t", c.Integrations[0].Auth.Password.Value)
-	require.Equal(t, "h-m-a-c-of-sufficient-length-0123456789", c.Integrations[0].Operations["create"].Signature.Secret.Value)
+	require.Equal(t, "h-m-a-c-of-sufficient-length-0123456789",
+		c.Integrations[0].Operations["create"].Signature.Secret.Value)
 
 	changes := func(dryRun bool) (out []string) {
 		applied, err := c.Apply(t.Context(), api, dryRun)
@@ -80,7 +82,8 @@ func TestACatalogIsAppliedAgainAndAgain(t *testing.T) {
 	require.Equal(t, created, changes(true))
 	require.Equal(t, created, changes(true), "a dry run stores nothing")
 	require.Equal(t, created, changes(false))
-	require.Equal(t, []string{"integration acme unchanged", "pool keys unchanged", "product acme-pro unchanged"}, changes(false))
+	require.Equal(t, []string{"integration acme unchanged", "pool keys unchanged", "product acme-pro unchanged"},
+		changes(false))
 	c.Products[0].Name = "Acme Professional"
 	c.Integrations[0].Auth.Password.Value = "another"
 	want := []string{"integration acme changed", "pool keys unchanged", "product acme-pro changed"}
@@ -108,36 +111,98 @@ func TestEveryMistakeOfACatalogHasItsLine(t *testing.T) {
 		{"tab", "pools:\n\t- id: x\n", []string{"line 2", ""}},
 		{"not a mapping", "- 1\n", []string{"line 1", "must be an object"}},
 		{"unknown list", "pool: []\n", []string{"line 1, pool", "unknown field"}},
-		{"unknown field", edit("    threshold: 100", "    treshold: 100"), []string{"line 17, pools[0].treshold", "unknown field"}},
-		{"unknown field by case", edit("    threshold: 100", "    Threshold: 100"), []string{"line 17, pools[0].Threshold", "did you mean threshold"}},
-		{"duplicate field", edit("    threshold: 100", "    threshold: 100\n    threshold: 5"), []string{"line 18, pools[0].threshold", "first defined in line 17"}},
-		{"wrong type", edit("threshold: 100", "threshold: many"), []string{"line 17, pools[0].threshold", "must be a number"}},
-		{"number for text", edit("region: EU", "region: 5"), []string{"line 22, products[0].variables.region", "must be a string"}},
-		{"bad duration", edit("timeout: 15s", "timeout: soon"), []string{"line 5, integrations[0].limits.timeout", "such as 5s"}},
-		{"bad size", edit("1MiB", "lots"), []string{"line 5, integrations[0].limits.maxReplyBytes", "such as 64KiB"}},
-		{"merge key", edit("  - id: keys", "  - <<: {threshold: 5}\n    id: keys"), []string{"line 16, pools[0]", "plain names"}},
-		{"same entry twice", edit("pools:\n  - id: keys\n", "pools:\n  - id: keys\n  - id: keys\n"), []string{"line 17, pools[1].id", "duplicate ID"}},
-		{"environment variable that is not set", edit("ACME_PASSWORD", "NOT_SET"), []string{"line 4, integrations[0].auth.password", "NOT_SET"}},
-		{"file that is not there", edit("./hmac.txt", "./gone.txt"), []string{"line 14, integrations[0].operations.create.signature.secret", "gone.txt"}},
-		{"file that is empty", edit("./hmac.txt", "empty.txt"), []string{"line 14, integrations[0].operations.create.signature.secret", "empty"}},
-		{"secret in the file", edit("{env: ACME_PASSWORD}", "{value: s3cr3t}"), []string{"line 4, integrations[0].auth.password", "must not be written in the file"}},
-		{"two places of a secret", edit("{env: ACME_PASSWORD}", "{env: ACME_PASSWORD, file: hmac.txt}"), []string{"line 4, integrations[0].auth.password", "not both"}},
-		{"certificate that is not there", edit("    limits:", "    tls: {caFile: ./ca.pem}\n    limits:"), []string{"line 5, integrations[0].tls.caFile", "ca.pem"}},
-		{"template", edit("{{.LicenseID}}", "{{.LicenseID"), []string{"line 9, integrations[0].operations.create.bodyTemplate", ""}},
-		{"response path", edit("$.licenses[*].key+", "$..key"), []string{"line 12, integrations[0].operations.create.responsePaths.activationCode", ""}},
-		{"source", edit("type: pool, pool: keys", "type: pool"), []string{"line 25, products[0].sources[1].pool", "required"}},
-		{"schedule", edit("[5s, 5m]", "[5s, 1ms]"), []string{"line 26, products[0].retry.schedule[1]", "between"}},
-		{"pool below zero", edit("threshold: 100", "threshold: -1"), []string{"line 17, pools[0].threshold", "between 0 and"}},
-		{"pool in no currency", edit("threshold: 100", "currency: EURO"), []string{"line 17, pools[0].currency", "ISO 4217"}},
-		{"pool with a pattern that is none", edit("threshold: 100", "pattern: '('"), []string{"line 17, pools[0].pattern", "RE2"}},
-		{"pool with a pattern that no key matches", edit("threshold: 100", "pattern: 'a$b'"), []string{"line 17, pools[0].pattern", "can match no key"}},
 		{
-			"refusing orders without a pool", edit("    name: Acme Pro\n", "    name: Acme Pro\n    sell: {whenEmpty: refuse}\n", "      - {type: pool, pool: keys}\n", ""),
+			"unknown field", edit("    threshold: 100", "    treshold: 100"),
+			[]string{"line 17, pools[0].treshold", "unknown field"},
+		},
+		{
+			"unknown field by case", edit("    threshold: 100", "    Threshold: 100"),
+			[]string{"line 17, pools[0].Threshold", "did you mean threshold"},
+		},
+		{
+			"duplicate field", edit("    threshold: 100", "    threshold: 100\n    threshold: 5"),
+			[]string{"line 18, pools[0].threshold", "first defined in line 17"},
+		},
+		{
+			"wrong type", edit("threshold: 100", "threshold: many"),
+			[]string{"line 17, pools[0].threshold", "must be a number"},
+		},
+		{
+			"number for text", edit("region: EU", "region: 5"),
+			[]string{"line 22, products[0].variables.region", "must be a string"},
+		},
+		{
+			"bad duration", edit("timeout: 15s", "timeout: soon"),
+			[]string{"line 5, integrations[0].limits.timeout", "such as 5s"},
+		},
+		{"bad size", edit("1MiB", "lots"), []string{"line 5, integrations[0].limits.maxReplyBytes", "such as 64KiB"}},
+		{
+			"merge key", edit("  - id: keys", "  - <<: {threshold: 5}\n    id: keys"),
+			[]string{"line 16, pools[0]", "plain names"},
+		},
+		{
+			"same entry twice", edit("pools:\n  - id: keys\n", "pools:\n  - id: keys\n  - id: keys\n"),
+			[]string{"line 17, pools[1].id", "duplicate ID"},
+		},
+		{
+			"environment variable that is not set", edit("ACME_PASSWORD", "NOT_SET"),
+			[]string{"line 4, integrations[0].auth.password", "NOT_SET"},
+		},
+		{
+			"file that is not there", edit("./hmac.txt", "./gone.txt"),
+			[]string{"line 14, integrations[0].operations.create.signature.secret", "gone.txt"},
+		},
+		{
+			"file that is empty", edit("./hmac.txt", "empty.txt"),
+			[]string{"line 14, integrations[0].operations.create.signature.secret", "empty"},
+		},
+		{
+			"secret in the file", edit("{env: ACME_PASSWORD}", "{value: s3cr3t}"),
+			[]string{"line 4, integrations[0].auth.password", "must not be written in the file"},
+		},
+		{
+			"two places of a secret", edit("{env: ACME_PASSWORD}", "{env: ACME_PASSWORD, file: hmac.txt}"),
+			[]string{"line 4, integrations[0].auth.password", "not both"},
+		},
+		{
+			"certificate that is not there", edit("    limits:", "    tls: {caFile: ./ca.pem}\n    limits:"),
+			[]string{"line 5, integrations[0].tls.caFile", "ca.pem"},
+		},
+		{
+			"template", edit("{{.LicenseID}}", "{{.LicenseID"),
+			[]string{"line 9, integrations[0].operations.create.bodyTemplate", ""},
+		},
+		{
+			"response path", edit("$.licenses[*].key+", "$..key"),
+			[]string{"line 12, integrations[0].operations.create.responsePaths.activationCode", ""},
+		},
+		{
+			"source", edit("type: pool, pool: keys", "type: pool"),
+			[]string{"line 25, products[0].sources[1].pool", "required"},
+		},
+		{"schedule", edit("[5s, 5m]", "[5s, 1ms]"), []string{"line 26, products[0].retry.schedule[1]", "between"}},
+		{
+			"pool below zero", edit("threshold: 100", "threshold: -1"),
+			[]string{"line 17, pools[0].threshold", "between 0 and"},
+		},
+		{"pool in no currency", edit("threshold: 100", "currency: EURO"), []string{"line 17, pools[0].currency", "ISO 4217"}},
+		{
+			"pool with a pattern that is none", edit("threshold: 100", "pattern: '('"),
+			[]string{"line 17, pools[0].pattern", "RE2"},
+		},
+		{
+			"pool with a pattern that no key matches", edit("threshold: 100", "pattern: 'a$b'"),
+			[]string{"line 17, pools[0].pattern", "can match no key"},
+		},
+		{
+			"refusing orders without a pool", edit("    name: Acme Pro\n", "    name: Acme Pro\n    sell: {whenEmpty: refuse}\n",
+				"      - {type: pool, pool: keys}\n", ""),
 			[]string{"line 22, products[0].sell.whenEmpty", "source of type pool"},
 		},
 		{"e-mail tag", edit("{KEY}", "{KEYY}"), []string{"line 29, products[0].email.text", ""}},
 		{
-			"several, in the order of the file", edit("threshold: 100", "threshold: -1", "name: Acme Pro\n", "name: ''\n", "https://partner.test", "ftp://partner.test"),
+			"several, in the order of the file", edit("threshold: 100", "threshold: -1", "name: Acme Pro\n", "name: ''\n",
+				"https://partner.test", "ftp://partner.test"),
 			[]string{"line 3, integrations[0].baseUrl", "", "line 17, pools[0].threshold", "", "line 21, products[0].name", ""},
 		},
 	} {
@@ -162,7 +227,8 @@ func TestEveryMistakeOfACatalogHasItsLine(t *testing.T) {
 
 func TestAliasesOfACatalogAreFollowedButNotForEver(t *testing.T) {
 	t.Parallel()
-	c, err := catalogfile.Parse([]byte("products:\n  - {id: a, name: A, sources: &s [{type: manual}]}\n  - {id: b, name: B, sources: *s}\n"), "", nil)
+	c, err := catalogfile.Parse([]byte("products:\n  - {id: a, name: A, sources: &s [{type: manual}]}\n  - {id: b, "+
+		"name: B, sources: *s}\n"), "", nil)
 	require.NoError(t, err)
 	require.Equal(t, c.Products[0].Sources, c.Products[1].Sources)
 	bomb := "a: &a [1,1,1,1,1,1,1,1,1]\n"
@@ -219,7 +285,8 @@ func TestTheCatalogsPageIsWhole(t *testing.T) {
 			}
 			for field := range of.Fields() {
 				name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
-				if name != "" && name != "-" && name != "ca" && name != "clientCert" { // these two are the API's, for text instead of files
+				// these two are the API's, for text instead of files
+				if name != "" && name != "-" && name != "ca" && name != "clientCert" {
 					require.Regexp(t, `\b`+name+`:`, file)
 				}
 				fields(field.Type)
@@ -227,7 +294,10 @@ func TestTheCatalogsPageIsWhole(t *testing.T) {
 		default:
 		}
 	}
-	for _, kind := range []reflect.Type{reflect.TypeFor[keyturn.Integration](), reflect.TypeFor[keyturn.Pool](), reflect.TypeFor[keyturn.Product]()} {
+	for _, kind := range []reflect.Type{
+		reflect.TypeFor[keyturn.Integration](), reflect.TypeFor[keyturn.Pool](),
+		reflect.TypeFor[keyturn.Product](),
+	} {
 		fields(kind)
 	}
 

@@ -21,7 +21,11 @@ func TestMain(m *testing.M) { testkit.Main(m) }
 // newClient speaks to an API with an empty catalog.
 func newClient(t *testing.T) *client.Client {
 	t.Helper()
-	dsn := testkit.Postgres(t, "keyturn", func(dsn string) error { _, err := db.Migrate(context.Background(), dsn); return err })
+	dsn := testkit.Postgres(t, "keyturn", func(dsn string) error {
+		_,
+			err := db.Migrate(context.Background(), dsn)
+		return err
+	})
 	keysFile := filepath.Join(t.TempDir(), "keys.json")
 	require.NoError(t, vault.CreateKeys(keysFile))
 	keys, err := vault.LoadKeys(keysFile)
@@ -29,7 +33,10 @@ func newClient(t *testing.T) *client.Client {
 	d, err := db.Open(t.Context(), dsn, keys)
 	require.NoError(t, err)
 	const token = "test-token"
-	server := httptest.NewServer(api.New(api.Config{DB: d, DevToken: token, Logger: slog.New(slog.DiscardHandler)}).Handler())
+	server := httptest.NewServer(api.New(api.Config{
+		DB: d, DevToken: token,
+		Logger: slog.New(slog.DiscardHandler),
+	}).Handler())
 	t.Cleanup(func() {
 		server.Close()
 		require.NoError(t, d.Close())

@@ -28,7 +28,10 @@ func (c *Client) put(ctx context.Context, path string, v any, dryRun bool) (keyt
 	if err != nil {
 		return change, err
 	}
-	r := request{method: http.MethodPut, path: path, query: dryRunQuery(dryRun), body: body, contentType: "application/json"}
+	r := request{
+		method: http.MethodPut, path: path, query: dryRunQuery(dryRun), body: body,
+		contentType: "application/json",
+	}
 	if dryRun {
 		_, err = c.do(ctx, r, &change)
 		return change, err

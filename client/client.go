@@ -55,7 +55,8 @@ func (c *Client) do(ctx context.Context, r request, out any) (http.Header, error
 	}
 	if out != nil {
 		if err := json.Unmarshal(text, out); err != nil {
-			return nil, keyturn.Errorf(keyturn.KindUnavailable, "%s sent a response that is not Keyturn's: check the address: %w", c.BaseURL, err)
+			return nil, keyturn.Errorf(keyturn.KindUnavailable,
+				"%s sent a response that is not Keyturn's: check the address: %w", c.BaseURL, err)
 		}
 	}
 	return res.Header, nil
@@ -86,7 +87,8 @@ func (c *Client) send(ctx context.Context, r request) (*http.Response, error) {
 	}
 	res, err := client.Do(req)
 	if err != nil {
-		return nil, keyturn.Errorf(keyturn.KindUnavailable, "the API at %s does not answer: check that it is running and that the address is right: %w", c.BaseURL, err)
+		return nil, keyturn.Errorf(keyturn.KindUnavailable,
+			"the API at %s does not answer: check that it is running and that the address is right: %w", c.BaseURL, err)
 	}
 	if res.StatusCode < http.StatusMultipleChoices {
 		return res, nil
@@ -104,7 +106,8 @@ func (c *Client) problem(res *http.Response) error {
 			return err
 		}
 	}
-	return keyturn.Errorf(keyturn.KindUnavailable, "%s responded %s, which is not Keyturn's: check the address", c.BaseURL, res.Status)
+	return keyturn.Errorf(keyturn.KindUnavailable, "%s responded %s, which is not Keyturn's: check the address", c.BaseURL,
+		res.Status)
 }
 
 func jsonBody(v any) (io.Reader, error) {
@@ -123,7 +126,10 @@ func (c *Client) post(ctx context.Context, path string, header http.Header, in, 
 	if err != nil {
 		return nil, err
 	}
-	return c.do(ctx, request{method: http.MethodPost, path: path, header: header, body: body, contentType: "application/json"}, out)
+	return c.do(ctx, request{
+		method: http.MethodPost, path: path, header: header, body: body,
+		contentType: "application/json",
+	}, out)
 }
 
 func (c *Client) get(ctx context.Context, path string, query url.Values, out any) error {

@@ -33,14 +33,21 @@ func TestAShopThatImportsTheClientGetsNothingOfTheServer(t *testing.T) {
 	sums, err := os.ReadFile("../go.sum")
 	require.NoError(t, err)
 	shop := t.TempDir()
-	for name, text := range map[string]string{"go.mod": shopModule + root + "\n", "go.sum": string(sums), "main.go": shopMain} {
+	for name, text := range map[string]string{
+		"go.mod": shopModule + root + "\n", "go.sum": string(sums),
+		"main.go": shopMain,
+	} {
 		require.NoError(t, os.WriteFile(filepath.Join(shop, name), []byte(text), 0o600))
 	}
-	list := exec.CommandContext(t.Context(), "go", "list", "-mod=mod", "-deps", "-f", "{{with .Module}}{{$.ImportPath}}{{end}}", ".")
+	list := exec.CommandContext(t.Context(), "go", "list", "-mod=mod", "-deps", "-f",
+		"{{with .Module}}{{$.ImportPath}}{{end}}", ".")
 	list.Dir = shop
 	list.Env = append(os.Environ(), "GOFLAGS=", "GOWORK=off")
 	out, err := list.CombinedOutput()
 	require.NoError(t, err, string(out))
-	require.ElementsMatch(t, []string{"shop.test/shop", "keyturn.dev/keyturn/client", "keyturn.dev/keyturn", "github.com/google/uuid"},
+	require.ElementsMatch(t, []string{
+		"shop.test/shop", "keyturn.dev/keyturn/client", "keyturn.dev/keyturn",
+		"github.com/google/uuid",
+	},
 		strings.Fields(string(out)))
 }

@@ -21,7 +21,9 @@ const (
 
 // CreateOrder hands over a paid order. With the same key and order it may be repeated after any failure and stays one
 // order; replayed says that it was there already.
-func (c *Client) CreateOrder(ctx context.Context, idempotencyKey string, o keyturn.Order) (v keyturn.OrderView, replayed bool, err error) {
+func (c *Client) CreateOrder(ctx context.Context, idempotencyKey string, o keyturn.Order) (v keyturn.OrderView,
+	replayed bool, err error,
+) {
 	h, err := c.post(ctx, "/v1/orders", http.Header{"Idempotency-Key": {idempotencyKey}}, o, &v)
 	return v, h.Get("Idempotency-Replayed") == "true", err
 }
@@ -32,7 +34,9 @@ func (c *Client) Order(ctx context.Context, id string) (v keyturn.OrderView, err
 }
 
 // Orders lists orders, the newest first; status and cursor may be empty, a limit of 0 is the API's own.
-func (c *Client) Orders(ctx context.Context, status keyturn.OrderStatus, cursor string, limit int) (p keyturn.OrderPage, err error) {
+func (c *Client) Orders(ctx context.Context, status keyturn.OrderStatus, cursor string, limit int) (p keyturn.OrderPage,
+	err error,
+) {
 	q := url.Values{}
 	for name, value := range map[string]string{"status": string(status), "cursor": cursor} {
 		if value != "" {
@@ -132,7 +136,8 @@ func (c *Client) Licenses(ctx context.Context, customerID string, keys bool) ([]
 	return out.Licenses, err
 }
 
-// Replay says what today's catalog makes of a stored attempt of a fulfillment; attempt 0 is the newest that has a reply.
+// Replay says what today's catalog makes of a stored attempt of a fulfillment; attempt 0 is the newest that has a
+// reply.
 func (c *Client) Replay(ctx context.Context, fulfillmentID string, attempt int) (keyturn.Replayed, error) {
 	var out keyturn.Replayed
 	var query url.Values
@@ -142,15 +147,17 @@ func (c *Client) Replay(ctx context.Context, fulfillmentID string, attempt int) 
 	return out, c.get(ctx, at("v1", "fulfillments", fulfillmentID, "replay"), query, &out)
 }
 
-// License shows a licence with what was done to it. With keys it shows its present keys, which the token must be allowed
-// to see.
+// License shows a licence with what was done to it. With keys it shows its present keys, which the token must be
+// allowed to see.
 func (c *Client) License(ctx context.Context, id string, keys bool) (v keyturn.LicenseView, err error) {
 	return v, c.get(ctx, at("v1", "licenses", id), url.Values{"keys": {strconv.FormatBool(keys)}}, &v)
 }
 
 // OperateLicense has an operation carried out on a licence that nobody pays for, and gives the order that does it. With
 // the same key it may be repeated after any failure and stays one operation.
-func (c *Client) OperateLicense(ctx context.Context, idempotencyKey, id string, o keyturn.LicenseOperation) (v keyturn.OrderView, err error) {
+func (c *Client) OperateLicense(ctx context.Context, idempotencyKey, id string,
+	o keyturn.LicenseOperation,
+) (v keyturn.OrderView, err error) {
 	_, err = c.post(ctx, at("v1", "licenses", id, "operations"), http.Header{"Idempotency-Key": {idempotencyKey}}, o, &v)
 	return v, err
 }

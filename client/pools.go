@@ -18,9 +18,11 @@ type ImportOptions struct {
 	SkipBad, DryRun      bool
 }
 
-// ImportKeys streams a file of keys into a pool: text with one key per line, or CSV. Wrap the reader to show progress. A
-// file with bad rows is refused with KindInvalid and their lines, unless they are to be skipped.
-func (c *Client) ImportKeys(ctx context.Context, pool string, file io.Reader, o ImportOptions) (keyturn.ImportResult, error) {
+// ImportKeys streams a file of keys into a pool: text with one key per line, or CSV. Wrap the reader to show progress.
+// A file with bad rows is refused with KindInvalid and their lines, unless they are to be skipped.
+func (c *Client) ImportKeys(ctx context.Context, pool string, file io.Reader, o ImportOptions) (keyturn.ImportResult,
+	error,
+) {
 	var out keyturn.ImportResult
 	client := c.patient()
 	media := "text/plain; charset=utf-8"
@@ -39,7 +41,8 @@ func (c *Client) ImportKeys(ctx context.Context, pool string, file io.Reader, o 
 		}
 	}
 	_, err := client.do(ctx, request{
-		method: http.MethodPost, path: at("v1", "pools", pool, "batches"), query: query, body: io.NopCloser(file), contentType: media,
+		method: http.MethodPost, path: at("v1", "pools", pool, "batches"), query: query, body: io.NopCloser(file),
+		contentType: media,
 	}, &out)
 	return out, err
 }
@@ -71,7 +74,9 @@ func (c *Client) UndoBatch(ctx context.Context, pool, batch string) (v keyturn.B
 }
 
 // Recall takes an import back of which keys were sold.
-func (c *Client) Recall(ctx context.Context, pool, batch string, r keyturn.RecallRequest) (v keyturn.BatchDetail, err error) {
+func (c *Client) Recall(ctx context.Context, pool, batch string, r keyturn.RecallRequest) (v keyturn.BatchDetail,
+	err error,
+) {
 	_, err = c.post(ctx, at("v1", "pools", pool, "batches", batch, "recall"), nil, r, &v)
 	return v, err
 }
@@ -83,7 +88,9 @@ func (c *Client) Key(ctx context.Context, pool, action string, k keyturn.KeyRequ
 }
 
 // ReplaceKeys has a line's customer get other keys.
-func (c *Client) ReplaceKeys(ctx context.Context, fulfillmentID string, r keyturn.ReplacementRequest) ([]keyturn.RecalledKey, error) {
+func (c *Client) ReplaceKeys(ctx context.Context, fulfillmentID string,
+	r keyturn.ReplacementRequest,
+) ([]keyturn.RecalledKey, error) {
 	var out keyturn.Replacements
 	_, err := c.post(ctx, at("v1", "fulfillments", fulfillmentID, "replacement"), nil, r, &out)
 	return out.Replacements, err

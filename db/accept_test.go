@@ -58,7 +58,8 @@ func (s *shop) next(f string) keyturn.Next {
 
 // rounded is a Next to compare with another one that the database said a moment before or after.
 func rounded(n keyturn.Next) keyturn.Next {
-	n.Wait, n.Left = keyturn.Duration(time.Duration(n.Wait).Round(time.Minute)), keyturn.Duration(time.Duration(n.Left).Round(time.Minute))
+	n.Wait, n.Left = keyturn.Duration(time.Duration(n.Wait).Round(time.Minute)),
+		keyturn.Duration(time.Duration(n.Left).Round(time.Minute))
 	return n
 }
 
@@ -111,7 +112,8 @@ func TestAcceptRefusesTakenIDs(t *testing.T) {
 	_, _, err = s.Accept(s.ctx, orderOf("o2", line))
 	wantKind(t, err, keyturn.KindConflict)
 	require.Equal(t, 1, read[int](s, `SELECT count(*) FROM line_items`))
-	require.Equal(t, 1, read[int](s, `SELECT count(*) FROM idempotency_keys`), "a refused request may come again, mended, under its key")
+	require.Equal(t, 1, read[int](s, `SELECT count(*) FROM idempotency_keys`),
+		"a refused request may come again, mended, under its key")
 }
 
 func TestAcceptNamesUnknownProductsByLine(t *testing.T) {
@@ -119,7 +121,8 @@ func TestAcceptNamesUnknownProductsByLine(t *testing.T) {
 	s.product("game", fromPool("games"))
 	_, _, err := s.Accept(s.ctx, orderOf("o1", lineOf("nope", 1), lineOf("game", 1), lineOf("nada", 1), lineOf("nope", 1)))
 	wantKind(t, err, keyturn.KindInvalid, "lineItems[0].productId", "lineItems[2].productId", "lineItems[3].productId")
-	require.Zero(t, read[int](s, `SELECT (SELECT count(*) FROM orders) + (SELECT count(*) FROM customers) + (SELECT count(*) FROM idempotency_keys)`))
+	require.Zero(t, read[int](s,
+		`SELECT (SELECT count(*) FROM orders) + (SELECT count(*) FROM customers) + (SELECT count(*) FROM idempotency_keys)`))
 }
 
 func TestAcceptWhoseAnswerCannotBeMadeStoresNothing(t *testing.T) {

@@ -25,8 +25,8 @@ type admission struct {
 }
 
 // sleepWhileDown is how long a line whose partner is down sleeps before it asks by itself: this long, or up to twice as
-// long, so that lines which came together do not return together. It is dispatched long before, when the partner answers
-// again, and once more if it does not come then.
+// long, so that lines which came together do not return together. It is dispatched long before, when the partner
+// answers again, and once more if it does not come then.
 const sleepWhileDown = time.Hour
 
 // minTurn is the shortest wait for a turn, so that nobody asks in a tight loop.
@@ -35,7 +35,8 @@ const minTurn = 50 * time.Millisecond
 // callEstimate is the assumed duration of a call when all permitted calls are running: nobody knows when one ends.
 const callEstimate = 100 * time.Millisecond
 
-// decide says whether the line may call now, and if not, how long it waits before it asks again. The rules, in their order:
+// decide says whether the line may call now, and if not, how long it waits before it asks again. The rules, in their
+// order:
 //
 //   - no more calls at once and in a second than the integration allows, whoever asks;
 //   - a person's decision passes everything else;
@@ -87,8 +88,8 @@ func partnerSource(integration string) string { return keyturn.FromIntegration(i
 
 func partnerOf(source string) string { return keyturn.ParseSource(source).Integration }
 
-// admit lets the line call its partner now (ok), or puts it into the queue and says for how long, 0 if its source's time is
-// over.
+// admit lets the line call its partner now (ok), or puts it into the queue and says for how long, 0 if its source's
+// time is over.
 func (d *DB) admit(ctx context.Context, tx *sqlx.Tx, l *line, call *Call) (ok bool, wait time.Duration, err error) {
 	if !call.Source.Type.HasIntegration() {
 		return true, 0, nil
@@ -115,6 +116,7 @@ func (d *DB) bookAdmission(ctx context.Context, tx *sqlx.Tx, l *line, g admissio
 	if !call.Probe {
 		return nil
 	}
-	_, err := tx.ExecContext(ctx, `UPDATE partner_gates SET probe_until = $2 WHERE integration = $1`, call.Integration.ID, call.deadline)
+	_, err := tx.ExecContext(ctx, `UPDATE partner_gates SET probe_until = $2 WHERE integration = $1`, call.Integration.ID,
+		call.deadline)
 	return err
 }

@@ -32,13 +32,17 @@ func TestGateLetsPass(t *testing.T) {
 		"room only for those in front": {admission{Running: 2, Recent: 2, Older: 2}, false, 100 * time.Millisecond},
 		"down":                         {admission{OpenedAt: &past, NextTryAt: &soon}, false, sleepWhileDown},
 		"time for a probe":             {admission{OpenedAt: &past, NextTryAt: &past}, true, 0},
-		"a probe under way":            {admission{OpenedAt: &past, NextTryAt: &past, ProbeUntil: &soon}, false, sleepWhileDown},
-		"a probe that died":            {admission{OpenedAt: &past, NextTryAt: &past, ProbeUntil: &past}, true, 0},
-		"not the oldest":               {admission{OpenedAt: &past, NextTryAt: &past, Older: 1}, false, sleepWhileDown},
-		"a person wants it":            {admission{OpenedAt: &past, NextTryAt: &soon, Older: 9, AtOnce: true}, true, 0},
-		"a person, above the limit":    {admission{Running: 4, Recent: 4, AtOnce: true}, false, 100 * time.Millisecond},
-		"asked to wait":                {admission{NextTryAt: &soon}, false, 1100 * time.Millisecond},
-		"asked to wait until now":      {admission{NextTryAt: &past}, true, 0},
+		"a probe under way": {
+			admission{OpenedAt: &past, NextTryAt: &past, ProbeUntil: &soon},
+			false,
+			sleepWhileDown,
+		},
+		"a probe that died":         {admission{OpenedAt: &past, NextTryAt: &past, ProbeUntil: &past}, true, 0},
+		"not the oldest":            {admission{OpenedAt: &past, NextTryAt: &past, Older: 1}, false, sleepWhileDown},
+		"a person wants it":         {admission{OpenedAt: &past, NextTryAt: &soon, Older: 9, AtOnce: true}, true, 0},
+		"a person, above the limit": {admission{Running: 4, Recent: 4, AtOnce: true}, false, 100 * time.Millisecond},
+		"asked to wait":             {admission{NextTryAt: &soon}, false, 1100 * time.Millisecond},
+		"asked to wait until now":   {admission{NextTryAt: &past}, true, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -55,7 +59,10 @@ func TestRates(t *testing.T) {
 	for perSecond, want := range map[float64]struct {
 		calls int
 		in    time.Duration
-	}{50: {50, time.Second}, 2.5: {2, time.Second}, 1: {1, time.Second}, 0.5: {1, 2 * time.Second}, 0.01: {1, 100 * time.Second}} {
+	}{
+		50: {50, time.Second}, 2.5: {2, time.Second}, 1: {1, time.Second}, 0.5: {1, 2 * time.Second},
+		0.01: {1, 100 * time.Second},
+	} {
 		calls, in := keyturn.Limits{PerSecond: perSecond}.Rate()
 		require.Equal(t, want.calls, calls, perSecond)
 		require.Equal(t, want.in, in, perSecond)
@@ -113,7 +120,8 @@ func TestNoMoreCallsAtOnceThanAllowed(t *testing.T) {
 	}
 	require.Len(t, calls, 5)
 	require.Equal(t, 25, read[int](s, `SELECT count(*) FROM partner_queue`))
-	require.Equal(t, 30, read[int](s, `SELECT count(*) FROM line_items WHERE status = 'PENDING'`), "who waits for a turn is in no trouble")
+	require.Equal(t, 30, read[int](s, `SELECT count(*) FROM line_items WHERE status = 'PENDING'`),
+		"who waits for a turn is in no trouble")
 	require.Zero(t, read[int](s, `SELECT count(*) FROM alerts`))
 
 	s.finishCall(calls[0].FulfillmentID, answered(calls[0], "KEY-1"))

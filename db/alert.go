@@ -58,13 +58,15 @@ func openLineAlert(ctx context.Context, tx *sqlx.Tx, l *line, cause keyturn.Aler
 		return err
 	}
 	// While its partner is down, the partner's own alert tells of all lines that wait for it: theirs are not mailed, which
-	// shows as mailed when opened. One that fails once more when its partner is back is in trouble of its own, and told of.
+	// shows as mailed when opened. One that fails once more when its partner is back is in trouble of its own, and told
+	// of.
 	_, err = tx.ExecContext(ctx, `
 		INSERT INTO alerts AS a (cause, line_id, detail, mailed_at)
 		SELECT $1, $2, $3, CASE WHEN $1 IN (`+pg.TextList(keyturn.AlertUnavailable, keyturn.AlertRateLimited)+`) AND EXISTS (
 			SELECT FROM partner_gates WHERE integration = $4 AND opened_at IS NOT NULL) THEN now() END
 		ON CONFLICT (line_id, cause) WHERE line_id IS NOT NULL DO UPDATE SET
-			detail = excluded.detail, opened_at = now(), mailed_at = excluded.mailed_at, closed_at = NULL, closed_by = NULL, close_reason = NULL
+			detail = excluded.detail, opened_at = now(), mailed_at = excluded.mailed_at, closed_at = NULL, closed_by = NULL,
+				close_reason = NULL
 		WHERE a.closed_at IS NOT NULL OR a.mailed_at = a.opened_at AND excluded.mailed_at IS NULL`,
 		cause, l.ID, string(detail), l.source().Integration)
 	return err

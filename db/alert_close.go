@@ -22,7 +22,8 @@ const maxCloseReason = 500
 const MaxAlerts = 200
 
 var alertsSQL = `
-	SELECT id, cause, coalesce(pool_id, '') AS pool, coalesce(subject, '') AS subject, detail, opened_at, mailed_at, closed_at,
+	SELECT id, cause, coalesce(pool_id, '') AS pool, coalesce(subject, '') AS subject, detail, opened_at, mailed_at,
+		closed_at,
 		coalesce(closed_by, '') AS closed_by, coalesce(close_reason, '') AS close_reason,
 		closed_at IS NULL AND cause IN (` + lastingCauses + `) AS closable
 	FROM alerts `
@@ -48,14 +49,17 @@ func (r alertRow) view() (keyturn.AlertView, error) {
 	return keyturn.AlertView{
 		ID: r.ID, Cause: r.Cause, Severity: r.Cause.Info().Severity, Happened: d.Happened, ToDo: about.ToDo(d),
 		OrderID: d.OrderID, FulfillmentID: d.FulfillmentID, ProductID: d.ProductID, Source: d.Source,
-		Pool: r.Pool, Subject: r.Subject, OpenedAt: r.OpenedAt.UTC(), ToldAt: utc(r.MailedAt), ClosedAt: utc(r.ClosedAt), ClosedBy: r.ClosedBy,
+		Pool: r.Pool, Subject: r.Subject, OpenedAt: r.OpenedAt.UTC(), ToldAt: utc(r.MailedAt), ClosedAt: utc(r.ClosedAt),
+		ClosedBy:    r.ClosedBy,
 		CloseReason: r.CloseReason, Closable: r.Closable,
 	}, err
 }
 
-// Alerts lists alerts, the newest first: the open ones, or with all those that are over, too; of one cause, if it is not
-// empty; older than the one with the ID before, if that is not 0; up to limit (1 to MaxAlerts).
-func (d *DB) Alerts(ctx context.Context, all bool, cause keyturn.AlertCause, before int64, limit int) ([]keyturn.AlertView, error) {
+// Alerts lists alerts, the newest first: the open ones, or with all those that are over, too; of one cause, if it is
+// not empty; older than the one with the ID before, if that is not 0; up to limit (1 to MaxAlerts).
+func (d *DB) Alerts(ctx context.Context, all bool, cause keyturn.AlertCause, before int64,
+	limit int,
+) ([]keyturn.AlertView, error) {
 	var bad keyturn.Problems
 	bad.Check(limit >= 1 && limit <= MaxAlerts, "limit", "must be between 1 and %d", MaxAlerts)
 	bad.Check(before >= 0, "before", "must be the ID of an alert")
@@ -65,7 +69,8 @@ func (d *DB) Alerts(ctx context.Context, all bool, cause keyturn.AlertCause, bef
 	if before == 0 {
 		before = math.MaxInt64
 	}
-	which := `closed_at IS NULL AND ` // written out: the index of open alerts is of no use to a statement that may ask for all
+	// written out: the index of open alerts is of no use to a statement that may ask for all
+	which := `closed_at IS NULL AND `
 	if all {
 		which = ``
 	}
@@ -85,12 +90,13 @@ func (d *DB) Alerts(ctx context.Context, all bool, cause keyturn.AlertCause, bef
 	return out, nil
 }
 
-// CloseAlert books that a person has seen to what an alert is about: one that nothing closes by itself. KindConflict for
-// another, which is over when what it tells of is. One that is closed stays as it is.
+// CloseAlert books that a person has seen to what an alert is about: one that nothing closes by itself. KindConflict
+// for another, which is over when what it tells of is. One that is closed stays as it is.
 func (d *DB) CloseAlert(ctx context.Context, id int64, by, reason string) (out keyturn.AlertView, err error) {
 	reason = strings.TrimSpace(reason)
 	var bad keyturn.Problems
-	bad.Check(reason != "" && len(reason) <= maxCloseReason, "reason", "must say what was done about it, in %d bytes at most", maxCloseReason)
+	bad.Check(reason != "" && len(reason) <= maxCloseReason, "reason",
+		"must say what was done about it, in %d bytes at most", maxCloseReason)
 	if err := bad.Err("the alert cannot be closed"); err != nil {
 		return out, err
 	}
@@ -100,10 +106,13 @@ func (d *DB) CloseAlert(ctx context.Context, id int64, by, reason string) (out k
 			return pg.NotFound(err, "there is no alert %d", id)
 		}
 		if row.ClosedAt == nil && !row.Closable {
-			return keyturn.Errorf(keyturn.KindConflict, "an alert of cause %s closes by itself when what it tells of is over", row.Cause)
+			return keyturn.Errorf(keyturn.KindConflict, "an alert of cause %s closes by itself when what it tells of is over",
+				row.Cause)
 		}
 		if row.ClosedAt == nil {
-			if _, err := tx.ExecContext(ctx, `UPDATE alerts SET closed_at = clock_timestamp(), closed_by = $2, close_reason = $3 WHERE id = $1`, id, by, reason); err != nil {
+			if _, err := tx.ExecContext(ctx,
+				`UPDATE alerts SET closed_at = clock_timestamp(), closed_by = $2, close_reason = $3 WHERE id = $1`, id, by,
+				reason); err != nil {
 				return err
 			}
 			if err := tx.GetContext(ctx, &row, alertsSQL+`WHERE id = $1`, id); err != nil {

@@ -53,7 +53,8 @@ func TestPeopleCloseTheAlertsThatNothingElseEnds(t *testing.T) {
 
 	v, err := s.CloseAlert(s.ctx, ids[0], "ana", "blocked at the publisher")
 	require.NoError(t, err)
-	require.Equal(t, []any{"ana", "blocked at the publisher", f, false}, []any{v.ClosedBy, v.CloseReason, v.FulfillmentID, v.Closable})
+	require.Equal(t, []any{"ana", "blocked at the publisher", f, false},
+		[]any{v.ClosedBy, v.CloseReason, v.FulfillmentID, v.Closable})
 	again, err := s.CloseAlert(s.ctx, ids[0], "bob", "me too")
 	require.NoError(t, err)
 	require.Equal(t, v, again, "it is closed once")
@@ -117,8 +118,8 @@ func TestOperationsAreToldOfAnEmailThatDoesNotFollow(t *testing.T) {
 	require.Empty(t, causes, "a newer one took its place")
 }
 
-// Closing the alert of an e-mail that does not go out says that the customer was reached otherwise: nothing tries any more,
-// until somebody asks for it again.
+// Closing the alert of an e-mail that does not go out says that the customer was reached otherwise: nothing tries any
+// more, until somebody asks for it again.
 func TestAnEmailWhoseAlertIsClosedIsNotTriedAnyMore(t *testing.T) {
 	s := newShop(t)
 	f := s.obtained()

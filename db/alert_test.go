@@ -21,7 +21,10 @@ func TestOneAlertPerLineAndCause(t *testing.T) {
 	s := newShop(t)
 	s.product("app", fromEndpoint("acme"))
 	f, g := s.sell("app"), s.sell("app")
-	for _, kind := range []keyturn.Kind{keyturn.KindRejected, keyturn.KindRejected, keyturn.KindUnavailable, keyturn.KindRejected} {
+	for _, kind := range []keyturn.Kind{
+		keyturn.KindRejected, keyturn.KindRejected, keyturn.KindUnavailable,
+		keyturn.KindRejected,
+	} {
 		s.finishCall(f, refused(s.beginCall(f), kind))
 	}
 	s.finishCall(g, refused(s.beginCall(g), keyturn.KindRejected))

@@ -16,12 +16,15 @@ const (
 )
 
 const attemptsSQL = `
-	SELECT no, source, operation, unit_no, outcome, started_at, duration_ms, http_status, error_kind, error_code, message, reply, reply_size, request
+	SELECT no, source, operation, unit_no, outcome, started_at, duration_ms, http_status, error_kind, error_code, message,
+		reply, reply_size, request
 	FROM (
-		SELECT a.no, a.source, a.operation, a.unit_no, a.outcome, a.started_at, a.duration_ms, a.http_status, a.error_kind, a.error_code, a.message,
+		SELECT a.no, a.source, a.operation, a.unit_no, a.outcome, a.started_at, a.duration_ms, a.http_status, a.error_kind,
+			a.error_code, a.message,
 			CASE WHEN octet_length(a.reply) <= $3 THEN a.reply END AS reply, octet_length(a.reply) AS reply_size, r.request
 		FROM attempts a
-		LEFT JOIN partner_requests r ON r.line_id = a.line_id AND r.source = a.source AND r.operation = a.operation AND r.unit_no = a.unit_no
+		LEFT JOIN partner_requests r ON r.line_id = a.line_id AND r.source = a.source AND r.operation = a.operation
+			AND r.unit_no = a.unit_no
 		WHERE a.line_id = $1
 		ORDER BY a.no DESC LIMIT $2
 	) newest ORDER BY no`
@@ -53,7 +56,8 @@ func (d *DB) attemptLog(ctx context.Context, l *line) ([]keyturn.AttemptView, er
 		return nil, pg.AsKind(err)
 	}
 	var keys []string
-	if !erased && (l.LicenseID != nil || rows[len(rows)-1].Operation == string(keyturn.OpCancel)) { // a request about a licence may name its key
+	// a request about a licence may name its key
+	if !erased && (l.LicenseID != nil || rows[len(rows)-1].Operation == string(keyturn.OpCancel)) {
 		if keys, err = d.keysOfLicense(ctx, d.pg, l); err != nil {
 			return nil, pg.AsKind(err)
 		}
@@ -62,8 +66,10 @@ func (d *DB) attemptLog(ctx context.Context, l *line) ([]keyturn.AttemptView, er
 	out := make([]keyturn.AttemptView, len(rows))
 	for i, r := range rows {
 		out[i] = keyturn.AttemptView{
-			No: r.No, StartedAt: r.StartedAt.UTC(), DurationMs: r.DurationMs, Source: r.Source, Operation: r.Operation, Outcome: r.Outcome,
-			HTTPStatus: r.HTTPStatus, ErrorKind: value(r.ErrorKind), ErrorCode: value(r.ErrorCode), Message: hide.text(value(r.Message)),
+			No: r.No, StartedAt: r.StartedAt.UTC(), DurationMs: r.DurationMs, Source: r.Source, Operation: r.Operation,
+			Outcome:    r.Outcome,
+			HTTPStatus: r.HTTPStatus, ErrorKind: value(r.ErrorKind), ErrorCode: value(r.ErrorCode),
+			Message: hide.text(value(r.Message)),
 		}
 		if erased {
 			continue

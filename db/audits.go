@@ -31,9 +31,9 @@ type AuditFindings struct {
 	Evidence []string // what was read besides the database
 }
 
-// SaveAudit keeps a run and settles the alert that goes with it. An ID is made for one that has none; saving the same ID
-// again changes nothing. Another text of the findings is another alert; the alert of earlier findings is closed by a run
-// that had all of their evidence and found something else, or nothing.
+// SaveAudit keeps a run and settles the alert that goes with it. An ID is made for one that has none; saving the same
+// ID again changes nothing. Another text of the findings is another alert; the alert of earlier findings is closed by a
+// run that had all of their evidence and found something else, or nothing.
 func (d *DB) SaveAudit(ctx context.Context, a Audit, f AuditFindings) (id string, err error) {
 	if a.ID == "" {
 		a.ID = newID()
@@ -59,7 +59,8 @@ func alertAudit(ctx context.Context, tx *sqlx.Tx, f AuditFindings) error {
 		Detail string `db:"detail"`
 	}
 	if err := tx.SelectContext(ctx, &open, `
-		SELECT id, detail FROM alerts WHERE subject = $1 AND cause = $2 AND closed_at IS NULL FOR UPDATE`, subjectBooks, keyturn.AlertAudit); err != nil {
+		SELECT id, detail FROM alerts WHERE subject = $1 AND cause = $2
+			AND closed_at IS NULL FOR UPDATE`, subjectBooks, keyturn.AlertAudit); err != nil {
 		return err
 	}
 	for _, a := range open {
@@ -89,7 +90,8 @@ func openAlertOf(ctx context.Context, tx *sqlx.Tx, subject string, cause keyturn
 	}
 	_, err = tx.ExecContext(ctx, `
 		INSERT INTO alerts (cause, subject, detail) VALUES ($1, $2, $3)
-		ON CONFLICT (subject, cause) WHERE subject IS NOT NULL AND closed_at IS NULL DO NOTHING`, cause, subject, string(detail))
+		ON CONFLICT (subject, cause) WHERE subject IS NOT NULL
+			AND closed_at IS NULL DO NOTHING`, cause, subject, string(detail))
 	return err
 }
 
@@ -111,13 +113,14 @@ func (d *DB) Audits(ctx context.Context, limit int) ([]Audit, error) {
 // AuditByID gives one run. KindNotFound.
 func (d *DB) AuditByID(ctx context.Context, id string) (Audit, error) {
 	var a Audit
-	err := d.pg.GetContext(ctx, &a, `SELECT id, started_at, finished_at, ok, report FROM audits WHERE CAST(id AS text) = lower($1)`, id)
+	err := d.pg.GetContext(ctx, &a,
+		`SELECT id, started_at, finished_at, ok, report FROM audits WHERE CAST(id AS text) = lower($1)`, id)
 	return a, pg.NotFound(err, "there is no audit %s", id)
 }
 
-// WakeUnattended has the relay see to what an audit found without a workflow, if it still needs one: open lines by their
-// ID, and errands by the workflow's name and subject as the outbox has them. It returns the lines and errands that it gave
-// to the relay. A line or an outbox entry that runs after all is only looked at once more.
+// WakeUnattended has the relay see to what an audit found without a workflow, if it still needs one: open lines by
+// their ID, and errands by the workflow's name and subject as the outbox has them. It returns the lines and errands
+// that it gave to the relay. A line or an outbox entry that runs after all is only looked at once more.
 func (d *DB) WakeUnattended(ctx context.Context, lines []string, errands []Errand) (woken []string, err error) {
 	err = d.pg.Tx(ctx, func(tx *sqlx.Tx) error {
 		woken = nil

@@ -18,16 +18,19 @@ import (
 	"keyturn.dev/keyturn"
 )
 
-// BenchmarkLine measures what the transactions of a line that goes well cost, called as the API and the worker call them:
-// CPU microseconds of this process and of PostgreSQL, and round trips, each per line. Read these and not the time per
-// operation, which says little on a machine that does other things too.
+// BenchmarkLine measures what the transactions of a line that goes well cost, called as the API and the worker call
+// them: CPU microseconds of this process and of PostgreSQL, and round trips, each per line. Read these and not the time
+// per operation, which says little on a machine that does other things too.
 //
 //	bin/with go test ./db -run - -bench Line -benchtime 3000x
 func BenchmarkLine(b *testing.B) {
 	s := openShop(b)
 	s.product("game", fromPool("p"))
 	s.product("app", fromEndpoint("acme"))
-	_, _, err := s.PutIntegration(s.ctx, keyturn.Integration{ID: "acme", BaseURL: "https://acme.test", Limits: keyturn.Limits{PerSecond: 100_000, MaxConcurrent: 100_000}})
+	_, _, err := s.PutIntegration(s.ctx, keyturn.Integration{
+		ID: "acme", BaseURL: "https://acme.test",
+		Limits: keyturn.Limits{PerSecond: 100_000, MaxConcurrent: 100_000},
+	})
 	require.NoError(b, err)
 	lease := phase{"lease", func(l *benchedLine) (err error) {
 		l.delivery, _, _, err = s.BeginDelivery(s.ctx, l.fulfillment, neverRender)

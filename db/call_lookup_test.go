@@ -12,13 +12,20 @@ import (
 func (s *shop) asks() {
 	s.t.Helper()
 	s.product("app", fromEndpoint("acme"))
-	_, _, err := s.PutIntegration(s.ctx, keyturn.Integration{ID: "acme", BaseURL: "https://partner.test", Operations: map[string]keyturn.Operation{
-		"lookup": {URLComplement: "/licenses/{{.LicenseID}}", ResponsePaths: map[string]keyturn.ResponsePath{"activationCode": {Path: "$.key"}}},
-	}})
+	_, _, err := s.PutIntegration(s.ctx, keyturn.Integration{
+		ID: "acme", BaseURL: "https://partner.test",
+		Operations: map[string]keyturn.Operation{
+			"lookup": {
+				URLComplement: "/licenses/{{.LicenseID}}",
+				ResponsePaths: map[string]keyturn.ResponsePath{"activationCode": {Path: "$.key"}},
+			},
+		},
+	})
 	require.NoError(s.t, err)
 }
 
-// After an answer that was lost the partner is asked, until it says something; only what it has not issued is created again.
+// After an answer that was lost the partner is asked, until it says something; only what it has not issued is created
+// again.
 func TestLookUpBeforeACreateIsRepeated(t *testing.T) {
 	s := newShop(t)
 	s.asks()
@@ -85,11 +92,14 @@ func TestDifferentAnswersAreAnIncident(t *testing.T) {
 			s.finishCall(f, answered(frozen, "KEY-1"))
 			s.finishCall(f, answered(second, c.second))
 			require.Equal(t, []string{"KEY-1"}, s.keysOf(f))
-			require.Equal(t, c.alerts, read[int](s, `SELECT count(*) FROM alerts WHERE cause = 'PartnerAnsweredDifferently' AND closed_at IS NULL`))
+			require.Equal(t, c.alerts, read[int](s,
+				`SELECT count(*) FROM alerts WHERE cause = 'PartnerAnsweredDifferently' AND closed_at IS NULL`))
 			require.Zero(t, read[int](s, `SELECT count(*) FROM revocations`), "what was delivered is not taken back")
 			if c.quantity == 1 {
 				s.delivered(f)
-				require.Equal(t, c.alerts, read[int](s, `SELECT count(*) FROM alerts WHERE cause = 'PartnerAnsweredDifferently' AND closed_at IS NULL`), "it is not over with the line")
+				require.Equal(t, c.alerts, read[int](s,
+					`SELECT count(*) FROM alerts WHERE cause = 'PartnerAnsweredDifferently' AND closed_at IS NULL`),
+					"it is not over with the line")
 			}
 		})
 	}

@@ -77,8 +77,12 @@ func TestFailedCallPutsTheOrderInTroubleAtOnce(t *testing.T) {
 
 func TestRetryAfterLengthensTheDelay(t *testing.T) {
 	s := newShop(t)
-	for after, want := range map[time.Duration]time.Duration{time.Second: 5 * time.Second, time.Hour: time.Hour, 365 * 24 * time.Hour: maxRetryAfter} {
-		s.product("app-"+after.String(), fromEndpoint("acme-"+after.String())) // other partners, because all lines of one wait with it
+	for after, want := range map[time.Duration]time.Duration{
+		time.Second: 5 * time.Second, time.Hour: time.Hour,
+		365 * 24 * time.Hour: maxRetryAfter,
+	} {
+		// other partners, because all lines of one wait with it
+		s.product("app-"+after.String(), fromEndpoint("acme-"+after.String()))
 		f := s.sell("app-" + after.String())
 		r := refused(s.beginCall(f), keyturn.KindRateLimited)
 		r.Failed.RetryAfter = after
@@ -110,7 +114,10 @@ func TestARequestThatCannotBeMade(t *testing.T) {
 	for permanent, want := range map[bool]keyturn.LineStatus{true: keyturn.LineCanceling, false: keyturn.LineRetrying} {
 		f := s.sell("app")
 		call, next, _, err := s.BeginCall(s.ctx, f, callTimeout, func(CallFacts) ([]byte, error) {
-			return nil, &keyturn.Error{Kind: keyturn.KindConfiguration, Message: "the signing secret is missing", Permanent: permanent}
+			return nil, &keyturn.Error{
+				Kind: keyturn.KindConfiguration, Message: "the signing secret is missing",
+				Permanent: permanent,
+			}
 		})
 		require.NoError(t, err)
 		require.Nil(t, call)
@@ -186,7 +193,8 @@ func TestLateAnswerAfterTheRefund(t *testing.T) {
 	next := s.finishCall(f, answered(call, "LATE"))
 	require.Equal(t, keyturn.DoNothing, next.Do)
 	require.Empty(t, s.keysOf(f))
-	require.Equal(t, []string{"DONE"}, reads[string](s, `SELECT status FROM revocations`), "the cancel waited for the call's last moment: it covers this")
+	require.Equal(t, []string{"DONE"}, reads[string](s, `SELECT status FROM revocations`),
+		"the cancel waited for the call's last moment: it covers this")
 }
 
 // A call that never left and comes back after the order was cancelled changes nothing.
@@ -245,7 +253,10 @@ func TestAnswersWithoutACode(t *testing.T) {
 	s.product("app", fromEndpoint("acme"))
 	f := s.sell("app")
 	r := answered(s.beginCall(f))
-	r.Link, r.File = "https://partner.test/d/1", &File{Name: "a.lic", ContentType: "application/octet-stream", Data: []byte{0, 1, 2}}
+	r.Link, r.File = "https://partner.test/d/1", &File{
+		Name: "a.lic", ContentType: "application/octet-stream",
+		Data: []byte{0, 1, 2},
+	}
 	r.Additional = map[string][]string{"seats": {"5"}}
 	require.Equal(t, keyturn.DoDeliver, s.finishCall(f, r).Do)
 	out, err := s.Deliverables(s.ctx, f, "ops")
@@ -272,8 +283,10 @@ func TestPermanentFailureGoesToTheNextSourceAndThenEnds(t *testing.T) {
 	r.Failed.Permanent = true
 	next = s.finishCall(f, r)
 	require.Equal(t, keyturn.LineCanceling, next.Status)
-	require.Equal(t, []string{"RETRYING", "CANCELING"}, reads[string](s, `SELECT to_status FROM line_log ORDER BY version`))
-	require.Equal(t, []string{"endpoint/acme", "endpoint/backup"}, reads[string](s, `SELECT source FROM revocations ORDER BY source`))
+	require.Equal(t, []string{"RETRYING", "CANCELING"},
+		reads[string](s, `SELECT to_status FROM line_log ORDER BY version`))
+	require.Equal(t, []string{"endpoint/acme", "endpoint/backup"},
+		reads[string](s, `SELECT source FROM revocations ORDER BY source`))
 	s.refunded(f)
 }
 
@@ -330,8 +343,10 @@ func TestUnknownFulfillmentsAndAttempts(t *testing.T) {
 	const nobody = "3b241101-e2bb-4255-8caf-4136c566a962"
 	_, _, unsent := s.BeginSend(s.ctx, nobody)
 	for _, err := range []error{
-		second(s.Claim(s.ctx, nobody, nil)), second(s.FinishCall(s.ctx, nobody, CallResult{}, nil)), second(s.Review(s.ctx, nobody)),
-		second(s.Resolve(s.ctx, nobody, keyturn.Resolution{Action: keyturn.ActionRetry})), second(s.FinishDelivery(s.ctx, nobody, &Delivery{ID: nobody}, nil, false)),
+		second(s.Claim(s.ctx, nobody, nil)), second(s.FinishCall(s.ctx, nobody, CallResult{}, nil)),
+		second(s.Review(s.ctx, nobody)),
+		second(s.Resolve(s.ctx, nobody, keyturn.Resolution{Action: keyturn.ActionRetry})),
+		second(s.FinishDelivery(s.ctx, nobody, &Delivery{ID: nobody}, nil, false)),
 		second(s.FinishRefund(s.ctx, nobody, "", renderMail)), second(s.Fulfillment(s.ctx, nobody)), unsent,
 		s.StageSupply(s.ctx, nobody, nil), s.CancelOrder(s.ctx, nobody, ""),
 	} {

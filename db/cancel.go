@@ -11,8 +11,8 @@ import (
 )
 
 // giveUp ends the attempts to fulfil a line: its partner is owed a cancel, its keys go back or into quarantine, and the
-// refund is booked. From here on nothing can deliver it. failure is what it is given up for; empty: somebody decided. While an e-mail with its keys is being sent, it fails with
-// KindConflict: the outcome of the sending comes first.
+// refund is booked. From here on nothing can deliver it. failure is what it is given up for; empty: somebody decided.
+// While an e-mail with its keys is being sent, it fails with KindConflict: the outcome of the sending comes first.
 func (d *DB) giveUp(ctx context.Context, tx *sqlx.Tx, l *line, by, reason string, failure keyturn.Kind) error {
 	var mail struct {
 		Sending bool `db:"sending"`
@@ -25,7 +25,8 @@ func (d *DB) giveUp(ctx context.Context, tx *sqlx.Tx, l *line, by, reason string
 		return err
 	}
 	if mail.Sending {
-		return keyturn.Errorf(keyturn.KindConflict, "the e-mail with the keys is being sent at this moment: try again in a minute")
+		return keyturn.Errorf(keyturn.KindConflict,
+			"the e-mail with the keys is being sent at this moment: try again in a minute")
 	}
 	if mail.Exposed && l.Status != keyturn.LineDelivered {
 		if err := openLineAlert(ctx, tx, l, keyturn.AlertExposed,
@@ -69,7 +70,8 @@ func (d *DB) giveUp(ctx context.Context, tx *sqlx.Tx, l *line, by, reason string
 	return nil
 }
 
-// Why a line is given up when nobody decided it, as the log shows it; the first two go on with the kind of its last failure.
+// Why a line is given up when nobody decided it, as the log shows it; the first two go on with the kind of its last
+// failure.
 const (
 	whyDeadline = "the deadline passed"
 	whyNever    = "it can never be fulfilled"
@@ -87,7 +89,8 @@ const (
 // touched here, because a transaction that holds the order's row must not wait for another line's.
 func cancelOrder(ctx context.Context, tx *sqlx.Tx, orderID, reason string, failure keyturn.Kind) error {
 	_, err := tx.ExecContext(ctx, `
-		UPDATE orders SET cancel_reason = $2, cancel_failure = nullif($3, '') WHERE id = $1 AND cancel_reason IS NULL`, orderID, reason, failure)
+		UPDATE orders SET cancel_reason = $2, cancel_failure = nullif($3, '') WHERE id = $1
+			AND cancel_reason IS NULL`, orderID, reason, failure)
 	if err != nil {
 		return err
 	}
@@ -144,8 +147,8 @@ func (d *DB) BeginRefund(ctx context.Context, fulfillmentID string) (*RefundDue,
 	return due, next, err
 }
 
-// FailRefund books a refund that the payment provider did not carry out and that is tried again after a while; a slow or
-// refused one alerts operations.
+// FailRefund books a refund that the payment provider did not carry out and that is tried again after a while; a slow
+// or refused one alerts operations.
 func (d *DB) FailRefund(ctx context.Context, fulfillmentID string, refused error, again time.Duration) error {
 	_, err := d.step(ctx, fulfillmentID, func(tx *sqlx.Tx, l *line) error {
 		kind := keyturn.KindOf(refused)
@@ -160,7 +163,8 @@ func (d *DB) FailRefund(ctx context.Context, fulfillmentID string, refused error
 		}
 		age = l.Now.Sub(createdAt)
 		if kind != keyturn.KindUnavailable || age > slowRefund {
-			if err := openLineAlert(ctx, tx, l, keyturn.AlertRefund, "the payment provider has not refunded the line yet: "+string(kind)); err != nil {
+			if err := openLineAlert(ctx, tx, l, keyturn.AlertRefund,
+				"the payment provider has not refunded the line yet: "+string(kind)); err != nil {
 				return err
 			}
 		}
@@ -171,7 +175,9 @@ func (d *DB) FailRefund(ctx context.Context, fulfillmentID string, refused error
 }
 
 // FinishRefund books the refund, cancels the line, stores the e-mail that tells the customer and closes the alerts.
-func (d *DB) FinishRefund(ctx context.Context, fulfillmentID, providerID string, render RenderMail) (keyturn.Next, error) {
+func (d *DB) FinishRefund(ctx context.Context, fulfillmentID, providerID string, render RenderMail) (keyturn.Next,
+	error,
+) {
 	return d.step(ctx, fulfillmentID, func(tx *sqlx.Tx, l *line) error {
 		if l.Status != keyturn.LineCanceling {
 			return nil

@@ -55,7 +55,8 @@ func upsert(ctx context.Context, tx *sqlx.Tx, table, id, spec string) (created, 
 	var version []int64
 	err = tx.SelectContext(ctx, &version, `
 		INSERT INTO `+table+` AS t (id, spec) VALUES ($1, $2)
-		ON CONFLICT (id) DO UPDATE SET spec = excluded.spec, version = t.version + 1, updated_at = now() WHERE t.spec <> excluded.spec
+		ON CONFLICT (id) DO UPDATE SET spec = excluded.spec, version = t.version + 1, updated_at = now()
+			WHERE t.spec <> excluded.spec
 		RETURNING version`, id, spec)
 	changed = len(version) == 1
 	return changed && version[0] == 1, changed, err
@@ -82,7 +83,8 @@ func (d *DB) DeleteProduct(ctx context.Context, id string) error {
 			return err
 		}
 		if sold {
-			return keyturn.Errorf(keyturn.KindConflict, "product %s has been sold: orders, purchase histories and refunds refer to it", id)
+			return keyturn.Errorf(keyturn.KindConflict,
+				"product %s has been sold: orders, purchase histories and refunds refer to it", id)
 		}
 		return deleted(tx.ExecContext(ctx, `DELETE FROM products WHERE id = $1`, id))
 	})
@@ -106,7 +108,8 @@ func deleted(res sql.Result, err error) error {
 func usedBy(ctx context.Context, tx *sqlx.Tx, field, id string) error {
 	var users []string
 	if err := tx.SelectContext(ctx, &users, `
-		SELECT id FROM products WHERE EXISTS (SELECT FROM json_array_elements(CAST(spec AS json) -> 'sources') s WHERE s ->> $1 = $2) ORDER BY id LIMIT 3`, field, id); err != nil {
+		SELECT id FROM products WHERE EXISTS (SELECT FROM json_array_elements(CAST(spec AS json) -> 'sources') s
+			WHERE s ->> $1 = $2) ORDER BY id LIMIT 3`, field, id); err != nil {
 		return err
 	}
 	if len(users) > 0 {

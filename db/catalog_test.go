@@ -76,7 +76,10 @@ func TestWhatIsInUseIsNotDeleted(t *testing.T) {
 	require.NoError(t, s.DeleteProduct(s.ctx, "game"))
 	require.NoError(t, s.DeletePool(s.ctx, "p"))
 	require.NoError(t, s.DeleteIntegration(s.ctx, "acme"))
-	for _, err := range []error{s.DeleteProduct(s.ctx, "game"), s.DeletePool(s.ctx, "p"), s.DeleteIntegration(s.ctx, "acme")} {
+	for _, err := range []error{
+		s.DeleteProduct(s.ctx, "game"), s.DeletePool(s.ctx, "p"),
+		s.DeleteIntegration(s.ctx, "acme"),
+	} {
 		wantKind(t, err, keyturn.KindNotFound)
 	}
 
@@ -114,10 +117,14 @@ func secret(value string) *keyturn.SecretRef { return &keyturn.SecretRef{Value: 
 
 func withSecrets(password, token, signing *keyturn.SecretRef) keyturn.Integration {
 	return keyturn.Integration{
-		ID: "acme", BaseURL: "https://partner.test", Auth: keyturn.Auth{Type: "basic", Username: "keyturn", Password: password, Token: token},
+		ID: "acme", BaseURL: "https://partner.test", Auth: keyturn.Auth{
+			Type: "basic", Username: "keyturn",
+			Password: password, Token: token,
+		},
 		Operations: map[string]keyturn.Operation{
-			"create": {Signature: &keyturn.Signature{Enabled: true, Secret: signing}}, "cancel": {Signature: &keyturn.Signature{Enabled: true, Secret: signing}},
-			"renew": {BodyTemplate: "{}"},
+			"create": {Signature: &keyturn.Signature{Enabled: true, Secret: signing}},
+			"cancel": {Signature: &keyturn.Signature{Enabled: true, Secret: signing}},
+			"renew":  {BodyTemplate: "{}"},
 		},
 	}
 }

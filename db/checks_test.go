@@ -18,7 +18,8 @@ func requireChecked[T ~string](s *shop, table, column string, want ...T) {
 	s.t.Helper()
 	defs := reads[string](s, `
 		SELECT pg_get_constraintdef(oid) FROM pg_constraint
-		WHERE conrelid = CAST($1 AS regclass) AND contype = 'c' AND pg_get_constraintdef(oid) LIKE 'CHECK ((' || $2 || ' = ANY (%'`, table, column)
+		WHERE conrelid = CAST($1 AS regclass) AND contype = 'c'
+			AND pg_get_constraintdef(oid) LIKE 'CHECK ((' || $2 || ' = ANY (%'`, table, column)
 	require.Len(s.t, defs, 1, "%s.%s has one constraint that lists its values", table, column)
 	var have []T
 	for _, m := range regexp.MustCompile(`'([^']*)'::text`).FindAllStringSubmatch(defs[0], -1) {
@@ -55,7 +56,8 @@ func TestDatabaseKnowsTheSameOutcomes(t *testing.T) {
 		want = append(want, string(status))
 	}
 	var have []string
-	for _, m := range literal.FindAllStringSubmatch(read[string](s, `SELECT prosrc FROM pg_proc WHERE proname = 'delivery_is_consistent'`), -1) {
+	for _, m := range literal.FindAllStringSubmatch(read[string](s,
+		`SELECT prosrc FROM pg_proc WHERE proname = 'delivery_is_consistent'`), -1) {
 		have = append(have, m[1])
 	}
 	require.ElementsMatch(t, want, have)

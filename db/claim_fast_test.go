@@ -132,9 +132,11 @@ func TestALineIsBookedTheSameHoweverItClaims(t *testing.T) {
 	require.NoError(t, err)
 	booked := func(f string) string {
 		return read[string](s, `
-			SELECT CAST(to_jsonb(l) - ARRAY['id', 'fulfillment_id', 'order_id', 'created_at', 'source_started_at', 'obtained_at', 'give_up_at'] AS text)
+			SELECT CAST(to_jsonb(l) - ARRAY['id', 'fulfillment_id', 'order_id', 'created_at', 'source_started_at', 'obtained_at',
+				'give_up_at'] AS text)
 				|| (give_up_at - created_at) || (source_started_at = created_at) || (obtained_at IS NOT NULL)
-				|| (SELECT string_agg(concat_ws(' ', g.version, from_status, to_status, by, reason), ',') FROM line_log g WHERE g.line_id = l.id)
+				|| (SELECT string_agg(concat_ws(' ', g.version, from_status, to_status, by, reason), ',') FROM line_log g
+					WHERE g.line_id = l.id)
 			FROM line_items l WHERE fulfillment_id = $1`, f)
 	}
 	require.Equal(t, booked(lines[1]), booked(lines[0]))

@@ -144,7 +144,9 @@ func TestKeyHeldByOthersIsNotEmpty(t *testing.T) {
 		close(held)
 		go func() { _, err := s.Claim(s.ctx, f, nil); claimed <- err }()
 		s.waitFor(func() bool { // until the claim has come to the keys and gone on without them
-			return read[int](s, `SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%FROM pool_keys WHERE pool_id = $1 AND state%' AND datname = current_database() AND pid <> pg_backend_pid()`) > 0
+			return read[int](s, `SELECT count(*) FROM pg_stat_activity
+				WHERE query LIKE '%FROM pool_keys WHERE pool_id = $1 AND state%' AND datname = current_database()
+				AND pid <> pg_backend_pid()`) > 0
 		})
 		require.Equal(t, keyturn.LinePending, s.status(f), "it does not say that the pool is empty")
 		return errUndo
@@ -187,9 +189,12 @@ func TestClaimUnderHostilePlans(t *testing.T) {
 	s.product("game", fromPool("games"))
 	s.stock("games", keysNamed("K", 300)...)
 	for i, settings := range []string{
-		"enable_hashjoin=off enable_mergejoin=off", "enable_nestloop=off enable_hashjoin=off", "enable_nestloop=off enable_mergejoin=off",
-		"enable_indexscan=off enable_bitmapscan=off enable_indexonlyscan=off", "enable_seqscan=off enable_sort=off", "enable_material=off enable_hashjoin=off enable_mergejoin=off",
-		"enable_hashagg=off enable_sort=off", "plan_cache_mode=force_generic_plan", "random_page_cost=0.001 cpu_tuple_cost=1000",
+		"enable_hashjoin=off enable_mergejoin=off", "enable_nestloop=off enable_hashjoin=off",
+		"enable_nestloop=off enable_mergejoin=off",
+		"enable_indexscan=off enable_bitmapscan=off enable_indexonlyscan=off", "enable_seqscan=off enable_sort=off",
+		"enable_material=off enable_hashjoin=off enable_mergejoin=off",
+		"enable_hashagg=off enable_sort=off", "plan_cache_mode=force_generic_plan",
+		"random_page_cost=0.001 cpu_tuple_cost=1000",
 	} {
 		s.exec(`SELECT set_config('search_path', 'public', false)`)
 		options := ""
@@ -266,7 +271,8 @@ func (s *shop) readingLittle(pool string, n int) {
 	s.t.Helper()
 	require.ErrorIs(s.t, s.pg.Tx(s.ctx, func(tx *sqlx.Tx) error {
 		read := func() (whole, rows int) { // by the backend, which does not always tell at once
-			require.NoError(s.t, tx.QueryRow(`SELECT seq_scan, coalesce(idx_tup_fetch, 0) FROM pg_stat_xact_user_tables WHERE relname = 'pool_keys'`).Scan(&whole, &rows))
+			require.NoError(s.t, tx.QueryRow(`SELECT seq_scan, coalesce(idx_tup_fetch, 0) FROM pg_stat_xact_user_tables
+				WHERE relname = 'pool_keys'`).Scan(&whole, &rows))
 			return whole, rows
 		}
 		wholeBefore, rowsBefore := read()
@@ -283,7 +289,8 @@ func (s *shop) readingLittle(pool string, n int) {
 	}), errUndo)
 }
 
-// A pool that came in one file has one batch, of which PostgreSQL knows after its next analysis that every key is of it.
+// A pool that came in one file has one batch, of which PostgreSQL knows after its next analysis that every key is of
+// it.
 func TestClaimsReadOnlyWhatTheyTakeFromAPoolOfOneBatch(t *testing.T) {
 	s := newShop(t)
 	s.product("game", fromPool("games"))

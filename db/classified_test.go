@@ -8,8 +8,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// ofPersons are the columns that can hold what says who somebody is, or what only that person should have: EraseCustomer
-// blanks or removes each. Whoever adds a column decides here which it is.
+// ofPersons are the columns that can hold what says who somebody is, or what only that person should have:
+// EraseCustomer blanks or removes each. Whoever adds a column decides here which it is.
 var ofPersons = []string{
 	"alerts.close_reason",
 	"attempts.error_code",
@@ -30,7 +30,8 @@ var ofPersons = []string{
 	"supplies.content",
 }
 
-// ofTheBooks are those of each table that hold our own words, IDs, hashes and settings, or the merchant's keys, and stay.
+// ofTheBooks are those of each table that hold our own words, IDs, hashes and settings, or the merchant's keys, and
+// stay.
 var ofTheBooks = map[string]string{
 	"access_log":       "by what",
 	"alerts":           "cause closed_by detail pool_id subject",
@@ -47,10 +48,12 @@ var ofTheBooks = map[string]string{
 	"key_log":          "by from_state pool_id to_state",
 	"license_steps":    "from_status operation product_before source_before to_status",
 	"licenses":         "customer_id product_id source status",
-	"line_items":       "cancel_reason failure license_source operation order_id product_id status subscription_id trial_context waiting_pool",
-	"line_log":         "by from_status to_status",
-	"lost_lines":       "order_id product_id source status",
-	"orders":           "cancel_failure client currency customer_id id page_hash payment_provider payment_reference status",
+	"line_items": "cancel_reason failure license_source operation order_id product_id status subscription_id " +
+		"trial_context waiting_pool",
+	"line_log":   "by from_status to_status",
+	"lost_lines": "order_id product_id source status",
+	"orders": "cancel_failure client currency customer_id id page_hash payment_provider payment_reference " +
+		"status",
 	"outbox":           "subject workflow",
 	"partner_gates":    "failing failure integration",
 	"partner_queue":    "integration",
@@ -73,7 +76,8 @@ func TestEveryColumnIsClassifiedForErasure(t *testing.T) {
 	s := newShop(t)
 	columns := reads[string](s, `
 		SELECT table_name || '.' || column_name FROM information_schema.columns
-		WHERE table_schema = 'public' AND data_type IN ('text', 'bytea', 'json', 'jsonb', 'ARRAY', 'character varying') AND table_name NOT LIKE 'goose%'
+		WHERE table_schema = 'public' AND data_type IN ('text', 'bytea', 'json', 'jsonb', 'ARRAY', 'character varying')
+			AND table_name NOT LIKE 'goose%'
 		ORDER BY 1`)
 	classified := slices.Clone(ofPersons)
 	for table, names := range ofTheBooks {
@@ -86,7 +90,8 @@ func TestEveryColumnIsClassifiedForErasure(t *testing.T) {
 	for _, column := range ofPersons {
 		table, name, _ := strings.Cut(column, ".")
 		require.True(t, slices.ContainsFunc(eraseSQL, func(query string) bool {
-			return strings.HasPrefix(query, "DELETE FROM "+table+" ") || strings.HasPrefix(query, "UPDATE "+table+" ") && strings.Contains(query, name+" = ")
+			return strings.HasPrefix(query, "DELETE FROM "+table+" ") || strings.HasPrefix(query, "UPDATE "+table+" ") &&
+				strings.Contains(query, name+" = ")
 		}) || column == "customers.data_key", "erasing does not touch %s", column)
 	}
 }

@@ -32,7 +32,8 @@ func fits(s keyturn.Source, pools map[string]string, currency string) bool {
 func noteCurrencies(ctx context.Context, tx *sqlx.Tx, product, pool string) error {
 	_, err := tx.ExecContext(ctx, `
 		UPDATE products p SET pool_currencies = c.pools FROM (
-			SELECT p.id, CAST(json_object_agg(l.id, CAST(l.spec AS json) ->> 'currency') FILTER (WHERE CAST(l.spec AS json) ->> 'currency' <> '') AS text) AS pools
+			SELECT p.id, CAST(json_object_agg(l.id,
+				CAST(l.spec AS json) ->> 'currency') FILTER (WHERE CAST(l.spec AS json) ->> 'currency' <> '') AS text) AS pools
 			FROM products p, json_array_elements(CAST(p.spec AS json) -> 'sources') s, pools l
 			WHERE l.id = s ->> 'pool' AND (p.id = $1 OR EXISTS (
 				SELECT FROM json_array_elements(CAST(p.spec AS json) -> 'sources') o WHERE $2 <> '' AND o ->> 'pool' = $2))

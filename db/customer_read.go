@@ -11,8 +11,8 @@ import (
 )
 
 // Licenses gives a customer's purchase history from the newest to the oldest, with what was done to each licence. With
-// keys it shows those of the licences that were not cancelled, and records that by saw them. KindNotFound for a customer
-// who never ordered.
+// keys it shows those of the licences that were not cancelled, and records that by saw them. KindNotFound for a
+// customer who never ordered.
 func (d *DB) Licenses(ctx context.Context, customerID string, keys bool, by string) ([]keyturn.LicenseView, error) {
 	if !keyturn.CleanText(customerID, 1, 200) {
 		return nil, keyturn.Errorf(keyturn.KindNotFound, "there is no such customer")
@@ -27,7 +27,8 @@ func (d *DB) Licenses(ctx context.Context, customerID string, keys bool, by stri
 			return keyturn.Errorf(keyturn.KindNotFound, "there is no such customer")
 		}
 		var err error
-		out, err = d.licenseViews(ctx, tx, `c.customer_id = $1 ORDER BY c.created_at DESC, c.id DESC LIMIT 1000`, customerID, keys, by)
+		out, err = d.licenseViews(ctx, tx, `c.customer_id = $1 ORDER BY c.created_at DESC, c.id DESC LIMIT 1000`, customerID,
+			keys, by)
 		return err
 	})
 	return out, err
@@ -47,7 +48,8 @@ func (d *DB) License(ctx context.Context, licenseID string, keys bool, by string
 			return err
 		}
 		if len(found) == 0 {
-			return keyturn.Errorf(keyturn.KindNotFound, "there is no licence %s; a create that is under way has one once it is delivered", id)
+			return keyturn.Errorf(keyturn.KindNotFound,
+				"there is no licence %s; a create that is under way has one once it is delivered", id)
 		}
 		out = found[0]
 		return nil
@@ -67,10 +69,13 @@ type shownLicense struct {
 	Now            time.Time  `db:"now"`
 }
 
-func (d *DB) licenseViews(ctx context.Context, tx *sqlx.Tx, where, id string, keys bool, by string) ([]keyturn.LicenseView, error) {
+func (d *DB) licenseViews(ctx context.Context, tx *sqlx.Tx, where, id string, keys bool,
+	by string,
+) ([]keyturn.LicenseView, error) {
 	var rows []shownLicense
 	if err := tx.SelectContext(ctx, &rows, `
-		SELECT c.*, CAST(p.spec AS json) ->> 'name' AS product_name, l.order_id, l.subscription_id, l.quantity, l.delivered_at, o.customer = '' AS erased, clock_timestamp() AS now
+		SELECT c.*, CAST(p.spec AS json) ->> 'name' AS product_name, l.order_id, l.subscription_id, l.quantity,
+			l.delivered_at, o.customer = '' AS erased, clock_timestamp() AS now
 		FROM (`+licenseSQL+`) c
 		JOIN line_items l ON l.id = c.line_id
 		JOIN orders o ON o.id = l.order_id
@@ -83,7 +88,8 @@ func (d *DB) licenseViews(ctx context.Context, tx *sqlx.Tx, where, id string, ke
 	for i, r := range rows {
 		ids[i], at[r.ID] = r.ID, i
 		out[i] = keyturn.LicenseView{
-			ID: r.ID, Status: r.Status.At(r.Now, r.ExpiresAt), ProductID: r.ProductID, ProductName: r.ProductName, OrderID: r.OrderID,
+			ID: r.ID, Status: r.Status.At(r.Now, r.ExpiresAt), ProductID: r.ProductID, ProductName: r.ProductName,
+			OrderID:        r.OrderID,
 			SubscriptionID: r.SubscriptionID, Quantity: r.Quantity, Source: r.Source, CreatedAt: r.CreatedAt.UTC(),
 			DeliveredAt: utc(r.DeliveredAt), ExpiresAt: utc(r.ExpiresAt), Operations: []keyturn.OperationView{},
 		}
@@ -138,7 +144,8 @@ func (d *DB) operationViews(ctx context.Context, q sqlx.QueryerContext, licenses
 		WithdrawnAt   *time.Time            `db:"withdrawn_at"`
 	}
 	err := sqlx.SelectContext(ctx, q, &rows, `
-		SELECT l.license_id, l.fulfillment_id, l.order_id, l.operation, l.product_id, l.status, l.created_at, l.delivered_at, s.from_status, s.to_status, s.withdrawn_at
+		SELECT l.license_id, l.fulfillment_id, l.order_id, l.operation, l.product_id, l.status, l.created_at, l.delivered_at,
+			s.from_status, s.to_status, s.withdrawn_at
 		FROM line_items l LEFT JOIN license_steps s ON s.line_id = l.id
 		WHERE l.license_id = ANY(CAST($1 AS uuid[])) ORDER BY l.license_id, l.operation_no`, pq.Array(licenses))
 	out := make([]shownOperation, len(rows))

@@ -21,7 +21,10 @@ func (s *shop) obtained() string {
 	return f
 }
 
-var mailServerDown = &StepFailure{Failure: keyturn.Failure{Kind: keyturn.KindUnavailable, Message: "the mail server did not answer"}}
+var mailServerDown = &StepFailure{Failure: keyturn.Failure{
+	Kind:    keyturn.KindUnavailable,
+	Message: "the mail server did not answer",
+}}
 
 // failDelivery books an e-mail that did not go out, or may have.
 func (s *shop) failDelivery(f string, d *Delivery, exposed bool) keyturn.Next {
@@ -95,7 +98,8 @@ func TestOneProcessSendsAtATime(t *testing.T) {
 	_, _, wait, err := s.BeginDelivery(s.ctx, f, renderMail)
 	wantKind(t, err, keyturn.KindConflict)
 	require.Positive(t, wait)
-	require.LessOrEqual(t, wait, sendLease+time.Second, "one was reckoned by this process's clock, the other by the database's")
+	require.LessOrEqual(t, wait, sendLease+time.Second,
+		"one was reckoned by this process's clock, the other by the database's")
 
 	s.later(sendLease) // its process died
 	sameMail(t, first, s.beginDelivery(f))
@@ -124,8 +128,8 @@ func (s *shop) mailed() string {
 	return f
 }
 
-// A process that dies after it stored the e-mail and before it took the lease has shown the keys to nobody, and holds up
-// nobody.
+// A process that dies after it stored the e-mail and before it took the lease has shown the keys to nobody, and holds
+// up nobody.
 func TestAStoredEmailHasShownItsKeysToNobody(t *testing.T) {
 	t.Run("the next process sends it at once", func(t *testing.T) {
 		s := newShop(t)
@@ -135,7 +139,11 @@ func TestAStoredEmailHasShownItsKeysToNobody(t *testing.T) {
 		s := newShop(t)
 		f := s.mailed()
 		good := 0
-		for _, err := range atOnce(8, func(int) error { _, _, _, err := s.BeginDelivery(s.ctx, f, neverRender); return err }) {
+		for _, err := range atOnce(8, func(int) error {
+			_, _, _,
+				err := s.BeginDelivery(s.ctx, f, neverRender)
+			return err
+		}) {
 			if err == nil {
 				good++
 			} else {
@@ -148,7 +156,8 @@ func TestAStoredEmailHasShownItsKeysToNobody(t *testing.T) {
 	for name, meanwhile := range map[string]func(s *shop, f string){
 		"refunded": func(s *shop, f string) { s.resolve(f, keyturn.ActionRefund) },
 		"its order cancelled": func(s *shop, f string) {
-			require.NoError(s.t, s.CancelOrder(s.ctx, read[string](s, `SELECT order_id FROM line_items WHERE fulfillment_id = $1`, f), "asked"))
+			require.NoError(s.t, s.CancelOrder(s.ctx, read[string](s,
+				`SELECT order_id FROM line_items WHERE fulfillment_id = $1`, f), "asked"))
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

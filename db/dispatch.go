@@ -15,16 +15,20 @@ import (
 	"keyturn.dev/keyturn/pg"
 )
 
-// waitInQueue puts the line into its partner's queue, ordered by the time of its order, and has it ask again after wait, or
-// when its source's time ends, if that comes first. A line that waits for its turn is not in trouble, and nothing else
-// changes. A line whose partner is down is in trouble although it was not called, because its customer waits; the alert of
-// the outage stands for all of them. A line whose source has no time left does not wait: it goes on to its next source, or
-// is given up.
-func (d *DB) waitInQueue(ctx context.Context, tx *sqlx.Tx, l *line, g admission, wait time.Duration) (time.Duration, error) {
+// waitInQueue puts the line into its partner's queue, ordered by the time of its order, and has it ask again after
+// wait, or when its source's time ends, if that comes first. A line that waits for its turn is not in trouble, and
+// nothing else changes. A line whose partner is down is in trouble although it was not called, because its customer
+// waits; the alert of the outage stands for all of them. A line whose source has no time left does not wait: it goes on
+// to its next source, or is given up.
+func (d *DB) waitInQueue(ctx context.Context, tx *sqlx.Tx, l *line, g admission, wait time.Duration) (time.Duration,
+	error,
+) {
 	end := l.sourceDeadline()
-	f := keyturn.Failure{Kind: keyturn.KindUnavailable, Message: l.source().Name() + " is down: the line waits until it is back"}
+	f := keyturn.Failure{Kind: keyturn.KindUnavailable, Message: l.source().Name() +
+		" is down: the line waits until it is back"}
 	if !g.open() {
-		f = keyturn.Failure{Kind: keyturn.KindRateLimited, Message: "its turn at " + l.source().Name() + " did not come in time"}
+		f = keyturn.Failure{Kind: keyturn.KindRateLimited, Message: "its turn at " + l.source().Name() +
+			" did not come in time"}
 	}
 	if !l.Now.Before(end) {
 		if err := leaveQueue(ctx, tx, l); err != nil {
@@ -66,7 +70,8 @@ func (d *DB) waitInQueue(ctx context.Context, tx *sqlx.Tx, l *line, g admission,
 func queue(ctx context.Context, tx *sqlx.Tx, l *line, due time.Time, atOnce bool) error {
 	_, err := tx.ExecContext(ctx, `
 		INSERT INTO partner_queue (line_id, integration, created_at, due_at, at_once) VALUES ($1, $2, $3, $4, $5)
-		ON CONFLICT (line_id) DO UPDATE SET integration = excluded.integration, due_at = excluded.due_at, at_once = partner_queue.at_once OR excluded.at_once,
+		ON CONFLICT (line_id) DO UPDATE SET integration = excluded.integration, due_at = excluded.due_at,
+			at_once = partner_queue.at_once OR excluded.at_once,
 			called_at = CASE WHEN excluded.due_at < now() + make_interval(secs => $6) THEN partner_queue.called_at END`,
 		l.ID, l.source().Integration, l.CreatedAt, due, atOnce, redispatchAfter.Seconds())
 	return err
@@ -77,15 +82,15 @@ func leaveQueue(ctx context.Context, tx *sqlx.Tx, l *line) error {
 	return err
 }
 
-// dispatchHorizon is about how long a line takes to reach its partner once it is dispatched: Temporal looks that far ahead
-// for what it wakes. As many lines are dispatched as can call within it.
+// dispatchHorizon is about how long a line takes to reach its partner once it is dispatched: Temporal looks that far
+// ahead for what it wakes. As many lines are dispatched as can call within it.
 const dispatchHorizon = 1200 * time.Millisecond
 
 // slowStart is the dispatch window for a partner with no recent calls.
 const slowStart = 4
 
-// dispatchSlice is the time over which lines are dispatched evenly: no more than the partner takes in it. Lines that are
-// dispatched at once arrive at once, and the machine does nothing else at that moment.
+// dispatchSlice is the time over which lines are dispatched evenly: no more than the partner takes in it. Lines that
+// are dispatched at once arrive at once, and the machine does nothing else at that moment.
 const dispatchSlice = 100 * time.Millisecond
 
 // A dispatched line that has not arrived after arrivesWithin is not waited for any more, and is dispatched again after
@@ -96,10 +101,10 @@ const (
 	headSpare       = 50
 )
 
-// DispatchWaiting takes the oldest lines of every partner's queue that may call now, for the caller to wake: as many as the
-// partner takes at this moment, a few at a time, or one as a probe when a partner that is down is due for it. They are the
-// caller's as those of TakeDue are, and RelayDone ends that. over is the time between the caller's calls. soon says that
-// others may follow at once. Any number of processes may call; each partner is served by one at a time.
+// DispatchWaiting takes the oldest lines of every partner's queue that may call now, for the caller to wake: as many as
+// the partner takes at this moment, a few at a time, or one as a probe when a partner that is down is due for it. They
+// are the caller's as those of TakeDue are, and RelayDone ends that. over is the time between the caller's calls. soon
+// says that others may follow at once. Any number of processes may call; each partner is served by one at a time.
 func (d *DB) DispatchWaiting(ctx context.Context, over time.Duration) (due []Due, soon bool, err error) {
 	var partners []struct {
 		ID   string `db:"id"`
@@ -113,7 +118,8 @@ func (d *DB) DispatchWaiting(ctx context.Context, over time.Duration) (due []Due
 			FROM waiting w WHERE w.integration IS NOT NULL
 		)
 		SELECT id, spec FROM integrations WHERE id IN (
-			SELECT integration FROM waiting UNION SELECT integration FROM partner_gates WHERE opened_at IS NOT NULL AND NOT gathered)`); err != nil {
+			SELECT integration FROM waiting UNION SELECT integration FROM partner_gates WHERE opened_at IS NOT NULL
+				AND NOT gathered)`); err != nil {
 		return nil, false, pg.AsKind(err)
 	}
 	for _, p := range partners { // what is wrong with one holds up no other
@@ -123,7 +129,9 @@ func (d *DB) DispatchWaiting(ctx context.Context, over time.Duration) (due []Due
 	return due, soon, err
 }
 
-func (d *DB) dispatchPartner(ctx context.Context, integration, spec string, over time.Duration) (due []Due, soon bool, err error) {
+func (d *DB) dispatchPartner(ctx context.Context, integration, spec string, over time.Duration) (due []Due, soon bool,
+	err error,
+) {
 	var in keyturn.Integration
 	if err := json.Unmarshal([]byte(spec), &in); err != nil {
 		return nil, false, err
@@ -154,9 +162,9 @@ func within(limits keyturn.Limits, d time.Duration) int {
 	return int(math.Ceil(float64(calls) * float64(d) / float64(in)))
 }
 
-// window is how many lines may be on their way: what the rate allows, and no more than twice of what went lately, however
-// much the rate allows. So a partner that has just come back is not run over, one that takes few at once has few come,
-// and a machine that is slower than the partner has its own speed.
+// window is how many lines may be on their way: what the rate allows, and no more than twice of what went lately,
+// however much the rate allows. So a partner that has just come back is not run over, one that takes few at once has
+// few come, and a machine that is slower than the partner has its own speed.
 func (r partnerLoad) window(limits keyturn.Limits) int {
 	calls, in := limits.Rate()
 	switch {
@@ -168,15 +176,21 @@ func (r partnerLoad) window(limits keyturn.Limits) int {
 	return min(within(limits, dispatchHorizon), 2*r.Begun+slowStart)
 }
 
-func takeDispatchable(ctx context.Context, tx *sqlx.Tx, integration string, limits keyturn.Limits, over time.Duration) (due []Due, soon bool, err error) {
+func takeDispatchable(ctx context.Context, tx *sqlx.Tx, integration string, limits keyturn.Limits,
+	over time.Duration,
+) (due []Due, soon bool, err error) {
 	var r partnerLoad
 	_, hold := limits.Rate()
 	if err := tx.GetContext(ctx, &r, `
-		SELECT pg_try_advisory_xact_lock(hashtextextended('dispatch/' || $1, 0)) AS mine, coalesce(g.opened_at IS NOT NULL, false) AS open,
-			coalesce(g.next_try_at > t.now OR g.probe_until > t.now, false) AS quiet, coalesce(g.gathered, true) AS gathered, c.recent, c.begun
-		FROM (SELECT clock_timestamp() AS now, clock_timestamp() - make_interval(secs => $3) AS held, clock_timestamp() - make_interval(secs => $4) AS lately) t
+		SELECT pg_try_advisory_xact_lock(hashtextextended('dispatch/' || $1, 0)) AS mine,
+			coalesce(g.opened_at IS NOT NULL, false) AS open,
+			coalesce(g.next_try_at > t.now OR g.probe_until > t.now, false) AS quiet, coalesce(g.gathered, true) AS gathered,
+				c.recent, c.begun
+		FROM (SELECT clock_timestamp() AS now, clock_timestamp() - make_interval(secs => $3) AS held,
+			clock_timestamp() - make_interval(secs => $4) AS lately) t
 		CROSS JOIN LATERAL (
-			SELECT count(*) FILTER (WHERE a.ended_at IS NULL OR a.ended_at > t.held) AS recent, count(*) FILTER (WHERE a.started_at > t.lately) AS begun FROM (
+			SELECT count(*) FILTER (WHERE a.ended_at IS NULL OR a.ended_at > t.held) AS recent,
+				count(*) FILTER (WHERE a.started_at > t.lately) AS begun FROM (
 				SELECT started_at, ended_at FROM attempts WHERE source = $2 AND outcome = 'running' AND deadline_at > t.held
 				UNION ALL
 				SELECT started_at, ended_at FROM attempts WHERE source = $2 AND ended_at > least(t.held, t.lately)) a) c
@@ -202,7 +216,9 @@ func takeDispatchable(ctx context.Context, tx *sqlx.Tx, integration string, limi
 
 // dispatchable gives the lines to dispatch, and those that no longer belong in the queue; coming is how many of at most
 // window have been dispatched and not arrived. At most atOnce are dispatched within a dispatchSlice.
-func dispatchable(ctx context.Context, tx *sqlx.Tx, integration string, window, atOnce int) (ids []string, coming int, err error) {
+func dispatchable(ctx context.Context, tx *sqlx.Tx, integration string, window, atOnce int) (ids []string, coming int,
+	err error,
+) {
 	var rows []struct {
 		ID           string `db:"id"`
 		Waits        bool   `db:"waits"`
@@ -212,12 +228,15 @@ func dispatchable(ctx context.Context, tx *sqlx.Tx, integration string, window, 
 	}
 	if err := tx.SelectContext(ctx, &rows, `
 		WITH head AS MATERIALIZED (
-			SELECT line_id, created_at, due_at, called_at FROM partner_queue WHERE integration = $1 ORDER BY created_at, line_id LIMIT $2
+			SELECT line_id, created_at, due_at, called_at FROM partner_queue WHERE integration = $1 ORDER BY created_at, line_id
+				LIMIT $2
 		)
 		SELECT l.id, `+waitsInQueue+` AS waits,
 			h.due_at < now() - make_interval(secs => $3)
-				OR h.due_at > now() + interval '1 second' AND coalesce(h.called_at < now() - make_interval(secs => $3), true) AS dispatchable,
-			coalesce(h.called_at > now() - make_interval(secs => $4), false) AS coming, coalesce(h.called_at > now() - make_interval(secs => $5), false) AS lately
+				OR h.due_at > now() + interval '1 second' AND coalesce(h.called_at < now() - make_interval(secs => $3),
+					true) AS dispatchable,
+			coalesce(h.called_at > now() - make_interval(secs => $4), false) AS coming,
+				coalesce(h.called_at > now() - make_interval(secs => $5), false) AS lately
 		FROM head h JOIN line_items l ON l.id = h.line_id
 		ORDER BY h.created_at, h.line_id`, integration, window+headSpare, redispatchAfter.Seconds(), arrivesWithin.Seconds(), dispatchSlice.Seconds()); err != nil {
 		return nil, 0, err
@@ -246,9 +265,9 @@ func dispatchable(ctx context.Context, tx *sqlx.Tx, integration string, window, 
 
 const waitsInQueue = `l.status IN ('PENDING', 'RETRYING') AND l.obtained_at IS NULL`
 
-// takeDispatched books that the lines are dispatched. It locks lines before queue entries, as every other transaction does,
-// and skips a line that is locked: it is at work and comes by itself. Lines that no longer belong in the queue are woken,
-// too: another attempt than the sleeping one has decided them, and their workflow should know.
+// takeDispatched books that the lines are dispatched. It locks lines before queue entries, as every other transaction
+// does, and skips a line that is locked: it is at work and comes by itself. Lines that no longer belong in the queue
+// are woken, too: another attempt than the sleeping one has decided them, and their workflow should know.
 func takeDispatched(ctx context.Context, tx *sqlx.Tx, ids []string) ([]Due, error) {
 	return selectDue(ctx, tx, `
 		WITH locked AS MATERIALIZED (
@@ -256,9 +275,11 @@ func takeDispatched(ctx context.Context, tx *sqlx.Tx, ids []string) ([]Due, erro
 		), gone AS (
 			DELETE FROM partner_queue q USING locked l WHERE q.line_id = l.id AND NOT l.waits RETURNING q.line_id
 		), called AS (
-			UPDATE partner_queue q SET due_at = now(), called_at = now() FROM locked l WHERE q.line_id = l.id AND l.waits RETURNING q.line_id
+			UPDATE partner_queue q SET due_at = now(), called_at = now() FROM locked l WHERE q.line_id = l.id AND l.waits
+				RETURNING q.line_id
 		), taken AS (
-			UPDATE line_items l SET wake_at = now() + make_interval(secs => $2), next_attempt_at = NULL FROM called c WHERE l.id = c.line_id RETURNING l.*
+			UPDATE line_items l SET wake_at = now() + make_interval(secs => $2), next_attempt_at = NULL FROM called c
+				WHERE l.id = c.line_id RETURNING l.*
 		)
 		SELECT`+lineColumns+`, true AS called FROM (
 			SELECT * FROM taken UNION ALL SELECT l.* FROM line_items l JOIN gone g ON g.line_id = l.id
@@ -272,7 +293,8 @@ func enqueueFailed(ctx context.Context, tx *sqlx.Tx, integration string) error {
 		WITH gathered AS (
 			UPDATE partner_gates SET gathered = true WHERE integration = $1 RETURNING opened_at, failing
 		), failed AS MATERIALIZED (
-			SELECT DISTINCT a.line_id FROM gathered g JOIN attempts a ON a.source = $2 AND a.ended_at > g.opened_at - interval '5 minutes'
+			SELECT DISTINCT a.line_id FROM gathered g JOIN attempts a ON a.source = $2
+				AND a.ended_at > g.opened_at - interval '5 minutes'
 			WHERE a.outcome IN ('failed', 'unknown') AND a.operation <> 'cancel'
 		)
 		INSERT INTO partner_queue (line_id, integration, created_at, due_at)

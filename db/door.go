@@ -7,9 +7,9 @@ import (
 	"keyturn.dev/keyturn"
 )
 
-// doors lets few calls of each partner begin at the same time in this process. The database has them begin one after the
-// other anyway (lockAdmission), and whoever waits there holds one of the few connections meanwhile: the lines of one partner that
-// come all at once would keep those of all others from the database.
+// doors lets few calls of each partner begin at the same time in this process. The database has them begin one after
+// the other anyway (lockAdmission), and whoever waits there holds one of the few connections meanwhile: the lines of
+// one partner that come all at once would keep those of all others from the database.
 type doors struct {
 	mu   sync.Mutex
 	open map[string]chan struct{}
@@ -18,8 +18,8 @@ type doors struct {
 // throughDoor is how many may be in the database for the same partner: one that holds its lock, and one that prepares.
 const throughDoor = 2
 
-// AtDoor waits until a call of this source may be begun, and gives what ends that. Sources that are no partner's have no
-// door. The error is KindUnavailable, because ctx ended.
+// AtDoor waits until a call of this source may be begun, and gives what ends that. Sources that are no partner's have
+// no door. The error is KindUnavailable, because ctx ended.
 func (d *DB) AtDoor(ctx context.Context, source string) (leave func(), err error) {
 	if partnerOf(source) == "" {
 		return func() {}, nil
@@ -29,7 +29,8 @@ func (d *DB) AtDoor(ctx context.Context, source string) (leave func(), err error
 	case door <- struct{}{}:
 		return func() { <-door }, nil
 	case <-ctx.Done():
-		return nil, keyturn.Errorf(keyturn.KindUnavailable, "too many lines of %s come at the same time: %w", source, ctx.Err())
+		return nil, keyturn.Errorf(keyturn.KindUnavailable, "too many lines of %s come at the same time: %w", source,
+			ctx.Err())
 	}
 }
 

@@ -14,7 +14,8 @@ import (
 	"keyturn.dev/keyturn/pg"
 )
 
-// Erasure is the record that a person's data is gone: whose, by a keyed hash that only this installation's key file makes.
+// Erasure is the record that a person's data is gone: whose, by a keyed hash that only this installation's key file
+// makes.
 type Erasure struct {
 	ID           string    `db:"id" json:"id"`
 	CustomerHash []byte    `db:"customer_hash" json:"customerHash"`
@@ -34,11 +35,12 @@ const erasedText = "[erased]"
 
 // EraseCustomer removes everything that says who a customer is: names and addresses, e-mails, what partners were asked
 // and answered, what they issued, words that people wrote about it. The customer's data key goes too, so that copies of
-// the rows elsewhere do not open. Orders, lines, money, steps and the keys of pools stay, under the customer's ID, which
-// is the shop's own.
+// the rows elsewhere do not open. Orders, lines, money, steps and the keys of pools stay, under the customer's ID,
+// which is the shop's own.
 //
-// KindNotFound for a customer who never ordered; KindConflict, naming the orders, while a line is undecided or something
-// is owed to the customer or a partner. Repeating it changes nothing. A customer who orders again begins anew.
+// KindNotFound for a customer who never ordered; KindConflict, naming the orders, while a line is undecided or
+// something is owed to the customer or a partner. Repeating it changes nothing. A customer who orders again begins
+// anew.
 func (d *DB) EraseCustomer(ctx context.Context, customerID, by string) (Erasure, error) {
 	return d.erase(ctx, customerID, by, nil)
 }
@@ -97,7 +99,8 @@ func (e *eraser) begin(until *time.Time) error {
 		DataKey []byte    `db:"data_key"`
 		Now     time.Time `db:"now"`
 	}
-	if err := e.tx.GetContext(e.ctx, &c, `SELECT data_key, clock_timestamp() AS now FROM customers WHERE id = $1 FOR UPDATE`, e.customerID); err != nil {
+	if err := e.tx.GetContext(e.ctx, &c,
+		`SELECT data_key, clock_timestamp() AS now FROM customers WHERE id = $1 FOR UPDATE`, e.customerID); err != nil {
 		return pg.NotFound(err, "there is no customer %s", e.customerID)
 	}
 	e.wrapped, e.until = c.DataKey, c.Now
@@ -122,14 +125,16 @@ func (e *eraser) begin(until *time.Time) error {
 			e.orders = append(e.orders, o.ID)
 		}
 	}
-	_, err := e.tx.ExecContext(e.ctx, `SELECT FROM line_items WHERE order_id = ANY($1) ORDER BY id FOR UPDATE`, pq.Array(e.orders))
+	_, err := e.tx.ExecContext(e.ctx, `SELECT FROM line_items WHERE order_id = ANY($1) ORDER BY id FOR UPDATE`,
+		pq.Array(e.orders))
 	return err
 }
 
 // openSQL: an e-mail that nobody takes is tried for three days, see workflows.SendFollowUpEmail.
 const openSQL = `
 	SELECT DISTINCT order_id, why FROM (
-		SELECT l.order_id, 'a line is ' || l.status AS why FROM line_items l WHERE l.order_id = ANY($1) AND l.status NOT IN ('DELIVERED', 'CANCELED')
+		SELECT l.order_id, 'a line is ' || l.status AS why FROM line_items l WHERE l.order_id = ANY($1)
+			AND l.status NOT IN ('DELIVERED', 'CANCELED')
 		UNION ALL
 		SELECT l.order_id, 'a partner is still to be told to cancel' FROM revocations v JOIN line_items l ON l.id = v.line_id
 			WHERE l.order_id = ANY($1) AND v.status = 'OWED'
@@ -154,7 +159,8 @@ func (e *eraser) refuseWhileOpen() error {
 		}
 		named = append(named, o.OrderID+" ("+o.Why+")")
 	}
-	return keyturn.Errorf(keyturn.KindConflict, "the customer's data is still needed for %s: wait until it is decided, or decide it", strings.Join(named, ", "))
+	return keyturn.Errorf(keyturn.KindConflict,
+		"the customer's data is still needed for %s: wait until it is decided, or decide it", strings.Join(named, ", "))
 }
 
 // eraseSQL blanks what is the customer's, wherever it stands. A row stays where something counts it; of a reason, what
@@ -165,20 +171,27 @@ var eraseSQL = []string{
 	`UPDATE deliverables SET content = '' WHERE line_id IN (SELECT id FROM line_items WHERE order_id = ANY($1))`,
 	`DELETE FROM supplies WHERE line_id IN (SELECT id FROM line_items WHERE order_id = ANY($1))`,
 	`DELETE FROM partner_requests WHERE line_id IN (SELECT id FROM line_items WHERE order_id = ANY($1))`,
-	`UPDATE attempts SET reply = NULL, message = NULL, error_code = NULL WHERE line_id IN (SELECT id FROM line_items WHERE order_id = ANY($1))`,
+	`UPDATE attempts SET reply = NULL, message = NULL, error_code = NULL
+		WHERE line_id IN (SELECT id FROM line_items WHERE order_id = ANY($1))`,
 	`UPDATE deliveries SET message = '' WHERE line_id IN (SELECT id FROM line_items WHERE order_id = ANY($1))`,
-	`UPDATE alerts SET close_reason = $2 WHERE close_reason IS NOT NULL AND line_id IN (SELECT id FROM line_items WHERE order_id = ANY($1))`,
-	`UPDATE key_log SET reason = $2 WHERE reason <> '' AND line_id IN (SELECT id FROM line_items WHERE order_id = ANY($1))`,
+	`UPDATE alerts SET close_reason = $2 WHERE close_reason IS NOT NULL
+		AND line_id IN (SELECT id FROM line_items WHERE order_id = ANY($1))`,
+	`UPDATE key_log SET reason = $2 WHERE reason <> ''
+		AND line_id IN (SELECT id FROM line_items WHERE order_id = ANY($1))`,
 	`UPDATE replacements SET reason = $2 WHERE line_id IN (SELECT id FROM line_items WHERE order_id = ANY($1))`,
-	`UPDATE resolutions SET reason = $2 WHERE reason <> '' AND line_id IN (SELECT id FROM line_items WHERE order_id = ANY($1))`,
-	`UPDATE refunds SET reason = split_part(reason, ': ', 1) WHERE line_id IN (SELECT id FROM line_items WHERE order_id = ANY($1))`,
-	`UPDATE line_log SET reason = split_part(reason, ': ', 1) WHERE line_id IN (SELECT id FROM line_items WHERE order_id = ANY($1))`,
+	`UPDATE resolutions SET reason = $2 WHERE reason <> ''
+		AND line_id IN (SELECT id FROM line_items WHERE order_id = ANY($1))`,
+	`UPDATE refunds SET reason = split_part(reason, ': ', 1)
+		WHERE line_id IN (SELECT id FROM line_items WHERE order_id = ANY($1))`,
+	`UPDATE line_log SET reason = split_part(reason, ': ', 1)
+		WHERE line_id IN (SELECT id FROM line_items WHERE order_id = ANY($1))`,
 }
 
 func (e *eraser) erase(by string) (Erasure, error) {
 	hash := e.d.keys.MAC("erased/" + e.customerID)
 	var left int
-	if err := e.tx.GetContext(e.ctx, &left, `SELECT count(*) FROM orders WHERE id = ANY($1) AND customer <> ''`, pq.Array(e.orders)); err != nil {
+	if err := e.tx.GetContext(e.ctx, &left, `SELECT count(*) FROM orders WHERE id = ANY($1) AND customer <> ''`,
+		pq.Array(e.orders)); err != nil {
 		return Erasure{}, err
 	}
 	if left == 0 && (len(e.wrapped) == 0 || e.later) {
@@ -194,7 +207,8 @@ func (e *eraser) erase(by string) (Erasure, error) {
 		}
 	}
 	out := Erasure{ID: newID(), CustomerHash: hash, ErasedAt: e.until.UTC(), Orders: len(e.orders), By: by}
-	if err := e.tx.GetContext(e.ctx, &out.Lines, `SELECT count(*) FROM line_items WHERE order_id = ANY($1)`, pq.Array(e.orders)); err != nil {
+	if err := e.tx.GetContext(e.ctx, &out.Lines, `SELECT count(*) FROM line_items WHERE order_id = ANY($1)`,
+		pq.Array(e.orders)); err != nil {
 		return Erasure{}, err
 	}
 	if err := pg.ExpectOne(e.tx.ExecContext(e.ctx, `
@@ -202,7 +216,8 @@ func (e *eraser) erase(by string) (Erasure, error) {
 		e.customerID, e.until, e.later)); err != nil {
 		return Erasure{}, err
 	}
-	_, err := e.tx.ExecContext(e.ctx, `INSERT INTO erasures (id, customer_hash, erased_at, orders, lines, by) VALUES ($1, $2, $3, $4, $5, $6)`,
+	_, err := e.tx.ExecContext(e.ctx,
+		`INSERT INTO erasures (id, customer_hash, erased_at, orders, lines, by) VALUES ($1, $2, $3, $4, $5, $6)`,
 		out.ID, out.CustomerHash, out.ErasedAt, out.Orders, out.Lines, out.By)
 	return out, err
 }
@@ -211,7 +226,8 @@ func (e *eraser) erase(by string) (Erasure, error) {
 func (e *eraser) before(hash []byte) (Erasure, error) {
 	var found []Erasure
 	err := e.tx.SelectContext(e.ctx, &found, `
-		SELECT id, customer_hash, erased_at, orders, lines, by FROM erasures WHERE customer_hash = $1 ORDER BY erased_at DESC LIMIT 1`, hash)
+		SELECT id, customer_hash, erased_at, orders, lines, by FROM erasures WHERE customer_hash = $1 ORDER BY erased_at DESC
+			LIMIT 1`, hash)
 	if err != nil || len(found) == 0 { // of a customer whose orders were all made later
 		return Erasure{CustomerHash: hash, ErasedAt: e.until.UTC(), Repeated: true}, err
 	}
@@ -222,7 +238,8 @@ func (e *eraser) before(hash []byte) (Erasure, error) {
 // Erasures gives the list of all erasures, oldest first, to be kept outside and replayed after a restore.
 func (d *DB) Erasures(ctx context.Context) ([]Erasure, error) {
 	out := []Erasure{}
-	err := d.pg.SelectContext(ctx, &out, `SELECT id, customer_hash, erased_at, orders, lines, by FROM erasures ORDER BY erased_at, id`)
+	err := d.pg.SelectContext(ctx, &out,
+		`SELECT id, customer_hash, erased_at, orders, lines, by FROM erasures ORDER BY erased_at, id`)
 	for i := range out {
 		out[i].ErasedAt = out[i].ErasedAt.UTC()
 	}
@@ -237,8 +254,8 @@ type Replayed struct {
 	Open    int     `json:"refused"` // how many of these
 }
 
-// ReplayErasures erases again what a list from outside says was erased: after a restore, before anybody is served. It may
-// be repeated. An error means that the database does not answer.
+// ReplayErasures erases again what a list from outside says was erased: after a restore, before anybody is served. It
+// may be repeated. An error means that the database does not answer.
 func (d *DB) ReplayErasures(ctx context.Context, list []Erasure, by string) (Replayed, error) {
 	var out Replayed
 	owed, err := d.unerased(ctx, d.pg, list)

@@ -32,7 +32,10 @@ func (s *shop) settle(a *Accepted) {
 	for _, start := range a.Starts[:3] {
 		s.delivered(start.FulfillmentID)
 	}
-	_, err := s.Resolve(s.ctx, a.Starts[3].FulfillmentID, keyturn.Resolution{ID: "d1", Action: keyturn.ActionRefund, By: "ana", Reason: "Jean Dupont rang"})
+	_, err := s.Resolve(s.ctx, a.Starts[3].FulfillmentID, keyturn.Resolution{
+		ID: "d1", Action: keyturn.ActionRefund,
+		By: "ana", Reason: "Jean Dupont rang",
+	})
 	require.NoError(s.t, err)
 	s.refunded(a.Starts[3].FulfillmentID)
 	s.exec(`UPDATE deliveries SET status = 'SENT', sent_at = now()`)
@@ -56,7 +59,9 @@ func TestErasureLeavesTheMoneyAndNothingOfThePerson(t *testing.T) {
 	require.NoError(t, s.FinishSend(s.ctx, mail, nil))
 	money := reads[string](s, `SELECT CAST(r AS text) FROM refunds r`)
 	require.Contains(t, money[0], "Jean Dupont rang")
-	backup := read[string](s, `SELECT encode(data_key, 'hex') || ' ' || (SELECT encode(customer, 'hex') FROM orders WHERE id = 'o1') FROM customers WHERE id = 'jean'`)
+	backup := read[string](s,
+		`SELECT encode(data_key, 'hex') || ' ' || (SELECT encode(customer, 'hex') FROM orders WHERE id = 'o1') FROM customers
+			WHERE id = 'jean'`)
 	require.NotEmpty(t, backup)
 
 	e, err := s.EraseCustomer(s.ctx, "jean", "ana")
@@ -64,16 +69,20 @@ func TestErasureLeavesTheMoneyAndNothingOfThePerson(t *testing.T) {
 	require.Equal(t, []int{1, 4}, []int{e.Orders, e.Lines})
 	require.False(t, e.Repeated)
 	require.Zero(t, read[int](s, `
-		SELECT (SELECT count(*) FROM customers WHERE data_key IS NOT NULL) + (SELECT count(*) FROM orders WHERE customer <> '')
-			+ (SELECT count(*) FROM idempotency_keys WHERE response <> '') + (SELECT count(*) FROM deliverables WHERE content <> '')
-			+ (SELECT count(*) FROM deliveries WHERE message <> '') + (SELECT count(*) FROM partner_requests) + (SELECT count(*) FROM supplies)
+		SELECT (SELECT count(*) FROM customers WHERE data_key IS NOT NULL) + (SELECT count(*) FROM orders
+			WHERE customer <> '')
+			+ (SELECT count(*) FROM idempotency_keys WHERE response <> '') + (SELECT count(*) FROM deliverables
+				WHERE content <> '')
+			+ (SELECT count(*) FROM deliveries WHERE message <> '') + (SELECT count(*) FROM partner_requests) + (SELECT count(*)
+				FROM supplies)
 			+ (SELECT count(*) FROM attempts WHERE reply IS NOT NULL OR message IS NOT NULL)`))
 	for _, table := range reads[string](s, `SELECT tablename FROM pg_tables WHERE schemaname = 'public'`) {
 		for _, row := range reads[string](s, `SELECT CAST(t AS text) FROM `+table+` t`) {
 			require.NotContains(t, row, "Dupont", table)
 		}
 	}
-	require.Equal(t, 1, read[int](s, `SELECT count(*) FROM refunds WHERE status = 'DONE' AND amount_minor > 0`), "the money's record stays")
+	require.Equal(t, 1, read[int](s, `SELECT count(*) FROM refunds WHERE status = 'DONE' AND amount_minor > 0`),
+		"the money's record stays")
 	require.Equal(t, 4, read[int](s, `SELECT count(*) FROM line_items`))
 	require.Equal(t, 1, read[int](s, `SELECT count(*) FROM pool_keys WHERE state = 'delivered'`), "and the pool's books")
 

@@ -10,8 +10,9 @@ import (
 	"keyturn.dev/keyturn/pg"
 )
 
-// Progress is how far somebody has followed an order: the version of each of its lines, by position. It is exact where a
-// time or a counter would not be: transactions commit in another order than they write, but a line's versions only grow.
+// Progress is how far somebody has followed an order: the version of each of its lines, by position. It is exact where
+// a time or a counter would not be: transactions commit in another order than they write, but a line's versions only
+// grow.
 type Progress []int
 
 // OrderStep is one step of one line; Line is the line's place in the order and in a Progress.
@@ -22,7 +23,9 @@ type OrderStep struct {
 
 // OrderEvents gives the steps of an order's lines that were committed since seen (nil: all), in the order in which they
 // were made, how far that goes, and the order's status at that moment. KindNotFound.
-func (d *DB) OrderEvents(ctx context.Context, orderID string, seen Progress) ([]OrderStep, Progress, keyturn.OrderStatus, error) {
+func (d *DB) OrderEvents(ctx context.Context, orderID string, seen Progress) ([]OrderStep, Progress,
+	keyturn.OrderStatus, error,
+) {
 	if !keyturn.CleanText(orderID, 1, 100) {
 		return nil, nil, "", keyturn.Errorf(keyturn.KindNotFound, "there is no such order")
 	}
@@ -34,7 +37,8 @@ func (d *DB) OrderEvents(ctx context.Context, orderID string, seen Progress) ([]
 	}
 	// One statement, one snapshot: what the status counts is in the versions.
 	if err := d.pg.SelectContext(ctx, &lines, `
-		SELECT o.status, l.id, l.fulfillment_id, l.version FROM orders o JOIN line_items l ON l.order_id = o.id WHERE o.id = $1 ORDER BY l.position`, orderID); err != nil {
+		SELECT o.status, l.id, l.fulfillment_id, l.version FROM orders o JOIN line_items l ON l.order_id = o.id
+			WHERE o.id = $1 ORDER BY l.position`, orderID); err != nil {
 		return nil, nil, "", pg.AsKind(err)
 	}
 	if len(lines) == 0 {
@@ -72,7 +76,8 @@ func (d *DB) OrderEvents(ctx context.Context, orderID string, seen Progress) ([]
 func (d *DB) OrderFinal(ctx context.Context, orderID string) (bool, error) {
 	var yes bool
 	err := d.pg.GetContext(ctx, &yes, `
-		SELECT lines_delivered + lines_canceled = lines_total AND (cancel_reason IS NULL OR lines_delivered = 0) FROM orders WHERE id = $1`, orderID)
+		SELECT lines_delivered + lines_canceled = lines_total AND (cancel_reason IS NULL OR lines_delivered = 0) FROM orders
+			WHERE id = $1`, orderID)
 	return yes, pg.NotFound(err, "there is no order %s", orderID)
 }
 
@@ -94,7 +99,10 @@ func (d *DB) stepsOf(ctx context.Context, lines []string, from, to []int64) ([]O
 		ORDER BY g.at, l.fulfillment_id, g.version`, pq.Array(lines), pq.Array(from), pq.Array(to))
 	steps := make([]OrderStep, len(rows))
 	for i, r := range rows {
-		steps[i].StatusEvent = keyturn.StatusEvent{FulfillmentID: r.FulfillmentID, Version: r.Version, From: r.From, To: r.To, By: r.By, Reason: r.Reason, At: r.At.UTC()}
+		steps[i].StatusEvent = keyturn.StatusEvent{
+			FulfillmentID: r.FulfillmentID, Version: r.Version, From: r.From, To: r.To,
+			By: r.By, Reason: r.Reason, At: r.At.UTC(),
+		}
 	}
 	return steps, pg.AsKind(err)
 }

@@ -26,8 +26,8 @@ func (d *DB) Clock(ctx context.Context) (time.Time, error) {
 	return now, pg.AsKind(err)
 }
 
-// OpenSealed decrypts a ciphertext with its owner's data key, as it is stored (wrapped). place is what the ciphertext is
-// bound to: its table and row. The error says which of the two does not open.
+// OpenSealed decrypts a ciphertext with its owner's data key, as it is stored (wrapped). place is what the ciphertext
+// is bound to: its table and row. The error says which of the two does not open.
 func (d *DB) OpenSealed(wrapped []byte, owner, place string, content []byte) ([]byte, error) {
 	dk, err := d.keys.OpenDataKey(wrapped, owner)
 	if err != nil {
@@ -51,16 +51,16 @@ func (d *DB) OpenCustomer(wrapped []byte, customerID, orderID string, sealed []b
 	return c.Customer, err
 }
 
-// OpenDeliverables reads and decrypts what a line has, by its ID. It is empty for a line that has nothing; an error if the
-// customer was erased or it does not open.
+// OpenDeliverables reads and decrypts what a line has, by its ID. It is empty for a line that has nothing; an error if
+// the customer was erased or it does not open.
 func (d *DB) OpenDeliverables(
 	ctx context.Context, q sqlx.QueryerContext, lineID, customerID string,
 ) (Deliverables, error) {
 	return d.deliverables(ctx, q, lineID, customerID)
 }
 
-// Unerased gives the IDs of the customers of this database whom a list from outside calls erased, and who were not erased
-// in it, or less than the list says.
+// Unerased gives the IDs of the customers of this database whom a list from outside calls erased, and who were not
+// erased in it, or less than the list says.
 func (d *DB) Unerased(ctx context.Context, q sqlx.QueryerContext, list []Erasure) ([]string, error) {
 	owed, err := d.unerased(ctx, q, list)
 	var ids []string

@@ -10,13 +10,13 @@ import (
 // The fast path carries out a step of a line that goes well in one statement, without BEGIN, lock and COMMIT. Each step
 // has two forms that decide and write by the same functions (mark…, append…):
 //
-//   - The general form (claim, BeginCall, FinishCall, BeginDelivery, FinishDelivery) locks the line's row, reads what is
-//     true, and handles every case.
+//   - The general form (claim, BeginCall, FinishCall, BeginDelivery, FinishDelivery) locks the line's row, reads
+//     what is true, and handles every case.
 //   - The fast form (claimFast, beginFast, answerFast, leaseFast, finishFast) admits the usual case alone. It has the
 //     line from a read without a lock, or from the step before, and decides in Go as if nothing had changed since. One
 //     statement then writes everything. Its expression `moved` is the UPDATE of the line in the version that was read;
-//     all others read FROM moved, so that nothing is written if the line has changed. leaseFast takes the line's lock in
-//     its statement instead.
+//     all others read FROM moved, so that nothing is written if the line has changed. leaseFast takes the line's lock
+//     in its statement instead.
 //
 // A fast form returns ok false when a precondition failed, the line has changed, or the outcome is unknown. The caller
 // falls back to the general form, which also finds what a statement wrote whose answer was lost. The reasons are in

@@ -131,7 +131,8 @@ func TestFastCallsKeepToTheirPartner(t *testing.T) {
 	// One that is deleted and made again is another one.
 	s.exec(`DELETE FROM integrations`)
 	put(s, "https://three.test")
-	s.exec(`UPDATE attempts SET outcome = 'unknown', started_at = now() - interval '1 hour', deadline_at = now() - interval '1 hour'`)
+	s.exec(`UPDATE attempts SET outcome = 'unknown', started_at = now() - interval '1 hour',
+		deadline_at = now() - interval '1 hour'`)
 	s.exec(`DELETE FROM partner_queue`)
 	call, _, err := begin(s, s.sell("app"))
 	require.NoError(t, err)

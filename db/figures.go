@@ -21,13 +21,16 @@ type Figure struct {
 const figuresSQL = `
 	WITH trouble AS MATERIALIZED (
 		SELECT l.status, l.created_at FROM orders o JOIN line_items l ON l.order_id = o.id
-		WHERE o.status IN ('PARTIAL_COMPLETED', 'CANCEL_PENDING') AND l.status IN ('RETRYING', 'WAITING_FOR_STOCK', 'HELD', 'CANCELING')
+		WHERE o.status IN ('PARTIAL_COMPLETED', 'CANCEL_PENDING') AND l.status IN ('RETRYING', 'WAITING_FOR_STOCK', 'HELD',
+			'CANCELING')
 	), due AS (
 		SELECT wake_at AS at FROM line_items WHERE wake_at <= now() UNION ALL SELECT due_at FROM outbox WHERE due_at <= now()
 	)
-	SELECT 'lines_in_trouble' AS name, s.status AS a, '' AS b, CAST((SELECT count(*) FROM trouble t WHERE t.status = s.status) AS double precision) AS value
+	SELECT 'lines_in_trouble' AS name, s.status AS a, '' AS b,
+		CAST((SELECT count(*) FROM trouble t WHERE t.status = s.status) AS double precision) AS value
 		FROM unnest(ARRAY['RETRYING', 'WAITING_FOR_STOCK', 'HELD', 'CANCELING']) AS s (status)
-	UNION ALL SELECT 'oldest_trouble_seconds', '', '', coalesce((SELECT extract(epoch FROM now() - min(created_at)) FROM trouble), 0)
+	UNION ALL SELECT 'oldest_trouble_seconds', '', '', coalesce((SELECT extract(epoch FROM now() - min(created_at))
+		FROM trouble), 0)
 	UNION ALL SELECT 'relay_due', '', '', (SELECT count(*) FROM due)
 	UNION ALL SELECT 'relay_oldest_due_seconds', '', '', coalesce((SELECT extract(epoch FROM now() - min(at)) FROM due), 0)
 	UNION ALL SELECT 'calls_running', source, '', count(*) FROM attempts WHERE outcome = 'running' GROUP BY source
@@ -35,10 +38,13 @@ const figuresSQL = `
 	UNION ALL SELECT 'partner_down', integration, '', CASE WHEN opened_at IS NULL THEN 0 ELSE 1 END FROM partner_gates
 	UNION ALL SELECT 'alerts_open', cause, '', count(*) FROM alerts WHERE closed_at IS NULL GROUP BY cause
 	UNION ALL SELECT 'refunds_pending', '', '', count(*) FROM refunds WHERE status = 'PENDING'
-	UNION ALL SELECT 'refund_oldest_seconds', '', '', coalesce((SELECT extract(epoch FROM now() - min(created_at)) FROM refunds WHERE status = 'PENDING'), 0)
+	UNION ALL SELECT 'refund_oldest_seconds', '', '', coalesce((SELECT extract(epoch FROM now() - min(created_at))
+		FROM refunds WHERE status = 'PENDING'), 0)
 	UNION ALL SELECT 'revocations_owed', '', '', count(*) FROM revocations WHERE status = 'OWED'
-	UNION ALL SELECT 'pool_keys', p.pool_id, s.state, sum(CASE s.state WHEN 'available' THEN p.available WHEN 'claimed' THEN p.claimed WHEN 'delivered' THEN p.delivered ELSE p.quarantined END)
-		FROM pool_stock p, unnest(ARRAY['available', 'claimed', 'delivered', 'quarantined']) AS s (state) GROUP BY p.pool_id, s.state`
+	UNION ALL SELECT 'pool_keys', p.pool_id, s.state, sum(CASE s.state WHEN 'available' THEN p.available
+		WHEN 'claimed' THEN p.claimed WHEN 'delivered' THEN p.delivered ELSE p.quarantined END)
+		FROM pool_stock p, unnest(ARRAY['available', 'claimed', 'delivered', 'quarantined']) AS s (state)
+			GROUP BY p.pool_id, s.state`
 
 // Figures gives the numbers that operations watch, the last audit's among them.
 func (d *DB) Figures(ctx context.Context) ([]Figure, error) {
@@ -67,7 +73,8 @@ func (d *DB) Figures(ctx context.Context) ([]Figure, error) {
 			ok = 1
 		}
 		out = append(out, Figure{Name: "audit_ok", Value: ok}, Figure{Name: "audit_violations", Value: last.Violations},
-			Figure{Name: "audit_age_seconds", Value: last.Age}, Figure{Name: "audit_seconds", Value: last.FinishedAt.Sub(last.StartedAt).Seconds()})
+			Figure{Name: "audit_age_seconds", Value: last.Age},
+			Figure{Name: "audit_seconds", Value: last.FinishedAt.Sub(last.StartedAt).Seconds()})
 		return err
 	})
 	return out, err

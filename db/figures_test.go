@@ -41,7 +41,10 @@ func TestFiguresSayWhatIsUnfinished(t *testing.T) {
 	s.finishCall(f, refused(s.beginCall(f), keyturn.KindUnavailable))
 	s.beginCall(s.sell("app"))
 	s.later(time.Minute)
-	_, err := s.SaveAudit(s.ctx, Audit{StartedAt: time.Now().Add(-2 * time.Second), FinishedAt: time.Now(), Report: `{"violations": 3}`}, AuditFindings{Text: "B1"})
+	_, err := s.SaveAudit(s.ctx, Audit{
+		StartedAt: time.Now().Add(-2 * time.Second), FinishedAt: time.Now(),
+		Report: `{"violations": 3}`,
+	}, AuditFindings{Text: "B1"})
 	require.NoError(t, err)
 
 	got = s.figures()
@@ -58,16 +61,19 @@ func TestFiguresSayWhatIsUnfinished(t *testing.T) {
 	require.InDelta(t, 2, got["audit_seconds"], 0.5)
 }
 
-// An alert of an audit is opened once for what was found, and closed by one that had as much evidence and found nothing.
+// An alert of an audit is opened once for what was found, and closed by one that had as much evidence and found
+// nothing.
 func TestAuditAlertsOncePerFindings(t *testing.T) {
 	s := newShop(t)
 	save := func(text string, evidence ...string) {
 		now := time.Now()
-		_, err := s.SaveAudit(s.ctx, Audit{StartedAt: now, FinishedAt: now, OK: text == "", Report: "{}"}, AuditFindings{Text: text, Evidence: evidence})
+		_, err := s.SaveAudit(s.ctx, Audit{StartedAt: now, FinishedAt: now, OK: text == "", Report: "{}"},
+			AuditFindings{Text: text, Evidence: evidence})
 		require.NoError(t, err)
 	}
 	open := func() []string {
-		return reads[string](s, `SELECT CAST(detail AS json) ->> 'happened' FROM alerts WHERE cause = 'Audit' AND closed_at IS NULL`)
+		return reads[string](s,
+			`SELECT CAST(detail AS json) ->> 'happened' FROM alerts WHERE cause = 'Audit' AND closed_at IS NULL`)
 	}
 	save("")
 	require.Empty(t, open())
@@ -103,7 +109,8 @@ func TestWhatWasKeptLongEnoughIsRemoved(t *testing.T) {
 
 	got, err = s.Tidy(s.ctx, Retention{})
 	require.NoError(t, err)
-	require.Equal(t, Tidied{Audits: 1, Accesses: 1, Requests: 1, Replies: 1}, got, "the newest audit stays, and the open line's traffic")
+	require.Equal(t, Tidied{Audits: 1, Accesses: 1, Requests: 1, Replies: 1}, got,
+		"the newest audit stays, and the open line's traffic")
 	require.Equal(t, []string{s.lineID(open)}, reads[string](s, `SELECT line_id FROM partner_requests`))
 	require.Equal(t, []string{"KEY"}, s.keysOf(f))
 	got, err = s.Tidy(s.ctx, Retention{})

@@ -54,7 +54,8 @@ func (d *DB) Resolved(ctx context.Context, fulfillmentID, resolutionID string) (
 		return false, now, nil
 	}
 	err = d.pg.QueryRowxContext(ctx, `
-		SELECT EXISTS (SELECT FROM resolutions r JOIN line_items l ON l.id = r.line_id WHERE l.fulfillment_id = $1 AND r.id = $2),
+		SELECT EXISTS (SELECT FROM resolutions r JOIN line_items l ON l.id = r.line_id WHERE l.fulfillment_id = $1
+			AND r.id = $2),
 			clock_timestamp()`, id, resolutionID).Scan(&known, &now)
 	return known, now, pg.AsKind(err)
 }
@@ -81,7 +82,10 @@ func (d *DB) deliveriesOf(ctx context.Context, lineID string) ([]keyturn.Deliver
 		SELECT id, number, kind, status, sent_at FROM deliveries WHERE line_id = $1 ORDER BY number LIMIT 200`, lineID)
 	var out []keyturn.DeliveryView
 	for _, r := range rows {
-		out = append(out, keyturn.DeliveryView{ID: r.ID, Number: r.Number, Kind: r.Kind, Status: r.Status, SentAt: utc(r.SentAt)})
+		out = append(out, keyturn.DeliveryView{
+			ID: r.ID, Number: r.Number, Kind: r.Kind, Status: r.Status,
+			SentAt: utc(r.SentAt),
+		})
 	}
 	return out, pg.AsKind(err)
 }
@@ -99,7 +103,8 @@ func (d *DB) Deliverables(ctx context.Context, fulfillmentID, by string) (Delive
 		if err != nil {
 			return err
 		}
-		if l.ObtainedAt == nil || slices.Contains([]keyturn.LineStatus{keyturn.LineCanceling, keyturn.LineCanceled}, l.Status) {
+		if l.ObtainedAt == nil || slices.Contains([]keyturn.LineStatus{keyturn.LineCanceling, keyturn.LineCanceled},
+			l.Status) {
 			return keyturn.Errorf(keyturn.KindConflict, "the line is %s: there is nothing to show", l.Status)
 		}
 		if len(l.CustomerSealed) == 0 { // a pool's keys are there still, and whose they were is not to be known any more

@@ -13,9 +13,15 @@ func TestHeaderSecretsAreKeptApart(t *testing.T) {
 	s := newShop(t)
 	in := keyturn.Integration{
 		ID: "acme", BaseURL: "https://partner.test",
-		HTTPHeaders: map[string][]keyturn.HeaderValue{"X-Shop": keyturn.Texts("plain"), "X-Api-Key": {{SecretRef: keyturn.SecretRef{Value: "canary-one"}}}},
+		HTTPHeaders: map[string][]keyturn.HeaderValue{
+			"X-Shop":    keyturn.Texts("plain"),
+			"X-Api-Key": {{SecretRef: keyturn.SecretRef{Value: "canary-one"}}},
+		},
 		Operations: map[string]keyturn.Operation{"create": {HTTPHeaders: map[string][]keyturn.HeaderValue{
-			"X-Two": {{SecretRef: keyturn.SecretRef{Value: "canary-two"}}, {SecretRef: keyturn.SecretRef{Value: "canary-three"}}},
+			"X-Two": {
+				{SecretRef: keyturn.SecretRef{Value: "canary-two"}},
+				{SecretRef: keyturn.SecretRef{Value: "canary-three"}},
+			},
 		}}},
 	}
 	_, _, err := s.PutIntegration(s.ctx, in)

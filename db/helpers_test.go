@@ -157,7 +157,8 @@ func (s *shop) later(d time.Duration) {
 			WHEN 'timestamptz' THEN column_name || ' - make_interval(secs => $1)'
 			ELSE 'CASE WHEN ' || column_name || ' IS NOT NULL THEN ARRAY(SELECT at - make_interval(secs => $1) FROM unnest(' || column_name || ') AS at) END' END, ', ') AS columns
 		FROM information_schema.columns JOIN information_schema.tables USING (table_schema, table_name)
-		WHERE table_schema = 'public' AND table_type = 'BASE TABLE' AND udt_name IN ('timestamptz', '_timestamptz') AND table_name NOT LIKE 'goose%'
+		WHERE table_schema = 'public' AND table_type = 'BASE TABLE' AND udt_name IN ('timestamptz', '_timestamptz')
+			AND table_name NOT LIKE 'goose%'
 		GROUP BY table_name`)
 	require.NoError(s.t, s.pg.Tx(s.ctx, func(tx *sqlx.Tx) error {
 		for _, c := range columns {
@@ -222,7 +223,10 @@ func orderOf(id string, lines ...keyturn.LineItem) AcceptInput {
 		Client: "shop", IdempotencyKey: "order-" + id, RequestHash: hash[:],
 		Order: keyturn.Order{
 			ID: id, Currency: "EUR", Payment: keyturn.Payment{Provider: "sandbox", Reference: "pay-" + id},
-			Customer:  keyturn.Customer{ID: "c-" + id, Email: "ada@buyer.test", Country: "FR", Locale: "fr-FR", FirstName: "Ada", LastName: "Lovelace"},
+			Customer: keyturn.Customer{
+				ID: "c-" + id, Email: "ada@buyer.test", Country: "FR", Locale: "fr-FR", FirstName: "Ada",
+				LastName: "Lovelace",
+			},
 			LineItems: lines,
 		},
 		Respond: func(a Accepted) ([]byte, error) { return []byte("answer to " + a.Order.ID + " " + a.PageToken), nil },
@@ -254,7 +258,8 @@ func (s *shop) status(fulfillment string) keyturn.LineStatus {
 
 func (s *shop) orderStatus(fulfillment string) keyturn.OrderStatus {
 	s.t.Helper()
-	return read[keyturn.OrderStatus](s, `SELECT o.status FROM orders o JOIN line_items l ON l.order_id = o.id WHERE l.fulfillment_id = $1`, fulfillment)
+	return read[keyturn.OrderStatus](s,
+		`SELECT o.status FROM orders o JOIN line_items l ON l.order_id = o.id WHERE l.fulfillment_id = $1`, fulfillment)
 }
 
 // lineID is the line of a fulfillment.
@@ -277,7 +282,8 @@ func (s *shop) keysOf(fulfillment string) []string {
 
 func (s *shop) customerIDOf(fulfillment string) string {
 	s.t.Helper()
-	return read[string](s, `SELECT o.customer_id FROM orders o JOIN line_items l ON l.order_id = o.id WHERE l.fulfillment_id = $1`, fulfillment)
+	return read[string](s,
+		`SELECT o.customer_id FROM orders o JOIN line_items l ON l.order_id = o.id WHERE l.fulfillment_id = $1`, fulfillment)
 }
 
 // The steps below are what the activities do around their effects.
@@ -368,7 +374,8 @@ func (s *shop) refunded(fulfillment string) {
 	due, _, err := s.BeginRefund(s.ctx, fulfillment)
 	require.NoError(s.t, err)
 	require.NotNil(s.t, due)
-	_, err = s.LedgerRefund(s.ctx, "refund-"+due.LineID, due.Reference, due.OrderID, keyturn.Money{Minor: due.Minor, Currency: due.Currency}, never)
+	_, err = s.LedgerRefund(s.ctx, "refund-"+due.LineID, due.Reference, due.OrderID,
+		keyturn.Money{Minor: due.Minor, Currency: due.Currency}, never)
 	require.NoError(s.t, err)
 	next, err := s.FinishRefund(s.ctx, fulfillment, "provider-id", renderMail)
 	require.NoError(s.t, err)

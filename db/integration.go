@@ -50,7 +50,8 @@ func oneSigningSecret(in *keyturn.Integration) error {
 // keeps the value it had.
 func (d *DB) PutIntegration(ctx context.Context, in keyturn.Integration) (created, changed bool, err error) {
 	err = d.pg.Tx(ctx, func(tx *sqlx.Tx) error {
-		if err := tx.SelectContext(ctx, &[]string{}, `SELECT id FROM integrations WHERE id = $1 FOR UPDATE`, in.ID); err != nil {
+		if err := tx.SelectContext(ctx, &[]string{}, `SELECT id FROM integrations WHERE id = $1 FOR UPDATE`,
+			in.ID); err != nil {
 			return err
 		}
 		secrets := map[string]string{}
@@ -78,7 +79,8 @@ func (d *DB) PutIntegration(ctx context.Context, in keyturn.Integration) (create
 		var made []bool
 		err = tx.SelectContext(ctx, &made, `
 			INSERT INTO integrations (id, spec, secrets) VALUES ($1, $2, $3)
-			ON CONFLICT (id) DO UPDATE SET spec = excluded.spec, secrets = excluded.secrets, version = nextval('integration_versions'), updated_at = now()
+			ON CONFLICT (id) DO UPDATE SET spec = excluded.spec, secrets = excluded.secrets,
+				version = nextval('integration_versions'), updated_at = now()
 			WHERE integrations.spec <> excluded.spec OR $4
 			RETURNING xmax = 0 AS created`, in.ID, string(spec), sealed, fresh)
 		created, changed = len(made) == 1 && made[0], len(made) == 1
@@ -175,7 +177,8 @@ func (d *DB) integration(ctx context.Context, q sqlx.QueryerContext, id string) 
 	}
 	text, err := d.keys.Unwrap(row.Secrets, "integrations/"+id)
 	if err != nil {
-		return in, 0, keyturn.Errorf(keyturn.KindConfiguration, "the secrets of integration %s do not open: the key file is not the one they were stored with", id)
+		return in, 0, keyturn.Errorf(keyturn.KindConfiguration,
+			"the secrets of integration %s do not open: the key file is not the one they were stored with", id)
 	}
 	secrets := map[string]string{}
 	if err := json.Unmarshal(text, &secrets); err != nil {

@@ -30,15 +30,16 @@ func (d *DB) CheckKeys(ctx context.Context) error {
 	var pooled []stock.SealedKey
 	if err := d.pg.SelectContext(ctx, &pooled, `
 		SELECT k.pool_id, p.data_key, k.content, k.fingerprint FROM pools p
-		CROSS JOIN LATERAL (SELECT pool_id, content, fingerprint FROM pool_keys WHERE pool_id = p.id AND state = 'available' ORDER BY position LIMIT 1) k LIMIT 100`); err != nil {
+		CROSS JOIN LATERAL (SELECT pool_id, content, fingerprint FROM pool_keys WHERE pool_id = p.id AND state = 'available'
+			ORDER BY position LIMIT 1) k LIMIT 100`); err != nil {
 		return pg.AsKind(err)
 	}
 	_, err = d.stock.Open(pooled)
 	return err
 }
 
-// HoldsSecrets says whether the database, which need not be migrated, holds what a key file that exists already opens: a
-// new one must not be made for it.
+// HoldsSecrets says whether the database, which need not be migrated, holds what a key file that exists already opens:
+// a new one must not be made for it.
 func HoldsSecrets(ctx context.Context, dsn string) (bool, error) {
 	x, err := pg.Open(ctx, dsn)
 	if err != nil {
@@ -62,7 +63,8 @@ type wrappedSecret struct {
 func wrappedSecrets(ctx context.Context, q sqlx.QueryerContext) (stored []wrappedSecret, err error) {
 	return stored, sqlx.SelectContext(ctx, q, &stored, `
 		(SELECT 'data-key/customer/' || id AS owner, data_key FROM customers WHERE data_key IS NOT NULL ORDER BY id LIMIT 5)
-		UNION ALL (SELECT 'data-key/customer/' || id, data_key FROM customers WHERE data_key IS NOT NULL ORDER BY id DESC LIMIT 5)
+		UNION ALL (SELECT 'data-key/customer/' || id, data_key FROM customers WHERE data_key IS NOT NULL ORDER BY id DESC
+			LIMIT 5)
 		UNION ALL (SELECT 'data-key/pool/' || id, data_key FROM pools LIMIT 100)
 		UNION ALL (SELECT 'integrations/' || id, secrets FROM integrations LIMIT 100)`)
 }

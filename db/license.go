@@ -88,7 +88,8 @@ func (d *DB) refuse(ctx context.Context, tx *sqlx.Tx, l *line) (bool, error) {
 	if err != nil {
 		return true, err
 	}
-	if l.operation() == keyturn.OpCancel && (c == nil || c.Status == keyturn.LicenseCanceled) { // given up or taken back: there is nothing left to cancel
+	// given up or taken back: there is nothing left to cancel
+	if l.operation() == keyturn.OpCancel && (c == nil || c.Status == keyturn.LicenseCanceled) {
 		return d.callNobody(ctx, tx, l)
 	}
 	status := keyturn.LicenseCanceled
@@ -100,7 +101,8 @@ func (d *DB) refuse(ctx context.Context, tx *sqlx.Tx, l *line) (bool, error) {
 	}
 	l.SourceNo = len(l.product.Sources) - 1 // no other source could do it either
 	return true, d.fail(ctx, tx, l, StepFailure{Permanent: true, Failure: keyturn.Failure{
-		Kind: keyturn.KindConflict, Message: "the licence is " + string(status) + " by now: " + l.Operation + " makes no sense",
+		Kind: keyturn.KindConflict, Message: "the licence is " + string(status) + " by now: " + l.Operation +
+			" makes no sense",
 	}})
 }
 
@@ -111,7 +113,8 @@ func (d *DB) callNobody(ctx context.Context, tx *sqlx.Tx, l *line) (bool, error)
 	}
 	l.LicenseSource = ptr("")
 	l.fromIssuer()
-	if err := pg.ExpectOne(tx.ExecContext(ctx, `UPDATE line_items SET license_source = '' WHERE id = $1`, l.ID)); err != nil {
+	if err := pg.ExpectOne(tx.ExecContext(ctx, `UPDATE line_items SET license_source = '' WHERE id = $1`,
+		l.ID)); err != nil {
 		return true, err
 	}
 	return true, l.save(ctx, tx, byWorkflow, "")
@@ -145,7 +148,8 @@ func (l *line) wakeNext(ctx context.Context, tx *sqlx.Tx) error {
 	return enqueue(ctx, tx, WorkflowLicense, l.licenseID())
 }
 
-// undecided are the lines that an operation waits for. A line that is being refunded is decided: it will not be delivered.
+// undecided are the lines that an operation waits for. A line that is being refunded is decided: it will not be
+// delivered.
 const undecided = `status NOT IN ('DELIVERED', 'CANCELING', 'CANCELED')`
 
 // AdvanceLicense lets the first operation that waits on the licence begin, if all before it are decided, and has the
@@ -154,7 +158,8 @@ func (d *DB) AdvanceLicense(ctx context.Context, licenseID string) error {
 	return d.pg.Tx(ctx, func(tx *sqlx.Tx) error {
 		var first string
 		err := tx.GetContext(ctx, &first, `
-			SELECT fulfillment_id FROM line_items WHERE license_id = $1 AND blocked AND `+undecided+` ORDER BY operation_no LIMIT 1`, licenseID)
+			SELECT fulfillment_id FROM line_items WHERE license_id = $1 AND blocked AND `+undecided+` ORDER BY operation_no
+				LIMIT 1`, licenseID)
 		if errors.Is(err, sql.ErrNoRows) {
 			return nil
 		}
@@ -167,7 +172,8 @@ func (d *DB) AdvanceLicense(ctx context.Context, licenseID string) error {
 		}
 		var waits bool
 		if err := tx.GetContext(ctx, &waits, `
-			SELECT EXISTS (SELECT FROM line_items WHERE (fulfillment_id = $1 OR license_id = $1 AND operation_no < $2) AND `+undecided+`)`,
+			SELECT EXISTS (SELECT FROM line_items WHERE (fulfillment_id = $1 OR license_id = $1 AND operation_no < $2)
+				AND `+undecided+`)`,
 			licenseID, *l.OperationNo); err != nil || waits {
 			return err
 		}
@@ -180,15 +186,16 @@ func (d *DB) AdvanceLicense(ctx context.Context, licenseID string) error {
 			issuer = c.Source
 		}
 		return pg.ExpectOne(tx.ExecContext(ctx, `
-			UPDATE line_items SET blocked = false, wake_at = now(), license_source = CASE WHEN operation <> 'upgrade' THEN $2 END WHERE id = $1`, l.ID, issuer))
+			UPDATE line_items SET blocked = false, wake_at = now(), license_source = CASE WHEN operation <> 'upgrade' THEN $2 END
+				WHERE id = $1`, l.ID, issuer))
 	})
 }
 
 // nameExpiry is the response path that says until when a licence runs, in epoch milliseconds or as RFC 3339.
 const nameExpiry = "expirationTimestamp"
 
-// storeTerm keeps the end of the term that a partner named. A line of several units has the earliest one. What cannot be
-// read stays additional data.
+// storeTerm keeps the end of the term that a partner named. A line of several units has the earliest one. What cannot
+// be read stays additional data.
 func storeTerm(ctx context.Context, tx *sqlx.Tx, l *line, unit int, additional map[string][]string) error {
 	values := additional[nameExpiry]
 	if len(values) == 0 {
@@ -199,7 +206,8 @@ func storeTerm(ctx context.Context, tx *sqlx.Tx, l *line, unit int, additional m
 		return nil
 	}
 	return tx.GetContext(ctx, &l.ExpiresAt, `
-		UPDATE line_items SET expires_at = CASE WHEN $3 > 0 THEN least(expires_at, $2) ELSE CAST($2 AS timestamptz) END WHERE id = $1 RETURNING expires_at`,
+		UPDATE line_items SET expires_at = CASE WHEN $3 > 0 THEN least(expires_at, $2) ELSE CAST($2 AS timestamptz) END
+			WHERE id = $1 RETURNING expires_at`,
 		l.ID, at, unit)
 }
 

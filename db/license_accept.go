@@ -105,7 +105,9 @@ func namedBy(l keyturn.LineItem) string {
 
 // licensesNamed says which licence each line means: the one it names, or the only living one that was created for the
 // same customer with the same subscriptionId.
-func (d *DB) licensesNamed(ctx context.Context, tx *sqlx.Tx, o keyturn.Order, act []int, bad *keyturn.Problems) (map[int]string, error) {
+func (d *DB) licensesNamed(ctx context.Context, tx *sqlx.Tx, o keyturn.Order, act []int,
+	bad *keyturn.Problems,
+) (map[int]string, error) {
 	names := map[int]string{}
 	var subscriptions []string
 	for _, i := range act {
@@ -160,9 +162,11 @@ func (d *DB) licensesNamed(ctx context.Context, tx *sqlx.Tx, o keyturn.Order, ac
 	return names, nil
 }
 
-// lockLicenses locks the create of each licence, which stands for the licence, and then its open operations. Licences of
-// other customers are left out: to this one they are not there.
-func (d *DB) lockLicenses(ctx context.Context, tx *sqlx.Tx, customerID string, names map[int]string, now time.Time) (map[string]*openLicense, error) {
+// lockLicenses locks the create of each licence, which stands for the licence, and then its open operations. Licences
+// of other customers are left out: to this one they are not there.
+func (d *DB) lockLicenses(ctx context.Context, tx *sqlx.Tx, customerID string, names map[int]string,
+	now time.Time,
+) (map[string]*openLicense, error) {
 	var ids []string
 	for _, id := range names {
 		ids = append(ids, id)
@@ -218,7 +222,8 @@ func (d *DB) lockLicenses(ctx context.Context, tx *sqlx.Tx, customerID string, n
 		No        int    `db:"no"`
 	}
 	err := tx.SelectContext(ctx, &last, `
-		SELECT license_id, max(operation_no) AS no FROM line_items WHERE license_id = ANY(CAST($1 AS uuid[])) GROUP BY license_id`, pq.Array(ids))
+		SELECT license_id, max(operation_no) AS no FROM line_items WHERE license_id = ANY(CAST($1 AS uuid[]))
+			GROUP BY license_id`, pq.Array(ids))
 	for _, l := range last {
 		if c := out[l.LicenseID]; c != nil {
 			c.lastNo = l.No
@@ -244,7 +249,9 @@ func (c *openLicense) issuer() string {
 }
 
 // checkSource refuses what the partner that issued the licence has no definition for.
-func (d *DB) checkSource(ctx context.Context, tx *sqlx.Tx, c *openLicense, l keyturn.LineItem, known map[string]keyturn.Integration, bad *keyturn.Problems, at string) error {
+func (d *DB) checkSource(ctx context.Context, tx *sqlx.Tx, c *openLicense, l keyturn.LineItem,
+	known map[string]keyturn.Integration, bad *keyturn.Problems, at string,
+) error {
 	issuer := keyturn.ParseSource(c.issuer())
 	if l.Operation == keyturn.OpUpgrade || !issuer.Type.HasIntegration() || c.status == keyturn.LicenseCanceled {
 		return nil
@@ -254,7 +261,9 @@ func (d *DB) checkSource(ctx context.Context, tx *sqlx.Tx, c *openLicense, l key
 		var err error
 		in, _, err = d.integration(ctx, tx, issuer.Integration)
 		if kind := keyturn.KindOf(err); kind == keyturn.KindConfiguration || kind == keyturn.KindNotFound {
-			bad.Addf(at+".operation", "cannot be done: the licence was issued by integration %s, which is not in the catalog any more", issuer.Integration)
+			bad.Addf(at+".operation",
+				"cannot be done: the licence was issued by integration %s, which is not in the catalog any more",
+				issuer.Integration)
 			return nil
 		}
 		if err != nil {
@@ -262,7 +271,9 @@ func (d *DB) checkSource(ctx context.Context, tx *sqlx.Tx, c *openLicense, l key
 		}
 		known[issuer.Integration] = in
 	}
-	bad.Check(in.Defines(l.Operation), at+".operation", "cannot be done: integration %s, which issued the licence, defines neither %s nor fallback", issuer.Integration, l.Operation)
+	bad.Check(in.Defines(l.Operation), at+".operation",
+		"cannot be done: integration %s, which issued the licence, defines neither %s nor fallback", issuer.Integration,
+		l.Operation)
 	return nil
 }
 
@@ -270,7 +281,8 @@ func (d *DB) checkSource(ctx context.Context, tx *sqlx.Tx, c *openLicense, l key
 func (c *openLicense) plan(ops *operations, l keyturn.LineItem, index int, now time.Time, bad *keyturn.Problems) {
 	at := lineAt(index)
 	from := c.status
-	if l.Operation == keyturn.OpCancel && c.row != nil && from != keyturn.LicenseCanceled { // it does not wait for the others, it ends them
+	// it does not wait for the others, it ends them
+	if l.Operation == keyturn.OpCancel && c.row != nil && from != keyturn.LicenseCanceled {
 		from = c.row.Status.At(now, c.row.ExpiresAt)
 	}
 	to, ok := from.After(l.Operation)
@@ -278,12 +290,19 @@ func (c *openLicense) plan(ops *operations, l keyturn.LineItem, index int, now t
 		bad.Addf(at+".operation", "makes no sense for a licence that is %s, which takes %s", from, from.Allowed())
 		return
 	}
-	changes := l.Operation == keyturn.OpUpgrade || slices.ContainsFunc(c.open, func(o openOperation) bool { return o.operation == keyturn.OpUpgrade })
-	bad.Check(changes || l.ProductID == c.product(), at+".productId", "must be %s, which the licence is of: only an upgrade changes it", c.product())
-	bad.Check(l.Operation != keyturn.OpUpgrade || l.ProductID != c.product(), at+".productId", "must be another product than the licence's own")
-	bad.Check(l.Quantity == c.create.Quantity, at+".quantity", "must be %d, the quantity of the licence", c.create.Quantity)
+	changes := l.Operation == keyturn.OpUpgrade ||
+		slices.ContainsFunc(c.open, func(o openOperation) bool { return o.operation == keyturn.OpUpgrade })
+	bad.Check(changes || l.ProductID == c.product(), at+".productId",
+		"must be %s, which the licence is of: only an upgrade changes it", c.product())
+	bad.Check(l.Operation != keyturn.OpUpgrade || l.ProductID != c.product(), at+".productId",
+		"must be another product than the licence's own")
+	bad.Check(l.Quantity == c.create.Quantity, at+".quantity", "must be %d, the quantity of the licence",
+		c.create.Quantity)
 	c.lastNo++
-	o := &operationLine{licenseID: &c.create.FulfillmentID, no: ptr(c.lastNo), expiresAt: l.ExpiresAt, blocked: len(c.open) > 0}
+	o := &operationLine{
+		licenseID: &c.create.FulfillmentID, no: ptr(c.lastNo), expiresAt: l.ExpiresAt,
+		blocked: len(c.open) > 0,
+	}
 	if l.Operation != keyturn.OpUpgrade {
 		o.source = ptr(c.issuer())
 	}
@@ -323,17 +342,21 @@ func (ops *operations) store(ctx context.Context, tx *sqlx.Tx, lines []keyturn.L
 		if o.canceled {
 			reason = ptr(whyLicense)
 		}
-		ids, licenses, sources, nos = append(ids, ptr(lines[i].ID)), append(licenses, o.licenseID), append(sources, o.source), append(nos, no)
+		ids, licenses, sources, nos = append(ids, ptr(lines[i].ID)), append(licenses, o.licenseID), append(sources, o.source),
+			append(nos, no)
 		terms, reasons = append(terms, term), append(reasons, reason)
 		blocked, awaited = append(blocked, o.blocked), append(awaited, o.awaited)
 	}
 	if _, err := tx.ExecContext(ctx, `
-		UPDATE line_items l SET license_id = t.license_id, license_source = t.source, operation_no = t.no, expires_at = t.expires_at,
+		UPDATE line_items l SET license_id = t.license_id, license_source = t.source, operation_no = t.no,
+			expires_at = t.expires_at,
 			blocked = t.blocked, awaited = t.awaited, cancel_reason = t.reason
-		FROM unnest(CAST($1 AS uuid[]), CAST($2 AS uuid[]), CAST($3 AS text[]), CAST($4 AS int[]), CAST($5 AS timestamptz[]), CAST($6 AS text[]),
+		FROM unnest(CAST($1 AS uuid[]), CAST($2 AS uuid[]), CAST($3 AS text[]), CAST($4 AS int[]), CAST($5 AS timestamptz[]),
+			CAST($6 AS text[]),
 			CAST($7 AS boolean[]), CAST($8 AS boolean[])) AS t (id, license_id, source, no, expires_at, reason, blocked, awaited)
 		WHERE l.id = t.id`,
-		pq.Array(ids), pq.Array(licenses), pq.Array(sources), pq.Array(nos), pq.Array(terms), pq.Array(reasons), pq.Array(blocked), pq.Array(awaited)); err != nil {
+		pq.Array(ids), pq.Array(licenses), pq.Array(sources), pq.Array(nos), pq.Array(terms), pq.Array(reasons),
+		pq.Array(blocked), pq.Array(awaited)); err != nil {
 		return err
 	}
 	if len(ops.awaited) == 0 {

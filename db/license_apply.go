@@ -18,7 +18,8 @@ import (
 // applyOperation makes of the licence what the delivered operation does to it, and keeps what it was before.
 func (d *DB) applyOperation(ctx context.Context, tx *sqlx.Tx, l *line) error {
 	c, err := readLicense(ctx, tx, *l.LicenseID)
-	if err != nil || c == nil || l.operation() == keyturn.OpCancel && c.Status == keyturn.LicenseCanceled { // nothing is left to cancel
+	// nothing is left to cancel
+	if err != nil || c == nil || l.operation() == keyturn.OpCancel && c.Status == keyturn.LicenseCanceled {
 		return err
 	}
 	from := c.Status.At(l.Now, c.ExpiresAt)
@@ -47,7 +48,8 @@ func (d *DB) applyOperation(ctx context.Context, tx *sqlx.Tx, l *line) error {
 	}
 	return pg.ExpectOne(tx.ExecContext(ctx, `
 		WITH step AS (
-			INSERT INTO license_steps (license_id, no, line_id, operation, from_status, to_status, product_before, source_before, expires_before)
+			INSERT INTO license_steps (license_id, no, line_id, operation, from_status, to_status, product_before, source_before,
+				expires_before)
 			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
 		)
 		UPDATE licenses SET status = $6, product_id = $10, source = $11, expires_at = $12, updated_at = now() WHERE id = $1`,
@@ -58,7 +60,8 @@ func (d *DB) applyOperation(ctx context.Context, tx *sqlx.Tx, l *line) error {
 const linesOfLicenseSQL = `
 	SELECT l.id, l.fulfillment_id, l.operation, 0 AS no FROM line_items l WHERE l.fulfillment_id = $1
 	UNION ALL
-	SELECT l.id, l.fulfillment_id, l.operation, s.no FROM license_steps s JOIN line_items l ON l.id = s.line_id WHERE s.license_id = $1 AND s.withdrawn_at IS NULL
+	SELECT l.id, l.fulfillment_id, l.operation, s.no FROM license_steps s JOIN line_items l ON l.id = s.line_id
+		WHERE s.license_id = $1 AND s.withdrawn_at IS NULL
 	ORDER BY no`
 
 type licenseLine struct {
@@ -74,8 +77,8 @@ func linesOfLicense(ctx context.Context, q sqlx.QueryerContext, licenseID string
 }
 
 // retire ends what an upgrade has replaced: recalled keys are not replaced any more, and the partner that issued the
-// licence is told to cancel it, once another source has issued it anew. A key of a pool stays booked on the line that it
-// was delivered to: it is never sold again.
+// licence is told to cancel it, once another source has issued it anew. A key of a pool stays booked on the line that
+// it was delivered to: it is never sold again.
 func (d *DB) retire(ctx context.Context, tx *sqlx.Tx, c *license, source string) error {
 	lines, err := linesOfLicense(ctx, tx, c.ID)
 	if err != nil {
@@ -98,7 +101,8 @@ func (d *DB) retire(ctx context.Context, tx *sqlx.Tx, c *license, source string)
 
 const whyLicenseCanceled = "the licence was cancelled"
 
-// quarantine ends the hold on a cancelled licence's keys, and tells operations of those that nobody can be told to block.
+// quarantine ends the hold on a cancelled licence's keys, and tells operations of those that nobody can be told to
+// block.
 func (d *DB) quarantine(ctx context.Context, tx *sqlx.Tx, l *line, c *license) error {
 	lines, err := linesOfLicense(ctx, tx, c.ID)
 	if err != nil {
@@ -112,7 +116,8 @@ func (d *DB) quarantine(ctx context.Context, tx *sqlx.Tx, l *line, c *license) e
 	if of := keyturn.ParseSource(c.Source).Type; !of.CallsPartner() || of.HasIntegration() {
 		return nil
 	}
-	return openLineAlert(ctx, tx, l, keyturn.AlertRevocation, "a dynamic URL cannot be told of a cancel: block the licence's keys at the publisher")
+	return openLineAlert(ctx, tx, l, keyturn.AlertRevocation,
+		"a dynamic URL cannot be told of a cancel: block the licence's keys at the publisher")
 }
 
 // withdraw undoes a delivered renewal or upgrade whose order is taken back: the licence is again what it was before,
@@ -127,27 +132,32 @@ func (d *DB) withdraw(ctx context.Context, tx *sqlx.Tx, l *line) error {
 			UPDATE license_steps SET withdrawn_at = now() WHERE line_id = $1 AND withdrawn_at IS NULL
 			RETURNING license_id, no, product_before, source_before, expires_before
 		), since AS (
-			SELECT g.*, (SELECT to_status FROM license_steps s WHERE s.license_id = g.license_id AND s.no < g.no AND s.withdrawn_at IS NULL
+			SELECT g.*, (SELECT to_status FROM license_steps s WHERE s.license_id = g.license_id AND s.no < g.no
+				AND s.withdrawn_at IS NULL
 				ORDER BY s.no DESC LIMIT 1) AS status_before
-			FROM gone g WHERE NOT EXISTS (SELECT FROM license_steps s WHERE s.license_id = g.license_id AND s.no > g.no AND s.withdrawn_at IS NULL)
+			FROM gone g WHERE NOT EXISTS (SELECT FROM license_steps s WHERE s.license_id = g.license_id AND s.no > g.no
+				AND s.withdrawn_at IS NULL)
 		)
-		UPDATE licenses c SET status = coalesce(b.status_before, 'Running'), product_id = b.product_before, source = b.source_before,
+		UPDATE licenses c SET status = coalesce(b.status_before, 'Running'), product_id = b.product_before,
+			source = b.source_before,
 			expires_at = b.expires_before, updated_at = now()
 		FROM since b WHERE c.id = b.license_id AND c.status <> 'Canceled'`, l.ID)
 	if err != nil || l.operation() != keyturn.OpUpgrade {
 		return err
 	}
 	_, err = tx.ExecContext(ctx, `
-		UPDATE replacements r SET status = CASE WHEN b.recalled_at IS NULL OR b.replace_sold THEN 'OWED' ELSE 'LISTED' END, done_at = NULL
+		UPDATE replacements r SET status = CASE WHEN b.recalled_at IS NULL OR b.replace_sold THEN 'OWED'
+			ELSE 'LISTED' END, done_at = NULL
 		FROM line_items l, batches b
 		WHERE r.status = 'VOID' AND b.id = r.batch_id AND l.id = r.line_id AND l.status = 'DELIVERED' AND l.id <> $2
-			AND coalesce(l.license_id, l.fulfillment_id) = $1 AND NOT `+stock.RetiredSQL, *l.LicenseID, l.ID) // those keys are the licence's again
+			AND coalesce(l.license_id, l.fulfillment_id) = $1
+				AND NOT `+stock.RetiredSQL, *l.LicenseID, l.ID) // those keys are the licence's again
 	return err
 }
 
-// scheduleOperationRevocation is scheduleRevocation for an operation on an existing licence. A cancel would end the whole
-// licence, so the partner that issued it gets none: a person corrects what that partner may have done. Another partner,
-// which an upgrade asked in vain, is told to cancel what it may have issued.
+// scheduleOperationRevocation is scheduleRevocation for an operation on an existing licence. A cancel would end the
+// whole licence, so the partner that issued it gets none: a person corrects what that partner may have done. Another
+// partner, which an upgrade asked in vain, is told to cancel what it may have issued.
 func scheduleOperationRevocation(ctx context.Context, tx *sqlx.Tx, l *line, source string, forgotten bool) error {
 	issuer := value(l.LicenseSource)
 	if l.operation() == keyturn.OpUpgrade {
@@ -159,7 +169,8 @@ func scheduleOperationRevocation(ctx context.Context, tx *sqlx.Tx, l *line, sour
 			issuer = c.Source
 		}
 		if l.Status == keyturn.LineDelivered { // it is not the licence's any more once its upgrade is withdrawn
-			if err := tx.GetContext(ctx, &issuer, `SELECT coalesce(max(source_before), '') FROM license_steps WHERE line_id = $1`, l.ID); err != nil {
+			if err := tx.GetContext(ctx, &issuer,
+				`SELECT coalesce(max(source_before), '') FROM license_steps WHERE line_id = $1`, l.ID); err != nil {
 				return err
 			}
 		}
@@ -173,7 +184,8 @@ func scheduleOperationRevocation(ctx context.Context, tx *sqlx.Tx, l *line, sour
 	}
 	var asked bool
 	err := tx.GetContext(ctx, &asked, `
-		SELECT EXISTS (SELECT FROM attempts WHERE line_id = $1 AND source = $2 AND (sent OR outcome IN ('running', 'unknown')) AND outcome <> 'failed')`, l.ID, issuer)
+		SELECT EXISTS (SELECT FROM attempts WHERE line_id = $1 AND source = $2 AND (sent OR outcome IN ('running', 'unknown'))
+			AND outcome <> 'failed')`, l.ID, issuer)
 	if err != nil || !asked {
 		return err
 	}
@@ -194,7 +206,8 @@ type LicenseFacts struct {
 func (d *DB) licenseFacts(ctx context.Context, tx *sqlx.Tx, l *line, f *CallFacts) (err error) {
 	if l.product.QuantityMode == keyturn.OnePerUnit && l.Version > 1 {
 		if err := tx.GetContext(ctx, &f.UnitNo, `
-			SELECT count(DISTINCT unit_no) FROM attempts WHERE line_id = $1 AND source = $2 AND operation = $3 AND outcome = 'success'`,
+			SELECT count(DISTINCT unit_no) FROM attempts WHERE line_id = $1 AND source = $2 AND operation = $3
+				AND outcome = 'success'`,
 			l.ID, l.source().Name(), l.Operation); err != nil {
 			return err
 		}
@@ -241,7 +254,9 @@ func (d *DB) licenseData(ctx context.Context, q sqlx.QueryerContext, l *line, un
 }
 
 // licenseDeliverables is what the customer has of a licence today. KindConflict once it is cancelled.
-func (d *DB) licenseDeliverables(ctx context.Context, q sqlx.QueryerContext, licenseID, customerID string) (Deliverables, error) {
+func (d *DB) licenseDeliverables(ctx context.Context, q sqlx.QueryerContext, licenseID,
+	customerID string,
+) (Deliverables, error) {
 	c, err := readLicense(ctx, q, licenseID)
 	if err != nil {
 		return Deliverables{}, err
@@ -259,7 +274,8 @@ func (d *DB) licenseDeliverables(ctx context.Context, q sqlx.QueryerContext, lic
 // keysOfLicense are all keys that the line's licence ever had.
 func (d *DB) keysOfLicense(ctx context.Context, q sqlx.QueryerContext, l *line) ([]string, error) {
 	var lines, keys []string
-	if err := sqlx.SelectContext(ctx, q, &lines, `SELECT id FROM line_items WHERE fulfillment_id = $1 OR license_id = $1`, l.licenseID()); err != nil {
+	if err := sqlx.SelectContext(ctx, q, &lines, `SELECT id FROM line_items WHERE fulfillment_id = $1 OR license_id = $1`,
+		l.licenseID()); err != nil {
 		return nil, err
 	}
 	for _, id := range lines {
@@ -292,8 +308,11 @@ func (d *DB) keptCodes(ctx context.Context, q sqlx.QueryerContext, l *line) (map
 }
 
 // licenseParts is what a licence has today: of each unit the last code, link and file that an operation brought, in the
-// order of units, and all additional data in the order in which it came; or, if a line is named, what it had before that.
-func (d *DB) licenseParts(ctx context.Context, q sqlx.QueryerContext, licenseID, customerID, before string) ([]part, error) {
+// order of units, and all additional data in the order in which it came; or, if a line is named, what it had before
+// that.
+func (d *DB) licenseParts(ctx context.Context, q sqlx.QueryerContext, licenseID, customerID, before string) ([]part,
+	error,
+) {
 	lines, err := linesOfLicense(ctx, q, licenseID)
 	if err != nil {
 		return nil, err

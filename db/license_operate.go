@@ -28,8 +28,8 @@ type OperateInput struct {
 const NoPayment = "none"
 
 // Operate accepts an operation as an order of one line that costs nothing, for the customer whose licence it is, as the
-// licence's last order knew them. Errors: KindNotFound without such a licence, KindInvalid with the fields of the request
-// where it makes no sense, and those of Accept.
+// licence's last order knew them. Errors: KindNotFound without such a licence, KindInvalid with the fields of the
+// request where it makes no sense, and those of Accept.
 func (d *DB) Operate(ctx context.Context, in OperateInput) (*Accepted, []byte, error) {
 	order, err := d.operationOrder(ctx, in)
 	if err != nil {
@@ -70,9 +70,11 @@ func (d *DB) operationOrder(ctx context.Context, in OperateInput) (keyturn.Order
 		DataKey        []byte `db:"data_key"`
 	}
 	err := d.pg.GetContext(ctx, &row, `
-		SELECT coalesce(c.product_id, l.product_id) AS product_id, l.subscription_id, l.quantity, o.id AS order_id, o.currency, o.customer_id, o.customer, u.data_key
+		SELECT coalesce(c.product_id, l.product_id) AS product_id, l.subscription_id, l.quantity, o.id AS order_id,
+			o.currency, o.customer_id, o.customer, u.data_key
 		FROM line_items l LEFT JOIN licenses c ON c.line_id = l.id
-		JOIN orders o ON o.id = coalesce((SELECT n.order_id FROM line_items n WHERE n.license_id = l.fulfillment_id ORDER BY n.operation_no DESC LIMIT 1), l.order_id)
+		JOIN orders o ON o.id = coalesce((SELECT n.order_id FROM line_items n WHERE n.license_id = l.fulfillment_id
+			ORDER BY n.operation_no DESC LIMIT 1), l.order_id)
 		JOIN customers u ON u.id = o.customer_id
 		WHERE l.fulfillment_id = $1 AND l.license_id IS NULL`, id)
 	if err != nil {

@@ -23,7 +23,8 @@ func TestOperationsWaitForTheOnesBefore(t *testing.T) {
 		call, next, _, err := s.BeginCall(s.ctx, op, callTimeout, renderCall)
 		require.NoError(t, err)
 		require.Nil(t, call, "it is not its turn")
-		require.Equal(t, []any{keyturn.DoQueue, keyturn.LinePending, "endpoint/acme"}, []any{next.Do, next.Status, next.Source})
+		require.Equal(t, []any{keyturn.DoQueue, keyturn.LinePending, "endpoint/acme"},
+			[]any{next.Do, next.Status, next.Source})
 		require.Equal(t, next.Left, next.Wait, "it waits until it is woken, or its own deadline")
 		require.Equal(t, i+1, read[int](s, `SELECT operation_no FROM line_items WHERE fulfillment_id = $1`, op))
 	}
@@ -41,8 +42,8 @@ func TestOperationsWaitForTheOnesBefore(t *testing.T) {
 		reads[string](s, `SELECT from_status || '>' || operation || '>' || to_status FROM license_steps ORDER BY no`))
 }
 
-// A crash of the relay, or of the process that ends an operation, loses no wake-up: it is in the database until the next
-// one has begun.
+// A crash of the relay, or of the process that ends an operation, loses no wake-up: it is in the database until the
+// next one has begun.
 func TestWakeOfTheNextOperationSurvivesACrash(t *testing.T) {
 	s := newShop(t)
 	s.product("cad", fromEndpoint("acme"))
@@ -93,11 +94,13 @@ func TestOperationsThatComeTogetherApplyInOneOrder(t *testing.T) {
 	}
 	wg.Wait()
 	require.Equal(t, 12, accepted)
-	require.Equal(t, []int{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12}, reads[int](s, `SELECT operation_no FROM line_items WHERE license_id = $1 ORDER BY operation_no`, id))
+	require.Equal(t, []int{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12},
+		reads[int](s, `SELECT operation_no FROM line_items WHERE license_id = $1 ORDER BY operation_no`, id))
 	require.Equal(t, 1, read[int](s, `SELECT count(*) FROM line_items WHERE license_id = $1 AND NOT blocked`, id))
 	s.relayed()
 	for no := 1; no <= 12; no++ {
-		s.carriedOut(read[string](s, `SELECT fulfillment_id FROM line_items WHERE license_id = $1 AND operation_no = $2`, id, no), nil)
+		s.carriedOut(read[string](s, `SELECT fulfillment_id FROM line_items WHERE license_id = $1 AND operation_no = $2`, id,
+			no), nil)
 		s.relayed()
 	}
 	require.Len(t, s.license(id).Operations, 12)
@@ -123,7 +126,8 @@ func TestCancelWinsOverACreateThatIsRetried(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, []any{keyturn.LineCanceling, keyturn.DoRefund}, []any{next.Status, next.Do})
 	}
-	require.Equal(t, []string{"OWED"}, reads[string](s, `SELECT status FROM revocations`), "the partner is told to cancel: the create may have reached it")
+	require.Equal(t, []string{"OWED"}, reads[string](s, `SELECT status FROM revocations`),
+		"the partner is told to cancel: the create may have reached it")
 	require.Equal(t, []string{cancel}, s.relayed())
 	s.applied(cancel)
 	s.refunded(id)
@@ -198,12 +202,14 @@ func TestOperationThatFailsLeavesTheLicenceAsItWas(t *testing.T) {
 		s.finishCall(f, r)
 		s.resolve(f, keyturn.ActionRefund)
 		s.refunded(f)
-		require.Equal(t, op.alerts, read[int](s, `SELECT count(*) FROM alerts WHERE line_id = $1 AND cause = 'Revocation' AND closed_at IS NULL`, s.lineID(f)),
+		require.Equal(t, op.alerts, read[int](s,
+			`SELECT count(*) FROM alerts WHERE line_id = $1 AND cause = 'Revocation' AND closed_at IS NULL`, s.lineID(f)),
 			"operations look where a partner may have done it: %s %s", op.name, op.kind)
 	}
 	require.Empty(t, reads[string](s, `SELECT source FROM revocations`), "no cancel is sent: it would end the licence")
 	v := s.license(id)
-	require.Equal(t, []any{keyturn.LicenseRunning, "cad", []string{"K-1"}, end}, []any{v.Status, v.ProductID, v.ActivationCodes, *v.ExpiresAt})
+	require.Equal(t, []any{keyturn.LicenseRunning, "cad", []string{"K-1"}, end},
+		[]any{v.Status, v.ProductID, v.ActivationCodes, *v.ExpiresAt})
 }
 
 // A resume makes sense only after its pause: if that one fails, the resume is given up too.
@@ -230,7 +236,10 @@ func TestOperationThatWaitsTooLongIsRefunded(t *testing.T) {
 	s.product("cad", fromEndpoint("acme"))
 	id := s.sell("cad")
 	s.resolve(id, keyturn.ActionHold)
-	_, err := s.Resolve(s.ctx, id, keyturn.Resolution{Action: keyturn.ActionExtend, Until: ptr(time.Now().Add(200 * time.Hour)), By: "ops"})
+	_, err := s.Resolve(s.ctx, id, keyturn.Resolution{
+		Action: keyturn.ActionExtend,
+		Until:  ptr(time.Now().Add(200 * time.Hour)), By: "ops",
+	})
 	require.NoError(t, err)
 	renew := s.operates(keyturn.OpRenew, id)
 	s.later(keyturn.DefaultGiveUp + time.Minute)
@@ -264,16 +273,19 @@ func TestRenewalThatIsTakenBack(t *testing.T) {
 	require.Equal(t, []any{[]string{"K-2"}, second}, []any{s.license(id).ActivationCodes, *s.license(id).ExpiresAt})
 	withdraw(renew)
 	v := s.license(id)
-	require.Equal(t, []any{keyturn.LicenseRunning, []string{"K-1"}, first}, []any{v.Status, v.ActivationCodes, *v.ExpiresAt}, "it is as it was before")
+	require.Equal(t, []any{keyturn.LicenseRunning, []string{"K-1"}, first},
+		[]any{v.Status, v.ActivationCodes, *v.ExpiresAt}, "it is as it was before")
 	require.NotNil(t, v.Operations[0].WithdrawnAt)
-	require.Equal(t, []string{"Revocation"}, reads[string](s, `SELECT cause FROM alerts WHERE closed_at IS NULL`), "its partner has no operation for that")
+	require.Equal(t, []string{"Revocation"}, reads[string](s, `SELECT cause FROM alerts WHERE closed_at IS NULL`),
+		"its partner has no operation for that")
 	require.Empty(t, reads[string](s, `SELECT source FROM revocations`), "cancel would end the licence")
 
 	up := s.operates(keyturn.OpUpgrade, id, to("suite"))
 	s.claimed(up)
 	s.delivered(up)
 	require.Equal(t, []any{"suite", []string{"P-1"}}, []any{s.license(id).ProductID, s.license(id).ActivationCodes})
-	require.Equal(t, []string{"endpoint/acme"}, reads[string](s, `SELECT source FROM revocations WHERE line_id = $1`, s.lineID(id)), "who issued it before is told to cancel")
+	require.Equal(t, []string{"endpoint/acme"}, reads[string](s, `SELECT source FROM revocations WHERE line_id = $1`,
+		s.lineID(id)), "who issued it before is told to cancel")
 	withdraw(up)
 	v = s.license(id)
 	require.Equal(t, []any{"cad", []string{"K-1"}}, []any{v.ProductID, v.ActivationCodes})
@@ -332,8 +344,14 @@ func TestOperateMakesAnOrderThatCostsNothing(t *testing.T) {
 	require.NoError(t, err)
 	o := a.Order
 	require.Equal(t, []any{"0.00", NoPayment, id, "ada@buyer.test", "cad"},
-		[]any{a.GrossPrice.String(), o.Payment.Provider, o.LineItems[0].LicenseID, o.Customer.Email, o.LineItems[0].ProductID})
-	again, same, err := operate(keyturn.OpPause, func(in *OperateInput) { in.IdempotencyKey, in.RequestHash = "k-1", []byte{1} })
+		[]any{
+			a.GrossPrice.String(), o.Payment.Provider, o.LineItems[0].LicenseID, o.Customer.Email,
+			o.LineItems[0].ProductID,
+		})
+	again, same, err := operate(keyturn.OpPause, func(in *OperateInput) {
+		in.IdempotencyKey, in.RequestHash = "k-1",
+			[]byte{1}
+	})
 	require.NoError(t, err)
 	require.Nil(t, again)
 	require.Equal(t, answer, same)
@@ -347,7 +365,8 @@ func TestOperateMakesAnOrderThatCostsNothing(t *testing.T) {
 	wantKind(t, err, keyturn.KindNotFound)
 	_, _, err = operate(keyturn.OpPause, func(in *OperateInput) { in.LicenseID = "'; DROP TABLE licenses" })
 	wantKind(t, err, keyturn.KindNotFound)
-	require.Empty(t, reads[string](s, `SELECT reference FROM sandbox_payments WHERE order_id LIKE 'op-%'`), "nothing is captured")
+	require.Empty(t, reads[string](s, `SELECT reference FROM sandbox_payments WHERE order_id LIKE 'op-%'`),
+		"nothing is captured")
 	s.carriedOut(a.Starts[0].FulfillmentID, nil)
 	require.Equal(t, keyturn.LicensePaused, s.license(id).Status)
 }

@@ -15,8 +15,8 @@ import (
 	"keyturn.dev/keyturn"
 )
 
-// The steps that the database allows a licence are those of the code, which are those of the chart in docs/use/licenses.md
-// (TestChartShowsWhatOperationsDo).
+// The steps that the database allows a licence are those of the code, which are those of the chart in
+// docs/use/licenses.md (TestChartShowsWhatOperationsDo).
 func TestDatabaseAllowsTheSameOperations(t *testing.T) {
 	s := newShop(t)
 	text := read[string](s, `SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conname = 'license_transitions'`)
@@ -39,7 +39,9 @@ func (s *shop) operation(op keyturn.OperationName, license string, change ...fun
 	in := orderOf(uuid.NewString(), keyturn.LineItem{Operation: op, LicenseID: license, Quantity: 1, GrossPrice: "5.00"})
 	in.Order.Customer.ID = s.customerIDOf(license)
 	l := &in.Order.LineItems[0]
-	l.ProductID = read[string](s, `SELECT coalesce(c.product_id, l.product_id) FROM line_items l LEFT JOIN licenses c ON c.line_id = l.id WHERE l.fulfillment_id = $1`, license)
+	l.ProductID = read[string](s,
+		`SELECT coalesce(c.product_id, l.product_id) FROM line_items l LEFT JOIN licenses c ON c.line_id = l.id
+			WHERE l.fulfillment_id = $1`, license)
 	l.Quantity = read[int](s, `SELECT quantity FROM line_items WHERE fulfillment_id = $1`, license)
 	for _, c := range change {
 		c(l)
@@ -135,20 +137,28 @@ func TestLicenseThroughItsLifeAtAPartner(t *testing.T) {
 	s.product("suite", fromEndpoint("acme"))
 	id := s.sell("cad")
 	end := time.Date(2037, 6, 15, 0, 0, 0, 0, time.UTC)
-	create := s.carriedOut(id, map[string][]string{"publisherLicenseID": {"P-1"}, "expirationTimestamp": {fmt.Sprint(end.UnixMilli())}}, "K-1")
+	create := s.carriedOut(id, map[string][]string{
+		"publisherLicenseID":  {"P-1"},
+		"expirationTimestamp": {fmt.Sprint(end.UnixMilli())},
+	}, "K-1")
 	require.Equal(t, id, create.LicenseID)
 	require.Empty(t, create.License.ID, "a create makes the licence")
 	v := s.license(id)
-	require.Equal(t, []any{keyturn.LicenseRunning, "cad", "endpoint/acme", []string{"K-1"}, end}, []any{v.Status, v.ProductID, v.Source, v.ActivationCodes, *v.ExpiresAt})
+	require.Equal(t, []any{keyturn.LicenseRunning, "cad", "endpoint/acme", []string{"K-1"}, end},
+		[]any{v.Status, v.ProductID, v.Source, v.ActivationCodes, *v.ExpiresAt})
 	require.Empty(t, v.Operations)
 
 	renew := s.operates(keyturn.OpRenew, id)
 	call := s.carriedOut(renew, map[string][]string{"expirationTimestamp": {"2038-06-15T00:00:00Z"}, "seats": {"3"}})
 	require.Equal(t, []any{keyturn.OpRenew, id, renew}, []any{call.Operation, call.LicenseID, call.FulfillmentID})
 	require.Equal(t, []any{id, end}, []any{call.License.ID, call.License.ExpiresAt.UTC()})
-	require.Equal(t, map[string][]string{"activationCode": {"K-1"}, "publisherLicenseID": {"P-1"}, "expirationTimestamp": {fmt.Sprint(end.UnixMilli())}}, call.License.Additional)
+	require.Equal(t, map[string][]string{
+		"activationCode": {"K-1"}, "publisherLicenseID": {"P-1"},
+		"expirationTimestamp": {fmt.Sprint(end.UnixMilli())},
+	}, call.License.Additional)
 	v = s.license(id)
-	require.Equal(t, []any{keyturn.LicenseRunning, []string{"K-1"}, end.AddDate(1, 0, 0)}, []any{v.Status, v.ActivationCodes, *v.ExpiresAt}, "a renewal without a code keeps the key")
+	require.Equal(t, []any{keyturn.LicenseRunning, []string{"K-1"}, end.AddDate(1, 0, 0)},
+		[]any{v.Status, v.ActivationCodes, *v.ExpiresAt}, "a renewal without a code keeps the key")
 
 	s.carriedOut(s.operates(keyturn.OpRenew, id), nil, "K-1")
 	require.Equal(t, []string{"K-1"}, s.license(id).ActivationCodes, "so does one that names the same key")
@@ -156,19 +166,24 @@ func TestLicenseThroughItsLifeAtAPartner(t *testing.T) {
 
 	s.carriedOut(s.operates(keyturn.OpRenew, id, until(end)), nil, "K-2")
 	v = s.license(id)
-	require.Equal(t, []any{[]string{"K-2"}, end}, []any{v.ActivationCodes, *v.ExpiresAt}, "a new code replaces the key; the order's word on the term counts where the partner has none")
+	require.Equal(t, []any{[]string{"K-2"}, end}, []any{v.ActivationCodes, *v.ExpiresAt},
+		"a new code replaces the key; the order's word on the term counts where the partner has none")
 
 	call = s.carriedOut(s.operates(keyturn.OpPause, id), nil)
 	require.Equal(t, []string{"K-2"}, call.License.Additional["activationCode"])
 	require.Equal(t, []string{"3"}, call.License.Additional["seats"], "what a renewal captured is offered later")
-	require.Equal(t, []any{keyturn.LicensePaused, []string{"K-2"}}, []any{s.license(id).Status, s.license(id).ActivationCodes})
+	require.Equal(t, []any{keyturn.LicensePaused, []string{"K-2"}},
+		[]any{s.license(id).Status, s.license(id).ActivationCodes})
 	s.carriedOut(s.operates(keyturn.OpResume, id), nil)
-	require.Equal(t, []any{keyturn.LicenseRunning, []string{"K-2"}, end}, []any{s.license(id).Status, s.license(id).ActivationCodes, *s.license(id).ExpiresAt})
+	require.Equal(t, []any{keyturn.LicenseRunning, []string{"K-2"}, end},
+		[]any{s.license(id).Status, s.license(id).ActivationCodes, *s.license(id).ExpiresAt})
 
-	call = s.carriedOut(s.operates(keyturn.OpUpgrade, id, to("suite")), map[string][]string{"expirationTimestamp": {"2050-01-01"}}, "K-3")
+	call = s.carriedOut(s.operates(keyturn.OpUpgrade, id, to("suite")),
+		map[string][]string{"expirationTimestamp": {"2050-01-01"}}, "K-3")
 	require.Equal(t, []any{id, "suite"}, []any{call.LicenseID, call.Product.ID})
 	v = s.license(id)
-	require.Equal(t, []any{keyturn.LicenseRunning, "suite", []string{"K-3"}, end}, []any{v.Status, v.ProductID, v.ActivationCodes, *v.ExpiresAt}, "an upgrade keeps the term")
+	require.Equal(t, []any{keyturn.LicenseRunning, "suite", []string{"K-3"}, end},
+		[]any{v.Status, v.ProductID, v.ActivationCodes, *v.ExpiresAt}, "an upgrade keeps the term")
 
 	s.carriedOut(s.operates(keyturn.OpCancel, id), nil)
 	v = s.license(id)
@@ -180,7 +195,8 @@ func TestLicenseThroughItsLifeAtAPartner(t *testing.T) {
 		done = append(done, fmt.Sprint(op.Operation, " ", op.From, " ", op.To))
 	}
 	require.Equal(t, []string{
-		"renew Running Running", "renew Running Running", "renew Running Running", "pause Running Paused", "resume Paused Running",
+		"renew Running Running", "renew Running Running", "renew Running Running", "pause Running Paused",
+		"resume Paused Running",
 		"upgrade Running Running", "cancel Running Canceled",
 	}, done)
 	require.Empty(t, reads[string](s, `SELECT source FROM revocations`))
@@ -210,12 +226,15 @@ func TestLicenseThroughItsLifeFromAPool(t *testing.T) {
 	s.claimed(up)
 	s.delivered(up)
 	v = s.license(id)
-	require.Equal(t, []any{"deluxe", "pool/d", []string{"D-1"}, end}, []any{v.ProductID, v.Source, v.ActivationCodes, *v.ExpiresAt})
-	require.Equal(t, "delivered", read[string](s, `SELECT state FROM pool_keys WHERE line_id = $1`, s.lineID(id)), "the old key is retired, not for sale")
+	require.Equal(t, []any{"deluxe", "pool/d", []string{"D-1"}, end},
+		[]any{v.ProductID, v.Source, v.ActivationCodes, *v.ExpiresAt})
+	require.Equal(t, "delivered", read[string](s, `SELECT state FROM pool_keys WHERE line_id = $1`, s.lineID(id)),
+		"the old key is retired, not for sale")
 
 	s.applied(s.operates(keyturn.OpCancel, id))
 	require.Equal(t, keyturn.LicenseCanceled, s.license(id).Status)
-	require.Equal(t, []string{"quarantined", "quarantined"}, reads[string](s, `SELECT state FROM pool_keys WHERE line_id IS NOT NULL`))
+	require.Equal(t, []string{"quarantined", "quarantined"},
+		reads[string](s, `SELECT state FROM pool_keys WHERE line_id IS NOT NULL`))
 	for pool, want := range map[string]Stock3{"p": {1, 0, 1}, "d": {0, 0, 1}} {
 		got, err := s.Stock().Pool(s.ctx, pool)
 		require.NoError(t, err)
@@ -293,9 +312,15 @@ func TestOperationsThatMakeNoSense(t *testing.T) {
 		"renew to another product": {keyturn.OpRenew, id, to("suite"), "productId"},
 		"upgrade to the same":      {keyturn.OpUpgrade, id, nil, "productId"},
 		"another quantity":         {keyturn.OpRenew, id, func(l *keyturn.LineItem) { l.Quantity = 2 }, "quantity"},
-		"unknown":                  {keyturn.OpRenew, id, func(l *keyturn.LineItem) { l.LicenseID = uuid.NewString() }, "licenseId"},
-		"an unknown subscription":  {keyturn.OpRenew, id, func(l *keyturn.LineItem) { l.LicenseID, l.SubscriptionID = "", "sub-2" }, "subscriptionId"},
-		"another's subscription":   {keyturn.OpRenew, paused, bySub, "subscriptionId"},
+		"unknown": {
+			keyturn.OpRenew, id, func(l *keyturn.LineItem) { l.LicenseID = uuid.NewString() },
+			"licenseId",
+		},
+		"an unknown subscription": {keyturn.OpRenew, id, func(l *keyturn.LineItem) {
+			l.LicenseID, l.SubscriptionID = "",
+				"sub-2"
+		}, "subscriptionId"},
+		"another's subscription": {keyturn.OpRenew, paused, bySub, "subscriptionId"},
 		"the licence of an operation": {keyturn.OpRenew, id, func(l *keyturn.LineItem) {
 			l.LicenseID = read[string](s, `SELECT fulfillment_id FROM line_items WHERE operation = 'pause'`)
 		}, "licenseId"},
@@ -319,13 +344,17 @@ func TestOperationsThatMakeNoSense(t *testing.T) {
 	_, _, err2 := s.Accept(s.ctx, unknown)
 	require.Equal(t, err2.Error(), err.Error(), "another customer's licence looks like none")
 
-	_, _, err = s.PutIntegration(s.ctx, keyturn.Integration{ID: "acme", BaseURL: "https://partner.test", Operations: map[string]keyturn.Operation{"create": {}, "suspend": {}}})
+	_, _, err = s.PutIntegration(s.ctx, keyturn.Integration{
+		ID: "acme", BaseURL: "https://partner.test",
+		Operations: map[string]keyturn.Operation{"create": {}, "suspend": {}},
+	})
 	require.NoError(t, err)
 	_, _, err = s.Accept(s.ctx, s.operation(keyturn.OpRenew, id))
 	wantKind(t, err, keyturn.KindInvalid, "lineItems[0].operation")
 	require.ErrorContains(t, err, "defines neither renew nor fallback")
 	found := s.operates(keyturn.OpPause, id, bySub)
-	require.Equal(t, id, read[string](s, `SELECT license_id FROM line_items WHERE fulfillment_id = $1`, found), "found by its subscription")
+	require.Equal(t, id, read[string](s, `SELECT license_id FROM line_items WHERE fulfillment_id = $1`, found),
+		"found by its subscription")
 }
 
 func TestSubscriptionOfSeveralLicences(t *testing.T) {
@@ -361,8 +390,11 @@ func TestSubscriptionOfSeveralLicences(t *testing.T) {
 func TestExpiryIsReadInEveryForm(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{
-		"1813036000000": "2027-06-15T05:06:40Z", "2027-06-15T05:06:40Z": "2027-06-15T05:06:40Z", "2027-06-15T07:06:40.5+02:00": "2027-06-15T05:06:40Z",
-		"2027-06-15": "2027-06-15T00:00:00Z", "": "", "soon": "", "0": "", "99999999999999999": "", "1999-01-01": "", "-1": "",
+		"1813036000000": "2027-06-15T05:06:40Z", "2027-06-15T05:06:40Z": "2027-06-15T05:06:40Z",
+		"2027-06-15T07:06:40.5+02:00": "2027-06-15T05:06:40Z",
+		"2027-06-15":                  "2027-06-15T00:00:00Z", "": "", "soon": "", "0": "", "99999999999999999": "",
+		"1999-01-01": "",
+		"-1":         "",
 	} {
 		at, ok := parseTerm(text)
 		require.Equal(t, want != "", ok, text)
@@ -460,7 +492,10 @@ func TestRetiredKeysAreNotReplaced(t *testing.T) {
 // A product that takes no orders while its pool is empty still takes what needs no key.
 func TestRenewalNeedsNoStock(t *testing.T) {
 	s := newShop(t)
-	s.put(keyturn.Product{ID: "game", Sources: []keyturn.Source{fromPool("p")}, Sell: keyturn.Sell{WhenEmpty: keyturn.SellRefuse}})
+	s.put(keyturn.Product{
+		ID: "game", Sources: []keyturn.Source{fromPool("p")},
+		Sell: keyturn.Sell{WhenEmpty: keyturn.SellRefuse},
+	})
 	s.stock("p", "K-1")
 	id := s.sell("game")
 	s.claimed(id)

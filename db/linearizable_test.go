@@ -22,7 +22,8 @@ type poolOp struct {
 	keys uint64
 }
 
-// aPool is the specification: a set of keys for sale. A claim takes one of them, and finds none only when there is none.
+// aPool is the specification: a set of keys for sale. A claim takes one of them, and finds none only when there is
+// none.
 var aPool = porcupine.Model{
 	Init: func() any { return uint64(0) },
 	Step: func(state, input, output any) (bool, any) {
@@ -56,7 +57,10 @@ func TestPoolsAreLinearizable(t *testing.T) {
 		got := do()
 		mu.Lock()
 		defer mu.Unlock()
-		history = append(history, porcupine.Operation{ClientId: client, Input: op, Call: call, Output: got, Return: time.Since(begin).Nanoseconds()})
+		history = append(history, porcupine.Operation{
+			ClientId: client, Input: op, Call: call, Output: got,
+			Return: time.Since(begin).Nanoseconds(),
+		})
 		return got
 	}
 	claim := func(d *DB) (id string, got uint64) {
@@ -94,7 +98,10 @@ func TestPoolsAreLinearizable(t *testing.T) {
 	}
 	giveBack := func(client int, d *DB, id string, mask uint64) {
 		record(client, poolOp{"return", mask}, func() uint64 {
-			if err := d.pg.Tx(s.ctx, func(tx *sqlx.Tx) error { return d.freeKeys(s.ctx, tx, &line{ID: id}, "test", "gave it back") }); err != nil {
+			if err := d.pg.Tx(s.ctx, func(tx *sqlx.Tx) error {
+				return d.freeKeys(s.ctx, tx, &line{ID: id}, "test",
+					"gave it back")
+			}); err != nil {
 				t.Error(err)
 			}
 			return 0

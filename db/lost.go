@@ -20,15 +20,16 @@ type lostLine struct {
 	Status        keyturn.LineStatus `db:"status"`
 }
 
-// noteLost keeps what a workflow knows of a line that is missing. One that does not know its line's ID is of no use: the
-// ID is what the payment provider knows its refund by.
+// noteLost keeps what a workflow knows of a line that is missing. One that does not know its line's ID is of no use:
+// the ID is what the payment provider knows its refund by.
 func noteLost(ctx context.Context, tx *sqlx.Tx, h Happened) error {
 	if h.LineID == "" || h.OrderID == "" {
 		return nil
 	}
 	_, err := tx.ExecContext(ctx, `
 		INSERT INTO lost_lines (fulfillment_id, line_id, order_id, product_id, source, status) VALUES ($1, $2, $3, $4, $5, $6)
-		ON CONFLICT (fulfillment_id) DO UPDATE SET status = excluded.status, source = excluded.source WHERE lost_lines.taken_at IS NULL`,
+		ON CONFLICT (fulfillment_id) DO UPDATE SET status = excluded.status, source = excluded.source
+			WHERE lost_lines.taken_at IS NULL`,
 		h.FulfillmentID, h.LineID, h.OrderID, h.ProductID, h.Source, h.Status)
 	return err
 }
@@ -47,7 +48,10 @@ func (d *DB) takeLost(ctx context.Context, tx *sqlx.Tx, o keyturn.Order) (map[in
 	})
 	out := map[int]lostLine{}
 	for i, l := range o.LineItems {
-		at := slices.IndexFunc(lost, func(x lostLine) bool { return x.ProductID == l.ProductID && (l.ID == "" || l.ID == x.LineID) })
+		at := slices.IndexFunc(lost, func(x lostLine) bool {
+			return x.ProductID == l.ProductID &&
+				(l.ID == "" || l.ID == x.LineID)
+		})
 		if at >= 0 {
 			out[i] = lost[at]
 			lost = slices.Delete(lost, at, at+1)
@@ -68,12 +72,17 @@ func (d *DB) settleLost(ctx context.Context, tx *sqlx.Tx, a *Accepted, lost map[
 		if err != nil {
 			return err
 		}
-		if err := d.redo(ctx, tx, l, Happened{FulfillmentID: was.FulfillmentID, OrderID: was.OrderID, Source: was.Source, Status: was.Status}); err != nil {
+		if err := d.redo(ctx, tx, l, Happened{
+			FulfillmentID: was.FulfillmentID, OrderID: was.OrderID, Source: was.Source,
+			Status: was.Status,
+		}); err != nil {
 			return err
 		}
 		a.Starts[i].Next = l.next()
 		ids = append(ids, l.ID)
 	}
-	_, err := tx.ExecContext(ctx, `UPDATE line_items SET wake_at = now() + make_interval(secs => $2) WHERE id = ANY(CAST($1 AS uuid[]))`, pq.Array(ids), relayAfter.Seconds())
+	_, err := tx.ExecContext(ctx,
+		`UPDATE line_items SET wake_at = now() + make_interval(secs => $2) WHERE id = ANY(CAST($1 AS uuid[]))`, pq.Array(ids),
+		relayAfter.Seconds())
 	return err
 }

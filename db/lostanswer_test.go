@@ -15,8 +15,8 @@ import (
 	"keyturn.dev/keyturn/pg"
 )
 
-// A use case of which any answer may be lost: PostgreSQL carried out a statement, or the commit, and nobody heard of it.
-// Whoever asked asks again, and there must be one effect.
+// A use case of which any answer may be lost: PostgreSQL carried out a statement, or the commit, and nobody heard of
+// it. Whoever asked asks again, and there must be one effect.
 type lossy struct {
 	name    string
 	prepare func(s *shop) string                       // gives what it is about
@@ -137,7 +137,8 @@ var lossyCases = []lossy{
 		check: func(s *shop, f string) {
 			require.Equal(s.t, 1, s.count(`attempts WHERE line_id = $1 AND outcome = 'running'`, s.lineID(f)))
 			require.Equal(s.t, 1, s.count(`partner_requests WHERE line_id = $1`, s.lineID(f)), "one request, whatever was lost")
-			require.LessOrEqual(s.t, s.count(`attempts WHERE line_id = $1`, s.lineID(f)), 3, "one whose answer was lost, one that came after it, and one of the caller's second try")
+			require.LessOrEqual(s.t, s.count(`attempts WHERE line_id = $1`, s.lineID(f)), 3,
+				"one whose answer was lost, one that came after it, and one of the caller's second try")
 		},
 	},
 	{
@@ -145,7 +146,8 @@ var lossyCases = []lossy{
 		prepare: func(s *shop) string {
 			s.product("gone", fromEndpoint("gone"))
 			f := s.sell("gone")
-			s.exec(`INSERT INTO partner_gates (integration, opened_at, next_try_at) VALUES ('gone', now(), now() + interval '1 h') ON CONFLICT DO NOTHING`)
+			s.exec(`INSERT INTO partner_gates (integration, opened_at, next_try_at)
+				VALUES ('gone', now(), now() + interval '1 h') ON CONFLICT DO NOTHING`)
 			return f
 		},
 		run: func(s *shop, d *DB, f string) error {
@@ -255,7 +257,8 @@ var lossyCases = []lossy{
 		check: func(s *shop, f string) {
 			require.Equal(s.t, keyturn.LineRetrying, s.status(f))
 			require.Equal(s.t, 1, s.count(`alerts WHERE line_id = $1`, s.lineID(f)))
-			require.Equal(s.t, 1, read[int](s, `SELECT failures FROM line_items WHERE fulfillment_id = $1`, f), "one failure is one step of the schedule")
+			require.Equal(s.t, 1, read[int](s, `SELECT failures FROM line_items WHERE fulfillment_id = $1`, f),
+				"one failure is one step of the schedule")
 		},
 	},
 	{
@@ -298,7 +301,8 @@ var lossyCases = []lossy{
 		check: func(s *shop, f string) {
 			require.Equal(s.t, keyturn.LineCanceled, s.status(f))
 			require.Equal(s.t, 1, s.count(`deliveries WHERE line_id = $1`, s.lineID(f)), "the customer is told once")
-			require.Equal(s.t, 1, s.count(`outbox WHERE subject = CAST((SELECT id FROM deliveries WHERE line_id = $1) AS text)`, s.lineID(f)))
+			require.Equal(s.t, 1, s.count(`outbox WHERE subject = CAST((SELECT id FROM deliveries WHERE line_id = $1) AS text)`,
+				s.lineID(f)))
 		},
 	},
 	{
@@ -403,7 +407,8 @@ var lossyCases = []lossy{
 // A database without room is one that does not answer: whoever asked asks again.
 func TestAFullDiskIsAnOutage(t *testing.T) {
 	for code, want := range map[string]keyturn.Kind{
-		"53100": keyturn.KindUnavailable, "53200": keyturn.KindUnavailable, "53300": keyturn.KindUnavailable, "57P03": keyturn.KindUnavailable,
+		"53100": keyturn.KindUnavailable, "53200": keyturn.KindUnavailable, "53300": keyturn.KindUnavailable,
+		"57P03": keyturn.KindUnavailable,
 		"22001": keyturn.KindInternal,
 	} {
 		require.Equal(t, want, keyturn.KindOf(pg.AsKind(&pq.Error{Code: pqerror.Code(code)})), code)

@@ -74,5 +74,6 @@ func TestSchemaRules(t *testing.T) {
 	s := newShop(t)
 	require.Empty(t, reads[string](s, `
 		SELECT table_name || '.' || column_name FROM information_schema.columns
-		WHERE table_schema = 'public' AND table_name NOT LIKE 'goose%' AND data_type IN ('timestamp without time zone', 'real', 'double precision', 'numeric', 'money', 'json', 'jsonb')`))
+		WHERE table_schema = 'public' AND table_name NOT LIKE 'goose%' AND data_type IN ('timestamp without time zone',
+			'real', 'double precision', 'numeric', 'money', 'json', 'jsonb')`))
 }

@@ -25,8 +25,8 @@ type modelLine struct {
 	call    *Call
 }
 
-// model is a shop of few lines and what is believed of it. Every action runs on the database and on the belief, and both
-// must agree after each.
+// model is a shop of few lines and what is believed of it. Every action runs on the database and on the belief, and
+// both must agree after each.
 type model struct {
 	*shop
 	prefix      string
@@ -73,7 +73,10 @@ func (m *model) accept(t *rapid.T) {
 	var items []keyturn.LineItem
 	var lines []*modelLine
 	for range rapid.IntRange(1, 3).Draw(t, "lines") {
-		l := &modelLine{product: rapid.SampledFrom([]string{"game", "app"}).Draw(t, "product"), units: 1, status: keyturn.LinePending}
+		l := &modelLine{
+			product: rapid.SampledFrom([]string{"game", "app"}).Draw(t, "product"), units: 1,
+			status: keyturn.LinePending,
+		}
 		l.pooled = l.product == "game"
 		if l.pooled {
 			l.units = rapid.IntRange(1, 2).Draw(t, "quantity")
@@ -102,7 +105,8 @@ func (m *model) claim(t *rapid.T) {
 	if !l.undecided() || l.has || l.status == keyturn.LineHeld {
 		return
 	}
-	others := slices.ContainsFunc(m.lines[:slices.Index(m.lines, l)], func(o *modelLine) bool { return o.status == keyturn.LineWaitingForStock })
+	others := slices.ContainsFunc(m.lines[:slices.Index(m.lines, l)],
+		func(o *modelLine) bool { return o.status == keyturn.LineWaitingForStock })
 	if others || m.available < l.units {
 		l.status = keyturn.LineWaitingForStock
 		return
@@ -215,7 +219,10 @@ func (m *model) finishMail(t *rapid.T) {
 
 func (m *model) decide(t *rapid.T) {
 	l := m.pick(t, anyLine)
-	action := rapid.SampledFrom([]keyturn.Action{keyturn.ActionHold, keyturn.ActionRelease, keyturn.ActionRetry, keyturn.ActionRefund}).Draw(t, "action")
+	action := rapid.SampledFrom([]keyturn.Action{
+		keyturn.ActionHold, keyturn.ActionRelease, keyturn.ActionRetry,
+		keyturn.ActionRefund,
+	}).Draw(t, "action")
 	_, err := m.Resolve(m.ctx, l.f, keyturn.Resolution{Action: action})
 	if !action.Allows(l.status) || action == keyturn.ActionRefund && l.sending != nil {
 		wantKind(t, err, keyturn.KindConflict)
@@ -259,7 +266,8 @@ func (m *model) agree() {
 	stock := m.pool(m.prefix + "pool").Stock
 	require.EqualValues(m.t, m.available, stock.Available)
 	require.EqualValues(m.t, m.quarantined, stock.Quarantined)
-	require.EqualValues(m.t, m.imported, stock.Available+stock.Claimed+stock.Delivered+stock.Quarantined, "no key appears or goes")
+	require.EqualValues(m.t, m.imported, stock.Available+stock.Claimed+stock.Delivered+stock.Quarantined,
+		"no key appears or goes")
 	m.invariants(m.prefix)
 }
 
@@ -293,8 +301,10 @@ func (m *model) settle() {
 		}
 		final := m.status(l.f)
 		require.Contains(m.t, []keyturn.LineStatus{keyturn.LineDelivered, keyturn.LineCanceled}, final)
-		sent := read[bool](m.shop, `SELECT EXISTS (SELECT FROM deliveries WHERE line_id = $1 AND kind = 'keys' AND status = 'SENT')`, m.lineID(l.f))
-		paid := read[bool](m.shop, `SELECT EXISTS (SELECT FROM sandbox_refunds WHERE key = 'refund-' || $1 AND applied_at IS NOT NULL)`, m.lineID(l.f))
+		sent := read[bool](m.shop,
+			`SELECT EXISTS (SELECT FROM deliveries WHERE line_id = $1 AND kind = 'keys' AND status = 'SENT')`, m.lineID(l.f))
+		paid := read[bool](m.shop,
+			`SELECT EXISTS (SELECT FROM sandbox_refunds WHERE key = 'refund-' || $1 AND applied_at IS NOT NULL)`, m.lineID(l.f))
 		require.NotEqual(m.t, sent, paid, "delivered or refunded, never both, never neither")
 	}
 	m.invariants(m.prefix)
@@ -308,7 +318,8 @@ func TestRandomStoriesAgreeWithAModel(t *testing.T) {
 		m := newModel(s.with(rt))
 		m.accept(rt)
 		rt.Repeat(map[string]func(*rapid.T){
-			"accept": m.accept, "claim": m.claim, "import": m.importKeys, "serve": func(*rapid.T) { m.serveWaiting() }, "call": m.call, "answer": m.answer,
+			"accept": m.accept, "claim": m.claim, "import": m.importKeys, "serve": func(*rapid.T) { m.serveWaiting() },
+			"call": m.call, "answer": m.answer,
 			"begin mail": m.beginMail, "finish mail": m.finishMail, "decide": m.decide, "refund": m.refund,
 			"": func(*rapid.T) { m.agree() },
 		})

@@ -18,8 +18,8 @@ import (
 // MaxPage is the most orders that one page of a list shows.
 const MaxPage = 200
 
-// listOrdersSQL lists the orders in a status, or all. The status is written out: the index of orders in trouble is of no
-// use to a statement that may ask for any.
+// listOrdersSQL lists the orders in a status, or all. The status is written out: the index of orders in trouble is of
+// no use to a statement that may ask for any.
 func listOrdersSQL(status keyturn.OrderStatus) string {
 	in := ""
 	if status != "" {
@@ -36,9 +36,12 @@ func listOrdersSQL(status keyturn.OrderStatus) string {
 // Orders lists orders from the newest to the oldest, all or those in one status, from where an earlier page's cursor
 // points. KindInvalid with a field for a status, cursor or limit (1 to MaxPage) that is none; a cursor belongs to the
 // status it was made for.
-func (d *DB) Orders(ctx context.Context, status keyturn.OrderStatus, cursor string, limit int) (keyturn.OrderPage, error) {
+func (d *DB) Orders(ctx context.Context, status keyturn.OrderStatus, cursor string, limit int) (keyturn.OrderPage,
+	error,
+) {
 	var bad keyturn.Problems
-	bad.Check(status == "" || slices.Contains(keyturn.OrderStatuses, status), "status", "must be one of PENDING, PARTIAL_COMPLETED, COMPLETED, CANCEL_PENDING, PARTIAL_CANCELED, CANCELED")
+	bad.Check(status == "" || slices.Contains(keyturn.OrderStatuses, status), "status",
+		"must be one of PENDING, PARTIAL_COMPLETED, COMPLETED, CANCEL_PENDING, PARTIAL_CANCELED, CANCELED")
 	bad.Check(limit >= 1 && limit <= MaxPage, "limit", "must be between 1 and %d", MaxPage)
 	before, beforeID, ok := d.readCursor(status, cursor)
 	bad.Check(ok, "cursor", "must be the nextCursor of an earlier page of the same list")
@@ -49,14 +52,16 @@ func (d *DB) Orders(ctx context.Context, status keyturn.OrderStatus, cursor stri
 		orderRow
 		keyturn.LineCounts
 	}
-	if err := d.pg.SelectContext(ctx, &rows, listOrdersSQL(status), before, beforeID, limit+1); err != nil { //keyturn:autocommit it reads
+	//keyturn:autocommit it reads
+	if err := d.pg.SelectContext(ctx, &rows, listOrdersSQL(status), before, beforeID, limit+1); err != nil {
 		return keyturn.OrderPage{}, pg.AsKind(err)
 	}
 	page := keyturn.OrderPage{Orders: make([]keyturn.OrderSummary, 0, min(limit, len(rows)))}
 	for _, r := range rows[:min(limit, len(rows))] {
 		page.Orders = append(page.Orders, keyturn.OrderSummary{
 			ID: r.ID, Status: r.Status, Currency: r.Currency, CreatedAt: r.CreatedAt.UTC(),
-			GrossPrice: keyturn.Money{Minor: r.GrossMinor, Currency: r.Currency}.String(), Lines: keyturn.LineTotals(r.LineCounts),
+			GrossPrice: keyturn.Money{Minor: r.GrossMinor, Currency: r.Currency}.String(),
+			Lines:      keyturn.LineTotals(r.LineCounts),
 		})
 	}
 	if len(rows) > limit {

@@ -50,7 +50,8 @@ func (d *DB) Order(ctx context.Context, id string) (keyturn.OrderView, error) {
 		return keyturn.OrderView{}, err
 	}
 	v := keyturn.OrderView{
-		ID: o.ID, Status: o.Status, Currency: o.Currency, CreatedAt: o.CreatedAt.UTC(), LineItems: make([]keyturn.LineView, len(lines)),
+		ID: o.ID, Status: o.Status, Currency: o.Currency, CreatedAt: o.CreatedAt.UTC(),
+		LineItems:  make([]keyturn.LineView, len(lines)),
 		GrossPrice: keyturn.Money{Minor: o.GrossMinor, Currency: o.Currency}.String(),
 	}
 	for i, l := range lines {
@@ -90,8 +91,9 @@ func (d *DB) lineViews(ctx context.Context, query string, args ...any) ([]shownL
 func (l *shownLine) view() keyturn.LineView {
 	v := keyturn.LineView{
 		ID: l.ID, FulfillmentID: l.FulfillmentID, ProductID: l.ProductID, Quantity: l.Quantity,
-		GrossPrice: keyturn.Money{Minor: l.GrossMinor, Currency: l.Currency}.String(), Operation: keyturn.OperationName(l.Operation),
-		Status: l.Status, Source: l.source().Name(), Attempts: l.Attempts, LastError: l.failure(),
+		GrossPrice: keyturn.Money{Minor: l.GrossMinor, Currency: l.Currency}.String(),
+		Operation:  keyturn.OperationName(l.Operation),
+		Status:     l.Status, Source: l.source().Name(), Attempts: l.Attempts, LastError: l.failure(),
 		DeliveredAt: utc(l.DeliveredAt), CanceledAt: utc(l.CanceledAt), LicenseID: value(l.LicenseID),
 	}
 	if l.LicenseID == nil && l.Status == keyturn.LineDelivered {

@@ -76,14 +76,15 @@ type pageOrder struct {
 	Now          time.Time `db:"now"`
 }
 
-// orderByToken finds the order of a link, and whom it is for. One error for all that is not to be seen, so that it tells
-// nothing: unknown links and erased customers.
+// orderByToken finds the order of a link, and whom it is for. One error for all that is not to be seen, so that it
+// tells nothing: unknown links and erased customers.
 func (d *DB) orderByToken(ctx context.Context, q sqlx.QueryerContext, token string) (pageOrder, storedCustomer, error) {
 	var o pageOrder
 	var c storedCustomer
 	err := sqlx.GetContext(ctx, q, &o, `
 		SELECT o.id, o.status, o.currency, o.gross_minor, o.created_at, o.lines_total AS total, o.lines_trouble AS trouble,
-			o.lines_delivered AS delivered, o.lines_canceling AS canceling, o.lines_canceled AS canceled, o.customer_id, o.customer, c.data_key, o.cancel_reason, clock_timestamp() AS now
+			o.lines_delivered AS delivered, o.lines_canceling AS canceling, o.lines_canceled AS canceled, o.customer_id,
+				o.customer, c.data_key, o.cancel_reason, clock_timestamp() AS now
 		FROM orders o JOIN customers c ON c.id = o.customer_id
 		WHERE o.page_hash = $1`, pageHash(token))
 	if err != nil {
@@ -106,15 +107,16 @@ func (d *DB) orderByToken(ctx context.Context, q sqlx.QueryerContext, token stri
 	return o, c, json.Unmarshal(plain, &c)
 }
 
-// CustomerPage gives one page (from 1) of the order behind an unguessable link. KindNotFound for an unknown link and for
-// a page that the order does not have.
+// CustomerPage gives one page (from 1) of the order behind an unguessable link. KindNotFound for an unknown link and
+// for a page that the order does not have.
 func (d *DB) CustomerPage(ctx context.Context, token string, page int) (CustomerPage, error) {
 	o, c, err := d.orderByToken(ctx, d.pg, token)
 	if err != nil {
 		return CustomerPage{}, pg.AsKind(err)
 	}
 	p := CustomerPage{
-		OrderID: o.ID, Locale: c.Locale, FirstName: c.FirstName, Status: o.Status, Price: keyturn.Money{Minor: o.GrossMinor, Currency: o.Currency},
+		OrderID: o.ID, Locale: c.Locale, FirstName: c.FirstName, Status: o.Status,
+		Price:     keyturn.Money{Minor: o.GrossMinor, Currency: o.Currency},
 		CreatedAt: o.CreatedAt.UTC(), Now: o.Now.UTC(), Counts: o.LineCounts, Canceling: o.CancelReason != nil,
 		Page: page, Pages: (o.Total + CustomerPageLines - 1) / CustomerPageLines,
 	}
@@ -123,7 +125,9 @@ func (d *DB) CustomerPage(ctx context.Context, token string, page int) (Customer
 	}
 	// The lines are read after the counts: a page that calls its order final never shows a line that is not.
 	first := (page - 1) * CustomerPageLines
-	lines, err := d.lineViews(ctx, shownLineSQL+`WHERE l.order_id = $1 AND l.position > $2 AND l.position <= $3 ORDER BY l.position`, o.ID, first, first+CustomerPageLines)
+	lines, err := d.lineViews(ctx,
+		shownLineSQL+`WHERE l.order_id = $1 AND l.position > $2 AND l.position <= $3 ORDER BY l.position`, o.ID, first,
+		first+CustomerPageLines)
 	if err != nil {
 		return CustomerPage{}, err
 	}
@@ -157,8 +161,8 @@ func (d *DB) CustomerPageOf(ctx context.Context, token, fulfillmentID string) (i
 }
 
 // RevealToCustomer gives the keys of a delivered line of the order behind the link, and records that they were looked
-// at. what says at what: keys or file. KindNotFound as for CustomerPageOf; KindConflict while the line is not delivered,
-// because who has seen a key must not also get the money, and once it is to be cancelled.
+// at. what says at what: keys or file. KindNotFound as for CustomerPageOf; KindConflict while the line is not
+// delivered, because who has seen a key must not also get the money, and once it is to be cancelled.
 func (d *DB) RevealToCustomer(ctx context.Context, token, fulfillmentID, what string) (Deliverables, error) {
 	var out Deliverables
 	id, ok := canonicalID(fulfillmentID)
@@ -214,7 +218,8 @@ func (d *DB) keyMails(ctx context.Context, lines []shownLine) (map[string]keyMai
 	}
 	var rows []keyMail
 	err := d.pg.SelectContext(ctx, &rows, `
-		SELECT line_id, max(sent_at) FILTER (WHERE number = 1) AS first_sent_at, max(sent_at) FILTER (WHERE number > 1) AS later_sent_at,
+		SELECT line_id, max(sent_at) FILTER (WHERE number = 1) AS first_sent_at,
+			max(sent_at) FILTER (WHERE number > 1) AS later_sent_at,
 			bool_or(exposed OR status <> 'READY') AS exposed
 		FROM deliveries WHERE line_id = ANY(CAST($1 AS uuid[])) AND kind = 'keys' GROUP BY line_id`, pq.Array(ids))
 	for _, r := range rows {
@@ -226,9 +231,11 @@ func (d *DB) keyMails(ctx context.Context, lines []shownLine) (map[string]keyMai
 // forCustomer shows a line to the one who paid for it.
 func (l *shownLine) forCustomer(m keyMail, address string, orderHasKeys bool) CustomerLine {
 	v := CustomerLine{
-		FulfillmentID: l.FulfillmentID, Product: l.product, Quantity: l.Quantity, Price: keyturn.Money{Minor: l.GrossMinor, Currency: l.Currency},
-		Operation: keyturn.OperationName(l.Operation), Changes: l.LicenseID != nil, Status: l.Status, Source: l.source().Type, Canceling: l.CancelReason != nil,
-		Obtained: l.ObtainedAt != nil, Attempts: l.Attempts, NextAttemptAt: utc(l.NextAttemptAt), GiveUpAt: l.GiveUpAt.UTC(),
+		FulfillmentID: l.FulfillmentID, Product: l.product, Quantity: l.Quantity,
+		Price:     keyturn.Money{Minor: l.GrossMinor, Currency: l.Currency},
+		Operation: keyturn.OperationName(l.Operation), Changes: l.LicenseID != nil, Status: l.Status, Source: l.source().Type,
+		Canceling: l.CancelReason != nil,
+		Obtained:  l.ObtainedAt != nil, Attempts: l.Attempts, NextAttemptAt: utc(l.NextAttemptAt), GiveUpAt: l.GiveUpAt.UTC(),
 		HeldUntil: utc(l.HeldUntil), DeliveredAt: utc(l.DeliveredAt), RefundedAt: utc(l.RefundDoneAt),
 	}
 	if l.RefundMinor != nil {

@@ -40,14 +40,16 @@ func (d *DB) bookPartner(ctx context.Context, tx *sqlx.Tx, lineID, source string
 	if id == "" {
 		return false, nil
 	}
-	down := r.Failed != nil && (r.Failed.Failure.Kind == keyturn.KindUnavailable || r.Failed.Failure.Kind == keyturn.KindRateLimited)
+	down := r.Failed != nil && (r.Failed.Failure.Kind == keyturn.KindUnavailable ||
+		r.Failed.Failure.Kind == keyturn.KindRateLimited)
 	answered := r.Failed == nil || r.Failed.Failure.Kind == keyturn.KindRejected
 	if !down && !r.Troubled {
 		return false, nil
 	}
 	var p partnerRow
 	if err := tx.GetContext(ctx, &p, `
-		INSERT INTO partner_gates AS g (integration) VALUES ($1) ON CONFLICT (integration) DO UPDATE SET integration = excluded.integration
+		INSERT INTO partner_gates AS g (integration) VALUES ($1) ON CONFLICT (integration) DO UPDATE
+			SET integration = excluded.integration
 		RETURNING failing, opened_at, probes, next_try_at, clock_timestamp() AS now`, id); err != nil {
 		return false, err
 	}
@@ -61,24 +63,30 @@ func (d *DB) bookPartner(ctx context.Context, tx *sqlx.Tx, lineID, source string
 }
 
 func partnerAnswered(ctx context.Context, tx *sqlx.Tx, id string, p partnerRow) error {
-	if _, err := tx.ExecContext(ctx, `DELETE FROM partner_gates WHERE integration = $1`, id); err != nil || p.OpenedAt == nil {
+	if _, err := tx.ExecContext(ctx, `DELETE FROM partner_gates WHERE integration = $1`, id); err != nil ||
+		p.OpenedAt == nil {
 		return err
 	}
 	if err := closeAlertOf(ctx, tx, partnerSource(id), keyturn.AlertPartnerDown); err != nil {
 		return err
 	}
 	var waiting int
-	if err := tx.GetContext(ctx, &waiting, `SELECT count(*) FROM (SELECT FROM partner_queue WHERE integration = $1 LIMIT 100000) q`, id); err != nil {
+	if err := tx.GetContext(ctx, &waiting,
+		`SELECT count(*) FROM (SELECT FROM partner_queue WHERE integration = $1 LIMIT 100000) q`, id); err != nil {
 		return err
 	}
-	happened := fmt.Sprintf("%s answers again after %s; %d lines wait and are tried now, the oldest first", partnerSource(id), p.Now.Sub(*p.OpenedAt).Round(time.Second), waiting)
-	if err := openAlertOf(ctx, tx, partnerSource(id), keyturn.AlertPartnerBack, AlertDetail{Source: partnerSource(id), Happened: happened}); err != nil {
+	happened := fmt.Sprintf("%s answers again after %s; %d lines wait and are tried now, the oldest first",
+		partnerSource(id), p.Now.Sub(*p.OpenedAt).Round(time.Second), waiting)
+	if err := openAlertOf(ctx, tx, partnerSource(id), keyturn.AlertPartnerBack,
+		AlertDetail{Source: partnerSource(id), Happened: happened}); err != nil {
 		return err
 	}
 	return closeAlertOf(ctx, tx, partnerSource(id), keyturn.AlertPartnerBack) // good news is told and over
 }
 
-func partnerFailed(ctx context.Context, tx *sqlx.Tx, id, lineID string, p partnerRow, r CallResult) (open bool, err error) {
+func partnerFailed(ctx context.Context, tx *sqlx.Tx, id, lineID string, p partnerRow, r CallResult) (open bool,
+	err error,
+) {
 	if !slices.Contains(p.Failing, lineID) && len(p.Failing) < breakerLines {
 		p.Failing = append(p.Failing, lineID)
 	}
@@ -105,8 +113,10 @@ func partnerFailed(ctx context.Context, tx *sqlx.Tx, id, lineID string, p partne
 		return false, err
 	}
 	if opens {
-		err = openAlertOf(ctx, tx, partnerSource(id), keyturn.AlertPartnerDown, AlertDetail{Source: partnerSource(id), Happened: fmt.Sprintf(
-			"%s did not answer for %d orders in a row: %s. Its lines wait; one call at a time finds out whether it is back", partnerSource(id), breakerLines, r.Failed.Failure.Message)})
+		err = openAlertOf(ctx, tx, partnerSource(id), keyturn.AlertPartnerDown,
+			AlertDetail{Source: partnerSource(id), Happened: fmt.Sprintf(
+				"%s did not answer for %d orders in a row: %s. Its lines wait; one call at a time finds out whether it is back",
+				partnerSource(id), breakerLines, r.Failed.Failure.Message)})
 	}
 	return p.OpenedAt != nil, err
 }
@@ -118,11 +128,14 @@ func (d *DB) WatchCertificates(ctx context.Context, expiring map[string]string) 
 		subjects := pq.StringArray{}
 		for _, id := range slices.Sorted(maps.Keys(expiring)) {
 			subjects = append(subjects, partnerSource(id))
-			if err := openAlertOf(ctx, tx, partnerSource(id), keyturn.AlertCertificateExpiring, AlertDetail{Source: partnerSource(id), Happened: expiring[id]}); err != nil {
+			if err := openAlertOf(ctx, tx, partnerSource(id), keyturn.AlertCertificateExpiring,
+				AlertDetail{Source: partnerSource(id), Happened: expiring[id]}); err != nil {
 				return err
 			}
 		}
-		_, err := tx.ExecContext(ctx, `UPDATE alerts SET closed_at = now() WHERE cause = $1 AND closed_at IS NULL AND NOT subject = ANY($2)`, keyturn.AlertCertificateExpiring, subjects)
+		_, err := tx.ExecContext(ctx,
+			`UPDATE alerts SET closed_at = now() WHERE cause = $1 AND closed_at IS NULL AND NOT subject = ANY($2)`,
+			keyturn.AlertCertificateExpiring, subjects)
 		return err
 	})
 }
@@ -140,7 +153,8 @@ func (d *DB) PartnerState(ctx context.Context, integration string) (keyturn.Part
 		OldestAt  *time.Time `db:"oldest_at"`
 	}
 	err := d.pg.GetContext(ctx, &row, `
-		SELECT coalesce(cardinality(g.failing), 0) AS failing, g.opened_at, CASE WHEN g.next_try_at > now() THEN g.next_try_at END AS next_try_at,
+		SELECT coalesce(cardinality(g.failing), 0) AS failing, g.opened_at, CASE
+			WHEN g.next_try_at > now() THEN g.next_try_at END AS next_try_at,
 			coalesce(g.probe_until > now(), false) AS probing, g.failure,
 			(SELECT count(*) FROM attempts WHERE source = $2 AND outcome = 'running' AND deadline_at > now()) AS running,
 			(SELECT count(*) FROM partner_queue WHERE integration = $1) AS waiting,
@@ -150,7 +164,8 @@ func (d *DB) PartnerState(ctx context.Context, integration string) (keyturn.Part
 		return keyturn.PartnerState{}, pg.AsKind(err)
 	}
 	s := keyturn.PartnerState{
-		Breaker: keyturn.BreakerClosed, Failing: row.Failing, OpenedAt: row.OpenedAt, NextTryAt: row.NextTryAt, Running: row.Running, Waiting: row.Waiting, OldestAt: row.OldestAt,
+		Breaker: keyturn.BreakerClosed, Failing: row.Failing, OpenedAt: row.OpenedAt, NextTryAt: row.NextTryAt,
+		Running: row.Running, Waiting: row.Waiting, OldestAt: row.OldestAt,
 	}
 	switch {
 	case row.OpenedAt != nil && row.Probing:

@@ -29,12 +29,17 @@ func (s *shop) down() []string {
 
 func (s *shop) partnerAlerts() []string {
 	s.t.Helper()
-	return reads[string](s, `SELECT cause || CASE WHEN closed_at IS NULL THEN ' open' ELSE ' closed' END FROM alerts WHERE subject = 'endpoint/acme' ORDER BY id`)
+	return reads[string](s,
+		`SELECT cause || CASE WHEN closed_at IS NULL THEN ' open' ELSE ' closed' END FROM alerts
+			WHERE subject = 'endpoint/acme' ORDER BY id`)
 }
 
 func TestBreakerOpensAndClosesByProbe(t *testing.T) {
 	s := newShop(t)
-	s.put(keyturn.Product{ID: "app", Sources: []keyturn.Source{fromEndpoint("acme")}, Retry: keyturn.RetryPolicy{Schedule: []keyturn.Duration{keyturn.Duration(time.Hour)}}})
+	s.put(keyturn.Product{
+		ID: "app", Sources: []keyturn.Source{fromEndpoint("acme")},
+		Retry: keyturn.RetryPolicy{Schedule: []keyturn.Duration{keyturn.Duration(time.Hour)}},
+	})
 	failed := s.down()
 	require.Equal(t, keyturn.BreakerOpen, s.partner().Breaker)
 	require.Equal(t, []string{"PartnerDown open"}, s.partnerAlerts())
@@ -45,7 +50,8 @@ func TestBreakerOpensAndClosesByProbe(t *testing.T) {
 	require.Equal(t, keyturn.LineRetrying, next.Status)
 	require.Zero(t, next.Wait, "the workflow is to wait in the activity, where it is dispatched without history")
 	require.Equal(t, keyturn.OrderPartialCompleted, s.orderStatus(f))
-	require.Equal(t, 1, read[int](s, `SELECT count(*) FROM alerts WHERE line_id = $1 AND mailed_at IS NOT NULL`, s.lineID(f)))
+	require.Equal(t, 1, read[int](s, `SELECT count(*) FROM alerts WHERE line_id = $1 AND mailed_at IS NOT NULL`,
+		s.lineID(f)))
 	require.Empty(t, s.outcomes(f))
 	_, wait := s.parked(f)
 	require.GreaterOrEqual(t, wait, sleepWhileDown)
@@ -141,9 +147,15 @@ func TestAPersonsRetryPassesAnOpenBreaker(t *testing.T) {
 // A partner that is down keeps no line from its next source or its refund.
 func TestAnOpenBreakerMissesNoDeadline(t *testing.T) {
 	s := newShop(t)
-	s.put(keyturn.Product{ID: "app", Sources: []keyturn.Source{fromEndpoint("acme"), fromPool("spare")}, Retry: keyturn.RetryPolicy{GiveUpAfter: keyturn.Duration(time.Hour)}})
+	s.put(keyturn.Product{
+		ID: "app", Sources: []keyturn.Source{fromEndpoint("acme"), fromPool("spare")},
+		Retry: keyturn.RetryPolicy{GiveUpAfter: keyturn.Duration(time.Hour)},
+	})
 	s.down()
-	s.put(keyturn.Product{ID: "last", Sources: []keyturn.Source{fromEndpoint("acme")}, Retry: keyturn.RetryPolicy{GiveUpAfter: keyturn.Duration(2 * time.Minute)}})
+	s.put(keyturn.Product{
+		ID: "last", Sources: []keyturn.Source{fromEndpoint("acme")},
+		Retry: keyturn.RetryPolicy{GiveUpAfter: keyturn.Duration(2 * time.Minute)},
+	})
 	two, one := s.sell("app"), s.sell("last")
 	s.parked(two)
 	s.parked(one)
@@ -157,7 +169,8 @@ func TestAnOpenBreakerMissesNoDeadline(t *testing.T) {
 	next, _ = s.parked(two)
 	require.Equal(t, "pool/spare", next.Source)
 	require.Equal(t, keyturn.DoClaim, next.Do)
-	require.Zero(t, read[int](s, `SELECT count(*) FROM partner_queue WHERE line_id IN ($1, $2)`, s.lineID(one), s.lineID(two)))
+	require.Zero(t, read[int](s, `SELECT count(*) FROM partner_queue WHERE line_id IN ($1, $2)`, s.lineID(one),
+		s.lineID(two)))
 }
 
 // dispatched gives the fulfillments that are dispatched.
@@ -173,8 +186,8 @@ func (s *shop) dispatched() []string {
 	return fs
 }
 
-// Lines are dispatched evenly, few at first, and then about as many as go. One that does not come makes way, and is called
-// again.
+// Lines are dispatched evenly, few at first, and then about as many as go. One that does not come makes way, and is
+// called again.
 func TestLinesAreCalledUpAsTheyGo(t *testing.T) {
 	s := newShop(t)
 	s.limit(keyturn.Limits{MaxConcurrent: 1, PerSecond: 20})
@@ -223,14 +236,17 @@ func TestASlowRateCallsNobodyInVain(t *testing.T) {
 	require.Empty(t, s.dispatched(), "it is on its way")
 }
 
-// Partners are dispatched for one by one: a queue of one holds up no other, and they are found by their lines, however many
-// integrations there are.
+// Partners are dispatched for one by one: a queue of one holds up no other, and they are found by their lines, however
+// many integrations there are.
 func TestEachPartnersLinesAreCalledUp(t *testing.T) {
 	s := newShop(t)
 	var want []string
 	for _, id := range []string{"acme", "beta", "gamma"} {
 		s.product(id, fromEndpoint(id))
-		_, _, err := s.PutIntegration(s.ctx, keyturn.Integration{ID: id, BaseURL: "https://partner.test", Limits: keyturn.Limits{PerSecond: 1}})
+		_, _, err := s.PutIntegration(s.ctx, keyturn.Integration{
+			ID: id, BaseURL: "https://partner.test",
+			Limits: keyturn.Limits{PerSecond: 1},
+		})
 		require.NoError(t, err)
 		first, second := s.sell(id), s.sell(id)
 		s.beginCall(first)
@@ -242,8 +258,8 @@ func TestEachPartnersLinesAreCalledUp(t *testing.T) {
 	require.ElementsMatch(t, want, s.dispatched())
 }
 
-// The alert of the outage stands for those of the lines that wait. A line that fails on its own when the partner is back is
-// told of, once.
+// The alert of the outage stands for those of the lines that wait. A line that fails on its own when the partner is
+// back is told of, once.
 func TestALineThatFailsAfterTheOutageIsToldOf(t *testing.T) {
 	s := newShop(t)
 	s.product("app", fromEndpoint("acme"))
@@ -309,14 +325,15 @@ func TestDecidedLinesLeaveTheQueue(t *testing.T) {
 	}
 	s.resolve(fs[0], keyturn.ActionRefund)
 	s.resolve(fs[1], keyturn.ActionHold)
-	require.Equal(t, 2, read[int](s, `SELECT count(*) FROM partner_queue`), "the held one, and the one whose failure opened the breaker")
+	require.Equal(t, 2, read[int](s, `SELECT count(*) FROM partner_queue`),
+		"the held one, and the one whose failure opened the breaker")
 	s.exec(`DELETE FROM partner_gates`)
 	s.dispatched()
 	require.Equal(t, 1, read[int](s, `SELECT count(*) FROM partner_queue`))
 }
 
-// A frozen process may come back with its answer while another try of the same call sleeps until the partner is back: that
-// one is woken, so that the workflow hears of it.
+// A frozen process may come back with its answer while another try of the same call sleeps until the partner is back:
+// that one is woken, so that the workflow hears of it.
 func TestALineThatIsAnsweredWhileItSleepsIsWoken(t *testing.T) {
 	s := newShop(t)
 	s.product("app", fromEndpoint("acme"))
@@ -336,7 +353,8 @@ func TestALineThatIsAnsweredWhileItSleepsIsWoken(t *testing.T) {
 func TestExpiringCertificatesAreAlerted(t *testing.T) {
 	s := newShop(t)
 	open := func() int {
-		return read[int](s, `SELECT count(*) FROM alerts WHERE cause = 'CertificateExpiring' AND subject = 'endpoint/acme' AND closed_at IS NULL`)
+		return read[int](s, `SELECT count(*) FROM alerts WHERE cause = 'CertificateExpiring' AND subject = 'endpoint/acme'
+			AND closed_at IS NULL`)
 	}
 	for range 2 {
 		require.NoError(t, s.WatchCertificates(s.ctx, map[string]string{"acme": "its certificate expires"}))

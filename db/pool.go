@@ -23,7 +23,8 @@ func (d *DB) PutPool(ctx context.Context, p keyturn.Pool) (created, changed bool
 		}
 		res, err := tx.ExecContext(ctx, `
 			INSERT INTO pools (id, spec, data_key) VALUES ($1, $2, $3)
-			ON CONFLICT (id) DO UPDATE SET spec = excluded.spec, version = pools.version + 1, updated_at = now() WHERE pools.spec <> excluded.spec`,
+			ON CONFLICT (id) DO UPDATE SET spec = excluded.spec, version = pools.version + 1, updated_at = now()
+				WHERE pools.spec <> excluded.spec`,
 			p.ID, string(spec), wrapped)
 		if err != nil {
 			return err

@@ -36,7 +36,10 @@ func TestImportOfSeveralChunksKnowsItsKeys(t *testing.T) {
 	r, err := s.Import(s.ctx, "games", strings.NewReader(strings.Join(file, "\n")), "ops", false)
 	require.NoError(t, err)
 	require.Equal(t, n-9, r.Accepted)
-	require.Equal(t, map[string]int{keyturn.RowDuplicateInPool: 6, keyturn.RowDuplicateInOtherPool: 1, keyturn.RowDuplicateInFile: 2}, r.Counts)
+	require.Equal(t, map[string]int{
+		keyturn.RowDuplicateInPool: 6, keyturn.RowDuplicateInOtherPool: 1,
+		keyturn.RowDuplicateInFile: 2,
+	}, r.Counts)
 	rejected := []keyturn.RejectedKey{{Line: 3, Reason: keyturn.RowDuplicateInOtherPool}}
 	for line := 4; line <= 9; line++ {
 		rejected = append(rejected, keyturn.RejectedKey{Line: line, Reason: keyturn.RowDuplicateInPool})
@@ -140,7 +143,10 @@ func TestEachUnsoldKeyIsKnown(t *testing.T) {
 	s.emptyPool("others")
 	all := keysNamed("K", 12)
 	s.stock("games", all...)
-	for pool, reason := range map[string]string{"games": keyturn.RowDuplicateInPool, "others": keyturn.RowDuplicateInOtherPool} {
+	for pool, reason := range map[string]string{
+		"games":  keyturn.RowDuplicateInPool,
+		"others": keyturn.RowDuplicateInOtherPool,
+	} {
 		r, err := s.Import(s.ctx, pool, strings.NewReader(strings.Join(append(slices.Clone(all), "new"), "\n")), "test", true)
 		require.NoError(t, err)
 		require.Equal(t, map[string]int{reason: 12}, r.Counts)
@@ -167,7 +173,10 @@ func TestOnlyKeysWithTooLittleValidityExpire(t *testing.T) {
 		}
 		fmt.Fprintf(&file, "K-%02d,%s\n", i, until)
 	}
-	r, err := s.ImportFile(s.ctx, stock.ImportInput{Pool: "games", By: "ops", CSV: true, Column: "1", ExpiryColumn: "2", File: strings.NewReader(file.String()), SkipBad: true})
+	r, err := s.ImportFile(s.ctx, stock.ImportInput{
+		Pool: "games", By: "ops", CSV: true, Column: "1", ExpiryColumn: "2",
+		File: strings.NewReader(file.String()), SkipBad: true,
+	})
 	require.NoError(t, err)
 	require.Equal(t, 16, r.Accepted)
 	life, err := s.Stock().Key(s.ctx, "games", "K-09")
@@ -204,7 +213,8 @@ func TestOneBatchOfSeveralIsUndoneOrRecalled(t *testing.T) {
 	s.stock("games", third...)
 	require.NoError(t, s.Stock().UndoBatch(s.ctx, "games", undone, "ops"))
 	require.Equal(t, keyturn.Stock{Available: 20, Withdrawn: 10}, s.pool("games").Stock)
-	require.Equal(t, 10, read[int](s, `SELECT count(*) FROM pool_keys WHERE batch_id = $1 AND state = 'withdrawn'`, undone))
+	require.Equal(t, 10, read[int](s, `SELECT count(*) FROM pool_keys WHERE batch_id = $1 AND state = 'withdrawn'`,
+		undone))
 	view, err := s.Stock().Batch(s.ctx, "games", undone)
 	require.NoError(t, err)
 	require.NotNil(t, view.UndoneAt)

@@ -79,12 +79,16 @@ func (m *poolModel) imports(t *rapid.T) {
 	if known {
 		k := m.keys[len(m.keys)/2]
 		rows = append(rows, k.text+",")
-		if k.state == keyturn.KeyWithdrawn && !slices.ContainsFunc(m.keys, func(o *modelKey) bool { return o.text == k.text && o.state != keyturn.KeyWithdrawn }) {
+		if k.state == keyturn.KeyWithdrawn && !slices.ContainsFunc(m.keys,
+			func(o *modelKey) bool { return o.text == k.text && o.state != keyturn.KeyWithdrawn }) {
 			fresh, expected = append(fresh, &modelKey{text: k.text, state: keyturn.KeyAvailable}), n+1
 		}
 	}
 	dry := rapid.Bool().Draw(t, "dry run")
-	r, err := m.s.ImportFile(m.s.ctx, stock.ImportInput{Pool: m.pool, By: "ops", CSV: true, Column: "1", ExpiryColumn: "2", DryRun: dry, File: strings.NewReader(strings.Join(rows, "\n"))})
+	r, err := m.s.ImportFile(m.s.ctx, stock.ImportInput{
+		Pool: m.pool, By: "ops", CSV: true, Column: "1", ExpiryColumn: "2",
+		DryRun: dry, File: strings.NewReader(strings.Join(rows, "\n")),
+	})
 	require.NoError(t, err)
 	require.Equal(t, expected, r.Accepted)
 	if dry {
@@ -222,7 +226,9 @@ func (m *poolModel) recall(t *rapid.T) {
 func (m *poolModel) replaces(t *rapid.T) {
 	_, err := m.s.ReplaceOwed(m.s.ctx, 100, renderMail)
 	require.NoError(t, err)
-	for _, id := range reads[string](m.s, `SELECT y.id FROM deliveries y JOIN replacements r ON r.delivery_id = y.id WHERE y.status = 'READY' AND r.pool_id = $1`, m.pool) {
+	for _, id := range reads[string](m.s,
+		`SELECT y.id FROM deliveries y JOIN replacements r ON r.delivery_id = y.id WHERE y.status = 'READY'
+			AND r.pool_id = $1`, m.pool) {
 		_, _, err := m.s.BeginSend(m.s.ctx, id)
 		require.NoError(t, err)
 		require.NoError(t, m.s.FinishSend(m.s.ctx, id, nil))
@@ -237,7 +243,10 @@ func (m *poolModel) replaces(t *rapid.T) {
 		if got[0] == keys[len(keys)-1].text {
 			continue
 		}
-		i := slices.IndexFunc(m.keys, func(k *modelKey) bool { return k.text == got[0] && k.state == keyturn.KeyAvailable && !k.old })
+		i := slices.IndexFunc(m.keys, func(k *modelKey) bool {
+			return k.text == got[0] && k.state == keyturn.KeyAvailable &&
+				!k.old
+		})
 		require.GreaterOrEqual(t, i, 0, "a replacement was for sale")
 		keys[len(keys)-1].state, keys[len(keys)-1].owed = keyturn.KeyRecalled, false
 		m.keys[i].state = keyturn.KeyDelivered
@@ -253,8 +262,10 @@ func (m *poolModel) check(t *rapid.T) {
 	}
 	got := m.s.pool(m.pool).Stock
 	require.Equal(t, keyturn.Stock{
-		Available: want[keyturn.KeyAvailable], Claimed: want[keyturn.KeyClaimed], Delivered: want[keyturn.KeyDelivered], Quarantined: want[keyturn.KeyQuarantined],
-		Recalled: want[keyturn.KeyRecalled], Expired: want[keyturn.KeyExpired], Withdrawn: want[keyturn.KeyWithdrawn], Waiting: int64(len(m.waiting)),
+		Available: want[keyturn.KeyAvailable], Claimed: want[keyturn.KeyClaimed], Delivered: want[keyturn.KeyDelivered],
+		Quarantined: want[keyturn.KeyQuarantined],
+		Recalled:    want[keyturn.KeyRecalled], Expired: want[keyturn.KeyExpired], Withdrawn: want[keyturn.KeyWithdrawn],
+		Waiting: int64(len(m.waiting)),
 	}, got)
 	for f, keys := range m.lines {
 		require.Equal(t, []string{keys[len(keys)-1].text}, m.s.keysOf(f), "each line has the key that was first in the queue")
@@ -268,12 +279,16 @@ func TestPoolsBehaveAsTheModel(t *testing.T) {
 	s := newShop(t)
 	rapid.Check(t, func(rt *rapid.T) {
 		s := s.with(rt)
-		m := &poolModel{s: s, pool: "m" + uuid.NewString()[:8], undone: map[string]bool{}, recalls: map[string]bool{}, lines: map[string][]*modelKey{}, sent: map[string]bool{}}
+		m := &poolModel{
+			s: s, pool: "m" + uuid.NewString()[:8], undone: map[string]bool{}, recalls: map[string]bool{},
+			lines: map[string][]*modelKey{}, sent: map[string]bool{},
+		}
 		_, _, err := s.PutPool(s.ctx, keyturn.Pool{ID: m.pool, MinValidity: keyturn.Duration(24 * time.Hour)})
 		require.NoError(rt, err)
 		s.product("from-"+m.pool, fromPool(m.pool))
 		expire := func(*rapid.T) { // two days go by for those that expire
-			s.exec(`UPDATE pool_keys SET give_until = now() - interval '1 hour' WHERE pool_id = $1 AND give_until IS NOT NULL AND state = 'available'`, m.pool)
+			s.exec(`UPDATE pool_keys SET give_until = now() - interval '1 hour' WHERE pool_id = $1 AND give_until IS NOT NULL
+				AND state = 'available'`, m.pool)
 			_, err := s.Stock().ExpireKeys(s.ctx, 100)
 			require.NoError(rt, err)
 			there := slices.DeleteFunc(slices.Clone(m.keys), func(k *modelKey) bool { return k.state == keyturn.KeyWithdrawn })

@@ -130,22 +130,27 @@ func TestRecallReplacesWhatWasSold(t *testing.T) {
 	for _, step := range life.History {
 		steps = append(steps, step.To+" by "+step.By)
 	}
-	require.Equal(t, []string{"available by test", "claimed by workflow", "delivered by workflow", "recalled by ops"}, steps)
+	require.Equal(t, []string{"available by test", "claimed by workflow", "delivered by workflow", "recalled by ops"},
+		steps)
 }
 
-// While the recall of a large batch is under way, its keys that are still for sale are given to nobody: neither to a new
-// order nor, of all things, as a replacement.
+// While the recall of a large batch is under way, its keys that are still for sale are given to nobody: neither to a
+// new order nor, of all things, as a replacement.
 func TestKeysOfABatchThatIsBeingRecalledAreGivenToNobody(t *testing.T) {
 	s := newShop(t)
 	s.product("game", fromPool("p"))
-	s.put(keyturn.Product{ID: "cautious", Sources: []keyturn.Source{fromPool("p")}, Sell: keyturn.Sell{WhenEmpty: keyturn.SellRefuse}})
+	s.put(keyturn.Product{
+		ID: "cautious", Sources: []keyturn.Source{fromPool("p")},
+		Sell: keyturn.Sell{WhenEmpty: keyturn.SellRefuse},
+	})
 	s.stock("p", "bad-1", "bad-2", "bad-3", "bad-4")
 	batch := s.batchOf("p")
 	owner := s.sell("game")
 	s.claimed(owner)
 	s.delivered(owner)
 	// What a recall has done before it comes to the first unsold key.
-	s.exec(`UPDATE batches SET recalled_at = now(), recall = 'leaked', replace_sold = true, recalled_to = first_key WHERE id = $1`, batch)
+	s.exec(`UPDATE batches SET recalled_at = now(), recall = 'leaked', replace_sold = true, recalled_to = first_key
+		WHERE id = $1`, batch)
 	require.NoError(t, s.OweReplacements(s.ctx, owner, nil, "leaked", "ops"))
 
 	n, err := s.ReplaceOwed(s.ctx, 100, renderMail)
@@ -165,7 +170,8 @@ func TestKeysOfABatchThatIsBeingRecalledAreGivenToNobody(t *testing.T) {
 	require.Equal(t, 1, n)
 	_, err = s.ServeWaiting(s.ctx, 100, 0)
 	require.NoError(t, err)
-	require.ElementsMatch(t, []string{"good-1", "good-2"}, append(s.keysOf(owner), s.keysOf(later)...), "both from the other batch")
+	require.ElementsMatch(t, []string{"good-1", "good-2"}, append(s.keysOf(owner), s.keysOf(later)...),
+		"both from the other batch")
 	require.NoError(t, s.Stock().Recall(s.ctx, "p", batch, "leaked", true, "ops"))
 	v, err := s.Stock().Batch(s.ctx, "p", batch)
 	require.NoError(t, err)
@@ -259,7 +265,10 @@ func TestPoolsPerCurrency(t *testing.T) {
 
 func TestOrdersOfAnEmptyPoolAreRefused(t *testing.T) {
 	s := newShop(t)
-	s.put(keyturn.Product{ID: "game", Sources: []keyturn.Source{fromPool("p")}, Sell: keyturn.Sell{WhenEmpty: keyturn.SellRefuse}})
+	s.put(keyturn.Product{
+		ID: "game", Sources: []keyturn.Source{fromPool("p")},
+		Sell: keyturn.Sell{WhenEmpty: keyturn.SellRefuse},
+	})
 	_, err := s.tryOrder("o1", "game")
 	wantKind(t, err, keyturn.KindConflict, "lineItems[0].productId")
 	require.Zero(t, read[int](s, `SELECT count(*) FROM orders`))
@@ -270,7 +279,10 @@ func TestOrdersOfAnEmptyPoolAreRefused(t *testing.T) {
 	_, err = s.tryOrder("o2", "game")
 	wantKind(t, err, keyturn.KindConflict)
 
-	s.put(keyturn.Product{ID: "both", Sources: []keyturn.Source{fromPool("p"), {Type: keyturn.SourceManual}}, Sell: keyturn.Sell{WhenEmpty: keyturn.SellRefuse}})
+	s.put(keyturn.Product{
+		ID: "both", Sources: []keyturn.Source{fromPool("p"), {Type: keyturn.SourceManual}},
+		Sell: keyturn.Sell{WhenEmpty: keyturn.SellRefuse},
+	})
 	_, err = s.tryOrder("o3", "both")
 	require.NoError(t, err, "a person can deliver")
 }
@@ -315,7 +327,9 @@ func TestForecastAndItsAlert(t *testing.T) {
 	require.InDelta(t, 4, f.PerHour, 0.2)
 	require.InDelta(t, 1.5, *f.HoursLeft, 0.1)
 	alerts := func() []string {
-		return reads[string](s, `SELECT cause || CASE WHEN closed_at IS NULL THEN ' open' ELSE ' closed' END FROM alerts WHERE pool_id = 'p' ORDER BY id`)
+		return reads[string](s,
+			`SELECT cause || CASE WHEN closed_at IS NULL THEN ' open' ELSE ' closed' END FROM alerts WHERE pool_id = 'p'
+				ORDER BY id`)
 	}
 	require.NoError(t, s.Stock().WatchPools(s.ctx))
 	require.NoError(t, s.Stock().WatchPools(s.ctx))

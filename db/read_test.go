@@ -25,11 +25,17 @@ func TestAnOrderShowsTheDeadlineOfTodaysPolicy(t *testing.T) {
 	accepted := read[time.Time](s, `SELECT created_at FROM orders`)
 	require.WithinDuration(t, accepted.Add(keyturn.DefaultGiveUp), *shown().GiveUpAt, 0)
 
-	s.put(keyturn.Product{ID: "hand", Sources: []keyturn.Source{byHand}, Retry: keyturn.RetryPolicy{GiveUpAfter: keyturn.Duration(time.Hour)}})
+	s.put(keyturn.Product{
+		ID: "hand", Sources: []keyturn.Source{byHand},
+		Retry: keyturn.RetryPolicy{GiveUpAfter: keyturn.Duration(time.Hour)},
+	})
 	require.WithinDuration(t, accepted.Add(time.Hour), *shown().GiveUpAt, 0)
 
 	until := accepted.Add(5 * time.Hour)
-	_, err := s.Resolve(s.ctx, id, keyturn.Resolution{ID: "d-1", Action: keyturn.ActionExtend, Until: &until, By: "olivia"})
+	_, err := s.Resolve(s.ctx, id, keyturn.Resolution{
+		ID: "d-1", Action: keyturn.ActionExtend, Until: &until,
+		By: "olivia",
+	})
 	require.NoError(t, err)
 	require.WithinDuration(t, until, *shown().GiveUpAt, 0)
 
@@ -135,8 +141,10 @@ func TestStepsAreToldOnceInWhateverOrderTheyCommit(t *testing.T) {
 	go func() { // a step that is written first and committed last
 		done <- s.pg.Tx(s.ctx, func(tx *sqlx.Tx) error {
 			_, err := tx.ExecContext(s.ctx, `
-				WITH moved AS (UPDATE line_items SET status = 'OBTAINED', obtained_at = now(), version = version + 1 WHERE fulfillment_id = $1 RETURNING id, version)
-				INSERT INTO line_log (line_id, version, from_status, to_status, by) SELECT id, version, 'PENDING', 'OBTAINED', 'test' FROM moved`, ids[0])
+				WITH moved AS (UPDATE line_items SET status = 'OBTAINED', obtained_at = now(), version = version + 1
+					WHERE fulfillment_id = $1 RETURNING id, version)
+				INSERT INTO line_log (line_id, version, from_status, to_status, by)
+					SELECT id, version, 'PENDING', 'OBTAINED', 'test' FROM moved`, ids[0])
 			close(written)
 			<-commit
 			return err
@@ -179,7 +187,10 @@ func TestRequestsAreShownWithoutWhomTheyWereFor(t *testing.T) {
 			`{"a": "ada@buyer.test", "b": ["x ADA@BUYER.TEST y"], "c": {"d": "Al"}, "e": "also", "n": 12345678901234567890}`,
 			`{"a":"[redacted]","b":["x [redacted] y"],"c":{"d":"[redacted]"},"e":"also","n":12345678901234567890}`,
 		},
-		{`{"email": "somebody@else.test", "City": "Paris", "country": "FR"}`, `{"City":"[redacted]","country":"FR","email":"[redacted]"}`},
+		{
+			`{"email": "somebody@else.test", "City": "Paris", "country": "FR"}`,
+			`{"City":"[redacted]","country":"FR","email":"[redacted]"}`,
+		},
 		{`{"name": "O'Brien & Søn"}`, `{"name":"[redacted]"}`},
 		{`who=ada%40buyer.test&phone=%2B33+1+23`, `who=[redacted]&phone=[redacted]`},
 		{"not \xff JSON", "not \uFFFD JSON"},

@@ -18,7 +18,8 @@ const redactedText = "[redacted]"
 
 // personalNames are the fields whose value is hidden whatever it is, also in a reply that made its own.
 var personalNames = map[string]bool{
-	"email": true, "firstname": true, "lastname": true, "companyname": true, "companyidentifier": true, "street": true, "city": true,
+	"email": true, "firstname": true, "lastname": true, "companyname": true, "companyidentifier": true, "street": true,
+	"city":    true,
 	"zipcode": true, "phone": true, "authorization": true,
 }
 
@@ -29,7 +30,8 @@ const minPart = 4
 func personalData(c storedCustomer, keys ...string) hidden {
 	h := hidden{whole: map[string]bool{}}
 	var pairs []string
-	for _, v := range append(keys, c.Email, c.FirstName, c.LastName, c.CompanyName, c.CompanyIdentifier, c.Street, c.City, c.ZipCode, c.Phone) {
+	for _, v := range append(keys, c.Email, c.FirstName, c.LastName, c.CompanyName, c.CompanyIdentifier, c.Street, c.City,
+		c.ZipCode, c.Phone) {
 		if v == "" {
 			continue
 		}

@@ -38,7 +38,8 @@ func TestRefund(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, next, again)
 	require.Equal(t, "re_1", read[string](s, `SELECT provider_id FROM refunds`))
-	require.Equal(t, 1, read[int](s, `SELECT count(*) FROM deliveries WHERE kind = 'canceled'`), "the customer is told once")
+	require.Equal(t, 1, read[int](s, `SELECT count(*) FROM deliveries WHERE kind = 'canceled'`),
+		"the customer is told once")
 	none, next, err := s.BeginRefund(s.ctx, f)
 	require.NoError(t, err)
 	require.Nil(t, none)
@@ -72,7 +73,10 @@ func TestFailedRefunds(t *testing.T) {
 func TestRefundWithoutItsEmail(t *testing.T) {
 	s := newShop(t)
 	f := s.canceling()
-	next, err := s.FinishRefund(s.ctx, f, "re_1", func(MailFacts) ([]byte, error) { return nil, keyturn.Errorf(keyturn.KindInvalid, "no") })
+	next, err := s.FinishRefund(s.ctx, f, "re_1", func(MailFacts) ([]byte, error) {
+		return nil,
+			keyturn.Errorf(keyturn.KindInvalid, "no")
+	})
 	require.NoError(t, err)
 	require.Equal(t, keyturn.LineCanceled, next.Status)
 }
@@ -136,7 +140,8 @@ func TestLedgerUnderConcurrency(t *testing.T) {
 	s.product("game", fromPool("p"))
 	s.order("o1", lineOf("game", 1)) // 10.00 EUR
 	errs := atOnce(16, func(i int) error {
-		_, err := s.LedgerRefund(s.ctx, string(rune('a'+i/2)), "pay-o1", "o1", keyturn.Money{Minor: 400, Currency: "EUR"}, never)
+		_, err := s.LedgerRefund(s.ctx, string(rune('a'+i/2)), "pay-o1", "o1", keyturn.Money{Minor: 400, Currency: "EUR"},
+			never)
 		return err
 	})
 	for _, err := range errs {
@@ -152,10 +157,11 @@ func TestLedgerCountsTries(t *testing.T) {
 	s.product("game", fromPool("p"))
 	s.order("o1", lineOf("game", 1))
 	for try := range 4 {
-		id, err := s.LedgerRefund(s.ctx, "k", "pay-o1", "o1", keyturn.Money{Minor: 1000, Currency: "EUR"}, func(before int) bool {
-			require.Equal(t, try, before)
-			return before < 3
-		})
+		id, err := s.LedgerRefund(s.ctx, "k", "pay-o1", "o1", keyturn.Money{Minor: 1000, Currency: "EUR"},
+			func(before int) bool {
+				require.Equal(t, try, before)
+				return before < 3
+			})
 		require.NoError(t, err)
 		require.Equal(t, try < 3, id == "")
 	}

@@ -13,7 +13,8 @@ import (
 
 // Due is something that the relay has to start or wake.
 type Due struct {
-	Workflow string // of the outbox: WorkflowRevoke, WorkflowSend, WorkflowCancel, WorkflowLicense and such; "" for a line's own workflow
+	// of the outbox: WorkflowRevoke, WorkflowSend, WorkflowCancel, WorkflowLicense and such; "" for a line's own workflow
+	Workflow string
 	Subject  string // of the outbox
 	Start    Start  // of a line
 	Status   keyturn.LineStatus
@@ -36,7 +37,8 @@ func (d *DB) TakeDue(ctx context.Context, limit int) ([]Due, error) {
 			), taken AS (
 				UPDATE line_items l SET wake_at = now() + make_interval(secs => $2) FROM due WHERE l.id = due.id RETURNING l.*
 			)
-			SELECT`+lineColumns+`, EXISTS (SELECT FROM partner_queue q WHERE q.line_id = l.id) AS called FROM taken l JOIN orders o ON o.id = l.order_id JOIN products p ON p.id = l.product_id`,
+			SELECT`+lineColumns+`, EXISTS (SELECT FROM partner_queue q WHERE q.line_id = l.id) AS called FROM taken l
+				JOIN orders o ON o.id = l.order_id JOIN products p ON p.id = l.product_id`,
 			limit, relayLease.Seconds()); err != nil {
 			return err
 		}
@@ -49,7 +51,8 @@ func (d *DB) TakeDue(ctx context.Context, limit int) ([]Due, error) {
 			WITH due AS MATERIALIZED (
 				SELECT id FROM outbox WHERE due_at <= now() ORDER BY due_at LIMIT $1 FOR UPDATE SKIP LOCKED
 			)
-			UPDATE outbox o SET due_at = now() + make_interval(secs => $2) FROM due WHERE o.id = due.id RETURNING o.workflow, o.subject, o.due_at`,
+			UPDATE outbox o SET due_at = now() + make_interval(secs => $2) FROM due WHERE o.id = due.id
+				RETURNING o.workflow, o.subject, o.due_at`,
 			limit, relayLease.Seconds())
 		for _, r := range rows {
 			due = append(due, Due{Workflow: r.Workflow, Subject: r.Subject, lease: r.DueAt})
@@ -79,20 +82,23 @@ func selectDue(ctx context.Context, tx *sqlx.Tx, query string, args ...any) ([]D
 	return due, nil
 }
 
-// RelayDone ends what was started or woken: lines by fulfillment, outbox entries by workflow and subject. What became due
-// once more in the meantime stays.
+// RelayDone ends what was started or woken: lines by fulfillment, outbox entries by workflow and subject. What became
+// due once more in the meantime stays.
 func (d *DB) RelayDone(ctx context.Context, done []Due) error {
 	var fulfillments, workflows, subjects, leases []string
 	for _, x := range done {
 		if x.Workflow == "" {
 			fulfillments = append(fulfillments, x.Start.FulfillmentID)
 		} else {
-			workflows, subjects, leases = append(workflows, x.Workflow), append(subjects, x.Subject), append(leases, x.lease.Format(time.RFC3339Nano))
+			workflows, subjects, leases = append(workflows, x.Workflow), append(subjects, x.Subject),
+				append(leases, x.lease.Format(time.RFC3339Nano))
 		}
 	}
 	return d.pg.Tx(ctx, func(tx *sqlx.Tx) error {
 		if len(fulfillments) > 0 {
-			if _, err := tx.ExecContext(ctx, `UPDATE line_items SET wake_at = NULL WHERE fulfillment_id = ANY(CAST($1 AS uuid[])) AND wake_at > now()`, pq.Array(fulfillments)); err != nil {
+			if _, err := tx.ExecContext(ctx,
+				`UPDATE line_items SET wake_at = NULL WHERE fulfillment_id = ANY(CAST($1 AS uuid[])) AND wake_at > now()`,
+				pq.Array(fulfillments)); err != nil {
 				return err
 			}
 		}
@@ -100,8 +106,10 @@ func (d *DB) RelayDone(ctx context.Context, done []Due) error {
 			return nil
 		}
 		_, err := tx.ExecContext(ctx, `
-			DELETE FROM outbox o USING unnest(CAST($1 AS text[]), CAST($2 AS text[]), CAST($3 AS timestamptz[])) AS t (workflow, subject, lease)
-			WHERE o.workflow = t.workflow AND o.subject = t.subject AND o.due_at = t.lease`, pq.Array(workflows), pq.Array(subjects), pq.Array(leases))
+			DELETE FROM outbox o USING unnest(CAST($1 AS text[]), CAST($2 AS text[]), CAST($3 AS timestamptz[])) AS t (workflow,
+				subject, lease)
+			WHERE o.workflow = t.workflow AND o.subject = t.subject
+				AND o.due_at = t.lease`, pq.Array(workflows), pq.Array(subjects), pq.Array(leases))
 		return err
 	})
 }
@@ -109,7 +117,8 @@ func (d *DB) RelayDone(ctx context.Context, done []Due) error {
 // WakeOrder has the relay wake every undecided or delivered line of an order that is to be cancelled.
 func (d *DB) WakeOrder(ctx context.Context, orderID string) error {
 	return d.pg.Tx(ctx, func(tx *sqlx.Tx) error {
-		_, err := tx.ExecContext(ctx, `UPDATE line_items SET wake_at = now() WHERE order_id = $1 AND status NOT IN ('CANCELING', 'CANCELED')`, orderID)
+		_, err := tx.ExecContext(ctx,
+			`UPDATE line_items SET wake_at = now() WHERE order_id = $1 AND status NOT IN ('CANCELING', 'CANCELED')`, orderID)
 		return err
 	})
 }
@@ -123,12 +132,15 @@ func (d *DB) WakeForgotten(ctx context.Context, overdue time.Duration) (int, err
 		err := tx.SelectContext(ctx, &ids, `
 			WITH forgotten AS MATERIALIZED (
 				SELECT l.id FROM orders o JOIN line_items l ON l.order_id = o.id
-				WHERE o.status IN ('PARTIAL_COMPLETED', 'CANCEL_PENDING') AND l.status IN ('RETRYING', 'WAITING_FOR_STOCK', 'HELD', 'CANCELING')
-					AND l.wake_at IS NULL AND least(coalesce(l.next_attempt_at, l.give_up_at), l.give_up_at) < now() - make_interval(secs => $1)
+				WHERE o.status IN ('PARTIAL_COMPLETED', 'CANCEL_PENDING') AND l.status IN ('RETRYING', 'WAITING_FOR_STOCK', 'HELD',
+					'CANCELING')
+					AND l.wake_at IS NULL AND least(coalesce(l.next_attempt_at, l.give_up_at),
+						l.give_up_at) < now() - make_interval(secs => $1)
 				LIMIT 200
 				FOR UPDATE OF l SKIP LOCKED
 			)
-			UPDATE line_items l SET wake_at = now(), next_attempt_at = now() FROM forgotten f WHERE l.id = f.id RETURNING l.id`, overdue.Seconds())
+			UPDATE line_items l SET wake_at = now(), next_attempt_at = now() FROM forgotten f WHERE l.id = f.id
+				RETURNING l.id`, overdue.Seconds())
 		n = len(ids)
 		return err
 	})
@@ -146,6 +158,7 @@ func enqueue(ctx context.Context, tx *sqlx.Tx, workflow, subject string) error {
 // StartOf says what a workflow for this fulfillment needs to know.
 func (d *DB) StartOf(ctx context.Context, fulfillmentID string) (Start, error) {
 	var s Start
-	err := d.pg.GetContext(ctx, &s, `SELECT fulfillment_id, id AS line_id, order_id, product_id FROM line_items WHERE fulfillment_id = $1`, fulfillmentID)
+	err := d.pg.GetContext(ctx, &s,
+		`SELECT fulfillment_id, id AS line_id, order_id, product_id FROM line_items WHERE fulfillment_id = $1`, fulfillmentID)
 	return s, pg.NotFound(err, "there is no fulfillment %s", fulfillmentID)
 }

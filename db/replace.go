@@ -14,8 +14,8 @@ import (
 )
 
 // OweReplacements books that a line's customer is to get other keys instead of those of some units, or of all when none
-// is named, because they leaked. ReplaceOwed gives them. Idempotent. KindNotFound; KindConflict when the line has no keys
-// of a pool.
+// is named, because they leaked. ReplaceOwed gives them. Idempotent. KindNotFound; KindConflict when the line has no
+// keys of a pool.
 func (d *DB) OweReplacements(ctx context.Context, fulfillmentID string, units []int, reason, by string) error {
 	return d.pg.Tx(ctx, func(tx *sqlx.Tx) error {
 		l, err := lockLine(ctx, tx, fulfillmentID)
@@ -26,19 +26,22 @@ func (d *DB) OweReplacements(ctx context.Context, fulfillmentID string, units []
 			return keyturn.Errorf(keyturn.KindConflict, "the line is %s: it has no keys to replace", l.Status)
 		}
 		if retired, err := isRetired(ctx, tx, l); err != nil || retired {
-			return cmp.Or(err, error(keyturn.Errorf(keyturn.KindConflict, "an upgrade has taken the place of the line's keys: replace those of the upgrade")))
+			return cmp.Or(err, error(keyturn.Errorf(keyturn.KindConflict,
+				"an upgrade has taken the place of the line's keys: replace those of the upgrade")))
 		}
 		var ids []int64
 		if err := tx.SelectContext(ctx, &ids, `
 			INSERT INTO replacements (key_id, batch_id, pool_id, line_id, unit_no, status, reason, by)
 			SELECT id, batch_id, pool_id, line_id, unit_no, 'OWED', $2, $3 FROM pool_keys
 			WHERE line_id = $1 AND state IN ('claimed', 'delivered') AND (CAST($4 AS int[]) IS NULL OR unit_no = ANY($4))
-			ON CONFLICT (key_id) DO UPDATE SET status = CASE WHEN replacements.status = 'LISTED' THEN 'OWED' ELSE replacements.status END
+			ON CONFLICT (key_id) DO UPDATE SET status = CASE WHEN replacements.status = 'LISTED' THEN 'OWED'
+				ELSE replacements.status END
 			RETURNING key_id`, l.ID, reason, by, pq.Array(units)); err != nil {
 			return err
 		}
 		if len(ids) == 0 || len(units) > 0 && len(ids) != len(units) {
-			return keyturn.Errorf(keyturn.KindConflict, "the line has no key of a pool for each of these units: what a partner or a person gave, they replace")
+			return keyturn.Errorf(keyturn.KindConflict,
+				"the line has no key of a pool for each of these units: what a partner or a person gave, they replace")
 		}
 		return nil
 	})
@@ -61,7 +64,8 @@ func (d *DB) Replacements(ctx context.Context, fulfillmentID string) ([]keyturn.
 		return nil, keyturn.Errorf(keyturn.KindNotFound, "there is no fulfillment %s", fulfillmentID)
 	}
 	return out, pg.AsKind(d.pg.SelectContext(ctx, &out, `
-		SELECT l.order_id, l.fulfillment_id, r.unit_no AS unit, r.status, r.done_at FROM replacements r JOIN line_items l ON l.id = r.line_id
+		SELECT l.order_id, l.fulfillment_id, r.unit_no AS unit, r.status, r.done_at FROM replacements r
+			JOIN line_items l ON l.id = r.line_id
 		WHERE l.fulfillment_id = $1 ORDER BY r.created_at, r.key_id`, fulfillmentID))
 }
 
@@ -72,7 +76,8 @@ func (d *DB) ReplaceOwed(ctx context.Context, limit int, render RenderMail) (int
 	if err := d.pg.SelectContext(ctx, &due, `
 		SELECT l.fulfillment_id FROM replacements r JOIN line_items l ON l.id = r.line_id
 		WHERE r.status = 'OWED' AND l.status IN ('DELIVERED', 'CANCELING', 'CANCELED')
-			AND (l.status <> 'DELIVERED' OR EXISTS (SELECT FROM pool_keys k WHERE k.pool_id = r.pool_id AND k.state = 'available'`+stock.NotRecalledSQL+`))
+			AND (l.status <> 'DELIVERED' OR EXISTS (SELECT FROM pool_keys k WHERE k.pool_id = r.pool_id
+				AND k.state = 'available'`+stock.NotRecalledSQL+`))
 		GROUP BY l.fulfillment_id ORDER BY min(r.created_at), min(r.key_id) LIMIT $1`, limit); err != nil {
 		return 0, pg.AsKind(err)
 	}
@@ -119,7 +124,8 @@ func (d *DB) replace(ctx context.Context, fulfillmentID string, render RenderMai
 		}
 		var owed []oweRow
 		if err := tx.SelectContext(ctx, &owed, `
-			SELECT key_id, pool_id, unit_no, reason, by FROM replacements WHERE line_id = $1 AND status = 'OWED' ORDER BY unit_no FOR UPDATE`, l.ID); err != nil {
+			SELECT key_id, pool_id, unit_no, reason, by FROM replacements WHERE line_id = $1 AND status = 'OWED'
+				ORDER BY unit_no FOR UPDATE`, l.ID); err != nil {
 			return err
 		}
 		if l.Status != keyturn.LineDelivered || len(owed) == 0 {
@@ -138,7 +144,8 @@ func (d *DB) replace(ctx context.Context, fulfillmentID string, render RenderMai
 		}
 		for i, o := range owed {
 			if err := pg.ExpectOne(tx.ExecContext(ctx, `
-				UPDATE replacements SET status = 'DONE', new_key_id = $2, delivery_id = $3, done_at = now() WHERE key_id = $1`, o.KeyID, taken[i], mail.ID)); err != nil {
+				UPDATE replacements SET status = 'DONE', new_key_id = $2, delivery_id = $3, done_at = now()
+					WHERE key_id = $1`, o.KeyID, taken[i], mail.ID)); err != nil {
 				return err
 			}
 		}
@@ -187,6 +194,8 @@ func isRetired(ctx context.Context, tx *sqlx.Tx, l *line) (retired bool, err err
 
 // voidReplacements ends what a line was owed that was refunded, or whose keys an upgrade has retired.
 func voidReplacements(ctx context.Context, tx *sqlx.Tx, lineID string) error {
-	_, err := tx.ExecContext(ctx, `UPDATE replacements SET status = 'VOID', done_at = now() WHERE line_id = $1 AND status IN ('OWED', 'LISTED')`, lineID)
+	_, err := tx.ExecContext(ctx,
+		`UPDATE replacements SET status = 'VOID', done_at = now() WHERE line_id = $1 AND status IN ('OWED', 'LISTED')`,
+		lineID)
 	return err
 }

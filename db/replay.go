@@ -32,9 +32,9 @@ func (r Replay) HideRequest(stored []byte) string { return r.hide.request(stored
 // HideReply takes the customer's personal data out of a reply.
 func (r Replay) HideReply(body []byte) []byte { return []byte(r.hide.body(body)) }
 
-// ReplayFacts collects what a replay of an attempt needs: today's catalog, and what was stored. no 0 is the newest attempt
-// that has a reply, else the newest. KindNotFound: there is no such line or attempt. KindConflict: the attempt was a
-// cancel, or its source is no longer one of the product's.
+// ReplayFacts collects what a replay of an attempt needs: today's catalog, and what was stored. no 0 is the newest
+// attempt that has a reply, else the newest. KindNotFound: there is no such line or attempt. KindConflict: the attempt
+// was a cancel, or its source is no longer one of the product's.
 func (d *DB) ReplayFacts(ctx context.Context, fulfillmentID string, no int) (Replay, error) {
 	var r Replay
 	id, ok := canonicalID(fulfillmentID)
@@ -66,9 +66,11 @@ func (d *DB) replayFacts(ctx context.Context, tx *sqlx.Tx, l *line, no int, r *R
 		Request    []byte                 `db:"request"`
 	}
 	err := tx.GetContext(ctx, &a, `
-		SELECT a.no, a.source, a.operation, a.unit_no, a.outcome, a.started_at, a.http_status, a.error_kind, a.message, a.reply, r.request
+		SELECT a.no, a.source, a.operation, a.unit_no, a.outcome, a.started_at, a.http_status, a.error_kind, a.message,
+			a.reply, r.request
 		FROM attempts a
-		LEFT JOIN partner_requests r ON r.line_id = a.line_id AND r.source = a.source AND r.operation = a.operation AND r.unit_no = a.unit_no
+		LEFT JOIN partner_requests r ON r.line_id = a.line_id AND r.source = a.source AND r.operation = a.operation
+			AND r.unit_no = a.unit_no
 		WHERE a.line_id = $1 AND (a.no = $2 OR $2 = 0 AND a.operation = $3)
 		ORDER BY (a.reply IS NOT NULL) DESC, a.no DESC LIMIT 1`, l.ID, no, l.Operation)
 	if errors.Is(err, sql.ErrNoRows) {
@@ -78,11 +80,13 @@ func (d *DB) replayFacts(ctx context.Context, tx *sqlx.Tx, l *line, no int, r *R
 		return err
 	}
 	if a.Operation == "cancel" && a.Operation != l.Operation {
-		return keyturn.Errorf(keyturn.KindConflict, "attempt %d told the partner to cancel: only the line's own operation can be replayed", a.No)
+		return keyturn.Errorf(keyturn.KindConflict,
+			"attempt %d told the partner to cancel: only the line's own operation can be replayed", a.No)
 	}
 	l.SourceNo = slices.IndexFunc(l.product.Sources, func(s keyturn.Source) bool { return s.Name() == a.Source })
 	if l.SourceNo < 0 || !l.source().Type.CallsPartner() {
-		return keyturn.Errorf(keyturn.KindConflict, "attempt %d asked %s, which is no source of the product any more", a.No, a.Source)
+		return keyturn.Errorf(keyturn.KindConflict, "attempt %d asked %s, which is no source of the product any more", a.No,
+			a.Source)
 	}
 	facts, dk, err := d.facts(ctx, tx, l, a.UnitNo)
 	if err != nil {
@@ -94,7 +98,8 @@ func (d *DB) replayFacts(ctx context.Context, tx *sqlx.Tx, l *line, no int, r *R
 		return err
 	}
 	*r = Replay{
-		CallFacts: facts, No: a.No, StartedAt: a.StartedAt.UTC(), Outcome: a.Outcome, ErrorKind: value(a.ErrorKind), hide: personalData(customer),
+		CallFacts: facts, No: a.No, StartedAt: a.StartedAt.UTC(), Outcome: a.Outcome, ErrorKind: value(a.ErrorKind),
+		hide: personalData(customer),
 	}
 	r.Message = r.hide.text(value(a.Message))
 	if a.HTTPStatus != nil {

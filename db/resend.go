@@ -18,7 +18,9 @@ const WorkflowSend = "SendFollowUpEmail"
 // Resend stores a new e-mail with the same keys, to another address if one is given, and has it sent. For a line whose
 // keys are ours but whose e-mail does not go out, the new e-mail takes the place of the old one. KindConflict when the
 // line has no keys to send.
-func (d *DB) Resend(ctx context.Context, fulfillmentID, to, by string, render RenderMail) (deliveryID string, err error) {
+func (d *DB) Resend(ctx context.Context, fulfillmentID, to, by string, render RenderMail) (deliveryID string,
+	err error,
+) {
 	err = d.pg.Tx(ctx, func(tx *sqlx.Tx) error {
 		l, err := lockLine(ctx, tx, fulfillmentID)
 		if err != nil {
@@ -45,18 +47,21 @@ func (d *DB) Resend(ctx context.Context, fulfillmentID, to, by string, render Re
 	return deliveryID, err
 }
 
-// seenToSQL is the condition on the e-mail y that a person has closed the alert which said that it does not go out: they
-// reached the customer otherwise, and nobody tries any more.
-const seenToSQL = `EXISTS (SELECT FROM alerts a WHERE a.line_id = y.line_id AND a.cause = '` + string(keyturn.AlertUndelivered) + `'
+// seenToSQL is the condition on the e-mail y that a person has closed the alert which said that it does not go out:
+// they reached the customer otherwise, and nobody tries any more.
+const seenToSQL = `EXISTS (SELECT FROM alerts a WHERE a.line_id = y.line_id AND a.cause = '` +
+	string(keyturn.AlertUndelivered) + `'
 	AND a.closed_by IS NOT NULL AND a.closed_at > y.created_at)`
 
-// toFollowSQL is the condition on the e-mail y of the line l, which is not the line's first, that it is still to go out.
+// toFollowSQL is the condition on the e-mail y of the line l, which is not the line's first, that it is still to go
+// out.
 const toFollowSQL = `y.status <> 'SENT' AND (y.kind = 'canceled' OR l.status = 'DELIVERED')
-	AND NOT EXISTS (SELECT FROM deliveries n WHERE n.line_id = y.line_id AND n.kind = y.kind AND n.number > y.number) AND NOT ` + seenToSQL
+	AND NOT EXISTS (SELECT FROM deliveries n WHERE n.line_id = y.line_id AND n.kind = y.kind AND n.number > y.number)
+		AND NOT ` + seenToSQL
 
-// BeginSend takes the lease on a stored e-mail. A nil Delivery: it was sent already, a person has seen to it, or it holds
-// keys of a line that was refunded meanwhile. While another process sends, the error is KindConflict and wait says until
-// when.
+// BeginSend takes the lease on a stored e-mail. A nil Delivery: it was sent already, a person has seen to it, or it
+// holds keys of a line that was refunded meanwhile. While another process sends, the error is KindConflict and wait
+// says until when.
 func (d *DB) BeginSend(ctx context.Context, deliveryID string) (out *Delivery, wait time.Duration, err error) {
 	err = d.pg.Tx(ctx, func(tx *sqlx.Tx) error {
 		out, wait = nil, 0
@@ -68,14 +73,16 @@ func (d *DB) BeginSend(ctx context.Context, deliveryID string) (out *Delivery, w
 			Now        time.Time          `db:"now"`
 		}
 		err := tx.GetContext(ctx, &row, `
-			SELECT y.id, y.line_id, y.kind, y.message, y.status, y.lease_until, y.attempts, o.customer_id, l.status AS line_status, `+seenToSQL+` AS seen_to, clock_timestamp() AS now
+			SELECT y.id, y.line_id, y.kind, y.message, y.status, y.lease_until, y.attempts, o.customer_id,
+				l.status AS line_status, `+seenToSQL+` AS seen_to, clock_timestamp() AS now
 			FROM deliveries y JOIN line_items l ON l.id = y.line_id JOIN orders o ON o.id = l.order_id
 			WHERE y.id = $1 FOR UPDATE OF y, l`, deliveryID)
 		if err != nil {
 			return pg.NotFound(err, "there is no delivery %s", deliveryID)
 		}
 		refunded := row.LineStatus == keyturn.LineCanceling || row.LineStatus == keyturn.LineCanceled
-		if row.Status == keyturn.DeliverySent || row.SeenTo || row.Kind == keyturn.DeliveryKeys && refunded { // keys do not follow their refund
+		// keys do not follow their refund
+		if row.Status == keyturn.DeliverySent || row.SeenTo || row.Kind == keyturn.DeliveryKeys && refunded {
 			return nil
 		}
 		if row.Status == keyturn.DeliverySending && row.LeaseUntil.After(row.Now) {
@@ -95,7 +102,9 @@ func (d *DB) FinishSend(ctx context.Context, deliveryID string, failed error) er
 			return pg.ExpectOne(tx.ExecContext(ctx, sentSQL, deliveryID))
 		}
 		var fulfillmentID string
-		if err := tx.GetContext(ctx, &fulfillmentID, `SELECT fulfillment_id FROM line_items WHERE id = (SELECT line_id FROM deliveries WHERE id = $1)`, deliveryID); err != nil {
+		if err := tx.GetContext(ctx, &fulfillmentID,
+			`SELECT fulfillment_id FROM line_items WHERE id = (SELECT line_id FROM deliveries WHERE id = $1)`,
+			deliveryID); err != nil {
 			return err
 		}
 		l, err := lockLine(ctx, tx, fulfillmentID)
@@ -103,7 +112,9 @@ func (d *DB) FinishSend(ctx context.Context, deliveryID string, failed error) er
 			return err
 		}
 		kind := keyturn.KindOf(failed)
-		if err := pg.ExpectOne(tx.ExecContext(ctx, `UPDATE deliveries SET status = 'READY', lease_until = NULL, error = $2 WHERE id = $1`, deliveryID, string(kind))); err != nil {
+		if err := pg.ExpectOne(tx.ExecContext(ctx,
+			`UPDATE deliveries SET status = 'READY', lease_until = NULL, error = $2 WHERE id = $1`, deliveryID,
+			string(kind))); err != nil {
 			return err
 		}
 		return openLineAlert(ctx, tx, l, keyturn.AlertUndelivered,
@@ -111,19 +122,23 @@ func (d *DB) FinishSend(ctx context.Context, deliveryID string, failed error) er
 	})
 }
 
-// sentSQL books an accepted e-mail, and the keys of a replacement that it showed, unless the line was cancelled meanwhile.
+// sentSQL books an accepted e-mail, and the keys of a replacement that it showed, unless the line was cancelled
+// meanwhile.
 var sentSQL = `
 	WITH line AS MATERIALIZED (
-		SELECT l.id FROM line_items l JOIN deliveries y ON y.line_id = l.id WHERE y.id = $1 AND y.kind = 'keys' AND l.status = 'DELIVERED'
+		SELECT l.id FROM line_items l JOIN deliveries y ON y.line_id = l.id WHERE y.id = $1 AND y.kind = 'keys'
+			AND l.status = 'DELIVERED'
 	), shown AS (
-		UPDATE pool_keys SET state = 'delivered', changed_at = now() WHERE state = 'claimed' AND line_id IN (SELECT id FROM line)
+		UPDATE pool_keys SET state = 'delivered', changed_at = now() WHERE state = 'claimed'
+			AND line_id IN (SELECT id FROM line)
 			AND id IN (SELECT new_key_id FROM replacements WHERE delivery_id = $1)
 		RETURNING pool_id
 	), stock AS (` + stock.DeliveredSQL + `
 	), arrived AS (
 		UPDATE alerts SET closed_at = now() WHERE closed_at IS NULL AND cause = '` + string(keyturn.AlertUndelivered) + `'
 			AND line_id = (SELECT line_id FROM deliveries WHERE id = $1)
-			AND NOT EXISTS (SELECT FROM deliveries y WHERE y.line_id = alerts.line_id AND y.id <> $1 AND y.status <> 'SENT' AND y.error IS NOT NULL
+			AND NOT EXISTS (SELECT FROM deliveries y WHERE y.line_id = alerts.line_id AND y.id <> $1 AND y.status <> 'SENT'
+				AND y.error IS NOT NULL
 				AND NOT EXISTS (SELECT FROM deliveries n WHERE n.line_id = y.line_id AND n.kind = y.kind AND n.number > y.number))
 	)
 	UPDATE deliveries SET status = 'SENT', exposed = true, sent_at = now(), lease_until = NULL, error = NULL WHERE id = $1`

@@ -24,7 +24,8 @@ func (d *DB) Resolve(ctx context.Context, fulfillmentID string, r keyturn.Resolu
 			r.ID = newID()
 		}
 		var known bool
-		if err := tx.GetContext(ctx, &known, `SELECT EXISTS (SELECT FROM resolutions WHERE line_id = $1 AND id = $2)`, l.ID, r.ID); err != nil || known {
+		if err := tx.GetContext(ctx, &known, `SELECT EXISTS (SELECT FROM resolutions WHERE line_id = $1 AND id = $2)`, l.ID,
+			r.ID); err != nil || known {
 			return err
 		}
 		if !r.Action.Allows(l.Status) {
@@ -85,13 +86,17 @@ func (d *DB) supply(ctx context.Context, tx *sqlx.Tx, l *line, by, reason string
 		return err
 	}
 	if n != l.units() {
-		return keyturn.Errorf(keyturn.KindConflict, "the line needs %d keys and %d are stored for it: send them with the resolution to the API or with `keyturn resolve`", l.units(), n)
+		return keyturn.Errorf(keyturn.KindConflict,
+			"the line needs %d keys and %d are stored for it: send them with the resolution to the API or with `keyturn "+
+				"resolve`", l.units(), n)
 	}
 	if l.ObtainedAt != nil {
-		return keyturn.Errorf(keyturn.KindConflict, "the line has its keys already: only their e-mail is late; use resend or retry")
+		return keyturn.Errorf(keyturn.KindConflict,
+			"the line has its keys already: only their e-mail is late; use resend or retry")
 	}
 	if l.Blocked {
-		return keyturn.Errorf(keyturn.KindConflict, "the line waits until the operations before it on the same licence are decided: supply its keys then")
+		return keyturn.Errorf(keyturn.KindConflict,
+			"the line waits until the operations before it on the same licence are decided: supply its keys then")
 	}
 	if err := abandonSource(ctx, tx, l); err != nil {
 		return err
@@ -101,7 +106,8 @@ func (d *DB) supply(ctx context.Context, tx *sqlx.Tx, l *line, by, reason string
 	}
 	if _, err := tx.ExecContext(ctx, `
 		WITH taken AS (DELETE FROM supplies WHERE line_id = $1 RETURNING line_id, unit_no, content, fingerprint)
-		INSERT INTO deliverables (line_id, unit_no, kind, content, fingerprint, source) SELECT line_id, unit_no, 'code', content, fingerprint, 'supplied' FROM taken`, l.ID); err != nil {
+		INSERT INTO deliverables (line_id, unit_no, kind, content, fingerprint, source)
+			SELECT line_id, unit_no, 'code', content, fingerprint, 'supplied' FROM taken`, l.ID); err != nil {
 		return err
 	}
 	if l.LicenseID == nil || l.operation() == keyturn.OpUpgrade { // no source knows the licence: it is in a person's hands
@@ -114,8 +120,8 @@ func (d *DB) supply(ctx context.Context, tx *sqlx.Tx, l *line, by, reason string
 }
 
 // StageSupply stores keys for a line, encrypted, so that the decision which uses them can travel without them. It takes
-// the place of what was stored before. KindInvalid unless there is one clean key per unit; KindConflict where the line's
-// status takes no keys.
+// the place of what was stored before. KindInvalid unless there is one clean key per unit; KindConflict where the
+// line's status takes no keys.
 func (d *DB) StageSupply(ctx context.Context, fulfillmentID string, keys []string) error {
 	return d.pg.Tx(ctx, func(tx *sqlx.Tx) error {
 		l, err := lockLine(ctx, tx, fulfillmentID)
@@ -133,13 +139,15 @@ func (d *DB) StageSupply(ctx context.Context, fulfillmentID string, keys []strin
 		seen := map[string]bool{}
 		for i, k := range keys {
 			at := fmt.Sprintf("keys[%d]", i)
-			bad.Check(keyturn.CleanText(k, 1, stock.MaxKeyLength), at, "must be 1 to %d characters without control characters", stock.MaxKeyLength)
+			bad.Check(keyturn.CleanText(k, 1, stock.MaxKeyLength), at, "must be 1 to %d characters without control characters",
+				stock.MaxKeyLength)
 			bad.Check(!seen[k], at, "stands here twice")
 			seen[k] = true
 			var pool []string
 			if err := tx.SelectContext(ctx, &pool, `
 				SELECT pool_id FROM pool_keys
-				WHERE fingerprint = $1 AND state <> 'withdrawn' AND NOT (state = 'quarantined' AND line_id IS NULL)`, d.keys.Fingerprint(k)); err != nil {
+				WHERE fingerprint = $1 AND state <> 'withdrawn'
+					AND NOT (state = 'quarantined' AND line_id IS NULL)`, d.keys.Fingerprint(k)); err != nil {
 				return err
 			}
 			bad.Check(len(pool) == 0, at, "is a key of a pool, which sells or sold it by itself")
@@ -159,7 +167,9 @@ func (d *DB) StageSupply(ctx context.Context, fulfillmentID string, keys []strin
 			if err != nil {
 				return err
 			}
-			if _, err := tx.ExecContext(ctx, `INSERT INTO supplies (line_id, unit_no, content, fingerprint) VALUES ($1, $2, $3, $4)`, l.ID, i, sealed, d.keys.Fingerprint(k)); err != nil {
+			if _, err := tx.ExecContext(ctx,
+				`INSERT INTO supplies (line_id, unit_no, content, fingerprint) VALUES ($1, $2, $3, $4)`, l.ID, i, sealed,
+				d.keys.Fingerprint(k)); err != nil {
 				return err
 			}
 		}

@@ -88,7 +88,8 @@ func TestEveryDecisionInEveryStatus(t *testing.T) {
 			if !action.Allows(status) {
 				wantKind(t, err, keyturn.KindConflict)
 				require.Equal(t, status, s.status(f), what)
-				require.Zero(t, read[int](s, `SELECT count(*) FROM resolutions WHERE line_id = $1 AND id = 'r1'`, s.lineID(f)), what)
+				require.Zero(t, read[int](s, `SELECT count(*) FROM resolutions WHERE line_id = $1 AND id = 'r1'`, s.lineID(f)),
+					what)
 				continue
 			}
 			require.NoError(t, err, what)
@@ -104,7 +105,8 @@ func TestEveryDecisionInEveryStatus(t *testing.T) {
 			v, err := s.Fulfillment(s.ctx, f)
 			require.NoError(t, err)
 			last := v.Resolutions[len(v.Resolutions)-1]
-			require.Equal(t, []string{string(action), "because", "ada"}, []string{string(last.Action), last.Reason, last.By}, what)
+			require.Equal(t, []string{string(action), "because", "ada"}, []string{string(last.Action), last.Reason, last.By},
+				what)
 			if action == keyturn.ActionExtend {
 				require.InDelta(t, time.Until(until), time.Duration(next.Left), float64(time.Minute))
 			}
@@ -138,7 +140,10 @@ func TestConcurrentDecisions(t *testing.T) {
 		f := s.inStatus(keyturn.LineRetrying)
 		good := 0
 		for _, err := range atOnce(6, func(i int) error {
-			_, err := s.Resolve(s.ctx, f, keyturn.Resolution{ID: fmt.Sprint(i % 2), Action: []keyturn.Action{keyturn.ActionRefund, keyturn.ActionHold}[i%2]})
+			_, err := s.Resolve(s.ctx, f, keyturn.Resolution{
+				ID:     fmt.Sprint(i % 2),
+				Action: []keyturn.Action{keyturn.ActionRefund, keyturn.ActionHold}[i%2],
+			})
 			return err
 		}) {
 			if err == nil {
@@ -158,7 +163,16 @@ func TestSupply(t *testing.T) {
 	f := s.order("o1", lineOf("gift", 2))[0]
 	_, err := s.Resolve(s.ctx, f, keyturn.Resolution{ID: "r1", Action: keyturn.ActionSupply})
 	wantKind(t, err, keyturn.KindConflict)
-	for _, bad := range [][]string{nil, {"one"}, {"one", "two", "three"}, {"one", "one"}, {"one", ""}, {"one", "t\nwo"}, {"one", "\x00"}, {"one", strings.Repeat("x", stock.MaxKeyLength+1)}} {
+	for _, bad := range [][]string{
+		nil,
+		{"one"},
+		{"one", "two", "three"},
+		{"one", "one"},
+		{"one", ""},
+		{"one", "t\nwo"},
+		{"one", "\x00"},
+		{"one", strings.Repeat("x", stock.MaxKeyLength+1)},
+	} {
 		wantKind(t, s.StageSupply(s.ctx, f, bad), keyturn.KindInvalid)
 	}
 	require.NoError(t, s.StageSupply(s.ctx, f, []string{"wrong", "typo"}))

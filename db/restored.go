@@ -16,8 +16,9 @@ type Happened struct {
 	LineID        string // empty: it was started by a build that did not say it
 	OrderID       string
 	ProductID     string
-	Source        string             // the last one that was asked
-	Status        keyturn.LineStatus // how it ended, or where it stood when last something went wrong; empty: all was well so far
+	Source        string // the last one that was asked
+	// how it ended, or where it stood when last something went wrong; empty: all was well so far
+	Status keyturn.LineStatus
 }
 
 // Restored says what was done after a restore.
@@ -37,13 +38,13 @@ const (
 )
 
 // Restored puts a database in order that was restored to an older state, before API and workers start. since is the
-// time of the backup; all is what workflows say of the time since (from a little earlier on); first is how many keys from
-// the front of each pool may have been sold since, 0: all. It may be repeated.
+// time of the backup; all is what workflows say of the time since (from a little earlier on); first is how many keys
+// from the front of each pool may have been sold since, 0: all. It may be repeated.
 //
 // Keys that may have been sold are never for sale again. A line that its workflow refunded is refunded again, under the
 // same key, so that the provider pays once. One that may have got keys which this database knows nothing of is held for
-// people. Everything else goes on: partners are asked under the same IDs. Lines that are missing get their IDs back when
-// their order is sent again (lost.go).
+// people. Everything else goes on: partners are asked under the same IDs. Lines that are missing get their IDs back
+// when their order is sent again (lost.go).
 func (d *DB) Restored(ctx context.Context, since time.Time, first int, all []Happened) (out Restored, err error) {
 	if out.Keys, err = d.quarantineSold(ctx, since, first); err != nil {
 		return out, err
@@ -71,7 +72,8 @@ func (d *DB) quarantineSold(ctx context.Context, since time.Time, first int) (in
 	for {
 		n := 0
 		if err := d.pg.Tx(ctx, func(tx *sqlx.Tx) error {
-			return tx.GetContext(ctx, &n, quarantineSoldSQL, byRestore, "it may have been sold after the backup that was restored", keyturn.KeyQuarantined, since, first, chunk)
+			return tx.GetContext(ctx, &n, quarantineSoldSQL, byRestore,
+				"it may have been sold after the backup that was restored", keyturn.KeyQuarantined, since, first, chunk)
 		}); err != nil {
 			return total, err
 		}
@@ -84,10 +86,12 @@ func (d *DB) quarantineSold(ctx context.Context, since time.Time, first int) (in
 // quarantineSoldSQL: how many of a pool's keys are gone already counts against first, so that it may go on in chunks.
 var quarantineSoldSQL = stock.MoveSomeSQL(`id IN (
 	SELECT k.id FROM pools p CROSS JOIN LATERAL (
-		SELECT s.id, s.batch_id, row_number() OVER (ORDER BY s.position) AS place FROM pool_keys s WHERE s.pool_id = p.id AND s.state = 'available'
+		SELECT s.id, s.batch_id, row_number() OVER (ORDER BY s.position) AS place FROM pool_keys s WHERE s.pool_id = p.id
+			AND s.state = 'available'
 		ORDER BY s.position LIMIT CASE WHEN CAST($5 AS bigint) > 0 THEN $5 ELSE $6 END) k
 	JOIN batches b ON b.id = k.batch_id
-	WHERE b.created_at <= $4 AND ($5 = 0 OR k.place <= $5 - (SELECT count(*) FROM key_log g WHERE g.pool_id = p.id AND g.by = $1 AND g.at > $4))
+	WHERE b.created_at <= $4 AND ($5 = 0 OR k.place <= $5 - (SELECT count(*) FROM key_log g WHERE g.pool_id = p.id
+		AND g.by = $1 AND g.at > $4))
 	LIMIT $6)`)
 
 // settle does what a workflow's end demands of its line, and notes the line if it is missing.
@@ -103,7 +107,8 @@ func (d *DB) settle(ctx context.Context, h Happened, out *Restored) (there bool,
 			return err
 		}
 		var before bool // this was done already; what people decided since stays
-		if err := tx.GetContext(ctx, &before, `SELECT EXISTS (SELECT FROM line_log WHERE line_id = $1 AND by = $2)`, l.ID, byRestore); err != nil || before {
+		if err := tx.GetContext(ctx, &before, `SELECT EXISTS (SELECT FROM line_log WHERE line_id = $1 AND by = $2)`, l.ID,
+			byRestore); err != nil || before {
 			return err
 		}
 		status := l.Status
@@ -132,7 +137,9 @@ func (d *DB) redo(ctx context.Context, tx *sqlx.Tx, l *line, h Happened) error {
 		if err := mayHaveCalled(ctx, tx, l, h.Source); err != nil {
 			return err
 		}
-		if _, err := tx.ExecContext(ctx, `UPDATE deliveries SET lease_until = now() WHERE line_id = $1 AND status = 'SENDING'`, l.ID); err != nil { // nobody sends at this time
+		// nobody sends at this time
+		if _, err := tx.ExecContext(ctx,
+			`UPDATE deliveries SET lease_until = now() WHERE line_id = $1 AND status = 'SENDING'`, l.ID); err != nil {
 			return err
 		}
 		return d.giveUp(ctx, tx, l, byRestore, "it was refunded after the backup that was restored", "")
@@ -153,7 +160,8 @@ func (d *DB) redo(ctx context.Context, tx *sqlx.Tx, l *line, h Happened) error {
 func releaseRestored(ctx context.Context, tx *sqlx.Tx, l *line) error {
 	var held []int64
 	if err := tx.SelectContext(ctx, &held, `
-		UPDATE alerts SET closed_at = now() WHERE line_id = $1 AND cause = $2 AND closed_at IS NULL RETURNING id`, l.ID, keyturn.AlertRestored); err != nil || len(held) == 0 {
+		UPDATE alerts SET closed_at = now() WHERE line_id = $1 AND cause = $2 AND closed_at IS NULL
+			RETURNING id`, l.ID, keyturn.AlertRestored); err != nil || len(held) == 0 {
 		return err
 	}
 	l.ExtendedUntil = ptr(l.Now.Add(time.Duration(l.product.Retry.GiveUpAfter)))
@@ -172,7 +180,8 @@ func (h Happened) story() string {
 	if h.Status == keyturn.LineDelivered {
 		what = "its workflow delivered it"
 	}
-	return what + " after the backup that was restored, from " + h.Source + ": see the customer's e-mail; supply the keys that are in it, release the line if there is none, or refund it"
+	return what + " after the backup that was restored, from " + h.Source +
+		": see the customer's e-mail; supply the keys that are in it, release the line if there is none, or refund it"
 }
 
 // mayHaveCalled books that a line's partners may have been asked after the backup, so that they are told to cancel.
@@ -194,17 +203,19 @@ func mayHaveCalled(ctx context.Context, tx *sqlx.Tx, l *line, last string) error
 		}
 		if _, err := tx.ExecContext(ctx, `
 			INSERT INTO attempts (line_id, no, source, operation, unit_no, outcome, sent, started_at, deadline_at, message)
-			SELECT $1, (SELECT coalesce(max(no), 0) FROM attempts WHERE line_id = $1) + unit + 1, $2, $3, unit, 'unknown', true, now(), now(), 'it may have been called after the backup that was restored'
+			SELECT $1, (SELECT coalesce(max(no), 0) FROM attempts WHERE line_id = $1) + unit + 1, $2, $3, unit, 'unknown', true,
+				now(), now(), 'it may have been called after the backup that was restored'
 			FROM generate_series(0, $4 - 1) AS unit
-			WHERE NOT EXISTS (SELECT FROM attempts WHERE line_id = $1 AND source = $2 AND unit_no = unit AND sent)`, l.ID, s.Name(), l.Operation, units); err != nil {
+			WHERE NOT EXISTS (SELECT FROM attempts WHERE line_id = $1 AND source = $2 AND unit_no = unit
+				AND sent)`, l.ID, s.Name(), l.Operation, units); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// wakeAll has the relay start or wake the workflow of every undecided line, and of every e-mail and cancel that is still to go out:
-// the one that it had may have ended since the backup.
+// wakeAll has the relay start or wake the workflow of every undecided line, and of every e-mail and cancel that is
+// still to go out: the one that it had may have ended since the backup.
 func (d *DB) wakeAll(ctx context.Context) (n int, err error) {
 	err = d.pg.Tx(ctx, func(tx *sqlx.Tx) error {
 		return tx.GetContext(ctx, &n, `
@@ -217,7 +228,8 @@ func (d *DB) wakeAll(ctx context.Context) (n int, err error) {
 				SELECT $1, CAST(y.id AS text), now() FROM deliveries y JOIN line_items l ON l.id = y.line_id
 				WHERE `+toFollowSQL+`
 				UNION ALL
-				SELECT $2, l.fulfillment_id || '/' || v.source, greatest(v.not_before, now()) FROM revocations v JOIN line_items l ON l.id = v.line_id WHERE v.status = 'OWED'
+				SELECT $2, l.fulfillment_id || '/' || v.source, greatest(v.not_before, now()) FROM revocations v
+					JOIN line_items l ON l.id = v.line_id WHERE v.status = 'OWED'
 				ON CONFLICT (workflow, subject) DO NOTHING
 			) SELECT count(*) FROM woken`, WorkflowSend, WorkflowRevoke)
 	})

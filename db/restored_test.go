@@ -48,7 +48,8 @@ func (s *shop) restore(t *testing.T, dsn string) {
 func (s *shop) happened(fulfillment, source string, status keyturn.LineStatus) Happened {
 	return Happened{
 		FulfillmentID: fulfillment, LineID: s.lineID(fulfillment), Source: source, Status: status,
-		OrderID: read[string](s, `SELECT order_id FROM line_items WHERE fulfillment_id = $1`, fulfillment), ProductID: read[string](s, `SELECT product_id FROM line_items WHERE fulfillment_id = $1`, fulfillment),
+		OrderID:   read[string](s, `SELECT order_id FROM line_items WHERE fulfillment_id = $1`, fulfillment),
+		ProductID: read[string](s, `SELECT product_id FROM line_items WHERE fulfillment_id = $1`, fulfillment),
 	}
 }
 
@@ -80,7 +81,8 @@ func TestRestoredDoesNothingTwiceAndLosesNothing(t *testing.T) {
 	s.delivered(lost)
 	s.refundedByHand(gone)
 	all := []Happened{
-		s.happened(sold, "pool/p", keyturn.LineDelivered), s.happened(sick, "endpoint/acme", keyturn.LineCanceled), s.happened(idle, "endpoint/acme", ""),
+		s.happened(sold, "pool/p", keyturn.LineDelivered), s.happened(sick, "endpoint/acme", keyturn.LineCanceled),
+		s.happened(idle, "endpoint/acme", ""),
 		s.happened(lost, "pool/p", keyturn.LineDelivered), s.happened(gone, "endpoint/acme", keyturn.LineCanceled),
 	}
 	s.restore(t, backup)
@@ -88,13 +90,15 @@ func TestRestoredDoesNothingTwiceAndLosesNothing(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, Restored{Keys: 20, Refunded: 1, Held: 1, Woken: 4, Missing: []string{"lost", "gone"}}, r)
 
-	require.Equal(t, keyturn.LineHeld, s.status(sold), "its key is in the customer's mailbox, and this database does not know which")
+	require.Equal(t, keyturn.LineHeld, s.status(sold),
+		"its key is in the customer's mailbox, and this database does not know which")
 	require.Contains(t, read[string](s, `SELECT detail FROM alerts WHERE cause = 'Restored'`), "its workflow delivered it")
 	require.NoError(t, s.StageSupply(s.ctx, sold, []string{"OLD-00000"}), "a person sees it in the e-mail")
 	s.resolve(sold, keyturn.ActionSupply)
 	s.delivered(sold)
 	require.Equal(t, keyturn.LineCanceling, s.status(sick))
-	require.Equal(t, 1, s.count(`revocations WHERE status = 'OWED'`), "what its partner issued is taken back, although this database has no call")
+	require.Equal(t, 1, s.count(`revocations WHERE status = 'OWED'`),
+		"what its partner issued is taken back, although this database has no call")
 	s.refunded(sick)
 	require.Equal(t, keyturn.LinePending, s.status(idle))
 	require.Equal(t, keyturn.LinePending, s.status(waits))
@@ -113,12 +117,15 @@ func TestRestoredDoesNothingTwiceAndLosesNothing(t *testing.T) {
 		require.Equal(t, was.LineID, s.lineID(was.FulfillmentID), "and payment providers by this one")
 	}
 	require.Equal(t, keyturn.LineHeld, s.status(lost))
-	require.Equal(t, 2, s.count(`line_items WHERE fulfillment_id IN ($1, $2) AND wake_at IS NOT NULL`, lost, gone), "the relay sees to it that they have workflows")
+	require.Equal(t, 2, s.count(`line_items WHERE fulfillment_id IN ($1, $2) AND wake_at IS NOT NULL`, lost, gone),
+		"the relay sees to it that they have workflows")
 	require.Equal(t, keyturn.LineCanceling, s.status(gone))
 	s.refunded(gone)
 	s.resolve(lost, keyturn.ActionRelease) // a person finds no e-mail
 	require.Zero(t, s.count(`alerts WHERE cause = 'Restored' AND closed_at IS NULL`))
-	require.WithinDuration(t, time.Now().Add(keyturn.DefaultGiveUp), read[time.Time](s, `SELECT give_up_at FROM line_items WHERE fulfillment_id = $1`, lost), time.Minute, "it has its product's time, not the person's")
+	require.WithinDuration(t, time.Now().Add(keyturn.DefaultGiveUp),
+		read[time.Time](s, `SELECT give_up_at FROM line_items WHERE fulfillment_id = $1`, lost), time.Minute,
+		"it has its product's time, not the person's")
 	s.claimed(lost)
 	require.Equal(t, []string{"NEW-00001"}, s.keysOf(lost), "the first went to the line that waited")
 }
@@ -142,7 +149,8 @@ func TestRestoredKeepsWhatCannotHaveBeenSold(t *testing.T) {
 	require.Equal(t, []string{"P-00004"}, s.keysOf(f))
 }
 
-// A backup may have been taken when the workflow of an e-mail or of a cancel had just been started. It may have ended since.
+// A backup may have been taken when the workflow of an e-mail or of a cancel had just been started. It may have ended
+// since.
 func TestRestoredSendsWhatWasStillToGoOut(t *testing.T) {
 	s := newShop(t)
 	s.product("app", fromEndpoint("acme"))

@@ -9,16 +9,16 @@ import (
 	"keyturn.dev/keyturn/pg"
 )
 
-// Retention says how long is kept what nothing depends on any more. Orders, money, keys, steps and idempotency records are
-// kept for good: they prove what was sold, and keep it from being sold twice.
+// Retention says how long is kept what nothing depends on any more. Orders, money, keys, steps and idempotency records
+// are kept for good: they prove what was sold, and keep it from being sold twice.
 type Retention struct {
 	Audits   time.Duration // reports of audits; the newest is always kept
 	Accesses time.Duration // who looked at keys
 	Traffic  time.Duration // partners' requests and replies, once their line is decided
 }
 
-// DefaultRetention keeps a quarter of reports, a year and a month of accesses, and traffic for as long as a customer or a
-// partner may complain.
+// DefaultRetention keeps a quarter of reports, a year and a month of accesses, and traffic for as long as a customer or
+// a partner may complain.
 var DefaultRetention = Retention{Audits: 90 * day, Accesses: 400 * day, Traffic: 90 * day}
 
 const day = 24 * time.Hour
@@ -74,7 +74,8 @@ func (d *DB) tidy(ctx context.Context, query string, age time.Duration) (n int64
 const tidyAuditsSQL = `
 	DELETE FROM audits WHERE id IN (
 		SELECT id FROM audits
-		WHERE started_at < now() - make_interval(secs => $1) AND id <> (SELECT id FROM audits ORDER BY started_at DESC, id DESC LIMIT 1)
+		WHERE started_at < now() - make_interval(secs => $1) AND id <> (SELECT id FROM audits ORDER BY started_at DESC,
+			id DESC LIMIT 1)
 		ORDER BY started_at LIMIT $2)`
 
 const tidyAccessesSQL = `
@@ -82,7 +83,8 @@ const tidyAccessesSQL = `
 		SELECT ctid FROM access_log WHERE at < now() - make_interval(secs => $1) LIMIT $2))`
 
 // decidedFor: a revocation that is owed repeats the line's own request.
-const decidedFor = `l.status IN ('DELIVERED', 'CANCELED') AND coalesce(l.canceled_at, l.delivered_at) < now() - make_interval(secs => $1)
+const decidedFor = `l.status IN ('DELIVERED', 'CANCELED')
+	AND coalesce(l.canceled_at, l.delivered_at) < now() - make_interval(secs => $1)
 	AND NOT EXISTS (SELECT FROM revocations v WHERE v.line_id = l.id AND v.status = 'OWED')`
 
 const tidyRequestsSQL = `

@@ -15,8 +15,8 @@ import (
 // WorkflowRevoke is the workflow that the outbox starts for a revocation; its subject is `<fulfillmentId>/<source>`.
 const WorkflowRevoke = "CancelAtPartner"
 
-// scheduleRevocation has the partner of the line's current source told to cancel, if it may have carried out a call, and
-// with it the partners that the line called before the merchant took them out of the product.
+// scheduleRevocation has the partner of the line's current source told to cancel, if it may have carried out a call,
+// and with it the partners that the line called before the merchant took them out of the product.
 func scheduleRevocation(ctx context.Context, tx *sqlx.Tx, l *line) error {
 	if err := leaveQueue(ctx, tx, l); err != nil {
 		return err
@@ -32,7 +32,8 @@ func scheduleRevocation(ctx context.Context, tx *sqlx.Tx, l *line) error {
 // source issued is delivered, and must not be taken back.
 func (d *DB) scheduleLateRevocation(ctx context.Context, tx *sqlx.Tx, l *line, source string) error {
 	var owed bool
-	if err := tx.GetContext(ctx, &owed, `SELECT EXISTS (SELECT FROM revocations WHERE line_id = $1 AND source = $2)`, l.ID, source); err != nil {
+	if err := tx.GetContext(ctx, &owed, `SELECT EXISTS (SELECT FROM revocations WHERE line_id = $1 AND source = $2)`, l.ID,
+		source); err != nil {
 		return err
 	}
 	if !owed && l.ObtainedAt != nil && l.source().Name() == source {
@@ -46,14 +47,15 @@ func (d *DB) scheduleLateRevocation(ctx context.Context, tx *sqlx.Tx, l *line, s
 
 // storeRevocations stores the revocation of a source and an outbox entry that starts it. The call waits until the last
 // attempt that may still be running has passed its deadline, so that no create reaches the partner after its cancel; an
-// acknowledged cancel covers all. forgotten adds every source that was asked and has no revocation yet; except names one
-// that gets none.
+// acknowledged cancel covers all. forgotten adds every source that was asked and has no revocation yet; except names
+// one that gets none.
 func storeRevocations(ctx context.Context, tx *sqlx.Tx, l *line, source, except string, forgotten bool) error {
 	_, err := tx.ExecContext(ctx, `
 		WITH calls AS (
 			SELECT source, max(deadline_at) AS until FROM attempts a
 			WHERE line_id = $1 AND operation <> 'cancel' AND (sent OR outcome IN ('running', 'unknown'))
-				AND source <> $6 AND (source = $2 OR $5 AND NOT EXISTS (SELECT FROM revocations r WHERE r.line_id = $1 AND r.source = a.source))
+				AND source <> $6 AND (source = $2 OR $5 AND NOT EXISTS (SELECT FROM revocations r WHERE r.line_id = $1
+					AND r.source = a.source))
 			GROUP BY source
 		), owed AS (
 			INSERT INTO revocations (line_id, source, not_before)
@@ -63,13 +65,16 @@ func storeRevocations(ctx context.Context, tx *sqlx.Tx, l *line, source, except 
 			RETURNING source, not_before
 		)
 		INSERT INTO outbox (workflow, subject, due_at) SELECT $3, $4 || source, not_before FROM owed
-		ON CONFLICT (workflow, subject) DO UPDATE SET due_at = excluded.due_at`, l.ID, source, WorkflowRevoke, l.FulfillmentID+"/", forgotten, except)
+		ON CONFLICT (workflow, subject) DO UPDATE
+			SET due_at = excluded.due_at`, l.ID, source, WorkflowRevoke, l.FulfillmentID+"/", forgotten, except)
 	return err
 }
 
 // BeginRevocation books a try of telling the partner of source to cancel. A nil Call and no error: nothing is owed any
 // more. Render is as in BeginCall; the request carries the same fulfillmentId as the create.
-func (d *DB) BeginRevocation(ctx context.Context, fulfillmentID, source string, timeout CallTimeout, render RenderCall) (*Call, error) {
+func (d *DB) BeginRevocation(ctx context.Context, fulfillmentID, source string, timeout CallTimeout,
+	render RenderCall,
+) (*Call, error) {
 	var call *Call
 	err := d.pg.Tx(ctx, func(tx *sqlx.Tx) error {
 		call = nil
@@ -86,7 +91,8 @@ func (d *DB) BeginRevocation(ctx context.Context, fulfillmentID, source string, 
 		// The units are revoked one after the other; a source that answers for the whole line has one.
 		err = tx.GetContext(ctx, &owed, `
 			SELECT status, attempts, (SELECT coalesce(max(no), 0) FROM attempts WHERE line_id = $1) AS last_no,
-				(SELECT count(DISTINCT unit_no) FROM attempts WHERE line_id = $1 AND source = $2 AND operation = 'cancel' AND outcome = 'success') AS unit
+				(SELECT count(DISTINCT unit_no) FROM attempts WHERE line_id = $1 AND source = $2 AND operation = 'cancel'
+					AND outcome = 'success') AS unit
 			FROM revocations WHERE line_id = $1 AND source = $2 FOR UPDATE`, l.ID, source)
 		if errors.Is(err, sql.ErrNoRows) || err == nil && owed.Status != keyturn.RevocationOwed {
 			return nil
@@ -96,8 +102,10 @@ func (d *DB) BeginRevocation(ctx context.Context, fulfillmentID, source string, 
 		}
 		// A create whose process died was overtaken by the decision that is taken back here, and a cancel by this one.
 		if _, err := tx.ExecContext(ctx, `
-			UPDATE attempts SET outcome = 'unknown', sent = true, ended_at = deadline_at, message = 'the process that waited for the answer stopped'
-			WHERE line_id = $1 AND source = $2 AND outcome = 'running' AND (operation = 'cancel' OR deadline_at < now())`, l.ID, source); err != nil {
+			UPDATE attempts SET outcome = 'unknown', sent = true, ended_at = deadline_at,
+				message = 'the process that waited for the answer stopped'
+			WHERE line_id = $1 AND source = $2 AND outcome = 'running'
+				AND (operation = 'cancel' OR deadline_at < now())`, l.ID, source); err != nil {
 			return err
 		}
 		for i, s := range l.product.Sources {
@@ -160,7 +168,8 @@ func (d *DB) FinishRevocation(ctx context.Context, fulfillmentID, source string,
 			outcome, message = keyturn.AttemptFailed, r.Failed.Failure.Message // the partner may quote whom the cancel is for
 		}
 		if _, err := tx.ExecContext(ctx, `
-			UPDATE attempts SET outcome = $3, sent = $4, duration_ms = $5, http_status = nullif($6, 0), message = nullif($7, ''), ended_at = clock_timestamp()
+			UPDATE attempts SET outcome = $3, sent = $4, duration_ms = $5, http_status = nullif($6, 0), message = nullif($7, ''),
+				ended_at = clock_timestamp()
 			WHERE line_id = $1 AND no = $2`, l.ID, r.Attempt, outcome, r.Sent, r.Duration.Milliseconds(), r.HTTPStatus, message); err != nil {
 			return err
 		}
@@ -169,18 +178,22 @@ func (d *DB) FinishRevocation(ctx context.Context, fulfillmentID, source string,
 		}
 		if r.Failed != nil {
 			var since time.Time // what was delivered long ago may be taken back today
-			if err := tx.GetContext(ctx, &since, `SELECT created_at FROM revocations WHERE line_id = $1 AND source = $2`, l.ID, source); err != nil {
+			if err := tx.GetContext(ctx, &since, `SELECT created_at FROM revocations WHERE line_id = $1 AND source = $2`, l.ID,
+				source); err != nil {
 				return err
 			}
 			if l.Now.Sub(since) > revokeFor && l.Now.Sub(l.GiveUpAt) > revokeFor {
 				done = true
-				return d.endRevocation(ctx, tx, l, source, keyturn.RevocationImpossible, "the partner did not acknowledge the cancel in time")
+				return d.endRevocation(ctx, tx, l, source, keyturn.RevocationImpossible,
+					"the partner did not acknowledge the cancel in time")
 			}
-			return openLineAlert(ctx, tx, l, keyturn.AlertRevocation, source+" has not acknowledged the cancel of what it may have issued")
+			return openLineAlert(ctx, tx, l, keyturn.AlertRevocation,
+				source+" has not acknowledged the cancel of what it may have issued")
 		}
 		var open int
 		if err := tx.GetContext(ctx, &open, `
-			SELECT count(DISTINCT unit_no) FILTER (WHERE operation <> 'cancel') - count(DISTINCT unit_no) FILTER (WHERE operation = 'cancel' AND outcome = 'success')
+			SELECT count(DISTINCT unit_no) FILTER (WHERE operation <> 'cancel')
+				- count(DISTINCT unit_no) FILTER (WHERE operation = 'cancel' AND outcome = 'success')
 			FROM attempts WHERE line_id = $1 AND source = $2`, l.ID, source); err != nil {
 			return err
 		}
@@ -196,10 +209,14 @@ func (d *DB) FinishRevocation(ctx context.Context, fulfillmentID, source string,
 // revokeFor is how long after a line's deadline, and after it was decided, its partner is still told to cancel.
 const revokeFor = 7 * 24 * time.Hour
 
-func (d *DB) endRevocation(ctx context.Context, tx *sqlx.Tx, l *line, source string, status keyturn.RevocationStatus, why string) error {
+func (d *DB) endRevocation(ctx context.Context, tx *sqlx.Tx, l *line, source string, status keyturn.RevocationStatus,
+	why string,
+) error {
 	if status == keyturn.RevocationDone {
 		var others bool
-		if err := tx.GetContext(ctx, &others, `SELECT EXISTS (SELECT FROM revocations WHERE line_id = $1 AND source <> $2 AND status <> 'DONE')`, l.ID, source); err != nil {
+		if err := tx.GetContext(ctx, &others,
+			`SELECT EXISTS (SELECT FROM revocations WHERE line_id = $1 AND source <> $2 AND status <> 'DONE')`, l.ID,
+			source); err != nil {
 			return err
 		}
 		if !others {
@@ -207,9 +224,11 @@ func (d *DB) endRevocation(ctx context.Context, tx *sqlx.Tx, l *line, source str
 				return err
 			}
 		}
-	} else if err := openLineAlert(ctx, tx, l, keyturn.AlertRevocation, "what "+source+" may have issued cannot be taken back: "+why); err != nil {
+	} else if err := openLineAlert(ctx, tx, l, keyturn.AlertRevocation,
+		"what "+source+" may have issued cannot be taken back: "+why); err != nil {
 		return err
 	}
 	return pg.ExpectOne(tx.ExecContext(ctx, `
-		UPDATE revocations SET status = $3, error = nullif($4, ''), done_at = now() WHERE line_id = $1 AND source = $2`, l.ID, source, status, why))
+		UPDATE revocations SET status = $3, error = nullif($4, ''), done_at = now() WHERE line_id = $1
+			AND source = $2`, l.ID, source, status, why))
 }

@@ -123,7 +123,8 @@ func TestRevocationEndsAfterAWeek(t *testing.T) {
 	s.finishCall(f, answered(s.beginCall(f), "A"))
 	s.resolve(f, keyturn.ActionRefund)
 	s.later(keyturn.DefaultGiveUp + revokeFor + time.Hour)
-	done, err := s.FinishRevocation(s.ctx, f, "endpoint/acme", refused(s.beginRevocation(f, "endpoint/acme"), keyturn.KindUnavailable))
+	done, err := s.FinishRevocation(s.ctx, f, "endpoint/acme",
+		refused(s.beginRevocation(f, "endpoint/acme"), keyturn.KindUnavailable))
 	require.NoError(t, err)
 	require.True(t, done)
 	require.Equal(t, "IMPOSSIBLE", read[string](s, `SELECT status FROM revocations`))
@@ -144,8 +145,8 @@ func TestRevocationOfADynamicURLIsImpossible(t *testing.T) {
 	require.Equal(t, 1, s.alerts("cause = 'Revocation' AND closed_at IS NULL"))
 }
 
-// The merchant changes a product's sources while its lines are on their way. What the old source may have issued is owed
-// back all the same, and somebody is told if it cannot be.
+// The merchant changes a product's sources while its lines are on their way. What the old source may have issued is
+// owed back all the same, and somebody is told if it cannot be.
 func TestSourcesThatWereTakenAwayAreOwedTheirCancel(t *testing.T) {
 	s := newShop(t)
 	s.product("app", fromEndpoint("acme"))
@@ -154,7 +155,8 @@ func TestSourcesThatWereTakenAwayAreOwedTheirCancel(t *testing.T) {
 	s.product("app", fromEndpoint("other"))
 	require.Equal(t, "endpoint/other", s.beginCall(f).Source.Name())
 	s.resolve(f, keyturn.ActionRefund)
-	require.Equal(t, []string{"endpoint/acme", "endpoint/other"}, reads[string](s, `SELECT source FROM revocations ORDER BY source`))
+	require.Equal(t, []string{"endpoint/acme", "endpoint/other"},
+		reads[string](s, `SELECT source FROM revocations ORDER BY source`))
 
 	call, err := s.BeginRevocation(s.ctx, f, "endpoint/acme", callTimeout, renderCall)
 	require.NoError(t, err)

@@ -28,14 +28,15 @@ func (d *DB) RetireKeys(ctx context.Context, path string) (int, error) {
 	}
 	for _, u := range used {
 		if !u.Primary && u.Wraps > 0 {
-			return 0, keyturn.Errorf(keyturn.KindConflict, "key %s still wraps %d data keys: run `keyturn keys rewrap` first", u.ID, u.Wraps)
+			return 0, keyturn.Errorf(keyturn.KindConflict, "key %s still wraps %d data keys: run `keyturn keys rewrap` first",
+				u.ID, u.Wraps)
 		}
 	}
 	return vault.DropOldKeys(path)
 }
 
-// wrappedTables are where something is wrapped by a key-encryption key: the table, its column, and what the ciphertext is
-// bound to.
+// wrappedTables are where something is wrapped by a key-encryption key: the table, its column, and what the ciphertext
+// is bound to.
 var wrappedTables = []struct{ table, column, bound string }{
 	{"customers", "data_key", "data-key/customer/"},
 	{"pools", "data_key", "data-key/pool/"},
@@ -52,7 +53,8 @@ func (d *DB) KeyUses(ctx context.Context) ([]KeyUse, error) {
 		}
 		//keyturn:autocommit it reads; the names are from the table above
 		if err := d.pg.SelectContext(ctx, &rows, `
-			SELECT substring(`+w.column+` FROM 1 FOR 5) AS prefix, count(*) AS n FROM `+w.table+` WHERE `+w.column+` IS NOT NULL GROUP BY 1`); err != nil {
+			SELECT substring(`+w.column+` FROM 1 FOR 5) AS prefix, count(*) AS n FROM `+w.table+` WHERE `+w.column+` IS NOT NULL
+				GROUP BY 1`); err != nil {
 			return nil, pg.AsKind(err)
 		}
 		for _, r := range rows {
@@ -78,9 +80,9 @@ func (d *DB) KeyUses(ctx context.Context) ([]KeyUse, error) {
 // rewrapChunk is how many data keys are wrapped anew in one transaction.
 const rewrapChunk = 1000
 
-// RewrapAll wraps everything that an old key-encryption key wraps with the newest one. What the data keys encrypt is not
-// touched, and orders go on meanwhile; it can be stopped and run again at any time. progress hears how many are done.
-// KindConfiguration when something does not open; that row stays as it is.
+// RewrapAll wraps everything that an old key-encryption key wraps with the newest one. What the data keys encrypt is
+// not touched, and orders go on meanwhile; it can be stopped and run again at any time. progress hears how many are
+// done. KindConfiguration when something does not open; that row stays as it is.
 func (d *DB) RewrapAll(ctx context.Context, progress func(done int)) (int, error) {
 	done := 0
 	for _, w := range wrappedTables {
@@ -108,7 +110,8 @@ func (d *DB) rewrapSome(ctx context.Context, table, column, bound, last string) 
 			Wrapped []byte `db:"wrapped"`
 		}
 		if err := tx.SelectContext(ctx, &rows, `
-			SELECT id, `+column+` AS wrapped FROM `+table+` WHERE id > $1 AND `+column+` IS NOT NULL AND substring(`+column+` FROM 1 FOR 5) <> $2
+			SELECT id, `+column+` AS wrapped FROM `+table+` WHERE id > $1 AND `+column+` IS NOT NULL
+				AND substring(`+column+` FROM 1 FOR 5) <> $2
 			ORDER BY id LIMIT $3 FOR UPDATE`, last, d.keys.PrimaryPrefix(), rewrapChunk); err != nil {
 			return err
 		}
@@ -129,7 +132,8 @@ func (d *DB) rewrapSome(ctx context.Context, table, column, bound, last string) 
 			next = rows[n-1].ID
 		}
 		_, err := tx.ExecContext(ctx, `
-			UPDATE `+table+` t SET `+column+` = w.wrapped FROM unnest(CAST($1 AS text[]), CAST($2 AS bytea[])) AS w (id, wrapped) WHERE t.id = w.id`,
+			UPDATE `+table+` t SET `+column+` = w.wrapped FROM unnest(CAST($1 AS text[]), CAST($2 AS bytea[])) AS w (id, wrapped)
+				WHERE t.id = w.id`,
 			pq.Array(ids), pq.Array(wrapped))
 		return err
 	})

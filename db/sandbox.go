@@ -11,7 +11,9 @@ import (
 )
 
 // LedgerRefund is payment.Ledger's: one refund per key, never more than was captured.
-func (d *DB) LedgerRefund(ctx context.Context, key, reference, orderID string, amount keyturn.Money, refuse func(triesBefore int) bool) (string, error) {
+func (d *DB) LedgerRefund(ctx context.Context, key, reference, orderID string, amount keyturn.Money,
+	refuse func(triesBefore int) bool,
+) (string, error) {
 	var id string
 	err := d.pg.Tx(ctx, func(tx *sqlx.Tx) error {
 		id = ""
@@ -20,7 +22,8 @@ func (d *DB) LedgerRefund(ctx context.Context, key, reference, orderID string, a
 			Currency string `db:"currency"`
 		}
 		if err := tx.GetContext(ctx, &captured, `
-			SELECT captured_minor, currency FROM sandbox_payments WHERE reference = $1 AND order_id = $2 FOR UPDATE`, reference, orderID); err != nil {
+			SELECT captured_minor, currency FROM sandbox_payments WHERE reference = $1
+				AND order_id = $2 FOR UPDATE`, reference, orderID); err != nil {
 			if err := pg.NotFound(err, "x"); keyturn.KindOf(err) != keyturn.KindNotFound {
 				return err
 			}
@@ -46,7 +49,8 @@ func (d *DB) LedgerRefund(ctx context.Context, key, reference, orderID string, a
 		}
 		var refunded int64
 		if err := tx.GetContext(ctx, &refunded, `
-			SELECT coalesce(sum(amount_minor), 0) FROM sandbox_refunds WHERE reference = $1 AND order_id = $2 AND applied_at IS NOT NULL`, reference, orderID); err != nil {
+			SELECT coalesce(sum(amount_minor), 0) FROM sandbox_refunds WHERE reference = $1 AND order_id = $2
+				AND applied_at IS NOT NULL`, reference, orderID); err != nil {
 			return err
 		}
 		if captured.Currency != amount.Currency || refunded+amount.Minor > captured.Minor {

@@ -58,12 +58,14 @@ const describedSQL = `
 			'CONSTRAINT ' || conname || ' ' || pg_get_constraintdef(oid, true)
 		FROM pg_constraint WHERE contype IN ('p', 'u', 'f', 'c')
 	), statements AS (
-		SELECT 1 AS kind, oid, '' AS name, pg_get_functiondef(oid) AS text FROM pg_proc WHERE pronamespace = 'public'::regnamespace
+		SELECT 1 AS kind, oid, '' AS name, pg_get_functiondef(oid) AS text FROM pg_proc
+			WHERE pronamespace = 'public'::regnamespace
 		UNION ALL
 		SELECT 2, c.oid, '', 'CREATE SEQUENCE ' || relname || ' START ' || seqstart
 		FROM relations c JOIN pg_sequence s ON s.seqrelid = c.oid
 		UNION ALL
-		SELECT 3, c.oid, '', 'CREATE TABLE ' || relname || E' (\n    ' || string_agg(part, E',\n    ' ORDER BY kind, n) || E'\n)'
+		SELECT 3, c.oid, '', 'CREATE TABLE ' || relname || E' (\n    ' || string_agg(part, E',\n    '
+			ORDER BY kind, n) || E'\n)'
 			|| coalesce(' WITH (' || array_to_string(reloptions, ', ') || ')', '')
 		FROM relations c JOIN parts USING (oid) WHERE relkind = 'r' GROUP BY c.oid, relname, reloptions
 		UNION ALL
@@ -77,7 +79,8 @@ const describedSQL = `
 		FROM relations c JOIN pg_index i ON i.indexrelid = c.oid
 		WHERE NOT EXISTS (SELECT FROM pg_constraint WHERE conindid = c.oid AND contype IN ('p', 'u'))
 	)
-	SELECT string_agg(CASE WHEN name > '' THEN '' ELSE E'\n' END || text || ';', E'\n' ORDER BY kind, oid, name COLLATE "C") FROM statements`
+	SELECT string_agg(CASE WHEN name > '' THEN '' ELSE E'\n' END || text || ';', E'\n'
+		ORDER BY kind, oid, name COLLATE "C") FROM statements`
 
 // undescribedSQL names what describedSQL would leave out.
 const undescribedSQL = `

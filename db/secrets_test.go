@@ -15,23 +15,36 @@ import (
 
 // canaries are what must be nowhere in the database as it is, nor in base64 or hex.
 var canaries = map[string]string{
-	"first name": "Canaryfirst", "last name": "Canarylast", "company": "Canarycompany", "street": "1 Canarystreet", "phone": "+33canary",
-	"e-mail": "canary@buyer.test", "pool key": "CANARY-POOL-KEY", "partner's key": "CANARY-PARTNER-KEY", "supplied key": "CANARY-SUPPLIED-KEY",
-	"request": "CANARY-REQUEST", "reply": "CANARY-REPLY", "password": "CANARY-PASSWORD", "signing secret": "CANARY-SIGNING", "context": "CANARY-CONTEXT",
-	"link": "https://canary.test/link", "file": "CANARY-FILE", "address of a resend": "other-canary@buyer.test", "api token": "CANARY-TOKEN",
+	"first name": "Canaryfirst", "last name": "Canarylast", "company": "Canarycompany", "street": "1 Canarystreet",
+	"phone":  "+33canary",
+	"e-mail": "canary@buyer.test", "pool key": "CANARY-POOL-KEY", "partner's key": "CANARY-PARTNER-KEY",
+	"supplied key": "CANARY-SUPPLIED-KEY",
+	"request":      "CANARY-REQUEST", "reply": "CANARY-REPLY", "password": "CANARY-PASSWORD",
+	"signing secret": "CANARY-SIGNING", "context": "CANARY-CONTEXT",
+	"link": "https://canary.test/link", "file": "CANARY-FILE", "address of a resend": "other-canary@buyer.test",
+	"api token": "CANARY-TOKEN",
 }
 
 func TestNothingSecretIsReadableInTheDatabase(t *testing.T) {
 	s := newShop(t)
 	c := canaries
 	_, _, err := s.PutIntegration(s.ctx, keyturn.Integration{
-		ID: "acme", BaseURL: "https://partner.test", Auth: keyturn.Auth{Type: "basic", Username: "keyturn", Password: &keyturn.SecretRef{Value: c["password"]}},
-		Operations: map[string]keyturn.Operation{"create": {Signature: &keyturn.Signature{Enabled: true, Secret: &keyturn.SecretRef{Value: c["signing secret"]}}}},
+		ID: "acme", BaseURL: "https://partner.test", Auth: keyturn.Auth{
+			Type: "basic", Username: "keyturn",
+			Password: &keyturn.SecretRef{Value: c["password"]},
+		},
+		Operations: map[string]keyturn.Operation{"create": {Signature: &keyturn.Signature{
+			Enabled: true,
+			Secret:  &keyturn.SecretRef{Value: c["signing secret"]},
+		}}},
 	})
 	require.NoError(t, err)
 	s.emptyPool("p")
 	s.put(keyturn.Product{ID: "game", Sources: []keyturn.Source{fromPool("p")}})
-	_, _, err = s.PutProduct(s.ctx, keyturn.Product{ID: "app", Name: "App", Sources: []keyturn.Source{fromEndpoint("acme")}})
+	_, _, err = s.PutProduct(s.ctx, keyturn.Product{
+		ID: "app", Name: "App",
+		Sources: []keyturn.Source{fromEndpoint("acme")},
+	})
 	require.NoError(t, err)
 	s.product("gift", byHand)
 	s.stock("p", c["pool key"])
@@ -39,11 +52,13 @@ func TestNothingSecretIsReadableInTheDatabase(t *testing.T) {
 	in := orderOf("o1", lineOf("game", 1), lineOf("app", 1), lineOf("gift", 1), lineOf("app", 1))
 	in.Order.CartExternalContext = c["context"]
 	who := &in.Order.Customer
-	who.FirstName, who.LastName, who.CompanyName, who.Street, who.Phone, who.Email = c["first name"], c["last name"], c["company"], c["street"], c["phone"], c["e-mail"]
+	who.FirstName, who.LastName, who.CompanyName, who.Street, who.Phone, who.Email = c["first name"], c["last name"],
+		c["company"], c["street"], c["phone"], c["e-mail"]
 	in.Respond = func(a Accepted) ([]byte, error) { return []byte(a.PageToken + c["e-mail"]), nil }
 	a, _, err := s.Accept(s.ctx, in)
 	require.NoError(t, err)
-	pooled, called, gift, failed := a.Starts[0].FulfillmentID, a.Starts[1].FulfillmentID, a.Starts[2].FulfillmentID, a.Starts[3].FulfillmentID
+	pooled, called, gift, failed := a.Starts[0].FulfillmentID, a.Starts[1].FulfillmentID, a.Starts[2].FulfillmentID,
+		a.Starts[3].FulfillmentID
 
 	s.claimed(pooled)
 	render := func(CallFacts) ([]byte, error) { return []byte(c["request"] + c["e-mail"]), nil }
@@ -87,7 +102,10 @@ func (s *shop) absent(others ...string) {
 	for _, table := range reads[string](s, `SELECT tablename FROM pg_tables WHERE schemaname = 'public'`) {
 		for _, row := range reads[string](s, `SELECT CAST(t AS text) FROM `+table+` t`) {
 			for _, w := range words {
-				for _, form := range []string{w, hex.EncodeToString([]byte(w)), strings.TrimRight(base64.StdEncoding.EncodeToString([]byte(w)), "=")} {
+				for _, form := range []string{
+					w, hex.EncodeToString([]byte(w)),
+					strings.TrimRight(base64.StdEncoding.EncodeToString([]byte(w)), "="),
+				} {
 					require.NotContains(s.t, strings.ToLower(row), strings.ToLower(form), "table %s", table)
 				}
 			}
@@ -125,7 +143,8 @@ func TestSwappedCiphertextsDoNotOpen(t *testing.T) {
 
 	opens := func(id string) error { _, err := s.Deliverables(s.ctx, id, "ops"); return err }
 	swap := func(table, column, where1, where2 string) func() {
-		query := `UPDATE ` + table + ` SET ` + column + ` = (SELECT ` + column + ` FROM ` + table + ` b WHERE b.ctid <> ` + table + `.ctid AND (` + where1 + ` OR ` + where2 + `) LIMIT 1)
+		query := `UPDATE ` + table + ` SET ` + column + ` = (SELECT ` + column + ` FROM ` + table + ` b WHERE b.ctid <> ` +
+			table + `.ctid AND (` + where1 + ` OR ` + where2 + `) LIMIT 1)
 			WHERE ` + where1 + ` OR ` + where2
 		s.exec(query)
 		return func() { s.exec(query) }

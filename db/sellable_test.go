@@ -20,7 +20,8 @@ func TestOrdersOfAnEmptyPoolAreWarnedOf(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, a.Warnings, 1, "one of the two lines gets the key")
 	w := a.Warnings[0]
-	require.Equal(t, []any{"lineItems[1].productId", "game", keyturn.ShortageStock}, []any{w.Location, w.ProductID, w.Shortage})
+	require.Equal(t, []any{"lineItems[1].productId", "game", keyturn.ShortageStock},
+		[]any{w.Location, w.ProductID, w.Shortage})
 
 	// Keys that are left belong to the line that waits.
 	require.Equal(t, keyturn.LineWaitingForStock, s.claimed(s.order("big", lineOf("game", 2))[0]).Status)
@@ -34,10 +35,16 @@ func TestOrdersWhileThePartnerIsDown(t *testing.T) {
 	s := newShop(t)
 	partner := keyturn.Source{Type: keyturn.SourceEndpoint, Integration: "acme"}
 	s.product("warns", partner)
-	s.put(keyturn.Product{ID: "allows", Sources: []keyturn.Source{partner}, Sell: keyturn.Sell{WhenPartnerDown: keyturn.SellAllow}})
+	s.put(keyturn.Product{
+		ID: "allows", Sources: []keyturn.Source{partner},
+		Sell: keyturn.Sell{WhenPartnerDown: keyturn.SellAllow},
+	})
 	refuse := keyturn.Sell{WhenPartnerDown: keyturn.SellRefuse}
 	s.put(keyturn.Product{ID: "refuses", Sources: []keyturn.Source{partner}, Sell: refuse})
-	s.put(keyturn.Product{ID: "falls-back", Sources: []keyturn.Source{partner, {Type: keyturn.SourceManual}}, Sell: refuse})
+	s.put(keyturn.Product{
+		ID: "falls-back", Sources: []keyturn.Source{partner, {Type: keyturn.SourceManual}},
+		Sell: refuse,
+	})
 
 	order := func(id, product string) ([]keyturn.Warning, error) {
 		a, _, err := s.Accept(s.ctx, orderOf(id, lineOf(product, 1)))
@@ -51,7 +58,8 @@ func TestOrdersWhileThePartnerIsDown(t *testing.T) {
 		require.NoError(t, err)
 		require.Empty(t, found, product)
 	}
-	s.exec(`INSERT INTO partner_gates (integration, opened_at, next_try_at) VALUES ('acme', now(), now() + interval '1 h')`)
+	s.exec(`INSERT INTO partner_gates (integration, opened_at, next_try_at)
+		VALUES ('acme', now(), now() + interval '1 h')`)
 	found, err := order("down-warns", "warns")
 	require.NoError(t, err)
 	require.Len(t, found, 1)

@@ -16,7 +16,9 @@ import (
 const serveChunk = 100 // waiting lines served in one transaction
 
 // Import is ImportFile of a text file, one key per line.
-func (d *DB) Import(ctx context.Context, pool string, r io.Reader, by string, dryRun bool) (keyturn.ImportResult, error) {
+func (d *DB) Import(ctx context.Context, pool string, r io.Reader, by string, dryRun bool) (keyturn.ImportResult,
+	error,
+) {
 	return d.ImportFile(ctx, stock.ImportInput{Pool: pool, File: r, By: by, DryRun: dryRun})
 }
 
@@ -31,7 +33,8 @@ func (d *DB) ImportFile(ctx context.Context, in stock.ImportInput) (keyturn.Impo
 	return out, err
 }
 
-// serveAll serves waiting lines in transactions of their own, so that an import that serves thousands locks few at once.
+// serveAll serves waiting lines in transactions of their own, so that an import that serves thousands locks few at
+// once.
 func (d *DB) serveAll(ctx context.Context, pool string) (int, error) {
 	total := 0
 	for {
@@ -62,9 +65,9 @@ func (d *DB) serveSome(ctx context.Context, pool, by string, limit int) (n int, 
 	return n, more && err == nil, err
 }
 
-// allowed says how many waiting lines may be served now: up to a second's worth of the pool's pace, of which pools keeps
-// the time that is used up, so that any number of processes keep one pace. None while customers wait for the replacement
-// of a recalled key: they come first.
+// allowed says how many waiting lines may be served now: up to a second's worth of the pool's pace, of which pools
+// keeps the time that is used up, so that any number of processes keep one pace. None while customers wait for the
+// replacement of a recalled key: they come first.
 func (d *DB) allowed(ctx context.Context, tx *sqlx.Tx, pool string, limit int) (int, error) {
 	var row struct {
 		Spec  string  `db:"spec"`
@@ -96,17 +99,19 @@ func notePace(ctx context.Context, tx *sqlx.Tx, pool string, n int) error {
 	return err
 }
 
-// ServeWaiting gives keys to lines that wait for pools which have some: keys that came back, that the pace of their pool
-// left for later, or that an import which died left unserved. Pools that were imported into within the grace are left to
-// the import, which counts whom it serves, unless they have a pace. It returns how many lines it served.
+// ServeWaiting gives keys to lines that wait for pools which have some: keys that came back, that the pace of their
+// pool left for later, or that an import which died left unserved. Pools that were imported into within the grace are
+// left to the import, which counts whom it serves, unless they have a pace. It returns how many lines it served.
 func (d *DB) ServeWaiting(ctx context.Context, limit int, grace time.Duration) (int, error) {
 	var pools []string
 	if err := d.pg.SelectContext(ctx, &pools, `
 		SELECT p.id FROM pools p
-		WHERE (SELECT true FROM line_items w WHERE w.waiting_pool = p.id LIMIT 1) -- a look for each pool, however many lines wait
+		-- A look for each pool, however many lines wait.
+		WHERE (SELECT true FROM line_items w WHERE w.waiting_pool = p.id LIMIT 1)
 			AND EXISTS (SELECT FROM pool_keys k WHERE k.pool_id = p.id AND k.state = 'available'`+stock.NotRecalledSQL+`)
 			AND (CAST(p.spec AS json) ->> 'servePerSecond' IS NOT NULL
-				OR NOT EXISTS (SELECT FROM batches b WHERE b.pool_id = p.id AND b.created_at > now() - make_interval(secs => $1)))`, grace.Seconds()); err != nil {
+				OR NOT EXISTS (SELECT FROM batches b WHERE b.pool_id = p.id
+					AND b.created_at > now() - make_interval(secs => $1)))`, grace.Seconds()); err != nil {
 		return 0, pg.AsKind(err)
 	}
 	total := 0

@@ -12,8 +12,8 @@ import (
 	"keyturn.dev/keyturn"
 )
 
-// The steps that the database allows are those of the code, which are those of the chart in docs/understand/state-machine.md
-// (TestChartShowsTheTransitions).
+// The steps that the database allows are those of the code, which are those of the chart in
+// docs/understand/state-machine.md (TestChartShowsTheTransitions).
 func TestDatabaseAllowsTheSameSteps(t *testing.T) {
 	s := newShop(t)
 	text := read[string](s, `SELECT prosrc FROM pg_proc WHERE proname = 'line_may_become'`)
@@ -37,7 +37,8 @@ func TestDatabaseRefusesEveryOtherStep(t *testing.T) {
 		for _, to := range keyturn.LineStatuses {
 			err := s.pg.Tx(s.ctx, func(tx *sqlx.Tx) error {
 				if _, err := tx.ExecContext(s.ctx, `
-					INSERT INTO line_log (line_id, version, from_status, to_status, by) VALUES (gen_random_uuid(), 2, $1, $2, 'test')`, from, to); err != nil {
+					INSERT INTO line_log (line_id, version, from_status, to_status, by)
+						VALUES (gen_random_uuid(), 2, $1, $2, 'test')`, from, to); err != nil {
 					return err
 				}
 				return errUndo
@@ -58,8 +59,10 @@ func TestDatabaseComputesTheSameOrderStatus(t *testing.T) {
 		keyturn.LineCounts
 	}](s, `
 		SELECT lines_total AS total, lines_trouble AS trouble, lines_delivered AS delivered, lines_canceling AS canceling,
-			lines_canceled AS canceled, order_status(lines_total, lines_trouble, lines_delivered, lines_canceling, lines_canceled) AS status
-		FROM generate_series(1, 5) AS lines_total, generate_series(0, 5) AS lines_trouble, generate_series(0, 5) AS lines_delivered,
+			lines_canceled AS canceled, order_status(lines_total, lines_trouble, lines_delivered, lines_canceling,
+				lines_canceled) AS status
+		FROM generate_series(1, 5) AS lines_total, generate_series(0, 5) AS lines_trouble,
+			generate_series(0, 5) AS lines_delivered,
 			generate_series(0, 5) AS lines_canceling, generate_series(0, 5) AS lines_canceled
 		WHERE lines_trouble + lines_delivered + lines_canceling + lines_canceled <= lines_total`)
 	require.Len(t, rows, 5+15+35+70+126) // the ways to share n lines over four heaps and a rest, for n up to five

@@ -28,7 +28,8 @@ func (d *DB) CreateToken(ctx context.Context, t Token) (string, error) {
 	text := "kt_" + base64.RawURLEncoding.EncodeToString(raw)
 	hash := sha256.Sum256([]byte(text))
 	err := d.pg.Tx(ctx, func(tx *sqlx.Tx) error {
-		_, err := tx.ExecContext(ctx, `INSERT INTO api_tokens (name, hash, scopes) VALUES ($1, $2, $3)`, t.Name, hash[:], pq.Array(t.Scopes))
+		_, err := tx.ExecContext(ctx, `INSERT INTO api_tokens (name, hash, scopes) VALUES ($1, $2, $3)`, t.Name, hash[:],
+			pq.Array(t.Scopes))
 		return err
 	})
 	if pg.IsUniqueViolation(err, "api_tokens_pkey") {
@@ -47,7 +48,8 @@ func (d *DB) TokenOf(ctx context.Context, text string) (Token, error) {
 	}
 	err := d.pg.GetContext(ctx, &row, `SELECT name, scopes FROM api_tokens WHERE hash = $1`, hash[:])
 	if errors.Is(err, sql.ErrNoRows) {
-		return Token{}, keyturn.Errorf(keyturn.KindUnauthorized, "the token is not known: make one with `keyturn token create`")
+		return Token{}, keyturn.Errorf(keyturn.KindUnauthorized,
+			"the token is not known: make one with `keyturn token create`")
 	}
 	return Token{Name: row.Name, Scopes: row.Scopes}, pg.AsKind(err)
 }

@@ -52,7 +52,8 @@ func TestNewLineDoesNotOvertakeWaitingOnes(t *testing.T) {
 	big := s.order("big", lineOf("game", 3))[0]
 	require.Equal(t, keyturn.LineWaitingForStock, s.claimed(big).Status)
 	small := s.order("small", lineOf("game", 1))[0]
-	require.Equal(t, keyturn.LineWaitingForStock, s.claimed(small).Status, "the key that is left belongs to the one before")
+	require.Equal(t, keyturn.LineWaitingForStock, s.claimed(small).Status,
+		"the key that is left belongs to the one before")
 	require.Equal(t, 2, s.stock("games", "K-2", "K-3", "K-4").Served)
 	require.Equal(t, []string{"K-1", "K-2", "K-3"}, s.keysOf(big))
 	require.Equal(t, []string{"K-4"}, s.keysOf(small))
@@ -81,7 +82,8 @@ func TestReturnedKeysServeWaitingLines(t *testing.T) {
 func TestHeldAndCancelledLinesAreNotServed(t *testing.T) {
 	s := newShop(t)
 	s.product("game", fromPool("games"))
-	held, canceled, doomed, waiting := s.sell("game"), s.sell("game"), s.order("doomed", lineOf("game", 1))[0], s.sell("game")
+	held, canceled, doomed, waiting := s.sell("game"), s.sell("game"), s.order("doomed", lineOf("game", 1))[0],
+		s.sell("game")
 	for _, f := range []string{held, canceled, doomed, waiting} {
 		s.claimed(f)
 	}

@@ -19,7 +19,8 @@ const copies = 4000
 // copied are the tables that grow with every order, in the order of their references.
 var copied = []string{
 	"customers", "orders", "idempotency_keys", "line_items", "line_log", "partner_requests", "attempts", "deliverables",
-	"deliveries", "refunds", "revocations", "licenses", "alerts", "access_log", "pool_keys", "key_log", "partner_queue", "outbox", "sandbox_payments", "sandbox_refunds",
+	"deliveries", "refunds", "revocations", "licenses", "alerts", "access_log", "pool_keys", "key_log", "partner_queue",
+	"outbox", "sandbox_payments", "sandbox_refunds",
 }
 
 // multiply copies every order, under new IDs. What is copied has the same shape as what was sold, so that PostgreSQL's
@@ -32,7 +33,8 @@ func (s *shop) multiply() {
 			Name     string `db:"column_name"`
 			Type     string `db:"data_type"`
 			Identity bool   `db:"identity"`
-		}](s, `SELECT column_name, data_type, is_identity = 'YES' AS identity FROM information_schema.columns WHERE table_name = $1 AND table_schema = 'public' ORDER BY ordinal_position`, table) {
+		}](s, `SELECT column_name, data_type, is_identity = 'YES' AS identity FROM information_schema.columns
+			WHERE table_name = $1 AND table_schema = 'public' ORDER BY ordinal_position`, table) {
 			if c.Identity {
 				continue
 			}
@@ -48,7 +50,8 @@ func (s *shop) multiply() {
 				value = "created_at + g * interval '1 us'" // the originals come first
 			case table == "outbox" && c.Name == "subject":
 				value = "CAST(CAST(md5(subject || g) AS uuid) AS text)"
-			case c.Name == "order_id" || c.Name == "customer_id" || c.Name == "reference" || c.Name == "key" || c.Name == "id" && c.Type == "text":
+			case c.Name == "order_id" || c.Name == "customer_id" || c.Name == "reference" || c.Name == "key" || c.Name == "id" &&
+				c.Type == "text":
 				value = c.Name + " || '-' || g"
 			}
 			names, values = append(names, c.Name), append(values, value)
@@ -57,7 +60,8 @@ func (s *shop) multiply() {
 		if table == "outbox" { // its rows are small
 			n *= 10
 		}
-		s.exec(fmt.Sprintf(`INSERT INTO %s (%s) SELECT %s FROM %s, generate_series(1, %d) AS g`, table, strings.Join(names, ", "), strings.Join(values, ", "), table, n))
+		s.exec(fmt.Sprintf(`INSERT INTO %s (%s) SELECT %s FROM %s, generate_series(1, %d) AS g`, table,
+			strings.Join(names, ", "), strings.Join(values, ", "), table, n))
 	}
 	s.exec(`ANALYZE`)
 }
@@ -96,8 +100,8 @@ func (s *shop) reopened() *shop {
 	return s
 }
 
-// readMuch takes the steps and says which of them read more than a thousand rows of a table, but for those whose answer is
-// how many there are.
+// readMuch takes the steps and says which of them read more than a thousand rows of a table, but for those whose answer
+// is how many there are.
 func (s *shop) readMuch(t *testing.T, steps []step, counting ...string) (found []string) {
 	t.Helper()
 	const limit = 1000
@@ -108,12 +112,14 @@ func (s *shop) readMuch(t *testing.T, steps []step, counting ...string) (found [
 	readings := func() map[string]reading {
 		require.Eventually(t, func() bool { // a process says what it read when it ends, at the latest
 			n := 1
-			err := watch.Get(&n, `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND backend_type = 'client backend' AND pid <> pg_backend_pid()`)
+			err := watch.Get(&n, `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
+				AND backend_type = 'client backend' AND pid <> pg_backend_pid()`)
 			return err == nil && n == 0
 		}, time.Minute, 5*time.Millisecond)
 		var rows []reading
 		require.NoError(t, watch.Select(&rows, `
-			SELECT t.relname, coalesce(t.seq_tup_read, 0) AS whole, coalesce((SELECT sum(i.idx_tup_read) FROM pg_stat_user_indexes i WHERE i.relid = t.relid), 0) AS index
+			SELECT t.relname, coalesce(t.seq_tup_read, 0) AS whole,
+				coalesce((SELECT sum(i.idx_tup_read) FROM pg_stat_user_indexes i WHERE i.relid = t.relid), 0) AS index
 			FROM pg_stat_user_tables t WHERE t.relname = ANY(CAST($1 AS name[]))`, "{"+strings.Join(copied, ",")+"}"))
 		out := map[string]reading{}
 		for _, r := range rows {
@@ -129,7 +135,8 @@ func (s *shop) readMuch(t *testing.T, steps []step, counting ...string) (found [
 		require.NoError(t, s.Close())
 		after := readings()
 		for _, table := range copied {
-			if whole, index := after[table].Whole-before[table].Whole, after[table].Index-before[table].Index; (whole > limit || index > limit) && !slices.Contains(counting, step.name) {
+			if whole, index := after[table].Whole-before[table].Whole, after[table].Index-before[table].Index; (whole > limit ||
+				index > limit) && !slices.Contains(counting, step.name) {
 				found = append(found, fmt.Sprintf("%s: %d rows of the table %s, %d of its indexes", step.name, whole, table, index))
 			}
 		}
@@ -139,8 +146,8 @@ func (s *shop) readMuch(t *testing.T, steps []step, counting ...string) (found [
 }
 
 // A step reads what it needs, however much was sold: none goes through a whole table, or a whole index. Statistics that
-// mislead PostgreSQL are those of the simplest shop, where every key is of one batch and every line of one product. What
-// may: the audit, what follows a restore, the nightly Tidy, and the erasure of a customer, which looks for orders.
+// mislead PostgreSQL are those of the simplest shop, where every key is of one batch and every line of one product.
+// What may: the audit, what follows a restore, the nightly Tidy, and the erasure of a customer, which looks for orders.
 func TestNoStepReadsAWholeTable(t *testing.T) {
 	s := crowd(t, func(s *shop) {
 		s.stock("games", keysNamed("K", 30)...)
@@ -157,7 +164,8 @@ func TestNoStepReadsAWholeTable(t *testing.T) {
 		s.revoked(f, "endpoint/acme")
 		_, err := s.Resend(s.ctx, sold, "", "ops", renderMail)
 		require.NoError(t, err)
-		s.exec(`UPDATE deliveries SET status = 'SENT', sent_at = now(); DELETE FROM outbox; UPDATE alerts SET closed_at = now(), mailed_at = now()`)
+		s.exec(`UPDATE deliveries SET status = 'SENT', sent_at = now(); DELETE FROM outbox; UPDATE alerts
+			SET closed_at = now(), mailed_at = now()`)
 	})
 	var err error
 	f := map[string]string{}
@@ -247,7 +255,8 @@ func TestNoStepReadsAWholeTable(t *testing.T) {
 // them takes some from the front.
 func TestNobodyReadsAWholeQueue(t *testing.T) {
 	s := crowd(t, func(s *shop) {
-		s.exec(`INSERT INTO partner_gates (integration, opened_at, next_try_at, gathered) VALUES ('acme', now(), now() + interval '1 h', true)`)
+		s.exec(`INSERT INTO partner_gates (integration, opened_at, next_try_at, gathered)
+			VALUES ('acme', now(), now() + interval '1 h', true)`)
 		f := s.sell("app")
 		_, next, _, err := s.BeginCall(s.ctx, f, callTimeout, renderCall)
 		require.NoError(t, err)
@@ -267,7 +276,9 @@ func TestNobodyReadsAWholeQueue(t *testing.T) {
 	var due []Due
 	var err error
 	var call *Call
-	waits := read[string](s.reopened(), `SELECT l.fulfillment_id FROM partner_queue q JOIN line_items l ON l.id = q.line_id ORDER BY q.created_at DESC LIMIT 1`)
+	waits := read[string](s.reopened(),
+		`SELECT l.fulfillment_id FROM partner_queue q JOIN line_items l ON l.id = q.line_id ORDER BY q.created_at DESC
+			LIMIT 1`)
 	require.NoError(t, s.Close())
 	require.Empty(t, s.readMuch(t, []step{
 		{"relay", func() { due, err = s.TakeDue(s.ctx, 100); ok(err); require.Len(t, due, 200, "lines and errands") }},
@@ -275,7 +286,12 @@ func TestNobodyReadsAWholeQueue(t *testing.T) {
 		{"tell", func() { _, err = s.TakeAlerts(s.ctx, 10, func([]Alert) error { return nil }); ok(err) }},
 		{"list open alerts", func() { _, err = s.Alerts(s.ctx, false, "", 0, 20); ok(err) }},
 		{"list orders in trouble", func() { _, err = s.Orders(s.ctx, keyturn.OrderPartialCompleted, "", 20); ok(err) }},
-		{"dispatch waiting", func() { due, _, err = s.DispatchWaiting(s.ctx, time.Second); ok(err); require.NotEmpty(t, due) }},
+		{"dispatch waiting", func() {
+			due, _, err = s.DispatchWaiting(s.ctx, time.Second)
+			ok(err)
+			require.NotEmpty(t,
+				due)
+		}},
 		{"call", func() {
 			call, _, _, err = s.BeginCall(s.ctx, due[0].Start.FulfillmentID, callTimeout, renderCall)
 			ok(err)

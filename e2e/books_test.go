@@ -29,7 +29,10 @@ func (s *stack) evidence() audit.Evidence {
 	require.NoError(s.t, err)
 	partner, err := audit.OpenPartnerLog(s.partner.URL() + "/_emulator/log")
 	require.NoError(s.t, err)
-	return audit.Evidence{DB: s.db, Mailbox: mailbox, Partner: partner, Temporal: audit.Temporal{Client: s.temporal, TaskQueue: s.queue}}
+	return audit.Evidence{
+		DB: s.db, Mailbox: mailbox, Partner: partner,
+		Temporal: audit.Temporal{Client: s.temporal, TaskQueue: s.queue},
+	}
 }
 
 // books audits with all evidence and requires that nothing is wrong.
@@ -49,13 +52,17 @@ func (s *stack) books(change func(*audit.Evidence)) *audit.Report {
 func (s *stack) sellEverything() {
 	s.t.Helper()
 	quick := every(200*time.Millisecond, time.Second)
-	s.product(keyturn.Product{ID: "editor", Sources: sources(fromPool("editor-keys"))}, "KEY-01", "KEY-02", "KEY-03", "KEY-04", "KEY-05")
+	s.product(keyturn.Product{ID: "editor", Sources: sources(fromPool("editor-keys"))}, "KEY-01", "KEY-02", "KEY-03",
+		"KEY-04", "KEY-05")
 	s.product(keyturn.Product{ID: "studio", Sources: sources(fromEndpoint("studio"))})
 	s.product(keyturn.Product{ID: "wallpaper", Sources: sources(s.fromURL("paper"))})
 	s.product(keyturn.Product{ID: "ghost", Sources: sources(fromEndpoint("ghost")), Retry: quick})
 	s.product(keyturn.Product{ID: "rare", Sources: sources(fromPool("rare-keys"))})
 	s.drill("ghost", "fail:500")
-	done := map[string]keyturn.OrderStatus{"editor": keyturn.OrderCompleted, "studio": keyturn.OrderCompleted, "wallpaper": keyturn.OrderCompleted, "ghost": keyturn.OrderCanceled}
+	done := map[string]keyturn.OrderStatus{
+		"editor": keyturn.OrderCompleted, "studio": keyturn.OrderCompleted,
+		"wallpaper": keyturn.OrderCompleted, "ghost": keyturn.OrderCanceled,
+	}
 	placed := map[string]*db.Accepted{}
 	for product := range done {
 		placed[product] = s.order(product)
@@ -63,7 +70,10 @@ func (s *stack) sellEverything() {
 	for product, status := range done {
 		s.await(placed[product], status)
 	}
-	s.await(s.accept([]keyturn.LineItem{{ProductID: "studio", Quantity: 3, GrossPrice: "9.00"}, {ProductID: "editor", Quantity: 2, GrossPrice: "1.00"}}, "pay_1"), keyturn.OrderCompleted)
+	s.await(s.accept([]keyturn.LineItem{
+		{ProductID: "studio", Quantity: 3, GrossPrice: "9.00"},
+		{ProductID: "editor", Quantity: 2, GrossPrice: "1.00"},
+	}, "pay_1"), keyturn.OrderCompleted)
 	mixed := s.order("rare", "editor")
 	s.await(mixed, keyturn.OrderPartialCompleted)
 	s.awaitLine(mixed.Starts[1].FulfillmentID, keyturn.LineDelivered)
@@ -147,7 +157,8 @@ func TestTamperedEvidenceIsFound(t *testing.T) {
 	t.Run("partner", func(t *testing.T) {
 		whole := s.partnerLog()
 		lines := strings.Split(strings.TrimSpace(whole), "\n")
-		require.NoError(t, os.WriteFile(log, []byte(whole+strings.Replace(lines[0], `"bodySha256":"`, `"bodySha256":"00`, 1)+"\n"), 0o600))
+		require.NoError(t, os.WriteFile(log, []byte(whole+strings.Replace(lines[0], `"bodySha256":"`, `"bodySha256":"00`,
+			1)+"\n"), 0o600))
 		require.Equal(t, []string{"C1"}, violated())
 		require.NoError(t, os.WriteFile(log, []byte(whole), 0o600))
 	})
@@ -171,7 +182,8 @@ func TestTamperedEvidenceIsFound(t *testing.T) {
 	t.Run("temporal", func(t *testing.T) {
 		ctx := context.Background()
 		id := workflows.LineWorkflowID(uuid.NewString())
-		_, err := s.temporal.ExecuteWorkflow(ctx, client.StartWorkflowOptions{ID: id, TaskQueue: s.queue + "-nobody"}, "FulfillLineItem", workflows.LineInput{})
+		_, err := s.temporal.ExecuteWorkflow(ctx, client.StartWorkflowOptions{ID: id, TaskQueue: s.queue + "-nobody"},
+			"FulfillLineItem", workflows.LineInput{})
 		require.NoError(t, err)
 		defer func() { require.NoError(t, s.temporal.TerminateWorkflow(ctx, id, "", "a test")) }()
 		e := s.evidence()
@@ -205,7 +217,8 @@ func (s *stack) mailFolder() string {
 		require.True(s.t, ok)
 		head, err := json.Marshal(map[string]any{"from": m.From, "to": m.To, "received": m.Received, "answered": m.Answered})
 		require.NoError(s.t, err)
-		require.NoError(s.t, os.WriteFile(filepath.Join(dir, m.ID+".eml"), append([]byte("X-Inbox-Envelope: "+string(head)+"\r\n"), raw...), 0o600))
+		require.NoError(s.t, os.WriteFile(filepath.Join(dir, m.ID+".eml"),
+			append([]byte("X-Inbox-Envelope: "+string(head)+"\r\n"), raw...), 0o600))
 	}
 	return dir
 }

@@ -51,7 +51,10 @@ func TestAnAuthorityThatExpiresSoonIsToldOf(t *testing.T) {
 	letter := s.letters("ops@keyturn.test")[0]
 	require.Contains(t, letter.Subject, "CertificateExpiring")
 	text := strings.Join(strings.Fields(letter.Text), " ")
-	for _, part := range []string{"the ca certificate", "of integration acme expires on 20", "put both into tls.ca", "keyturn apply"} {
+	for _, part := range []string{
+		"the ca certificate", "of integration acme expires on 20", "put both into tls.ca",
+		"keyturn apply",
+	} {
 		require.Contains(t, text, part)
 	}
 	put("acme", old+next)
@@ -68,8 +71,9 @@ func authority(t *testing.T, left time.Duration) string {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	require.NoError(t, err)
 	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "a partner's CA"}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(left),
-		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "a partner's CA"}, NotBefore: time.Now().Add(-time.Hour),
+		NotAfter: time.Now().Add(left),
+		IsCA:     true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
 	require.NoError(t, err)

@@ -15,8 +15,8 @@ import (
 	"keyturn.dev/keyturn/worker"
 )
 
-// skewedPostgres is a database whose clock is ahead of everybody else's by skew: functions of a schema of its own take the
-// place of now() and clock_timestamp() in every statement, default and trigger.
+// skewedPostgres is a database whose clock is ahead of everybody else's by skew: functions of a schema of its own take
+// the place of now() and clock_timestamp() in every statement, default and trigger.
 func skewedPostgres(t *testing.T, skew time.Duration) string {
 	t.Helper()
 	const path = "&search_path=public,skewed,pg_catalog"
@@ -39,9 +39,9 @@ func skewedPostgres(t *testing.T, skew time.Duration) string {
 	return dsn + path
 }
 
-// Whatever a database's clock says, nobody is refunded, hurried or held up for it: a call gets its time, a failed one is
-// repeated after its delay, and a line is refunded at its deadline. That all of it ends while the test waits says that
-// nobody is held up; the workflows' tests in virtual time say so to the second.
+// Whatever a database's clock says, nobody is refunded, hurried or held up for it: a call gets its time, a failed one
+// is repeated after its delay, and a line is refunded at its deadline. That all of it ends while the test waits says
+// that nobody is held up; the workflows' tests in virtual time say so to the second.
 func TestADatabaseWhoseClockIsWrong(t *testing.T) {
 	for _, skew := range []time.Duration{-time.Hour, -20 * time.Second, 20 * time.Second, time.Hour} {
 		t.Run(skew.String(), func(t *testing.T) {
@@ -79,7 +79,10 @@ func TestSkewIsAlertedOnce(t *testing.T) {
 		done := make(chan struct{})
 		go func() {
 			defer close(done)
-			(&worker.Housekeeping{DB: d, Mail: s.sender, From: "keyturn@keyturn.test", To: "ops@keyturn.test", Logger: s.logger, Every: 20 * time.Millisecond}).Run(ctx)
+			(&worker.Housekeeping{
+				DB: d, Mail: s.sender, From: "keyturn@keyturn.test", To: "ops@keyturn.test", Logger: s.logger,
+				Every: 20 * time.Millisecond,
+			}).Run(ctx)
 		}()
 		time.Sleep(time.Second)
 		cancel()

@@ -26,20 +26,36 @@ type crashCase struct {
 }
 
 var crashCases = []crashCase{
-	{name: "pool", product: keyturn.Product{Sources: sources(fromPool("games"))}, keys: "KEY-1\nKEY-2", status: keyturn.LineDelivered},
-	{name: "many units", product: keyturn.Product{Sources: sources(fromPool("games"))}, keys: manyKeys(700), units: 600, status: keyturn.LineDelivered},
+	{
+		name: "pool", product: keyturn.Product{Sources: sources(fromPool("games"))}, keys: "KEY-1\nKEY-2",
+		status: keyturn.LineDelivered,
+	},
+	{
+		name: "many units", product: keyturn.Product{Sources: sources(fromPool("games"))}, keys: manyKeys(700), units: 600,
+		status: keyturn.LineDelivered,
+	},
 	{name: "partner", product: keyturn.Product{Sources: sources(fromEndpoint("acme"))}, status: keyturn.LineDelivered},
-	{name: "partner that fails first", product: keyturn.Product{Sources: sources(fromEndpoint("acme"))}, drill: "fail-1-then-ok", status: keyturn.LineDelivered},
+	{
+		name: "partner that fails first", product: keyturn.Product{Sources: sources(fromEndpoint("acme"))},
+		drill: "fail-1-then-ok", status: keyturn.LineDelivered,
+	},
 	{
 		name: "nothing in stock until the deadline", status: keyturn.LineCanceled,
-		product: keyturn.Product{Sources: sources(fromPool("games")), Retry: every(200*time.Millisecond, 700*time.Millisecond)},
+		product: keyturn.Product{
+			Sources: sources(fromPool("games")),
+			Retry:   every(200*time.Millisecond, 700*time.Millisecond),
+		},
 	},
 	{
 		name: "a key that is issued and never answered", drill: "timeout-after-issuing", status: keyturn.LineCanceled,
-		product: keyturn.Product{Sources: sources(fromEndpoint("acme")), Retry: every(200*time.Millisecond, 700*time.Millisecond)},
+		product: keyturn.Product{
+			Sources: sources(fromEndpoint("acme")),
+			Retry:   every(200*time.Millisecond, 700*time.Millisecond),
+		},
 	},
 	{
-		name: "an import serves who waits", status: keyturn.LineDelivered, product: keyturn.Product{Sources: sources(fromPool("games"))},
+		name: "an import serves who waits", status: keyturn.LineDelivered,
+		product: keyturn.Product{Sources: sources(fromPool("games"))},
 		more: func(ctx context.Context, l *life, _ string) error {
 			_, err := l.api.ImportKeys(ctx, "games", strings.NewReader("KEY-1\nKEY-2"), client.ImportOptions{})
 			return err
@@ -48,7 +64,10 @@ var crashCases = []crashCase{
 	{
 		name: "a person supplies", status: keyturn.LineDelivered, product: keyturn.Product{Sources: sources(byHand)},
 		more: func(ctx context.Context, l *life, f string) error {
-			_, err := l.api.Resolve(ctx, f, keyturn.ResolutionRequest{ID: "the one", Action: keyturn.ActionSupply, Keys: []string{"GIFT-1"}})
+			_, err := l.api.Resolve(ctx, f, keyturn.ResolutionRequest{
+				ID: "the one", Action: keyturn.ActionSupply,
+				Keys: []string{"GIFT-1"},
+			})
 			return err
 		},
 	},
@@ -100,7 +119,8 @@ func (c crashCase) prepare(w *world) {
 		require.NoError(w.t, w.partner.SetPartner("acme", settings))
 	}
 	_, _, err := w.books.PutIntegration(ctx, keyturn.Integration{
-		ID: "acme", BaseURL: "http://" + w.toPartner.Addr() + "/p/acme", Limits: keyturn.Limits{Timeout: keyturn.Duration(time.Second)},
+		ID: "acme", BaseURL: "http://" + w.toPartner.Addr() + "/p/acme",
+		Limits: keyturn.Limits{Timeout: keyturn.Duration(time.Second)},
 	})
 	require.NoError(w.t, err)
 	_, _, err = w.books.PutProduct(ctx, p)

@@ -56,5 +56,6 @@ func TestCrashSweep(t *testing.T) {
 		fmt.Fprintln(os.Stdout, "not reached:", p)
 	}
 	fmt.Fprintf(os.Stdout, "%d named points in %d use cases: %v\n", len(names), len(crashCases), swept)
-	require.Greater(t, swept["1 of 1 processes died"], 10*swept["0 of 1 processes died"], "void: too many points were not reached")
+	require.Greater(t, swept["1 of 1 processes died"], 10*swept["0 of 1 processes died"],
+		"void: too many points were not reached")
 }

@@ -52,7 +52,8 @@ func pointsOf(effects []string) (out []point) {
 // A process dies at a point that costs no time-out to get over: the quick part of the sweep (make test/crash has all).
 func TestProcessDiesAtASideEffect(t *testing.T) {
 	for name, at := range map[string]point{
-		"pool":                                {"after commit of customers orders", 1}, // the order is accepted, and nobody was told
+		// the order is accepted, and nobody was told
+		"pool":                                {"after commit of customers orders", 1},
 		"partner":                             {"before Temporal's StartWorkflow", 1},  // nothing is started
 		"nothing in stock until the deadline": {"after the refund at the provider", 1}, // paid, and not booked
 	} {

@@ -58,7 +58,11 @@ type world struct {
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	w := &world{t: t, queue: "crash-" + rand.Text()[:12], journal: filepath.Join(t.TempDir(), "payments.jsonl")}
-	w.dsn = testkit.Postgres(t, "keyturn", func(dsn string) error { _, err := db.Migrate(context.Background(), dsn); return err })
+	w.dsn = testkit.Postgres(t, "keyturn", func(dsn string) error {
+		_,
+			err := db.Migrate(context.Background(), dsn)
+		return err
+	})
 	file := filepath.Join(t.TempDir(), "keys.json")
 	require.NoError(t, vault.CreateKeys(file))
 	var err error
@@ -90,9 +94,9 @@ func newWorld(t *testing.T) *world {
 	return w
 }
 
-// life is one process: everything that it says to the world goes through its own proxies. When one of them sees the point
-// at which the process is to die, none of them forwards anything any more. To everybody else that is the same as kill -9,
-// and what still computes here computes for nobody.
+// life is one process: everything that it says to the world goes through its own proxies. When one of them sees the
+// point at which the process is to die, none of them forwards anything any more. To everybody else that is the same as
+// kill -9, and what still computes here computes for nobody.
 type life struct {
 	w       *world
 	proxies map[string]*faultproxy.Proxy
@@ -137,25 +141,35 @@ func (w *world) live(dies func(point string) bool) *life {
 		}
 	}
 	require.NoError(w.t, err)
-	l.temp, err = temporalclient.NewLazyClient(temporalclient.Options{HostPort: temporal, Identity: "crash", Logger: log.NewStructuredLogger(logger)})
+	l.temp, err = temporalclient.NewLazyClient(temporalclient.Options{
+		HostPort: temporal, Identity: "crash",
+		Logger: log.NewStructuredLogger(logger),
+	})
 	require.NoError(w.t, err)
 	sender, err := mail.NewSender(mail.Config{Addr: smtp, TLS: mail.TLSNone, Timeout: 20 * time.Second})
 	require.NoError(w.t, err)
 	l.acts = &activities.Activities{
 		DB: l.db, Caller: endpoint.NewCaller(endpoint.Options{}), Mail: sender, Logger: logger,
-		Letters:   activities.Letters{From: "shop@keyturn.test", SenderName: "The Shop", OrderPage: func(token string) string { return "http://127.0.0.1/o/" + token }},
+		Letters: activities.Letters{
+			From: "shop@keyturn.test", SenderName: "The Shop",
+			OrderPage: func(token string) string { return "http://127.0.0.1/o/" + token },
+		},
 		Providers: payment.Providers{"till": payment.Gateway{URL: "http://" + till}},
 	}
 	l.starter = starter.New(starter.Config{DB: l.db, Temporal: l.temp, TaskQueue: w.queue, Logger: logger})
 	server := httptest.NewUnstartedServer(nil)
-	server.Config = api.New(api.Config{DB: l.db, Temporal: l.temp, Starter: l.starter, TaskQueue: w.queue, DevToken: "dev", Logger: logger}).Server()
+	server.Config = api.New(api.Config{
+		DB: l.db, Temporal: l.temp, Starter: l.starter, TaskQueue: w.queue, DevToken: "dev",
+		Logger: logger,
+	}).Server()
 	server.Start()
 	l.api = &client.Client{BaseURL: server.URL, Token: "dev"}
 	var loops sync.WaitGroup
 	loops.Go(func() { l.starter.Run(ctx) })
 	loops.Go(func() {
 		(&worker.Housekeeping{
-			DB: l.db, Mail: sender, From: "keyturn@keyturn.test", To: "ops@keyturn.test", Logger: logger, Every: 300 * time.Millisecond,
+			DB: l.db, Mail: sender, From: "keyturn@keyturn.test", To: "ops@keyturn.test", Logger: logger,
+			Every:       300 * time.Millisecond,
 			HistoryLink: func(string) string { return "" },
 		}).Run(ctx)
 	})
@@ -179,7 +193,8 @@ func (l *life) work() {
 		return
 	}
 	require.NoError(l.w.t, err)
-	l.over = append([]func(){func() { go l.worker.Stop() }}, l.over...) // a dead one's activities end by their own deadlines
+	// a dead one's activities end by their own deadlines
+	l.over = append([]func(){func() { go l.worker.Stop() }}, l.over...)
 }
 
 func (l *life) isDead() bool {
@@ -260,7 +275,10 @@ func effectName(boundary, name string) string {
 			return "commit of " + tables
 		}
 	case "Temporal":
-		for _, verb := range []string{"StartWorkflow", "SignalWorkflow", "UpdateWorkflow", "RespondWorkflowTaskCompleted", "RespondActivityTask"} {
+		for _, verb := range []string{
+			"StartWorkflow", "SignalWorkflow", "UpdateWorkflow", "RespondWorkflowTaskCompleted",
+			"RespondActivityTask",
+		} {
 			if strings.HasPrefix(name, verb) {
 				return "Temporal's " + name
 			}
@@ -286,9 +304,11 @@ func (w *world) rest(now func() *life, within time.Duration) {
 	for {
 		l := now()
 		var left int
-		err := w.sql.QueryRow(`SELECT (SELECT count(*) FROM line_items WHERE status NOT IN ('DELIVERED', 'CANCELED')) + (SELECT count(*) FROM outbox)
+		err := w.sql.QueryRow(`SELECT (SELECT count(*) FROM line_items
+			WHERE status NOT IN ('DELIVERED', 'CANCELED')) + (SELECT count(*) FROM outbox)
 			+ (SELECT count(*) FROM revocations WHERE status = 'OWED') + (SELECT count(*) FROM deliveries WHERE status <> 'SENT')
-			+ (SELECT count(*) FROM attempts WHERE outcome = 'running') + (SELECT count(*) FROM alerts WHERE mailed_at IS NULL)`).Scan(&left)
+			+ (SELECT count(*) FROM attempts WHERE outcome = 'running') + (SELECT count(*) FROM alerts
+				WHERE mailed_at IS NULL)`).Scan(&left)
 		require.NoError(w.t, err)
 		if left == 0 {
 			break
@@ -298,9 +318,11 @@ func (w *world) rest(now func() *life, within time.Duration) {
 			err := w.sql.QueryRow(`SELECT coalesce(string_agg(t, E'\n'), '') FROM (
 				SELECT concat_ws(' ', 'line', status, failure, 'next', next_attempt_at, 'wake', wake_at) AS t FROM line_items
 				UNION ALL SELECT concat_ws(' ', 'outbox', to_jsonb(o)) FROM outbox o
-				UNION ALL SELECT concat_ws(' ', 'delivery', kind, status, 'lease', lease_until, 'attempts', attempts, error) FROM deliveries WHERE status <> 'SENT'
+				UNION ALL SELECT concat_ws(' ', 'delivery', kind, status, 'lease', lease_until, 'attempts', attempts, error)
+					FROM deliveries WHERE status <> 'SENT'
 				UNION ALL SELECT concat_ws(' ', 'alert', cause, opened_at, 'closed', closed_at) FROM alerts WHERE mailed_at IS NULL
-				UNION ALL SELECT concat_ws(' ', 'attempt', source, operation, outcome, deadline_at) FROM attempts WHERE outcome = 'running') AS s (t)`).Scan(&state)
+				UNION ALL SELECT concat_ws(' ', 'attempt', source, operation, outcome, deadline_at) FROM attempts
+					WHERE outcome = 'running') AS s (t)`).Scan(&state)
 			require.NoError(w.t, err)
 			w.t.Fatalf("%d things are still to be done after %s: %s\n%s", left, within, state, l.logs.warnings())
 		}
@@ -312,7 +334,10 @@ func (w *world) rest(now func() *life, within time.Duration) {
 	require.NoError(w.t, err)
 	till, err := audit.OpenPaymentLog("till", w.journal)
 	require.NoError(w.t, err)
-	r, err := audit.Run(context.Background(), audit.Evidence{DB: w.books, Mailbox: mailbox, Partner: partner, Payments: []audit.Payments{audit.SandboxPayments{}, till}, Quiescent: true})
+	r, err := audit.Run(context.Background(), audit.Evidence{
+		DB: w.books, Mailbox: mailbox, Partner: partner,
+		Payments: []audit.Payments{audit.SandboxPayments{}, till}, Quiescent: true,
+	})
 	require.NoError(w.t, err)
 	for _, res := range r.Invariants {
 		for _, v := range res.Listed {

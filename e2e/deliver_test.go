@@ -10,7 +10,8 @@ import (
 
 func TestPoolLineIsDelivered(t *testing.T) {
 	s := start(t, options{})
-	s.product(keyturn.Product{ID: "editor", Sources: []keyturn.Source{{Type: keyturn.SourcePool, Pool: "editor-keys"}}}, "KEY-1", "KEY-2", "KEY-3")
+	s.product(keyturn.Product{ID: "editor", Sources: []keyturn.Source{{Type: keyturn.SourcePool, Pool: "editor-keys"}}},
+		"KEY-1", "KEY-2", "KEY-3")
 
 	a := s.accept([]keyturn.LineItem{{ProductID: "editor", Quantity: 2, GrossPrice: "59.98"}}, "pay_1")
 	s.await(a, keyturn.OrderCompleted)

@@ -24,7 +24,8 @@ func TestPoolLineIsOneWorkflowTask(t *testing.T) {
 			require.LessOrEqual(t, len(s.history(id).Events), 8)
 			require.Equal(t, 1, s.eventsOf(id, enums.EVENT_TYPE_WORKFLOW_TASK_COMPLETED))
 			require.Zero(t, s.eventsOf(id, enums.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED))
-			require.Equal(t, eager, s.history(id).Events[0].GetWorkflowExecutionStartedEventAttributes().GetEagerExecutionAccepted())
+			require.Equal(t, eager,
+				s.history(id).Events[0].GetWorkflowExecutionStartedEventAttributes().GetEagerExecutionAccepted())
 			if !eager {
 				s.record(id, "pool-ok")
 			}

@@ -40,10 +40,14 @@ func TestCustomOperationBringsACodePerUnitInOneCall(t *testing.T) {
 		URLComplement: "/custom/licenses/create",
 		BodyTemplate:  `{"ref":"{{.LicenseID}}","sku":"{{.Product.PublisherProductID}}","quantity":{{.Product.Quantity}},"order":"{{.Checkout.OrderID}}"}`,
 		ResponsePaths: map[string]keyturn.ResponsePath{
-			"activationCode": {Path: "$.licenses[*].key+"}, "errorCode": {Path: "$.error.code"}, "expires": {Path: "$.licenses[0].expiresAt"},
+			"activationCode": {Path: "$.licenses[*].key+"}, "errorCode": {Path: "$.error.code"},
+			"expires": {Path: "$.licenses[0].expiresAt"},
 		},
 	}}})
-	s.product(keyturn.Product{ID: "suite", PublisherProductID: "SUITE-1", QuantityMode: keyturn.OneCall, Sources: sources(fromEndpoint("acme"))})
+	s.product(keyturn.Product{
+		ID: "suite", PublisherProductID: "SUITE-1", QuantityMode: keyturn.OneCall,
+		Sources: sources(fromEndpoint("acme")),
+	})
 	a := s.accept([]keyturn.LineItem{{ProductID: "suite", Quantity: 3, GrossPrice: "90"}}, "pay_1")
 	s.await(a, keyturn.OrderCompleted)
 	s.atRest(a)
@@ -99,8 +103,12 @@ func TestUnitsGoOnWhereTheyFailed(t *testing.T) {
 func TestOneKeyForTheLine(t *testing.T) {
 	s := start(t, options{})
 	s.product(keyturn.Product{ID: "site", QuantityMode: keyturn.OnePerLine, Sources: sources(fromEndpoint("acme"))})
-	s.product(keyturn.Product{ID: "pooled", QuantityMode: keyturn.OnePerLine, Sources: sources(fromPool("site-keys"))}, "SITE-1", "SITE-2")
-	a := s.accept([]keyturn.LineItem{{ProductID: "site", Quantity: 5, GrossPrice: "90"}, {ProductID: "pooled", Quantity: 5, GrossPrice: "90"}}, "pay_1")
+	s.product(keyturn.Product{ID: "pooled", QuantityMode: keyturn.OnePerLine, Sources: sources(fromPool("site-keys"))},
+		"SITE-1", "SITE-2")
+	a := s.accept([]keyturn.LineItem{
+		{ProductID: "site", Quantity: 5, GrossPrice: "90"},
+		{ProductID: "pooled", Quantity: 5, GrossPrice: "90"},
+	}, "pay_1")
 	s.await(a, keyturn.OrderCompleted)
 	s.atRest(a)
 	require.Len(t, s.calls("acme", "create"), 1)
@@ -111,7 +119,10 @@ func TestOneKeyForTheLine(t *testing.T) {
 func TestBasicAuth(t *testing.T) {
 	s := start(t, options{})
 	require.NoError(t, s.partner.SetPartner("acme", emulator.Settings{Username: "shop", Password: "s3cret-pw"}))
-	wrong := keyturn.Integration{ID: "acme", Auth: keyturn.Auth{Type: "basic", Username: "shop", Password: &keyturn.SecretRef{Value: "outdated"}}}
+	wrong := keyturn.Integration{ID: "acme", Auth: keyturn.Auth{
+		Type: "basic", Username: "shop",
+		Password: &keyturn.SecretRef{Value: "outdated"},
+	}}
 	s.integration(wrong)
 	s.product(keyturn.Product{ID: "cad", Sources: sources(fromEndpoint("acme"))})
 	a := s.order("cad")
@@ -123,13 +134,17 @@ func TestBasicAuth(t *testing.T) {
 	calls := s.calls("acme", "create")
 	require.Equal(t, "shop", calls[len(calls)-1].AuthUser)
 	require.Equal(t, 401, calls[0].StatusSent)
-	require.Equal(t, calls[0].BodySHA256, calls[len(calls)-1].BodySHA256, "a new password does not change the stored request")
+	require.Equal(t, calls[0].BodySHA256, calls[len(calls)-1].BodySHA256,
+		"a new password does not change the stored request")
 }
 
 func TestPartnerFailsTwiceThenWorks(t *testing.T) {
 	s := start(t, options{})
 	s.drill("acme", "fail-2-then-ok")
-	s.product(keyturn.Product{ID: "cad", Sources: sources(fromEndpoint("acme")), Retry: every(500*time.Millisecond, 10*time.Minute)})
+	s.product(keyturn.Product{
+		ID: "cad", Sources: sources(fromEndpoint("acme")),
+		Retry: every(500*time.Millisecond, 10*time.Minute),
+	})
 	a := s.order("cad")
 	f := fulfillment(a)
 	s.await(a, keyturn.OrderPartialCompleted)
@@ -157,7 +172,10 @@ func TestRetriesAddNoHistory(t *testing.T) {
 		s.drill(partner, drill)
 		s.product(keyturn.Product{
 			ID: partner, Sources: sources(fromEndpoint(partner)),
-			Retry: keyturn.RetryPolicy{Schedule: []keyturn.Duration{keyturn.Duration(3 * time.Second), keyturn.Duration(100 * time.Millisecond)}, GiveUpAfter: keyturn.Duration(10 * time.Minute)},
+			Retry: keyturn.RetryPolicy{Schedule: []keyturn.Duration{
+				keyturn.Duration(3 * time.Second),
+				keyturn.Duration(100 * time.Millisecond),
+			}, GiveUpAfter: keyturn.Duration(10 * time.Minute)},
 		})
 	}
 	a := s.order("three", "twelve")
@@ -191,7 +209,10 @@ func TestPermanentErrorRefundsAtOnce(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := start(t, options{})
 			s.drill("acme", drill)
-			s.integration(keyturn.Integration{ID: "acme", PermanentErrors: keyturn.PermanentErrors{HTTPStatus: []int{410}, ErrorCodes: []string{"PRODUCT_UNKNOWN"}}})
+			s.integration(keyturn.Integration{ID: "acme", PermanentErrors: keyturn.PermanentErrors{
+				HTTPStatus: []int{410},
+				ErrorCodes: []string{"PRODUCT_UNKNOWN"},
+			}})
 			s.product(keyturn.Product{ID: "cad", Sources: sources(fromEndpoint("acme"))})
 			a := s.order("cad")
 			s.await(a, keyturn.OrderCanceled)
@@ -211,7 +232,10 @@ func TestPermanentErrorRefundsAtOnce(t *testing.T) {
 func TestPermanentErrorStartsTheNextSource(t *testing.T) {
 	s := start(t, options{})
 	s.drill("acme", "permanent-code")
-	s.integration(keyturn.Integration{ID: "acme", PermanentErrors: keyturn.PermanentErrors{ErrorCodes: []string{"PRODUCT_UNKNOWN"}}})
+	s.integration(keyturn.Integration{
+		ID:              "acme",
+		PermanentErrors: keyturn.PermanentErrors{ErrorCodes: []string{"PRODUCT_UNKNOWN"}},
+	})
 	s.product(keyturn.Product{ID: "cad", Sources: sources(fromEndpoint("acme"), fromPool("spare"))}, "SPARE-1")
 	a := s.order("cad")
 	s.await(a, keyturn.OrderCompleted)
@@ -252,7 +276,8 @@ func TestHostileReplies(t *testing.T) {
 		}
 		s.drill(partner, "ok")
 	}
-	s.decide(fulfillment(orders["rate-limit"]), keyturn.Resolution{Action: keyturn.ActionRetry}) // it asked for ten minutes
+	// it asked for ten minutes
+	s.decide(fulfillment(orders["rate-limit"]), keyturn.Resolution{Action: keyturn.ActionRetry})
 	for partner, a := range orders {
 		s.await(a, keyturn.OrderCompleted)
 		s.atRest(a)
@@ -268,7 +293,10 @@ func TestHostileReplies(t *testing.T) {
 func TestKeyWithControlCharactersIsNotDelivered(t *testing.T) {
 	s := start(t, options{})
 	s.drill("acme", "control-characters")
-	s.product(keyturn.Product{ID: "cad", Sources: sources(fromEndpoint("acme")), Retry: every(300*time.Millisecond, 2*time.Second)})
+	s.product(keyturn.Product{
+		ID: "cad", Sources: sources(fromEndpoint("acme")),
+		Retry: every(300*time.Millisecond, 2*time.Second),
+	})
 	a := s.order("cad")
 	s.await(a, keyturn.OrderCanceled)
 	s.atRest(a)

@@ -31,7 +31,10 @@ func TestAnErasedPersonIsGoneFromEveryAnswer(t *testing.T) {
 	require.Equal(t, keyturn.KindConflict, keyturn.KindOf(err))
 	require.ErrorContains(t, err, waiting.Order.ID+" (a line is WAITING_FOR_STOCK)")
 	require.NotContains(t, err.Error(), order.Order.ID+" ")
-	s.decide(waiting.Starts[0].FulfillmentID, keyturn.Resolution{Action: keyturn.ActionRefund, Reason: "they asked for it"})
+	s.decide(waiting.Starts[0].FulfillmentID, keyturn.Resolution{
+		Action: keyturn.ActionRefund,
+		Reason: "they asked for it",
+	})
 	s.await(waiting, keyturn.OrderCanceled)
 	s.atRest()
 

@@ -37,7 +37,8 @@ func TestFallbackTakesBackWhatTheAbandonedPartnerMade(t *testing.T) {
 			require.Len(t, made, 1)
 			require.Equal(t, emulator.StatusCanceled, made[0].Status)
 			creates := s.calls("acme", "create")
-			require.True(t, cancels[0].Time.After(creates[len(creates)-1].Time.Add(time.Second)), "no create may reach the partner after its cancel")
+			require.True(t, cancels[0].Time.After(creates[len(creates)-1].Time.Add(time.Second)),
+				"no create may reach the partner after its cancel")
 			letters := s.letters(buyer)
 			require.Len(t, letters, 1)
 			require.Contains(t, letters[0].Text, "SPARE-1")
@@ -52,10 +53,14 @@ func TestFallbackTakesBackWhatTheAbandonedPartnerMade(t *testing.T) {
 // A partner that does not acknowledge the cancel is told again, and operations hear of it.
 func TestCancelIsRepeatedUntilThePartnerAcknowledges(t *testing.T) {
 	s := start(t, options{})
-	require.NoError(t, s.partner.SetPartner("acme", emulator.Settings{Drill: "fail-1-then-ok", DrillOps: []string{"cancel"}}))
+	require.NoError(t, s.partner.SetPartner("acme",
+		emulator.Settings{Drill: "fail-1-then-ok", DrillOps: []string{"cancel"}}))
 	acme := fromEndpoint("acme")
 	acme.GiveUpAfter = keyturn.Duration(100 * time.Millisecond)
-	s.product(keyturn.Product{ID: "cad", PublisherProductID: "drill:always-500", Sources: sources(acme, fromPool("spare"))}, "SPARE-1")
+	s.product(keyturn.Product{
+		ID: "cad", PublisherProductID: "drill:always-500",
+		Sources: sources(acme, fromPool("spare")),
+	}, "SPARE-1")
 	a := s.order("cad")
 	s.await(a, keyturn.OrderCompleted)
 	s.atRest(a)
@@ -68,7 +73,10 @@ func TestCancelIsRepeatedUntilThePartnerAcknowledges(t *testing.T) {
 func noRender(db.CallFacts) ([]byte, error)     { return []byte("{}"), nil }
 func aSecond(keyturn.Integration) time.Duration { return time.Second }
 func success(call *db.Call, key keyturn.Secret) db.CallResult {
-	return db.CallResult{Attempt: call.Attempt, UnitNo: call.UnitNo, Sent: true, HTTPStatus: 200, Codes: []keyturn.Secret{key}}
+	return db.CallResult{
+		Attempt: call.Attempt, UnitNo: call.UnitNo, Sent: true, HTTPStatus: 200,
+		Codes: []keyturn.Secret{key},
+	}
 }
 
 // frozen begins a call as a worker does that freezes right after, and lets its time pass.
@@ -109,7 +117,10 @@ func TestLateAnswerOfAnAbandonedPartnerIsTakenBack(t *testing.T) {
 	first := s.frozen(f)
 	second, _, _, err := s.db.BeginCall(ctx, f, aSecond, noRender)
 	require.NoError(t, err)
-	refusal := db.CallResult{Attempt: second.Attempt, Sent: true, HTTPStatus: 410, Failed: &db.StepFailure{Permanent: true, Failure: keyturn.Failure{Kind: keyturn.KindRejected, Message: "no"}}}
+	refusal := db.CallResult{
+		Attempt: second.Attempt, Sent: true, HTTPStatus: 410,
+		Failed: &db.StepFailure{Permanent: true, Failure: keyturn.Failure{Kind: keyturn.KindRejected, Message: "no"}},
+	}
 	next, err := s.db.FinishCall(ctx, f, refusal, nil)
 	require.NoError(t, err)
 	require.Equal(t, keyturn.DoClaim, next.Do)

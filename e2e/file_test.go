@@ -20,10 +20,13 @@ import (
 	"keyturn.dev/keyturn/workflows"
 )
 
-// A partner that answers with a file: whoever bought gets exactly its bytes with the e-mail, in whatever number of units,
-// and nothing of it is in Temporal or in what the application logs.
+// A partner that answers with a file: whoever bought gets exactly its bytes with the e-mail, in whatever number of
+// units, and nothing of it is in Temporal or in what the application logs.
 func TestAFileIsAttachedAndStaysOutOfTemporal(t *testing.T) {
-	for mode, calls := range map[keyturn.QuantityMode]int{keyturn.OnePerUnit: 1, keyturn.OnePerLine: 1, keyturn.OneCall: 1} {
+	for mode, calls := range map[keyturn.QuantityMode]int{
+		keyturn.OnePerUnit: 1, keyturn.OnePerLine: 1,
+		keyturn.OneCall: 1,
+	} {
 		t.Run(string(mode), func(t *testing.T) {
 			s := start(t, options{})
 			require.NoError(t, s.partner.SetPartner("acme", emulator.Settings{Shape: "file"}))
@@ -99,7 +102,8 @@ func attachments(t *testing.T, raw string) map[string]string {
 func TestSurplusCodesAreTold(t *testing.T) {
 	s := start(t, options{})
 	s.integration(keyturn.Integration{ID: "acme", Operations: map[string]keyturn.Operation{"create": {
-		URLComplement: "/custom/licenses/create", BodyTemplate: `{"ref":"{{.LicenseID}}","sku":"{{.Product.ID}}","quantity":3,"order":"{{.Checkout.OrderID}}"}`,
+		URLComplement: "/custom/licenses/create",
+		BodyTemplate:  `{"ref":"{{.LicenseID}}","sku":"{{.Product.ID}}","quantity":3,"order":"{{.Checkout.OrderID}}"}`,
 		ResponsePaths: map[string]keyturn.ResponsePath{"activationCode": {Path: "$.licenses[*].key+"}},
 	}}})
 	s.product(keyturn.Product{ID: "cad", Sources: sources(fromEndpoint("acme"))})
@@ -112,7 +116,8 @@ func TestSurplusCodesAreTold(t *testing.T) {
 	require.Contains(t, text, keys[0])
 	view, err := s.db.Fulfillment(context.Background(), fulfillment(a))
 	require.NoError(t, err)
-	require.Equal(t, "the reply holds 3 activation codes for 1: the others were delivered to nobody", view.AttemptLog[0].Message)
+	require.Equal(t, "the reply holds 3 activation codes for 1: the others were delivered to nobody",
+		view.AttemptLog[0].Message)
 	for _, key := range keys {
 		require.NotContains(t, view.AttemptLog[0].Reply, key)
 	}

@@ -65,7 +65,10 @@ func TestGiveUpAfterTheKeysWereOurs(t *testing.T) {
 				}
 				return nil
 			})
-			s.product(keyturn.Product{ID: "game", Sources: sources(fromPool("game-keys")), Retry: every(300*time.Millisecond, 2*time.Second)}, "GAME-1")
+			s.product(keyturn.Product{
+				ID: "game", Sources: sources(fromPool("game-keys")),
+				Retry: every(300*time.Millisecond, 2*time.Second),
+			}, "GAME-1")
 			a := s.order("game")
 			s.await(a, keyturn.OrderCanceled)
 			over.Store(true)
@@ -145,8 +148,8 @@ func TestCancelACompletedOrder(t *testing.T) {
 	s.record(workflows.CancelWorkflowID(fulfillment(a)), "cancel-delivered")
 }
 
-// The order is cancelled while the e-mail with its keys is under way: the e-mail's outcome comes first, then the line is
-// taken back.
+// The order is cancelled while the e-mail with its keys is under way: the e-mail's outcome comes first, then the line
+// is taken back.
 func TestCancelMeetsAnEmailOnItsWay(t *testing.T) {
 	s := start(t, options{})
 	sending, canceled, once := make(chan struct{}), make(chan struct{}), atomic.Bool{}

@@ -29,8 +29,9 @@ func (s *stack) operate(license string, op keyturn.OperationName, product ...str
 func (s *stack) tryOperate(license string, op keyturn.OperationName, product ...string) (*db.Accepted, error) {
 	key := fmt.Sprintf("operation-%d", s.orders.Add(1))
 	a, _, err := s.db.Operate(context.Background(), db.OperateInput{
-		LicenseID: license, Operation: op, ProductID: strings.Join(product, ""), Client: "test", IdempotencyKey: key, RequestHash: []byte(key),
-		Respond: func(db.Accepted) ([]byte, error) { return []byte("{}"), nil },
+		LicenseID: license, Operation: op, ProductID: strings.Join(product, ""), Client: "test", IdempotencyKey: key,
+		RequestHash: []byte(key),
+		Respond:     func(db.Accepted) ([]byte, error) { return []byte("{}"), nil },
 	})
 	if err == nil {
 		s.starter.Enqueue(a.Starts)
@@ -42,7 +43,10 @@ func (s *stack) tryOperate(license string, op keyturn.OperationName, product ...
 // buys is an operation that is paid for.
 func (s *stack) buys(license string, op keyturn.OperationName, product string) *db.Accepted {
 	s.t.Helper()
-	return s.accept([]keyturn.LineItem{{ProductID: product, Quantity: 1, GrossPrice: "9.00", Operation: op, LicenseID: license}}, "pay_2")
+	return s.accept([]keyturn.LineItem{{
+		ProductID: product, Quantity: 1, GrossPrice: "9.00", Operation: op,
+		LicenseID: license,
+	}}, "pay_2")
 }
 
 func (s *stack) license(id string) keyturn.LicenseView {
@@ -81,7 +85,8 @@ func TestLicenceThroughItsLife(t *testing.T) {
 		calls := s.calls("acme", op)
 		require.NotEmpty(t, calls)
 		last := calls[len(calls)-1]
-		require.Equal(t, []any{id, a.Order.ID, 200}, []any{last.FulfillmentID, last.OrderID, last.StatusSent}, "the partner sees one ID for the licence's whole life")
+		require.Equal(t, []any{id, a.Order.ID, 200}, []any{last.FulfillmentID, last.OrderID, last.StatusSent},
+			"the partner sees one ID for the licence's whole life")
 		require.Equal(t, "PENDING OBTAINED DELIVERED", s.path(fulfillment(a)))
 		l := s.lastLetter(subject)
 		require.NotContains(t, l.Text, key, "what keeps its key does not send it again")
@@ -128,7 +133,10 @@ func TestTermAndLegacyNames(t *testing.T) {
 			"activationCode": {Path: "$.licenses[*].key+"}, "expirationTimestamp": {Path: "$.licenses[0].expiresAt"},
 		},
 	}
-	s.integration(keyturn.Integration{ID: "acme", Operations: map[string]keyturn.Operation{"fallback": renewed, "suspend": {}, "reactivate": {}}})
+	s.integration(keyturn.Integration{ID: "acme", Operations: map[string]keyturn.Operation{
+		"fallback": renewed,
+		"suspend":  {}, "reactivate": {},
+	}})
 	s.product(keyturn.Product{ID: "cad", Sources: sources(fromEndpoint("acme"))})
 	a := s.order("cad")
 	s.await(a, keyturn.OrderCompleted)
@@ -161,7 +169,10 @@ func TestTermAndLegacyNames(t *testing.T) {
 func TestOperationsOfAPoolLicence(t *testing.T) {
 	s := start(t, options{})
 	s.product(keyturn.Product{ID: "game", Sources: sources(fromPool("game-keys"))}, "GAME-1")
-	s.product(keyturn.Product{ID: "deluxe", Sources: sources(fromPool("deluxe-keys")), Email: keyturn.Email{Text: "{KEY} takes the place of {PARENT_KEY}."}})
+	s.product(keyturn.Product{
+		ID: "deluxe", Sources: sources(fromPool("deluxe-keys")),
+		Email: keyturn.Email{Text: "{KEY} takes the place of {PARENT_KEY}."},
+	})
 	a := s.order("game")
 	s.await(a, keyturn.OrderCompleted)
 	id := fulfillment(a)
@@ -178,8 +189,10 @@ func TestOperationsOfAPoolLicence(t *testing.T) {
 	s.load("deluxe-keys", "DELUXE-1")
 	s.await(up, keyturn.OrderCompleted)
 	s.await(c, keyturn.OrderCompleted)
-	require.True(t, slices.ContainsFunc(s.letters(buyer), func(l letter) bool { return strings.Contains(l.Text, "DELUXE-1 takes the place of GAME-1.") }))
-	require.Equal(t, []any{keyturn.LicensePaused, "deluxe", []string{"DELUXE-1"}}, []any{s.license(id).Status, s.license(id).ProductID, s.license(id).ActivationCodes})
+	require.True(t, slices.ContainsFunc(s.letters(buyer),
+		func(l letter) bool { return strings.Contains(l.Text, "DELUXE-1 takes the place of GAME-1.") }))
+	require.Equal(t, []any{keyturn.LicensePaused, "deluxe", []string{"DELUXE-1"}},
+		[]any{s.license(id).Status, s.license(id).ProductID, s.license(id).ActivationCodes})
 	s.record(workflows.LineWorkflowID(fulfillment(c)), "license-queued")
 
 	x := s.operate(id, keyturn.OpCancel)
@@ -194,7 +207,10 @@ func TestOperationsOfAPoolLicence(t *testing.T) {
 // does meanwhile.
 func TestTenOperationsAtOnceApplyInOrder(t *testing.T) {
 	s := start(t, options{})
-	require.NoError(t, s.partner.SetPartner("acme", emulator.Settings{Drill: "fail-1-then-ok", DrillOps: []string{"renew"}, Latency: keyturn.Duration(50 * time.Millisecond)}))
+	require.NoError(t, s.partner.SetPartner("acme", emulator.Settings{
+		Drill: "fail-1-then-ok", DrillOps: []string{"renew"},
+		Latency: keyturn.Duration(50 * time.Millisecond),
+	}))
 	s.product(keyturn.Product{ID: "cad", Sources: sources(fromEndpoint("acme"))})
 	a := s.order("cad")
 	id := fulfillment(a)
@@ -222,8 +238,12 @@ func TestTenOperationsAtOnceApplyInOrder(t *testing.T) {
 // A cancel does not wait for a create that is retried for days: it gives it up.
 func TestCancelWinsOverARetryingCreate(t *testing.T) {
 	s := start(t, options{})
-	require.NoError(t, s.partner.SetPartner("acme", emulator.Settings{Drill: "timeout-after-issuing", DrillOps: []string{"create"}}))
-	s.integration(keyturn.Integration{ID: "acme", Limits: keyturn.Limits{Timeout: keyturn.Duration(500 * time.Millisecond)}})
+	require.NoError(t, s.partner.SetPartner("acme",
+		emulator.Settings{Drill: "timeout-after-issuing", DrillOps: []string{"create"}}))
+	s.integration(keyturn.Integration{
+		ID:     "acme",
+		Limits: keyturn.Limits{Timeout: keyturn.Duration(500 * time.Millisecond)},
+	})
 	s.product(keyturn.Product{ID: "cad", Sources: sources(fromEndpoint("acme"))})
 	a := s.order("cad")
 	s.awaitLine(fulfillment(a), keyturn.LineRetrying)
@@ -297,7 +317,8 @@ func TestLostAnswersOfOperations(t *testing.T) {
 			s.product(keyturn.Product{ID: "cad", Sources: sources(fromEndpoint("acme"))})
 			a := s.order("cad")
 			s.await(a, keyturn.OrderCompleted)
-			require.NoError(t, s.partner.SetPartner("acme", emulator.Settings{Drill: "cut-after-issuing", DrillOps: []string{string(op)}, RenewNewKey: true}))
+			require.NoError(t, s.partner.SetPartner("acme",
+				emulator.Settings{Drill: "cut-after-issuing", DrillOps: []string{string(op)}, RenewNewKey: true}))
 			o := s.operate(fulfillment(a), op)
 			s.awaitLine(fulfillment(o), keyturn.LineRetrying)
 			s.eventually(func() (bool, string) { return len(s.calls("acme", string(op))) > 1, "no second try" })

@@ -19,7 +19,10 @@ import (
 
 // every is a policy that tries again after each delay, and gives up after giveUp.
 func every(delay, giveUp time.Duration) keyturn.RetryPolicy {
-	return keyturn.RetryPolicy{Schedule: []keyturn.Duration{keyturn.Duration(delay)}, GiveUpAfter: keyturn.Duration(giveUp)}
+	return keyturn.RetryPolicy{
+		Schedule:    []keyturn.Duration{keyturn.Duration(delay)},
+		GiveUpAfter: keyturn.Duration(giveUp),
+	}
 }
 
 // setDeadline edits the product's policy: its lines are given up this long after the acceptance of their order, or at
@@ -117,7 +120,8 @@ func (s *stack) update(f string, payload any) (keyturn.Next, error) {
 	defer cancel()
 	var next keyturn.Next
 	h, err := s.temporal.UpdateWorkflow(ctx, client.UpdateWorkflowOptions{
-		WorkflowID: workflows.LineWorkflowID(f), UpdateName: workflows.ResolveName, WaitForStage: client.WorkflowUpdateStageCompleted, Args: []any{payload},
+		WorkflowID: workflows.LineWorkflowID(f), UpdateName: workflows.ResolveName,
+		WaitForStage: client.WorkflowUpdateStageCompleted, Args: []any{payload},
 	})
 	if err != nil {
 		return next, err
@@ -136,7 +140,8 @@ func (s *stack) decide(f string, r keyturn.Resolution) keyturn.Next {
 
 func (s *stack) signal(f string, payload any) {
 	s.t.Helper()
-	require.NoError(s.t, s.temporal.SignalWorkflow(context.Background(), workflows.LineWorkflowID(f), "", workflows.ResolveName, payload))
+	require.NoError(s.t, s.temporal.SignalWorkflow(context.Background(), workflows.LineWorkflowID(f), "",
+		workflows.ResolveName, payload))
 }
 
 // state asks the workflow. A busy machine may answer too late.
@@ -167,7 +172,8 @@ func (s *stack) ended(workflowID string) keyturn.LineStatus {
 func (s *stack) history(workflowID string) *history.History {
 	s.t.Helper()
 	out := &history.History{}
-	it := s.temporal.GetWorkflowHistory(context.Background(), workflowID, "", false, enums.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
+	it := s.temporal.GetWorkflowHistory(context.Background(), workflowID, "", false,
+		enums.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
 	for it.HasNext() {
 		e, err := it.Next()
 		require.NoError(s.t, err)

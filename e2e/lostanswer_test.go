@@ -52,7 +52,8 @@ func deliverFromPool(t *testing.T, s *stack, a *db.Accepted) {
 	again(t, func() error {
 		d, next, _, err := s.db.BeginDelivery(ctx, f, s.acts.Letters.Render)
 		if err != nil || d == nil {
-			s.exec(`UPDATE deliveries SET lease_until = now() - interval '1 second' WHERE status = 'SENDING'`) // the lease of a lost answer runs out
+			// the lease of a lost answer runs out
+			s.exec(`UPDATE deliveries SET lease_until = now() - interval '1 second' WHERE status = 'SENDING'`)
 			if next.Do == keyturn.DoNothing {
 				return nil
 			}
@@ -78,7 +79,11 @@ func refundALine(t *testing.T, s *stack, a *db.Accepted) {
 		if err != nil || due == nil {
 			return err
 		}
-		id, err := payment.Sandbox{Ledger: s.db}.Refund(ctx, payment.Refund{IdempotencyKey: "refund-" + due.LineID, Reference: due.Reference, OrderID: due.OrderID, Amount: keyturn.Money{Minor: due.Minor, Currency: due.Currency}})
+		id, err := payment.Sandbox{Ledger: s.db}.Refund(ctx,
+			payment.Refund{
+				IdempotencyKey: "refund-" + due.LineID, Reference: due.Reference, OrderID: due.OrderID,
+				Amount: keyturn.Money{Minor: due.Minor, Currency: due.Currency},
+			})
 		if err != nil {
 			return err
 		}
@@ -90,7 +95,8 @@ func refundALine(t *testing.T, s *stack, a *db.Accepted) {
 func callAPartner(t *testing.T, s *stack, a *db.Accepted) {
 	ctx, f := context.Background(), fulfillment(a)
 	again(t, func() error {
-		call, next, wait, err := s.db.BeginCall(ctx, f, func(keyturn.Integration) time.Duration { return time.Second }, noRender)
+		call, next, wait, err := s.db.BeginCall(ctx, f, func(keyturn.Integration) time.Duration { return time.Second },
+			noRender)
 		if wait > 0 { // the booked try of a lost answer runs out
 			s.exec(`UPDATE attempts SET deadline_at = now() - interval '1 second' WHERE outcome = 'running'`)
 		}
@@ -182,7 +188,8 @@ func TestLostAnswersOfIntakeAndImport(t *testing.T) {
 		for after := 0; ; after++ {
 			orders++
 			o := keyturn.Order{
-				ID: fmt.Sprintf("ORDER-%d", orders), Currency: "EUR", Payment: keyturn.Payment{Provider: "sandbox", Reference: "pay"},
+				ID: fmt.Sprintf("ORDER-%d", orders), Currency: "EUR",
+				Payment:   keyturn.Payment{Provider: "sandbox", Reference: "pay"},
 				Customer:  keyturn.Customer{ID: fmt.Sprintf("user-%d", orders), Email: buyer, Country: "FR", Locale: "fr"},
 				LineItems: []keyturn.LineItem{{ProductID: "game", Quantity: 1, GrossPrice: "1"}},
 			}
@@ -204,7 +211,8 @@ func TestLostAnswersOfIntakeAndImport(t *testing.T) {
 			imported := keys(fmt.Sprintf("BATCH-%d", batch), 3)
 			p.Lose(faultproxy.Loss{After: after, Reset: reset})
 			again(t, func() error {
-				_, err := s.db.Import(context.Background(), "game-keys", strings.NewReader(strings.Join(imported, "\n")), "test", false)
+				_, err := s.db.Import(context.Background(), "game-keys", strings.NewReader(strings.Join(imported, "\n")), "test",
+					false)
 				return err
 			})
 			fired = disarm(p) || fired

@@ -45,8 +45,8 @@ func TestEmailIsSentUntilTheServerTakesIt(t *testing.T) {
 	}
 }
 
-// A mail server that takes longer than a local activity may costs the customer no second e-mail, and shows no trouble: the
-// e-mail under way comes to its end, and a regular activity waits for it.
+// A mail server that takes longer than a local activity may costs the customer no second e-mail, and shows no trouble:
+// the e-mail under way comes to its end, and a regular activity waits for it.
 func TestASlowMailServerGetsTheEmailOnce(t *testing.T) {
 	s := start(t, options{})
 	s.inbox.Fail(func(_, to string) error {
@@ -150,15 +150,16 @@ func TestResendNeedsKeys(t *testing.T) {
 	require.Equal(t, keyturn.KindConflict, keyturn.KindOf(err))
 }
 
-// A process that finds another one sending an e-mail comes back when that one's time is up, by one try: the pauses between
-// tries grow, and looks that count as tries would put it off for an hour.
+// A process that finds another one sending an e-mail comes back when that one's time is up, by one try: the pauses
+// between tries grow, and looks that count as tries would put it off for an hour.
 func TestAnEmailWhoseSenderDiedIsSentWhenItsTimeIsUp(t *testing.T) {
 	s := start(t, options{})
 	s.pooled(every(time.Second, 10*time.Minute))
 	a := s.order("game")
 	s.await(a, keyturn.OrderCompleted)
 	s.atRest(a)
-	s.exec(`UPDATE deliveries SET status = 'SENDING', lease_until = clock_timestamp() + interval '30 s'`) // as a dead one left it 15 s ago
+	// as a dead one left it 15 s ago
+	s.exec(`UPDATE deliveries SET status = 'SENDING', lease_until = clock_timestamp() + interval '30 s'`)
 	err := s.acts.SendFollowUpEmail(t.Context(), activities.Sending{DeliveryID: s.texts(`SELECT id FROM deliveries`)[0]})
 	var again *temporal.ApplicationError
 	require.ErrorAs(t, err, &again)

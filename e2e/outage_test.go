@@ -14,9 +14,9 @@ import (
 	"keyturn.dev/keyturn/workflows"
 )
 
-// A partner is down while orders come in. Its lines wait without calling it, whatever their own delays are; one call at a
-// time finds out when it is back, and then they go out at the rate that it allows, the oldest first. Other partners do
-// not notice.
+// A partner is down while orders come in. Its lines wait without calling it, whatever their own delays are; one call at
+// a time finds out when it is back, and then they go out at the rate that it allows, the oldest first. Other partners
+// do not notice.
 func TestLinesWaitForAPartnerThatIsDownAndGoOutOldestFirst(t *testing.T) {
 	s := start(t, options{})
 	const lines, perSecond, atOnce = 60, 10, 5
@@ -58,14 +58,17 @@ func TestLinesWaitForAPartnerThatIsDownAndGoOutOldestFirst(t *testing.T) {
 	served := map[string]bool{}
 	for _, c := range s.calls("acme", "create") { // a call whose answer was lost is repeated, and gets the same key
 		if c.KeyIssued != "" && !served[c.FulfillmentID] {
-			require.InDelta(t, len(served), place[c.FulfillmentID], 3*perSecond, "the oldest first, to within the dispatch horizon")
+			require.InDelta(t, len(served), place[c.FulfillmentID], 3*perSecond,
+				"the oldest first, to within the dispatch horizon")
 			served[c.FulfillmentID] = true
 		}
 	}
 	require.Len(t, served, lines)
 	require.Equal(t, []string{"PartnerDown closed", "PartnerBack closed"}, s.texts(`
 		SELECT cause || CASE WHEN closed_at IS NULL THEN ' open' ELSE ' closed' END FROM alerts WHERE subject = 'endpoint/acme' ORDER BY id`))
-	require.LessOrEqual(t, s.count(`SELECT count(*) FROM alerts WHERE line_id IS NOT NULL AND mailed_at - opened_at > interval '0'`), tried, "the partner's alert stands for those of the lines that wait")
+	require.LessOrEqual(t,
+		s.count(`SELECT count(*) FROM alerts WHERE line_id IS NOT NULL AND mailed_at - opened_at > interval '0'`), tried,
+		"the partner's alert stands for those of the lines that wait")
 
 	// What waited and was dispatched has no more history than what failed once.
 	events := len(s.history(workflows.LineWorkflowID(fulfillment(orders[lines-1]))).Events)
@@ -73,11 +76,15 @@ func TestLinesWaitForAPartnerThatIsDownAndGoOutOldestFirst(t *testing.T) {
 	s.record(workflows.LineWorkflowID(fulfillment(orders[lines-1])), "endpoint-waited-for-its-partner")
 }
 
-// A partner that takes many calls at once and answers none of them for a long time does not take the worker from others.
+// A partner that takes many calls at once and answers none of them for a long time does not take the worker from
+// others.
 func TestAPartnerThatHangsLeavesTheWorkerToOthers(t *testing.T) {
 	s := start(t, options{slots: 8})
 	s.drill("hangs", "slow:25s")
-	s.integration(keyturn.Integration{ID: "hangs", Limits: keyturn.Limits{MaxConcurrent: 500, PerSecond: 500, Timeout: keyturn.Duration(30 * time.Second)}})
+	s.integration(keyturn.Integration{ID: "hangs", Limits: keyturn.Limits{
+		MaxConcurrent: 500, PerSecond: 500,
+		Timeout: keyturn.Duration(30 * time.Second),
+	}})
 	s.product(keyturn.Product{ID: "cad", Sources: sources(fromEndpoint("hangs"))})
 	s.product(keyturn.Product{ID: "other", Sources: sources(fromEndpoint("zenith"))})
 	for range 12 { // more than the worker has slots

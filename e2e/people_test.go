@@ -143,7 +143,10 @@ func TestTheSameDecisionTwiceIsOne(t *testing.T) {
 	s := start(t, options{})
 	a := s.stuck(patient)
 	for range 3 {
-		s.decide(fulfillment(a), keyturn.Resolution{ID: "decision-1", Action: keyturn.ActionExtend, Until: ptr(time.Now().Add(time.Hour))})
+		s.decide(fulfillment(a), keyturn.Resolution{
+			ID: "decision-1", Action: keyturn.ActionExtend,
+			Until: ptr(time.Now().Add(time.Hour)),
+		})
 	}
 	require.Equal(t, 1, s.count(`SELECT count(*) FROM resolutions`))
 }
@@ -211,7 +214,8 @@ func TestRefundRacesSuccess(t *testing.T) {
 		orders = append(orders, a)
 		wg.Go(func() {
 			time.Sleep(time.Duration(i*10) * time.Millisecond)
-			_, _ = s.update(fulfillment(a), keyturn.Resolution{Action: keyturn.ActionRefund, By: "operator"}) // accepted or too late
+			// accepted or too late
+			_, _ = s.update(fulfillment(a), keyturn.Resolution{Action: keyturn.ActionRefund, By: "operator"})
 		})
 	}
 	wg.Wait()

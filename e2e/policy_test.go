@@ -20,13 +20,17 @@ func TestEditedPolicyReachesALineInFlight(t *testing.T) {
 		return time.Until(at)
 	}
 	require.Greater(t, due(), 50*time.Minute)
-	s.product(keyturn.Product{ID: "cad", Sources: sources(fromEndpoint("acme")), Retry: every(300*time.Millisecond, 20*time.Minute)})
+	s.product(keyturn.Product{
+		ID: "cad", Sources: sources(fromEndpoint("acme")),
+		Retry: every(300*time.Millisecond, 20*time.Minute),
+	})
 	require.Greater(t, due(), 50*time.Minute, "the try that is planned stays where it is")
 	s.decide(f, keyturn.Resolution{Action: keyturn.ActionRetry})
 	s.eventually(func() (bool, string) { return len(s.calls("acme", "create")) >= 4, "the new schedule is not in force" })
 	require.Less(t, due(), time.Second)
 	state := s.state(f)
-	require.WithinDuration(t, a.CreatedAt.Add(20*time.Minute), state.AsOf.Add(time.Duration(state.Left)), time.Second, "and so is the new deadline")
+	require.WithinDuration(t, a.CreatedAt.Add(20*time.Minute), state.AsOf.Add(time.Duration(state.Left)), time.Second,
+		"and so is the new deadline")
 	s.drill("acme", "ok")
 	s.await(a, keyturn.OrderCompleted)
 	s.atRest(a)
@@ -35,7 +39,10 @@ func TestEditedPolicyReachesALineInFlight(t *testing.T) {
 func TestRetryAfterIsHonoured(t *testing.T) {
 	s := start(t, options{})
 	s.drill("acme", "rate-limit:3")
-	s.product(keyturn.Product{ID: "cad", Sources: sources(fromEndpoint("acme")), Retry: every(200*time.Millisecond, 10*time.Minute)})
+	s.product(keyturn.Product{
+		ID: "cad", Sources: sources(fromEndpoint("acme")),
+		Retry: every(200*time.Millisecond, 10*time.Minute),
+	})
 	a := s.order("cad")
 	s.await(a, keyturn.OrderCompleted)
 	s.atRest(a)

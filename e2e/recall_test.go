@@ -33,7 +33,8 @@ func TestRecalledKeysAreReplacedByMail(t *testing.T) {
 	s.await(late, keyturn.OrderCompleted)
 	s.eventually(func() (bool, string) {
 		n := s.count(`SELECT count(*) FROM replacements WHERE status = 'DONE'`)
-		return n == 2 && len(s.letters(buyer)) == 5 && s.count(`SELECT count(*) FROM pool_keys WHERE state = 'claimed'`) == 0, fmt.Sprintf("%d replaced", n)
+		return n == 2 && len(s.letters(buyer)) == 5 && s.count(`SELECT count(*) FROM pool_keys WHERE state = 'claimed'`) == 0,
+			fmt.Sprintf("%d replaced", n)
 	})
 	replaced := 0
 	for _, letter := range s.letters(buyer) {

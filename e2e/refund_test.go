@@ -69,11 +69,17 @@ func TestLetterSaysWhyTheLineWasGivenUp(t *testing.T) {
 	s.drill("acme", "always-500")
 	s.product(keyturn.Product{ID: "cad", Sources: sources(fromEndpoint("acme")), Retry: patient})
 	s.product(keyturn.Product{ID: "game", Sources: sources(fromPool("empty")), Retry: every(time.Second, time.Second)})
-	s.product(keyturn.Product{ID: "bundle", OnGiveUp: keyturn.CancelOrder, Sources: sources(fromPool("empty-too")), Retry: every(time.Second, 2*time.Second)})
+	s.product(keyturn.Product{
+		ID: "bundle", OnGiveUp: keyturn.CancelOrder, Sources: sources(fromPool("empty-too")),
+		Retry: every(time.Second, 2*time.Second),
+	})
 	s.product(keyturn.Product{ID: "antique", Sources: sources(byHand)})
 	requested := s.accept([]keyturn.LineItem{{ProductID: "cad", Quantity: 1, GrossPrice: "1"}}, "refund-fails-1")
 	soldOut := s.accept([]keyturn.LineItem{{ProductID: "game", Quantity: 1, GrossPrice: "2"}}, "refund-fails-1")
-	other := s.accept([]keyturn.LineItem{{ProductID: "bundle", Quantity: 1, GrossPrice: "3"}, {ProductID: "antique", Quantity: 1, GrossPrice: "4"}}, "pay_1")
+	other := s.accept([]keyturn.LineItem{
+		{ProductID: "bundle", Quantity: 1, GrossPrice: "3"},
+		{ProductID: "antique", Quantity: 1, GrossPrice: "4"},
+	}, "pay_1")
 	s.awaitLine(fulfillment(requested), keyturn.LineRetrying)
 	s.decide(fulfillment(requested), keyturn.Resolution{Action: keyturn.ActionRefund})
 	for _, a := range []*db.Accepted{requested, soldOut, other} {
@@ -108,7 +114,12 @@ func TestFreeLineIsCanceledWithoutAPaymentProvider(t *testing.T) {
 func TestRefundsOfSeveralLinesAddUp(t *testing.T) {
 	s := start(t, options{})
 	s.product(keyturn.Product{ID: "antique", Sources: sources(byHand), Retry: every(time.Second, time.Second)})
-	a := s.accept([]keyturn.LineItem{{ProductID: "antique", Quantity: 1, GrossPrice: "1.11"}, {ProductID: "antique", Quantity: 1, GrossPrice: "2.22"}, {ProductID: "antique", Quantity: 1, GrossPrice: "3.33"}}, "pay_1")
+	a := s.accept([]keyturn.LineItem{
+		{ProductID: "antique", Quantity: 1, GrossPrice: "1.11"},
+		{ProductID: "antique", Quantity: 1, GrossPrice: "2.22"},
+		{ProductID: "antique", Quantity: 1, GrossPrice: "3.33"},
+	},
+		"pay_1")
 	s.await(a, keyturn.OrderCanceled)
 	s.atRest(a)
 	require.Equal(t, 666, s.refunded(a))

@@ -134,7 +134,8 @@ func TestDatabaseConnectionsAreKilled(t *testing.T) {
 	<-done
 	s.eventually(func() (bool, string) {
 		s.soon()
-		s.exec(`UPDATE deliveries SET lease_until = now() WHERE status = 'SENDING' AND lease_until < now() + interval '35 seconds'`) // of an answer that was lost: it runs out
+		// of an answer that was lost: it runs out
+		s.exec(`UPDATE deliveries SET lease_until = now() WHERE status = 'SENDING' AND lease_until < now() + interval '35 seconds'`)
 		return s.count(`SELECT count(*) FROM orders WHERE status <> 'COMPLETED'`) == 0, "not all are completed"
 	})
 	s.atRest()

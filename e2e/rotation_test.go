@@ -32,12 +32,16 @@ func TestCredentialsAndAuthorityAreRotatedWhileLinesRetry(t *testing.T) {
 		Auth: keyturn.Auth{Type: "basic", Username: "shop", Password: &keyturn.SecretRef{Value: "old-pw"}},
 	}
 	s.integration(in)
-	s.product(keyturn.Product{ID: "cad", Sources: sources(fromEndpoint("acme")), Retry: every(400*time.Millisecond, 10*time.Minute)})
+	s.product(keyturn.Product{
+		ID: "cad", Sources: sources(fromEndpoint("acme")),
+		Retry: every(400*time.Millisecond, 10*time.Minute),
+	})
 	s.await(s.order("cad"), keyturn.OrderCompleted)
 	require.Len(t, before.Log(), 1)
 	require.NoError(t, before.Close())
 
-	after := partner(strings.TrimPrefix(before.TLSURL(), "https://"), emulator.Settings{Username: "shop", Password: "new-pw", RequireClientCert: true})
+	after := partner(strings.TrimPrefix(before.TLSURL(), "https://"),
+		emulator.Settings{Username: "shop", Password: "new-pw", RequireClientCert: true})
 	cert, key, err := after.IssueClientCert("shop")
 	require.NoError(t, err)
 	orders := []*db.Accepted{s.order("cad"), s.order("cad"), s.order("cad")}
@@ -45,7 +49,9 @@ func TestCredentialsAndAuthorityAreRotatedWhileLinesRetry(t *testing.T) {
 		for _, a := range orders {
 			s.eventually(func() (bool, string) {
 				var now string // of the database: the server repeats the call without telling the workflow
-				require.NoError(t, s.sql(&now, `SELECT coalesce(CAST(failure AS json) ->> 'message', '') FROM line_items WHERE fulfillment_id = $1`, fulfillment(a)))
+				require.NoError(t, s.sql(&now,
+					`SELECT coalesce(CAST(failure AS json) ->> 'message', '') FROM line_items WHERE fulfillment_id = $1`,
+					fulfillment(a)))
 				return now == message, now
 			})
 		}

@@ -19,7 +19,10 @@ import (
 
 // operator gives a client of an API of the stack's own, with every scope.
 func (s *stack) operator() *client.Client {
-	api := api.New(api.Config{DB: s.db, Temporal: s.temporal, Starter: s.starter, TaskQueue: s.queue, DevToken: "operator", RenderKeys: s.acts.Letters.Render, Logger: s.logger})
+	api := api.New(api.Config{
+		DB: s.db, Temporal: s.temporal, Starter: s.starter, TaskQueue: s.queue, DevToken: "operator",
+		RenderKeys: s.acts.Letters.Render, Logger: s.logger,
+	})
 	server := httptest.NewServer(api.Handler())
 	s.t.Cleanup(server.Close)
 	return &client.Client{BaseURL: server.URL, Token: "operator"}
@@ -78,7 +81,8 @@ func TestTheScheduleAuditsRepairsAndReports(t *testing.T) {
 		d, err := s.temporal.DescribeWorkflowExecution(context.Background(), workflows.LineWorkflowID(line), "")
 		require.NoError(t, err)
 		told := s.count(`SELECT count(*) FROM alerts WHERE cause = 'Audit' AND mailed_at IS NOT NULL`)
-		return told == 1 && d.GetWorkflowExecutionInfo().GetStatus().String() == "Running", d.GetWorkflowExecutionInfo().GetStatus().String()
+		return told == 1 && d.GetWorkflowExecutionInfo().GetStatus().String() == "Running",
+			d.GetWorkflowExecutionInfo().GetStatus().String()
 	})
 	var told strings.Builder
 	for _, l := range s.letters("ops@keyturn.test") {

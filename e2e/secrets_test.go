@@ -23,9 +23,12 @@ import (
 
 // canaries are secrets and personal data, each planted where it belongs. None may be found anywhere else.
 var canaries = map[string]string{
-	"pool key": "CANARY-POOL-KEY-71", "partner's key": "CANARY-PARTNER-KEY-72", "supplied key": "CANARY-SUPPLIED-KEY-73", "password": "canary-password-74",
-	"e-mail": "canary-mail-75@buyer.test", "first name": "Canaryfirst76", "last name": "Canarylast77", "street": "Canary Street 78", "company": "Canary Company 79",
-	"client secret": "canary-client-secret-83", "access token": "canary-access-token-84", "signing key": "canary-signing-key-85", "header secret": "canary-header-86",
+	"pool key": "CANARY-POOL-KEY-71", "partner's key": "CANARY-PARTNER-KEY-72", "supplied key": "CANARY-SUPPLIED-KEY-73",
+	"password": "canary-password-74",
+	"e-mail":   "canary-mail-75@buyer.test", "first name": "Canaryfirst76", "last name": "Canarylast77",
+	"street": "Canary Street 78", "company": "Canary Company 79",
+	"client secret": "canary-client-secret-83", "access token": "canary-access-token-84",
+	"signing key": "canary-signing-key-85", "header secret": "canary-header-86",
 	"new address": "canary-new-80@buyer.test", "partner's page": "canary-page-81", "context": "canary-context-82",
 }
 
@@ -48,9 +51,11 @@ func hostilePartner(t *testing.T) string {
 			_, _ = fmt.Fprint(w, `{}`)
 		case n == 1:
 			w.WriteHeader(http.StatusInternalServerError)
-			_, _ = fmt.Fprintf(w, `<h1>%s</h1> no customer %s, key %s`, canaries["partner's page"], canaries["e-mail"], canaries["partner's key"])
+			_, _ = fmt.Fprintf(w, `<h1>%s</h1> no customer %s, key %s`, canaries["partner's page"], canaries["e-mail"],
+				canaries["partner's key"])
 		case n == 2:
-			_, _ = fmt.Fprintf(w, `{"errorCode": "unknown customer %s", "errorMessage": "%s of %s"}`, canaries["e-mail"], canaries["first name"], canaries["street"])
+			_, _ = fmt.Fprintf(w, `{"errorCode": "unknown customer %s", "errorMessage": "%s of %s"}`, canaries["e-mail"],
+				canaries["first name"], canaries["street"])
 		default:
 			_, _ = fmt.Fprintf(w, `{"activationCode": "%s", "successFlag": "true"}`, canaries["partner's key"])
 		}
@@ -59,14 +64,16 @@ func hostilePartner(t *testing.T) string {
 	return server.URL
 }
 
-// signingPartner wants an access token, a signature and a key in a header, and fails once in a way that quotes all of them.
+// signingPartner wants an access token, a signature and a key in a header, and fails once in a way that quotes all of
+// them.
 func (s *stack) signingPartner() keyturn.Integration {
 	var calls atomic.Int64
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
 		switch {
 		case r.URL.Path == "/token":
-			if _, secret, _ := r.BasicAuth(); secret != canaries["client secret"] && !strings.Contains(string(body), canaries["client secret"]) {
+			if _, secret, _ := r.BasicAuth(); secret != canaries["client secret"] &&
+				!strings.Contains(string(body), canaries["client secret"]) {
 				w.WriteHeader(http.StatusUnauthorized)
 				return
 			}
@@ -74,7 +81,8 @@ func (s *stack) signingPartner() keyturn.Integration {
 			_, _ = fmt.Fprintf(w, `{"access_token": "%s", "token_type": "Bearer", "expires_in": 3600}`, canaries["access token"])
 		case strings.HasSuffix(r.URL.Path, "cancel"):
 			_, _ = fmt.Fprint(w, `{}`)
-		case r.Header.Get("Authorization") != "Bearer "+canaries["access token"] || r.Header.Get("X-Api-Key") != canaries["header secret"] || r.Header.Get("X-Nexway-Signature") == "":
+		case r.Header.Get("Authorization") != "Bearer "+canaries["access token"] ||
+			r.Header.Get("X-Api-Key") != canaries["header secret"] || r.Header.Get("X-Nexway-Signature") == "":
 			w.WriteHeader(http.StatusForbidden)
 		case calls.Add(1) == 1:
 			w.WriteHeader(http.StatusInternalServerError)
@@ -86,11 +94,19 @@ func (s *stack) signingPartner() keyturn.Integration {
 	s.t.Cleanup(server.Close)
 	return keyturn.Integration{
 		ID: "signing", BaseURL: server.URL,
-		Auth:        keyturn.Auth{Type: "oauth2ClientCredentials", ClientID: "shop", TokenURL: server.URL + "/token", ClientSecret: &keyturn.SecretRef{Value: canaries["client secret"]}},
-		HTTPHeaders: map[string][]keyturn.HeaderValue{"X-Api-Key": {{SecretRef: keyturn.SecretRef{Value: canaries["header secret"]}}}},
+		Auth: keyturn.Auth{
+			Type: "oauth2ClientCredentials", ClientID: "shop", TokenURL: server.URL + "/token",
+			ClientSecret: &keyturn.SecretRef{Value: canaries["client secret"]},
+		},
+		HTTPHeaders: map[string][]keyturn.HeaderValue{"X-Api-Key": {{SecretRef: keyturn.SecretRef{Value: canaries["header "+
+			"secret"]}}}},
 		Operations: map[string]keyturn.Operation{"create": {
-			URLComplement: "/licenses/new", BodyTemplate: `{"ref": "{{.LicenseID}}"}`, ResponsePaths: map[string]keyturn.ResponsePath{"activationCode": {Path: "$.activationCode"}},
-			Signature: &keyturn.Signature{Enabled: true, SignedFields: []string{"$.checkout.orderId"}, Secret: &keyturn.SecretRef{Value: canaries["signing key"]}},
+			URLComplement: "/licenses/new", BodyTemplate: `{"ref": "{{.LicenseID}}"}`,
+			ResponsePaths: map[string]keyturn.ResponsePath{"activationCode": {Path: "$.activationCode"}},
+			Signature: &keyturn.Signature{
+				Enabled: true, SignedFields: []string{"$.checkout.orderId"},
+				Secret: &keyturn.SecretRef{Value: canaries["signing key"]},
+			},
 		}, "cancel": {URLComplement: "/licenses/cancel", BodyTemplate: `{"ref": "{{.LicenseID}}"}`}},
 	}
 }
@@ -100,7 +116,10 @@ func TestNoSecretLeavesItsPlace(t *testing.T) {
 	s.integration(s.signingPartner())
 	s.product(keyturn.Product{ID: "cloud", Sources: sources(fromEndpoint("signing"))})
 	ctx := context.Background()
-	s.integration(keyturn.Integration{ID: "acme", BaseURL: hostilePartner(t), Auth: keyturn.Auth{Type: "basic", Username: "shop", Password: &keyturn.SecretRef{Value: canaries["password"]}}})
+	s.integration(keyturn.Integration{
+		ID: "acme", BaseURL: hostilePartner(t),
+		Auth: keyturn.Auth{Type: "basic", Username: "shop", Password: &keyturn.SecretRef{Value: canaries["password"]}},
+	})
 	s.product(keyturn.Product{ID: "cad", Sources: sources(fromEndpoint("acme"))})
 	s.product(keyturn.Product{ID: "game", Sources: sources(fromPool("game-keys"))}, canaries["pool key"])
 	s.product(keyturn.Product{ID: "antique", Sources: sources(byHand)})
@@ -115,8 +134,9 @@ func TestNoSecretLeavesItsPlace(t *testing.T) {
 	a := s.store(keyturn.Order{
 		CartExternalContext: canaries["context"],
 		Customer: keyturn.Customer{
-			ID: "user-7", Email: canaries["e-mail"], Country: "FR", Locale: "en", FirstName: canaries["first name"], LastName: canaries["last name"],
-			Street: canaries["street"], CompanyName: canaries["company"],
+			ID: "user-7", Email: canaries["e-mail"], Country: "FR", Locale: "en", FirstName: canaries["first name"],
+			LastName: canaries["last name"],
+			Street:   canaries["street"], CompanyName: canaries["company"],
 		},
 		LineItems: []keyturn.LineItem{
 			{ProductID: "cad", Quantity: 1, GrossPrice: "1"},
@@ -169,14 +189,16 @@ func (s *stack) requireCleanTemporal(control string) {
 	var listed *workflowservice.ListWorkflowExecutionsResponse
 	s.eventually(func() (bool, string) {
 		var err error
-		listed, err = s.temporal.ListWorkflow(ctx, &workflowservice.ListWorkflowExecutionsRequest{Query: fmt.Sprintf("TaskQueue = '%s'", s.queue)})
+		listed, err = s.temporal.ListWorkflow(ctx,
+			&workflowservice.ListWorkflowExecutionsRequest{Query: fmt.Sprintf("TaskQueue = '%s'", s.queue)})
 		require.NoError(s.t, err)
 		return len(listed.Executions) >= 10, fmt.Sprintf("%d workflows are listed", len(listed.Executions))
 	})
 	requireClean(s.t, "the visibility store", protojson.Format(listed))
 	seen := 0
 	for _, e := range listed.Executions {
-		it := s.temporal.GetWorkflowHistory(ctx, e.Execution.WorkflowId, e.Execution.RunId, false, enums.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
+		it := s.temporal.GetWorkflowHistory(ctx, e.Execution.WorkflowId, e.Execution.RunId, false,
+			enums.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
 		for it.HasNext() {
 			event, err := it.Next()
 			require.NoError(s.t, err)

@@ -39,7 +39,8 @@ func TestMain(m *testing.M) {
 	testkit.Main(m)
 }
 
-// stack is everything that a merchant runs, in one process, with a database, a task queue and servers of the test's own.
+// stack is everything that a merchant runs, in one process, with a database, a task queue and servers of the test's
+// own.
 type stack struct {
 	t        *testing.T
 	dsn      string
@@ -105,7 +106,11 @@ func start(t *testing.T, o options) *stack {
 	s := &stack{t: t, slots: o.slots, queue: "test-" + strings.ReplaceAll(t.Name(), "/", "-") + "-" + rand.Text()[:6]}
 	s.logger = slog.New(slog.NewTextHandler(&s.logs, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	if o.skew == 0 {
-		s.dsn = testkit.Postgres(t, "keyturn", func(dsn string) error { _, err := db.Migrate(context.Background(), dsn); return err })
+		s.dsn = testkit.Postgres(t, "keyturn", func(dsn string) error {
+			_,
+				err := db.Migrate(context.Background(), dsn)
+			return err
+		})
 	} else {
 		s.dsn = skewedPostgres(t, o.skew)
 	}
@@ -125,7 +130,10 @@ func start(t *testing.T, o options) *stack {
 		o.temporal = testkit.Temporal(t)
 	}
 	// Lazy: Keyturn starts and accepts orders while Temporal is down.
-	s.temporal, err = client.NewLazyClient(client.Options{HostPort: o.temporal, Identity: "e2e", Logger: log.NewStructuredLogger(s.logger)})
+	s.temporal, err = client.NewLazyClient(client.Options{
+		HostPort: o.temporal, Identity: "e2e",
+		Logger: log.NewStructuredLogger(s.logger),
+	})
 	require.NoError(t, err)
 
 	s.inbox = inbox.New(inbox.Config{SMTPAddr: "127.0.0.1:0", HTTPAddr: "127.0.0.1:0"})
@@ -136,10 +144,16 @@ func start(t *testing.T, o options) *stack {
 	require.NoError(t, err)
 	s.acts = &activities.Activities{
 		DB: s.db, Caller: endpoint.NewCaller(endpoint.Options{}), Mail: s.sender, Logger: s.logger,
-		Letters:   activities.Letters{From: "shop@keyturn.test", SenderName: "The Shop", OrderPage: func(token string) string { return "http://127.0.0.1/o/" + token }},
+		Letters: activities.Letters{
+			From: "shop@keyturn.test", SenderName: "The Shop",
+			OrderPage: func(token string) string { return "http://127.0.0.1/o/" + token },
+		},
 		Providers: payment.Providers{payment.SandboxName: payment.Sandbox{Ledger: s.db}},
 	}
-	s.starter = starter.New(starter.Config{DB: s.db, Temporal: s.temporal, TaskQueue: s.queue, Eager: o.eager, Logger: s.logger})
+	s.starter = starter.New(starter.Config{
+		DB: s.db, Temporal: s.temporal, TaskQueue: s.queue, Eager: o.eager,
+		Logger: s.logger,
+	})
 	done := make(chan struct{})
 	s.startStarter = sync.OnceFunc(func() {
 		go func() {
@@ -171,7 +185,8 @@ func start(t *testing.T, o options) *stack {
 		s.startWorker()
 	}
 	go (&worker.Housekeeping{
-		DB: s.db, Mail: s.sender, From: "keyturn@keyturn.test", To: "ops@keyturn.test", Logger: s.logger, Every: 200 * time.Millisecond,
+		DB: s.db, Mail: s.sender, From: "keyturn@keyturn.test", To: "ops@keyturn.test", Logger: s.logger,
+		Every:       200 * time.Millisecond,
 		HistoryLink: func(string) string { return "http://127.0.0.1:8233" }, RenderKeys: s.acts.Letters.Render,
 	}).Run(ctx)
 	return s
@@ -198,7 +213,10 @@ func (s *stack) product(p keyturn.Product, keys ...string) {
 		p.Name = strings.ToUpper(p.ID)
 	}
 	if p.Retry.GiveUpAfter == 0 {
-		p.Retry = keyturn.RetryPolicy{Schedule: []keyturn.Duration{keyturn.Duration(300 * time.Millisecond)}, GiveUpAfter: keyturn.Duration(10 * time.Minute)}
+		p.Retry = keyturn.RetryPolicy{
+			Schedule:    []keyturn.Duration{keyturn.Duration(300 * time.Millisecond)},
+			GiveUpAfter: keyturn.Duration(10 * time.Minute),
+		}
 	}
 	for _, src := range p.Sources {
 		switch src.Type {
@@ -270,7 +288,10 @@ func (s *stack) store(o keyturn.Order) *db.Accepted {
 		o.Payment = keyturn.Payment{Provider: "sandbox", Reference: "pay_1"}
 	}
 	if o.Customer.ID == "" {
-		o.Customer = keyturn.Customer{ID: "user-1", Email: buyer, Country: "FR", Locale: "en-GB", FirstName: "Jean", LastName: "Dupont"}
+		o.Customer = keyturn.Customer{
+			ID: "user-1", Email: buyer, Country: "FR", Locale: "en-GB", FirstName: "Jean",
+			LastName: "Dupont",
+		}
 	}
 	require.NoError(s.t, o.Check(mail.CheckAddress))
 	a, _, err := s.db.Accept(context.Background(), acceptInput(o))
@@ -292,7 +313,8 @@ func (s *stack) await(a *db.Accepted, want keyturn.OrderStatus) {
 	s.t.Helper()
 	s.eventually(func() (bool, string) {
 		var got string
-		require.NoError(s.t, s.sql(&got, `SELECT status || ' ' || (SELECT string_agg(status || ' ' || coalesce(failure, ''), ', ') FROM line_items WHERE order_id = $1) FROM orders WHERE id = $1`, a.Order.ID))
+		require.NoError(s.t, s.sql(&got,
+			`SELECT status || ' ' || (SELECT string_agg(status || ' ' || coalesce(failure, ''), ', ') FROM line_items WHERE order_id = $1) FROM orders WHERE id = $1`, a.Order.ID))
 		return strings.HasPrefix(got, string(want)+" "), got
 	})
 }

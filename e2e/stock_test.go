@@ -53,7 +53,8 @@ func TestAHundredLinesAndOneKey(t *testing.T) {
 	waiting := `SELECT count(*) FROM line_items WHERE status = 'WAITING_FOR_STOCK'`
 	s.eventually(func() (bool, string) {
 		n := s.count(waiting)
-		return n == 99 && s.count(`SELECT count(*) FROM line_items WHERE status = 'DELIVERED'`) == 1, fmt.Sprintf("%d lines wait", n)
+		return n == 99 && s.count(`SELECT count(*) FROM line_items WHERE status = 'DELIVERED'`) == 1,
+			fmt.Sprintf("%d lines wait", n)
 	})
 	first := s.texts(`SELECT fulfillment_id::text FROM line_items WHERE status = 'WAITING_FOR_STOCK' ORDER BY created_at, id LIMIT 9`)
 	require.Equal(t, 9, s.load("game-keys", keys("GAME-A", 9)...))

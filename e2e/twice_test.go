@@ -46,7 +46,10 @@ func TestActivitiesAtTheSameTimeHaveOneEffect(t *testing.T) {
 	require.NoError(t, s.partner.SetDrill("acme", "slow:200ms"))
 	s.product(keyturn.Product{ID: "game", Sources: sources(fromPool("game-keys"))}, keys("GAME", 50)...)
 	s.product(keyturn.Product{ID: "cad", Sources: sources(fromEndpoint("acme"))})
-	a := s.accept([]keyturn.LineItem{{ProductID: "game", Quantity: 3, GrossPrice: "3"}, {ProductID: "cad", Quantity: 2, GrossPrice: "3"}}, "pay_1")
+	a := s.accept([]keyturn.LineItem{
+		{ProductID: "game", Quantity: 3, GrossPrice: "3"},
+		{ProductID: "cad", Quantity: 2, GrossPrice: "3"},
+	}, "pay_1")
 
 	eightTimes(t, fulfillment(a), s.acts.ClaimKeys)
 	require.Equal(t, 3, s.count(`SELECT count(*) FROM pool_keys WHERE line_id IS NOT NULL`))
@@ -72,7 +75,10 @@ func TestActivitiesAtTheSameTimeHaveOneEffect(t *testing.T) {
 	for range 8 {
 		wg.Go(func() {
 			for {
-				err := s.acts.CancelAtPartner(context.Background(), activities.Revocation{FulfillmentID: fulfillment(a, 1), Source: "endpoint/acme"})
+				err := s.acts.CancelAtPartner(context.Background(), activities.Revocation{
+					FulfillmentID: fulfillment(a, 1),
+					Source:        "endpoint/acme",
+				})
 				if err == nil {
 					return
 				}

@@ -18,7 +18,8 @@ import (
 func (s *stack) found(query string, want ...string) {
 	s.t.Helper()
 	s.eventually(func() (bool, string) {
-		r, err := s.temporal.ListWorkflow(context.Background(), &workflowservice.ListWorkflowExecutionsRequest{Query: fmt.Sprintf("TaskQueue = '%s' AND %s", s.queue, query)})
+		r, err := s.temporal.ListWorkflow(context.Background(),
+			&workflowservice.ListWorkflowExecutionsRequest{Query: fmt.Sprintf("TaskQueue = '%s' AND %s", s.queue, query)})
 		require.NoError(s.t, err)
 		ids := map[string]bool{}
 		for _, e := range r.Executions {
@@ -35,7 +36,8 @@ func (s *stack) found(query string, want ...string) {
 // story is the workflow's current details, as the Web UI shows them.
 func (s *stack) story(f string) string {
 	s.t.Helper()
-	v, err := s.temporal.QueryWorkflow(context.Background(), workflows.LineWorkflowID(f), "", "__temporal_workflow_metadata")
+	v, err := s.temporal.QueryWorkflow(context.Background(), workflows.LineWorkflowID(f), "",
+		"__temporal_workflow_metadata")
 	require.NoError(s.t, err)
 	var metadata sdkpb.WorkflowMetadata
 	require.NoError(s.t, v.Get(&metadata))
@@ -60,7 +62,10 @@ func TestWebUITellsTheStoryOfALineInTrouble(t *testing.T) {
 	s.found("NeedsAttention = true", f, fulfillment(a, 2))
 
 	story := s.story(f)
-	for _, part := range []string{"RETRYING", a.Order.ID, "cad", "endpoint/acme", "Rejected", "error code", "delivered by then, or refunded", "resolve"} {
+	for _, part := range []string{
+		"RETRYING", a.Order.ID, "cad", "endpoint/acme", "Rejected", "error code",
+		"delivered by then, or refunded", "resolve",
+	} {
 		require.Contains(t, story, part)
 	}
 	d, err := s.temporal.DescribeWorkflowExecution(context.Background(), workflows.LineWorkflowID(f), "")
@@ -93,7 +98,10 @@ func TestWebUITellsTheStoryOfALineInTrouble(t *testing.T) {
 func TestSourceAttributeFollowsTheLine(t *testing.T) {
 	s := start(t, options{})
 	s.drill("acme", "permanent-code")
-	s.integration(keyturn.Integration{ID: "acme", PermanentErrors: keyturn.PermanentErrors{ErrorCodes: []string{"PRODUCT_UNKNOWN"}}})
+	s.integration(keyturn.Integration{
+		ID:              "acme",
+		PermanentErrors: keyturn.PermanentErrors{ErrorCodes: []string{"PRODUCT_UNKNOWN"}},
+	})
 	s.product(keyturn.Product{ID: "cad", Sources: sources(fromEndpoint("acme"), fromPool("spare")), Retry: patient})
 	a := s.order("cad")
 	s.awaitLine(fulfillment(a), keyturn.LineWaitingForStock)

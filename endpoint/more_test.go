@@ -51,9 +51,10 @@ func TestDynamicURL(t *testing.T) {
 	for body, kind := range map[string]keyturn.Kind{
 		`{"status":404,"message":"no","data":"K-1"}`: keyturn.KindRejected,
 		`{"status":"500","data":"K-1"}`:              keyturn.KindRejected,
-		`{"status":200}`:                             keyturn.KindBadReply, `{"data":""}`: keyturn.KindBadReply, `{"data":null}`: keyturn.KindBadReply,
-		`{"data":{}}`: keyturn.KindBadReply,
-		`K-1`:         keyturn.KindBadReply, `<html>`: keyturn.KindBadReply, ``: keyturn.KindBadReply,
+		`{"status":200}`:                             keyturn.KindBadReply, `{"data":""}`: keyturn.KindBadReply,
+		`{"data":null}`: keyturn.KindBadReply,
+		`{"data":{}}`:   keyturn.KindBadReply,
+		`K-1`:           keyturn.KindBadReply, `<html>`: keyturn.KindBadReply, ``: keyturn.KindBadReply,
 		`{"data":[]}`: keyturn.KindBadReply,
 	} {
 		v := judge(in, 1, body)

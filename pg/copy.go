@@ -10,15 +10,15 @@ import (
 	"github.com/jmoiron/sqlx"
 )
 
-// copyBlock is how much of the text of a COPY is sent at a time, about: a block ends with a row. Its buffer has room for
-// one row more, of the usual size.
+// copyBlock is how much of the text of a COPY is sent at a time, about: a block ends with a row. Its buffer has room
+// for one row more, of the usual size.
 const (
 	copyBlock  = 96 << 10
 	copyBuffer = 128 << 10
 )
 
-// CopyRows runs a COPY FROM STDIN within the transaction. Each row appends itself to a text in the format of COPY, with a
-// line feed at its end.
+// CopyRows runs a COPY FROM STDIN within the transaction. Each row appends itself to a text in the format of COPY, with
+// a line feed at its end.
 func CopyRows(ctx context.Context, tx *sqlx.Tx, query string, rows iter.Seq[func([]byte) []byte]) (err error) {
 	copying, err := tx.PrepareContext(ctx, query)
 	if err != nil {

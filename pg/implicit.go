@@ -16,8 +16,8 @@ type Queryer interface {
 // (docs/decide/0007-a-prepared-statement-each.md).
 type implicitTx struct{ d *DB }
 
-// Implicit runs each statement as a transaction of its own, without BEGIN and COMMIT. An error means that the outcome is
-// unknown: the caller looks at what is true.
+// Implicit runs each statement as a transaction of its own, without BEGIN and COMMIT. An error means that the outcome
+// is unknown: the caller looks at what is true.
 func (d *DB) Implicit() Queryer { return implicitTx{d} }
 
 // SelectContext runs one statement and reads its rows into dest, a pointer to a slice.

@@ -35,7 +35,8 @@ func Migrate(ctx context.Context, dsn string, files fs.FS) ([]string, error) {
 	}
 	done, err := p.Up(ctx)
 	if err != nil {
-		return nil, keyturn.Errorf(keyturn.KindUnavailable, "the database could not be migrated (%s): %w", redactDSN(dsn), err)
+		return nil, keyturn.Errorf(keyturn.KindUnavailable, "the database could not be migrated (%s): %w", redactDSN(dsn),
+			err)
 	}
 	var names []string
 	for _, r := range done {

@@ -1,6 +1,6 @@
 // Package pg is the PostgreSQL side of the packages that hold SQL: connections that prepare each statement once,
-// transactions that are repeated when PostgreSQL undid them, single-statement transactions, a builder of statements with
-// several writes, read-only snapshots, errors with kinds, COPY, and migrations. It knows no table.
+// transactions that are repeated when PostgreSQL undid them, single-statement transactions, a builder of statements
+// with several writes, read-only snapshots, errors with kinds, COPY, and migrations. It knows no table.
 package pg
 
 import (
@@ -17,19 +17,20 @@ import (
 	"keyturn.dev/keyturn"
 )
 
-// DB is a pool of connections to one database. It is safe for concurrent use. The embedded handle is for reads: writes go
-// through Tx or Implicit (the autocommit linter sees to it).
+// DB is a pool of connections to one database. It is safe for concurrent use. The embedded handle is for reads: writes
+// go through Tx or Implicit (the autocommit linter sees to it).
 type DB struct {
 	*sqlx.DB
 	trips *atomic.Int64
 }
 
-// MaxConns bounds the connections of one process: PostgreSQL's default is 100 for all, and each is busy for a millisecond
-// at a time.
+// MaxConns bounds the connections of one process: PostgreSQL's default is 100 for all, and each is busy for a
+// millisecond at a time.
 const MaxConns = 12
 
 // Open connects to the database of the DSN (a postgres:// URL) and checks that it answers. The caller closes it.
-// KindInvalid when the DSN is malformed, KindUnavailable when the database does not answer; errors never show a password.
+// KindInvalid when the DSN is malformed, KindUnavailable when the database does not answer; errors never show a
+// password.
 func Open(ctx context.Context, dsn string) (*DB, error) {
 	full, err := withParameters(dsn)
 	if err != nil {
@@ -56,9 +57,9 @@ func Open(ctx context.Context, dsn string) (*DB, error) {
 // RoundTrips is how often this process has asked PostgreSQL for something and waited for the answer.
 func (d *DB) RoundTrips() int64 { return d.trips.Load() }
 
-// withParameters adds what every connection needs. binary_parameters sends a statement with its arguments in
-// one round trip; sslmode is written out because lib/pq says that its default will change. Statements use indexes,
-// whatever PostgreSQL's statistics say at the moment, and one plan for all arguments (decision 13); AllowSeqScans is the
+// withParameters adds what every connection needs. binary_parameters sends a statement with its arguments in one round
+// trip; sslmode is written out because lib/pq says that its default will change. Statements use indexes, whatever
+// PostgreSQL's statistics say at the moment, and one plan for all arguments (decision 13); AllowSeqScans is the
 // exception.
 func withParameters(dsn string) (string, error) {
 	u, err := url.Parse(dsn)

@@ -8,8 +8,8 @@ import (
 	"github.com/jmoiron/sqlx"
 )
 
-// Snapshot reads the whole database as it was at one moment. It cannot write, waits for nobody's row and lets nobody wait
-// for it. As long as it is open PostgreSQL keeps what was deleted since, so it is for minutes, not for hours.
+// Snapshot reads the whole database as it was at one moment. It cannot write, waits for nobody's row and lets nobody
+// wait for it. As long as it is open PostgreSQL keeps what was deleted since, so it is for minutes, not for hours.
 type Snapshot struct {
 	sqlx.QueryerContext
 
@@ -17,8 +17,8 @@ type Snapshot struct {
 	At time.Time
 }
 
-// snapshotSettings are for a reader of whole tables beside people who buy: one core, memory that is given back, patience
-// for a long statement, and plans that go by statistics.
+// snapshotSettings are for a reader of whole tables beside people who buy: one core, memory that is given back,
+// patience for a long statement, and plans that go by statistics.
 const snapshotSettings = `
 	SET LOCAL work_mem = '96MB';
 	SET LOCAL statement_timeout = '10min';

@@ -21,7 +21,8 @@ func TestSnapshotShowsOneMoment(t *testing.T) {
 		require.WithinDuration(t, time.Now(), s.At, time.Minute)
 		require.NoError(t, d.Tx(ctx, func(tx *sqlx.Tx) error { return insert(ctx, tx, 2) }))
 		var rows []struct{ N, TwiceAsMuch int }
-		require.NoError(t, s.Select(ctx, &rows, `SELECT n, 2 * n AS twice_as_much FROM tally WHERE n >= :least`, map[string]any{"least": 1}))
+		require.NoError(t, s.Select(ctx, &rows, `SELECT n, 2 * n AS twice_as_much FROM tally WHERE n >= :least`,
+			map[string]any{"least": 1}))
 		require.Equal(t, []struct{ N, TwiceAsMuch int }{{1, 2}}, rows)
 		var n int
 		require.NoError(t, s.Get(ctx, &n, `SELECT count(*) FROM tally`, nil))

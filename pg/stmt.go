@@ -6,7 +6,8 @@ import (
 	"strings"
 )
 
-// StmtBuilder builds one statement of several common table expressions, each of which may write. The zero value is ready.
+// StmtBuilder builds one statement of several common table expressions, each of which may write. The zero value is
+// ready.
 type StmtBuilder struct {
 	sql  strings.Builder
 	args []any
@@ -15,8 +16,8 @@ type StmtBuilder struct {
 // With appends a common table expression, with a ? for each argument.
 func (b *StmtBuilder) With(name, query string, args ...any) { b.with(name+" AS (", query, args) }
 
-// WithMaterialized appends one that PostgreSQL evaluates once, even where its planner would rather not: for a query that
-// locks rows.
+// WithMaterialized appends one that PostgreSQL evaluates once, even where its planner would rather not: for a query
+// that locks rows.
 func (b *StmtBuilder) WithMaterialized(name, query string, args ...any) {
 	b.with(name+" AS MATERIALIZED (", query, args)
 }

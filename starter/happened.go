@@ -29,26 +29,32 @@ const (
 	ofOrder = `WorkflowType IN ("FulfillLineItem", "CancelLineItem", "CancelAtPartner", "SendFollowUpEmail")`
 )
 
-// StopWorkflows ends the workflows that run for orders, and says how many there were: those of a database that was restored
-// may know more than it does, and end as if all were done. Whatever the database knows to be undone gets another one.
+// StopWorkflows ends the workflows that run for orders, and says how many there were: those of a database that was
+// restored may know more than it does, and end as if all were done. Whatever the database knows to be undone gets
+// another one.
 func StopWorkflows(ctx context.Context, c client.Client, taskQueue string) (n int, err error) {
-	err = eachPage(ctx, c, taskQueue, ofOrder+` AND ExecutionStatus = "Running"`, func(some []*workflow.WorkflowExecutionInfo) error {
-		for _, e := range some {
-			err := c.TerminateWorkflow(ctx, e.GetExecution().GetWorkflowId(), e.GetExecution().GetRunId(), "the database was restored from a backup")
-			if _, gone := errors.AsType[*serviceerror.NotFound](err); err != nil && !gone { // gone: it has just ended
-				return err
+	err = eachPage(ctx, c, taskQueue, ofOrder+` AND ExecutionStatus = "Running"`,
+		func(some []*workflow.WorkflowExecutionInfo) error {
+			for _, e := range some {
+				err := c.TerminateWorkflow(ctx, e.GetExecution().GetWorkflowId(), e.GetExecution().GetRunId(),
+					"the database was restored from a backup")
+				if _, gone := errors.AsType[*serviceerror.NotFound](err); err != nil && !gone { // gone: it has just ended
+					return err
+				}
+				n++
 			}
-			n++
-		}
-		return nil
-	})
+			return nil
+		})
 	return n, err
 }
 
-// Happened asks Temporal what became of lines since a time, for a database that was restored to it: of each workflow that
-// has ended since or still runs. seen, which may be nil, is told how many were asked.
-func Happened(ctx context.Context, c client.Client, taskQueue string, since time.Time, seen func(n int)) (out []db.Happened, err error) {
-	which := fmt.Sprintf(ofLines+` AND (CloseTime >= %q OR ExecutionStatus = "Running")`, since.UTC().Format(time.RFC3339Nano))
+// Happened asks Temporal what became of lines since a time, for a database that was restored to it: of each workflow
+// that has ended since or still runs. seen, which may be nil, is told how many were asked.
+func Happened(ctx context.Context, c client.Client, taskQueue string, since time.Time,
+	seen func(n int),
+) (out []db.Happened, err error) {
+	which := fmt.Sprintf(ofLines+` AND (CloseTime >= %q OR ExecutionStatus = "Running")`,
+		since.UTC().Format(time.RFC3339Nano))
 	err = eachPage(ctx, c, taskQueue, which, func(some []*workflow.WorkflowExecutionInfo) error {
 		asked, err := ask(ctx, c, some)
 		if out = append(out, asked...); err == nil && seen != nil {
@@ -60,11 +66,16 @@ func Happened(ctx context.Context, c client.Client, taskQueue string, since time
 }
 
 // eachPage lists the workflows of a task queue that which describes.
-func eachPage(ctx context.Context, c client.Client, taskQueue, which string, do func([]*workflow.WorkflowExecutionInfo) error) error {
+func eachPage(ctx context.Context, c client.Client, taskQueue, which string,
+	do func([]*workflow.WorkflowExecutionInfo) error,
+) error {
 	query := fmt.Sprintf(`TaskQueue = %q AND %s`, taskQueue, which)
 	var next []byte
 	for {
-		page, err := c.ListWorkflow(ctx, &workflowservice.ListWorkflowExecutionsRequest{PageSize: 500, NextPageToken: next, Query: query})
+		page, err := c.ListWorkflow(ctx, &workflowservice.ListWorkflowExecutionsRequest{
+			PageSize: 500, NextPageToken: next,
+			Query: query,
+		})
 		if err != nil {
 			return unreadable(err)
 		}
@@ -106,16 +117,19 @@ func askOne(ctx context.Context, c client.Client, info *workflow.WorkflowExecuti
 		return h, err
 	}
 	var in workflows.LineInput
-	if err := converter.GetDefaultDataConverter().FromPayloads(began.GetWorkflowExecutionStartedEventAttributes().GetInput(), &in); err != nil {
+	input := began.GetWorkflowExecutionStartedEventAttributes().GetInput()
+	if err := converter.GetDefaultDataConverter().FromPayloads(input, &in); err != nil {
 		return h, err
 	}
 	h.LineID, h.OrderID, h.ProductID, h.Source = in.LineID, in.OrderID, in.ProductID, in.Next.Source
 	shown := info.GetSearchAttributes().GetIndexedFields()
 	var source, status string
-	if p := shown[workflows.SourceKey.GetName()]; p != nil && converter.GetDefaultDataConverter().FromPayload(p, &source) == nil && source != "" {
+	if p := shown[workflows.SourceKey.GetName()]; p != nil &&
+		converter.GetDefaultDataConverter().FromPayload(p, &source) == nil && source != "" {
 		h.Source = source
 	}
-	if p := shown[workflows.LineStatusKey.GetName()]; p != nil && converter.GetDefaultDataConverter().FromPayload(p, &status) == nil {
+	if p := shown[workflows.LineStatusKey.GetName()]; p != nil &&
+		converter.GetDefaultDataConverter().FromPayload(p, &status) == nil {
 		h.Status = keyturn.LineStatus(status)
 	}
 	if info.GetStatus() == enums.WORKFLOW_EXECUTION_STATUS_COMPLETED {

@@ -77,16 +77,17 @@ func (s *Starter) dispatch(ctx context.Context, due []db.Due) error {
 	return errors.Join(results...)
 }
 
-// The time between looks at the lines that wait for partners: while some go out, and while none can. After some were woken,
-// the servers are left to others for dispatchRest times as long as that took, because it takes longer when they are busy.
+// The time between looks at the lines that wait for partners: while some go out, and while none can. After some were
+// woken, the servers are left to others for dispatchRest times as long as that took, because it takes longer when they
+// are busy.
 const (
 	dispatchNext = 50 * time.Millisecond
 	dispatchLook = 250 * time.Millisecond
 	dispatchRest = 15
 )
 
-// dispatchLoop wakes lines that wait for partners when it is their turn. It runs beside the relay: neither waits for the
-// other.
+// dispatchLoop wakes lines that wait for partners when it is their turn. It runs beside the relay: neither waits for
+// the other.
 func (s *Starter) dispatchLoop(ctx context.Context) {
 	over := time.Duration(0)
 	for {
@@ -113,8 +114,9 @@ func (s *Starter) dispatchLoop(ctx context.Context) {
 	}
 }
 
-// wakeCall ends the sleep of a line's call of its partner between two tries. It costs no history, as a signal would; where
-// there is no such sleep (a timer of the workflow, a workflow that is gone, a server that cannot do it), it says so.
+// wakeCall ends the sleep of a line's call of its partner between two tries. It costs no history, as a signal would;
+// where there is no such sleep (a timer of the workflow, a workflow that is gone, a server that cannot do it), it says
+// so.
 func (s *Starter) wakeCall(ctx context.Context, fulfillmentID string) bool {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
@@ -129,7 +131,8 @@ func (s *Starter) wakeCall(ctx context.Context, fulfillmentID string) bool {
 // startOrWake starts a line's workflow, or tells the one that runs to look at the database.
 func (s *Starter) startOrWake(ctx context.Context, d db.Due) error {
 	woken := d.Called && s.wakeCall(ctx, d.Start.FulfillmentID)
-	if !d.Status.Open() { // a delivered line of an order that is to be cancelled, or one whose call sleeps although another has been answered
+	// a delivered line of an order that is to be cancelled, or one whose call sleeps although another has been answered
+	if !d.Status.Open() {
 		_, err := s.db.Review(ctx, d.Start.FulfillmentID)
 		return err
 	}
@@ -143,7 +146,8 @@ func (s *Starter) startOrWake(ctx context.Context, d db.Due) error {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 	err = s.temporal.SignalWorkflow(ctx, workflows.LineWorkflowID(d.Start.FulfillmentID), "", workflows.WakeName, nil)
-	if _, gone := errors.AsType[*serviceerror.NotFound](err); gone { // it ended in between: the next look starts it if need be
+	// it ended in between: the next look starts it if need be
+	if _, gone := errors.AsType[*serviceerror.NotFound](err); gone {
 		return errors.New("the workflow ended while it was woken")
 	}
 	return err

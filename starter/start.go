@@ -66,7 +66,8 @@ func New(c Config) *Starter {
 	}
 }
 
-// Enqueue hands over lines that were just accepted. It never blocks: what does not fit, the relay starts a little later.
+// Enqueue hands over lines that were just accepted. It never blocks: what does not fit, the relay starts a little
+// later.
 func (s *Starter) Enqueue(starts []db.Start) {
 	for _, start := range starts {
 		select {
@@ -85,7 +86,8 @@ func (s *Starter) Wake() {
 	}
 }
 
-// Run starts what is offered, relays what is due and dispatches lines whose turn at their partner comes, until ctx ends.
+// Run starts what is offered, relays what is due and dispatches lines whose turn at their partner comes, until ctx
+// ends.
 func (s *Starter) Run(ctx context.Context) {
 	var wg sync.WaitGroup
 	for range startersAtOnce {
@@ -115,12 +117,16 @@ var errRunning = errors.New("the workflow runs already")
 // startLine starts a line's workflow. The database decides what a line needs, so a second start does no harm: the ID
 // keeps two from running at once, and a finished line answers "nothing".
 func (s *Starter) startLine(ctx context.Context, start db.Start) error {
-	in := workflows.LineInput{FulfillmentID: start.FulfillmentID, LineID: start.LineID, OrderID: start.OrderID, ProductID: start.ProductID, Next: start.Next}
+	in := workflows.LineInput{
+		FulfillmentID: start.FulfillmentID, LineID: start.LineID, OrderID: start.OrderID,
+		ProductID: start.ProductID, Next: start.Next,
+	}
 	o := s.options(workflows.LineWorkflowID(start.FulfillmentID), "order "+start.OrderID+": "+start.ProductID)
 	o.StaticDetails = details(start)
 	o.EnableEagerStart = s.eager
 	o.TypedSearchAttributes = temporal.NewSearchAttributes(
-		workflows.OrderIDKey.ValueSet(start.OrderID), workflows.ProductIDKey.ValueSet(start.ProductID), workflows.SourceKey.ValueSet(start.Next.Source))
+		workflows.OrderIDKey.ValueSet(start.OrderID), workflows.ProductIDKey.ValueSet(start.ProductID),
+		workflows.SourceKey.ValueSet(start.Next.Source))
 	return s.start(ctx, o, "FulfillLineItem", in)
 }
 
@@ -164,18 +170,24 @@ func (s *Starter) startEntry(ctx context.Context, d db.Due) error {
 		defer s.Wake() // what may begin now is due at once
 		return s.db.AdvanceLicense(ctx, d.Subject)
 	case db.WorkflowCancel:
-		in := workflows.LineInput{FulfillmentID: d.Subject, Next: keyturn.Next{Do: keyturn.DoRefund, Status: keyturn.LineCanceling}}
+		in := workflows.LineInput{
+			FulfillmentID: d.Subject,
+			Next:          keyturn.Next{Do: keyturn.DoRefund, Status: keyturn.LineCanceling},
+		}
 		o := s.options(workflows.CancelWorkflowID(d.Subject), "take back a delivered line")
 		if start, lineErr := s.db.StartOf(ctx, d.Subject); lineErr == nil {
 			in.LineID, in.OrderID, in.ProductID = start.LineID, start.OrderID, start.ProductID
-			o.TypedSearchAttributes = temporal.NewSearchAttributes(workflows.OrderIDKey.ValueSet(start.OrderID), workflows.ProductIDKey.ValueSet(start.ProductID))
+			o.TypedSearchAttributes = temporal.NewSearchAttributes(workflows.OrderIDKey.ValueSet(start.OrderID),
+				workflows.ProductIDKey.ValueSet(start.ProductID))
 		}
 		err = s.start(ctx, o, "CancelLineItem", in)
 	case db.WorkflowRevoke:
 		fulfillmentID, source, _ := strings.Cut(d.Subject, "/")
-		err = s.start(ctx, s.options(workflows.RevokeWorkflowID(d.Subject), "tell "+source+" to cancel"), "CancelAtPartner", activities.Revocation{FulfillmentID: fulfillmentID, Source: source})
+		err = s.start(ctx, s.options(workflows.RevokeWorkflowID(d.Subject), "tell "+source+" to cancel"), "CancelAtPartner",
+			activities.Revocation{FulfillmentID: fulfillmentID, Source: source})
 	case db.WorkflowSend:
-		err = s.start(ctx, s.options(workflows.SendWorkflowID(d.Subject), "send a stored e-mail"), "SendFollowUpEmail", activities.Sending{DeliveryID: d.Subject})
+		err = s.start(ctx, s.options(workflows.SendWorkflowID(d.Subject), "send a stored e-mail"), "SendFollowUpEmail",
+			activities.Sending{DeliveryID: d.Subject})
 	default:
 		return fmt.Errorf("the outbox names an unknown workflow %q", d.Workflow)
 	}

@@ -122,8 +122,10 @@ func (s *Stock) Batch(ctx context.Context, pool, batch string) (keyturn.BatchDet
 		RecalledTo sql.NullInt64  `db:"recalled_to"`
 	}
 	if err := s.pg.GetContext(ctx, &row, `
-		SELECT id AS batch_id, accepted, rejected, created_by, created_at, undone_at, undone_by, recalled_at, recall, replace_sold, recalled_to,
-			CASE WHEN recalled_to < last_key THEN 100 * (recalled_to - first_key) / (last_key - first_key) ELSE 100 END AS percent
+		SELECT id AS batch_id, accepted, rejected, created_by, created_at, undone_at, undone_by, recalled_at, recall,
+			replace_sold, recalled_to,
+			CASE WHEN recalled_to < last_key THEN 100 * (recalled_to - first_key) / (last_key - first_key)
+				ELSE 100 END AS percent
 		FROM batches WHERE id = $1 AND pool_id = $2`, batch, pool); err != nil {
 		return out, pg.NotFound(err, "pool %s has no batch of this ID", pool)
 	}

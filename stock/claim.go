@@ -55,8 +55,8 @@ const takenSQL = `
 	SELECT pool_id, (SELECT data_key FROM pools WHERE id = ?) AS data_key, id AS key_id, position, content, fingerprint
 	FROM taken ORDER BY unit_no`
 
-// Take takes keys in the order of the queue, all that are claimed or none. The caller holds the lock on the line. A claim
-// that took keys in a transaction which is then undone calls Rewind.
+// Take takes keys in the order of the queue, all that are claimed or none. The caller holds the lock on the line. A
+// claim that took keys in a transaction which is then undone calls Rewind.
 func (s *Stock) Take(ctx context.Context, q pg.Queryer, c Claim) ([]SealedKey, error) {
 	return s.TakeBy(ctx, q, c, func(w *pg.StmtBuilder, from int64) error {
 		w.With("claimant", `SELECT`)
@@ -65,8 +65,8 @@ func (s *Stock) Take(ctx context.Context, q pg.Queryer, c Claim) ([]SealedKey, e
 	})
 }
 
-// TakeBy runs the statement that build makes of an expression `claimant`, c.AppendTake and what the caller adds: from the
-// pool's cursor on, and once more from the start of the queue if it found too few keys. No keys: nothing was taken.
+// TakeBy runs the statement that build makes of an expression `claimant`, c.AppendTake and what the caller adds: from
+// the pool's cursor on, and once more from the start of the queue if it found too few keys. No keys: nothing was taken.
 func (s *Stock) TakeBy(
 	ctx context.Context, q pg.Queryer, c Claim, build func(w *pg.StmtBuilder, from int64) error,
 ) ([]SealedKey, error) {

@@ -19,13 +19,16 @@ const forecastSQL = `
 	), pace AS (
 		SELECT s.*, greatest(0, coalesce((
 			SELECT max((s.taken - y.taken) * 3600 / extract(epoch FROM now() - y.at)) FROM (
-				(SELECT taken, at FROM pool_pace WHERE pool_id = s.id AND at BETWEEN now() - interval '1 hour' AND now() - interval '1 minute' ORDER BY at LIMIT 1)
+				(SELECT taken, at FROM pool_pace WHERE pool_id = s.id AND at BETWEEN now() - interval '1 hour'
+					AND now() - interval '1 minute' ORDER BY at LIMIT 1)
 				UNION ALL
-				(SELECT taken, at FROM pool_pace WHERE pool_id = s.id AND at BETWEEN now() - interval '1 day' AND now() - interval '1 minute' ORDER BY at LIMIT 1)
+				(SELECT taken, at FROM pool_pace WHERE pool_id = s.id AND at BETWEEN now() - interval '1 day'
+					AND now() - interval '1 minute' ORDER BY at LIMIT 1)
 			) y), 0)) AS per_hour
 		FROM stock s
 	), waits AS (
-		SELECT waiting_pool, sum(CASE WHEN CAST(p.spec AS json) ->> 'quantityMode' = 'one_per_line' THEN lines ELSE units END) AS units
+		SELECT waiting_pool, sum(CASE WHEN CAST(p.spec AS json) ->> 'quantityMode' = 'one_per_line' THEN lines
+			ELSE units END) AS units
 		FROM (SELECT waiting_pool, product_id, count(*) AS lines, sum(quantity) AS units FROM line_items
 			WHERE waiting_pool IS NOT NULL AND CAST($1 AS text) IN ('', waiting_pool) GROUP BY waiting_pool, product_id) w
 		JOIN products p ON p.id = w.product_id GROUP BY waiting_pool
@@ -50,7 +53,8 @@ func (s *Stock) WatchPools(ctx context.Context) error {
 	return s.pg.Tx(ctx, func(tx *sqlx.Tx) error {
 		if _, err := tx.ExecContext(ctx, `
 			INSERT INTO pool_pace (pool_id, at, taken)
-			SELECT p.id, date_trunc('minute', now()), coalesce((SELECT sum(taken) FROM pool_stock s WHERE s.pool_id = p.id), 0) FROM pools p
+			SELECT p.id, date_trunc('minute', now()), coalesce((SELECT sum(taken) FROM pool_stock s WHERE s.pool_id = p.id), 0)
+				FROM pools p
 			WHERE NOT EXISTS (SELECT FROM pool_pace y WHERE y.pool_id = p.id AND y.at = date_trunc('minute', now()))
 			ON CONFLICT DO NOTHING`); err != nil {
 			return err
@@ -77,7 +81,8 @@ const watchSQL = `
 			'pool ' || id || ' has ' || available || ' keys left, fewer than ' || threshold AS happened FROM limits
 		UNION ALL
 		SELECT id, '` + string(keyturn.AlertRunsDry) + `', coalesce(hours_left * interval '1 hour' < horizon, false),
-			'at the recent pace pool ' || id || ' lasts ' || round(CAST(hours_left AS numeric), 1) || ' hours more, with ' || available || ' keys left' FROM limits
+			'at the recent pace pool ' || id || ' lasts ' || round(CAST(hours_left AS numeric),
+				1) || ' hours more, with ' || available || ' keys left' FROM limits
 	), closed AS (
 		UPDATE alerts a SET closed_at = now() FROM causes c
 		WHERE a.pool_id = c.id AND a.cause = c.cause AND a.closed_at IS NULL AND NOT c.low

@@ -25,10 +25,10 @@ const (
 var errDryRun = fmt.Errorf("dry run: %w", pg.ErrRollback)
 
 // Import adds keys to a pool from a file of any size, in constant memory. White space around a key is cut off; empty
-// lines are passed over. The file is stored in one transaction or not at all: if it breaks off, is not text, or has a row
-// that is bad (keyturn.RowMalformed and the like) and is not to be skipped, nothing is stored, and the error, of
-// KindInvalid, names the lines. Keys that Keyturn has already are no mistake: the same file again adds nothing. It serves
-// no waiting line.
+// lines are passed over. The file is stored in one transaction or not at all: if it breaks off, is not text, or has a
+// row that is bad (keyturn.RowMalformed and the like) and is not to be skipped, nothing is stored, and the error, of
+// KindInvalid, names the lines. Keys that Keyturn has already are no mistake: the same file again adds nothing. It
+// serves no waiting line.
 func (s *Stock) Import(ctx context.Context, in ImportInput) (keyturn.ImportResult, error) {
 	im, err := s.newImporter(ctx, in)
 	if err != nil {
@@ -37,7 +37,8 @@ func (s *Stock) Import(ctx context.Context, in ImportInput) (keyturn.ImportResul
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	go im.prepare(ctx)
-	first := im.next(ctx) // a file of one chunk is read before the transaction begins, one that is no file never begins one
+	// a file of one chunk is read before the transaction begins, one that is no file never begins one
+	first := im.next(ctx)
 	if first.err != nil && !errors.Is(first.err, io.EOF) {
 		return im.out, first.err
 	}

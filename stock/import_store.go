@@ -93,7 +93,8 @@ func (im *importer) openBatch(ctx context.Context) error {
 	}
 	_, err := im.tx.ExecContext(ctx, `
 		INSERT INTO batches (id, pool_id, accepted, rejected, created_by, first_key)
-		VALUES ($1, $2, 0, 0, $3, nextval(CAST(pg_get_serial_sequence('pool_keys', 'id') AS regclass)))`, im.batch, im.Pool, im.By)
+		VALUES ($1, $2, 0, 0, $3, nextval(CAST(pg_get_serial_sequence('pool_keys',
+			'id') AS regclass)))`, im.batch, im.Pool, im.By)
 	return err
 }
 

@@ -42,16 +42,32 @@ func TestImportOfEveryKindOfFile(t *testing.T) {
 		{"blank lines", "\n\na\n\n  \nb\n\n", []string{"a", "b"}, nil},
 		{"blanks and tabs around", "  a\t\n\tb  \n\u00a0c\u00a0", []string{"a", "b", "c"}, nil},
 		{"blanks inside", "a b\nc  d", []string{"a b", "c  d"}, nil},
-		{"what HTML, CSV and JSON trip over", "<&>\"'\na,b;c\n{\"k\":1}\n\\\\\n=1+1\n%00\n'; DROP TABLE pool_keys", []string{"<&>\"'", "a,b;c", `{"k":1}`, `\\`, "=1+1", "%00", "'; DROP TABLE pool_keys"}, nil},
+		{
+			"what HTML, CSV and JSON trip over", "<&>\"'\na,b;c\n{\"k\":1}\n\\\\\n=1+1\n%00\n'; DROP TABLE pool_keys",
+			[]string{"<&>\"'", "a,b;c", `{"k":1}`, `\\`, "=1+1", "%00", "'; DROP TABLE pool_keys"},
+			nil,
+		},
 		{"other scripts", "ключ-1\n鍵-2\n🔑", []string{"ключ-1", "鍵-2", "🔑"}, nil},
 		{"the longest", long, []string{long}, nil},
 		{"too long", long + "k\na", []string{"a"}, map[int]string{1: "too_long"}},
 		{"far too long", "a\n" + strings.Repeat("k", 10<<20) + "\nb", []string{"a", "b"}, map[int]string{2: "too_long"}},
-		{"long in the bytes of a character", strings.Repeat("鍵", 4096) + "\n" + strings.Repeat("🔑", 4097), []string{strings.Repeat("鍵", 4096)}, map[int]string{2: "too_long"}},
-		{"twice in the file", "a\nb\na\na", []string{"a", "b"}, map[int]string{3: "duplicate_in_file", 4: "duplicate_in_file"}},
+		{
+			"long in the bytes of a character", strings.Repeat("鍵", 4096) + "\n" + strings.Repeat("🔑", 4097),
+			[]string{strings.Repeat("鍵", 4096)},
+			map[int]string{2: "too_long"},
+		},
+		{
+			"twice in the file", "a\nb\na\na",
+			[]string{"a", "b"},
+			map[int]string{3: "duplicate_in_file", 4: "duplicate_in_file"},
+		},
 		{"twice but for blanks", "a\n a ", []string{"a"}, map[int]string{2: "duplicate_in_file"}},
 		{"two keys but for case", "a\nA", []string{"a", "A"}, nil},
-		{"control characters", "a\nb\x07\nc\x7f\n\x1b[31md", []string{"a"}, map[int]string{2: "malformed", 3: "malformed", 4: "malformed"}},
+		{
+			"control characters", "a\nb\x07\nc\x7f\n\x1b[31md",
+			[]string{"a"},
+			map[int]string{2: "malformed", 3: "malformed", 4: "malformed"},
+		},
 		{"text that hides its direction", "a\u202eb", []string{}, map[int]string{1: "malformed"}},
 		{"the Macintosh of 1984", "a\rb\rc", []string{}, map[int]string{1: "malformed"}},
 		{"files put together", "\uFEFFa\n\uFEFFb\n\uFEFF\n", []string{"a", "b"}, nil},
@@ -62,7 +78,10 @@ func TestImportOfEveryKindOfFile(t *testing.T) {
 		if bad := badLines(c.rejected); len(bad) > 0 {
 			requireKind(t, err, keyturn.KindInvalid, bad...)
 			require.Empty(t, s.keysIn(pool), c.name)
-			_, err = s.Import(s.ctx, stock.ImportInput{Pool: pool, File: strings.NewReader(c.file), By: "ops", SkipBad: true, DryRun: true})
+			_, err = s.Import(s.ctx, stock.ImportInput{
+				Pool: pool, File: strings.NewReader(c.file), By: "ops", SkipBad: true,
+				DryRun: true,
+			})
 		}
 		require.NoError(t, err, c.name)
 		s.noKeys()
@@ -105,12 +124,16 @@ func TestImportRefusesWhatIsNoText(t *testing.T) {
 		{"UTF-16, big end first", "\xfe\xff\x00a\x00\n", "line 1"},
 		{"UTF-16 without a mark", "a\x00\n\x00b\x00", "line 1"},
 		{"Latin-1", "a\ncl\xe9", "line 2"},
-		{"bad after many good ones", strings.Join(keysNamed("K", 2*importChunk), "\n") + "\n\xff", fmt.Sprint("line ", 2*importChunk+1)},
+		{
+			"bad after many good ones", strings.Join(keysNamed("K", 2*importChunk), "\n") + "\n\xff",
+			fmt.Sprint("line ", 2*importChunk+1),
+		},
 	} {
 		_, err := s.Import(s.ctx, stock.ImportInput{Pool: "p", File: strings.NewReader(c.file), By: "ops"})
 		requireKind(t, err, keyturn.KindInvalid, c.at)
 	}
-	require.Zero(t, s.count(`SELECT (SELECT count(*) FROM pool_keys) + (SELECT count(*) FROM batches)`), "nothing was stored")
+	require.Zero(t, s.count(`SELECT (SELECT count(*) FROM pool_keys) + (SELECT count(*) FROM batches)`),
+		"nothing was stored")
 	_, err := s.Import(s.ctx, stock.ImportInput{Pool: "no-such-pool", File: strings.NewReader("a"), By: "ops"})
 	requireKind(t, err, keyturn.KindNotFound)
 }
@@ -130,7 +153,10 @@ func TestImportOfTheSameKeysAgainAddsNothing(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, 1, r.Accepted)
 	require.Equal(t, map[string]int{"duplicate_in_other_pool": 1, "duplicate_in_file": 1}, r.Counts)
-	require.ElementsMatch(t, []keyturn.RejectedKey{{Line: 1, Reason: "duplicate_in_other_pool"}, {Line: 3, Reason: "duplicate_in_file"}}, r.Rejected)
+	require.ElementsMatch(t, []keyturn.RejectedKey{
+		{Line: 1, Reason: "duplicate_in_other_pool"},
+		{Line: 3, Reason: "duplicate_in_file"},
+	}, r.Rejected)
 	require.Len(t, s.view("p").Batches, 1, "a batch without a new key leaves no trace")
 }
 
@@ -169,7 +195,10 @@ func TestImportListsItsRejections(t *testing.T) {
 		require.Equal(t, []string{keyturn.RowDuplicateInPool, keyturn.RowMalformed}[i%2], k.Reason)
 	}
 
-	r, err = s.Import(s.ctx, stock.ImportInput{Pool: "p", File: strings.NewReader("K-00000\n\x07\nK-00001\nnew\nnew"), By: "ops", DryRun: true})
+	r, err = s.Import(s.ctx, stock.ImportInput{
+		Pool: "p", File: strings.NewReader("K-00000\n\x07\nK-00001\nnew\nnew"),
+		By: "ops", DryRun: true,
+	})
 	require.NoError(t, err)
 	require.Equal(t, []keyturn.RejectedKey{
 		{Line: 1, Reason: "duplicate_in_pool"},
@@ -205,7 +234,8 @@ func TestImportStreamsInBoundedMemory(t *testing.T) {
 	require.Equal(t, 100_000, r.Accepted)
 	runtime.GC()
 	runtime.ReadMemStats(&after)
-	require.Less(t, int64(after.HeapAlloc)-int64(before.HeapAlloc), int64(64<<20), "other tests run at the same time, so this is a coarse bound")
+	require.Less(t, int64(after.HeapAlloc)-int64(before.HeapAlloc), int64(64<<20),
+		"other tests run at the same time, so this is a coarse bound")
 	require.EqualValues(t, 100_000, s.view("p").Stock.Available)
 }
 

@@ -24,20 +24,25 @@ func (s *Stock) Key(ctx context.Context, pool, key string) (keyturn.KeyView, err
 			History: []keyturn.KeyStep{},
 		}
 		return tx.SelectContext(ctx, &v.History, `
-			SELECT '' AS "from", 'available' AS "to", b.created_by AS by, 'imported' AS reason, b.created_at AS at, '' AS fulfillment_id, '' AS order_id
+			SELECT '' AS "from", 'available' AS "to", b.created_by AS by, 'imported' AS reason, b.created_at AS at,
+				'' AS fulfillment_id, '' AS order_id
 			FROM batches b WHERE b.id = $2
 			UNION ALL
-			SELECT from_state, to_state, s.by, s.reason, s.at, coalesce(CAST(l.fulfillment_id AS text), ''), coalesce(l.order_id, '') FROM (
+			SELECT from_state, to_state, s.by, s.reason, s.at, coalesce(CAST(l.fulfillment_id AS text), ''),
+				coalesce(l.order_id, '') FROM (
 				SELECT g.from_state, g.to_state, g.by, g.reason, g.at, g.line_id FROM key_log g WHERE g.key_id = $1
 				UNION ALL
 				SELECT 'available', 'claimed', 'workflow', 'sold', l.obtained_at, l.id FROM line_items l
-				WHERE l.obtained_at IS NOT NULL AND l.id IN (SELECT line_id FROM key_log WHERE key_id = $1 UNION ALL SELECT line_id FROM pool_keys WHERE id = $1)
+				WHERE l.obtained_at IS NOT NULL AND l.id IN (SELECT line_id FROM key_log WHERE key_id = $1 UNION ALL SELECT line_id
+					FROM pool_keys WHERE id = $1)
 					AND NOT EXISTS (SELECT FROM replacements r WHERE r.new_key_id = $1)
 				UNION ALL
-				SELECT 'available', 'claimed', r.by, 'replaces another key', r.done_at, r.line_id FROM replacements r WHERE r.new_key_id = $1
+				SELECT 'available', 'claimed', r.by, 'replaces another key', r.done_at, r.line_id FROM replacements r
+					WHERE r.new_key_id = $1
 				UNION ALL
 				SELECT 'claimed', 'delivered', 'workflow', 'e-mailed', greatest(l.delivered_at, y.sent_at), k.line_id
-				FROM pool_keys k JOIN line_items l ON l.id = k.line_id LEFT JOIN replacements r ON r.new_key_id = k.id LEFT JOIN deliveries y ON y.id = r.delivery_id
+				FROM pool_keys k JOIN line_items l ON l.id = k.line_id LEFT JOIN replacements r ON r.new_key_id = k.id LEFT
+					JOIN deliveries y ON y.id = r.delivery_id
 				WHERE k.id = $1 AND l.delivered_at IS NOT NULL AND (r.key_id IS NULL OR y.sent_at IS NOT NULL)
 			) s LEFT JOIN line_items l ON l.id = s.line_id
 			ORDER BY at`, row.ID, row.BatchID)
@@ -68,8 +73,8 @@ var quarantineSQL = `
 		RETURNING id, pool_id, 'available' AS was, state AS became, line_id, unit_no
 	)` + BookMovedSQL + ` SELECT count(*) FROM moved`
 
-// Holder says whose a sold key is: the fulfillment and the unit. KindNotFound; KindConflict when the key is nobody's: it
-// can be put aside.
+// Holder says whose a sold key is: the fulfillment and the unit. KindNotFound; KindConflict when the key is nobody's:
+// it can be put aside.
 func (s *Stock) Holder(ctx context.Context, pool, key string) (fulfillmentID string, unit int, err error) {
 	var row keyRowAt
 	err = s.pg.Tx(ctx, func(tx *sqlx.Tx) (err error) {

@@ -103,7 +103,8 @@ func (f *keyFile) next() (keyRow, error) {
 			return keyRow{}, f.refuse("the file is not text in UTF-8",
 				"has bytes that are not UTF-8 text: save the file as UTF-8, one key per line")
 		}
-		row, isRow, err := f.row(strings.TrimSpace(strings.TrimPrefix(string(text), "\uFEFF"))) // files put together bring their marks along
+		// files put together bring their marks along
+		row, isRow, err := f.row(strings.TrimSpace(strings.TrimPrefix(string(text), "\uFEFF")))
 		if isRow || err != nil {
 			return row, err
 		}
@@ -120,8 +121,8 @@ func (f *keyFile) begin() error {
 	return nil
 }
 
-// readLine reads up to a line feed and gives at most what a row can be long; the rest of a longer line is passed over. The
-// text is good until the next read.
+// readLine reads up to a line feed and gives at most what a row can be long; the rest of a longer line is passed over.
+// The text is good until the next read.
 func readLine(in *bufio.Reader) (text []byte, tooLong bool, err error) {
 	for {
 		part, err := in.ReadSlice('\n')
@@ -174,7 +175,8 @@ func (f *keyFile) row(text string) (row keyRow, isRow bool, err error) {
 	return row, true, nil
 }
 
-// fields splits a line of CSV. The first one says what the separator is and, with Header or names, where the columns are.
+// fields splits a line of CSV. The first one says what the separator is and, with Header or names, where the columns
+// are.
 func (f *keyFile) fields(text string) (fields []string, header bool, err error) {
 	first := f.line == 1
 	if first && f.Column != "" {

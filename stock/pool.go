@@ -19,8 +19,10 @@ func (s *Stock) Pool(ctx context.Context, id string) (keyturn.PoolView, error) {
 	}
 	v := keyturn.PoolView{Pool: row.pool, Batches: []keyturn.BatchView{}}
 	if err := s.pg.GetContext(ctx, &v.Stock, `
-		SELECT coalesce(sum(available), 0) AS available, coalesce(sum(claimed), 0) AS claimed, coalesce(sum(delivered), 0) AS delivered,
-			coalesce(sum(quarantined), 0) AS quarantined, coalesce(sum(recalled), 0) AS recalled, coalesce(sum(expired), 0) AS expired,
+		SELECT coalesce(sum(available), 0) AS available, coalesce(sum(claimed), 0) AS claimed,
+			coalesce(sum(delivered), 0) AS delivered,
+			coalesce(sum(quarantined), 0) AS quarantined, coalesce(sum(recalled), 0) AS recalled,
+				coalesce(sum(expired), 0) AS expired,
 			coalesce(sum(withdrawn), 0) AS withdrawn,
 			(SELECT count(*) FROM line_items WHERE waiting_pool = $1) AS waiting
 		FROM pool_stock WHERE pool_id = $1`, id); err != nil {
@@ -30,7 +32,8 @@ func (s *Stock) Pool(ctx context.Context, id string) (keyturn.PoolView, error) {
 		return v, err
 	}
 	return v, pg.AsKind(s.pg.SelectContext(ctx, &v.Batches, `
-		SELECT id AS batch_id, accepted, rejected, created_by, created_at, undone_at, undone_by, recalled_at FROM batches WHERE pool_id = $1 ORDER BY created_at DESC, id LIMIT 100`, id))
+		SELECT id AS batch_id, accepted, rejected, created_by, created_at, undone_at, undone_by, recalled_at FROM batches
+			WHERE pool_id = $1 ORDER BY created_at DESC, id LIMIT 100`, id))
 }
 
 // poolRow is a pool as the catalog has it.
@@ -57,7 +60,8 @@ func ApplyValidity(ctx context.Context, tx *sqlx.Tx, p keyturn.Pool) error {
 	}
 	_, err := tx.ExecContext(ctx, `
 		UPDATE pool_keys SET give_until = expires_at - make_interval(secs => $2)
-		WHERE pool_id = $1 AND state = 'available' AND give_until IS NOT NULL AND give_until <> expires_at - make_interval(secs => $2)`,
+		WHERE pool_id = $1 AND state = 'available' AND give_until IS NOT NULL
+			AND give_until <> expires_at - make_interval(secs => $2)`,
 		p.ID, time.Duration(p.MinValidity).Seconds())
 	return err
 }

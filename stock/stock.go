@@ -1,6 +1,6 @@
-// Package stock keeps the pools' keys, in PostgreSQL: their states and the log of every change, imports and their batches,
-// claims, recalls, maintained figures and the forecast. A pool's entry in the catalog and the lines that keys are claimed
-// for belong to db, whose statements put parts of stock's into their own.
+// Package stock keeps the pools' keys, in PostgreSQL: their states and the log of every change, imports and their
+// batches, claims, recalls, maintained figures and the forecast. A pool's entry in the catalog and the lines that keys
+// are claimed for belong to db, whose statements put parts of stock's into their own.
 package stock
 
 import (
@@ -44,7 +44,8 @@ func AddSQL(pool, from string, figures ...Figure) string {
 }
 
 // DeliveredSQL adds keys that were shown to the figures: those of an expression `shown` with the column pool_id.
-var DeliveredSQL = AddSQL(`pool_id`, `FROM shown GROUP BY pool_id`, Figure{"claimed", `0 - count(*)`}, Figure{"delivered", `count(*)`})
+var DeliveredSQL = AddSQL(`pool_id`, `FROM shown GROUP BY pool_id`, Figure{"claimed", `0 - count(*)`},
+	Figure{"delivered", `count(*)`})
 
 // newID mints a UUIDv7: in the order of time, so that index pages fill up one after the other.
 func newID() string { return uuid.Must(uuid.NewV7()).String() }

@@ -25,7 +25,8 @@ var BookMovedSQL = `, logged AS (
 	Figure{"taken", `0 - count(*) FILTER (WHERE was = 'claimed' AND became = 'available')`}) + `
 	)`
 
-// MoveSomeSQL takes available keys out of the sale: those of the pool $3 with positions or IDs that the condition names.
+// MoveSomeSQL takes available keys out of the sale: those of the pool $3 with positions or IDs that the condition
+// names.
 func MoveSomeSQL(where string) string {
 	return `
 	WITH old AS MATERIALIZED (

@@ -41,14 +41,16 @@ func (s *site) quiesce(within time.Duration) {
 	s.within(within, "everything comes to its end", func() string {
 		var lines, outbox, owed int
 		if err := s.sql.QueryRow(`SELECT (SELECT count(*) FROM line_items WHERE status NOT IN ('DELIVERED', 'CANCELED')),
-			(SELECT count(*) FROM outbox), (SELECT count(*) FROM revocations WHERE status = 'OWED')`).Scan(&lines, &outbox, &owed); err != nil {
+			(SELECT count(*) FROM outbox), (SELECT count(*) FROM revocations
+				WHERE status = 'OWED')`).Scan(&lines, &outbox, &owed); err != nil {
 			return err.Error()
 		}
 		open := s.openWorkflows(temporal)
 		if lines+outbox+owed+len(open) == 0 {
 			return ""
 		}
-		return fmt.Sprintf("%d lines undecided, %d starts due, %d cancels owed, %d workflows open\n%s", lines, outbox, owed, len(open), s.undecided(open))
+		return fmt.Sprintf("%d lines undecided, %d starts due, %d cancels owed, %d workflows open\n%s", lines, outbox, owed,
+			len(open), s.undecided(open))
 	})
 	s.t.Logf("quiet %s after the load", seconds(time.Since(start)))
 }
@@ -56,8 +58,10 @@ func (s *site) quiesce(within time.Duration) {
 // undecided describes some of what is left, for the person who reads why a test failed.
 func (s *site) undecided(open []string) string {
 	rows, err := s.sql.Query(`
-		SELECT concat_ws(' ', l.fulfillment_id, l.product_id, l.status, 'attempts', l.attempts, 'next', l.next_attempt_at, 'wake', l.wake_at, l.failure,
-			(SELECT string_agg(concat_ws(':', a.operation, a.outcome, a.deadline_at::time), ',' ORDER BY no) FROM attempts a WHERE a.line_id = l.id))
+		SELECT concat_ws(' ', l.fulfillment_id, l.product_id, l.status, 'attempts', l.attempts, 'next', l.next_attempt_at,
+			'wake', l.wake_at, l.failure,
+			(SELECT string_agg(concat_ws(':', a.operation, a.outcome, a.deadline_at::time), ',' ORDER BY no) FROM attempts a
+				WHERE a.line_id = l.id))
 		FROM line_items l WHERE status NOT IN ('DELIVERED', 'CANCELED') ORDER BY l.created_at LIMIT 5`)
 	if err != nil {
 		return err.Error()
@@ -78,11 +82,13 @@ func (s *site) undecided(open []string) string {
 }
 
 func (s *site) openWorkflows(temporal interface {
-	ListWorkflow(ctx context.Context, request *workflowservice.ListWorkflowExecutionsRequest) (*workflowservice.ListWorkflowExecutionsResponse, error)
+	ListWorkflow(ctx context.Context,
+		request *workflowservice.ListWorkflowExecutionsRequest) (*workflowservice.ListWorkflowExecutionsResponse, error)
 },
 ) []string {
 	s.t.Helper()
-	list, err := temporal.ListWorkflow(context.Background(), &workflowservice.ListWorkflowExecutionsRequest{Query: `ExecutionStatus = "Running"`, PageSize: 100})
+	list, err := temporal.ListWorkflow(context.Background(),
+		&workflowservice.ListWorkflowExecutionsRequest{Query: `ExecutionStatus = "Running"`, PageSize: 100})
 	if err != nil {
 		return []string{err.Error()}
 	}
@@ -111,7 +117,8 @@ func (s *site) audit(l *load) {
 
 func (s *site) lines() []row {
 	s.t.Helper()
-	rows, err := s.sql.Query(`SELECT id, fulfillment_id, order_id, product_id, status, quantity, gross_minor FROM line_items`)
+	rows, err := s.sql.Query(`SELECT id, fulfillment_id, order_id, product_id, status, quantity, gross_minor
+		FROM line_items`)
 	require.NoError(s.t, err)
 	defer rows.Close()
 	var out []row
@@ -194,7 +201,8 @@ func (s *site) auditRefunds(byOrder map[string][]row) {
 				due++
 			}
 			if ok != (line.status == "CANCELED") || ok && minor != line.gross {
-				s.t.Errorf("line %s (%s) is %s, costs %d and was refunded %d (%v)", line.id, line.product, line.status, line.gross, minor, ok)
+				s.t.Errorf("line %s (%s) is %s, costs %d and was refunded %d (%v)", line.id, line.product, line.status, line.gross,
+					minor, ok)
 			}
 		}
 	}
@@ -206,8 +214,8 @@ func (s *site) auditRefunds(byOrder map[string][]row) {
 
 var keyPattern = regexp.MustCompile(`\b(?:POOL-\d{6}|EMU(?:-[0-9A-Z]+){2,})`)
 
-// auditMails: every delivered line's keys arrived in one e-mail, which may have come twice, byte for byte the same; no key
-// is in two. It gives the line that each key was shown for.
+// auditMails: every delivered line's keys arrived in one e-mail, which may have come twice, byte for byte the same; no
+// key is in two. It gives the line that each key was shown for.
 func (s *site) auditMails(lines []row) map[string]row {
 	s.t.Helper()
 	byDelivery := s.deliveries(lines)
@@ -291,8 +299,10 @@ func (s *site) auditPool(lines []row, shown map[string]row) {
 	s.t.Helper()
 	var available, claimed, delivered, quarantined, total, atDelivered int
 	require.NoError(s.t, s.sql.QueryRow(`
-		SELECT count(*) FILTER (WHERE k.state = 'available'), count(*) FILTER (WHERE k.state = 'claimed'), count(*) FILTER (WHERE k.state = 'delivered'),
-			count(*) FILTER (WHERE k.state = 'quarantined'), count(*), count(*) FILTER (WHERE k.state = 'delivered' AND l.status = 'DELIVERED')
+		SELECT count(*) FILTER (WHERE k.state = 'available'), count(*) FILTER (WHERE k.state = 'claimed'),
+			count(*) FILTER (WHERE k.state = 'delivered'),
+			count(*) FILTER (WHERE k.state = 'quarantined'), count(*),
+				count(*) FILTER (WHERE k.state = 'delivered' AND l.status = 'DELIVERED')
 		FROM pool_keys k LEFT JOIN line_items l ON l.id = k.line_id`).Scan(&available, &claimed, &delivered, &quarantined, &total, &atDelivered))
 	units := 0
 	for _, line := range lines {
@@ -307,11 +317,13 @@ func (s *site) auditPool(lines []row, shown map[string]row) {
 		}
 	}
 	require.Equal(s.t, stock, total, "keys do not come or go")
-	require.Equal(s.t, []int{units, units, units, 0, 0, stock - units}, []int{delivered, atDelivered, inMails, claimed, quarantined, available},
+	require.Equal(s.t, []int{units, units, units, 0, 0, stock - units},
+		[]int{delivered, atDelivered, inMails, claimed, quarantined, available},
 		"delivered, delivered at delivered lines, in e-mails, claimed, quarantined, available")
 	view, err := s.api.Pool(context.Background(), "editor-keys")
 	require.NoError(s.t, err)
-	require.Equal(s.t, keyturn.Stock{Available: int64(available), Delivered: int64(delivered)}, view.Stock, "the figures are a recount")
+	require.Equal(s.t, keyturn.Stock{Available: int64(available), Delivered: int64(delivered)}, view.Stock,
+		"the figures are a recount")
 	s.t.Logf("%d of %d keys of the pool delivered, none lost", delivered, stock)
 }
 
@@ -343,7 +355,8 @@ func (s *site) auditPartners(lines []row, shown map[string]row) {
 			case delivered && license.Status == emulator.StatusCanceled:
 				s.t.Errorf("the key %s of %s was delivered to line %s and taken back", key, license.Partner, line.id)
 			case !delivered && license.Status != emulator.StatusCanceled:
-				s.t.Errorf("the key %s of %s for %s was neither delivered nor taken back", key, license.Partner, license.FulfillmentID)
+				s.t.Errorf("the key %s of %s for %s was neither delivered nor taken back", key, license.Partner,
+					license.FulfillmentID)
 			case !delivered:
 				revoked++
 			}
@@ -360,14 +373,16 @@ func (s *site) auditPartners(lines []row, shown map[string]row) {
 			}
 		}
 	}
-	s.t.Logf("partners: %d creates, %d of them repeats with the same key, %d keys taken back, %d lines cancelled at partners", creates, repeats, revoked, owing)
+	s.t.Logf("partners: %d creates, %d of them repeats with the same key, %d keys taken back, %d lines cancelled at "+
+		"partners", creates, repeats, revoked, owing)
 }
 
 func (s *site) requireNothingSent(line row) {
 	s.t.Helper()
 	for _, e := range s.partner.Log() {
 		if e.FulfillmentID == line.fulfillment {
-			s.t.Errorf("line %s (%s) is refunded, its partner was asked at %s, and never told to cancel", line.id, line.product, e.Time)
+			s.t.Errorf("line %s (%s) is refunded, its partner was asked at %s, and never told to cancel", line.id, line.product,
+				e.Time)
 			return
 		}
 	}
@@ -381,7 +396,10 @@ func (s *site) auditWorkflows() {
 	found := map[string]int{}
 	var next []byte
 	for {
-		list, err := temporal.ListWorkflow(context.Background(), &workflowservice.ListWorkflowExecutionsRequest{PageSize: 500, NextPageToken: next})
+		list, err := temporal.ListWorkflow(context.Background(), &workflowservice.ListWorkflowExecutionsRequest{
+			PageSize:      500,
+			NextPageToken: next,
+		})
 		require.NoError(s.t, err)
 		for _, w := range list.GetExecutions() {
 			found[w.GetType().GetName()+" "+w.GetStatus().String()]++

@@ -102,7 +102,10 @@ func (l *lab) judge(when string, r *audit.Report, explained func(id string) bool
 
 func (l *lab) dial() client.Client {
 	l.t.Helper()
-	c, err := client.Dial(client.Options{HostPort: l.current().temporal.Address(), Logger: log.NewStructuredLogger(slog.New(slog.DiscardHandler))})
+	c, err := client.Dial(client.Options{
+		HostPort: l.current().temporal.Address(),
+		Logger:   log.NewStructuredLogger(slog.New(slog.DiscardHandler)),
+	})
 	require.NoError(l.t, err)
 	return c
 }
@@ -130,12 +133,14 @@ func (l *lab) quiesce(since time.Time) time.Duration {
 func (l *lab) left(c client.Client) string {
 	var lines, outbox, owed, unsent, alerts int
 	if err := l.direct.QueryRow(`SELECT (SELECT count(*) FROM line_items WHERE status NOT IN ('DELIVERED', 'CANCELED')),
-		(SELECT count(*) FROM outbox), (SELECT count(*) FROM revocations WHERE status = 'OWED'), (SELECT count(*) FROM deliveries WHERE status = 'SENDING'),
+		(SELECT count(*) FROM outbox), (SELECT count(*) FROM revocations WHERE status = 'OWED'),
+			(SELECT count(*) FROM deliveries WHERE status = 'SENDING'),
 		(SELECT count(*) FROM alerts WHERE mailed_at IS NULL)`).Scan(&lines, &outbox, &owed, &unsent, &alerts); err != nil {
 		return err.Error()
 	}
 	// The nightly audit's schedule is no line's.
-	list, err := c.ListWorkflow(context.Background(), &workflowservice.ListWorkflowExecutionsRequest{Query: `ExecutionStatus = "Running"`, PageSize: 100})
+	list, err := c.ListWorkflow(context.Background(),
+		&workflowservice.ListWorkflowExecutionsRequest{Query: `ExecutionStatus = "Running"`, PageSize: 100})
 	if err != nil {
 		return err.Error()
 	}
@@ -148,7 +153,8 @@ func (l *lab) left(c client.Client) string {
 	if lines+outbox+owed+unsent+alerts+len(open) == 0 {
 		return ""
 	}
-	return fmt.Sprintf("%d lines undecided, %d starts due, %d cancels owed, %d e-mails under way, %d alerts to mail, %d workflows open\n%s", lines, outbox, owed, unsent, alerts, len(open), l.undecided(open))
+	return fmt.Sprintf("%d lines undecided, %d starts due, %d cancels owed, %d e-mails under way, %d alerts to mail, %d "+
+		"workflows open\n%s", lines, outbox, owed, unsent, alerts, len(open), l.undecided(open))
 }
 
 // undecided describes some of what is left.
@@ -161,7 +167,8 @@ func (l *lab) undecided(open []string) string {
 func (l *lab) count() {
 	l.t.Helper()
 	var orders, delivered, refunded int64
-	require.NoError(l.t, l.direct.QueryRow(`SELECT (SELECT count(*) FROM orders), (SELECT count(*) FROM line_items WHERE status = 'DELIVERED'),
+	require.NoError(l.t, l.direct.QueryRow(`SELECT (SELECT count(*) FROM orders),
+		(SELECT count(*) FROM line_items WHERE status = 'DELIVERED'),
 		(SELECT count(*) FROM line_items WHERE status = 'CANCELED')`).Scan(&orders, &delivered, &refunded))
 	letters, err := os.ReadDir(filepath.Join(l.dir, "mailbox"))
 	require.NoError(l.t, err)

@@ -44,7 +44,8 @@ func effects(boundary string) func(string) bool {
 		case toPostgres:
 			return strings.HasPrefix(name, faultproxy.Commit)
 		case toTemporal:
-			return strings.HasPrefix(name, "Start") || strings.HasPrefix(name, "Respond") || strings.HasPrefix(name, "Signal") || strings.HasPrefix(name, "Record")
+			return strings.HasPrefix(name, "Start") || strings.HasPrefix(name, "Respond") || strings.HasPrefix(name, "Signal") ||
+				strings.HasPrefix(name, "Record")
 		case toPartner:
 			return true // a dynamic URL is asked by GET
 		case toSMTP:
@@ -163,12 +164,15 @@ func processFaults(what string, parts ...string) []fault {
 
 // deployFaults stop as a deploy does.
 func deployFaults(what string, parts ...string) []fault {
-	return []fault{{kind: what + ": restarted as by a deploy", parts: parts, fire: func(l *lab, _ *rand.Rand, on *part) bool {
-		ok := l.working(on.name)
-		l.stopKeyturn(on.name)
-		on.start()
-		return ok
-	}}}
+	return []fault{{
+		kind: what + ": restarted as by a deploy", parts: parts,
+		fire: func(l *lab, _ *rand.Rand, on *part) bool {
+			ok := l.working(on.name)
+			l.stopKeyturn(on.name)
+			on.start()
+			return ok
+		},
+	}}
 }
 
 // twoWorkers freezes whichever worker is in the middle of a refund or an e-mail for longer than its heartbeat may stay
@@ -230,35 +234,41 @@ func (l *lab) catch(boundary string, workers []string) *part {
 
 // oldBuild runs a worker of an older build beside those of this one.
 func oldBuild(old, worker string) fault {
-	return fault{kind: "older and newer build side by side", parts: []string{worker}, fire: func(l *lab, rng *rand.Rand, on *part) bool {
-		l.stopKeyturn(on.name)
-		l.startKeyturn(on.name, old)
-		ok := l.working(on.name)
-		time.Sleep(short(rng, 2000, 3500))
-		l.stopKeyturn(on.name)
-		on.start()
-		return ok
-	}}
+	return fault{
+		kind: "older and newer build side by side", parts: []string{worker},
+		fire: func(l *lab, rng *rand.Rand, on *part) bool {
+			l.stopKeyturn(on.name)
+			l.startKeyturn(on.name, old)
+			ok := l.working(on.name)
+			time.Sleep(short(rng, 2000, 3500))
+			l.stopKeyturn(on.name)
+			on.start()
+			return ok
+		},
+	}
 }
 
 // fullDisk leaves PostgreSQL no room. It may end of it; then it is started again, as a supervisor would.
 func fullDisk() fault {
-	return fault{kind: "PostgreSQL's disk full", parts: []string{"postgres"}, fire: func(l *lab, rng *rand.Rand, on *part) bool {
-		ok := l.working("postgres")
-		ballast := filepath.Join(l.mount, "ballast")
-		l.fill(ballast)
-		time.Sleep(short(rng, 800, 2000))
-		if err := os.Remove(ballast); err != nil {
-			l.t.Errorf("free the disk: %v", err)
-		}
-		ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
-		defer cancel()
-		if _, err := l.direct.ExecContext(ctx, "SELECT 1"); err != nil {
-			on.kill()
-			on.start()
-		}
-		return ok
-	}}
+	return fault{
+		kind: "PostgreSQL's disk full", parts: []string{"postgres"},
+		fire: func(l *lab, rng *rand.Rand, on *part) bool {
+			ok := l.working("postgres")
+			ballast := filepath.Join(l.mount, "ballast")
+			l.fill(ballast)
+			time.Sleep(short(rng, 800, 2000))
+			if err := os.Remove(ballast); err != nil {
+				l.t.Errorf("free the disk: %v", err)
+			}
+			ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
+			defer cancel()
+			if _, err := l.direct.ExecContext(ctx, "SELECT 1"); err != nil {
+				on.kill()
+				on.start()
+			}
+			return ok
+		},
+	}
 }
 
 // fill takes all of the space that is left on PostgreSQL's disk.

@@ -74,14 +74,18 @@ func newLab(t *testing.T, seed int64) *lab {
 	require.NoError(t, err)
 	require.NoError(t, os.Chmod(dir, 0o711))
 	l := &lab{
-		t: t, seed: seed, dir: dir, process: map[string]*process{}, proxies: map[string][]*faultproxy.Proxy{}, own: map[string]map[string]*faultproxy.Proxy{},
+		t: t, seed: seed, dir: dir, process: map[string]*process{}, proxies: map[string][]*faultproxy.Proxy{},
+		own:   map[string]map[string]*faultproxy.Proxy{},
 		tally: newTally(),
 	}
 	l.stack, err = devstack.Open(dir)
 	require.NoError(t, err)
 	t.Cleanup(l.close)
 	base := freePorts(t, 8)
-	for i, p := range []*int{&l.ports.postgres, &l.ports.temporal, &l.ports.temporalUI, &l.ports.api, &l.ports.smtp, &l.ports.inbox, &l.ports.partner, &l.ports.payment} {
+	for i, p := range []*int{
+		&l.ports.postgres, &l.ports.temporal, &l.ports.temporalUI, &l.ports.api, &l.ports.smtp,
+		&l.ports.inbox, &l.ports.partner, &l.ports.payment,
+	} {
 		*p = base + i
 	}
 	l.smallDisk()
@@ -128,11 +132,14 @@ func (l *lab) makeProxies() {
 // envOf are a process's settings: its neighbours are where its own proxies listen.
 func (l *lab) envOf(name string) []string {
 	own, api := l.own[name], fmt.Sprintf("127.0.0.1:%d", l.ports.api)
-	dsn := strings.Replace(l.postgres.DSN("keyturn"), fmt.Sprintf("127.0.0.1:%d", l.ports.postgres), own[toPostgres].Addr(), 1)
+	dsn := strings.Replace(l.postgres.DSN("keyturn"), fmt.Sprintf("127.0.0.1:%d", l.ports.postgres),
+		own[toPostgres].Addr(), 1)
 	return []string{
 		"KEYTURN_DEVELOPMENT=1", "KEYTURN_DATABASE_URL=" + dsn, "KEYTURN_KEYS=" + filepath.Join(l.dir, "keys.json"),
-		"KEYTURN_PUBLIC_URL=http://" + api, "KEYTURN_SMTP_URL=smtp+plain://" + own[toSMTP].Addr(), "KEYTURN_MAIL_FROM=keys@shop.test",
-		"KEYTURN_OPERATIONS_MAIL=ops@shop.test", "TEMPORAL_ADDRESS=" + own[toTemporal].Addr(), "KEYTURN_LISTEN=" + api, "KEYTURN_API=http://" + api,
+		"KEYTURN_PUBLIC_URL=http://" + api, "KEYTURN_SMTP_URL=smtp+plain://" + own[toSMTP].Addr(),
+		"KEYTURN_MAIL_FROM=keys@shop.test",
+		"KEYTURN_OPERATIONS_MAIL=ops@shop.test", "TEMPORAL_ADDRESS=" + own[toTemporal].Addr(), "KEYTURN_LISTEN=" + api,
+		"KEYTURN_API=http://" + api,
 		"KEYTURN_PAYMENTS=till=http://:" + roleToken + "@" + own[toPayment].Addr(),
 	}
 }
@@ -142,12 +149,14 @@ func (l *lab) settle() {
 	l.t.Helper()
 	api := fmt.Sprintf("http://127.0.0.1:%d", l.ports.api)
 	l.env = []string{
-		"KEYTURN_DEVELOPMENT=1", "KEYTURN_DATABASE_URL=" + l.postgres.DSN("keyturn"), "KEYTURN_KEYS=" + filepath.Join(l.dir, "keys.json"),
+		"KEYTURN_DEVELOPMENT=1", "KEYTURN_DATABASE_URL=" + l.postgres.DSN("keyturn"), "KEYTURN_KEYS=" +
+			filepath.Join(l.dir, "keys.json"),
 		"KEYTURN_API=" + api, "TEMPORAL_ADDRESS=" + l.temporal.Address(),
 	}
 	must(l.t, l.env, "keys", "create", filepath.Join(l.dir, "keys.json"))
 	must(l.t, l.env, "migrate")
-	token := must(l.t, l.env, "token", "create", "chaos", "--scope", "orders:write,orders:read,catalog:write,keys:write,ops")
+	token := must(l.t, l.env, "token", "create", "chaos", "--scope",
+		"orders:write,orders:read,catalog:write,keys:write,ops")
 	l.env = append(l.env, "KEYTURN_TOKEN="+token)
 	l.api = &client.Client{BaseURL: api, Token: token}
 	var err error
@@ -162,7 +171,8 @@ func (l *lab) settle() {
 	}
 	l.ready()
 	file := filepath.Join(l.dir, "catalog.yaml")
-	require.NoError(l.t, os.WriteFile(file, []byte(strings.ReplaceAll(labCatalog, "{PARTNER}", "http://"+l.proxies[toPartner][0].Addr())), 0o600))
+	require.NoError(l.t, os.WriteFile(file, []byte(strings.ReplaceAll(labCatalog, "{PARTNER}",
+		"http://"+l.proxies[toPartner][0].Addr())), 0o600))
 	must(l.t, append(l.env, "CANARY_PASSWORD="+canaryPassword, "CANARY_BEARER="+canaryBearer), "apply", "-f", file)
 	l.stockUp("CANARYPOOL", labKeys)
 	l.load = newShoppers(l)
@@ -243,7 +253,8 @@ func (l *lab) close() {
 
 const labCatalog = `
 integrations:
-  - {id: good, baseUrl: "{PARTNER}/p/good", auth: {type: basic, username: canary-shop, password: {env: CANARY_PASSWORD}}, limits: {timeout: 3s}}
+  - {id: good, baseUrl: "{PARTNER}/p/good", auth: {type: basic, username: canary-shop,
+	password: {env: CANARY_PASSWORD}}, limits: {timeout: 3s}}
   - {id: slow, baseUrl: "{PARTNER}/p/slow", auth: {type: bearer, token: {env: CANARY_BEARER}}, limits: {timeout: 4s}}
   - {id: flaky, baseUrl: "{PARTNER}/p/flaky", limits: {timeout: 3s}}
   - {id: gone, baseUrl: "{PARTNER}/p/gone", limits: {timeout: 3s}}

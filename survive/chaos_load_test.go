@@ -81,7 +81,10 @@ func (s *shoppers) draw(rng *rand.Rand) keyturn.Order {
 	id := fmt.Sprintf("CHAOS-%05d", n)
 	o := keyturn.Order{
 		ID: id, Currency: "EUR", Payment: keyturn.Payment{Provider: "till", Reference: "pay-" + id},
-		Customer: keyturn.Customer{ID: fmt.Sprintf("user-%d", n%40), Email: strings.ToLower(id) + canaryDomain, Country: "FR", Locale: "en-GB", FirstName: canaryFirst, LastName: canaryLast, Street: canaryStreet},
+		Customer: keyturn.Customer{
+			ID: fmt.Sprintf("user-%d", n%40), Email: strings.ToLower(id) + canaryDomain, Country: "FR",
+			Locale: "en-GB", FirstName: canaryFirst, LastName: canaryLast, Street: canaryStreet,
+		},
 	}
 	if rng.Intn(4) == 0 {
 		o.Payment.Provider = "sandbox"
@@ -140,11 +143,15 @@ func total(o keyturn.Order) keyturn.Money {
 
 // capture repeats until the provider has the money.
 func (s *shoppers) capture(o keyturn.Order) {
-	body, err := json.Marshal(map[string]string{"reference": o.Payment.Reference, "orderId": o.ID, "amount": total(o).String(), "currency": o.Currency})
+	body, err := json.Marshal(map[string]string{
+		"reference": o.Payment.Reference, "orderId": o.ID,
+		"amount": total(o).String(), "currency": o.Currency,
+	})
 	require.NoError(s.l.t, err)
 	for range 600 {
 		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
-		req, err := http.NewRequestWithContext(ctx, http.MethodPost, fmt.Sprintf("http://127.0.0.1:%d/captures", s.l.ports.payment), bytes.NewReader(body))
+		req, err := http.NewRequestWithContext(ctx, http.MethodPost,
+			fmt.Sprintf("http://127.0.0.1:%d/captures", s.l.ports.payment), bytes.NewReader(body))
 		if err == nil {
 			var resp *http.Response
 			if resp, err = http.DefaultClient.Do(req); err == nil {

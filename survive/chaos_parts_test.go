@@ -27,13 +27,20 @@ type part struct {
 
 func (l *lab) allParts() map[string]*part {
 	out := map[string]*part{
-		"postgres": {start: l.startPostgres, kill: func() { l.current().postgres.Kill() }, pids: func() []int { return family(l.current().postgres.PID()) }},
-		"temporal": {start: l.startTemporal, kill: func() { l.current().temporal.Kill() }, pids: func() []int { return []int{l.current().temporal.PID()} }},
+		"postgres": {
+			start: l.startPostgres, kill: func() { l.current().postgres.Kill() },
+			pids: func() []int { return family(l.current().postgres.PID()) },
+		},
+		"temporal": {
+			start: l.startTemporal, kill: func() { l.current().temporal.Kill() },
+			pids: func() []int { return []int{l.current().temporal.PID()} },
+		},
 	}
 	at := func(port int) string { return fmt.Sprintf("127.0.0.1:%d", port) }
 	out["mail server"] = l.neighbour("mail server", "mail", at(l.ports.smtp), filepath.Join(l.dir, "mailbox"))
 	out["partner"] = l.neighbour("partner", "partner", at(l.ports.partner), filepath.Join(l.dir, "partner"))
-	out["payment provider"] = l.neighbour("payment provider", "payment", at(l.ports.payment), filepath.Join(l.dir, "payments.jsonl"))
+	out["payment provider"] = l.neighbour("payment provider", "payment", at(l.ports.payment),
+		filepath.Join(l.dir, "payments.jsonl"))
 	for _, name := range keyturns {
 		out[name] = l.ofProcess(name, func() { l.startKeyturn(name, binary) })
 	}
@@ -61,7 +68,10 @@ func (l *lab) startPostgres() {
 		pg, err = devstack.StartPostgres(context.Background(), l.stack, devstack.PostgresOptions{
 			Port: l.ports.postgres,
 			// Only a machine's end loses what the kernel has. WAL has little room on a small disk.
-			Settings: map[string]string{"fsync": "off", "max_wal_size": "64MB", "min_wal_size": "32MB", "shared_buffers": "64MB", "wal_level": "replica", "max_wal_senders": "4"},
+			Settings: map[string]string{
+				"fsync": "off", "max_wal_size": "64MB", "min_wal_size": "32MB", "shared_buffers": "64MB",
+				"wal_level": "replica", "max_wal_senders": "4",
+			},
 		})
 		return err
 	})
@@ -73,7 +83,8 @@ func (l *lab) startPostgres() {
 func (l *lab) startTemporal() {
 	var temporal *devstack.Temporal
 	l.insist("Temporal", func() (err error) {
-		temporal, err = devstack.StartTemporal(context.Background(), l.stack, devstack.TemporalOptions{Port: l.ports.temporal, UIPort: l.ports.temporalUI})
+		temporal, err = devstack.StartTemporal(context.Background(), l.stack,
+			devstack.TemporalOptions{Port: l.ports.temporal, UIPort: l.ports.temporalUI})
 		return err
 	})
 	l.mu.Lock()
@@ -107,7 +118,8 @@ func (l *lab) neighbour(name, role, addr, dir string) *part {
 		l.t.Fatal(err)
 	}
 	return l.ofProcess(name, func() {
-		env := []string{roleEnv + "=" + role, roleAddrEnv + "=" + addr, roleDirEnv + "=" + dir, rolePageEnv + "=" + fmt.Sprintf("127.0.0.1:%d", l.ports.inbox)}
+		env := []string{roleEnv + "=" + role, roleAddrEnv + "=" + addr, roleDirEnv + "=" + dir, rolePageEnv + "=" +
+			fmt.Sprintf("127.0.0.1:%d", l.ports.inbox)}
 		p := superviseProgram(l.t, nil, self, strings.ReplaceAll(name, " ", "-"), l.dir, env)
 		l.mu.Lock()
 		l.process[name] = p
@@ -139,7 +151,8 @@ func (l *lab) stopKeyturn(name string) {
 	p := l.process[name]
 	l.mu.Unlock()
 	const signalled = -1 // it had only just begun, and did not listen yet
-	if code, took := p.end(syscall.SIGTERM, 45*time.Second); code != 0 && code != signalled && !strings.HasPrefix(p.lastLines(1), databaseDown) {
+	if code, took := p.end(syscall.SIGTERM, 45*time.Second); code != 0 && code != signalled &&
+		!strings.HasPrefix(p.lastLines(1), databaseDown) {
 		l.t.Errorf("%s, asked to end, ended after %s with code %d:\n%s", name, took, code, p.lastLines(10))
 	}
 }

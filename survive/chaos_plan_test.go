@@ -24,8 +24,10 @@ func (l *lab) lanes() [][]fault {
 		join(networkFaults(toPostgres), networkFaults(toTemporal)),
 		join(networkFaults(toPartner), networkFaults(toSMTP), networkFaults(toPayment)),
 		join(processFaults("PostgreSQL", "postgres"), processFaults("Temporal", "temporal")),
-		join(processFaults("API", "api"), deployFaults("API", "api"), processFaults("worker", "worker-3", "worker-2"), deployFaults("worker", "worker-3", "worker-2")),
-		join(processFaults("mail server", "mail server"), processFaults("partner", "partner"), processFaults("payment provider", "payment provider")),
+		join(processFaults("API", "api"), deployFaults("API", "api"), processFaults("worker", "worker-3", "worker-2"),
+			deployFaults("worker", "worker-3", "worker-2")),
+		join(processFaults("mail server", "mail server"), processFaults("partner", "partner"),
+			processFaults("payment provider", "payment provider")),
 		{twoWorkers("worker-1", "worker-2", "worker-3")},
 	}
 	last := []fault{}

@@ -19,12 +19,12 @@ import (
 	"keyturn.dev/keyturn/db"
 )
 
-// restored is the fault of a database that was restored from a backup taken while orders came in, which is older than what
-// the world has seen.
+// restored is the fault of a database that was restored from a backup taken while orders came in, which is older than
+// what the world has seen.
 const restored = "PostgreSQL: restored from a backup"
 
-// bookless are the invariants that say that what the world has seen is booked. After a restore some of it is not, and that
-// is what they say; what happened to each order is then judged by the world's own records (requireNothingTwice).
+// bookless are the invariants that say that what the world has seen is booked. After a restore some of it is not, and
+// that is what they say; what happened to each order is then judged by the world's own records (requireNothingTwice).
 var bookless = []string{"B4", "C1", "C2", "C3", "C4", "D2", "D4", "D5", "E3", "E4"}
 
 // An installation of its own is restored restoresEach times, and there is one for restoredPer seeds: 50 for twenty.
@@ -34,7 +34,8 @@ const (
 )
 
 // restores restores the database several times, each time with orders under way, and goes through the procedure of
-// docs/run/operating.md. It has an installation of its own, because afterwards the books alone do not tell the whole story.
+// docs/run/operating.md. It has an installation of its own, because afterwards the books alone do not tell the whole
+// story.
 func (l *lab) restores() {
 	l.t.Helper()
 	for i := range restoresEach {
@@ -78,7 +79,8 @@ func (l *lab) restoreOnce(no int) {
 	l.tally.fault(restored, inFlight)
 	l.tally.add("lines that people settled after a restore", int64(settled))
 	l.tally.add("orders sent again after a restore", int64(len(done.Missing)))
-	l.note("%-45s in flight: %-5v took %s: %s", restored, inFlight, seconds(time.Since(begun)), strings.Join(strings.Fields(said), " "))
+	l.note("%-45s in flight: %-5v took %s: %s", restored, inFlight, seconds(time.Since(begun)),
+		strings.Join(strings.Fields(said), " "))
 }
 
 // postgresProgram runs one of PostgreSQL's own programs.
@@ -108,16 +110,18 @@ func (l *lab) sendAgain(since time.Time) {
 	}
 }
 
-// settleHeld does what a person does with each line that a restore holds: the keys that are in the customer's e-mail are
-// the line's, and where there is none the line goes on.
+// settleHeld does what a person does with each line that a restore holds: the keys that are in the customer's e-mail
+// are the line's, and where there is none the line goes on.
 func (l *lab) settleHeld() (n int) {
 	l.t.Helper()
 	for {
 		var line, order string
 		var no, units int
 		err := l.direct.QueryRow(`
-			SELECT l.fulfillment_id, l.order_id, l.quantity, (SELECT count(*) FROM line_items b WHERE b.order_id = l.order_id AND b.position < l.position AND b.product_id = l.product_id)
-			FROM line_items l JOIN alerts a ON a.line_id = l.id AND a.cause = 'Restored' AND a.closed_at IS NULL WHERE l.status = 'HELD' LIMIT 1`).Scan(&line, &order, &units, &no)
+			SELECT l.fulfillment_id, l.order_id, l.quantity, (SELECT count(*) FROM line_items b WHERE b.order_id = l.order_id
+				AND b.position < l.position AND b.product_id = l.product_id)
+			FROM line_items l JOIN alerts a ON a.line_id = l.id AND a.cause = 'Restored' AND a.closed_at IS NULL
+				WHERE l.status = 'HELD' LIMIT 1`).Scan(&line, &order, &units, &no)
 		if err != nil {
 			return n
 		}
@@ -154,7 +158,8 @@ func (l *lab) keysOfLetters() map[string][][]string {
 		found := keyInLetter.FindAllString((&site{t: l.t}).text([]byte(letter)), -1)
 		slices.Sort(found)
 		if found = slices.Compact(found); len(found) > 0 {
-			out[strings.ToUpper(strings.TrimSuffix(to, canaryDomain))] = append(out[strings.ToUpper(strings.TrimSuffix(to, canaryDomain))], found)
+			out[strings.ToUpper(strings.TrimSuffix(to, canaryDomain))] = append(out[strings.ToUpper(strings.TrimSuffix(to,
+				canaryDomain))], found)
 		}
 	}
 	return out
@@ -180,12 +185,14 @@ func (l *lab) hasKey(line, key string) bool {
 	fingerprint := l.books.Fingerprint(key)
 	var has bool
 	require.NoError(l.t, l.direct.QueryRow(`
-		SELECT EXISTS (SELECT FROM deliverables WHERE fingerprint = $1) OR EXISTS (SELECT FROM pool_keys WHERE fingerprint = $1 AND line_id IS NOT NULL)`, fingerprint).Scan(&has))
+		SELECT EXISTS (SELECT FROM deliverables WHERE fingerprint = $1)
+			OR EXISTS (SELECT FROM pool_keys WHERE fingerprint = $1 AND line_id IS NOT NULL)`, fingerprint).Scan(&has))
 	return has
 }
 
-// requireNothingTwice judges by what is outside of the database: every order that was acknowledged is there and decided;
-// no key went to two customers; no customer has more keys than were bought; each line that is cancelled was paid back once.
+// requireNothingTwice judges by what is outside of the database: every order that was acknowledged is there and
+// decided; no key went to two customers; no customer has more keys than were bought; each line that is cancelled was
+// paid back once.
 func (l *lab) requireNothingTwice() {
 	l.t.Helper()
 	letters, paid, owners := l.keysOfLetters(), l.paidBack(), map[string]string{}
@@ -194,13 +201,15 @@ func (l *lab) requireNothingTwice() {
 		var lines, canceled int
 		var owed int64
 		require.NoError(l.t, l.direct.QueryRow(`
-			SELECT count(*) FILTER (WHERE status IN ('DELIVERED', 'CANCELED')), count(*) FILTER (WHERE status = 'CANCELED'), coalesce(sum(gross_minor) FILTER (WHERE status = 'CANCELED'), 0)
+			SELECT count(*) FILTER (WHERE status IN ('DELIVERED', 'CANCELED')), count(*) FILTER (WHERE status = 'CANCELED'),
+				coalesce(sum(gross_minor) FILTER (WHERE status = 'CANCELED'), 0)
 			FROM line_items WHERE order_id = $1`, o.ID).Scan(&lines, &canceled, &owed))
 		if lines != len(o.LineItems) {
 			l.t.Errorf("a restore lost something of order %s: %d of %d lines are decided", o.ID, lines, len(o.LineItems))
 		}
 		if o.Payment.Provider == "till" && paid[o.ID] != owed {
-			l.t.Errorf("order %s is owed %d for what was cancelled, and its payment provider paid back %d", o.ID, owed, paid[o.ID])
+			l.t.Errorf("order %s is owed %d for what was cancelled, and its payment provider paid back %d", o.ID, owed,
+				paid[o.ID])
 		}
 		bought, got := 0, map[string]bool{}
 		for _, line := range o.LineItems {

@@ -111,7 +111,10 @@ func (l *lab) searched() map[string]string {
 		out["table "+table] = l.dump(table)
 	}
 	require.NoError(l.t, rows.Err())
-	for _, path := range []string{"/metrics", "/v1/orders/no-such-order", "/v1/fulfillments/no-such", "/v1/pools/none", "/openapi.json"} {
+	for _, path := range []string{
+		"/metrics", "/v1/orders/no-such-order", "/v1/fulfillments/no-such", "/v1/pools/none",
+		"/openapi.json",
+	} {
 		out["GET "+path] = l.get(path)
 	}
 	for name, text := range l.mailbox(func(to string) bool { return strings.Contains(to, "ops@shop.test") }) {

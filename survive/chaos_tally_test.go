@@ -28,7 +28,8 @@ type tally struct {
 
 func newTally() *tally {
 	return &tally{
-		fired: map[string]int{}, idle: map[string]int{}, sums: map[string]int64{}, checked: map[string]bool{}, broken: map[string]int64{},
+		fired: map[string]int{}, idle: map[string]int{}, sums: map[string]int64{}, checked: map[string]bool{},
+		broken:   map[string]int64{},
 		excepted: map[string]int64{}, begun: time.Now(),
 	}
 }
@@ -94,13 +95,15 @@ func (t *tally) table(seeds int) string {
 	for _, n := range t.excepted {
 		excepted += n
 	}
-	fmt.Fprintf(&out, "| invariants checked | %d |\n| violations | %d |\n| findings that a restored backup explains | %d |\n", len(t.checked), violations, excepted)
+	fmt.Fprintf(&out, "| invariants checked | %d |\n| violations | %d |\n| findings that a restored backup explains | "+
+		"%d |\n", len(t.checked), violations, excepted)
 	if len(t.excepted) > 0 {
 		fmt.Fprintf(&out, "| … by invariant | %s |\n", strings.TrimPrefix(fmt.Sprint(t.excepted), "map"))
 	}
 	if len(t.healed) > 0 {
 		slices.Sort(t.healed)
-		fmt.Fprintf(&out, "| quiet after the last fault, median | %s |\n| … longest | %s |\n", seconds(t.healed[len(t.healed)/2]), seconds(t.healed[len(t.healed)-1]))
+		fmt.Fprintf(&out, "| quiet after the last fault, median | %s |\n| … longest | %s |\n",
+			seconds(t.healed[len(t.healed)/2]), seconds(t.healed[len(t.healed)-1]))
 	}
 	fmt.Fprintf(&out, "| took | %s |\n", time.Since(t.begun).Round(time.Second))
 	return out.String()

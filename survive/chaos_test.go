@@ -40,7 +40,8 @@ func TestChaos(t *testing.T) {
 					l := newLab(t, seed)
 					defer func() {
 						all.merge(l.tally)
-						fmt.Fprintf(os.Stdout, "chaos: %s, SEED=%d took %s, healed in %v, failed: %v\n", name, seed, time.Since(l.tally.begun).Round(time.Second), l.tally.healed, t.Failed())
+						fmt.Fprintf(os.Stdout, "chaos: %s, SEED=%d took %s, healed in %v, failed: %v\n", name, seed,
+							time.Since(l.tally.begun).Round(time.Second), l.tally.healed, t.Failed())
 					}()
 					what(l)
 					l.count()

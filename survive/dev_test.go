@@ -24,8 +24,8 @@ import (
 // devPorts are those of `keyturn dev` without an offset.
 var devPorts = []int{8080, 7233, 8233, 8025, 1025, 8090, 5433, 9464}
 
-// freeOffset finds an offset at which `keyturn dev` can run. No two of its ports are a multiple of 89 apart, so that one
-// test's port is none of another's.
+// freeOffset finds an offset at which `keyturn dev` can run. No two of its ports are a multiple of 89 apart, so that
+// one test's port is none of another's.
 func freeOffset(t *testing.T) int {
 	t.Helper()
 	for range 200 {
@@ -61,7 +61,8 @@ type dev struct {
 func startDev(t *testing.T, dir string, offset int, args ...string) *dev {
 	t.Helper()
 	before, _ := os.ReadFile(filepath.Join(dir, "dev.log"))
-	args = append([]string{"dev", "--data-dir", filepath.Join(dir, "data"), "--port-offset", strconv.Itoa(offset)}, args...)
+	args = append([]string{"dev", "--data-dir", filepath.Join(dir, "data"), "--port-offset", strconv.Itoa(offset)},
+		args...)
 	return &dev{process: run(t, "dev", dir, nil, args...), offset: offset, from: len(before)}
 }
 
@@ -150,7 +151,8 @@ func TestDevKeepsItsStateAndLeavesNoProcessBehind(t *testing.T) {
 	d := startDev(t, dir, offset, "--token", "sesame")
 	d.await("ready", 3*time.Minute)
 	for name, port := range map[string]int{"API": 8080, "Web UI": 8233, "inbox": 8025, "emulator": 8090} {
-		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, fmt.Sprintf("http://127.0.0.1:%d/", port+offset), nil)
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet,
+			fmt.Sprintf("http://127.0.0.1:%d/", port+offset), nil)
 		require.NoError(t, err)
 		answer, err := http.DefaultClient.Do(request)
 		require.NoError(t, err, "%s serves when dev says ready", name)
@@ -219,7 +221,10 @@ func (d *dev) within(most time.Duration, what string, still func() string) {
 func TestDevIsInterruptedWhileItStarts(t *testing.T) {
 	t.Parallel()
 	dir, offset := devDir(t), freeOffset(t)
-	for _, after := range []time.Duration{250 * time.Millisecond, 500 * time.Millisecond, 900 * time.Millisecond, 1500 * time.Millisecond} {
+	for _, after := range []time.Duration{
+		250 * time.Millisecond, 500 * time.Millisecond, 900 * time.Millisecond,
+		1500 * time.Millisecond,
+	} {
 		d := startDev(t, dir, offset)
 		time.Sleep(after)
 		was := offspring(t, d.pid())
@@ -286,7 +291,8 @@ func TestDevSaysWhatIsInItsWay(t *testing.T) {
 	require.NoError(t, os.MkdirAll(filepath.Join(half, "postgres", "data", "base"), 0o711))
 	require.NoError(t, os.Chmod(half, 0o711))
 	said = refusedDev(t, "--data-dir", half, "--port-offset", strconv.Itoa(freeOffset(t)))
-	require.Contains(t, said, "is not a complete PostgreSQL data directory (it has no PG_VERSION); move it away or delete it, and start again")
+	require.Contains(t, said,
+		"is not a complete PostgreSQL data directory (it has no PG_VERSION); move it away or delete it, and start again")
 
 	require.NoError(t, os.RemoveAll(filepath.Join(half, "postgres")))
 	require.NoError(t, os.WriteFile(filepath.Join(half, "keys.json"), []byte("{"), 0o600))

@@ -92,7 +92,8 @@ func TestOrdersAreAcceptedWhileTemporalIsDown(t *testing.T) {
 	time.Sleep(down - time.Since(stopped))
 	require.Len(t, l.acked, len(orders), "every order was accepted at once")
 	require.Less(t, slowest, 5*time.Second, "Temporal's outage slows no acceptance")
-	t.Logf("%d orders accepted in %s without Temporal, the slowest in %s", len(orders)-10, seconds(time.Since(stopped)), slowest.Round(time.Millisecond))
+	t.Logf("%d orders accepted in %s without Temporal, the slowest in %s", len(orders)-10, seconds(time.Since(stopped)),
+		slowest.Round(time.Millisecond))
 	s.restart("temporal")
 	s.quiesce(quietWithin)
 	s.audit(l)
@@ -145,7 +146,8 @@ func TestAFrozenWorkerWakesUpAfterItsWorkWasGivenAway(t *testing.T) {
 	s.startKeyturn("worker-2")
 	s.within(time.Minute, "another worker carries out the frozen calls", func() string {
 		var n int
-		require.NoError(t, s.sql.QueryRow(`SELECT count(*) FROM line_items WHERE status = 'DELIVERED' AND product_id = 'sluggish'`).Scan(&n))
+		require.NoError(t, s.sql.QueryRow(`SELECT count(*) FROM line_items WHERE status = 'DELIVERED'
+			AND product_id = 'sluggish'`).Scan(&n))
 		if n < 4 {
 			return fmt.Sprint(n)
 		}

@@ -58,7 +58,10 @@ func orderMix(rng *rand.Rand, n int, prefix string) []keyturn.Order {
 		id := fmt.Sprintf("%s-%04d", prefix, i)
 		o := keyturn.Order{
 			ID: id, Currency: "EUR", Payment: keyturn.Payment{Provider: "sandbox", Reference: "pay-" + id},
-			Customer: keyturn.Customer{ID: fmt.Sprintf("user-%d", i%20), Email: strings.ToLower(id) + "@buyer.test", Country: "FR", Locale: "en-GB", FirstName: "Jean", LastName: "Dupont"},
+			Customer: keyturn.Customer{
+				ID: fmt.Sprintf("user-%d", i%20), Email: strings.ToLower(id) + "@buyer.test",
+				Country: "FR", Locale: "en-GB", FirstName: "Jean", LastName: "Dupont",
+			},
 		}
 		lines := 1
 		if rng.Intn(4) == 0 {

@@ -39,7 +39,8 @@ func buildAndRun(m *testing.M) (int, error) {
 	}
 	defer os.RemoveAll(dir)
 	binary = filepath.Join(dir, "keyturn")
-	build := exec.CommandContext(context.Background(), "go", "build", "-trimpath", "-buildvcs=false", "-o", binary, "keyturn.dev/keyturn/cmd/keyturn")
+	build := exec.CommandContext(context.Background(), "go", "build", "-trimpath", "-buildvcs=false", "-o", binary,
+		"keyturn.dev/keyturn/cmd/keyturn")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	start := time.Now()
 	if out, err := build.CombinedOutput(); err != nil {

@@ -27,13 +27,13 @@ type process struct {
 	again  func() // starts another in its place; nil: nobody does
 }
 
-// databaseDown is how a process ends that starts while PostgreSQL is down: it "does not answer", or "did not answer" any
-// more after it did.
+// databaseDown is how a process ends that starts while PostgreSQL is down: it "does not answer", or "did not answer"
+// any more after it did.
 const databaseDown = "keyturn: the database d"
 
-// run starts keyturn with arguments; its output goes to a file that every process of that name appends to. One that ends
-// before it is told to fails the test, but for one that finds no database at its start: whoever supervises it starts it
-// again.
+// run starts keyturn with arguments; its output goes to a file that every process of that name appends to. One that
+// ends before it is told to fails the test, but for one that finds no database at its start: whoever supervises it
+// starts it again.
 func run(t *testing.T, name, dir string, env []string, args ...string) *process {
 	t.Helper()
 	return supervise(t, nil, name, dir, env, args...)

@@ -29,7 +29,10 @@ func serve(role string) {
 	case "partner":
 		start = emulator.New(emulator.Config{Addr: addr, Dir: dir, Fsync: true}).Start
 	case "payment":
-		start = paymentemulator.New(paymentemulator.Config{Addr: addr, Journal: dir, Token: roleToken, Latency: 40 * time.Millisecond}).Start
+		start = paymentemulator.New(paymentemulator.Config{
+			Addr: addr, Journal: dir, Token: roleToken,
+			Latency: 40 * time.Millisecond,
+		}).Start
 	default:
 		fmt.Fprintln(os.Stderr, "no such role:", role)
 		os.Exit(2)

@@ -25,8 +25,8 @@ import (
 	"keyturn.dev/keyturn/internal/testkit"
 )
 
-// site is a merchant's installation: every part a process of its own, but for the mailbox and the partners, which are the
-// test's witnesses and stay alive.
+// site is a merchant's installation: every part a process of its own, but for the mailbox and the partners, which are
+// the test's witnesses and stay alive.
 type site struct {
 	t       *testing.T
 	dir     string
@@ -71,13 +71,17 @@ func newSite(t *testing.T) *site {
 
 	api := fmt.Sprintf("127.0.0.1:%d", s.ports.api)
 	s.env = []string{
-		"KEYTURN_DEVELOPMENT=1", "KEYTURN_DATABASE_URL=" + s.postgres.DSN("keyturn"), "KEYTURN_KEYS=" + filepath.Join(dir, "keys.json"),
-		"KEYTURN_PUBLIC_URL=http://" + api, "KEYTURN_SMTP_URL=smtp+plain://" + s.inbox.SMTPAddr(), "KEYTURN_MAIL_FROM=keys@shop.test",
-		"KEYTURN_OPERATIONS_MAIL=ops@shop.test", "TEMPORAL_ADDRESS=" + s.temporal.Address(), "KEYTURN_LISTEN=" + api, "KEYTURN_API=http://" + api,
+		"KEYTURN_DEVELOPMENT=1", "KEYTURN_DATABASE_URL=" + s.postgres.DSN("keyturn"), "KEYTURN_KEYS=" +
+			filepath.Join(dir, "keys.json"),
+		"KEYTURN_PUBLIC_URL=http://" + api, "KEYTURN_SMTP_URL=smtp+plain://" + s.inbox.SMTPAddr(),
+		"KEYTURN_MAIL_FROM=keys@shop.test",
+		"KEYTURN_OPERATIONS_MAIL=ops@shop.test", "TEMPORAL_ADDRESS=" + s.temporal.Address(), "KEYTURN_LISTEN=" + api,
+		"KEYTURN_API=http://" + api,
 	}
 	must(t, s.env, "keys", "create", filepath.Join(dir, "keys.json"))
 	must(t, s.env, "migrate")
-	token := must(t, s.env, "token", "create", "survive", "--scope", "orders:write,orders:read,catalog:write,keys:write,ops")
+	token := must(t, s.env, "token", "create", "survive", "--scope",
+		"orders:write,orders:read,catalog:write,keys:write,ops")
 	s.env = append(s.env, "KEYTURN_TOKEN="+token)
 	s.api = &client.Client{BaseURL: "http://" + api, Token: token}
 	s.startKeyturn("api")
@@ -88,8 +92,9 @@ func newSite(t *testing.T) *site {
 
 var nextPorts atomic.Int64
 
-// freePorts finds ports in a row that stay ours over a restart: below those that the kernel gives to any connection, and
-// below those of freeOffset, because a port that was found free may be taken by a test beside this one before it is used.
+// freePorts finds ports in a row that stay ours over a restart: below those that the kernel gives to any connection,
+// and below those of freeOffset, because a port that was found free may be taken by a test beside this one before it is
+// used.
 func freePorts(t *testing.T, n int) int {
 	t.Helper()
 	for range 1000 {
@@ -106,7 +111,8 @@ func freePorts(t *testing.T, n int) int {
 	return 0
 }
 
-// catalog sells one product of every kind. Only `gone` and `lost` have deadlines that an outage cannot reach before them.
+// catalog sells one product of every kind. Only `gone` and `lost` have deadlines that an outage cannot reach before
+// them.
 func (s *site) catalog() {
 	s.t.Helper()
 	file := filepath.Join(s.dir, "catalog.yaml")
@@ -180,7 +186,8 @@ func (s *site) startPostgres() {
 }
 
 func (s *site) startTemporal() {
-	temporal, err := devstack.StartTemporal(context.Background(), s.stack, devstack.TemporalOptions{Port: s.ports.temporal, UIPort: s.ports.temporalUI})
+	temporal, err := devstack.StartTemporal(context.Background(), s.stack,
+		devstack.TemporalOptions{Port: s.ports.temporal, UIPort: s.ports.temporalUI})
 	require.NoError(s.t, err)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -228,7 +235,8 @@ func (s *site) stop(name string) {
 	p := s.process[name]
 	s.mu.Unlock()
 	code, took := p.end(syscall.SIGTERM, 45*time.Second)
-	early := code == -1 && p.silent() // the signal came before main did: nothing was begun, and nobody was there to end it in order
+	// the signal came before main did: nothing was begun, and nobody was there to end it in order
+	early := code == -1 && p.silent()
 	if code != 0 && !early && !strings.HasPrefix(p.lastLines(1), databaseDown) {
 		s.t.Errorf("%s, asked to end, ended after %s with code %d:\n%s", name, took, code, p.lastLines(10))
 	}
@@ -276,7 +284,10 @@ func (s *site) within(d time.Duration, what string, still func() string) {
 // dial connects to Temporal as an operator would.
 func (s *site) dial() temporalclient.Client {
 	s.t.Helper()
-	c, err := temporalclient.Dial(temporalclient.Options{HostPort: s.temporal.Address(), Logger: log.NewStructuredLogger(slog.New(slog.DiscardHandler))})
+	c, err := temporalclient.Dial(temporalclient.Options{
+		HostPort: s.temporal.Address(),
+		Logger:   log.NewStructuredLogger(slog.New(slog.DiscardHandler)),
+	})
 	require.NoError(s.t, err)
 	return c
 }

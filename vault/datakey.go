@@ -11,8 +11,8 @@ import (
 	"keyturn.dev/keyturn"
 )
 
-// DataKey encrypts the secrets of one owner: a customer, a pool. Deleting its wrapped form from the database shreds them
-// all.
+// DataKey encrypts the secrets of one owner: a customer, a pool. Deleting its wrapped form from the database shreds
+// them all.
 type DataKey struct{ aead tink.AEAD }
 
 // maxCached bounds the data keys in memory.
@@ -30,7 +30,8 @@ func (k *Keys) NewDataKey(owner string) (DataKey, []byte, error) {
 	return dk, wrapped, err
 }
 
-// OpenDataKey unwraps the data key of an owner. ErrErased when there is none any more, ErrWrongKeys when it does not open.
+// OpenDataKey unwraps the data key of an owner. ErrErased when there is none any more, ErrWrongKeys when it does not
+// open.
 func (k *Keys) OpenDataKey(wrapped []byte, owner string) (DataKey, error) {
 	id := string(wrapped) + owner
 	k.mu.Lock()
@@ -69,8 +70,8 @@ var ErrWrongKeys = keyturn.Errorf(keyturn.KindConfiguration, "a stored key does 
 // ErrErased says why there is nothing to show. KindErased.
 var ErrErased = keyturn.Errorf(keyturn.KindErased, "this person's data was erased")
 
-// Forget removes a data key from this process's memory. Other processes have no use for theirs without the wrapped form,
-// and clear all of them at least once an hour.
+// Forget removes a data key from this process's memory. Other processes have no use for theirs without the wrapped
+// form, and clear all of them at least once an hour.
 func (k *Keys) Forget(wrapped []byte, owner string) {
 	k.mu.Lock()
 	defer k.mu.Unlock()

@@ -1,6 +1,6 @@
 // Package vault encrypts what is secret in the database. The key file holds the key-encryption keys and the key of the
-// keyed hashes; a data key per owner (a customer, a pool) is stored wrapped by a key-encryption key, and seals the owner's
-// secrets. The package knows no SQL: its callers store what it returns.
+// keyed hashes; a data key per owner (a customer, a pool) is stored wrapped by a key-encryption key, and seals the
+// owner's secrets. The package knows no SQL: its callers store what it returns.
 package vault
 
 import (
@@ -43,7 +43,8 @@ type keysFile struct {
 	HashKey           []byte          `json:"hashKey"`
 }
 
-// CreateKeys generates keys and stores them in a new file that only its owner can read. os.ErrExist when there is a file.
+// CreateKeys generates keys and stores them in a new file that only its owner can read. os.ErrExist when there is a
+// file.
 func CreateKeys(path string) error {
 	handle, err := keyset.NewHandle(aead.AES256GCMKeyTemplate())
 	if err != nil {
@@ -97,14 +98,17 @@ func readKeys(path string) (keysFile, *keyset.Handle, error) {
 	text, err := os.ReadFile(path)
 	if err != nil {
 		return file, nil, keyturn.Errorf(keyturn.KindConfiguration, "the key file %s cannot be read: give the file that "+
-			"this database was written with (KEYTURN_KEYS), or make one for a new database with `keyturn keys create`: %w", path, err)
+			"this database was written with (KEYTURN_KEYS), or make one for a new database with `keyturn keys create`: %w", path,
+			err)
 	}
 	if err := json.Unmarshal(text, &file); err != nil || len(file.HashKey) < 32 {
-		return file, nil, keyturn.Errorf(keyturn.KindConfiguration, "the key file %s is damaged: restore it from its backup", path)
+		return file, nil, keyturn.Errorf(keyturn.KindConfiguration, "the key file %s is damaged: restore it from its backup",
+			path)
 	}
 	handle, err := insecurecleartextkeyset.Read(keyset.NewJSONReader(bytes.NewReader(file.KeyEncryptionKeys)))
 	if err != nil {
-		return file, nil, keyturn.Errorf(keyturn.KindConfiguration, "the key file %s is damaged: restore it from its backup", path)
+		return file, nil, keyturn.Errorf(keyturn.KindConfiguration, "the key file %s is damaged: restore it from its backup",
+			path)
 	}
 	return file, handle, nil
 }
@@ -115,13 +119,14 @@ func (k *Keys) primitive() tink.AEAD {
 	return k.kek
 }
 
-// Wrap encrypts with the primary key-encryption key. bound names what the ciphertext belongs to: it opens for that only.
+// Wrap encrypts with the primary key-encryption key. bound names what the ciphertext belongs to: it opens for that
+// only.
 func (k *Keys) Wrap(plain []byte, bound string) ([]byte, error) {
 	return k.primitive().Encrypt(plain, []byte(bound))
 }
 
-// Unwrap opens what a key-encryption key wrapped. It finds a key that was added to the file since it was read: processes
-// need no restart at a rotation.
+// Unwrap opens what a key-encryption key wrapped. It finds a key that was added to the file since it was read:
+// processes need no restart at a rotation.
 func (k *Keys) Unwrap(wrapped []byte, bound string) ([]byte, error) {
 	plain, err := k.primitive().Decrypt(wrapped, []byte(bound))
 	if err == nil || !k.mayReload() {

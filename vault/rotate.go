@@ -13,9 +13,9 @@ import (
 	"github.com/tink-crypto/tink-go/v2/keyset"
 )
 
-// RotateKeys adds a key-encryption key to the key file and makes it the primary one, which wraps all that is new. The old
-// ones stay and still open what they wrapped; once everything is wrapped anew, DropOldKeys ends their use. The file is
-// replaced as a whole.
+// RotateKeys adds a key-encryption key to the key file and makes it the primary one, which wraps all that is new. The
+// old ones stay and still open what they wrapped; once everything is wrapped anew, DropOldKeys ends their use. The file
+// is replaced as a whole.
 func RotateKeys(path string) error {
 	return changeKeys(path, func(m *keyset.Manager) error {
 		id, err := m.Add(aead.AES256GCMKeyTemplate())

@@ -98,7 +98,8 @@ func TestErasedSecrets(t *testing.T) {
 	require.ErrorIs(t, err, vault.ErrErased)
 }
 
-// A process that runs on with the file of before opens what a new key wrapped, and old keys open until they are dropped.
+// A process that runs on with the file of before opens what a new key wrapped, and old keys open until they are
+// dropped.
 func TestRotation(t *testing.T) {
 	t.Parallel()
 	keys, path := newKeys(t)

@@ -63,14 +63,16 @@ func (a *Auditor) AuditBooks(ctx context.Context) (workflows.AuditOutcome, error
 	}, report.Findings()); err != nil {
 		return out, a.failed("the audit's report could not be kept", err)
 	}
-	out.Checked, out.Violations, out.Violated, out.Repaired = report.Checked, report.Violations, report.Violated(), len(report.Repaired)
+	out.Checked, out.Violations, out.Violated, out.Repaired = report.Checked, report.Violations, report.Violated(),
+		len(report.Repaired)
 	a.log(out, report)
 	return out, nil
 }
 
 // failed logs an error with its cause and gives Temporal its kind alone.
 func (a *Auditor) failed(what string, err error) error {
-	a.Logger.Warn("an audit failed and is tried again", "what", what, "kind", string(keyturn.KindOf(err)), "error", err, "cause", errors.Unwrap(err))
+	a.Logger.Warn("an audit failed and is tried again", "what", what, "kind", string(keyturn.KindOf(err)), "error", err,
+		"cause", errors.Unwrap(err))
 	return temporal.NewApplicationError(what+"; the worker's log has the cause", string(keyturn.KindOf(err)))
 }
 
@@ -80,7 +82,8 @@ func (a *Auditor) log(out workflows.AuditOutcome, r *audit.Report) {
 		a.Logger.Info("the books balance", "audit", out.ID, "checked", out.Checked, "took", took)
 		return
 	}
-	a.Logger.Error("the books do not balance", "audit", out.ID, "violations", out.Violations, "violated", strings.Join(out.Violated, " "), "took", took)
+	a.Logger.Error("the books do not balance", "audit", out.ID, "violations", out.Violations, "violated",
+		strings.Join(out.Violated, " "), "took", took)
 	for _, what := range r.Repaired {
 		a.Logger.Warn("the audit set going what stood still", "audit", out.ID, "what", what)
 	}
@@ -95,7 +98,8 @@ func (a *Auditor) PurgeExpired(ctx context.Context) (workflows.TidyOutcome, erro
 		return workflows.TidyOutcome{}, a.failed("what was kept long enough could not be removed", err)
 	}
 	if t != (db.Tidied{}) {
-		a.Logger.Info("what was kept long enough is gone", "audits", t.Audits, "accesses", t.Accesses, "requests", t.Requests, "replies", t.Replies)
+		a.Logger.Info("what was kept long enough is gone", "audits", t.Audits, "accesses", t.Accesses, "requests", t.Requests,
+			"replies", t.Replies)
 	}
 	return workflows.TidyOutcome(t), nil
 }
@@ -125,12 +129,17 @@ const (
 // stays paused.
 func ScheduleAudits(ctx context.Context, c client.Client, taskQueue string) error {
 	id := workflows.AuditScheduleID(taskQueue)
-	spec := client.ScheduleSpec{Calendars: []client.ScheduleCalendarSpec{{Hour: []client.ScheduleRange{{Start: auditHour}}, Comment: "every night"}}, Jitter: auditJitter}
+	spec := client.ScheduleSpec{Calendars: []client.ScheduleCalendarSpec{{
+		Hour:    []client.ScheduleRange{{Start: auditHour}},
+		Comment: "every night",
+	}}, Jitter: auditJitter}
 	action := &client.ScheduleWorkflowAction{
-		ID: id, Workflow: "AuditBooks", TaskQueue: taskQueue, WorkflowExecutionTimeout: 12 * time.Hour, StaticSummary: "audit the books",
+		ID: id, Workflow: "AuditBooks", TaskQueue: taskQueue, WorkflowExecutionTimeout: 12 * time.Hour,
+		StaticSummary: "audit the books",
 	}
 	_, err := c.ScheduleClient().Create(ctx, client.ScheduleOptions{
-		ID: id, Spec: spec, Action: action, CatchupWindow: 6 * time.Hour, Note: "audits the books, sets going what stands still, removes what was kept long enough",
+		ID: id, Spec: spec, Action: action, CatchupWindow: 6 * time.Hour,
+		Note: "audits the books, sets going what stands still, removes what was kept long enough",
 	})
 	if err == nil || !errors.Is(err, temporal.ErrScheduleAlreadyRunning) {
 		return err

@@ -24,8 +24,8 @@ const sourceShare = 4
 // A line that finds no slot comes again after this time, or up to twice as long.
 const crowded = 5 * time.Second
 
-// bulkhead bounds how many calls of one source are under way in this process, or wait for their turn in it. What a partner
-// takes at once is decided in the database; this is for what that allows, and for lines that come all at once.
+// bulkhead bounds how many calls of one source are under way in this process, or wait for their turn in it. What a
+// partner takes at once is decided in the database; this is for what that allows, and for lines that come all at once.
 type bulkhead struct {
 	interceptor.WorkerInterceptorBase
 	most int
@@ -39,8 +39,13 @@ func newBulkhead(slots int) *bulkhead {
 }
 
 // InterceptActivity is part of the SDK's interface.
-func (b *bulkhead) InterceptActivity(_ context.Context, next interceptor.ActivityInboundInterceptor) interceptor.ActivityInboundInterceptor {
-	return &compartment{ActivityInboundInterceptorBase: interceptor.ActivityInboundInterceptorBase{Next: next}, bulkhead: b}
+func (b *bulkhead) InterceptActivity(_ context.Context,
+	next interceptor.ActivityInboundInterceptor,
+) interceptor.ActivityInboundInterceptor {
+	return &compartment{
+		ActivityInboundInterceptorBase: interceptor.ActivityInboundInterceptorBase{Next: next},
+		bulkhead:                       b,
+	}
 }
 
 type compartment struct {
@@ -57,7 +62,8 @@ func (c *compartment) ExecuteActivity(ctx context.Context, in *interceptor.Execu
 	}
 	if !c.bulkhead.enter(source) {
 		delay := crowded + rand.N(crowded) //nolint:gosec // nobody gains by guessing it
-		return nil, temporal.NewApplicationErrorWithOptions("this worker is full of lines of "+source, string(keyturn.KindRateLimited),
+		return nil, temporal.NewApplicationErrorWithOptions("this worker is full of lines of "+source,
+			string(keyturn.KindRateLimited),
 			temporal.ApplicationErrorOptions{NextRetryDelay: delay, Category: temporal.ApplicationErrorCategoryBenign})
 	}
 	defer c.bulkhead.leave(source)

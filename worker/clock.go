@@ -6,9 +6,9 @@ import (
 	"time"
 )
 
-// Clocks are compared this often, and operations hear of ones that differ by more than this. No line depends on it: every
-// wait and deadline is a duration by the database's clock. What depends on the worker's own clock is outside: the validity
-// of certificates and tokens, signatures with a time in them, and the dates of e-mails.
+// Clocks are compared this often, and operations hear of ones that differ by more than this. No line depends on it:
+// every wait and deadline is a duration by the database's clock. What depends on the worker's own clock is outside: the
+// validity of certificates and tokens, signatures with a time in them, and the dates of e-mails.
 const (
 	lookAtClock = time.Minute
 	skewAllowed = 5 * time.Second

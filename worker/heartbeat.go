@@ -8,8 +8,8 @@ import (
 	"go.temporal.io/sdk/interceptor"
 )
 
-// beatEvery is how often a running activity tells Temporal that its process lives. One that ends sooner says nothing, so
-// that the usual activity costs nothing more. It is well below the heartbeat time-out of package workflows.
+// beatEvery is how often a running activity tells Temporal that its process lives. One that ends sooner says nothing,
+// so that the usual activity costs nothing more. It is well below the heartbeat time-out of package workflows.
 const beatEvery = 3 * time.Second
 
 // heartbeats lets Temporal find out within seconds that the process of an activity died or froze, or that the answer of
@@ -18,7 +18,9 @@ type heartbeats struct {
 	interceptor.WorkerInterceptorBase
 }
 
-func (*heartbeats) InterceptActivity(_ context.Context, next interceptor.ActivityInboundInterceptor) interceptor.ActivityInboundInterceptor {
+func (*heartbeats) InterceptActivity(_ context.Context,
+	next interceptor.ActivityInboundInterceptor,
+) interceptor.ActivityInboundInterceptor {
 	h := &heartbeat{}
 	h.Next = next
 	return h

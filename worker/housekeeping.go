@@ -73,8 +73,8 @@ func (h *Housekeeping) jobs() []job {
 	}
 }
 
-// A line that is this long overdue has no workflow any more, or one that does not move; looking costs little, and is done
-// a few times in that time.
+// A line that is this long overdue has no workflow any more, or one that does not move; looking costs little, and is
+// done a few times in that time.
 const (
 	overdue       = 10 * time.Minute
 	lookForgotten = time.Minute
@@ -98,8 +98,8 @@ const (
 	replacePerRound = 100
 )
 
-// keys takes expired keys out of the sale, goes on with recalls that broke off, and gives customers of recalled keys new
-// ones.
+// keys takes expired keys out of the sale, goes on with recalls that broke off, and gives customers of recalled keys
+// new ones.
 func (h *Housekeeping) keys(ctx context.Context) error {
 	if _, err := h.DB.Stock().ExpireKeys(ctx, expirePerRound); err != nil {
 		return err
@@ -125,8 +125,11 @@ func (h *Housekeeping) serve(ctx context.Context) error {
 func (h *Housekeeping) mailAlerts(ctx context.Context) error {
 	_, err := h.DB.TakeAlerts(ctx, alertsPerMail, func(alerts []db.Alert) error {
 		digest := mail.Alert{
-			Envelope: mail.Envelope{From: h.From, To: h.To, SenderName: "Keyturn", Date: time.Now(), MessageID: fmt.Sprintf("alert-%d-%d@keyturn", alerts[0].ID, time.Now().UnixNano())},
-			Subject:  subjectOf(alerts),
+			Envelope: mail.Envelope{
+				From: h.From, To: h.To, SenderName: "Keyturn", Date: time.Now(),
+				MessageID: fmt.Sprintf("alert-%d-%d@keyturn", alerts[0].ID, time.Now().UnixNano()),
+			},
+			Subject: subjectOf(alerts),
 		}
 		for _, a := range alerts {
 			digest.Entries = append(digest.Entries, h.entry(a))
@@ -150,13 +153,18 @@ func subjectOf(alerts []db.Alert) string {
 func (h *Housekeeping) entry(a db.Alert) mail.AlertEntry {
 	var d db.AlertDetail
 	_ = json.Unmarshal([]byte(a.Detail), &d) // a detail that cannot be read still has its cause
-	e := mail.AlertEntry{Cause: string(a.Cause), OrderID: d.OrderID, Product: d.ProductID, Happened: d.Happened, Next: a.ToDo(d)}
+	e := mail.AlertEntry{
+		Cause: string(a.Cause), OrderID: d.OrderID, Product: d.ProductID, Happened: d.Happened,
+		Next: a.ToDo(d),
+	}
 	if a.LineID != nil {
 		e.Link = h.HistoryLink(d.OrderID)
 		if !a.Cause.Info().ByPerson {
-			e.Next = fmt.Sprintf("without a decision the line is refunded at %s. %s", d.GiveUpAt.UTC().Format("2006-01-02 15:04 MST"), e.Next)
+			e.Next = fmt.Sprintf("without a decision the line is refunded at %s. %s",
+				d.GiveUpAt.UTC().Format("2006-01-02 15:04 MST"), e.Next)
 		}
 	}
-	h.Logger.Warn("alert", "cause", a.Cause, "orderId", d.OrderID, "productId", d.ProductID, "source", d.Source, "fulfillmentId", d.FulfillmentID, "happened", d.Happened)
+	h.Logger.Warn("alert", "cause", a.Cause, "orderId", d.OrderID, "productId", d.ProductID, "source", d.Source,
+		"fulfillmentId", d.FulfillmentID, "happened", d.Happened)
 	return e
 }

@@ -32,7 +32,8 @@ func (h *Housekeeping) watchCertificates(ctx context.Context) error {
 	for _, in := range all {
 		for _, c := range decisive(endpoint.Certificates(in.TLS)) {
 			if time.Until(c.NotAfter) < expiresSoon {
-				expiring[in.ID] = fmt.Sprintf("the %s certificate %s of integration %s expires on %s; from then on every call fails",
+				expiring[in.ID] = fmt.Sprintf("the %s certificate %s of integration %s expires on %s; from then on every call "+
+					"fails",
 					c.Use, c.Fingerprint[:16], in.ID, c.NotAfter.UTC().Format("2006-01-02 15:04 MST"))
 				break
 			}
@@ -51,5 +52,9 @@ func decisive(all []keyturn.Certificate) []keyturn.Certificate {
 			last[c.Use] = c
 		}
 	}
-	return slices.SortedFunc(maps.Values(last), func(a, b keyturn.Certificate) int { return a.NotAfter.Compare(b.NotAfter) })
+	return slices.SortedFunc(maps.Values(last), func(a,
+		b keyturn.Certificate,
+	) int {
+		return a.NotAfter.Compare(b.NotAfter)
+	})
 }

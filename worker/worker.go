@@ -50,8 +50,8 @@ func New(c client.Client, acts *activities.Activities, o Options) worker.Worker 
 		MaxHeartbeatThrottleInterval: beatEvery,
 		DisableRegistrationAliasing:  true,
 		DeadlockDetectionTimeout:     deadlockTimeout,
-		WorkflowTaskPollerBehavior:   worker.NewPollerBehaviorAutoscaling(worker.PollerBehaviorAutoscalingOptions{InitialNumberOfPollers: 4, MinimumNumberOfPollers: 2, MaximumNumberOfPollers: 20}),
-		ActivityTaskPollerBehavior:   worker.NewPollerBehaviorAutoscaling(worker.PollerBehaviorAutoscalingOptions{InitialNumberOfPollers: 2, MinimumNumberOfPollers: 1, MaximumNumberOfPollers: 20}),
+		WorkflowTaskPollerBehavior:   pollers(4, 2),
+		ActivityTaskPollerBehavior:   pollers(2, 1),
 	}
 	if o.Deployment != "" {
 		opts.DeploymentOptions = worker.DeploymentOptions{
@@ -71,8 +71,9 @@ const callEndpoint = "CallEndpoint"
 func Register(r worker.Registry, acts *activities.Activities) {
 	RegisterWorkflows(r)
 	for name, fn := range map[string]any{
-		"ClaimKeys": acts.ClaimKeys, callEndpoint: acts.CallEndpoint, "UpdateLicense": acts.UpdateLicense, "SendEmail": acts.SendEmail,
-		"Refund": acts.Refund, "ReviewLine": acts.ReviewLine, "RecordDecision": acts.RecordDecision,
+		"ClaimKeys": acts.ClaimKeys, callEndpoint: acts.CallEndpoint, "UpdateLicense": acts.UpdateLicense,
+		"SendEmail": acts.SendEmail,
+		"Refund":    acts.Refund, "ReviewLine": acts.ReviewLine, "RecordDecision": acts.RecordDecision,
 		"CancelAtPartner": acts.CancelAtPartner, "SendFollowUpEmail": acts.SendFollowUpEmail,
 	} {
 		r.RegisterActivityWithOptions(fn, activity.RegisterOptions{Name: name})
@@ -83,7 +84,8 @@ func Register(r worker.Registry, acts *activities.Activities) {
 func RegisterWorkflows(r worker.WorkflowRegistry) {
 	for name, fn := range map[string]any{
 		"FulfillLineItem": workflows.FulfillLineItem, "CancelLineItem": workflows.CancelLineItem,
-		"CancelAtPartner": workflows.CancelAtPartner, "SendFollowUpEmail": workflows.SendFollowUpEmail, "AuditBooks": workflows.AuditBooks,
+		"CancelAtPartner": workflows.CancelAtPartner, "SendFollowUpEmail": workflows.SendFollowUpEmail,
+		"AuditBooks": workflows.AuditBooks,
 	} {
 		r.RegisterWorkflowWithOptions(fn, workflow.RegisterOptions{Name: name})
 	}
@@ -98,4 +100,11 @@ func Run(ctx context.Context, w worker.Worker, acts *activities.Activities, h *H
 	defer w.Stop()
 	h.Run(ctx)
 	return nil
+}
+
+// pollers lets the SDK choose how many polls are open, beginning with initial.
+func pollers(initial, minimum int) worker.PollerBehavior {
+	return worker.NewPollerBehaviorAutoscaling(worker.PollerBehaviorAutoscalingOptions{
+		InitialNumberOfPollers: initial, MinimumNumberOfPollers: minimum, MaximumNumberOfPollers: 20,
+	})
 }

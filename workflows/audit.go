@@ -31,19 +31,26 @@ type TidyOutcome struct {
 // begins anew.
 var auditOptions = workflow.ActivityOptions{
 	StartToCloseTimeout: time.Hour, HeartbeatTimeout: heartbeatTimeout, Summary: "check that the books balance",
-	RetryPolicy: &temporal.RetryPolicy{InitialInterval: 10 * time.Second, BackoffCoefficient: 2, MaximumInterval: 10 * time.Minute, MaximumAttempts: 20},
+	RetryPolicy: &temporal.RetryPolicy{
+		InitialInterval: 10 * time.Second, BackoffCoefficient: 2,
+		MaximumInterval: 10 * time.Minute, MaximumAttempts: 20,
+	},
 }
 
 var tidyOptions = workflow.ActivityOptions{
 	StartToCloseTimeout: 30 * time.Minute, HeartbeatTimeout: heartbeatTimeout, Summary: "remove what was kept long enough",
-	RetryPolicy: &temporal.RetryPolicy{InitialInterval: 10 * time.Second, BackoffCoefficient: 2, MaximumInterval: 10 * time.Minute, MaximumAttempts: 20},
+	RetryPolicy: &temporal.RetryPolicy{
+		InitialInterval: 10 * time.Second, BackoffCoefficient: 2,
+		MaximumInterval: 10 * time.Minute, MaximumAttempts: 20,
+	},
 }
 
 // AuditBooks audits the books, sets going what stands still, and removes what was kept long enough. Its schedule starts
 // it every night, and whenever somebody asks for it.
 func AuditBooks(ctx workflow.Context) (AuditOutcome, error) {
 	var out AuditOutcome
-	if err := workflow.ExecuteActivity(workflow.WithActivityOptions(ctx, auditOptions), "AuditBooks").Get(ctx, &out); err != nil {
+	if err := workflow.ExecuteActivity(workflow.WithActivityOptions(ctx, auditOptions), "AuditBooks").Get(ctx,
+		&out); err != nil {
 		return out, err
 	}
 	return out, workflow.ExecuteActivity(workflow.WithActivityOptions(ctx, tidyOptions), "PurgeExpired").Get(ctx, nil)

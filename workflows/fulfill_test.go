@@ -42,20 +42,21 @@ func TestAStepThatFailsLocallyGoesOnAsARegularActivity(t *testing.T) {
 	l.ends(keyturn.LineDelivered, 0, "ClaimKeys locally: the database is down", "ClaimKeys", "SendEmail locally")
 }
 
-// A mail server that takes longer than a local activity may is waited for by a regular one, which finds the e-mail under way
-// and then sent. Nothing is sent twice, and no failure is shown.
+// A mail server that takes longer than a local activity may is waited for by a regular one, which finds the e-mail
+// under way and then sent. Nothing is sent twice, and no failure is shown.
 func TestASlowMailServerIsWaitedForOutsideTheWorkflowTask(t *testing.T) {
 	t.Parallel()
 	l := newLine(t, 0, keyturn.DoClaim)
 	l.slowMail = 5 * time.Second
 	l.run()
 	l.ends(keyturn.LineDelivered, 6*time.Second, "ClaimKeys locally", "SendEmail locally",
-		"SendEmail: another process is sending", "SendEmail: another process is sending", "SendEmail: another process is sending", "SendEmail")
+		"SendEmail: another process is sending", "SendEmail: another process is sending",
+		"SendEmail: another process is sending", "SendEmail")
 	require.Empty(t, l.shown)
 }
 
-// The first failure comes back, so that the search attributes can tell; from then on the server repeats one activity, and
-// the history does not grow.
+// The first failure comes back, so that the search attributes can tell; from then on the server repeats one activity,
+// and the history does not grow.
 func TestAFailedCallFollowsTheSchedule(t *testing.T) {
 	t.Parallel()
 	for name, skew := range skews {
@@ -81,7 +82,8 @@ func TestAPartnersRetryAfterIsWaitedFor(t *testing.T) {
 
 // skews are how far the database's clock is ahead of Temporal's and the worker's.
 var skews = map[string]time.Duration{
-	"clocks agree": 0, "20 s behind": -20 * time.Second, "20 s ahead": 20 * time.Second, "an hour behind": -time.Hour, "an hour ahead": time.Hour,
+	"clocks agree": 0, "20 s behind": -20 * time.Second, "20 s ahead": 20 * time.Second, "an hour behind": -time.Hour,
+	"an hour ahead": time.Hour,
 }
 
 // The deadline is the database's: whatever its clock says, a line is neither refunded earlier nor held up longer.
@@ -127,7 +129,8 @@ func TestARefundIsRepeatedUntilItComesThrough(t *testing.T) {
 	l.partner = always(never)
 	l.payment = func(try int) bool { return try > 5 }
 	l.run()
-	l.ends(keyturn.LineCanceled, (2+4+8+16+32)*time.Second, "CallEndpoint", "Refund", "Refund", "Refund", "Refund", "Refund", "Refund")
+	l.ends(keyturn.LineCanceled, (2+4+8+16+32)*time.Second, "CallEndpoint", "Refund", "Refund", "Refund", "Refund",
+		"Refund", "Refund")
 }
 
 func TestAnEmptyPoolIsLookedAtByTheSchedule(t *testing.T) {
@@ -136,7 +139,8 @@ func TestAnEmptyPoolIsLookedAtByTheSchedule(t *testing.T) {
 	l.stock = 0
 	l.at(3*time.Minute, func() { l.stock = 1 })
 	l.run()
-	l.ends(keyturn.LineDelivered, 5*time.Minute+5*time.Second, "ClaimKeys locally", "timer 5s", "ClaimKeys", "ClaimKeys", "SendEmail")
+	l.ends(keyturn.LineDelivered, 5*time.Minute+5*time.Second, "ClaimKeys locally", "timer 5s", "ClaimKeys", "ClaimKeys",
+		"SendEmail")
 	require.Equal(t, []string{"WAITING_FOR_STOCK true", "RETRYING true", "DELIVERED false"}, l.shown)
 }
 
@@ -184,5 +188,6 @@ func TestALineByHandWaitsForAPerson(t *testing.T) {
 	supplied := newLine(t, 0, keyturn.DoAwait)
 	supplied.at(2*time.Hour, func() { supplied.update(keyturn.Resolution{Action: keyturn.ActionSupply}) })
 	supplied.run()
-	supplied.ends(keyturn.LineDelivered, 2*time.Hour, "ReviewLine", "timer 72h", "RecordDecision supply", "SendEmail locally")
+	supplied.ends(keyturn.LineDelivered, 2*time.Hour, "ReviewLine", "timer 72h", "RecordDecision supply",
+		"SendEmail locally")
 }

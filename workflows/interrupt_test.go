@@ -21,7 +21,10 @@ func stuck(t *testing.T) *line {
 
 func TestRetryEndsTheWaitForTheNextTry(t *testing.T) {
 	t.Parallel()
-	for name, after := range map[string]time.Duration{"while its timer runs": time.Hour, "while the server repeats": 11 * time.Hour} {
+	for name, after := range map[string]time.Duration{
+		"while its timer runs":     time.Hour,
+		"while the server repeats": 11 * time.Hour,
+	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			l := stuck(t)
@@ -44,7 +47,8 @@ func TestRefundEndsALineAtOnce(t *testing.T) {
 	l := stuck(t)
 	l.at(11*time.Hour, func() { l.update(keyturn.Resolution{Action: keyturn.ActionRefund}) })
 	l.run()
-	l.ends(keyturn.LineCanceled, 11*time.Hour, "CallEndpoint", "timer 10h", "CallEndpoint", "RecordDecision refund", "Refund")
+	l.ends(keyturn.LineCanceled, 11*time.Hour, "CallEndpoint", "timer 10h", "CallEndpoint", "RecordDecision refund",
+		"Refund")
 }
 
 func TestAHold(t *testing.T) {
@@ -65,7 +69,8 @@ func TestAHold(t *testing.T) {
 		t.Parallel()
 		l := held(t, keyturn.Resolution{Action: keyturn.ActionHold, Until: &time.Time{}})
 		l.run()
-		l.ends(keyturn.LineDelivered, 5*time.Hour, "CallEndpoint", "timer 10h", "RecordDecision hold", "timer 4h", "ReviewLine", "CallEndpoint", "SendEmail")
+		l.ends(keyturn.LineDelivered, 5*time.Hour, "CallEndpoint", "timer 10h", "RecordDecision hold", "timer 4h",
+			"ReviewLine", "CallEndpoint", "SendEmail")
 		require.Equal(t, []string{"RETRYING true", "HELD true", "RETRYING true", "DELIVERED false"}, l.shown)
 	})
 	t.Run("is released", func(t *testing.T) {
@@ -73,14 +78,16 @@ func TestAHold(t *testing.T) {
 		l := held(t, keyturn.Resolution{Action: keyturn.ActionHold})
 		l.at(3*time.Hour, func() { l.update(keyturn.Resolution{Action: keyturn.ActionRelease}) })
 		l.run()
-		l.ends(keyturn.LineDelivered, 3*time.Hour, "CallEndpoint", "timer 10h", "RecordDecision hold", "timer 71h", "RecordDecision release", "CallEndpoint", "SendEmail")
+		l.ends(keyturn.LineDelivered, 3*time.Hour, "CallEndpoint", "timer 10h", "RecordDecision hold", "timer 71h",
+			"RecordDecision release", "CallEndpoint", "SendEmail")
 	})
 	t.Run("lasts to the deadline", func(t *testing.T) {
 		t.Parallel()
 		l := held(t, keyturn.Resolution{Action: keyturn.ActionHold})
 		l.at(2*time.Hour, func() { l.partner = always(down) })
 		l.run()
-		l.ends(keyturn.LineCanceled, 72*time.Hour, "CallEndpoint", "timer 10h", "RecordDecision hold", "timer 71h", "ReviewLine", "CallEndpoint", "Refund")
+		l.ends(keyturn.LineCanceled, 72*time.Hour, "CallEndpoint", "timer 10h", "RecordDecision hold", "timer 71h",
+			"ReviewLine", "CallEndpoint", "Refund")
 	})
 }
 
@@ -94,10 +101,12 @@ func TestExtendMovesTheDeadline(t *testing.T) {
 		require.InDelta(t, 100*time.Hour, s.AsOf.Add(time.Duration(s.Left)).Sub(l.start), float64(time.Minute))
 	})
 	l.run()
-	l.ends(keyturn.LineCanceled, 100*time.Hour, "ReviewLine", "timer 72h", "RecordDecision extend", "timer 99h", "ReviewLine", "Refund")
+	l.ends(keyturn.LineCanceled, 100*time.Hour, "ReviewLine", "timer 72h", "RecordDecision extend", "timer 99h",
+		"ReviewLine", "Refund")
 }
 
-// What makes no sense is refused before anything of it is written down; what only the database can judge is refused by it.
+// What makes no sense is refused before anything of it is written down; what only the database can judge is refused by
+// it.
 func TestDecisionsThatMakeNoSense(t *testing.T) {
 	t.Parallel()
 	l := stuck(t)
@@ -105,7 +114,8 @@ func TestDecisionsThatMakeNoSense(t *testing.T) {
 	l.at(time.Hour, func() {
 		l.refused(keyturn.Resolution{Action: "deliver"}, "resolution is not valid")
 		l.refused(keyturn.Resolution{Action: keyturn.ActionRelease}, "does not take release")
-		l.env.UpdateWorkflow(workflows.ResolveName, "", &late{t: t}, keyturn.Resolution{Action: keyturn.ActionExtend, Until: &past})
+		l.env.UpdateWorkflow(workflows.ResolveName, "", &late{t: t},
+			keyturn.Resolution{Action: keyturn.ActionExtend, Until: &past})
 		l.env.SignalWorkflow(workflows.ResolveName, map[string]any{"action": "deliver"})
 		l.env.SignalWorkflow(workflows.ResolveName, "nonsense")
 	})
@@ -115,7 +125,8 @@ func TestDecisionsThatMakeNoSense(t *testing.T) {
 		l.env.SignalWorkflow(workflows.ResolveName, map[string]any{"action": "refund", "reason": "asked for it"})
 	})
 	l.run()
-	l.ends(keyturn.LineCanceled, 2*time.Hour, "CallEndpoint", "timer 10h", "RecordDecision extend", "RecordDecision refund", "Refund")
+	l.ends(keyturn.LineCanceled, 2*time.Hour, "CallEndpoint", "timer 10h", "RecordDecision extend",
+		"RecordDecision refund", "Refund")
 }
 
 // late is an Update that is accepted and then fails.
@@ -137,7 +148,8 @@ func TestAWakeUpThatChangesNothing(t *testing.T) {
 		l.wake(func() {})()
 	})
 	l.run()
-	l.ends(keyturn.LineDelivered, 20*time.Hour, "CallEndpoint", "timer 10h", "ReviewLine", "CallEndpoint", "ReviewLine", "CallEndpoint", "SendEmail")
+	l.ends(keyturn.LineDelivered, 20*time.Hour, "CallEndpoint", "timer 10h", "ReviewLine", "CallEndpoint", "ReviewLine",
+		"CallEndpoint", "SendEmail")
 }
 
 func TestACancelledOrderEndsALineAtOnce(t *testing.T) {

@@ -13,7 +13,8 @@ import (
 var acts *activities.Activities
 
 // FulfillLineItem obtains what a line item needs and delivers it, or gives the money back. It ends when the line is
-// DELIVERED or CANCELED. A pool line that goes well is one workflow task with two local activities, ClaimKeys and SendEmail.
+// DELIVERED or CANCELED. A pool line that goes well is one workflow task with two local activities, ClaimKeys and
+// SendEmail.
 func FulfillLineItem(ctx workflow.Context, in LineInput) (Result, error) { return runLine(ctx, in) }
 
 // CancelLineItem takes back a line that was delivered: the keys are revoked already, the money follows.
@@ -72,17 +73,18 @@ func (f *fulfillment) step(ctx workflow.Context) (keyturn.Next, error) {
 	return f.stepRegular(ctx)
 }
 
-// fast says that nothing has gone wrong, so that the first try of a database step or an e-mail may run inside the workflow
-// task.
+// fast says that nothing has gone wrong, so that the first try of a database step or an e-mail may run inside the
+// workflow task.
 func (f *fulfillment) fast() bool {
 	fresh := f.next.Status == keyturn.LinePending || f.next.Status == keyturn.LineObtained
 	return fresh && steps[f.next.Do].local > 0 && f.next.Wait == 0
 }
 
-// stepLocal tries a step once as a local activity. An error (a database that is down, a mail server that takes its time)
-// only means that the step goes on as a regular activity.
+// stepLocal tries a step once as a local activity. An error (a database that is down, a mail server that takes its
+// time) only means that the step goes on as a regular activity.
 func (f *fulfillment) stepLocal(ctx workflow.Context) (next keyturn.Next, ok bool) {
-	run := workflow.ExecuteLocalActivity(workflow.WithLocalActivityOptions(ctx, f.localOptions()), f.activity(), f.input(false))
+	run := workflow.ExecuteLocalActivity(workflow.WithLocalActivityOptions(ctx, f.localOptions()), f.activity(),
+		f.input(false))
 	return next, run.Get(ctx, &next) == nil
 }
 
@@ -113,7 +115,9 @@ func (f *fulfillment) wait(ctx workflow.Context, d time.Duration) (keyturn.Next,
 }
 
 // await waits for a future or for an interrupt that changes what is to be done.
-func (f *fulfillment) await(ctx workflow.Context, run workflow.Future) (next keyturn.Next, interrupted bool, err error) {
+func (f *fulfillment) await(ctx workflow.Context, run workflow.Future) (next keyturn.Next, interrupted bool,
+	err error,
+) {
 	done := false
 	for !done && !interrupted {
 		selector := workflow.NewSelector(ctx)
@@ -140,6 +144,7 @@ func (f *fulfillment) await(ctx workflow.Context, run workflow.Future) (next key
 // review asks the database after a wait for a person, or when the relay says so.
 func (f *fulfillment) review(ctx workflow.Context) (next keyturn.Next, err error) {
 	ctx = workflow.WithActivityOptions(ctx, reviewOptions)
-	err = workflow.ExecuteActivity(ctx, acts.ReviewLine, activities.Step{FulfillmentID: f.in.FulfillmentID}).Get(ctx, &next)
+	err = workflow.ExecuteActivity(ctx, acts.ReviewLine, activities.Step{FulfillmentID: f.in.FulfillmentID}).Get(ctx,
+		&next)
 	return next, err
 }

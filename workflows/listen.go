@@ -52,8 +52,8 @@ func refuse(err error) error {
 	return temporal.NewNonRetryableApplicationError(err.Error(), string(keyturn.KindOf(err)), nil)
 }
 
-// decision is a keyturn.Resolution that is read strictly: an unknown field may be a misspelt one, or keys, which must not
-// enter a history. An Update whose payload cannot be read is refused before anything of it is written down.
+// decision is a keyturn.Resolution that is read strictly: an unknown field may be a misspelt one, or keys, which must
+// not enter a history. An Update whose payload cannot be read is refused before anything of it is written down.
 type decision keyturn.Resolution
 
 // UnmarshalJSON reads one resolution without unknown fields.
@@ -74,7 +74,8 @@ func (f *fulfillment) update(ctx workflow.Context, d decision) (keyturn.Next, er
 func (f *fulfillment) resolve(ctx workflow.Context, r keyturn.Resolution) (keyturn.Next, error) {
 	var next keyturn.Next
 	ctx = workflow.WithLocalActivityOptions(ctx, decideOptions)
-	err := workflow.ExecuteLocalActivity(ctx, acts.RecordDecision, activities.Decision{FulfillmentID: f.in.FulfillmentID, Resolution: r}).Get(ctx, &next)
+	err := workflow.ExecuteLocalActivity(ctx, acts.RecordDecision,
+		activities.Decision{FulfillmentID: f.in.FulfillmentID, Resolution: r}).Get(ctx, &next)
 	if err != nil {
 		return next, err
 	}
@@ -84,8 +85,11 @@ func (f *fulfillment) resolve(ctx workflow.Context, r keyturn.Resolution) (keytu
 
 // signals takes decisions and wake-ups that nobody waits for. What makes no sense is counted and changes nothing.
 func (f *fulfillment) signals(ctx workflow.Context) {
-	resolve := workflow.GetSignalChannelWithOptions(ctx, ResolveName, workflow.SignalChannelOptions{Description: "a person's decision, as JSON: {\"action\": \"retry\", \"reason\": \"…\"}"})
-	wake := workflow.GetSignalChannelWithOptions(ctx, WakeName, workflow.SignalChannelOptions{Description: "look at the database again"})
+	resolve := workflow.GetSignalChannelWithOptions(ctx, ResolveName,
+		workflow.SignalChannelOptions{Description: "a person's decision, as JSON: {\"action\": \"retry\", \"reason\": " +
+			"\"…\"}"})
+	wake := workflow.GetSignalChannelWithOptions(ctx, WakeName,
+		workflow.SignalChannelOptions{Description: "look at the database again"})
 	selector := workflow.NewSelector(ctx)
 	selector.AddReceive(resolve, func(c workflow.ReceiveChannel, _ bool) { f.receiveDecision(ctx, c) })
 	selector.AddReceive(wake, func(c workflow.ReceiveChannel, _ bool) {
@@ -129,7 +133,8 @@ func decodeResolution(raw converter.RawValue) (keyturn.Resolution, error) {
 func (f *fulfillment) ignore(ctx workflow.Context, why error) {
 	f.ignored++
 	workflow.GetMetricsHandler(ctx).Counter("keyturn_signals_ignored").Inc(1)
-	workflow.GetLogger(ctx).Warn("a signal was ignored", "fulfillmentId", f.in.FulfillmentID, "kind", string(keyturn.KindOf(why)))
+	workflow.GetLogger(ctx).Warn("a signal was ignored", "fulfillmentId", f.in.FulfillmentID, "kind",
+		string(keyturn.KindOf(why)))
 }
 
 // end lets running decisions finish and counts the signals that came too late.

@@ -15,8 +15,8 @@ import (
 	"keyturn.dev/keyturn/activities"
 )
 
-// model answers for one line as the database and the activities do, from a clock of its own. What its surroundings say is
-// set before the workflow starts, or while it waits.
+// model answers for one line as the database and the activities do, from a clock of its own. What its surroundings say
+// is set before the workflow starts, or while it waits.
 type model struct {
 	now func() time.Time // the database's clock
 
@@ -59,14 +59,18 @@ type failure struct {
 }
 
 func (m *model) sourceName() string {
-	return map[keyturn.Do]string{keyturn.DoClaim: "pool/keys", keyturn.DoCall: "endpoint/acme", keyturn.DoAwait: "manual"}[m.sources[m.source]]
+	return map[keyturn.Do]string{
+		keyturn.DoClaim: "pool/keys", keyturn.DoCall: "endpoint/acme",
+		keyturn.DoAwait: "manual",
+	}[m.sources[m.source]]
 }
 
 func (m *model) in(t time.Time) keyturn.Duration { return keyturn.Duration(max(t.Sub(m.now()), 0)) }
 
 func (m *model) next() keyturn.Next {
 	n := keyturn.Next{
-		Status: m.status, Source: m.sourceName(), Left: m.in(m.giveUpAt), Attempts: m.attempts, Version: m.version, Failure: m.last, Do: m.sources[m.source],
+		Status: m.status, Source: m.sourceName(), Left: m.in(m.giveUpAt), Attempts: m.attempts, Version: m.version,
+		Failure: m.last, Do: m.sources[m.source],
 	}
 	if !m.nextAt.IsZero() {
 		n.Wait = m.in(m.nextAt)
@@ -136,7 +140,9 @@ var (
 )
 
 // step runs a step of the line as its activity does, if that is what the line needs.
-func (m *model) step(ctx context.Context, name string, in activities.Step, do keyturn.Do, run func() keyturn.Next) (keyturn.Next, error) {
+func (m *model) step(ctx context.Context, name string, in activities.Step, do keyturn.Do,
+	run func() keyturn.Next,
+) (keyturn.Next, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	info := activity.GetInfo(ctx)
@@ -158,7 +164,8 @@ func (m *model) step(ctx context.Context, name string, in activities.Step, do ke
 	}
 	again := in.Retry && next.Do == do && next.Status == in.Status && next.Source == in.Source && next.Wait > 0
 	if again {
-		return next, temporal.NewApplicationErrorWithOptions("not yet", string(keyturn.KindUnavailable), temporal.ApplicationErrorOptions{NextRetryDelay: time.Duration(next.Wait)})
+		return next, temporal.NewApplicationErrorWithOptions("not yet", string(keyturn.KindUnavailable),
+			temporal.ApplicationErrorOptions{NextRetryDelay: time.Duration(next.Wait)})
 	}
 	return next, nil
 }
@@ -197,7 +204,8 @@ func (m *model) SendEmail(ctx context.Context, in activities.Step) (keyturn.Next
 		m.mu.Lock()
 		m.log("SendEmail: another process is sending")
 		m.mu.Unlock()
-		return keyturn.Next{}, temporal.NewApplicationErrorWithOptions("busy", string(keyturn.KindConflict), temporal.ApplicationErrorOptions{NextRetryDelay: min(wait, 2*time.Second)})
+		return keyturn.Next{}, temporal.NewApplicationErrorWithOptions("busy", string(keyturn.KindConflict),
+			temporal.ApplicationErrorOptions{NextRetryDelay: min(wait, 2*time.Second)})
 	}
 	next, err := m.step(ctx, "SendEmail", in, keyturn.DoDeliver, func() keyturn.Next {
 		if m.slowMail > 0 { // it goes on after the activity's time is up
@@ -238,7 +246,8 @@ func (m *model) Refund(ctx context.Context, in activities.Step) (keyturn.Next, e
 		return m.saved()
 	})
 	if declined {
-		return next, temporal.NewApplicationErrorWithOptions("declined", string(keyturn.KindUnavailable), temporal.ApplicationErrorOptions{NextRetryDelay: 2 * time.Second << (m.refunds - 1)})
+		return next, temporal.NewApplicationErrorWithOptions("declined", string(keyturn.KindUnavailable),
+			temporal.ApplicationErrorOptions{NextRetryDelay: 2 * time.Second << (m.refunds - 1)})
 	}
 	return next, err
 }

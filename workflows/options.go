@@ -24,12 +24,15 @@ var ownFaults = &temporal.RetryPolicy{InitialInterval: time.Second, BackoffCoeff
 // another attempt begins. The database keeps it from what the first one may still do.
 const heartbeatTimeout = 10 * time.Second
 
-var reviewOptions = workflow.ActivityOptions{StartToCloseTimeout: 10 * time.Second, RetryPolicy: ownFaults, Summary: "read the line again"}
+var reviewOptions = workflow.ActivityOptions{
+	StartToCloseTimeout: 10 * time.Second, RetryPolicy: ownFaults,
+	Summary: "read the line again",
+}
 
-// steps says how each step runs. local is the time of its first try inside the workflow task, 0 for a step that is always
-// a regular activity. The steps of one workflow task must fit into eight of its ten seconds, or the SDK extends the task
-// with new ones: ClaimKeys and SendEmail take seven at most. startToClose is of the regular activity, and longer than the
-// activity's own deadline, so that a failure comes as an error with a name rather than as a timeout.
+// steps says how each step runs. local is the time of its first try inside the workflow task, 0 for a step that is
+// always a regular activity. The steps of one workflow task must fit into eight of its ten seconds, or the SDK extends
+// the task with new ones: ClaimKeys and SendEmail take seven at most. startToClose is of the regular activity, and
+// longer than the activity's own deadline, so that a failure comes as an error with a name rather than as a timeout.
 var steps = map[keyturn.Do]struct {
 	local, startToClose time.Duration
 	summary             string // what follows is the source
@@ -71,13 +74,15 @@ func (f *fulfillment) summary() string {
 
 func (f *fulfillment) options() workflow.ActivityOptions {
 	return workflow.ActivityOptions{
-		StartToCloseTimeout: steps[f.next.Do].startToClose, HeartbeatTimeout: heartbeatTimeout, RetryPolicy: ownFaults, Summary: f.summary(),
+		StartToCloseTimeout: steps[f.next.Do].startToClose, HeartbeatTimeout: heartbeatTimeout, RetryPolicy: ownFaults,
+		Summary: f.summary(),
 	}
 }
 
 // localOptions try a step once: what fails goes on as a regular activity.
 func (f *fulfillment) localOptions() workflow.LocalActivityOptions {
 	return workflow.LocalActivityOptions{
-		StartToCloseTimeout: steps[f.next.Do].local, RetryPolicy: &temporal.RetryPolicy{MaximumAttempts: 1}, Summary: f.summary(),
+		StartToCloseTimeout: steps[f.next.Do].local, RetryPolicy: &temporal.RetryPolicy{MaximumAttempts: 1},
+		Summary: f.summary(),
 	}
 }

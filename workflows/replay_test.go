@@ -29,7 +29,8 @@ func TestEveryVersionGoesOnWithTheHistoriesOfTheOnesBefore(t *testing.T) {
 	worker.RegisterWorkflows(replayer)
 	for _, file := range files {
 		t.Run(filepath.Base(file), func(t *testing.T) {
-			require.NoError(t, replayer.ReplayWorkflowHistoryFromJSONFile(log.NewStructuredLogger(slog.New(slog.DiscardHandler)), file))
+			require.NoError(t, replayer.ReplayWorkflowHistoryFromJSONFile(log.NewStructuredLogger(slog.New(slog.DiscardHandler)),
+				file))
 		})
 	}
 }

@@ -56,7 +56,8 @@ func (f *fulfillment) details(now time.Time) string {
 		row("Deadline", clock(now.Add(time.Duration(f.next.Left)))+": delivered by then, or refunded")
 	}
 	if f.next.Status.InTrouble() || f.next.Do == keyturn.DoAwait {
-		b.WriteString("\nTo decide: signal or Update `resolve` with `{\"action\": \"retry\"}`, `refund`, `hold`, `release` or `extend` (with `until`); keys are supplied with `keyturn resolve " + f.in.FulfillmentID + " supply`.\n")
+		b.WriteString("\nTo decide: signal or Update `resolve` with `{\"action\": \"retry\"}`, `refund`, `hold`, `release` " +
+			"or `extend` (with `until`); keys are supplied with `keyturn resolve " + f.in.FulfillmentID + " supply`.\n")
 	}
 	return b.String()
 }

@@ -29,8 +29,8 @@ type line struct {
 	refusals int
 }
 
-// newLine is a line that was just accepted and that its sources serve in this order. skew is how far the database's clock
-// is ahead of Temporal's.
+// newLine is a line that was just accepted and that its sources serve in this order. skew is how far the database's
+// clock is ahead of Temporal's.
 func newLine(t *testing.T, skew time.Duration, sources ...keyturn.Do) *line {
 	t.Helper()
 	var suite testsuite.WorkflowTestSuite
@@ -38,7 +38,8 @@ func newLine(t *testing.T, skew time.Duration, sources ...keyturn.Do) *line {
 	l := &line{t: t, env: suite.NewTestWorkflowEnvironment()}
 	l.start = l.env.Now()
 	l.model = &model{
-		now: func() time.Time { return l.env.Now().Add(skew) }, sources: sources, stock: 1, status: keyturn.LinePending, version: 1,
+		now: func() time.Time { return l.env.Now().Add(skew) }, sources: sources, stock: 1, status: keyturn.LinePending,
+		version:  1,
 		policy:   keyturn.RetryPolicy{}.WithDefaults(),
 		giveUpAt: l.start.Add(skew + keyturn.DefaultGiveUp),
 		partner:  func(int) *failure { return nil },
@@ -81,7 +82,10 @@ func (l *line) traced(what string) {
 // run runs the workflow to its end.
 func (l *line) run() {
 	l.t.Helper()
-	l.env.ExecuteWorkflow(workflows.FulfillLineItem, workflows.LineInput{FulfillmentID: "f", OrderID: "o", ProductID: "p", Next: l.next()})
+	l.env.ExecuteWorkflow(workflows.FulfillLineItem, workflows.LineInput{
+		FulfillmentID: "f", OrderID: "o", ProductID: "p",
+		Next: l.next(),
+	})
 	require.True(l.t, l.env.IsWorkflowCompleted())
 	require.NoError(l.t, l.env.GetWorkflowError())
 }

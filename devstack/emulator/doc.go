@@ -8,7 +8,7 @@
 //
 //	POST …/licenses/{new|cancel|renew|upgrade|pause|resume|suspend|reactivate}   Nexway's default contract
 //	GET  …/licenses/{fulfillmentId}                                             was it issued?
-//	POST …/custom[/{shape}]/…/{operation}                                       other reply shapes: licenses (default), result, …
+//	POST …/custom[/{shape}]/…/{operation}                                       other reply shapes
 //	POST …/dynamic?id=<productId>                                               a dynamic URL
 //	POST …/oauth/token                                                          OAuth2 client credentials
 //	/_emulator/                                                                 control page, log and settings

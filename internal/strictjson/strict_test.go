@@ -61,27 +61,31 @@ func TestDocumentsThatAreReadAsTheyAreWritten(t *testing.T) {
 func TestProblemsAreNamedAtTheirPaths(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string][]keyturn.FieldError{
-		`{"name":"a","name":"b"}`:            {{Location: "name", Message: "is a duplicate field"}},
-		`{"name":"a","\u006eame":"b"}`:       {{Location: "name", Message: "is a duplicate field"}},
-		`{"notes":{"a":"1","a":"2"}}`:        {{Location: "notes.a", Message: "is a duplicate field"}},
-		`{"Name":"a"}`:                       {{Location: "Name", Message: "is an unknown field: did you mean name?"}},
-		`{"Own":"a"}`:                        {{Location: "Own", Message: "is an unknown field"}},
-		`{"parts":[{},{"lable":1}]}`:         {{Location: "parts[1].lable", Message: "is an unknown field"}},
-		`{"name":"\ud800"}`:                  {{Location: "name", Message: "must not contain an unpaired surrogate"}},
-		`{"name":"\udc00\ud800"}`:            {{Location: "name", Message: "must not contain an unpaired surrogate"}},
-		`{"name":"a\u0000"}`:                 {{Location: "name", Message: "must not contain the character NUL"}},
-		`{"count":128}`:                      {{Location: "count", Message: "must be an integer of at most 8 bits"}},
-		`{"count":1.5}`:                      {{Location: "count", Message: "must be an integer of at most 8 bits"}},
-		`{"rate":1e999}`:                     {{Location: "rate", Message: "is out of range"}},
-		`{"on":"true"}`:                      {{Location: "on", Message: "must be a boolean, not a string"}},
-		`{"name":true}`:                      {{Location: "name", Message: "must be a string, not a boolean"}},
-		`{"inner":[]}`:                       {{Location: "inner", Message: "must be an object, not a list"}},
-		`{"parts":{}}`:                       {{Location: "parts", Message: "must be a list, not an object"}},
-		`{"at":"tomorrow"}`:                  {{Location: "at", Message: "must be a time such as 2026-01-31T12:00:00Z"}},
-		`[]`:                                 {{Location: "body", Message: "must be an object, not a list"}},
-		`{"on":1,"inner":{"rate":"1"},"x":}`: {{Location: "body", Message: "must be a single JSON document: syntax error at byte 34"}},
+		`{"name":"a","name":"b"}`:      {{Location: "name", Message: "is a duplicate field"}},
+		`{"name":"a","\u006eame":"b"}`: {{Location: "name", Message: "is a duplicate field"}},
+		`{"notes":{"a":"1","a":"2"}}`:  {{Location: "notes.a", Message: "is a duplicate field"}},
+		`{"Name":"a"}`:                 {{Location: "Name", Message: "is an unknown field: did you mean name?"}},
+		`{"Own":"a"}`:                  {{Location: "Own", Message: "is an unknown field"}},
+		`{"parts":[{},{"lable":1}]}`:   {{Location: "parts[1].lable", Message: "is an unknown field"}},
+		`{"name":"\ud800"}`:            {{Location: "name", Message: "must not contain an unpaired surrogate"}},
+		`{"name":"\udc00\ud800"}`:      {{Location: "name", Message: "must not contain an unpaired surrogate"}},
+		`{"name":"a\u0000"}`:           {{Location: "name", Message: "must not contain the character NUL"}},
+		`{"count":128}`:                {{Location: "count", Message: "must be an integer of at most 8 bits"}},
+		`{"count":1.5}`:                {{Location: "count", Message: "must be an integer of at most 8 bits"}},
+		`{"rate":1e999}`:               {{Location: "rate", Message: "is out of range"}},
+		`{"on":"true"}`:                {{Location: "on", Message: "must be a boolean, not a string"}},
+		`{"name":true}`:                {{Location: "name", Message: "must be a string, not a boolean"}},
+		`{"inner":[]}`:                 {{Location: "inner", Message: "must be an object, not a list"}},
+		`{"parts":{}}`:                 {{Location: "parts", Message: "must be a list, not an object"}},
+		`{"at":"tomorrow"}`:            {{Location: "at", Message: "must be a time such as 2026-01-31T12:00:00Z"}},
+		`[]`:                           {{Location: "body", Message: "must be an object, not a list"}},
+		`{"on":1,"inner":{"rate":"1"},"x":}`: {{
+			Location: "body",
+			Message:  "must be a single JSON document: syntax error at byte 34",
+		}},
 		`{"on":1,"inner":{"rate":"1"}}`: {
-			{Location: "on", Message: "must be a boolean, not a number"}, {Location: "inner.rate", Message: "must be a number, not a string"},
+			{Location: "on", Message: "must be a boolean, not a number"},
+			{Location: "inner.rate", Message: "must be a number, not a string"},
 		},
 	} {
 		err := strictjson.Decode([]byte(text), new(document))
@@ -122,8 +126,10 @@ func TestProblemsAreBounded(t *testing.T) {
 // FuzzDecode: whatever is accepted means one thing, and says the same when it is written again.
 func FuzzDecode(f *testing.F) {
 	for _, seed := range []string{
-		`{"name":"a","name":"b"}`, `{"Name":"a"}`, `{"unknown":1}`, `{} {}`, `{}]`, nested(32), nested(33), `{"name":"\ud800"}`,
-		`{"name":"\ud83d\ude00"}`, `{"name":"\\ud800"}`, `{"notes":{"\ud800":"x"}}`, "{\"name\":\"\xff\"}", "\uFEFF{}", `null`, `[]`,
+		`{"name":"a","name":"b"}`, `{"Name":"a"}`, `{"unknown":1}`, `{} {}`, `{}]`, nested(32), nested(33),
+		`{"name":"\ud800"}`,
+		`{"name":"\ud83d\ude00"}`, `{"name":"\\ud800"}`, `{"notes":{"\ud800":"x"}}`, "{\"name\":\"\xff\"}", "\uFEFF{}",
+		`null`, `[]`,
 		`{"count":1e2,"rate":-0.0,"on":false,"at":"2026-11-29T12:00:00Z","wait":"1m","parts":[{"inner":{}}],"notes":{"a":"b"}}`,
 	} {
 		f.Add([]byte(seed))

@@ -13,8 +13,8 @@ const sharedMemory = "/dev/shm"
 // memoryWanted is how much room the servers of the tests may need there; a container has 64 MB by default.
 const memoryWanted = 3 << 30
 
-// Folder makes a temporary folder for servers, in memory where there is room for them. When we are root, PostgreSQL runs
-// as a user who must pass through, so everybody may. The caller removes it.
+// Folder makes a temporary folder for servers, in memory where there is room for them. When we are root, PostgreSQL
+// runs as a user who must pass through, so everybody may. The caller removes it.
 func Folder(pattern string) (string, error) {
 	parent := ""
 	var room syscall.Statfs_t

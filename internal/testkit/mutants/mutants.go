@@ -9,13 +9,15 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 )
 
 // InBuild reports whether the test binary was built with the overlay. It has a file that sets this.
 var InBuild bool
 
-// Edit changes SQL statements: each match of the regular expression Old becomes New, as in regexp.ReplaceAllString.
+// Edit changes SQL statements: each match of the regular expression Old becomes New, as in regexp.ReplaceAllString. A
+// space in Old stands for any white space, so that a statement may be wrapped anew.
 type Edit struct{ Old, New string }
 
 var active struct {
@@ -40,7 +42,7 @@ func Activate(name string, edits ...Edit) {
 	defer active.Unlock()
 	active.name, active.asked, active.edits, active.results = name, false, nil, map[string]string{}
 	for _, e := range edits {
-		active.edits = append(active.edits, edit{Edit: e, old: regexp.MustCompile(`(?s)` + e.Old)})
+		active.edits = append(active.edits, edit{Edit: e, old: regexp.MustCompile(`(?s)` + strings.ReplaceAll(e.Old, " ", `\s+`))})
 	}
 }
 
