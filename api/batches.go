@@ -112,11 +112,16 @@ func (a *API) oneKey(ctx context.Context, c *call, in *idInput, do func(keyturn.
 		return nil, err
 	}
 	var bad keyturn.Problems
-	bad.Check(keyturn.CleanText(body.Key, 1, 4096), "key", "must be one key of the pool")
+	key, err := keyturn.CleanKey(body.Key)
+	if err != nil {
+		bad.Addf("key", "%s", err.Error())
+	}
+	bad.Check(err != nil || key != "", "key", "must be one key of the pool")
 	bad.Check(keyturn.CleanText(body.Reason, 0, 500), "reason", "must be at most 500 printable characters")
 	if err := bad.Err("the request is not valid"); err != nil {
 		return nil, err
 	}
+	body.Key = key
 	if err := do(body); err != nil {
 		return nil, err
 	}

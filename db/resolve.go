@@ -3,11 +3,11 @@ package db
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/jmoiron/sqlx"
 
 	"keyturn.dev/keyturn"
-	"keyturn.dev/keyturn/stock"
 )
 
 // Resolve carries out a person's decision on a line and records who decided and why. Repeating a decision with the same
@@ -137,10 +137,16 @@ func (d *DB) StageSupply(ctx context.Context, fulfillmentID string, keys []strin
 		var bad keyturn.Problems
 		bad.Check(len(keys) == l.units(), "keys", "must be %d, one per unit, not %d", l.units(), len(keys))
 		seen := map[string]bool{}
+		keys := slices.Clone(keys)
 		for i, k := range keys {
 			at := fmt.Sprintf("keys[%d]", i)
-			bad.Check(keyturn.CleanText(k, 1, stock.MaxKeyLength), at, "must be 1 to %d characters without control characters",
-				stock.MaxKeyLength)
+			k, err := keyturn.CleanKey(k)
+			if err != nil {
+				bad.Addf(at, "%s", err.Error())
+				continue
+			}
+			keys[i] = k
+			bad.Check(k != "", at, "must not be blank")
 			bad.Check(!seen[k], at, "stands here twice")
 			seen[k] = true
 			var pool []string

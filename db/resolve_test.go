@@ -9,7 +9,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"keyturn.dev/keyturn"
-	"keyturn.dev/keyturn/stock"
 )
 
 // inStatus gives a line in each of the statuses.
@@ -169,17 +168,20 @@ func TestSupply(t *testing.T) {
 		{"one", "two", "three"},
 		{"one", "one"},
 		{"one", ""},
-		{"one", "t\nwo"},
+		{"one", " \u200b\n"},
+		{"one", " one\r\n"},
+		{"one", "t\two"},
+		{"one", "t\u200bwo"},
 		{"one", "\x00"},
-		{"one", strings.Repeat("x", stock.MaxKeyLength+1)},
+		{"one", strings.Repeat("x", keyturn.MaxKeyLength+1)},
 	} {
 		wantKind(t, s.StageSupply(s.ctx, f, bad), keyturn.KindInvalid)
 	}
 	require.NoError(t, s.StageSupply(s.ctx, f, []string{"wrong", "typo"}))
-	require.NoError(t, s.StageSupply(s.ctx, f, []string{"one", "two"}), "what is stored last counts")
+	require.NoError(t, s.StageSupply(s.ctx, f, []string{"\ufeffone ", "two\r\nlines\r\n"}), "what is stored last counts")
 	next := s.resolve(f, keyturn.ActionSupply)
 	require.Equal(t, keyturn.DoDeliver, next.Do)
-	require.Equal(t, []string{"one", "two"}, s.keysOf(f))
+	require.Equal(t, []string{"one", "two\nlines"}, s.keysOf(f))
 	require.Zero(t, read[int](s, `SELECT count(*) FROM supplies`))
 	s.delivered(f)
 	wantKind(t, s.StageSupply(s.ctx, f, []string{"one", "two"}), keyturn.KindConflict)

@@ -48,17 +48,19 @@ func TestValues(t *testing.T) {
 	t.Parallel()
 	in := reading(map[string]keyturn.ResponsePath{"activationCode": {Path: "$.k"}, "extra": {Path: "$.x"}})
 	for body, want := range map[string]string{
-		`{"k":"A-1"}`: "A-1", `{"k":" A 1 "}`: " A 1 ", `{"k":12345678901234567890}`: "12345678901234567890",
+		`{"k":"A-1"}`: "A-1", `{"k":" A 1 "}`: "A 1", `{"k":12345678901234567890}`: "12345678901234567890",
 		`{"k":-7}`:       "-7",
 		`{"k":"<&>\"'"}`: `<&>"'`, `{"k":"Ключ-1"}`: "Ключ-1", "\xef\xbb\xbf" + `{"k":"BOM"}`: "BOM",
-		" \n{\"k\":\"space\"}\r\n": "space",
+		" \n{\"k\":\"space\"}\r\n": "space", `{"k":"AAAA-BBBB-1\r\n"}`: "AAAA-BBBB-1", `{"k":"\ufeffA\u200b\u200e"}`: "A",
+		`{"k":"-----BEGIN LICENSE-----\r\nQUFB\nQkJC\r\n-----END LICENSE-----\n"}`: "-----BEGIN LICENSE-----\nQUFB\nQkJC\n" +
+			"-----END LICENSE-----",
 	} {
 		v := judge(in, 1, body)
 		require.Equal(t, []string{want}, codes(v), body+v.Reason)
 	}
 	for _, body := range []string{
-		`{"k":true}`, `{"k":1.5}`, `{"k":1e3}`, `{"k":{}}`, `{"k":["a","b"]}`, `{"k":[]}`, `{"k":"a\nb"}`, `{"k":"a\u0000"}`,
-		`{"k":"\t"}`,
+		`{"k":true}`, `{"k":1.5}`, `{"k":1e3}`, `{"k":{}}`, `{"k":["a","b"]}`, `{"k":[]}`, `{"k":"a\tb"}`, `{"k":"a\u0000"}`,
+		`{"k":"\t"}`, `{"k":" \u200b\ufeff\r\n"}`, `{"k":"a\u200bb"}`,
 		`{"k":"a\u202eb"}`, `{"k":"\ud800"}`, "{\"k\":\"\xff\"}", `{"k":"` + strings.Repeat("a", 4097) + `"}`, // values
 		``, `{}`, `{"k":null}`, `{"k":""}`, `{"k":"  "}`, `{"other":1}`, `[]`, `"text"`, `null`, // nothing there
 		`<html>ok</html>`, `{"k":"a"}{"k":"b"}`, "{\"k\":\"a\"}\n{\"k\":\"b\"}", `{"k":"a"} trailing`, `{"k":"a"`, `<k>a</k>`,
@@ -266,7 +268,10 @@ func FuzzJudge(f *testing.F) {
 			require.True(t, v.Deliverable.Empty())
 		}
 		for _, code := range codes(v) {
-			require.True(t, keyturn.CleanText(code, 1, 4096))
+			key, err := keyturn.CleanKey(code)
+			require.NoError(t, err)
+			require.Equal(t, key, code)
+			require.NotEmpty(t, code)
 		}
 		endpoint.RedactReply(in, "create", reply, v)
 	})

@@ -55,8 +55,8 @@ func numberText(text string) (string, bool) {
 	return strings.TrimRight(strings.TrimRight(plain, "0"), "."), true
 }
 
-// keyText is a value that goes to the customer: a string that is clean, not blank and not over-long, or an integer with
-// every digit. "" is absent (missing, null, blank); false is a value that must not be delivered.
+// keyText is a value that goes to the customer: a string that is a key, or an integer with every digit. "" is absent
+// (missing, null, blank); false is a value that must not be delivered.
 func keyText(v any, maxBytes int) (string, bool) {
 	text, ok := "", true
 	switch v := v.(type) {
@@ -68,10 +68,8 @@ func keyText(v any, maxBytes int) (string, bool) {
 	default:
 		ok = false
 	}
-	if strings.TrimSpace(text) == "" && !strings.ContainsFunc(text, unicode.IsControl) {
-		return "", ok
-	}
-	return text, ok && len(text) <= maxBytes && keyturn.CleanText(text, 1, maxBytes)
+	text, err := keyturn.CleanKey(text)
+	return text, ok && err == nil && len(text) <= maxBytes
 }
 
 // cleaned makes a partner's words safe to show: valid UTF-8, one line, nothing invisible that reorders text, at most

@@ -9,9 +9,6 @@ import (
 	"keyturn.dev/keyturn"
 )
 
-// maxKey is the longest key, in bytes.
-const maxKey = 4 << 10
-
 // RenderKeys renders the mail that delivers the keys: a greeting, the merchant's text with its tags replaced, the
 // order's details, the seller's name and the link to the order page, as plain text and as HTML. The same Template and
 // Content give the same bytes. Keys appear byte for byte. If the template has no {KEY} the keys follow its text, so a
@@ -71,8 +68,9 @@ func checkDeliverable(c Content) error {
 	var bad keyturn.Problems
 	for i, key := range c.Keys {
 		at := "keys[" + strconv.Itoa(i) + "]"
-		bad.Check(key != "" && len(key) <= maxKey, at, "must have 1 to %d bytes", maxKey)
-		bad.Check(utf8.ValidString(key) && !strings.ContainsAny(key, "\x00\r\n"), at, "must be one line of UTF-8")
+		bad.Check(key != "" && utf8.RuneCountInString(key) <= keyturn.MaxKeyLength, at, "must have 1 to %d characters",
+			keyturn.MaxKeyLength)
+		bad.Check(utf8.ValidString(key) && !strings.ContainsAny(key, "\x00\r"), at, "must be UTF-8 in lines that end with LF")
 	}
 	return bad.Err("the mail cannot carry a key")
 }

@@ -28,7 +28,7 @@ func (s *store) noKeys() {
 
 func TestImportOfEveryKindOfFile(t *testing.T) {
 	s := newStore(t)
-	long := strings.Repeat("k", stock.MaxKeyLength)
+	long := strings.Repeat("k", keyturn.MaxKeyLength)
 	for i, c := range []struct {
 		name, file string
 		keys       []string

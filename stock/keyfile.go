@@ -41,10 +41,7 @@ type keyRow struct {
 	bad     string
 }
 
-const (
-	MaxKeyLength = 4096 // characters of one key
-	maxRowLength = 4*MaxKeyLength + 4096
-)
+const maxRowLength = 4*keyturn.MaxKeyLength + 4096
 
 // keyFile reads a file row by row in constant memory. What is no key is marked; what is no such file ends it with
 // KindInvalid and the line.
@@ -166,10 +163,10 @@ func (f *keyFile) row(text string) (row keyRow, isRow bool, err error) {
 			}
 		}
 	}
-	switch {
-	case utf8.RuneCountInString(row.key) > MaxKeyLength:
+	switch row.key, err = keyturn.CleanKey(row.key); {
+	case errors.Is(err, keyturn.ErrKeyTooLong):
 		row.bad = keyturn.RowTooLong
-	case !keyturn.CleanText(row.key, 1, MaxKeyLength), f.pattern != nil && !f.pattern.MatchString(row.key):
+	case err != nil, row.key == "", strings.Contains(row.key, "\n"), f.pattern != nil && !f.pattern.MatchString(row.key):
 		row.bad = keyturn.RowMalformed
 	}
 	return row, true, nil
