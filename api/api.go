@@ -44,10 +44,10 @@ type Config struct {
 // API is the HTTP surface of api.md.
 type API struct {
 	Config
-	mux    *http.ServeMux
-	huma   huma.API
-	tokens tokenCache
-	spec   spec
+	mux     *http.ServeMux
+	huma    huma.API
+	clients clientCache
+	spec    spec
 
 	closing    chan struct{} // closed when the server shuts down: streams end
 	endStreams func()

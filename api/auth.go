@@ -47,10 +47,10 @@ func (a *API) authenticate(ctx huma.Context, next func(huma.Context)) {
 		next(ctx)
 		return
 	}
-	token, err := a.token(c.r)
+	client, err := a.client(c.r)
 	if err == nil {
-		c.token = token
-		err = hasScope(token, security)
+		c.client = client
+		err = hasScope(client, security)
 	}
 	if err != nil {
 		a.refuse(c, err)
@@ -59,66 +59,82 @@ func (a *API) authenticate(ctx huma.Context, next func(huma.Context)) {
 	next(ctx)
 }
 
-func hasScope(token db.Token, security []map[string][]string) error {
+func hasScope(client db.Client, security []map[string][]string) error {
 	var needed []string
 	for _, alternative := range security {
-		if slices.Contains(token.Scopes, alternative[bearer][0]) {
+		if slices.Contains(client.Scopes, alternative[bearer][0]) {
 			return nil
 		}
 		needed = append(needed, alternative[bearer][0])
 	}
-	return keyturn.Errorf(keyturn.KindForbidden, "the token lacks the scope %s", strings.Join(needed, " or "))
+	return lacksScope(needed...)
 }
 
-// token finds out who the request is from.
-func (a *API) token(r *http.Request) (db.Token, error) {
+func lacksScope(scopes ...string) error {
+	return keyturn.Errorf(keyturn.KindForbidden, "the token lacks the scope %s", strings.Join(scopes, " or "))
+}
+
+// may says whether the request's token has the scope.
+func (c *call) may(scope string) bool { return slices.Contains(c.client.Scopes, scope) }
+
+// client finds out who the request is from.
+func (a *API) client(r *http.Request) (db.Client, error) {
 	scheme, text, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	if text == "" || !strings.EqualFold(scheme, "Bearer") || len(r.Header.Values("Authorization")) != 1 ||
 		len(text) > 200 {
-		return db.Token{}, keyturn.Errorf(keyturn.KindUnauthorized, "send a token in the header `Authorization: Bearer …`")
+		return db.Client{}, keyturn.Errorf(keyturn.KindUnauthorized, "send a token in the header `Authorization: Bearer …`")
 	}
 	if a.DevToken != "" && subtle.ConstantTimeCompare([]byte(text), []byte(a.DevToken)) == 1 {
-		return db.Token{Name: "dev", Scopes: Scopes}, nil
+		return db.Client{Name: "dev", Scopes: Scopes}, nil
 	}
 	hash := sha256.Sum256([]byte(text))
-	if token, ok := a.tokens.get(hash); ok {
-		return token, nil
+	if client, ok := a.clients.get(hash); ok {
+		return client, nil
 	}
-	token, err := a.DB.TokenOf(r.Context(), text)
-	if err == nil {
-		a.tokens.put(hash, token)
+	client, err := a.DB.ClientOf(r.Context(), text)
+	switch {
+	case err == nil:
+		a.clients.put(hash, client)
+	case keyturn.KindOf(err) == keyturn.KindUnauthorized:
+		a.clients.drop(hash)
 	}
-	return token, err
+	return client, err
 }
 
-// tokenCache saves a query per request. A token that is withdrawn goes on for as long as an entry lives.
-type tokenCache struct {
+// clientCache saves a query per request. A token that is withdrawn goes on for as long as an entry lives.
+type clientCache struct {
 	mu      sync.Mutex
-	entries map[[sha256.Size]byte]tokenEntry
+	entries map[[sha256.Size]byte]clientEntry
 }
 
-type tokenEntry struct {
-	token db.Token
-	until time.Time
+type clientEntry struct {
+	client db.Client
+	until  time.Time
 }
 
-const (
-	tokenLife = 10 * time.Second
-	maxTokens = 10_000
-)
+// TokenLife is for how long a process goes on taking a token that was withdrawn.
+const TokenLife = 5 * time.Second
 
-func (t *tokenCache) get(hash [sha256.Size]byte) (db.Token, bool) {
+const maxTokens = 10_000
+
+func (t *clientCache) get(hash [sha256.Size]byte) (db.Client, bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	e, ok := t.entries[hash]
-	return e.token, ok && time.Now().Before(e.until)
+	return e.client, ok && time.Now().Before(e.until)
 }
 
-func (t *tokenCache) put(hash [sha256.Size]byte, token db.Token) {
+func (t *clientCache) put(hash [sha256.Size]byte, client db.Client) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.entries == nil || len(t.entries) >= maxTokens {
-		t.entries = map[[sha256.Size]byte]tokenEntry{}
+		t.entries = map[[sha256.Size]byte]clientEntry{}
 	}
-	t.entries[hash] = tokenEntry{token, time.Now().Add(tokenLife)}
+	t.entries[hash] = clientEntry{client, time.Now().Add(TokenLife)}
+}
+
+func (t *clientCache) drop(hash [sha256.Size]byte) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	delete(t.entries, hash)
 }

@@ -128,6 +128,9 @@ func (f *follower) run(ctx context.Context, steps []db.OrderStep, now db.Progres
 				return
 			}
 		}
+		if _, err := f.api.client(f.call.r); keyturn.KindOf(err) == keyturn.KindUnauthorized {
+			return // the token was withdrawn meanwhile
+		}
 		var err error
 		var next db.Progress
 		if steps, next, status, err = f.api.DB.OrderEvents(ctx, f.order, f.seen); err != nil {

@@ -174,7 +174,7 @@ func TestOrdersAreListedPageByPage(t *testing.T) {
 // token makes a token and gives the header that carries it.
 func (b *bench) token(t *testing.T, name string, scopes ...string) string {
 	t.Helper()
-	text, err := b.db.CreateToken(context.Background(), db.Token{Name: name, Scopes: scopes})
+	text, err := b.db.CreateToken(context.Background(), db.Client{Name: name, Scopes: scopes})
 	require.NoError(t, err)
 	return "Bearer " + text
 }

@@ -46,9 +46,9 @@ func (a *API) licenseRoutes() {
 
 // reveals says whether keys are to be shown: to a token that may see them, unless it says that it does not want to.
 func reveals(c *call, keys string) (bool, error) {
-	may := slices.Contains(c.token.Scopes, ScopeKeysRead)
+	may := c.may(ScopeKeysRead)
 	if keys == "true" && !may {
-		return false, keyturn.Errorf(keyturn.KindForbidden, "the token lacks the scope %s", ScopeKeysRead)
+		return false, lacksScope(ScopeKeysRead)
 	}
 	return may && keys != "false", nil
 }
@@ -69,7 +69,7 @@ func (a *API) operateLicense(ctx context.Context, c *call, in *idInput) (*rawOut
 	hash := sha256.Sum256(append([]byte("operation "+in.ID+"\x00"), raw...))
 	accepted, response, err := a.DB.Operate(ctx, db.OperateInput{
 		LicenseID: in.ID, Operation: body.Operation, ProductID: body.ProductID, ExpiresAt: body.ExpiresAt,
-		Client: c.token.Name, IdempotencyKey: key, RequestHash: hash[:], Respond: a.acceptance,
+		Client: c.client.Name, IdempotencyKey: key, RequestHash: hash[:], Respond: a.acceptance,
 	})
 	return a.accepted(accepted, response, err)
 }

@@ -23,10 +23,10 @@ const (
 
 // call is one request on its way: what handlers and the log need of it.
 type call struct {
-	r     *http.Request
-	w     *recorder
-	id    string
-	token db.Token
+	r      *http.Request
+	w      *recorder
+	id     string
+	client db.Client // who calls, once it is known
 }
 
 type callKey struct{}
@@ -37,7 +37,7 @@ func callOf(ctx context.Context) *call {
 }
 
 // by is who acts, for what is recorded.
-func (c *call) by() string { return c.token.Name }
+func (c *call) by() string { return c.client.Name }
 
 // readUntil limits how long the client may take to send what is left of the request; zero: for ever.
 func (c *call) readUntil(t time.Time) { _ = http.NewResponseController(c.w).SetReadDeadline(t) }
@@ -128,7 +128,7 @@ func (a *API) finish(c *call, start time.Time) {
 	metrics.Request(c.r.Pattern, c.w.status, time.Since(start))
 	a.Logger.Log(c.r.Context(), level, "request", "requestId", c.id, "method", c.r.Method, "route", c.r.Pattern, "status",
 		c.w.status,
-		"bytes", c.w.bytes, "ms", time.Since(start).Milliseconds(), "by", c.token.Name)
+		"bytes", c.w.bytes, "ms", time.Since(start).Milliseconds(), "by", c.client.Name)
 }
 
 // recorder notes what was answered.

@@ -107,7 +107,7 @@ func (a *API) createOrder(ctx context.Context, c *call, _ *struct{}) (*rawOutput
 	}
 	hash := sha256.Sum256(raw)
 	accepted, response, err := a.DB.Accept(ctx, db.AcceptInput{
-		Order: order, Client: c.token.Name, IdempotencyKey: key, RequestHash: hash[:], Respond: a.acceptance,
+		Order: order, Client: c.client.Name, IdempotencyKey: key, RequestHash: hash[:], Respond: a.acceptance,
 	})
 	return a.accepted(accepted, response, err)
 }

@@ -35,7 +35,7 @@ var ofPersons = []string{
 var ofTheBooks = map[string]string{
 	"access_log":       "by what",
 	"alerts":           "cause closed_by detail pool_id subject",
-	"api_tokens":       "hash name scopes",
+	"api_tokens":       "hash name prefix scopes",
 	"attempts":         "error_kind operation outcome source",
 	"audits":           "report",
 	"batches":          "created_by pool_id recall undone_by",

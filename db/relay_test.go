@@ -111,25 +111,6 @@ func TestOutboxEntriesAreOnePerSubject(t *testing.T) {
 	require.Len(t, s.takeDue(), 3)
 }
 
-func TestTokens(t *testing.T) {
-	s := newShop(t)
-	text, err := s.CreateToken(s.ctx, Token{Name: "shop", Scopes: []string{"orders:write", "orders:read"}})
-	require.NoError(t, err)
-	require.Regexp(t, `^kt_[A-Za-z0-9_-]{32}$`, text)
-	token, err := s.TokenOf(s.ctx, text)
-	require.NoError(t, err)
-	require.Equal(t, Token{Name: "shop", Scopes: []string{"orders:write", "orders:read"}}, token)
-	_, err = s.CreateToken(s.ctx, Token{Name: "shop", Scopes: []string{"admin"}})
-	wantKind(t, err, keyturn.KindConflict)
-	for _, wrong := range []string{"", "kt_", text + "x", text[:len(text)-1], "\x00", "' OR 1=1"} {
-		_, err := s.TokenOf(s.ctx, wrong)
-		wantKind(t, err, keyturn.KindUnauthorized)
-	}
-	other, err := s.CreateToken(s.ctx, Token{Name: "other", Scopes: []string{"admin"}})
-	require.NoError(t, err)
-	require.NotEqual(t, text, other)
-}
-
 // enqueueAgain is what a transaction does that wants a workflow started.
 func enqueueAgain(s *shop, workflow, subject string) {
 	s.t.Helper()

@@ -105,6 +105,19 @@ BEGIN
     LEFT JOIN partner_queue q ON q.line_id = p_line;
 END $function$;
 
+CREATE FUNCTION alert_subject(pool_id text, subject text, detail text)
+ RETURNS text
+ LANGUAGE plpgsql
+ IMMUTABLE PARALLEL SAFE
+AS $function$ BEGIN
+    -- the ID that an alert is about: of a pool, of the integration in "endpoint/acme", or of a line's order
+    RETURN CASE
+        WHEN pool_id IS NOT NULL THEN pool_id
+        WHEN subject LIKE 'endpoint/%' THEN substr(subject, 10)
+        WHEN subject IS NULL THEN coalesce(CAST(detail AS json) ->> 'orderId', '')
+        ELSE '' END;
+END $function$;
+
 CREATE SEQUENCE integration_versions START 1000000;
 
 CREATE SEQUENCE pool_key_position START 1;
@@ -146,6 +159,9 @@ CREATE TABLE orders (
         lines_canceled))
 );
 ALTER TABLE orders ALTER COLUMN customer SET STORAGE EXTERNAL;
+CREATE INDEX orders_by_merchant ON orders (split_part(id, ':', 1), created_at, id) WHERE strpos(id, ':') > 0;
+CREATE INDEX orders_by_merchant_status ON orders (split_part(id, ':', 1), status, created_at, id) WHERE strpos(id,
+        ':') > 0 AND (status NOT IN ('COMPLETED', 'PENDING'));
 CREATE INDEX orders_by_status ON orders (status, created_at, id) WHERE status NOT IN ('COMPLETED', 'PENDING');
 CREATE INDEX orders_by_time ON orders (created_at, id);
 
@@ -609,8 +625,12 @@ CREATE TABLE alerts (
         'Undelivered', 'Restored', 'PartnerAnsweredDifferently', 'PartnerDown', 'PartnerBack', 'CertificateExpiring',
         'ClockSkew', 'LowStock', 'RunsDry', 'Audit'))
 );
+CREATE INDEX alerts_by_merchant ON alerts (split_part(alert_subject(pool_id, subject, detail), ':', 1), id)
+        WHERE strpos(alert_subject(pool_id, subject, detail), ':') > 0;
 CREATE UNIQUE INDEX alerts_line ON alerts (line_id, cause) WHERE line_id IS NOT NULL;
 CREATE INDEX alerts_open ON alerts (cause) WHERE closed_at IS NULL;
+CREATE INDEX alerts_open_by_merchant ON alerts (split_part(alert_subject(pool_id, subject, detail), ':', 1), id)
+        WHERE strpos(alert_subject(pool_id, subject, detail), ':') > 0 AND closed_at IS NULL;
 CREATE UNIQUE INDEX alerts_pool ON alerts (pool_id, cause) WHERE pool_id IS NOT NULL AND closed_at IS NULL;
 CREATE UNIQUE INDEX alerts_subject ON alerts (subject, cause) WHERE subject IS NOT NULL AND closed_at IS NULL;
 CREATE INDEX alerts_to_mail ON alerts (id) WHERE mailed_at IS NULL;
@@ -630,6 +650,10 @@ CREATE TABLE api_tokens (
     hash bytea NOT NULL,
     scopes text[] NOT NULL,
     created_at timestamptz NOT NULL DEFAULT now(),
+    prefix text NOT NULL DEFAULT '',
+    ignore_unknown_fields boolean NOT NULL DEFAULT false,
+    last_used_at timestamptz,
+    withdrawn_at timestamptz,
     CONSTRAINT api_tokens_pkey PRIMARY KEY (name),
     CONSTRAINT api_tokens_hash_key UNIQUE (hash)
 );

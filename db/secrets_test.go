@@ -83,7 +83,7 @@ func TestNothingSecretIsReadableInTheDatabase(t *testing.T) {
 	require.NoError(t, err)
 	s.resolve(failed, keyturn.ActionRefund)
 	s.refunded(failed)
-	token, err := s.CreateToken(s.ctx, Token{Name: "shop", Scopes: []string{"orders"}})
+	token, err := s.CreateToken(s.ctx, Client{Name: "shop", Scopes: []string{"orders"}})
 	require.NoError(t, err)
 	s.absent(token, s.PageToken("o1"))
 

@@ -3,14 +3,9 @@ package main
 import (
 	"fmt"
 	"io"
-	"slices"
-	"strings"
 
 	"github.com/spf13/cobra"
 
-	"keyturn.dev/keyturn"
-	"keyturn.dev/keyturn/api"
-	"keyturn.dev/keyturn/db"
 	"keyturn.dev/keyturn/vault"
 )
 
@@ -34,45 +29,5 @@ func newKeys() *cobra.Command {
 		},
 	})
 	cmd.AddCommand(newKeysRotate(), newKeysRewrap(), newKeysRetire(), newKeysShow())
-	return cmd
-}
-
-func newToken() *cobra.Command {
-	cmd := &cobra.Command{
-		Use: "token", Short: "Manage API tokens",
-		Example: "  keyturn token create shop --scope orders:write --scope orders:read",
-	}
-	var scopes []string
-	create := &cobra.Command{
-		Use: "create NAME", Short: "Create an API token",
-		Long: "Creates an API token and prints it once; only its hash is stored. Scopes: " +
-			strings.Join(api.Scopes, ", ") + "." + configHelp,
-		Example: "  keyturn token create shop --scope orders:write --scope orders:read", Args: cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			for _, s := range scopes {
-				if !slices.Contains(api.Scopes, s) {
-					return keyturn.Errorf(keyturn.KindInvalid, "there is no scope %s; there are %s", s, strings.Join(api.Scopes, ", "))
-				}
-			}
-			if !keyturn.ValidID(args[0]) {
-				return keyturn.Errorf(keyturn.KindInvalid, "the name must be 1 to 64 letters, digits, '.', '_', ':' or '-'")
-			}
-			d, err := databaseFromEnv().open(cmd.Context())
-			if err != nil {
-				return err
-			}
-			defer func() { _ = d.Close() }()
-			text, err := d.CreateToken(cmd.Context(), db.Token{Name: args[0], Scopes: scopes})
-			if err != nil {
-				return err
-			}
-			return show(cmd, map[string]any{"name": args[0], "token": text, "scopes": scopes}, func(w io.Writer) {
-				fmt.Fprintln(w, text)
-			})
-		},
-	}
-	create.Flags().StringSliceVar(&scopes, "scope", nil, "scope of the token; repeatable")
-	_ = create.MarkFlagRequired("scope")
-	cmd.AddCommand(create)
 	return cmd
 }
