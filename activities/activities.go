@@ -28,6 +28,7 @@ type Activities struct {
 	Logger    *slog.Logger
 
 	sending sync.WaitGroup // e-mails under way
+	begins  SourceLimiter  // calls of partners that are being booked
 }
 
 // Step asks for one step of a line.

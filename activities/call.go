@@ -59,13 +59,19 @@ func (a *Activities) CallEndpoint(ctx context.Context, in Step) (keyturn.Next, e
 	}
 }
 
+// begunAtOnce is how many calls of one source may be in the database to begin: one that holds the lock of its admission,
+// and one that prepares. The others would wait for that lock too, each on one of the few connections.
+const begunAtOnce = 2
+
 // begin books a call of the line before it leaves.
 func (a *Activities) begin(ctx context.Context, in Step) (*db.Call, keyturn.Next, time.Duration, error) {
-	leave, err := a.DB.AtDoor(ctx, in.Source)
-	if err != nil {
-		return nil, keyturn.Next{}, 0, err
+	if keyturn.ParseSource(in.Source).Integration != "" { // all others need no admission
+		release, err := a.begins.Acquire(ctx, in.Source, begunAtOnce)
+		if err != nil {
+			return nil, keyturn.Next{}, 0, err
+		}
+		defer release()
 	}
-	defer leave()
 	return a.DB.BeginCall(ctx, in.FulfillmentID, callTimeout, renderRequest)
 }
 

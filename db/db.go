@@ -17,7 +17,6 @@ type DB struct {
 	pg    *pg.DB
 	keys  *vault.Keys
 	stock *stock.Stock
-	doors doors
 
 	integrations cache[readIntegration]
 }
