@@ -64,7 +64,7 @@ var AlertCauses = []AlertInfo{
 			"starts " +
 			"anew. `POST /v1/fulfillments/FULFILLMENT/resend` replaces it; or reach the customer otherwise and `keyturn alert " +
 			"close ALERT`, " +
-			"which ends the tries",
+			"which ends the attempts",
 	},
 	{
 		Cause: AlertRestored, Severity: SeverityCritical,

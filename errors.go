@@ -82,7 +82,7 @@ type Error struct {
 	Kind    Kind
 	Message string
 	Fields  []FieldError // what is wrong with the input, for KindInvalid
-	// Permanent: of a failed try, that trying again is of no use until a person has changed something.
+	// Permanent: of a failed attempt, that trying again is of no use until a person has changed something.
 	Permanent bool
 	Cause     error
 }
@@ -125,7 +125,7 @@ func KindOf(err error) Kind {
 	return KindInternal
 }
 
-// IsPermanent says that the first Error in the chain is of a try that would fail again.
+// IsPermanent says that the first Error in the chain is of an attempt that would fail again.
 func IsPermanent(err error) bool {
 	e, ok := errors.AsType[*Error](err)
 	return ok && e.Permanent

@@ -144,7 +144,7 @@ type Signature struct {
 
 // HeaderValue is one value of a header: a text, which may be a template, or a secret such as a partner's API key. In
 // JSON and YAML it is a string or the object of a SecretRef. A text is part of the request, which is stored at the
-// first try; a secret is kept apart, and every try sends the one of its day.
+// first attempt; a secret is kept apart, and every attempt sends the one of its day.
 type HeaderValue struct {
 	Text string `json:"-"`
 	SecretRef

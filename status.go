@@ -8,7 +8,7 @@ type LineStatus string
 const (
 	// LinePending: accepted; nothing has gone wrong so far.
 	LinePending LineStatus = "PENDING"
-	// LineObtained: the deliverable is ours, at the first try; the e-mail is on its way.
+	// LineObtained: the deliverable is ours, at the first attempt; the e-mail is on its way.
 	LineObtained LineStatus = "OBTAINED"
 	// LineRetrying: a step failed; Keyturn tries again by the product's policy. A line that was in trouble stays in
 	// RETRYING until its e-mail is accepted, also once its keys are obtained, so that its order does not flicker.

@@ -34,8 +34,8 @@ type Activities struct {
 // Step asks for one step of a line.
 type Step struct {
 	FulfillmentID string `json:"fulfillmentId"`
-	// Retry: the line is in trouble, and a failure is an error with the delay of the next try, so that the server repeats
-	// the activity without history. Otherwise a failure is an answer: the workflow shows it.
+	// Retry: the line is in trouble, and a failure is an error with the delay of the next attempt, so that the server
+	// repeats the activity without history. Otherwise a failure is an answer: the workflow shows it.
 	Retry  bool               `json:"retry,omitempty"`
 	Status keyturn.LineStatus `json:"status,omitempty"` // as the workflow knows it; a change comes back as an answer
 	Source string             `json:"source,omitempty"`

@@ -59,8 +59,8 @@ func (a *Activities) CallEndpoint(ctx context.Context, in Step) (keyturn.Next, e
 	}
 }
 
-// begunAtOnce is how many calls of one source may be in the database to begin: one that holds the lock of its admission,
-// and one that prepares. The others would wait for that lock too, each on one of the few connections.
+// begunAtOnce is how many calls of one source may be in the database to begin: one that holds the lock of its
+// admission, and one that prepares. The others would wait for that lock too, each on one of the few connections.
 const begunAtOnce = 2
 
 // begin books a call of the line before it leaves.
@@ -85,7 +85,7 @@ func outcomeOf(r db.CallResult) keyturn.AttemptOutcome {
 	return keyturn.AttemptFailed
 }
 
-// callTimeout is how long a booked call can take, and a little: only then may another try begin.
+// callTimeout is how long a booked call can take, and a little: only then may another attempt begin.
 func callTimeout(in keyturn.Integration) time.Duration {
 	return time.Duration(endpoint.WithDefaults(in).Limits.Timeout) + 2*time.Second
 }

@@ -19,14 +19,14 @@ type Sending struct {
 // lookAgain is when a process that found another one sending an e-mail asks whether that is done.
 const lookAgain = 2 * time.Second
 
-// sendTime is how long one try to send an e-mail may take, even if the activity's own time is over sooner: an e-mail
-// whose sending is broken off may be on its way, and would follow a second time. It is shorter than the lease on the
-// e-mail.
+// sendTime is how long one attempt to send an e-mail may take, even if the activity's own time is over sooner: an
+// e-mail whose sending is broken off may be on its way, and would follow a second time. It is shorter than the lease on
+// the e-mail.
 const sendTime = 30 * time.Second
 
 // SendEmail sends the line's keys to the customer: the e-mail is rendered and stored once, and sent again byte for byte
 // until the mail server takes it. One that takes longer than the activity may is not broken off: it comes to its end
-// and is booked, and the activity's next try finds it under way, or sent.
+// and is booked, and the activity's next attempt finds it under way, or sent.
 func (a *Activities) SendEmail(ctx context.Context, in Step) (keyturn.Next, error) {
 	delivery, next, wait, err := a.DB.BeginDelivery(ctx, in.FulfillmentID, a.Letters.Render)
 	if wait > 0 { // mostly the other one is done at once; a dead one is waited out, a look at a time
@@ -61,7 +61,7 @@ func (a *Activities) Wait() { a.sending.Wait() }
 // refund.
 func (a *Activities) SendFollowUpEmail(ctx context.Context, in Sending) error {
 	delivery, wait, err := a.DB.BeginSend(ctx, in.DeliveryID)
-	if wait > 0 { // waited out at once: each look is a try, after many of which the next waits for an hour
+	if wait > 0 { // waited out at once: each look is an attempt, after many of which the next waits for an hour
 		return asTemporal(err, wait)
 	}
 	if err != nil || delivery == nil {

@@ -70,7 +70,7 @@ func checkResolution(body keyturn.ResolutionRequest, r keyturn.Resolution) error
 	return bad.Err("the resolution is not valid")
 }
 
-// decide has the line's workflow carry out the decision and waits until it has. Each try is an Update of its own,
+// decide has the line's workflow carry out the decision and waits until it has. Each attempt is an Update of its own,
 // because Temporal would answer a repeated one that failed with its failure for ever; the database knows decisions by
 // their ID.
 func (a *API) decide(ctx context.Context, fulfillmentID string, r keyturn.Resolution) error {

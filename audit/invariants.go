@@ -146,7 +146,7 @@ var invariants = []invariant{
 	},
 
 	{
-		id: "C1", severity: S0, meaning: "A partner gets the same bytes at every try of one operation.",
+		id: "C1", severity: S0, meaning: "A partner gets the same bytes at every attempt of one operation.",
 		looks: []string{looksPartnerCalls}, needs: needPartner,
 	},
 	{
@@ -221,7 +221,7 @@ var invariants = []invariant{
 	},
 	{
 		id: "E4", severity: S0,
-		meaning: "A provider is asked for a refund under the line's one key, and not before the try is booked.",
+		meaning: "A provider is asked for a refund under the line's one key, and not before the attempt is booked.",
 		looks:   []string{looksRefunds, looksPaid},
 	},
 

@@ -110,7 +110,7 @@ func TestPaymentJournalIsCompared(t *testing.T) {
 	asked := last
 	asked.Applied = false
 	again := append(books, asked, asked, asked, asked, asked, asked, asked, asked)
-	require.Equal(t, []string{"E4"}, run(again...), "more tries than were booked")
+	require.Equal(t, []string{"E4"}, run(again...), "more attempts than were booked")
 
 	_, err = OpenPaymentLog("till", "/no/such/file")
 	require.Equal(t, keyturn.KindInvalid, keyturn.KindOf(err))

@@ -16,7 +16,7 @@ const deliveredUnsentSQL = `
 
 const sentUntriedSQL = `
 	SELECT l.order_id, d.line_id, 'e-mail ' || d.id AS subject,
-		'it counts as sent without a try, a time, or its keys as seen' AS what
+		'it counts as sent without an attempt, a time, or its keys as seen' AS what
 	FROM deliveries d LEFT JOIN line_items l ON l.id = d.line_id
 	WHERE d.status = 'SENT' AND (d.sent_at IS NULL OR NOT d.exposed OR d.attempts < 1)
 		OR d.status <> 'READY' AND d.attempts < 1`

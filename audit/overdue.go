@@ -34,7 +34,7 @@ const deadlineOverdueSQL = `
 		AND coalesce(l.extended_until, greatest(l.give_up_at,
 			l.created_at + make_interval(secs => p.give_up_after))) < now() - make_interval(secs => :slack)`
 
-// refundOverdueSQL: a refund has no last try, but after a while operations must know of it.
+// refundOverdueSQL: a refund has no last attempt, but after a while operations must know of it.
 const refundOverdueSQL = `
 	SELECT r.order_id, r.line_id, NULL AS subject, 'its refund is pending and there is no open alert' AS what
 	FROM refunds r
@@ -60,8 +60,8 @@ const sendingOverdueSQL = `
 	WHERE d.status = 'SENDING' AND d.lease_until < now() - make_interval(secs => :slack)
 		AND (:strict OR l.status IN ('OBTAINED', 'RETRYING', 'DELIVERED'))`
 
-// runningOverdueSQL: a later try of the same call, or a decision, takes the place of one whose process died. The strict
-// form wants that booked too.
+// runningOverdueSQL: a later attempt of the same call, or a decision, takes the place of one whose process died. The
+// strict form wants that booked too.
 const runningOverdueSQL = `
 	SELECT l.order_id, a.line_id, a.source AS subject, 'attempt ' || a.no || ' is under way longer than it can be' AS what
 	FROM attempts a JOIN line_items l ON l.id = a.line_id
@@ -73,7 +73,7 @@ const runningOverdueSQL = `
 
 const tryOverdueSQL = `
 	SELECT l.order_id, l.id AS line_id, NULL AS subject,
-		'it is ' || l.status || ' and its next try should have been made' AS what
+		'it is ' || l.status || ' and its next attempt should have been made' AS what
 	FROM line_items l
 	WHERE l.status IN ('RETRYING', 'WAITING_FOR_STOCK') AND l.next_attempt_at < now() - make_interval(secs => :slack)
 		AND NOT EXISTS (SELECT FROM attempts a WHERE a.line_id = l.id AND a.outcome = 'running'

@@ -169,7 +169,7 @@ func (c *partnerCheck) call(call PartnerCall) {
 	}
 	key := call.Partner + "\x00" + call.FulfillmentID + "\x00" + call.Op + "\x00" + call.OrderID
 	if first, ok := c.hashes[key]; ok && first != call.BodySHA256 && call.BodySHA256 != "" {
-		at("C1", "the partner got other bytes than at the first try")
+		at("C1", "the partner got other bytes than at the first attempt")
 	} else if !ok && call.BodySHA256 != "" {
 		c.hashes[key] = call.BodySHA256
 	}

@@ -245,7 +245,7 @@ var planted = []struct {
 	}},
 	{id: "D1", name: "an e-mail never arrived", at: "studio", do: func(s *shop) { s.forget("studio") }},
 	{
-		id: "D2", name: "an e-mail was sent without a try", at: "unseen",
+		id: "D2", name: "an e-mail was sent without an attempt", at: "unseen",
 		sql: `UPDATE deliveries SET attempts = 0 WHERE line_id = line_of('unseen/0')`, do: func(s *shop) {
 			s.forget("unseen")
 		},
@@ -375,7 +375,7 @@ var planted = []struct {
 		UPDATE line_items SET next_attempt_at = now() - interval '1 h'
 			WHERE id = line_of('failing/0')`, do: func(s *shop) { s.outer.Calls = nil }},
 	{
-		id: "F5", name: "a try is overdue", at: "failing",
+		id: "F5", name: "an attempt is overdue", at: "failing",
 		sql: `UPDATE line_items SET next_attempt_at = now() - interval '1 h' WHERE id = line_of('failing/0')`,
 	},
 	{

@@ -56,8 +56,8 @@ func (l *line) start() Start {
 	}
 }
 
-// acceptTries bounds how often an order is stored anew because something that it rests on changed at the same time.
-const acceptTries = 3
+// acceptAttempts bounds how often an order is stored anew because something that it rests on changed at the same time.
+const acceptAttempts = 3
 
 // Accept stores an order, its lines and the answer in one transaction, which is one statement; after it returned nil
 // the order is never lost. A repetition of the request (same client, key and bytes) gives the stored answer and no
@@ -77,7 +77,7 @@ func (d *DB) Accept(ctx context.Context, in AcceptInput) (*Accepted, []byte, err
 		switch {
 		case err == nil:
 			return accepted, response, nil
-		case try < acceptTries &&
+		case try < acceptAttempts &&
 			(errors.Is(err, errOvertaken) || pg.SQLState(err) == pg.UniqueViolation || pg.IsRetryable(err)):
 			// Perhaps by the same request, which is answered then.
 		// whichever the statement meets first

@@ -34,17 +34,17 @@ type RenderCall func(CallFacts) ([]byte, error)
 // CallTimeout is how long a call of the integration may take.
 type CallTimeout func(keyturn.Integration) time.Duration
 
-// Call is one try that was booked before it leaves.
+// Call is one attempt that was booked before it leaves.
 type Call struct {
 	CallFacts
 	Attempt  int
-	Request  []byte    // as Render made it at the first try
+	Request  []byte    // as Render made it at the first attempt
 	Expires  time.Time // by this process's clock: nothing of this call happens later
 	Troubled bool      // the partner has failed of late: a success is worth booking
 	Probe    bool      // it finds out whether a partner that is down is back
 
 	deadline time.Time // Expires by the database's clock, and never before it: until then nobody else calls
-	line     *line     // as it was saved with this call; nil if this is not its first try
+	line     *line     // as it was saved with this call; nil if this is not its first attempt
 }
 
 // newCall is a call that begins now. A call that takes its process by surprise (a long pause, a slow answer of the

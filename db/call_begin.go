@@ -13,13 +13,14 @@ import (
 	"keyturn.dev/keyturn/vault"
 )
 
-// BeginCall stores a try of the line's current source before anything leaves: the attempt, and at the first try the
-// request that render makes, which every later try sends again. timeout is how long a call of the integration may take.
-// A nil Call with a Next means that there is nothing to call. A request that cannot be rendered is a failed try.
+// BeginCall stores an attempt of the line's current source before anything leaves: the attempt, and at the first
+// attempt the request that render makes, which every later attempt sends again. timeout is how long a call of the
+// integration may take. A nil Call with a Next means that there is nothing to call. A request that cannot be rendered
+// is a failed attempt.
 //
-// KindConflict while another try is under way; wait is how long at most. KindRateLimited while the line waits for its
-// turn at its partner, or for a partner that is down; wait is how long it sleeps. Not idempotent: a second call begins
-// a second try, once the first one's deadline has passed.
+// KindConflict while another attempt is under way; wait is how long at most. KindRateLimited while the line waits for
+// its turn at its partner, or for a partner that is down; wait is how long it sleeps. Not idempotent: a second call
+// begins a second attempt, once the first one's deadline has passed.
 func (d *DB) BeginCall(
 	ctx context.Context, fulfillmentID string, timeout CallTimeout, render RenderCall,
 ) (call *Call, next keyturn.Next, wait time.Duration, err error) {
@@ -62,8 +63,8 @@ func (d *DB) BeginCall(
 	return call, next, wait, err
 }
 
-// beginFast is BeginCall on the fast path, for the first try of a line that nothing has happened to, at a partner that
-// does well and has room, which its statement finds out.
+// beginFast is BeginCall on the fast path, for the first attempt of a line that nothing has happened to, at a partner
+// that does well and has room, which its statement finds out.
 func (d *DB) beginFast(
 	ctx context.Context, fulfillmentID string, timeout CallTimeout, render RenderCall,
 ) (*Call, keyturn.Next, bool) {
@@ -105,7 +106,7 @@ func (d *DB) beginFast(
 func (d *DB) beginCall(
 	ctx context.Context, tx *sqlx.Tx, l *line, timeout CallTimeout, render RenderCall,
 ) (*Call, time.Duration, error) {
-	before, wait, err := endedTries(ctx, tx, l)
+	before, wait, err := endedAttempts(ctx, tx, l)
 	if err != nil {
 		return nil, wait, err
 	}
@@ -140,16 +141,16 @@ func (d *DB) beginCall(
 	return call, 0, l.runUpdate(ctx, tx, &w)
 }
 
-// triesBefore is what a line's earlier tries came to.
-type triesBefore struct {
+// attemptsBefore is what a line's earlier attempts came to.
+type attemptsBefore struct {
 	No         *int       `db:"no"` // of one that is under way
 	DeadlineAt *time.Time `db:"deadline_at"`
 	LastNo     int        `db:"last_no"`
 	Units      int        `db:"units"` // that have their code
 }
 
-// endedTries reads a line's earlier tries. KindConflict while one is under way: wait says for how long at most.
-func endedTries(ctx context.Context, tx *sqlx.Tx, l *line) (before triesBefore, wait time.Duration, err error) {
+// endedAttempts reads a line's earlier attempts. KindConflict while one is under way: wait says for how long at most.
+func endedAttempts(ctx context.Context, tx *sqlx.Tx, l *line) (before attemptsBefore, wait time.Duration, err error) {
 	if l.Version == 1 { // nothing was tried before a line's first step
 		return before, 0, nil
 	}
@@ -162,7 +163,7 @@ func endedTries(ctx context.Context, tx *sqlx.Tx, l *line) (before triesBefore, 
 		return before, 0, err
 	}
 	if wait := before.DeadlineAt.Sub(l.Now); wait > 0 {
-		return before, wait, keyturn.Errorf(keyturn.KindConflict, "another try of this call is under way, for %s at most",
+		return before, wait, keyturn.Errorf(keyturn.KindConflict, "another attempt of this call is under way, for %s at most",
 			keyturn.Duration(wait.Round(time.Millisecond)))
 	}
 	// Its process died before the answer came: the partner may have carried it out.

@@ -75,7 +75,7 @@ func (d *DB) FinishCall(
 	})
 }
 
-// answerFast is FinishCall on the fast path, for a first try that brought all the line needs.
+// answerFast is FinishCall on the fast path, for a first attempt that brought all the line needs.
 func (d *DB) answerFast(ctx context.Context, r CallResult, render RenderMail) (keyturn.Next, bool) {
 	none := keyturn.Next{}
 	if r.line == nil || render == nil || r.Failed != nil || r.NotIssued || r.PartnerSays != "" ||

@@ -9,8 +9,8 @@ import (
 	"keyturn.dev/keyturn"
 )
 
-// lookUpFirst turns a create into a look-up if the partner can be asked and nobody knows what became of an earlier try
-// of this unit. It looks up until there is an answer to that.
+// lookUpFirst turns a create into a look-up if the partner can be asked and nobody knows what became of an earlier
+// attempt of this unit. It looks up until there is an answer to that.
 func lookUpFirst(ctx context.Context, tx *sqlx.Tx, l *line, f *CallFacts, tries int) error {
 	_, asks := f.Integration.Operations[string(keyturn.OpLookUp)]
 	if !asks || tries == 0 || f.Operation != keyturn.OpCreate {
@@ -27,9 +27,9 @@ func lookUpFirst(ctx context.Context, tx *sqlx.Tx, l *line, f *CallFacts, tries 
 	return err
 }
 
-// answeredBefore says whether the line has keys of this call's source and units already, from another try. They stay.
-// If these are others, somebody has to hear of it: the partner issued twice for one fulfillmentId, and may bill or
-// block either.
+// answeredBefore says whether the line has keys of this call's source and units already, from another attempt. They
+// stay. If these are others, somebody has to hear of it: the partner issued twice for one fulfillmentId, and may bill
+// or block either.
 func (d *DB) answeredBefore(ctx context.Context, tx *sqlx.Tx, l *line, source string, r CallResult) (bool, error) {
 	if r.Attempt == 1 || len(r.Codes) == 0 {
 		return false, nil
@@ -45,8 +45,9 @@ func (d *DB) answeredBefore(ctx context.Context, tx *sqlx.Tx, l *line, source st
 		if i < len(have) && bytes.Equal(have[i], d.keys.Fingerprint(code.Reveal())) {
 			continue
 		}
-		return true, openLineAlert(ctx, tx, l, keyturn.AlertTwoAnswers, source+" answered two tries of one fulfillment with "+
-			"different keys; the customer has the first: ask the partner to block the other")
+		return true, openLineAlert(ctx, tx, l, keyturn.AlertTwoAnswers,
+			source+" answered two attempts of one fulfillment with "+
+				"different keys; the customer has the first: ask the partner to block the other")
 	}
 	return true, nil
 }

@@ -71,7 +71,8 @@ func TestLookUpAfterACallThatNobodyFinished(t *testing.T) {
 	require.Equal(t, keyturn.OpLookUp, s.beginCall(f).Operation)
 }
 
-// A partner that answers two tries of one fulfillment with different keys: the first stays, and somebody hears of it.
+// A partner that answers two attempts of one fulfillment with different keys: the first stays, and somebody hears of
+// it.
 func TestDifferentAnswersAreAnIncident(t *testing.T) {
 	for name, c := range map[string]struct {
 		quantity int

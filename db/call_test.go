@@ -90,7 +90,7 @@ func TestRetryAfterLengthensTheDelay(t *testing.T) {
 	}
 }
 
-// While a try is under way nobody else may call; when its time is up, what became of it is unknown.
+// While an attempt is under way nobody else may call; when its time is up, what became of it is unknown.
 func TestOneCallAtATime(t *testing.T) {
 	s := newShop(t)
 	s.product("app", fromEndpoint("acme"))
@@ -145,8 +145,8 @@ func TestConcurrentCallsOfOneLine(t *testing.T) {
 	require.Equal(t, []string{"running"}, s.outcomes(f))
 }
 
-// The answer of a try that was given up as unknown still counts while the line wants it. The other try's answer is then
-// the same key again: it must not be taken back, because the customer has it.
+// The answer of an attempt that was given up as unknown still counts while the line wants it. The other try's answer is
+// then the same key again: it must not be taken back, because the customer has it.
 func TestLateAnswerOfTheSameSourceIsDelivered(t *testing.T) {
 	s := newShop(t)
 	s.product("app", fromEndpoint("acme"))
@@ -222,7 +222,7 @@ func TestUnitsAreCalledOneAfterTheOther(t *testing.T) {
 		require.Equal(t, i, call.UnitNo)
 		require.Equal(t, 1, call.Units)
 		ids[call.LicenseID] = true
-		if i == 1 { // a failed try does not move on
+		if i == 1 { // a failed attempt does not move on
 			s.finishCall(f, refused(call, keyturn.KindRejected))
 			again := s.beginCall(f)
 			require.Equal(t, call.LicenseID, again.LicenseID)

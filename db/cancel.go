@@ -127,7 +127,7 @@ type RefundDue struct {
 // slowRefund is when a refund that does not come through is worth an alert.
 const slowRefund = 5 * time.Minute
 
-// BeginRefund counts a try and says what to pay back. A nil RefundDue with a Next: nothing is owed any more.
+// BeginRefund counts an attempt and says what to pay back. A nil RefundDue with a Next: nothing is owed any more.
 func (d *DB) BeginRefund(ctx context.Context, fulfillmentID string) (*RefundDue, keyturn.Next, error) {
 	var due *RefundDue
 	next, err := d.step(ctx, fulfillmentID, func(tx *sqlx.Tx, l *line) error {

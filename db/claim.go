@@ -27,7 +27,7 @@ func (d *DB) Claim(ctx context.Context, fulfillmentID string, render RenderMail)
 		if !errors.Is(err, stock.ErrContended) {
 			return next, err
 		}
-		if try == maxClaimTries {
+		if try == maxClaimAttempts {
 			return next, keyturn.Errorf(keyturn.KindUnavailable, "the pool's last keys are held by other lines: asked %d times",
 				try)
 		}
@@ -39,7 +39,7 @@ func (d *DB) Claim(ctx context.Context, fulfillmentID string, render RenderMail)
 	}
 }
 
-const maxClaimTries = 50
+const maxClaimAttempts = 50
 
 // claim is Claim under the line's lock.
 func (d *DB) claim(ctx context.Context, fulfillmentID string, render RenderMail) (keyturn.Next, error) {

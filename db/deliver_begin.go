@@ -15,8 +15,8 @@ type Delivery struct {
 	ID      string
 	Message []byte
 
-	try  int   // whose lease it is: the number of this try
-	line *line // as it was when the lease was taken; nil if this is not its first try
+	try  int   // whose lease it is: the number of this attempt
+	line *line // as it was when the lease was taken; nil if this is not its first attempt
 }
 
 // sendLease is how long one process may be busy sending an e-mail: nobody else sends or cancels meanwhile. It is longer
@@ -24,7 +24,7 @@ type Delivery struct {
 const sendLease = 45 * time.Second
 
 // BeginDelivery takes the lease on sending the line's keys, and returns the e-mail that is stored with them, or that
-// render makes if none is. Every later try returns the same bytes. A nil Delivery with a Next means that there is
+// render makes if none is. Every later attempt returns the same bytes. A nil Delivery with a Next means that there is
 // nothing to send. KindConflict while another process sends; wait is for how long at most.
 func (d *DB) BeginDelivery(
 	ctx context.Context, fulfillmentID string, render RenderMail,
@@ -111,8 +111,8 @@ const setLeaseSQL = `
 	UPDATE deliveries y SET status = 'SENDING', attempts = y.attempts + 1, exposed = y.exposed OR y.status = 'SENDING',
 		lease_until = `
 
-// leaseFast is BeginDelivery on the fast path, for the first try of a stored e-mail. Its one statement reads the line,
-// too, under the line's lock, so that nobody gives the line up meanwhile.
+// leaseFast is BeginDelivery on the fast path, for the first attempt of a stored e-mail. Its one statement reads the
+// line, too, under the line's lock, so that nobody gives the line up meanwhile.
 func (d *DB) leaseFast(ctx context.Context, fulfillmentID string) (*Delivery, keyturn.Next, bool) {
 	var rows []struct {
 		line

@@ -125,7 +125,7 @@ var lossyCases = []lossy{
 		prepare: func(s *shop) string { return s.sell("app") },
 		run: func(s *shop, d *DB, f string) error {
 			call, _, wait, err := d.BeginCall(s.ctx, f, callTimeout, renderCall)
-			if wait > 0 { // the try whose answer was lost may be under way, for all we know; its time passes
+			if wait > 0 { // the attempt whose answer was lost may be under way, for all we know; its time passes
 				s.later(callTime)
 				call, _, _, err = d.BeginCall(s.ctx, f, callTimeout, renderCall)
 			}
@@ -138,7 +138,7 @@ var lossyCases = []lossy{
 			require.Equal(s.t, 1, s.count(`attempts WHERE line_id = $1 AND outcome = 'running'`, s.lineID(f)))
 			require.Equal(s.t, 1, s.count(`partner_requests WHERE line_id = $1`, s.lineID(f)), "one request, whatever was lost")
 			require.LessOrEqual(s.t, s.count(`attempts WHERE line_id = $1`, s.lineID(f)), 3,
-				"one whose answer was lost, one that came after it, and one of the caller's second try")
+				"one whose answer was lost, one that came after it, and one of the caller's second attempt")
 		},
 	},
 	{

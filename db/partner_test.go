@@ -332,8 +332,8 @@ func TestDecidedLinesLeaveTheQueue(t *testing.T) {
 	require.Equal(t, 1, read[int](s, `SELECT count(*) FROM partner_queue`))
 }
 
-// A frozen process may come back with its answer while another try of the same call sleeps until the partner is back:
-// that one is woken, so that the workflow hears of it.
+// A frozen process may come back with its answer while another attempt of the same call sleeps until the partner is
+// back: that one is woken, so that the workflow hears of it.
 func TestALineThatIsAnsweredWhileItSleepsIsWoken(t *testing.T) {
 	s := newShop(t)
 	s.product("app", fromEndpoint("acme"))

@@ -18,7 +18,7 @@ type Due struct {
 	Subject  string // of the outbox
 	Start    Start  // of a line
 	Status   keyturn.LineStatus
-	Called   bool // its turn at its partner has come: it sleeps between two tries of its call
+	Called   bool // its turn at its partner has come: it sleeps between two attempts of its call
 
 	lease time.Time // of the outbox: until when it is the relay's that took it
 }

@@ -21,7 +21,7 @@ type Replay struct {
 	ErrorKind  string
 	Message    string
 	HTTPStatus int
-	Request    []byte // as it was stored at the first try
+	Request    []byte // as it was stored at the first attempt
 	Reply      []byte // redacted; nil: there was none, or it was not kept
 	hide       hidden
 }

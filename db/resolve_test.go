@@ -224,7 +224,7 @@ func TestDeadlines(t *testing.T) {
 	s.later(keyturn.DefaultGiveUp)
 	next, err := s.Review(s.ctx, f)
 	require.NoError(t, err)
-	require.Equal(t, keyturn.LineRetrying, next.Status, "the last try")
+	require.Equal(t, keyturn.LineRetrying, next.Status, "the last attempt")
 	require.Equal(t, keyturn.LineCanceling, s.claimed(f).Status)
 
 	g := s.inStatus(keyturn.LineWaitingForStock)

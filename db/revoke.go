@@ -70,8 +70,8 @@ func storeRevocations(ctx context.Context, tx *sqlx.Tx, l *line, source, except 
 	return err
 }
 
-// BeginRevocation books a try of telling the partner of source to cancel. A nil Call and no error: nothing is owed any
-// more. Render is as in BeginCall; the request carries the same fulfillmentId as the create.
+// BeginRevocation books an attempt of telling the partner of source to cancel. A nil Call and no error: nothing is owed
+// any more. Render is as in BeginCall; the request carries the same fulfillmentId as the create.
 func (d *DB) BeginRevocation(ctx context.Context, fulfillmentID, source string, timeout CallTimeout,
 	render RenderCall,
 ) (*Call, error) {
@@ -155,7 +155,7 @@ func (d *DB) BeginRevocation(ctx context.Context, fulfillmentID, source string, 
 	return call, err
 }
 
-// FinishRevocation books what became of the try; done says that nothing more is owed.
+// FinishRevocation books what became of the attempt; done says that nothing more is owed.
 func (d *DB) FinishRevocation(ctx context.Context, fulfillmentID, source string, r CallResult) (done bool, err error) {
 	err = d.pg.Tx(ctx, func(tx *sqlx.Tx) error {
 		done = false

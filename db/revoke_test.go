@@ -190,7 +190,7 @@ func TestRunningRevocationDoesNotBlockTheNextSource(t *testing.T) {
 	require.Equal(t, "endpoint/backup", s.beginCall(f).Source.Name())
 }
 
-// A cancel whose process died is not under way for ever: the next try takes its place.
+// A cancel whose process died is not under way for ever: the next attempt takes its place.
 func TestCancelWhoseProcessDiedIsBookedAsUnknown(t *testing.T) {
 	s := newShop(t)
 	s.product("app", fromEndpoint("acme"))

@@ -12,7 +12,7 @@ import (
 
 // LedgerRefund is payment.Ledger's: one refund per key, never more than was captured.
 func (d *DB) LedgerRefund(ctx context.Context, key, reference, orderID string, amount keyturn.Money,
-	refuse func(triesBefore int) bool,
+	refuse func(attemptsBefore int) bool,
 ) (string, error) {
 	var id string
 	err := d.pg.Tx(ctx, func(tx *sqlx.Tx) error {

@@ -9,7 +9,7 @@ import (
 	"keyturn.dev/keyturn"
 )
 
-// StepFailure is one failed try of a step.
+// StepFailure is one failed attempt of a step.
 type StepFailure struct {
 	Failure    keyturn.Failure
 	Permanent  bool          // trying the same source again is of no use
@@ -19,8 +19,8 @@ type StepFailure struct {
 // maxRetryAfter caps a partner's Retry-After: a wrong header must not park a line for a year.
 const maxRetryAfter = 24 * time.Hour
 
-// fail books a failed try: the line is in trouble, operations are alerted once per cause, and the policy of today says
-// whether it is tried again and when, whether the next source starts, or whether the line is given up.
+// fail books a failed attempt: the line is in trouble, operations are alerted once per cause, and the policy of today
+// says whether it is tried again and when, whether the next source starts, or whether the line is given up.
 func (d *DB) fail(ctx context.Context, tx *sqlx.Tx, l *line, s StepFailure) error {
 	s.Failure.At = l.Now
 	// what a line says of its trouble is what operations were told

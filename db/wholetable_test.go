@@ -251,8 +251,8 @@ func TestNoStepReadsAWholeTable(t *testing.T) {
 	}))
 }
 
-// However many lines wait, for a partner, for keys, for their next try or to be looked at by the relay: whoever sees to
-// them takes some from the front.
+// However many lines wait, for a partner, for keys, for their next attempt or to be looked at by the relay: whoever
+// sees to them takes some from the front.
 func TestNobodyReadsAWholeQueue(t *testing.T) {
 	s := crowd(t, func(s *shop) {
 		s.exec(`INSERT INTO partner_gates (integration, opened_at, next_try_at, gathered)

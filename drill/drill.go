@@ -207,14 +207,14 @@ func (r *run) fulfillment(ctx context.Context) (*fulfillment, error) {
 	return f, err
 }
 
-// try is what became of one try.
+// try is what became of one attempt.
 type try struct {
 	verdict endpoint.Verdict
 	err     error
 	took    time.Duration
 }
 
-// send makes one try with the request that was rendered first.
+// send makes one attempt with the request that was rendered first.
 func (f *fulfillment) send() try {
 	start := time.Now()
 	reply, err := f.caller.Send(f.ctx, f.in, f.version, f.req)

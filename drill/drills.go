@@ -23,11 +23,11 @@ const (
 
 // all drills, in the order of the sheet.
 var all = []drill{
-	{"ok", "the partner works", "delivered at the first try", func(f *fulfillment, r *Result) error {
+	{"ok", "the partner works", "delivered at the first attempt", func(f *fulfillment, r *Result) error {
 		return first(r, f.send(),
 			"the partner's good answer is not read: look at responsePaths, and at auth if it was refused")
 	}},
-	{"slow", "the partner takes half a second", "delivered at the first try", func(f *fulfillment, r *Result) error {
+	{"slow", "the partner takes half a second", "delivered at the first attempt", func(f *fulfillment, r *Result) error {
 		if err := f.drill("slow:500ms"); err != nil {
 			return err
 		}

@@ -159,7 +159,7 @@ func TestPartnerFailsTwiceThenWorks(t *testing.T) {
 	calls := s.calls("acme", "create")
 	require.Len(t, calls, 3)
 	for _, c := range calls {
-		require.Equal(t, calls[0].BodySHA256, c.BodySHA256, "every try sends the same bytes")
+		require.Equal(t, calls[0].BodySHA256, c.BodySHA256, "every attempt sends the same bytes")
 	}
 	require.Len(t, s.letters(buyer), 1)
 	s.record(workflows.LineWorkflowID(f), "endpoint-retry-then-ok")
@@ -219,7 +219,7 @@ func TestPermanentErrorRefundsAtOnce(t *testing.T) {
 			s.atRest(a)
 			f := fulfillment(a)
 			require.Equal(t, "PENDING RETRYING CANCELING CANCELED", s.path(f))
-			require.Len(t, s.calls("acme", "create"), 1, "no second try of what can never work")
+			require.Len(t, s.calls("acme", "create"), 1, "no second attempt of what can never work")
 			require.Equal(t, 2999, s.refunded(a))
 			letters := s.letters(buyer)
 			require.Len(t, letters, 1)

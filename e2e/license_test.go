@@ -321,7 +321,7 @@ func TestLostAnswersOfOperations(t *testing.T) {
 				emulator.Settings{Drill: "cut-after-issuing", DrillOps: []string{string(op)}, RenewNewKey: true}))
 			o := s.operate(fulfillment(a), op)
 			s.awaitLine(fulfillment(o), keyturn.LineRetrying)
-			s.eventually(func() (bool, string) { return len(s.calls("acme", string(op))) > 1, "no second try" })
+			s.eventually(func() (bool, string) { return len(s.calls("acme", string(op))) > 1, "no second attempt" })
 			require.NoError(t, s.partner.SetPartner("acme", emulator.Settings{RenewNewKey: true}))
 			s.await(o, keyturn.OrderCompleted)
 			s.atRest(a, o)

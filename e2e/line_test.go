@@ -26,7 +26,7 @@ func every(delay, giveUp time.Duration) keyturn.RetryPolicy {
 }
 
 // setDeadline edits the product's policy: its lines are given up this long after the acceptance of their order, or at
-// their next try if that has passed.
+// their next attempt if that has passed.
 func (s *stack) setDeadline(product string, giveUp time.Duration) {
 	s.t.Helper()
 	p, err := s.db.Product(context.Background(), product)

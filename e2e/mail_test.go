@@ -150,7 +150,7 @@ func TestResendNeedsKeys(t *testing.T) {
 	require.Equal(t, keyturn.KindConflict, keyturn.KindOf(err))
 }
 
-// A process that finds another one sending an e-mail comes back when that one's time is up, by one try: the pauses
+// A process that finds another one sending an e-mail comes back when that one's time is up, by one attempt: the pauses
 // between tries grow, and looks that count as tries would put it off for an hour.
 func TestAnEmailWhoseSenderDiedIsSentWhenItsTimeIsUp(t *testing.T) {
 	s := start(t, options{})

@@ -14,7 +14,7 @@ import (
 	"keyturn.dev/keyturn/workflows"
 )
 
-// stuck sells a line whose partner is down and whose next try is an hour away.
+// stuck sells a line whose partner is down and whose next attempt is an hour away.
 func (s *stack) stuck(retry keyturn.RetryPolicy) *db.Accepted {
 	s.t.Helper()
 	s.drill("acme", "always-500")
@@ -43,7 +43,7 @@ func TestHoldStopsAndReleaseGoesOn(t *testing.T) {
 	s.decide(f, keyturn.Resolution{Action: keyturn.ActionHold, Reason: "fraud check"})
 	require.Equal(t, keyturn.LineHeld, s.status(f))
 	s.record(workflows.LineWorkflowID(f), "open-held")
-	s.eventually(func() (bool, string) { // a try that was under way may still end
+	s.eventually(func() (bool, string) { // an attempt that was under way may still end
 		return s.count(`SELECT count(*) FROM attempts WHERE outcome = 'running'`) == 0, "a call is under way"
 	})
 	calls := len(s.calls("acme", "create"))
@@ -83,7 +83,7 @@ func TestHoldDoesNotStopTheDeadline(t *testing.T) {
 	require.Equal(t, 2999, s.refunded(a))
 }
 
-// A line is held before its first try came back, and the try succeeds: the key is kept until the release.
+// A line is held before its first attempt came back, and the attempt succeeds: the key is kept until the release.
 func TestHoldMeetsASuccess(t *testing.T) {
 	s := start(t, options{})
 	require.NoError(t, s.partner.SetPartner("acme", emulator.Settings{Latency: keyturn.Duration(time.Second)}))

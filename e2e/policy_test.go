@@ -24,7 +24,7 @@ func TestEditedPolicyReachesALineInFlight(t *testing.T) {
 		ID: "cad", Sources: sources(fromEndpoint("acme")),
 		Retry: every(300*time.Millisecond, 20*time.Minute),
 	})
-	require.Greater(t, due(), 50*time.Minute, "the try that is planned stays where it is")
+	require.Greater(t, due(), 50*time.Minute, "the attempt that is planned stays where it is")
 	s.decide(f, keyturn.Resolution{Action: keyturn.ActionRetry})
 	s.eventually(func() (bool, string) { return len(s.calls("acme", "create")) >= 4, "the new schedule is not in force" })
 	require.Less(t, due(), time.Second)

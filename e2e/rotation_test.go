@@ -13,7 +13,8 @@ import (
 )
 
 // A partner moves to another authority, asks for a client certificate and has a new password. The lines that were on
-// their way then retry; each secret that is put right reaches their next try, which sends the same bytes; all finish.
+// their way then retry; each secret that is put right reaches their next attempt, which sends the same bytes; all
+// finish.
 func TestCredentialsAndAuthorityAreRotatedWhileLinesRetry(t *testing.T) {
 	s := start(t, options{})
 	partner := func(addr string, settings emulator.Settings) *emulator.Server {
@@ -75,7 +76,7 @@ func TestCredentialsAndAuthorityAreRotatedWhileLinesRetry(t *testing.T) {
 	require.Len(t, after.Issued(), len(orders))
 	for _, c := range after.Log() {
 		if first, seen := bodies[c.FulfillmentID]; seen && c.FulfillmentID != "" {
-			require.Equal(t, first, c.BodySHA256, "every try sends the same bytes")
+			require.Equal(t, first, c.BodySHA256, "every attempt sends the same bytes")
 		}
 		bodies[c.FulfillmentID] = c.BodySHA256
 	}

@@ -84,7 +84,7 @@ func TestWebUITellsTheStoryOfALineInTrouble(t *testing.T) {
 		}
 	}
 	require.Contains(t, summaries, "call endpoint/acme")
-	require.Contains(t, summaries, "until the next try")
+	require.Contains(t, summaries, "until the next attempt")
 	require.Contains(t, s.story(fulfillment(a, 2)), "wait for a person")
 
 	s.drill("acme", "ok")

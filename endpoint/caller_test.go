@@ -457,7 +457,7 @@ func TestOAuth2ShortLivedAndBroken(t *testing.T) {
 	require.Equal(t, keyturn.KindConfiguration, keyturn.KindOf(err))
 }
 
-// A header's secret is not in the request that is stored: every try sends the one of its day.
+// A header's secret is not in the request that is stored: every attempt sends the one of its day.
 func TestSecretHeadersAreAddedWhenSending(t *testing.T) {
 	t.Parallel()
 	var seen http.Header

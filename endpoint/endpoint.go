@@ -20,8 +20,8 @@ type Request struct {
 	URL    string      `json:"url"`
 	Header http.Header `json:"header"`
 	Body   []byte      `json:"body"` // base64 in JSON
-	// SecretHeaders are headers whose values the integration keeps apart, each with the path where: every try sends the
-	// values of its day.
+	// SecretHeaders are headers whose values the integration keeps apart, each with the path where: every attempt sends
+	// the values of its day.
 	SecretHeaders map[string]string `json:"secretHeaders,omitempty"`
 }
 

@@ -49,8 +49,8 @@ func (g Gateway) Refund(ctx context.Context, r Refund) (string, error) {
 	if err != nil {
 		return "", keyturn.Errorf(keyturn.KindConfiguration, "the payment provider's address cannot be used: %w", err)
 	}
-	// net/http sends a request with this key again by itself when a connection breaks. Each try is booked first, so there
-	// is one; without GetBody it cannot.
+	// net/http sends a request with this key again by itself when a connection breaks. Each attempt is booked first, so
+	// there is one; without GetBody it cannot.
 	req.GetBody = nil
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("Idempotency-Key", r.IdempotencyKey)

@@ -40,7 +40,7 @@ func TestSandboxDoesWhatTheReferenceSays(t *testing.T) {
 	const again, no = keyturn.KindUnavailable, keyturn.KindRejected
 	for _, c := range []struct {
 		reference string
-		want      []keyturn.Kind // of each try
+		want      []keyturn.Kind // of each attempt
 		id        string         // of the last
 	}{
 		{"pay_1", []keyturn.Kind{"", ""}, "refund of k-pay_1"},

@@ -18,7 +18,7 @@ type Ledger interface {
 	// attempts) is true it books the attempt only and returns no ID. KindRejected: the refund exceeds what was captured,
 	// or nothing was captured under the reference.
 	LedgerRefund(ctx context.Context, key, reference, orderID string, amount keyturn.Money,
-		refuse func(triesBefore int) bool) (id string, err error)
+		refuse func(attemptsBefore int) bool) (id string, err error)
 }
 
 // Sandbox is a payment provider for development: a ledger in our own database that behaves like a real one. It captures

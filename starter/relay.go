@@ -114,7 +114,7 @@ func (s *Starter) dispatchLoop(ctx context.Context) {
 	}
 }
 
-// wakeCall ends the sleep of a line's call of its partner between two tries. It costs no history, as a signal would;
+// wakeCall ends the sleep of a line's call of its partner between two attempts. It costs no history, as a signal would;
 // where there is no such sleep (a timer of the workflow, a workflow that is gone, a server that cannot do it), it says
 // so.
 func (s *Starter) wakeCall(ctx context.Context, fulfillmentID string) bool {

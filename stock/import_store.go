@@ -48,8 +48,8 @@ func (im *importer) reject(rejected []keyturn.RejectedKey) {
 	}
 }
 
-// chunkTries bounds how often a chunk is tried: each try leaves out the keys that exist by then.
-const chunkTries = 4
+// chunkAttempts bounds how often a chunk is tried: each attempt leaves out the keys that exist by then.
+const chunkAttempts = 4
 
 // insert stores the keys of a chunk that no pool has, and returns the others. COPY is several times as fast as
 // INSERT, but fails at the first key that exists. So the existing keys are read first; a concurrent import can still
@@ -72,7 +72,7 @@ func (im *importer) insert(ctx context.Context, rows []newKey) (known []keyturn.
 			_, err = im.tx.ExecContext(ctx, `RELEASE SAVEPOINT chunk`)
 			return known, err
 		}
-		if !pg.IsUniqueViolation(err, "pool_keys_once") || try == chunkTries {
+		if !pg.IsUniqueViolation(err, "pool_keys_once") || try == chunkAttempts {
 			return nil, err
 		}
 		if _, err := im.tx.ExecContext(ctx, `ROLLBACK TO SAVEPOINT chunk`); err != nil {

@@ -368,7 +368,7 @@ func (s *site) auditPartners(lines []row, shown map[string]row) {
 			owing++
 			partner := map[string]string{"ghost": "gone", "lost": "lost"}[line.product]
 			if !canceled[partner+"/"+line.fulfillment] {
-				// A line whose every try was cut short before it left owes its partner nothing.
+				// A line whose every attempt was cut short before it left owes its partner nothing.
 				s.requireNothingSent(line)
 			}
 		}

@@ -184,7 +184,7 @@ func (s *shoppers) send(o keyturn.Order) {
 			entry.At, entry.Status, entry.Answered = time.Now(), http.StatusCreated, v.ID
 			s.write(entry)
 			return
-		case keyturn.KindUnavailable, keyturn.KindConflict: // conflict: the try before is still under way
+		case keyturn.KindUnavailable, keyturn.KindConflict: // conflict: the attempt before is still under way
 		default:
 			s.l.t.Errorf("order %s was refused: %v", o.ID, err)
 			return

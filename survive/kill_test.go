@@ -75,7 +75,7 @@ func TestOrdersAreAcceptedWhileTemporalIsDown(t *testing.T) {
 	rng := rand.New(rand.NewSource(seed(t)))
 	s := newSite(t)
 	s.startKeyturn("worker-1")
-	l := newLoad(s, false) // one try each: an outage of Temporal is nothing that an order system notices
+	l := newLoad(s, false) // one attempt each: an outage of Temporal is nothing that an order system notices
 	orders := orderMix(rng, 60, "DOWN")
 	l.place(orders[:10], time.Second)
 	s.kill("temporal")

@@ -20,7 +20,7 @@ import (
 // idempotency key, and keeps a journal of those that were, flushed to the disk before it goes on.
 type load struct {
 	s       *site
-	patient bool // repeat for as long as it takes; otherwise one try has to do
+	patient bool // repeat for as long as it takes; otherwise one attempt has to do
 
 	mu        sync.Mutex
 	journal   *os.File
@@ -110,7 +110,8 @@ func (l *load) one(o keyturn.Order) {
 			return
 		}
 		kind := keyturn.KindOf(err)
-		if kind != keyturn.KindUnavailable && kind != keyturn.KindConflict { // conflict: the try before is still under way
+		// conflict: the attempt before is still under way
+		if kind != keyturn.KindUnavailable && kind != keyturn.KindConflict {
 			l.s.t.Errorf("order %s was refused: %v", o.ID, err)
 			return
 		}

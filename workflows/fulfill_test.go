@@ -33,7 +33,7 @@ func TestAnOperationOnALicence(t *testing.T) {
 	l.ends(keyturn.LineDelivered, 0, "UpdateLicense locally")
 }
 
-// A database that is down, or an error of the first try, costs a line no more than a regular activity.
+// A database that is down, or an error of the first attempt, costs a line no more than a regular activity.
 func TestAStepThatFailsLocallyGoesOnAsARegularActivity(t *testing.T) {
 	t.Parallel()
 	l := newLine(t, 0, keyturn.DoClaim)

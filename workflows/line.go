@@ -73,7 +73,7 @@ func (f *fulfillment) step(ctx workflow.Context) (keyturn.Next, error) {
 	return f.stepRegular(ctx)
 }
 
-// fast says that nothing has gone wrong, so that the first try of a database step or an e-mail may run inside the
+// fast says that nothing has gone wrong, so that the first attempt of a database step or an e-mail may run inside the
 // workflow task.
 func (f *fulfillment) fast() bool {
 	fresh := f.next.Status == keyturn.LinePending || f.next.Status == keyturn.LineObtained
@@ -103,7 +103,7 @@ func (f *fulfillment) stepRegular(ctx workflow.Context) (keyturn.Next, error) {
 	return next, nil
 }
 
-// wait sleeps until the next try is due, or something more urgent comes.
+// wait sleeps until the next attempt is due, or something more urgent comes.
 func (f *fulfillment) wait(ctx workflow.Context, d time.Duration) (keyturn.Next, bool, error) {
 	if d <= 0 { // what is due is not waited for, and a timer of no time gives a value of its own
 		return f.next, false, nil

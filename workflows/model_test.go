@@ -51,7 +51,7 @@ type model struct {
 	last      *keyturn.Failure
 }
 
-// failure is how a try fails.
+// failure is how an attempt fails.
 type failure struct {
 	kind      keyturn.Kind
 	permanent bool

@@ -29,7 +29,7 @@ var reviewOptions = workflow.ActivityOptions{
 	Summary: "read the line again",
 }
 
-// steps says how each step runs. local is the time of its first try inside the workflow task, 0 for a step that is
+// steps says how each step runs. local is the time of its first attempt inside the workflow task, 0 for a step that is
 // always a regular activity. The steps of one workflow task must fit into eight of its ten seconds, or the SDK extends
 // the task with new ones: ClaimKeys and SendEmail take seven at most. startToClose is of the regular activity, and
 // longer than the activity's own deadline, so that a failure comes as an error with a name rather than as a timeout.

@@ -97,13 +97,13 @@ func (f *fulfillment) when(now time.Time) string {
 }
 
 func (f *fulfillment) waitSummary() string {
-	switch f.next.Do { //nolint:exhaustive // the others wait for their next try
+	switch f.next.Do { //nolint:exhaustive // the others wait for their next attempt
 	case keyturn.DoAwait:
 		return "wait for a person"
 	case keyturn.DoQueue:
 		return "wait for the operations before it"
 	}
-	return "until the next try: " + f.plan()
+	return "until the next attempt: " + f.plan()
 }
 
 func clock(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") }

@@ -154,7 +154,7 @@ func newEmulator() *cobra.Command {
 // printLines prints lines as a table.
 func printLines(w io.Writer, lines []keyturn.LineView) {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "FULFILLMENT\tOPERATION\tPRODUCT\tQTY\tPRICE\tSTATUS\tTRIES\tNEXT TRY\tDEADLINE\tLAST ERROR")
+	fmt.Fprintln(t, "FULFILLMENT\tOPERATION\tPRODUCT\tQTY\tPRICE\tSTATUS\tATTEMPTS\tNEXT ATTEMPT\tDEADLINE\tLAST ERROR")
 	for _, l := range lines {
 		failure := ""
 		if l.LastError != nil {

@@ -45,7 +45,7 @@ func printIntegration(w io.Writer, v keyturn.IntegrationView, now time.Time) {
 	}
 	fmt.Fprintln(w)
 	if p.NextTryAt != nil {
-		fmt.Fprintf(w, "next try %s\n", p.NextTryAt.UTC().Format("2006-01-02 15:04:05 MST"))
+		fmt.Fprintf(w, "next attempt %s\n", p.NextTryAt.UTC().Format("2006-01-02 15:04:05 MST"))
 	}
 	fmt.Fprintf(w, "calls    %d under way of %d; at most %g a second; %s each\n", p.Running, limits.MaxConcurrent,
 		limits.PerSecond, time.Duration(limits.Timeout))

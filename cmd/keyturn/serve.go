@@ -161,8 +161,8 @@ func (a *app) serve(ctx context.Context, o serveOptions) error {
 	return g.Wait()
 }
 
-// runWorker waits for Temporal, because a worker without it has nothing to do, and runs until ctx ends. Each try has a
-// worker of its own: the SDK's remembers for ever that its first start failed.
+// runWorker waits for Temporal, because a worker without it has nothing to do, and runs until ctx ends. Each attempt
+// has a worker of its own: the SDK's remembers for ever that its first start failed.
 func (a *app) runWorker(ctx context.Context, o worker.Options) error {
 	for {
 		w := worker.New(a.temporal, a.acts, o)

@@ -107,7 +107,7 @@ func TestALostAnswerAndARestartPayOnce(t *testing.T) {
 	p.Lose(faultproxy.Loss{})
 	_, err = g.Refund(t.Context(), refund("pay_1", "refund-a", 2000))
 	require.Equal(t, keyturn.KindUnavailable, keyturn.KindOf(err))
-	require.Len(t, s.Entries(), asked+1, "one try is one request")
+	require.Len(t, s.Entries(), asked+1, "one attempt is one request")
 	require.NoError(t, s.Close())
 
 	again := start(t, journal)

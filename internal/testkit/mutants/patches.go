@@ -164,7 +164,7 @@ func (c *conn) ExecContext(ctx context.Context, query string, args []driver.Name
 `,
 		New: `
 	key := "refund-" + due.LineID
-	if mutants.Active("refund without key") { // each try has one of its own
+	if mutants.Active("refund without key") { // each attempt has one of its own
 		key += time.Now().String()
 	}
 	id, err := a.Providers.Refund(callCtx, due.Provider, payment.Refund{
