@@ -110,7 +110,7 @@ func (d *DB) accept(
 		if err != nil {
 			return err
 		}
-		if ops.lost, err = d.takeLost(ctx, tx, in.Order); err != nil {
+		if ops.lost, err = d.takeMissing(ctx, tx, in.Order); err != nil {
 			return err
 		}
 		if accepted, response, err = d.store(ctx, tx, in, known, ops); err != nil {
@@ -119,7 +119,7 @@ func (d *DB) accept(
 		if err := ops.store(ctx, tx, accepted.Order.LineItems); err != nil {
 			return err
 		}
-		return d.settleLost(ctx, tx, accepted, ops.lost)
+		return d.reconcileMissing(ctx, tx, accepted, ops.lost)
 	})
 	return accepted, response, err
 }

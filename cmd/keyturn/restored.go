@@ -68,7 +68,7 @@ func runRestored(ctx context.Context, cmd *cobra.Command, since time.Time, first
 		return err
 	}
 	fmt.Fprintf(cmd.ErrOrStderr(), "stopped %d workflows; open lines get new ones\n", stopped)
-	happened, err := starter.Happened(ctx, c, workflows.TaskQueue, since.Add(-beforeBackup), func(n int) {
+	happened, err := starter.WorkflowOutcomes(ctx, c, workflows.TaskQueue, since.Add(-beforeBackup), func(n int) {
 		fmt.Fprintf(cmd.ErrOrStderr(), "asked %d workflows\n", n)
 	})
 	if err != nil {

@@ -10,8 +10,8 @@ import (
 	"keyturn.dev/keyturn/stock"
 )
 
-// Happened is what a line's workflow says of the time after the backup.
-type Happened struct {
+// WorkflowOutcome is what a line's workflow says of the time after the backup.
+type WorkflowOutcome struct {
 	FulfillmentID string
 	LineID        string // empty: it was started by a build that did not say it
 	OrderID       string
@@ -44,14 +44,15 @@ const (
 // Keys that may have been sold are never for sale again. A line that its workflow refunded is refunded again, under the
 // same key, so that the provider pays once. One that may have got keys which this database knows nothing of is held for
 // people. Everything else goes on: partners are asked under the same IDs. Lines that are missing get their IDs back
-// when their order is sent again (lost.go).
-func (d *DB) Restored(ctx context.Context, since time.Time, first int, all []Happened) (out Restored, err error) {
+// when their order is sent again (recovery_missing.go).
+func (d *DB) Restored(ctx context.Context, since time.Time, first int, all []WorkflowOutcome) (out Restored,
+	err error) {
 	if out.Keys, err = d.quarantineSold(ctx, since, first); err != nil {
 		return out, err
 	}
 	missing := map[string]bool{}
 	for _, h := range all {
-		there, err := d.settle(ctx, h, &out)
+		there, err := d.reconcile(ctx, h, &out)
 		if err != nil {
 			return out, err
 		}
@@ -94,14 +95,14 @@ var quarantineSoldSQL = stock.MoveSomeSQL(`id IN (
 		AND g.by = $1 AND g.at > $4))
 	LIMIT $6)`)
 
-// settle does what a workflow's end demands of its line, and notes the line if it is missing.
-func (d *DB) settle(ctx context.Context, h Happened, out *Restored) (there bool, err error) {
+// reconcile does what a workflow's end demands of its line, and notes the line if it is missing.
+func (d *DB) reconcile(ctx context.Context, h WorkflowOutcome, out *Restored) (there bool, err error) {
 	err = d.pg.Tx(ctx, func(tx *sqlx.Tx) error {
 		there = true
 		l, err := lockLine(ctx, tx, h.FulfillmentID)
 		if keyturn.KindOf(err) == keyturn.KindNotFound {
 			there = false
-			return noteLost(ctx, tx, h)
+			return recordMissing(ctx, tx, h)
 		}
 		if err != nil {
 			return err
@@ -112,7 +113,7 @@ func (d *DB) settle(ctx context.Context, h Happened, out *Restored) (there bool,
 			return err
 		}
 		status := l.Status
-		if err := d.redo(ctx, tx, l, h); err != nil {
+		if err := d.reapply(ctx, tx, l, h); err != nil {
 			return err
 		}
 		switch {
@@ -127,8 +128,8 @@ func (d *DB) settle(ctx context.Context, h Happened, out *Restored) (there bool,
 	return there, err
 }
 
-// redo brings a locked line to where its workflow had it, as far as that can be known.
-func (d *DB) redo(ctx context.Context, tx *sqlx.Tx, l *line, h Happened) error {
+// reapply brings a locked line to where its workflow had it, as far as that can be known.
+func (d *DB) reapply(ctx context.Context, tx *sqlx.Tx, l *line, h WorkflowOutcome) error {
 	decided := l.Status == keyturn.LineCanceling || l.Status == keyturn.LineCanceled
 	switch {
 	case decided:
@@ -171,11 +172,11 @@ func releaseRestored(ctx context.Context, tx *sqlx.Tx, l *line) error {
 
 // mayHaveKeys says whether the line may have got something that nobody would give it a second time: a key of a pool, a
 // person's key, what a dynamic URL gives. A partner that is asked under the same ID gives the same key again.
-func (h Happened) mayHaveKeys() bool {
+func (h WorkflowOutcome) mayHaveKeys() bool {
 	return h.Status != keyturn.LineWaitingForStock && !keyturn.ParseSource(h.Source).Type.HasIntegration()
 }
 
-func (h Happened) story() string {
+func (h WorkflowOutcome) story() string {
 	what := "its workflow was under way"
 	if h.Status == keyturn.LineDelivered {
 		what = "its workflow delivered it"

@@ -10,8 +10,8 @@ import (
 	"keyturn.dev/keyturn"
 )
 
-// lostLine is a line that a restore lost, as its workflow knew it.
-type lostLine struct {
+// missingLine is a line that a restore lost, as its workflow knew it.
+type missingLine struct {
 	FulfillmentID string             `db:"fulfillment_id"`
 	LineID        string             `db:"line_id"`
 	OrderID       string             `db:"order_id"`
@@ -20,9 +20,9 @@ type lostLine struct {
 	Status        keyturn.LineStatus `db:"status"`
 }
 
-// noteLost keeps what a workflow knows of a line that is missing. One that does not know its line's ID is of no use:
-// the ID is what the payment provider knows its refund by.
-func noteLost(ctx context.Context, tx *sqlx.Tx, h Happened) error {
+// recordMissing keeps what a workflow knows of a line that is missing. One that does not know its line's ID is of no
+// use: the ID is what the payment provider knows its refund by.
+func recordMissing(ctx context.Context, tx *sqlx.Tx, h WorkflowOutcome) error {
 	if h.LineID == "" || h.OrderID == "" {
 		return nil
 	}
@@ -34,21 +34,21 @@ func noteLost(ctx context.Context, tx *sqlx.Tx, h Happened) error {
 	return err
 }
 
-// takeLost gives the lines of an order that was accepted before the restore, by their place in the order that is
+// takeMissing gives the lines of an order that was accepted before the restore, by their place in the order that is
 // accepted now: those with the same ID, otherwise those of the same product in turn.
-func (d *DB) takeLost(ctx context.Context, tx *sqlx.Tx, o keyturn.Order) (map[int]lostLine, error) {
-	var lost []lostLine
+func (d *DB) takeMissing(ctx context.Context, tx *sqlx.Tx, o keyturn.Order) (map[int]missingLine, error) {
+	var lost []missingLine
 	if err := tx.SelectContext(ctx, &lost, `
 		UPDATE lost_lines SET taken_at = now() WHERE order_id = $1 AND taken_at IS NULL
 		RETURNING fulfillment_id, line_id, order_id, product_id, source, status`, o.ID); err != nil {
 		return nil, err
 	}
-	slices.SortFunc(lost, func(a, b lostLine) int { // IDs are minted in the order of the lines
+	slices.SortFunc(lost, func(a, b missingLine) int { // IDs are minted in the order of the lines
 		return slices.Compare([]byte(a.FulfillmentID), []byte(b.FulfillmentID))
 	})
-	out := map[int]lostLine{}
+	out := map[int]missingLine{}
 	for i, l := range o.LineItems {
-		at := slices.IndexFunc(lost, func(x lostLine) bool {
+		at := slices.IndexFunc(lost, func(x missingLine) bool {
 			return x.ProductID == l.ProductID &&
 				(l.ID == "" || l.ID == x.LineID)
 		})
@@ -60,9 +60,9 @@ func (d *DB) takeLost(ctx context.Context, tx *sqlx.Tx, o keyturn.Order) (map[in
 	return out, nil
 }
 
-// settleLost brings lines that were lost to where their workflows had them. Whatever becomes of them, the relay starts
-// their workflows if nobody else does: the one that a line had may be about to end at this moment.
-func (d *DB) settleLost(ctx context.Context, tx *sqlx.Tx, a *Accepted, lost map[int]lostLine) error {
+// reconcileMissing brings lines that were lost to where their workflows had them. Whatever becomes of them, the relay
+// starts their workflows if nobody else does: the one that a line had may be about to end at this moment.
+func (d *DB) reconcileMissing(ctx context.Context, tx *sqlx.Tx, a *Accepted, lost map[int]missingLine) error {
 	if len(lost) == 0 {
 		return nil
 	}
@@ -72,7 +72,7 @@ func (d *DB) settleLost(ctx context.Context, tx *sqlx.Tx, a *Accepted, lost map[
 		if err != nil {
 			return err
 		}
-		if err := d.redo(ctx, tx, l, Happened{
+		if err := d.reapply(ctx, tx, l, WorkflowOutcome{
 			FulfillmentID: was.FulfillmentID, OrderID: was.OrderID, Source: was.Source,
 			Status: was.Status,
 		}); err != nil {

@@ -45,8 +45,8 @@ func (s *shop) restore(t *testing.T, dsn string) {
 }
 
 // happened is what the workflow of a line would say.
-func (s *shop) happened(fulfillment, source string, status keyturn.LineStatus) Happened {
-	return Happened{
+func (s *shop) happened(fulfillment, source string, status keyturn.LineStatus) WorkflowOutcome {
+	return WorkflowOutcome{
 		FulfillmentID: fulfillment, LineID: s.lineID(fulfillment), Source: source, Status: status,
 		OrderID:   read[string](s, `SELECT order_id FROM line_items WHERE fulfillment_id = $1`, fulfillment),
 		ProductID: read[string](s, `SELECT product_id FROM line_items WHERE fulfillment_id = $1`, fulfillment),
@@ -80,7 +80,7 @@ func TestRestoredDoesNothingTwiceAndLosesNothing(t *testing.T) {
 	s.claimed(lost)
 	s.delivered(lost)
 	s.refundedByHand(gone)
-	all := []Happened{
+	all := []WorkflowOutcome{
 		s.happened(sold, "pool/p", keyturn.LineDelivered), s.happened(sick, "endpoint/acme", keyturn.LineCanceled),
 		s.happened(idle, "endpoint/acme", ""),
 		s.happened(lost, "pool/p", keyturn.LineDelivered), s.happened(gone, "endpoint/acme", keyturn.LineCanceled),
@@ -109,7 +109,7 @@ func TestRestoredDoesNothingTwiceAndLosesNothing(t *testing.T) {
 	require.NoError(t, err)
 	require.Zero(t, again.Keys+again.Refunded+again.Held, "a repetition changes nothing")
 
-	for id, was := range map[string]Happened{"lost": all[3], "gone": all[4]} { // the order system sends them again
+	for id, was := range map[string]WorkflowOutcome{"lost": all[3], "gone": all[4]} { // the order system sends them again
 		product := was.ProductID
 		a, _, err := s.Accept(s.ctx, orderOf(id, lineOf(product, 1)))
 		require.NoError(t, err)

@@ -48,11 +48,11 @@ func StopWorkflows(ctx context.Context, c client.Client, taskQueue string) (n in
 	return n, err
 }
 
-// Happened asks Temporal what became of lines since a time, for a database that was restored to it: of each workflow
-// that has ended since or still runs. seen, which may be nil, is told how many were asked.
-func Happened(ctx context.Context, c client.Client, taskQueue string, since time.Time,
+// WorkflowOutcomes asks Temporal what became of lines since a time, for a database that was restored to it: of each
+// workflow that has ended since or still runs. seen, which may be nil, is told how many were asked.
+func WorkflowOutcomes(ctx context.Context, c client.Client, taskQueue string, since time.Time,
 	seen func(n int),
-) (out []db.Happened, err error) {
+) (out []db.WorkflowOutcome, err error) {
 	which := fmt.Sprintf(ofLines+` AND (CloseTime >= %q OR ExecutionStatus = "Running")`,
 		since.UTC().Format(time.RFC3339Nano))
 	err = eachPage(ctx, c, taskQueue, which, func(some []*workflow.WorkflowExecutionInfo) error {
@@ -92,8 +92,8 @@ func unreadable(err error) error {
 	return keyturn.Errorf(keyturn.KindUnavailable, "Temporal does not say what happened: %w", err)
 }
 
-func ask(ctx context.Context, c client.Client, some []*workflow.WorkflowExecutionInfo) ([]db.Happened, error) {
-	out, errs := make([]db.Happened, len(some)), make([]error, len(some))
+func ask(ctx context.Context, c client.Client, some []*workflow.WorkflowExecutionInfo) ([]db.WorkflowOutcome, error) {
+	out, errs := make([]db.WorkflowOutcome, len(some)), make([]error, len(some))
 	var wg sync.WaitGroup
 	turns := make(chan struct{}, askedAtOnce)
 	for i, info := range some {
@@ -108,10 +108,10 @@ func ask(ctx context.Context, c client.Client, some []*workflow.WorkflowExecutio
 }
 
 // askOne reads how a workflow began, and how it ended; of one that runs, where it stood when last something went wrong.
-func askOne(ctx context.Context, c client.Client, info *workflow.WorkflowExecutionInfo) (db.Happened, error) {
+func askOne(ctx context.Context, c client.Client, info *workflow.WorkflowExecutionInfo) (db.WorkflowOutcome, error) {
 	id, run := info.GetExecution().GetWorkflowId(), info.GetExecution().GetRunId()
 	_, fulfillmentID, _ := strings.Cut(id, "-")
-	h := db.Happened{FulfillmentID: fulfillmentID}
+	h := db.WorkflowOutcome{FulfillmentID: fulfillmentID}
 	began, err := c.GetWorkflowHistory(ctx, id, run, false, enums.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT).Next()
 	if err != nil {
 		return h, err
