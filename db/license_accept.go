@@ -20,7 +20,7 @@ type operations struct {
 	lines    map[int]*operationLine // by the line's place in the order
 	awaited  []string               // lines of other orders that a line of this one waits for
 	canceled []string               // and those that a cancel of this one gives up
-	lost     map[int]missingLine       // lines that had IDs before a restore
+	lost     map[int]missingLine    // lines that had IDs before a restore
 }
 
 type operationLine struct {

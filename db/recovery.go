@@ -46,7 +46,8 @@ const (
 // people. Everything else goes on: partners are asked under the same IDs. Lines that are missing get their IDs back
 // when their order is sent again (recovery_missing.go).
 func (d *DB) Restored(ctx context.Context, since time.Time, first int, all []WorkflowOutcome) (out Restored,
-	err error) {
+	err error,
+) {
 	if out.Keys, err = d.quarantineSold(ctx, since, first); err != nil {
 		return out, err
 	}
