@@ -39,7 +39,7 @@ var minorDigits = func() map[string]int {
 func ValidCurrency(code string) bool { _, ok := minorDigits[code]; return ok }
 
 // ParseMoney reads a decimal string such as "29.99" in a currency. It refuses signs, exponents, more digits after the
-// point than the currency has, and amounts above ten thousand million.
+// point than the currency has, other than zeros, and amounts above ten thousand million.
 func ParseMoney(text, currency string) (Money, error) {
 	digits, ok := minorDigits[currency]
 	if !ok {
@@ -52,6 +52,9 @@ func ParseMoney(text, currency string) (Money, error) {
 	}
 	if bad {
 		return Money{}, Errorf(KindInvalid, "must be a decimal string such as \"29.99\"")
+	}
+	if len(frac) > digits && len(frac) <= 15 { // 29.9900 EUR is 29.99 EUR
+		frac = frac[:digits] + strings.TrimRight(frac[digits:], "0")
 	}
 	if len(frac) > digits {
 		return Money{}, Errorf(KindInvalid, "must have at most %d digits after the point in %s", digits, currency)

@@ -23,6 +23,8 @@ func TestParseMoney(t *testing.T) {
 		{"29.99", "EUR", 2999, "29.99"},
 		{"29.9", "EUR", 2990, "29.90"},
 		{"29", "EUR", 2900, "29.00"},
+		{"29.9900", "EUR", 2999, "29.99"},
+		{"2999.00", "JPY", 2999, "2999"},
 		{"0", "EUR", 0, "0.00"},
 		{"0.01", "EUR", 1, "0.01"},
 		{"007.50", "EUR", 750, "7.50"},
@@ -63,7 +65,8 @@ func TestParseMoneyRefuses(t *testing.T) {
 		{"١٢", "EUR", "decimal string"}, // digits, but not ours
 		{"0.30000000000000004", "EUR", "at most 2 digits"},
 		{"29.999", "EUR", "at most 2 digits"},
-		{"29.00", "JPY", "at most 0 digits"},
+		{"29.01", "JPY", "at most 0 digits"},
+		{"29.9910", "EUR", "at most 2 digits"},
 		{"10000000000.01", "EUR", "at most 10000000000.00"},
 		{"9007199254740993", "EUR", "decimal string"}, // above 2^53
 		{"999999999999999", "JPY", "at most 1000000000000"},

@@ -22,8 +22,8 @@ type Payment struct {
 type Customer struct {
 	ID                string `json:"id"`
 	Email             string `json:"email"`
-	Country           string `json:"country"`
-	Locale            string `json:"locale"`
+	Country           string `json:"country,omitempty"` // ISO 3166, two letters
+	Locale            string `json:"locale,omitempty"`  // BCP 47; empty: English
 	FirstName         string `json:"firstName,omitempty"`
 	LastName          string `json:"lastName,omitempty"`
 	CompanyName       string `json:"companyName,omitempty"`

@@ -12,20 +12,24 @@ import (
 const (
 	MaxLines    = 10_000
 	MaxQuantity = 10_000
+	maxOrderID  = 100
+	maxPersonal = 500 // characters of a name, a company, a street
 )
 
 var (
-	orderIDPattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._:/-]{0,99}$`)
+	// What shops number their orders with: #1001, 1001/2, RE 2026-0001. It has an address once it is percent-encoded.
+	orderIDPattern = regexp.MustCompile(`^#?[A-Za-z0-9]([A-Za-z0-9._:/#+-]| [A-Za-z0-9._:/#+-])*$`)
 	countryPattern = regexp.MustCompile(`^[A-Z]{2}$`)
 	localePattern  = regexp.MustCompile(`^[A-Za-z]{2,3}([-_][A-Za-z0-9]{2,8}){0,3}$`)
-	panPattern     = regexp.MustCompile(`[0-9](?:[ -]?[0-9]){12,18}`)
 )
 
 // Check says everything that is wrong with an order by itself. checkAddress is the rule for e-mail addresses
 // (mail.CheckAddress); whether products exist and can be sold is checked where the order is stored.
 func (o Order) Check(checkAddress func(string) error) error {
 	var bad Problems
-	bad.Check(orderIDPattern.MatchString(o.ID), "id", "must be 1 to 100 letters, digits, '.', '_', ':', '/' or '-'")
+	bad.Check(len(o.ID) <= maxOrderID && orderIDPattern.MatchString(o.ID), "id",
+		"must be 1 to %d letters, digits, single spaces or any of ._:/#+- and begin with a letter or digit, or # before one",
+		maxOrderID)
 	bad.Check(ValidCurrency(o.Currency), "currency", "must be an ISO 4217 currency such as EUR")
 	bad.Check(ValidID(o.Payment.Provider), "payment.provider", "must name a payment provider such as sandbox")
 	bad.Check(cleanText(o.Payment.Reference, 1, 200), "payment.reference", "must be 1 to 200 printable characters")
@@ -48,9 +52,10 @@ func (c Customer) check(bad *Problems, checkAddress func(string) error) {
 	if err := checkAddress(c.Email); err != nil {
 		bad.Addf("customer.email", "%s", err.Error())
 	}
-	bad.Check(countryPattern.MatchString(c.Country), "customer.country",
-		"must be an ISO 3166 code of two capitals such as FR")
-	bad.Check(localePattern.MatchString(c.Locale), "customer.locale", "must be a language tag such as fr-FR")
+	bad.Check(c.Country == "" || countryPattern.MatchString(c.Country), "customer.country",
+		"must be an ISO 3166 code of two letters such as FR, not a name")
+	bad.Check(c.Locale == "" || localePattern.MatchString(c.Locale), "customer.locale",
+		"must be a language tag such as fr-FR")
 	for _, f := range []struct{ name, value string }{
 		{"firstName", c.FirstName},
 		{"lastName", c.LastName},
@@ -61,12 +66,15 @@ func (c Customer) check(bad *Problems, checkAddress func(string) error) {
 		{"zipCode", c.ZipCode},
 		{"phone", c.Phone},
 	} {
-		bad.Check(cleanText(f.value, 0, 200), "customer."+f.name,
-			"must be at most 200 characters without control or direction characters")
-		bad.Check(f.name == "companyIdentifier" || f.name == "phone" || !holdsCardNumber(f.value), "customer."+f.name,
+		bad.Check(cleanText(f.value, 0, maxPersonal), "customer."+f.name,
+			"must be at most %d characters without control or direction characters", maxPersonal)
+		bad.Check(!holdsCardNumber(f.name, f.value), "customer."+f.name,
 			"looks like a payment card number, which must not be sent")
 	}
 }
+
+// ValidLocale says whether text is a plain language tag such as fr-FR.
+func ValidLocale(text string) bool { return localePattern.MatchString(text) }
 
 func (l LineItem) check(bad *Problems, at, currency string) {
 	if l.ID != "" {
@@ -104,25 +112,4 @@ func (l LineItem) checkLicense(bad *Problems, at string) {
 	bad.Check(l.ExpiresAt == nil || takesTerm, at+"expiresAt", "belongs to create, renew and resume only")
 	bad.Check(l.ExpiresAt == nil || l.ExpiresAt.Year() >= 2000 && l.ExpiresAt.Year() < 2200, at+"expiresAt",
 		"must be between the years 2000 and 2200")
-}
-
-// holdsCardNumber finds 13 to 19 digits that pass the Luhn check: card data must never enter (threat T16).
-func holdsCardNumber(text string) bool {
-	for _, found := range panPattern.FindAllString(text, -1) {
-		sum, double := 0, false
-		for i := len(found) - 1; i >= 0; i-- {
-			if found[i] < '0' || found[i] > '9' {
-				continue
-			}
-			d := int(found[i] - '0')
-			if double {
-				d = d*2 - d*2/10*9
-			}
-			sum, double = sum+d, !double
-		}
-		if sum%10 == 0 {
-			return true
-		}
-	}
-	return false
 }

@@ -197,7 +197,9 @@ func renderRequest(f db.CallFacts) ([]byte, error) {
 
 // requestData is the data context of the templates (docs/understand/partner-contract.md, Data context).
 func requestData(f db.CallFacts) endpoint.Data {
-	price := endpoint.Price{GrossPrice: endpoint.Decimal(f.Price.String()), Currency: f.Price.Currency}
+	price := func(m keyturn.Money) endpoint.Price {
+		return endpoint.Price{GrossPrice: endpoint.Decimal(m.String()), Currency: m.Currency}
+	}
 	c, p := f.Customer, f.Product
 	quantity := int64(f.Line.Quantity)
 	if p.QuantityMode == keyturn.OnePerUnit {
@@ -209,7 +211,8 @@ func requestData(f db.CallFacts) endpoint.Data {
 		AdditionalData:       additional(f.License),
 		Checkout: endpoint.Checkout{
 			OrderID: f.OrderID, LineItemID: f.Line.ID, SubscriptionID: f.Line.SubscriptionID,
-			CartExternalContext: f.CartExternalContext, TrialContext: f.Line.TrialContext, Price: price,
+			CartExternalContext: f.CartExternalContext, TrialContext: f.Line.TrialContext,
+			Price: price(f.OrderPrice),
 		},
 		User: endpoint.User{
 			ID: c.ID, Email: c.Email, Country: c.Country, Locale: c.Locale, FirstName: c.FirstName, LastName: c.LastName,
@@ -219,7 +222,7 @@ func requestData(f db.CallFacts) endpoint.Data {
 		Product: endpoint.Product{
 			ID: p.ID, Name: p.Name, PublisherProductID: p.PublisherProductID, PublisherFulfillmentID: p.PublisherFulfillmentID,
 			LineItemID: f.Line.ID, ExternalContext: p.ExternalContext, Quantity: quantity,
-			PriceFunctionParameters: p.PriceFunctionParameters, Variables: p.Variables, Price: price,
+			PriceFunctionParameters: p.PriceFunctionParameters, Variables: p.Variables, Price: price(f.Price),
 			StartTimestamp: millis(&f.License.StartedAt), ExpirationTimestamp: millis(cmp.Or(f.Line.ExpiresAt,
 				f.License.ExpiresAt)),
 			ExistingLicenseID: f.License.ID, ActivationLink: f.License.Link,

@@ -1,8 +1,12 @@
 package api_test
 
 import (
+	"bufio"
 	"bytes"
 	"compress/gzip"
+	"fmt"
+	"io"
+	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -36,8 +40,8 @@ func TestWhatIsWrongWithARequestIsRefusedBeforeAnythingHappens(t *testing.T) {
 		{"dots in the address", "GET", "/v1/../v1/orders", nil, "", 404, nil, nil},
 		{"dots as an ID", "GET", "/v1/orders/..", nil, "", 404, nil, nil},
 		{"escaped dots as an ID", "GET", "/v1/products/%2e%2e%2fpools", nil, "", 404, nil, nil},
-		{"NUL in an ID", "GET", "/v1/orders/a%00b", nil, "", 404, nil, nil},
-		{"broken text in an ID", "GET", "/v1/orders/%ff", nil, "", 404, nil, nil},
+		{"NUL in an ID", "GET", "/v1/orders/a%00b", nil, "", 400, []string{`"path"`}, nil},
+		{"broken text in an ID", "GET", "/v1/orders/%ff", nil, "", 400, []string{`"path"`}, nil},
 		{"an ID that is too long", "GET", "/v1/orders/" + strings.Repeat("a", 300), nil, "", 400, []string{`"id"`}, nil},
 
 		{"no media type", "POST", "/v1/orders", with("Content-Type", ""), goodOrder, 415, nil, nil},
@@ -84,8 +88,6 @@ func TestWhatIsWrongWithARequestIsRefusedBeforeAnythingHappens(t *testing.T) {
 		post("NUL in a name", order(`"currency"`, `"cur\u0000rency": 1, "currency"`), 422, "NUL"),
 		post("half a surrogate pair", order("Jean", `\ud83d`), 422, "customer.firstName", "surrogate"),
 		post("a surrogate pair the wrong way round", order("Jean", `\ude00\ud83d`), 422, "surrogate"),
-		post("direction override", order("Jean", "Je\u202ean"), 422, "customer.firstName"),
-		post("control character", order("Jean", `Je\u001ban`), 422, "customer.firstName"),
 		post("name of a megabyte", order("Jean", strings.Repeat("a", 1<<20)), 422, "customer.firstName"),
 		post("card number", order("Jean", "4111 1111 1111 1111"), 422, "customer.firstName", "card"),
 
@@ -118,6 +120,9 @@ func TestWhatIsWrongWithARequestIsRefusedBeforeAnythingHappens(t *testing.T) {
 			422,
 			`"id"`, `"currency"`, "payment.provider", "customer.email", "lineItems[0].productId", "lineItems[0].quantity"),
 
+		{"NUL in a query", "GET", "/v1/orders?cursor=a%00b", nil, "", 400, []string{`"query"`}, nil},
+		{"broken text in a query", "GET", "/v1/orders?status=%ff", nil, "", 400, []string{`"query"`}, nil},
+		{"a broken escape in a query", "GET", "/v1/orders?status=%zz", nil, "", 400, []string{`"query"`}, nil},
 		{"page size below one", "GET", "/v1/orders?limit=-1", nil, "", 400, []string{`"limit"`}, nil},
 		{"page size beyond measure", "GET", "/v1/orders?limit=1000000000", nil, "", 400, []string{`"limit"`}, nil},
 		{"page size that is none", "GET", "/v1/orders?limit=many", nil, "", 400, []string{`"limit"`}, nil},
@@ -149,7 +154,7 @@ func TestAddressesOfCustomersFollowOurOwnRule(t *testing.T) {
 	b := newBench(t)
 	b.sell(t)
 	for _, address := range []string{
-		`a@b.c\r\nBcc: x@y.test`, `\"x y\"@b.test`, "a@[127.0.0.1]", "a@b", "ü@b.test", "a@bücher.de",
+		`a@b.c\r\nBcc: x@y.test`, `\"x y\"@b.test`, "a@[127.0.0.1]", "a@b", "ü@b.test",
 		strings.Repeat("a", 400) + "@b.test",
 		"Name <a@b.test>", "a@b.test,c@d.test", "", "@", "a@127.0.0.1",
 	} {
@@ -183,4 +188,41 @@ func TestTheLogHoldsNoPersonalDatum(t *testing.T) {
 	for _, text := range []string{"jean@buyer.test", "Dupont", "user-1", "SECRET-KEY", devToken} {
 		require.NotContains(t, b.log.String(), text)
 	}
+}
+
+// An order of ten thousand wrong lines gets an answer that can be read.
+func TestTenThousandWrongLinesAreNotTenThousandErrors(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.sell(t)
+	line := `{"productId": "acme-pro", "quantity": 0, "grossPrice": "29.99"}`
+	unknown := `{"productId": "acme-pro", "quantity": 1, "grossPrice": "29.99", "colour": "red"}`
+	for name, of := range map[string]string{"wrong": line, "unknown": unknown} {
+		body := goodOrder[:strings.Index(goodOrder, `[{`)] + "[" + strings.Repeat(of+",", 9_999) + of + "]}"
+		a := b.do(t, "POST", "/v1/orders", body, "Idempotency-Key", name)
+		require.Equal(t, 422, a.status)
+		require.Equal(t, 50, strings.Count(a.body, `"location"`), name)
+		require.Contains(t, a.body, "the first 50 errors, and 9950 more")
+	}
+}
+
+// What a client breaks off is its own doing: nothing of it is counted as a fault of ours.
+func TestABodyThatIsCutShortIsTheClientsFault(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.sell(t)
+	conn, err := net.Dial("tcp", b.Listener.Addr().String())
+	require.NoError(t, err)
+	defer conn.Close()
+	_, err = fmt.Fprintf(conn, "POST /v1/orders HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nIdempotency-Key: cut\r\n"+
+		"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", devToken, len(goodOrder), goodOrder[:40])
+	require.NoError(t, err)
+	require.NoError(t, conn.(*net.TCPConn).CloseWrite()) //nolint:forcetypeassert // it is one
+	res, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	require.NoError(t, err)
+	defer res.Body.Close()
+	text, err := io.ReadAll(res.Body)
+	require.NoError(t, err)
+	require.Equal(t, 400, res.StatusCode, string(text))
+	require.Contains(t, string(text), "cut off")
 }

@@ -2,8 +2,10 @@ package api_test
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/url"
 	"strings"
 	"sync"
 	"testing"
@@ -32,7 +34,7 @@ func TestIdempotencyKeysAreRequiredAndMeanOneThing(t *testing.T) {
 	}
 	b.play(t, []scenario{
 		bad("absent", ""), bad("256 characters", strings.Repeat("k", 256)), bad("not ASCII", "clé"),
-		bad("in quotes", `"k-1"`),
+		bad("half a quote", `"k-1`), bad("empty quotes", `""`), bad("with parameters", `"k";a=1`),
 		bad("with an escape", `k\1`), bad("a list", "k-1, k-2"), bad("white space", "k 1"), bad("only white space", " "),
 		bad("tab", "k\t1"),
 	})
@@ -180,3 +182,42 @@ func (b *bench) token(t *testing.T, name string, scopes ...string) string {
 }
 
 func (b *bench) client() *client.Client { return &client.Client{BaseURL: b.URL, Token: devToken} }
+
+// The draft of the IETF has the key in quotes, most shops do not.
+func TestAnIdempotencyKeyInQuotesIsTheSameKey(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.sell(t)
+	first := b.must(t, "POST", "/v1/orders", goodOrder, "Idempotency-Key", `a`)
+	again := b.must(t, "POST", "/v1/orders", goodOrder, "Idempotency-Key", `"a"`)
+	require.Equal(t, first.body, again.body)
+	require.Equal(t, "true", again.header.Get("Idempotency-Replayed"))
+	require.Equal(t, 1, b.starts.count())
+}
+
+// Shops number their orders as they like; an address has the number percent-encoded.
+func TestOrderNumbersOfShopsHaveAddresses(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.sell(t)
+	shop := b.client()
+	for _, id := range []string{"#1001", "1001/2", "RE 2026-0001", "#1001-F1", "1+1"} {
+		var order keyturn.Order
+		require.NoError(t, json.Unmarshal([]byte(goodOrder), &order))
+		order.ID = id
+		created, _, err := shop.CreateOrder(t.Context(), id, order)
+		require.NoError(t, err, id)
+		_, replayed, err := shop.CreateOrder(t.Context(), id, order)
+		require.NoError(t, err, id)
+		require.True(t, replayed, id)
+		require.Equal(t, "/v1/orders/"+url.PathEscape(id), created.Links.Self)
+		var shown keyturn.OrderView
+		b.must(t, "GET", created.Links.Self, "").into(t, &shown)
+		require.Equal(t, id, shown.ID)
+		shown, err = shop.Order(t.Context(), id)
+		require.NoError(t, err)
+		require.Equal(t, id, shown.ID)
+		_, err = shop.CancelOrder(t.Context(), id, "withdrawal")
+		require.NoError(t, err, id)
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"path"
 	"runtime/debug"
 	"strings"
@@ -77,6 +78,10 @@ const pagesPrefix = "/o/"
 // route gives the request to its operation, or says in the API's own way that there is none.
 func (a *API) route(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+	if err := readable(r.URL); err != nil {
+		writeProblem(w, problemOf(err, ""))
+		return
+	}
 	if escaped := r.URL.EscapedPath(); path.Clean(escaped) != escaped { // no redirects to what a path may have meant
 		writeProblem(w, problemOf(keyturn.Errorf(keyturn.KindNotFound, "no resource has this address"), ""))
 		return
@@ -96,6 +101,25 @@ func (a *API) route(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	writeProblem(w, problemOf(keyturn.Errorf(keyturn.KindNotFound, "no resource has this address"), ""))
+}
+
+// readable refuses an address that no text can be read from: PostgreSQL, Temporal and a log cannot hold it.
+func readable(u *url.URL) error {
+	if !keyturn.CleanText(u.Path, 0, len(u.Path)) {
+		return badRequest("path", "must be UTF-8 without control characters")
+	}
+	query, err := url.ParseQuery(u.RawQuery)
+	if err != nil {
+		return badRequest("query", "must be percent-encoded names and values")
+	}
+	for name, values := range query {
+		for _, text := range append(values, name) {
+			if !keyturn.CleanText(text, 0, len(text)) {
+				return badRequest("query", "must be UTF-8 without control characters")
+			}
+		}
+	}
+	return nil
 }
 
 // probe asks the mux's own answer for its headers.

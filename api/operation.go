@@ -74,12 +74,18 @@ func (a *API) answers(status, description string, v any) map[string]*huma.Respon
 	}}
 }
 
+// statusClientClosed is the log's and the metrics' status of a request whose client did not wait for the answer, as
+// nginx has it.
+const statusClientClosed = 499
+
 // problem turns an error into its document and logs what must not be shown.
 func (a *API) problem(c *call, err error) *problem {
-	if c.r.Context().Err() != nil { // the client is gone; nobody reads this
-		err = keyturn.Errorf(keyturn.KindUnavailable, "the client closed the request")
-	}
 	p := problemOf(err, c.id)
+	// The client is gone, and what broke off because of that is no fault of ours. Nobody reads this but the log.
+	if c.r.Context().Err() != nil && p.Status >= http.StatusInternalServerError {
+		p = problemOf(withStatus(statusClientClosed,
+			keyturn.Errorf(keyturn.KindInvalid, "the client closed the request")), c.id)
+	}
 	if p.Status >= http.StatusInternalServerError {
 		a.Logger.Error("a request failed", "requestId", c.id, "kind", string(keyturn.KindOf(err)), "error", err, "cause",
 			errors.Unwrap(err))

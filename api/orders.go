@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/url"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -15,6 +14,7 @@ import (
 
 	"keyturn.dev/keyturn"
 	"keyturn.dev/keyturn/db"
+	"keyturn.dev/keyturn/intake"
 	"keyturn.dev/keyturn/mail"
 	"keyturn.dev/keyturn/metrics"
 )
@@ -73,23 +73,21 @@ func (a *API) orderRoutes() {
 
 const idempotencyKey = "Idempotency-Key"
 
-// idempotencyPattern leaves out what quotes, lists and escapes are made of, so that a key means the same to every
-// proxy.
-var idempotencyPattern = regexp.MustCompile(`^[A-Za-z0-9._:/+=@~-]{1,255}$`)
-
 func idempotencyHeader() []*huma.Param {
 	return []*huma.Param{{
 		Name: idempotencyKey, In: "header", Required: true,
-		Schema: &huma.Schema{Type: huma.TypeString, Pattern: idempotencyPattern.String()},
+		Schema: &huma.Schema{Type: huma.TypeString, Pattern: keyturn.IdempotencyKeyPattern},
 	}}
 }
 
 func idempotencyKeyOf(c *call) (string, error) {
 	keys := c.r.Header.Values(idempotencyKey)
-	if len(keys) != 1 || !idempotencyPattern.MatchString(keys[0]) {
-		return "", badRequest(idempotencyKey, "must be sent once, with 1 to 255 letters, digits or characters of ._:/+=@~-")
+	if len(keys) == 1 {
+		if key, ok := keyturn.ParseIdempotencyKey(keys[0]); ok {
+			return key, nil
+		}
 	}
-	return keys[0], nil
+	return "", badRequest(idempotencyKey, "%s", keyturn.IdempotencyKeyRule)
 }
 
 func (a *API) createOrder(ctx context.Context, c *call, _ *struct{}) (*rawOutput, error) {
@@ -102,6 +100,7 @@ func (a *API) createOrder(ctx context.Context, c *call, _ *struct{}) (*rawOutput
 	if err != nil {
 		return nil, err
 	}
+	order = intake.Order(order)
 	if err := order.Check(mail.CheckAddress); err != nil {
 		return nil, err
 	}

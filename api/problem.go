@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"strconv"
 	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -47,6 +48,9 @@ func badRequest(location, format string, args ...any) error {
 	return withStatus(http.StatusBadRequest, bad.Err("the request cannot be read"))
 }
 
+// maxErrors is how many wrong fields one answer names: more help nobody, and an order may have ten thousand lines.
+const maxErrors = 50
+
 // problemOf turns an error into its problem document. What an error without a kind, or of KindInternal, says is for the
 // log alone; reference leads there.
 func problemOf(err error, reference string) *problem {
@@ -60,6 +64,10 @@ func problemOf(err error, reference string) *problem {
 	}
 	if e, ok := errors.AsType[*keyturn.Error](err); ok {
 		p.Detail, p.Errors = e.Message, e.Fields
+	}
+	if more := len(p.Errors) - maxErrors; more > 0 {
+		p.Errors = p.Errors[:maxErrors]
+		p.Detail += "; these are the first " + strconv.Itoa(maxErrors) + " errors, and " + strconv.Itoa(more) + " more"
 	}
 	if s, ok := errors.AsType[statusError](err); ok {
 		p.Status = s.status

@@ -7,6 +7,7 @@ import (
 	"github.com/lib/pq"
 
 	"keyturn.dev/keyturn"
+	"keyturn.dev/keyturn/mail"
 )
 
 const storedLettersSQL = `
@@ -49,6 +50,9 @@ func (r *run) storedLetters(ctx context.Context, ids []string) (map[string]store
 		}
 		if c, err := r.DB.OpenCustomer(row.DataKey, row.CustomerID, row.OrderID, row.Customer); err == nil {
 			l.Address = c.Email
+			if ascii, err := mail.ASCIIAddress(c.Email); err == nil {
+				l.Address = ascii
+			}
 		}
 		if found, err := r.DB.OpenDeliverables(ctx, r.s, row.LineID, row.CustomerID); err == nil {
 			l.Codes = found.Codes

@@ -24,8 +24,12 @@ const (
 func (c *Client) CreateOrder(ctx context.Context, idempotencyKey string, o keyturn.Order) (v keyturn.OrderView,
 	replayed bool, err error,
 ) {
-	h, err := c.post(ctx, "/v1/orders", http.Header{"Idempotency-Key": {idempotencyKey}}, o, &v)
+	h, err := c.post(ctx, "/v1/orders", idempotent(idempotencyKey), o, &v)
 	return v, h.Get("Idempotency-Replayed") == "true", err
+}
+
+func idempotent(key string) http.Header {
+	return http.Header{"Idempotency-Key": {keyturn.FormatIdempotencyKey(key)}}
 }
 
 // Order shows an order and where its lines stand.
@@ -158,6 +162,6 @@ func (c *Client) License(ctx context.Context, id string, keys bool) (v keyturn.L
 func (c *Client) OperateLicense(ctx context.Context, idempotencyKey, id string,
 	o keyturn.LicenseOperation,
 ) (v keyturn.OrderView, err error) {
-	_, err = c.post(ctx, at("v1", "licenses", id, "operations"), http.Header{"Idempotency-Key": {idempotencyKey}}, o, &v)
+	_, err = c.post(ctx, at("v1", "licenses", id, "operations"), idempotent(idempotencyKey), o, &v)
 	return v, err
 }

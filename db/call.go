@@ -20,7 +20,8 @@ type CallFacts struct {
 	OrderID             string
 	Line                keyturn.LineItem
 	Product             keyturn.Product
-	Price               keyturn.Money
+	Price               keyturn.Money // of the line
+	OrderPrice          keyturn.Money // of all lines
 	AcceptedAt          time.Time
 	Customer            keyturn.Customer
 	CartExternalContext string

@@ -21,7 +21,8 @@ func (d *DB) facts(ctx context.Context, tx *sqlx.Tx, l *line, done int) (CallFac
 	f := CallFacts{
 		Source: l.source(), Operation: keyturn.OperationName(l.Operation), FulfillmentID: l.FulfillmentID, OrderID: l.OrderID,
 		Product: l.product, Price: keyturn.Money{Minor: l.GrossMinor, Currency: l.Currency}, AcceptedAt: l.CreatedAt,
-		Customer: c.Customer, CartExternalContext: c.CartExternalContext, Units: 1,
+		OrderPrice: keyturn.Money{Minor: l.OrderMinor, Currency: l.Currency},
+		Customer:   c.Customer, CartExternalContext: c.CartExternalContext, Units: 1,
 		Line: keyturn.LineItem{
 			ID: l.ID, FulfillmentID: l.FulfillmentID, ProductID: l.ProductID, Quantity: l.Quantity,
 			Operation: keyturn.OperationName(l.Operation), SubscriptionID: l.SubscriptionID, TrialContext: l.TrialContext,

@@ -46,6 +46,7 @@ type line struct {
 	Awaited         bool               `db:"awaited"`
 	ExpiresAt       *time.Time         `db:"expires_at"`
 	Currency        string             `db:"currency"`
+	OrderMinor      int64              `db:"order_minor"`
 	CustomerID      string             `db:"customer_id"`
 	CancelReason    *string            `db:"cancel_reason"` // of its order, or of a cancel of its licence
 	// what failed, if its order is cancelled because another line failed
@@ -73,7 +74,8 @@ const lineColumns = `
 	l.next_attempt_at, l.give_up_at, l.extended_until, l.held_until, l.waiting_pool, l.obtained_at, l.delivered_at,
 	l.canceled_at, l.wake_at, l.created_at, l.license_id, l.operation_no, l.license_source, l.blocked, l.awaited,
 	l.expires_at,
-	o.currency, o.customer_id, coalesce(l.cancel_reason, o.cancel_reason) AS cancel_reason,
+	o.currency, o.gross_minor AS order_minor, o.customer_id,
+	coalesce(l.cancel_reason, o.cancel_reason) AS cancel_reason,
 	CASE WHEN l.cancel_reason IS NULL THEN coalesce(o.cancel_failure, '') ELSE '' END AS cancel_failure,
 	p.spec AS product_spec, p.pool_currencies,
 	clock_timestamp() AS now`

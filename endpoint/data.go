@@ -32,7 +32,7 @@ type Checkout struct {
 	SubscriptionID       string `json:"subscriptionId,omitempty"`
 	CartExternalContext  string `json:"cartExternalContext,omitempty"` // opaque, as the order carried it
 	TrialContext         string `json:"trialContext,omitempty"`        // CREATION or CONVERSION
-	Price                Price  `json:"price"`
+	Price                Price  `json:"price"`                         // of the whole order
 	StoreExternalContext string `json:"storeExternalContext,omitempty"`
 	AffiliateID          string `json:"affiliateId,omitempty"`
 	ResellerID           string `json:"resellerId,omitempty"`
@@ -71,7 +71,7 @@ type Product struct {
 	ActivationLink          string            `json:"activationLink,omitempty"`
 	PriceFunctionParameters map[string]string `json:"priceFunctionParameters,omitempty"`
 	Variables               map[string]string `json:"variables,omitempty"`
-	Price                   Price             `json:"price"`
+	Price                   Price             `json:"price"` // of the line
 }
 
 // Price is what was paid, in units of the currency (19.5), not in its minor unit.

@@ -37,11 +37,11 @@ func headerAddress(name, address string) string {
 	name = cut(oneLine(name), maxName)
 	switch {
 	case name == "":
-		return "<" + address + ">"
+		return "<" + quoted(address) + ">"
 	case isPlain(name) && !strings.Contains(name, "=?"):
-		return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(name) + `" <` + address + ">"
+		return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(name) + `" <` + quoted(address) + ">"
 	}
-	return headerText(name) + "\r\n <" + address + ">"
+	return headerText(name) + "\r\n <" + quoted(address) + ">"
 }
 
 // isPlain reports whether text is printable ASCII, which a header carries unencoded.

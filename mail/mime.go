@@ -25,24 +25,31 @@ const maxMailSubject = 300
 
 var messageID = regexp.MustCompile(`^[A-Za-z0-9!#$%&'*+/=?^_{|}~.-]{1,128}@[A-Za-z0-9.-]{1,128}$`)
 
-// check reports every fault of the envelope (KindInvalid).
-func (e Envelope) check() error {
+// check reports every fault of the envelope (KindInvalid) and gives it with its addresses in ASCII.
+func (e Envelope) check() (Envelope, error) {
 	var bad keyturn.Problems
-	bad.Merge("from", CheckAddress(e.From))
-	bad.Merge("to", CheckAddress(e.To))
-	if e.ReplyTo != "" {
-		bad.Merge("replyTo", CheckAddress(e.ReplyTo))
+	for _, a := range []struct {
+		at      string
+		address *string
+	}{{"from", &e.From}, {"to", &e.To}, {"replyTo", &e.ReplyTo}} {
+		if a.at == "replyTo" && e.ReplyTo == "" {
+			continue
+		}
+		ascii, err := ASCIIAddress(*a.address)
+		bad.Merge(a.at, err)
+		*a.address = ascii
 	}
 	bad.Check(messageID.MatchString(e.MessageID), "messageId", "must look like unique@domain")
 	bad.Check(!e.Date.IsZero(), "date", "is required")
-	return bad.Err("the mail cannot be rendered")
+	return e, bad.Err("the mail cannot be rendered")
 }
 
 // compose assembles the message. It writes exactly these headers, each once; their values were checked before or are
 // encoded here. The boundaries derive from the Message-ID, so every rendering has the same bytes, and their "=_" occurs
 // in no line of quoted-printable or base64.
 func compose(e Envelope, subject, text, html string, files []Attachment) (Message, error) {
-	if err := e.check(); err != nil {
+	e, err := e.check()
+	if err != nil {
 		return Message{}, err
 	}
 	sum := sha256.Sum256([]byte(e.MessageID))

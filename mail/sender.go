@@ -157,10 +157,10 @@ func (s *session) send(ctx context.Context, m Message) (again *session, dead boo
 
 // transmit runs one mail transaction and returns the stage at which it failed.
 func (s *session) transmit(m Message) (stage, error) {
-	if err := s.client.Mail(m.From, nil); err != nil {
+	if err := s.client.Mail(quoted(m.From), nil); err != nil {
 		return stageSender, err
 	}
-	if err := s.client.Rcpt(m.To, nil); err != nil {
+	if err := s.client.Rcpt(quoted(m.To), nil); err != nil {
 		return stageRecipient, err
 	}
 	data, err := s.client.Data()

@@ -72,7 +72,9 @@ func configFromEnv() (config, error) {
 		bad.Merge("KEYTURN_SMTP_URL", err)
 	}
 	if isSet("KEYTURN_MAIL_FROM", "the sender's address") {
-		bad.Merge("KEYTURN_MAIL_FROM", mail.CheckAddress(c.MailFrom))
+		ascii, err := mail.ASCIIAddress(c.MailFrom) // its domain is in every Message-ID
+		bad.Merge("KEYTURN_MAIL_FROM", err)
+		c.MailFrom = ascii
 	}
 	if isSet("KEYTURN_OPERATIONS_MAIL", "who gets the alerts") {
 		bad.Merge("KEYTURN_OPERATIONS_MAIL", mail.CheckAddress(c.Operations))

@@ -34,7 +34,13 @@ func (e *SyntaxError) Unwrap() error { return e.Err }
 // in any case, turns broken text into U+FFFD and stops at the first error; Decode refuses all of this, with a field
 // error for every path, before encoding/json sees the document. Its errors are of KindInvalid, those of *SyntaxError
 // included.
-func Decode(data []byte, into any) error {
+func Decode(data []byte, into any) error { return decode(data, into, false) }
+
+// DecodeKnown is Decode for a caller whose documents have fields of its own: what the type does not know is passed
+// over. A known name in another case is still refused, because it is meant.
+func DecodeKnown(data []byte, into any) error { return decode(data, into, true) }
+
+func decode(data []byte, into any, passOver bool) error {
 	switch {
 	case len(bytes.TrimSpace(data)) == 0:
 		return syntaxError("is required")
@@ -46,13 +52,17 @@ func Decode(data []byte, into any) error {
 	if err := json.Unmarshal(data, new(json.RawMessage)); err != nil {
 		return syntaxError("must be a single JSON document: %s", syntaxProblem(err))
 	}
-	w := walker{data: data, tokens: json.NewDecoder(bytes.NewReader(data))}
+	w := walker{data: data, tokens: json.NewDecoder(bytes.NewReader(data)), passOver: passOver}
 	w.tokens.UseNumber()
 	w.value(reflect.TypeOf(into).Elem(), "", 1)
 	if w.tooDeep {
 		return syntaxError("must not be nested more than %d levels deep", MaxDepth)
 	}
-	if err := w.bad.Err("the document is not valid"); err != nil {
+	message := "the document is not valid"
+	if more := w.count - maxProblems; more > 0 {
+		message += fmt.Sprintf("; these are the first %d errors, and %d more", maxProblems, more)
+	}
+	if err := w.bad.Err(message); err != nil {
 		return err
 	}
 	if err := json.Unmarshal(data, into); err != nil {
@@ -91,6 +101,8 @@ type walker struct {
 	bad     keyturn.Problems
 	count   int
 	tooDeep bool
+	// passOver: unknown fields are no mistake
+	passOver bool
 }
 
 func (w *walker) addf(at, format string, args ...any) {
@@ -189,7 +201,9 @@ func (w *walker) object(t reflect.Type, at string, depth int) {
 		if fields != nil {
 			var known bool
 			if inner, known = fields[name]; !known {
-				w.addf(path, "is an unknown field%s", suggestion(name, fields))
+				if meant := suggestion(name, fields); meant != "" || !w.passOver {
+					w.addf(path, "is an unknown field%s", meant)
+				}
 			}
 		}
 		if seen[name] {
