@@ -221,3 +221,33 @@ func TestOrderNumbersOfShopsHaveAddresses(t *testing.T) {
 		require.NoError(t, err, id)
 	}
 }
+
+// What a token's requests have of their own is passed over if it was made so, and refused otherwise.
+func TestUnknownFieldsArePassedOverForATokenThatWasMadeSo(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.sell(t)
+	text, err := b.db.CreateToken(t.Context(), db.Client{
+		Name: "lenient", Scopes: []string{api.ScopeOrdersWrite}, IgnoreUnknownFields: true,
+	})
+	require.NoError(t, err)
+	own := strings.Replace(goodOrder, `"currency"`, `"shopSystem": {"name": "Own", "tags": ["a"]}, "currency"`, 1)
+	b.play(t, []scenario{
+		{
+			"refused", "POST", "/v1/orders", []string{"Idempotency-Key", "k"}, own, 422, []string{`"shopSystem"`}, nil,
+		},
+		{
+			"passed over", "POST", "/v1/orders", []string{"Idempotency-Key", "k", "Authorization", "Bearer " + text}, own, 201,
+			[]string{"ORD-1"}, nil,
+		},
+		{
+			"a known field in another case", "POST", "/v1/orders",
+			[]string{"Idempotency-Key", "k2", "Authorization", "Bearer " + text},
+			strings.Replace(goodOrder, `"currency"`, `"Currency"`, 1), 422, []string{"did you mean currency?"}, nil,
+		},
+		{
+			"a duplicate field", "POST", "/v1/orders", []string{"Idempotency-Key", "k2", "Authorization", "Bearer " + text},
+			strings.Replace(goodOrder, `"currency"`, `"x": 1, "x": 2, "currency"`, 1), 422, []string{"duplicate"}, nil,
+		},
+	})
+}

@@ -96,7 +96,8 @@ func (a *API) problem(c *call, err error) *problem {
 // refuse answers before the operation is reached.
 func (a *API) refuse(c *call, err error) { writeProblem(c.w, a.problem(c, err)) }
 
-// decodeBody reads the request's JSON body into a value, strictly, and gives its bytes. An optional body that is not
+// decodeBody reads the request's JSON body into a value, strictly, and gives its bytes. Fields that the value does not
+// have are refused, unless the token was made to pass them over. An optional body that is not
 // there leaves the value as it is.
 func decodeBody(c *call, limit int64, optional bool, into any) ([]byte, error) {
 	if optional && c.r.ContentLength == 0 && len(c.r.TransferEncoding) == 0 {
@@ -106,7 +107,11 @@ func decodeBody(c *call, limit int64, optional bool, into any) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	err = strictjson.Decode(raw, into)
+	decode := strictjson.Decode
+	if c.client.IgnoreUnknownFields {
+		decode = strictjson.DecodeKnown
+	}
+	err = decode(raw, into)
 	if _, ok := errors.AsType[*strictjson.SyntaxError](err); ok {
 		err = withStatus(http.StatusBadRequest, err)
 	}
