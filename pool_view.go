@@ -11,6 +11,40 @@ type ImportResult struct {
 	Served   int            `json:"served"`
 	Waiting  int            `json:"waiting,omitempty" doc:"Lines that still wait for the pool; with a pace, those that it has not come to yet."`
 	DryRun   bool           `json:"dryRun,omitempty"`
+	Preview  *ImportPreview `json:"preview,omitempty" doc:"How the file was read. Look at it in a dry run before a file from a new source is imported."`
+}
+
+// ImportPreview says how a file of keys was read, without a key of it.
+type ImportPreview struct {
+	FirstKey  string   `json:"firstKey,omitempty" example:"ABCD•-•••••-•••••" doc:"The first key, masked but for its beginning and its punctuation."`
+	Header    bool     `json:"header" doc:"The first row was taken as a header, not as a key."`
+	Columns   []string `json:"columns,omitempty" doc:"CSV: what the header calls the columns. A name that could be a key is replaced by the column's number."`
+	Separator string   `json:"separator,omitempty" example:";" doc:"CSV with several columns: what separates them."`
+	Rows      int      `json:"rows" doc:"Rows of the file, without the header and without empty ones."`
+	Unlike    int      `json:"unlike" doc:"Keys that do not look like the others: another punctuation than most, or another length where nearly all have the same. 0 also where the keys have no shape in common."`
+}
+
+// HeaderRow says whether the first row of a file is a header; "" does not say.
+type HeaderRow string
+
+const (
+	HeaderYes HeaderRow = "yes"
+	HeaderNo  HeaderRow = "no"
+)
+
+// ParseHeaderRow reads yes, no, true, false or nothing. KindInvalid.
+func ParseHeaderRow(text string) (HeaderRow, error) {
+	switch text {
+	case "":
+		return "", nil
+	case "yes", "true":
+		return HeaderYes, nil
+	case "no", "false":
+		return HeaderNo, nil
+	}
+	var bad Problems
+	bad.Addf("header", "must be yes or no")
+	return "", bad.Err("the import is not valid")
 }
 
 // RejectedKey is a row of an import that brought no new key, and why.
@@ -34,7 +68,8 @@ const (
 
 // RowReasons says to people what is wrong with a bad row.
 var RowReasons = map[string]string{
-	RowMalformed: "malformed: it has control characters, lacks a column, or does not match the pool's pattern",
+	RowMalformed: "malformed: it has no key, control or invisible characters inside, too few or too many columns, or " +
+		"does not match the pool's pattern",
 	RowTooLong:   "too_long: a key has at most 4096 characters",
 	RowBadExpiry: "malformed_expiry: must be a day such as 2027-01-31 or a time such as 2027-01-31T12:00:00Z",
 	RowExpired:   "expired: less than the pool's minValidity is left",

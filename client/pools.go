@@ -14,7 +14,7 @@ import (
 type ImportOptions struct {
 	CSV                  bool
 	Column, ExpiryColumn string
-	Header               bool
+	Header               keyturn.HeaderRow
 	SkipBad, DryRun      bool
 }
 
@@ -30,12 +30,12 @@ func (c *Client) ImportKeys(ctx context.Context, pool string, file io.Reader, o 
 		media = "text/csv; charset=utf-8"
 	}
 	query := url.Values{}
-	for name, on := range map[string]bool{"dryRun": o.DryRun, "skipBad": o.SkipBad, "header": o.Header} {
+	for name, on := range map[string]bool{"dryRun": o.DryRun, "skipBad": o.SkipBad} {
 		if on {
 			query.Set(name, strconv.FormatBool(on))
 		}
 	}
-	for name, text := range map[string]string{"column": o.Column, "expiryColumn": o.ExpiryColumn} {
+	for name, text := range map[string]string{"column": o.Column, "expiryColumn": o.ExpiryColumn, "header": string(o.Header)} {
 		if text != "" {
 			query.Set(name, text)
 		}

@@ -24,8 +24,8 @@ const (
 // errDryRun ends a transaction that was only to see what would happen.
 var errDryRun = fmt.Errorf("dry run: %w", pg.ErrRollback)
 
-// Import adds keys to a pool from a file of any size, in constant memory. White space around a key is cut off; empty
-// lines are passed over. The file is stored in one transaction or not at all: if it breaks off, is not text, or has a
+// Import adds keys to a pool from a file of any size, in constant memory. keyturn.CleanKey says what a key is; empty
+// rows are passed over. The file is stored in one transaction or not at all: if it breaks off, is not text, or has a
 // row that is bad (keyturn.RowMalformed and the like) and is not to be skipped, nothing is stored, and the error, of
 // KindInvalid, names the lines. Keys that Keyturn has already are no mistake: the same file again adds nothing. It
 // serves no waiting line.
@@ -198,6 +198,7 @@ func (im *importer) finish(ctx context.Context) error {
 			},
 		}
 	case im.DryRun:
+		im.out.Preview = im.file.preview()
 		return errDryRun
 	case im.refuses():
 		return &keyturn.Error{
@@ -205,7 +206,9 @@ func (im *importer) finish(ctx context.Context) error {
 			Message: "the file has lines that cannot be keys of this pool, nothing was stored: mend them, or skip them " +
 				"(skipBad, --skip-bad)",
 		}
-	case im.out.Accepted == 0:
+	}
+	im.out.Preview = im.file.preview()
+	if im.out.Accepted == 0 {
 		_, err := im.tx.ExecContext(ctx, `DELETE FROM batches WHERE id = $1`, im.batch)
 		return err
 	}

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"os"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
@@ -69,7 +71,10 @@ func TestImportOfEveryKindOfFile(t *testing.T) {
 			map[int]string{2: "malformed", 3: "malformed", 4: "malformed"},
 		},
 		{"text that hides its direction", "a\u202eb", []string{}, map[int]string{1: "malformed"}},
-		{"the Macintosh of 1984", "a\rb\rc", []string{}, map[int]string{1: "malformed"}},
+		{"the Macintosh of 1984", "a\rb\rc", []string{"a", "b", "c"}, nil},
+		{"what nobody sees around keys", "\u200ba\u200e\n\u2060\n\u202ab\u202c\n", []string{"a", "b"}, nil},
+		{"what nobody sees inside", "a\u200bb\na\u00adb\nc", []string{"c"}, map[int]string{1: "malformed", 2: "malformed"}},
+		{"the same but for what nobody sees", "a\na\u200b\n", []string{"a"}, map[int]string{2: "duplicate_in_file"}},
 		{"files put together", "\uFEFFa\n\uFEFFb\n\uFEFF\n", []string{"a", "b"}, nil},
 	} {
 		pool := fmt.Sprint("p", i)
@@ -109,6 +114,106 @@ func badLines(rejected map[int]string) (at []string) {
 		}
 	}
 	return at
+}
+
+// The files of testdata, as they came from spreadsheets and publishers: exactly these keys are imported, or the refusal
+// names this.
+func TestImportOfFilesFromTheField(t *testing.T) {
+	s := newStore(t)
+	for i, c := range []struct {
+		file  string
+		in    stock.ImportInput
+		keys  []string
+		at    string // what the refusal names
+		until []string
+	}{
+		{
+			"keys-blank-first-line.csv",
+			stock.ImportInput{Column: "key", ExpiryColumn: "expires"},
+			[]string{"Z008-1", "Z008-2"},
+			"",
+			[]string{"2031-01-02", "2031-01-02"},
+		},
+		{"keys-blank-first-line.csv", stock.ImportInput{Column: "key"}, []string{"Z008-1", "Z008-2"}, "", nil},
+		{"keys-blank-first-line.csv", stock.ImportInput{}, nil, "column", nil},
+		{"keys-blank-first-line.csv", stock.ImportInput{Column: "key", ExpiryColumn: "valid until"}, nil, "expiryColumn", nil},
+		{"keys-header.csv", stock.ImportInput{}, nil, "header", nil},
+		{"keys-header.csv", stock.ImportInput{SkipBad: true}, nil, "header", nil},
+		{"keys-header.csv", stock.ImportInput{Column: "1"}, nil, "header", nil},
+		{"keys-header.csv", stock.ImportInput{Header: keyturn.HeaderYes}, []string{"K42AE9E-1", "K42AE9E-2"}, "", nil},
+		{"keys-header.csv", stock.ImportInput{Column: "license key 42ae9e"}, []string{"K42AE9E-1", "K42AE9E-2"}, "", nil},
+		{
+			"keys-header.csv",
+			stock.ImportInput{Header: keyturn.HeaderNo},
+			[]string{"License Key 42AE9E", "K42AE9E-1", "K42AE9E-2"},
+			"", nil,
+		},
+		{
+			"keys-multiline.csv",
+			stock.ImportInput{Column: "key"},
+			[]string{"-----BEGIN LICENSE-----\nZ024\n-----END LICENSE-----"},
+			"", nil,
+		},
+		{
+			"keys-multiline.csv",
+			stock.ImportInput{Column: "1", Header: keyturn.HeaderYes},
+			[]string{"-----BEGIN LICENSE-----\nZ024\n-----END LICENSE-----"},
+			"", nil,
+		},
+		{"keys-multiline.csv", stock.ImportInput{Column: "1"}, nil, "header", nil},
+		{"keys-multiline.csv", stock.ImportInput{}, nil, "column", nil},
+		{"keys-sep-line.csv", stock.ImportInput{}, nil, "column", nil},
+		{"keys-sep-line.csv", stock.ImportInput{Column: "1"}, []string{"Z006-1", "Z006-2"}, "", nil},
+		{"keys-sep-line.csv", stock.ImportInput{Column: "key"}, nil, "column", nil},
+		{"keys-tab-empty-first.csv", stock.ImportInput{Column: "key"}, []string{"Z017-1", "Z017-2"}, "", nil},
+		{
+			"keys-tab-empty-first.csv",
+			stock.ImportInput{Column: "2", Header: keyturn.HeaderYes},
+			[]string{"Z017-1", "Z017-2"},
+			"", nil,
+		},
+		{"keys-tab-empty-first.csv", stock.ImportInput{Column: "2"}, nil, "header", nil},
+		{
+			"keys-tab-empty-last.csv",
+			stock.ImportInput{Column: "key", ExpiryColumn: "expires"},
+			[]string{"Z018-1", "Z018-2"},
+			"",
+			[]string{"", "2031-01-02"},
+		},
+		{"keys-tab-empty-last.csv", stock.ImportInput{}, nil, "column", nil},
+	} {
+		pool, what := fmt.Sprint("f", i), fmt.Sprintf("%s %+v", c.file, c.in)
+		s.pool(pool)
+		c.in.Pool, c.in.CSV, c.in.By, c.in.DryRun = pool, true, "ops", true
+		for range 2 { // first as a dry run
+			file, err := os.Open(filepath.Join("testdata", c.file))
+			require.NoError(t, err)
+			c.in.File = file
+			r, err := s.Import(s.ctx, c.in)
+			require.NoError(t, file.Close())
+			if c.at != "" {
+				requireKind(t, err, keyturn.KindInvalid, c.at)
+				require.Empty(t, s.keysIn(pool), what)
+			} else {
+				require.NoError(t, err, what)
+				require.Equal(t, len(c.keys), r.Accepted, what)
+				require.Equal(t, len(c.keys), r.Preview.Rows, what)
+			}
+			if c.in.DryRun {
+				require.Empty(t, s.keysIn(pool), what)
+			}
+			c.in.DryRun = false
+		}
+		if c.at == "" {
+			require.Equal(t, c.keys, s.keysIn(pool), what)
+		}
+		for j, until := range c.until {
+			require.Equal(t, 1, s.count(fmt.Sprintf(`SELECT count(*) FROM (SELECT coalesce(to_char(expires_at AT TIME ZONE 'UTC',
+				'YYYY-MM-DD'), '') AS until FROM pool_keys WHERE pool_id = '%s' ORDER BY position OFFSET %d LIMIT 1) k
+				WHERE until = '%s'`, pool, j, until)), what)
+		}
+		s.noKeys()
+	}
 }
 
 func TestImportRefusesWhatIsNoText(t *testing.T) {

@@ -17,17 +17,18 @@ import (
 // ImportInput is a file of keys for a pool.
 type ImportInput struct {
 	Pool string
-	File io.Reader // UTF-8, with or without a byte-order mark; lines end with LF or CRLF
+	File io.Reader // UTF-8, with or without a byte-order mark; lines end with LF, CRLF or CR
 	By   string    // who imports, for the record
 
-	// A CSV file has one column, the key, or the ones named here: by the name that the first line gives them, or by their
-	// number from 1. Header says that the first line has names also where the columns are numbers. The separator is the
-	// comma, the semicolon or the tab, whichever the first line has. A key that expires does so at a time (RFC 3339) or
-	// with the end of a day (2027-01-31, UTC); an empty field says never.
+	// A text file has one key per line. A CSV file (RFC 4180) has one column, the key, or the ones named here: by the name
+	// that the header gives them, or by their number from 1. A key that expires does so at a time (RFC 3339) or with the
+	// end of a day (2027-01-31, UTC); an empty field says never.
 	CSV          bool
 	Column       string
 	ExpiryColumn string
-	Header       bool
+	// Header says whether the first row is a header. Where it does not say and no column has a name, a first row that
+	// looks like a header refuses the file: neither must a header be sold nor a key be lost.
+	Header keyturn.HeaderRow
 
 	SkipBad bool // import the good rows of a file with bad ones; otherwise it is refused
 	DryRun  bool // say what would happen
@@ -41,81 +42,203 @@ type keyRow struct {
 	bad     string
 }
 
-const maxRowLength = 4*keyturn.MaxKeyLength + 4096
+const (
+	maxRowLength = 4*keyturn.MaxKeyLength + 4096 // of a text file
+	fileBuffer   = 64 << 10
+	lookAhead    = 100 // rows with which the first one is compared
+)
 
 // keyFile reads a file row by row in constant memory. What is no key is marked; what is no such file ends it with
 // KindInvalid and the line.
 type keyFile struct {
 	ImportInput
-	in      *bufio.Reader
-	line    int
-	column  int // from 0, once known
-	expiry  int // or -1
-	comma   byte
-	pattern *regexp.Regexp // nil: anything
+	src      *source
+	in       *bufio.Reader
+	table    *table         // of a CSV file
+	pattern  *regexp.Regexp // nil: anything
+	line     int            // of the row that was read last
+	begun    bool
+	ahead    []keyRow // were read already
+	aheadErr error    // comes after them
+	seen     outlook
 }
 
 func newKeyFile(in ImportInput, pool keyturn.Pool) (*keyFile, error) {
-	f := &keyFile{ImportInput: in, in: bufio.NewReaderSize(in.File, 64<<10), expiry: -1, comma: ','}
+	f := &keyFile{ImportInput: in, src: newSource(in.File), pattern: pool.MustMatch()}
+	f.in = bufio.NewReaderSize(f.src, fileBuffer)
 	var bad keyturn.Problems
-	bad.Check(in.CSV || in.Column == "" && in.ExpiryColumn == "" && !in.Header, "column",
+	bad.Check(in.CSV || in.Column == "" && in.ExpiryColumn == "", "column",
 		"only a CSV file has columns: send it as text/csv")
 	bad.Check(in.ExpiryColumn == "" || in.Column != "", "column", "is required next to expiryColumn")
-	f.pattern = pool.MustMatch()
 	return f, bad.Err("the import is not valid")
 }
 
 // refuse says that the file is not one of keys.
-func (f *keyFile) refuse(why, hint string) error {
+func (f *keyFile) refuse(line int, why, hint string) error {
 	return &keyturn.Error{Kind: keyturn.KindInvalid, Message: why + ", nothing was stored", Fields: []keyturn.FieldError{
-		{Location: "line " + strconv.Itoa(f.line), Message: hint},
+		{Location: "line " + strconv.Itoa(line), Message: hint},
 	}}
 }
 
-// next gives the next row that is not empty, or io.EOF.
+// next gives the next row that has something in it, or io.EOF.
 func (f *keyFile) next() (keyRow, error) {
+	if !f.begun {
+		f.begun = true
+		if err := f.begin(); err != nil {
+			return keyRow{}, err
+		}
+	}
+	if len(f.ahead) == 0 {
+		if f.aheadErr != nil {
+			return keyRow{}, f.aheadErr
+		}
+		row, err := f.read()
+		if err == nil {
+			f.seen.add(row)
+		}
+		return row, err
+	}
+	row := f.ahead[0]
+	f.ahead = f.ahead[1:]
+	f.seen.add(row)
+	return row, nil
+}
+
+// begin finds out what the file is and takes its header. A file whose first row looks like one is refused, unless the
+// input says whether it is.
+func (f *keyFile) begin() error {
+	mark, _ := f.in.Peek(3)
+	switch {
+	case bytes.HasPrefix(mark, []byte("\xFF\xFE")), bytes.HasPrefix(mark, []byte("\xFE\xFF")):
+		return f.refuse(1, "the file is UTF-16", "save the file as UTF-8, one key per line")
+	case string(mark) == "\uFEFF":
+		_, _ = f.in.Discard(len(mark)) // they are there
+	}
+	header := f.Header == keyturn.HeaderYes
+	if f.CSV {
+		t, err := f.openTable()
+		if err != nil {
+			return err
+		}
+		f.table, header = t, t.header != nil
+	} else if header {
+		if _, err := f.read(); err != nil {
+			return err
+		}
+	}
+	f.seen.header = header
+	if header || f.Header == keyturn.HeaderNo {
+		return nil
+	}
+	for len(f.ahead) < lookAhead && f.aheadErr == nil {
+		var row keyRow
+		if row, f.aheadErr = f.read(); f.aheadErr == nil {
+			f.ahead = append(f.ahead, row)
+		}
+	}
+	if !errors.Is(f.aheadErr, io.EOF) && f.aheadErr != nil {
+		return f.aheadErr
+	}
+	return f.checkFirst()
+}
+
+// checkFirst refuses a file whose first key looks like a header.
+func (f *keyFile) checkFirst() error {
+	var line int
+	var keys []string
+	for _, row := range f.ahead {
+		if row.bad != "" {
+			continue
+		}
+		if line == 0 {
+			line = row.line
+		}
+		keys = append(keys, row.key)
+	}
+	if len(keys) == 0 || !looksLikeHeader(keys[0], keys[1:], f.pattern == nil) {
+		return nil
+	}
+	var bad keyturn.Problems
+	bad.Addf("header", "must be yes or no: yes skips line %d as a header, no imports it as a key", line)
+	return bad.Err("the first row looks like a header and not like the other keys, nothing was stored: say which it is " +
+		"(header, --header)")
+}
+
+// read gives the next row, as it is in the file.
+func (f *keyFile) read() (keyRow, error) {
+	if f.table != nil {
+		return f.table.row()
+	}
 	for {
-		if f.line == 0 {
-			if err := f.begin(); err != nil {
-				return keyRow{}, err
-			}
-		}
 		f.line++
-		text, tooLong, err := readLine(f.in)
-		if err != nil && !errors.Is(err, io.EOF) {
-			return keyRow{}, keyturn.Errorf(keyturn.KindInvalid,
-				"the keys stopped coming at line %d, nothing was stored: send all again: %w", f.line, err)
-		}
-		if tooLong {
+		line, tooLong, err := readLine(f.in)
+		switch {
+		case f.src.broken() != nil && err != nil:
+			return keyRow{}, f.brokenOff(f.line)
+		case tooLong:
 			return keyRow{line: f.line, bad: keyturn.RowTooLong}, nil
-		}
-		if len(text) == 0 && err != nil {
+		case len(line) == 0 && err != nil:
 			return keyRow{}, io.EOF
 		}
-		if bytes.IndexByte(text, 0) >= 0 {
-			return keyRow{}, f.refuse("the file is not text",
-				"has NUL bytes: it is binary, or UTF-16 without its mark; save it as UTF-8 text, one key per line")
+		text := string(bytes.TrimSuffix(line, []byte("\n")))
+		if err := f.checkText(f.line, text); err != nil {
+			return keyRow{}, err
 		}
-		if !utf8.Valid(text) {
-			return keyRow{}, f.refuse("the file is not text in UTF-8",
-				"has bytes that are not UTF-8 text: save the file as UTF-8, one key per line")
+		row := keyRow{line: f.line}
+		if f.judge(&row, text); row.key == "" && row.bad == "" {
+			continue
 		}
-		// files put together bring their marks along
-		row, isRow, err := f.row(strings.TrimSpace(strings.TrimPrefix(string(text), "\uFEFF")))
-		if isRow || err != nil {
-			return row, err
+		if strings.HasPrefix(row.key, "-----BEGIN ") {
+			return keyRow{}, f.refuse(f.line, "the file has keys of several lines",
+				"begins a key of several lines: send the file as CSV, each key in quotes")
 		}
+		if f.seen.rows+len(f.ahead) == 0 && separatorLine.MatchString(row.key) {
+			return keyRow{}, f.refuse(f.line, "the file is CSV", "names a separator: send the file as CSV (text/csv, .csv)")
+		}
+		return row, nil
 	}
 }
 
-// begin looks at the first bytes: text in another encoding is known by its mark.
-func (f *keyFile) begin() error {
-	mark, _ := f.in.Peek(2)
-	if string(mark) == "\xFF\xFE" || string(mark) == "\xFE\xFF" {
-		f.line = 1
-		return f.refuse("the file is UTF-16", "save the file as UTF-8, one key per line")
+func (f *keyFile) brokenOff(line int) error {
+	return keyturn.Errorf(keyturn.KindInvalid,
+		"the keys stopped coming at line %d, nothing was stored: send all again: %w", line, f.src.broken())
+}
+
+// checkText refuses a file that is not text in UTF-8.
+func (f *keyFile) checkText(line int, text string) error {
+	if strings.IndexByte(text, 0) >= 0 {
+		return f.refuse(line, "the file is not text",
+			"has NUL bytes: it is binary, or UTF-16 without its mark; save it as UTF-8 text, one key per line")
+	}
+	if !utf8.ValidString(text) {
+		return f.refuse(line, "the file is not text in UTF-8",
+			"has bytes that are not UTF-8 text: save the file as UTF-8, one key per line")
 	}
 	return nil
+}
+
+// judge makes a key of the text, or says why it is none of the pool. With nothing in it the row stays as it is.
+func (f *keyFile) judge(row *keyRow, text string) {
+	key, err := keyturn.CleanKey(text)
+	switch {
+	case errors.Is(err, keyturn.ErrKeyTooLong):
+		row.bad = keyturn.RowTooLong
+	case err != nil, key != "" && f.pattern != nil && !f.pattern.MatchString(key):
+		row.bad = keyturn.RowMalformed
+	}
+	row.key = key
+}
+
+// preview says how the file was read.
+func (f *keyFile) preview() *keyturn.ImportPreview {
+	p := f.seen.preview()
+	if f.table != nil {
+		p.Columns = f.table.names(f.table.header)
+		if f.table.width > 1 {
+			p.Separator = string(f.table.comma)
+		}
+	}
+	return &p
 }
 
 // readLine reads up to a line feed and gives at most what a row can be long; the rest of a longer line is passed over.
@@ -140,151 +263,11 @@ func readLine(in *bufio.Reader) (text []byte, tooLong bool, err error) {
 	}
 }
 
-// row makes a row of a line; a line that is empty or names the columns is none.
-func (f *keyFile) row(text string) (row keyRow, isRow bool, err error) {
-	row = keyRow{line: f.line, key: text}
-	if text == "" {
-		return row, false, nil
-	}
-	if f.CSV {
-		fields, header, err := f.fields(text)
-		if err != nil || header {
-			return row, false, err
-		}
-		if f.column >= len(fields) || f.expiry >= len(fields) {
-			row.bad = keyturn.RowMalformed
-			return row, true, nil
-		}
-		row.key = strings.TrimSpace(fields[f.column])
-		if f.expiry >= 0 {
-			if row.expires, err = parseExpiry(strings.TrimSpace(fields[f.expiry])); err != nil {
-				row.bad = keyturn.RowBadExpiry
-				return row, true, nil //nolint:nilerr // the row is bad, the file is not
-			}
-		}
-	}
-	switch row.key, err = keyturn.CleanKey(row.key); {
-	case errors.Is(err, keyturn.ErrKeyTooLong):
-		row.bad = keyturn.RowTooLong
-	case err != nil, row.key == "", strings.Contains(row.key, "\n"), f.pattern != nil && !f.pattern.MatchString(row.key):
-		row.bad = keyturn.RowMalformed
-	}
-	return row, true, nil
-}
-
-// fields splits a line of CSV. The first one says what the separator is and, with Header or names, where the columns
-// are.
-func (f *keyFile) fields(text string) (fields []string, header bool, err error) {
-	first := f.line == 1
-	if first && f.Column != "" {
-		f.comma = separator(text)
-	}
-	fields, ok := splitCSV(text, f.comma)
-	switch {
-	case !ok:
-		return nil, false, f.refuse("the file is not CSV",
-			"has a quote without its end or inside a field: a field with a quote stands in quotes and doubles it; or send "+
-				"the file as text/plain")
-	case f.Column == "" && len(fields) != 1:
-		return nil, false, f.refuse("the file is not CSV of one column",
-			"must be one key, in quotes if it has a comma or a quote; name the key's column, or send the file as text/plain")
-	case !first || f.Column == "":
-		return fields, false, nil
-	}
-	var bad keyturn.Problems
-	var named bool
-	f.column, named = findColumn(&bad, "column", f.Column, fields)
-	header = named || f.Header
-	if f.ExpiryColumn != "" {
-		f.expiry, named = findColumn(&bad, "expiryColumn", f.ExpiryColumn, fields)
-		header = header || named
-	}
-	return fields, header, bad.Err("the columns are not those of the file, nothing was stored")
-}
-
-func findColumn(bad *keyturn.Problems, at, name string, fields []string) (index int, named bool) {
-	if n, err := strconv.Atoi(name); err == nil {
-		bad.Check(n >= 1 && n <= len(fields), at, "the file has %d columns: it must be 1 to %d, or a name in its first line",
-			len(fields), len(fields))
-		return n - 1, false
-	}
-	for i, field := range fields {
-		if strings.EqualFold(strings.TrimSpace(field), name) {
-			return i, true
-		}
-	}
-	bad.Addf(at, "the file's first line names no column %s", name)
-	return 0, true
-}
-
-// separator is the first of the usual ones that stands outside quotes.
-func separator(text string) byte {
-	quoted := false
-	for i := range len(text) {
-		switch c := text[i]; c {
-		case '"':
-			quoted = !quoted
-		case ',', ';', '\t':
-			if !quoted {
-				return c
-			}
-		}
-	}
-	return ','
-}
-
-// splitCSV splits one line. Fields do not go over several lines: no key does, and a quote without its end must not eat
-// the file.
-func splitCSV(text string, comma byte) (fields []string, ok bool) {
-	for {
-		text = strings.TrimLeft(text, " ")
-		if !strings.HasPrefix(text, `"`) {
-			field, rest, more := strings.Cut(text, string(comma))
-			if strings.Contains(field, `"`) {
-				return nil, false
-			}
-			fields = append(fields, field)
-			if text = rest; !more {
-				return fields, true
-			}
-			continue
-		}
-		field, rest, closed := unquote(text[1:])
-		if !closed {
-			return nil, false
-		}
-		fields = append(fields, field)
-		rest = strings.TrimLeft(rest, " ")
-		if rest == "" {
-			return fields, true
-		}
-		if rest[0] != comma {
-			return nil, false
-		}
-		text = rest[1:]
-	}
-}
-
-func unquote(text string) (field, rest string, closed bool) {
-	var b strings.Builder
-	for {
-		part, after, found := strings.Cut(text, `"`)
-		b.WriteString(part)
-		if !found {
-			return "", "", false
-		}
-		if !strings.HasPrefix(after, `"`) {
-			return b.String(), after, true
-		}
-		b.WriteByte('"')
-		text = after[1:]
-	}
-}
-
 // parseExpiry reads a time or a day, which ends with its last moment.
 func parseExpiry(text string) (time.Time, error) {
-	if text == "" {
-		return time.Time{}, nil
+	text, err := keyturn.CleanKey(text)
+	if err != nil || text == "" {
+		return time.Time{}, err
 	}
 	if day, err := time.Parse(time.DateOnly, text); err == nil {
 		return day.AddDate(0, 0, 1), nil

@@ -28,12 +28,15 @@ func newPool() *cobra.Command {
 
 func newPoolImport() *cobra.Command {
 	var o client.ImportOptions
+	var header string
 	cmd := &cobra.Command{
 		Use: "import POOL FILE…", Short: "Import files of keys", Args: cobra.MinimumNArgs(2),
-		Long: `Imports keys in UTF-8: text with one key per line, or a .csv file with the key in one column; -
-reads text from standard input. Each file is one batch and is imported as a whole or not at all: an
-invalid row refuses the file and is reported with its line, unless --skip-bad is set. Importing a
-file twice adds nothing. Lines waiting for the pool are served.`,
+		Long: `Imports keys in UTF-8: text with one key per line, or a .csv or .tsv file with the key in one column;
+- reads text from standard input, or CSV if --column is set. Each file is one batch and is imported as
+a whole or not at all: an invalid row refuses the file and is reported with its line, unless
+--skip-bad is set. A first row that looks like a header refuses the file too: say --header to skip
+it, or --header=no if it is a key. Importing a file twice adds nothing. Lines waiting for the pool are
+served. Try a file from a new source with --dry-run: it shows how the file is read.`,
 		Example: `  keyturn pool import orbit-editor-keys keys.txt
   keyturn pool import orbit-editor-keys keys.txt --dry-run
   keyturn pool import orbit-editor-keys june.csv july.csv --column key --expiry-column "valid until"
@@ -42,9 +45,14 @@ file twice adds nothing. Lines waiting for the pool are served.`,
 	cmd.Flags().BoolVar(&o.DryRun, "dry-run", false, "show the result, without importing")
 	cmd.Flags().BoolVar(&o.SkipBad, "skip-bad", false, "import the valid rows of a file that has invalid ones")
 	cmd.Flags().StringVar(&o.Column, "column", "", "CSV: column of the key, by name or by number from 1")
-	cmd.Flags().StringVar(&o.ExpiryColumn, "expiry-column", "", "CSV: column of the key's expiry")
-	cmd.Flags().BoolVar(&o.Header, "header", false, "CSV: the first line is a header, although --column is a number")
+	cmd.Flags().StringVar(&o.ExpiryColumn, "expiry-column", "", "CSV: column of the key's expiry, by name or by number")
+	cmd.Flags().StringVar(&header, "header", "", "the first row is a header, not a key; =no: it is a key")
+	cmd.Flags().Lookup("header").NoOptDefVal = string(keyturn.HeaderYes)
 	return withAPI(cmd, func(ctx context.Context, cmd *cobra.Command, api *client.Client, args []string) error {
+		var err error
+		if o.Header, err = keyturn.ParseHeaderRow(header); err != nil {
+			return err
+		}
 		results := map[string]keyturn.ImportResult{}
 		for _, name := range args[1:] {
 			result, err := importFile(ctx, cmd, api, args[0], name, o)
@@ -73,7 +81,8 @@ func importFile(ctx context.Context, cmd *cobra.Command, api *client.Client, poo
 		keys = io.NopCloser(cmd.InOrStdin())
 	}
 	defer func() { _ = keys.Close() }()
-	o.CSV = strings.EqualFold(filepath.Ext(name), ".csv") || o.Column != ""
+	ext := strings.ToLower(filepath.Ext(name))
+	o.CSV = ext == ".csv" || ext == ".tsv" || o.Column != ""
 	bar := newBar(cmd.ErrOrStderr(), size)
 	defer bar.end()
 	return api.ImportKeys(ctx, pool, client.Progress(keys, bar.set), o)
@@ -95,6 +104,9 @@ func printImport(w io.Writer, name string, r keyturn.ImportResult) {
 		fmt.Fprintf(w, ", %d still wait", r.Waiting)
 	}
 	fmt.Fprintln(w)
+	if r.Preview != nil {
+		printPreview(w, *r.Preview)
+	}
 	for _, reason := range slices.Sorted(maps.Keys(r.Counts)) {
 		fmt.Fprintf(w, "  %d not taken: %s\n", r.Counts[reason], reason)
 	}
@@ -104,6 +116,29 @@ func printImport(w io.Writer, name string, r keyturn.ImportResult) {
 			break
 		}
 		fmt.Fprintf(w, "  line %d: %s\n", line.Line, line.Reason)
+	}
+}
+
+// printPreview says how a file was read.
+func printPreview(w io.Writer, p keyturn.ImportPreview) {
+	fmt.Fprintf(w, "  %d rows", p.Rows)
+	switch {
+	case len(p.Columns) > 0:
+		fmt.Fprintf(w, " below the header %s", strings.Join(p.Columns, ", "))
+	case p.Header:
+		fmt.Fprint(w, " below a header")
+	default:
+		fmt.Fprint(w, " without a header")
+	}
+	if p.Separator != "" {
+		fmt.Fprintf(w, ", separated by %q", p.Separator)
+	}
+	if p.FirstKey != "" {
+		fmt.Fprintf(w, "; the first key is %s", p.FirstKey)
+	}
+	fmt.Fprintln(w)
+	if p.Unlike > 0 {
+		fmt.Fprintf(w, "  %d keys look unlike the rest: check the column and the file\n", p.Unlike)
 	}
 }
 
