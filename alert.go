@@ -26,6 +26,7 @@ const (
 	AlertUndelivered AlertCause = "Undelivered"
 	AlertRestored    AlertCause = "Restored"
 	AlertTwoAnswers  AlertCause = "PartnerAnsweredDifferently"
+	AlertMoved       AlertCause = "PartnerMoved"
 
 	AlertPartnerDown         AlertCause = "PartnerDown"
 	AlertPartnerBack         AlertCause = "PartnerBack"
@@ -33,6 +34,7 @@ const (
 	AlertClockSkew           AlertCause = "ClockSkew"
 	AlertLowStock            AlertCause = "LowStock"
 	AlertRunsDry             AlertCause = "RunsDry"
+	AlertOwed                AlertCause = "Owed"
 	AlertAudit               AlertCause = "Audit"
 )
 

@@ -78,6 +78,13 @@ var AlertCauses = []AlertInfo{
 		ToDo:    "have the partner block the other, then `keyturn alert close ALERT`",
 	},
 	{
+		Cause: AlertMoved, Severity: SeverityCritical, Closes: "a person lets the line go on, or the line is decided",
+		Meaning: "an integration has another address, and nobody knows whether the partner carried out a call at the old " +
+			"one. The line is held and is not refunded for it",
+		ToDo: "ask the partner what it has under the fulfillmentId; `keyturn resolve FULFILLMENT retry` asks the new " +
+			"address, `supply` delivers what was issued, `refund` cancels",
+	},
+	{
 		Cause: AlertPartnerDown, Severity: SeverityCritical, Closes: "the partner answers",
 		Meaning: "five different orders in a row got no answer. The partner's lines wait, and this alert stands for " +
 			"theirs, " +
@@ -96,11 +103,12 @@ var AlertCauses = []AlertInfo{
 			"`keyturn apply`: the next call uses it",
 	},
 	{
-		Cause: AlertClockSkew, Severity: SeverityWarning, ByPerson: true, Closes: "the clocks agree",
+		Cause: AlertClockSkew, Severity: SeverityWarning, ByPerson: true,
+		Closes:  "the clocks agree, or nothing was heard of the host for a day",
 		Meaning: "the clock of a worker's host and the database's differ by more than five seconds. Waits and deadlines " +
 			"are not " +
 			"affected; certificates, signed requests and the dates of e-mails are",
-		ToDo: "set up NTP on both hosts. If the host is gone, `keyturn alert close ALERT`",
+		ToDo: "set up NTP on both hosts; a host that is gone needs nothing",
 	},
 	{
 		Cause: AlertLowStock, Severity: SeverityWarning, Meaning: "a pool fell below its threshold",
@@ -110,6 +118,13 @@ var AlertCauses = []AlertInfo{
 		Cause: AlertRunsDry, Severity: SeverityWarning, Closes: "the stock lasts longer",
 		Meaning: "at the recent pace a pool lasts no longer than its `forecastHorizon`, less what waiting lines need",
 		ToDo:    "`keyturn pool import POOL FILE`",
+	},
+	{
+		Cause: AlertOwed, Severity: SeverityCritical, Closes: "nothing of the kind is owed for too long",
+		Meaning: "something that Keyturn does by itself is not done: replacements of recalled keys, recalls, workflows to " +
+			"start, lines to wake, refunds, alerts to mail or audits stand still. The alert says which, how many and since when",
+		ToDo: "look at the logs of the workers (`housekeeping failed and goes on`) and of the relay, which name each one; " +
+			"import keys if replacements wait for them",
 	},
 	{
 		Cause: AlertAudit, Severity: SeverityCritical, Meaning: "the books do not balance",

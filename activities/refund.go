@@ -33,7 +33,7 @@ func (a *Activities) Refund(ctx context.Context, in Step) (keyturn.Next, error) 
 		a.Logger.Warn("a refund did not come through", "fulfillmentId", in.FulfillmentID, "provider", due.Provider, "kind",
 			string(keyturn.KindOf(err)), "try", due.Attempts)
 		delay := min(refundFirst<<min(due.Attempts-1, 20), refundMost)
-		if err := a.DB.FailRefund(ctx, in.FulfillmentID, err, delay); err != nil {
+		if err := a.DB.FailRefund(ctx, in.FulfillmentID, due, err, delay); err != nil {
 			return next, asTemporal(err, 0)
 		}
 		return next, asTemporal(keyturn.Errorf(keyturn.KindUnavailable, "%s did not refund: %s", due.Provider,

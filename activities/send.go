@@ -70,7 +70,7 @@ func (a *Activities) SendFollowUpEmail(ctx context.Context, in Sending) error {
 	sent := a.post(ctx, delivery.Message)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
-	if err := a.DB.FinishSend(ctx, in.DeliveryID, sent); err != nil {
+	if err := a.DB.FinishSend(ctx, delivery, sent); err != nil {
 		return asTemporal(err, 0)
 	}
 	if sent != nil {

@@ -21,9 +21,9 @@ func TestAlertsAreListedAndClosedByWhoSawToThem(t *testing.T) {
 			nil
 	})
 	require.NoError(t, err)
-	_, _, err = b.db.BeginSend(t.Context(), delivery)
+	sending, _, err := b.db.BeginSend(t.Context(), delivery)
 	require.NoError(t, err)
-	require.NoError(t, b.db.FinishSend(t.Context(), delivery, keyturn.Errorf(keyturn.KindUnavailable, "down")))
+	require.NoError(t, b.db.FinishSend(t.Context(), sending, keyturn.Errorf(keyturn.KindUnavailable, "down")))
 	other := b.order(t, "ORD-2", "acme-pro") // there is no key left
 	_, err = b.db.Claim(t.Context(), other, nil)
 	require.NoError(t, err)

@@ -254,7 +254,7 @@ func (s *shop) send(id string) {
 	d, _, err := s.BeginSend(s.ctx, id)
 	s.ok(err)
 	s.arrives(d)
-	s.ok(s.FinishSend(s.ctx, id, nil))
+	s.ok(s.FinishSend(s.ctx, &db.Delivery{ID: id}, nil))
 }
 
 // revoke tells the partner of an abandoned source to cancel.

@@ -165,7 +165,8 @@ const seenAndFreedSQL = `
 		AND NOT EXISTS (SELECT FROM deliverables y WHERE y.line_id = l.id)
 		AND NOT EXISTS (SELECT FROM attempts a WHERE a.line_id = l.id AND a.outcome = 'success' AND a.operation <> 'cancel')`
 
-// waitsBesideStockSQL looks at the first of each queue. It counts only keys that have been available for a while.
+// waitsBesideStockSQL looks at the first of each queue, unless customers wait for replacements, who come first. It counts
+// only keys that have been available for a while.
 const waitsBesideStockSQL = `
 	WITH first AS (
 		SELECT DISTINCT ON (l.waiting_pool) l.waiting_pool, l.id, l.order_id,
@@ -173,6 +174,8 @@ const waitsBesideStockSQL = `
 			(SELECT max(g.at) FROM line_log g WHERE g.line_id = l.id) AS since
 		FROM line_items l JOIN products p ON p.id = l.product_id JOIN orders o ON o.id = l.order_id
 		WHERE l.waiting_pool IS NOT NULL AND o.cancel_reason IS NULL
+			AND NOT EXISTS (SELECT FROM replacements r WHERE r.pool_id = l.waiting_pool AND r.status = 'OWED'
+				AND r.failed_at IS NULL)
 		ORDER BY l.waiting_pool, l.created_at, l.id
 	), stock AS (
 		SELECT f.id, (SELECT count(*) FROM (

@@ -16,7 +16,7 @@ var limitProbes = []probe{
 
 // outOfStockSQL retraces each pool: a key is there from its import, or its return, until it is taken. Lines that wait
 // were told that there is too little; two seconds are allowed for between the clock of a step and that of the log, each
-// time to the pool's disadvantage, so what is left was there for certain. Only pools that lines have waited for are
+// time to the pool's disadvantage, so what is left was there for certain. Replacements come first. Only pools that lines have waited for are
 // looked at.
 const outOfStockSQL = `
 	WITH asks AS MATERIALIZED (
@@ -59,7 +59,9 @@ const outOfStockSQL = `
 		SELECT FROM asks b LEFT JOIN line_items l ON l.id = b.line_id
 		WHERE b.pool_id = a.pool_id AND b.line_id <> a.line_id AND b.created_at <= a.created_at + interval '2 s'
 			AND b.at <= a.at + interval '2 s'
-			AND coalesce(l.obtained_at, l.canceled_at, 'infinity') >= a.at - interval '2 s')`
+			AND coalesce(l.obtained_at, l.canceled_at, 'infinity') >= a.at - interval '2 s')
+		AND NOT EXISTS (SELECT FROM replacements r WHERE r.pool_id = a.pool_id AND r.created_at <= a.at + interval '2 s'
+			AND coalesce(r.done_at, 'infinity') >= a.at - interval '2 s')`
 
 // tooManyAtOnceSQL counts how many calls of a partner were under way beside each. A call is booked with the time at
 // which its line was looked at, and passes its partner's gate after that: only what overlaps for more than a second

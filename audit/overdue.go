@@ -3,11 +3,13 @@ package audit
 import (
 	"context"
 	"encoding/json"
+	"strconv"
 	"time"
 
 	"github.com/lib/pq"
 
 	"keyturn.dev/keyturn"
+	"keyturn.dev/keyturn/db"
 )
 
 // overdueProbes look for work that should be over by now. It is overdue when it was due more than :slack ago.
@@ -15,6 +17,7 @@ var overdueProbes = []probe{
 	{"F4", refundOverdueSQL},
 	{"F5", relayOverdueSQL},
 	{"F5", outboxOverdueSQL},
+	{"F5", outboxStuckSQL},
 	{"F5", sendingOverdueSQL},
 	{"F5", runningOverdueSQL},
 	{"F5", tryOverdueSQL},
@@ -22,6 +25,8 @@ var overdueProbes = []probe{
 	{"F5", untriedSQL},
 	{"F5", revocationUntriedSQL},
 	{"F5", letterUntriedSQL},
+	{"F5", replacementOverdueSQL},
+	{"F5", recallOverdueSQL},
 }
 
 // deadlineOverdueSQL takes the later one of the deadline that the line saw last and that of its product's policy of
@@ -46,13 +51,21 @@ const refundOverdueSQL = `
 const relayOverdueSQL = `
 	SELECT l.order_id, l.id AS line_id, NULL AS subject, 'the relay should have started or woken its workflow' AS what
 	FROM line_items l
-	WHERE l.wake_at < now() - make_interval(secs => :slack)`
+	WHERE l.wake_at < now() - make_interval(secs => :slack)
+		OR l.wake_at IS NOT NULL AND l.version = 1 AND NOT l.blocked AND l.created_at < now() - make_interval(secs => :slack)`
 
 const outboxOverdueSQL = `
 	SELECT NULL AS order_id, NULL AS line_id, b.workflow || ' ' || b.subject AS subject,
 		'the relay should have started it' AS what
 	FROM outbox b
 	WHERE b.due_at < now() - make_interval(secs => :slack)`
+
+// outboxStuckSQL: due_at moves whenever the relay takes the entry, so it does not tell of one that always fails.
+var outboxStuckSQL = `
+	SELECT NULL AS order_id, NULL AS line_id, b.workflow || ' ' || b.subject AS subject,
+		'the relay has tried ' || b.tries || ' times in vain to start it' AS what
+	FROM outbox b
+	WHERE b.tries > ` + strconv.Itoa(db.RelayTries) + ` AND b.due_at < now() + interval '1 minute'`
 
 const sendingOverdueSQL = `
 	SELECT l.order_id, d.line_id, 'e-mail ' || d.id AS subject, 'it is being sent longer than its lease allows' AS what
@@ -110,10 +123,32 @@ const revocationUntriedSQL = `
 const letterUntriedSQL = `
 	SELECT l.order_id, d.line_id, 'e-mail ' || d.id AS subject, 'nobody sends it' AS what
 	FROM deliveries d JOIN line_items l ON l.id = d.line_id
-	WHERE d.status = 'READY' AND (d.kind = 'canceled' OR l.status = 'DELIVERED')
+	WHERE d.status = 'READY' AND d.message <> '' AND (d.kind = 'canceled' OR l.status = 'DELIVERED')
 		AND NOT EXISTS (SELECT FROM deliveries n WHERE n.line_id = d.line_id AND n.kind = d.kind AND n.number > d.number)
 		AND d.created_at < now() - make_interval(secs => CAST(:slack AS double precision) + CASE WHEN d.attempts = 0 THEN 0
 			ELSE 73 * 3600 END)`
+
+// replacementOverdueSQL finds customers who were promised another key that nobody gives them although there are some.
+const replacementOverdueSQL = `
+	WITH owed AS (
+		SELECT r.line_id, r.pool_id, count(*) AS units, min(r.created_at) AS since, bool_or(r.failed_at IS NOT NULL) AS failed
+		FROM replacements r WHERE r.status = 'OWED' GROUP BY r.line_id, r.pool_id
+	)
+	SELECT l.order_id, l.id AS line_id, 'pool ' || w.pool_id AS subject,
+		'it is owed ' || w.units || ' keys instead of recalled ones, and '
+			|| CASE WHEN w.failed THEN 'giving them fails' ELSE 'the pool has them' END AS what
+	FROM owed w JOIN line_items l ON l.id = w.line_id
+	WHERE l.status = 'DELIVERED' AND w.since < now() - make_interval(secs => :slack) AND (w.failed OR w.units <= (SELECT count(*) FROM (
+		SELECT FROM pool_keys k
+		WHERE k.pool_id = w.pool_id AND k.state = 'available' AND k.changed_at < now() - make_interval(secs => :slack)
+			AND NOT EXISTS (SELECT FROM batches b WHERE b.id = k.batch_id AND b.recalled_to IS NOT NULL)
+		LIMIT w.units) enough))`
+
+const recallOverdueSQL = `
+	SELECT NULL AS order_id, NULL AS line_id, 'import ' || b.id || ' of pool ' || b.pool_id AS subject,
+		'its recall does not come to its end' AS what
+	FROM batches b
+	WHERE b.recalled_to IS NOT NULL AND b.recalled_at < now() - make_interval(secs => CAST(:slack AS double precision) + 3600)`
 
 // checkDeadlines needs the products' policies, which only the code can read.
 func (r *run) checkDeadlines(ctx context.Context) error {

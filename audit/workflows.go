@@ -45,7 +45,7 @@ const todoSQL = `
 			OR EXISTS (SELECT FROM alerts a WHERE a.line_id = d.line_id AND a.cause = '` + string(keyturn.AlertUndelivered) + `'
 				AND a.closed_by IS NOT NULL AND a.closed_at > d.created_at)
 	FROM deliveries d JOIN line_items l ON l.id = d.line_id
-	WHERE d.status <> 'SENT' AND (d.kind = 'canceled' OR l.status = 'DELIVERED')
+	WHERE d.status <> 'SENT' AND d.message <> '' AND (d.kind = 'canceled' OR l.status = 'DELIVERED')
 		AND NOT EXISTS (SELECT FROM deliveries n WHERE n.line_id = d.line_id AND n.kind = d.kind AND n.number > d.number)`
 
 type todo struct {

@@ -3,6 +3,8 @@ package db
 import (
 	"context"
 	"encoding/json"
+	"errors"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -66,7 +68,7 @@ func openLineAlert(ctx context.Context, tx *sqlx.Tx, l *line, cause keyturn.Aler
 			SELECT FROM partner_gates WHERE integration = $4 AND opened_at IS NOT NULL) THEN now() END
 		ON CONFLICT (line_id, cause) WHERE line_id IS NOT NULL DO UPDATE SET
 			detail = excluded.detail, opened_at = now(), mailed_at = excluded.mailed_at, closed_at = NULL, closed_by = NULL,
-				close_reason = NULL
+				close_reason = NULL, telling_until = NULL
 		WHERE a.closed_at IS NOT NULL OR a.mailed_at = a.opened_at AND excluded.mailed_at IS NULL`,
 		cause, l.ID, string(detail), l.source().Integration)
 	return err
@@ -87,29 +89,68 @@ func closeLineAlert(ctx context.Context, tx *sqlx.Tx, l *line, cause keyturn.Ale
 	return err
 }
 
-// TakeAlerts gives the alerts that nobody was told of yet to send, and books them as told if it returns nil. Another
-// process that asks at the same time gets other alerts.
+// tellLease is how long a process that mails alerts has them to itself: longer than an e-mail may take.
+const tellLease = time.Minute
+
+// UntoldError is what the function that tells operations of alerts returns if it told of some of them only.
+type UntoldError struct {
+	IDs []int64 // of those that it did not tell of
+	Err error
+}
+
+func (e *UntoldError) Error() string { return e.Err.Error() }
+func (e *UntoldError) Unwrap() error { return e.Err }
+
+// TakeAlerts gives the alerts that nobody was told of yet to send, and books them as told if it returns nil, or those
+// that an UntoldError does not name. It holds no lock meanwhile, so that a mail server which takes its time keeps no
+// line from opening or closing its alerts. Another process that asks at the same time gets other alerts. An alert that
+// was opened anew meanwhile is told of anew.
 func (d *DB) TakeAlerts(ctx context.Context, limit int, send func([]Alert) error) (int, error) {
-	n := 0
-	err := d.pg.Tx(ctx, func(tx *sqlx.Tx) error {
-		var alerts []Alert
-		if err := tx.SelectContext(ctx, &alerts, `
-			SELECT id, cause, line_id, pool_id, subject, detail, opened_at, closed_at FROM alerts
-			WHERE mailed_at IS NULL ORDER BY id LIMIT $1 FOR UPDATE SKIP LOCKED`, limit); err != nil {
-			return err
+	var alerts []Alert
+	if err := d.pg.Tx(ctx, func(tx *sqlx.Tx) error {
+		alerts = nil
+		return tx.SelectContext(ctx, &alerts, `
+			WITH untold AS MATERIALIZED (
+				SELECT id FROM alerts WHERE mailed_at IS NULL AND (telling_until IS NULL OR telling_until < now())
+				ORDER BY id LIMIT $1 FOR UPDATE SKIP LOCKED
+			), taken AS (
+				UPDATE alerts a SET telling_until = now() + make_interval(secs => $2) FROM untold u WHERE a.id = u.id RETURNING a.*
+			)
+			SELECT id, cause, line_id, pool_id, subject, detail, opened_at, closed_at FROM taken ORDER BY id`,
+			limit, tellLease.Seconds())
+	}); err != nil || len(alerts) == 0 {
+		return 0, err
+	}
+	failed := send(alerts)
+	var told, untold []Alert
+	some, _ := errors.AsType[*UntoldError](failed)
+	for _, a := range alerts {
+		if failed == nil || some != nil && !slices.Contains(some.IDs, a.ID) {
+			told = append(told, a)
+		} else {
+			untold = append(untold, a)
 		}
-		if n = len(alerts); n == 0 {
-			return nil
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer cancel()
+	return len(told), errors.Join(failed, d.bookTold(ctx, told, untold))
+}
+
+// bookTold ends the lease on alerts, and books those that operations were told of.
+func (d *DB) bookTold(ctx context.Context, told, untold []Alert) error {
+	var ids, opened, done []string
+	for _, some := range [][]Alert{told, untold} {
+		for _, a := range some {
+			ids, opened = append(ids, strconv.FormatInt(a.ID, 10)), append(opened, a.OpenedAt.Format(time.RFC3339Nano))
+			done = append(done, strconv.FormatBool(len(done) < len(told)))
 		}
-		if err := send(alerts); err != nil {
-			return err
-		}
-		ids := make([]int64, n)
-		for i, a := range alerts {
-			ids[i] = a.ID
-		}
-		_, err := tx.ExecContext(ctx, `UPDATE alerts SET mailed_at = now() WHERE id = ANY($1)`, pq.Array(ids))
+	}
+	return d.pg.Tx(ctx, func(tx *sqlx.Tx) error {
+		_, err := tx.ExecContext(ctx, `
+			UPDATE alerts a SET telling_until = NULL, mailed_at = CASE WHEN t.done THEN now() END
+			FROM unnest(CAST($1 AS bigint[]), CAST($2 AS timestamptz[]), CAST($3 AS boolean[])) AS t (id, opened_at, done)
+			WHERE a.id = t.id AND a.opened_at = t.opened_at AND a.mailed_at IS NULL`,
+			pq.Array(ids), pq.Array(opened), pq.Array(done))
 		return err
 	})
-	return n, err
 }

@@ -111,8 +111,9 @@ func (d *DB) CloseAlert(ctx context.Context, id int64, by, reason string) (out k
 		}
 		if row.ClosedAt == nil {
 			if _, err := tx.ExecContext(ctx,
-				`UPDATE alerts SET closed_at = clock_timestamp(), closed_by = $2, close_reason = $3 WHERE id = $1`, id, by,
-				reason); err != nil {
+				`UPDATE alerts SET closed_at = clock_timestamp(), closed_by = $2, close_reason = CASE WHEN EXISTS (
+					SELECT FROM line_items l JOIN orders o ON o.id = l.order_id WHERE l.id = alerts.line_id AND o.customer = '')
+					THEN $4 ELSE $3 END WHERE id = $1`, id, by, reason, erasedText); err != nil {
 				return err
 			}
 			if err := tx.GetContext(ctx, &row, alertsSQL+`WHERE id = $1`, id); err != nil {

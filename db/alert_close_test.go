@@ -81,9 +81,9 @@ func TestOperationsAreToldOfAnEmailThatDoesNotFollow(t *testing.T) {
 	s.delivered(f)
 	fails := func(id string) {
 		t.Helper()
-		_, _, err := s.BeginSend(s.ctx, id)
+		d, _, err := s.BeginSend(s.ctx, id)
 		require.NoError(t, err)
-		require.NoError(t, s.FinishSend(s.ctx, id, keyturn.Errorf(keyturn.KindUnavailable, "down")))
+		require.NoError(t, s.FinishSend(s.ctx, d, keyturn.Errorf(keyturn.KindUnavailable, "down")))
 	}
 	told := func() int {
 		t.Helper()
@@ -103,7 +103,7 @@ func TestOperationsAreToldOfAnEmailThatDoesNotFollow(t *testing.T) {
 	require.Equal(t, 1, told())
 	_, _, err := s.BeginSend(s.ctx, first)
 	require.NoError(t, err)
-	require.NoError(t, s.FinishSend(s.ctx, first, nil))
+	require.NoError(t, s.FinishSend(s.ctx, &Delivery{ID: first}, nil))
 	causes, _ := s.openAlerts()
 	require.Empty(t, causes)
 
@@ -113,7 +113,7 @@ func TestOperationsAreToldOfAnEmailThatDoesNotFollow(t *testing.T) {
 	third := resend()
 	_, _, err = s.BeginSend(s.ctx, third)
 	require.NoError(t, err)
-	require.NoError(t, s.FinishSend(s.ctx, third, nil))
+	require.NoError(t, s.FinishSend(s.ctx, &Delivery{ID: third}, nil))
 	causes, _ = s.openAlerts()
 	require.Empty(t, causes, "a newer one took its place")
 }
@@ -134,7 +134,7 @@ func TestAnEmailWhoseAlertIsClosedIsNotTriedAnyMore(t *testing.T) {
 	d, _, err := s.BeginSend(s.ctx, first)
 	require.NoError(t, err)
 	require.NotNil(t, d)
-	require.NoError(t, s.FinishSend(s.ctx, first, keyturn.Errorf(keyturn.KindUnavailable, "down")))
+	require.NoError(t, s.FinishSend(s.ctx, d, keyturn.Errorf(keyturn.KindUnavailable, "down")))
 	_, ids := s.openAlerts()
 	_, err = s.CloseAlert(s.ctx, ids[0], "ana", "sent from my own mailbox")
 	require.NoError(t, err)
@@ -151,7 +151,7 @@ func TestAnEmailWhoseAlertIsClosedIsNotTriedAnyMore(t *testing.T) {
 	d, _, err = s.BeginSend(s.ctx, second)
 	require.NoError(t, err)
 	require.NotNil(t, d, "another one is")
-	require.NoError(t, s.FinishSend(s.ctx, second, nil))
+	require.NoError(t, s.FinishSend(s.ctx, &Delivery{ID: second}, nil))
 	_, err = s.EraseCustomer(s.ctx, s.customerIDOf(f), "ana")
 	require.NoError(t, err)
 }

@@ -141,6 +141,9 @@ func (d *DB) beginCall(
 	return call, 0, l.runUpdate(ctx, tx, &w)
 }
 
+// processStopped is what is known of a call whose process died.
+const processStopped = "the process that waited for the answer stopped"
+
 // attemptsBefore is what a line's earlier attempts came to.
 type attemptsBefore struct {
 	No         *int       `db:"no"` // of one that is under way
@@ -169,8 +172,8 @@ func endedAttempts(ctx context.Context, tx *sqlx.Tx, l *line) (before attemptsBe
 	// Its process died before the answer came: the partner may have carried it out.
 	_, err = tx.ExecContext(ctx, `
 		UPDATE attempts SET outcome = 'unknown', sent = true, ended_at = deadline_at,
-			message = 'the process that waited for the answer stopped'
-		WHERE line_id = $1 AND `+running, l.ID, l.Operation)
+			message = $3
+		WHERE line_id = $1 AND `+running, l.ID, l.Operation, processStopped)
 	return before, 0, err
 }
 
@@ -181,6 +184,10 @@ func (d *DB) request(
 ) (plain, sealed []byte, err error) {
 	where := requestAt(l.ID, f.Source.Name(), string(f.Operation), f.UnitNo)
 	var stored []byte
+	if l.erased() { // nothing personal is in it, and there is no key to seal it with
+		plain, err = render(f)
+		return plain, nil, err
+	}
 	err = sql.ErrNoRows
 	if l.Version > 1 {
 		err = tx.GetContext(ctx, &stored, `

@@ -134,8 +134,8 @@ func (d *DB) finishAttempt(
 	wanted := l.ObtainedAt == nil && l.Status.Open() && l.Status != keyturn.LineCanceling &&
 		l.source().Name() == row.Source
 	switch {
-	case row.Outcome.Ended():
-		return row.Source, "", nil
+	case row.Outcome.Ended(), r.Failed != nil && row.Outcome != keyturn.AttemptRunning:
+		return row.Source, "", nil // another try has taken its place: a failure is the line's only from the one that runs
 	case r.Sent && !wanted:
 		outcome = keyturn.AttemptLate
 	case r.Failed == nil:
@@ -163,10 +163,6 @@ func (d *DB) finishAttempt(
 // appendAttemptEnd appends how the line's attempt ended, with the partner's answer. The fast path need not check that
 // the attempt is still running: whoever ends one saves its line, which gets another version.
 func (d *DB) appendAttemptEnd(w *pg.StmtBuilder, l *line, r CallResult, outcome keyturn.AttemptOutcome) error {
-	customer, dk, err := d.customer(l)
-	if err != nil {
-		return err
-	}
 	var kind, code string
 	message := r.PartnerSays
 	if r.Failed != nil {
@@ -175,10 +171,16 @@ func (d *DB) appendAttemptEnd(w *pg.StmtBuilder, l *line, r CallResult, outcome 
 			message = r.Failed.Failure.Message
 		}
 	}
-	if message != "" { // a partner may quote whom it was asked for
+	var reply []byte
+	customer, dk, err := d.customer(l)
+	switch {
+	case l.erased(): // whom a partner may quote
+		code, message, r.Reply = "", "", nil
+	case err != nil:
+		return err
+	case message != "": // a partner may quote whom it was asked for
 		message = personalData(customer).text(message)
 	}
-	var reply []byte
 	if len(r.Reply) > 0 {
 		if reply, err = dk.Seal(r.Reply, replyAt(l.ID, r.Attempt)); err != nil {
 			return err

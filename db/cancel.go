@@ -2,6 +2,7 @@ package db
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"github.com/jmoiron/sqlx"
@@ -101,12 +102,19 @@ func cancelOrder(ctx context.Context, tx *sqlx.Tx, orderID, reason string, failu
 // revoked. Idempotent. KindNotFound; KindConflict when everything is refunded already.
 func (d *DB) CancelOrder(ctx context.Context, orderID, reason string) error {
 	return d.pg.Tx(ctx, func(tx *sqlx.Tx) error {
-		var status keyturn.OrderStatus
-		if err := tx.GetContext(ctx, &status, `SELECT status FROM orders WHERE id = $1 FOR UPDATE`, orderID); err != nil {
+		var o struct {
+			Status keyturn.OrderStatus `db:"status"`
+			Erased bool                `db:"erased"`
+		}
+		if err := tx.GetContext(ctx, &o, `SELECT status, customer = '' AS erased FROM orders WHERE id = $1 FOR UPDATE`,
+			orderID); err != nil {
 			return pg.NotFound(err, "there is no order %s", orderID)
 		}
-		if status == keyturn.OrderCanceled {
+		if o.Status == keyturn.OrderCanceled {
 			return keyturn.Errorf(keyturn.KindConflict, "order %s is cancelled and refunded already", orderID)
+		}
+		if o.Erased { // as erasing would have left it
+			reason, _, _ = strings.Cut(reason, ": ")
 		}
 		return cancelOrder(ctx, tx, orderID, reason, "")
 	})
@@ -121,7 +129,7 @@ type RefundDue struct {
 	Provider  string    `db:"provider"`
 	Reference string    `db:"reference"`
 	CreatedAt time.Time `db:"created_at"`
-	Attempts  int       `db:"attempts"`
+	Attempts  int       `db:"attempts"` // with this one: whose failure it is
 }
 
 // slowRefund is when a refund that does not come through is worth an alert.
@@ -148,21 +156,21 @@ func (d *DB) BeginRefund(ctx context.Context, fulfillmentID string) (*RefundDue,
 }
 
 // FailRefund books a refund that the payment provider did not carry out and that is tried again after a while; a slow
-// or refused one alerts operations.
-func (d *DB) FailRefund(ctx context.Context, fulfillmentID string, refused error, again time.Duration) error {
+// or refused one alerts operations. The failure of a try that another one has overtaken changes nothing: a process that
+// wakes up late does not know what became of the refund.
+func (d *DB) FailRefund(ctx context.Context, fulfillmentID string, due *RefundDue, refused error,
+	again time.Duration,
+) error {
 	_, err := d.step(ctx, fulfillmentID, func(tx *sqlx.Tx, l *line) error {
 		kind := keyturn.KindOf(refused)
+		var ours []time.Time
+		if err := tx.SelectContext(ctx, &ours, `
+			UPDATE refunds SET error = $2 WHERE line_id = $1 AND status = 'PENDING' AND attempts = $3 RETURNING created_at`,
+			l.ID, string(kind), due.Attempts); err != nil || len(ours) == 0 || l.Status != keyturn.LineCanceling {
+			return err
+		}
 		l.setFailure(keyturn.Failure{Kind: kind, Message: "the refund did not come through: " + refused.Error(), At: l.Now})
-		if _, err := tx.ExecContext(ctx, `UPDATE refunds SET error = $2 WHERE line_id = $1`, l.ID, string(kind)); err != nil {
-			return err
-		}
-		var age time.Duration
-		var createdAt time.Time
-		if err := tx.GetContext(ctx, &createdAt, `SELECT created_at FROM refunds WHERE line_id = $1`, l.ID); err != nil {
-			return err
-		}
-		age = l.Now.Sub(createdAt)
-		if kind != keyturn.KindUnavailable || age > slowRefund {
+		if kind != keyturn.KindUnavailable || l.Now.Sub(ours[0]) > slowRefund {
 			if err := openLineAlert(ctx, tx, l, keyturn.AlertRefund,
 				"the payment provider has not refunded the line yet: "+string(kind)); err != nil {
 				return err
@@ -174,7 +182,8 @@ func (d *DB) FailRefund(ctx context.Context, fulfillmentID string, refused error
 	return err
 }
 
-// FinishRefund books the refund, cancels the line, stores the e-mail that tells the customer and closes the alerts.
+// FinishRefund books the refund, cancels the line, stores the e-mail that tells the customer and closes the alerts. A
+// customer who was erased is told nothing.
 func (d *DB) FinishRefund(ctx context.Context, fulfillmentID, providerID string, render RenderMail) (keyturn.Next,
 	error,
 ) {
@@ -193,7 +202,8 @@ func (d *DB) FinishRefund(ctx context.Context, fulfillmentID, providerID string,
 		if err == nil {
 			err = enqueue(ctx, tx, WorkflowSend, notice.ID)
 		}
-		if err != nil && keyturn.KindOf(err) != keyturn.KindInvalid { // an e-mail that cannot be made does not undo a refund
+		// an e-mail that cannot be made does not undo a refund
+		if err != nil && !cannotBeMade(err) && keyturn.KindOf(err) != keyturn.KindErased {
 			return err
 		}
 		if err := closeLineAlerts(ctx, tx, l); err != nil {

@@ -157,11 +157,12 @@ func (d *DB) takeKeys(
 	return nil, stock.Contended(ctx, tx, pool, l.units())
 }
 
-// othersWait says whether a line that was accepted earlier waits for the same pool.
+// othersWait says whether a line that was accepted earlier waits for the same pool, or a customer for a replacement.
 func othersWait(ctx context.Context, tx *sqlx.Tx, l *line, pool string, earlier time.Time) (bool, error) {
 	var waits bool
 	err := tx.GetContext(ctx, &waits, `
-		SELECT EXISTS (SELECT FROM line_items WHERE waiting_pool = $1 AND (created_at, id) < ($2, $3))`, pool, earlier, l.ID)
+		SELECT EXISTS (SELECT FROM line_items WHERE waiting_pool = $1 AND (created_at, id) < ($2, $3))
+			OR `+stock.ReplacementsFirstSQL+`$1)`, pool, earlier, l.ID)
 	return waits, err
 }
 

@@ -48,8 +48,8 @@ var ofTheBooks = map[string]string{
 	"key_log":          "by from_state pool_id to_state",
 	"license_steps":    "from_status operation product_before source_before to_status",
 	"licenses":         "customer_id product_id source status",
-	"line_items": "cancel_reason failure license_source operation order_id product_id status subscription_id " +
-		"trial_context waiting_pool",
+	"line_items": "cancel_reason failure license_source operation order_id product_id quantity_mode status " +
+		"subscription_id trial_context waiting_pool",
 	"line_log":   "by from_status to_status",
 	"lost_lines": "order_id product_id source status",
 	"orders": "cancel_failure client currency customer_id id page_hash payment_provider payment_reference " +

@@ -51,13 +51,14 @@ func (d *DB) FinishDelivery(
 			_, err := tx.ExecContext(ctx, `
 				UPDATE deliveries SET status = CASE WHEN $2 THEN 'SENT' ELSE 'READY' END, exposed = exposed OR $3,
 					sent_at = CASE WHEN $2 THEN now() END, lease_until = NULL
-				WHERE id = $1 AND status = 'SENDING'`, sent.ID, failed == nil, exposed || failed == nil)
+				WHERE id = $1 AND status = 'SENDING' AND ($2 OR attempts = $4)`, sent.ID, failed == nil, exposed || failed == nil,
+				sent.try)
 			return err
 		}
 		if failed != nil {
 			var ours bool
 			if err := tx.GetContext(ctx, &ours, `
-				UPDATE deliveries SET exposed = exposed OR $2, error = $3,
+				UPDATE deliveries SET exposed = exposed OR $2, error = CASE WHEN attempts = $4 THEN $3 ELSE error END,
 					status = CASE WHEN attempts = $4 THEN 'READY' ELSE status END,
 					lease_until = CASE WHEN attempts <> $4 THEN lease_until END
 				WHERE id = $1 RETURNING attempts = $4`, sent.ID, exposed, failed.Failure.Message, sent.try); err != nil {

@@ -136,14 +136,15 @@ func (d *DB) dispatchPartner(ctx context.Context, integration, spec string, over
 	if err := json.Unmarshal([]byte(spec), &in); err != nil {
 		return nil, false, err
 	}
+	var unread error
 	err = d.pg.Tx(ctx, func(tx *sqlx.Tx) (err error) {
-		due, soon, err = takeDispatchable(ctx, tx, integration, in.Limits.WithDefaults(), over)
+		due, unread, soon, err = takeDispatchable(ctx, tx, integration, in.Limits.WithDefaults(), over)
 		return err
 	})
 	if err != nil { // nothing was dispatched
 		return nil, false, err
 	}
-	return due, soon, nil
+	return due, soon, unread
 }
 
 // partnerLoad is what a partner is doing now, for the dispatch window.
@@ -178,7 +179,7 @@ func (r partnerLoad) window(limits keyturn.Limits) int {
 
 func takeDispatchable(ctx context.Context, tx *sqlx.Tx, integration string, limits keyturn.Limits,
 	over time.Duration,
-) (due []Due, soon bool, err error) {
+) (due []Due, unread error, soon bool, err error) {
 	var r partnerLoad
 	_, hold := limits.Rate()
 	if err := tx.GetContext(ctx, &r, `
@@ -196,22 +197,22 @@ func takeDispatchable(ctx context.Context, tx *sqlx.Tx, integration string, limi
 				SELECT started_at, ended_at FROM attempts WHERE source = $2 AND ended_at > least(t.held, t.lately)) a) c
 		LEFT JOIN partner_gates g ON g.integration = $1`,
 		integration, partnerSource(integration), hold.Seconds(), dispatchHorizon.Seconds()); err != nil || !r.Mine {
-		return nil, false, err
+		return nil, nil, false, err
 	}
 	if r.Open && !r.Gathered {
 		if err := enqueueFailed(ctx, tx, integration); err != nil {
-			return nil, false, err
+			return nil, nil, false, err
 		}
 	}
 	if r.Quiet {
-		return nil, false, nil
+		return nil, nil, false, nil
 	}
 	ids, coming, err := dispatchable(ctx, tx, integration, r.window(limits), within(limits, over))
 	if err != nil || len(ids) == 0 {
-		return nil, coming > 0, err
+		return nil, nil, coming > 0, err
 	}
-	due, err = takeDispatched(ctx, tx, ids)
-	return due, true, err
+	due, unread, err = takeDispatched(ctx, tx, ids)
+	return due, unread, true, err
 }
 
 // dispatchable gives the lines to dispatch, and those that no longer belong in the queue; coming is how many of at most
@@ -268,7 +269,7 @@ const waitsInQueue = `l.status IN ('PENDING', 'RETRYING') AND l.obtained_at IS N
 // takeDispatched books that the lines are dispatched. It locks lines before queue entries, as every other transaction
 // does, and skips a line that is locked: it is at work and comes by itself. Lines that no longer belong in the queue
 // are woken, too: another attempt than the sleeping one has decided them, and their workflow should know.
-func takeDispatched(ctx context.Context, tx *sqlx.Tx, ids []string) ([]Due, error) {
+func takeDispatched(ctx context.Context, tx *sqlx.Tx, ids []string) (due []Due, unread, err error) {
 	return selectDue(ctx, tx, `
 		WITH locked AS MATERIALIZED (
 			SELECT l.id, `+waitsInQueue+` AS waits FROM line_items l WHERE l.id = ANY(CAST($1 AS uuid[])) FOR UPDATE SKIP LOCKED

@@ -33,14 +33,26 @@ const settled = 5 * time.Minute
 // erasedText takes the place of words that a person wrote.
 const erasedText = "[erased]"
 
+// erased says that whom the line is for was erased. Only of a line that a step is for.
+func (l *line) erased() bool { return len(l.CustomerSealed) == 0 }
+
+// words are what a person wrote about the line, as far as they may be kept.
+func (l *line) words(text string) string {
+	if text != "" && l.erased() {
+		return erasedText
+	}
+	return text
+}
+
 // EraseCustomer removes everything that says who a customer is: names and addresses, e-mails, what partners were asked
 // and answered, what they issued, words that people wrote about it. The customer's data key goes too, so that copies of
 // the rows elsewhere do not open. Orders, lines, money, steps and the keys of pools stay, under the customer's ID,
 // which is the shop's own.
 //
-// KindNotFound for a customer who never ordered; KindConflict, naming the orders, while a line is undecided or
-// something is owed to the customer or a partner. Repeating it changes nothing. A customer who orders again begins
-// anew.
+// KindNotFound for a customer who never ordered; KindConflict, naming the orders, while a line is undecided, an order
+// is being cancelled, or something is owed to the customer or a partner. What comes up later for an erased order ends
+// without the person: money goes back, partners are told under the fulfillmentId alone, nobody is sent an e-mail, and
+// what people write about it is not kept. Repeating it changes nothing. A customer who orders again begins anew.
 func (d *DB) EraseCustomer(ctx context.Context, customerID, by string) (Erasure, error) {
 	return d.erase(ctx, customerID, by, nil)
 }
@@ -139,6 +151,12 @@ const openSQL = `
 		SELECT l.order_id, 'a partner is still to be told to cancel' FROM revocations v JOIN line_items l ON l.id = v.line_id
 			WHERE l.order_id = ANY($1) AND v.status = 'OWED'
 		UNION ALL
+		SELECT l.order_id, 'a recalled key is to be replaced from pool ' || r.pool_id FROM replacements r
+			JOIN line_items l ON l.id = r.line_id WHERE l.order_id = ANY($1) AND r.status = 'OWED'
+		UNION ALL
+		SELECT o.id, 'it is being cancelled' FROM orders o WHERE o.id = ANY($1) AND o.cancel_reason IS NOT NULL
+			AND o.status <> 'CANCELED'
+		UNION ALL
 		SELECT l.order_id, 'an e-mail is on its way' FROM deliveries y JOIN line_items l ON l.id = y.line_id
 			WHERE l.order_id = ANY($1) AND y.created_at > now() - interval '73 hours' AND ` + toFollowSQL + `
 	) o ORDER BY order_id, why LIMIT 6`
@@ -178,7 +196,9 @@ var eraseSQL = []string{
 		AND line_id IN (SELECT id FROM line_items WHERE order_id = ANY($1))`,
 	`UPDATE key_log SET reason = $2 WHERE reason <> ''
 		AND line_id IN (SELECT id FROM line_items WHERE order_id = ANY($1))`,
-	`UPDATE replacements SET reason = $2 WHERE line_id IN (SELECT id FROM line_items WHERE order_id = ANY($1))`,
+	`UPDATE replacements SET reason = $2, status = CASE WHEN status = 'LISTED' THEN 'VOID' ELSE status END,
+			done_at = CASE WHEN status = 'LISTED' THEN now() ELSE done_at END
+		WHERE line_id IN (SELECT id FROM line_items WHERE order_id = ANY($1))`,
 	`UPDATE resolutions SET reason = $2 WHERE reason <> ''
 		AND line_id IN (SELECT id FROM line_items WHERE order_id = ANY($1))`,
 	`UPDATE refunds SET reason = split_part(reason, ': ', 1)

@@ -56,7 +56,7 @@ func TestErasureLeavesTheMoneyAndNothingOfThePerson(t *testing.T) {
 	mail := read[string](s, `SELECT id FROM deliveries WHERE status = 'READY'`)
 	_, _, err = s.BeginSend(s.ctx, mail)
 	require.NoError(t, err)
-	require.NoError(t, s.FinishSend(s.ctx, mail, nil))
+	require.NoError(t, s.FinishSend(s.ctx, &Delivery{ID: mail}, nil))
 	money := reads[string](s, `SELECT CAST(r AS text) FROM refunds r`)
 	require.Contains(t, money[0], "Jean Dupont rang")
 	backup := read[string](s,
@@ -226,4 +226,100 @@ func TestErasureSurvivesARestore(t *testing.T) {
 	done, err = s.ReplayErasures(s.ctx, list, "replay")
 	require.NoError(t, err)
 	require.Equal(t, Replayed{Gone: 1}, done)
+}
+
+// What comes up for an order after its customer was erased comes to its end: the money goes back and is booked, its
+// partner is told, and nothing of a person is written down, whatever people say about it.
+func TestAfterAnErasureEverythingStillEnds(t *testing.T) {
+	s := newShop(t)
+	a := erasable(s)
+	s.settle(a)
+	_, err := s.EraseCustomer(s.ctx, "jean", "ana")
+	require.NoError(t, err)
+	wantKind(t, s.OweReplacements(s.ctx, a.Starts[0].FulfillmentID, nil, "Jean Dupont saw it", "ana"), keyturn.KindErased)
+	require.NoError(t, s.Stock().Recall(s.ctx, "p", s.batchOf("p"), "leaked", true, "ops"))
+	require.Equal(t, []string{"VOID [erased]"}, reads[string](s, `SELECT status || ' ' || reason FROM replacements`),
+		"nobody knows where to send it")
+
+	require.NoError(t, s.CancelOrder(s.ctx, "o1", "the shop: Jean Dupont rang"))
+	game, app, gift := a.Starts[0].FulfillmentID, a.Starts[1].FulfillmentID, a.Starts[2].FulfillmentID
+	for _, f := range []string{game, app, gift} {
+		_, err := s.Review(s.ctx, f)
+		require.NoError(t, err)
+	}
+	for _, f := range []string{game, app, gift} {
+		s.refunded(f)
+	}
+	require.Equal(t, keyturn.OrderCanceled, s.orderStatus(game))
+	require.Equal(t, 4, read[int](s, `SELECT count(*) FROM refunds WHERE status = 'DONE'`))
+	require.Equal(t, 4, read[int](s, `SELECT count(*) FROM deliveries`), "nobody is written to")
+	var asked CallFacts
+	call, err := s.BeginRevocation(s.ctx, app, "endpoint/acme", callTimeout, func(f CallFacts) ([]byte, error) {
+		asked = f
+		return renderCall(f)
+	})
+	require.NoError(t, err)
+	require.Equal(t, app, asked.LicenseID)
+	require.Equal(t, keyturn.Customer{ID: "jean"}, asked.Customer)
+	r := refused(call, keyturn.KindRejected)
+	r.Failed.Failure.Message = "there is no Jean Dupont"
+	done, err := s.FinishRevocation(s.ctx, app, "endpoint/acme", r)
+	require.NoError(t, err)
+	require.False(t, done)
+	_, ids := s.openAlerts()
+	require.Len(t, ids, 1)
+	_, err = s.CloseAlert(s.ctx, ids[0], "ana", "Jean Dupont told us")
+	require.NoError(t, err)
+	s.beginRevocation(app, "endpoint/acme") // and its process dies
+	s.revoked(app, "endpoint/acme")
+	for _, table := range reads[string](s, `SELECT tablename FROM pg_tables WHERE schemaname = 'public'`) {
+		for _, row := range reads[string](s, `SELECT CAST(t AS text) FROM `+table+` t`) {
+			require.NotContains(t, row, "Dupont", table)
+		}
+	}
+	require.Zero(t, read[int](s, `SELECT (SELECT count(*) FROM partner_requests)
+		+ (SELECT count(*) FROM attempts WHERE reply IS NOT NULL OR message IS NOT NULL)`))
+}
+
+// Nobody is erased who is still owed a key or the end of a cancellation.
+func TestErasureWaitsForWhatIsOwed(t *testing.T) {
+	s := newShop(t)
+	a := erasable(s)
+	s.settle(a)
+	game := a.Starts[0].FulfillmentID
+	require.NoError(t, s.OweReplacements(s.ctx, game, nil, "leaked", "ana"))
+	_, err := s.EraseCustomer(s.ctx, "jean", "ana")
+	wantKind(t, err, keyturn.KindConflict)
+	require.ErrorContains(t, err, "o1 (a recalled key is to be replaced from pool p)")
+	_, err = s.ReplaceOwed(s.ctx, 10, renderMail)
+	require.NoError(t, err)
+	s.exec(`UPDATE deliveries SET status = 'SENT', sent_at = now()`)
+	s.exec(`UPDATE pool_keys SET state = 'delivered' WHERE state = 'claimed'`)
+	s.exec(`UPDATE pool_stock SET delivered = delivered + claimed, claimed = 0 WHERE claimed > 0`)
+	require.NoError(t, s.CancelOrder(s.ctx, "o1", "the shop"))
+	_, err = s.EraseCustomer(s.ctx, "jean", "ana")
+	wantKind(t, err, keyturn.KindConflict)
+	require.ErrorContains(t, err, "o1 (it is being cancelled)")
+}
+
+// An installation in which a customer was erased who was owed a key gives all others theirs.
+func TestAnErasedCustomerWhoWasOwedAKeyStopsNobody(t *testing.T) {
+	s := newShop(t)
+	a := erasable(s)
+	s.settle(a)
+	require.NoError(t, s.Stock().Recall(s.ctx, "p", s.batchOf("p"), "leaked", false, "ops"))
+	other := s.sell("game")
+	s.stock("p", "GOOD-1")
+	s.claimed(other)
+	s.delivered(other)
+	_, err := s.EraseCustomer(s.ctx, "jean", "ana")
+	require.NoError(t, err)
+	s.exec(`UPDATE replacements SET status = 'OWED', done_at = NULL`) // as builds before this one left it
+	require.NoError(t, s.OweReplacements(s.ctx, other, nil, "leaked", "ana"))
+	s.stock("p", "GOOD-2")
+	n, err := s.ReplaceOwed(s.ctx, 10, renderMail)
+	require.NoError(t, err)
+	require.Equal(t, 2, n)
+	require.Equal(t, []string{"GOOD-2"}, s.keysOf(other))
+	require.Equal(t, []string{"DONE", "VOID"}, reads[string](s, `SELECT status FROM replacements ORDER BY status`))
 }

@@ -142,7 +142,7 @@ func (d *DB) Integrations(ctx context.Context) ([]keyturn.Integration, error) {
 	return specsOf[keyturn.Integration](ctx, d.pg, "integrations")
 }
 
-// DeleteIntegration removes an integration that no product uses.
+// DeleteIntegration removes an integration that no product uses and whose partner is owed no cancel.
 func (d *DB) DeleteIntegration(ctx context.Context, id string) error {
 	return d.pg.Tx(ctx, func(tx *sqlx.Tx) error {
 		if err := lockEntry(ctx, tx, "integrations", id); err != nil {
@@ -150,6 +150,15 @@ func (d *DB) DeleteIntegration(ctx context.Context, id string) error {
 		}
 		if err := usedBy(ctx, tx, "integration", id); err != nil {
 			return err
+		}
+		var owed bool
+		if err := tx.GetContext(ctx, &owed, `SELECT EXISTS (SELECT FROM revocations WHERE status = 'OWED' AND source = $1)`,
+			partnerSource(id)); err != nil {
+			return err
+		}
+		if owed {
+			return keyturn.Errorf(keyturn.KindConflict,
+				"the partner of integration %s is still to be told of cancels: wait until it has acknowledged them", id)
 		}
 		if _, err := tx.ExecContext(ctx, `DELETE FROM partner_gates WHERE integration = $1`, id); err != nil {
 			return err

@@ -227,6 +227,9 @@ func (d *DB) licenseData(ctx context.Context, q sqlx.QueryerContext, l *line, un
 	if c != nil {
 		f.StartedAt, f.ExpiresAt = c.CreatedAt, c.ExpiresAt
 	}
+	if l.erased() { // what it had is gone
+		return f, nil
+	}
 	have, err := d.licenseParts(ctx, q, f.ID, l.CustomerID, "")
 	if err != nil {
 		return f, err

@@ -422,7 +422,7 @@ func TestLicenceOfARecalledKey(t *testing.T) {
 	for _, d := range reads[string](s, `SELECT id FROM deliveries WHERE status = 'READY'`) {
 		_, _, err := s.BeginSend(s.ctx, d)
 		require.NoError(t, err)
-		require.NoError(t, s.FinishSend(s.ctx, d, nil))
+		require.NoError(t, s.FinishSend(s.ctx, &Delivery{ID: d}, nil))
 	}
 	s.applied(s.operates(keyturn.OpRenew, id))
 	v := s.license(id)
@@ -485,7 +485,7 @@ func TestRetiredKeysAreNotReplaced(t *testing.T) {
 	for _, d := range reads[string](s, `SELECT id FROM deliveries WHERE status = 'READY' AND kind = 'keys'`) {
 		_, _, err := s.BeginSend(s.ctx, d)
 		require.NoError(t, err)
-		require.NoError(t, s.FinishSend(s.ctx, d, nil))
+		require.NoError(t, s.FinishSend(s.ctx, &Delivery{ID: d}, nil))
 	}
 }
 

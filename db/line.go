@@ -3,6 +3,7 @@ package db
 import (
 	"context"
 	"encoding/json"
+	"slices"
 	"time"
 
 	"github.com/jmoiron/sqlx"
@@ -130,6 +131,18 @@ func (l *line) derive() (err error) {
 }
 
 func (l *line) source() keyturn.Source { return l.product.Sources[l.SourceNo] }
+
+// turnTo makes a source the line's current one, also one that its product has no more. The line must not be saved then.
+func (l *line) turnTo(source string) {
+	for i, s := range l.product.Sources {
+		if s.Name() == source {
+			l.SourceNo = i
+			return
+		}
+	}
+	l.product.Sources = append(slices.Clone(l.product.Sources), keyturn.ParseSource(source))
+	l.SourceNo = len(l.product.Sources) - 1
+}
 
 func (l *line) units() int { return l.product.Units(l.Quantity) }
 

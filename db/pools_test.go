@@ -115,7 +115,7 @@ func TestRecallReplacesWhatWasSold(t *testing.T) {
 	mail, _, err := s.BeginSend(s.ctx, mails[0])
 	require.NoError(t, err)
 	require.Contains(t, string(mail.Message), "good-1 good-2")
-	require.NoError(t, s.FinishSend(s.ctx, mails[0], nil))
+	require.NoError(t, s.FinishSend(s.ctx, &Delivery{ID: mails[0]}, nil))
 	require.Equal(t, keyturn.Stock{Available: 1, Claimed: 1, Delivered: 2, Quarantined: 1, Recalled: 2}, s.pool("p").Stock)
 
 	s.delivered(held)

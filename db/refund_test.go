@@ -51,9 +51,9 @@ func TestFailedRefunds(t *testing.T) {
 	s := newShop(t)
 	f := s.canceling()
 	fail := func(kind keyturn.Kind) {
-		_, _, err := s.BeginRefund(s.ctx, f)
+		due, _, err := s.BeginRefund(s.ctx, f)
 		require.NoError(t, err)
-		require.NoError(t, s.FailRefund(s.ctx, f, keyturn.Errorf(kind, "no"), time.Second))
+		require.NoError(t, s.FailRefund(s.ctx, f, due, keyturn.Errorf(kind, "no"), time.Second))
 		require.Equal(t, keyturn.LineCanceling, s.status(f))
 	}
 	fail(keyturn.KindUnavailable)

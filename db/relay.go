@@ -2,6 +2,8 @@ package db
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"time"
 
 	"github.com/jmoiron/sqlx"
@@ -20,18 +22,20 @@ type Due struct {
 	Status   keyturn.LineStatus
 	Called   bool // its turn at its partner has come: it sleeps between two attempts of its call
 
-	lease time.Time // of the outbox: until when it is the relay's that took it
+	lease time.Time // until when it is the relay's that took it
 }
 
 // relayLease is how long a due thing belongs to the relay that took it: if that one dies, another takes it then.
 const relayLease = 15 * time.Second
 
-// TakeDue gives the relay what is due, lines and outbox, and keeps others from it for a while. Done ends it.
+// TakeDue gives the relay what is due, lines and outbox, and keeps others from it for a while. Done ends it. A line that
+// cannot be read keeps no other waiting: what is due is there along with the error.
 func (d *DB) TakeDue(ctx context.Context, limit int) ([]Due, error) {
 	var due []Due
+	var unread error
 	err := d.pg.Tx(ctx, func(tx *sqlx.Tx) error {
 		var err error
-		if due, err = selectDue(ctx, tx, `
+		if due, unread, err = selectDue(ctx, tx, `
 			WITH due AS MATERIALIZED (
 				SELECT id FROM line_items WHERE wake_at <= now() ORDER BY wake_at LIMIT $1 FOR UPDATE SKIP LOCKED
 			), taken AS (
@@ -51,7 +55,7 @@ func (d *DB) TakeDue(ctx context.Context, limit int) ([]Due, error) {
 			WITH due AS MATERIALIZED (
 				SELECT id FROM outbox WHERE due_at <= now() ORDER BY due_at LIMIT $1 FOR UPDATE SKIP LOCKED
 			)
-			UPDATE outbox o SET due_at = now() + make_interval(secs => $2) FROM due WHERE o.id = due.id
+			UPDATE outbox o SET due_at = now() + make_interval(secs => $2), tries = tries + 1 FROM due WHERE o.id = due.id
 				RETURNING o.workflow, o.subject, o.due_at`,
 			limit, relayLease.Seconds())
 		for _, r := range rows {
@@ -59,36 +63,45 @@ func (d *DB) TakeDue(ctx context.Context, limit int) ([]Due, error) {
 		}
 		return err
 	})
-	return due, err
+	if err != nil {
+		return nil, err
+	}
+	return due, unread
 }
 
-// selectDue reads lines that a statement has taken.
-func selectDue(ctx context.Context, tx *sqlx.Tx, query string, args ...any) ([]Due, error) {
+// selectDue reads lines that a statement has taken. unread tells of those that cannot be read, and are taken too.
+func selectDue(ctx context.Context, tx *sqlx.Tx, query string, args ...any) (due []Due, unread, err error) {
 	var lines []struct {
 		line
 		Called bool `db:"called"`
 	}
 	if err := tx.SelectContext(ctx, &lines, query, args...); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	due := make([]Due, 0, len(lines))
+	due = make([]Due, 0, len(lines))
 	for i := range lines {
 		l := &lines[i].line
 		if err := l.derive(); err != nil {
-			return nil, err
+			unread = errors.Join(unread, fmt.Errorf("fulfillment %s: %w", l.FulfillmentID, err))
+			continue
 		}
-		due = append(due, Due{Status: l.Status, Called: lines[i].Called, Start: l.start()})
+		x := Due{Status: l.Status, Called: lines[i].Called, Start: l.start()}
+		if l.WakeAt != nil {
+			x.lease = *l.WakeAt
+		}
+		due = append(due, x)
 	}
-	return due, nil
+	return due, unread, nil
 }
 
 // RelayDone ends what was started or woken: lines by fulfillment, outbox entries by workflow and subject. What became
-// due once more in the meantime stays.
+// due once more in the meantime stays, and so does what another relay has taken since.
 func (d *DB) RelayDone(ctx context.Context, done []Due) error {
-	var fulfillments, workflows, subjects, leases []string
+	var fulfillments, lineLeases, workflows, subjects, leases []string
 	for _, x := range done {
 		if x.Workflow == "" {
 			fulfillments = append(fulfillments, x.Start.FulfillmentID)
+			lineLeases = append(lineLeases, x.lease.Format(time.RFC3339Nano))
 		} else {
 			workflows, subjects, leases = append(workflows, x.Workflow), append(subjects, x.Subject),
 				append(leases, x.lease.Format(time.RFC3339Nano))
@@ -96,9 +109,11 @@ func (d *DB) RelayDone(ctx context.Context, done []Due) error {
 	}
 	return d.pg.Tx(ctx, func(tx *sqlx.Tx) error {
 		if len(fulfillments) > 0 {
-			if _, err := tx.ExecContext(ctx,
-				`UPDATE line_items SET wake_at = NULL WHERE fulfillment_id = ANY(CAST($1 AS uuid[])) AND wake_at > now()`,
-				pq.Array(fulfillments)); err != nil {
+			if _, err := tx.ExecContext(ctx, `
+				UPDATE line_items l SET wake_at = NULL
+				FROM unnest(CAST($1 AS uuid[]), CAST($2 AS timestamptz[])) AS t (fulfillment_id, lease)
+				WHERE l.fulfillment_id = t.fulfillment_id AND l.wake_at = t.lease`,
+				pq.Array(fulfillments), pq.Array(lineLeases)); err != nil {
 				return err
 			}
 		}
@@ -151,7 +166,7 @@ func (d *DB) WakeForgotten(ctx context.Context, overdue time.Duration) (int, err
 // moment becomes due again: what it started may have looked before this transaction was committed.
 func enqueue(ctx context.Context, tx *sqlx.Tx, workflow, subject string) error {
 	_, err := tx.ExecContext(ctx, `INSERT INTO outbox (workflow, subject) VALUES ($1, $2)
-		ON CONFLICT (workflow, subject) DO UPDATE SET due_at = excluded.due_at`, workflow, subject)
+		ON CONFLICT (workflow, subject) DO UPDATE SET due_at = excluded.due_at, tries = 0`, workflow, subject)
 	return err
 }
 

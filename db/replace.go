@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
+	"time"
 
 	"github.com/jmoiron/sqlx"
 	"github.com/lib/pq"
@@ -21,6 +23,10 @@ func (d *DB) OweReplacements(ctx context.Context, fulfillmentID string, units []
 		l, err := lockLine(ctx, tx, fulfillmentID)
 		if err != nil {
 			return err
+		}
+		if l.erased() {
+			return keyturn.Errorf(keyturn.KindErased,
+				"the customer was erased: nobody knows where to send other keys. Cancel the order, or have the key blocked")
 		}
 		if l.ObtainedAt == nil || l.Status == keyturn.LineCanceling || l.Status == keyturn.LineCanceled {
 			return keyturn.Errorf(keyturn.KindConflict, "the line is %s: it has no keys to replace", l.Status)
@@ -69,34 +75,63 @@ func (d *DB) Replacements(ctx context.Context, fulfillmentID string) ([]keyturn.
 		WHERE l.fulfillment_id = $1 ORDER BY r.created_at, r.key_id`, fulfillmentID))
 }
 
-// ReplaceOwed gives up to limit lines their new keys, those first that have waited longest, as far as the pools have
-// some, and stores the e-mail that tells the customer; the relay has it sent. It returns how many lines it served.
+// replaceAgain is when giving a line its new keys is tried again that failed for another reason than too few keys.
+const replaceAgain = time.Minute
+
+// dueSQL are the lines that may get their new keys now: those that have waited longest first, and those of which it
+// failed before last. A line that needs more keys than its pool has is not among them.
+const dueSQL = `
+	WITH pools AS MATERIALIZED (
+		SELECT p.pool_id, (SELECT count(*) FROM (SELECT FROM pool_keys k WHERE k.pool_id = p.pool_id
+			AND k.state = 'available'` + stock.NotRecalledSQL + ` LIMIT p.most) n) AS have
+		FROM (SELECT pool_id, max(units) AS most FROM (SELECT pool_id, count(*) AS units FROM replacements
+			WHERE status = 'OWED' GROUP BY pool_id, line_id) o GROUP BY pool_id) p
+	)
+	SELECT l.fulfillment_id FROM replacements r JOIN line_items l ON l.id = r.line_id JOIN orders o ON o.id = l.order_id
+		JOIN pools p ON p.pool_id = r.pool_id
+	WHERE r.status = 'OWED' AND l.status IN ('DELIVERED', 'CANCELING', 'CANCELED')
+		AND (r.failed_at IS NULL OR r.failed_at < now() - make_interval(secs => $2))
+	GROUP BY l.fulfillment_id
+	HAVING bool_or(l.status <> 'DELIVERED' OR o.customer = '') OR count(*) <= max(p.have)
+	ORDER BY bool_or(r.failed_at IS NOT NULL), min(r.created_at), min(r.key_id) LIMIT $1`
+
+// ReplaceOwed gives up to limit lines their new keys, as far as the pools have some, and stores the e-mail that tells
+// the customer; the relay has it sent. It returns how many lines it served. A line of which it fails keeps no other
+// waiting: the error tells of all of them, and they are tried again later.
 func (d *DB) ReplaceOwed(ctx context.Context, limit int, render RenderMail) (int, error) {
 	var due []string
-	if err := d.pg.SelectContext(ctx, &due, `
-		SELECT l.fulfillment_id FROM replacements r JOIN line_items l ON l.id = r.line_id
-		WHERE r.status = 'OWED' AND l.status IN ('DELIVERED', 'CANCELING', 'CANCELED')
-			AND (l.status <> 'DELIVERED' OR EXISTS (SELECT FROM pool_keys k WHERE k.pool_id = r.pool_id
-				AND k.state = 'available'`+stock.NotRecalledSQL+`))
-		GROUP BY l.fulfillment_id ORDER BY min(r.created_at), min(r.key_id) LIMIT $1`, limit); err != nil {
+	if err := d.pg.SelectContext(ctx, &due, dueSQL, limit, replaceAgain.Seconds()); err != nil {
 		return 0, pg.AsKind(err)
 	}
 	n := 0
+	var failed []error
 	for _, f := range due {
 		err := d.replace(ctx, f, render)
 		switch {
 		case err == nil:
 			n++
 		case errors.Is(err, errTooFew): // smaller ones behind it may be served
+		case ctx.Err() != nil || keyturn.KindOf(err) == keyturn.KindUnavailable: // of the database, not of the line
+			return n, errors.Join(append(failed, err)...)
 		default:
-			return n, err
+			failed = append(failed, fmt.Errorf("fulfillment %s: %w", f, err), d.replaceFailed(ctx, f))
 		}
 	}
-	return n, nil
+	return n, errors.Join(failed...)
+}
+
+// replaceFailed notes that giving a line its new keys failed.
+func (d *DB) replaceFailed(ctx context.Context, fulfillmentID string) error {
+	return d.pg.Tx(ctx, func(tx *sqlx.Tx) error {
+		_, err := tx.ExecContext(ctx, `
+			UPDATE replacements SET failed_at = now() WHERE status = 'OWED'
+				AND line_id = (SELECT id FROM line_items WHERE fulfillment_id = $1)`, fulfillmentID)
+		return err
+	})
 }
 
 // errTooFew: the pool has fewer keys than a line needs. The line's keys stay what they are, and the line waits.
-var errTooFew = errors.New("the pool has too few keys")
+var errTooFew = fmt.Errorf("the pool has too few keys: %w", pg.ErrRollback)
 
 // oweRow is a key that is to be replaced.
 type oweRow struct {
@@ -119,7 +154,7 @@ func (d *DB) replace(ctx context.Context, fulfillmentID string, render RenderMai
 		if err != nil {
 			return err
 		}
-		if retired || l.Status == keyturn.LineCanceling || l.Status == keyturn.LineCanceled {
+		if retired || l.Status == keyturn.LineCanceling || l.Status == keyturn.LineCanceled || l.erased() {
 			return voidReplacements(ctx, tx, l.ID)
 		}
 		var owed []oweRow
@@ -176,7 +211,7 @@ func (d *DB) swap(ctx context.Context, tx *sqlx.Tx, l *line, o oweRow) (int64, e
 	if n != 1 {
 		return 0, keyturn.Errorf(keyturn.KindInternal, "key %d is to be replaced and is not its line's", o.KeyID)
 	}
-	taken, err := d.stock.Take(ctx, tx, stock.Claim{Pool: o.PoolID, Line: l.ID, FirstUnit: o.UnitNo, Units: 1})
+	taken, err := d.stock.Take(ctx, tx, stock.Claim{Pool: o.PoolID, Line: l.ID, FirstUnit: o.UnitNo, Units: 1, Replaces: true})
 	if err != nil {
 		return 0, err
 	}
@@ -192,7 +227,8 @@ func isRetired(ctx context.Context, tx *sqlx.Tx, l *line) (retired bool, err err
 	return retired, err
 }
 
-// voidReplacements ends what a line was owed that was refunded, or whose keys an upgrade has retired.
+// voidReplacements ends what a line was owed that was refunded, whose keys an upgrade has retired, or whose customer
+// was erased: nobody knows where to send other keys.
 func voidReplacements(ctx context.Context, tx *sqlx.Tx, lineID string) error {
 	_, err := tx.ExecContext(ctx,
 		`UPDATE replacements SET status = 'VOID', done_at = now() WHERE line_id = $1 AND status IN ('OWED', 'LISTED')`,

@@ -54,13 +54,13 @@ const seenToSQL = `EXISTS (SELECT FROM alerts a WHERE a.line_id = y.line_id AND 
 	AND a.closed_by IS NOT NULL AND a.closed_at > y.created_at)`
 
 // toFollowSQL is the condition on the e-mail y of the line l, which is not the line's first, that it is still to go
-// out.
-const toFollowSQL = `y.status <> 'SENT' AND (y.kind = 'canceled' OR l.status = 'DELIVERED')
+// out. One whose customer was erased is empty.
+const toFollowSQL = `y.status <> 'SENT' AND y.message <> '' AND (y.kind = 'canceled' OR l.status = 'DELIVERED')
 	AND NOT EXISTS (SELECT FROM deliveries n WHERE n.line_id = y.line_id AND n.kind = y.kind AND n.number > y.number)
 		AND NOT ` + seenToSQL
 
-// BeginSend takes the lease on a stored e-mail. A nil Delivery: it was sent already, a person has seen to it, or it
-// holds keys of a line that was refunded meanwhile. While another process sends, the error is KindConflict and wait
+// BeginSend takes the lease on a stored e-mail. A nil Delivery: it was sent already, a person has seen to it, it holds
+// keys of a line that was refunded meanwhile, or its customer was erased. While another process sends, the error is KindConflict and wait
 // says until when.
 func (d *DB) BeginSend(ctx context.Context, deliveryID string) (out *Delivery, wait time.Duration, err error) {
 	err = d.pg.Tx(ctx, func(tx *sqlx.Tx) error {
@@ -82,7 +82,8 @@ func (d *DB) BeginSend(ctx context.Context, deliveryID string) (out *Delivery, w
 		}
 		refunded := row.LineStatus == keyturn.LineCanceling || row.LineStatus == keyturn.LineCanceled
 		// keys do not follow their refund
-		if row.Status == keyturn.DeliverySent || row.SeenTo || row.Kind == keyturn.DeliveryKeys && refunded {
+		if row.Status == keyturn.DeliverySent || row.SeenTo || row.Kind == keyturn.DeliveryKeys && refunded ||
+			len(row.Message) == 0 {
 			return nil
 		}
 		if row.Status == keyturn.DeliverySending && row.LeaseUntil.After(row.Now) {
@@ -96,15 +97,16 @@ func (d *DB) BeginSend(ctx context.Context, deliveryID string) (out *Delivery, w
 }
 
 // FinishSend books what the mail server said about a stored e-mail. Operations are told of one that does not go out.
-func (d *DB) FinishSend(ctx context.Context, deliveryID string, failed error) error {
+// The failure of a process that has lost its lease is not booked: another one sends it now, or has sent it.
+func (d *DB) FinishSend(ctx context.Context, sent *Delivery, failed error) error {
 	return d.pg.Tx(ctx, func(tx *sqlx.Tx) error {
 		if failed == nil {
-			return pg.ExpectOne(tx.ExecContext(ctx, sentSQL, deliveryID))
+			return pg.ExpectOne(tx.ExecContext(ctx, sentSQL, sent.ID))
 		}
 		var fulfillmentID string
 		if err := tx.GetContext(ctx, &fulfillmentID,
 			`SELECT fulfillment_id FROM line_items WHERE id = (SELECT line_id FROM deliveries WHERE id = $1)`,
-			deliveryID); err != nil {
+			sent.ID); err != nil {
 			return err
 		}
 		l, err := lockLine(ctx, tx, fulfillmentID)
@@ -112,9 +114,11 @@ func (d *DB) FinishSend(ctx context.Context, deliveryID string, failed error) er
 			return err
 		}
 		kind := keyturn.KindOf(failed)
-		if err := pg.ExpectOne(tx.ExecContext(ctx,
-			`UPDATE deliveries SET status = 'READY', lease_until = NULL, error = $2 WHERE id = $1`, deliveryID,
-			string(kind))); err != nil {
+		var ours []string
+		if err := tx.SelectContext(ctx, &ours, `
+			UPDATE deliveries SET status = 'READY', lease_until = NULL, error = $2
+			WHERE id = $1 AND status = 'SENDING' AND attempts = $3 RETURNING id`, sent.ID, string(kind), sent.try); err != nil ||
+			len(ours) == 0 {
 			return err
 		}
 		return openLineAlert(ctx, tx, l, keyturn.AlertUndelivered,

@@ -23,6 +23,7 @@ func (d *DB) Resolve(ctx context.Context, fulfillmentID string, r keyturn.Resolu
 		if r.ID == "" {
 			r.ID = newID()
 		}
+		r.Reason = l.words(r.Reason)
 		var known bool
 		if err := tx.GetContext(ctx, &known, `SELECT EXISTS (SELECT FROM resolutions WHERE line_id = $1 AND id = $2)`, l.ID,
 			r.ID); err != nil || known {

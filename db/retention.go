@@ -2,6 +2,7 @@ package db
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/jmoiron/sqlx"
@@ -29,9 +30,11 @@ type Tidied struct{ Audits, Accesses, Requests, Replies int64 }
 // tidyChunk bounds one transaction of Tidy, so that nobody waits for it.
 const tidyChunk = 2000
 
-// Tidy removes what was kept long enough, in small transactions. It may run at any time, also twice at once.
+// Tidy removes what was kept long enough, in small transactions. It may run at any time, also twice at once. What cannot
+// be removed of one kind keeps none of the others.
 func (d *DB) Tidy(ctx context.Context, r Retention) (Tidied, error) {
 	var t Tidied
+	var failed error
 	for _, part := range []struct {
 		n     *int64
 		age   time.Duration
@@ -45,15 +48,13 @@ func (d *DB) Tidy(ctx context.Context, r Retention) (Tidied, error) {
 		for {
 			n, err := d.tidy(ctx, part.query, part.age)
 			*part.n += n
-			if err != nil {
-				return t, err
-			}
-			if n < tidyChunk {
+			failed = errors.Join(failed, err)
+			if err != nil || n < tidyChunk {
 				break
 			}
 		}
 	}
-	return t, nil
+	return t, failed
 }
 
 func (d *DB) tidy(ctx context.Context, query string, age time.Duration) (n int64, err error) {

@@ -46,13 +46,14 @@ func (d *DB) scheduleLateRevocation(ctx context.Context, tx *sqlx.Tx, l *line, s
 }
 
 // storeRevocations stores the revocation of a source and an outbox entry that starts it. The call waits until the last
-// attempt that may still be running has passed its deadline, so that no create reaches the partner after its cancel; an
-// acknowledged cancel covers all. forgotten adds every source that was asked and has no revocation yet; except names
-// one that gets none.
+// attempt that may still be under way has passed its deadline, so that no create reaches the partner after its cancel;
+// one that was answered is over, and the cancel goes at once. An acknowledged cancel covers all. forgotten adds every
+// source that was asked and has no revocation yet; except names one that gets none.
 func storeRevocations(ctx context.Context, tx *sqlx.Tx, l *line, source, except string, forgotten bool) error {
 	_, err := tx.ExecContext(ctx, `
 		WITH calls AS (
-			SELECT source, max(deadline_at) AS until FROM attempts a
+			SELECT source, max(CASE WHEN outcome IN ('running', 'unknown') THEN deadline_at ELSE ended_at END) AS until
+			FROM attempts a
 			WHERE line_id = $1 AND operation <> 'cancel' AND (sent OR outcome IN ('running', 'unknown'))
 				AND source <> $6 AND (source = $2 OR $5 AND NOT EXISTS (SELECT FROM revocations r WHERE r.line_id = $1
 					AND r.source = a.source))
@@ -66,7 +67,7 @@ func storeRevocations(ctx context.Context, tx *sqlx.Tx, l *line, source, except 
 		)
 		INSERT INTO outbox (workflow, subject, due_at) SELECT $3, $4 || source, not_before FROM owed
 		ON CONFLICT (workflow, subject) DO UPDATE
-			SET due_at = excluded.due_at`, l.ID, source, WorkflowRevoke, l.FulfillmentID+"/", forgotten, except)
+			SET due_at = excluded.due_at, tries = 0`, l.ID, source, WorkflowRevoke, l.FulfillmentID+"/", forgotten, except)
 	return err
 }
 
@@ -88,11 +89,13 @@ func (d *DB) BeginRevocation(ctx context.Context, fulfillmentID, source string, 
 			LastNo int                      `db:"last_no"`
 			Unit   int                      `db:"unit"`
 		}
-		// The units are revoked one after the other; a source that answers for the whole line has one.
+		// The units are revoked one after the other, one that the partner refuses after the others; a source that answers for
+		// the whole line has one.
 		err = tx.GetContext(ctx, &owed, `
 			SELECT status, attempts, (SELECT coalesce(max(no), 0) FROM attempts WHERE line_id = $1) AS last_no,
-				(SELECT count(DISTINCT unit_no) FROM attempts WHERE line_id = $1 AND source = $2 AND operation = 'cancel'
-					AND outcome = 'success') AS unit
+				coalesce((SELECT unit_no FROM attempts WHERE line_id = $1 AND source = $2 GROUP BY unit_no
+					HAVING bool_or(operation <> 'cancel') AND NOT bool_or(operation = 'cancel' AND outcome = 'success')
+					ORDER BY count(*) FILTER (WHERE operation = 'cancel' AND outcome = 'failed'), unit_no LIMIT 1), 0) AS unit
 			FROM revocations WHERE line_id = $1 AND source = $2 FOR UPDATE`, l.ID, source)
 		if errors.Is(err, sql.ErrNoRows) || err == nil && owed.Status != keyturn.RevocationOwed {
 			return nil
@@ -103,20 +106,19 @@ func (d *DB) BeginRevocation(ctx context.Context, fulfillmentID, source string, 
 		// A create whose process died was overtaken by the decision that is taken back here, and a cancel by this one.
 		if _, err := tx.ExecContext(ctx, `
 			UPDATE attempts SET outcome = 'unknown', sent = true, ended_at = deadline_at,
-				message = 'the process that waited for the answer stopped'
+				message = CASE WHEN $3 THEN NULL ELSE CAST($4 AS text) END
 			WHERE line_id = $1 AND source = $2 AND outcome = 'running'
-				AND (operation = 'cancel' OR deadline_at < now())`, l.ID, source); err != nil {
+				AND (operation = 'cancel' OR deadline_at < now())`, l.ID, source, l.erased(), processStopped); err != nil {
 			return err
 		}
-		for i, s := range l.product.Sources {
-			if s.Name() == source {
-				l.SourceNo = i
-			}
-		}
-		if !l.source().Type.HasIntegration() || l.source().Name() != source {
+		l.turnTo(source)
+		if !l.source().Type.HasIntegration() {
 			return d.endRevocation(ctx, tx, l, source, keyturn.RevocationImpossible, "this source has no way to be told")
 		}
 		facts, dk, err := d.facts(ctx, tx, l, 0)
+		if keyturn.KindOf(err) == keyturn.KindConfiguration { // its integration is gone
+			return d.endRevocation(ctx, tx, l, source, keyturn.RevocationImpossible, err.Error())
+		}
 		if err != nil {
 			return err
 		}
@@ -155,7 +157,8 @@ func (d *DB) BeginRevocation(ctx context.Context, fulfillmentID, source string, 
 	return call, err
 }
 
-// FinishRevocation books what became of the attempt; done says that nothing more is owed.
+// FinishRevocation books what became of the attempt; done says that nothing more is owed. The failure of an attempt that
+// another one has overtaken changes nothing, nor does one once the revocation is over.
 func (d *DB) FinishRevocation(ctx context.Context, fulfillmentID, source string, r CallResult) (done bool, err error) {
 	err = d.pg.Tx(ctx, func(tx *sqlx.Tx) error {
 		done = false
@@ -167,11 +170,25 @@ func (d *DB) FinishRevocation(ctx context.Context, fulfillmentID, source string,
 		if r.Failed != nil {
 			outcome, message = keyturn.AttemptFailed, r.Failed.Failure.Message // the partner may quote whom the cancel is for
 		}
-		if _, err := tx.ExecContext(ctx, `
+		if l.erased() {
+			message = ""
+		}
+		var ours []int
+		if err := tx.SelectContext(ctx, &ours, `
 			UPDATE attempts SET outcome = $3, sent = $4, duration_ms = $5, http_status = nullif($6, 0), message = nullif($7, ''),
 				ended_at = clock_timestamp()
-			WHERE line_id = $1 AND no = $2`, l.ID, r.Attempt, outcome, r.Sent, r.Duration.Milliseconds(), r.HTTPStatus, message); err != nil {
+			WHERE line_id = $1 AND no = $2 AND (outcome = 'running' OR outcome = 'unknown' AND $8) RETURNING no`,
+			l.ID, r.Attempt, outcome, r.Sent, r.Duration.Milliseconds(), r.HTTPStatus, message, r.Failed == nil); err != nil {
 			return err
+		}
+		var status keyturn.RevocationStatus
+		if err := tx.GetContext(ctx, &status, `SELECT status FROM revocations WHERE line_id = $1 AND source = $2 FOR UPDATE`,
+			l.ID, source); err != nil {
+			return err
+		}
+		if len(ours) == 0 || status == keyturn.RevocationDone || status != keyturn.RevocationOwed && r.Failed != nil {
+			done = status != keyturn.RevocationOwed
+			return nil
 		}
 		if _, err := d.bookPartner(ctx, tx, l.ID, source, r); err != nil {
 			return err

@@ -146,7 +146,7 @@ func TestRevocationOfADynamicURLIsImpossible(t *testing.T) {
 }
 
 // The merchant changes a product's sources while its lines are on their way. What the old source may have issued is
-// owed back all the same, and somebody is told if it cannot be.
+// owed back all the same, and its partner is told as long as its integration is in the catalog.
 func TestSourcesThatWereTakenAwayAreOwedTheirCancel(t *testing.T) {
 	s := newShop(t)
 	s.product("app", fromEndpoint("acme"))
@@ -158,9 +158,24 @@ func TestSourcesThatWereTakenAwayAreOwedTheirCancel(t *testing.T) {
 	require.Equal(t, []string{"endpoint/acme", "endpoint/other"},
 		reads[string](s, `SELECT source FROM revocations ORDER BY source`))
 
+	wantKind(t, s.DeleteIntegration(s.ctx, "acme"), keyturn.KindConflict)
+	require.Equal(t, []string{f}, s.revoked(f, "endpoint/acme"))
+	require.NoError(t, s.DeleteIntegration(s.ctx, "acme"))
+}
+
+// Somebody is told if nobody can be told any more.
+func TestRevocationAtAnIntegrationThatIsGone(t *testing.T) {
+	s := newShop(t)
+	s.product("app", fromEndpoint("acme"))
+	f := s.sell("app")
+	s.finishCall(f, refused(s.beginCall(f), keyturn.KindUnavailable))
+	s.product("app", fromEndpoint("other"))
+	s.resolve(f, keyturn.ActionRefund)
+	s.exec(`DELETE FROM integrations WHERE id = 'acme'`)
 	call, err := s.BeginRevocation(s.ctx, f, "endpoint/acme", callTimeout, renderCall)
 	require.NoError(t, err)
 	require.Nil(t, call)
+	require.Equal(t, "IMPOSSIBLE", read[string](s, `SELECT status FROM revocations WHERE source = 'endpoint/acme'`))
 	require.Equal(t, 1, s.alerts("cause = 'Revocation' AND closed_at IS NULL"))
 }
 

@@ -211,6 +211,7 @@ CREATE TABLE line_items (
     canceled_at timestamptz,
     wake_at timestamptz,
     created_at timestamptz NOT NULL,
+    quantity_mode text,
     CONSTRAINT line_items_pkey PRIMARY KEY (id),
     CONSTRAINT line_items_fulfillment_id_key UNIQUE (fulfillment_id),
     CONSTRAINT line_items_order_id_fkey FOREIGN KEY (order_id) REFERENCES orders(id),
@@ -455,6 +456,7 @@ CREATE TABLE replacements (
     by text NOT NULL,
     created_at timestamptz NOT NULL DEFAULT now(),
     done_at timestamptz,
+    failed_at timestamptz,
     CONSTRAINT replacements_pkey PRIMARY KEY (key_id),
     CONSTRAINT replacements_delivery_id_fkey FOREIGN KEY (delivery_id) REFERENCES deliveries(id),
     CONSTRAINT replacements_key_id_fkey FOREIGN KEY (key_id) REFERENCES pool_keys(id),
@@ -467,6 +469,7 @@ CREATE TABLE replacements (
 CREATE INDEX replacements_by_batch ON replacements (batch_id, key_id);
 CREATE INDEX replacements_by_line ON replacements (line_id);
 CREATE INDEX replacements_owed ON replacements (created_at, key_id) WHERE status = 'OWED';
+CREATE INDEX replacements_owed_by_pool ON replacements (pool_id) WHERE status = 'OWED';
 
 CREATE TABLE pool_stock (
     pool_id text NOT NULL,
@@ -618,12 +621,14 @@ CREATE TABLE alerts (
     closed_at timestamptz,
     closed_by text,
     close_reason text,
+    telling_until timestamptz,
+    heard_at timestamptz,
     CONSTRAINT alerts_pkey PRIMARY KEY (id),
     CONSTRAINT alerts_line_id_fkey FOREIGN KEY (line_id) REFERENCES line_items(id),
     CONSTRAINT alerts_cause_check CHECK (cause IN ('Unavailable', 'RateLimited', 'Rejected', 'BadReply',
         'Configuration', 'OutOfStock', 'Conflict', 'Internal', 'Manual', 'Refund', 'Revocation', 'Exposed',
-        'Undelivered', 'Restored', 'PartnerAnsweredDifferently', 'PartnerDown', 'PartnerBack', 'CertificateExpiring',
-        'ClockSkew', 'LowStock', 'RunsDry', 'Audit'))
+        'Undelivered', 'Restored', 'PartnerAnsweredDifferently', 'PartnerMoved', 'PartnerDown', 'PartnerBack',
+        'CertificateExpiring', 'ClockSkew', 'LowStock', 'RunsDry', 'Owed', 'Audit'))
 );
 CREATE INDEX alerts_by_merchant ON alerts (split_part(alert_subject(pool_id, subject, detail), ':', 1), id)
         WHERE strpos(alert_subject(pool_id, subject, detail), ':') > 0;
@@ -640,6 +645,7 @@ CREATE TABLE outbox (
     workflow text NOT NULL,
     subject text NOT NULL,
     due_at timestamptz NOT NULL DEFAULT now(),
+    tries integer NOT NULL DEFAULT 0,
     CONSTRAINT outbox_pkey PRIMARY KEY (id),
     CONSTRAINT outbox_workflow_subject_key UNIQUE (workflow, subject)
 );

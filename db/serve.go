@@ -3,10 +3,12 @@ package db
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"time"
 
 	"github.com/jmoiron/sqlx"
+	"github.com/lib/pq"
 
 	"keyturn.dev/keyturn"
 	"keyturn.dev/keyturn/pg"
@@ -37,32 +39,61 @@ func (d *DB) ImportFile(ctx context.Context, in stock.ImportInput) (keyturn.Impo
 // once.
 func (d *DB) serveAll(ctx context.Context, pool string) (int, error) {
 	total := 0
+	var failed error
 	for {
 		n, more, err := d.serveSome(ctx, pool, "import", serveChunk)
 		total += n
-		if err != nil || !more {
-			return total, err
+		failed = errors.Join(failed, err)
+		if !more {
+			return total, failed
 		}
 	}
 }
 
+// maxSkipped bounds how many lines that cannot be served one look passes over.
+const maxSkipped = 20
+
+// unservedError is a line that could not be served.
+type unservedError struct {
+	fulfillmentID string
+	err           error
+}
+
+func (e *unservedError) Error() string {
+	return "fulfillment " + e.fulfillmentID + " cannot be served: " + e.err.Error()
+}
+func (e *unservedError) Unwrap() error { return e.err }
+
 // serveSome serves up to limit waiting lines of a pool, or as many as its pace allows now. more says that it is worth
-// asking again at once.
+// asking again at once. A line that cannot be served keeps none behind it waiting; the error tells of it.
 func (d *DB) serveSome(ctx context.Context, pool, by string, limit int) (n int, more bool, err error) {
-	err = d.pg.Tx(ctx, func(tx *sqlx.Tx) (err error) {
-		n, more = 0, false
-		allowed, err := d.allowed(ctx, tx, pool, limit)
-		if err != nil || allowed == 0 {
-			return err
+	skip := []string{}
+	var failed []error
+	for {
+		err = d.pg.Tx(ctx, func(tx *sqlx.Tx) (err error) {
+			n, more = 0, false
+			allowed, err := d.allowed(ctx, tx, pool, limit)
+			if err != nil || allowed == 0 {
+				return err
+			}
+			n, err = d.serveWaiting(ctx, tx, pool, by, allowed, skip)
+			if err != nil || n == 0 {
+				return err
+			}
+			more = n == limit
+			return notePace(ctx, tx, pool, n)
+		})
+		if err == nil {
+			return n, more, errors.Join(failed...)
 		}
-		n, err = d.serveWaiting(ctx, tx, pool, by, allowed)
-		if err != nil || n == 0 {
-			return err
+		d.stock.Rewind(pool) // what was taken is for sale again
+		bad, ok := errors.AsType[*unservedError](err)
+		failed = append(failed, err)
+		if !ok || ctx.Err() != nil || keyturn.KindOf(err) == keyturn.KindUnavailable || len(skip) == maxSkipped {
+			return 0, false, errors.Join(failed...)
 		}
-		more = n == limit
-		return notePace(ctx, tx, pool, n)
-	})
-	return n, more && err == nil, err
+		skip = append(skip, bad.fulfillmentID)
+	}
 }
 
 // allowed says how many waiting lines may be served now: up to a second's worth of the pool's pace, of which pools
@@ -76,7 +107,7 @@ func (d *DB) allowed(ctx context.Context, tx *sqlx.Tx, pool string, limit int) (
 	}
 	if err := tx.GetContext(ctx, &row, `
 		SELECT spec, least(1, coalesce(extract(epoch FROM clock_timestamp() - serve_after), 1)) AS spare,
-			EXISTS (SELECT FROM replacements WHERE status = 'OWED' AND pool_id = $1) AS owed
+			`+stock.ReplacementsFirstSQL+`$1) AS owed
 		FROM pools WHERE id = $1 FOR NO KEY UPDATE`, pool); err != nil {
 		return 0, pg.NotFound(err, "there is no pool %s in the catalog", pool)
 	}
@@ -115,45 +146,55 @@ func (d *DB) ServeWaiting(ctx context.Context, limit int, grace time.Duration) (
 		return 0, pg.AsKind(err)
 	}
 	total := 0
-	for _, pool := range pools {
+	var failed []error
+	for _, pool := range pools { // what is wrong with one holds up no other
 		n, _, err := d.serveSome(ctx, pool, "stock", limit)
 		total += n
-		if err != nil && keyturn.KindOf(err) != keyturn.KindUnavailable {
-			return total, err
+		if err != nil {
+			failed = append(failed, fmt.Errorf("pool %s: %w", pool, err))
 		}
 	}
-	return total, nil
+	return total, errors.Join(failed...)
 }
 
 // serveWaiting gives keys to the lines that wait for a pool, first come, first served, until the keys or the lines run
-// out or limit lines were served. It returns how many were served; the relay wakes their workflows.
-func (d *DB) serveWaiting(ctx context.Context, tx *sqlx.Tx, pool, by string, limit int) (served int, err error) {
+// out or limit lines were served; lines to skip stay. It returns how many were served; the relay wakes their workflows.
+// The error is an unservedError where it is a line's own.
+func (d *DB) serveWaiting(ctx context.Context, tx *sqlx.Tx, pool, by string, limit int, skip []string) (served int,
+	err error,
+) {
 	var ids []string
 	if err := tx.SelectContext(ctx, &ids, `
-		SELECT fulfillment_id FROM line_items WHERE waiting_pool = $1
+		SELECT fulfillment_id FROM line_items WHERE waiting_pool = $1 AND fulfillment_id <> ALL(CAST($3 AS uuid[]))
 		ORDER BY created_at, id LIMIT $2
-		FOR UPDATE`, pool, limit); err != nil {
+		FOR UPDATE`, pool, limit, pq.Array(skip)); err != nil {
 		return 0, err
 	}
 	for _, id := range ids {
-		l, err := lockLine(ctx, tx, id)
-		if err != nil {
-			return 0, err
-		}
-		if l.Status != keyturn.LineWaitingForStock || l.CancelReason != nil {
-			continue
-		}
-		l.markObtained()
-		l.WakeAt = &l.Now
-		// Those that waited before it were served in this loop.
-		keys, err := d.takeKeys(ctx, tx, l, pool, time.Time{}, by, "served from new stock")
+		got, err := d.serveLine(ctx, tx, id, pool, by)
 		if err != nil && !errors.Is(err, stock.ErrContended) {
-			return 0, err
+			return 0, &unservedError{id, err}
 		}
-		if keys == nil { // contended ones are served by housekeeping, soon
-			break
+		switch {
+		case got == nil && err == nil: // it waits no more
+		case err != nil || !*got: // contended ones are served by housekeeping, soon
+			return served, nil
+		default:
+			served++
 		}
-		served++
 	}
 	return served, nil
+}
+
+// serveLine gives a waiting line its keys, if there are enough. It is nil if the line waits no more.
+func (d *DB) serveLine(ctx context.Context, tx *sqlx.Tx, fulfillmentID, pool, by string) (got *bool, err error) {
+	l, err := lockLine(ctx, tx, fulfillmentID)
+	if err != nil || l.Status != keyturn.LineWaitingForStock || l.CancelReason != nil {
+		return nil, err
+	}
+	l.markObtained()
+	l.WakeAt = &l.Now
+	// Those that waited before it were served before.
+	keys, err := d.takeKeys(ctx, tx, l, pool, time.Time{}, by, "served from new stock")
+	return ptr(keys != nil), err
 }

@@ -41,10 +41,10 @@ func (s *Starter) relayLoop(ctx context.Context) {
 // relay takes what is due, starts or wakes it, and books what came through.
 func (s *Starter) relay(ctx context.Context) (int, error) {
 	due, err := s.db.TakeDue(ctx, relayChunk)
-	if err != nil || len(due) == 0 {
+	if len(due) == 0 {
 		return 0, err
 	}
-	return len(due), s.dispatch(ctx, due)
+	return len(due), errors.Join(err, s.dispatch(ctx, due))
 }
 
 // dispatch starts or wakes what was taken, and books what succeeded.

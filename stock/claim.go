@@ -15,10 +15,17 @@ type Claim struct {
 	FirstUnit int
 	Units     int
 	CreatedAt time.Time // of the line: lines that have waited for the pool since before it come first
+	Replaces  bool      // the keys take the place of recalled ones: all others come after those
 }
 
+// ReplacementsFirstSQL says whether customers wait for other keys of a pool instead of recalled ones: nobody else gets
+// any before them, however it comes about that they ask. One who has not got the first key yet, or to whom giving
+// another one fails, holds up nobody. The pool follows.
+const ReplacementsFirstSQL = `EXISTS (SELECT FROM replacements r JOIN line_items d ON d.id = r.line_id
+	WHERE r.status = 'OWED' AND r.failed_at IS NULL AND d.status = 'DELIVERED' AND r.pool_id = `
+
 // AppendTake appends that keys are taken of the pool, searched from a position on, unless a line that was created
-// earlier waits for the pool. It follows an expression `claimant`, whose row is the permission to take any, and gives
+// earlier waits for the pool, or a customer for the replacement of a recalled key. It follows an expression `claimant`, whose row is the permission to take any, and gives
 // the keys as the rows of `taken`.
 //
 // MATERIALIZED keeps PostgreSQL from running the locking sub-select more than once: it would lock more rows than it
@@ -27,17 +34,21 @@ type Claim struct {
 // its position, because a row may have moved since the statement began, nor by its state, for which PostgreSQL would
 // read all keys for sale.
 func (c Claim) AppendTake(w *pg.StmtBuilder, from int64) {
+	first, args := "", []any{c.Pool, from, c.Pool, c.CreatedAt, c.Line}
+	if !c.Replaces {
+		first, args = `
+				AND NOT `+ReplacementsFirstSQL+`?)`, append(args, c.Pool)
+	}
 	w.WithMaterialized("free", `
 		SELECT ARRAY(
 			SELECT id FROM pool_keys
 			WHERE pool_id = ? AND state = 'available' AND position >= ?
 				AND (give_until IS NULL OR give_until > now())`+NotRecalledSQL+`
 				AND EXISTS (SELECT FROM claimant)
-				AND NOT EXISTS (SELECT FROM line_items WHERE waiting_pool = ? AND (created_at, id) < (?, ?))
+				AND NOT EXISTS (SELECT FROM line_items WHERE waiting_pool = ? AND (created_at, id) < (?, ?))`+first+`
 			ORDER BY position
 			LIMIT ?
-			FOR UPDATE SKIP LOCKED) AS ids`,
-		c.Pool, from, c.Pool, c.CreatedAt, c.Line, c.Units)
+			FOR UPDATE SKIP LOCKED) AS ids`, append(args, c.Units)...)
 	w.With("taken", `
 		UPDATE pool_keys k SET state = 'claimed', changed_at = now(),
 			line_id = ?, unit_no = ? - 1 + array_position((SELECT ids FROM free), k.id)

@@ -2,6 +2,8 @@ package stock
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"time"
 
 	"github.com/jmoiron/sqlx"
@@ -64,7 +66,8 @@ func (s *Stock) recallFor(ctx context.Context, limit time.Duration, pool, batch,
 	}
 }
 
-// FinishRecalls goes on for a while with recalls that broke off or take long, and says how many there are.
+// FinishRecalls goes on for a while with recalls that broke off or take long, and says how many there are. They take
+// turns, so that one that fails or takes its time keeps none from its end.
 func (s *Stock) FinishRecalls(ctx context.Context) (int, error) {
 	var open []struct {
 		ID   string `db:"id"`
@@ -72,15 +75,16 @@ func (s *Stock) FinishRecalls(ctx context.Context) (int, error) {
 	}
 	if err := s.pg.SelectContext(ctx, &open, `
 		SELECT id, pool_id FROM batches WHERE recalled_to IS NOT NULL AND recalled_at < now() - interval '10 seconds'
-			ORDER BY recalled_at LIMIT 10`); err != nil {
+			ORDER BY random() LIMIT 10`); err != nil {
 		return 0, pg.AsKind(err)
 	}
+	var failed []error
 	for _, b := range open {
 		if err := s.recallFor(ctx, recallRound, b.Pool, b.ID, byHousekeeping); err != nil {
-			return len(open), err
+			failed = append(failed, fmt.Errorf("batch %s of pool %s: %w", b.ID, b.Pool, err))
 		}
 	}
-	return len(open), nil
+	return len(open), errors.Join(failed...)
 }
 
 // RetiredSQL says whether an upgrade has made the keys of the line l its licence's no more. Nobody is given others
@@ -100,10 +104,12 @@ var recallSQL = `
 		RETURNING k.id, k.pool_id, old.state AS was, k.state AS became, k.line_id, k.unit_no
 	), sold AS (
 		INSERT INTO replacements (key_id, batch_id, pool_id, line_id, unit_no, status, done_at, reason, by)
-		SELECT k.id, k.batch_id, k.pool_id, k.line_id, k.unit_no, CASE WHEN k.retired THEN 'VOID'
+		SELECT k.id, k.batch_id, k.pool_id, k.line_id, k.unit_no, CASE WHEN k.retired OR k.erased THEN 'VOID'
 			WHEN CAST($6 AS boolean) THEN 'OWED' ELSE 'LISTED' END,
-			CASE WHEN k.retired THEN now() END, CAST($2 AS text), CAST($1 AS text)
-		FROM (SELECT old.*, ` + RetiredSQL + ` AS retired FROM old JOIN line_items l ON l.id = old.line_id
+			CASE WHEN k.retired OR k.erased THEN now() END, CASE WHEN k.erased THEN '[erased]' ELSE CAST($2 AS text) END,
+			CAST($1 AS text)
+		FROM (SELECT old.*, ` + RetiredSQL + ` AS retired, o.customer = '' AS erased
+			FROM old JOIN line_items l ON l.id = old.line_id JOIN orders o ON o.id = l.order_id
 			WHERE old.state <> 'available') k
 		ON CONFLICT (key_id) DO NOTHING
 	)` + BookMovedSQL + `

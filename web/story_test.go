@@ -248,7 +248,7 @@ func TestALineIsSentAgainAndElsewhere(t *testing.T) {
 	again.deliver(0)
 	id, err := s.db.Resend(t.Context(), again.lines[0], "new@other.test", "op", letter)
 	require.NoError(t, err)
-	require.NoError(t, s.db.FinishSend(t.Context(), id, nil))
+	require.NoError(t, s.db.FinishSend(t.Context(), &db.Delivery{ID: id}, nil))
 	require.Contains(t, tidy(again.get().shown()), "Sent again on")
 
 	elsewhere.claim(0)

@@ -3,10 +3,13 @@ package worker
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
+	"keyturn.dev/keyturn"
 	"keyturn.dev/keyturn/db"
 	"keyturn.dev/keyturn/mail"
 )
@@ -25,32 +28,54 @@ type Housekeeping struct {
 	HistoryLink func(orderID string) string
 	Every       time.Duration // default 1 s
 
-	looked     time.Time // for forgotten lines
-	lookedAtCA time.Time // for certificates that expire
-
+	// Each is of one job.
+	looked        time.Time // for forgotten lines
+	lookedAtCA    time.Time // for certificates that expire
 	lookedAtClock time.Time
+	lookedAtOwed  time.Time // for what is owed for too long
 }
 
 // alertsPerMail bounds one digest, so that ten thousand lines of one partner that is down are some mails, not a flood.
 const alertsPerMail = 200
+
+// Jobs do not wait for one another: a mail server that is silent, or a recall of a million keys, holds up nothing else.
+// jobsAtOnce bounds how many are under way, and jobTime how long each may take; what is left is for its next round.
+const (
+	jobsAtOnce = 4
+	jobTime    = 40 * time.Second // longer than an e-mail may take
+)
 
 // Run goes on until ctx ends.
 func (h *Housekeeping) Run(ctx context.Context) {
 	if h.Every == 0 {
 		h.Every = time.Second
 	}
-	tick := time.NewTicker(h.Every)
-	defer tick.Stop()
+	places := make(chan struct{}, jobsAtOnce)
+	var wg sync.WaitGroup
+	for _, j := range h.jobs() {
+		wg.Go(func() { h.repeat(ctx, j, places) })
+	}
+	wg.Wait()
+}
+
+// repeat does one job over and over, whenever it gets a place.
+func (h *Housekeeping) repeat(ctx context.Context, j job, places chan struct{}) {
 	for {
-		for _, job := range h.jobs() {
-			if err := job.do(ctx); err != nil && ctx.Err() == nil {
-				h.Logger.Warn("housekeeping failed and goes on", "what", job.what, "error", err)
-			}
-		}
 		select {
 		case <-ctx.Done():
 			return
-		case <-tick.C:
+		case places <- struct{}{}:
+		}
+		jobCtx, cancel := context.WithTimeout(ctx, jobTime)
+		if err := j.do(jobCtx); err != nil && ctx.Err() == nil {
+			h.Logger.Warn("housekeeping failed and goes on", "what", j.what, "error", err)
+		}
+		cancel()
+		<-places
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(h.Every):
 		}
 	}
 }
@@ -60,17 +85,30 @@ type job struct {
 	do   func(context.Context) error
 }
 
-// jobs are what one round does, in this order: what an alert tells of is found before alerts are mailed.
 func (h *Housekeeping) jobs() []job {
 	return []job{
 		{"watch pools", h.DB.Stock().WatchPools},
 		{"watch certificates", h.watchCertificates},
 		{"watch the clock", h.watchClock},
-		{"look after keys", h.keys},
+		{"watch what is owed", h.watchOwed},
+		{"expire keys", h.expireKeys},
+		{"finish recalls", h.finishRecalls},
+		{"replace recalled keys", h.replaceKeys},
 		{"serve waiting lines", h.serve},
 		{"wake forgotten lines", h.wakeForgotten},
 		{"mail alerts", h.mailAlerts},
 	}
+}
+
+// lookOwed is how often it is looked for what is owed for too long.
+const lookOwed = time.Minute
+
+func (h *Housekeeping) watchOwed(ctx context.Context) error {
+	if time.Since(h.lookedAtOwed) < lookOwed {
+		return nil
+	}
+	h.lookedAtOwed = time.Now()
+	return h.DB.WatchOwed(ctx)
 }
 
 // A line that is this long overdue has no workflow any more, or one that does not move; looking costs little, and is
@@ -98,15 +136,20 @@ const (
 	replacePerRound = 100
 )
 
-// keys takes expired keys out of the sale, goes on with recalls that broke off, and gives customers of recalled keys
-// new ones.
-func (h *Housekeeping) keys(ctx context.Context) error {
-	if _, err := h.DB.Stock().ExpireKeys(ctx, expirePerRound); err != nil {
-		return err
-	}
-	if _, err := h.DB.Stock().FinishRecalls(ctx); err != nil {
-		return err
-	}
+// expireKeys takes keys out of the sale of which too little validity is left.
+func (h *Housekeeping) expireKeys(ctx context.Context) error {
+	_, err := h.DB.Stock().ExpireKeys(ctx, expirePerRound)
+	return err
+}
+
+// finishRecalls goes on with recalls that broke off.
+func (h *Housekeeping) finishRecalls(ctx context.Context) error {
+	_, err := h.DB.Stock().FinishRecalls(ctx)
+	return err
+}
+
+// replaceKeys gives customers of recalled keys new ones.
+func (h *Housekeeping) replaceKeys(ctx context.Context) error {
 	n, err := h.DB.ReplaceOwed(ctx, replacePerRound, h.RenderKeys)
 	if n > 0 {
 		h.Logger.Info("customers get new keys for recalled ones", "lines", n)
@@ -124,23 +167,41 @@ func (h *Housekeeping) serve(ctx context.Context) error {
 
 func (h *Housekeeping) mailAlerts(ctx context.Context) error {
 	_, err := h.DB.TakeAlerts(ctx, alertsPerMail, func(alerts []db.Alert) error {
-		digest := mail.Alert{
-			Envelope: mail.Envelope{
-				From: h.From, To: h.To, SenderName: "Keyturn", Date: time.Now(),
-				MessageID: fmt.Sprintf("alert-%d-%d@keyturn", alerts[0].ID, time.Now().UnixNano()),
-			},
-			Subject: subjectOf(alerts),
-		}
-		for _, a := range alerts {
-			digest.Entries = append(digest.Entries, h.entry(a))
-		}
-		message, err := mail.RenderAlert(digest)
-		if err != nil {
+		err := h.tell(ctx, alerts)
+		if err == nil || keyturn.KindOf(err) == keyturn.KindUnavailable {
 			return err
 		}
-		return h.Mail.Send(ctx, message)
+		untold := db.UntoldError{}
+		for _, a := range alerts { // one that cannot be mailed keeps none of the others
+			if err := h.tell(ctx, []db.Alert{a}); err != nil {
+				untold.IDs, untold.Err = append(untold.IDs, a.ID), errors.Join(untold.Err, fmt.Errorf("alert %d: %w", a.ID, err))
+			}
+		}
+		if len(untold.IDs) == 0 {
+			return nil
+		}
+		return &untold
 	})
 	return err
+}
+
+// tell mails a digest of alerts.
+func (h *Housekeeping) tell(ctx context.Context, alerts []db.Alert) error {
+	digest := mail.Alert{
+		Envelope: mail.Envelope{
+			From: h.From, To: h.To, SenderName: "Keyturn", Date: time.Now(),
+			MessageID: fmt.Sprintf("alert-%d-%d@keyturn", alerts[0].ID, time.Now().UnixNano()),
+		},
+		Subject: subjectOf(alerts),
+	}
+	for _, a := range alerts {
+		digest.Entries = append(digest.Entries, h.entry(a))
+	}
+	message, err := mail.RenderAlert(digest)
+	if err != nil {
+		return err
+	}
+	return h.Mail.Send(ctx, message)
 }
 
 func subjectOf(alerts []db.Alert) string {

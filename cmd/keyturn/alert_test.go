@@ -16,9 +16,9 @@ func TestAlertsAreListedAndClosed(t *testing.T) {
 	f := s.sell()
 	delivery, err := s.d.Resend(t.Context(), f, "", "ops", s.mails.Render)
 	require.NoError(t, err)
-	_, _, err = s.d.BeginSend(t.Context(), delivery)
+	sending, _, err := s.d.BeginSend(t.Context(), delivery)
 	require.NoError(t, err)
-	require.NoError(t, s.d.FinishSend(t.Context(), delivery, keyturn.Errorf(keyturn.KindUnavailable, "down")))
+	require.NoError(t, s.d.FinishSend(t.Context(), sending, keyturn.Errorf(keyturn.KindUnavailable, "down")))
 
 	open := into[[]keyturn.AlertView](s, "alert", "list", "--cause", "Undelivered")
 	require.Len(t, open, 1)
