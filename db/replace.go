@@ -111,13 +111,21 @@ func (d *DB) ReplaceOwed(ctx context.Context, limit int, render RenderMail) (int
 		case err == nil:
 			n++
 		case errors.Is(err, errTooFew): // smaller ones behind it may be served
-		case ctx.Err() != nil || keyturn.KindOf(err) == keyturn.KindUnavailable: // of the database, not of the line
+		case !d.answers(ctx): // of the database, not of the line
 			return n, errors.Join(append(failed, err)...)
 		default:
 			failed = append(failed, fmt.Errorf("fulfillment %s: %w", f, err), d.replaceFailed(ctx, f))
 		}
 	}
 	return n, errors.Join(failed...)
+}
+
+// answers says whether the database does: if so, what failed was the fault of what was tried.
+func (d *DB) answers(ctx context.Context) bool {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	var one int
+	return d.pg.GetContext(ctx, &one, `SELECT 1`) == nil
 }
 
 // replaceFailed notes that giving a line its new keys failed.

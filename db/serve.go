@@ -89,7 +89,7 @@ func (d *DB) serveSome(ctx context.Context, pool, by string, limit int) (n int, 
 		d.stock.Rewind(pool) // what was taken is for sale again
 		bad, ok := errors.AsType[*unservedError](err)
 		failed = append(failed, err)
-		if !ok || ctx.Err() != nil || keyturn.KindOf(err) == keyturn.KindUnavailable || len(skip) == maxSkipped {
+		if !ok || len(skip) == maxSkipped || !d.answers(ctx) {
 			return 0, false, errors.Join(failed...)
 		}
 		skip = append(skip, bad.fulfillmentID)
