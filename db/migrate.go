@@ -20,3 +20,12 @@ func Migrate(ctx context.Context, dsn string) ([]string, error) {
 	}
 	return pg.Migrate(ctx, dsn, files)
 }
+
+// schemaVersions are the number of the last migration that the database has, and of the last that this build knows.
+func schemaVersions(ctx context.Context, dsn string) (have, want int64, err error) {
+	files, err := fs.Sub(migrations, "migrations")
+	if err != nil {
+		return 0, 0, err
+	}
+	return pg.Versions(ctx, dsn, files)
+}

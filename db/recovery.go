@@ -38,8 +38,9 @@ const (
 )
 
 // Restored puts a database in order that was restored to an older state, before API and workers start. since is the
-// time of the backup; all is what workflows say of the time since (from a little earlier on); first is how many keys
-// from the front of each pool may have been sold since, 0: all. It may be repeated.
+// time that InspectRestored gave; all is what workflows say of the time since (from a little earlier on); first is how
+// many keys from the front of each pool may have been sold since, 0: all. It may be repeated with the same since: what
+// was imported in between stays for sale.
 //
 // Keys that may have been sold are never for sale again. A line that its workflow refunded is refunded again, under the
 // same key, so that the provider pays once. One that may have got keys which this database knows nothing of is held for
@@ -48,12 +49,16 @@ const (
 func (d *DB) Restored(ctx context.Context, since time.Time, first int, all []WorkflowOutcome) (out Restored,
 	err error,
 ) {
-	if out.Keys, err = d.quarantineSold(ctx, since, first); err != nil {
+	p, err := d.restorePoint(ctx, since)
+	if err != nil {
+		return out, err
+	}
+	if out.Keys, err = d.quarantineSold(ctx, p, first); err != nil {
 		return out, err
 	}
 	missing := map[string]bool{}
 	for _, h := range all {
-		there, err := d.reconcile(ctx, h, &out)
+		there, err := d.reconcile(ctx, p, h, &out)
 		if err != nil {
 			return out, err
 		}
@@ -66,16 +71,16 @@ func (d *DB) Restored(ctx context.Context, since time.Time, first int, all []Wor
 	return out, err
 }
 
-// quarantineSold takes the keys out of the sale that may have been sold: of batches that the backup knew, so that keys
-// which are imported after the restore stay.
-func (d *DB) quarantineSold(ctx context.Context, since time.Time, first int) (int, error) {
+// quarantineSold takes the keys out of the sale that may have been sold: all that the backup had, whatever its time, so
+// that those which are imported after the restore stay.
+func (d *DB) quarantineSold(ctx context.Context, p restorePoint, first int) (int, error) {
 	const chunk = 5000
 	total := 0
 	for {
 		n := 0
 		if err := d.pg.Tx(ctx, func(tx *sqlx.Tx) error {
 			return tx.GetContext(ctx, &n, quarantineSoldSQL, byRestore,
-				"it may have been sold after the backup that was restored", keyturn.KeyQuarantined, since, first, chunk)
+				"it may have been sold after the backup that was restored", keyturn.KeyQuarantined, p.LastKey, first, chunk, p.At)
 		}); err != nil {
 			return total, err
 		}
@@ -88,16 +93,17 @@ func (d *DB) quarantineSold(ctx context.Context, since time.Time, first int) (in
 // quarantineSoldSQL: how many of a pool's keys are gone already counts against first, so that it may go on in chunks.
 var quarantineSoldSQL = stock.MoveSomeSQL(`id IN (
 	SELECT k.id FROM pools p CROSS JOIN LATERAL (
-		SELECT s.id, s.batch_id, row_number() OVER (ORDER BY s.position) AS place FROM pool_keys s WHERE s.pool_id = p.id
+		SELECT s.id, row_number() OVER (ORDER BY s.position) AS place FROM pool_keys s WHERE s.pool_id = p.id
 			AND s.state = 'available'
 		ORDER BY s.position LIMIT CASE WHEN CAST($5 AS bigint) > 0 THEN $5 ELSE $6 END) k
-	JOIN batches b ON b.id = k.batch_id
-	WHERE b.created_at <= $4 AND ($5 = 0 OR k.place <= $5 - (SELECT count(*) FROM key_log g WHERE g.pool_id = p.id
-		AND g.by = $1 AND g.at > $4))
+	WHERE k.id <= $4 AND ($5 = 0 OR k.place <= $5 - (SELECT count(*) FROM key_log g WHERE g.pool_id = p.id
+		AND g.by = $1 AND g.at >= $7))
 	LIMIT $6)`)
 
 // reconcile does what a workflow's end demands of its line, and notes the line if it is missing.
-func (d *DB) reconcile(ctx context.Context, h WorkflowOutcome, out *Restored) (there bool, err error) {
+func (d *DB) reconcile(ctx context.Context, p restorePoint, h WorkflowOutcome, out *Restored) (there bool,
+	err error,
+) {
 	err = d.pg.Tx(ctx, func(tx *sqlx.Tx) error {
 		there = true
 		l, err := lockLine(ctx, tx, h.FulfillmentID)
@@ -109,8 +115,8 @@ func (d *DB) reconcile(ctx context.Context, h WorkflowOutcome, out *Restored) (t
 			return err
 		}
 		var before bool // this was done already; what people decided since stays
-		if err := tx.GetContext(ctx, &before, `SELECT EXISTS (SELECT FROM line_log WHERE line_id = $1 AND by = $2)`, l.ID,
-			byRestore); err != nil || before {
+		if err := tx.GetContext(ctx, &before, `
+			SELECT EXISTS (SELECT FROM line_log WHERE line_id = $1 AND by = $2 AND at >= $3)`, l.ID, byRestore, p.At); err != nil || before {
 			return err
 		}
 		status := l.Status

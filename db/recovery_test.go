@@ -1,8 +1,11 @@
 package db
 
 import (
+	"crypto/rand"
 	"database/sql"
 	"net/url"
+	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -10,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"keyturn.dev/keyturn"
+	"keyturn.dev/keyturn/vault"
 )
 
 // backup copies the database as it is now, and gives the copy's address.
@@ -172,4 +176,131 @@ func TestRestoredSendsWhatWasStillToGoOut(t *testing.T) {
 	_, err := s.Restored(s.ctx, time.Now(), 0, nil)
 	require.NoError(t, err)
 	require.Empty(t, reads[string](s, owed), "nothing is left to do")
+}
+
+// The time that a person gives may be off, and a base backup holds what came in while it was made: whatever the backup
+// had for sale is not sold again, and nothing that it lacks is overlooked.
+func TestRestoredWithATimeThatIsOff(t *testing.T) {
+	for name, off := range map[string]time.Duration{
+		"a second early": -time.Second, "a day early": -24 * time.Hour, "a second late": time.Second, "an hour late": time.Hour,
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newShop(t)
+			s.product("game", fromPool("p"))
+			begun := time.Now()
+			s.stock("p", keysNamed("OLD", 30)...) // imported while the base backup was made
+			open := s.order("open", lineOf("game", 1))[0]
+			backup := s.backup(t)
+			newest := read[time.Time](s, `SELECT created_at FROM orders WHERE id = 'open'`)
+
+			s.claimed(open)
+			s.delivered(open)
+			seen := map[string]bool{s.keysOf(open)[0]: true}
+			for i := range 29 {
+				f := s.order("after-"+strconv.Itoa(i), lineOf("game", 1))[0]
+				s.claimed(f)
+				s.delivered(f)
+				seen[s.keysOf(f)[0]] = true
+			}
+			require.Len(t, seen, 30)
+			all := []WorkflowOutcome{s.happened(open, "pool/p", keyturn.LineDelivered)}
+
+			s.restore(t, backup)
+			since, err := s.InspectRestored(s.ctx, begun.Add(off))
+			require.NoError(t, err)
+			require.False(t, since.After(newest), "what was done after the newest row is looked at")
+			for range 2 {
+				_, err = s.Restored(s.ctx, since, 0, all)
+				require.NoError(t, err)
+				s.stock("p", "NEW-"+rand.Text())
+			}
+			require.Equal(t, keyturn.LineHeld, s.status(open))
+			require.Equal(t, 2, s.count(`pool_keys WHERE state = 'available'`), "a repetition leaves new keys for sale")
+			require.Equal(t, 30, s.count(`pool_keys WHERE state = 'quarantined'`))
+			for i := range 2 {
+				f := s.order("again-"+strconv.Itoa(i), lineOf("game", 1))[0]
+				s.claimed(f)
+				require.False(t, seen[s.keysOf(f)[0]], "no customer gets a key that another one has")
+			}
+		})
+	}
+}
+
+// A backup that was made after an earlier restore is another one: what it had for sale may be sold, and what people
+// decided before it is no reason to leave a line alone.
+func TestRestoredOnceMore(t *testing.T) {
+	s := newShop(t)
+	s.product("game", fromPool("p"))
+	s.stock("p", keysNamed("OLD", 3)...)
+	f := s.order("open", lineOf("game", 1))[0]
+	all := []WorkflowOutcome{s.happened(f, "pool/p", "")}
+	once := func() Restored {
+		since, err := s.InspectRestored(s.ctx, time.Time{})
+		require.NoError(t, err)
+		r, err := s.Restored(s.ctx, since, 0, all)
+		require.NoError(t, err)
+		return r
+	}
+	require.Equal(t, Restored{Keys: 3, Held: 1, Woken: 1}, once())
+	require.Equal(t, Restored{Woken: 1}, once(), "a repetition without a time")
+	s.stock("p", keysNamed("NEW", 5)...)
+	s.resolve(f, keyturn.ActionRelease)
+	require.Equal(t, Restored{Keys: 5, Held: 1, Woken: 1}, once(), "of a backup that knows of the first restore")
+}
+
+// Nothing is done to a database that is not the right one, or that somebody still uses.
+func TestInspectRestoredRefuses(t *testing.T) {
+	s := newShop(t)
+	_, err := s.InspectRestored(s.ctx, time.Time{})
+	require.Equal(t, keyturn.KindConflict, keyturn.KindOf(err))
+	require.ErrorContains(t, err, "holds no order")
+	s.product("game", fromPool("p"))
+	s.stock("p", "K-1")
+	s.sell("game")
+
+	inspect := func(keys *vault.Keys) error {
+		d, err := Open(s.ctx, WithApplication(s.dsn, "keyturn-restored-1"), keys)
+		require.NoError(t, err)
+		defer func() { require.NoError(t, d.Close()) }()
+		_, err = d.InspectRestored(s.ctx, time.Time{})
+		return err
+	}
+	err = inspect(s.keys)
+	require.Equal(t, keyturn.KindConflict, keyturn.KindOf(err))
+	require.ErrorContains(t, err, "others are connected to the database: keyturn (process ")
+	require.NoError(t, s.Close())
+	require.Eventually(t, func() bool { return inspect(s.keys) == nil }, time.Minute, 20*time.Millisecond)
+
+	other := filepath.Join(t.TempDir(), "other.json")
+	require.NoError(t, vault.CreateKeys(other))
+	keys, err := vault.LoadKeys(other)
+	require.NoError(t, err)
+	require.Equal(t, keyturn.KindConfiguration, keyturn.KindOf(inspect(keys)))
+	s.reopened()
+
+	require.NoError(t, CheckSchema(s.ctx, s.dsn))
+	s.exec(`DELETE FROM goose_db_version WHERE version_id = (SELECT max(version_id) FROM goose_db_version)`)
+	err = CheckSchema(s.ctx, s.dsn)
+	require.Equal(t, keyturn.KindConflict, keyturn.KindOf(err))
+	require.ErrorContains(t, err, "keyturn migrate")
+}
+
+// Temporal lost its state, too: what may have got keys that nobody gives twice is held, and a partner is asked again
+// under the same ID.
+func TestRestoredWithoutTemporal(t *testing.T) {
+	s := newShop(t)
+	s.product("game", fromPool("p"))
+	s.product("app", fromEndpoint("acme"))
+	s.stock("p", "K-1")
+	game, app := s.sell("game"), s.sell("app")
+	all, err := s.UnknownOutcomes(s.ctx)
+	require.NoError(t, err)
+	r, err := s.Restored(s.ctx, time.Now(), 0, all)
+	require.NoError(t, err)
+	require.Equal(t, Restored{Keys: 1, Held: 1, Woken: 2}, r)
+	require.Equal(t, keyturn.LineHeld, s.status(game))
+	require.Equal(t, keyturn.LinePending, s.status(app))
+	newest, err := s.NewestFulfillments(s.ctx, 10)
+	require.NoError(t, err)
+	require.Equal(t, []string{app, game}, newest)
 }

@@ -697,3 +697,10 @@ CREATE TABLE lost_lines (
     CONSTRAINT lost_lines_pkey PRIMARY KEY (fulfillment_id)
 );
 CREATE INDEX lost_lines_by_order ON lost_lines (order_id) WHERE taken_at IS NULL;
+
+CREATE TABLE restores (
+    since timestamptz NOT NULL,
+    at timestamptz NOT NULL DEFAULT now(),
+    last_key bigint NOT NULL,
+    CONSTRAINT restores_pkey PRIMARY KEY (at)
+);

@@ -48,6 +48,20 @@ func StopWorkflows(ctx context.Context, c client.Client, taskQueue string) (n in
 	return n, err
 }
 
+// KnowsAny says whether Temporal knows the workflow, running or closed, of any of these fulfillments.
+func KnowsAny(ctx context.Context, c client.Client, fulfillments []string) (bool, error) {
+	for _, id := range fulfillments {
+		_, err := c.DescribeWorkflowExecution(ctx, workflows.LineWorkflowID(id), "")
+		if err == nil {
+			return true, nil
+		}
+		if _, unknown := errors.AsType[*serviceerror.NotFound](err); !unknown {
+			return false, unreadable(err)
+		}
+	}
+	return false, nil
+}
+
 // WorkflowOutcomes asks Temporal what became of lines since a time, for a database that was restored to it: of each
 // workflow that has ended since or still runs. seen, which may be nil, is told how many were asked.
 func WorkflowOutcomes(ctx context.Context, c client.Client, taskQueue string, since time.Time,

@@ -4,26 +4,39 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"os"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
+	"go.temporal.io/sdk/client"
 
+	"keyturn.dev/keyturn"
 	"keyturn.dev/keyturn/db"
 	"keyturn.dev/keyturn/starter"
 	"keyturn.dev/keyturn/workflows"
 )
 
-// beforeBackup is how much earlier than the backup is looked: clocks differ, and a backup takes a while.
-const beforeBackup = 5 * time.Minute
+// beforeBackup is how much earlier than the newest row is looked: clocks differ.
+const beforeBackup = time.Hour
+
+// samplesOfOrders is how many of the newest orders are looked for in Temporal, before anything is done.
+const samplesOfOrders = 50
+
+type restoredOptions struct {
+	since        time.Time
+	first        int
+	temporalLost bool
+}
 
 func newRestored() *cobra.Command {
 	var since string
-	var first int
+	var o restoredOptions
 	cmd := &cobra.Command{
-		Use: "restored --since TIME", Short: "Reconcile a database that was restored from a backup", Args: cobra.NoArgs,
-		Long: `Run this once the database is restored, before any API or worker starts. Since the backup, keys were
-sold, money was refunded and partners were called. It asks Temporal what became of each line and
-makes sure that nothing is done twice and nothing is lost:
+		Use: "restored", Short: "Reconcile a database that was restored from a backup", Args: cobra.NoArgs,
+		Long: `Run this once the database is restored, from a dump or a base backup, before any API or worker starts.
+Since the backup, keys were sold, money was refunded and partners were called. The command asks Temporal
+what became of each line and makes sure that nothing is done twice and nothing is lost:
 
   keys that may have been sold since are quarantined: import new ones afterwards
   lines that were refunded are refunded again under the same key, so that the provider pays once
@@ -31,54 +44,104 @@ makes sure that nothing is done twice and nothing is lost:
   every other open line continues; its partner is called under the same ID
   orders that are missing are listed: have them sent again, and their lines get the same IDs
 
+The time of the backup is read from the database: its newest row. Before anything is changed the command
+checks that the database can be written, has this version's schema, opens with this key file, is used by nobody
+else, and is the one whose workflows Temporal has.
+
 It can be repeated. docs/run/operating.md describes the whole procedure.` + databaseEnv +
 			" TEMPORAL_ADDRESS and Temporal's other variables name its server.",
-		Example: `  keyturn restored --since 2026-05-14T03:00:00Z
-  keyturn restored --since 2026-05-14T03:00:00Z --first 2000     no pool has sold more than 2,000 keys since`,
+		Example: `  keyturn restored
+  keyturn restored --first 2000                      no pool has sold more than 2,000 keys since
+  keyturn restored --since 2026-05-14T03:00:00Z      the database's clock was wrong: look at all since this time`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			at, err := time.Parse(time.RFC3339, since)
-			if err != nil {
-				return fmt.Errorf("--since must be the time of the backup, such as 2026-05-14T03:00:00Z")
+			if since != "" {
+				at, err := time.Parse(time.RFC3339, since)
+				if err != nil {
+					return keyturn.Errorf(keyturn.KindInvalid, "--since must be a time such as 2026-05-14T03:00:00Z")
+				}
+				o.since = at
 			}
-			if first < 0 {
-				return fmt.Errorf("--first must not be negative")
+			if o.first < 0 {
+				return keyturn.Errorf(keyturn.KindInvalid, "--first must not be negative")
 			}
-			return runRestored(cmd.Context(), cmd, at, first)
+			return runRestored(cmd.Context(), cmd, o)
 		},
 	}
-	cmd.Flags().StringVar(&since, "since", "", "time of the backup, or of its last commit")
-	cmd.Flags().IntVar(&first, "first", 0, "upper bound of keys that each pool has sold since; 0: no bound")
-	_ = cmd.MarkFlagRequired("since")
+	cmd.Flags().StringVar(&since, "since", "", "look at everything since this time, if it is earlier than the newest row; "+
+		"the time that an earlier run printed repeats that run")
+	cmd.Flags().IntVar(&o.first, "first", 0, "upper bound of keys that each pool has sold since; 0: no bound")
+	cmd.Flags().BoolVar(&o.temporalLost, "temporal-lost", false,
+		"Temporal has lost its state, too: hold every open line that may have got keys")
 	return cmd
 }
 
-func runRestored(ctx context.Context, cmd *cobra.Command, since time.Time, first int) error {
-	d, err := databaseFromEnv().open(ctx)
+func runRestored(ctx context.Context, cmd *cobra.Command, o restoredOptions) error {
+	from := databaseFromEnv()
+	from.url = db.WithApplication(from.url, fmt.Sprintf("keyturn-restored-%d", os.Getpid()))
+	d, err := from.open(ctx)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = d.Close() }()
+	if err := db.CheckSchema(ctx, from.url); err != nil {
+		return err
+	}
+	since, err := d.InspectRestored(ctx, o.since)
+	if err != nil {
+		return err
+	}
 	c, err := dialTemporal("")
 	if err != nil {
 		return err
 	}
 	defer c.Close()
+	var outcomes []db.WorkflowOutcome
+	if o.temporalLost {
+		if outcomes, err = d.UnknownOutcomes(ctx); err != nil {
+			return err
+		}
+	} else if err := sameInstallation(ctx, d, c); err != nil {
+		return err
+	}
+	fmt.Fprintf(cmd.ErrOrStderr(), "the backup knows of nothing after %s; to repeat this run: --since %[1]s\n",
+		since.Format(time.RFC3339Nano))
 	stopped, err := starter.StopWorkflows(ctx, c, workflows.TaskQueue)
 	if err != nil {
 		return err
 	}
 	fmt.Fprintf(cmd.ErrOrStderr(), "stopped %d workflows; open lines get new ones\n", stopped)
-	happened, err := starter.WorkflowOutcomes(ctx, c, workflows.TaskQueue, since.Add(-beforeBackup), func(n int) {
+	known, err := starter.WorkflowOutcomes(ctx, c, workflows.TaskQueue, since.Add(-beforeBackup), func(n int) {
 		fmt.Fprintf(cmd.ErrOrStderr(), "asked %d workflows\n", n)
 	})
 	if err != nil {
 		return err
 	}
-	out, err := d.Restored(ctx, since, first, happened)
+	knows := map[string]bool{} // after all
+	for _, k := range known {
+		knows[k.FulfillmentID] = true
+	}
+	outcomes = slices.DeleteFunc(outcomes, func(u db.WorkflowOutcome) bool { return knows[u.FulfillmentID] })
+	out, err := d.Restored(ctx, since, o.first, append(known, outcomes...))
 	if err != nil {
 		return err
 	}
 	return show(cmd, out, func(w io.Writer) { tellRestored(w, out) })
+}
+
+// sameInstallation refuses a database and a Temporal that do not belong together, because ending the workflows of
+// another installation, or missing the outcomes of this one, cannot be undone.
+func sameInstallation(ctx context.Context, d *db.DB, c client.Client) error {
+	newest, err := d.NewestFulfillments(ctx, samplesOfOrders)
+	if err != nil || len(newest) == 0 {
+		return err
+	}
+	known, err := starter.KnowsAny(ctx, c, newest)
+	if err != nil || known {
+		return err
+	}
+	return keyturn.Errorf(keyturn.KindConflict, "Temporal knows no workflow of the newest orders in this database: check "+
+		"KEYTURN_DATABASE_URL, TEMPORAL_ADDRESS and TEMPORAL_NAMESPACE. If both are right, Temporal has lost its state, or "+
+		"its retention is shorter than the backup is old: --temporal-lost then holds every line that may have got keys")
 }
 
 func tellRestored(w io.Writer, r db.Restored) {
