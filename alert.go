@@ -17,6 +17,7 @@ const (
 	AlertConfiguration = AlertCause(KindConfiguration)
 	AlertOutOfStock    = AlertCause(KindOutOfStock)
 	AlertConflict      = AlertCause(KindConflict)
+	AlertDuplicateKey  = AlertCause(KindDuplicateKey)
 	AlertInternal      = AlertCause(KindInternal)
 
 	AlertManual      AlertCause = "Manual"

@@ -34,6 +34,13 @@ var AlertCauses = []AlertInfo{
 		Meaning: "the licence's status no longer allows the operation", ToDo: "nothing: the line is refunded",
 	},
 	{
+		Cause: AlertDuplicateKey, Severity: SeverityCritical, Closes: decided,
+		Meaning: "the partner gave a code that another line has or a pool sells. It was not delivered, and the line waits " +
+			"for you",
+		ToDo: "ask the partner which code is the order's, then `keyturn resolve FULFILLMENT retry`, `supply` or `refund`. " +
+			"If the same code for several is meant, set `volumeCodes: true` at the product, `keyturn apply`, then `retry`",
+	},
+	{
 		Cause: AlertInternal, Severity: SeverityCritical, Closes: decided, Meaning: "a fault of Keyturn or of its database",
 		ToDo: "look at the logs, then `keyturn resolve FULFILLMENT retry`, `supply` or `refund`",
 	},

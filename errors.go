@@ -24,6 +24,8 @@ const (
 	KindUnauthorized Kind = "Unauthorized"
 	// KindForbidden: a valid token that lacks the scope of the route.
 	KindForbidden Kind = "Forbidden"
+	// KindDuplicateKey: the partner gave a code that another line has or a pool sells.
+	KindDuplicateKey Kind = "DuplicateKey"
 	// KindOutOfStock: a pool has fewer keys than the line needs.
 	KindOutOfStock Kind = "OutOfStock"
 	// KindRejected: the partner answered and said no (errorCode, successFlag, 4xx); it may say yes later.
@@ -52,6 +54,7 @@ var kinds = map[Kind]struct {
 	KindConflict:      {http.StatusConflict, "Conflict"},
 	KindUnauthorized:  {http.StatusUnauthorized, "Unauthorized"},
 	KindForbidden:     {http.StatusForbidden, "Forbidden"},
+	KindDuplicateKey:  {http.StatusBadGateway, "Duplicate key from the partner"},
 	KindOutOfStock:    {http.StatusConflict, "Out of stock"},
 	KindRejected:      {http.StatusBadGateway, "Rejected by the partner"},
 	KindBadReply:      {http.StatusBadGateway, "Unusable reply from the partner"},

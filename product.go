@@ -67,9 +67,11 @@ type Product struct {
 	URLToInstructions       string            `json:"urlToInstructions,omitempty"` // {URL}
 	URLToDownload           string            `json:"urlToDownload,omitempty"`     // {URL_FULL}
 	QuantityMode            QuantityMode      `json:"quantityMode,omitempty"`
-	Sources                 []Source          `json:"sources"`
-	Retry                   RetryPolicy       `json:"retry,omitzero"`
-	OnGiveUp                OnGiveUp          `json:"onGiveUp,omitempty"`
+	// the same code for several units or customers is meant
+	VolumeCodes bool        `json:"volumeCodes,omitempty"`
+	Sources     []Source    `json:"sources"`
+	Retry       RetryPolicy `json:"retry,omitzero"`
+	OnGiveUp    OnGiveUp    `json:"onGiveUp,omitempty"`
 	// "refund me now" on the order page of a late line
 	CustomerMayRefund bool  `json:"customerMayRefund,omitempty"`
 	Sell              Sell  `json:"sell,omitzero"`

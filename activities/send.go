@@ -173,7 +173,8 @@ func reasonOf(f db.MailFacts) mail.Reason {
 		return mail.ReasonRequested
 	case keyturn.KindOutOfStock:
 		return mail.ReasonOutOfStock
-	case keyturn.KindRejected, keyturn.KindUnavailable, keyturn.KindBadReply, keyturn.KindRateLimited:
+	case keyturn.KindRejected, keyturn.KindUnavailable, keyturn.KindBadReply, keyturn.KindRateLimited,
+		keyturn.KindDuplicateKey:
 		return mail.ReasonSupplier
 	}
 	return mail.ReasonOther

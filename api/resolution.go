@@ -47,18 +47,29 @@ func (a *API) resolve(ctx context.Context, c *call, in *idInput) (*lineOutput, e
 		return nil, keyturn.Errorf(keyturn.KindConflict, "a line in status %s does not allow %s", line.Status, r.Action)
 	}
 	if r.Action == keyturn.ActionSupply { // the keys go to the database, so that the decision travels without them
-		if err := a.DB.StageSupply(ctx, line.FulfillmentID, body.Keys); err != nil {
+		if err := a.DB.StageSupply(ctx, line.FulfillmentID, r.ID, body.Keys); err != nil {
 			return nil, err
 		}
 	}
 	if err := a.decide(ctx, line.FulfillmentID, r); err != nil {
 		// An earlier request with this ID may have come through in the meantime: then it is decided all the same.
 		if known, _, knownErr := a.DB.Resolved(ctx, line.FulfillmentID, r.ID); knownErr != nil || !known {
-			return nil, err
+			return nil, a.refused(ctx, line.FulfillmentID, r, err)
 		}
 	}
 	line, err = a.DB.Fulfillment(ctx, line.FulfillmentID)
 	return &lineOutput{Body: line}, err
+}
+
+// refused removes the keys of a supply that was refused for good, and returns why it was.
+func (a *API) refused(ctx context.Context, fulfillmentID string, r keyturn.Resolution, err error) error {
+	if r.Action != keyturn.ActionSupply || keyturn.KindOf(err) == keyturn.KindUnavailable {
+		return err
+	}
+	if dropErr := a.DB.DropSupply(context.WithoutCancel(ctx), fulfillmentID, r.ID); dropErr != nil {
+		return dropErr
+	}
+	return err
 }
 
 func checkResolution(body keyturn.ResolutionRequest, r keyturn.Resolution) error {

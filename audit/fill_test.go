@@ -172,6 +172,6 @@ func (s *shop) claim(f string) {
 }
 
 func (s *shop) supply(f string, keys ...string) {
-	require.NoError(s.t, s.StageSupply(s.ctx, f, keys))
+	require.NoError(s.t, s.StageSupply(s.ctx, f, "", keys))
 	s.resolve(f, keyturn.ActionSupply)
 }

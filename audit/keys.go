@@ -210,13 +210,15 @@ const lowStockSQL = `
 	WHERE updated_at < now() - make_interval(secs => :slack)
 		AND CASE WHEN alerted THEN available - come >= threshold ELSE available + gone < threshold END`
 
-// twiceSQL finds keys on two units. Those of people have no fingerprint in the database; they come as arguments. A
-// cancelled line has given its key back: a partner may sell it again.
+// twiceSQL finds keys on two units that may not share one, by the rule that refuses them where they come in
+// (may_share_code). Keys of people from before there was that rule may have no fingerprint in the database; they come
+// as arguments.
 const twiceSQL = `
 	WITH units AS (
 		SELECT k.fingerprint, k.line_id, k.unit_no FROM pool_keys k WHERE k.line_id IS NOT NULL AND k.state <> 'recalled'
 		UNION ALL
 		SELECT y.fingerprint, y.line_id, y.unit_no FROM deliverables y WHERE y.kind = 'code' AND y.fingerprint IS NOT NULL
+			AND y.shared IS DISTINCT FROM 'returned' AND y.shared IS DISTINCT FROM 'volume'
 		UNION ALL
 		SELECT t.fingerprint, t.line_id, t.unit_no
 		FROM unnest(CAST(:fingerprints AS bytea[]), CAST(:lines AS uuid[]), CAST(:units AS int[])) AS t (fingerprint, line_id,
@@ -224,13 +226,17 @@ const twiceSQL = `
 	), twice AS (
 		SELECT fingerprint FROM units GROUP BY fingerprint HAVING count(*) > 1
 	), owners AS (
-		SELECT u.fingerprint, u.line_id, u.unit_no, l.order_id, count(*) OVER (PARTITION BY u.fingerprint) AS n
+		SELECT u.fingerprint, u.line_id, u.unit_no, l.order_id, coalesce(l.license_id, l.fulfillment_id) AS license,
+			l.subscription_id, l.product_id, o.customer_id
 		FROM twice t JOIN units u ON u.fingerprint = t.fingerprint JOIN line_items l ON l.id = u.line_id
-		WHERE l.status NOT IN ('CANCELING', 'CANCELED')
+			JOIN orders o ON o.id = l.order_id
 	)
-	SELECT order_id, line_id, NULL AS subject,
-		'unit ' || unit_no || ' has a key that ' || n - 1 || ' other units have too' AS what
-	FROM owners WHERE n > 1`
+	SELECT a.order_id, a.line_id, NULL AS subject,
+		'unit ' || a.unit_no || ' has a key that ' || count(*) || ' other units have too' AS what
+	FROM owners a JOIN owners b ON b.fingerprint = a.fingerprint AND (b.line_id, b.unit_no) <> (a.line_id, a.unit_no)
+	WHERE NOT may_share_code(a.line_id, a.license, a.subscription_id, a.customer_id, a.product_id,
+		b.line_id, b.license, b.subscription_id, b.customer_id, b.product_id)
+	GROUP BY a.order_id, a.line_id, a.unit_no`
 
 // forSaleSQL finds keys that a line has from elsewhere and that a pool still offers.
 const forSaleSQL = `

@@ -104,7 +104,7 @@ func TestManualLineAlertsUntilItIsDelivered(t *testing.T) {
 		require.Equal(t, keyturn.DoAwait, next.Do)
 	}
 	require.Equal(t, 1, s.alerts("cause = 'Manual' AND closed_at IS NULL"))
-	require.NoError(t, s.StageSupply(s.ctx, f, []string{"GIFT"}))
+	require.NoError(t, s.StageSupply(s.ctx, f, "", []string{"GIFT"}))
 	s.resolve(f, keyturn.ActionSupply)
 	s.delivered(f)
 	require.Zero(t, s.alerts("closed_at IS NULL"))

@@ -149,7 +149,7 @@ type attemptsBefore struct {
 	No         *int       `db:"no"` // of one that is under way
 	DeadlineAt *time.Time `db:"deadline_at"`
 	LastNo     int        `db:"last_no"`
-	Units      int        `db:"units"` // that have their code
+	Units      int        `db:"units"` // that have what the customer gets
 }
 
 // endedAttempts reads a line's earlier attempts. KindConflict while one is under way: wait says for how long at most.
@@ -161,7 +161,7 @@ func endedAttempts(ctx context.Context, tx *sqlx.Tx, l *line) (before attemptsBe
 	if err := tx.GetContext(ctx, &before, `
 		SELECT max(no) FILTER (WHERE `+running+`) AS no, max(deadline_at) FILTER (WHERE `+running+`) AS deadline_at,
 			coalesce(max(no), 0) AS last_no,
-			(SELECT count(*) FROM deliverables WHERE line_id = $1 AND kind = 'code') AS units
+			(SELECT `+answeredUnitsSQL+`) AS units
 		FROM attempts WHERE line_id = $1`, l.ID, l.Operation); err != nil || before.No == nil {
 		return before, 0, err
 	}

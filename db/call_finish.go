@@ -19,7 +19,7 @@ func (d *DB) FinishCall(
 	if next, ok := d.answerFast(ctx, r, render); ok {
 		return next, nil
 	}
-	return d.step(ctx, fulfillmentID, func(tx *sqlx.Tx, l *line) error {
+	return d.codeStep(ctx, fulfillmentID, func(tx *sqlx.Tx, l *line) error {
 		source, outcome, err := d.finishAttempt(ctx, tx, l, r)
 		if err != nil || outcome == "" {
 			return err
@@ -57,9 +57,12 @@ func (d *DB) FinishCall(
 			}
 			return err
 		}
-		done, err := d.storeDeliverable(ctx, tx, l, r)
+		done, refused, err := d.storeDeliverable(ctx, tx, l, r)
 		if err != nil {
 			return err
+		}
+		if len(refused) > 0 {
+			return d.refuseCode(ctx, tx, l, source, r, refused[0])
 		}
 		l.Failures = 0
 		switch {
@@ -95,7 +98,8 @@ func (d *DB) answerFast(ctx context.Context, r CallResult, render RenderMail) (k
 	l.markObtained()
 	ok := d.runFast(ctx, &l, func(w *pg.StmtBuilder) error {
 		mail := newMail{kind: keyturn.DeliveryKeys, have: have, render: render}
-		if err := d.appendObtained(w, &l, mail, undisturbed); err != nil {
+		allowed := l.appendKnown(w, parts)
+		if err := d.appendObtained(w, &l, mail, undisturbed+allowed); err != nil {
 			return err
 		}
 		if err := d.appendAttemptEnd(w, &l, r, keyturn.AttemptSuccess); err != nil {

@@ -173,7 +173,7 @@ func TestLateAnswerOfAnAbandonedSourceIsTakenBack(t *testing.T) {
 	s.product("app", fromEndpoint("acme"), byHand)
 	f := s.sell("app")
 	call := s.beginCall(f)
-	require.NoError(t, s.StageSupply(s.ctx, f, []string{"BY-HAND"}))
+	require.NoError(t, s.StageSupply(s.ctx, f, "", []string{"BY-HAND"}))
 	s.resolve(f, keyturn.ActionSupply)
 	s.finishCall(f, answered(call, "LATE"))
 	require.Equal(t, []string{"BY-HAND"}, s.keysOf(f))
@@ -348,7 +348,7 @@ func TestUnknownFulfillmentsAndAttempts(t *testing.T) {
 		second(s.Resolve(s.ctx, nobody, keyturn.Resolution{Action: keyturn.ActionRetry})),
 		second(s.FinishDelivery(s.ctx, nobody, &Delivery{ID: nobody}, nil, false)),
 		second(s.FinishRefund(s.ctx, nobody, "", renderMail)), second(s.Fulfillment(s.ctx, nobody)), unsent,
-		s.StageSupply(s.ctx, nobody, nil), s.CancelOrder(s.ctx, nobody, ""),
+		s.StageSupply(s.ctx, nobody, "", nil), s.CancelOrder(s.ctx, nobody, ""),
 	} {
 		wantKind(t, err, keyturn.KindNotFound)
 	}

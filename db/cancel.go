@@ -42,7 +42,8 @@ func (d *DB) giveUp(ctx context.Context, tx *sqlx.Tx, l *line, by, reason string
 		return err
 	}
 	_, err := tx.ExecContext(ctx, `
-		WITH license AS (UPDATE licenses SET status = 'Canceled', updated_at = now() WHERE line_id = $1)
+		WITH license AS (UPDATE licenses SET status = 'Canceled', updated_at = now() WHERE line_id = $1),
+		unused AS (DELETE FROM supplies WHERE line_id = $1)
 		INSERT INTO refunds (line_id, order_id, amount_minor, currency, provider, reference, reason, failure_kind)
 		SELECT $1, id, $2, currency, payment_provider, payment_reference, $3, nullif($5, '') FROM orders WHERE id = $4
 		ON CONFLICT (line_id) DO NOTHING`, l.ID, l.GrossMinor, reason, l.OrderID, failure)

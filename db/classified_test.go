@@ -40,7 +40,7 @@ var ofTheBooks = map[string]string{
 	"audits":           "report",
 	"batches":          "created_by pool_id recall undone_by",
 	"customers":        "id",
-	"deliverables":     "fingerprint kind source",
+	"deliverables":     "fingerprint kind shared source",
 	"deliveries":       "error kind status",
 	"erasures":         "by customer_hash",
 	"idempotency_keys": "client key order_id request_hash",
@@ -69,7 +69,7 @@ var ofTheBooks = map[string]string{
 	"revocations":      "error source status",
 	"sandbox_payments": "currency order_id reference",
 	"sandbox_refunds":  "key order_id reference",
-	"supplies":         "fingerprint",
+	"supplies":         "fingerprint resolution",
 }
 
 func TestEveryColumnIsClassifiedForErasure(t *testing.T) {

@@ -28,36 +28,43 @@ func (out Deliverables) Empty() bool {
 	return len(out.Codes) == 0 && out.Link == "" && len(out.Files) == 0
 }
 
-// storeDeliverable keeps what a call brought and says whether the line has all it needs.
-func (d *DB) storeDeliverable(ctx context.Context, tx *sqlx.Tx, l *line, r CallResult) (bool, error) {
+// storeDeliverable keeps what a call brought and says whether the line has all it needs. Codes that the line must not
+// have are returned, and nothing is kept then.
+func (d *DB) storeDeliverable(
+	ctx context.Context, tx *sqlx.Tx, l *line, r CallResult,
+) (done bool, refused []knownCode, err error) {
 	kept, err := d.keptCodes(ctx, tx, l)
 	if err != nil {
-		return false, err
+		return false, nil, err
 	}
 	parts, err := d.brought(r)
 	if err != nil {
-		return false, err
+		return false, nil, err
 	}
 	parts = slices.DeleteFunc(parts, func(p part) bool {
 		return kept[string(p.fingerprint)] // the partner names the key that the licence has: it stays where it is
 	})
-	if err := d.storeParts(ctx, tx, l, parts); err != nil {
-		return false, err
+	if refused, err = d.storeParts(ctx, tx, l, parts); err != nil || len(refused) > 0 {
+		return false, refused, err
 	}
 	if err := storeTerm(ctx, tx, l, r.UnitNo, r.Additional); err != nil {
-		return false, err
+		return false, nil, err
 	}
 	// units are answered in their order, with or without a code
 	if l.LicenseID != nil && l.product.QuantityMode == keyturn.OnePerUnit {
-		return r.UnitNo+1 >= l.units(), nil
+		return r.UnitNo+1 >= l.units(), nil, nil
 	}
-	if l.product.QuantityMode != keyturn.OnePerUnit || len(r.Codes) == 0 { // one call answers for the whole line
-		return true, nil
+	// one call answers for the whole line
+	if l.product.QuantityMode != keyturn.OnePerUnit || len(r.Codes) == 0 && r.Link == "" && r.File == nil {
+		return true, nil, nil
 	}
 	var n int
-	err = tx.GetContext(ctx, &n, `SELECT count(*) FROM deliverables WHERE line_id = $1 AND kind = 'code'`, l.ID)
-	return n >= l.units(), err
+	err = tx.GetContext(ctx, &n, `SELECT `+answeredUnitsSQL, l.ID)
+	return n >= l.units(), nil, err
 }
+
+// answeredUnitsSQL counts the units of the line $1 whose call brought what the customer gets.
+const answeredUnitsSQL = `count(DISTINCT unit_no) FROM deliverables WHERE line_id = $1 AND kind <> 'additional'`
 
 // brought takes apart what a call brought.
 func (d *DB) brought(r CallResult) (out []part, err error) {
@@ -84,19 +91,24 @@ func (d *DB) brought(r CallResult) (out []part, err error) {
 	return out, nil
 }
 
-func (d *DB) storeParts(ctx context.Context, tx *sqlx.Tx, l *line, parts []part) error {
+// storeParts stores what a call brought, or nothing and gives the codes that the line must not have.
+func (d *DB) storeParts(ctx context.Context, tx *sqlx.Tx, l *line, parts []part) (refused []knownCode, err error) {
 	if len(parts) == 0 {
-		return nil
+		return nil, nil
 	}
 	var w pg.StmtBuilder
-	w.With("moved", `SELECT id FROM line_items WHERE id = ?`, l.ID)
+	allowed := l.appendKnown(&w, parts)
+	w.With("moved", `SELECT id FROM line_items WHERE id = ?`+allowed, l.ID)
 	if err := d.appendParts(&w, l, parts); err != nil {
-		return err
+		return nil, err
 	}
-	return w.Select(ctx, tx, &[]string{}, `SELECT id FROM moved`)
+	if allowed == "" {
+		return nil, w.Select(ctx, tx, &[]string{}, `SELECT id FROM moved`)
+	}
+	return refused, w.Select(ctx, tx, &refused, refusedSQL)
 }
 
-// appendParts appends that the line has what a call brought.
+// appendParts appends that the line has what a call brought. It follows appendKnown.
 func (d *DB) appendParts(w *pg.StmtBuilder, l *line, parts []part) error {
 	_, dk, err := d.customer(l)
 	if err != nil {
@@ -107,12 +119,20 @@ func (d *DB) appendParts(w *pg.StmtBuilder, l *line, parts []part) error {
 		if err != nil {
 			return err
 		}
+		if p.kind == "code" {
+			w.With("part"+itoa(i), `
+				INSERT INTO deliverables (line_id, unit_no, kind, content, fingerprint, source, shared)
+				SELECT id, ?, 'code', ?, ?, ?, (SELECT why FROM known WHERE code = ? LIMIT 1) FROM moved
+				ON CONFLICT (line_id, unit_no, kind) DO UPDATE SET content = excluded.content,
+					fingerprint = excluded.fingerprint, source = excluded.source, shared = excluded.shared`,
+				p.unit, sealed, p.fingerprint, l.source().Name(), p.fingerprint)
+			continue
+		}
 		w.With("part"+itoa(i), `
-			INSERT INTO deliverables (line_id, unit_no, kind, content, fingerprint, source)
-			SELECT id, ?, ?, ?, ?, ? FROM moved
-			ON CONFLICT (line_id, unit_no, kind) DO UPDATE SET
-				content = excluded.content, fingerprint = excluded.fingerprint, source = excluded.source`,
-			p.unit, p.kind, sealed, p.fingerprint, l.source().Name())
+			INSERT INTO deliverables (line_id, unit_no, kind, content, source)
+			SELECT id, ?, ?, ?, ? FROM moved
+			ON CONFLICT (line_id, unit_no, kind) DO UPDATE SET content = excluded.content, source = excluded.source`,
+			p.unit, p.kind, sealed, l.source().Name())
 	}
 	return nil
 }

@@ -24,7 +24,7 @@ func erasable(s *shop) (a *Accepted) {
 func (s *shop) settle(a *Accepted) {
 	s.claimed(a.Starts[0].FulfillmentID)
 	s.finishCall(a.Starts[1].FulfillmentID, answered(s.beginCall(a.Starts[1].FulfillmentID), "PARTNER-KEY"))
-	require.NoError(s.t, s.StageSupply(s.ctx, a.Starts[2].FulfillmentID, []string{"SUPPLIED-KEY"}))
+	require.NoError(s.t, s.StageSupply(s.ctx, a.Starts[2].FulfillmentID, "", []string{"SUPPLIED-KEY"}))
 	s.resolve(a.Starts[2].FulfillmentID, keyturn.ActionSupply)
 	r := refused(s.beginCall(a.Starts[3].FulfillmentID), keyturn.KindRejected)
 	r.Reply, r.PartnerSays = []byte("no Dupont here"), "no Dupont"

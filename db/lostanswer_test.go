@@ -350,7 +350,7 @@ var lossyCases = []lossy{
 		name: "Resolve (supply)",
 		prepare: func(s *shop) string {
 			f := s.sell("gift")
-			require.NoError(s.t, s.StageSupply(s.ctx, f, []string{"GIFT"}))
+			require.NoError(s.t, s.StageSupply(s.ctx, f, "", []string{"GIFT"}))
 			return f
 		},
 		run: func(s *shop, d *DB, f string) error {
@@ -364,7 +364,7 @@ var lossyCases = []lossy{
 	{
 		name:    "StageSupply",
 		prepare: func(s *shop) string { return s.order(uuid.NewString(), lineOf("gift", 2))[0] },
-		run:     func(s *shop, d *DB, f string) error { return d.StageSupply(s.ctx, f, []string{"one", "two"}) },
+		run:     func(s *shop, d *DB, f string) error { return d.StageSupply(s.ctx, f, "", []string{"one", "two"}) },
 		check: func(s *shop, f string) {
 			require.Equal(s.t, 2, s.count(`supplies WHERE line_id = $1`, s.lineID(f)))
 		},

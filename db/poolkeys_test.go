@@ -155,7 +155,7 @@ func TestEachUnsoldKeyIsKnown(t *testing.T) {
 	f := s.sell("byhand")
 	_, err := s.Review(s.ctx, f)
 	require.NoError(t, err)
-	wantKind(t, s.StageSupply(s.ctx, f, []string{all[11]}), keyturn.KindInvalid, "keys[0]")
+	wantKind(t, s.StageSupply(s.ctx, f, "", []string{all[11]}), keyturn.KindInvalid, "keys[0]")
 	require.NoError(t, s.CheckKeys(s.ctx))
 }
 

@@ -97,7 +97,7 @@ func TestRestoredDoesNothingTwiceAndLosesNothing(t *testing.T) {
 	require.Equal(t, keyturn.LineHeld, s.status(sold),
 		"its key is in the customer's mailbox, and this database does not know which")
 	require.Contains(t, read[string](s, `SELECT detail FROM alerts WHERE cause = 'Restored'`), "its workflow delivered it")
-	require.NoError(t, s.StageSupply(s.ctx, sold, []string{"OLD-00000"}), "a person sees it in the e-mail")
+	require.NoError(t, s.StageSupply(s.ctx, sold, "", []string{"OLD-00000"}), "a person sees it in the e-mail")
 	s.resolve(sold, keyturn.ActionSupply)
 	s.delivered(sold)
 	require.Equal(t, keyturn.LineCanceling, s.status(sick))

@@ -80,7 +80,7 @@ func TestEveryDecisionInEveryStatus(t *testing.T) {
 				r.Until = &until
 			}
 			if action == keyturn.ActionSupply {
-				err := s.StageSupply(s.ctx, f, []string{"BY-HAND"})
+				err := s.StageSupply(s.ctx, f, "", []string{"BY-HAND-" + f})
 				require.Equal(t, action.Allows(status), err == nil, what)
 			}
 			next, err := s.Resolve(s.ctx, f, r)
@@ -175,16 +175,16 @@ func TestSupply(t *testing.T) {
 		{"one", "\x00"},
 		{"one", strings.Repeat("x", keyturn.MaxKeyLength+1)},
 	} {
-		wantKind(t, s.StageSupply(s.ctx, f, bad), keyturn.KindInvalid)
+		wantKind(t, s.StageSupply(s.ctx, f, "", bad), keyturn.KindInvalid)
 	}
-	require.NoError(t, s.StageSupply(s.ctx, f, []string{"wrong", "typo"}))
-	require.NoError(t, s.StageSupply(s.ctx, f, []string{"\ufeffone ", "two\r\nlines\r\n"}), "what is stored last counts")
+	require.NoError(t, s.StageSupply(s.ctx, f, "", []string{"wrong", "typo"}))
+	require.NoError(t, s.StageSupply(s.ctx, f, "", []string{"\ufeffone ", "two\r\nlines\r\n"}), "what is stored last counts")
 	next := s.resolve(f, keyturn.ActionSupply)
 	require.Equal(t, keyturn.DoDeliver, next.Do)
 	require.Equal(t, []string{"one", "two\nlines"}, s.keysOf(f))
 	require.Zero(t, read[int](s, `SELECT count(*) FROM supplies`))
 	s.delivered(f)
-	wantKind(t, s.StageSupply(s.ctx, f, []string{"one", "two"}), keyturn.KindConflict)
+	wantKind(t, s.StageSupply(s.ctx, f, "", []string{"one", "two"}), keyturn.KindConflict)
 }
 
 // A line whose keys are there and whose e-mail is late takes no other keys.
@@ -193,7 +193,7 @@ func TestSupplyOfALineThatHasItsKeys(t *testing.T) {
 	f := s.inStatus(keyturn.LineObtained)
 	s.failDelivery(f, s.beginDelivery(f), false)
 	require.Equal(t, keyturn.LineRetrying, s.status(f))
-	if err := s.StageSupply(s.ctx, f, []string{"another"}); err == nil {
+	if err := s.StageSupply(s.ctx, f, "", []string{"another"}); err == nil {
 		_, err = s.Resolve(s.ctx, f, keyturn.Resolution{Action: keyturn.ActionSupply})
 		wantKind(t, err, keyturn.KindConflict)
 	}

@@ -231,8 +231,11 @@ func (d *DB) endRevocation(ctx context.Context, tx *sqlx.Tx, l *line, source str
 ) error {
 	if status == keyturn.RevocationDone {
 		var others bool
-		if err := tx.GetContext(ctx, &others,
-			`SELECT EXISTS (SELECT FROM revocations WHERE line_id = $1 AND source <> $2 AND status <> 'DONE')`, l.ID,
+		if err := tx.GetContext(ctx, &others, `
+			WITH returned AS ( -- the partner may issue it again
+				UPDATE deliverables SET shared = 'returned' WHERE line_id = $1 AND source = $2 AND kind = 'code'
+			)
+			SELECT EXISTS (SELECT FROM revocations WHERE line_id = $1 AND source <> $2 AND status <> 'DONE')`, l.ID,
 			source); err != nil {
 			return err
 		}

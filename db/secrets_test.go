@@ -73,7 +73,7 @@ func TestNothingSecretIsReadableInTheDatabase(t *testing.T) {
 		r.Reply, r.Link, r.File = []byte(c["reply"]), c["link"], &File{Name: "f", Data: []byte(c["file"])}
 		s.finishCall(f, r)
 	}
-	require.NoError(t, s.StageSupply(s.ctx, gift, []string{c["supplied key"]}))
+	require.NoError(t, s.StageSupply(s.ctx, gift, "", []string{c["supplied key"]}))
 	s.absent() // the key waits for its decision
 	s.resolve(gift, keyturn.ActionSupply)
 	for _, f := range []string{pooled, called, gift} {

@@ -237,7 +237,7 @@ func TestNoStepReadsAWholeTable(t *testing.T) {
 			s.resolve(f["byhand"], keyturn.ActionRelease)
 		}},
 		{"supply", func() {
-			ok(s.StageSupply(s.ctx, f["byhand"], []string{"BY-HAND"}))
+			ok(s.StageSupply(s.ctx, f["byhand"], "", []string{"BY-HAND"}))
 			s.resolve(f["byhand"], keyturn.ActionSupply)
 			s.delivered(f["byhand"])
 		}},

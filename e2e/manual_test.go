@@ -24,8 +24,8 @@ func TestManualLineIsSupplied(t *testing.T) {
 
 	_, err := s.update(f, keyturn.Resolution{Action: keyturn.ActionSupply, By: "operator"})
 	require.ErrorContains(t, err, "needs 2 keys and 0 are stored")
-	require.Error(t, s.db.StageSupply(context.Background(), f, []string{"ONE"}), "one key for two units")
-	require.NoError(t, s.db.StageSupply(context.Background(), f, []string{"HAND-1", "HAND-2"}))
+	require.Error(t, s.db.StageSupply(context.Background(), f, "", []string{"ONE"}), "one key for two units")
+	require.NoError(t, s.db.StageSupply(context.Background(), f, "", []string{"HAND-1", "HAND-2"}))
 	s.decide(f, keyturn.Resolution{Action: keyturn.ActionSupply, Reason: "from the drawer"})
 	s.await(a, keyturn.OrderCompleted)
 	s.atRest(a)
@@ -58,7 +58,7 @@ func TestManualAsTheLastSource(t *testing.T) {
 	s.eventually(func() (bool, string) {
 		return len(s.alerts(f)) == 2, "operations do not hear that keys are to be supplied"
 	})
-	require.NoError(t, s.db.StageSupply(context.Background(), f, []string{"HAND-1"}))
+	require.NoError(t, s.db.StageSupply(context.Background(), f, "", []string{"HAND-1"}))
 	s.signal(f, keyturn.Resolution{Action: keyturn.ActionSupply})
 	s.await(a, keyturn.OrderCompleted)
 	s.atRest(a)

@@ -127,7 +127,7 @@ func TestRefundAndSupplyByAPerson(t *testing.T) {
 	a, b := s.stuck(patient), s.order("cad")
 	s.awaitLine(fulfillment(b), keyturn.LineRetrying)
 	s.decide(fulfillment(a), keyturn.Resolution{Action: keyturn.ActionRefund, Reason: "the customer asked"})
-	require.NoError(t, s.db.StageSupply(context.Background(), fulfillment(b), []string{"HAND-1"}))
+	require.NoError(t, s.db.StageSupply(context.Background(), fulfillment(b), "", []string{"HAND-1"}))
 	s.signal(fulfillment(b), keyturn.Resolution{Action: keyturn.ActionSupply})
 	s.await(a, keyturn.OrderCanceled)
 	s.await(b, keyturn.OrderCompleted)

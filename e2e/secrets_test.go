@@ -148,7 +148,7 @@ func TestNoSecretLeavesItsPlace(t *testing.T) {
 	})
 	s.starter.Enqueue(a.Starts)
 	s.awaitLine(fulfillment(a, 3), keyturn.LineWaitingForStock)
-	require.NoError(t, s.db.StageSupply(ctx, fulfillment(a, 2), []string{canaries["supplied key"]}))
+	require.NoError(t, s.db.StageSupply(ctx, fulfillment(a, 2), "", []string{canaries["supplied key"]}))
 	_, err := s.update(fulfillment(a, 2), map[string]any{"action": "supply", "keys": []string{canaries["supplied key"]}})
 	require.Error(t, err)
 	requireClean(t, "an answer to a bad update", err.Error())

@@ -19,6 +19,9 @@ const (
 	chunkBytes  = 4 << 20 // of them, after which no key is added
 	maxListed   = 1000    // rejected lines that are listed; all are counted
 	maxRefused  = 100     // bad lines that a refusal names
+
+	// settled is how long a transaction may be under way that gives a line a code, which has the time of its beginning.
+	settled = 5 * time.Minute
 )
 
 // errDryRun ends a transaction that was only to see what would happen.
@@ -213,12 +216,14 @@ func (im *importer) finish(ctx context.Context) error {
 		return err
 	}
 	im.out.BatchID = im.batch
-	_, err := im.tx.ExecContext(ctx, `
+	if _, err := im.tx.ExecContext(ctx, `
 		WITH b AS (
 			UPDATE batches SET accepted = $2, rejected = $3, created_at = clock_timestamp(),
 				last_key = nextval(CAST(pg_get_serial_sequence('pool_keys', 'id') AS regclass))
 			WHERE id = $1
 		)`+AddSQL(`$4`, ``, Figure{"available", `$2`}),
-		im.batch, im.out.Accepted, rejected, im.Pool)
-	return err
+		im.batch, im.out.Accepted, rejected, im.Pool); err != nil {
+		return err
+	}
+	return im.lookAgain(ctx)
 }

@@ -113,8 +113,11 @@ func (im *importer) partition(
 		LineID      sql.NullString `db:"line_id"`
 	}
 	if err := im.tx.SelectContext(ctx, &existing, `
-		SELECT fingerprint, pool_id, batch_id, line_id FROM pool_keys
-		WHERE fingerprint = ANY($1) AND state <> 'withdrawn'`, pq.Array(fingerprints)); err != nil {
+		SELECT fingerprint, pool_id, CAST(batch_id AS text) AS batch_id, CAST(line_id AS text) AS line_id FROM pool_keys
+		WHERE fingerprint = ANY($1) AND state <> 'withdrawn'
+		UNION ALL
+		SELECT fingerprint, '', '', CAST(line_id AS text) FROM (`+ofLinesSQL+`) y
+		WHERE fingerprint = ANY($1)`, pq.Array(fingerprints)); err != nil {
 		return nil, nil, err
 	}
 	reasons := make(map[[vault.FingerprintSize]byte]string, len(rows))
