@@ -31,7 +31,8 @@ type OrderPage struct {
 // Deliverables is what a customer gets of a line.
 type Deliverables struct {
 	ActivationCodes []string            `json:"activationCodes"`
-	ActivationLink  string              `json:"activationLink,omitempty"`
+	ActivationLink  string              `json:"activationLink,omitempty"` // the first one
+	ActivationLinks []string            `json:"activationLinks,omitempty"`
 	ReplacedCodes   []string            `json:"replacedCodes,omitempty" doc:"Recalled keys. activationCodes has their replacements."`
 	Files           []FileLink          `json:"files"`
 	Additional      map[string][]string `json:"additional"`

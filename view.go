@@ -117,7 +117,8 @@ type LicenseView struct {
 	Operations []OperationView `json:"operations" doc:"What was done to it and what is under way, in the order in which it applies; the create is not among them."`
 
 	ActivationCodes []string `json:"activationCodes,omitempty"`
-	ActivationLink  string   `json:"activationLink,omitempty"`
+	ActivationLink  string   `json:"activationLink,omitempty"` // the first one
+	ActivationLinks []string `json:"activationLinks,omitempty"`
 
 	ReplacedCodes []string `json:"replacedCodes,omitempty" doc:"Keys that were recalled: activationCodes has the ones that replaced them."`
 }

@@ -124,10 +124,15 @@ func (a *Activities) call(ctx context.Context, c *db.Call) db.CallResult {
 		r.Failed.RetryAfter = verdict.RetryAfter
 		return r
 	}
-	r.Codes, r.Link, r.Additional = verdict.Deliverable.ActivationCodes, verdict.Deliverable.ActivationLink.Reveal(),
-		verdict.Additional
-	if f := verdict.Deliverable.File; f != nil {
-		r.File = &db.File{Name: f.Name, ContentType: f.ContentType, Data: f.Data}
+	r.Codes, r.Additional = verdict.Deliverable.ActivationCodes, verdict.Additional
+	for _, link := range firstOf(verdict.Deliverable.ActivationLinks, c.Units) {
+		r.Links = append(r.Links, link.Reveal())
+	}
+	for _, f := range firstOf(verdict.Deliverable.Files, c.Units) {
+		r.Files = append(r.Files, db.File{Name: f.Name, ContentType: f.ContentType, Data: f.Data})
+	}
+	for len(r.Codes) > 0 && len(r.Codes) < c.Units && c.Product.VolumeCodes { // one code is for all units
+		r.Codes = append(r.Codes, r.Codes[0])
 	}
 	if n := len(r.Codes); n > 0 && n < c.Units { // an operation may bring no code; half of them would be of no use
 		r.Failed = stepFailure(keyturn.KindBadReply,
@@ -143,6 +148,9 @@ func (a *Activities) call(ctx context.Context, c *db.Call) db.CallResult {
 	return r
 }
 
+// firstOf are as many values as there are units, at least one: more than were asked for are delivered to nobody.
+func firstOf[T any](values []T, units int) []T { return values[:min(len(values), max(units, 1))] }
+
 // units is how many codes a reply must bring. A bare acknowledgement is a valid answer of an endpoint
 // (docs/understand/partner-contract.md, Reading replies), unless the merchant's own definition says where in the reply
 // the code is.
@@ -156,6 +164,9 @@ func units(f db.CallFacts) int {
 	}
 	_, declared := definition.ResponsePaths["activationCode"]
 	creates := f.Operation == keyturn.OpCreate && declared
+	if f.Product.VolumeCodes && f.Units > 1 {
+		return 1
+	}
 	// the units before it brought codes
 	if f.Operation == keyturn.OpLookUp || !f.Source.Type.HasIntegration() || f.Units > 1 || f.UnitNo > 0 || creates {
 		return f.Units

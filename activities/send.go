@@ -155,9 +155,7 @@ func (l Letters) content(f db.MailFacts) mail.Content {
 	for _, code := range f.Deliverables.Replaced {
 		c.Replaced = append(c.Replaced, code.Reveal())
 	}
-	if f.Deliverables.Link != "" {
-		c.Links = append(c.Links, f.Deliverables.Link)
-	}
+	c.Links = append(c.Links, f.Deliverables.Links...)
 	for _, file := range f.Deliverables.Files {
 		c.Attachments = append(c.Attachments, mail.Attachment{
 			Name: file.Name, ContentType: file.ContentType,

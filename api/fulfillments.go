@@ -121,8 +121,11 @@ func (a *API) deliverables(ctx context.Context, c *call, in *idInput) (*delivera
 		return nil, err
 	}
 	out := keyturn.Deliverables{
-		ActivationCodes: []string{}, ActivationLink: found.Link, Files: []keyturn.FileLink{},
+		ActivationCodes: []string{}, ActivationLinks: found.Links, Files: []keyturn.FileLink{},
 		Additional: found.Additional,
+	}
+	if len(found.Links) > 0 {
+		out.ActivationLink = found.Links[0]
 	}
 	if out.Additional == nil {
 		out.Additional = map[string][]string{}

@@ -75,7 +75,9 @@ func (r *run) canarySamples(ctx context.Context, n int) ([]canarySample, error) 
 			for _, code := range found.Codes {
 				add("key", code.Reveal())
 			}
-			add("link", found.Link)
+			for _, link := range found.Links {
+				add("link", link)
+			}
 		}
 		out[i] = t
 	}

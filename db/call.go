@@ -75,8 +75,8 @@ type CallResult struct {
 	// what is odd about a success.
 	PartnerSays string
 	Codes       []keyturn.Secret
-	Link        string
-	File        *File
+	Links       []string
+	Files       []File
 	Additional  map[string][]string
 	Reply       []byte // redacted
 

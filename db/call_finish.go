@@ -20,6 +20,10 @@ func (d *DB) FinishCall(
 		return next, nil
 	}
 	return d.codeStep(ctx, fulfillmentID, func(tx *sqlx.Tx, l *line) error {
+		r, err := d.hideKeys(ctx, tx, l, r)
+		if err != nil {
+			return err
+		}
 		source, outcome, err := d.finishAttempt(ctx, tx, l, r)
 		if err != nil || outcome == "" {
 			return err
@@ -115,11 +119,7 @@ func (r CallResult) whole(l *line) *Deliverables {
 	if l.product.QuantityMode == keyturn.OnePerUnit && l.units() > 1 || l.LicenseID != nil {
 		return nil
 	}
-	all := &Deliverables{Codes: r.Codes, Link: r.Link, Additional: r.Additional}
-	if r.File != nil {
-		all.Files = []File{*r.File}
-	}
-	return all
+	return &Deliverables{Codes: r.Codes, Links: r.Links, Files: uniqueNames(r.Files), Additional: r.Additional}
 }
 
 // finishAttempt closes the attempt's row and says whether its source is still wanted. An empty outcome: it was closed

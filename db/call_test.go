@@ -159,9 +159,9 @@ func TestLateAnswerOfTheSameSourceIsDelivered(t *testing.T) {
 		if !lateFirst {
 			order = []*Call{second, first}
 		}
-		require.Equal(t, keyturn.DoDeliver, s.finishCall(f, answered(order[0], "KEY")).Do)
-		require.Equal(t, keyturn.DoDeliver, s.finishCall(f, answered(order[1], "KEY")).Do)
-		require.Equal(t, []string{"KEY"}, s.keysOf(f))
+		require.Equal(t, keyturn.DoDeliver, s.finishCall(f, answered(order[0], "KEY-"+f)).Do)
+		require.Equal(t, keyturn.DoDeliver, s.finishCall(f, answered(order[1], "KEY-"+f)).Do)
+		require.Equal(t, []string{"KEY-" + f}, s.keysOf(f))
 		require.Zero(t, read[int](s, `SELECT count(*) FROM revocations`), "late first: %v", lateFirst)
 		s.delivered(f)
 	}
@@ -253,15 +253,15 @@ func TestAnswersWithoutACode(t *testing.T) {
 	s.product("app", fromEndpoint("acme"))
 	f := s.sell("app")
 	r := answered(s.beginCall(f))
-	r.Link, r.File = "https://partner.test/d/1", &File{
+	r.Links, r.Files = []string{"https://partner.test/d/1"}, []File{{
 		Name: "a.lic", ContentType: "application/octet-stream",
 		Data: []byte{0, 1, 2},
-	}
+	}}
 	r.Additional = map[string][]string{"seats": {"5"}}
 	require.Equal(t, keyturn.DoDeliver, s.finishCall(f, r).Do)
 	out, err := s.Deliverables(s.ctx, f, "ops")
 	require.NoError(t, err)
-	require.Equal(t, Deliverables{Link: r.Link, Files: []File{*r.File}, Additional: r.Additional}, out)
+	require.Equal(t, Deliverables{Links: r.Links, Files: r.Files, Additional: r.Additional}, out)
 
 	bare := s.sell("app")
 	require.Equal(t, keyturn.DoDeliver, s.finishCall(bare, answered(s.beginCall(bare))).Do)

@@ -13,7 +13,7 @@ import (
 // Whose a code is, is decided here: where a partner's answer or a person's keys become a line's. One that another line
 // has, or that a pool sells, is refused. The function known_codes has the rule, for the audit too; the index
 // deliverables_once decides between lines whose codes come at the same time; an import looks at the codes that came
-// since it began before it ends (stock). docs/decide/0016-whose-a-code-is.md has the reasons.
+// since it began before it ends (stock). docs/decide/0023-whose-a-code-is.md has the reasons.
 
 // codeTries bounds how often a step is tried whose codes other lines get at the same moment: each try sees those.
 const codeTries = 4
@@ -91,4 +91,23 @@ func (d *DB) refuseCode(ctx context.Context, tx *sqlx.Tx, l *line, source string
 	l.Status = keyturn.LineHeld
 	l.HeldUntil, l.NextAttemptAt, l.WaitingPool = nil, nil, nil
 	return l.save(ctx, tx, byWorkflow, string(s.Failure.Kind))
+}
+
+// hideKeys masks the keys that the line and its licence have where a partner quotes them on a failure: its words are
+// shown in places that hold no key.
+func (d *DB) hideKeys(ctx context.Context, tx *sqlx.Tx, l *line, r CallResult) (CallResult, error) {
+	if r.Failed == nil || r.PartnerSays == "" && r.Failed.Failure.Code == "" {
+		return r, nil
+	}
+	keys, err := d.keysOfLicense(ctx, tx, l)
+	if err != nil || len(keys) == 0 {
+		return r, err
+	}
+	hide := personalData(storedCustomer{}, keys...)
+	failed := *r.Failed
+	if code := hide.text(failed.Failure.Code); code != failed.Failure.Code { // it is a word of its own, or nothing
+		failed.Failure.Code = ""
+	}
+	r.PartnerSays, r.Failed = hide.text(r.PartnerSays), &failed
+	return r, nil
 }

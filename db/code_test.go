@@ -2,6 +2,7 @@ package db
 
 import (
 	"io"
+	"io/fs"
 	"strings"
 	"testing"
 	"time"
@@ -11,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"keyturn.dev/keyturn"
+	"keyturn.dev/keyturn/internal/testkit"
 )
 
 // causes are the open alerts of a line.
@@ -157,7 +159,7 @@ func TestWhatMayBeTheSame(t *testing.T) {
 	for range 2 { // a link is the same for all
 		f := s.sell("app")
 		r := answered(s.beginCall(f))
-		r.Link = "https://partner.test/download"
+		r.Links = []string{"https://partner.test/download"}
 		require.Equal(t, keyturn.DoDeliver, s.finishCall(f, r).Do)
 	}
 	for range 2 {
@@ -376,4 +378,113 @@ func TestASuppliedKeyIsLookedAtAgain(t *testing.T) {
 	s.resolve(f, keyturn.ActionRefund)
 	require.Zero(t, read[int](s, `SELECT count(*) FROM supplies`))
 	s.refunded(f)
+}
+
+// With a key, a link or a file per unit, each unit has its own.
+func TestLinksAndFilesPerUnit(t *testing.T) {
+	s := newShop(t)
+	s.product("app", fromEndpoint("acme"))
+	f := s.order("three", lineOf("app", 3))[0]
+	var licenses []string
+	for i := range 3 {
+		call := s.beginCall(f)
+		require.Equal(t, i, call.UnitNo)
+		licenses = append(licenses, call.LicenseID)
+		r := answered(call)
+		r.Links = []string{"https://partner.test/" + itoa(i)}
+		r.Files = []File{{Name: "customer.lic", ContentType: "application/octet-stream", Data: []byte{byte(i)}}}
+		next := s.finishCall(f, r)
+		require.Equal(t, i == 2, next.Do == keyturn.DoDeliver)
+	}
+	require.Len(t, licenses, 3)
+	out, err := s.Deliverables(s.ctx, f, "ops")
+	require.NoError(t, err)
+	require.Equal(t, []string{"https://partner.test/0", "https://partner.test/1", "https://partner.test/2"}, out.Links)
+	names := []string{}
+	for i, file := range out.Files {
+		names = append(names, file.Name)
+		require.Equal(t, []byte{byte(i)}, file.Data)
+	}
+	require.Equal(t, []string{"customer.lic", "customer-2.lic", "customer-3.lic"}, names)
+	s.delivered(f)
+
+	s.put(keyturn.Product{ID: "suite", QuantityMode: keyturn.OneCall, Sources: []keyturn.Source{fromEndpoint("acme")}})
+	f = s.order("two", lineOf("suite", 2))[0]
+	r := answered(s.beginCall(f))
+	r.Links = []string{"https://partner.test/a", "https://partner.test/b"}
+	next, err := s.FinishCall(s.ctx, f, r, renderMail)
+	require.NoError(t, err)
+	require.Equal(t, keyturn.DoDeliver, next.Do)
+	out, err = s.Deliverables(s.ctx, f, "ops")
+	require.NoError(t, err)
+	require.Equal(t, r.Links, out.Links)
+}
+
+// What a partner says of a failure may quote a key that the line has.
+func TestKeysInAPartnersWordsAreNotKept(t *testing.T) {
+	s := newShop(t)
+	s.product("app", fromEndpoint("acme"))
+	f := s.order("two", lineOf("app", 2))[0]
+	s.finishCall(f, answered(s.beginCall(f), "AAAA-1111"))
+	r := refused(s.beginCall(f), keyturn.KindRejected)
+	r.PartnerSays, r.Failed.Failure.Code = "AAAA-1111 is this order's already", "AAAA-1111"
+	next := s.finishCall(f, r)
+	require.Empty(t, next.Failure.Code)
+	require.Equal(t, []string{"[redacted] is this order's already"},
+		reads[string](s, `SELECT message FROM attempts WHERE line_id = $1 AND no = 2`, s.lineID(f)))
+	s.absent("AAAA-1111")
+}
+
+// An installation whose lines share codes already can be migrated. They keep them, and nobody else gets them.
+func TestCodesThatLinesShareFromBefore(t *testing.T) {
+	t.Parallel()
+	dsn := testkit.Postgres(t, "", nil)
+	x := connectSQL(t, dsn)
+	upTo := func(last string) {
+		t.Helper()
+		files, err := fs.Glob(migrations, "migrations/*.sql")
+		require.NoError(t, err)
+		for _, file := range files {
+			if file >= last {
+				break
+			}
+			text, err := fs.ReadFile(migrations, file)
+			require.NoError(t, err)
+			up, _, _ := strings.Cut(string(text), "-- +goose Down")
+			_, err = x.ExecContext(t.Context(), up)
+			require.NoError(t, err, file)
+		}
+	}
+	upTo(ruleFile(t))
+	_, err := x.ExecContext(t.Context(), `
+		INSERT INTO customers (id) VALUES ('c');
+		INSERT INTO orders (id, client, customer_id, customer, currency, gross_minor, payment_provider, payment_reference,
+			page_hash, lines_total, created_at) VALUES ('o', 'shop', 'c', '', 'EUR', 100, 'sandbox', 'p', '', 3, now());
+		INSERT INTO line_items (id, fulfillment_id, order_id, position, product_id, quantity, gross_minor, operation,
+			source_started_at, give_up_at, created_at)
+		SELECT id, id, 'o', n, 'app', 1, 1, 'create', now(), now(), now() FROM (
+			SELECT n, CAST('00000000-0000-0000-0000-00000000000' || n AS uuid) AS id FROM generate_series(1, 4) AS n) l;
+		INSERT INTO deliverables (line_id, unit_no, kind, content, fingerprint, source, created_at)
+		SELECT id, 0, 'code', '', 'K', 'endpoint/acme', now() + position * interval '1 s' FROM line_items;
+		INSERT INTO revocations (line_id, source, status, not_before) SELECT id, 'endpoint/acme', 'DONE', now()
+			FROM line_items WHERE position = 1`)
+	require.NoError(t, err)
+	text, err := fs.ReadFile(migrations, ruleFile(t))
+	require.NoError(t, err)
+	up, _, _ := strings.Cut(string(text), "-- +goose Down")
+	_, err = x.ExecContext(t.Context(), up)
+	require.NoError(t, err)
+	var shared []string
+	require.NoError(t, x.SelectContext(t.Context(), &shared,
+		`SELECT coalesce(shared, '') FROM deliverables ORDER BY line_id`))
+	require.Equal(t, []string{"returned", "", "found", "found"}, shared)
+}
+
+// ruleFile is the migration that brings the rule.
+func ruleFile(t *testing.T) string {
+	t.Helper()
+	files, err := fs.Glob(migrations, "migrations/*_whose_a_code_is.sql")
+	require.NoError(t, err)
+	require.Len(t, files, 1)
+	return files[0]
 }

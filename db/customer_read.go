@@ -118,8 +118,15 @@ func (d *DB) showKeys(ctx context.Context, tx *sqlx.Tx, c license, by string, v 
 	for _, code := range found.Replaced {
 		v.ReplacedCodes = append(v.ReplacedCodes, code.Reveal())
 	}
-	v.ActivationLink = found.Link
+	v.ActivationLink, v.ActivationLinks = first(found.Links), found.Links
 	return logAccess(ctx, tx, c.LineID, by, "licenses")
+}
+
+func first(texts []string) string {
+	if len(texts) == 0 {
+		return ""
+	}
+	return texts[0]
 }
 
 type shownOperation struct {

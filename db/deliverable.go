@@ -4,7 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"path"
 	"slices"
+	"strings"
 
 	"github.com/jmoiron/sqlx"
 
@@ -18,14 +20,14 @@ import (
 type Deliverables struct {
 	Codes      []keyturn.Secret
 	Replaced   []keyturn.Secret // recalled keys: Codes has those that took their place
-	Link       string
-	Files      []File
+	Links      []string
+	Files      []File // each with another name
 	Additional map[string][]string
 }
 
 // Empty says that there is nothing in it to hand over: a bare acknowledgement.
 func (out Deliverables) Empty() bool {
-	return len(out.Codes) == 0 && out.Link == "" && len(out.Files) == 0
+	return len(out.Codes) == 0 && len(out.Links) == 0 && len(out.Files) == 0
 }
 
 // storeDeliverable keeps what a call brought and says whether the line has all it needs. Codes that the line must not
@@ -55,7 +57,7 @@ func (d *DB) storeDeliverable(
 		return r.UnitNo+1 >= l.units(), nil, nil
 	}
 	// one call answers for the whole line
-	if l.product.QuantityMode != keyturn.OnePerUnit || len(r.Codes) == 0 && r.Link == "" && r.File == nil {
+	if l.product.QuantityMode != keyturn.OnePerUnit || len(r.Codes)+len(r.Links)+len(r.Files) == 0 {
 		return true, nil, nil
 	}
 	var n int
@@ -71,22 +73,22 @@ func (d *DB) brought(r CallResult) (out []part, err error) {
 	for i, code := range r.Codes {
 		out = append(out, part{r.UnitNo + i, "code", []byte(code.Reveal()), d.keys.Fingerprint(code.Reveal())})
 	}
-	if r.Link != "" {
-		out = append(out, part{r.UnitNo, "link", []byte(r.Link), nil})
+	for i, link := range r.Links {
+		out = append(out, part{r.UnitNo + i, "link", []byte(link), nil})
 	}
-	for _, p := range []struct {
-		kind  string
-		value any
-		there bool
-	}{{"file", r.File, r.File != nil}, {"additional", r.Additional, len(r.Additional) > 0}} {
-		if !p.there {
-			continue
-		}
-		text, err := json.Marshal(p.value)
+	for i, file := range r.Files {
+		text, err := json.Marshal(file)
 		if err != nil {
 			return nil, err
 		}
-		out = append(out, part{r.UnitNo, p.kind, text, nil})
+		out = append(out, part{r.UnitNo + i, "file", text, nil})
+	}
+	if len(r.Additional) > 0 {
+		text, err := json.Marshal(r.Additional)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, part{r.UnitNo, "additional", text, nil})
 	}
 	return out, nil
 }
@@ -172,7 +174,24 @@ func assemble(parts []part) (out Deliverables, err error) {
 			return out, err
 		}
 	}
+	out.Files = uniqueNames(out.Files)
 	return out, nil
+}
+
+// uniqueNames gives files of one name different ones: license.lic, license-2.lic. They go into one e-mail, and one
+// folder of the customer's.
+func uniqueNames(files []File) []File {
+	out := slices.Clone(files)
+	seen := map[string]bool{}
+	for i := range out {
+		ext := path.Ext(out[i].Name)
+		stem := strings.TrimSuffix(out[i].Name, ext)
+		for n := 2; seen[strings.ToLower(out[i].Name)]; n++ {
+			out[i].Name = stem + "-" + itoa(n) + ext
+		}
+		seen[strings.ToLower(out[i].Name)] = true
+	}
+	return out
 }
 
 // parts are the pieces of what a line has, in the order of its units.
@@ -230,7 +249,7 @@ func (out *Deliverables) add(kind string, plain []byte) error {
 	case "replaced":
 		out.Replaced = append(out.Replaced, keyturn.Secret(plain))
 	case "link":
-		out.Link = string(plain)
+		out.Links = append(out.Links, string(plain))
 	case "file":
 		var f File
 		if err := json.Unmarshal(plain, &f); err != nil {

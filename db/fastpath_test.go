@@ -76,8 +76,8 @@ func TestRoundTripsOfAnAnsweredLine(t *testing.T) {
 		require.Equal(t, []string{"running"}, s.outcomes(f))
 		before = s.RoundTrips()
 		r := answered(call, "KEY-"+f)
-		r.Link, r.File, r.Additional = "https://partner.test/d/1",
-			&File{Name: "a.lic", ContentType: "application/octet-stream", Data: []byte{0, 1, 2}},
+		r.Links, r.Files, r.Additional = []string{"https://partner.test/d/1"},
+			[]File{{Name: "a.lic", ContentType: "application/octet-stream", Data: []byte{0, 1, 2}}},
 			map[string][]string{"seats": {"5"}}
 		next, err := s.FinishCall(s.ctx, f, r, renderMail)
 		require.NoError(t, err)
@@ -95,7 +95,7 @@ func TestRoundTripsOfAnAnsweredLine(t *testing.T) {
 		require.Equal(t, s.next(f), rounded(next))
 		have, err := s.Deliverables(s.ctx, f, "ops")
 		require.NoError(t, err)
-		require.Equal(t, Deliverables{Codes: r.Codes, Link: r.Link, Files: []File{*r.File}, Additional: r.Additional}, have)
+		require.Equal(t, Deliverables{Codes: r.Codes, Links: r.Links, Files: r.Files, Additional: r.Additional}, have)
 	}
 	require.Equal(t, 2, s.count(`orders WHERE status = 'COMPLETED'`))
 }

@@ -1,6 +1,7 @@
 package db
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"maps"
@@ -244,7 +245,7 @@ func (d *DB) licenseData(ctx context.Context, q sqlx.QueryerContext, l *line, un
 		case "code":
 			f.Additional["activationCode"] = append(f.Additional["activationCode"], string(p.plain))
 		case "link":
-			f.Link = string(p.plain)
+			f.Link = cmp.Or(f.Link, string(p.plain))
 		case "additional":
 			var values map[string][]string
 			if err := json.Unmarshal(p.plain, &values); err != nil {

@@ -350,14 +350,14 @@ var lossyCases = []lossy{
 		name: "Resolve (supply)",
 		prepare: func(s *shop) string {
 			f := s.sell("gift")
-			require.NoError(s.t, s.StageSupply(s.ctx, f, "", []string{"GIFT"}))
+			require.NoError(s.t, s.StageSupply(s.ctx, f, "", []string{"GIFT-" + f}))
 			return f
 		},
 		run: func(s *shop, d *DB, f string) error {
 			return second(d.Resolve(s.ctx, f, keyturn.Resolution{ID: "r1", Action: keyturn.ActionSupply}))
 		},
 		check: func(s *shop, f string) {
-			require.Equal(s.t, []string{"GIFT"}, s.keysOf(f))
+			require.Equal(s.t, []string{"GIFT-" + f}, s.keysOf(f))
 			require.Equal(s.t, 1, s.count(`line_log WHERE line_id = $1`, s.lineID(f)))
 		},
 	},

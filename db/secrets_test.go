@@ -70,7 +70,7 @@ func TestNothingSecretIsReadableInTheDatabase(t *testing.T) {
 			r = refused(call, keyturn.KindRejected)
 			r.PartnerSays = "no customer " + c["e-mail"] + " named " + c["last name"]
 		}
-		r.Reply, r.Link, r.File = []byte(c["reply"]), c["link"], &File{Name: "f", Data: []byte(c["file"])}
+		r.Reply, r.Links, r.Files = []byte(c["reply"]), []string{c["link"]}, []File{{Name: "f", Data: []byte(c["file"])}}
 		s.finishCall(f, r)
 	}
 	require.NoError(t, s.StageSupply(s.ctx, gift, "", []string{c["supplied key"]}))

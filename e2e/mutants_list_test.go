@@ -58,6 +58,12 @@ var allMutants = []mutant{
 		run:   (*stack).importsTheSameKey,
 	},
 	{
+		name: "a code of another line is delivered", invariants: "B1",
+		drop:  `DROP INDEX deliverables_once`,
+		edits: becomes(`(SELECT code, why, refused, of_pool, of_order FROM known_codes\(.*?\))`, `$1 WHERE false`),
+		run:   (*stack).partnerRepeatsACode,
+	},
+	{
 		name: "keys that expired are sold", invariants: "B7",
 		edits: []mutants.Edit{
 			{Old: `\(give_until IS NULL OR give_until > now\(\)\)`, New: `true`},

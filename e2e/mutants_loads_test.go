@@ -105,6 +105,14 @@ func (s *stack) importsTheSameKey() {
 	}
 }
 
+func (s *stack) partnerRepeatsACode() {
+	s.drill("acme", "duplicate-key")
+	for _, product := range []string{"cad", "cam"} {
+		s.product(keyturn.Product{ID: product, Sources: sources(fromEndpoint("acme"))})
+		s.await(s.order(product), keyturn.OrderCompleted)
+	}
+}
+
 func (s *stack) sellsExpiredKeys() {
 	s.exec(`UPDATE pool_keys SET expires_at = now() - interval '1 minute', give_until = now() - interval '1 minute'
 		WHERE pool_id = 'editor-keys'`)

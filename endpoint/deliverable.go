@@ -14,11 +14,11 @@ import (
 type Deliverable struct {
 	// distinct, in the reply's order; may be more than were asked for, then the first ones count
 	ActivationCodes []keyturn.Secret
-	ActivationLink  keyturn.Secret
-	File            *File
+	ActivationLinks []keyturn.Secret // likewise
+	Files           []File           // likewise
 }
 
-// File is activationFileContent, decoded. Name and ContentType are ours, not the partner's.
+// File is activationFileContent, decoded. Name is activationFileName, made safe, or ours; ContentType is ours.
 type File struct {
 	Name        string `json:"name"`
 	ContentType string `json:"contentType"`
@@ -27,18 +27,21 @@ type File struct {
 
 // Empty reports whether there is nothing for the customer: a bare acknowledgement.
 func (d Deliverable) Empty() bool {
-	return len(d.ActivationCodes) == 0 && d.ActivationLink == "" && d.File == nil
+	return len(d.ActivationCodes) == 0 && len(d.ActivationLinks) == 0 && len(d.Files) == 0
 }
 
 type plainDeliverable struct {
 	ActivationCodes []string `json:"activationCodes,omitempty"`
-	ActivationLink  string   `json:"activationLink,omitempty"`
-	File            *File    `json:"file,omitempty"`
+	ActivationLinks []string `json:"activationLinks,omitempty"`
+	Files           []File   `json:"files,omitempty"`
 }
 
 // Encode writes the values themselves as JSON, for whoever encrypts them.
 func (d Deliverable) Encode() ([]byte, error) {
-	plain := plainDeliverable{ActivationLink: d.ActivationLink.Reveal(), File: d.File}
+	plain := plainDeliverable{Files: d.Files}
+	for _, link := range d.ActivationLinks {
+		plain.ActivationLinks = append(plain.ActivationLinks, link.Reveal())
+	}
 	for _, code := range d.ActivationCodes {
 		plain.ActivationCodes = append(plain.ActivationCodes, code.Reveal())
 	}
@@ -51,7 +54,10 @@ func DecodeDeliverable(data []byte) (Deliverable, error) {
 	if err := json.Unmarshal(data, &plain); err != nil {
 		return Deliverable{}, keyturn.Errorf(keyturn.KindInternal, "a stored deliverable cannot be read: %w", err)
 	}
-	d := Deliverable{ActivationLink: keyturn.Secret(plain.ActivationLink), File: plain.File}
+	d := Deliverable{Files: plain.Files}
+	for _, link := range plain.ActivationLinks {
+		d.ActivationLinks = append(d.ActivationLinks, keyturn.Secret(link))
+	}
 	for _, code := range plain.ActivationCodes {
 		d.ActivationCodes = append(d.ActivationCodes, keyturn.Secret(code))
 	}
@@ -60,11 +66,11 @@ func DecodeDeliverable(data []byte) (Deliverable, error) {
 
 func (d Deliverable) summary() string {
 	text := fmt.Sprintf("%d codes", len(d.ActivationCodes))
-	if d.ActivationLink != "" {
-		text += ", a link"
+	if n := len(d.ActivationLinks); n > 0 {
+		text += fmt.Sprintf(", %d links", n)
 	}
-	if d.File != nil {
-		text += fmt.Sprintf(", a file of %d bytes", len(d.File.Data))
+	for _, f := range d.Files {
+		text += fmt.Sprintf(", a file of %d bytes", len(f.Data))
 	}
 	return text
 }

@@ -82,11 +82,11 @@ func ExplainReply(in keyturn.Integration, op string, units int, reply Reply) key
 	out := keyturn.ReplyExplained{
 		HTTPStatus: reply.Status, Body: cleanedBody(shown), Outcome: string(v.Outcome), Kind: v.Kind, Reason: v.Reason,
 		ErrorCode: v.ErrorCode, ErrorMessage: v.ErrorMessage, RetryAfter: keyturn.Duration(v.RetryAfter),
-		Codes: len(v.Deliverable.ActivationCodes), Units: units, Link: v.Deliverable.ActivationLink != "",
+		Codes: len(v.Deliverable.ActivationCodes), Units: units, Link: len(v.Deliverable.ActivationLinks) > 0,
 		Values: []keyturn.ValueExplained{}, Additional: v.Additional,
 	}
-	if f := v.Deliverable.File; f != nil {
-		out.FileBytes = len(f.Data)
+	for _, f := range v.Deliverable.Files {
+		out.FileBytes += len(f.Data)
 	}
 	def, _, err := definitionFor(in, op)
 	if err != nil {

@@ -14,12 +14,13 @@ import (
 // The response paths with a meaning (docs/understand/partner-contract.md, Reading replies); any other name is captured
 // as additional data.
 const (
-	nameCode    = "activationCode"
-	nameFile    = "activationFileContent"
-	nameLink    = "activationLink"
-	nameSuccess = "successFlag"
-	nameError   = "errorCode"
-	nameMessage = "errorMessage"
+	nameCode     = "activationCode"
+	nameFile     = "activationFileContent"
+	nameFileName = "activationFileName"
+	nameLink     = "activationLink"
+	nameSuccess  = "successFlag"
+	nameError    = "errorCode"
+	nameMessage  = "errorMessage"
 )
 
 // reader reads one reply through the paths of one operation. Reading costs a bounded amount of work, whatever the
@@ -109,7 +110,8 @@ func (r reader) status(name string) (text string, present bool, err error) {
 	return text, true, err
 }
 
-// keys reads values for the customer. Blank values are absent; a value that cannot be a key spoils the reply.
+// keys reads values for the customer. Blank values are absent; a value that cannot be a key, after its conversion,
+// spoils the reply.
 func (r reader) keys(name string, maxBytes int) ([]string, error) {
 	nodes, err := r.nodes(name)
 	if err != nil || len(nodes) == 0 {
@@ -122,11 +124,13 @@ func (r reader) keys(name string, maxBytes int) ([]string, error) {
 	var texts []string
 	seen := map[string]bool{"": true}
 	for _, node := range nodes {
-		text, ok := keyText(node, maxBytes)
-		if ok && text != "" {
+		text, ok := rawText(node)
+		if ok && strings.TrimSpace(text) != "" {
 			if text, err = convert(text); err != nil {
 				return nil, err
 			}
+		}
+		if ok {
 			text, ok = keyText(text, maxBytes)
 		}
 		if !ok {
@@ -141,7 +145,7 @@ func (r reader) keys(name string, maxBytes int) ([]string, error) {
 	return texts, nil
 }
 
-// deliverable reads codes, link and file.
+// deliverable reads codes, links and files.
 func (r reader) deliverable(baseURL string) (Deliverable, error) {
 	var d Deliverable
 	codes, err := r.keys(nameCode, maxValueBytes)
@@ -155,13 +159,13 @@ func (r reader) deliverable(baseURL string) (Deliverable, error) {
 	if err != nil {
 		return d, err
 	}
-	if len(links) > 0 {
-		if !goodLink(links[0], baseURL) {
+	for _, link := range links {
+		if !goodLink(link, baseURL) {
 			return d, keyturn.Errorf(keyturn.KindBadReply, "the value of %s is not an https:// address", nameLink)
 		}
-		d.ActivationLink = keyturn.Secret(links[0])
+		d.ActivationLinks = append(d.ActivationLinks, keyturn.Secret(link))
 	}
-	d.File, err = r.file()
+	d.Files, err = r.files()
 	return d, err
 }
 
@@ -172,23 +176,62 @@ func goodLink(link, baseURL string) bool {
 		(u.Scheme == "https" || u.Scheme == "http" && strings.HasPrefix(baseURL, "http:"))
 }
 
-// file decodes activationFileContent: base64, standard or URL alphabet, with or without padding, line breaks ignored.
-func (r reader) file() (*File, error) {
+// files decodes activationFileContent. Each has the name that activationFileName gives it, or ours.
+func (r reader) files() ([]File, error) {
 	nodes, err := r.nodes(nameFile)
-	if err != nil || len(nodes) == 0 || nodes[0] == nil {
+	if err != nil || len(nodes) == 0 {
 		return nil, err
-	}
-	text, ok := nodes[0].(string)
-	if !ok {
-		return nil, keyturn.Errorf(keyturn.KindBadReply, "the value of %s is not a string", nameFile)
 	}
 	convert, err := r.converter(nameFile, 2*maxFileBytes)
 	if err != nil {
 		return nil, err
 	}
-	if text, err = convert(text); err != nil {
-		return nil, err
+	names := r.fileNames()
+	var out []File
+	for i, node := range nodes {
+		text, ok := node.(string)
+		if !ok && node != nil {
+			return nil, keyturn.Errorf(keyturn.KindBadReply, "the value of %s is not a string", nameFile)
+		}
+		if text, err = convert(text); err != nil {
+			return nil, err
+		}
+		data, err := decodeFile(text)
+		if err != nil {
+			return nil, err
+		}
+		if data == nil {
+			continue
+		}
+		f := File{Name: defaultFileName, ContentType: "application/octet-stream", Data: data}
+		if len(names) == len(nodes) && names[i] != "" { // otherwise nobody knows whose a name is
+			f.Name = names[i]
+		}
+		out = append(out, f)
 	}
+	return out, nil
+}
+
+// fileNames reads the names of files, as far as they can be names. A bad one is no reason to refuse the file.
+func (r reader) fileNames() (names []string) {
+	nodes, err := r.nodes(nameFileName)
+	convert, errConvert := r.converter(nameFileName, maxValueBytes)
+	if err != nil || errConvert != nil {
+		return nil
+	}
+	for _, node := range nodes {
+		text, _ := node.(string)
+		if text, err = convert(text); err != nil {
+			text = ""
+		}
+		names = append(names, cleanFileName(text))
+	}
+	return names
+}
+
+// decodeFile decodes base64, of the standard or the URL alphabet, with or without padding, line breaks ignored.
+// Nothing gives nil.
+func decodeFile(text string) ([]byte, error) {
 	text = strings.TrimRight(strings.Map(func(c rune) rune {
 		switch c {
 		case ' ', '\t', '\r', '\n':
@@ -210,7 +253,7 @@ func (r reader) file() (*File, error) {
 	if err != nil {
 		return nil, keyturn.Errorf(keyturn.KindBadReply, "the value of %s is not base64", nameFile)
 	}
-	return &File{Name: "activation-file.bin", ContentType: "application/octet-stream", Data: data}, nil
+	return data, nil
 }
 
 const maxAdditionalValues = 100
@@ -221,7 +264,7 @@ func (r reader) additional() (found map[string][]string, left []string) {
 	found = map[string][]string{}
 	for _, name := range slices.Sorted(maps.Keys(r.paths)) {
 		switch name {
-		case nameCode, nameFile, nameLink, nameSuccess, nameError, nameMessage:
+		case nameCode, nameFile, nameFileName, nameLink, nameSuccess, nameError, nameMessage:
 			continue
 		}
 		nodes, err := r.nodes(name)

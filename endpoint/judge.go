@@ -19,8 +19,8 @@ const (
 // Judge reads a reply and returns what it means for the fulfillment (docs/understand/partner-contract.md, Outcome).
 // It is pure and never panics.
 //
-// units is how many activation codes the line needs from this call; fewer are a failure of KindBadReply. A link or a
-// file serves the whole line in place of codes. With units 0 (cancel, pause, resume, a renewal that keeps its key) and
+// units is how many activation codes the line needs from this call; fewer are a failure of KindBadReply. So many links
+// or files, or one for all, serve the line in place of codes. With units 0 (cancel, pause, resume, a renewal that keeps its key) and
 // where the operation has no path to a code, link or file, a bare acknowledgement is enough.
 func Judge(in keyturn.Integration, op string, units int, reply Reply) (v Verdict) {
 	defer func() {
@@ -37,6 +37,8 @@ func Judge(in keyturn.Integration, op string, units int, reply Reply) (v Verdict
 	}
 	f := readFacts(newReader(in, def), reply)
 	v = classify(in.PermanentErrors, f)
+	hide := keysIn(in, op, f)
+	v.ErrorCode, v.ErrorMessage = cleaned(hide(f.errorCode), maxErrorCode), cleaned(hide(f.message), maxErrorMessage)
 	v.RetryAfter = retryAfter(reply.Header)
 	if v.Outcome != Success {
 		return v
@@ -65,13 +67,16 @@ func enough(def keyturn.Operation, units int, d Deliverable) error {
 		_, has := def.ResponsePaths[name]
 		given = given || has
 	}
+	other := max(len(d.ActivationLinks), len(d.Files))
 	switch {
-	case codes == 0 && (units <= 0 || !given || !d.Empty()), codes >= units:
+	case codes >= units, codes == 0 && (other == 1 || other >= units || other == 0 && !given):
 		return nil
-	case codes == 0:
-		return keyturn.Errorf(keyturn.KindBadReply, "the reply holds no activation code, link or file")
+	case codes > 0:
+		return keyturn.Errorf(keyturn.KindBadReply, "the reply holds %d of %d activation codes", codes, units)
+	case other > 0:
+		return keyturn.Errorf(keyturn.KindBadReply, "the reply holds %d links or files for %d units", other, units)
 	}
-	return keyturn.Errorf(keyturn.KindBadReply, "the reply holds %d of %d activation codes", codes, units)
+	return keyturn.Errorf(keyturn.KindBadReply, "the reply holds no activation code, link or file")
 }
 
 // facts are what a verdict depends on.
@@ -110,10 +115,7 @@ func readFacts(r reader, reply Reply) facts {
 // classify is the decision table (docs/use/partners.md): transport status first, then the error code, then the success
 // flag. What the integration lists as permanent is permanent, whatever failed.
 func classify(permanent keyturn.PermanentErrors, f facts) Verdict {
-	v := Verdict{
-		Outcome: Retryable, HTTPStatus: f.status, ErrorCode: cleaned(f.errorCode, maxErrorCode),
-		ErrorMessage: cleaned(f.message, maxErrorMessage),
-	}
+	v := Verdict{Outcome: Retryable, HTTPStatus: f.status}
 	switch status := "the partner answered HTTP " + strconv.Itoa(f.status); {
 	case f.status == http.StatusTooManyRequests:
 		v.Kind, v.Reason = keyturn.KindRateLimited, status

@@ -154,8 +154,9 @@ func TestLinksAndFiles(t *testing.T) {
 	} {
 		body, _ := json.Marshal(map[string]string{"f": text})
 		v := judge(in, 1, string(body))
-		require.Equal(t, &endpoint.File{Name: "activation-file.bin", ContentType: "application/octet-stream", Data: content},
-			v.Deliverable.File, v.Reason)
+		require.Equal(t, []endpoint.File{
+			{Name: "activation-file.bin", ContentType: "application/octet-stream", Data: content},
+		}, v.Deliverable.Files, v.Reason)
 	}
 	for _, text := range []string{
 		`"not base64!"`, `"A"`, `7`, `["QQ"]`, `{"a":"QQ"}`,
@@ -210,13 +211,13 @@ func TestVerdictWords(t *testing.T) {
 func TestDeliverableHidesItself(t *testing.T) {
 	t.Parallel()
 	d := endpoint.Deliverable{
-		ActivationCodes: []keyturn.Secret{"TOPSECRET"}, ActivationLink: "https://TOPSECRET",
-		File: &endpoint.File{Name: "f", Data: []byte("TOPSECRET")},
+		ActivationCodes: []keyturn.Secret{"TOPSECRET"}, ActivationLinks: []keyturn.Secret{"https://TOPSECRET"},
+		Files: []endpoint.File{{Name: "f", Data: []byte("TOPSECRET")}},
 	}
 	var log strings.Builder
 	logger := slog.New(slog.NewJSONHandler(&log, nil))
-	logger.Info("x", "d", d, "v", endpoint.Verdict{Deliverable: d}, "f", *d.File)
-	slog.New(slog.NewTextHandler(&log, nil)).Info("x", "d", d, "p", &d, "f", d.File)
+	logger.Info("x", "d", d, "v", endpoint.Verdict{Deliverable: d}, "f", d.Files[0])
+	slog.New(slog.NewTextHandler(&log, nil)).Info("x", "d", d, "p", &d, "f", d.Files)
 	marshalled, err := json.Marshal(d)
 	require.NoError(t, err)
 	text := log.String() + string(marshalled)

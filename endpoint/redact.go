@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
 	"strconv"
@@ -74,6 +75,38 @@ type masks struct {
 	found int
 	whole bool // hide every value
 	names bool // every value is among texts: names stay as they are
+}
+
+// keysIn masks the codes, links and files of a reply in the partner's words: they are shown where no key is, and a
+// partner that refuses a request may quote the key that it is about.
+func keysIn(in keyturn.Integration, op string, f facts) func(string) string {
+	same := func(text string) string { return text }
+	if f.errorCode == "" && f.message == "" || f.reader.root == nil {
+		return same
+	}
+	m := masks{}
+	m.find(in, op, f.reader.root)
+	for text := range maps.Clone(m.texts) {
+		for _, form := range []string{strings.TrimSpace(text), strings.ToUpper(text), strings.ToLower(text)} {
+			m.add(form, mask)
+		}
+	}
+	if len(m.texts) == 0 {
+		return same
+	}
+	if m.whole {
+		return func(string) string { return mask }
+	}
+	for text := range m.texts {
+		m.texts[text] = mask
+	}
+	within := m.replacer()
+	return func(text string) string {
+		if _, is := m.texts[text]; is && text != "" {
+			return mask
+		}
+		return within(text)
+	}
 }
 
 // everything adds every text and number, each with a mask of its own, so that a corrected path finds as many; but not

@@ -58,18 +58,23 @@ func numberText(text string) (string, bool) {
 // keyText is a value that goes to the customer: a string that is a key, or an integer with every digit. "" is absent
 // (missing, null, blank); false is a value that must not be delivered.
 func keyText(v any, maxBytes int) (string, bool) {
-	text, ok := "", true
-	switch v := v.(type) {
-	case nil:
-	case string:
-		text = v
-	case json.Number:
-		text, ok = string(v), integerPattern.MatchString(string(v))
-	default:
-		ok = false
-	}
+	text, ok := rawText(v)
 	text, err := keyturn.CleanKey(text)
 	return text, ok && err == nil && len(text) <= maxBytes
+}
+
+// rawText is a value as a conversion gets it: a string as it is, or an integer with every digit. False is a value that
+// is neither; nothing is "".
+func rawText(v any) (string, bool) {
+	switch v := v.(type) {
+	case nil:
+		return "", true
+	case string:
+		return v, true
+	case json.Number:
+		return string(v), integerPattern.MatchString(string(v))
+	}
+	return "", false
 }
 
 // cleaned makes a partner's words safe to show: valid UTF-8, one line, nothing invisible that reorders text, at most

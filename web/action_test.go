@@ -63,11 +63,11 @@ func TestLinksAndFiles(t *testing.T) {
 	s.sold(keyturn.Product{ID: "acme", Sources: fromEndpoint})
 	good, bad := s.buy("en", "acme"), s.buy("en", "acme")
 	good.call(0, db.CallResult{
-		Link: "https://partner.test/activate?" + canary,
-		File: &db.File{Name: "../..\\évil\r\n\"name.lic", ContentType: "text/html", Data: []byte("<script>" + canary)},
+		Links: []string{"https://partner.test/activate?" + canary},
+		Files: []db.File{{Name: "../..\\évil\r\n\"name.lic", ContentType: "text/html", Data: []byte("<script>" + canary)}},
 	})
 	good.send(0, nil, true)
-	bad.call(0, db.CallResult{Link: "javascript:alert('" + canary + "')"})
+	bad.call(0, db.CallResult{Links: []string{"javascript:alert('" + canary + "')"}})
 	bad.send(0, nil, true)
 
 	got := good.post(0, "keys", nil)

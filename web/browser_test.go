@@ -178,7 +178,7 @@ func TestBrowserSavesADeliveredFile(t *testing.T) {
 	s.sold(keyturn.Product{ID: "acme", Name: "Acme Pro", Sources: fromEndpoint})
 	o := s.buy("en", "acme")
 	content := []byte("<script>alert(1)</script>\x00\xff\r\n" + canary)
-	o.call(0, db.CallResult{File: &db.File{Name: "activation-file.bin", ContentType: "text/html", Data: content}})
+	o.call(0, db.CallResult{Files: []db.File{{Name: "activation-file.bin", ContentType: "text/html", Data: content}}})
 	o.send(0, nil, true)
 	b, folder := surf(t), t.TempDir()
 	_, err := chromedp.Call(b, browserdomain.SetDownloadBehavior, browserdomain.SetDownloadBehaviorParams{

@@ -64,10 +64,14 @@ type lineView struct {
 type keysView struct {
 	Codes    []string
 	Replaced []string // no longer valid
-	Link     string
-	HTTPS    bool // the link may be followed, not only read
+	Links    []linkView
 	Files    []fileView
 	Hide     string
+}
+
+type linkView struct {
+	URL   string
+	HTTPS bool // it may be followed, not only read
 }
 
 type fileView struct{ Label, Link string }
@@ -173,7 +177,10 @@ func (p *pages) lineOf(w *words, token string, l db.CustomerLine, now time.Time)
 }
 
 func keysOf(w *words, token string, l db.CustomerLine, d db.Deliverables, hide string) *keysView {
-	v := &keysView{Link: d.Link, HTTPS: strings.HasPrefix(d.Link, "https://"), Hide: hide}
+	v := &keysView{Hide: hide}
+	for _, link := range d.Links {
+		v.Links = append(v.Links, linkView{URL: link, HTTPS: strings.HasPrefix(link, "https://")})
+	}
 	for _, code := range d.Codes {
 		v.Codes = append(v.Codes, code.Reveal())
 	}

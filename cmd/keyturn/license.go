@@ -101,8 +101,8 @@ func printLicense(w io.Writer, v keyturn.LicenseView) {
 	for _, code := range v.ActivationCodes {
 		fmt.Fprintf(w, "key      %s\n", code)
 	}
-	if v.ActivationLink != "" {
-		fmt.Fprintf(w, "link     %s\n", v.ActivationLink)
+	for _, link := range v.ActivationLinks {
+		fmt.Fprintf(w, "link     %s\n", link)
 	}
 	if len(v.Operations) == 0 {
 		return
