@@ -237,17 +237,25 @@ func TestUnknownFieldsArePassedOverForATokenThatWasMadeSo(t *testing.T) {
 			"refused", "POST", "/v1/orders", []string{"Idempotency-Key", "k"}, own, 422, []string{`"shopSystem"`}, nil,
 		},
 		{
-			"passed over", "POST", "/v1/orders", []string{"Idempotency-Key", "k", "Authorization", "Bearer " + text}, own, 201,
-			[]string{"ORD-1"}, nil,
+			"passed over", "POST", "/v1/orders",
+			[]string{"Idempotency-Key", "k", "Authorization", "Bearer " + text},
+			own, 201,
+			[]string{"ORD-1"},
+			nil,
 		},
 		{
 			"a known field in another case", "POST", "/v1/orders",
 			[]string{"Idempotency-Key", "k2", "Authorization", "Bearer " + text},
-			strings.Replace(goodOrder, `"currency"`, `"Currency"`, 1), 422, []string{"did you mean currency?"}, nil,
+			strings.Replace(goodOrder, `"currency"`, `"Currency"`, 1), 422,
+			[]string{"did you mean currency?"},
+			nil,
 		},
 		{
-			"a duplicate field", "POST", "/v1/orders", []string{"Idempotency-Key", "k2", "Authorization", "Bearer " + text},
-			strings.Replace(goodOrder, `"currency"`, `"x": 1, "x": 2, "currency"`, 1), 422, []string{"duplicate"}, nil,
+			"a duplicate field", "POST", "/v1/orders",
+			[]string{"Idempotency-Key", "k2", "Authorization", "Bearer " + text},
+			strings.Replace(goodOrder, `"currency"`, `"x": 1, "x": 2, "currency"`, 1), 422,
+			[]string{"duplicate"},
+			nil,
 		},
 	})
 }

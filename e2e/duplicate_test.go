@@ -33,6 +33,6 @@ func TestAPartnerRepeatsACode(t *testing.T) {
 	s.decide(f, keyturn.Resolution{ID: "d-1", Action: keyturn.ActionSupply})
 	s.await(second, keyturn.OrderCompleted)
 	s.atRest(first, second)
-	require.Contains(t, s.letters(buyer)[1].Text, "HAND-1")
+	require.Contains(t, s.letters(buyer)[0].Text, "HAND-1")
 	require.Equal(t, []string{"DuplicateKey closed"}, s.alerts(f))
 }

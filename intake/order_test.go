@@ -73,10 +73,14 @@ func TestOrdersOfRealShops(t *testing.T) {
 		{"lineItems[0].grossPrice", func(o *keyturn.Order) *string { return &o.LineItems[0].GrossPrice }, map[string]string{
 			"29.9900": "29.99", "29.9": "29.90", "30": "30.00", " 29.99": "29.99", "0": "0.00",
 		}},
-		{"lineItems[0].operation", func(o *keyturn.Order) *string { return (*string)(&o.LineItems[0].Operation) },
-			map[string]string{"CREATE": "create", " create ": "create", "": ""}},
-		{"lineItems[0].trialContext", func(o *keyturn.Order) *string { return &o.LineItems[0].TrialContext },
-			map[string]string{"creation": "CREATION", "": ""}},
+		{
+			"lineItems[0].operation", func(o *keyturn.Order) *string { return (*string)(&o.LineItems[0].Operation) },
+			map[string]string{"CREATE": "create", " create ": "create", "": ""},
+		},
+		{
+			"lineItems[0].trialContext", func(o *keyturn.Order) *string { return &o.LineItems[0].TrialContext },
+			map[string]string{"creation": "CREATION", "": ""},
+		},
 		{"lineItems[0].id", func(o *keyturn.Order) *string { return &o.LineItems[0].ID }, map[string]string{"": "", " ": ""}},
 	} {
 		for given, want := range f.given {
