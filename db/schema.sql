@@ -118,6 +118,58 @@ AS $function$ BEGIN
         ELSE '' END;
 END $function$;
 
+CREATE FUNCTION may_share_code(a_line uuid, a_license uuid, a_subscription text, a_customer text, a_product text,
+        b_line uuid, b_license uuid, b_subscription text, b_customer text, b_product text)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ IMMUTABLE PARALLEL SAFE
+AS $function$ BEGIN
+    RETURN a_line <> b_line AND a_customer = b_customer AND (a_license = b_license
+        OR a_subscription <> '' AND a_subscription = b_subscription OR a_product = b_product);
+END $function$;
+
+CREATE FUNCTION known_codes(p_line uuid, p_units integer[], p_codes bytea[], p_volume boolean)
+ RETURNS TABLE(code bytea, why text, refused boolean, of_pool boolean, of_order text)
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+    mine record;
+BEGIN
+    PERFORM pg_advisory_xact_lock_shared(hashtextextended('codes', 0));
+    SELECT l.id, coalesce(l.license_id, l.fulfillment_id) AS license, l.subscription_id, l.product_id, o.customer_id,
+        o.client
+    INTO mine
+    FROM line_items l JOIN orders o ON o.id = l.order_id WHERE l.id = p_line;
+    RETURN QUERY
+    SELECT c.code, CASE WHEN p_volume THEN 'volume' ELSE 'again' END,
+        coalesce(s.others, false) OR coalesce(h.others, false), coalesce(s.others, false),
+        CASE WHEN h.client = mine.client THEN h.order_id END
+    FROM unnest(p_codes) AS c (code)
+    LEFT JOIN LATERAL (
+        SELECT coalesce(NOT may_share_code(p_line, mine.license, mine.subscription_id, mine.customer_id,
+            mine.product_id, l.id, coalesce(l.license_id, l.fulfillment_id), l.subscription_id, o.customer_id,
+            l.product_id), true) AS others
+        FROM pool_keys k LEFT JOIN line_items l ON l.id = k.line_id LEFT JOIN orders o ON o.id = l.order_id
+        WHERE k.fingerprint = c.code AND k.state <> 'withdrawn' AND NOT (k.state = 'quarantined' AND k.line_id IS NULL)
+    ) s ON true
+    LEFT JOIN LATERAL (
+        SELECT o.client, o.id AS order_id, NOT may_share_code(p_line, mine.license, mine.subscription_id,
+            mine.customer_id, mine.product_id, l.id, coalesce(l.license_id, l.fulfillment_id), l.subscription_id,
+            o.customer_id, l.product_id) AS others
+        FROM (
+            SELECT d.line_id, d.unit_no FROM deliverables d
+            WHERE d.fingerprint = c.code AND d.fingerprint IS NOT NULL AND d.shared IS NULL
+            UNION ALL
+            SELECT d.line_id, d.unit_no FROM deliverables d
+            WHERE d.fingerprint = c.code AND d.fingerprint IS NOT NULL AND d.shared IS NOT NULL
+                AND d.shared <> 'returned'
+        ) y JOIN line_items l ON l.id = y.line_id JOIN orders o ON o.id = l.order_id
+        WHERE NOT p_volume AND NOT (y.line_id = p_line AND y.unit_no = ANY (p_units))
+        ORDER BY others DESC LIMIT 1
+    ) h ON true
+    WHERE p_volume OR s.others IS NOT NULL OR h.others IS NOT NULL;
+END $function$;
+
 CREATE SEQUENCE integration_versions START 1000000;
 
 CREATE SEQUENCE pool_key_position START 1;
@@ -285,12 +337,16 @@ CREATE TABLE deliverables (
     fingerprint bytea,
     source text NOT NULL,
     created_at timestamptz NOT NULL DEFAULT now(),
+    shared text,
     CONSTRAINT deliverables_pkey PRIMARY KEY (line_id, unit_no, kind),
     CONSTRAINT deliverables_line_id_fkey FOREIGN KEY (line_id) REFERENCES line_items(id),
-    CONSTRAINT deliverables_kind_check CHECK (kind IN ('code', 'link', 'file', 'additional'))
+    CONSTRAINT deliverables_kind_check CHECK (kind IN ('code', 'link', 'file', 'additional')),
+    CONSTRAINT deliverables_shared_check CHECK (shared IN ('volume', 'again', 'returned', 'found'))
 );
 ALTER TABLE deliverables ALTER COLUMN content SET STORAGE EXTERNAL;
-CREATE INDEX deliverables_by_fingerprint ON deliverables (fingerprint) WHERE fingerprint IS NOT NULL;
+CREATE INDEX deliverables_by_time ON deliverables USING brin (created_at);
+CREATE UNIQUE INDEX deliverables_once ON deliverables (fingerprint) WHERE fingerprint IS NOT NULL AND shared IS NULL;
+CREATE INDEX deliverables_shared ON deliverables (fingerprint) WHERE fingerprint IS NOT NULL AND shared IS NOT NULL;
 
 CREATE TABLE supplies (
     line_id uuid NOT NULL,
@@ -298,7 +354,8 @@ CREATE TABLE supplies (
     content bytea NOT NULL,
     fingerprint bytea NOT NULL,
     created_at timestamptz NOT NULL DEFAULT now(),
-    CONSTRAINT supplies_pkey PRIMARY KEY (line_id, unit_no),
+    resolution text NOT NULL DEFAULT '',
+    CONSTRAINT supplies_pkey PRIMARY KEY (line_id, resolution, unit_no),
     CONSTRAINT supplies_line_id_fkey FOREIGN KEY (line_id) REFERENCES line_items(id)
 );
 
@@ -626,9 +683,9 @@ CREATE TABLE alerts (
     CONSTRAINT alerts_pkey PRIMARY KEY (id),
     CONSTRAINT alerts_line_id_fkey FOREIGN KEY (line_id) REFERENCES line_items(id),
     CONSTRAINT alerts_cause_check CHECK (cause IN ('Unavailable', 'RateLimited', 'Rejected', 'BadReply',
-        'Configuration', 'OutOfStock', 'Conflict', 'Internal', 'Manual', 'Refund', 'Revocation', 'Exposed',
-        'Undelivered', 'Restored', 'PartnerAnsweredDifferently', 'PartnerMoved', 'PartnerDown', 'PartnerBack',
-        'CertificateExpiring', 'ClockSkew', 'LowStock', 'RunsDry', 'Owed', 'Audit'))
+        'Configuration', 'OutOfStock', 'Conflict', 'DuplicateKey', 'Internal', 'Manual', 'Refund', 'Revocation',
+        'Exposed', 'Undelivered', 'Restored', 'PartnerAnsweredDifferently', 'PartnerMoved', 'PartnerDown',
+        'PartnerBack', 'CertificateExpiring', 'ClockSkew', 'LowStock', 'RunsDry', 'Owed', 'Audit'))
 );
 CREATE INDEX alerts_by_merchant ON alerts (split_part(alert_subject(pool_id, subject, detail), ':', 1), id)
         WHERE strpos(alert_subject(pool_id, subject, detail), ':') > 0;
