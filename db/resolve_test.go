@@ -178,7 +178,8 @@ func TestSupply(t *testing.T) {
 		wantKind(t, s.StageSupply(s.ctx, f, "", bad), keyturn.KindInvalid)
 	}
 	require.NoError(t, s.StageSupply(s.ctx, f, "", []string{"wrong", "typo"}))
-	require.NoError(t, s.StageSupply(s.ctx, f, "", []string{"\ufeffone ", "two\r\nlines\r\n"}), "what is stored last counts")
+	require.NoError(t, s.StageSupply(s.ctx, f, "", []string{"\ufeffone ", "two\r\nlines\r\n"}),
+		"what is stored last counts")
 	next := s.resolve(f, keyturn.ActionSupply)
 	require.Equal(t, keyturn.DoDeliver, next.Do)
 	require.Equal(t, []string{"one", "two\nlines"}, s.keysOf(f))

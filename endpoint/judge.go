@@ -20,8 +20,8 @@ const (
 // It is pure and never panics.
 //
 // units is how many activation codes the line needs from this call; fewer are a failure of KindBadReply. So many links
-// or files, or one for all, serve the line in place of codes. With units 0 (cancel, pause, resume, a renewal that keeps its key) and
-// where the operation has no path to a code, link or file, a bare acknowledgement is enough.
+// or files, or one for all, serve the line in place of codes. With units 0 (cancel, pause, resume, a renewal that keeps
+// its key) and where the operation has no path to a code, link or file, a bare acknowledgement is enough.
 func Judge(in keyturn.Integration, op string, units int, reply Reply) (v Verdict) {
 	defer func() {
 		if recover() != nil {
