@@ -197,8 +197,15 @@ func integrationOf(f db.CallFacts) keyturn.Integration {
 	return endpoint.WithDefaults(f.Integration)
 }
 
-// renderRequest makes the request of a call, as it is stored.
+// renderRequest makes the request of a call, as it is stored, or gives the stored one.
 func renderRequest(f db.CallFacts) ([]byte, error) {
+	if f.Stored != nil {
+		var req endpoint.Request
+		if err := json.Unmarshal(f.Stored, &req); err == nil && !req.Fits(integrationOf(f)) {
+			return nil, db.ErrMoved
+		}
+		return f.Stored, nil
+	}
 	req, err := endpoint.Render(integrationOf(f), string(f.Operation), requestData(f))
 	if err != nil {
 		return nil, err

@@ -13,7 +13,6 @@ const (
 	looksBatches      = "imports"
 	looksAttempts     = "attempts"
 	looksRevocations  = "revocations"
-	looksReplacements = "replacements"
 	looksDeliveries   = "e-mails"
 	looksRefunds      = "refunds"
 	looksPaid         = "provider's refunds"
@@ -245,7 +244,7 @@ var invariants = []invariant{
 	},
 	{
 		id: "F5", severity: S2, meaning: "Nothing stays under way longer than its lease or waits for a time that has passed.",
-		looks: []string{looksOpen, looksAttempts, looksDeliveries, looksOutbox, looksRevocations, looksReplacements},
+		looks: []string{looksOpen, looksAttempts, looksDeliveries, looksOutbox, looksRevocations},
 	},
 	{
 		id: "F6", severity: S1, meaning: "Every open workflow has something left to do.", looks: []string{looksWorkflows},

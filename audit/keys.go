@@ -23,8 +23,9 @@ var keyProbes = []probe{
 	{"B8", lowStockSQL},
 }
 
-// keysOfLineSQL counts a line's keys. What a line needs is its product's decision of today, so where the product was
-// edited since the sale, both one key and one per unit will do. A partner may deliver by an acknowledgement alone, and
+// keysOfLineSQL counts a line's keys. What a line needs was decided when it was sold; of a line from before that was
+// noted, it is its product's decision of today, so where the product was edited since, both one key and one per unit
+// will do. A partner may deliver by an acknowledgement alone, and
 // an operation on a licence may leave its keys as they are.
 const keysOfLineSQL = `
 	WITH have AS (
@@ -40,8 +41,9 @@ const keysOfLineSQL = `
 	), lines AS (
 		SELECT l.id, l.order_id, l.obtained_at IS NOT NULL AND l.status NOT IN ('CANCELING', 'CANCELED') AS has, l.status,
 			l.obtained_at,
-			coalesce(h.n, 0) AS n, coalesce(h.pooled, 0) AS pooled, CASE WHEN p.one THEN 1 ELSE l.quantity END AS units,
-			p.updated_at > l.created_at AS edited, l.quantity, l.license_id IS NOT NULL AS operates
+			coalesce(h.n, 0) AS n, coalesce(h.pooled, 0) AS pooled,
+			CASE WHEN coalesce(l.quantity_mode = 'one_per_line', p.one) THEN 1 ELSE l.quantity END AS units,
+			l.quantity_mode IS NULL AND p.updated_at > l.created_at AS edited, l.quantity, l.license_id IS NOT NULL AS operates
 		FROM line_items l JOIN sold p ON p.id = l.product_id LEFT JOIN have h ON h.line_id = l.id
 	)
 	SELECT l.order_id, l.id AS line_id, NULL AS subject,
@@ -170,7 +172,8 @@ const seenAndFreedSQL = `
 const waitsBesideStockSQL = `
 	WITH first AS (
 		SELECT DISTINCT ON (l.waiting_pool) l.waiting_pool, l.id, l.order_id,
-			CASE WHEN CAST(p.spec AS json) ->> 'quantityMode' = 'one_per_line' THEN 1 ELSE l.quantity END AS units,
+			CASE WHEN coalesce(l.quantity_mode, CAST(p.spec AS json) ->> 'quantityMode') = 'one_per_line' THEN 1
+				ELSE l.quantity END AS units,
 			(SELECT max(g.at) FROM line_log g WHERE g.line_id = l.id) AS since
 		FROM line_items l JOIN products p ON p.id = l.product_id JOIN orders o ON o.id = l.order_id
 		WHERE l.waiting_pool IS NOT NULL AND o.cancel_reason IS NULL

@@ -21,7 +21,7 @@ var limitProbes = []probe{
 const outOfStockSQL = `
 	WITH asks AS MATERIALIZED (
 		SELECT g.line_id, g.at, l.order_id, l.created_at, k.pool_id, CASE
-			WHEN coalesce(CAST(p.spec AS json) ->> 'quantityMode' = 'one_per_line', false) THEN 1 ELSE l.quantity END AS units
+			WHEN coalesce(coalesce(l.quantity_mode, CAST(p.spec AS json) ->> 'quantityMode') = 'one_per_line', false) THEN 1 ELSE l.quantity END AS units
 		FROM line_log g JOIN line_items l ON l.id = g.line_id JOIN products p ON p.id = l.product_id
 		CROSS JOIN LATERAL (SELECT CAST(p.spec AS json) -> 'sources' -> l.source_no ->> 'pool' AS pool_id) k
 		WHERE g.to_status = 'WAITING_FOR_STOCK' AND g.reason = 'OutOfStock' AND k.pool_id IS NOT NULL

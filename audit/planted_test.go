@@ -370,6 +370,14 @@ var planted = []struct {
 		id: "F5", name: "the relay left an errand", at: "SendFollowUpEmail",
 		sql: `INSERT INTO outbox (workflow, subject, due_at) VALUES ('SendFollowUpEmail', 'x', now() - interval '1 h')`,
 	},
+	{
+		id: "F5", name: "the relay cannot start an errand", at: "Unknown x",
+		sql: `INSERT INTO outbox (workflow, subject, due_at, tries) VALUES ('Unknown', 'x', now() + interval '10 s', 100)`,
+	},
+	{id: "F5", name: "a customer was promised another key, and giving it fails", at: "sold", sql: `
+		INSERT INTO replacements (key_id, batch_id, pool_id, line_id, unit_no, status, reason, by, created_at, failed_at)
+		SELECT id, batch_id, pool_id, line_id, unit_no, 'OWED', 'leaked', 'ops', now() - interval '1 d', now()
+		FROM pool_keys WHERE line_id = line_of('sold/1')`},
 	{id: "F5", name: "an e-mail is being sent for ever", at: "resent", sql: `
 		UPDATE deliveries SET status = 'SENDING', lease_until = now() - interval '1 h' WHERE number = 1
 			AND line_id = line_of('resent/0')`},
@@ -599,4 +607,20 @@ func TestAResendThatNobodyAskedForIsFound(t *testing.T) {
 	s := newShop(t)
 	s.exec(`DELETE FROM access_log`)
 	require.Equal(t, []string{"A6", "D3"}, s.audit().Violated())
+}
+
+// What comes up for an order after its customer was erased ends like every other, and is no leak.
+func TestAnErasedOrderThatIsCancelledIsNoLeak(t *testing.T) {
+	s := newShop(t)
+	lines := []string{
+		s.fulfillment("erased"), s.read(`SELECT fulfillment_id FROM line_items WHERE id = line_of('erased/1')`),
+	}
+	s.ok(s.CancelOrder(s.ctx, "erased", "the shop: Jean Dupont rang"))
+	for _, f := range lines {
+		_, err := s.Review(s.ctx, f)
+		s.ok(err)
+		s.refund(f)
+	}
+	s.revoke(lines[1], "endpoint/studio")
+	require.Empty(t, listed(s.audit()))
 }

@@ -111,7 +111,6 @@ const countSQL = `
 	UNION ALL SELECT 'imports', count(*) FROM batches
 	UNION ALL SELECT 'attempts', count(*) FROM attempts
 	UNION ALL SELECT 'revocations', count(*) FROM revocations
-	UNION ALL SELECT 'replacements', count(*) FROM replacements
 	UNION ALL SELECT 'e-mails', count(*) FROM deliveries
 	UNION ALL SELECT 'refunds', count(*) FROM refunds
 	UNION ALL SELECT 'alerts', count(*) FROM alerts

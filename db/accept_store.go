@@ -58,6 +58,7 @@ func (d *DB) store(
 		if err != nil {
 			return nil, nil, err
 		}
+		rows.modes = append(rows.modes, string(*row.QuantityMode))
 		a.Starts = append(a.Starts, row.start())
 	}
 	personal, err := json.Marshal(storedCustomer{o.Customer, o.CartExternalContext})
@@ -87,7 +88,7 @@ func (d *DB) store(
 		relayAt, pq.Array(rows.ids), pq.Array(rows.fulfillments), pq.Array(rows.products), pq.Array(rows.quantities),
 		pq.Array(rows.minors), pq.Array(rows.operations), pq.Array(rows.subscriptions), pq.Array(rows.trials),
 		pq.Array(rows.deadlines),
-		wrapped, pq.Array([]string(known.ProductIDs)), len(known.ProductIDs))
+		wrapped, pq.Array([]string(known.ProductIDs)), len(known.ProductIDs), pq.Array(rows.modes))
 	if err == nil && len(stored) == 0 {
 		err = errOvertaken
 	}
@@ -110,12 +111,17 @@ func newLine(o keyturn.Order, l keyturn.LineItem, price keyturn.Money, known acc
 	if op != nil {
 		out.LicenseID, out.LicenseSource, out.Blocked = op.licenseID, op.source, op.blocked
 	}
+	if op != nil {
+		out.QuantityMode = op.mode
+	}
 	no := slices.Index(known.ProductIDs, l.ProductID)
 	out.ProductSpec = known.Specs[no]
 	if known.Currencies[no] != "" {
 		out.Currencies = &known.Currencies[no]
 	}
-	return out, out.derive()
+	err := out.derive()
+	out.QuantityMode = &out.product.QuantityMode
+	return out, err
 }
 
 // acceptSQL stores an order with all that belongs to it in one statement, however many lines it has: if its products
@@ -149,13 +155,14 @@ const (
 		INSERT INTO idempotency_keys (client, key, request_hash, order_id, response) SELECT $2, $12, $13, $1, $14 FROM settled
 	), lines AS (
 		INSERT INTO line_items (id, fulfillment_id, order_id, position, product_id, quantity, gross_minor, operation,
-			subscription_id, trial_context, source_started_at, give_up_at, wake_at, created_at)
+			subscription_id, trial_context, source_started_at, give_up_at, wake_at, created_at, quantity_mode)
 		SELECT t.id, t.fulfillment_id, $1, t.position, t.product_id, t.quantity, t.minor, t.operation, t.subscription_id,
-			t.trial_context, $11, t.give_up_at, $15, $11
+			t.trial_context, $11, t.give_up_at, $15, $11, t.mode
 		FROM settled, unnest(CAST($16 AS uuid[]), CAST($17 AS uuid[]), CAST($18 AS text[]), CAST($19 AS bigint[]),
-			CAST($20 AS bigint[]), CAST($21 AS text[]), CAST($22 AS text[]), CAST($23 AS text[]), CAST($24 AS timestamptz[]))
+			CAST($20 AS bigint[]), CAST($21 AS text[]), CAST($22 AS text[]), CAST($23 AS text[]), CAST($24 AS timestamptz[]),
+			CAST($28 AS text[]))
 			WITH ORDINALITY AS t (id, fulfillment_id, product_id, quantity, minor, operation, subscription_id,
-				trial_context, give_up_at, position)
+				trial_context, give_up_at, mode, position)
 	)
 	SELECT yes FROM settled`
 )
@@ -170,7 +177,7 @@ type storedCustomer struct {
 type lineRows struct {
 	ids, fulfillments, products, operations, subscriptions, trials []string
 	quantities, minors                                             []int64
-	deadlines                                                      []string
+	deadlines, modes                                               []string
 }
 
 func newLineRows(n int) *lineRows { return &lineRows{ids: make([]string, 0, n)} }

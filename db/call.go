@@ -26,10 +26,12 @@ type CallFacts struct {
 	Customer            keyturn.Customer
 	CartExternalContext string
 	License             LicenseFacts // of an operation on a licence that exists
+	Stored              []byte       // the request of the earlier attempts, if there was one
 }
 
-// RenderCall makes the bytes of a request to a partner. KindInvalid and KindConfiguration when it cannot be made of
-// these facts.
+// RenderCall makes the bytes of a request to a partner, or gives those that are stored, byte for byte. ErrMoved when
+// these cannot be sent because the partner has another address now; KindInvalid and KindConfiguration when the request
+// cannot be made of these facts.
 type RenderCall func(CallFacts) ([]byte, error)
 
 // CallTimeout is how long a call of the integration may take.

@@ -1,6 +1,7 @@
 package db
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -110,6 +111,18 @@ func (d *DB) beginCall(
 	if err != nil {
 		return nil, wait, err
 	}
+	if before.Others {
+		told, err := leaveOtherSources(ctx, tx, l, l.source().Name())
+		if err != nil {
+			return nil, 0, err
+		}
+		if told {
+			return nil, 0, d.fail(ctx, tx, l, StepFailure{Permanent: true, Failure: keyturn.Failure{
+				Kind:    keyturn.KindRejected,
+				Message: l.source().Name() + " was told to cancel when the product was changed, and is not asked again",
+			}})
+		}
+	}
 	facts, dk, err := d.facts(ctx, tx, l, before.Units)
 	call := l.newCall(facts, before.LastNo+1, timeout(facts.Integration))
 	if err == nil {
@@ -124,6 +137,9 @@ func (d *DB) beginCall(
 	var sealed []byte
 	if err == nil {
 		call.Request, sealed, err = d.request(ctx, tx, l, call.CallFacts, dk, render)
+	}
+	if errors.Is(err, ErrMoved) {
+		return nil, 0, holdMoved(ctx, tx, l)
 	}
 	if kind := keyturn.KindOf(err); kind == keyturn.KindConfiguration || kind == keyturn.KindInvalid {
 		return nil, 0, d.fail(ctx, tx, l, StepFailure{
@@ -149,7 +165,8 @@ type attemptsBefore struct {
 	No         *int       `db:"no"` // of one that is under way
 	DeadlineAt *time.Time `db:"deadline_at"`
 	LastNo     int        `db:"last_no"`
-	Units      int        `db:"units"` // that have what the customer gets
+	Units      int        `db:"units"`  // that have what the customer gets
+	Others     bool       `db:"others"` // another source was asked, or this one told to cancel
 }
 
 // endedAttempts reads a line's earlier attempts. KindConflict while one is under way: wait says for how long at most.
@@ -161,8 +178,10 @@ func endedAttempts(ctx context.Context, tx *sqlx.Tx, l *line) (before attemptsBe
 	if err := tx.GetContext(ctx, &before, `
 		SELECT max(no) FILTER (WHERE `+running+`) AS no, max(deadline_at) FILTER (WHERE `+running+`) AS deadline_at,
 			coalesce(max(no), 0) AS last_no,
-			(SELECT `+answeredUnitsSQL+`) AS units
-		FROM attempts WHERE line_id = $1`, l.ID, l.Operation); err != nil || before.No == nil {
+			(SELECT `+answeredUnitsSQL+` AND source = $3) AS units,
+			coalesce(bool_or(source <> $3), false)
+				OR EXISTS (SELECT FROM revocations WHERE line_id = $1 AND source = $3) AS others
+		FROM attempts WHERE line_id = $1`, l.ID, l.Operation, l.source().Name()); err != nil || before.No == nil {
 		return before, 0, err
 	}
 	if wait := before.DeadlineAt.Sub(l.Now); wait > 0 {
@@ -195,8 +214,25 @@ func (d *DB) request(
 			l.ID, f.Source.Name(), f.Operation, f.UnitNo)
 	}
 	if err == nil {
-		plain, err = dk.Open(stored, where)
-		return plain, nil, err
+		if f.Stored, err = dk.Open(stored, where); err != nil {
+			return nil, nil, err
+		}
+		if plain, err = render(f); !errors.Is(err, ErrMoved) {
+			return plain, nil, err
+		}
+		if open, err := isOpenCall(ctx, tx, l, f); err != nil || open {
+			return nil, nil, cmp.Or(err, error(ErrMoved))
+		}
+		f.Stored = nil // the old address has seen nothing of it that may count: the new one gets a request of its own
+		if plain, err = render(f); err != nil {
+			return nil, nil, err
+		}
+		if sealed, err = dk.Seal(plain, where); err != nil {
+			return nil, nil, err
+		}
+		return plain, nil, pg.ExpectOne(tx.ExecContext(ctx, `
+			UPDATE partner_requests SET request = $5 WHERE line_id = $1 AND source = $2 AND operation = $3 AND unit_no = $4`,
+			l.ID, f.Source.Name(), f.Operation, f.UnitNo, sealed))
 	}
 	if !errors.Is(err, sql.ErrNoRows) {
 		return nil, nil, err
@@ -206,6 +242,42 @@ func (d *DB) request(
 	}
 	sealed, err = dk.Seal(plain, where)
 	return plain, sealed, err
+}
+
+// ErrMoved is what RenderCall answers for a stored request that was made for another address than its integration has
+// now. KindConfiguration.
+var ErrMoved = keyturn.Errorf(keyturn.KindConfiguration, "the integration has another address than the request was made for")
+
+// isOpenCall says whether nobody knows what became of an earlier attempt of this call. A cancel may be said twice, and a
+// look-up asked twice.
+func isOpenCall(ctx context.Context, tx *sqlx.Tx, l *line, f CallFacts) (open bool, err error) {
+	if f.Operation == keyturn.OpLookUp || f.Operation == keyturn.OpCancel {
+		return false, nil
+	}
+	err = tx.GetContext(ctx, &open, `
+		SELECT coalesce(max(no) FILTER (WHERE operation = $4 AND outcome IN ('unknown', 'running')), 0)
+			> coalesce(max(no) FILTER (WHERE operation = 'lookup' AND outcome = 'success'), 0)
+		FROM attempts WHERE line_id = $1 AND source = $2 AND unit_no = $3`, l.ID, f.Source.Name(), f.UnitNo, f.Operation)
+	return open, err
+}
+
+// movedFor is how long a line whose partner has moved waits for a person: nobody is refunded for that.
+const movedFor = 365 * 24 * time.Hour
+
+// holdMoved holds a line of which nobody knows whether its partner carried out a call at the address that it had
+// before: asking at the new one may issue twice, and giving up may refund what was issued. A person decides.
+func holdMoved(ctx context.Context, tx *sqlx.Tx, l *line) error {
+	if err := leaveQueue(ctx, tx, l); err != nil {
+		return err
+	}
+	if err := openLineAlert(ctx, tx, l, keyturn.AlertMoved, l.source().Name()+" has another address, and nobody knows what "+
+		"became of the call at the old one"); err != nil {
+		return err
+	}
+	l.Status, l.HeldUntil, l.NextAttemptAt, l.WaitingPool, l.WakeAt = keyturn.LineHeld, nil, nil, nil, nil
+	l.ExtendedUntil = ptr(l.Now.Add(movedFor))
+	l.GiveUpAt = *l.ExtendedUntil
+	return l.save(ctx, tx, byWorkflow, string(keyturn.AlertMoved))
 }
 
 // appendCall appends that a line whose call begins is saved with it. when is as in appendLineUpdate.

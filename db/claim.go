@@ -52,6 +52,17 @@ func (d *DB) claim(ctx context.Context, fulfillmentID string, render RenderMail)
 		if stopped || err != nil {
 			return err
 		}
+		if !l.fits() {
+			return d.fail(ctx, tx, l, StepFailure{Permanent: true, Failure: keyturn.Failure{
+				Kind:    keyturn.KindConfiguration,
+				Message: "pool " + l.source().Pool + " sells in another currency than " + l.Currency,
+			}})
+		}
+		if l.Version > 1 {
+			if _, err := leaveOtherSources(ctx, tx, l, l.source().Name()); err != nil {
+				return err
+			}
+		}
 		l.markTried()
 		pool = l.source().Pool
 		obtained := *l
@@ -88,8 +99,8 @@ func (d *DB) claimFast(
 	ctx context.Context, fulfillmentID string, render RenderMail,
 ) (next keyturn.Next, ok bool, err error) {
 	l, err := d.readLine(ctx, fulfillmentID)
-	if err != nil || !l.untouched() || l.next().Do != keyturn.DoClaim {
-		return next, false, nil //nolint:nilerr // claim finds it too
+	if err != nil || !l.untouched() || l.next().Do != keyturn.DoClaim || !l.fits() || l.Attempts > 0 {
+		return next, false, nil //nolint:nilerr // claim finds it too, and sees to partners that were asked before
 	}
 	l.markObtained()
 	taken, err := d.claimKeys(ctx, d.pg.Implicit(), l, l.source().Pool, l.CreatedAt, byWorkflow, "")
@@ -129,7 +140,11 @@ func (d *DB) claimKeys(
 
 // appendClaim appends that the line takes its keys and is saved with them. The line's row is locked before any key.
 func (l *line) appendClaim(w *pg.StmtBuilder, c stock.Claim, from int64, by, reason string) error {
-	w.With("claimant", `SELECT id FROM line_items WHERE id = ? AND version = ? FOR UPDATE SKIP LOCKED`, l.ID, l.Version)
+	// the product's pools have the currencies that the source was chosen by
+	w.With("claimant", `
+		SELECT id FROM line_items WHERE id = ? AND version = ? AND EXISTS (
+			SELECT FROM products WHERE id = ? AND pool_currencies IS NOT DISTINCT FROM CAST(? AS text))
+		FOR UPDATE SKIP LOCKED`, l.ID, l.Version, l.ProductID, l.Currencies)
 	c.AppendTake(w, from)
 	if err := l.appendLineUpdate(w, by, reason, ` AND EXISTS (SELECT FROM taken)`); err != nil {
 		return err

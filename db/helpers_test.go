@@ -300,6 +300,9 @@ const callTime = 10 * time.Second
 func callTimeout(keyturn.Integration) time.Duration { return callTime }
 
 func renderCall(f CallFacts) ([]byte, error) {
+	if f.Stored != nil {
+		return f.Stored, nil
+	}
 	return []byte(string(f.Operation) + " " + f.LicenseID + " " + uuid.NewString()), nil
 }
 

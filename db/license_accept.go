@@ -25,6 +25,7 @@ type operations struct {
 
 type operationLine struct {
 	licenseID, source *string
+	mode              *keyturn.QuantityMode // of the create, whose units it acts on; nil: the product's
 	no                *int
 	expiresAt         *time.Time
 	blocked, awaited  bool
@@ -304,7 +305,7 @@ func (c *openLicense) plan(ops *operations, l keyturn.LineItem, index int, now t
 		blocked: len(c.open) > 0,
 	}
 	if l.Operation != keyturn.OpUpgrade {
-		o.source = ptr(c.issuer())
+		o.source, o.mode = ptr(c.issuer()), c.create.QuantityMode
 	}
 	for _, x := range c.open {
 		cancel := l.Operation == keyturn.OpCancel

@@ -95,7 +95,7 @@ func (d *DB) retire(ctx context.Context, tx *sqlx.Tx, c *license, source string)
 		if !keyturn.ParseSource(c.Source).Type.HasIntegration() || c.Source == source {
 			return nil
 		}
-		return storeRevocations(ctx, tx, &line{ID: old.ID, FulfillmentID: old.FulfillmentID}, c.Source, "", false)
+		return storeRevocations(ctx, tx, &line{ID: old.ID, FulfillmentID: old.FulfillmentID}, c.Source, nil, false)
 	}
 	return nil
 }
@@ -175,7 +175,7 @@ func scheduleOperationRevocation(ctx context.Context, tx *sqlx.Tx, l *line, sour
 				return err
 			}
 		}
-		if err := storeRevocations(ctx, tx, l, source, issuer, forgotten); err != nil {
+		if err := storeRevocations(ctx, tx, l, source, []string{issuer}, forgotten); err != nil {
 			return err
 		}
 	}

@@ -50,6 +50,8 @@ type line struct {
 	OrderMinor      int64              `db:"order_minor"`
 	CustomerID      string             `db:"customer_id"`
 	CancelReason    *string            `db:"cancel_reason"` // of its order, or of a cancel of its licence
+	// the product's when the line was sold; nil of a line from before that was noted
+	QuantityMode *keyturn.QuantityMode `db:"quantity_mode"`
 	// what failed, if its order is cancelled because another line failed
 	CancelFailure keyturn.Kind `db:"cancel_failure"`
 	ProductSpec   string       `db:"product_spec"`
@@ -74,9 +76,14 @@ const lineColumns = `
 	l.trial_context, l.status, l.version, l.source_no, l.source_started_at, l.attempts, l.failures, l.failure,
 	l.next_attempt_at, l.give_up_at, l.extended_until, l.held_until, l.waiting_pool, l.obtained_at, l.delivered_at,
 	l.canceled_at, l.wake_at, l.created_at, l.license_id, l.operation_no, l.license_source, l.blocked, l.awaited,
+<<<<<<< HEAD
 	l.expires_at,
 	o.currency, o.gross_minor AS order_minor, o.customer_id,
 	coalesce(l.cancel_reason, o.cancel_reason) AS cancel_reason,
+=======
+	l.expires_at, l.quantity_mode,
+	o.currency, o.customer_id, coalesce(l.cancel_reason, o.cancel_reason) AS cancel_reason,
+>>>>>>> 498b3fd (Partners are told to cancel whatever comes next; moves, currencies and quantity modes in flight; bounded numbers)
 	CASE WHEN l.cancel_reason IS NULL THEN coalesce(o.cancel_failure, '') ELSE '' END AS cancel_failure,
 	p.spec AS product_spec, p.pool_currencies,
 	clock_timestamp() AS now`
@@ -116,6 +123,9 @@ func (l *line) derive() (err error) {
 	l.saved, l.savedWakeAt = l.Status, l.WakeAt
 	if l.product, err = readStored(l.ProductID, l.ProductSpec); err != nil {
 		return err
+	}
+	if l.QuantityMode != nil { // what was paid is what is delivered
+		l.product.QuantityMode = *l.QuantityMode
 	}
 	l.fromIssuer()
 	if l.SourceNo >= len(l.product.Sources) { // the merchant took sources away while the line was on its way

@@ -16,6 +16,9 @@ func (l *line) sourceFrom(no int) int {
 	return -1
 }
 
+// fits says whether the line's source can serve the order's currency.
+func (l *line) fits() bool { return fits(l.source(), currencies(l.Currencies), l.Currency) }
+
 // deadline is when the customer has keys or money: a person's decision, else the product's policy of today.
 func (l *line) deadline() time.Time {
 	if l.ExtendedUntil != nil {

@@ -40,6 +40,13 @@ func (d *DB) PutPool(ctx context.Context, p keyturn.Pool) (created, changed bool
 		if err := stock.ApplyValidity(ctx, tx, p); err != nil {
 			return err
 		}
+		if p.Currency != "" { // lines of another currency wait for it no more: they go on to what is next
+			if _, err := tx.ExecContext(ctx, `
+				UPDATE line_items l SET wake_at = now(), next_attempt_at = now() FROM orders o
+				WHERE l.waiting_pool = $1 AND o.id = l.order_id AND o.currency <> $2`, p.ID, p.Currency); err != nil {
+				return err
+			}
+		}
 		return tx.GetContext(ctx, &created, `SELECT version = 1 FROM pools WHERE id = $1`, p.ID)
 	})
 	return created, changed, err

@@ -2,6 +2,7 @@ package db
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/jmoiron/sqlx"
@@ -163,14 +164,21 @@ func (d *DB) reapply(ctx context.Context, tx *sqlx.Tx, l *line, h WorkflowOutcom
 	return l.save(ctx, tx, byRestore, "it may have got keys after the backup that was restored")
 }
 
-// releaseRestored gives a line that a restore held, and that a person lets go, the time that its product's policy gives
-// every line: the longer deadline was for the person.
-func releaseRestored(ctx context.Context, tx *sqlx.Tx, l *line) error {
-	var held []int64
-	if err := tx.SelectContext(ctx, &held, `
-		UPDATE alerts SET closed_at = now() WHERE line_id = $1 AND cause = $2 AND closed_at IS NULL
-			RETURNING id`, l.ID, keyturn.AlertRestored); err != nil || len(held) == 0 {
+// releaseHeld lets a line go on that a restore or its partner's move held, with the time that its product's policy gives
+// every line: the longer deadline was for the person. A partner that has moved is asked at its new address.
+func releaseHeld(ctx context.Context, tx *sqlx.Tx, l *line) error {
+	var causes []keyturn.AlertCause
+	if err := tx.SelectContext(ctx, &causes, `
+		UPDATE alerts SET closed_at = now() WHERE line_id = $1 AND cause IN ($2, $3) AND closed_at IS NULL
+			RETURNING cause`, l.ID, keyturn.AlertRestored, keyturn.AlertMoved); err != nil || len(causes) == 0 {
 		return err
+	}
+	if slices.Contains(causes, keyturn.AlertMoved) {
+		if _, err := tx.ExecContext(ctx, `DELETE FROM partner_requests WHERE line_id = $1 AND source = $2`, l.ID,
+			l.source().Name()); err != nil {
+			return err
+		}
+		l.SourceStartedAt = l.Now
 	}
 	l.ExtendedUntil = ptr(l.Now.Add(time.Duration(l.product.Retry.GiveUpAfter)))
 	l.GiveUpAt = *l.ExtendedUntil

@@ -212,6 +212,15 @@ var recallKeySQL = `
 
 // swap recalls one key of a line and takes another one of the pool for its unit.
 func (d *DB) swap(ctx context.Context, tx *sqlx.Tx, l *line, o oweRow) (int64, error) {
+	var only string
+	if err := tx.GetContext(ctx, &only, `SELECT coalesce(CAST(spec AS json) ->> 'currency', '') FROM pools WHERE id = $1`,
+		o.PoolID); err != nil {
+		return 0, err
+	}
+	if only != "" && only != l.Currency {
+		return 0, keyturn.Errorf(keyturn.KindConfiguration, "pool %s sells in %s by now, and the line was bought in %s", o.PoolID,
+			only, l.Currency)
+	}
 	var n int
 	if err := tx.GetContext(ctx, &n, recallKeySQL, o.By, o.Reason, o.KeyID); err != nil {
 		return 0, err

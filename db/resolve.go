@@ -59,7 +59,7 @@ func (d *DB) apply(ctx context.Context, tx *sqlx.Tx, l *line, r keyturn.Resoluti
 	case keyturn.ActionRetry, keyturn.ActionRelease:
 		l.NextAttemptAt, l.HeldUntil = nil, nil
 		if l.Status == keyturn.LineHeld {
-			if err := releaseRestored(ctx, tx, l); err != nil {
+			if err := releaseHeld(ctx, tx, l); err != nil {
 				return err
 			}
 			l.Status = keyturn.LineRetrying

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/jmoiron/sqlx"
+	"github.com/lib/pq"
 
 	"keyturn.dev/keyturn"
 	"keyturn.dev/keyturn/pg"
@@ -24,7 +25,7 @@ func scheduleRevocation(ctx context.Context, tx *sqlx.Tx, l *line) error {
 	if l.LicenseID != nil {
 		return scheduleOperationRevocation(ctx, tx, l, l.source().Name(), true)
 	}
-	return storeRevocations(ctx, tx, l, l.source().Name(), "", true)
+	return storeRevocations(ctx, tx, l, l.source().Name(), nil, true)
 }
 
 // scheduleLateRevocation does the same for an answer that came after the line had left its source. A late answer may
@@ -42,20 +43,22 @@ func (d *DB) scheduleLateRevocation(ctx context.Context, tx *sqlx.Tx, l *line, s
 	if l.LicenseID != nil {
 		return scheduleOperationRevocation(ctx, tx, l, source, false)
 	}
-	return storeRevocations(ctx, tx, l, source, "", false)
+	return storeRevocations(ctx, tx, l, source, nil, false)
 }
 
 // storeRevocations stores the revocation of a source and an outbox entry that starts it. The call waits until the last
 // attempt that may still be under way has passed its deadline, so that no create reaches the partner after its cancel;
 // one that was answered is over, and the cancel goes at once. An acknowledged cancel covers all. forgotten adds every
-// source that was asked and has no revocation yet; except names one that gets none.
-func storeRevocations(ctx context.Context, tx *sqlx.Tx, l *line, source, except string, forgotten bool) error {
+// source that was asked and has no revocation yet; except names those that get none.
+func storeRevocations(ctx context.Context, tx *sqlx.Tx, l *line, source string, except []string,
+	forgotten bool,
+) error {
 	_, err := tx.ExecContext(ctx, `
 		WITH calls AS (
 			SELECT source, max(CASE WHEN outcome IN ('running', 'unknown') THEN deadline_at ELSE ended_at END) AS until
 			FROM attempts a
 			WHERE line_id = $1 AND operation <> 'cancel' AND (sent OR outcome IN ('running', 'unknown'))
-				AND source <> $6 AND (source = $2 OR $5 AND NOT EXISTS (SELECT FROM revocations r WHERE r.line_id = $1
+				AND source <> ALL($6) AND (source = $2 OR $5 AND NOT EXISTS (SELECT FROM revocations r WHERE r.line_id = $1
 					AND r.source = a.source))
 			GROUP BY source
 		), owed AS (
@@ -67,8 +70,44 @@ func storeRevocations(ctx context.Context, tx *sqlx.Tx, l *line, source, except 
 		)
 		INSERT INTO outbox (workflow, subject, due_at) SELECT $3, $4 || source, not_before FROM owed
 		ON CONFLICT (workflow, subject) DO UPDATE
-			SET due_at = excluded.due_at, tries = 0`, l.ID, source, WorkflowRevoke, l.FulfillmentID+"/", forgotten, except)
+			SET due_at = excluded.due_at, tries = 0`, l.ID, source, WorkflowRevoke, l.FulfillmentID+"/", forgotten,
+		pq.Array(append([]string{}, except...)))
 	return err
+}
+
+// leaveOtherSources has the partners told to cancel that the line asked before and that are not its source any more,
+// because the product was changed, and forgets what they gave. Whatever the line gets from here on, it has it from the
+// source now alone. told: that one was told to cancel in turn, so it must not be asked again; a cancel that has not left
+// yet is taken back.
+func leaveOtherSources(ctx context.Context, tx *sqlx.Tx, l *line, now string) (told bool, err error) {
+	except := []string{now}
+	if l.LicenseID != nil { // a cancel would end the whole licence
+		if l.operation() != keyturn.OpUpgrade {
+			return false, nil
+		}
+		c, err := readLicense(ctx, tx, *l.LicenseID)
+		if err != nil {
+			return false, err
+		}
+		if c != nil {
+			except = append(except, c.Source)
+		}
+	}
+	if _, err := tx.ExecContext(ctx, `DELETE FROM deliverables WHERE line_id = $1 AND source <> $2`, l.ID, now); err != nil {
+		return false, err
+	}
+	if err := storeRevocations(ctx, tx, l, "", except, true); err != nil {
+		return false, err
+	}
+	err = tx.GetContext(ctx, &told, `
+		WITH back AS (
+			DELETE FROM revocations WHERE line_id = $1 AND source = $2 AND status = 'OWED' AND attempts = 0 RETURNING source
+		), forget AS (
+			DELETE FROM outbox WHERE workflow = $3 AND subject = $4 AND EXISTS (SELECT FROM back)
+		)
+		SELECT EXISTS (SELECT FROM revocations WHERE line_id = $1 AND source = $2) AND NOT EXISTS (SELECT FROM back)`,
+		l.ID, now, WorkflowRevoke, l.FulfillmentID+"/"+now)
+	return told, err
 }
 
 // BeginRevocation books an attempt of telling the partner of source to cancel. A nil Call and no error: nothing is owed

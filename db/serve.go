@@ -72,11 +72,11 @@ func (d *DB) serveSome(ctx context.Context, pool, by string, limit int) (n int, 
 	for {
 		err = d.pg.Tx(ctx, func(tx *sqlx.Tx) (err error) {
 			n, more = 0, false
-			allowed, err := d.allowed(ctx, tx, pool, limit)
+			allowed, currency, err := d.allowed(ctx, tx, pool, limit)
 			if err != nil || allowed == 0 {
 				return err
 			}
-			n, err = d.serveWaiting(ctx, tx, pool, by, allowed, skip)
+			n, err = d.serveWaiting(ctx, tx, pool, currency, by, allowed, skip)
 			if err != nil || n == 0 {
 				return err
 			}
@@ -98,8 +98,9 @@ func (d *DB) serveSome(ctx context.Context, pool, by string, limit int) (n int, 
 
 // allowed says how many waiting lines may be served now: up to a second's worth of the pool's pace, of which pools
 // keeps the time that is used up, so that any number of processes keep one pace. None while customers wait for the
-// replacement of a recalled key: they come first.
-func (d *DB) allowed(ctx context.Context, tx *sqlx.Tx, pool string, limit int) (int, error) {
+// replacement of a recalled key: they come first. currency is the only one that the pool sells in, "" for any: it stays
+// so until the transaction ends.
+func (d *DB) allowed(ctx context.Context, tx *sqlx.Tx, pool string, limit int) (n int, currency string, err error) {
 	var row struct {
 		Spec  string  `db:"spec"`
 		Spare float64 `db:"spare"` // seconds
@@ -109,16 +110,16 @@ func (d *DB) allowed(ctx context.Context, tx *sqlx.Tx, pool string, limit int) (
 		SELECT spec, least(1, coalesce(extract(epoch FROM clock_timestamp() - serve_after), 1)) AS spare,
 			`+stock.ReplacementsFirstSQL+`$1) AS owed
 		FROM pools WHERE id = $1 FOR NO KEY UPDATE`, pool); err != nil {
-		return 0, pg.NotFound(err, "there is no pool %s in the catalog", pool)
+		return 0, "", pg.NotFound(err, "there is no pool %s in the catalog", pool)
 	}
 	p, err := specFrom[keyturn.Pool](row.Spec)
 	switch {
 	case err != nil || row.Owed:
-		return 0, err
+		return 0, "", err
 	case p.ServePerSecond == 0:
-		return limit, nil
+		return limit, p.Currency, nil
 	}
-	return max(0, min(limit, int(row.Spare*float64(p.ServePerSecond)+0.001))), nil
+	return max(0, min(limit, int(row.Spare*float64(p.ServePerSecond)+0.001))), p.Currency, nil
 }
 
 // notePace books the time that serving n lines takes at the pool's pace.
@@ -160,20 +161,24 @@ func (d *DB) ServeWaiting(ctx context.Context, limit int, grace time.Duration) (
 // serveWaiting gives keys to the lines that wait for a pool, first come, first served, until the keys or the lines run
 // out or limit lines were served; lines to skip stay. It returns how many were served; the relay wakes their workflows.
 // The error is an unservedError where it is a line's own.
-func (d *DB) serveWaiting(ctx context.Context, tx *sqlx.Tx, pool, by string, limit int, skip []string) (served int,
-	err error,
+func (d *DB) serveWaiting(ctx context.Context, tx *sqlx.Tx, pool, currency, by string, limit int, skip []string) (
+	served int, err error,
 ) {
-	var ids []string
-	if err := tx.SelectContext(ctx, &ids, `
-		SELECT fulfillment_id FROM line_items WHERE waiting_pool = $1 AND fulfillment_id <> ALL(CAST($3 AS uuid[]))
-		ORDER BY created_at, id LIMIT $2
-		FOR UPDATE`, pool, limit, pq.Array(skip)); err != nil {
+	var lines []struct {
+		ID     string `db:"fulfillment_id"`
+		Called bool   `db:"called"` // a partner was asked before
+	}
+	if err := tx.SelectContext(ctx, &lines, `
+		SELECT l.fulfillment_id, EXISTS (SELECT FROM attempts a WHERE a.line_id = l.id) AS called FROM line_items l JOIN orders o ON o.id = l.order_id
+		WHERE l.waiting_pool = $1 AND l.fulfillment_id <> ALL(CAST($3 AS uuid[])) AND $4 IN ('', o.currency)
+		ORDER BY l.created_at, l.id LIMIT $2
+		FOR UPDATE OF l`, pool, limit, pq.Array(skip), currency); err != nil {
 		return 0, err
 	}
-	for _, id := range ids {
-		got, err := d.serveLine(ctx, tx, id, pool, by)
+	for _, x := range lines {
+		got, err := d.serveLine(ctx, tx, x.ID, pool, by, x.Called)
 		if err != nil && !errors.Is(err, stock.ErrContended) {
-			return 0, &unservedError{id, err}
+			return 0, &unservedError{x.ID, err}
 		}
 		switch {
 		case got == nil && err == nil: // it waits no more
@@ -187,10 +192,17 @@ func (d *DB) serveWaiting(ctx context.Context, tx *sqlx.Tx, pool, by string, lim
 }
 
 // serveLine gives a waiting line its keys, if there are enough. It is nil if the line waits no more.
-func (d *DB) serveLine(ctx context.Context, tx *sqlx.Tx, fulfillmentID, pool, by string) (got *bool, err error) {
+func (d *DB) serveLine(ctx context.Context, tx *sqlx.Tx, fulfillmentID, pool, by string, called bool) (got *bool,
+	err error,
+) {
 	l, err := lockLine(ctx, tx, fulfillmentID)
 	if err != nil || l.Status != keyturn.LineWaitingForStock || l.CancelReason != nil {
 		return nil, err
+	}
+	if called {
+		if _, err := leaveOtherSources(ctx, tx, l, keyturn.FromPool(pool).Name()); err != nil {
+			return nil, err
+		}
 	}
 	l.markObtained()
 	l.WakeAt = &l.Now

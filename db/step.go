@@ -60,6 +60,9 @@ func (d *DB) Review(ctx context.Context, fulfillmentID string) (keyturn.Next, er
 				Failure:   keyturn.Failure{Kind: keyturn.KindUnavailable, Message: "nobody supplied keys in time"},
 			})
 		}
+		if _, err := leaveOtherSources(ctx, tx, l, l.source().Name()); err != nil {
+			return err
+		}
 		if err := openLineAlert(ctx, tx, l, keyturn.AlertManual, "keys are to be supplied by hand"); err != nil {
 			return err
 		}

@@ -28,14 +28,15 @@ var allMutants = []mutant{
 	{
 		name: "autocommit claim", invariants: "B2",
 		drop:    dropUnit,
-		edits:   becomes(`(SELECT id FROM line_items WHERE id = \$1 AND version) = (\$2 FOR UPDATE SKIP LOCKED)`, `$1 >= $2`),
+		edits:   becomes(`(SELECT id FROM line_items WHERE id = \$1 AND version) = (\$2 AND EXISTS)`, `$1 >= $2`),
 		run:     (*stack).claimsWhoseAnswersAreLost,
 		options: lossyDatabase(),
 	},
 	{
 		name: "no UNIQUE and no lock", invariants: "B2",
 		drop:    dropUnit,
-		edits:   becomes(`(SELECT id FROM line_items WHERE id = \$1 AND version) = (\$2) FOR UPDATE SKIP LOCKED`, `$1 >= $2`),
+		edits:   becomes(`(SELECT id FROM line_items WHERE id = \$1 AND version) = (\$2 AND EXISTS.*?) FOR UPDATE SKIP LOCKED`,
+			`$1 >= $2`),
 		run:     (*stack).twoWorkersClaim,
 		options: options{noWorker: true, noRelay: true},
 	},

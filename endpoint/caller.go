@@ -98,7 +98,7 @@ func (c *Caller) Send(ctx context.Context, in keyturn.Integration, version int64
 	if c.production && !(isHTTPS(req.URL) && (in.Auth.Type != authOAuth2 || isHTTPS(in.Auth.TokenURL))) {
 		return Reply{}, notSent(keyturn.Errorf(keyturn.KindConfiguration, "the address is not https"))
 	}
-	if o := origin(req.URL); o == "" || o != origin(baseURL(in)) {
+	if !req.Fits(in) {
 		return Reply{}, notSent(keyturn.Errorf(keyturn.KindConfiguration,
 			"the request was rendered for another server than the integration's base URL"))
 	}

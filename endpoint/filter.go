@@ -129,7 +129,10 @@ func (p *filterParser) one() (condition, error) {
 	if err != nil {
 		return nil, err
 	}
-	return func(element any, w *work) bool { return holds(operator, left(element, w), right(element, w)) }, nil
+	return func(element any, w *work) bool {
+		a, b := left(element, w), right(element, w)
+		return w.spend(comparing(a, b)) && holds(operator, a, b)
+	}, nil
 }
 
 // group parses the rest of (…).
@@ -192,6 +195,21 @@ func (p *filterParser) path() (func(element any, w *work) any, error) {
 		}
 		return nothing
 	}, nil
+}
+
+// comparing is what it costs to compare two values: texts by their length, and numbers by a little more.
+func comparing(a, b any) int {
+	switch a := a.(type) {
+	case string:
+		if b, ok := b.(string); ok {
+			return min(len(a), len(b)) / 64
+		}
+	case json.Number:
+		if b, ok := b.(json.Number); ok {
+			return max(len(a), len(b)) / 8
+		}
+	}
+	return 0
 }
 
 // holds compares two values (RFC 9535 §2.3.5.2.2): values of different types differ, and only numbers and strings are

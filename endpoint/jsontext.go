@@ -62,8 +62,9 @@ func literal(value any) (string, error) {
 // The caps of a partner's document. They are checked before anything is built from it: what comes after is linear in
 // the number of nodes.
 const (
-	maxDepth = 32
-	maxNodes = 10_000
+	maxDepth  = 32
+	maxNodes  = 10_000
+	maxNumber = 1000 // characters: what a number costs to compare or to print grows faster than its length
 )
 
 var utf8BOM = []byte("\xef\xbb\xbf")
@@ -90,12 +91,18 @@ func decodeJSON(body []byte) (any, error) {
 	return root, nil
 }
 
-// prescan bounds depth and nodes in one pass over the bytes, without decoding. Every node but the first of its
+// prescan bounds depth, nodes and numbers in one pass over the bytes, without decoding. Every node but the first of its
 // container follows a comma or an opening bracket.
 func prescan(body []byte) error {
-	depth, nodes, inString := 0, 1, false
+	depth, nodes, inString, number := 0, 1, false, 0
 	for i := 0; i < len(body); i++ {
-		switch c := body[i]; {
+		c := body[i]
+		if inString || c <= ' ' || strings.IndexByte(`"{}[],:`, c) >= 0 {
+			number = 0
+		} else if number++; number > maxNumber { // no word of JSON is that long
+			return keyturn.Errorf(keyturn.KindBadReply, "the reply has a number of more than %d characters", maxNumber)
+		}
+		switch {
 		case inString && c == '\\':
 			i++
 		case c == '"':

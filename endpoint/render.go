@@ -223,6 +223,12 @@ func joinURL(base, complement string) (string, error) {
 	return joined, nil
 }
 
+// Fits says whether the request may be sent to the integration as it is now: to the server that it was made for.
+func (r Request) Fits(in keyturn.Integration) bool {
+	o := origin(r.URL)
+	return o != "" && o == origin(baseURL(WithDefaults(in)))
+}
+
 // origin is scheme, host and port, the port written out. Credentials go to the configured origin only.
 func origin(raw string) string {
 	u, err := url.Parse(raw)

@@ -36,3 +36,38 @@ func TestHonestRepliesTakeLittleWork(t *testing.T) {
 		require.Less(t, maxWork-r.left.left, maxWork/2, name)
 	}
 }
+
+// A reply costs a bounded amount of work whatever it holds and whatever the integration enables: what a number costs to
+// compare grows with the square of its length, and a long text is compared byte by byte.
+func TestNumbersOfAReplyAreBounded(t *testing.T) {
+	t.Parallel()
+	for _, number := range []string{
+		strings.Repeat("7", 1_000_000), "-" + strings.Repeat("7", maxNumber), "0." + strings.Repeat("7", maxNumber),
+		"1e" + strings.Repeat("0", maxNumber),
+	} {
+		_, err := decodeJSON([]byte(`{"list":[{"n":` + number + `}]}`))
+		require.Equal(t, keyturn.KindBadReply, keyturn.KindOf(err))
+		require.ErrorContains(t, err, "a number of more than 1000 characters")
+	}
+	longest := strings.Repeat("7", maxNumber)
+	root, err := decodeJSON([]byte(`{"` + longest + longest + `":"` + longest + longest + `","n":` + longest + `,"m":[` +
+		longest + `,"\"` + longest + longest + `"]}`))
+	require.NoError(t, err, "texts and names may be longer, and numbers as long as that")
+
+	var list []string
+	for range 900 {
+		list = append(list, `{"n":`+longest+`,"t":"`+strings.Repeat("x", 1000)+`"}`)
+	}
+	root, err = decodeJSON([]byte(`[` + strings.Join(list, ",") + `]`))
+	require.NoError(t, err)
+	for _, filter := range []string{
+		`$[?@.n >= 1 && @.n >= 2 && @.n >= 3 && @.n >= 4 && @.n >= 5]`,
+		`$..[?@.t == @.t && @.n == @.n && @.n >= @.n]`,
+	} {
+		p, err := parsePath(filter, pathOptions{filters: true, descendants: true})
+		require.NoError(t, err)
+		left := &work{left: maxWork}
+		_, err = p.eval(root, left)
+		require.Equal(t, keyturn.KindBadReply, keyturn.KindOf(err), "%s leaves %d", filter, left.left)
+	}
+}

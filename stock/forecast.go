@@ -27,10 +27,11 @@ const forecastSQL = `
 			) y), 0)) AS per_hour
 		FROM stock s
 	), waits AS (
-		SELECT waiting_pool, sum(CASE WHEN CAST(p.spec AS json) ->> 'quantityMode' = 'one_per_line' THEN lines
-			ELSE units END) AS units
-		FROM (SELECT waiting_pool, product_id, count(*) AS lines, sum(quantity) AS units FROM line_items
-			WHERE waiting_pool IS NOT NULL AND CAST($1 AS text) IN ('', waiting_pool) GROUP BY waiting_pool, product_id) w
+		SELECT waiting_pool, sum(CASE WHEN coalesce(quantity_mode, CAST(p.spec AS json) ->> 'quantityMode') = 'one_per_line'
+			THEN lines ELSE units END) AS units
+		FROM (SELECT waiting_pool, product_id, quantity_mode, count(*) AS lines, sum(quantity) AS units FROM line_items
+			WHERE waiting_pool IS NOT NULL AND CAST($1 AS text) IN ('', waiting_pool)
+			GROUP BY waiting_pool, product_id, quantity_mode) w
 		JOIN products p ON p.id = w.product_id GROUP BY waiting_pool
 	), forecast AS (
 		SELECT pace.*, CASE WHEN per_hour > 0 THEN greatest(0, available - coalesce(w.units, 0)) / per_hour END AS hours_left
