@@ -111,7 +111,7 @@ var AlertCauses = []AlertInfo{
 	},
 	{
 		Cause: AlertClockSkew, Severity: SeverityWarning, ByPerson: true,
-		Closes:  "the clocks agree, or nothing was heard of the host for a day",
+		Closes: "the clocks agree, or nothing was heard of the host for a day",
 		Meaning: "the clock of a worker's host and the database's differ by more than five seconds. Waits and deadlines " +
 			"are not " +
 			"affected; certificates, signed requests and the dates of e-mails are",

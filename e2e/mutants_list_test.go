@@ -34,8 +34,8 @@ var allMutants = []mutant{
 	},
 	{
 		name: "no UNIQUE and no lock", invariants: "B2",
-		drop:    dropUnit,
-		edits:   becomes(`(SELECT id FROM line_items WHERE id = \$1 AND version) = (\$2 AND EXISTS.*?) FOR UPDATE SKIP LOCKED`,
+		drop: dropUnit,
+		edits: becomes(`(SELECT id FROM line_items WHERE id = \$1 AND version) = (\$2 AND EXISTS.*?) FOR UPDATE SKIP LOCKED`,
 			`$1 >= $2`),
 		run:     (*stack).twoWorkersClaim,
 		options: options{noWorker: true, noRelay: true},
