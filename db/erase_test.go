@@ -13,7 +13,7 @@ func erasable(s *shop) (a *Accepted) {
 	s.product("game", fromPool("p"))
 	s.product("app", fromEndpoint("acme"))
 	s.product("gift", byHand)
-	s.stock("p", "POOL-KEY", "POOL-KEY-2")
+	s.stock("p", "POOL-KEY-1", "POOL-KEY-2")
 	in := orderOf("o1", lineOf("game", 1), lineOf("app", 1), lineOf("gift", 1), lineOf("app", 1))
 	in.Order.Customer.ID, in.Order.Customer.FirstName, in.Order.Customer.LastName = "jean", "Jean", "Dupont"
 	a, _, err := s.Accept(s.ctx, in)

@@ -31,24 +31,24 @@ func TestAPartnerWhoseCallWasCutOffIsToldWhateverDelivers(t *testing.T) {
 			s.product("app", fromEndpoint("other"))
 			call := s.beginCall(f)
 			require.Equal(s.t, []string{"endpoint/acme"}, s.owes(f), "at once")
-			s.finishCall(f, answered(call, "KEY"))
+			s.finishCall(f, answered(call, "KEY-1"))
 		},
 		"a pool": func(s *shop, f string) {
 			s.product("app", fromPool("p"))
-			s.stock("p", "KEY")
+			s.stock("p", "KEY-1")
 			require.Equal(s.t, keyturn.DoDeliver, s.claimed(f).Do)
 		},
 		"a pool that was empty": func(s *shop, f string) {
 			s.product("app", fromPool("p"))
 			require.Equal(s.t, keyturn.LineWaitingForStock, s.claimed(f).Status)
-			s.stock("p", "KEY")
+			s.stock("p", "KEY-1")
 		},
 		"a person": func(s *shop, f string) {
 			s.product("app", byHand)
 			_, err := s.Review(s.ctx, f)
 			require.NoError(s.t, err)
 			require.Equal(s.t, []string{"endpoint/acme"}, s.owes(f), "at once")
-			require.NoError(s.t, s.StageSupply(s.ctx, f, []string{"KEY"}))
+			require.NoError(s.t, s.StageSupply(s.ctx, f, []string{"KEY-1"}))
 			s.resolve(f, keyturn.ActionSupply)
 		},
 	}
@@ -60,7 +60,7 @@ func TestAPartnerWhoseCallWasCutOffIsToldWhateverDelivers(t *testing.T) {
 				f := s.sell("app")
 				cut(s, f)
 				deliver(s, f)
-				require.Equal(t, []string{"KEY"}, s.keysOf(f))
+				require.Equal(t, []string{"KEY-1"}, s.keysOf(f))
 				require.Equal(t, []string{"endpoint/acme"}, s.owes(f))
 				s.delivered(f)
 				require.Equal(t, []string{f}, s.revoked(f, "endpoint/acme"))
@@ -89,7 +89,7 @@ func TestAProductThatIsChangedBack(t *testing.T) {
 		call, _, _, err := s.BeginCall(s.ctx, f, callTimeout, renderCall)
 		require.NoError(t, err)
 		if !told {
-			s.finishCall(f, answered(call, "KEY"))
+			s.finishCall(f, answered(call, "KEY-1"))
 			require.Empty(t, s.owes(f))
 			s.delivered(f)
 		}

@@ -76,14 +76,9 @@ const lineColumns = `
 	l.trial_context, l.status, l.version, l.source_no, l.source_started_at, l.attempts, l.failures, l.failure,
 	l.next_attempt_at, l.give_up_at, l.extended_until, l.held_until, l.waiting_pool, l.obtained_at, l.delivered_at,
 	l.canceled_at, l.wake_at, l.created_at, l.license_id, l.operation_no, l.license_source, l.blocked, l.awaited,
-<<<<<<< HEAD
-	l.expires_at,
+	l.expires_at, l.quantity_mode,
 	o.currency, o.gross_minor AS order_minor, o.customer_id,
 	coalesce(l.cancel_reason, o.cancel_reason) AS cancel_reason,
-=======
-	l.expires_at, l.quantity_mode,
-	o.currency, o.customer_id, coalesce(l.cancel_reason, o.cancel_reason) AS cancel_reason,
->>>>>>> 498b3fd (Partners are told to cancel whatever comes next; moves, currencies and quantity modes in flight; bounded numbers)
 	CASE WHEN l.cancel_reason IS NULL THEN coalesce(o.cancel_failure, '') ELSE '' END AS cancel_failure,
 	p.spec AS product_spec, p.pool_currencies,
 	clock_timestamp() AS now`
