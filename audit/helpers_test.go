@@ -163,6 +163,9 @@ func (s *shop) call(f string, result func(*db.Call) db.CallResult) {
 }
 
 func renderCall(f db.CallFacts) ([]byte, error) {
+	if f.Stored != nil {
+		return f.Stored, nil
+	}
 	return []byte(string(f.Operation) + " " + f.LicenseID + " " + rand.Text()), nil
 }
 
@@ -238,6 +241,12 @@ func (s *shop) resolve(f string, action keyturn.Action) {
 
 // refund pays a line back and sends the news.
 func (s *shop) refund(f string) {
+	s.payBack(f)
+	s.send(s.read(`SELECT d.id FROM deliveries d JOIN line_items l ON l.id = d.line_id WHERE l.fulfillment_id = $1
+		AND d.kind = 'canceled'`, f))
+}
+
+func (s *shop) payBack(f string) {
 	due, _, err := s.BeginRefund(s.ctx, f)
 	s.ok(err)
 	require.NotNil(s.t, due)
@@ -246,8 +255,6 @@ func (s *shop) refund(f string) {
 	s.ok(err)
 	_, err = s.FinishRefund(s.ctx, f, id, render)
 	s.ok(err)
-	s.send(s.read(`SELECT d.id FROM deliveries d JOIN line_items l ON l.id = d.line_id WHERE l.fulfillment_id = $1
-		AND d.kind = 'canceled'`, f))
 }
 
 func (s *shop) send(id string) {

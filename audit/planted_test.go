@@ -619,7 +619,7 @@ func TestAnErasedOrderThatIsCancelledIsNoLeak(t *testing.T) {
 	for _, f := range lines {
 		_, err := s.Review(s.ctx, f)
 		s.ok(err)
-		s.refund(f)
+		s.payBack(f)
 	}
 	s.revoke(lines[1], "endpoint/studio")
 	require.Empty(t, listed(s.audit()))
