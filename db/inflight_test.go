@@ -48,7 +48,7 @@ func TestAPartnerWhoseCallWasCutOffIsToldWhateverDelivers(t *testing.T) {
 			_, err := s.Review(s.ctx, f)
 			require.NoError(s.t, err)
 			require.Equal(s.t, []string{"endpoint/acme"}, s.owes(f), "at once")
-			require.NoError(s.t, s.StageSupply(s.ctx, f, []string{"KEY-1"}))
+			require.NoError(s.t, s.StageSupply(s.ctx, f, "", []string{"KEY-1"}))
 			s.resolve(f, keyturn.ActionSupply)
 		},
 	}
