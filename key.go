@@ -2,6 +2,7 @@ package keyturn
 
 import (
 	"errors"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -81,6 +82,14 @@ func CleanKey(text string) (string, error) {
 		return "", ErrKeyTooLong
 	}
 	return key, nil
+}
+
+// KeyIsLink says whether a key is a link that its customer may follow: http or https, to a host, and nothing in it that
+// makes it look like another.
+func KeyIsLink(key string) bool {
+	u, err := url.Parse(key)
+	return err == nil && (u.Scheme == "https" || u.Scheme == "http") && u.Host != "" && u.User == nil &&
+		!strings.ContainsAny(key, " \"<>\\^`{|}")
 }
 
 // isPlainKey knows most keys at a glance: visible ASCII, and not long.

@@ -11,6 +11,9 @@ import (
 	"keyturn.dev/keyturn/workflows"
 )
 
+// blockKey is a key that a person supplies, of several lines.
+const blockKey = "-----BEGIN LICENSE-----\nU1VQ\n-----END LICENSE-----"
+
 // fill makes one order for each way that a line can go. Orders are named after what becomes of them.
 func (s *shop) fill() {
 	s.exec(`CREATE FUNCTION line_of(place text) RETURNS uuid LANGUAGE sql STABLE AS
@@ -31,7 +34,7 @@ func (s *shop) fill() {
 	supplied := s.order("supplied", line("byhand", 1))[0]
 	_, err := s.Review(s.ctx, supplied)
 	s.ok(err)
-	s.supply(supplied, "SUPPLIED-KEY-1")
+	s.supply(supplied, blockKey)
 	s.deliver(supplied)
 
 	resent := s.order("resent", line("game", 1))[0]

@@ -203,7 +203,7 @@ func isSilent(c *db.Call) db.CallResult {
 func render(f db.MailFacts) ([]byte, error) {
 	var text strings.Builder
 	for _, code := range f.Deliverables.Codes {
-		text.WriteString(code.Reveal() + "\r\n")
+		text.WriteString(strings.ReplaceAll(code.Reveal(), "\n", "\r\n") + "\r\n")
 	}
 	data := fmt.Sprintf("From: <shop@shop.test>\r\nTo: <%s>\r\nSubject: keys\r\nDate: Mon, 02 Jan 2026 15:04:05 "+
 		"+0000\r\nMessage-ID: <%s@shop.test>\r\n"+

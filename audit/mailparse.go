@@ -10,6 +10,7 @@ import (
 	"mime/multipart"
 	"mime/quotedprintable"
 	"net/mail"
+	"regexp"
 	"strings"
 
 	"github.com/google/uuid"
@@ -84,14 +85,20 @@ func (p *parsedMail) addPart(contentType, encoding string, body io.Reader, depth
 	data, _ := io.ReadAll(body) // as much as can be read: what is missing is found missing
 	switch kind {
 	case "text/plain":
-		p.text += string(data)
+		p.text += lineEnds(data)
 	case "text/html":
-		p.rawHTML += string(data)
+		p.rawHTML += lineEnds(data)
 	}
 }
 
+// lineEnds makes the line ends of an e-mail those that keys are stored with.
+func lineEnds(data []byte) string { return strings.ReplaceAll(string(data), "\r\n", "\n") }
+
+// keyBlock is where an e-mail shows a key of several lines.
+var keyBlock = regexp.MustCompile(`(?s)<pre[^>]*>(.*?)</pre>`)
+
 // candidates are the pieces of a letter that could be a key: its lines and its words, also without punctuation around
-// them.
+// them, and its blocks of several lines.
 func (p *parsedMail) candidates() map[string]bool {
 	out := map[string]bool{}
 	for line := range strings.Lines(p.text) {
@@ -100,6 +107,9 @@ func (p *parsedMail) candidates() map[string]bool {
 			out[word] = true
 			out[strings.Trim(word, `.,;:!?"'()<>[]{}`)] = true
 		}
+	}
+	for _, block := range keyBlock.FindAllStringSubmatch(p.rawHTML, -1) {
+		out[html.UnescapeString(block[1])] = true
 	}
 	delete(out, "")
 	return out

@@ -90,6 +90,9 @@ func (l jsonLines) Calls(ctx context.Context, fingerprint func(string) []byte) (
 				e.Keys = []string{e.KeyIssued}
 			}
 			for _, key := range e.Keys {
+				if clean, err := keyturn.CleanKey(key); err == nil { // as it is delivered
+					key = clean
+				}
 				c.Issued = append(c.Issued, fingerprint(key))
 			}
 		}

@@ -83,7 +83,7 @@ var planted = []struct {
 	}},
 	{id: "B1", name: "a person gives a key that another line has", at: "twin", sql: takesAnyCode, do: func(s *shop) {
 		f := s.order("twin", line("byhand", 1))[0]
-		s.supply(f, "SUPPLIED-KEY-1")
+		s.supply(f, blockKey)
 		s.deliver(f)
 	}},
 	{id: "B2", name: "a delivered line lost a key", at: "sold", sql: `
@@ -565,6 +565,13 @@ func TestWrongKeyInLetterIsFound(t *testing.T) {
 	s := newShop(t)
 	s.rewrite("resent", "GAME-KEY-", "GAME-KEY-A ") // the first key is that of order sold
 	require.Equal(t, []string{"B4", "D2", "D5"}, s.audit().Violated())
+}
+
+// A key of several lines is found in the letter of another line, too.
+func TestLicenseBlockInAnothersLetterIsFound(t *testing.T) {
+	s := newShop(t)
+	s.rewrite("resent", "</p>", "<pre>"+strings.ReplaceAll(blockKey, "\n", "\r\n")+"</pre></p>")
+	require.Equal(t, []string{"B4", "D2"}, s.audit().Violated())
 }
 
 func (s *shop) rewrite(order, from, to string) {

@@ -13,11 +13,14 @@ const leftDelim, rightDelim = "\x01", "\x02"
 
 var dropDelims = strings.NewReplacer(leftDelim, "", rightDelim, "")
 
-// keysAction prints the keys one below the other, in places where elements are allowed.
+// keysAction prints the keys one below the other, in places where elements are allowed. Mail programs keep line ends in
+// pre only.
 const keysAction = "<code>" + leftDelim + "range $i, $k := .KEYS" + rightDelim +
 	leftDelim + "if $i" + rightDelim + "<br>" + leftDelim + "end" + rightDelim +
 	leftDelim + "if $k.Href" + rightDelim + `<a href="` + leftDelim + "$k.Href" + rightDelim + `">` + leftDelim +
 	"$k.Text" + rightDelim + "</a>" +
+	leftDelim + "else if $k.Block" + rightDelim + `<pre style="margin:0;white-space:pre-wrap">` + leftDelim + "$k.Text" +
+	rightDelim + "</pre>" +
 	leftDelim + "else" + rightDelim + leftDelim + "$k.Text" + rightDelim + leftDelim + "end" + rightDelim +
 	leftDelim + "end" + rightDelim + "</code>"
 

@@ -55,6 +55,33 @@ func TestSeveralKeysStandOnLinesOfTheirOwn(t *testing.T) {
 	require.Contains(t, p.html, "<code>K1<br>K2<br>K3</code>")
 }
 
+// A license block arrives whole, with the line ends of e-mail, and stands apart from the next key.
+func TestKeysOfSeveralLinesStayWhole(t *testing.T) {
+	t.Parallel()
+	const block = "-----BEGIN LICENSE-----\n QUFB  <&>\n\nQkJC=\n-----END LICENSE-----"
+	c := content()
+	c.Keys = []string{block, "K2"}
+	for _, template := range []mail.Template{{Text: "Your keys: {KEY}\nbye"}, {Text: "{KEY}", HTML: "<div>{KEY}</div>"}} {
+		m, err := mail.RenderKeys(template, c)
+		require.NoError(t, err)
+		require.NotRegexp(t, "[^\r]\n", string(m.Data), "every line of an e-mail ends with CRLF")
+		p := parse(t, m)
+		require.Contains(t, p.text, "\n"+block+"\n\nK2\n")
+		require.Contains(t, p.html, `<code><pre style="margin:0;white-space:pre-wrap">`+html.EscapeString(block)+"</pre><br>K2</code>")
+	}
+}
+
+// A key that is a link can be followed, if it leads to the web.
+func TestKeysThatAreLinks(t *testing.T) {
+	t.Parallel()
+	c := content()
+	c.Keys = []string{`https://acme.test/r?k=1&x="`, "https://acme.test/r?k=1&x=ü", "javascript:alert(1)", "ftp://acme.test/1"}
+	p := render(t, mail.Template{Text: "{KEY}"}, c)
+	require.Contains(t, p.text, "\nhttps://acme.test/r?k=1&x=ü\njavascript:alert(1)\n")
+	require.Contains(t, p.html, `<code>https://acme.test/r?k=1&amp;x=&#34;<br><a href="https://acme.test/r?k=1&amp;x=%c3%bc">`+
+		`https://acme.test/r?k=1&amp;x=ü</a><br>javascript:alert(1)<br>ftp://acme.test/1</code>`)
+}
+
 func TestWhatIsDeliveredIsNeverLeftOut(t *testing.T) {
 	t.Parallel()
 	p := render(t, mail.Template{Text: "no tag", HTML: "<p>no tag</p>"}, content())
@@ -209,11 +236,16 @@ func TestKeysSurviveAndNamesAreHarmless(t *testing.T) {
 		p := parse(t, m)
 		require.NotContains(t, p.subject, "\n")
 		require.NotContains(t, p.subject, "\r")
-		require.Contains(t, p.text, "\n"+strings.Join(c.Keys, "\n")+"\n")
+		separator := "\n"
+		if strings.Contains(strings.Join(c.Keys, ""), "\n") {
+			separator = "\n\n"
+		}
+		require.Contains(t, p.text, "\n"+strings.Join(c.Keys, separator)+"\n")
 		escaped, _, found := strings.Cut(p.html[strings.Index(p.html, "<code>")+len("<code>"):], "</code>")
 		require.True(t, found)
 		var unescaped []string
 		for _, line := range strings.Split(escaped, "<br>") {
+			line = strings.TrimSuffix(strings.TrimPrefix(line, `<pre style="margin:0;white-space:pre-wrap">`), "</pre>")
 			require.NotContains(t, line, "<")
 			unescaped = append(unescaped, html.UnescapeString(line))
 		}

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"keyturn.dev/keyturn"
 )
 
 // tagList has every substitution tag, as merchants know them from Noventiq's portal.
@@ -93,22 +95,33 @@ func tagValues(c Content) map[string]string {
 		values[name] = oneLine(value)
 	}
 	var keys []string
+	separator := "\n"
 	for _, k := range keyLines(c) {
 		keys = append(keys, k.Text)
+		if k.Block {
+			separator = "\n\n"
+		}
 	}
-	values["KEY"] = strings.Join(keys, "\n")
+	values["KEY"] = strings.Join(keys, separator)
 	return values
 }
 
-// keyLine is one line of the value of {KEY}. Href makes it a link in HTML.
-type keyLine struct{ Text, Href string }
+// keyLine is one line of the value of {KEY}, or a block of several. Href makes it a link in HTML.
+type keyLine struct {
+	Text, Href string
+	Block      bool
+}
 
 // keyLines is the value of {KEY}: the keys unchanged or, for a product without keys, what the customer activates it
 // with, so that a template with {KEY} suits every kind of deliverable.
 func keyLines(c Content) []keyLine {
 	var lines []keyLine
 	for _, key := range c.Keys {
-		lines = append(lines, keyLine{Text: key})
+		line := keyLine{Text: key, Block: strings.Contains(key, "\n")}
+		if keyturn.KeyIsLink(key) {
+			line.Href = key
+		}
+		lines = append(lines, line)
 	}
 	if len(lines) > 0 {
 		return lines

@@ -137,6 +137,11 @@ func TestKeyFilesFromTheField(t *testing.T) {
 		{"keys that count", "K-9\nK-10\nK-11\nK-100\n", text, []string{"K-9", "K-10", "K-11", "K-100"}, nil},
 		{"keys of the same words", "KEY-A\nKEY-B\nKEY-C\n", text, []string{"KEY-A", "KEY-B", "KEY-C"}, nil},
 		{"short codes", "ABCDEF\nA1B2C3\nAB12CD\n", text, []string{"ABCDEF", "A1B2C3", "AB12CD"}, nil},
+		{
+			"a key of the same series in another shape", "GAME-\"1\"\nGAME-2\nGAME-3\n", text,
+			[]string{`GAME-"1"`, "GAME-2", "GAME-3"},
+			nil,
+		},
 		{"one key", "KEY", with("no", text), []string{"KEY"}, nil},
 		{
 			"links", "https://a.test/r?k=1&x=2\nhttps://a.test/r?k=2&x=3\n", text,

@@ -125,6 +125,12 @@ func looksLikeHeader(first string, others []string, byShape bool) bool {
 	if !byShape || len(others) < 2 {
 		return false
 	}
+	const begin = 3 // keys that begin alike are of one series
+	for _, key := range others {
+		if len(first) >= begin && strings.HasPrefix(key, first[:begin]) {
+			return false
+		}
+	}
 	shape, length := string(appendShape(nil, others[0])), len(others[0])
 	sameLength, digits := true, true
 	for _, key := range others {

@@ -13,6 +13,7 @@ import (
 
 	"keyturn.dev/keyturn"
 	"keyturn.dev/keyturn/db"
+	"keyturn.dev/keyturn/stock"
 )
 
 func TestKeysAreShownOnRequestAndRecorded(t *testing.T) {
@@ -211,4 +212,26 @@ func TestRefundIsNotOfferedWhereItWouldGiveKeyAndMoney(t *testing.T) {
 	}
 	bad := late(s)
 	require.Equal(t, 400, bad.post(0, "refund", url.Values{"decision": {"made up"}}).status)
+}
+
+// A license block is shown as it is, and a key that is a link can be followed, if it leads to the web.
+func TestKeysOfSeveralLinesAndLinksAreShown(t *testing.T) {
+	s := open(t)
+	s.sold(keyturn.Product{ID: "acme", Sources: fromPool})
+	_, err := s.db.ImportFile(t.Context(), stock.ImportInput{
+		Pool: fromPool[0].Pool, By: "test", CSV: true, Header: keyturn.HeaderNo,
+		File: strings.NewReader("\"-----BEGIN <X>-----\r\n\r\nQUFB\r\n-----END <X>-----\"\n" +
+			"https://acme.test/redeem?k=1&x=2\njavascript:alert(1)\n"),
+	})
+	require.NoError(t, err)
+	o := s.accept(keyturn.Customer{Email: "jean@buyer.test", Locale: "en"},
+		keyturn.LineItem{ProductID: "acme", Quantity: 3, GrossPrice: "59.97"})
+	o.deliver(0)
+	got := o.post(0, "keys", nil)
+	require.Equal(t, 200, got.status)
+	require.Contains(t, got.body,
+		"<pre><code>-----BEGIN &lt;X&gt;-----\n\nQUFB\n-----END &lt;X&gt;-----</code></pre><button")
+	require.Contains(t, got.body, `<code><a href="https://acme.test/redeem?k=1&amp;x=2" rel="noopener noreferrer">`+
+		"https://acme.test/redeem?k=1&amp;x=2</a></code><button")
+	require.Contains(t, got.body, "<code>javascript:alert(1)</code><button")
 }

@@ -62,7 +62,7 @@ type lineView struct {
 
 // keysView holds the keys that a customer asked to see. Only answers to a POST contain it.
 type keysView struct {
-	Codes    []string
+	Codes    []codeView
 	Replaced []string // no longer valid
 	Links    []linkView
 	Files    []fileView
@@ -72,6 +72,12 @@ type keysView struct {
 type linkView struct {
 	URL   string
 	HTTPS bool // it may be followed, not only read
+}
+
+// codeView is a key: a block of several lines, a link to follow, or neither.
+type codeView struct {
+	Text        string
+	Block, Link bool
 }
 
 type fileView struct{ Label, Link string }
@@ -182,7 +188,8 @@ func keysOf(w *words, token string, l db.CustomerLine, d db.Deliverables, hide s
 		v.Links = append(v.Links, linkView{URL: link, HTTPS: strings.HasPrefix(link, "https://")})
 	}
 	for _, code := range d.Codes {
-		v.Codes = append(v.Codes, code.Reveal())
+		key := code.Reveal()
+		v.Codes = append(v.Codes, codeView{Text: key, Block: strings.Contains(key, "\n"), Link: keyturn.KeyIsLink(key)})
 	}
 	for _, code := range d.Replaced {
 		v.Replaced = append(v.Replaced, code.Reveal())

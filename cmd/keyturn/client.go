@@ -1,10 +1,14 @@
 package main
 
 import (
+	"bytes"
 	"context"
+	"encoding/csv"
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -76,7 +80,8 @@ func newResolve() *cobra.Command {
 		Args: cobra.ExactArgs(2),
 		Long: `Resolves a line, by its fulfillmentId:
   retry     try again now
-  supply    deliver these keys instead (--keys FILE, one per line; - reads standard input)
+  supply    deliver these keys instead (--keys FILE, one per line, or a .csv file with
+            one per row, in quotes if it has several lines; - reads standard input)
   refund    give up now and refund
   hold      stop retrying until released, or until --until; the deadline still applies
   release   continue after hold
@@ -98,11 +103,9 @@ func newResolve() *cobra.Command {
 				return err
 			}
 			defer func() { _ = in.Close() }()
-			text, err := io.ReadAll(io.LimitReader(in, 64<<20))
-			if err != nil {
-				return err
+			if r.Keys, err = readKeys(in, strings.EqualFold(filepath.Ext(keysFile), ".csv")); err != nil {
+				return fmt.Errorf("%s: %w", keysFile, err)
 			}
-			r.Keys = strings.FieldsFunc(string(text), func(c rune) bool { return c == '\n' || c == '\r' })
 		}
 		line, err := api.Resolve(ctx, args[0], r)
 		if err != nil {
@@ -110,6 +113,32 @@ func newResolve() *cobra.Command {
 		}
 		return show(cmd, line, func(w io.Writer) { printLines(w, []keyturn.LineView{line}) })
 	})
+}
+
+// readKeys reads one key per line that has something in it, or per row of CSV.
+func readKeys(in io.Reader, isCSV bool) (keys []string, err error) {
+	text, err := io.ReadAll(io.LimitReader(in, 64<<20))
+	if err != nil {
+		return nil, err
+	}
+	var all []string
+	if isCSV {
+		r := csv.NewReader(bytes.NewReader(bytes.TrimPrefix(text, []byte("\uFEFF"))))
+		r.FieldsPerRecord = 1
+		rows, err := r.ReadAll()
+		if err != nil {
+			return nil, err
+		}
+		all = slices.Concat(rows...)
+	} else {
+		all = strings.FieldsFunc(string(text), func(c rune) bool { return c == '\n' || c == '\r' })
+	}
+	for _, key := range all {
+		if clean, err := keyturn.CleanKey(key); err != nil || clean != "" {
+			keys = append(keys, key) // what is no key is refused by its number
+		}
+	}
+	return keys, nil
 }
 
 func parseUntil(text string) (*time.Time, error) {

@@ -128,7 +128,7 @@ func withKey(use, short, long, action string, needReason bool) *cobra.Command {
 			return err
 		}
 		v, err := api.Key(ctx, args[0], action,
-			keyturn.KeyRequest{Key: strings.TrimSpace(strings.TrimPrefix(string(text), "\uFEFF")), Reason: reason})
+			keyturn.KeyRequest{Key: string(text), Reason: reason})
 		if err != nil {
 			return err
 		}

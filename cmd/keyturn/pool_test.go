@@ -136,6 +136,31 @@ func (s *poolShop) sell() string {
 	return f
 }
 
+func TestPoolImportShowsHowItReadTheFile(t *testing.T) {
+	s := newPoolShop(t)
+	export := s.file("export.csv", "note;Key;seats\nx;GAME-00001;1\n;GAME-00002;2\n;sold out;3\n")
+	for _, args := range [][]string{{"--dry-run"}, nil} {
+		out := s.run(append([]string{"pool", "import", "games", export, "--column", "key"}, args...)...)
+		require.Contains(t, out, `3 rows below the header note, Key, seats, separated by ";"; the first key is GAM•-•••••`)
+		require.Contains(t, out, "1 keys look unlike the rest")
+		require.NotContains(t, out, "GAME-00001")
+	}
+
+	header := s.file("keys.csv", "License Key\nGAME-10001\nGAME-10002\n")
+	for _, dry := range []string{"--dry-run=true", "--dry-run=false"} {
+		_, err := execute(t, "pool", "import", "games", header, dry)
+		require.ErrorContains(t, err, "header must be yes or no")
+	}
+	_, err := execute(t, "pool", "import", "games", header, "--header=perhaps")
+	require.ErrorContains(t, err, "header must be yes or no")
+	r := into[keyturn.ImportResult](s, "pool", "import", "games", header, "--header", "--dry-run")
+	require.Equal(t, 2, r.Accepted)
+	require.True(t, r.Preview.Header)
+	require.Equal(t, []string{"License Key"}, r.Preview.Columns)
+	r = into[keyturn.ImportResult](s, "pool", "import", "games", header, "--header=no")
+	require.Equal(t, 3, r.Accepted)
+}
+
 func TestPoolImportSaysWhatBecameOfEachRow(t *testing.T) {
 	s := newPoolShop(t)
 	june := s.file("june.txt", "A-1\nA-2\nA-1\n\nA-3\n")
