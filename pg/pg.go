@@ -40,8 +40,14 @@ func Open(ctx context.Context, dsn string) (*DB, error) {
 	if err != nil {
 		return nil, keyturn.Errorf(keyturn.KindInvalid, "the database address is not valid (%s): %w", redactDSN(dsn), err)
 	}
+	probe, err := pq.NewConnector(full)
+	if err != nil {
+		return nil, err
+	}
+	w := &watch{probe: probe, conns: map[*watchedConn]bool{}}
+	inner.Dialer(w)
 	trips := new(atomic.Int64)
-	x := sqlx.NewDb(sql.OpenDB(connector{inner, trips}), "postgres")
+	x := sqlx.NewDb(sql.OpenDB(connector{inner, w, trips}), "postgres")
 	x.MapperFunc(snakeCase)
 	if err := x.PingContext(ctx); err != nil {
 		_ = x.Close()

@@ -13,13 +13,20 @@ import (
 // time costs PostgreSQL more than running them. lib/pq has no such cache of its own.
 type connector struct {
 	inner *pq.Connector
+	watch *watch
 	trips *atomic.Int64 // round trips so far
 }
 
 // Connect is part of database/sql's driver interface.
 func (c connector) Connect(ctx context.Context) (driver.Conn, error) {
+	if err := c.watch.check(); err != nil {
+		return nil, err
+	}
 	inner, err := c.inner.Connect(ctx)
 	if err != nil {
+		if ctx.Err() == nil {
+			c.watch.failed(err)
+		}
 		return nil, err
 	}
 	full, ok := inner.(pqConn)
