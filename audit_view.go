@@ -99,6 +99,32 @@ func (v AuditViolation) String() string {
 	return strings.TrimSuffix(where, ", ") + ": " + v.What
 }
 
+// Of gives what the report says about one merchant: the listed violations at orders that the prefix covers, counted
+// anew. What was examined, read and restarted is the whole installation's, and left out. The empty prefix gives the
+// report as it is.
+func (r *AuditReport) Of(p Prefix) *AuditReport {
+	if p == "" {
+		return r
+	}
+	out := &AuditReport{
+		StartedAt: r.StartedAt, SnapshotAt: r.SnapshotAt, FinishedAt: r.FinishedAt, Quiescent: r.Quiescent, OK: true,
+		Checked: r.Checked,
+	}
+	for _, res := range r.Invariants {
+		own := InvariantResult{ID: res.ID, Severity: res.Severity, Meaning: res.Meaning, Checked: res.Checked}
+		for _, v := range res.Listed {
+			if v.OrderID != "" && p.Covers(v.OrderID) {
+				own.Listed = append(own.Listed, v)
+			}
+		}
+		own.Violations = int64(len(own.Listed))
+		out.Violations += own.Violations
+		out.OK = out.OK && own.Violations == 0
+		out.Invariants = append(out.Invariants, own)
+	}
+	return out
+}
+
 // Result gives the result of an invariant by its ID, nil for an unknown one.
 func (r *AuditReport) Result(id string) *InvariantResult {
 	i := slices.IndexFunc(r.Invariants, func(res InvariantResult) bool { return res.ID == id })

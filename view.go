@@ -17,7 +17,7 @@ type OrderView struct {
 // Links lead to an order's other faces.
 type Links struct {
 	Self    string `json:"self"`
-	Page    string `json:"page"`
+	Page    string `json:"page,omitempty" doc:"The order page, where whoever has this address sees the keys. In the answer to a new order, and elsewhere for tokens with keys:read."`
 	History string `json:"history,omitempty"`
 }
 

@@ -25,16 +25,16 @@ type (
 
 func (a *API) alertRoutes() {
 	const tag = "Alerts"
-	register(a, operation{Operation: huma.Operation{
+	register(a, operation{of: narrowed, Operation: huma.Operation{
 		OperationID: "listAlerts", Method: http.MethodGet, Path: "/v1/alerts", Tags: []string{tag},
 		Summary: "List open alerts",
 		Description: "The newest first. `closable` marks those that stay open until a person closes them. The causes:\n\n" +
 			keyturn.AlertCausesTable(), Security: anyOf(ScopeOps),
-	}}, func(ctx context.Context, _ *call, in *alertsInput) (*alertsOutput, error) {
-		found, err := a.DB.Alerts(ctx, in.All, in.Cause, in.Before, in.Limit)
+	}}, func(ctx context.Context, c *call, in *alertsInput) (*alertsOutput, error) {
+		found, err := a.DB.Alerts(ctx, c.client.Prefix, in.All, in.Cause, in.Before, in.Limit)
 		return &alertsOutput{Body: keyturn.Alerts{Alerts: found}}, err
 	})
-	register(a, operation{body: keyturn.CloseRequest{}, Operation: huma.Operation{
+	register(a, operation{of: ofAlert, body: keyturn.CloseRequest{}, Operation: huma.Operation{
 		OperationID: "closeAlert", Method: http.MethodPost, Path: "/v1/alerts/{id}/close", Tags: []string{tag},
 		Summary: "Close an alert",
 		Description: "For alerts that need a person to act outside Keyturn, such as blocking a key at its publisher. 409 " +

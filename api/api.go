@@ -44,7 +44,7 @@ type Config struct {
 // API is the HTTP surface of api.md.
 type API struct {
 	Config
-	mux     *http.ServeMux
+	mux     *routeMux
 	huma    huma.API
 	clients clientCache
 	spec    spec
@@ -63,7 +63,7 @@ func New(c Config) *API {
 	}
 	c.PublicURL = strings.TrimRight(c.PublicURL, "/")
 	c.TemporalUIURL = strings.TrimRight(c.TemporalUIURL, "/")
-	a := &API{Config: c, mux: http.NewServeMux(), closing: make(chan struct{})}
+	a := &API{Config: c, mux: &routeMux{ServeMux: http.NewServeMux()}, closing: make(chan struct{})}
 	a.endStreams = sync.OnceFunc(func() { close(a.closing) })
 	a.huma = humago.New(a.mux, huma.Config{
 		OpenAPI: &huma.OpenAPI{

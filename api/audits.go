@@ -27,18 +27,19 @@ type (
 
 func (a *API) auditRoutes() {
 	const tag = "Audits"
-	register(a, operation{Operation: huma.Operation{
+	register(a, operation{of: narrowed, Operation: huma.Operation{
 		OperationID: "listAudits", Method: http.MethodGet, Path: "/v1/audits", Tags: []string{tag},
-		Summary:     "List the latest audits",
-		Description: "The newest first. An audit runs every night and on request.", Security: anyOf(ScopeOps),
-	}}, func(ctx context.Context, _ *call, in *auditsInput) (*auditsOutput, error) {
+		Summary: "List the latest audits",
+		Description: "The newest first. An audit runs every night and on request. A token with a prefix sees what concerns " +
+			"its orders.", Security: anyOf(ScopeOps),
+	}}, func(ctx context.Context, c *call, in *auditsInput) (*auditsOutput, error) {
 		runs, err := a.DB.Audits(ctx, in.Limit)
 		if err != nil {
 			return nil, err
 		}
 		out := keyturn.Audits{Audits: []keyturn.AuditView{}}
 		for _, run := range runs {
-			view, err := auditOf(run.ID, run.Report)
+			view, err := auditOf(c.client.Prefix, run.ID, run.Report)
 			if err != nil {
 				return nil, err
 			}
@@ -46,19 +47,19 @@ func (a *API) auditRoutes() {
 		}
 		return &auditsOutput{Body: out}, nil
 	})
-	register(a, operation{Operation: huma.Operation{
+	register(a, operation{of: narrowed, Operation: huma.Operation{
 		OperationID: "getAudit", Method: http.MethodGet, Path: "/v1/audits/{id}", Tags: []string{tag},
 		Summary:     "Show an audit with its report",
 		Description: "Each invariant, with what was examined and its first hundred violations.", Security: anyOf(ScopeOps),
-	}}, func(ctx context.Context, _ *call, in *idInput) (*auditOutput, error) {
+	}}, func(ctx context.Context, c *call, in *idInput) (*auditOutput, error) {
 		run, err := a.DB.AuditByID(ctx, in.ID)
 		if err != nil {
 			return nil, err
 		}
-		out, err := auditOf(run.ID, run.Report)
+		out, err := auditOf(c.client.Prefix, run.ID, run.Report)
 		return &auditOutput{Body: out}, err
 	})
-	register(a, operation{Operation: huma.Operation{
+	register(a, operation{of: ofInstallation, Operation: huma.Operation{
 		OperationID: "startAudit", Method: http.MethodPost, Path: "/v1/audits", Tags: []string{tag},
 		DefaultStatus: http.StatusAccepted, Summary: "Start an audit",
 		Description: "A running audit completes first. The requested audit is the first whose `snapshotAt` is at or after " +
@@ -66,18 +67,19 @@ func (a *API) auditRoutes() {
 	}}, a.startAudit)
 }
 
-func auditOf(id, stored string) (keyturn.AuditDetail, error) {
-	var r keyturn.AuditReport
-	if err := json.Unmarshal([]byte(stored), &r); err != nil {
+func auditOf(prefix keyturn.Prefix, id, stored string) (keyturn.AuditDetail, error) {
+	var whole keyturn.AuditReport
+	if err := json.Unmarshal([]byte(stored), &whole); err != nil {
 		return keyturn.AuditDetail{}, keyturn.Errorf(keyturn.KindInternal, "the stored report of audit %s cannot be read: %w",
 			id, err)
 	}
+	r := whole.Of(prefix)
 	v := keyturn.AuditView{
 		ID: id, StartedAt: r.StartedAt, SnapshotAt: r.SnapshotAt, FinishedAt: r.FinishedAt, OK: r.OK, Checked: r.Checked,
 		Violations: r.Violations,
 		Violated:   r.Violated(), Repaired: append([]string{}, r.Repaired...),
 	}
-	return keyturn.AuditDetail{AuditView: v, Report: &r}, nil
+	return keyturn.AuditDetail{AuditView: v, Report: r}, nil
 }
 
 // scheduleTimeout is how long a request waits for Temporal to take it.

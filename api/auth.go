@@ -39,7 +39,8 @@ func anyOf(scopes ...string) []map[string][]string {
 	return out
 }
 
-// authenticate lets a request through to its operation if its token has one of the operation's scopes.
+// authenticate lets a request through to its operation if its token has one of the operation's scopes, and what its
+// path names is the token's.
 func (a *API) authenticate(ctx huma.Context, next func(huma.Context)) {
 	c := callOf(ctx.Context())
 	security := ctx.Operation().Security
@@ -51,6 +52,9 @@ func (a *API) authenticate(ctx huma.Context, next func(huma.Context)) {
 	if err == nil {
 		c.client = client
 		err = hasScope(client, security)
+	}
+	if err == nil {
+		err = a.belongs(ctx.Context(), c, ctx.Operation(), ctx.Param("id"))
 	}
 	if err != nil {
 		a.refuse(c, err)

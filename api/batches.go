@@ -23,7 +23,7 @@ type (
 func (a *API) batchRoutes() {
 	const tag = "Pools"
 	batch := func(id, method, path, summary, description string, body any, scopes ...string) operation {
-		return operation{body: body, Operation: huma.Operation{
+		return operation{of: ofPool, body: body, Operation: huma.Operation{
 			OperationID: id, Method: method, Path: "/v1/pools/{id}" + path, Tags: []string{tag}, Summary: summary,
 			Description: description, Security: anyOf(scopes...),
 		}}
@@ -70,7 +70,7 @@ func (a *API) batchRoutes() {
 				return err
 			})
 		})
-	register(a, operation{body: keyturn.ReplacementRequest{}, Operation: huma.Operation{
+	register(a, operation{of: ofFulfillment, body: keyturn.ReplacementRequest{}, Operation: huma.Operation{
 		OperationID: "replaceKeys", Method: http.MethodPost, Path: "/v1/fulfillments/{id}/replacement",
 		Tags: []string{"Fulfillments"}, DefaultStatus: http.StatusAccepted,
 		Summary: "Replace the keys of a line",

@@ -15,6 +15,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"keyturn.dev/keyturn"
 	"keyturn.dev/keyturn/api"
 	"keyturn.dev/keyturn/db"
 	"keyturn.dev/keyturn/internal/testkit"
@@ -168,3 +169,11 @@ func (b *bench) sell(t *testing.T, keys ...string) {
 const goodOrder = `{"id": "ORD-1", "currency": "EUR", "payment": {"provider": "sandbox", "reference": "pay_81"},
 	"customer": {"id": "user-1", "email": "jean@buyer.test", "country": "FR", "locale": "fr-FR", "firstName": "Jean", "lastName": "Dupont"},
 	"lineItems": [{"productId": "acme-pro", "quantity": 2, "grossPrice": "29.99"}]}`
+
+// fulfillmentOf is the fulfillment of the order's first line.
+func (b *bench) fulfillmentOf(t *testing.T, order string) string {
+	t.Helper()
+	var v keyturn.OrderView
+	b.must(t, "GET", "/v1/orders/"+order, "").into(t, &v)
+	return v.LineItems[0].FulfillmentID
+}

@@ -27,18 +27,19 @@ type (
 // catalogKind is one kind of catalog entries: how they are checked, stored and shown.
 type catalogKind[T any] struct {
 	one, many string // "product", "products"
+	of        subject
 	tag       string
 	shown     any      // a value of the type of what GET shows
 	list      any      // a value of the type of the list's document
 	readers   []string // the scopes that open GET
 	id        func(*T) *string
-	check     func(context.Context, T) (T, error)
+	check     func(context.Context, keyturn.Prefix, T) (T, error)
 	secrets   func(context.Context, T) ([]string, error) // which would change; nil: the kind has none
 	show      func(T) T                                  // without secrets; nil: as it is
 	put       func(context.Context, T) (created, changed bool, err error)
 	get       func(context.Context, string) (T, error)
 	view      func(context.Context, string) (any, error) // what GET shows
-	all       func(context.Context) (any, error)
+	all       func(context.Context, keyturn.Prefix) (any, error)
 	remove    func(context.Context, string) error
 }
 
@@ -53,14 +54,14 @@ func catalogRoutes[T any](a *API, k catalogKind[T]) {
 	}
 	stored := a.answers("200", "Updated or unchanged, or the result of a dry run", zero)
 	maps.Copy(stored, a.answers("201", "Created", zero))
-	register(a, operation{body: zero, Operation: huma.Operation{
+	register(a, operation{of: k.of, body: zero, Operation: huma.Operation{
 		OperationID: "put-" + k.one, Method: http.MethodPut, Path: base + "/{id}", Tags: []string{k.tag},
 		Summary: "Create or change a " + k.one,
 		Description: "Idempotent. The header `Keyturn-Change` reports what happened. With `dryRun=true` the response lists " +
 			"what would change, as {change, differences}.",
 		Security: anyOf(ScopeCatalogWrite), Responses: stored,
 	}}, func(ctx context.Context, c *call, in *putInput) (*putOutput, error) { return k.handlePut(ctx, c, in) })
-	register(a, operation{Operation: huma.Operation{
+	register(a, operation{of: k.of, Operation: huma.Operation{
 		OperationID: "get-" + k.one, Method: http.MethodGet, Path: base + "/{id}", Tags: []string{k.tag}, Summary: "Show a " +
 			k.one,
 		Security: anyOf(k.readers...), Responses: a.answers("200", "OK", k.shown),
@@ -71,15 +72,15 @@ func catalogRoutes[T any](a *API, k catalogKind[T]) {
 		v, err := k.view(ctx, in.ID)
 		return &anyOutput{Body: v}, err
 	})
-	register(a, operation{Operation: huma.Operation{
+	register(a, operation{of: narrowed, Operation: huma.Operation{
 		OperationID: "list-" + k.many, Method: http.MethodGet, Path: base, Tags: []string{k.tag}, Summary: "List all " +
 			k.many,
 		Security: anyOf(k.readers...), Responses: a.answers("200", "OK", k.list),
-	}}, func(ctx context.Context, _ *call, _ *struct{}) (*anyOutput, error) {
-		v, err := k.all(ctx)
+	}}, func(ctx context.Context, c *call, _ *struct{}) (*anyOutput, error) {
+		v, err := k.all(ctx, c.client.Prefix)
 		return &anyOutput{Body: v}, err
 	})
-	register(a, operation{Operation: huma.Operation{
+	register(a, operation{of: k.of, Operation: huma.Operation{
 		OperationID: "delete-" + k.one, Method: http.MethodDelete, Path: base + "/{id}", Tags: []string{k.tag},
 		Summary:     "Delete a " + k.one,
 		Description: "409 while anything refers to it.", Security: anyOf(ScopeCatalogWrite),
@@ -105,7 +106,7 @@ func (k catalogKind[T]) handlePut(ctx context.Context, c *call, in *putInput) (*
 	if err := bad.Err("the " + k.one + " is not valid"); err != nil {
 		return nil, err
 	}
-	v, err := k.check(ctx, v)
+	v, err := k.check(ctx, c.client.Prefix, v)
 	if err != nil {
 		return nil, err
 	}

@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"encoding/json"
+	"strconv"
 
 	"keyturn.dev/keyturn"
 	"keyturn.dev/keyturn/catalog"
@@ -11,43 +12,47 @@ import (
 
 func (a *API) catalogRoutes() {
 	catalogRoutes(a, catalogKind[keyturn.Product]{
-		one: "product", many: "products", tag: "Products", shown: keyturn.Product{}, list: keyturn.ProductList{},
+		of: ofProduct, one: "product", many: "products", tag: "Products", shown: keyturn.Product{},
+		list:    keyturn.ProductList{},
 		readers: []string{ScopeCatalogWrite, ScopeOrdersRead, ScopeOps},
 		id:      func(p *keyturn.Product) *string { return &p.ID },
-		check: func(ctx context.Context, p keyturn.Product) (keyturn.Product, error) {
+		check: func(ctx context.Context, prefix keyturn.Prefix, p keyturn.Product) (keyturn.Product, error) {
 			if err := catalog.CheckProduct(p, a.Production); err != nil {
+				return p, err
+			}
+			if err := checkSources(prefix, p); err != nil {
 				return p, err
 			}
 			return p, a.DB.CheckProduct(ctx, p)
 		},
 		put: a.DB.PutProduct, get: a.DB.Product, remove: a.DB.DeleteProduct,
 		view: func(ctx context.Context, id string) (any, error) { return a.DB.Product(ctx, id) },
-		all: func(ctx context.Context) (any, error) {
-			all, err := a.DB.Products(ctx)
+		all: func(ctx context.Context, prefix keyturn.Prefix) (any, error) {
+			all, err := a.DB.Products(ctx, prefix)
 			return keyturn.ProductList{Products: all}, err
 		},
 	})
 	catalogRoutes(a, catalogKind[keyturn.Pool]{
-		one: "pool", many: "pools", tag: "Pools", shown: keyturn.PoolView{}, list: keyturn.PoolList{},
+		of: ofPool, one: "pool", many: "pools", tag: "Pools", shown: keyturn.PoolView{}, list: keyturn.PoolList{},
 		readers: []string{ScopeCatalogWrite, ScopeKeysWrite, ScopeOps},
 		id:      func(p *keyturn.Pool) *string { return &p.ID },
-		check:   func(_ context.Context, p keyturn.Pool) (keyturn.Pool, error) { return p, p.Check() },
+		check:   func(_ context.Context, _ keyturn.Prefix, p keyturn.Pool) (keyturn.Pool, error) { return p, p.Check() },
 		put:     a.DB.PutPool, remove: a.DB.DeletePool,
 		get: func(ctx context.Context, id string) (keyturn.Pool, error) {
 			v, err := a.DB.Stock().Pool(ctx, id)
 			return v.Pool, err
 		},
 		view: func(ctx context.Context, id string) (any, error) { return a.DB.Stock().Pool(ctx, id) },
-		all: func(ctx context.Context) (any, error) {
-			all, err := a.DB.Pools(ctx)
+		all: func(ctx context.Context, prefix keyturn.Prefix) (any, error) {
+			all, err := a.DB.Pools(ctx, prefix)
 			return keyturn.PoolList{Pools: all}, err
 		},
 	})
 	catalogRoutes(a, catalogKind[keyturn.Integration]{
-		one: "integration", many: "integrations", tag: "Integrations", shown: keyturn.IntegrationView{},
+		of: ofIntegration, one: "integration", many: "integrations", tag: "Integrations", shown: keyturn.IntegrationView{},
 		list: keyturn.IntegrationList{}, readers: []string{ScopeCatalogWrite, ScopeOps},
 		id: func(in *keyturn.Integration) *string { return &in.ID },
-		check: func(_ context.Context, in keyturn.Integration) (keyturn.Integration, error) {
+		check: func(_ context.Context, _ keyturn.Prefix, in keyturn.Integration) (keyturn.Integration, error) {
 			in = endpoint.WithDefaults(in)
 			return in, catalog.CheckIntegration(in, a.Production)
 		},
@@ -61,11 +66,23 @@ func (a *API) catalogRoutes() {
 			state, err := a.DB.PartnerState(ctx, id)
 			return keyturn.IntegrationView{Integration: in, Partner: state, Certificates: endpoint.Certificates(in.TLS)}, err
 		},
-		all: func(ctx context.Context) (any, error) {
-			all, err := a.DB.Integrations(ctx)
+		all: func(ctx context.Context, prefix keyturn.Prefix) (any, error) {
+			all, err := a.DB.Integrations(ctx, prefix)
 			return keyturn.IntegrationList{Integrations: all}, err
 		},
 	})
+}
+
+// checkSources refuses a product of one merchant that delivers another's keys, as if they were not there.
+func checkSources(prefix keyturn.Prefix, p keyturn.Product) error {
+	var bad keyturn.Problems
+	for i, s := range p.Sources {
+		at := "sources[" + strconv.Itoa(i) + "]."
+		bad.Check(s.Pool == "" || prefix.Covers(s.Pool), at+"pool", "names %s, which is not in the catalog", s.Pool)
+		bad.Check(s.Integration == "" || prefix.Covers(s.Integration), at+"integration",
+			"names %s, which is not in the catalog", s.Integration)
+	}
+	return bad.Err("the product is not valid")
 }
 
 // hideSecrets gives the integration as it is shown. It must not touch the original, which shares its operations.

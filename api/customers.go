@@ -19,7 +19,7 @@ type (
 )
 
 func (a *API) customerRoutes() {
-	register(a, operation{Operation: huma.Operation{
+	register(a, operation{of: narrowed, Operation: huma.Operation{
 		OperationID: "listLicenses", Method: http.MethodGet, Path: "/v1/customers/{id}/licenses", Tags: []string{"Customers"},
 		Summary:     "List a customer's licences",
 		Description: "The newest first. Access to keys is recorded.", Security: anyOf(ScopeOrdersRead),
@@ -28,17 +28,17 @@ func (a *API) customerRoutes() {
 		if err != nil {
 			return nil, err
 		}
-		found, err := a.DB.Licenses(ctx, in.ID, reveal, c.by())
+		found, err := a.DB.Licenses(ctx, c.client.Prefix, in.ID, reveal, c.by())
 		return &licensesOutput{Body: keyturn.Licenses{Licenses: found}}, err
 	})
-	register(a, operation{Operation: huma.Operation{
+	register(a, operation{of: narrowed, Operation: huma.Operation{
 		OperationID: "eraseCustomer", Method: http.MethodDelete, Path: "/v1/customers/{id}/data", Tags: []string{"Customers"},
 		DefaultStatus: http.StatusOK, Summary: "Erase a customer's personal data",
 		Description: "Removes everything that identifies the customer and keeps orders, lines and amounts. 409, naming the " +
 			"orders, while a line is open or a refund is owed. Idempotent.",
 		Security: anyOf(ScopeOps),
 	}}, func(ctx context.Context, c *call, in *idInput) (*erasureOutput, error) {
-		e, err := a.DB.EraseCustomer(ctx, in.ID, c.by())
+		e, err := a.DB.EraseCustomer(ctx, c.client.Prefix, in.ID, c.by())
 		if err != nil {
 			return nil, err
 		}

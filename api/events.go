@@ -38,7 +38,7 @@ const (
 )
 
 func (a *API) eventRoute(tag string) {
-	register(a, operation{Operation: huma.Operation{
+	register(a, operation{of: ofOrder, Operation: huma.Operation{
 		OperationID: "followOrder", Method: http.MethodGet, Path: "/v1/orders/{id}/events", Tags: []string{tag},
 		Summary: "Stream an order's status changes",
 		Description: "Server-sent events named `status`, starting with the order's first change. A reconnection with " +

@@ -36,7 +36,7 @@ type (
 
 func (a *API) fulfillmentRoutes() {
 	const tag = "Fulfillments"
-	register(a, operation{Operation: huma.Operation{
+	register(a, operation{of: ofFulfillment, Operation: huma.Operation{
 		OperationID: "getFulfillment", Method: http.MethodGet, Path: "/v1/fulfillments/{id}", Tags: []string{tag},
 		Summary:     "Show a line with its attempts",
 		Description: "The newest hundred attempts with redacted requests and replies, the decisions and the e-mails.",
@@ -45,24 +45,27 @@ func (a *API) fulfillmentRoutes() {
 		v, err := a.DB.Fulfillment(ctx, in.ID)
 		return &lineOutput{Body: v}, err
 	})
-	register(a, operation{body: keyturn.ResolutionRequest{}, Operation: huma.Operation{
+	register(a, operation{of: ofFulfillment, body: keyturn.ResolutionRequest{}, Operation: huma.Operation{
 		OperationID: "resolveFulfillment", Method: http.MethodPost, Path: "/v1/fulfillments/{id}/resolution",
 		Tags: []string{tag}, Summary: "Resolve a line by hand",
 		Description: "200 once the line's workflow has applied the decision. On 503 the outcome is unknown: retry with the " +
 			"same `id`, and the decision is applied once.",
 		Security: anyOf(ScopeOps),
 	}}, a.resolve)
-	register(a, operation{body: keyturn.ResendRequest{}, optional: true, Operation: huma.Operation{
+	register(a, operation{of: ofFulfillment, body: keyturn.ResendRequest{}, optional: true, Operation: huma.Operation{
 		OperationID: "resendFulfillment", Method: http.MethodPost, Path: "/v1/fulfillments/{id}/resend", Tags: []string{tag},
 		DefaultStatus: http.StatusAccepted,
-		Summary:       "Resend the keys by e-mail", Security: anyOf(ScopeOps),
+		Summary:       "Resend the keys by e-mail",
+		Description: "To the order's address, or to `email`, which needs the scope `keys:read` too. Access to keys is " +
+			"recorded.",
+		Security: anyOf(ScopeOps),
 	}}, a.resend)
-	register(a, operation{Operation: huma.Operation{
+	register(a, operation{of: ofFulfillment, Operation: huma.Operation{
 		OperationID: "getDeliverables", Method: http.MethodGet, Path: "/v1/fulfillments/{id}/deliverables",
 		Tags: []string{tag}, Summary: "Reveal a line's deliverables",
 		Description: "Access is recorded, and revealed keys are never sold again.", Security: anyOf(ScopeKeysRead),
 	}}, a.deliverables)
-	register(a, operation{Operation: huma.Operation{
+	register(a, operation{of: ofFulfillment, Operation: huma.Operation{
 		OperationID: "getDeliverableFile", Method: http.MethodGet, Path: "/v1/fulfillments/{id}/deliverables/files/{no}",
 		Tags: []string{tag}, Summary: "Download a file",
 		Security: anyOf(ScopeKeysRead),
@@ -71,7 +74,7 @@ func (a *API) fulfillmentRoutes() {
 			Content:     map[string]*huma.MediaType{"application/octet-stream": {}},
 		}},
 	}}, a.deliverableFile)
-	register(a, operation{Operation: huma.Operation{
+	register(a, operation{of: ofFulfillment, Operation: huma.Operation{
 		OperationID: "replayFulfillment", Method: http.MethodGet, Path: "/v1/fulfillments/{id}/replay", Tags: []string{tag},
 		Summary: "Replay a stored attempt against today's catalog",
 		Description: "Renders the request again and evaluates the stored reply with today's response paths. Calls no " +
@@ -90,6 +93,10 @@ func (a *API) resend(ctx context.Context, c *call, in *idInput) (*resendOutput, 
 	var body keyturn.ResendRequest
 	if _, err := decodeBody(c, maxSmallBody, true, &body); err != nil {
 		return nil, err
+	}
+	if body.Email != "" && !c.may(ScopeKeysRead) { // the keys go to somebody else than their owner
+		return nil, keyturn.Errorf(keyturn.KindForbidden,
+			"the token lacks the scope %s, which sending the keys to another address needs", ScopeKeysRead)
 	}
 	if body.Email != "" {
 		var bad keyturn.Problems

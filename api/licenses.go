@@ -18,7 +18,7 @@ type (
 
 func (a *API) licenseRoutes() {
 	const tag = "Licenses"
-	register(a, operation{Operation: huma.Operation{
+	register(a, operation{of: ofLicense, Operation: huma.Operation{
 		OperationID: "getLicense", Method: http.MethodGet, Path: "/v1/licenses/{id}", Tags: []string{tag},
 		Summary: "Show a licence and its operations",
 		Description: "A licence exists once its create operation is delivered; its ID is that operation's fulfillmentId. " +
@@ -31,7 +31,7 @@ func (a *API) licenseRoutes() {
 		v, err := a.DB.License(ctx, in.ID, reveal, c.by())
 		return &licenseOutput{Body: v}, err
 	})
-	register(a, operation{body: keyturn.LicenseOperation{}, Operation: huma.Operation{
+	register(a, operation{of: ofLicense, body: keyturn.LicenseOperation{}, Operation: huma.Operation{
 		OperationID: "operateLicense", Method: http.MethodPost, Path: "/v1/licenses/{id}/operations", Tags: []string{tag},
 		DefaultStatus: http.StatusCreated,
 		Summary:       "Operate on a licence free of charge",
@@ -69,7 +69,9 @@ func (a *API) operateLicense(ctx context.Context, c *call, in *idInput) (*rawOut
 	hash := sha256.Sum256(append([]byte("operation "+in.ID+"\x00"), raw...))
 	accepted, response, err := a.DB.Operate(ctx, db.OperateInput{
 		LicenseID: in.ID, Operation: body.Operation, ProductID: body.ProductID, ExpiresAt: body.ExpiresAt,
-		Client: c.client.Name, IdempotencyKey: key, RequestHash: hash[:], Respond: a.acceptance,
+		Client: c.client.Name, Prefix: c.client.Prefix, IdempotencyKey: key, RequestHash: hash[:],
+		// The page shows the keys that the licence has already, whoever it was made for.
+		Respond: func(accepted db.Accepted) ([]byte, error) { return a.acceptance(accepted, c.may(ScopeKeysRead)) },
 	})
 	return a.accepted(accepted, response, err)
 }

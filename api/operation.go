@@ -26,13 +26,18 @@ const (
 // operation is a route: huma's description of it, and what its body is made of.
 type operation struct {
 	huma.Operation
-	body     any  // a value of the type of its JSON body; nil: it has none
-	optional bool // the body may be left out
+	of       subject // what its path names; only a route for everybody has none
+	body     any     // a value of the type of its JSON body; nil: it has none
+	optional bool    // the body may be left out
 }
 
 // register adds an operation. Its handler gets the request's own context and answers with what huma writes; every error
 // becomes a problem document. Bodies are read by the handler with decodeBody, strictly, and are only described to huma.
 func register[I, O any](a *API, o operation, handle func(ctx context.Context, c *call, in *I) (*O, error)) {
+	if len(o.Security) > 0 && o.of == "" {
+		panic("operation " + o.OperationID + " does not say whose it is") // the first test finds it
+	}
+	o.Metadata = map[string]any{metaSubject: o.of}
 	huma.Register(a.huma, o.Operation, func(ctx context.Context, in *I) (*O, error) {
 		c := callOf(ctx)
 		out, err := handle(ctx, c, in)

@@ -39,7 +39,7 @@ type (
 
 func (a *API) orderRoutes() {
 	const tag = "Orders"
-	register(a, operation{body: keyturn.Order{}, Operation: huma.Operation{
+	register(a, operation{of: narrowed, body: keyturn.Order{}, Operation: huma.Operation{
 		OperationID: "createOrder", Method: http.MethodPost, Path: "/v1/orders", Tags: []string{tag},
 		DefaultStatus: http.StatusCreated,
 		Summary:       "Accept a paid order",
@@ -50,17 +50,17 @@ func (a *API) orderRoutes() {
 		Security: anyOf(ScopeOrdersWrite), Responses: a.answers("201", "Accepted", keyturn.OrderView{}),
 		Parameters: idempotencyHeader(),
 	}}, a.createOrder)
-	register(a, operation{Operation: huma.Operation{
+	register(a, operation{of: ofOrder, Operation: huma.Operation{
 		OperationID: "getOrder", Method: http.MethodGet, Path: "/v1/orders/{id}", Tags: []string{tag},
 		Summary:  "Show an order with the status of its lines",
 		Security: anyOf(ScopeOrdersRead, ScopeOps),
-	}}, func(ctx context.Context, _ *call, in *idInput) (*orderOutput, error) { return a.order(ctx, in.ID) })
-	register(a, operation{Operation: huma.Operation{
+	}}, func(ctx context.Context, c *call, in *idInput) (*orderOutput, error) { return a.order(ctx, c, in.ID) })
+	register(a, operation{of: narrowed, Operation: huma.Operation{
 		OperationID: "listOrders", Method: http.MethodGet, Path: "/v1/orders", Tags: []string{tag},
 		Summary:  "List orders, the newest first",
 		Security: anyOf(ScopeOrdersRead, ScopeOps),
 	}}, a.listOrders)
-	register(a, operation{body: keyturn.Cancellation{}, optional: true, Operation: huma.Operation{
+	register(a, operation{of: ofOrder, body: keyturn.Cancellation{}, optional: true, Operation: huma.Operation{
 		OperationID: "cancelOrder", Method: http.MethodPost, Path: "/v1/orders/{id}/cancellation", Tags: []string{tag},
 		DefaultStatus: http.StatusAccepted,
 		Summary:       "Cancel an order",
@@ -104,9 +104,13 @@ func (a *API) createOrder(ctx context.Context, c *call, _ *struct{}) (*rawOutput
 	if err := order.Check(mail.CheckAddress); err != nil {
 		return nil, err
 	}
+	if err := c.client.Prefix.CheckNew("id", order.ID); err != nil {
+		return nil, err
+	}
 	hash := sha256.Sum256(raw)
 	accepted, response, err := a.DB.Accept(ctx, db.AcceptInput{
-		Order: order, Client: c.client.Name, IdempotencyKey: key, RequestHash: hash[:], Respond: a.acceptance,
+		Order: order, Client: c.client.Name, Prefix: c.client.Prefix, IdempotencyKey: key, RequestHash: hash[:],
+		Respond: func(accepted db.Accepted) ([]byte, error) { return a.acceptance(accepted, true) },
 	})
 	return a.accepted(accepted, response, err)
 }
@@ -130,13 +134,13 @@ func (a *API) accepted(accepted *db.Accepted, response []byte, err error) (*rawO
 	return out, nil
 }
 
-// acceptance is the answer to a new order.
-func (a *API) acceptance(accepted db.Accepted) ([]byte, error) {
+// acceptance is the answer to a new order, with the address of its page or without.
+func (a *API) acceptance(accepted db.Accepted, page bool) ([]byte, error) {
 	o := accepted.Order
 	v := keyturn.OrderView{
 		ID: o.ID, Status: keyturn.OrderPending, Currency: o.Currency, GrossPrice: accepted.GrossPrice.String(),
 		CreatedAt: accepted.CreatedAt.UTC(),
-		LineItems: make([]keyturn.LineView, len(o.LineItems)), Links: a.links(o.ID), Warnings: accepted.Warnings,
+		LineItems: make([]keyturn.LineView, len(o.LineItems)), Links: a.links(o.ID, page), Warnings: accepted.Warnings,
 	}
 	for i, l := range o.LineItems {
 		v.LineItems[i] = keyturn.LineView{
@@ -151,9 +155,13 @@ func (a *API) acceptance(accepted db.Accepted) ([]byte, error) {
 	return out.Bytes(), err
 }
 
-// links lead to the order's other faces.
-func (a *API) links(orderID string) *keyturn.Links {
-	l := &keyturn.Links{Self: "/v1/orders/" + url.PathEscape(orderID), Page: a.PublicURL + "/o/" + a.DB.PageToken(orderID)}
+// links lead to the order's other faces. The page shows the order's keys to whoever has its address: only the answer to
+// a new order has it for a token that may not read keys, because the order system gives it to its customer.
+func (a *API) links(orderID string, page bool) *keyturn.Links {
+	l := &keyturn.Links{Self: "/v1/orders/" + url.PathEscape(orderID)}
+	if page {
+		l.Page = a.PublicURL + "/o/" + a.DB.PageToken(orderID)
+	}
 	if a.TemporalUIURL != "" {
 		query := url.QueryEscape(`OrderId="` + orderID + `"`)
 		l.History = a.TemporalUIURL + "/namespaces/" + url.PathEscape(a.Namespace) + "/workflows?query=" +
@@ -162,17 +170,17 @@ func (a *API) links(orderID string) *keyturn.Links {
 	return l
 }
 
-func (a *API) order(ctx context.Context, id string) (*orderOutput, error) {
+func (a *API) order(ctx context.Context, c *call, id string) (*orderOutput, error) {
 	v, err := a.DB.Order(ctx, id)
 	if err != nil {
 		return nil, err
 	}
-	v.Links = a.links(v.ID)
+	v.Links = a.links(v.ID, c.may(ScopeKeysRead))
 	return &orderOutput{Body: v}, nil
 }
 
-func (a *API) listOrders(ctx context.Context, _ *call, in *listOrdersInput) (*listOrdersOutput, error) {
-	page, err := a.DB.Orders(ctx, keyturn.OrderStatus(in.Status), in.Cursor, in.Limit)
+func (a *API) listOrders(ctx context.Context, c *call, in *listOrdersInput) (*listOrdersOutput, error) {
+	page, err := a.DB.Orders(ctx, c.client.Prefix, keyturn.OrderStatus(in.Status), in.Cursor, in.Limit)
 	if keyturn.KindOf(err) == keyturn.KindInvalid {
 		err = withStatus(http.StatusBadRequest, err)
 	}
@@ -180,7 +188,7 @@ func (a *API) listOrders(ctx context.Context, _ *call, in *listOrdersInput) (*li
 		return nil, err
 	}
 	for i := range page.Orders {
-		page.Orders[i].Links = a.links(page.Orders[i].ID)
+		page.Orders[i].Links = a.links(page.Orders[i].ID, c.may(ScopeKeysRead))
 	}
 	return &listOrdersOutput{Body: page}, nil
 }
@@ -206,5 +214,5 @@ func (a *API) cancelOrder(ctx context.Context, c *call, in *idInput) (*orderOutp
 		return nil, err
 	}
 	a.Starter.Wake()
-	return a.order(ctx, in.ID)
+	return a.order(ctx, c, in.ID)
 }

@@ -29,7 +29,7 @@ type (
 func (a *API) poolRoutes() {
 	const tag = "Pools"
 	text := &huma.MediaType{Schema: &huma.Schema{Type: huma.TypeString, Description: "One key per line, in UTF-8."}}
-	register(a, operation{Operation: huma.Operation{
+	register(a, operation{of: ofPool, Operation: huma.Operation{
 		OperationID: "importKeys", Method: http.MethodPost, Path: "/v1/pools/{id}/batches", Tags: []string{tag},
 		Summary:     "Import keys",
 		Description: "One key per line (text/plain), or CSV with the key in one column (text/csv), in UTF-8, with or without a byte-order mark. The separator of CSV is found, or named by a first line such as `sep=;`; a key of several lines stands in quotes. The file is streamed, may have any size, and is imported as a whole or not at all. An invalid row (malformed, too_long, malformed_expiry, expired) refuses the file with 422 and the row's line number, unless `skipBad` is set. Known keys (duplicate_in_file, duplicate_in_pool, duplicate_in_other_pool, already_sold) are counted and skipped, so importing a file twice is harmless. White space and invisible characters around keys and empty rows are ignored. A first row that looks like a header refuses the file, unless `header` or a column's name says what it is. `preview` says how the file was read. Lines waiting for the pool are served at the pool's pace; `served` counts those served at once.",

@@ -109,7 +109,7 @@ func (s *shop) fill() {
 	s.resolve(erased[2], keyturn.ActionRefund)
 	s.refund(erased[2])
 	s.revoke(erased[2], "endpoint/studio")
-	_, err = s.EraseCustomer(s.ctx, "c-erased", "test")
+	_, err = s.EraseCustomer(s.ctx, "", "c-erased", "test")
 	s.ok(err)
 
 	s.ok(s.Stock().WatchPools(s.ctx))

@@ -442,13 +442,13 @@ var planted = []struct {
 		UPDATE deliveries SET message = '' WHERE line_id IN (SELECT id FROM line_items WHERE order_id = 'sold');
 		UPDATE idempotency_keys SET response = '' WHERE order_id = 'sold'`, do: func(s *shop) { s.forget("sold") }},
 	{id: "G3", name: "an erased customer's e-mails are still there", at: "sold", do: func(s *shop) {
-		_, err := s.EraseCustomer(s.ctx, "c-sold", "test")
+		_, err := s.EraseCustomer(s.ctx, "", "c-sold", "test")
 		s.ok(err)
 		s.exec(`UPDATE deliveries SET message = 'x' WHERE line_id = line_of('sold/0')`)
 	}},
 	{id: "G3", name: "an erased customer's key is still there", at: "sold", do: func(s *shop) {
 		key := s.read(`SELECT encode(data_key, 'hex') FROM customers WHERE id = 'c-sold'`)
-		_, err := s.EraseCustomer(s.ctx, "c-sold", "test")
+		_, err := s.EraseCustomer(s.ctx, "", "c-sold", "test")
 		s.ok(err)
 		s.exec(`UPDATE customers SET data_key = decode($1, 'hex') WHERE id = 'c-sold'`, key)
 	}},

@@ -18,7 +18,8 @@ const relayAfter = 10 * time.Second
 // AcceptInput is a checked order and who sent it.
 type AcceptInput struct {
 	Order          keyturn.Order
-	Client         string // the token's name: idempotency keys belong to it
+	Client         string         // the token's name: idempotency keys belong to it
+	Prefix         keyturn.Prefix // of the products and licences that the order may name
 	IdempotencyKey string
 	RequestHash    []byte // of the request's bytes
 	// Respond makes the answer that is stored and given again to every repetition of the request. It may be asked twice.
@@ -106,7 +107,7 @@ func (d *DB) accept(
 		return d.store(ctx, d.pg.Implicit(), in, known, &operations{})
 	}
 	err = d.pg.Tx(ctx, func(tx *sqlx.Tx) error {
-		ops, err := d.planOperations(ctx, tx, in.Order, known.Now)
+		ops, err := d.planOperations(ctx, tx, in.Order, in.Prefix, known.Now)
 		if err != nil {
 			return err
 		}

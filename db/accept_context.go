@@ -89,8 +89,9 @@ func productIDs(o keyturn.Order) []string {
 	return ids
 }
 
-// productsOf reads the products of an order; every unknown one is named with its line.
-func productsOf(o keyturn.Order, known acceptContext) (map[string]keyturn.Product, error) {
+// productsOf reads the products of an order; every unknown one is named with its line. Without the prefix they are
+// unknown.
+func productsOf(o keyturn.Order, known acceptContext, prefix keyturn.Prefix) (map[string]keyturn.Product, error) {
 	found := map[string]keyturn.Product{}
 	for i, id := range known.ProductIDs {
 		p, err := readStored(id, known.Specs[i])
@@ -102,7 +103,8 @@ func productsOf(o keyturn.Order, known acceptContext) (map[string]keyturn.Produc
 	var bad keyturn.Problems
 	for i, l := range o.LineItems {
 		_, ok := found[l.ProductID]
-		bad.Check(ok, lineAt(i)+".productId", "names a product that is not in the catalog: %s", l.ProductID)
+		bad.Check(ok && prefix.Covers(l.ProductID), lineAt(i)+".productId",
+			"names a product that is not in the catalog: %s", l.ProductID)
 	}
 	return found, bad.Err("the order is not valid")
 }

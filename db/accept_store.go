@@ -18,7 +18,7 @@ func (d *DB) store(
 	ctx context.Context, s pg.Queryer, in AcceptInput, known acceptContext, ops *operations,
 ) (*Accepted, []byte, error) {
 	o, now := in.Order, known.Now
-	products, err := productsOf(o, known)
+	products, err := productsOf(o, known, in.Prefix)
 	if err != nil {
 		return nil, nil, err
 	}

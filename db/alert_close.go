@@ -55,9 +55,10 @@ func (r alertRow) view() (keyturn.AlertView, error) {
 	}, err
 }
 
-// Alerts lists alerts, the newest first: the open ones, or with all those that are over, too; of one cause, if it is
-// not empty; older than the one with the ID before, if that is not 0; up to limit (1 to MaxAlerts).
-func (d *DB) Alerts(ctx context.Context, all bool, cause keyturn.AlertCause, before int64,
+// Alerts lists the alerts about what has the prefix, the newest first: the open ones, or with all those that are over,
+// too; of one cause, if it is not empty; older than the one with the ID before, if that is not 0; up to limit (1 to
+// MaxAlerts).
+func (d *DB) Alerts(ctx context.Context, prefix keyturn.Prefix, all bool, cause keyturn.AlertCause, before int64,
 	limit int,
 ) ([]keyturn.AlertView, error) {
 	var bad keyturn.Problems
@@ -74,10 +75,13 @@ func (d *DB) Alerts(ctx context.Context, all bool, cause keyturn.AlertCause, bef
 	if all {
 		which = ``
 	}
+	if prefix != "" {
+		which += merchantSQL(alertSubjectSQL, "$4") + ` AND `
+	}
 	var rows []alertRow
 	//keyturn:autocommit it reads
 	if err := d.pg.SelectContext(ctx, &rows, alertsSQL+`
-		WHERE `+which+`($1 = '' OR cause = $1) AND id < $2 ORDER BY id DESC LIMIT $3`, cause, before, limit); err != nil {
+		WHERE `+which+`($1 = '' OR cause = $1) AND id < $2 ORDER BY id DESC LIMIT $3`, prefixed(prefix, cause, before, limit)...); err != nil {
 		return nil, pg.AsKind(err)
 	}
 	out := make([]keyturn.AlertView, len(rows))
@@ -88,6 +92,17 @@ func (d *DB) Alerts(ctx context.Context, all bool, cause keyturn.AlertCause, bef
 		}
 	}
 	return out, nil
+}
+
+// alertSubjectSQL is the ID that an alert is about: of a pool, an integration, or an order; empty: the installation's.
+const alertSubjectSQL = `alert_subject(pool_id, subject, detail)`
+
+// AlertSubject gives the ID that an alert is about: of a pool, an integration, or a line's order; empty if it is about
+// the installation. KindNotFound.
+func (d *DB) AlertSubject(ctx context.Context, id int64) (string, error) {
+	var subject string
+	err := d.pg.GetContext(ctx, &subject, `SELECT `+alertSubjectSQL+` FROM alerts WHERE id = $1`, id)
+	return subject, pg.NotFound(err, "there is no alert %d", id)
 }
 
 // CloseAlert books that a person has seen to what an alert is about: one that nothing closes by itself. KindConflict

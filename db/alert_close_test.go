@@ -13,7 +13,7 @@ import (
 // openAlerts are the causes of the open alerts that CloseAlert may close, and of the others in brackets.
 func (s *shop) openAlerts() (causes []string, ids []int64) {
 	s.t.Helper()
-	found, err := s.Alerts(s.ctx, false, "", 0, MaxAlerts)
+	found, err := s.Alerts(s.ctx, "", false, "", 0, MaxAlerts)
 	require.NoError(s.t, err)
 	for _, a := range found {
 		cause := string(a.Cause)
@@ -61,16 +61,16 @@ func TestPeopleCloseTheAlertsThatNothingElseEnds(t *testing.T) {
 	causes, _ = s.openAlerts()
 	require.Empty(t, causes)
 
-	page, err := s.Alerts(s.ctx, true, "", 0, 1)
+	page, err := s.Alerts(s.ctx, "", true, "", 0, 1)
 	require.NoError(t, err)
 	require.Equal(t, keyturn.AlertRevocation, page[0].Cause)
-	page, err = s.Alerts(s.ctx, true, "", page[0].ID, 1)
+	page, err = s.Alerts(s.ctx, "", true, "", page[0].ID, 1)
 	require.NoError(t, err)
 	require.Equal(t, keyturn.AlertUnavailable, page[0].Cause)
-	page, err = s.Alerts(s.ctx, true, "Revocation", 0, 5)
+	page, err = s.Alerts(s.ctx, "", true, "Revocation", 0, 5)
 	require.NoError(t, err)
 	require.Len(t, page, 1)
-	_, err = s.Alerts(s.ctx, true, "", 0, MaxAlerts+1)
+	_, err = s.Alerts(s.ctx, "", true, "", 0, MaxAlerts+1)
 	wantKind(t, err, keyturn.KindInvalid)
 }
 
@@ -152,6 +152,6 @@ func TestAnEmailWhoseAlertIsClosedIsNotTriedAnyMore(t *testing.T) {
 	require.NoError(t, err)
 	require.NotNil(t, d, "another one is")
 	require.NoError(t, s.FinishSend(s.ctx, &Delivery{ID: second}, nil))
-	_, err = s.EraseCustomer(s.ctx, s.customerIDOf(f), "ana")
+	_, err = s.EraseCustomer(s.ctx, "", s.customerIDOf(f), "ana")
 	require.NoError(t, err)
 }

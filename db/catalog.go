@@ -67,9 +67,9 @@ func (d *DB) Product(ctx context.Context, id string) (keyturn.Product, error) {
 	return specOf[keyturn.Product](ctx, d.pg, "products", "product", id)
 }
 
-// Products gives all products by ID.
-func (d *DB) Products(ctx context.Context) ([]keyturn.Product, error) {
-	return specsOf[keyturn.Product](ctx, d.pg, "products")
+// Products gives all products of the prefix by ID.
+func (d *DB) Products(ctx context.Context, prefix keyturn.Prefix) ([]keyturn.Product, error) {
+	return specsOf[keyturn.Product](ctx, d.pg, "products", prefix)
 }
 
 // DeleteProduct removes a product. KindConflict while orders of it are undecided.
@@ -132,9 +132,14 @@ func specFrom[T any](spec string) (out T, err error) {
 	return out, err
 }
 
-func specsOf[T any](ctx context.Context, q sqlx.QueryerContext, table string) ([]T, error) {
+func specsOf[T any](ctx context.Context, q sqlx.QueryerContext, table string, prefix keyturn.Prefix) ([]T, error) {
 	var specs []string
-	if err := sqlx.SelectContext(ctx, q, &specs, `SELECT spec FROM `+table+` ORDER BY id`); err != nil {
+	which := ""
+	if prefix != "" {
+		which = ` WHERE ` + merchantSQL("id", "$1")
+	}
+	if err := sqlx.SelectContext(ctx, q, &specs, `SELECT spec FROM `+table+which+` ORDER BY id`,
+		prefixed(prefix)...); err != nil {
 		return nil, pg.AsKind(err)
 	}
 	out := make([]T, len(specs))

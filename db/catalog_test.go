@@ -35,7 +35,7 @@ func TestPutProduct(t *testing.T) {
 	got, err := s.Product(s.ctx, "game")
 	require.NoError(t, err)
 	require.Equal(t, p, got, "as it was sent, without defaults")
-	all, err := s.Products(s.ctx)
+	all, err := s.Products(s.ctx, "")
 	require.NoError(t, err)
 	require.Equal(t, []keyturn.Product{p}, all)
 	_, err = s.Product(s.ctx, "nope")

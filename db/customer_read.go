@@ -10,10 +10,12 @@ import (
 	"keyturn.dev/keyturn"
 )
 
-// Licenses gives a customer's purchase history from the newest to the oldest, with what was done to each licence. With
-// keys it shows those of the licences that were not cancelled, and records that by saw them. KindNotFound for a
-// customer who never ordered.
-func (d *DB) Licenses(ctx context.Context, customerID string, keys bool, by string) ([]keyturn.LicenseView, error) {
+// Licenses gives a customer's purchase history from the newest to the oldest, with what was done to each licence: of
+// the orders that have the prefix. With keys it shows those of the licences that were not cancelled, and records that
+// by saw them. KindNotFound for a customer who never ordered; with a prefix, which must not tell whose customer somebody
+// is, there is nothing to show then.
+func (d *DB) Licenses(ctx context.Context, prefix keyturn.Prefix, customerID string, keys bool, by string,
+) ([]keyturn.LicenseView, error) {
 	if !keyturn.CleanText(customerID, 1, 200) {
 		return nil, keyturn.Errorf(keyturn.KindNotFound, "there is no such customer")
 	}
@@ -23,12 +25,16 @@ func (d *DB) Licenses(ctx context.Context, customerID string, keys bool, by stri
 		if err := tx.GetContext(ctx, &known, `SELECT EXISTS (SELECT FROM customers WHERE id = $1)`, customerID); err != nil {
 			return err
 		}
-		if !known {
+		if !known && prefix == "" {
 			return keyturn.Errorf(keyturn.KindNotFound, "there is no such customer")
 		}
 		var err error
-		out, err = d.licenseViews(ctx, tx, `c.customer_id = $1 ORDER BY c.created_at DESC, c.id DESC LIMIT 1000`, customerID,
-			keys, by)
+		which := `c.customer_id = $1`
+		if prefix != "" {
+			which += ` AND ` + merchantSQL("l.order_id", "$2")
+		}
+		out, err = d.licenseViews(ctx, tx, which+` ORDER BY c.created_at DESC, c.id DESC LIMIT 1000`, keys, by,
+			prefixed(prefix, customerID)...)
 		return err
 	})
 	return out, err
@@ -43,7 +49,7 @@ func (d *DB) License(ctx context.Context, licenseID string, keys bool, by string
 		return out, keyturn.Errorf(keyturn.KindNotFound, "there is no such licence: its ID is a UUID")
 	}
 	err := d.pg.Tx(ctx, func(tx *sqlx.Tx) error {
-		found, err := d.licenseViews(ctx, tx, `c.id = $1`, id, keys, by)
+		found, err := d.licenseViews(ctx, tx, `c.id = $1`, keys, by, id)
 		if err != nil {
 			return err
 		}
@@ -69,8 +75,7 @@ type shownLicense struct {
 	Now            time.Time  `db:"now"`
 }
 
-func (d *DB) licenseViews(ctx context.Context, tx *sqlx.Tx, where, id string, keys bool,
-	by string,
+func (d *DB) licenseViews(ctx context.Context, tx *sqlx.Tx, where string, keys bool, by string, args ...any,
 ) ([]keyturn.LicenseView, error) {
 	var rows []shownLicense
 	if err := tx.SelectContext(ctx, &rows, `
@@ -80,7 +85,7 @@ func (d *DB) licenseViews(ctx context.Context, tx *sqlx.Tx, where, id string, ke
 		JOIN line_items l ON l.id = c.line_id
 		JOIN orders o ON o.id = l.order_id
 		JOIN products p ON p.id = c.product_id
-		WHERE `+where, id); err != nil {
+		WHERE `+where, args...); err != nil {
 		return nil, err
 	}
 	out, ids := make([]keyturn.LicenseView, len(rows)), make([]string, len(rows))

@@ -53,12 +53,16 @@ func (l *line) words(text string) string {
 // is being cancelled, or something is owed to the customer or a partner. What comes up later for an erased order ends
 // without the person: money goes back, partners are told under the fulfillmentId alone, nobody is sent an e-mail, and
 // what people write about it is not kept. Repeating it changes nothing. A customer who orders again begins anew.
-func (d *DB) EraseCustomer(ctx context.Context, customerID, by string) (Erasure, error) {
-	return d.erase(ctx, customerID, by, nil)
+//
+// With a prefix: KindNotFound for a customer without an order that has it, KindConflict for one who also has others,
+// because a customer's data goes as a whole.
+func (d *DB) EraseCustomer(ctx context.Context, prefix keyturn.Prefix, customerID, by string) (Erasure, error) {
+	return d.erase(ctx, prefix, customerID, by, nil)
 }
 
 // erase erases what was accepted until a time; nil: until now.
-func (d *DB) erase(ctx context.Context, customerID, by string, until *time.Time) (Erasure, error) {
+func (d *DB) erase(ctx context.Context, prefix keyturn.Prefix, customerID, by string, until *time.Time,
+) (Erasure, error) {
 	if !keyturn.CleanText(customerID, 1, 200) {
 		return Erasure{}, keyturn.Errorf(keyturn.KindNotFound, "there is no such customer")
 	}
@@ -79,6 +83,9 @@ func (d *DB) erase(ctx context.Context, customerID, by string, until *time.Time)
 			return err
 		}
 		wrapped = e.wrapped
+		if err := e.refuseOthers(prefix); err != nil {
+			return err
+		}
 		if err := e.refuseWhileOpen(); err != nil {
 			return err
 		}
@@ -140,6 +147,24 @@ func (e *eraser) begin(until *time.Time) error {
 	_, err := e.tx.ExecContext(e.ctx, `SELECT FROM line_items WHERE order_id = ANY($1) ORDER BY id FOR UPDATE`,
 		pq.Array(e.orders))
 	return err
+}
+
+// refuseOthers refuses to erase for one merchant what is also another's.
+func (e *eraser) refuseOthers(prefix keyturn.Prefix) error {
+	own := 0
+	for _, id := range e.orders {
+		if prefix.Covers(id) {
+			own++
+		}
+	}
+	switch {
+	case prefix == "" || own == len(e.orders) && own > 0:
+		return nil
+	case own == 0:
+		return keyturn.Errorf(keyturn.KindNotFound, "there is no customer %s", e.customerID)
+	}
+	return keyturn.Errorf(keyturn.KindConflict, "customer %s has orders beyond %s, and a customer's data is erased as a "+
+		"whole: have it erased with a token that has no prefix", e.customerID, prefix)
 }
 
 // openSQL: an e-mail that nobody takes is tried for three days, see workflows.SendFollowUpEmail.
@@ -284,7 +309,7 @@ func (d *DB) ReplayErasures(ctx context.Context, list []Erasure, by string) (Rep
 	}
 	out.Gone = len(latest(list)) - len(owed)
 	for _, o := range owed {
-		_, err := d.erase(ctx, o.CustomerID, by, &o.ErasedAt)
+		_, err := d.erase(ctx, "", o.CustomerID, by, &o.ErasedAt)
 		switch keyturn.KindOf(err) {
 		case "":
 			out.Erased++

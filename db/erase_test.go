@@ -45,7 +45,7 @@ func (s *shop) settle(a *Accepted) {
 func TestErasureLeavesTheMoneyAndNothingOfThePerson(t *testing.T) {
 	s := newShop(t)
 	a := erasable(s)
-	_, err := s.EraseCustomer(s.ctx, "jean", "ana")
+	_, err := s.EraseCustomer(s.ctx, "", "jean", "ana")
 	wantKind(t, err, keyturn.KindConflict)
 	require.ErrorContains(t, err, "o1 (a line is PENDING)")
 	s.settle(a)
@@ -64,7 +64,7 @@ func TestErasureLeavesTheMoneyAndNothingOfThePerson(t *testing.T) {
 			WHERE id = 'jean'`)
 	require.NotEmpty(t, backup)
 
-	e, err := s.EraseCustomer(s.ctx, "jean", "ana")
+	e, err := s.EraseCustomer(s.ctx, "", "jean", "ana")
 	require.NoError(t, err)
 	require.Equal(t, []int{1, 4}, []int{e.Orders, e.Lines})
 	require.False(t, e.Repeated)
@@ -103,7 +103,7 @@ func TestErasureLeavesTheMoneyAndNothingOfThePerson(t *testing.T) {
 		in := orderOf("o1", lineOf("game", 1))
 		_, _, err = s.Accept(s.ctx, in)
 		wantKind(t, err, keyturn.KindErased)
-		found, err := s.Licenses(s.ctx, "jean", true, "ana")
+		found, err := s.Licenses(s.ctx, "", "jean", true, "ana")
 		require.NoError(t, err)
 		require.Len(t, found, 3)
 		for _, v := range found {
@@ -113,7 +113,7 @@ func TestErasureLeavesTheMoneyAndNothingOfThePerson(t *testing.T) {
 		require.NoError(t, err)
 	})
 	t.Run("again changes nothing", func(t *testing.T) {
-		again, err := s.EraseCustomer(s.ctx, "jean", "bob")
+		again, err := s.EraseCustomer(s.ctx, "", "jean", "bob")
 		require.NoError(t, err)
 		require.True(t, again.Repeated)
 		require.Equal(t, e.ID, again.ID)
@@ -122,7 +122,7 @@ func TestErasureLeavesTheMoneyAndNothingOfThePerson(t *testing.T) {
 	t.Run("the key is out of memory", func(t *testing.T) {
 		require.False(t, s.keys.Cached("customer/jean"))
 	})
-	_, err = s.EraseCustomer(s.ctx, "nobody", "ana")
+	_, err = s.EraseCustomer(s.ctx, "", "nobody", "ana")
 	wantKind(t, err, keyturn.KindNotFound)
 }
 
@@ -130,14 +130,14 @@ func TestErasureLeavesTheMoneyAndNothingOfThePerson(t *testing.T) {
 func TestErasedCustomerMayOrderAgain(t *testing.T) {
 	s := newShop(t)
 	s.settle(erasable(s))
-	first, err := s.EraseCustomer(s.ctx, "jean", "ana")
+	first, err := s.EraseCustomer(s.ctx, "", "jean", "ana")
 	require.NoError(t, err)
 	in := orderOf("o2", lineOf("game", 1))
 	in.Order.Customer.ID = "jean"
 	a, _, err := s.Accept(s.ctx, in)
 	require.NoError(t, err)
 	f := a.Starts[0].FulfillmentID
-	_, err = s.EraseCustomer(s.ctx, "jean", "ana")
+	_, err = s.EraseCustomer(s.ctx, "", "jean", "ana")
 	wantKind(t, err, keyturn.KindConflict)
 	s.claimed(f)
 	s.delivered(f)
@@ -146,7 +146,7 @@ func TestErasedCustomerMayOrderAgain(t *testing.T) {
 	require.NoError(t, err)
 	_, err = s.CustomerPage(s.ctx, s.PageToken("o1"), 1)
 	wantKind(t, err, keyturn.KindNotFound)
-	second, err := s.EraseCustomer(s.ctx, "jean", "ana")
+	second, err := s.EraseCustomer(s.ctx, "", "jean", "ana")
 	require.NoError(t, err)
 	require.False(t, second.Repeated)
 	require.NotEqual(t, first.ID, second.ID)
@@ -162,7 +162,7 @@ func TestErasureWhileAnOrderIsBeingAccepted(t *testing.T) {
 	respond, asked := in.Respond, 0
 	in.Respond = func(a Accepted) ([]byte, error) { // the order is sealed by now, and not stored
 		if asked++; asked == 1 {
-			_, err := s.EraseCustomer(s.ctx, "jean", "ana")
+			_, err := s.EraseCustomer(s.ctx, "", "jean", "ana")
 			require.NoError(t, err)
 		}
 		return respond(a)
@@ -172,7 +172,7 @@ func TestErasureWhileAnOrderIsBeingAccepted(t *testing.T) {
 	require.Equal(t, 2, asked, "sealed once more")
 	_, err = s.CustomerPage(s.ctx, s.PageToken("o2"), 1)
 	require.NoError(t, err)
-	_, err = s.EraseCustomer(s.ctx, "jean", "ana")
+	_, err = s.EraseCustomer(s.ctx, "", "jean", "ana")
 	wantKind(t, err, keyturn.KindConflict)
 	require.ErrorContains(t, err, "o2 (a line is PENDING)")
 }
@@ -190,7 +190,7 @@ func TestErasureSurvivesARestore(t *testing.T) {
 		s.exec(`UPDATE ` + table + ` t SET ` + set + ` FROM backup_` + table + ` b WHERE ` + on)
 	}
 	save("customers", "orders", "idempotency_keys", "deliverables", "deliveries")
-	_, err := s.EraseCustomer(s.ctx, "jean", "ana")
+	_, err := s.EraseCustomer(s.ctx, "", "jean", "ana")
 	require.NoError(t, err)
 	list, err := s.Erasures(s.ctx)
 	require.NoError(t, err)
@@ -234,7 +234,7 @@ func TestAfterAnErasureEverythingStillEnds(t *testing.T) {
 	s := newShop(t)
 	a := erasable(s)
 	s.settle(a)
-	_, err := s.EraseCustomer(s.ctx, "jean", "ana")
+	_, err := s.EraseCustomer(s.ctx, "", "jean", "ana")
 	require.NoError(t, err)
 	wantKind(t, s.OweReplacements(s.ctx, a.Starts[0].FulfillmentID, nil, "Jean Dupont saw it", "ana"), keyturn.KindErased)
 	require.NoError(t, s.Stock().Recall(s.ctx, "p", s.batchOf("p"), "leaked", true, "ops"))
@@ -288,7 +288,7 @@ func TestErasureWaitsForWhatIsOwed(t *testing.T) {
 	s.settle(a)
 	game := a.Starts[0].FulfillmentID
 	require.NoError(t, s.OweReplacements(s.ctx, game, nil, "leaked", "ana"))
-	_, err := s.EraseCustomer(s.ctx, "jean", "ana")
+	_, err := s.EraseCustomer(s.ctx, "", "jean", "ana")
 	wantKind(t, err, keyturn.KindConflict)
 	require.ErrorContains(t, err, "o1 (a recalled key is to be replaced from pool p)")
 	_, err = s.ReplaceOwed(s.ctx, 10, renderMail)
@@ -297,7 +297,7 @@ func TestErasureWaitsForWhatIsOwed(t *testing.T) {
 	s.exec(`UPDATE pool_keys SET state = 'delivered' WHERE state = 'claimed'`)
 	s.exec(`UPDATE pool_stock SET delivered = delivered + claimed, claimed = 0 WHERE claimed > 0`)
 	require.NoError(t, s.CancelOrder(s.ctx, "o1", "the shop"))
-	_, err = s.EraseCustomer(s.ctx, "jean", "ana")
+	_, err = s.EraseCustomer(s.ctx, "", "jean", "ana")
 	wantKind(t, err, keyturn.KindConflict)
 	require.ErrorContains(t, err, "o1 (it is being cancelled)")
 }
@@ -312,7 +312,7 @@ func TestAnErasedCustomerWhoWasOwedAKeyStopsNobody(t *testing.T) {
 	s.stock("p", "GOOD-1")
 	s.claimed(other)
 	s.delivered(other)
-	_, err := s.EraseCustomer(s.ctx, "jean", "ana")
+	_, err := s.EraseCustomer(s.ctx, "", "jean", "ana")
 	require.NoError(t, err)
 	s.exec(`UPDATE replacements SET status = 'OWED', done_at = NULL`) // as builds before this one left it
 	require.NoError(t, s.OweReplacements(s.ctx, other, nil, "leaked", "ana"))

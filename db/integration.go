@@ -137,9 +137,9 @@ func (d *DB) Integration(ctx context.Context, id string) (keyturn.Integration, e
 	return specOf[keyturn.Integration](ctx, d.pg, "integrations", "integration", id)
 }
 
-// Integrations gives all integrations by ID, without their secrets.
-func (d *DB) Integrations(ctx context.Context) ([]keyturn.Integration, error) {
-	return specsOf[keyturn.Integration](ctx, d.pg, "integrations")
+// Integrations gives all integrations of the prefix by ID, without their secrets.
+func (d *DB) Integrations(ctx context.Context, prefix keyturn.Prefix) ([]keyturn.Integration, error) {
+	return specsOf[keyturn.Integration](ctx, d.pg, "integrations", prefix)
 }
 
 // DeleteIntegration removes an integration that no product uses and whose partner is owed no cancel.

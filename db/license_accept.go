@@ -56,7 +56,8 @@ func plansOperations(o keyturn.Order) bool {
 
 // planOperations finds the licences of the lines that act on one, under a lock that keeps their open lines from being
 // decided and other operations from being accepted, and says what is wrong with each line.
-func (d *DB) planOperations(ctx context.Context, tx *sqlx.Tx, o keyturn.Order, now time.Time) (*operations, error) {
+func (d *DB) planOperations(ctx context.Context, tx *sqlx.Tx, o keyturn.Order, prefix keyturn.Prefix, now time.Time,
+) (*operations, error) {
 	ops := &operations{lines: map[int]*operationLine{}}
 	var act []int
 	for i, l := range o.LineItems {
@@ -71,11 +72,11 @@ func (d *DB) planOperations(ctx context.Context, tx *sqlx.Tx, o keyturn.Order, n
 		return ops, nil
 	}
 	var bad keyturn.Problems
-	names, err := d.licensesNamed(ctx, tx, o, act, &bad)
+	names, err := d.licensesNamed(ctx, tx, o, prefix, act, &bad)
 	if err != nil {
 		return nil, err
 	}
-	licenses, err := d.lockLicenses(ctx, tx, o.Customer.ID, names, now)
+	licenses, err := d.lockLicenses(ctx, tx, o.Customer.ID, prefix, names, now)
 	if err != nil {
 		return nil, err
 	}
@@ -106,7 +107,7 @@ func namedBy(l keyturn.LineItem) string {
 
 // licensesNamed says which licence each line means: the one it names, or the only living one that was created for the
 // same customer with the same subscriptionId.
-func (d *DB) licensesNamed(ctx context.Context, tx *sqlx.Tx, o keyturn.Order, act []int,
+func (d *DB) licensesNamed(ctx context.Context, tx *sqlx.Tx, o keyturn.Order, prefix keyturn.Prefix, act []int,
 	bad *keyturn.Problems,
 ) (map[int]string, error) {
 	names := map[int]string{}
@@ -131,8 +132,9 @@ func (d *DB) licensesNamed(ctx context.Context, tx *sqlx.Tx, o keyturn.Order, ac
 		SELECT l.fulfillment_id, l.subscription_id, coalesce(c.product_id, l.product_id) AS product_id
 		FROM line_items l JOIN orders o ON o.id = l.order_id LEFT JOIN licenses c ON c.line_id = l.id
 		WHERE l.subscription_id = ANY($1) AND l.subscription_id <> '' AND l.license_id IS NULL AND o.customer_id = $2
+			AND starts_with(o.id, $3)
 			AND l.status NOT IN ('CANCELING', 'CANCELED') AND coalesce(c.status, '') <> 'Canceled'
-		ORDER BY l.created_at, l.id`, pq.Array(subscriptions), o.Customer.ID); err != nil {
+		ORDER BY l.created_at, l.id`, pq.Array(subscriptions), o.Customer.ID, prefix); err != nil {
 		return nil, err
 	}
 	for _, i := range act {
@@ -164,9 +166,9 @@ func (d *DB) licensesNamed(ctx context.Context, tx *sqlx.Tx, o keyturn.Order, ac
 }
 
 // lockLicenses locks the create of each licence, which stands for the licence, and then its open operations. Licences
-// of other customers are left out: to this one they are not there.
-func (d *DB) lockLicenses(ctx context.Context, tx *sqlx.Tx, customerID string, names map[int]string,
-	now time.Time,
+// of other customers, and of orders without the prefix, are left out: to this one they are not there.
+func (d *DB) lockLicenses(ctx context.Context, tx *sqlx.Tx, customerID string, prefix keyturn.Prefix,
+	names map[int]string, now time.Time,
 ) (map[string]*openLicense, error) {
 	var ids []string
 	for _, id := range names {
@@ -176,7 +178,8 @@ func (d *DB) lockLicenses(ctx context.Context, tx *sqlx.Tx, customerID string, n
 	var creates []line
 	if err := tx.SelectContext(ctx, &creates, `SELECT`+lineColumns+lineTables+`
 		WHERE l.fulfillment_id = ANY(CAST($1 AS uuid[])) AND l.license_id IS NULL AND o.customer_id = $2
-		ORDER BY l.id FOR UPDATE OF l`, pq.Array(ids), customerID); err != nil {
+			AND starts_with(o.id, $3)
+		ORDER BY l.id FOR UPDATE OF l`, pq.Array(ids), customerID, prefix); err != nil {
 		return nil, err
 	}
 	for i := range creates {

@@ -19,6 +19,7 @@ type OperateInput struct {
 	ExpiresAt *time.Time // of renew and resume
 
 	Client         string // as of an order
+	Prefix         keyturn.Prefix
 	IdempotencyKey string
 	RequestHash    []byte
 	Respond        func(Accepted) ([]byte, error)
@@ -36,7 +37,8 @@ func (d *DB) Operate(ctx context.Context, in OperateInput) (*Accepted, []byte, e
 		return nil, nil, err
 	}
 	accepted, response, err := d.Accept(ctx, AcceptInput{
-		Order: order, Client: in.Client, IdempotencyKey: in.IdempotencyKey, RequestHash: in.RequestHash, Respond: in.Respond,
+		Order: order, Client: in.Client, Prefix: in.Prefix, IdempotencyKey: in.IdempotencyKey, RequestHash: in.RequestHash,
+		Respond: in.Respond,
 	})
 	if e, ok := errors.AsType[*keyturn.Error](err); ok && len(e.Fields) > 0 {
 		shown := *e
@@ -100,7 +102,8 @@ func (d *DB) operationOrder(ctx context.Context, in OperateInput) (keyturn.Order
 		line.ProductID = in.ProductID
 	}
 	return keyturn.Order{
-		ID: "op-" + newID(), Currency: row.Currency, Payment: keyturn.Payment{Provider: NoPayment, Reference: id},
+		ID: string(in.Prefix) + "op-" + newID(), Currency: row.Currency,
+		Payment:  keyturn.Payment{Provider: NoPayment, Reference: id},
 		Customer: c.Customer, LineItems: []keyturn.LineItem{line},
 	}, nil
 }

@@ -18,12 +18,15 @@ import (
 // MaxPage is the most orders that one page of a list shows.
 const MaxPage = 200
 
-// listOrdersSQL lists the orders in a status, or all. The status is written out: the index of orders in trouble is of
-// no use to a statement that may ask for any.
-func listOrdersSQL(status keyturn.OrderStatus) string {
+// listOrdersSQL lists the orders of every merchant, or of one ($4), in a status, or in all. The status is written out:
+// the index of orders in trouble is of no use to a statement that may ask for any.
+func listOrdersSQL(prefix keyturn.Prefix, status keyturn.OrderStatus) string {
 	in := ""
 	if status != "" {
 		in = ` AND status = ` + pq.QuoteLiteral(string(status))
+	}
+	if prefix != "" {
+		in += ` AND ` + merchantSQL("id", "$4")
 	}
 	return `
 		SELECT id, status, currency, gross_minor, created_at, lines_total AS total, lines_trouble AS trouble,
@@ -33,12 +36,11 @@ func listOrdersSQL(status keyturn.OrderStatus) string {
 		ORDER BY created_at DESC, id DESC LIMIT $3`
 }
 
-// Orders lists orders from the newest to the oldest, all or those in one status, from where an earlier page's cursor
-// points. KindInvalid with a field for a status, cursor or limit (1 to MaxPage) that is none; a cursor belongs to the
-// status it was made for.
-func (d *DB) Orders(ctx context.Context, status keyturn.OrderStatus, cursor string, limit int) (keyturn.OrderPage,
-	error,
-) {
+// Orders lists orders of the prefix from the newest to the oldest, all or those in one status, from where an earlier
+// page's cursor points. KindInvalid with a field for a status, cursor or limit (1 to MaxPage) that is none; a cursor
+// belongs to the status it was made for.
+func (d *DB) Orders(ctx context.Context, prefix keyturn.Prefix, status keyturn.OrderStatus, cursor string, limit int,
+) (keyturn.OrderPage, error) {
 	var bad keyturn.Problems
 	bad.Check(status == "" || slices.Contains(keyturn.OrderStatuses, status), "status",
 		"must be one of PENDING, PARTIAL_COMPLETED, COMPLETED, CANCEL_PENDING, PARTIAL_CANCELED, CANCELED")
@@ -52,8 +54,9 @@ func (d *DB) Orders(ctx context.Context, status keyturn.OrderStatus, cursor stri
 		orderRow
 		keyturn.LineCounts
 	}
+	args := prefixed(prefix, before, beforeID, limit+1)
 	//keyturn:autocommit it reads
-	if err := d.pg.SelectContext(ctx, &rows, listOrdersSQL(status), before, beforeID, limit+1); err != nil {
+	if err := d.pg.SelectContext(ctx, &rows, listOrdersSQL(prefix, status), args...); err != nil {
 		return keyturn.OrderPage{}, pg.AsKind(err)
 	}
 	page := keyturn.OrderPage{Orders: make([]keyturn.OrderSummary, 0, min(limit, len(rows)))}

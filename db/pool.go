@@ -52,9 +52,9 @@ func (d *DB) PutPool(ctx context.Context, p keyturn.Pool) (created, changed bool
 	return created, changed, err
 }
 
-// Pools gives all pools by ID.
-func (d *DB) Pools(ctx context.Context) ([]keyturn.Pool, error) {
-	return specsOf[keyturn.Pool](ctx, d.pg, "pools")
+// Pools gives all pools of the prefix by ID.
+func (d *DB) Pools(ctx context.Context, prefix keyturn.Prefix) ([]keyturn.Pool, error) {
+	return specsOf[keyturn.Pool](ctx, d.pg, "pools", prefix)
 }
 
 // DeletePool removes a pool that no product uses and that never had a key.

@@ -60,10 +60,10 @@ func TestACursorIsOursAndOfItsList(t *testing.T) {
 	for i := range 3 {
 		s.order(fmt.Sprintf("O-%d", i), lineOf("hand", 1))
 	}
-	page, err := s.Orders(s.ctx, keyturn.OrderPending, "", 2)
+	page, err := s.Orders(s.ctx, "", keyturn.OrderPending, "", 2)
 	require.NoError(t, err)
 	require.Len(t, page.Orders, 2)
-	rest, err := s.Orders(s.ctx, keyturn.OrderPending, page.NextCursor, 2)
+	rest, err := s.Orders(s.ctx, "", keyturn.OrderPending, page.NextCursor, 2)
 	require.NoError(t, err)
 	require.Len(t, rest.Orders, 1)
 	require.Equal(t, "O-0", rest.Orders[0].ID)
@@ -82,7 +82,7 @@ func TestACursorIsOursAndOfItsList(t *testing.T) {
 		{"", "", 0, "limit"},
 		{"", "", MaxPage + 1, "limit"},
 	} {
-		_, err := s.Orders(s.ctx, c.status, c.cursor, c.limit)
+		_, err := s.Orders(s.ctx, "", c.status, c.cursor, c.limit)
 		require.Equal(t, keyturn.KindInvalid, keyturn.KindOf(err))
 		require.ErrorContains(t, err, c.field)
 	}
@@ -95,7 +95,7 @@ func TestNamesThatAreNoNamesFindNothing(t *testing.T) {
 		require.Equal(t, keyturn.KindNotFound, keyturn.KindOf(err), name)
 		_, _, _, err = s.OrderEvents(s.ctx, name, nil)
 		require.Equal(t, keyturn.KindNotFound, keyturn.KindOf(err), name)
-		_, err = s.Licenses(s.ctx, name, true, "test")
+		_, err = s.Licenses(s.ctx, "", name, true, "test")
 		require.Equal(t, keyturn.KindNotFound, keyturn.KindOf(err), name)
 		_, err = s.Fulfillment(s.ctx, name)
 		require.Equal(t, keyturn.KindNotFound, keyturn.KindOf(err), name)

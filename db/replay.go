@@ -97,9 +97,15 @@ func (d *DB) replayFacts(ctx context.Context, tx *sqlx.Tx, l *line, no int, r *R
 	if err != nil {
 		return err
 	}
+	var keys []string
+	if l.LicenseID != nil { // a request about a licence may name its key
+		if keys, err = d.keysOfLicense(ctx, tx, l); err != nil {
+			return err
+		}
+	}
 	*r = Replay{
 		CallFacts: facts, No: a.No, StartedAt: a.StartedAt.UTC(), Outcome: a.Outcome, ErrorKind: value(a.ErrorKind),
-		hide: personalData(customer),
+		hide: personalData(customer, keys...),
 	}
 	r.Message = r.hide.text(value(a.Message))
 	if a.HTTPStatus != nil {

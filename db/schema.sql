@@ -309,6 +309,7 @@ CREATE TABLE products (
     updated_at timestamptz NOT NULL DEFAULT now(),
     CONSTRAINT products_pkey PRIMARY KEY (id)
 );
+CREATE INDEX products_by_merchant ON products (split_part(id, ':', 1), id) WHERE strpos(id, ':') > 0;
 
 CREATE TABLE integrations (
     id text NOT NULL,
@@ -318,6 +319,7 @@ CREATE TABLE integrations (
     updated_at timestamptz NOT NULL DEFAULT now(),
     CONSTRAINT integrations_pkey PRIMARY KEY (id)
 );
+CREATE INDEX integrations_by_merchant ON integrations (split_part(id, ':', 1), id) WHERE strpos(id, ':') > 0;
 
 CREATE TABLE pools (
     id text NOT NULL,
@@ -328,6 +330,7 @@ CREATE TABLE pools (
     updated_at timestamptz NOT NULL DEFAULT now(),
     CONSTRAINT pools_pkey PRIMARY KEY (id)
 );
+CREATE INDEX pools_by_merchant ON pools (split_part(id, ':', 1), id) WHERE strpos(id, ':') > 0;
 
 CREATE TABLE deliverables (
     line_id uuid NOT NULL,

@@ -388,6 +388,6 @@ func (s *stack) erasesTheBuyer() {
 	a := s.order("editor")
 	s.await(a, keyturn.OrderCompleted)
 	s.atRest(a)
-	_, err := s.db.EraseCustomer(context.Background(), a.Order.Customer.ID, "operator")
+	_, err := s.db.EraseCustomer(context.Background(), "", a.Order.Customer.ID, "operator")
 	require.NoError(s.t, err)
 }

@@ -24,7 +24,7 @@ func (h *Housekeeping) watchCertificates(ctx context.Context) error {
 		return nil
 	}
 	h.lookedAtCA = time.Now()
-	all, err := h.DB.Integrations(ctx)
+	all, err := h.DB.Integrations(ctx, "")
 	if err != nil {
 		return err
 	}

@@ -109,7 +109,11 @@ func printOrder(w io.Writer, v keyturn.OrderView) {
 	fmt.Fprintf(w, "%s  %s  %s %s  %s\n", v.ID, v.Status, v.GrossPrice, v.Currency,
 		v.CreatedAt.UTC().Format("2006-01-02 15:04:05 MST"))
 	if v.Links != nil {
-		fmt.Fprintf(w, "page     %s\nhistory  %s\n", v.Links.Page, v.Links.History)
+		for _, link := range []struct{ name, url string }{{"page", v.Links.Page}, {"history", v.Links.History}} {
+			if link.url != "" {
+				fmt.Fprintf(w, "%-8s %s\n", link.name, link.url)
+			}
+		}
 	}
 	printLines(w, v.LineItems)
 }

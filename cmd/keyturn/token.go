@@ -70,8 +70,8 @@ Scopes: ` + strings.Join(api.Scopes, ", ") + "." + configHelp,
 		},
 	}
 	cmd.Flags().StringSliceVar(&scopes, "scope", nil, "scope of the token; repeatable")
-	cmd.Flags().StringVar(&prefix, "prefix", "", "what the IDs begin with that the token sees, makes and touches, such as "+
-		"m42:; default: it sees all")
+	cmd.Flags().StringVar(&prefix, "prefix", "",
+		"what the IDs begin with that the token sees, makes and touches, such as m42:; default: it sees all")
 	cmd.Flags().StringVar(&unknownFields, "unknown-fields", unknownFields,
 		"unknown fields of its orders: refuse, or ignore for an order system that sends more than Keyturn knows")
 	_ = cmd.MarkFlagRequired("scope")

@@ -12,6 +12,9 @@ ALTER TABLE api_tokens
 CREATE INDEX orders_by_merchant ON orders (split_part(id, ':', 1), created_at, id) WHERE strpos(id, ':') > 0;
 CREATE INDEX orders_by_merchant_status ON orders (split_part(id, ':', 1), status, created_at, id)
     WHERE strpos(id, ':') > 0 AND status NOT IN ('COMPLETED', 'PENDING');
+CREATE INDEX products_by_merchant ON products (split_part(id, ':', 1), id) WHERE strpos(id, ':') > 0;
+CREATE INDEX pools_by_merchant ON pools (split_part(id, ':', 1), id) WHERE strpos(id, ':') > 0;
+CREATE INDEX integrations_by_merchant ON integrations (split_part(id, ':', 1), id) WHERE strpos(id, ':') > 0;
 
 -- +goose StatementBegin
 CREATE FUNCTION alert_subject(pool_id text, subject text, detail text) RETURNS text
