@@ -15,6 +15,7 @@ import (
 
 	"keyturn.dev/keyturn"
 	"keyturn.dev/keyturn/db"
+	"keyturn.dev/keyturn/internal/throttle"
 	"keyturn.dev/keyturn/workflows"
 )
 
@@ -39,6 +40,7 @@ type Config struct {
 	RenderKeys func(db.MailFacts) ([]byte, error)
 	Pages      http.Handler // serves everything below /o/; nil: nothing is there
 	Logger     *slog.Logger
+	Throttle   *throttle.Throttle // of wrong tokens; nil: one that trusts no proxy
 }
 
 // API is the HTTP surface of api.md.
@@ -60,6 +62,9 @@ func New(c Config) *API {
 	}
 	if c.TaskQueue == "" {
 		c.TaskQueue = workflows.TaskQueue
+	}
+	if c.Throttle == nil {
+		c.Throttle = &throttle.Throttle{}
 	}
 	c.PublicURL = strings.TrimRight(c.PublicURL, "/")
 	c.TemporalUIURL = strings.TrimRight(c.TemporalUIURL, "/")

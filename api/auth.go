@@ -5,6 +5,7 @@ import (
 	"crypto/subtle"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -49,6 +50,11 @@ func (a *API) authenticate(ctx huma.Context, next func(huma.Context)) {
 		return
 	}
 	client, err := a.client(c.r)
+	if keyturn.KindOf(err) == keyturn.KindUnauthorized && c.r.Header.Get("Authorization") != "" {
+		if wait := a.Throttle.Failed(c.r); wait > 0 {
+			err = a.tooMany(c, wait)
+		}
+	}
 	if err == nil {
 		c.client = client
 		err = hasScope(client, security)
@@ -61,6 +67,14 @@ func (a *API) authenticate(ctx huma.Context, next func(huma.Context)) {
 		return
 	}
 	next(ctx)
+}
+
+// tooMany answers one wrong token too many. Right ones are taken all the same.
+func (a *API) tooMany(c *call, wait time.Duration) error {
+	p := a.problem(c, keyturn.Errorf(keyturn.KindRateLimited,
+		"too many requests with wrong tokens came from this address: send the right one, or wait"))
+	p.header.Set("Retry-After", strconv.Itoa(int(wait.Seconds())+1))
+	return p
 }
 
 func hasScope(client db.Client, security []map[string][]string) error {

@@ -95,7 +95,10 @@ func (k *Keys) load() error {
 
 func readKeys(path string) (keysFile, *keyset.Handle, error) {
 	var file keysFile
-	text, err := os.ReadFile(path)
+	text, err := readPrivate(path)
+	if keyturn.KindOf(err) == keyturn.KindConfiguration {
+		return file, nil, err
+	}
 	if err != nil {
 		return file, nil, keyturn.Errorf(keyturn.KindConfiguration, "the key file %s cannot be read: give the file that "+
 			"this database was written with (KEYTURN_KEYS), or make one for a new database with `keyturn keys create`: %w", path,

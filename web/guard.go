@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 
 	"keyturn.dev/keyturn"
@@ -84,7 +85,12 @@ func nonceOf(r *http.Request) string {
 func (p *pages) fail(w http.ResponseWriter, r *http.Request, err error) {
 	words := wordsAccepted(r.Header.Get("Accept-Language"))
 	if keyturn.KindOf(err) == keyturn.KindNotFound {
-		p.render(w, r, http.StatusNotFound, failure(words, words.fail.notFoundTitle, words.fail.notFound))
+		status := http.StatusNotFound
+		if wait := p.Throttle.Failed(r); wait > 0 { // somebody guesses addresses; right ones are shown all the same
+			status = http.StatusTooManyRequests
+			w.Header().Set("Retry-After", strconv.Itoa(int(wait.Seconds())+1))
+		}
+		p.render(w, r, status, failure(words, words.fail.notFoundTitle, words.fail.notFound))
 		return
 	}
 	if r.Context().Err() == nil {

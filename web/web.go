@@ -11,6 +11,7 @@ import (
 
 	"keyturn.dev/keyturn"
 	"keyturn.dev/keyturn/db"
+	"keyturn.dev/keyturn/internal/throttle"
 )
 
 // Config holds what the pages depend on.
@@ -20,12 +21,16 @@ type Config struct {
 	Resolve  func(ctx context.Context, fulfillmentID string, r keyturn.Resolution) (keyturn.Next, error)
 	ShopName string // heads the page
 	Logger   *slog.Logger
+	Throttle *throttle.Throttle // of wrong addresses; nil: one that trusts no proxy
 }
 
 // New returns the handler of all paths below /o/.
 func New(c Config) http.Handler {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.Throttle == nil {
+		c.Throttle = &throttle.Throttle{}
 	}
 	p := &pages{Config: c}
 	mux := http.NewServeMux()

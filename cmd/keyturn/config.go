@@ -1,11 +1,13 @@
 package main
 
 import (
+	"net/netip"
 	"net/url"
 	"os"
 	"strings"
 
 	"keyturn.dev/keyturn"
+	"keyturn.dev/keyturn/internal/throttle"
 	"keyturn.dev/keyturn/mail"
 	"keyturn.dev/keyturn/payment"
 )
@@ -26,6 +28,8 @@ type config struct {
 	Operations      string // KEYTURN_OPERATIONS_MAIL: who gets the alerts
 	// Payments are the providers behind HTTP, by the name that orders give: KEYTURN_PAYMENTS.
 	Payments map[string]payment.Gateway
+	// Proxies are those whose X-Forwarded-For tells who a client is: KEYTURN_TRUSTED_PROXIES.
+	Proxies []netip.Prefix
 }
 
 const configHelp = `
@@ -39,6 +43,7 @@ Settings come from the environment:
   KEYTURN_OPERATIONS_MAIL  ops@shop.example.com, who gets the alerts
   KEYTURN_PAYMENTS         till=https://:token@pay.example.com, where orders of the provider till are refunded;
                            several with spaces between them
+  KEYTURN_TRUSTED_PROXIES  10.0.0.0/8, the proxies whose X-Forwarded-For tells who a client is; default: none
   KEYTURN_METRICS_ADDR     127.0.0.1:9464, where Prometheus reads /metrics; off: nowhere
   KEYTURN_TEMPORAL_UI      https://temporal.example.com, for links to histories
   TEMPORAL_ADDRESS, TEMPORAL_NAMESPACE, TEMPORAL_API_KEY, TEMPORAL_TLS… as for Temporal's own tools
@@ -82,6 +87,8 @@ func configFromEnv() (config, error) {
 	var err error
 	c.Payments, err = paymentsFrom(os.Getenv("KEYTURN_PAYMENTS"), c.Production)
 	bad.Merge("KEYTURN_PAYMENTS", err)
+	c.Proxies, err = throttle.ParseProxies(os.Getenv("KEYTURN_TRUSTED_PROXIES"))
+	bad.Merge("KEYTURN_TRUSTED_PROXIES", err)
 	return c, bad.Err("the settings are not complete")
 }
 

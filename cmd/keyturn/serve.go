@@ -17,6 +17,7 @@ import (
 	"keyturn.dev/keyturn"
 	"keyturn.dev/keyturn/api"
 	"keyturn.dev/keyturn/db"
+	"keyturn.dev/keyturn/internal/throttle"
 	"keyturn.dev/keyturn/metrics"
 	"keyturn.dev/keyturn/starter"
 	"keyturn.dev/keyturn/web"
@@ -202,8 +203,9 @@ func (a *app) scheduleAudits(ctx context.Context) {
 // newAPI makes the HTTP surface: the API, and the order pages, whose decisions go the same way as those of operators.
 func (a *app) newAPI(start *starter.Starter, devToken string) *api.API {
 	var server *api.API
+	guesses := &throttle.Throttle{Trusted: a.Proxies} // of tokens and of addresses of pages
 	pages := web.New(web.Config{
-		DB: a.db, ShopName: a.MailName, Logger: a.logger,
+		DB: a.db, ShopName: a.MailName, Logger: a.logger, Throttle: guesses,
 		Resolve: func(ctx context.Context, id string, r keyturn.Resolution) (keyturn.Next, error) {
 			return server.Decide(ctx, id, r)
 		},
@@ -212,6 +214,7 @@ func (a *app) newAPI(start *starter.Starter, devToken string) *api.API {
 		DB: a.db, Temporal: a.temporal, Starter: start, PublicURL: a.PublicURL, TemporalUIURL: a.TemporalUI,
 		Namespace:  a.namespace,
 		Production: a.Production, DevToken: devToken, RenderKeys: a.acts.Letters.Render, Pages: pages, Logger: a.logger,
+		Throttle: guesses,
 	})
 	return server
 }
