@@ -20,11 +20,10 @@ import (
 	"keyturn.dev/keyturn/workflows"
 )
 
-// A partner that answers with a file: whoever bought gets exactly its bytes with the e-mail, in whatever number of
-// units, and nothing of it is in Temporal or in what the application logs.
+// A partner that answers with a file: whoever bought gets exactly its bytes with the e-mail, one of each call, and nothing of it is in Temporal or in what the application logs.
 func TestAFileIsAttachedAndStaysOutOfTemporal(t *testing.T) {
 	for mode, calls := range map[keyturn.QuantityMode]int{
-		keyturn.OnePerUnit: 1, keyturn.OnePerLine: 1,
+		keyturn.OnePerUnit: 2, keyturn.OnePerLine: 1,
 		keyturn.OneCall: 1,
 	} {
 		t.Run(string(mode), func(t *testing.T) {
@@ -36,14 +35,18 @@ func TestAFileIsAttachedAndStaysOutOfTemporal(t *testing.T) {
 			s.atRest(a)
 
 			made := s.calls("acme", "create")
-			require.Len(t, made, calls, "a file serves the whole line")
+			require.Len(t, made, calls)
 			want := "license=" + made[0].KeyIssued + "\n"
+			files := map[string]string{"activation-file.bin": want}
+			if calls == 2 {
+				files["activation-file-2.bin"] = "license=" + made[1].KeyIssued + "\n"
+			}
 			letters := s.letters(buyer)
 			require.Len(t, letters, 1)
-			require.Equal(t, map[string]string{"activation-file.bin": want}, attachments(t, letters[0].Raw))
+			require.Equal(t, files, attachments(t, letters[0].Raw))
 			found, err := s.db.Deliverables(context.Background(), fulfillment(a), "test")
 			require.NoError(t, err)
-			require.Len(t, found.Files, 1)
+			require.Len(t, found.Files, calls)
 			require.Equal(t, want, string(found.Files[0].Data))
 
 			history := ""
