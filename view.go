@@ -33,9 +33,10 @@ type LineView struct {
 	LicenseID     string        `json:"licenseId,omitempty" doc:"The licence that it acts on; of a create its own fulfillmentId, once it is delivered."`
 	Status        LineStatus    `json:"status" enum:"PENDING,OBTAINED,RETRYING,WAITING_FOR_STOCK,HELD,DELIVERED,CANCELING,CANCELED"`
 	Source        string        `json:"source,omitempty"`
-	Attempts      int           `json:"attempts,omitempty"`
+	Attempts      int           `json:"attempts,omitempty" doc:"Attempts of the current step; once the line is decided, the calls of partners that it took."`
 	LastError     *Failure      `json:"lastError,omitempty"`
 	NextAttemptAt *time.Time    `json:"nextAttemptAt,omitempty"`
+	PartnerDown   bool          `json:"partnerDown,omitempty" doc:"The partner does not answer anybody: the line is called up as soon as it does, at no time that could be told."`
 	GiveUpAt      *time.Time    `json:"giveUpAt,omitempty"`
 	Refund        *RefundView   `json:"refund,omitempty"`
 	DeliveredAt   *time.Time    `json:"deliveredAt,omitempty"`

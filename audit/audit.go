@@ -35,8 +35,6 @@ type Evidence struct {
 	Slack time.Duration
 	// Listed bounds how many violations of each invariant are named; all are counted. 0: 100.
 	Listed int
-	// Sample is how many ciphertexts of each table are opened; 0: 200.
-	Sample int
 	// Gentle rests between the parts, as long as they took: an audit takes twice as long, and leaves more of a machine
 	// that is busy to sales.
 	Gentle bool
@@ -53,9 +51,6 @@ func (e Evidence) withDefaults() Evidence {
 	}
 	if e.Listed == 0 {
 		e.Listed = 100
-	}
-	if e.Sample == 0 {
-		e.Sample = 200
 	}
 	if e.Payments == nil {
 		e.Payments = []Payments{SandboxPayments{}}
@@ -98,7 +93,7 @@ func Run(ctx context.Context, e Evidence) (*Report, error) {
 		r.s, r.report.SnapshotAt = s, s.At.UTC()
 		for _, check := range []func(context.Context) error{
 			r.count, r.runProbes, r.checkOrderStatus, r.checkDeadlines, r.checkSupplied, r.checkSubmissions, r.checkPayments,
-			r.checkSecrets, r.checkErasures, r.checkMailbox, r.checkPartner, r.checkHoneypots, r.checkConcurrency,
+			r.checkSecrets, r.checkAnswers, r.checkErasures, r.checkMailbox, r.checkPartner, r.checkHoneypots, r.checkConcurrency,
 			r.checkSamples,
 		} {
 			if err := check(ctx); err != nil {

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"database/sql"
 	"encoding/hex"
+	"encoding/json"
 	"fmt"
 	"maps"
 	"os"
@@ -143,8 +144,23 @@ func (s *shop) input(name string, lines ...keyturn.LineItem) db.AcceptInput {
 			Customer:  keyturn.Customer{ID: "c-" + name, Email: name + "@buyer.test", Country: "FR", Locale: "fr-FR"},
 			LineItems: lines,
 		},
-		Respond: func(db.Accepted) ([]byte, error) { return []byte("{}"), nil },
+		Respond: answer,
 	}
+}
+
+// answer is the answer to an order as the API makes it.
+func answer(a db.Accepted) ([]byte, error) {
+	v := keyturn.OrderView{
+		ID: a.Order.ID, Currency: a.Order.Currency, GrossPrice: a.GrossPrice.String(),
+		Links: &keyturn.Links{Page: "https://shop.test/o/" + a.PageToken},
+	}
+	for _, l := range a.Order.LineItems {
+		v.LineItems = append(v.LineItems, keyturn.LineView{
+			ID: l.ID, FulfillmentID: l.FulfillmentID, ProductID: l.ProductID, Quantity: l.Quantity, GrossPrice: l.GrossPrice,
+			Operation: l.Operation, LicenseID: l.LicenseID,
+		})
+	}
+	return json.Marshal(v)
 }
 
 func line(product string, quantity int) keyturn.LineItem {
@@ -290,7 +306,6 @@ func (s *shop) auditWith(change func(*Evidence)) *Report {
 		DB: s.DB, Mailbox: fakeMailbox{s.outer}, Partner: fakePartner{s.outer}, Temporal: fakeTemporal{s.outer},
 		Honeypots: fakeHoneypots{s.outer},
 	}
-	e.Sample = 2000 // all of them
 	change(&e)
 	report, err := Run(s.ctx, e)
 	s.ok(err)

@@ -7,6 +7,7 @@ const (
 	looksOpen         = "open lines"
 	looksSteps        = "steps"
 	looksRequests     = "requests"
+	looksAnswers      = "answers to requests"
 	looksPoolKeys     = "pool keys"
 	looksCodes        = "codes of partners and people"
 	looksPools        = "pools"
@@ -111,6 +112,11 @@ var invariants = []invariant{
 	{
 		id: "A6", severity: S0, meaning: "A line is not begun again, however late its order is repeated.",
 		looks: []string{looksDeliveries, looksAttempts},
+	},
+
+	{
+		id: "A7", severity: S0, meaning: "An order is what was answered when it was accepted: each is compared within a month.",
+		looks: []string{looksAnswers},
 	},
 
 	{id: "B1", severity: S0, meaning: "No key is on two units.", looks: []string{looksPoolKeys, looksCodes}},
@@ -226,7 +232,7 @@ var invariants = []invariant{
 	},
 
 	{
-		id: "F1", severity: S1, meaning: "A line's steps are a path in the table of transitions and lead to its status.",
+		id: "F1", severity: S1, meaning: "A line's steps are a path in the table of transitions, lead to its status, and were decided.",
 		looks: []string{looksLines, looksSteps},
 	},
 	{
@@ -260,7 +266,7 @@ var invariants = []invariant{
 	},
 
 	{
-		id: "L1", severity: S1, meaning: "A licence is what its create and what was done to it since make of it.",
+		id: "L1", severity: S1, meaning: "A licence is what its create and what was done to it since make of it, and its buyer's.",
 		looks: []string{looksLicenses, looksOperations},
 	},
 	{
@@ -274,7 +280,7 @@ var invariants = []invariant{
 		looks: []string{looksLines, looksHistories}, betters: needTemporal,
 	},
 	{
-		id: "G2", severity: S0, meaning: "Secrets open where they stand, and only there: a sample.",
+		id: "G2", severity: S0, meaning: "Secrets open where they stand, and only there: each within a month.",
 		looks: []string{looksOpened},
 	},
 	{

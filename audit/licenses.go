@@ -12,6 +12,8 @@ var licenseProbes = []probe{
 	{"L1", licenseStatusSQL},
 	{"L1", deliveredWithoutLicenseSQL},
 	{"L1", licenseStepsSQL()},
+	{"L1", licenseOwnerSQL},
+	{"L1", licenseTermSQL},
 	{"L2", operationOrderSQL},
 	{"F5", queuedOverdueSQL},
 }
@@ -39,6 +41,21 @@ const deliveredWithoutLicenseSQL = `
 	WHERE l.status = 'DELIVERED' AND coalesce(c.id, s.license_id) IS NULL AND NOT (l.license_id IS NOT NULL AND (
 		l.operation = 'cancel' OR EXISTS (SELECT FROM alerts a WHERE a.line_id = l.id
 			AND a.cause = '` + string(keyturn.AlertRevocation) + `' AND ` + knownAlertSQL + `)))`
+
+// licenseOwnerSQL: a licence belongs to whoever its create was sold to.
+const licenseOwnerSQL = `
+	SELECT l.order_id, c.line_id, 'licence ' || c.id AS subject,
+		'it belongs to another customer than the order that it was sold by' AS what
+	FROM licenses c JOIN line_items l ON l.id = c.line_id JOIN orders o ON o.id = l.order_id
+	WHERE c.customer_id <> o.customer_id`
+
+// licenseTermSQL: the end of a licence's term is one that its create or an operation on it brought.
+const licenseTermSQL = `
+	SELECT l.order_id, c.line_id, 'licence ' || c.id AS subject,
+		'its term ends at ' || c.expires_at || ', which nothing that was sold of it says' AS what
+	FROM licenses c JOIN line_items l ON l.id = c.line_id
+	WHERE c.expires_at IS NOT NULL AND c.expires_at IS DISTINCT FROM l.expires_at
+		AND NOT EXISTS (SELECT FROM line_items o WHERE o.license_id = c.id AND o.expires_at = c.expires_at)`
 
 // licenseStepsSQL checks each step against the code's table of transitions, not against the database's own, and that a
 // delivered operation made it.

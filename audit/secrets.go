@@ -2,13 +2,15 @@ package audit
 
 import (
 	"context"
+	"strconv"
+	"time"
 
 	"keyturn.dev/keyturn/stock"
 )
 
-// checkSecrets opens a sample of the ciphertexts.
+// checkSecrets opens the ciphertexts whose turn it is.
 func (r *run) checkSecrets(ctx context.Context) error {
-	opened, broken, err := r.openSample(ctx, r.Sample)
+	opened, broken, err := r.openInTurn(ctx)
 	if err != nil {
 		return err
 	}
@@ -37,80 +39,105 @@ type sealedRow struct {
 	Fingerprint []byte  `db:"fingerprint"` // of a key: must be that of what opens
 }
 
-// sealedTables are the tables with ciphertexts of a customer or a pool. :percent is how much of the table's pages is
-// looked at; a customer who was erased has nothing left to open.
+// sealedTables are the tables with ciphertexts of a customer or a pool, called y. A customer who was erased has nothing
+// left to open.
 var sealedTables = []struct{ name, query string }{
 	{"pool_keys", `
-		SELECT CAST(k.id AS text) AS row, l.order_id, k.line_id, 'pool/' || k.pool_id AS owner, p.data_key AS wrapped,
-			k.pool_id AS place, k.content, k.fingerprint
-		FROM pool_keys k TABLESAMPLE SYSTEM (:percent) JOIN pools p ON p.id = k.pool_id LEFT
-			JOIN line_items l ON l.id = k.line_id`},
+		SELECT CAST(y.id AS text) AS row, l.order_id, y.line_id, 'pool/' || y.pool_id AS owner, p.data_key AS wrapped,
+			y.pool_id AS place, y.content, y.fingerprint
+		FROM pool_keys y JOIN pools p ON p.id = y.pool_id LEFT JOIN line_items l ON l.id = y.line_id WHERE true`},
 	{"orders", `
-		SELECT o.id AS row, o.id AS order_id, 'customer/' || c.id AS owner, c.data_key AS wrapped, 'orders/' || o.id AS place,
-			o.customer AS content
-		FROM orders o TABLESAMPLE SYSTEM (:percent) JOIN customers c ON c.id = o.customer_id WHERE c.data_key IS NOT NULL
-			AND o.customer <> ''`},
+		SELECT y.id AS row, y.id AS order_id, 'customer/' || c.id AS owner, c.data_key AS wrapped, 'orders/' || y.id AS place,
+			y.customer AS content
+		FROM orders y JOIN customers c ON c.id = y.customer_id WHERE c.data_key IS NOT NULL AND y.customer <> ''`},
 	{"idempotency_keys", `
-		SELECT i.order_id AS row, o.id AS order_id, 'customer/' || c.id AS owner, c.data_key AS wrapped,
-			'idempotency_keys/' || o.id AS place, i.response AS content
-		FROM idempotency_keys i TABLESAMPLE SYSTEM (:percent) JOIN orders o ON o.id = i.order_id
-			JOIN customers c ON c.id = o.customer_id
-		WHERE c.data_key IS NOT NULL AND i.response <> ''`},
+		SELECT y.order_id AS row, o.id AS order_id, 'customer/' || c.id AS owner, c.data_key AS wrapped,
+			'idempotency_keys/' || o.id AS place, y.response AS content
+		FROM idempotency_keys y JOIN orders o ON o.id = y.order_id JOIN customers c ON c.id = o.customer_id
+		WHERE c.data_key IS NOT NULL AND y.response <> ''`},
 	{"deliverables", `
 		SELECT CAST(y.unit_no AS text) AS row, o.id AS order_id, l.id AS line_id, 'customer/' || c.id AS owner,
 			c.data_key AS wrapped,
 			'deliverables/' || y.line_id || '/' || y.unit_no || '/' || y.kind AS place, y.content, y.fingerprint
-		FROM deliverables y TABLESAMPLE SYSTEM (:percent) JOIN line_items l ON l.id = y.line_id
+		FROM deliverables y JOIN line_items l ON l.id = y.line_id
 			JOIN orders o ON o.id = l.order_id
 		JOIN customers c ON c.id = o.customer_id WHERE c.data_key IS NOT NULL AND y.content <> ''`},
 	{"partner_requests", `
 		SELECT y.operation || ' ' || y.source AS row, o.id AS order_id, l.id AS line_id, 'customer/' || c.id AS owner,
 			c.data_key AS wrapped,
 			'partner_requests/' || y.line_id || '/' || y.source || '/' || y.operation || '/' || y.unit_no AS place, y.request AS content
-		FROM partner_requests y TABLESAMPLE SYSTEM (:percent) JOIN line_items l ON l.id = y.line_id
+		FROM partner_requests y JOIN line_items l ON l.id = y.line_id
 			JOIN orders o ON o.id = l.order_id
 		JOIN customers c ON c.id = o.customer_id WHERE c.data_key IS NOT NULL`},
 	{"attempts", `
 		SELECT CAST(y.no AS text) AS row, o.id AS order_id, l.id AS line_id, 'customer/' || c.id AS owner,
 			c.data_key AS wrapped,
 			'attempts/' || y.line_id || '/' || y.no AS place, y.reply AS content
-		FROM attempts y TABLESAMPLE SYSTEM (:percent) JOIN line_items l ON l.id = y.line_id JOIN orders o ON o.id = l.order_id
+		FROM attempts y JOIN line_items l ON l.id = y.line_id JOIN orders o ON o.id = l.order_id
 		JOIN customers c ON c.id = o.customer_id WHERE c.data_key IS NOT NULL AND y.reply IS NOT NULL`},
 	{"deliveries", `
 		SELECT CAST(y.id AS text) AS row, o.id AS order_id, l.id AS line_id, 'customer/' || c.id AS owner,
 			c.data_key AS wrapped,
 			'deliveries/' || y.id AS place, y.message AS content
-		FROM deliveries y TABLESAMPLE SYSTEM (:percent) JOIN line_items l ON l.id = y.line_id
+		FROM deliveries y JOIN line_items l ON l.id = y.line_id
 			JOIN orders o ON o.id = l.order_id
 		JOIN customers c ON c.id = o.customer_id WHERE c.data_key IS NOT NULL AND y.message <> ''`},
 }
 
-// openSample opens n ciphertexts of each table where they stand, or all if there are fewer, others each time. It says
-// how many it opened and which do not open, or are not the key that their fingerprint says.
-func (r *run) openSample(ctx context.Context, n int) (opened int, broken []unopened, err error) {
+// turns is how many audits, a day apart, open every ciphertext once. A table that is smaller than so many pages is
+// opened whole each time.
+const turns = 30
+
+// chunkPages is how many pages are read at once: some megabytes.
+const chunkPages = 512
+
+// inTurn calls read with each piece of the table whose turn it is. In a query, `AND y.ctid >= CAST(:from AS tid) AND
+// y.ctid < CAST(:to AS tid)` selects it, by a range scan. The turn is the day's, so that audits of one day look at the
+// same rows, and those of thirty days at all.
+func (r *run) inTurn(ctx context.Context, table string, read func(piece map[string]any) error) error {
+	var pages int64
+	if err := r.s.Get(ctx, &pages, `SELECT CAST(pg_relation_size(CAST(:table AS regclass)) / 8192 AS bigint)`,
+		map[string]any{"table": table}); err != nil {
+		return err
+	}
+	first, end := int64(0), pages
+	if pages >= turns {
+		turn := r.s.At.Unix() / int64(24*time.Hour/time.Second) % turns
+		first, end = pages*turn/turns, pages*(turn+1)/turns
+	}
+	for ; first < end; first += chunkPages {
+		if err := read(map[string]any{"from": tid(first), "to": tid(min(first+chunkPages, end))}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func tid(page int64) string { return "(" + strconv.FormatInt(page, 10) + ",0)" }
+
+const whoseTurnSQL = ` AND y.ctid >= CAST(:from AS tid) AND y.ctid < CAST(:to AS tid)`
+
+// openInTurn opens ciphertexts of each table where they stand. It says how many it opened and which do not open, or are
+// not the key that their fingerprint says.
+func (r *run) openInTurn(ctx context.Context) (opened int, broken []unopened, err error) {
 	for _, t := range sealedTables {
-		var pages int
-		if err := r.s.Get(ctx, &pages, `SELECT CAST(pg_relation_size(CAST(:table AS regclass)) / 8192 AS int)`,
-			map[string]any{"table": t.name}); err != nil {
-			return opened, broken, err
-		}
-		percent := 100.0
-		if pages > 100 { // a page has five rows at the least: some of them are too many, and cut off
-			percent = min(100, 100*float64(n)/float64(pages))
-		}
-		var rows []sealedRow
-		if err := r.s.Select(ctx, &rows, `SELECT q.* FROM (`+t.query+`) q ORDER BY random() LIMIT :n`,
-			map[string]any{"percent": percent, "n": n}); err != nil {
-			return opened, broken, err
-		}
-		for _, row := range rows {
-			opened++
-			if why := r.cannotOpen(row, t.name); why != "" {
-				broken = append(broken, unopened{
-					Table: t.name, Row: row.Row, OrderID: text(row.OrderID), LineID: text(row.LineID),
-					Why: why,
-				})
+		err := r.inTurn(ctx, t.name, func(piece map[string]any) error {
+			var rows []sealedRow
+			if err := r.s.Select(ctx, &rows, t.query+whoseTurnSQL, piece); err != nil {
+				return err
 			}
+			for _, row := range rows {
+				opened++
+				if why := r.cannotOpen(row, t.name); why != "" {
+					broken = append(broken, unopened{
+						Table: t.name, Row: row.Row, OrderID: text(row.OrderID), LineID: text(row.LineID), Why: why,
+					})
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return opened, broken, err
 		}
 	}
 	return opened, broken, nil
@@ -162,7 +189,7 @@ func (r *run) suppliedKeys(ctx context.Context) ([]suppliedKey, error) {
 	for _, row := range rows {
 		plain, err := r.DB.OpenSealed(row.Wrapped, row.Owner, row.Place, row.Content)
 		if err != nil {
-			continue // of a data key that is there, openSample says so
+			continue // of a data key that is there, openInTurn says so
 		}
 		out = append(out, suppliedKey{LineID: row.LineID, UnitNo: row.UnitNo, Fingerprint: r.DB.Fingerprint(string(plain))})
 	}

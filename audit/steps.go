@@ -8,12 +8,15 @@ import (
 	"github.com/lib/pq"
 
 	"keyturn.dev/keyturn"
+	"keyturn.dev/keyturn/pg"
 )
 
 // stepProbes look at how lines came to where they stand, and their orders with them.
 var stepProbes = []probe{
 	{"F1", stepPathSQL()},
 	{"F1", stepEndSQL},
+	{"F1", decidedByNobodySQL()},
+	{"F1", undecidedDeadlineSQL},
 	{"F3", orderRecountSQL},
 }
 
@@ -48,6 +51,30 @@ const stepEndSQL = `
 	LEFT JOIN (SELECT DISTINCT ON (line_id) line_id, to_status, version FROM line_log
 		ORDER BY line_id, version DESC) g ON g.line_id = l.id
 	WHERE coalesce(g.to_status, 'PENDING') <> l.status OR coalesce(g.version, 1) > l.version`
+
+// decidedByNobodySQL: a step that a person's decision made says so, and the decision is stored with who made it.
+func decidedByNobodySQL() string {
+	var actions []string
+	for _, a := range keyturn.Actions {
+		actions = append(actions, string(a))
+	}
+	return `
+	SELECT l.order_id, g.line_id, NULL AS subject,
+		'step ' || g.version || ' was made by ' || g.by || ' (' || g.reason || '), and no such decision is stored' AS what
+	FROM line_log g JOIN line_items l ON l.id = g.line_id
+	WHERE split_part(g.reason, chr(58), 1) IN (` + pg.TextList(actions...) + `) AND g.reason IS DISTINCT FROM l.cancel_reason
+		AND NOT EXISTS (SELECT FROM resolutions r WHERE r.line_id = g.line_id AND r.action = split_part(g.reason, chr(58), 1)
+			AND coalesce(nullif(r.by, ''), 'operator') = g.by)`
+}
+
+// undecidedDeadlineSQL: a deadline is the product's, or a person moved it. After a restore it begins anew.
+const undecidedDeadlineSQL = `
+	SELECT l.order_id, l.id AS line_id, NULL AS subject,
+		'its deadline was moved to ' || l.extended_until || ', and nobody decided that' AS what
+	FROM line_items l
+	WHERE l.extended_until IS NOT NULL
+		AND NOT EXISTS (SELECT FROM resolutions r WHERE r.line_id = l.id AND r.until = l.extended_until)
+		AND NOT EXISTS (SELECT FROM line_log g WHERE g.line_id = l.id AND g.by = 'restored')`
 
 const orderRecountSQL = `
 	SELECT o.id AS order_id, NULL AS line_id, NULL AS subject,

@@ -18,6 +18,9 @@ func (d *DB) PageToken(orderID string) string {
 	return base64.RawURLEncoding.EncodeToString(d.keys.MAC("page/" + orderID)[:18])
 }
 
+// PageHash is what the order is stored under for the address of its page, which a database alone cannot name.
+func (d *DB) PageHash(orderID string) []byte { return pageHash(d.PageToken(orderID)) }
+
 func pageHash(token string) []byte {
 	sum := sha256.Sum256([]byte(token))
 	return sum[:]
@@ -61,7 +64,11 @@ func (d *DB) Order(ctx context.Context, id string) (keyturn.OrderView, error) {
 }
 
 const shownLineSQL = `SELECT` + lineColumns + `, r.status AS refund_status, r.amount_minor AS refund_minor,
-		r.reason AS refund_reason, r.done_at AS refund_done_at` + lineTables + `
+		r.reason AS refund_reason, r.done_at AS refund_done_at,
+		EXISTS (SELECT FROM partner_queue q JOIN partner_gates g ON g.integration = q.integration
+			WHERE q.line_id = l.id AND g.opened_at IS NOT NULL) AS partner_down,
+		CASE WHEN l.status IN ('DELIVERED', 'CANCELED') THEN
+			(SELECT count(*) FROM attempts a WHERE a.line_id = l.id AND a.operation <> 'cancel') ELSE 0 END AS calls` + lineTables + `
 	LEFT JOIN refunds r ON r.line_id = l.id
 	`
 
@@ -72,6 +79,9 @@ type shownLine struct {
 	RefundMinor  *int64                `db:"refund_minor"`
 	RefundReason *string               `db:"refund_reason"`
 	RefundDoneAt *time.Time            `db:"refund_done_at"`
+	// PartnerDown: it waits until its partner answers again, and no time can be told.
+	PartnerDown bool `db:"partner_down"`
+	Calls       int  `db:"calls"` // of partners, once the line is decided
 }
 
 func (d *DB) lineViews(ctx context.Context, query string, args ...any) ([]shownLine, error) {
@@ -99,8 +109,14 @@ func (l *shownLine) view() keyturn.LineView {
 	if l.LicenseID == nil && l.Status == keyturn.LineDelivered {
 		v.LicenseID = l.FulfillmentID
 	}
+	if !l.Status.Open() {
+		v.Attempts = max(v.Attempts, l.Calls)
+	}
 	if l.Status.Open() && l.Status != keyturn.LineCanceling {
 		v.NextAttemptAt, v.GiveUpAt = utc(l.NextAttemptAt), utc(&l.GiveUpAt)
+		if l.PartnerDown {
+			v.NextAttemptAt, v.PartnerDown = nil, true
+		}
 	}
 	if l.RefundStatus != nil {
 		v.Refund = &keyturn.RefundView{

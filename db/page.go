@@ -54,6 +54,7 @@ type CustomerLine struct {
 	Obtained      bool               // the keys are the customer's; their e-mail may be late
 	Attempts      int                // tries of the current step
 	NextAttemptAt *time.Time
+	PartnerDown   bool      // it goes on as soon as the partner answers again
 	GiveUpAt      time.Time // keys or money by then
 	HeldUntil     *time.Time
 	DeliveredAt   *time.Time
@@ -236,7 +237,8 @@ func (l *shownLine) forCustomer(m keyMail, address string, orderHasKeys bool) Cu
 		Operation: keyturn.OperationName(l.Operation), Changes: l.LicenseID != nil, Status: l.Status, Source: l.source().Type,
 		Canceling: l.CancelReason != nil,
 		Obtained:  l.ObtainedAt != nil, Attempts: l.Attempts, NextAttemptAt: utc(l.NextAttemptAt), GiveUpAt: l.GiveUpAt.UTC(),
-		HeldUntil: utc(l.HeldUntil), DeliveredAt: utc(l.DeliveredAt), RefundedAt: utc(l.RefundDoneAt),
+		PartnerDown: l.PartnerDown && l.Status.InTrouble(),
+		HeldUntil:   utc(l.HeldUntil), DeliveredAt: utc(l.DeliveredAt), RefundedAt: utc(l.RefundDoneAt),
 	}
 	if l.RefundMinor != nil {
 		v.Refund = keyturn.Money{Minor: *l.RefundMinor, Currency: l.Currency}

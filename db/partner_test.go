@@ -54,6 +54,10 @@ func TestBreakerOpensAndClosesByProbe(t *testing.T) {
 		s.lineID(f)))
 	require.Empty(t, s.outcomes(f))
 	_, wait := s.parked(f)
+	shown, err := s.Fulfillment(s.ctx, f)
+	require.NoError(t, err)
+	require.True(t, shown.PartnerDown, "no time can be told")
+	require.Nil(t, shown.NextAttemptAt)
 	require.GreaterOrEqual(t, wait, sleepWhileDown)
 	require.Less(t, wait, 2*sleepWhileDown)
 

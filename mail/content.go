@@ -79,6 +79,7 @@ const (
 // Cancellation is the input of RenderCanceled besides the Content, whose keys and attachments it ignores.
 type Cancellation struct {
 	Amount string // what goes back, with its currency: "29.99 EUR"; empty: the mail names no amount
+	Free   bool   // nothing was paid, so nothing goes back
 	Reason Reason
 }
 

@@ -25,7 +25,7 @@ func RenderNotice(c Content, n Notice) (Message, error) {
 	f := newFrame(w, c)
 	f.Paragraphs = []string{fmt.Sprintf(said.text, product), said.key}
 	if n.ExpiresAt != nil {
-		f.Rows = append(f.Rows, row{Label: w.validUntil, Value: day(*n.ExpiresAt)})
+		f.Rows = append(f.Rows, row{Label: w.validUntil, Value: lastDay(*n.ExpiresAt)})
 	}
 	f.Text = joinNonEmpty("\n\n", f.Paragraphs...)
 	return f.compose(c.Envelope, fmt.Sprintf(said.subject, product), nil)

@@ -48,18 +48,21 @@ func RenderKeys(t Template, c Content) (Message, error) {
 // no attachment, whatever the Content holds. The error is KindInvalid: a wrong envelope.
 func RenderCanceled(c Content, why Cancellation) (Message, error) {
 	w := wordsFor(c.Locale)
-	refund := w.refund
+	subject, refund := w.canceledSubject, w.refund+" "+w.patience
 	if amount := oneLine(why.Amount); amount != "" {
-		refund = fmt.Sprintf(w.refundAmount, amount)
+		refund = fmt.Sprintf(w.refundAmount, amount) + " " + w.patience
+	}
+	if why.Free {
+		subject, refund = w.canceledFreeSubject, w.refundFree
 	}
 	orderID := oneLine(c.OrderID)
 	f := newFrame(w, c)
 	f.Paragraphs = []string{
 		joinNonEmpty(" ", fmt.Sprintf(w.sorry, oneLine(c.ProductName), orderID), w.reasons[why.Reason]),
-		refund + " " + w.patience,
+		refund,
 	}
 	f.Text = strings.Join(f.Paragraphs, "\n\n")
-	return f.compose(c.Envelope, fmt.Sprintf(w.canceledSubject, orderID), nil)
+	return f.compose(c.Envelope, fmt.Sprintf(subject, orderID), nil)
 }
 
 // checkDeliverable reports whether a mail can carry the deliverable. A key that it rejects got in by mistake and must

@@ -157,6 +157,25 @@ func TestCanceledMailHasNoKey(t *testing.T) {
 			require.NotContains(t, part, "%!")
 		}
 		require.Empty(t, p.files)
+
+		m, err = mail.RenderCanceled(c, mail.Cancellation{Amount: "0.00 EUR", Free: true})
+		require.NoError(t, err)
+		p = parse(t, m)
+		require.NotContains(t, p.text+p.html, "0.00", "nothing goes back")
+		require.NotContains(t, p.text, "%!")
+	}
+}
+
+// A term that ends as a day begins is valid until the day before.
+func TestNoticeNamesTheLastDay(t *testing.T) {
+	t.Parallel()
+	for end, day := range map[time.Time]string{
+		time.Date(2032, 1, 1, 0, 0, 0, 0, time.UTC):   "2031-12-31",
+		time.Date(2031, 12, 31, 8, 0, 0, 0, time.UTC): "2031-12-31",
+	} {
+		m, err := mail.RenderNotice(content(), mail.Notice{Operation: keyturn.OpRenew, ExpiresAt: &end})
+		require.NoError(t, err)
+		require.Contains(t, parse(t, m).text, "Valid until: "+day)
 	}
 }
 

@@ -18,9 +18,9 @@ type words struct {
 	colon                                                string // what stands between a label and its value
 	page                                                 string
 	signature                                            string
-	canceledSubject                                      string // takes the order
+	canceledSubject, canceledFreeSubject                 string // take the order
 	sorry                                                string // takes product and order
-	refund, refundAmount                                 string // refundAmount takes the amount
+	refund, refundAmount, refundFree                     string // refundAmount takes the amount
 	patience, details                                    string
 	reasons                                              map[Reason]string
 	notices                                              map[keyturn.OperationName]noticeWords
@@ -37,11 +37,13 @@ var english = words{
 	details: "Order details", order: "Order", ordered: "Date", product: "Product", quantity: "Quantity", total: "Total",
 	replaced: "Replaced, no longer valid",
 	link:     "Link", file: "Attached file", page: "Your order page:", signature: "Kind regards,",
-	canceledSubject: "Your order %s: we could not deliver, your money is on its way back",
-	sorry:           "We are sorry: we could not deliver %s from your order %s.",
-	refund:          "We have canceled it and are sending your money back to the means of payment you used.",
-	refundAmount:    "We have canceled it and are sending %s back to the means of payment you used.",
-	patience:        "Depending on your bank, it can take a few days until you see it. You do not have to do anything.",
+	canceledSubject:     "Your order %s: we could not deliver, your money is on its way back",
+	canceledFreeSubject: "Your order %s: we could not deliver",
+	sorry:               "We are sorry: we could not deliver %s from your order %s.",
+	refund:              "We have canceled it and are sending your money back to the means of payment you used.",
+	refundAmount:        "We have canceled it and are sending %s back to the means of payment you used.",
+	refundFree:          "We have canceled it. You paid nothing for it, so there is nothing to pay back.",
+	patience:            "Depending on your bank, it can take a few days until you see it. You do not have to do anything.",
 	reasons: map[Reason]string{
 		ReasonOutOfStock: "There was no key left for it, and none arrived in time.",
 		ReasonSupplier:   "The maker of the product could not give us a key in time.",
@@ -60,10 +62,12 @@ var french = words{
 	total:    "Total",
 	replaced: "Remplacée, plus valable",
 	link:     "Lien", file: "Fichier joint", page: "La page de votre commande :", signature: "Cordialement,",
-	canceledSubject: "Votre commande %s : livraison impossible, vous êtes remboursé",
-	sorry:           "Nous sommes désolés : nous n'avons pas pu livrer %s de votre commande %s.",
-	refund:          "Nous l'avons annulé et nous vous remboursons sur le moyen de paiement que vous avez utilisé.",
-	refundAmount:    "Nous l'avons annulé et nous vous remboursons %s sur le moyen de paiement que vous avez utilisé.",
+	canceledSubject:     "Votre commande %s : livraison impossible, vous êtes remboursé",
+	canceledFreeSubject: "Votre commande %s : livraison impossible",
+	sorry:               "Nous sommes désolés : nous n'avons pas pu livrer %s de votre commande %s.",
+	refund:              "Nous l'avons annulé et nous vous remboursons sur le moyen de paiement que vous avez utilisé.",
+	refundAmount:        "Nous l'avons annulé et nous vous remboursons %s sur le moyen de paiement que vous avez utilisé.",
+	refundFree:          "Nous l'avons annulé. Vous n'aviez rien payé : il n'y a rien à rembourser.",
 	patience: "Selon votre banque, quelques jours peuvent passer avant que vous ne le voyiez. Vous n'avez rien " +
 		"à faire.",
 	reasons: map[Reason]string{
@@ -84,12 +88,14 @@ var german = words{
 	total:    "Summe",
 	replaced: "Ersetzt, nicht mehr gültig",
 	link:     "Link", file: "Angehängte Datei", page: "Die Seite zu Ihrer Bestellung:",
-	signature:       "Mit freundlichen Grüßen",
-	canceledSubject: "Ihre Bestellung %s: nicht lieferbar, Sie erhalten Ihr Geld zurück",
-	sorry:           "Es tut uns leid: Wir konnten %s aus Ihrer Bestellung %s nicht liefern.",
+	signature:           "Mit freundlichen Grüßen",
+	canceledSubject:     "Ihre Bestellung %s: nicht lieferbar, Sie erhalten Ihr Geld zurück",
+	canceledFreeSubject: "Ihre Bestellung %s: nicht lieferbar",
+	sorry:               "Es tut uns leid: Wir konnten %s aus Ihrer Bestellung %s nicht liefern.",
 	refund: "Wir haben den Posten storniert und erstatten den Betrag auf das Zahlungsmittel, das Sie benutzt " +
 		"haben.",
 	refundAmount: "Wir haben den Posten storniert und erstatten %s auf das Zahlungsmittel, das Sie benutzt haben.",
+	refundFree:   "Wir haben den Posten storniert. Er hat nichts gekostet, also gibt es nichts zu erstatten.",
 	patience:     "Je nach Bank kann es einige Tage dauern, bis Sie das Geld sehen. Sie müssen nichts tun.",
 	reasons: map[Reason]string{
 		ReasonOutOfStock: "Es war kein Schlüssel mehr vorhanden, und rechtzeitig kam keiner nach.",
@@ -122,4 +128,8 @@ func (t Template) withDefaults(w *words) Template {
 }
 
 // day formats a date that reads the same in every country.
+// lastDay is the last day on which something is valid that ends at t: a term that ends as 2032 begins is valid until
+// 2031-12-31.
+func lastDay(end time.Time) string { return day(end.Add(-1)) }
+
 func day(t time.Time) string { return t.UTC().Format("2006-01-02") }

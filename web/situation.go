@@ -160,6 +160,8 @@ func nextTry(w *words, l db.CustomerLine, now time.Time, at func(string, part) p
 	switch {
 	case l.Source.ByHand() && !l.Obtained:
 		return nil // nothing is tried: a person works on it
+	case l.PartnerDown:
+		return []phrase{say(w.text.whenBack, nil)}
 	case l.NextAttemptAt == nil || !l.NextAttemptAt.After(now):
 		return []phrase{say(w.text.tryingNow, nil)}
 	case !l.NextAttemptAt.Before(l.GiveUpAt):

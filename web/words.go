@@ -36,7 +36,7 @@ type lineWords struct {
 	delivered, deliveredTo, sentAgain        string
 	preparing, byHand, sending               string
 	askedOnce, asked, working                string
-	nextTry, tryingNow                       string
+	nextTry, tryingNow, whenBack             string
 	mailLate                                 string
 	waiting, held, heldUntil                 string
 	deadline, deadlinePassed                 string

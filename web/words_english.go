@@ -57,6 +57,7 @@ var english = words{
 		asked:     "We asked the publisher {n} times and do not have your key yet.",
 		working:   "It takes longer than it should. We are working on it.", nextTry: "Next try {when}.",
 		tryingNow: "We are trying again right now.",
+		whenBack:  "The maker of the product cannot be reached at the moment. We go on as soon as it answers.",
 		mailLate:  "Your key is ready, but our e-mail to {address} has not got through yet.",
 		waiting: "There is no key in stock at the moment. Your place in the queue is kept: new keys go out first come, " +
 			"first served.",

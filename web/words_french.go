@@ -61,6 +61,7 @@ var french = words{
 		asked:     "Nous avons interrogé l'éditeur {n} fois et n'avons pas encore votre clé.",
 		working:   "Cela prend plus de temps que prévu. Nous nous en occupons.", nextTry: "Prochain essai {when}.",
 		tryingNow: "Un nouvel essai est en cours.",
+		whenBack:  "L'éditeur du produit est injoignable pour l'instant. Nous reprenons dès qu'il répond.",
 		mailLate:  "Votre clé est prête, mais notre e-mail à {address} n'est pas encore passé.",
 		waiting: "Il n'y a plus de clé en stock pour le moment. Votre place dans la file est gardée : les nouvelles clés " +
 			"partent dans l'ordre des commandes.",

@@ -61,6 +61,7 @@ var german = words{
 		asked:     "Wir haben den Hersteller {n}-mal gefragt und haben Ihren Schlüssel noch nicht.",
 		working:   "Es dauert länger, als es sollte. Wir kümmern uns darum.", nextTry: "Nächster Versuch {when}.",
 		tryingNow: "Wir versuchen es gerade noch einmal.",
+		whenBack:  "Der Hersteller ist zurzeit nicht erreichbar. Wir machen weiter, sobald er antwortet.",
 		mailLate:  "Ihr Schlüssel ist da, aber unsere E-Mail an {address} ist noch nicht durchgekommen.",
 		waiting: "Im Moment ist kein Schlüssel vorrätig. Ihr Platz in der Reihe bleibt Ihnen: Neue Schlüssel gehen in " +
 			"der Reihenfolge der Bestellungen hinaus.",

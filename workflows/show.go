@@ -93,6 +93,9 @@ func (f *fulfillment) when(now time.Time) string {
 	case f.next.Do == keyturn.DoAwait:
 		return " until " + at
 	}
+	if f.next.Status.InTrouble() { // the server repeats the activity from then on, and this text is not written again
+		return ", first at " + at + "; each later time is under Pending Activities"
+	}
 	return " at " + at
 }
 

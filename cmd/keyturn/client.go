@@ -190,9 +190,16 @@ func printLines(w io.Writer, lines []keyturn.LineView) {
 			failure = string(l.LastError.Kind) + ": " + l.LastError.Message
 		}
 		fmt.Fprintf(t, "%s\t%s\t%s\t%d\t%s\t%s\t%d\t%s\t%s\t%s\n", l.FulfillmentID, l.Operation, l.ProductID, l.Quantity,
-			l.GrossPrice, l.Status, l.Attempts, when(l.NextAttemptAt), when(l.GiveUpAt), failure)
+			l.GrossPrice, l.Status, l.Attempts, nextAttempt(l), when(l.GiveUpAt), failure)
 	}
 	_ = t.Flush()
+}
+
+func nextAttempt(l keyturn.LineView) string {
+	if l.PartnerDown {
+		return "when the partner is back"
+	}
+	return when(l.NextAttemptAt)
 }
 
 func when(t *time.Time) string {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -40,9 +41,17 @@ same order again changes nothing.
 		if key == "" {
 			key = o.ID
 		}
-		v, _, err := api.CreateOrder(ctx, key, o)
+		v, placedBefore, err := api.CreateOrder(ctx, key, o)
 		if err != nil {
 			return err
+		}
+		if placedBefore { // the answer is the first one, word for word
+			page := v.Links
+			if v, err = api.Order(ctx, v.ID); err != nil {
+				return err
+			}
+			v.Links = page
+			fmt.Fprintf(cmd.ErrOrStderr(), "order %s was placed before; this is how it stands now\n", v.ID)
 		}
 		return show(cmd, v, func(w io.Writer) { printOrder(w, v) })
 	}))
@@ -85,9 +94,32 @@ same order again changes nothing.
 		if err != nil {
 			return err
 		}
+		if v, err = canceling(ctx, api, v); err != nil {
+			return err
+		}
 		return show(cmd, v, func(w io.Writer) { printOrder(w, v) })
 	}))
 	return cmd
+}
+
+// canceling waits until the cancellation, which was accepted, shows in the order: each line's workflow carries it out.
+func canceling(ctx context.Context, api *client.Client, v keyturn.OrderView) (keyturn.OrderView, error) {
+	for range 20 {
+		switch v.Status { //nolint:exhaustive // all others are as they were before
+		case keyturn.OrderCancelPending, keyturn.OrderPartialCanceled, keyturn.OrderCanceled:
+			return v, nil
+		}
+		select {
+		case <-ctx.Done():
+			return v, ctx.Err()
+		case <-time.After(250 * time.Millisecond):
+		}
+		var err error
+		if v, err = api.Order(ctx, v.ID); err != nil {
+			return v, err
+		}
+	}
+	return v, nil
 }
 
 func readOrder(file string) (keyturn.Order, error) {

@@ -125,8 +125,13 @@ func (s *poolShop) sell() string {
 		LineItems: []keyturn.LineItem{{ProductID: "game", Quantity: 1, GrossPrice: "9.99"}},
 	})
 	require.NoError(s.t, err)
-	f := v.LineItems[0].FulfillmentID
-	_, err = s.d.Claim(s.t.Context(), f, s.mails.Render)
+	return s.deliver(v.LineItems[0].FulfillmentID)
+}
+
+// deliver does what the line's workflow does, and gives the fulfillment.
+func (s *poolShop) deliver(f string) string {
+	s.t.Helper()
+	_, err := s.d.Claim(s.t.Context(), f, s.mails.Render)
 	require.NoError(s.t, err)
 	mail, next, _, err := s.d.BeginDelivery(s.t.Context(), f, s.mails.Render)
 	require.NoError(s.t, err)
@@ -159,6 +164,22 @@ func TestPoolImportShowsHowItReadTheFile(t *testing.T) {
 	require.Equal(t, []string{"License Key"}, r.Preview.Columns)
 	r = into[keyturn.ImportResult](s, "pool", "import", "games", header, "--header=no")
 	require.Equal(t, 3, r.Accepted)
+}
+
+// An order that is placed again is shown as it stands, not as it was when it was placed.
+func TestOrderCreateShowsARepeatedOrderAsItStands(t *testing.T) {
+	s := newPoolShop(t)
+	s.run("pool", "import", "games", s.file("keys.txt", "K-1\nK-2\n"))
+	order := s.file("order.json", `{"id": "ORD-1", "currency": "EUR", "payment": {"provider": "sandbox", "reference": "pay_1"},
+		"customer": {"id": "user-1", "email": "jean@buyer.test", "country": "FR", "locale": "fr-FR"},
+		"lineItems": [{"productId": "game", "quantity": 1, "grossPrice": "9.99"}]}`)
+	require.Contains(t, s.run("order", "create", "-f", order), "PENDING")
+	f := into[keyturn.OrderView](s, "order", "show", "ORD-1").LineItems[0].FulfillmentID
+	s.deliver(f)
+	out := s.run("order", "create", "-f", order)
+	require.Contains(t, out, "placed before")
+	require.Contains(t, out, "COMPLETED")
+	require.NotContains(t, out, "PENDING")
 }
 
 func TestPoolImportSaysWhatBecameOfEachRow(t *testing.T) {
