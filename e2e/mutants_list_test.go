@@ -130,6 +130,11 @@ var allMutants = []mutant{
 		edits: becomes(`SELECT \$1, \$2, \$3, \$4, \$5, \$6,`, `SELECT $$1, $$2, $$3, $$4, $$5, CAST($$6 AS bigint) - 1,`),
 		run:   (*stack).storesEditor,
 	},
+	{
+		name: "an order's page has another address", invariants: "A7",
+		edits: becomes(`\$9, \$10, \$11 FROM settled`, `CAST($$9 AS bytea) || '\x00', $$10, $$11 FROM settled`),
+		run:   (*stack).storesEditor,
+	},
 	{name: "workflow start without outbox", invariants: "A5", run: (*stack).storesEditor}, // and the process dies
 
 	// How partners are asked.
