@@ -37,6 +37,7 @@ const (
 	AlertRunsDry             AlertCause = "RunsDry"
 	AlertOwed                AlertCause = "Owed"
 	AlertAudit               AlertCause = "Audit"
+	AlertSearchAttributes    AlertCause = "SearchAttributes"
 )
 
 // Severity says how soon a person should look at an alert.

@@ -138,4 +138,11 @@ var AlertCauses = []AlertInfo{
 		ToDo:   "`keyturn audit show` names each violation, order by order; the audit has set going what stood still",
 		Closes: "an audit finds nothing",
 	},
+	{
+		Cause: AlertSearchAttributes, Severity: SeverityCritical, Closes: "the search attributes are there",
+		Meaning: "Temporal's namespace lacks search attributes, and Keyturn could not create them: no workflow starts, and " +
+			"orders stay PENDING. The alert says which",
+		ToDo: "create them with the command that the alert gives, or on Temporal Cloud in the namespace's settings; remove " +
+			"one that has another type first. What waits starts by itself",
+	},
 }

@@ -2,11 +2,19 @@ package keyturn
 
 import "time"
 
-// Health says which dependencies of the process answer.
+// What Health says.
+const (
+	HealthOK          = "ok"
+	HealthUnavailable = "unavailable"
+)
+
+// Health says whether a process can do its work, and which of what it depends on answers.
 type Health struct {
 	Status   string `json:"status" enum:"ok,unavailable"`
 	Database string `json:"database,omitempty" enum:"ok,unavailable"`
 	Temporal string `json:"temporal,omitempty" enum:"ok,unavailable" doc:"Orders are accepted without Temporal; their delivery waits for it."`
+	// MissingSearchAttributes are those that Temporal's namespace lacks. Without them no workflow starts.
+	MissingSearchAttributes []string `json:"missingSearchAttributes,omitempty" doc:"Search attributes that Temporal's namespace lacks; without them no workflow starts."`
 }
 
 // Alerts are alerts, the newest first.

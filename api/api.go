@@ -3,6 +3,7 @@
 package api
 
 import (
+	"context"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -36,6 +37,8 @@ type Config struct {
 	TaskQueue     string // whose books are audited; default: workflows.TaskQueue
 	Production    bool   // partners are called by https only
 	DevToken      string // accepted with every scope; empty: none
+	// MissingSearchAttributes names what Temporal's namespace lacks; nil: nobody asks.
+	MissingSearchAttributes func(context.Context) ([]string, error)
 	// RenderKeys makes the e-mail of a resend, as it is stored.
 	RenderKeys func(db.MailFacts) ([]byte, error)
 	Pages      http.Handler // serves everything below /o/; nil: nothing is there

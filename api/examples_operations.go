@@ -41,8 +41,8 @@ var operationsExamples = map[string]example{
 	"listAudits": {answer: keyturn.Audits{Audits: []keyturn.AuditView{exampleAudit()}}},
 	"getAudit":   {answer: exampleAuditDetail()},
 	"startAudit": {answer: keyturn.AuditAsked{RequestedAt: exampleTime(900)}},
-	"livez":      {answer: keyturn.Health{Status: healthy}},
-	"readyz":     {answer: keyturn.Health{Status: healthy, Database: healthy, Temporal: healthy}},
+	"livez":      {answer: keyturn.Health{Status: keyturn.HealthOK}},
+	"readyz":     {answer: keyturn.Health{Status: keyturn.HealthOK, Database: keyturn.HealthOK, Temporal: keyturn.HealthOK}},
 
 	"getDeliverableFile": {}, // the bytes of a file
 }

@@ -147,3 +147,17 @@ func TestPoolAlertsOncePerCrossing(t *testing.T) {
 	}
 	require.Zero(t, s.alerts("pool_id <> 'p'"))
 }
+
+func TestMissingSearchAttributesAreToldOfOnceAndClosed(t *testing.T) {
+	s := newShop(t)
+	const open = "cause = 'SearchAttributes' AND closed_at IS NULL"
+	for range 2 {
+		require.NoError(t, s.WatchSearchAttributes(s.ctx, "shop", []string{"OrderId", "Source"}, "run this"))
+		require.Equal(t, 1, s.alerts(open+" AND detail LIKE '%OrderId, Source, without which no workflow starts: run this%'"))
+	}
+	require.NoError(t, s.WatchSearchAttributes(s.ctx, "another", nil, ""))
+	require.Equal(t, 1, s.alerts(open))
+	require.NoError(t, s.WatchSearchAttributes(s.ctx, "shop", nil, ""))
+	require.Zero(t, s.alerts(open))
+	require.Equal(t, 1, s.alerts("cause = 'SearchAttributes'"))
+}

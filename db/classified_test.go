@@ -44,6 +44,7 @@ var ofTheBooks = map[string]string{
 	"deliveries":       "error kind status",
 	"erasures":         "by customer_hash",
 	"idempotency_keys": "client key order_id request_hash",
+	"installation":     "key_file",
 	"integrations":     "id secrets spec",
 	"key_log":          "by from_state pool_id to_state",
 	"license_steps":    "from_status operation product_before source_before to_status",

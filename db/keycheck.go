@@ -2,6 +2,7 @@ package db
 
 import (
 	"context"
+	"crypto/hmac"
 
 	"github.com/jmoiron/sqlx"
 
@@ -11,14 +12,54 @@ import (
 	"keyturn.dev/keyturn/vault"
 )
 
-// CheckKeys says whether the key file is the one that this database was written with, by opening stored keys of each
-// kind, the first and the last ones, and keys of pools with them. A process that starts with another one, or with one
-// that lost a key, would fail every line it touches. KindConfiguration.
+// errOtherKeyFile says that the processes of an installation have different key files. KindConfiguration.
+var errOtherKeyFile = keyturn.Errorf(keyturn.KindConfiguration, "the key file is not the one that this database was "+
+	"written with: set KEYTURN_KEYS to that file, of which every process has the same or a rotated copy")
+
+// keyFileMark is what the fingerprint of a key file is made of; the file's hash key outlives every rotation.
+const keyFileMark = "key-file/"
+
+// CheckKeys says whether the key file is the one that this database was written with: by its fingerprint, and by
+// opening stored keys of each kind, the first and the last ones, and keys of pools with them. A process that starts with
+// another one, or with one that lost a key, would fail every line it touches. The first process that starts decides
+// which file a database has; of several at once, one does. KindConfiguration.
 func (d *DB) CheckKeys(ctx context.Context) error {
-	stored, err := wrappedSecrets(ctx, d.pg)
-	if pg.IsUndefinedTable(err) {
-		return keyturn.Errorf(keyturn.KindConfiguration, "the database has no tables yet: run `keyturn migrate`")
+	if err := d.CheckKeyFile(ctx); err != nil {
+		return err
 	}
+	if err := d.checkStoredKeys(ctx); err != nil {
+		return err
+	}
+	mark := d.keys.MAC(keyFileMark)
+	var bound [][]byte
+	if err := d.pg.Implicit().SelectContext(ctx, &bound, `
+		INSERT INTO installation (key_file) VALUES ($1)
+		ON CONFLICT (one) DO UPDATE SET one = true RETURNING key_file`, mark); err != nil {
+		return err
+	}
+	return sameKeyFile(bound, mark)
+}
+
+// CheckKeyFile says whether the key file is that of the processes that started before, if one did. KindConfiguration.
+func (d *DB) CheckKeyFile(ctx context.Context) error {
+	var bound [][]byte
+	if err := d.pg.SelectContext(ctx, &bound, `SELECT key_file FROM installation`); err != nil {
+		return pg.AsKind(err)
+	}
+	return sameKeyFile(bound, d.keys.MAC(keyFileMark))
+}
+
+func sameKeyFile(bound [][]byte, mark []byte) error {
+	for _, b := range bound {
+		if !hmac.Equal(b, mark) {
+			return errOtherKeyFile
+		}
+	}
+	return nil
+}
+
+func (d *DB) checkStoredKeys(ctx context.Context) error {
+	stored, err := wrappedSecrets(ctx, d.pg)
 	if err != nil {
 		return pg.AsKind(err)
 	}
@@ -38,8 +79,8 @@ func (d *DB) CheckKeys(ctx context.Context) error {
 	return err
 }
 
-// HoldsSecrets says whether the database, which need not be migrated, holds what a key file that exists already opens:
-// a new one must not be made for it.
+// HoldsSecrets says whether the database, which need not be migrated, belongs to a key file that exists already: a new
+// one must not be made for it.
 func HoldsSecrets(ctx context.Context, dsn string) (bool, error) {
 	x, err := pg.Open(ctx, dsn)
 	if err != nil {
@@ -50,7 +91,15 @@ func HoldsSecrets(ctx context.Context, dsn string) (bool, error) {
 	if pg.IsUndefinedTable(err) {
 		return false, nil
 	}
-	return len(stored) > 0, pg.AsKind(err)
+	if err != nil || len(stored) > 0 {
+		return len(stored) > 0, pg.AsKind(err)
+	}
+	var bound []bool
+	err = x.SelectContext(ctx, &bound, `SELECT true FROM installation`)
+	if pg.IsUndefinedTable(err) { // not migrated to this build's schema yet
+		return false, nil
+	}
+	return len(bound) > 0, pg.AsKind(err)
 }
 
 // wrappedSecret is something that a key-encryption key wrapped for its owner.

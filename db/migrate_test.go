@@ -77,3 +77,56 @@ func TestSchemaRules(t *testing.T) {
 		WHERE table_schema = 'public' AND table_name NOT LIKE 'goose%' AND data_type IN ('timestamp without time zone',
 			'real', 'double precision', 'numeric', 'money', 'json', 'jsonb')`))
 }
+
+// A process that starts on another schema than its own says what to do, in one sentence.
+func TestSchemaIsCheckedAtTheStart(t *testing.T) {
+	t.Parallel()
+	const none = "the database has no tables of Keyturn's: run `keyturn migrate`, or set KEYTURN_DATABASE_URL to the " +
+		"database that has them"
+	goose := `CREATE TABLE goose_db_version (id int GENERATED ALWAYS AS IDENTITY, version_id bigint, is_applied boolean);
+		INSERT INTO goose_db_version (version_id, is_applied) VALUES (0, true), (999, true);`
+	needed, err := neededVersion()
+	require.NoError(t, err)
+	for name, row := range map[string]struct{ migrate, sql, want, refused string }{
+		"empty":    {want: none},
+		"of other": {sql: `CREATE TABLE line_items (id int)`, want: none},
+		"migrated by another application": {
+			sql: goose + `CREATE TABLE line_items (id int)`, want: none,
+			refused: "the database has the tables of another application",
+		},
+		"older": {
+			migrate: "yes", sql: fmt.Sprintf(`DELETE FROM goose_db_version WHERE version_id = %d`, needed),
+			want: fmt.Sprintf("the database's schema is version %d and this build needs version %d: run `keyturn migrate`",
+				needed-1, needed),
+		},
+		"of this build": {migrate: "yes", sql: `SELECT 1`},
+		"newer": {
+			migrate: "yes", sql: `INSERT INTO goose_db_version (version_id, is_applied) VALUES (999, true)`,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dsn := testkit.Postgres(t, "", nil)
+			if row.migrate != "" {
+				_, err := Migrate(t.Context(), dsn)
+				require.NoError(t, err)
+			}
+			_, err := connectSQL(t, dsn).ExecContext(t.Context(), row.sql+";")
+			require.NoError(t, err)
+			d, err := Open(t.Context(), dsn, nil)
+			require.NoError(t, err)
+			defer d.Close()
+			err = d.CheckSchema(t.Context())
+			if row.want == "" {
+				require.NoError(t, err)
+				return
+			}
+			require.EqualError(t, err, row.want)
+			wantKind(t, err, keyturn.KindConfiguration)
+			if row.refused != "" {
+				_, err = Migrate(t.Context(), dsn)
+				require.ErrorContains(t, err, row.refused)
+			}
+		})
+	}
+}

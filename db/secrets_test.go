@@ -3,6 +3,7 @@ package db
 import (
 	"encoding/base64"
 	"encoding/hex"
+	"fmt"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -218,4 +219,49 @@ func TestAnotherKeyFileIsNoticedAtTheStart(t *testing.T) {
 	err = d.CheckKeys(s.ctx)
 	require.Equal(t, keyturn.KindConfiguration, keyturn.KindOf(err))
 	require.ErrorContains(t, err, "not the one that this database was written with")
+}
+
+// On an empty database nothing tells which file is the right one, so the first process to start decides, and all of
+// several that start at once agree.
+func TestProcessesWithDifferentKeyFilesNeverBothStart(t *testing.T) {
+	s := newShop(t)
+	var shops []*DB
+	for i := range 8 {
+		other := *s
+		other.keyFile = filepath.Join(t.TempDir(), fmt.Sprint(i, ".json"))
+		require.NoError(t, vault.CreateKeys(other.keyFile))
+		d := other.open(t, s.dsn)
+		defer d.Close()
+		require.NoError(t, d.CheckKeyFile(s.ctx), "no process started yet")
+		shops = append(shops, d)
+	}
+	started := -1
+	for i, err := range atOnce(len(shops), func(i int) error { return shops[i].CheckKeys(s.ctx) }) {
+		if err == nil {
+			require.Equal(t, -1, started, "two processes started with different key files")
+			started = i
+			continue
+		}
+		wantKind(t, err, keyturn.KindConfiguration)
+		require.ErrorContains(t, err, "not the one that this database was written with")
+	}
+	require.NotEqual(t, -1, started)
+	for i, d := range shops {
+		require.Equal(t, i == started, d.CheckKeys(s.ctx) == nil)
+		require.Equal(t, i == started, d.CheckKeyFile(s.ctx) == nil)
+	}
+	used, err := HoldsSecrets(s.ctx, s.dsn)
+	require.NoError(t, err)
+	require.True(t, used, "no other key file is made for it")
+}
+
+func TestRotatedKeyFileIsTheSame(t *testing.T) {
+	s := newShop(t)
+	require.NoError(t, s.CheckKeys(s.ctx))
+	require.NoError(t, vault.RotateKeys(s.keyFile))
+	_, err := vault.DropOldKeys(s.keyFile)
+	require.NoError(t, err)
+	again := s.open(t, s.dsn)
+	defer again.Close()
+	require.NoError(t, again.CheckKeys(s.ctx))
 }

@@ -5,6 +5,7 @@ package metrics
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"log/slog"
 	"net/http"
@@ -92,11 +93,13 @@ func Handler() http.Handler {
 	})
 }
 
-// Serve serves /metrics on an address until ctx ends. If it cannot listen it only logs the error: missing metrics must
-// not stop a process that sells.
-func Serve(ctx context.Context, addr string, logger *slog.Logger) {
+// Serve serves /metrics on an address until ctx ends, and the health of the process: /livez, and /readyz by ready. If it
+// cannot listen it only logs the error: missing metrics must not stop a process that sells.
+func Serve(ctx context.Context, addr string, ready func(context.Context) keyturn.Health, logger *slog.Logger) {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", Handler())
+	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { answer(w, keyturn.Health{Status: keyturn.HealthOK}) })
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) { answer(w, ready(r.Context())) })
 	server := &http.Server{
 		Addr: addr, Handler: mux, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second,
 		WriteTimeout: 30 * time.Second,
@@ -108,4 +111,13 @@ func Serve(ctx context.Context, addr string, logger *slog.Logger) {
 		logger.Warn("metrics are not served: set KEYTURN_METRICS_ADDR to an address that is free, or to off", "address", addr,
 			"error", err)
 	}
+}
+
+func answer(w http.ResponseWriter, h keyturn.Health) {
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	if h.Status != keyturn.HealthOK {
+		w.WriteHeader(http.StatusServiceUnavailable)
+	}
+	_ = json.NewEncoder(w).Encode(h)
 }

@@ -53,7 +53,7 @@ func buildAndRun(m *testing.M) (int, error) {
 		}
 	}
 	fmt.Fprintf(os.Stderr, "built keyturn in %.1f s\n", time.Since(start).Seconds())
-	return m.Run(), nil
+	return testkit.Run(m), nil
 }
 
 // seed is KEYTURN_SURVIVE_SEED or a new one; it is printed, so that a run can be repeated.

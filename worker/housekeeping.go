@@ -26,13 +26,19 @@ type Housekeeping struct {
 	RenderKeys func(db.MailFacts) ([]byte, error)
 	// HistoryLink gives the address of an order's workflows in Temporal's Web UI.
 	HistoryLink func(orderID string) string
-	Every       time.Duration // default 1 s
+	// EnsureSearchAttributes creates what Temporal's namespace lacks, and names what it still lacks with the command that
+	// creates it; nil: nobody asks.
+	EnsureSearchAttributes func(context.Context) (missing []string, howTo string, err error)
+	Namespace              string        // Temporal's, whose search attributes those are
+	Every                  time.Duration // default 1 s
 
 	// Each is of one job.
 	looked        time.Time // for forgotten lines
 	lookedAtCA    time.Time // for certificates that expire
 	lookedAtClock time.Time
 	lookedAtOwed  time.Time // for what is owed for too long
+
+	lookAtAttributes time.Time // when search attributes are due to be looked at
 }
 
 // alertsPerMail bounds one digest, so that ten thousand lines of one partner that is down are some mails, not a flood.
@@ -94,6 +100,7 @@ func (h *Housekeeping) jobs() []job {
 		{"expire keys", h.expireKeys},
 		{"finish recalls", h.finishRecalls},
 		{"replace recalled keys", h.replaceKeys},
+		{"watch search attributes", h.watchSearchAttributes},
 		{"serve waiting lines", h.serve},
 		{"wake forgotten lines", h.wakeForgotten},
 		{"mail alerts", h.mailAlerts},

@@ -31,6 +31,9 @@ var (
 	NeedsAttentionKey = temporal.NewSearchAttributeKeyBool("NeedsAttention")
 )
 
+// SearchAttributes are what a namespace needs before a workflow can be started in it.
+var SearchAttributes = []temporal.SearchAttributeKey{OrderIDKey, ProductIDKey, SourceKey, LineStatusKey, NeedsAttentionKey}
+
 // LineInput starts the workflow of a line: FulfillLineItem from its acceptance, CancelLineItem for one that was
 // delivered. Next is what the database said when the start was decided.
 type LineInput struct {

@@ -17,6 +17,7 @@ import (
 	"keyturn.dev/keyturn/mail"
 	"keyturn.dev/keyturn/metrics"
 	"keyturn.dev/keyturn/payment"
+	"keyturn.dev/keyturn/starter"
 	"keyturn.dev/keyturn/vault"
 	"keyturn.dev/keyturn/worker"
 )
@@ -33,9 +34,9 @@ type app struct {
 }
 
 // newLogger writes JSON lines, as log collectors want them, or text for the terminal of a developer.
-func newLogger(production bool, level slog.Level) *slog.Logger {
+func newLogger(lines bool, level slog.Level) *slog.Logger {
 	o := &slog.HandlerOptions{Level: level}
-	if production {
+	if lines {
 		return slog.New(slog.NewJSONHandler(os.Stderr, o))
 	}
 	return slog.New(slog.NewTextHandler(os.Stderr, o))
@@ -51,7 +52,10 @@ func newApp(ctx context.Context, c config, logger *slog.Logger) (*app, error) {
 	if a.db, err = db.Open(ctx, c.DatabaseURL, keys); err != nil {
 		return nil, err
 	}
-	if err := a.db.CheckKeys(ctx); err != nil {
+	if err = a.db.CheckSchema(ctx); err == nil {
+		err = a.db.CheckKeys(ctx)
+	}
+	if err != nil {
 		_ = a.db.Close()
 		return nil, err
 	}
@@ -60,10 +64,7 @@ func newApp(ctx context.Context, c config, logger *slog.Logger) (*app, error) {
 		return nil, err
 	}
 	options.MetricsHandler = metrics.Temporal()
-	a.namespace = options.Namespace
-	if a.namespace == "" {
-		a.namespace = "default"
-	}
+	a.namespace = namespaceOf(options)
 	if a.temporal, err = client.NewLazyClient(options); err != nil {
 		return nil, err
 	}
@@ -116,5 +117,10 @@ func (a *app) housekeeping() *worker.Housekeeping {
 	return &worker.Housekeeping{
 		DB: a.db, Mail: a.mail, From: a.MailFrom, To: a.Operations, Logger: a.logger,
 		HistoryLink: a.historyLink, RenderKeys: a.acts.Letters.Render,
+		EnsureSearchAttributes: func(ctx context.Context) ([]string, string, error) {
+			missing, err := starter.EnsureSearchAttributes(ctx, a.temporal, a.namespace)
+			return missing, starter.HowToCreate(a.namespace), err
+		},
+		Namespace: a.namespace,
 	}
 }

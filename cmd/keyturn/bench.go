@@ -120,7 +120,11 @@ func makeBenchBed(ctx context.Context, o benchOptions, progress io.Writer) (_ *b
 
 // benchServers are the servers of the settings, or the benchmark's own where no database is set.
 func benchServers(ctx context.Context, dir string, progress io.Writer) (*bench.Servers, error) {
-	if dsn := os.Getenv("KEYTURN_DATABASE_URL"); dsn != "" {
+	dsn, err := secretFromEnv(databaseURLEnv)
+	if err != nil {
+		return nil, err
+	}
+	if dsn != "" {
 		return bench.UseServers(ctx, dsn, os.Getenv("KEYTURN_KEYS"))
 	}
 	return bench.StartServers(ctx, dir, progress)

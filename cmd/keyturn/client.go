@@ -27,9 +27,14 @@ func withAPI(cmd *cobra.Command, run func(context.Context, *cobra.Command, *clie
 ) *cobra.Command {
 	url := cmd.Flags().String("api", envOr("KEYTURN_API", "http://127.0.0.1:8080"), "address of the API (KEYTURN_API)")
 	token := cmd.Flags().String("token", "", "API token (KEYTURN_TOKEN; dev on the development stack)")
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+	cmd.RunE = func(cmd *cobra.Command, args []string) (err error) {
 		if *token == "" {
-			*token = envOr("KEYTURN_TOKEN", devToken)
+			if *token, err = secretFromEnv(tokenEnv); err != nil {
+				return err
+			}
+		}
+		if *token == "" {
+			*token = devToken
 		}
 		return run(cmd.Context(), cmd, &client.Client{BaseURL: *url, Token: *token}, args)
 	}

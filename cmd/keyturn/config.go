@@ -44,15 +44,16 @@ Settings come from the environment:
   KEYTURN_PAYMENTS         till=https://:token@pay.example.com, where orders of the provider till are refunded;
                            several with spaces between them
   KEYTURN_TRUSTED_PROXIES  10.0.0.0/8, the proxies whose X-Forwarded-For tells who a client is; default: none
-  KEYTURN_METRICS_ADDR     127.0.0.1:9464, where Prometheus reads /metrics; off: nowhere
+  KEYTURN_METRICS_ADDR     127.0.0.1:9464, where Prometheus reads /metrics, and /livez and /readyz are; off: nowhere
   KEYTURN_TEMPORAL_UI      https://temporal.example.com, for links to histories
   TEMPORAL_ADDRESS, TEMPORAL_NAMESPACE, TEMPORAL_API_KEY, TEMPORAL_TLS… as for Temporal's own tools
-  KEYTURN_DEVELOPMENT=1    allows plain HTTP, loopback partners and mail without TLS`
+  KEYTURN_DEVELOPMENT=1    allows plain HTTP, loopback partners and mail without TLS
+KEYTURN_DATABASE_URL, KEYTURN_SMTP_URL and KEYTURN_PAYMENTS may stand in files: KEYTURN_DATABASE_URL_FILE=/run/secrets/…`
 
 // configFromEnv reads the settings and names every one that is missing or wrong.
 func configFromEnv() (config, error) {
 	c := config{
-		Production: os.Getenv("KEYTURN_DEVELOPMENT") != "1", DatabaseURL: os.Getenv("KEYTURN_DATABASE_URL"),
+		Production: os.Getenv("KEYTURN_DEVELOPMENT") != "1",
 		KeysFile:   os.Getenv("KEYTURN_KEYS"),
 		PublicURL:  strings.TrimSuffix(os.Getenv("KEYTURN_PUBLIC_URL"), "/"),
 		TemporalUI: strings.TrimSuffix(os.Getenv("KEYTURN_TEMPORAL_UI"), "/"),
@@ -64,17 +65,23 @@ func configFromEnv() (config, error) {
 		bad.Check(os.Getenv(name) != "", name, "is not set: %s", what)
 		return os.Getenv(name) != ""
 	}
-	isSet("KEYTURN_DATABASE_URL", "the database's address")
+	secret := func(name, what string) string {
+		text, err := secretFromEnv(name)
+		bad.Merge(name, err)
+		bad.Check(err != nil || text != "" || what == "", name, "is not set: %s", what)
+		return text
+	}
+	c.DatabaseURL = secret(databaseURLEnv, "the database's address")
 	isSet("KEYTURN_KEYS", "the file with the keys that encrypt secrets")
 	if isSet("KEYTURN_PUBLIC_URL", "where customers reach order pages") {
 		public, err := url.Parse(c.PublicURL)
 		bad.Check(err == nil && public.Host != "" && (public.Scheme == "https" || !c.Production), "KEYTURN_PUBLIC_URL",
 			"must be an https:// address")
 	}
-	if isSet("KEYTURN_SMTP_URL", "the mail server's address") {
+	if smtp := secret(smtpURLEnv, "the mail server's address"); smtp != "" {
 		var err error
-		c.Mail, err = mailFromURL(os.Getenv("KEYTURN_SMTP_URL"), c.Production)
-		bad.Merge("KEYTURN_SMTP_URL", err)
+		c.Mail, err = mailFromURL(smtp, c.Production)
+		bad.Merge(smtpURLEnv, err)
 	}
 	if isSet("KEYTURN_MAIL_FROM", "the sender's address") {
 		ascii, err := mail.ASCIIAddress(c.MailFrom) // its domain is in every Message-ID
@@ -85,8 +92,8 @@ func configFromEnv() (config, error) {
 		bad.Merge("KEYTURN_OPERATIONS_MAIL", mail.CheckAddress(c.Operations))
 	}
 	var err error
-	c.Payments, err = paymentsFrom(os.Getenv("KEYTURN_PAYMENTS"), c.Production)
-	bad.Merge("KEYTURN_PAYMENTS", err)
+	c.Payments, err = paymentsFrom(secret(paymentsEnv, ""), c.Production)
+	bad.Merge(paymentsEnv, err)
 	c.Proxies, err = throttle.ParseProxies(os.Getenv("KEYTURN_TRUSTED_PROXIES"))
 	bad.Merge("KEYTURN_TRUSTED_PROXIES", err)
 	return c, bad.Err("the settings are not complete")

@@ -52,7 +52,7 @@ the source of truth.`,
 	root.AddCommand(
 		newDev(), newAPI(), newWorker(), newMigrate(), newKeys(), newToken(), newApply(), newPool(), newOrder(), newLicense(),
 		newResolve(), newIntegration(), newEmulator(), newDrill(), newBench(), newAlert(), newAudit(), newCustomer(),
-		newRestored(), newVersion(),
+		newRestored(), newHealth(), newVersion(),
 	)
 	return root
 }

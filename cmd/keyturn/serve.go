@@ -4,11 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net/http"
 	"os"
-	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -16,7 +14,6 @@ import (
 
 	"keyturn.dev/keyturn"
 	"keyturn.dev/keyturn/api"
-	"keyturn.dev/keyturn/db"
 	"keyturn.dev/keyturn/internal/throttle"
 	"keyturn.dev/keyturn/metrics"
 	"keyturn.dev/keyturn/starter"
@@ -26,7 +23,7 @@ import (
 )
 
 func newAPI() *cobra.Command {
-	var listen, metricsAddr string
+	var listen, metricsAddr, logFormat string
 	var eager bool
 	cmd := &cobra.Command{
 		Use: "api", Short: "Run the API server, which also starts workflows",
@@ -36,7 +33,7 @@ func newAPI() *cobra.Command {
 			"workflow starts",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return withApp(cmd.Context(), func(ctx context.Context, a *app) error {
+			return withApp(cmd.Context(), logFormat, func(ctx context.Context, a *app) error {
 				return a.serve(ctx, serveOptions{listen: listen, metrics: metricsAddr, api: true, worker: eager, ready: func() {}})
 			})
 		},
@@ -44,12 +41,13 @@ func newAPI() *cobra.Command {
 	cmd.Flags().StringVar(&listen, "listen", envOr("KEYTURN_LISTEN", "127.0.0.1:8080"),
 		"address to listen on (KEYTURN_LISTEN)")
 	metricsFlag(cmd, &metricsAddr, "127.0.0.1:9464")
+	logFlag(cmd, &logFormat)
 	cmd.Flags().BoolVar(&eager, "with-worker", false, "run a worker in the same process, with eager workflow starts")
 	return cmd
 }
 
 func newWorker() *cobra.Command {
-	var deployment, build, metricsAddr string
+	var deployment, build, metricsAddr, logFormat string
 	cmd := &cobra.Command{
 		Use: "worker", Short: "Run a worker",
 		Long: "Runs workflows and activities, e-mails alerts and serves waiting lines. Run as many processes as needed." +
@@ -57,7 +55,7 @@ func newWorker() *cobra.Command {
 		Example: "  keyturn worker\n  keyturn worker --deployment keyturn --build-id $(git rev-parse --short HEAD)",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return withApp(cmd.Context(), func(ctx context.Context, a *app) error {
+			return withApp(cmd.Context(), logFormat, func(ctx context.Context, a *app) error {
 				return a.serve(ctx, serveOptions{
 					metrics: metricsAddr, worker: true,
 					versions: worker.Options{Deployment: deployment, BuildID: build}, ready: func() {},
@@ -66,6 +64,7 @@ func newWorker() *cobra.Command {
 		},
 	}
 	metricsFlag(cmd, &metricsAddr, "127.0.0.1:9465")
+	logFlag(cmd, &logFormat)
 	cmd.Flags().StringVar(&deployment, "deployment", "",
 		"name of the worker deployment; with --build-id, enables worker versioning")
 	cmd.Flags().StringVar(&build, "build-id", "", "build ID of this worker")
@@ -77,7 +76,17 @@ const metricsOff = "off"
 
 func metricsFlag(cmd *cobra.Command, addr *string, otherwise string) {
 	cmd.Flags().StringVar(addr, "metrics", envOr("KEYTURN_METRICS_ADDR", otherwise),
-		"listen address of the Prometheus endpoint /metrics, or off (KEYTURN_METRICS_ADDR)")
+		"listen address of the Prometheus endpoint /metrics and of /livez and /readyz, or off (KEYTURN_METRICS_ADDR)")
+}
+
+// The formats of log lines.
+const (
+	logJSON = "json"
+	logText = "text"
+)
+
+func logFlag(cmd *cobra.Command, format *string) {
+	cmd.Flags().StringVar(format, "log-format", "", "json or text; default: json, and text in development")
 }
 
 // figures are what the database says of itself, for the metrics.
@@ -96,12 +105,15 @@ func (a *app) figures(ctx context.Context) ([]metrics.Figure, error) {
 }
 
 // withApp runs fn with everything connected, from the environment's settings.
-func withApp(ctx context.Context, fn func(context.Context, *app) error) error {
+func withApp(ctx context.Context, logFormat string, fn func(context.Context, *app) error) error {
+	if logFormat != "" && logFormat != logJSON && logFormat != logText {
+		return keyturn.Errorf(keyturn.KindInvalid, "--log-format is json or text, not %s", logFormat)
+	}
 	c, err := configFromEnv()
 	if err != nil {
 		return err
 	}
-	a, err := newApp(ctx, c, newLogger(c.Production, slog.LevelInfo))
+	a, err := newApp(ctx, c, newLogger(logFormat == logJSON || logFormat == "" && c.Production, slog.LevelInfo))
 	if err != nil && ctx.Err() != nil { // somebody stopped it while it started
 		return nil
 	}
@@ -126,7 +138,7 @@ type serveOptions struct {
 func (a *app) serve(ctx context.Context, o serveOptions) error {
 	g, ctx := errgroup.WithContext(ctx)
 	if o.metrics != metricsOff {
-		g.Go(func() error { metrics.Serve(ctx, o.metrics, a.logger); return nil })
+		g.Go(func() error { metrics.Serve(ctx, o.metrics, a.readiness(o).Check, a.logger); return nil })
 	}
 	if o.worker {
 		metrics.Watch(a.figures, a.logger)
@@ -160,6 +172,17 @@ func (a *app) serve(ctx context.Context, o serveOptions) error {
 	}
 	o.ready()
 	return g.Wait()
+}
+
+// readiness is what a process with these options is asked whether it can do its work.
+func (a *app) readiness(o serveOptions) api.ReadyCheck {
+	return api.ReadyCheck{
+		DB: a.db, Temporal: a.temporal, MissingSearchAttributes: a.missingSearchAttributes, NeedsTemporal: !o.api,
+	}
+}
+
+func (a *app) missingSearchAttributes(ctx context.Context) ([]string, error) {
+	return starter.MissingSearchAttributes(ctx, a.temporal, a.namespace)
 }
 
 // runWorker waits for Temporal, because a worker without it has nothing to do, and runs until ctx ends. Each attempt
@@ -212,36 +235,11 @@ func (a *app) newAPI(start *starter.Starter, devToken string) *api.API {
 	})
 	server = api.New(api.Config{
 		DB: a.db, Temporal: a.temporal, Starter: start, PublicURL: a.PublicURL, TemporalUIURL: a.TemporalUI,
-		Namespace:  a.namespace,
+		Namespace: a.namespace, MissingSearchAttributes: a.missingSearchAttributes,
 		Production: a.Production, DevToken: devToken, RenderKeys: a.acts.Letters.Render, Pages: pages, Logger: a.logger,
 		Throttle: guesses,
 	})
 	return server
-}
-
-func newMigrate() *cobra.Command {
-	return &cobra.Command{
-		Use: "migrate", Short: "Migrate the database schema",
-		Long: "Migrates the database (KEYTURN_DATABASE_URL) to this version's schema. Migrations are additive: the " +
-			"previous version can keep running.",
-		Example: "  KEYTURN_DATABASE_URL=postgres://… keyturn migrate", Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			dsn := os.Getenv("KEYTURN_DATABASE_URL")
-			if dsn == "" {
-				return keyturn.Errorf(keyturn.KindInvalid, "KEYTURN_DATABASE_URL is not set: set it to the database's address")
-			}
-			done, err := db.Migrate(cmd.Context(), dsn)
-			if err != nil {
-				return err
-			}
-			return show(cmd, map[string]any{"applied": slices.Concat([]string{}, done)}, func(w io.Writer) {
-				for _, name := range done {
-					fmt.Fprintln(w, "applied", name)
-				}
-				fmt.Fprintln(w, "the database is up to date")
-			})
-		},
-	}
 }
 
 func envOr(name, otherwise string) string {

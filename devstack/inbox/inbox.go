@@ -5,6 +5,7 @@ package inbox
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -29,9 +30,10 @@ const (
 type Config struct {
 	SMTPAddr    string // host:port; port 0 takes a free one
 	HTTPAddr    string
-	Dir         string // messages are files here and survive a restart; empty: they are in memory only
-	Sync        bool   // flush each message to the disk before it is answered
-	MaxMessages int    // the oldest ones go beyond this; 0: 10,000 in memory, no limit on disk
+	Dir         string      // messages are files here and survive a restart; empty: they are in memory only
+	Sync        bool        // flush each message to the disk before it is answered
+	TLS         *tls.Config // offers STARTTLS; nil: mail comes in the clear
+	MaxMessages int         // the oldest ones go beyond this; 0: 10,000 in memory, no limit on disk
 }
 
 // Server is a running inbox. Its methods are safe for concurrent use.
@@ -71,7 +73,7 @@ func (s *Server) Start() error {
 	s.smtpAddr, s.httpAddr = mailListener.Addr().String(), pageListener.Addr().String()
 
 	s.smtp = smtp.NewServer(smtp.BackendFunc(s.newSession))
-	s.smtp.Domain = "inbox.localhost"
+	s.smtp.Domain, s.smtp.TLSConfig = "inbox.localhost", s.cfg.TLS
 	s.smtp.MaxMessageBytes, s.smtp.MaxRecipients = maxMessageBytes, maxRecipients
 	s.smtp.ReadTimeout, s.smtp.WriteTimeout = idleTimeout, writeTimeout
 	s.smtp.ErrorLog = log.New(io.Discard, "", 0) // clients that go away are not worth a line

@@ -59,14 +59,17 @@ func AtOnce(n int) {
 }
 
 // Main runs the tests of a package, stops the servers that they started, and exits. Call it from TestMain.
-func Main(m *testing.M) {
+func Main(m *testing.M) { os.Exit(Run(m)) }
+
+// Run is Main for a TestMain that has something to do afterwards: it returns the code to exit with.
+func Run(m *testing.M) int {
 	running.Store(true)
 	code := m.Run()
 	if err := own.Stop(); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		code = max(code, 1)
 	}
-	os.Exit(code)
+	return code
 }
 
 // Postgres starts PostgreSQL unless it runs.
