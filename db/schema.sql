@@ -688,10 +688,7 @@ CREATE TABLE alerts (
     CONSTRAINT alerts_cause_check CHECK (cause IN ('Unavailable', 'RateLimited', 'Rejected', 'BadReply',
         'Configuration', 'OutOfStock', 'Conflict', 'DuplicateKey', 'Internal', 'Manual', 'Refund', 'Revocation',
         'Exposed', 'Undelivered', 'Restored', 'PartnerAnsweredDifferently', 'PartnerMoved', 'PartnerDown',
-        'PartnerBack', 'CertificateExpiring', 'ClockSkew', 'LowStock', 'RunsDry', 'Owed', 'Audit'))
-        'Configuration', 'OutOfStock', 'Conflict', 'Internal', 'Manual', 'Refund', 'Revocation', 'Exposed',
-        'Undelivered', 'Restored', 'PartnerAnsweredDifferently', 'PartnerDown', 'PartnerBack', 'CertificateExpiring',
-        'ClockSkew', 'LowStock', 'RunsDry', 'Audit', 'SearchAttributes'))
+        'PartnerBack', 'CertificateExpiring', 'ClockSkew', 'LowStock', 'RunsDry', 'Owed', 'Audit', 'SearchAttributes'))
 );
 CREATE INDEX alerts_by_merchant ON alerts (split_part(alert_subject(pool_id, subject, detail), ':', 1), id)
         WHERE strpos(alert_subject(pool_id, subject, detail), ':') > 0;
@@ -766,6 +763,8 @@ CREATE TABLE restores (
     at timestamptz NOT NULL DEFAULT now(),
     last_key bigint NOT NULL,
     CONSTRAINT restores_pkey PRIMARY KEY (at)
+);
+
 CREATE TABLE installation (
     one boolean NOT NULL DEFAULT true,
     key_file bytea NOT NULL,

@@ -138,7 +138,10 @@ func TestComposeRunsCommandsThatExistWithSettingsThatAreKnown(t *testing.T) {
 	}
 	used, err := loader.LoadModelWithContext(t.Context(), types.ConfigDetails{
 		ConfigFiles: []types.ConfigFile{{Content: []byte(root(t, "docker-compose.yml"))}},
-	}, func(o *loader.Options) { o.SkipInterpolation, o.SkipValidation = true, true; o.SetProjectName("keyturn", true) })
+	}, func(o *loader.Options) {
+		o.SkipInterpolation, o.SkipValidation = true, true
+		o.SetProjectName("keyturn", true)
+	})
 	require.NoError(t, err)
 	variables := template.ExtractVariables(used, template.DefaultPattern)
 	for name := range env {

@@ -11,7 +11,8 @@ CREATE TABLE installation (
 
 ALTER TABLE alerts DROP CONSTRAINT alerts_cause_check;
 ALTER TABLE alerts ADD CONSTRAINT alerts_cause_check CHECK (cause IN (
-    'Unavailable', 'RateLimited', 'Rejected', 'BadReply', 'Configuration', 'OutOfStock', 'Conflict', 'Internal',
+    'Unavailable', 'RateLimited', 'Rejected', 'BadReply', 'Configuration', 'OutOfStock', 'Conflict', 'DuplicateKey',
+    'Internal',
     'Manual', 'Refund', 'Revocation', 'Exposed', 'Undelivered', 'Restored', 'PartnerAnsweredDifferently',
     'PartnerMoved', 'PartnerDown', 'PartnerBack', 'CertificateExpiring', 'ClockSkew', 'LowStock', 'RunsDry', 'Owed',
     'Audit', 'SearchAttributes'));
