@@ -60,7 +60,8 @@ func askHealth(ctx context.Context, address string) (h keyturn.Health, err error
 func describeHealth(h keyturn.Health) string {
 	text := h.Status
 	for _, part := range []struct{ name, is string }{
-		{"database", h.Database}, {"Temporal", h.Temporal},
+		{"database", h.Database},
+		{"Temporal", h.Temporal},
 		{"missing search attributes", strings.Join(h.MissingSearchAttributes, ", ")},
 	} {
 		if part.is != "" {
