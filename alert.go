@@ -20,14 +20,15 @@ const (
 	AlertDuplicateKey  = AlertCause(KindDuplicateKey)
 	AlertInternal      = AlertCause(KindInternal)
 
-	AlertManual      AlertCause = "Manual"
-	AlertRefund      AlertCause = "Refund"
-	AlertRevocation  AlertCause = "Revocation"
-	AlertExposed     AlertCause = "Exposed"
-	AlertUndelivered AlertCause = "Undelivered"
-	AlertRestored    AlertCause = "Restored"
-	AlertTwoAnswers  AlertCause = "PartnerAnsweredDifferently"
-	AlertMoved       AlertCause = "PartnerMoved"
+	AlertManual       AlertCause = "Manual"
+	AlertRefund       AlertCause = "Refund"
+	AlertManualRefund AlertCause = "ManualRefund"
+	AlertRevocation   AlertCause = "Revocation"
+	AlertExposed      AlertCause = "Exposed"
+	AlertUndelivered  AlertCause = "Undelivered"
+	AlertRestored     AlertCause = "Restored"
+	AlertTwoAnswers   AlertCause = "PartnerAnsweredDifferently"
+	AlertMoved        AlertCause = "PartnerMoved"
 
 	AlertPartnerDown         AlertCause = "PartnerDown"
 	AlertPartnerBack         AlertCause = "PartnerBack"

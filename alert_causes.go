@@ -53,6 +53,12 @@ var AlertCauses = []AlertInfo{
 		ToDo: "look at the payment provider; the refund is tried until it is done", Closes: "the refund is done",
 	},
 	{
+		Cause: AlertManualRefund, Severity: SeverityCritical, Closes: "somebody confirms the refund",
+		Meaning: "a line's money is to be given back by hand: its order was paid by the provider `manual`",
+		ToDo: "give the money back where it was taken, then `keyturn order refund-confirm FULFILLMENT --reference " +
+			"REFERENCE --reason REASON`",
+	},
+	{
 		Cause: AlertRevocation, Severity: SeverityWarning, ByPerson: true, Closes: "the partner acknowledges every cancel",
 		Meaning: "a partner has not acknowledged a cancel, or may have carried out an operation on a licence that was " +
 			"given " +

@@ -53,6 +53,9 @@ type RefundView struct {
 	Amount string       `json:"amount"`
 	Reason string       `json:"reason,omitempty"`
 	DoneAt *time.Time   `json:"doneAt,omitempty"`
+	// Reference is what the provider calls the refund, or the person who made it by hand.
+	Reference   string `json:"reference,omitempty"`
+	ConfirmedBy string `json:"confirmedBy,omitempty"` // of a refund by hand
 }
 
 // AttemptView is one call of a source. Request and Reply are redacted.

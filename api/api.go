@@ -36,7 +36,9 @@ type Config struct {
 	Namespace     string // Temporal's; default: default
 	TaskQueue     string // whose books are audited; default: workflows.TaskQueue
 	Production    bool   // partners are called by https only
-	DevToken      string // accepted with every scope; empty: none
+	// Payments are the payment providers that orders may name, besides none and manual.
+	Payments []string
+	DevToken string // accepted with every scope; empty: none
 	// MissingSearchAttributes names what Temporal's namespace lacks; nil: nobody asks.
 	MissingSearchAttributes func(context.Context) ([]string, error)
 	// RenderKeys makes the e-mail of a resend, as it is stored.
@@ -93,6 +95,7 @@ func New(c Config) *API {
 	a.huma.UseMiddleware(a.authenticate)
 	a.orderRoutes()
 	a.fulfillmentRoutes()
+	a.refundRoutes()
 	a.poolRoutes()
 	a.batchRoutes()
 	a.customerRoutes()

@@ -114,6 +114,10 @@ var orderExamples = map[string]example{
 		},
 		answer: exampleRetrying(),
 	},
+	"confirmRefund": {
+		request: keyturn.RefundConfirmation{Reference: "WIRE-17", Reason: "transferred from the shop's account"},
+		answer:  exampleRetrying(),
+	},
 	"resendFulfillment": {
 		request: keyturn.ResendRequest{Email: "marie@home.example"},
 		answer:  keyturn.Resent{DeliveryID: "0198a5d0-5c11-7e02-8b6f-90aa13c4d5e6"},

@@ -111,6 +111,7 @@ func (a *API) createOrder(ctx context.Context, c *call, _ *struct{}) (*rawOutput
 	accepted, response, err := a.DB.Accept(ctx, db.AcceptInput{
 		Order: order, Client: c.client.Name, Prefix: c.client.Prefix, IdempotencyKey: key, RequestHash: hash[:],
 		Respond: func(accepted db.Accepted) ([]byte, error) { return a.acceptance(accepted, true) },
+		Admit:   func() error { return a.checkPayment(order) },
 	})
 	return a.accepted(accepted, response, err)
 }

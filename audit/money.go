@@ -1,9 +1,13 @@
 package audit
 
+import "keyturn.dev/keyturn"
+
 // moneyProbes look at refunds as they were booked.
 var moneyProbes = []probe{
 	{"E1", refundAmountSQL},
+	{"E1", freeWithPriceSQL},
 	{"E2", cancelWithoutRefundSQL},
+	{"E2", unconfirmedRefundSQL},
 	{"E3", refundWithoutCancelSQL},
 	{"E3", exposedAndRefundedSQL},
 }
@@ -21,6 +25,21 @@ const cancelWithoutRefundSQL = `
 	FROM line_items l LEFT JOIN refunds r ON r.line_id = l.id
 	WHERE l.status = 'CANCELED' AND coalesce(r.status, '') <> 'DONE' OR l.status = 'CANCELING'
 		AND coalesce(r.status, '') <> 'PENDING'`
+
+// freeWithPriceSQL: the provider none gives nothing back.
+const freeWithPriceSQL = `
+	SELECT o.id AS order_id, NULL AS line_id, NULL AS subject,
+		'it has a price, and the payment provider none, who gives nothing back' AS what
+	FROM orders o
+	WHERE o.payment_provider = '` + keyturn.PaymentNone + `' AND o.gross_minor > 0`
+
+// unconfirmedRefundSQL: no provider's books say that money was given back by hand, so a person's word must be there.
+const unconfirmedRefundSQL = `
+	SELECT r.order_id, r.line_id, NULL AS subject,
+		'its refund by hand counts as done, and nobody confirmed it with a reference' AS what
+	FROM refunds r
+	WHERE r.provider = '` + keyturn.PaymentManual + `' AND r.status = 'DONE' AND r.amount_minor > 0
+		AND (coalesce(r.confirmed_by, '') = '' OR coalesce(r.provider_id, '') = '')`
 
 const refundWithoutCancelSQL = `
 	SELECT l.order_id, l.id AS line_id, NULL AS subject,

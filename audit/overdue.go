@@ -43,9 +43,10 @@ const deadlineOverdueSQL = `
 const refundOverdueSQL = `
 	SELECT r.order_id, r.line_id, NULL AS subject, 'its refund is pending and there is no open alert' AS what
 	FROM refunds r
-	WHERE r.status = 'PENDING' AND r.attempts > 0
+	WHERE r.status = 'PENDING' AND (r.attempts > 0 OR r.provider = 'manual' AND r.amount_minor > 0)
 		AND r.created_at < now() - make_interval(secs => CAST(:slack AS double precision) + 1800)
-		AND NOT EXISTS (SELECT FROM alerts a WHERE a.line_id = r.line_id AND a.cause = '` + string(keyturn.AlertRefund) + `'
+		AND NOT EXISTS (SELECT FROM alerts a WHERE a.line_id = r.line_id AND a.cause IN (
+			'` + string(keyturn.AlertRefund) + `', '` + string(keyturn.AlertManualRefund) + `')
 			AND a.closed_at IS NULL)`
 
 const relayOverdueSQL = `
@@ -110,7 +111,7 @@ const untriedSQL = `
 		OR l.status = 'OBTAINED' AND l.obtained_at < now() - make_interval(secs => :slack)
 			AND NOT EXISTS (SELECT FROM deliveries d WHERE d.line_id = l.id AND d.status = 'SENDING')
 		OR l.status = 'CANCELING' AND EXISTS (
-			SELECT FROM refunds r WHERE r.line_id = l.id AND r.attempts = 0
+			SELECT FROM refunds r WHERE r.line_id = l.id AND r.attempts = 0 AND r.provider <> 'manual'
 				AND r.created_at < now() - make_interval(secs => :slack)))`
 
 const revocationUntriedSQL = `

@@ -300,6 +300,13 @@ var planted = []struct {
 		UPDATE orders SET payment_provider = 'other' WHERE id = 'mixed'; UPDATE refunds SET provider = 'other'
 			WHERE order_id = 'mixed'`},
 	{
+		id: "E1", name: "nobody gives back what an order without a payment costs", at: "sold",
+		sql: `UPDATE orders SET payment_provider = 'none' WHERE id = 'sold'`,
+	},
+	{id: "E2", name: "a refund by hand counts as done and nobody confirmed it", at: "mixed", sql: `
+		UPDATE orders SET payment_provider = 'manual' WHERE id = 'mixed';
+		UPDATE refunds SET provider = 'manual' WHERE order_id = 'mixed'`},
+	{
 		id: "E2", name: "a cancelled line has no refund", at: "owed",
 		sql: `DELETE FROM refunds WHERE line_id = line_of('owed/0')`,
 	},

@@ -34,7 +34,8 @@ func newClient(t *testing.T) *client.Client {
 	require.NoError(t, err)
 	const token = "test-token"
 	server := httptest.NewServer(api.New(api.Config{
-		DB: d, DevToken: token,
+		Payments: []string{"sandbox"},
+		DB:       d, DevToken: token,
 		Logger: slog.New(slog.DiscardHandler),
 	}).Handler())
 	t.Cleanup(func() {

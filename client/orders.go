@@ -121,6 +121,14 @@ func (c *Client) Resolve(ctx context.Context, id string, r keyturn.ResolutionReq
 	return v, err
 }
 
+// ConfirmRefund books a refund that a person has made. With the same reference it may be repeated.
+func (c *Client) ConfirmRefund(ctx context.Context, id string, r keyturn.RefundConfirmation) (v keyturn.LineView,
+	err error,
+) {
+	_, err = c.post(ctx, at("v1", "fulfillments", id, "refund", "confirmation"), nil, r, &v)
+	return v, err
+}
+
 // Resend sends a line's keys again, to another address if one is given, and gives the ID of the new delivery.
 func (c *Client) Resend(ctx context.Context, id, email string) (string, error) {
 	var out keyturn.Resent

@@ -22,6 +22,8 @@ type AcceptInput struct {
 	Prefix         keyturn.Prefix // of the products and licences that the order may name
 	IdempotencyKey string
 	RequestHash    []byte // of the request's bytes
+	// Admit is asked of an order that is no repetition; its error is the answer. nil: every order is admitted.
+	Admit func() error
 	// Respond makes the answer that is stored and given again to every repetition of the request. It may be asked twice.
 	Respond func(Accepted) ([]byte, error)
 }
@@ -73,6 +75,11 @@ func (d *DB) Accept(ctx context.Context, in AcceptInput) (*Accepted, []byte, err
 		if known.RequestHash != nil {
 			response, err := d.repeated(in, known)
 			return nil, response, err
+		}
+		if in.Admit != nil {
+			if err := in.Admit(); err != nil {
+				return nil, nil, err
+			}
 		}
 		accepted, response, err := d.accept(ctx, in, known)
 		switch {

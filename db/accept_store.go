@@ -106,6 +106,7 @@ func newLine(o keyturn.Order, l keyturn.LineItem, price keyturn.Money, known acc
 		Operation:  string(l.Operation), SubscriptionID: l.SubscriptionID, TrialContext: l.TrialContext,
 		Status: keyturn.LinePending, Version: 1,
 		SourceStartedAt: known.Now, WakeAt: relayAt, CreatedAt: known.Now, Currency: o.Currency, CustomerID: o.Customer.ID,
+		PaymentProvider: o.Payment.Provider, PaymentReference: o.Payment.Reference,
 		Now: known.Now, readAt: known.readAt,
 	}
 	if op != nil {

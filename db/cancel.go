@@ -58,6 +58,12 @@ func (d *DB) giveUp(ctx context.Context, tx *sqlx.Tx, l *line, by, reason string
 	}
 	l.Status = keyturn.LineCanceling
 	l.WaitingPool, l.HeldUntil, l.NextAttemptAt, l.WakeAt = nil, nil, &l.Now, nil
+	if l.awaitsRefund() {
+		l.NextAttemptAt = nil
+		if err := askForRefund(ctx, tx, l); err != nil {
+			return err
+		}
+	}
 	if delivered { // its workflow has ended: another one cancels it
 		if err := enqueue(ctx, tx, WorkflowCancel, l.FulfillmentID); err != nil {
 			return err
@@ -136,12 +142,13 @@ type RefundDue struct {
 // slowRefund is when a refund that does not come through is worth an alert.
 const slowRefund = 5 * time.Minute
 
-// BeginRefund counts an attempt and says what to pay back. A nil RefundDue with a Next: nothing is owed any more.
+// BeginRefund counts an attempt and says what to pay back. A nil RefundDue with a Next: nothing is owed any more,
+// or a person gives it back.
 func (d *DB) BeginRefund(ctx context.Context, fulfillmentID string) (*RefundDue, keyturn.Next, error) {
 	var due *RefundDue
 	next, err := d.step(ctx, fulfillmentID, func(tx *sqlx.Tx, l *line) error {
 		due = nil
-		if l.Status != keyturn.LineCanceling {
+		if l.Status != keyturn.LineCanceling || l.awaitsRefund() {
 			return nil
 		}
 		var r RefundDue
@@ -189,28 +196,44 @@ func (d *DB) FinishRefund(ctx context.Context, fulfillmentID, providerID string,
 	error,
 ) {
 	return d.step(ctx, fulfillmentID, func(tx *sqlx.Tx, l *line) error {
-		if l.Status != keyturn.LineCanceling {
-			return nil
-		}
-		// The line's last failure is not why it was given up: it may be the refund's, or one that a decision made irrelevant.
-		var why keyturn.Kind
-		if err := tx.GetContext(ctx, &why, `
-			UPDATE refunds SET status = 'DONE', done_at = now(), provider_id = $2, error = NULL WHERE line_id = $1
-			RETURNING coalesce(failure_kind, '')`, l.ID, providerID); err != nil {
-			return err
-		}
-		notice, err := d.newDelivery(ctx, tx, l, newMail{kind: keyturn.DeliveryCanceled, why: why, render: render})
-		if err == nil {
-			err = enqueue(ctx, tx, WorkflowSend, notice.ID)
-		}
-		// an e-mail that cannot be made does not undo a refund
-		if err != nil && !cannotBeMade(err) && keyturn.KindOf(err) != keyturn.KindErased {
-			return err
-		}
-		if err := closeLineAlerts(ctx, tx, l); err != nil {
-			return err
-		}
-		l.Status, l.CanceledAt, l.NextAttemptAt = keyturn.LineCanceled, &l.Now, nil
-		return l.save(ctx, tx, byWorkflow, "refunded")
+		return d.finishRefund(ctx, tx, l, refunded{id: providerID}, render)
 	})
+}
+
+// refunded is how a line's money went back.
+type refunded struct {
+	id         string // what the provider calls the refund, or the person who made it
+	by, reason string // of a person
+}
+
+func (d *DB) finishRefund(ctx context.Context, tx *sqlx.Tx, l *line, r refunded, render RenderMail) error {
+	if l.Status != keyturn.LineCanceling {
+		return nil
+	}
+	// The line's last failure is not why it was given up: it may be the refund's, or one that a decision made irrelevant.
+	var why keyturn.Kind
+	if err := tx.GetContext(ctx, &why, `
+			UPDATE refunds SET status = 'DONE', done_at = now(), provider_id = $2, error = NULL,
+				confirmed_by = nullif($3, ''), confirm_reason = nullif($4, '')
+			WHERE line_id = $1
+			RETURNING coalesce(failure_kind, '')`, l.ID, r.id, r.by, r.reason); err != nil {
+		return err
+	}
+	notice, err := d.newDelivery(ctx, tx, l, newMail{kind: keyturn.DeliveryCanceled, why: why, render: render})
+	if err == nil {
+		err = enqueue(ctx, tx, WorkflowSend, notice.ID)
+	}
+	// an e-mail that cannot be made does not undo a refund
+	if err != nil && !cannotBeMade(err) && keyturn.KindOf(err) != keyturn.KindErased {
+		return err
+	}
+	if err := closeLineAlerts(ctx, tx, l); err != nil {
+		return err
+	}
+	l.Status, l.CanceledAt, l.NextAttemptAt = keyturn.LineCanceled, &l.Now, nil
+	by := r.by
+	if by == "" {
+		by = byWorkflow
+	}
+	return l.save(ctx, tx, by, "refunded")
 }

@@ -32,13 +32,14 @@ func (d *DB) CheckProduct(ctx context.Context, p keyturn.Product) error {
 // that has no value, neither sent nor stored.
 func (d *DB) CheckSecrets(ctx context.Context, in keyturn.Integration) ([]string, error) {
 	was := map[string]string{}
-	if old, _, err := d.integration(ctx, d.pg, in.ID); err == nil {
+	old, _, err := d.integration(ctx, d.pg, in.ID)
+	if err == nil {
 		was = secretsOf(&old)
 	} else if keyturn.KindOf(err) != keyturn.KindConfiguration {
 		return nil, pg.AsKind(err)
 	}
 	becomes := maps.Clone(was)
-	if _, _, err := withoutSecrets(in, becomes); err != nil {
+	if _, _, err := withoutSecrets(in, old, becomes); err != nil {
 		return nil, err
 	}
 	var changed []string

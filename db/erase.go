@@ -226,7 +226,7 @@ var eraseSQL = []string{
 		WHERE line_id IN (SELECT id FROM line_items WHERE order_id = ANY($1))`,
 	`UPDATE resolutions SET reason = $2 WHERE reason <> ''
 		AND line_id IN (SELECT id FROM line_items WHERE order_id = ANY($1))`,
-	`UPDATE refunds SET reason = split_part(reason, ': ', 1)
+	`UPDATE refunds SET reason = split_part(reason, ': ', 1), confirm_reason = NULL
 		WHERE line_id IN (SELECT id FROM line_items WHERE order_id = ANY($1))`,
 	`UPDATE line_log SET reason = split_part(reason, ': ', 1)
 		WHERE line_id IN (SELECT id FROM line_items WHERE order_id = ANY($1))`,

@@ -39,7 +39,7 @@ const figuresSQL = `
 	UNION ALL SELECT 'alerts_open', cause, '', count(*) FROM alerts WHERE closed_at IS NULL GROUP BY cause
 	UNION ALL SELECT 'refunds_pending', '', '', count(*) FROM refunds WHERE status = 'PENDING'
 	UNION ALL SELECT 'refund_oldest_seconds', '', '', coalesce((SELECT extract(epoch FROM now() - min(created_at))
-		FROM refunds WHERE status = 'PENDING'), 0)
+		FROM refunds WHERE status = 'PENDING' AND provider <> 'manual'), 0)
 	UNION ALL SELECT 'revocations_owed', '', '', count(*) FROM revocations WHERE status = 'OWED'
 	UNION ALL SELECT 'pool_keys', p.pool_id, s.state, sum(CASE s.state WHEN 'available' THEN p.available
 		WHEN 'claimed' THEN p.claimed WHEN 'delivered' THEN p.delivered ELSE p.quarantined END)

@@ -47,7 +47,7 @@ func oneSigningSecret(in *keyturn.Integration) error {
 }
 
 // PutIntegration stores a checked integration. Secrets are kept apart, encrypted; one that is sent without a value
-// keeps the value it had.
+// keeps the value it had, as long as the integration stays with the servers that it was given for.
 func (d *DB) PutIntegration(ctx context.Context, in keyturn.Integration) (created, changed bool, err error) {
 	err = d.pg.Tx(ctx, func(tx *sqlx.Tx) error {
 		if err := tx.SelectContext(ctx, &[]string{}, `SELECT id FROM integrations WHERE id = $1 FOR UPDATE`,
@@ -55,12 +55,13 @@ func (d *DB) PutIntegration(ctx context.Context, in keyturn.Integration) (create
 			return err
 		}
 		secrets := map[string]string{}
-		if old, _, err := d.integration(ctx, tx, in.ID); err == nil {
+		old, _, err := d.integration(ctx, tx, in.ID)
+		if err == nil {
 			secrets = secretsOf(&old)
 		} else if keyturn.KindOf(err) != keyturn.KindConfiguration {
 			return err
 		}
-		stored, fresh, err := withoutSecrets(in, secrets)
+		stored, fresh, err := withoutSecrets(in, old, secrets)
 		if err != nil {
 			return err
 		}
@@ -93,8 +94,8 @@ func (d *DB) PutIntegration(ctx context.Context, in keyturn.Integration) (create
 }
 
 // withoutSecrets copies the integration with every secret reduced to the mark that it is set, and adds the values that
-// were sent to secrets. fresh: a value is new or different.
-func withoutSecrets(in keyturn.Integration, secrets map[string]string) (keyturn.Integration, bool, error) {
+// were sent to secrets. old is the integration as it was, if it was. fresh: a value is new or different.
+func withoutSecrets(in, old keyturn.Integration, secrets map[string]string) (keyturn.Integration, bool, error) {
 	out, err := cloneIntegration(in)
 	if err != nil {
 		return out, false, err
@@ -103,10 +104,12 @@ func withoutSecrets(in keyturn.Integration, secrets map[string]string) (keyturn.
 		return out, false, err
 	}
 	fresh := false
-	given := map[string]bool{}
+	moved := movedSince(old, in)
+	given, sent := map[string]bool{}, map[string]bool{}
 	out.Secrets(func(at string, ref *keyturn.SecretRef) {
 		name := secretName(at)
 		given[name] = true
+		sent[name] = sent[name] || ref.Value != ""
 		if ref.Value != "" {
 			fresh = fresh || secrets[name] != ref.Value
 			secrets[name] = ref.Value
@@ -115,6 +118,8 @@ func withoutSecrets(in keyturn.Integration, secrets map[string]string) (keyturn.
 	var bad keyturn.Problems
 	out.Secrets(func(at string, ref *keyturn.SecretRef) {
 		bad.Check(secrets[secretName(at)] != "", at, "has no value: give {env: NAME} or {file: PATH} in the catalog")
+		bad.Check(secrets[secretName(at)] == "" || sent[secretName(at)] || moved == "", at,
+			"must be given again, because %s: a stored secret is for the servers that it was given for", moved)
 		*ref = keyturn.SecretRef{Set: true}
 	})
 	if err := bad.Err("the integration is not valid"); err != nil {

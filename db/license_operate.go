@@ -26,7 +26,7 @@ type OperateInput struct {
 }
 
 // NoPayment is the payment provider of an order that nothing was paid for.
-const NoPayment = "none"
+const NoPayment = keyturn.PaymentNone
 
 // Operate accepts an operation as an order of one line that costs nothing, for the customer whose licence it is, as the
 // licence's last order knew them. Errors: KindNotFound without such a licence, KindInvalid with the fields of the

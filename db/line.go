@@ -14,42 +14,44 @@ import (
 
 // line is a line item's row, locked for one step, with what the step needs of its order and product.
 type line struct {
-	ID              string             `db:"id"`
-	FulfillmentID   string             `db:"fulfillment_id"`
-	OrderID         string             `db:"order_id"`
-	ProductID       string             `db:"product_id"`
-	Quantity        int                `db:"quantity"`
-	GrossMinor      int64              `db:"gross_minor"`
-	Operation       string             `db:"operation"`
-	SubscriptionID  string             `db:"subscription_id"`
-	TrialContext    string             `db:"trial_context"`
-	Status          keyturn.LineStatus `db:"status"`
-	Version         int                `db:"version"`
-	SourceNo        int                `db:"source_no"`
-	SourceStartedAt time.Time          `db:"source_started_at"`
-	Attempts        int                `db:"attempts"`
-	Failures        int                `db:"failures"`
-	FailureJSON     *string            `db:"failure"`
-	NextAttemptAt   *time.Time         `db:"next_attempt_at"`
-	GiveUpAt        time.Time          `db:"give_up_at"`
-	ExtendedUntil   *time.Time         `db:"extended_until"`
-	HeldUntil       *time.Time         `db:"held_until"`
-	WaitingPool     *string            `db:"waiting_pool"`
-	ObtainedAt      *time.Time         `db:"obtained_at"`
-	DeliveredAt     *time.Time         `db:"delivered_at"`
-	CanceledAt      *time.Time         `db:"canceled_at"`
-	WakeAt          *time.Time         `db:"wake_at"`
-	CreatedAt       time.Time          `db:"created_at"`
-	LicenseID       *string            `db:"license_id"` // what an operation acts on; nil of a create
-	OperationNo     *int               `db:"operation_no"`
-	LicenseSource   *string            `db:"license_source"`
-	Blocked         bool               `db:"blocked"`
-	Awaited         bool               `db:"awaited"`
-	ExpiresAt       *time.Time         `db:"expires_at"`
-	Currency        string             `db:"currency"`
-	OrderMinor      int64              `db:"order_minor"`
-	CustomerID      string             `db:"customer_id"`
-	CancelReason    *string            `db:"cancel_reason"` // of its order, or of a cancel of its licence
+	ID               string             `db:"id"`
+	FulfillmentID    string             `db:"fulfillment_id"`
+	OrderID          string             `db:"order_id"`
+	ProductID        string             `db:"product_id"`
+	Quantity         int                `db:"quantity"`
+	GrossMinor       int64              `db:"gross_minor"`
+	Operation        string             `db:"operation"`
+	SubscriptionID   string             `db:"subscription_id"`
+	TrialContext     string             `db:"trial_context"`
+	Status           keyturn.LineStatus `db:"status"`
+	Version          int                `db:"version"`
+	SourceNo         int                `db:"source_no"`
+	SourceStartedAt  time.Time          `db:"source_started_at"`
+	Attempts         int                `db:"attempts"`
+	Failures         int                `db:"failures"`
+	FailureJSON      *string            `db:"failure"`
+	NextAttemptAt    *time.Time         `db:"next_attempt_at"`
+	GiveUpAt         time.Time          `db:"give_up_at"`
+	ExtendedUntil    *time.Time         `db:"extended_until"`
+	HeldUntil        *time.Time         `db:"held_until"`
+	WaitingPool      *string            `db:"waiting_pool"`
+	ObtainedAt       *time.Time         `db:"obtained_at"`
+	DeliveredAt      *time.Time         `db:"delivered_at"`
+	CanceledAt       *time.Time         `db:"canceled_at"`
+	WakeAt           *time.Time         `db:"wake_at"`
+	CreatedAt        time.Time          `db:"created_at"`
+	LicenseID        *string            `db:"license_id"` // what an operation acts on; nil of a create
+	OperationNo      *int               `db:"operation_no"`
+	LicenseSource    *string            `db:"license_source"`
+	Blocked          bool               `db:"blocked"`
+	Awaited          bool               `db:"awaited"`
+	ExpiresAt        *time.Time         `db:"expires_at"`
+	Currency         string             `db:"currency"`
+	OrderMinor       int64              `db:"order_minor"`
+	CustomerID       string             `db:"customer_id"`
+	PaymentProvider  string             `db:"payment_provider"`
+	PaymentReference string             `db:"payment_reference"`
+	CancelReason     *string            `db:"cancel_reason"` // of its order, or of a cancel of its licence
 	// the product's when the line was sold; nil of a line from before that was noted
 	QuantityMode *keyturn.QuantityMode `db:"quantity_mode"`
 	// what failed, if its order is cancelled because another line failed
@@ -77,7 +79,7 @@ const lineColumns = `
 	l.next_attempt_at, l.give_up_at, l.extended_until, l.held_until, l.waiting_pool, l.obtained_at, l.delivered_at,
 	l.canceled_at, l.wake_at, l.created_at, l.license_id, l.operation_no, l.license_source, l.blocked, l.awaited,
 	l.expires_at, l.quantity_mode,
-	o.currency, o.gross_minor AS order_minor, o.customer_id,
+	o.currency, o.gross_minor AS order_minor, o.customer_id, o.payment_provider, o.payment_reference,
 	coalesce(l.cancel_reason, o.cancel_reason) AS cancel_reason,
 	CASE WHEN l.cancel_reason IS NULL THEN coalesce(o.cancel_failure, '') ELSE '' END AS cancel_failure,
 	p.spec AS product_spec, p.pool_currencies,

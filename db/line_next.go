@@ -58,6 +58,8 @@ func (l *line) next() keyturn.Next {
 	switch {
 	case !l.Status.Open():
 		n.Do, n.Wait, n.Left = keyturn.DoNothing, 0, 0
+	case l.awaitsRefund():
+		n.Do, n.Wait, n.Left = keyturn.DoAwait, lookAtManualRefund, 0
 	case l.Status == keyturn.LineCanceling:
 		n.Do = keyturn.DoRefund
 	case l.Status == keyturn.LineHeld:

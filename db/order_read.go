@@ -64,7 +64,8 @@ func (d *DB) Order(ctx context.Context, id string) (keyturn.OrderView, error) {
 }
 
 const shownLineSQL = `SELECT` + lineColumns + `, r.status AS refund_status, r.amount_minor AS refund_minor,
-		r.reason AS refund_reason, r.done_at AS refund_done_at,
+		r.reason AS refund_reason, r.done_at AS refund_done_at, r.provider_id AS refund_provider_id,
+		r.confirmed_by AS refund_confirmed_by,
 		EXISTS (SELECT FROM partner_queue q JOIN partner_gates g ON g.integration = q.integration
 			WHERE q.line_id = l.id AND g.opened_at IS NOT NULL) AS partner_down,
 		CASE WHEN l.status IN ('DELIVERED', 'CANCELED') THEN
@@ -122,6 +123,7 @@ func (l *shownLine) view() keyturn.LineView {
 		v.Refund = &keyturn.RefundView{
 			Status: *l.RefundStatus, Amount: keyturn.Money{Minor: *l.RefundMinor, Currency: l.Currency}.String(),
 			Reason: *l.RefundReason, DoneAt: utc(l.RefundDoneAt),
+			Reference: value(l.RefundID), ConfirmedBy: value(l.RefundedBy),
 		}
 	}
 	return v

@@ -149,7 +149,7 @@ func (d *DB) WakeForgotten(ctx context.Context, overdue time.Duration) (int, err
 				SELECT l.id FROM orders o JOIN line_items l ON l.order_id = o.id
 				WHERE o.status IN ('PARTIAL_COMPLETED', 'CANCEL_PENDING') AND l.status IN ('RETRYING', 'WAITING_FOR_STOCK', 'HELD',
 					'CANCELING')
-					AND l.wake_at IS NULL AND least(coalesce(l.next_attempt_at, l.give_up_at),
+					AND NOT (l.status = 'CANCELING' AND o.payment_provider = 'manual') AND l.wake_at IS NULL AND least(coalesce(l.next_attempt_at, l.give_up_at),
 						l.give_up_at) < now() - make_interval(secs => $1)
 				LIMIT 200
 				FOR UPDATE OF l SKIP LOCKED

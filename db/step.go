@@ -29,6 +29,12 @@ func (d *DB) stop(ctx context.Context, tx *sqlx.Tx, l *line, wanted keyturn.Do) 
 func (d *DB) Review(ctx context.Context, fulfillmentID string) (keyturn.Next, error) {
 	return d.step(ctx, fulfillmentID, func(tx *sqlx.Tx, l *line) error {
 		l.WakeAt = nil
+		if l.awaitsRefund() {
+			if err := askForRefund(ctx, tx, l); err != nil {
+				return err
+			}
+			return l.save(ctx, tx, byWorkflow, "")
+		}
 		if l.Status == keyturn.LineDelivered && l.CancelReason != nil {
 			return d.giveUp(ctx, tx, l, byWorkflow, *l.CancelReason, l.CancelFailure)
 		}

@@ -159,7 +159,8 @@ func (w *world) live(dies func(point string) bool) *life {
 	l.starter = starter.New(starter.Config{DB: l.db, Temporal: l.temp, TaskQueue: w.queue, Logger: logger})
 	server := httptest.NewUnstartedServer(nil)
 	server.Config = api.New(api.Config{
-		DB: l.db, Temporal: l.temp, Starter: l.starter, TaskQueue: w.queue, DevToken: "dev",
+		Payments: []string{"till"},
+		DB:       l.db, Temporal: l.temp, Starter: l.starter, TaskQueue: w.queue, DevToken: "dev",
 		Logger: logger,
 	}).Server()
 	server.Start()

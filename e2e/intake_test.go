@@ -24,7 +24,8 @@ import (
 func (s *stack) api(change ...func(*api.Config)) *httptest.Server {
 	s.t.Helper()
 	c := api.Config{
-		DB: s.db, Temporal: s.temporal, Starter: s.starter, PublicURL: "http://127.0.0.1", DevToken: "dev",
+		Payments: []string{"sandbox"},
+		DB:       s.db, Temporal: s.temporal, Starter: s.starter, PublicURL: "http://127.0.0.1", DevToken: "dev",
 		TaskQueue: s.queue, RenderKeys: s.acts.Letters.Render, Logger: s.logger,
 	}
 	for _, fn := range change {

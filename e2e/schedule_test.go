@@ -20,7 +20,8 @@ import (
 // operator gives a client of an API of the stack's own, with every scope.
 func (s *stack) operator() *client.Client {
 	api := api.New(api.Config{
-		DB: s.db, Temporal: s.temporal, Starter: s.starter, TaskQueue: s.queue, DevToken: "operator",
+		Payments: []string{"sandbox"},
+		DB:       s.db, Temporal: s.temporal, Starter: s.starter, TaskQueue: s.queue, DevToken: "operator",
 		RenderKeys: s.acts.Letters.Render, Logger: s.logger,
 	})
 	server := httptest.NewServer(api.Handler())

@@ -64,6 +64,8 @@ func (c *checker) networks(networks []string) {
 			c.Addf(at, "must be a network such as 10.20.0.0/16")
 		case p != p.Masked():
 			c.Addf(at, "must be %s: it has bits set behind its length", p.Masked())
+		case c.production && opensClosed(p):
+			c.Addf(at, "must not open loopback, link-local or a cloud's metadata service in production")
 		case p.Addr().Is4() && p.Bits() < 8 || p.Addr().Is6() && p.Bits() < 32 || p.Addr().Is4In6():
 			c.Addf(at, "must be at least a /8 (IPv4) or a /32 (IPv6)")
 		}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"slices"
 	"syscall"
 )
 
@@ -19,6 +20,32 @@ var reserved = prefixes(
 
 // outside: loopback, fc00::/7, fe80::/10, ff00::/8, NAT64 64:ff9b::/96, …
 var openIPv6 = netip.MustParsePrefix("2000::/3")
+
+// closed are the networks that allowedNetworks cannot open in production: this host, its own link, and the services
+// that give a cloud's virtual machine its credentials.
+var closed = prefixes(
+	"0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "::/128", "::1/128", "fe80::/10",
+	"100.100.100.200/32", "192.0.0.192/32", "fd00:ec2::254/128", "fd20:ce::254/128",
+)
+
+// nat64 holds the whole of IPv4 in its last four bytes.
+var nat64 = netip.MustParsePrefix("64:ff9b::/96")
+
+func isClosed(addr netip.Addr) bool {
+	if nat64.Contains(addr) {
+		bytes := addr.As16()
+		addr = netip.AddrFrom4([4]byte(bytes[12:]))
+	}
+	return slices.ContainsFunc(closed, func(p netip.Prefix) bool { return p.Contains(addr) })
+}
+
+// opensClosed says that a network is one of the closed ones, or a part of it. One that merely holds a single closed
+// address may be opened, and that address stays closed.
+func opensClosed(p netip.Prefix) bool {
+	return slices.ContainsFunc(closed, func(c netip.Prefix) bool {
+		return p.Overlaps(c) && (!c.IsSingleIP() || p.IsSingleIP())
+	})
+}
 
 var errBlocked = errors.New("the address is in a reserved network")
 
@@ -50,6 +77,9 @@ func newGuard(allowedNetworks []string, production bool) guard {
 func (g guard) permits(addr netip.Addr) bool {
 	addr = addr.Unmap()
 	if !addr.IsValid() || addr.Zone() != "" {
+		return false
+	}
+	if g.production && isClosed(addr) {
 		return false
 	}
 	for _, p := range g.allowed {

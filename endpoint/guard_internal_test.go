@@ -5,6 +5,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"keyturn.dev/keyturn"
 )
 
 func TestGuard(t *testing.T) {
@@ -41,4 +43,30 @@ func TestGuard(t *testing.T) {
 	require.ErrorIs(t, production.control("tcp", "not an address", nil), errBlocked)
 	require.ErrorIs(t, production.control("tcp", "[::ffff:127.0.0.1]:80", nil), errBlocked)
 	require.NoError(t, production.control("tcp", "8.8.8.8:443", nil))
+}
+
+// What runs beside Keyturn, or gives a cloud's machine its credentials, is no partner: no catalog opens it.
+func TestAllowedNetworksOpenNoDoorToThisHost(t *testing.T) {
+	t.Parallel()
+	lists := []string{
+		"127.0.0.0/8", "127.0.0.1/32", "::1/128", "169.254.0.0/16", "169.254.169.254/32", "fe80::/32", "fd00:ec2::254/128",
+		"100.100.100.200/32", "0.0.0.0/8",
+	}
+	for _, list := range lists {
+		in := keyturn.Integration{ID: "a", BaseURL: "https://partner.test", AllowedNetworks: []string{list}}
+		require.ErrorContains(t, Check(in, true), "allowedNetworks[0] must not open", list)
+	}
+	require.NoError(t, Check(keyturn.Integration{
+		ID: "a", BaseURL: "http://127.0.0.1:9090", AllowedNetworks: []string{"127.0.0.0/8"},
+	}, false), "development reaches this host")
+	wide := newGuard(append(lists, "100.64.0.0/10", "fd00:ec2::/32", "64:ff9b::/96"), true)
+	for _, text := range []string{
+		"127.0.0.1", "::ffff:127.0.0.1", "::1", "169.254.169.254", "fd00:ec2::254", "100.100.100.200", "0.0.0.0",
+		"64:ff9b::a9fe:a9fe", "64:ff9b::7f00:1",
+	} {
+		require.False(t, wide.permits(netip.MustParseAddr(text)), text)
+	}
+	for _, text := range []string{"100.64.0.1", "fd00:ec2::1", "64:ff9b::808:808"} {
+		require.True(t, wide.permits(netip.MustParseAddr(text)), text)
+	}
 }

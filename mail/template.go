@@ -31,7 +31,8 @@ type Template struct {
 }
 
 // Check reports every fault of a template: unknown or misspelt tags (with a suggestion), a text or HTML without {KEY},
-// a key or a line break in the subject, HTML that cannot be escaped safely, parts that are too large. The error is
+// a key or a line break in the subject, HTML that cannot be escaped safely or that carries a key
+// into an address, a form or a script, parts that are too large. The error is
 // KindInvalid with the fields subject, text and html. The zero Template is valid.
 func (t Template) Check() error {
 	var bad keyturn.Problems
@@ -48,6 +49,7 @@ func (t Template) Check() error {
 	bad.Check(t.HTML == "" || strings.Contains(t.HTML, "{KEY}"), "html", "must contain {KEY}")
 	bad.Check(t.HTML == "" || t.Text != "", "text", "is required next to html: some readers show only text")
 	if t.HTML != "" && len(t.HTML) <= maxHTML {
+		checkKeysStay(&bad, t.HTML)
 		if _, err := compileHTML(t.HTML); err != nil {
 			bad.Addf("html", "must be HTML of at most %d elements whose attributes and quotes are closed", maxElements)
 		}

@@ -4,6 +4,8 @@ package payment
 
 import (
 	"context"
+	"maps"
+	"slices"
 
 	"keyturn.dev/keyturn"
 )
@@ -27,6 +29,9 @@ type Provider interface {
 
 // Providers maps the names that orders use (payment.provider) to providers.
 type Providers map[string]Provider
+
+// Names are the names of the providers, in alphabetical order.
+func (p Providers) Names() []string { return slices.Sorted(maps.Keys(p)) }
 
 // Refund calls the named provider. An unknown name is KindConfiguration.
 func (p Providers) Refund(ctx context.Context, provider string, r Refund) (string, error) {

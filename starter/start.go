@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"go.temporal.io/api/enums/v1"
+	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/temporal"
 
@@ -166,6 +167,8 @@ func (s *Starter) startEntry(ctx context.Context, d db.Due) error {
 	switch d.Workflow {
 	case db.WorkflowCancelOrder:
 		return s.db.WakeOrder(ctx, d.Subject)
+	case db.WorkflowWake:
+		return s.wakeWorkflows(ctx, d.Subject)
 	case db.WorkflowLicense:
 		defer s.Wake() // what may begin now is due at once
 		return s.db.AdvanceLicense(ctx, d.Subject)
@@ -195,4 +198,17 @@ func (s *Starter) startEntry(ctx context.Context, d db.Due) error {
 		return nil
 	}
 	return err
+}
+
+// wakeWorkflows tells the workflows of a line that somebody else has ended it. One that is gone needs no telling.
+func (s *Starter) wakeWorkflows(ctx context.Context, fulfillmentID string) error {
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	for _, id := range []string{workflows.LineWorkflowID(fulfillmentID), workflows.CancelWorkflowID(fulfillmentID)} {
+		err := s.temporal.SignalWorkflow(ctx, id, "", workflows.WakeName, nil)
+		if _, gone := errors.AsType[*serviceerror.NotFound](err); err != nil && !gone {
+			return err
+		}
+	}
+	return nil
 }

@@ -55,7 +55,11 @@ func (f *fulfillment) details(now time.Time) string {
 	if f.next.Left > 0 && f.next.Do != keyturn.DoRefund {
 		row("Deadline", clock(now.Add(time.Duration(f.next.Left)))+": delivered by then, or refunded")
 	}
-	if f.next.Status.InTrouble() || f.next.Do == keyturn.DoAwait {
+	switch {
+	case f.next.Status == keyturn.LineCanceling && f.next.Do == keyturn.DoAwait:
+		b.WriteString("\nTo confirm: `keyturn order refund-confirm " + f.in.FulfillmentID +
+			" --reference … --reason …`, once the money was given back.\n")
+	case f.next.Status.InTrouble() || f.next.Do == keyturn.DoAwait:
 		b.WriteString("\nTo decide: signal or Update `resolve` with `{\"action\": \"retry\"}`, `refund`, `hold`, `release` " +
 			"or `extend` (with `until`); keys are supplied with `keyturn resolve " + f.in.FulfillmentID + " supply`.\n")
 	}
@@ -76,6 +80,9 @@ func (f *fulfillment) plan() string {
 	case keyturn.DoDeliver:
 		return "send the e-mail with the keys"
 	case keyturn.DoAwait:
+		if f.next.Status == keyturn.LineCanceling {
+			return "wait until somebody has given the money back and confirms it"
+		}
 		return "wait for a person's decision"
 	case keyturn.DoRefund:
 		return "refund the customer"
@@ -88,7 +95,8 @@ func (f *fulfillment) plan() string {
 func (f *fulfillment) when(now time.Time) string {
 	at := clock(now.Add(time.Duration(f.next.Wait)))
 	switch {
-	case f.next.Wait == 0 || f.next.Do == keyturn.DoQueue:
+	case f.next.Wait == 0 || f.next.Do == keyturn.DoQueue,
+		f.next.Do == keyturn.DoAwait && f.next.Status == keyturn.LineCanceling:
 		return ""
 	case f.next.Do == keyturn.DoAwait:
 		return " until " + at

@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 
 	"keyturn.dev/keyturn"
@@ -42,12 +43,13 @@ Settings come from the environment:
   KEYTURN_MAIL_NAME        Example Shop
   KEYTURN_OPERATIONS_MAIL  ops@shop.example.com, who gets the alerts
   KEYTURN_PAYMENTS         till=https://:token@pay.example.com, where orders of the provider till are refunded;
-                           several with spaces between them
+                           several with spaces between them; manual (refunded by a person) and none (costs nothing)
+                           are built in
   KEYTURN_TRUSTED_PROXIES  10.0.0.0/8, the proxies whose X-Forwarded-For tells who a client is; default: none
   KEYTURN_METRICS_ADDR     127.0.0.1:9464, where Prometheus reads /metrics, and /livez and /readyz are; off: nowhere
   KEYTURN_TEMPORAL_UI      https://temporal.example.com, for links to histories
   TEMPORAL_ADDRESS, TEMPORAL_NAMESPACE, TEMPORAL_API_KEY, TEMPORAL_TLS… as for Temporal's own tools
-  KEYTURN_DEVELOPMENT=1    allows plain HTTP, loopback partners and mail without TLS
+  KEYTURN_DEVELOPMENT=1    allows plain HTTP, loopback partners, mail without TLS, and the payment provider sandbox
 KEYTURN_DATABASE_URL, KEYTURN_SMTP_URL and KEYTURN_PAYMENTS may stand in files: KEYTURN_DATABASE_URL_FILE=/run/secrets/…`
 
 // configFromEnv reads the settings and names every one that is missing or wrong.
@@ -99,14 +101,19 @@ func configFromEnv() (config, error) {
 	return c, bad.Err("the settings are not complete")
 }
 
+const builtIn = "sandbox is for development (KEYTURN_DEVELOPMENT=1), manual is refunded by a person, none costs nothing"
+
 // paymentsFrom reads name=URL pairs.
 func paymentsFrom(text string, production bool) (map[string]payment.Gateway, error) {
 	out := map[string]payment.Gateway{}
 	for _, pair := range strings.Fields(text) {
 		name, address, _ := strings.Cut(pair, "=")
-		if !keyturn.ValidID(name) || name == payment.SandboxName {
+		if !keyturn.ValidID(name) {
 			return nil, keyturn.Errorf(keyturn.KindInvalid,
 				"must name each provider as orders do: till=https://:token@pay.example.com")
+		}
+		if slices.Contains([]string{payment.SandboxName, keyturn.PaymentManual, keyturn.PaymentNone}, name) {
+			return nil, keyturn.Errorf(keyturn.KindInvalid, "must not name %s, which is built in: %s", name, builtIn)
 		}
 		gateway, err := payment.ParseGateway(address, production)
 		if err != nil {

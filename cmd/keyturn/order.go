@@ -15,7 +15,7 @@ import (
 
 func newOrder() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "order", Short: "Place, show, list and cancel orders",
+		Use: "order", Short: "Place, show, list, cancel and refund orders",
 		Example: "  keyturn order create -f order.json\n  keyturn order show ORD-2026-000123\n  keyturn order list " +
 			"--status PARTIAL_COMPLETED",
 	}
@@ -99,6 +99,7 @@ same order again changes nothing.
 		}
 		return show(cmd, v, func(w io.Writer) { printOrder(w, v) })
 	}))
+	cmd.AddCommand(newRefundConfirm())
 	return cmd
 }
 
@@ -120,6 +121,28 @@ func canceling(ctx context.Context, api *client.Client, v keyturn.OrderView) (ke
 		}
 	}
 	return v, nil
+}
+
+func newRefundConfirm() *cobra.Command {
+	var c keyturn.RefundConfirmation
+	cmd := &cobra.Command{
+		Use: "refund-confirm FULFILLMENT", Short: "Confirm a refund made by hand", Args: cobra.ExactArgs(1),
+		Long: `Confirms that the money of a line was given back by hand. Its order has the payment provider
+manual, and its alert ManualRefund is open. The customer is told, and the line is CANCELED.
+Repeating it with the same reference changes nothing.`,
+		Example: "  keyturn order refund-confirm 0198c2d4-0000-7000-8000-000000000001 --reference WIRE-17 --reason withdrawal",
+	}
+	cmd.Flags().StringVar(&c.Reference, "reference", "", "what the refund is called where it was made")
+	cmd.Flags().StringVar(&c.Reason, "reason", "", "why and how it was made; recorded")
+	_ = cmd.MarkFlagRequired("reference")
+	_ = cmd.MarkFlagRequired("reason")
+	return withAPI(cmd, func(ctx context.Context, cmd *cobra.Command, api *client.Client, args []string) error {
+		v, err := api.ConfirmRefund(ctx, args[0], c)
+		if err != nil {
+			return err
+		}
+		return show(cmd, v, func(w io.Writer) { printLines(w, []keyturn.LineView{v}) })
+	})
 }
 
 func readOrder(file string) (keyturn.Order, error) {

@@ -236,7 +236,8 @@ func (a *app) newAPI(start *starter.Starter, devToken string) *api.API {
 	server = api.New(api.Config{
 		DB: a.db, Temporal: a.temporal, Starter: start, PublicURL: a.PublicURL, TemporalUIURL: a.TemporalUI,
 		Namespace: a.namespace, MissingSearchAttributes: a.missingSearchAttributes,
-		Production: a.Production, DevToken: devToken, RenderKeys: a.acts.Letters.Render, Pages: pages, Logger: a.logger,
+		Production: a.Production, Payments: a.acts.Providers.Names(), DevToken: devToken,
+		RenderKeys: a.acts.Letters.Render, Pages: pages, Logger: a.logger,
 		Throttle: guesses,
 	})
 	return server
