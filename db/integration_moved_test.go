@@ -54,8 +54,8 @@ func TestSecretsDoNotFollowToAnotherServer(t *testing.T) {
 
 	for _, change := range []func(in *keyturn.Integration){
 		func(in *keyturn.Integration) { in.BaseURL = "https://PARTNER.test:443/other" },
-		func(in *keyturn.Integration) { in.AllowedNetworks = nil },
 		func(in *keyturn.Integration) { in.Limits.PerSecond = 3 },
+		func(in *keyturn.Integration) { in.AllowedNetworks = nil },
 	} {
 		in := kept()
 		change(&in)
