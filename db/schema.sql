@@ -405,6 +405,8 @@ CREATE TABLE refunds (
     provider_id text,
     created_at timestamptz NOT NULL DEFAULT now(),
     done_at timestamptz,
+    confirmed_by text,
+    confirm_reason text,
     CONSTRAINT refunds_pkey PRIMARY KEY (line_id),
     CONSTRAINT refunds_line_id_fkey FOREIGN KEY (line_id) REFERENCES line_items(id),
     CONSTRAINT refunds_order_id_fkey FOREIGN KEY (order_id) REFERENCES orders(id),
@@ -686,9 +688,10 @@ CREATE TABLE alerts (
     CONSTRAINT alerts_pkey PRIMARY KEY (id),
     CONSTRAINT alerts_line_id_fkey FOREIGN KEY (line_id) REFERENCES line_items(id),
     CONSTRAINT alerts_cause_check CHECK (cause IN ('Unavailable', 'RateLimited', 'Rejected', 'BadReply',
-        'Configuration', 'OutOfStock', 'Conflict', 'DuplicateKey', 'Internal', 'Manual', 'Refund', 'Revocation',
-        'Exposed', 'Undelivered', 'Restored', 'PartnerAnsweredDifferently', 'PartnerMoved', 'PartnerDown',
-        'PartnerBack', 'CertificateExpiring', 'ClockSkew', 'LowStock', 'RunsDry', 'Owed', 'Audit', 'SearchAttributes'))
+        'Configuration', 'OutOfStock', 'Conflict', 'DuplicateKey', 'Internal', 'Manual', 'Refund', 'ManualRefund',
+        'Revocation', 'Exposed', 'Undelivered', 'Restored', 'PartnerAnsweredDifferently', 'PartnerMoved',
+        'PartnerDown', 'PartnerBack', 'CertificateExpiring', 'ClockSkew', 'LowStock', 'RunsDry', 'Owed', 'Audit',
+        'SearchAttributes'))
 );
 CREATE INDEX alerts_by_merchant ON alerts (split_part(alert_subject(pool_id, subject, detail), ':', 1), id)
         WHERE strpos(alert_subject(pool_id, subject, detail), ':') > 0;

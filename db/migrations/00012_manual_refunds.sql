@@ -5,8 +5,8 @@ ALTER TABLE refunds ADD COLUMN confirmed_by text, ADD COLUMN confirm_reason text
 
 ALTER TABLE alerts DROP CONSTRAINT alerts_cause_check;
 ALTER TABLE alerts ADD CONSTRAINT alerts_cause_check CHECK (cause IN (
-    'Unavailable', 'RateLimited', 'Rejected', 'BadReply', 'Configuration', 'OutOfStock', 'Conflict', 'Internal',
-    'Manual', 'Refund', 'ManualRefund', 'Revocation', 'Exposed', 'Undelivered', 'Restored',
+    'Unavailable', 'RateLimited', 'Rejected', 'BadReply', 'Configuration', 'OutOfStock', 'Conflict', 'DuplicateKey',
+    'Internal', 'Manual', 'Refund', 'ManualRefund', 'Revocation', 'Exposed', 'Undelivered', 'Restored',
     'PartnerAnsweredDifferently', 'PartnerMoved', 'PartnerDown', 'PartnerBack', 'CertificateExpiring', 'ClockSkew',
     'LowStock', 'RunsDry', 'Owed', 'Audit'));
 
