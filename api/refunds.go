@@ -13,7 +13,7 @@ import (
 )
 
 func (a *API) refundRoutes() {
-	register(a, operation{body: keyturn.RefundConfirmation{}, Operation: huma.Operation{
+	register(a, operation{of: ofFulfillment, body: keyturn.RefundConfirmation{}, Operation: huma.Operation{
 		OperationID: "confirmRefund", Method: http.MethodPost, Path: "/v1/fulfillments/{id}/refund/confirmation",
 		Tags: []string{"Fulfillments"}, Summary: "Confirm a refund made by hand",
 		Description: "For a line of an order with the payment provider `manual`, whose alert `ManualRefund` is open. The " +

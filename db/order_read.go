@@ -80,6 +80,8 @@ type shownLine struct {
 	RefundMinor  *int64                `db:"refund_minor"`
 	RefundReason *string               `db:"refund_reason"`
 	RefundDoneAt *time.Time            `db:"refund_done_at"`
+	RefundID     *string               `db:"refund_provider_id"`
+	RefundedBy   *string               `db:"refund_confirmed_by"`
 	// PartnerDown: it waits until its partner answers again, and no time can be told.
 	PartnerDown bool `db:"partner_down"`
 	Calls       int  `db:"calls"` // of partners, once the line is decided
