@@ -8,7 +8,7 @@ ALTER TABLE alerts ADD CONSTRAINT alerts_cause_check CHECK (cause IN (
     'Unavailable', 'RateLimited', 'Rejected', 'BadReply', 'Configuration', 'OutOfStock', 'Conflict', 'DuplicateKey',
     'Internal', 'Manual', 'Refund', 'ManualRefund', 'Revocation', 'Exposed', 'Undelivered', 'Restored',
     'PartnerAnsweredDifferently', 'PartnerMoved', 'PartnerDown', 'PartnerBack', 'CertificateExpiring', 'ClockSkew',
-    'LowStock', 'RunsDry', 'Owed', 'Audit'));
+    'LowStock', 'RunsDry', 'Owed', 'Audit', 'SearchAttributes'));
 
 -- +goose Down
 SELECT 'there is no way back' WHERE false;
