@@ -11,6 +11,7 @@ import (
 	"go.temporal.io/sdk/temporal"
 
 	"keyturn.dev/keyturn"
+	"keyturn.dev/keyturn/db"
 	"keyturn.dev/keyturn/workflows"
 )
 
@@ -81,9 +82,9 @@ func checkResolution(body keyturn.ResolutionRequest, r keyturn.Resolution) error
 	return bad.Err("the resolution is not valid")
 }
 
-// decide has the line's workflow carry out the decision and waits until it has. Each attempt is an Update of its own,
-// because Temporal would answer a repeated one that failed with its failure for ever; the database knows decisions by
-// their ID.
+// decide has the line's workflow carry out the decision and waits until it has. If the line has none, because somebody
+// terminated it or Temporal lost it, one is started. Each attempt is an Update of its own, because Temporal would answer
+// a repeated one that failed with its failure for ever; the database knows decisions by their ID.
 func (a *API) decide(ctx context.Context, fulfillmentID string, r keyturn.Resolution) error {
 	if a.Temporal == nil {
 		return keyturn.Errorf(keyturn.KindUnavailable,
@@ -91,35 +92,44 @@ func (a *API) decide(ctx context.Context, fulfillmentID string, r keyturn.Resolu
 	}
 	updateCtx, cancel := context.WithTimeout(ctx, resolveTimeout)
 	defer cancel()
-	handle, err := a.Temporal.UpdateWorkflow(updateCtx, client.UpdateWorkflowOptions{
+	for started := false; ; {
+		err := a.update(updateCtx, fulfillmentID, r)
+		if err == nil {
+			return nil
+		}
+		if _, gone := errors.AsType[*serviceerror.NotFound](err); !gone {
+			return decisionError(err, r.ID)
+		}
+		start, err := a.DB.StartOfOpen(updateCtx, fulfillmentID)
+		if err != nil {
+			return err
+		}
+		if !started {
+			a.Starter.Enqueue([]db.Start{start})
+			started = true
+		}
+		select {
+		case <-updateCtx.Done():
+			return keyturn.Errorf(keyturn.KindUnavailable,
+				"the line's workflow is not running, so the decision was not applied: retry in a few seconds")
+		case <-time.After(resolvePause):
+		}
+	}
+}
+
+// resolvePause is between two looks for a workflow that was just started.
+const resolvePause = 100 * time.Millisecond
+
+func (a *API) update(ctx context.Context, fulfillmentID string, r keyturn.Resolution) error {
+	handle, err := a.Temporal.UpdateWorkflow(ctx, client.UpdateWorkflowOptions{
 		WorkflowID: workflows.LineWorkflowID(fulfillmentID), UpdateName: workflows.ResolveName, Args: []any{r},
 		WaitForStage: client.WorkflowUpdateStageCompleted,
 	})
-	if err == nil {
-		var next keyturn.Next
-		err = handle.Get(updateCtx, &next)
-	}
-	if err == nil {
-		return nil
-	}
-	if _, gone := errors.AsType[*serviceerror.NotFound](err); gone {
-		return a.undecidable(ctx, fulfillmentID)
-	}
-	return decisionError(err, r.ID)
-}
-
-// undecidable says why there is no workflow to take a decision.
-func (a *API) undecidable(ctx context.Context, fulfillmentID string) error {
-	line, err := a.DB.Fulfillment(ctx, fulfillmentID)
-	switch {
-	case err != nil:
+	if err != nil {
 		return err
-	case line.Status.Open():
-		a.Starter.Wake()
-		return keyturn.Errorf(keyturn.KindUnavailable,
-			"the line's workflow is not running, so the decision was not applied: retry in a few seconds")
 	}
-	return keyturn.Errorf(keyturn.KindConflict, "the line is %s: there is nothing left to decide", line.Status)
+	var next keyturn.Next
+	return handle.Get(ctx, &next)
 }
 
 // decisionError turns what came back instead of an answer into an error for the person who decided.

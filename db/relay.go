@@ -170,6 +170,23 @@ func enqueue(ctx context.Context, tx *sqlx.Tx, workflow, subject string) error {
 	return err
 }
 
+// StartOfOpen is what it takes to start the workflow of a line that is open. KindNotFound; KindConflict when the line is
+// decided.
+func (d *DB) StartOfOpen(ctx context.Context, fulfillmentID string) (s Start, err error) {
+	err = d.pg.Tx(ctx, func(tx *sqlx.Tx) error {
+		l, err := lockLine(ctx, tx, fulfillmentID)
+		if err != nil {
+			return err
+		}
+		if !l.Status.Open() {
+			return keyturn.Errorf(keyturn.KindConflict, "the line is %s: there is nothing left to decide", l.Status)
+		}
+		s = l.start()
+		return nil
+	})
+	return s, err
+}
+
 // StartOf says what a workflow for this fulfillment needs to know.
 func (d *DB) StartOf(ctx context.Context, fulfillmentID string) (Start, error) {
 	var s Start

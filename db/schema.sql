@@ -211,10 +211,10 @@ CREATE TABLE orders (
         lines_canceled))
 );
 ALTER TABLE orders ALTER COLUMN customer SET STORAGE EXTERNAL;
+CREATE INDEX orders_by_any_status ON orders (status, created_at, id);
 CREATE INDEX orders_by_merchant ON orders (split_part(id, ':', 1), created_at, id) WHERE strpos(id, ':') > 0;
 CREATE INDEX orders_by_merchant_status ON orders (split_part(id, ':', 1), status, created_at, id) WHERE strpos(id,
         ':') > 0 AND (status NOT IN ('COMPLETED', 'PENDING'));
-CREATE INDEX orders_by_status ON orders (status, created_at, id) WHERE status NOT IN ('COMPLETED', 'PENDING');
 CREATE INDEX orders_by_time ON orders (created_at, id);
 
 CREATE TABLE idempotency_keys (
@@ -381,6 +381,7 @@ CREATE TABLE deliveries (
     CONSTRAINT deliveries_consistent CHECK (delivery_is_consistent(kind, status))
 );
 ALTER TABLE deliveries ALTER COLUMN message SET STORAGE EXTERNAL;
+CREATE INDEX deliveries_to_follow ON deliveries (created_at) WHERE status <> 'SENT' AND (number > 1 OR kind <> 'keys');
 
 CREATE TABLE access_log (
     at timestamptz NOT NULL DEFAULT now(),

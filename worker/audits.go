@@ -125,6 +125,24 @@ const (
 	auditJitter = 30 * time.Minute
 )
 
+// Attend sets going what has no workflow although it needs one (audit.Attend), and makes the schedule of audits if it is
+// gone: somebody deleted it, or Temporal lost its state. It is for every few minutes.
+func (a *Auditor) Attend(ctx context.Context) error {
+	_, err := a.Temporal.ScheduleClient().GetHandle(ctx, workflows.AuditScheduleID(a.TaskQueue)).Describe(ctx)
+	if _, gone := errors.AsType[*serviceerror.NotFound](err); gone {
+		a.Logger.Warn("the schedule of audits is gone and is made anew", "schedule", workflows.AuditScheduleID(a.TaskQueue))
+		err = ScheduleAudits(ctx, a.Temporal, a.TaskQueue)
+	}
+	if err != nil {
+		return err
+	}
+	woken, err := audit.Attend(ctx, a.DB, audit.Temporal{Client: a.Temporal, TaskQueue: a.TaskQueue})
+	if len(woken) > 0 {
+		a.Logger.Warn("what had no workflow was given to the relay", "count", len(woken), "first", woken[0])
+	}
+	return err
+}
+
 // ScheduleAudits makes the schedule of a task queue, or brings it to what this version wants; one that somebody paused
 // stays paused.
 func ScheduleAudits(ctx context.Context, c client.Client, taskQueue string) error {

@@ -143,7 +143,7 @@ func (a *app) serve(ctx context.Context, o serveOptions) error {
 	if o.worker {
 		metrics.Watch(a.figures, a.logger)
 		g.Go(func() error { return a.runWorker(ctx, o.versions) })
-		g.Go(func() error { a.scheduleAudits(ctx); return nil })
+		g.Go(func() error { a.attend(ctx); return nil })
 	}
 	if o.api {
 		start := starter.New(starter.Config{
@@ -204,21 +204,37 @@ func (a *app) runWorker(ctx context.Context, o worker.Options) error {
 	}
 }
 
-// scheduleAudits makes the schedule of audits as soon as Temporal answers.
-func (a *app) scheduleAudits(ctx context.Context) {
+// The look at what has no workflow: after a failure, and in general.
+const (
+	attendAgain = 30 * time.Second
+	attendEvery = 3 * time.Minute
+	attendFor   = 2 * time.Minute
+)
+
+// attend makes the schedule of audits as soon as Temporal answers, and from then on sees to it that neither it nor a
+// workflow stays away.
+func (a *app) attend(ctx context.Context) {
+	auditor := &worker.Auditor{DB: a.db, Temporal: a.temporal, TaskQueue: workflows.TaskQueue, Logger: a.logger}
+	scheduled := false
 	for ctx.Err() == nil {
-		tryCtx, cancel := context.WithTimeout(ctx, 20*time.Second)
-		err := worker.ScheduleAudits(tryCtx, a.temporal, workflows.TaskQueue)
-		cancel()
-		if err == nil {
-			return
+		tryCtx, cancel := context.WithTimeout(ctx, attendFor)
+		var err error
+		if !scheduled {
+			err = worker.ScheduleAudits(tryCtx, a.temporal, workflows.TaskQueue)
+			scheduled = err == nil
 		}
-		if ctx.Err() == nil {
-			a.logger.Warn("the schedule of audits could not be made; it is tried again in 30 s", "error", err)
+		if err == nil {
+			err = auditor.Attend(tryCtx)
+		}
+		cancel()
+		wait := attendEvery
+		if err != nil && ctx.Err() == nil {
+			a.logger.Warn("the look at what has no workflow failed; it is tried again in 30 s", "error", err)
+			wait = attendAgain
 		}
 		select {
 		case <-ctx.Done():
-		case <-time.After(30 * time.Second):
+		case <-time.After(wait):
 		}
 	}
 }
