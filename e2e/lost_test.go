@@ -16,6 +16,7 @@ import (
 
 	"keyturn.dev/keyturn"
 	"keyturn.dev/keyturn/api"
+	"keyturn.dev/keyturn/devstack/emulator"
 	"keyturn.dev/keyturn/worker"
 	"keyturn.dev/keyturn/workflows"
 )
@@ -47,7 +48,8 @@ func TestWhatTemporalLostComesBack(t *testing.T) {
 	for _, deleted := range []bool{false, true} {
 		t.Run(fmt.Sprintf("deleted %v", deleted), func(t *testing.T) {
 			s := start(t, options{})
-			s.drill("acme", "always-500")
+			require.NoError(t, s.partner.SetPartner("acme",
+				emulator.Settings{Drill: "always-500", DrillOps: []string{"create", "cancel"}}))
 			s.product(keyturn.Product{ID: "cad", Sources: sources(fromEndpoint("acme")), Retry: patient})
 			s.product(keyturn.Product{ID: "scarce", Sources: sources(fromPool("empty")), Retry: patient})
 			s.product(keyturn.Product{ID: "byhand", Sources: sources(byHand)})
