@@ -136,7 +136,7 @@ func TestOrdersAreCancelled(t *testing.T) {
 	b.order(t, "ORD-1", "acme-pro")
 	b.play(t, []scenario{
 		{"unknown order", "POST", "/v1/orders/ORD-0/cancellation", nil, `{"reason": "x"}`, 404, nil, nil},
-		{"no order", "POST", "/v1/orders/a%00b/cancellation", nil, `{"reason": "x"}`, 404, nil, nil},
+		{"no order", "POST", "/v1/orders/a%00b/cancellation", nil, `{"reason": "x"}`, 400, nil, nil},
 		{"bad reason", "POST", "/v1/orders/ORD-1/cancellation", nil, `{"reason": "\u202e"}`, 422, []string{`"reason"`}, nil},
 		{
 			"cancel", "POST", "/v1/orders/ORD-1/cancellation", nil, `{"reason": "changed their mind"}`, 202,
