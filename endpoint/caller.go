@@ -3,17 +3,14 @@ package endpoint
 import (
 	"bytes"
 	"context"
-	"crypto/tls"
 	"encoding/base64"
 	"errors"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/http/httptrace"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"keyturn.dev/keyturn"
@@ -166,10 +163,8 @@ var keptHeaders = []string{"Content-Type", "Retry-After", "Date"}
 func send(ctx context.Context, transport *http.Transport, method, address string, header http.Header, body []byte,
 	limit int64,
 ) (Reply, error) {
-	var connected atomic.Bool
-	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) {
-		connected.Store(true)
-	}})
+	var at progress
+	ctx = httptrace.WithClientTrace(ctx, at.trace())
 	if method == "" {
 		method = http.MethodPost
 	}
@@ -185,7 +180,7 @@ func send(ctx context.Context, transport *http.Transport, method, address string
 	resp, err := transport.RoundTrip(req)
 	if err != nil {
 		// Until there is a connection nothing was written; with one, some of it may have been.
-		if failure := failed(err); connected.Load() {
+		if failure := failed(err, &at); at.connected.Load() {
 			return Reply{}, failure
 		} else {
 			return Reply{}, notSent(failure)
@@ -203,41 +198,12 @@ func send(ctx context.Context, transport *http.Transport, method, address string
 	}
 	reply.Body, err = io.ReadAll(io.LimitReader(resp.Body, limit+1)) // decompressed bytes
 	if err != nil {
-		return Reply{}, failed(err)
+		return Reply{}, failed(err, &at)
 	}
 	if int64(len(reply.Body)) > limit {
 		reply.Body, reply.Truncated = reply.Body[:limit], true
 	}
 	return reply, nil
-}
-
-// failed puts a transport error into our words.
-func failed(err error) error {
-	kind, words := keyturn.KindUnavailable, "the connection to the partner broke"
-	var (
-		dns     *net.DNSError
-		op      *net.OpError
-		tlsErr  *tls.CertificateVerificationError
-		record  tls.RecordHeaderError
-		timeout net.Error
-	)
-	switch {
-	case errors.Is(err, errBlocked):
-		kind, words = keyturn.KindConfiguration, "the partner's address is in a reserved network and not in allowedNetworks"
-	case errors.Is(err, context.Canceled):
-		words = "the call was canceled"
-	case errors.As(err, &dns):
-		words = "the partner's name cannot be looked up"
-	case errors.As(err, &timeout) && timeout.Timeout():
-		words = "the partner did not answer in time"
-	case errors.As(err, &tlsErr):
-		words = "the partner's certificate is not trusted"
-	case errors.As(err, &record), errors.As(err, &op) && (op.Op == "remote error" || op.Op == "local error"):
-		words = "the TLS handshake with the partner failed"
-	case op != nil && op.Op == "dial":
-		words = "the partner does not accept connections"
-	}
-	return keyturn.Errorf(kind, words+": %w", err)
 }
 
 // notSentError marks an error after which the partner cannot have seen the request.

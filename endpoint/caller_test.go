@@ -286,7 +286,7 @@ func serveTLS(t *testing.T, config *tls.Config) keyturn.Integration {
 func TestTLS(t *testing.T) {
 	t.Parallel()
 	ours, theirs := newAuthority(t), newAuthority(t)
-	c := newCaller(t, true) // allowedNetworks lets loopback through even in production
+	c := newCaller(t, false)
 	good := serveTLS(t, ours.serverConfig(t, nil))
 	trusting := good
 	trusting.TLS.CA = ours.pem
@@ -327,7 +327,7 @@ func TestMutualTLS(t *testing.T) {
 	config.ClientCAs.AddCert(ca.cert)
 	in := serveTLS(t, config)
 	in.TLS.CA = ca.pem
-	c := newCaller(t, true)
+	c := newCaller(t, false)
 	_, err := send(t, c, in)
 	require.Equal(t, keyturn.KindUnavailable, keyturn.KindOf(err))
 	cert, key := ca.issue(t, nil)

@@ -109,8 +109,9 @@ func authorityProblem(certs []*x509.Certificate, now time.Time) error {
 	for _, cert := range certs {
 		key, isRSA := cert.PublicKey.(*rsa.PublicKey)
 		switch {
-		case !cert.IsCA || !cert.BasicConstraintsValid:
-			return errors.New("holds a certificate that is not a certificate authority's")
+		case !isAuthority(cert) && !selfSigned(cert):
+			return errors.New("holds a certificate that is neither a certificate authority's nor self-signed: give the " +
+				"authority's that signed it")
 		case expired(cert, now):
 			return errors.New("holds a certificate that has expired or is not valid yet")
 		case isRSA && key.N.BitLen() < 2048:
@@ -121,6 +122,15 @@ func authorityProblem(certs []*x509.Certificate, now time.Time) error {
 		}
 	}
 	return nil
+}
+
+func isAuthority(cert *x509.Certificate) bool { return cert.IsCA && cert.BasicConstraintsValid }
+
+// selfSigned says that a certificate is its own authority. One of version 1 cannot say that it is none for others.
+func selfSigned(cert *x509.Certificate) bool {
+	const version = 3
+	return cert.Version == version && bytes.Equal(cert.RawSubject, cert.RawIssuer) &&
+		cert.CheckSignature(cert.SignatureAlgorithm, cert.RawTBSCertificate, cert.Signature) == nil
 }
 
 func expired(cert *x509.Certificate, now time.Time) bool {

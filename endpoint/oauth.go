@@ -34,7 +34,7 @@ func (c *tokenCache) get(ctx context.Context, transport *http.Transport, in keyt
 	case c.busy <- struct{}{}:
 		defer func() { <-c.busy }()
 	case <-ctx.Done():
-		return "", failed(ctx.Err())
+		return "", failed(ctx.Err(), nil)
 	}
 	if c.token != "" && c.token != refused && time.Now().Before(c.expires) {
 		return c.token, nil

@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"net"
 	"net/http"
+	"slices"
 	"time"
 
 	"keyturn.dev/keyturn"
@@ -23,12 +24,9 @@ const (
 func newTransport(in keyturn.Integration, production bool) (*http.Transport, error) {
 	config := &tls.Config{MinVersion: tls.VersionTLS12}
 	if in.TLS.CA != "" {
-		pool, err := x509.SystemCertPool()
+		pool, err := trusted(in.TLS.CA)
 		if err != nil {
-			pool = x509.NewCertPool()
-		}
-		if !pool.AppendCertsFromPEM([]byte(in.TLS.CA)) {
-			return nil, keyturn.Errorf(keyturn.KindConfiguration, "the integration's certificate authority cannot be read")
+			return nil, err
 		}
 		config.RootCAs = pool
 	}
@@ -54,6 +52,26 @@ func newTransport(in keyturn.Integration, production bool) (*http.Transport, err
 		MaxIdleConnsPerHost:    min(in.Limits.MaxConcurrent, maxIdlePerHost),
 		IdleConnTimeout:        idleTimeout,
 	}, nil
+}
+
+// trusted is who vouches for a partner's server: the authorities given and the system's. Where a server certificate is
+// given instead of an authority, it is that one and no other.
+func trusted(text string) (*x509.CertPool, error) {
+	certs, err := parseCertificates(text)
+	if err != nil {
+		return nil, keyturn.Errorf(keyturn.KindConfiguration, "the integration's certificate authority cannot be read: %w",
+			err)
+	}
+	pool := x509.NewCertPool()
+	if slices.ContainsFunc(certs, isAuthority) {
+		if system, err := x509.SystemCertPool(); err == nil {
+			pool = system
+		}
+	}
+	for _, cert := range certs {
+		pool.AddCert(cert)
+	}
+	return pool, nil
 }
 
 func timeout(in keyturn.Integration) time.Duration {
