@@ -81,7 +81,8 @@ func TestKeyIsLink(t *testing.T) {
 	for key, want := range map[string]bool{
 		"https://acme.test/redeem?k=A-1&x=2#y": true, "http://acme.test": true, "HTTPS://ACME.TEST/": true,
 		"https://acme.test:8443/\u00fc": true,
-		"A-1":                           false, "acme.test/redeem": false, "https:A-1": false, "https:///x": false, "//acme.test": false,
+		"A-1":                           false, "acme.test/redeem": false, "https:A-1": false, "https:///x": false,
+		"//acme.test":         false,
 		"javascript:alert(1)": false, "data:text/html,x": false, "ftp://acme.test/": false,
 		"https://bank.test@acme.test/": false, "https://acme.test/a b": false, "https://acme.test/\"x": false,
 		"https://acme.test/\nhttps://acme.test/": false, "see https://acme.test/": false, "": false,

@@ -242,7 +242,7 @@ func TestOrderRefusesCardNumbers(t *testing.T) {
 		{"a phone of as many digits as there are", func(o *keyturn.Order) { o.Customer.Phone = "378282246310005" }, ""},
 		{"no phone is that long", func(o *keyturn.Order) { o.Customer.Phone = "4111111111111111" }, "customer.phone"},
 		{"a company number", func(o *keyturn.Order) { o.Customer.CompanyIdentifier = "4111111111111111" }, ""},
-		{"a SIRET", company("Boulangerie Exemple SIRET 732 829 320 00074"), ""},
+		{"a SIRET", company("Boulangerie Dupain SIRET 732 829 320 00074"), ""},
 		{"a SIRET that begins like a card", company("Orange 380 129 866 46850"), ""},
 		{"a SIRET in a street", func(o *keyturn.Order) { o.Customer.Street = "RCS Paris, SIRET 38012986646850" }, ""},
 		{"the same digits with nothing that says so", last("38012986646850"), "customer.lastName"},

@@ -1,10 +1,12 @@
 package keyturn
 
-// The payment providers that every installation has. The others are configured, and the sandbox is there in development.
+// The payment providers that every installation has. The others are configured, and the sandbox is there in
+// development.
 const (
 	// PaymentNone is of orders that cost nothing: there is nobody to ask for money back.
 	PaymentNone = "none"
-	// PaymentManual is of a shop that takes money where nobody can be asked for it by HTTP: a person refunds, and confirms.
+	// PaymentManual is of a shop that takes money where nobody can be asked for it by HTTP: a person refunds, and
+	// confirms.
 	PaymentManual = "manual"
 )
 

@@ -214,10 +214,11 @@ func TestABodyThatIsCutShortIsTheClientsFault(t *testing.T) {
 	conn, err := net.Dial("tcp", b.Listener.Addr().String())
 	require.NoError(t, err)
 	defer conn.Close()
-	_, err = fmt.Fprintf(conn, "POST /v1/orders HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nIdempotency-Key: cut\r\n"+
-		"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", devToken, len(goodOrder), goodOrder[:40])
+	_, err = fmt.Fprintf(conn,
+		"POST /v1/orders HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nIdempotency-Key: cut\r\n"+
+			"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", devToken, len(goodOrder), goodOrder[:40])
 	require.NoError(t, err)
-	require.NoError(t, conn.(*net.TCPConn).CloseWrite()) //nolint:forcetypeassert // it is one
+	require.NoError(t, conn.(*net.TCPConn).CloseWrite())
 	res, err := http.ReadResponse(bufio.NewReader(conn), nil)
 	require.NoError(t, err)
 	defer res.Body.Close()

@@ -42,7 +42,10 @@ var operationsExamples = map[string]example{
 	"getAudit":   {answer: exampleAuditDetail()},
 	"startAudit": {answer: keyturn.AuditAsked{RequestedAt: exampleTime(900)}},
 	"livez":      {answer: keyturn.Health{Status: keyturn.HealthOK}},
-	"readyz":     {answer: keyturn.Health{Status: keyturn.HealthOK, Database: keyturn.HealthOK, Temporal: keyturn.HealthOK}},
+	"readyz": {answer: keyturn.Health{
+		Status: keyturn.HealthOK, Database: keyturn.HealthOK,
+		Temporal: keyturn.HealthOK,
+	}},
 
 	"getDeliverableFile": {}, // the bytes of a file
 }

@@ -83,8 +83,8 @@ func checkResolution(body keyturn.ResolutionRequest, r keyturn.Resolution) error
 }
 
 // decide has the line's workflow carry out the decision and waits until it has. If the line has none, because somebody
-// terminated it or Temporal lost it, one is started. Each attempt is an Update of its own, because Temporal would answer
-// a repeated one that failed with its failure for ever; the database knows decisions by their ID.
+// terminated it or Temporal lost it, one is started. Each attempt is an Update of its own, because Temporal would
+// answer a repeated one that failed with its failure for ever; the database knows decisions by their ID.
 func (a *API) decide(ctx context.Context, fulfillmentID string, r keyturn.Resolution) error {
 	if a.Temporal == nil {
 		return keyturn.Errorf(keyturn.KindUnavailable,

@@ -10,8 +10,8 @@ import (
 	"keyturn.dev/keyturn"
 )
 
-// answered is an order beside the answer that its request got. The answer is sealed for the customer: whoever changes the
-// order, its lines and what was captured alike cannot change it, too.
+// answered is an order beside the answer that its request got. The answer is sealed for the customer: whoever changes
+// the order, its lines and what was captured alike cannot change it, too.
 type answered struct {
 	OrderID   string `db:"order_id"`
 	Customer  string `db:"customer"`

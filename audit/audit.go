@@ -93,7 +93,8 @@ func Run(ctx context.Context, e Evidence) (*Report, error) {
 		r.s, r.report.SnapshotAt = s, s.At.UTC()
 		for _, check := range []func(context.Context) error{
 			r.count, r.runProbes, r.checkOrderStatus, r.checkDeadlines, r.checkSupplied, r.checkSubmissions, r.checkPayments,
-			r.checkSecrets, r.checkAnswers, r.checkErasures, r.checkMailbox, r.checkPartner, r.checkHoneypots, r.checkConcurrency,
+			r.checkSecrets, r.checkAnswers, r.checkErasures, r.checkMailbox, r.checkPartner, r.checkHoneypots,
+			r.checkConcurrency,
 			r.checkSamples,
 		} {
 			if err := check(ctx); err != nil {

@@ -115,8 +115,9 @@ var invariants = []invariant{
 	},
 
 	{
-		id: "A7", severity: S0, meaning: "An order is what was answered when it was accepted: each is compared within a month.",
-		looks: []string{looksAnswers},
+		id: "A7", severity: S0,
+		meaning: "An order is what was answered when it was accepted: each is compared within a month.",
+		looks:   []string{looksAnswers},
 	},
 
 	{id: "B1", severity: S0, meaning: "No key is on two units.", looks: []string{looksPoolKeys, looksCodes}},
@@ -232,8 +233,9 @@ var invariants = []invariant{
 	},
 
 	{
-		id: "F1", severity: S1, meaning: "A line's steps are a path in the table of transitions, lead to its status, and were decided.",
-		looks: []string{looksLines, looksSteps},
+		id: "F1", severity: S1,
+		meaning: "A line's steps are a path in the table of transitions, lead to its status, and were decided.",
+		looks:   []string{looksLines, looksSteps},
 	},
 	{
 		id: "F2", severity: S1,
@@ -266,8 +268,9 @@ var invariants = []invariant{
 	},
 
 	{
-		id: "L1", severity: S1, meaning: "A licence is what its create and what was done to it since make of it, and its buyer's.",
-		looks: []string{looksLicenses, looksOperations},
+		id: "L1", severity: S1,
+		meaning: "A licence is what its create and what was done to it since make of it, and its buyer's.",
+		looks:   []string{looksLicenses, looksOperations},
 	},
 	{
 		id: "L2", severity: S1,

@@ -167,8 +167,8 @@ const seenAndFreedSQL = `
 		AND NOT EXISTS (SELECT FROM deliverables y WHERE y.line_id = l.id)
 		AND NOT EXISTS (SELECT FROM attempts a WHERE a.line_id = l.id AND a.outcome = 'success' AND a.operation <> 'cancel')`
 
-// waitsBesideStockSQL looks at the first of each queue, unless customers wait for replacements, who come first. It counts
-// only keys that have been available for a while.
+// waitsBesideStockSQL looks at the first of each queue, unless customers wait for replacements, who come first. It
+// counts only keys that have been available for a while.
 const waitsBesideStockSQL = `
 	WITH first AS (
 		SELECT DISTINCT ON (l.waiting_pool) l.waiting_pool, l.id, l.order_id,

@@ -16,12 +16,13 @@ var limitProbes = []probe{
 
 // outOfStockSQL retraces each pool: a key is there from its import, or its return, until it is taken. Lines that wait
 // were told that there is too little; two seconds are allowed for between the clock of a step and that of the log, each
-// time to the pool's disadvantage, so what is left was there for certain. Replacements come first. Only pools that lines have waited for are
-// looked at.
+// time to the pool's disadvantage, so what is left was there for certain. Replacements come first. Only pools that
+// lines have waited for are looked at.
 const outOfStockSQL = `
 	WITH asks AS MATERIALIZED (
 		SELECT g.line_id, g.at, l.order_id, l.created_at, k.pool_id, CASE
-			WHEN coalesce(coalesce(l.quantity_mode, CAST(p.spec AS json) ->> 'quantityMode') = 'one_per_line', false) THEN 1 ELSE l.quantity END AS units
+			WHEN coalesce(coalesce(l.quantity_mode, CAST(p.spec AS json) ->> 'quantityMode') = 'one_per_line', false) THEN 1
+				ELSE l.quantity END AS units
 		FROM line_log g JOIN line_items l ON l.id = g.line_id JOIN products p ON p.id = l.product_id
 		CROSS JOIN LATERAL (SELECT CAST(p.spec AS json) -> 'sources' -> l.source_no ->> 'pool' AS pool_id) k
 		WHERE g.to_status = 'WAITING_FOR_STOCK' AND g.reason = 'OutOfStock' AND k.pool_id IS NOT NULL

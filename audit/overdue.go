@@ -139,7 +139,8 @@ const replacementOverdueSQL = `
 		'it is owed ' || w.units || ' keys instead of recalled ones, and '
 			|| CASE WHEN w.failed THEN 'giving them fails' ELSE 'the pool has them' END AS what
 	FROM owed w JOIN line_items l ON l.id = w.line_id
-	WHERE l.status = 'DELIVERED' AND w.since < now() - make_interval(secs => :slack) AND (w.failed OR w.units <= (SELECT count(*) FROM (
+	WHERE l.status = 'DELIVERED' AND w.since < now() - make_interval(secs => :slack) AND (w.failed
+		OR w.units <= (SELECT count(*) FROM (
 		SELECT FROM pool_keys k
 		WHERE k.pool_id = w.pool_id AND k.state = 'available' AND k.changed_at < now() - make_interval(secs => :slack)
 			AND NOT EXISTS (SELECT FROM batches b WHERE b.id = k.batch_id AND b.recalled_to IS NOT NULL)

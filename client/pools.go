@@ -35,7 +35,10 @@ func (c *Client) ImportKeys(ctx context.Context, pool string, file io.Reader, o 
 			query.Set(name, strconv.FormatBool(on))
 		}
 	}
-	for name, text := range map[string]string{"column": o.Column, "expiryColumn": o.ExpiryColumn, "header": string(o.Header)} {
+	for name, text := range map[string]string{
+		"column": o.Column, "expiryColumn": o.ExpiryColumn,
+		"header": string(o.Header),
+	} {
 		if text != "" {
 			query.Set(name, text)
 		}

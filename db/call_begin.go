@@ -246,10 +246,11 @@ func (d *DB) request(
 
 // ErrMoved is what RenderCall answers for a stored request that was made for another address than its integration has
 // now. KindConfiguration.
-var ErrMoved = keyturn.Errorf(keyturn.KindConfiguration, "the integration has another address than the request was made for")
+var ErrMoved = keyturn.Errorf(keyturn.KindConfiguration,
+	"the integration has another address than the request was made for")
 
-// isOpenCall says whether nobody knows what became of an earlier attempt of this call. A cancel may be said twice, and a
-// look-up asked twice.
+// isOpenCall says whether nobody knows what became of an earlier attempt of this call. A cancel may be said twice, and
+// a look-up asked twice.
 func isOpenCall(ctx context.Context, tx *sqlx.Tx, l *line, f CallFacts) (open bool, err error) {
 	if f.Operation == keyturn.OpLookUp || f.Operation == keyturn.OpCancel {
 		return false, nil
@@ -270,8 +271,9 @@ func holdMoved(ctx context.Context, tx *sqlx.Tx, l *line) error {
 	if err := leaveQueue(ctx, tx, l); err != nil {
 		return err
 	}
-	if err := openLineAlert(ctx, tx, l, keyturn.AlertMoved, l.source().Name()+" has another address, and nobody knows what "+
-		"became of the call at the old one"); err != nil {
+	if err := openLineAlert(ctx, tx, l, keyturn.AlertMoved,
+		l.source().Name()+" has another address, and nobody knows what "+
+			"became of the call at the old one"); err != nil {
 		return err
 	}
 	l.Status, l.HeldUntil, l.NextAttemptAt, l.WaitingPool, l.WakeAt = keyturn.LineHeld, nil, nil, nil, nil

@@ -18,7 +18,8 @@ import (
 // causes are the open alerts of a line.
 func (s *shop) causes(f string) []string {
 	s.t.Helper()
-	return reads[string](s, `SELECT cause FROM alerts WHERE line_id = $1 AND closed_at IS NULL ORDER BY cause`, s.lineID(f))
+	return reads[string](s, `SELECT cause FROM alerts WHERE line_id = $1 AND closed_at IS NULL ORDER BY cause`,
+		s.lineID(f))
 }
 
 // sellTo accepts an order of a customer and gives its line's fulfillment.
@@ -141,7 +142,8 @@ func TestWhatMayBeTheSame(t *testing.T) {
 	s.product("app", fromEndpoint("acme"))
 	s.product("addon", fromEndpoint("acme"))
 	shared := func(f string) string {
-		return read[string](s, `SELECT coalesce(shared, '') FROM deliverables WHERE line_id = $1 AND unit_no = 0`, s.lineID(f))
+		return read[string](s, `SELECT coalesce(shared, '') FROM deliverables WHERE line_id = $1 AND unit_no = 0`,
+			s.lineID(f))
 	}
 	first := s.sellTo("ada", "app", 1)
 	s.given(first, "K-1")

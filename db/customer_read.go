@@ -12,8 +12,8 @@ import (
 
 // Licenses gives a customer's purchase history from the newest to the oldest, with what was done to each licence: of
 // the orders that have the prefix. With keys it shows those of the licences that were not cancelled, and records that
-// by saw them. KindNotFound for a customer who never ordered; with a prefix, which must not tell whose customer somebody
-// is, there is nothing to show then.
+// by saw them. KindNotFound for a customer who never ordered; with a prefix, which must not tell whose customer
+// somebody is, there is nothing to show then.
 func (d *DB) Licenses(ctx context.Context, prefix keyturn.Prefix, customerID string, keys bool, by string,
 ) ([]keyturn.LicenseView, error) {
 	if !keyturn.CleanText(customerID, 1, 200) {

@@ -67,10 +67,12 @@ func TestALateFailureOfADeliveredEmail(t *testing.T) {
 	require.NoError(t, err)
 	s.exec(`UPDATE deliveries SET status = 'SENDING', attempts = 3, lease_until = now() + interval '1 minute' WHERE id = $1`,
 		frozen.ID) // by one more
-	_, err = s.FinishDelivery(s.ctx, f, frozen, &StepFailure{Failure: keyturn.Failure{Kind: keyturn.KindUnavailable}}, false)
+	_, err = s.FinishDelivery(s.ctx, f, frozen, &StepFailure{Failure: keyturn.Failure{Kind: keyturn.KindUnavailable}},
+		false)
 	require.NoError(t, err)
 	require.Equal(t, "SENDING", read[string](s, `SELECT status FROM deliveries WHERE id = $1`, frozen.ID))
-	s.exec(`UPDATE deliveries SET status = 'SENT', exposed = true, sent_at = now() WHERE id IN ($1, $2)`, frozen.ID, second)
+	s.exec(`UPDATE deliveries SET status = 'SENT', exposed = true, sent_at = now() WHERE id IN ($1, $2)`, frozen.ID,
+		second)
 }
 
 func TestALateFailureOfARevocation(t *testing.T) {

@@ -20,9 +20,9 @@ var errOtherKeyFile = keyturn.Errorf(keyturn.KindConfiguration, "the key file is
 const keyFileMark = "key-file/"
 
 // CheckKeys says whether the key file is the one that this database was written with: by its fingerprint, and by
-// opening stored keys of each kind, the first and the last ones, and keys of pools with them. A process that starts with
-// another one, or with one that lost a key, would fail every line it touches. The first process that starts decides
-// which file a database has; of several at once, one does. KindConfiguration.
+// opening stored keys of each kind, the first and the last ones, and keys of pools with them. A process that starts
+// with another one, or with one that lost a key, would fail every line it touches. The first process that starts
+// decides which file a database has; of several at once, one does. KindConfiguration.
 func (d *DB) CheckKeys(ctx context.Context) error {
 	if err := d.CheckKeyFile(ctx); err != nil {
 		return err

@@ -55,8 +55,9 @@ func (d *DB) CheckSchema(ctx context.Context) error {
 		return err
 	}
 	if applied == 0 || !ours {
-		return keyturn.Errorf(keyturn.KindConfiguration, "the database has no tables of Keyturn's: run `keyturn migrate`, or "+
-			"set KEYTURN_DATABASE_URL to the database that has them")
+		return keyturn.Errorf(keyturn.KindConfiguration,
+			"the database has no tables of Keyturn's: run `keyturn migrate`, or "+
+				"set KEYTURN_DATABASE_URL to the database that has them")
 	}
 	needed, err := neededVersion()
 	if err == nil && applied < needed {

@@ -18,8 +18,8 @@ import (
 // MaxPage is the most orders that one page of a list shows.
 const MaxPage = 200
 
-// listOrdersSQL lists the orders of every merchant, or of one ($4), in a status, or in all. Each goes by an index of its
-// own, so the status is written out.
+// listOrdersSQL lists the orders of every merchant, or of one ($4), in a status, or in all. Each goes by an index of
+// its own, so the status is written out.
 func listOrdersSQL(prefix keyturn.Prefix, status keyturn.OrderStatus) string {
 	in := ""
 	if status != "" {

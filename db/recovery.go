@@ -164,8 +164,8 @@ func (d *DB) reapply(ctx context.Context, tx *sqlx.Tx, l *line, h WorkflowOutcom
 	return l.save(ctx, tx, byRestore, "it may have got keys after the backup that was restored")
 }
 
-// releaseHeld lets a line go on that a restore or its partner's move held, with the time that its product's policy gives
-// every line: the longer deadline was for the person. A partner that has moved is asked at its new address.
+// releaseHeld lets a line go on that a restore or its partner's move held, with the time that its product's policy
+// gives every line: the longer deadline was for the person. A partner that has moved is asked at its new address.
 func releaseHeld(ctx context.Context, tx *sqlx.Tx, l *line) error {
 	var causes []keyturn.AlertCause
 	if err := tx.SelectContext(ctx, &causes, `

@@ -15,7 +15,8 @@ import (
 // never later than now. Whatever is missing was committed afterwards: a base backup holds all that was committed before
 // its end, a dump all before its beginning.
 const newestRowSQL = `
-	SELECT CASE WHEN newest IS NOT NULL THEN least(newest, now()) END FROM (SELECT greatest((SELECT max(created_at) FROM orders), (SELECT max(created_at) FROM batches),
+	SELECT CASE WHEN newest IS NOT NULL THEN least(newest, now()) END
+	FROM (SELECT greatest((SELECT max(created_at) FROM orders), (SELECT max(created_at) FROM batches),
 		(SELECT max(at) FROM line_log WHERE by <> '` + byRestore + `'), (SELECT max(at) FROM access_log),
 		(SELECT max(sent_at) FROM deliveries), (SELECT max(ended_at) FROM attempts),
 		(SELECT max(finished_at) FROM audits)) AS newest) AS n`

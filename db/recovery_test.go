@@ -182,7 +182,8 @@ func TestRestoredSendsWhatWasStillToGoOut(t *testing.T) {
 // had for sale is not sold again, and nothing that it lacks is overlooked.
 func TestRestoredWithATimeThatIsOff(t *testing.T) {
 	for name, off := range map[string]time.Duration{
-		"a second early": -time.Second, "a day early": -24 * time.Hour, "a second late": time.Second, "an hour late": time.Hour,
+		"a second early": -time.Second, "a day early": -24 * time.Hour, "a second late": time.Second,
+		"an hour late": time.Hour,
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newShop(t)

@@ -28,8 +28,8 @@ type Due struct {
 // relayLease is how long a due thing belongs to the relay that took it: if that one dies, another takes it then.
 const relayLease = 15 * time.Second
 
-// TakeDue gives the relay what is due, lines and outbox, and keeps others from it for a while. Done ends it. A line that
-// cannot be read keeps no other waiting: what is due is there along with the error.
+// TakeDue gives the relay what is due, lines and outbox, and keeps others from it for a while. Done ends it. A line
+// that cannot be read keeps no other waiting: what is due is there along with the error.
 func (d *DB) TakeDue(ctx context.Context, limit int) ([]Due, error) {
 	var due []Due
 	var unread error
@@ -149,7 +149,8 @@ func (d *DB) WakeForgotten(ctx context.Context, overdue time.Duration) (int, err
 				SELECT l.id FROM orders o JOIN line_items l ON l.order_id = o.id
 				WHERE o.status IN ('PARTIAL_COMPLETED', 'CANCEL_PENDING') AND l.status IN ('RETRYING', 'WAITING_FOR_STOCK', 'HELD',
 					'CANCELING')
-					AND NOT (l.status = 'CANCELING' AND o.payment_provider = 'manual') AND l.wake_at IS NULL AND least(coalesce(l.next_attempt_at, l.give_up_at),
+					AND NOT (l.status = 'CANCELING' AND o.payment_provider = 'manual') AND l.wake_at IS NULL
+					AND least(coalesce(l.next_attempt_at, l.give_up_at),
 						l.give_up_at) < now() - make_interval(secs => $1)
 				LIMIT 200
 				FOR UPDATE OF l SKIP LOCKED
@@ -170,8 +171,8 @@ func enqueue(ctx context.Context, tx *sqlx.Tx, workflow, subject string) error {
 	return err
 }
 
-// StartOfOpen is what it takes to start the workflow of a line that is open. KindNotFound; KindConflict when the line is
-// decided.
+// StartOfOpen is what it takes to start the workflow of a line that is open. KindNotFound; KindConflict when the line
+// is decided.
 func (d *DB) StartOfOpen(ctx context.Context, fulfillmentID string) (s Start, err error) {
 	err = d.pg.Tx(ctx, func(tx *sqlx.Tx) error {
 		l, err := lockLine(ctx, tx, fulfillmentID)

@@ -218,7 +218,8 @@ func (d *DB) swap(ctx context.Context, tx *sqlx.Tx, l *line, o oweRow) (int64, e
 		return 0, err
 	}
 	if only != "" && only != l.Currency {
-		return 0, keyturn.Errorf(keyturn.KindConfiguration, "pool %s sells in %s by now, and the line was bought in %s", o.PoolID,
+		return 0, keyturn.Errorf(keyturn.KindConfiguration, "pool %s sells in %s by now, and the line was bought in %s",
+			o.PoolID,
 			only, l.Currency)
 	}
 	var n int
@@ -228,7 +229,10 @@ func (d *DB) swap(ctx context.Context, tx *sqlx.Tx, l *line, o oweRow) (int64, e
 	if n != 1 {
 		return 0, keyturn.Errorf(keyturn.KindInternal, "key %d is to be replaced and is not its line's", o.KeyID)
 	}
-	taken, err := d.stock.Take(ctx, tx, stock.Claim{Pool: o.PoolID, Line: l.ID, FirstUnit: o.UnitNo, Units: 1, Replaces: true})
+	taken, err := d.stock.Take(ctx, tx, stock.Claim{
+		Pool: o.PoolID, Line: l.ID, FirstUnit: o.UnitNo, Units: 1,
+		Replaces: true,
+	})
 	if err != nil {
 		return 0, err
 	}

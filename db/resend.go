@@ -60,8 +60,8 @@ const toFollowSQL = `y.status <> 'SENT' AND y.message <> '' AND (y.kind = 'cance
 		AND NOT ` + seenToSQL
 
 // BeginSend takes the lease on a stored e-mail. A nil Delivery: it was sent already, a person has seen to it, it holds
-// keys of a line that was refunded meanwhile, or its customer was erased. While another process sends, the error is KindConflict and wait
-// says until when.
+// keys of a line that was refunded meanwhile, or its customer was erased. While another process sends, the error is
+// KindConflict and wait says until when.
 func (d *DB) BeginSend(ctx context.Context, deliveryID string) (out *Delivery, wait time.Duration, err error) {
 	err = d.pg.Tx(ctx, func(tx *sqlx.Tx) error {
 		out, wait = nil, 0

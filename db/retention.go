@@ -30,8 +30,8 @@ type Tidied struct{ Audits, Accesses, Requests, Replies int64 }
 // tidyChunk bounds one transaction of Tidy, so that nobody waits for it.
 const tidyChunk = 2000
 
-// Tidy removes what was kept long enough, in small transactions. It may run at any time, also twice at once. What cannot
-// be removed of one kind keeps none of the others.
+// Tidy removes what was kept long enough, in small transactions. It may run at any time, also twice at once. What
+// cannot be removed of one kind keeps none of the others.
 func (d *DB) Tidy(ctx context.Context, r Retention) (Tidied, error) {
 	var t Tidied
 	var failed error

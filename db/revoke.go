@@ -77,8 +77,8 @@ func storeRevocations(ctx context.Context, tx *sqlx.Tx, l *line, source string, 
 
 // leaveOtherSources has the partners told to cancel that the line asked before and that are not its source any more,
 // because the product was changed, and forgets what they gave. Whatever the line gets from here on, it has it from the
-// source now alone. told: that one was told to cancel in turn, so it must not be asked again; a cancel that has not left
-// yet is taken back.
+// source now alone. told: that one was told to cancel in turn, so it must not be asked again; a cancel that has not
+// left yet is taken back.
 func leaveOtherSources(ctx context.Context, tx *sqlx.Tx, l *line, now string) (told bool, err error) {
 	except := []string{now}
 	if l.LicenseID != nil { // a cancel would end the whole licence
@@ -93,7 +93,8 @@ func leaveOtherSources(ctx context.Context, tx *sqlx.Tx, l *line, now string) (t
 			except = append(except, c.Source)
 		}
 	}
-	if _, err := tx.ExecContext(ctx, `DELETE FROM deliverables WHERE line_id = $1 AND source <> $2`, l.ID, now); err != nil {
+	if _, err := tx.ExecContext(ctx, `DELETE FROM deliverables WHERE line_id = $1 AND source <> $2`, l.ID,
+		now); err != nil {
 		return false, err
 	}
 	if err := storeRevocations(ctx, tx, l, "", except, true); err != nil {
@@ -196,8 +197,8 @@ func (d *DB) BeginRevocation(ctx context.Context, fulfillmentID, source string, 
 	return call, err
 }
 
-// FinishRevocation books what became of the attempt; done says that nothing more is owed. The failure of an attempt that
-// another one has overtaken changes nothing, nor does one once the revocation is over.
+// FinishRevocation books what became of the attempt; done says that nothing more is owed. The failure of an attempt
+// that another one has overtaken changes nothing, nor does one once the revocation is over.
 func (d *DB) FinishRevocation(ctx context.Context, fulfillmentID, source string, r CallResult) (done bool, err error) {
 	err = d.pg.Tx(ctx, func(tx *sqlx.Tx) error {
 		done = false

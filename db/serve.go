@@ -169,7 +169,8 @@ func (d *DB) serveWaiting(ctx context.Context, tx *sqlx.Tx, pool, currency, by s
 		Called bool   `db:"called"` // a partner was asked before
 	}
 	if err := tx.SelectContext(ctx, &lines, `
-		SELECT l.fulfillment_id, EXISTS (SELECT FROM attempts a WHERE a.line_id = l.id) AS called FROM line_items l JOIN orders o ON o.id = l.order_id
+		SELECT l.fulfillment_id, EXISTS (SELECT FROM attempts a WHERE a.line_id = l.id) AS called
+		FROM line_items l JOIN orders o ON o.id = l.order_id
 		WHERE l.waiting_pool = $1 AND l.fulfillment_id <> ALL(CAST($3 AS uuid[])) AND $4 IN ('', o.currency)
 		ORDER BY l.created_at, l.id LIMIT $2
 		FOR UPDATE OF l`, pool, limit, pq.Array(skip), currency); err != nil {
@@ -177,12 +178,13 @@ func (d *DB) serveWaiting(ctx context.Context, tx *sqlx.Tx, pool, currency, by s
 	}
 	for _, x := range lines {
 		got, err := d.serveLine(ctx, tx, x.ID, pool, by, x.Called)
-		if err != nil && !errors.Is(err, stock.ErrContended) {
-			return 0, &unservedError{x.ID, err}
-		}
 		switch {
-		case got == nil && err == nil: // it waits no more
-		case err != nil || !*got: // contended ones are served by housekeeping, soon
+		case errors.Is(err, stock.ErrContended): // housekeeping serves it, soon
+			return served, nil
+		case err != nil:
+			return 0, &unservedError{x.ID, err}
+		case got == nil: // it waits no more
+		case !*got:
 			return served, nil
 		default:
 			served++

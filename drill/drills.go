@@ -97,7 +97,8 @@ var all = []drill{
 	},
 	{
 		"duplicate key", "the partner gives two fulfillments the same key",
-		"both answers are good by themselves; the second line gets nothing, and waits for a person", func(f *fulfillment, r *Result) error {
+		"both answers are good by themselves; the second line gets nothing, and waits for a person",
+		func(f *fulfillment, r *Result) error {
 			if err := f.drill("duplicate-key"); err != nil {
 				return err
 			}

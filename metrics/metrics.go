@@ -93,12 +93,16 @@ func Handler() http.Handler {
 	})
 }
 
-// Serve serves /metrics on an address until ctx ends, and the health of the process: /livez, and /readyz by ready. If it
-// cannot listen it only logs the error: missing metrics must not stop a process that sells.
+// Serve serves /metrics on an address until ctx ends, and the health of the process: /livez, and /readyz by ready. If
+// it cannot listen it only logs the error: missing metrics must not stop a process that sells.
 func Serve(ctx context.Context, addr string, ready func(context.Context) keyturn.Health, logger *slog.Logger) {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", Handler())
-	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { answer(w, keyturn.Health{Status: keyturn.HealthOK}) })
+	mux.HandleFunc("GET /livez", func(w http.ResponseWriter,
+		_ *http.Request,
+	) {
+		answer(w, keyturn.Health{Status: keyturn.HealthOK})
+	})
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) { answer(w, ready(r.Context())) })
 	server := &http.Server{
 		Addr: addr, Handler: mux, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second,

@@ -106,7 +106,8 @@ func (w *watch) failed(err error) {
 	}
 }
 
-// dialer makes watched connections. Keep-alives end those whose own path has gone, although the database answers others.
+// dialer makes watched connections. Keep-alives end those whose own path has gone, although the database answers
+// others.
 var dialer = net.Dialer{
 	KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 5 * time.Second, Interval: 2 * time.Second, Count: 4},
 }
@@ -180,7 +181,8 @@ func (c *watchedConn) patiently(until func(time.Time) error, do func() error) er
 		}
 		if !c.watch.answers() {
 			_ = c.Close()
-			return &net.OpError{Op: "wait", Net: "tcp", Addr: c.RemoteAddr(), Err: errSilent} // lib/pq's word for a bad connection
+			// lib/pq's word for a bad connection
+			return &net.OpError{Op: "wait", Net: "tcp", Addr: c.RemoteAddr(), Err: errSilent}
 		}
 	}
 }

@@ -25,8 +25,8 @@ const ReplacementsFirstSQL = `EXISTS (SELECT FROM replacements r JOIN line_items
 	WHERE r.status = 'OWED' AND r.failed_at IS NULL AND d.status = 'DELIVERED' AND r.pool_id = `
 
 // AppendTake appends that keys are taken of the pool, searched from a position on, unless a line that was created
-// earlier waits for the pool, or a customer for the replacement of a recalled key. It follows an expression `claimant`, whose row is the permission to take any, and gives
-// the keys as the rows of `taken`.
+// earlier waits for the pool, or a customer for the replacement of a recalled key. It follows an expression `claimant`,
+// whose row is the permission to take any, and gives the keys as the rows of `taken`.
 //
 // MATERIALIZED keeps PostgreSQL from running the locking sub-select more than once: it would lock more rows than it
 // returns. The keys go on as an array, of which PostgreSQL expects few elements: of a sub-select with an unknown

@@ -136,7 +136,12 @@ func TestImportOfFilesFromTheField(t *testing.T) {
 		},
 		{"keys-blank-first-line.csv", stock.ImportInput{Column: "key"}, []string{"Z008-1", "Z008-2"}, "", nil},
 		{"keys-blank-first-line.csv", stock.ImportInput{}, nil, "column", nil},
-		{"keys-blank-first-line.csv", stock.ImportInput{Column: "key", ExpiryColumn: "valid until"}, nil, "expiryColumn", nil},
+		{
+			"keys-blank-first-line.csv",
+			stock.ImportInput{Column: "key", ExpiryColumn: "valid until"},
+			nil, "expiryColumn",
+			nil,
+		},
 		{"keys-header.csv", stock.ImportInput{}, nil, "header", nil},
 		{"keys-header.csv", stock.ImportInput{SkipBad: true}, nil, "header", nil},
 		{"keys-header.csv", stock.ImportInput{Column: "1"}, nil, "header", nil},

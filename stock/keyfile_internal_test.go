@@ -66,7 +66,11 @@ func TestKeyFilesFromTheField(t *testing.T) {
 		{"Excel's empty rows at the end", "key;note\r\nA-1;x\r\n;\r\n;\r\n", csv("key", ""), []string{"A-1"}, nil},
 		{"a separator of its own", "sep=|\r\nkey|note\r\nA-1|x;y,z\r\n", csv("key", ""), []string{"A-1"}, nil},
 		{"a line that names the separator in quotes", "\"sep=;\"\nkey;note\nA-1;x\n", csv("key", ""), []string{"A-1"}, nil},
-		{"blank lines, a separator line, blank lines", "\n \nSEP=;\n\nkey;note\nA-1;x\n", csv("key", ""), []string{"A-1"}, nil},
+		{
+			"blank lines, a separator line, blank lines", "\n \nSEP=;\n\nkey;note\nA-1;x\n", csv("key", ""),
+			[]string{"A-1"},
+			nil,
+		},
 		{"tabs, the first field empty", "note\tkey\n\tA-1\nx\tA-2\n", csv("key", ""), []string{"A-1", "A-2"}, nil},
 		{
 			"tabs, the last field empty", "key\texpires\nA-1\t\nA-2\t2031-01-01\n", csv("key", "expires"),
@@ -86,7 +90,8 @@ func TestKeyFilesFromTheField(t *testing.T) {
 		{"no line end at the end", "key,note\nA-1,x\nA-2,y", csv("key", ""), []string{"A-1", "A-2"}, nil},
 		{"a quoted key at the very end", "key\n\"A-1\"", csv("key", ""), []string{"A-1"}, nil},
 		{
-			"quotes, separators and blanks in keys", "key,note\n\"A\"\"1\"\"\",x\n\"A,2\",y\n\" A 3 \",z\nA'4,w\n", csv("key", ""),
+			"quotes, separators and blanks in keys", "key,note\n\"A\"\"1\"\"\",x\n\"A,2\",y\n\" A 3 \",z\nA'4,w\n",
+			csv("key", ""),
 			[]string{`A"1"`, "A,2", "A 3", "A'4"},
 			nil,
 		},
@@ -99,7 +104,8 @@ func TestKeyFilesFromTheField(t *testing.T) {
 		},
 		{"a name of two lines", "\"license\nkey\",seats\nA-1,5\n", csv("license key", ""), []string{"A-1"}, nil},
 		{
-			"a row that lacks the key, a row that lacks columns, a row with more", "note,key,exp\nx,,\nx\n1,5,A-1,2031-01-01\nx,A-2,\n",
+			"a row that lacks the key, a row that lacks columns, a row with more",
+			"note,key,exp\nx,,\nx\n1,5,A-1,2031-01-01\nx,A-2,\n",
 			csv("key", "exp"),
 			[]string{"A-2"},
 			map[int]string{2: keyturn.RowMalformed, 3: keyturn.RowMalformed, 4: keyturn.RowMalformed},
@@ -226,11 +232,15 @@ func TestKeyFilesThatAreRefused(t *testing.T) {
 		{"what may be a header of a numbered column", "id,serial\n1," + secret + "\n", csv("2", ""), "header", "yes"},
 		{"a header alone", "License key", ImportInput{}, "header", "yes"},
 		{"a column too many", "A-1\nA-2,x\n", csv("", ""), "line 2", "one key"},
-		{"a quote without its end", "key,note\n\"" + secret + ",x\nA-2,y\n", csv("key", ""), "line 2", "quote without its end"},
+		{
+			"a quote without its end", "key,note\n\"" + secret + ",x\nA-2,y\n", csv("key", ""), "line 2",
+			"quote without its end",
+		},
 		{"a quote inside", "key,note\nA-1,x\n" + secret + "\"2,y\n", csv("key", ""), "line 3", "quote"},
 		{"text after a quote", "key\n\"A\"-1\n", csv("key", ""), "line 2", "quote"},
 		{
-			"a quote without its end in a large file", "key\n\"" + strings.Repeat(secret+"\n", 100_000), csv("key", ""), "line 2",
+			"a quote without its end in a large file", "key\n\"" + strings.Repeat(secret+"\n", 100_000), csv("key", ""),
+			"line 2",
 			"a quote may lack its end",
 		},
 		{"UTF-16", "\xff\xfek\x00e\x00y\x00", csv("key", ""), "line 1", "save the file as UTF-8"},
@@ -283,7 +293,8 @@ func (endless) Read(p []byte) (int, error) {
 func TestPreviewOfAnImport(t *testing.T) {
 	t.Parallel()
 	_, _, p, err := readFile(ImportInput{CSV: true, Column: "key", File: strings.NewReader(
-		"Note;Key;QX7F-99PL\nx;ABCDE-12345-A;1\ny;ABCDE-12345-B;2\nz;see mail;3\n;ABCDE-12345-C;4\n;ABCDE-12345;5\nx;A\x07;6\n")})
+		"Note;Key;QX7F-99PL\nx;ABCDE-12345-A;1\ny;ABCDE-12345-B;2\nz;see " +
+			"mail;3\n;ABCDE-12345-C;4\n;ABCDE-12345;5\nx;A\x07;6\n")})
 	require.NoError(t, err)
 	require.Equal(t, keyturn.ImportPreview{
 		FirstKey: "ABCD•-•••••-•", Header: true, Columns: []string{"Note", "Key", "3"}, Separator: ";", Rows: 6, Unlike: 2,

@@ -138,8 +138,10 @@ func TestMissingSearchAttributesAreSaidAndCreated(t *testing.T) {
 		Namespace: namespace, SearchAttributes: []string{"OrderId"},
 	})
 	require.NoError(t, err)
-	require.Eventually(t, func() bool { return order().Status == keyturn.OrderCompleted }, 2*time.Minute, 200*time.Millisecond)
-	require.Eventually(t, func() bool { return len(open()) == 0 }, time.Minute, 200*time.Millisecond, "it closes by itself")
+	require.Eventually(t, func() bool { return order().Status == keyturn.OrderCompleted }, 2*time.Minute,
+		200*time.Millisecond)
+	require.Eventually(t, func() bool { return len(open()) == 0 }, time.Minute, 200*time.Millisecond,
+		"it closes by itself")
 	for _, address := range []string{api, apiHealth, workerHealth} {
 		require.Contains(t, must(t, env, "health", "http://"+address), "ok; database: ok; Temporal: ok")
 	}

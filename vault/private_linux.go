@@ -14,7 +14,7 @@ const (
 // isSecretsMount says whether the file is in memory and mounted read-only.
 func isSecretsMount(f *os.File) bool {
 	var s syscall.Statfs_t
-	if err := syscall.Fstatfs(int(f.Fd()), &s); err != nil { //nolint:gosec // a file's descriptor is an int
+	if err := syscall.Fstatfs(int(f.Fd()), &s); err != nil {
 		return false
 	}
 	inMemory := int64(s.Type) == tmpfsMagic || uint32(s.Type) == ramfsMagic //nolint:gosec,unconvert // as the platform has it

@@ -12,7 +12,8 @@ import (
 	"keyturn.dev/keyturn/vault"
 )
 
-// Whoever can read the key file reads every secret: it is refused, for root and for everybody else, until it is private.
+// Whoever can read the key file reads every secret: it is refused, for root and for everybody else, until it is
+// private.
 func TestAKeyFileThatOthersCanReadIsRefused(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "keys.json")
@@ -24,7 +25,7 @@ func TestAKeyFileThatOthersCanReadIsRefused(t *testing.T) {
 	}
 	require.Equal(t, os.FileMode(0o600), mode(), "as it is made")
 	for _, open := range []os.FileMode{0o644, 0o640, 0o604, 0o620, 0o602, 0o444, 0o660, 0o666} {
-		require.NoError(t, os.Chmod(path, open)) //nolint:gosec // that is what is to be refused
+		require.NoError(t, os.Chmod(path, open))
 		_, err := vault.LoadKeys(path)
 		require.Equal(t, keyturn.KindConfiguration, keyturn.KindOf(err), open)
 		require.ErrorContains(t, err, "run chmod 600 "+path)
@@ -50,10 +51,10 @@ func TestASecretOfAnOrchestratorMayBeReadable(t *testing.T) {
 	if os.Getuid() != 0 || mount("-t", "tmpfs", "tmpfs") != nil {
 		t.Skip("mounting takes root")
 	}
-	t.Cleanup(func() { _ = exec.Command("umount", dir).Run() }) //nolint:noctx // the test's context is over
+	t.Cleanup(func() { _ = exec.Command("umount", dir).Run() })
 	path := filepath.Join(dir, "keys.json")
 	require.NoError(t, vault.CreateKeys(path))
-	require.NoError(t, os.Chmod(path, 0o444)) //nolint:gosec // as Docker Swarm has it
+	require.NoError(t, os.Chmod(path, 0o444))
 	_, err := vault.LoadKeys(path)
 	require.ErrorContains(t, err, "chmod 600", "not while it can be changed")
 	require.NoError(t, mount("-o", "remount,ro"))

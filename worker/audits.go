@@ -125,8 +125,8 @@ const (
 	auditJitter = 30 * time.Minute
 )
 
-// Attend sets going what has no workflow although it needs one (audit.Attend), and makes the schedule of audits if it is
-// gone: somebody deleted it, or Temporal lost its state. It is for every few minutes.
+// Attend sets going what has no workflow although it needs one (audit.Attend), and makes the schedule of audits if it
+// is gone: somebody deleted it, or Temporal lost its state. It is for every few minutes.
 func (a *Auditor) Attend(ctx context.Context) error {
 	_, err := a.Temporal.ScheduleClient().GetHandle(ctx, workflows.AuditScheduleID(a.TaskQueue)).Describe(ctx)
 	if _, gone := errors.AsType[*serviceerror.NotFound](err); gone {

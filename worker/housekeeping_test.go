@@ -22,8 +22,8 @@ import (
 
 func TestMain(m *testing.M) { testkit.Main(m) }
 
-// A mail server that accepts a connection and says nothing takes half a minute of the job that mails alerts, and nothing
-// of the others: a line that waits gets its key meanwhile.
+// A mail server that accepts a connection and says nothing takes half a minute of the job that mails alerts, and
+// nothing of the others: a line that waits gets its key meanwhile.
 func TestASilentMailServerHoldsUpNothingElse(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()

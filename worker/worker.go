@@ -43,7 +43,8 @@ func New(c client.Client, acts *activities.Activities, o Options) worker.Worker 
 	}
 	opts := worker.Options{
 		WorkerStopTimeout: stopTimeout,
-		Interceptors:      append([]interceptor.WorkerInterceptor{newSourceLimits(o.Slots), &heartbeats{}}, o.Interceptors...),
+		Interceptors: append([]interceptor.WorkerInterceptor{newSourceLimits(o.Slots), &heartbeats{}},
+			o.Interceptors...),
 
 		MaxConcurrentActivityExecutionSize: o.Slots,
 

@@ -32,7 +32,10 @@ var (
 )
 
 // SearchAttributes are what a namespace needs before a workflow can be started in it.
-var SearchAttributes = []temporal.SearchAttributeKey{OrderIDKey, ProductIDKey, SourceKey, LineStatusKey, NeedsAttentionKey}
+var SearchAttributes = []temporal.SearchAttributeKey{
+	OrderIDKey, ProductIDKey, SourceKey, LineStatusKey,
+	NeedsAttentionKey,
+}
 
 // LineInput starts the workflow of a line: FulfillLineItem from its acceptance, CancelLineItem for one that was
 // delivered. Next is what the database said when the start was decided.

@@ -117,7 +117,7 @@ func TestComposeRunsCommandsThatExistWithSettingsThatAreKnown(t *testing.T) {
 			require.Equal(t, "/run/secrets/"+secret.Source, *service.Environment["KEYTURN_KEYS"], name)
 		}
 		require.NotEmpty(t, service.User, "%s reads the key file as its owner", name)
-		require.Equal(t, *service.Environment["TEMPORAL_NAMESPACE"], "keyturn", "the one that temporal-namespace makes")
+		require.Equal(t, "keyturn", *service.Environment["TEMPORAL_NAMESPACE"], "the one that temporal-namespace makes")
 		require.Contains(t, strings.Join(p.Services["temporal-namespace"].Command, ""), "--namespace keyturn", name)
 
 		if verb == "migrate" { // it ends by itself

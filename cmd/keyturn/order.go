@@ -130,7 +130,8 @@ func newRefundConfirm() *cobra.Command {
 		Long: `Confirms that the money of a line was given back by hand. Its order has the payment provider
 manual, and its alert ManualRefund is open. The customer is told, and the line is CANCELED.
 Repeating it with the same reference changes nothing.`,
-		Example: "  keyturn order refund-confirm 0198c2d4-0000-7000-8000-000000000001 --reference WIRE-17 --reason withdrawal",
+		Example: "  keyturn order refund-confirm 0198c2d4-0000-7000-8000-000000000001 --reference WIRE-17 --reason " +
+			"withdrawal",
 	}
 	cmd.Flags().StringVar(&c.Reference, "reference", "", "what the refund is called where it was made")
 	cmd.Flags().StringVar(&c.Reason, "reason", "", "why and how it was made; recorded")

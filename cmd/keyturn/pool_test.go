@@ -171,7 +171,8 @@ func TestPoolImportShowsHowItReadTheFile(t *testing.T) {
 func TestOrderCreateShowsARepeatedOrderAsItStands(t *testing.T) {
 	s := newPoolShop(t)
 	s.run("pool", "import", "games", s.file("keys.txt", "K-1\nK-2\n"))
-	order := s.file("order.json", `{"id": "ORD-1", "currency": "EUR", "payment": {"provider": "sandbox", "reference": "pay_1"},
+	order := s.file("order.json",
+		`{"id": "ORD-1", "currency": "EUR", "payment": {"provider": "sandbox", "reference": "pay_1"},
 		"customer": {"id": "user-1", "email": "jean@buyer.test", "country": "FR", "locale": "fr-FR"},
 		"lineItems": [{"productId": "game", "quantity": 1, "grossPrice": "9.99"}]}`)
 	require.Contains(t, s.run("order", "create", "-f", order), "PENDING")

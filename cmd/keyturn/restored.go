@@ -67,8 +67,9 @@ It can be repeated. docs/run/operating.md describes the whole procedure.` + data
 			return runRestored(cmd.Context(), cmd, o)
 		},
 	}
-	cmd.Flags().StringVar(&since, "since", "", "look at everything since this time, if it is earlier than the newest row; "+
-		"the time that an earlier run printed repeats that run")
+	cmd.Flags().StringVar(&since, "since", "",
+		"look at everything since this time, if it is earlier than the newest row; "+
+			"the time that an earlier run printed repeats that run")
 	cmd.Flags().IntVar(&o.first, "first", 0, "upper bound of keys that each pool has sold since; 0: no bound")
 	cmd.Flags().BoolVar(&o.temporalLost, "temporal-lost", false,
 		"Temporal has lost its state, too: hold every open line that may have got keys")

@@ -46,7 +46,8 @@ func ParseProxies(text string) ([]netip.Prefix, error) {
 			}
 		}
 		if err != nil {
-			return nil, keyturn.Errorf(keyturn.KindInvalid, "must be networks such as 10.0.0.0/8,2001:db8::/32: %s is none", part)
+			return nil, keyturn.Errorf(keyturn.KindInvalid, "must be networks such as 10.0.0.0/8,2001:db8::/32: %s is none",
+				part)
 		}
 		out = append(out, p.Masked())
 	}

@@ -42,7 +42,8 @@ func Activate(name string, edits ...Edit) {
 	defer active.Unlock()
 	active.name, active.asked, active.edits, active.results = name, false, nil, map[string]string{}
 	for _, e := range edits {
-		active.edits = append(active.edits, edit{Edit: e, old: regexp.MustCompile(`(?s)` + strings.ReplaceAll(e.Old, " ", `\s+`))})
+		active.edits = append(active.edits, edit{Edit: e, old: regexp.MustCompile(`(?s)` + strings.ReplaceAll(e.Old, " ",
+			`\s+`))})
 	}
 }
 
