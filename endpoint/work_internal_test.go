@@ -50,7 +50,7 @@ func TestNumbersOfAReplyAreBounded(t *testing.T) {
 		require.ErrorContains(t, err, "a number of more than 1000 characters")
 	}
 	longest := strings.Repeat("7", maxNumber)
-	root, err := decodeJSON([]byte(`{"` + longest + longest + `":"` + longest + longest + `","n":` + longest + `,"m":[` +
+	_, err := decodeJSON([]byte(`{"` + longest + longest + `":"` + longest + longest + `","n":` + longest + `,"m":[` +
 		longest + `,"\"` + longest + longest + `"]}`))
 	require.NoError(t, err, "texts and names may be longer, and numbers as long as that")
 
@@ -58,7 +58,7 @@ func TestNumbersOfAReplyAreBounded(t *testing.T) {
 	for range 900 {
 		list = append(list, `{"n":`+longest+`,"t":"`+strings.Repeat("x", 1000)+`"}`)
 	}
-	root, err = decodeJSON([]byte(`[` + strings.Join(list, ",") + `]`))
+	root, err := decodeJSON([]byte(`[` + strings.Join(list, ",") + `]`))
 	require.NoError(t, err)
 	for _, filter := range []string{
 		`$[?@.n >= 1 && @.n >= 2 && @.n >= 3 && @.n >= 4 && @.n >= 5]`,

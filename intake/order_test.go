@@ -50,8 +50,8 @@ func TestOrdersOfRealShops(t *testing.T) {
 		}},
 		{"customer.companyName", func(o *keyturn.Order) *string { return &o.Customer.CompanyName }, map[string]string{
 			"Boulangerie Dupain SIRET 732 829 320 00074": "Boulangerie Dupain SIRET 732 829 320 00074",
-			strings.Repeat("Gesellschaft ", 30):           strings.TrimSpace(strings.Repeat("Gesellschaft ", 30)),
-			"Müller & Söhne\u00a0GmbH":                    "Müller & Söhne GmbH",
+			strings.Repeat("Gesellschaft ", 30):          strings.TrimSpace(strings.Repeat("Gesellschaft ", 30)),
+			"Müller & Söhne\u00a0GmbH":                   "Müller & Söhne GmbH",
 		}},
 		{"customer.street", func(o *keyturn.Order) *string { return &o.Customer.Street }, map[string]string{
 			"12 Rue des Lilas\nBâtiment B": "12 Rue des Lilas, Bâtiment B", "a\r\nb\r\n\r\nc\r\n": "a, b, c",
