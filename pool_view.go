@@ -126,5 +126,5 @@ type KeyStep struct {
 // Forecast says how long a pool lasts at the recent pace.
 type Forecast struct {
 	PerHour   float64  `json:"perHour" doc:"Keys taken in an hour: the faster of the last hour and the last day."`
-	HoursLeft *float64 `json:"hoursLeft,omitempty" doc:"Until the available keys, less those that waiting lines need, are gone; absent while none is taken."`
+	HoursLeft *float64 `json:"hoursLeft,omitempty" doc:"Until the available keys, less those that waiting lines need, are gone; absent while none is taken, and in the first hour of a pool."`
 }

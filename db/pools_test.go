@@ -322,8 +322,14 @@ func TestForecastAndItsAlert(t *testing.T) {
 	require.NoError(t, s.Stock().WatchPools(s.ctx))
 	require.Nil(t, s.pool("p").Forecast.HoursLeft, "nothing is taken yet")
 	s.claimed(s.sellUnits("game", 4))
-	s.later(time.Hour - time.Minute)
+	s.later(5 * time.Minute)
+	require.NoError(t, s.Stock().WatchPools(s.ctx))
 	f := s.pool("p").Forecast
+	require.Zero(t, f.PerHour, "four in five minutes are no 48 in an hour")
+	require.Nil(t, f.HoursLeft)
+	require.Empty(t, reads[string](s, `SELECT cause FROM alerts WHERE pool_id = 'p'`))
+	s.later(55 * time.Minute)
+	f = s.pool("p").Forecast
 	require.InDelta(t, 4, f.PerHour, 0.2)
 	require.InDelta(t, 1.5, *f.HoursLeft, 0.1)
 	alerts := func() []string {

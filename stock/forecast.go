@@ -10,8 +10,9 @@ import (
 )
 
 // forecastSQL says for each pool how fast keys are taken and how long the rest lasts, from maintained figures: what was
-// taken until now, and until the samples of an hour and of a day ago, or the oldest there are. A pool younger than a
-// minute has no pace yet. The lines that wait take their units first.
+// taken until now, and until the samples of an hour and of a day ago, or the oldest there are. What less than an hour
+// of sales would be in an hour is a guess: ten keys in a pool's first minute, or in the first minute after an outage, are
+// no 600 an hour. Until there is an hour there is no forecast. The lines that wait take their units first.
 const forecastSQL = `
 	stock AS (
 		SELECT p.id, p.spec, coalesce(sum(s.available), 0) AS available, coalesce(sum(s.taken), 0) AS taken
@@ -19,11 +20,11 @@ const forecastSQL = `
 	), pace AS (
 		SELECT s.*, greatest(0, coalesce((
 			SELECT max((s.taken - y.taken) * 3600 / extract(epoch FROM now() - y.at)) FROM (
-				(SELECT taken, at FROM pool_pace WHERE pool_id = s.id AND at BETWEEN now() - interval '1 hour'
-					AND now() - interval '1 minute' ORDER BY at LIMIT 1)
+				(SELECT taken, at FROM pool_pace WHERE pool_id = s.id AND at BETWEEN now() - interval '1 day'
+					AND now() - interval '1 hour' ORDER BY at DESC LIMIT 1)
 				UNION ALL
 				(SELECT taken, at FROM pool_pace WHERE pool_id = s.id AND at BETWEEN now() - interval '1 day'
-					AND now() - interval '1 minute' ORDER BY at LIMIT 1)
+					AND now() - interval '1 hour' ORDER BY at LIMIT 1)
 			) y), 0)) AS per_hour
 		FROM stock s
 	), waits AS (

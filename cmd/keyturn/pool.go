@@ -164,7 +164,7 @@ func printPool(w io.Writer, v keyturn.PoolView) {
 	if v.Forecast.HoursLeft != nil {
 		fmt.Fprintf(w, "  lasts another %.1f hours at %.1f keys an hour\n", *v.Forecast.HoursLeft, v.Forecast.PerHour)
 	} else {
-		fmt.Fprintln(w, "  no forecast: no key was taken in the last day, or not before the last minute")
+		fmt.Fprintln(w, "  no forecast: no key was taken in the last day, or there is no hour of sales to tell by yet")
 	}
 	for _, b := range v.Batches {
 		fmt.Fprintf(w, "  batch %s  %s  %8d keys  by %s%s\n", b.BatchID, b.CreatedAt.UTC().Format("2006-01-02 15:04"),
