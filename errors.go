@@ -107,14 +107,16 @@ func (e *Error) Error() string {
 // Unwrap gives the cause, so that errors.Is finds context and driver errors.
 func (e *Error) Unwrap() error { return e.Cause }
 
-// Errorf makes an Error of a kind. A trailing %w in format becomes the Cause and is kept out of the Message.
+// Errorf makes an Error of a kind. A trailing %w in format becomes the Cause and is kept out of the Message. There is no
+// other %w.
 func Errorf(kind Kind, format string, args ...any) *Error {
-	var cause error
-	if trimmed, ok := strings.CutSuffix(format, ": %w"); ok {
-		cause, _ = args[len(args)-1].(error)
-		format, args = trimmed, args[:len(args)-1]
+	whole := fmt.Errorf(format, args...) // by this call go vet knows Errorf, and checks its callers' formats
+	short, ok := strings.CutSuffix(format, ": %w")
+	if !ok {
+		return &Error{Kind: kind, Message: whole.Error()}
 	}
-	return &Error{Kind: kind, Message: fmt.Sprintf(format, args...), Cause: cause}
+	cause, _ := args[len(args)-1].(error)
+	return &Error{Kind: kind, Message: fmt.Sprintf(short, args[:len(args)-1]...), Cause: cause}
 }
 
 // KindOf gives the kind of the first Error in the chain, KindInternal for any other error, and "" for nil.
