@@ -107,8 +107,8 @@ func (e *Error) Error() string {
 // Unwrap gives the cause, so that errors.Is finds context and driver errors.
 func (e *Error) Unwrap() error { return e.Cause }
 
-// Errorf makes an Error of a kind. A trailing %w in format becomes the Cause and is kept out of the Message. There is no
-// other %w.
+// Errorf makes an Error of a kind. A trailing %w in format becomes the Cause and is kept out of the Message.
+// There is no other %w.
 func Errorf(kind Kind, format string, args ...any) *Error {
 	whole := fmt.Errorf(format, args...) // by this call go vet knows Errorf, and checks its callers' formats
 	short, ok := strings.CutSuffix(format, ": %w")

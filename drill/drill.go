@@ -246,6 +246,16 @@ func (f *fulfillment) issued() []string {
 	return nil
 }
 
+// status is what the partner has this fulfillment's license for.
+func (f *fulfillment) status() string {
+	for _, l := range f.emulator.Issued() {
+		if l.FulfillmentID == f.data.LicenseID {
+			return l.Status
+		}
+	}
+	return ""
+}
+
 func (t try) delivered() bool { return t.err == nil && t.verdict.Outcome == endpoint.Success }
 
 // String says what happened in the words that operators read.

@@ -3,10 +3,12 @@ package drill
 import (
 	"errors"
 	"fmt"
+	"net/url"
 	"strings"
 	"time"
 
 	"keyturn.dev/keyturn"
+	"keyturn.dev/keyturn/devstack/emulator"
 	"keyturn.dev/keyturn/endpoint"
 )
 
@@ -333,6 +335,9 @@ func canceled(f *fulfillment, r *Result) error {
 		return fmt.Errorf("a cancel cannot be rendered, so what is refunded stays issued: define operations.cancel or "+
 			"fallback: %w", err)
 	}
+	if err := f.expectCancel(req); err != nil {
+		return err
+	}
 	reply, err := f.caller.Send(f.ctx, f.in, f.version, req)
 	if err != nil {
 		return err
@@ -342,5 +347,24 @@ func canceled(f *fulfillment, r *Result) error {
 	if v.Outcome != endpoint.Success {
 		r.Happened = v.Reason
 	}
-	return must(v.Outcome == endpoint.Success, "the partner's acknowledgement is not read as one")
+	if v.Outcome != endpoint.Success {
+		return errors.New("the partner's acknowledgement is not read as one")
+	}
+	return must(f.status() == emulator.StatusCanceled, "the partner did not cancel this fulfillment")
+}
+
+// expectCancel makes the partner take this request for the cancel of this fulfillment, if it names it at all. Partners
+// have it in the address or in the body, under another name than in their create or under the same.
+func (f *fulfillment) expectCancel(req endpoint.Request) error {
+	if !strings.Contains(req.URL, f.data.LicenseID) && !strings.Contains(string(req.Body), f.data.LicenseID) {
+		return errors.New("the cancel does not say which fulfillment it is for: put {{.LicenseID}} into its " +
+			"urlComplement or bodyTemplate")
+	}
+	address, err := url.Parse(req.URL)
+	if err != nil {
+		return err
+	}
+	s := f.settings
+	s.Cancels = map[string]string{address.RequestURI(): f.data.LicenseID}
+	return f.emulator.SetPartner(partner, s)
 }

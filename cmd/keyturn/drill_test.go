@@ -11,7 +11,9 @@ import (
 
 // The sheets of three integrations, as a merchant sees them. To write them anew: KEYTURN_UPDATE=1.
 func TestDrillSheets(t *testing.T) {
-	for id, wantErr := range map[string]string{"plain": "", "custom": "", "careless": "1 of 23 drills failed"} {
+	for id, wantErr := range map[string]string{
+		"plain": "", "custom": "", "careless": "1 of 23 drills failed", "renamed": "", "nameless": "1 of 23 drills failed",
+	} {
 		t.Run(id, func(t *testing.T) {
 			t.Parallel()
 			var out bytes.Buffer
@@ -52,7 +54,7 @@ integrations:
 	}{
 		"several": {
 			[]string{"testdata/drill/catalog.yaml"},
-			"the file has several integrations; choose one with --integration: plain, custom, careless",
+			"the file has several integrations; choose one with --integration: plain, custom, careless, renamed, nameless",
 		},
 		"no such": {
 			[]string{"testdata/drill/catalog.yaml", "--integration", "x"},

@@ -34,6 +34,9 @@ func (s *Server) servePartner(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	c := &call{s: s, p: p, settings: p.get(), w: w, r: r, route: rt}
+	if id := c.settings.Cancels[r.URL.RequestURI()]; id != "" {
+		c.route.op, c.route.method, c.route.lookupID = opCancel, http.MethodPost, id
+	}
 	if c.route.shape == "" {
 		c.route.shape = c.settings.Shape
 	}
@@ -41,10 +44,10 @@ func (s *Server) servePartner(w http.ResponseWriter, r *http.Request) {
 		c.route.shape = shapeFlat
 	}
 	c.entry = Entry{
-		Partner: p.name, Method: r.Method, URL: r.URL.RequestURI(), Host: r.Host, Op: rt.op,
+		Partner: p.name, Method: r.Method, URL: r.URL.RequestURI(), Host: r.Host, Op: c.route.op,
 		AuthUser: c.claimedUser(),
 	}
-	if rt.op == opToken {
+	if c.route.op == opToken {
 		c.left.Do(func() {}) // not a call that limits are about
 	} else {
 		p.gauge.enter()

@@ -31,6 +31,10 @@ type Settings struct {
 	// where the fulfillment ID is in the body, dotted, if it has an unusual name
 	IDPath string `json:"idPath,omitempty"`
 
+	// Cancels are addresses, path and query, with the ID of the fulfillment that a request there cancels, for partners
+	// whose cancel names it elsewhere than their create.
+	Cancels map[string]string `json:"cancels,omitempty"`
+
 	Drill string `json:"drill,omitempty"` // e.g. "slow:2s"; empty or "ok" for none
 	// DrillOps are the operations that the drill hits, also "lookup" and "token"; empty means all but those two.
 	DrillOps []string         `json:"drillOps,omitempty"`
