@@ -44,7 +44,7 @@ func TestAWrongIntegrationChangesNothing(t *testing.T) {
 		"a password of 10 KB":   {`"s3cr3t-1"`, `"` + strings.Repeat("x", 10<<10) + `"`, "auth.password", "1024 bytes"},
 		"no certificate":        {string(ca), `"hello"`, "tls.ca", "PEM"},
 		"a key as authority":    {string(ca), quoted(key), "tls.ca", "private key"},
-		"no authority":          {string(ca), quoted(leaf), "tls.ca", "not a certificate authority"},
+		"no authority":          {string(ca), quoted(leaf), "tls.ca", "neither a certificate authority"},
 		"no rate":               {`{"perSecond": 10}`, `{"perSecond": -1}`, "limits.perSecond", "between"},
 		"a time-out of an hour": {`{"perSecond": 10}`, `{"timeout": "1h"}`, "limits.timeout", "30s"},
 		"too many at once":      {`{"perSecond": 10}`, `{"maxConcurrent": 5000}`, "limits.maxConcurrent", "1000"},

@@ -84,8 +84,8 @@ func TestKeysAreImportedOncePerLine(t *testing.T) {
 		post("UTF-16", "text/plain", "\xff\xfeA\x00\n\x00", 422, "line 1"),
 		post("another media type", "application/json", "[]", 415, "text/plain"),
 		post("another character set", "text/plain; charset=utf-16", "A", 415),
-		{"unknown pool", "POST", "/v1/pools/none/batches", []string{"Content-Type", "text/plain"}, "A", 400, nil, nil},
-		{"no pool at all", "POST", "/v1/pools/%00/batches", []string{"Content-Type", "text/plain"}, "A", 404, nil, nil},
+		{"unknown pool", "POST", "/v1/pools/none/batches", []string{"Content-Type", "text/plain"}, "A", 404, nil, nil},
+		{"no pool at all", "POST", "/v1/pools/%00/batches", []string{"Content-Type", "text/plain"}, "A", 400, nil, nil},
 		{
 			"dry run of neither", "POST", "/v1/pools/keys/batches?dryRun=maybe",
 			[]string{"Content-Type", "text/plain"},

@@ -102,7 +102,10 @@ var reaches = map[string]reach{
 	"POST /v1/orders/{id}/cancellation": {"/v1/orders/{name}:3/cancellation", `{}`, 404, 202},
 	"GET /v1/orders/{id}/events":        {"/v1/orders/{name}:3/events", "", 404, 200},
 	"GET /v1/fulfillments/{id}":         {"/v1/fulfillments/{fulfillment}", "", 404, 200},
-	"GET /v1/fulfillments/{id}/replay":  {"/v1/fulfillments/{fulfillment}/replay", "", 404, 0},
+	"POST /v1/fulfillments/{id}/refund/confirmation": {
+		"/v1/fulfillments/{fulfillment}/refund/confirmation", `{"reference": "bank-1", "reason": "paid back"}`, 404, 0,
+	},
+	"GET /v1/fulfillments/{id}/replay": {"/v1/fulfillments/{fulfillment}/replay", "", 404, 0},
 	"POST /v1/fulfillments/{id}/resend": {
 		"/v1/fulfillments/{fulfillment}/resend", `{"email": "me@m42.test"}`, 404,
 		202,
