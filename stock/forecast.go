@@ -11,8 +11,8 @@ import (
 
 // forecastSQL says for each pool how fast keys are taken and how long the rest lasts, from maintained figures: what was
 // taken until now, and until the samples of an hour and of a day ago, or the oldest there are. What less than an hour
-// of sales would be in an hour is a guess: ten keys in a pool's first minute, or in the first minute after an outage, are
-// no 600 an hour. Until there is an hour there is no forecast. The lines that wait take their units first.
+// of sales would be in an hour is a guess: ten keys in a pool's first minute, or in the first minute after an outage,
+// are no 600 an hour. Until there is an hour there is no forecast. The lines that wait take their units first.
 const forecastSQL = `
 	stock AS (
 		SELECT p.id, p.spec, coalesce(sum(s.available), 0) AS available, coalesce(sum(s.taken), 0) AS taken
