@@ -81,12 +81,16 @@ func (r *run) compareAnswer(row answered) bool {
 		}
 	}
 	price := func(minor int64) string { return keyturn.Money{Minor: minor, Currency: row.Currency}.String() }
-	different("", "currency", row.Currency, was.Currency)
-	different("", "price", price(row.Minor), was.GrossPrice)
-	different("", "number of lines", strconv.Itoa(len(lines)), strconv.Itoa(len(was.LineItems)))
 	if !bytes.Equal(row.PageHash, r.DB.PageHash(row.OrderID)) {
 		r.found("A7", Violation{OrderID: row.OrderID, What: "its page is not under the address that was answered"})
 	}
+	if was.ID == "" { // an order system that uses the packages answers in its own way
+		return true
+	}
+	different("", "ID", row.OrderID, was.ID)
+	different("", "currency", row.Currency, was.Currency)
+	different("", "price", price(row.Minor), was.GrossPrice)
+	different("", "number of lines", strconv.Itoa(len(lines)), strconv.Itoa(len(was.LineItems)))
 	for i := range min(len(lines), len(was.LineItems)) {
 		now, then := lines[i], was.LineItems[i]
 		different(now.ID, "ID", now.ID, then.ID)

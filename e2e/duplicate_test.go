@@ -24,7 +24,10 @@ func TestAPartnerRepeatsACode(t *testing.T) {
 	require.Len(t, s.letters(buyer), 1, "the code went to one order alone")
 	require.Len(t, s.calls("acme", "create"), 2)
 
-	s.decide(f, keyturn.Resolution{Action: keyturn.ActionRetry})
+	s.eventually(func() (bool, string) { // its workflow learns of the hold a moment after the database
+		_, err := s.update(f, keyturn.Resolution{Action: keyturn.ActionRetry, By: "operator"})
+		return err == nil, "the decision is refused"
+	})
 	s.eventually(func() (bool, string) { return len(s.calls("acme", "create")) == 3, "nobody asked again" })
 	s.awaitLine(f, keyturn.LineHeld)
 	require.Equal(t, []string{"DuplicateKey open"}, s.alerts(f), "and no second alert")
