@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/url"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -23,7 +24,7 @@ func TestWhoDoesNotKnowTheLinkLearnsNothing(t *testing.T) {
 	strip := func(r reply) string { return regexp.MustCompile(`nonce="[^"]*"`).ReplaceAllString(r.body, "") }
 	want := strip(s.ask(http.MethodGet, unknown, nil))
 	require.Contains(t, want, "This page does not exist")
-	for _, tc := range []struct{ method, path string }{
+	for i, tc := range []struct{ method, path string }{
 		{"GET", "/o/"},
 		{"GET", "/o/x"},
 		{"GET", "/o/" + strings.Repeat("a", 3000)},
@@ -48,7 +49,8 @@ func TestWhoDoesNotKnowTheLinkLearnsNothing(t *testing.T) {
 		{"GET", mine.path + "/lines/" + theirs.lines[0] + "/keys"},
 		{"GET", mine.path + "/lines/x/keys"},
 	} {
-		got := s.ask(tc.method, tc.path, nil)
+		// Each from an address of its own: many from one are asked to wait.
+		got := s.ask(tc.method, tc.path, nil, "X-Forwarded-For", "192.0.2."+strconv.Itoa(i+1))
 		require.Equal(t, 404, got.status, "%s %s", tc.method, tc.path)
 		require.Equal(t, want, strip(got), "%s %s", tc.method, tc.path)
 	}

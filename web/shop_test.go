@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"net/url"
 	"path/filepath"
 	"strings"
@@ -21,6 +22,7 @@ import (
 	"keyturn.dev/keyturn"
 	"keyturn.dev/keyturn/db"
 	"keyturn.dev/keyturn/internal/testkit"
+	"keyturn.dev/keyturn/internal/throttle"
 	"keyturn.dev/keyturn/mail"
 	"keyturn.dev/keyturn/vault"
 	"keyturn.dev/keyturn/web"
@@ -58,6 +60,7 @@ func open(t *testing.T) *shop {
 	s.resolve = s.db.Resolve
 	handler := web.New(web.Config{
 		DB: s.db, ShopName: "The Shop", Logger: slog.New(slog.NewTextHandler(s.logged, nil)),
+		Throttle: &throttle.Throttle{Trusted: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}},
 		Resolve: func(ctx context.Context, id string, r keyturn.Resolution) (keyturn.Next, error) {
 			return s.resolve(ctx, id, r)
 		},
