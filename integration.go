@@ -102,12 +102,25 @@ type Operation struct {
 	URLComplement string                   `json:"urlComplement,omitempty"` // template, appended to the base URL
 	BodyTemplate  string                   `json:"bodyTemplate,omitempty"`  // template, renders to JSON
 	HTTPHeaders   map[string][]HeaderValue `json:"httpHeaders,omitempty"`   // wins over the integration's
-	ResponsePaths map[string]ResponsePath  `json:"responsePaths,omitempty"`
+	// how a reply is read: json (default), text or lines
+	ReplyFormat   string                  `json:"replyFormat,omitempty"`
+	ResponsePaths map[string]ResponsePath `json:"responsePaths,omitempty"`
 	Signature     *Signature               `json:"signature,omitempty"`
 	// of lookup: GET (default) or POST; all others are POST
 	Method   string    `json:"method,omitempty"`
 	NotFound *NotFound `json:"notFound,omitempty"` // of lookup
 }
+
+// The formats of a partner's reply. The response paths select from a JSON document; from a text, which is one value, $;
+// or from its lines, $[*]+.
+const (
+	ReplyJSON  = "json"
+	ReplyText  = "text"
+	ReplyLines = "lines"
+)
+
+// ReadsText says that the reply is text/plain rather than JSON.
+func (o Operation) ReadsText() bool { return o.ReplyFormat == ReplyText || o.ReplyFormat == ReplyLines }
 
 // NotFound says how a partner's answer to a look-up reads that says: I have not issued it. Nil: HTTP status 404.
 type NotFound struct {

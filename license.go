@@ -103,7 +103,7 @@ func (in Integration) UsesLegacy(name string, def Operation) bool {
 	for _, legacy := range LegacyOperations {
 		if name == legacy {
 			return def.URLComplement == "" && def.BodyTemplate == "" && len(def.HTTPHeaders) == 0 &&
-				len(def.ResponsePaths) == 0 && def.Signature == nil
+				len(def.ResponsePaths) == 0 && def.ReplyFormat == "" && def.Signature == nil
 		}
 	}
 	return false

@@ -143,6 +143,7 @@ func (r *run) point(in keyturn.Integration) error {
 				r.settings.Paths[name] = p.Path
 			}
 		}
+		r.settings.ReplyFormat = r.create.ReplyFormat
 		if r.settings.IDPath, err = idPath(in); err != nil {
 			return err
 		}

@@ -41,11 +41,25 @@ var all = []drill{
 		"cut in the reply", "the partner issues and closes the connection after half of the reply", sameKey,
 		lost("cut-mid-reply"),
 	},
-	{"truncated reply", "the partner issues and sends half of the JSON as a whole reply", sameKey, lost("truncated-json")},
+	{
+		"truncated reply", "the partner issues and sends half of the JSON as a whole reply", sameKey,
+		func(f *fulfillment, r *Result) error {
+			if f.create.ReadsText() {
+				r.Skipped, r.Happened = true, "half of a text is a text: only a reply with its length can be seen to be cut"
+				return nil
+			}
+			return lost("truncated-json")(f, r)
+		},
+	},
 	{"500, then good", "the partner fails with 500 once", notYet, spoilt("fail-1-then-ok", keyturn.KindUnavailable)},
 	{
 		"200 with an errorCode", "the partner says no in a reply with status 200", notYet,
 		func(f *fulfillment, r *Result) error {
+			if f.create.ReadsText() {
+				r.Skipped = true
+				r.Happened = "a refusal in a text with status 200 is a key, unless a conversion of errorCode knows it"
+				return nil
+			}
 			return spoilt("error-code:SOLD_OUT", "")(f, r)
 		},
 	},
@@ -83,7 +97,7 @@ var all = []drill{
 	{"deep JSON", "200 with JSON nested 5,000 deep", notYet, spoilt("deep-json", keyturn.KindBadReply)},
 	{"huge reply", "200 with a body that never ends", notYet, spoilt("huge", keyturn.KindBadReply)},
 	{"gzip bomb", "200 with a small body that unpacks to 1 GiB", notYet, spoilt("gzip-bomb", keyturn.KindBadReply)},
-	{"dripping reply", "one byte of the reply every 100 ms", sameKey, lost("drip:100ms")},
+	{"dripping reply", "one byte of the reply every 300 ms", sameKey, lost("drip:300ms")},
 	{
 		"redirect", "the partner redirects to another server", "not followed; " + notYet,
 		func(f *fulfillment, r *Result) error {

@@ -63,6 +63,30 @@ func TestCustomOperationBringsACodePerUnitInOneCall(t *testing.T) {
 	require.Equal(t, 1, s.count(`SELECT count(*) FROM deliverables WHERE kind = 'additional'`))
 }
 
+// A partner without JSON: one key a line, ended as Windows ends lines.
+func TestAPartnerThatAnswersInText(t *testing.T) {
+	s := start(t, options{})
+	paths := map[string]string{"activationCode": "$[*]+"}
+	require.NoError(t, s.partner.SetPartner("acme", emulator.Settings{ReplyFormat: keyturn.ReplyLines, Paths: paths}))
+	s.integration(keyturn.Integration{ID: "acme", Operations: map[string]keyturn.Operation{"create": {
+		URLComplement: "/custom/licenses/create", BodyTemplate: `{"ref":"{{.LicenseID}}","quantity":{{.Product.Quantity}}}`,
+		ReplyFormat:   keyturn.ReplyLines,
+		ResponsePaths: map[string]keyturn.ResponsePath{"activationCode": {Path: paths["activationCode"]}},
+	}}})
+	s.product(keyturn.Product{ID: "suite", QuantityMode: keyturn.OneCall, Sources: sources(fromEndpoint("acme"))})
+	a := s.accept([]keyturn.LineItem{{ProductID: "suite", Quantity: 2, GrossPrice: "90"}}, "pay_1")
+	s.await(a, keyturn.OrderCompleted)
+	s.atRest(a)
+	calls := s.calls("acme", "create")
+	require.Len(t, calls, 1)
+	require.Len(t, calls[0].Keys, 2)
+	letters := s.letters(buyer)
+	require.Len(t, letters, 1)
+	for _, key := range calls[0].Keys {
+		require.Contains(t, letters[0].Text, key)
+	}
+}
+
 func TestOneKeyPerUnitIsACallPerUnit(t *testing.T) {
 	s := start(t, options{})
 	s.product(keyturn.Product{ID: "cad", Sources: sources(fromEndpoint("acme"))})

@@ -64,6 +64,7 @@ func renamed(name string) string {
 
 func (c *checker) operation(at string, in keyturn.Integration, def keyturn.Operation, ops []string) {
 	c.headers(at+".httpHeaders", def.HTTPHeaders)
+	c.replyFormat(at, def)
 	c.responsePaths(at+".responsePaths", def.ResponsePaths, optionsOf(in))
 	sig, signable := c.signature(at+".signature", def)
 	if !signable {

@@ -93,7 +93,7 @@ func ExplainReply(in keyturn.Integration, op string, units int, reply Reply) key
 		return out
 	}
 	masked := newReader(in, def)
-	if masked.root, err = decodeJSON(shown); err != nil {
+	if masked.root, err = decode(def, "", shown); err != nil {
 		return out
 	}
 	for _, name := range slices.Sorted(maps.Keys(def.ResponsePaths)) {

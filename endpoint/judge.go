@@ -35,9 +35,12 @@ func Judge(in keyturn.Integration, op string, units int, reply Reply) (v Verdict
 	if err != nil {
 		return Verdict{Outcome: Retryable, Kind: keyturn.KindConfiguration, HTTPStatus: reply.Status, Reason: err.Error()}
 	}
-	f := readFacts(newReader(in, def), reply)
+	f := readFacts(def, newReader(in, def), reply)
 	v = classify(in.PermanentErrors, f)
 	hide := keysIn(in, op, f)
+	if def.ReadsText() && (reply.Status < 200 || reply.Status > 299 || f.errorCode != "") {
+		hide = func(text string) string { return text } // the text is the refusal, not a key
+	}
 	v.ErrorCode, v.ErrorMessage = cleaned(hide(f.errorCode), maxErrorCode), cleaned(hide(f.message), maxErrorMessage)
 	v.RetryAfter = retryAfter(reply.Header)
 	if v.Outcome != Success {
@@ -90,16 +93,16 @@ type facts struct {
 	hasFlag   bool
 }
 
-func readFacts(r reader, reply Reply) facts {
+func readFacts(def keyturn.Operation, r reader, reply Reply) facts {
 	f := facts{status: reply.Status, reader: r}
 	if reply.Truncated {
 		f.unusable = keyturn.Errorf(keyturn.KindBadReply, "the reply is larger than the integration's maxReplyBytes")
 		return f
 	}
-	if len(r.paths) == 0 { // nobody reads the body, so it need not be JSON
+	if len(r.paths) == 0 { // nobody reads the body, so it may be anything
 		return f
 	}
-	if f.reader.root, f.unusable = decodeJSON(reply.Body); f.unusable != nil {
+	if f.reader.root, f.unusable = decode(def, reply.Header.Get("Content-Type"), reply.Body); f.unusable != nil {
 		return f
 	}
 	var errFlag error

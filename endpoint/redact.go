@@ -37,6 +37,9 @@ func Redact(in keyturn.Integration, op string, body []byte, known []keyturn.Secr
 // RedactReply is Redact for a partner's reply whose verdict is v. If the partner reports success and the response paths
 // find no code, link or file, any value may be one, so all are masked except those of the paths of success and failure.
 func RedactReply(in keyturn.Integration, op string, reply Reply, v Verdict) []byte {
+	if def, _, err := definitionFor(in, op); err == nil && def.ReadsText() {
+		return redactText(in, op, def, reply, v)
+	}
 	gives := reply.Status >= 200 && reply.Status <= 299 && op != "cancel"
 	return redact(in, op, reply.Body, v.Deliverable.ActivationCodes, gives)
 }
@@ -58,7 +61,7 @@ func redact(in keyturn.Integration, op string, body []byte, known []keyturn.Secr
 	case isJSON:
 		m.everything(in, op, root)
 	case !looksLikeJSON(body):
-		return fmt.Appendf(nil, "[%d bytes that are no JSON; they are not shown, because they may hold a key]", len(body))
+		return fmt.Appendf(nil, "[%d bytes that are no JSON; "+notShown, len(body))
 	}
 	m.whole = m.whole || len(m.texts)*len(body) > maxSearch || !isJSON && looksLikeJSON(body)
 	return m.apply(body, isJSON || m.whole)

@@ -47,6 +47,9 @@ func render(in keyturn.Integration, name string, def keyturn.Operation, d Data) 
 		return Request{}, err
 	}
 	header := http.Header{"Content-Type": {"application/json"}, "Accept": {"application/json"}}
+	if def.ReadsText() {
+		header.Set("Accept", "text/plain")
+	}
 	mac, signature, err := signed(def.Signature, d)
 	if err != nil {
 		return Request{}, err

@@ -9,10 +9,10 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The sheets of three integrations, as a merchant sees them. To write them anew: KEYTURN_UPDATE=1.
+// The sheets of integrations, as a merchant sees them. To write them anew: KEYTURN_UPDATE=1.
 func TestDrillSheets(t *testing.T) {
 	for id, wantErr := range map[string]string{
-		"plain": "", "custom": "", "careless": "1 of 23 drills failed", "renamed": "", "nameless": "1 of 23 drills failed",
+		"plain": "", "custom": "", "careless": "1 of 23 drills failed", "renamed": "", "text": "", "nameless": "1 of 23 drills failed",
 	} {
 		t.Run(id, func(t *testing.T) {
 			t.Parallel()
@@ -54,7 +54,7 @@ integrations:
 	}{
 		"several": {
 			[]string{"testdata/drill/catalog.yaml"},
-			"the file has several integrations; choose one with --integration: plain, custom, careless, renamed, nameless",
+			"the file has several integrations; choose one with --integration: plain, custom, careless, renamed, text, nameless",
 		},
 		"no such": {
 			[]string{"testdata/drill/catalog.yaml", "--integration", "x"},

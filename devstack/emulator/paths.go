@@ -1,7 +1,6 @@
 package emulator
 
 import (
-	"encoding/base64"
 	"regexp"
 	"strconv"
 	"strings"
@@ -46,10 +45,9 @@ func pathShape(paths map[string]string) shape {
 			case paths["activationCode"] != "":
 				setAt(body, paths["activationCode"], keys)
 			case paths["activationLink"] != "":
-				setAt(body, paths["activationLink"], []string{"https://download.partner.test/activate/" + keys[0]})
+				setAt(body, paths["activationLink"], []string{activationLink(keys[0])})
 			default:
-				setAt(body, paths["activationFileContent"],
-					[]string{base64.StdEncoding.EncodeToString([]byte("license=" + keys[0] + "\n"))})
+				setAt(body, paths["activationFileContent"], []string{activationFile(keys[0])})
 			}
 			return body
 		},

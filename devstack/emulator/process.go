@@ -111,6 +111,9 @@ func (c *call) heldKeys(l *ledger, lic *License) []string {
 
 // success is a reply of the route's shape that carries the keys.
 func (c *call) success(keys []string) reply {
+	if c.settings.writesText() && !c.route.dynamic {
+		return textReply(http.StatusOK, textOf(c.settings.Paths, keys))
+	}
 	body := c.shape().success(keys)
 	if c.entry.FulfillmentID != "" && !c.route.dynamic {
 		body["fulfillmentId"] = c.entry.FulfillmentID
@@ -121,7 +124,10 @@ func (c *call) success(keys []string) reply {
 // lookUp reports what was issued for a fulfillment, in the partner's shape so that the same response paths read it.
 func (c *call) lookUp(l *ledger) reply {
 	lic := l.license(c.entry.Partner, c.entry.FulfillmentID)
-	if lic == nil || len(lic.Keys) == 0 {
+	switch {
+	case lic != nil && len(lic.Keys) > 0 && c.settings.writesText():
+		return textReply(http.StatusOK, textOf(c.settings.Paths, lic.Keys))
+	case lic == nil || len(lic.Keys) == 0:
 		return jsonReply(http.StatusNotFound, map[string]any{"fulfillmentId": c.entry.FulfillmentID, "issued": false})
 	}
 	body := c.shape().success(lic.Keys)

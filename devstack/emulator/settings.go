@@ -28,6 +28,8 @@ type Settings struct {
 	// Paths are JSONPaths by what they lead to (activationCode, activationLink, activationFileContent, errorCode,
 	// errorMessage, successFlag): replies are made so that they find it. They stand in place of a shape.
 	Paths map[string]string `json:"paths,omitempty"`
+	// ReplyFormat text or lines: replies are text/plain, one key a line. Paths then says what a line is.
+	ReplyFormat string `json:"replyFormat,omitempty"`
 	// where the fulfillment ID is in the body, dotted, if it has an unusual name
 	IDPath string `json:"idPath,omitempty"`
 
@@ -62,6 +64,8 @@ type Signing struct {
 
 func (s Signing) enabled() bool { return s.Secret != "" || len(s.Accepted) > 0 }
 
+func (s Settings) writesText() bool { return keyturn.Operation{ReplyFormat: s.ReplyFormat}.ReadsText() }
+
 var partnerName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$`)
 
 // Check reports every setting that cannot work.
@@ -71,9 +75,11 @@ func (s Settings) Check() error {
 		p.Addf("drill", "%s", err.Error())
 	}
 	p.Check(s.Shape == "" || isShape(s.Shape), "shape", "must be one of %s", strings.Join(shapeNames(), ", "))
+	p.Check(slices.Contains([]string{"", keyturn.ReplyJSON, keyturn.ReplyText, keyturn.ReplyLines}, s.ReplyFormat),
+		"replyFormat", "must be json, text or lines")
 	for name, path := range s.Paths {
 		_, ok := steps(path)
-		p.Check(ok, "paths."+name, "must be a path of names, indexes and [*], such as $.licenses[*].key+")
+		p.Check(ok || s.writesText(), "paths."+name, "must be a path of names, indexes and [*], such as $.licenses[*].key+")
 	}
 	for i, op := range s.DrillOps {
 		p.Check(slices.Contains(drillableOps, op), "drillOps", "entry %d must be one of %s", i,

@@ -85,7 +85,7 @@ func nestedFailure(code, message string) map[string]any {
 func linkSuccess(keys []string) map[string]any {
 	body := map[string]any{}
 	if len(keys) > 0 {
-		body["activationLink"] = "https://download.partner.test/activate/" + keys[0]
+		body["activationLink"] = activationLink(keys[0])
 	}
 	return body
 }
@@ -93,7 +93,7 @@ func linkSuccess(keys []string) map[string]any {
 func fileSuccess(keys []string) map[string]any {
 	body := map[string]any{}
 	if len(keys) > 0 {
-		body["activationFileContent"] = base64.StdEncoding.EncodeToString([]byte("license=" + keys[0] + "\n"))
+		body["activationFileContent"] = activationFile(keys[0])
 	}
 	return body
 }
@@ -130,5 +130,34 @@ func (c *call) shape() shape {
 
 // failure is an error in the shape of the call's route.
 func (c *call) failure(status int, code, message string) reply {
+	if c.settings.writesText() && !c.route.dynamic {
+		return textReply(status, []string{code + ": " + message})
+	}
 	return jsonReply(status, c.shape().failure(code, message))
+}
+
+// textReply has the line ends that a Windows server writes.
+func textReply(status int, lines []string) reply {
+	text := ""
+	for _, line := range lines {
+		text += line + "\r\n"
+	}
+	return reply{status: status, contentType: "text/plain; charset=utf-8", body: []byte(text)}
+}
+
+// textOf is what a text holds for the keys.
+func textOf(paths map[string]string, keys []string) []string {
+	switch {
+	case len(keys) == 0 || paths["activationCode"] != "" || paths["activationLink"]+paths["activationFileContent"] == "":
+		return keys
+	case paths["activationLink"] != "":
+		return []string{activationLink(keys[0])}
+	}
+	return []string{activationFile(keys[0])}
+}
+
+func activationLink(key string) string { return "https://download.partner.test/activate/" + key }
+
+func activationFile(key string) string {
+	return base64.StdEncoding.EncodeToString([]byte("license=" + key + "\n"))
 }
