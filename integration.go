@@ -105,7 +105,7 @@ type Operation struct {
 	// how a reply is read: json (default), text or lines
 	ReplyFormat   string                  `json:"replyFormat,omitempty"`
 	ResponsePaths map[string]ResponsePath `json:"responsePaths,omitempty"`
-	Signature     *Signature               `json:"signature,omitempty"`
+	Signature     *Signature              `json:"signature,omitempty"`
 	// of lookup: GET (default) or POST; all others are POST
 	Method   string    `json:"method,omitempty"`
 	NotFound *NotFound `json:"notFound,omitempty"` // of lookup
