@@ -39,6 +39,12 @@ const (
 	AlertOwed                AlertCause = "Owed"
 	AlertAudit               AlertCause = "Audit"
 	AlertSearchAttributes    AlertCause = "SearchAttributes"
+
+	AlertCapture       AlertCause = "Capture"
+	AlertLatePayment   AlertCause = "LatePayment"
+	AlertMismatch      AlertCause = "Mismatch"
+	AlertNotAccepted   AlertCause = "NotAccepted"
+	AlertProcessorDown AlertCause = "ProcessorDown"
 )
 
 // Severity says how soon a person should look at an alert.

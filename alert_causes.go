@@ -151,4 +151,34 @@ var AlertCauses = []AlertInfo{
 		ToDo: "create them with the command that the alert gives, or on Temporal Cloud in the namespace's settings; remove " +
 			"one that has another type first. What waits starts by itself",
 	},
+	{
+		Cause: AlertCapture, Severity: SeverityCritical, Closes: "the money is taken, or the line is decided",
+		Meaning: "the money of an order that a checkout link made could not be taken yet. Its key is in hand, and is not " +
+			"delivered before",
+		ToDo: "look at the payment provider. The capture is tried until the authorization ends; then the order is cancelled, " +
+			"and nothing is charged",
+	},
+	{
+		Cause: AlertLatePayment, Severity: SeverityCritical, ByPerson: true,
+		Meaning: "a customer has paid after the end of a checkout link. No order came of it, and all of it goes back",
+		ToDo: "`keyturn payment show PAYMENT` shows whether the money is back; tell the customer, then `keyturn alert close " +
+			"ALERT`",
+	},
+	{
+		Cause: AlertMismatch, Severity: SeverityCritical, ByPerson: true,
+		Meaning: "a customer has paid another sum than was asked for, or another sum was taken. The alert says which",
+		ToDo: "look at the payment provider, then `keyturn payment resolve PAYMENT accept` or `give-back`, and `keyturn " +
+			"alert close ALERT`",
+	},
+	{
+		Cause: AlertNotAccepted, Severity: SeverityCritical, ByPerson: true,
+		Meaning: "a checkout link was paid, and its order could not be accepted: a product was removed, or the order's ID " +
+			"was taken. All of the money goes back, and the link is open again",
+		ToDo: "correct the cause that the alert gives, tell the customer, then `keyturn alert close ALERT`",
+	},
+	{
+		Cause: AlertProcessorDown, Severity: SeverityCritical, Closes: "the payment provider answers",
+		Meaning: "a payment provider does not answer: nobody can pay by it, and captures wait",
+		ToDo:    "look at the payment provider's status; nothing is lost, and what waits goes on by itself",
+	},
 }

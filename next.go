@@ -6,6 +6,7 @@ type Do string
 const (
 	DoClaim   Do = "claim"   // take keys from a pool
 	DoCall    Do = "call"    // call the partner
+	DoCapture Do = "capture" // take the money that is authorized
 	DoDeliver Do = "deliver" // send the e-mail
 	DoAwait   Do = "await"   // wait for a person, at most Wait
 	DoApply   Do = "apply"   // book an operation on a licence that needs nobody outside

@@ -49,6 +49,8 @@ type LineItem struct {
 	TrialContext   string `json:"trialContext,omitempty"`
 	// of create, renew and resume: the end of the term that was sold; a partner's answer wins
 	ExpiresAt *time.Time `json:"expiresAt,omitempty"`
+	// of a line that a checkout link sold: what replaces its product's own
+	SoldAs *SoldAs `json:"-"`
 }
 
 // Failure is the last thing that went wrong with a line, for operators. Message is ours; it holds no text of a partner.

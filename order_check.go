@@ -23,13 +23,19 @@ var (
 	localePattern  = regexp.MustCompile(`^[A-Za-z]{2,3}([-_][A-Za-z0-9]{2,8}){0,3}$`)
 )
 
+const orderIDRule = "must be 1 to 100 letters, digits, single spaces or any of ._:/#+- " +
+	"and begin with a letter or digit, or # before one"
+
+// ValidOrderID says whether text can be the ID of an order.
+func ValidOrderID(text string) bool {
+	return len(text) <= maxOrderID && orderIDPattern.MatchString(text)
+}
+
 // Check says everything that is wrong with an order by itself. checkAddress is the rule for e-mail addresses
 // (mail.CheckAddress); whether products exist and can be sold is checked where the order is stored.
 func (o Order) Check(checkAddress func(string) error) error {
 	var bad Problems
-	bad.Check(len(o.ID) <= maxOrderID && orderIDPattern.MatchString(o.ID), "id",
-		"must be 1 to %d letters, digits, single spaces or any of ._:/#+- and begin with a letter or digit, or # before one",
-		maxOrderID)
+	bad.Check(ValidOrderID(o.ID), "id", "%s", orderIDRule)
 	bad.Check(ValidCurrency(o.Currency), "currency", "must be an ISO 4217 currency such as EUR")
 	bad.Check(ValidID(o.Payment.Provider), "payment.provider", "must name a payment provider such as sandbox")
 	bad.Check(cleanText(o.Payment.Reference, 1, 200), "payment.reference", "must be 1 to 200 printable characters")

@@ -24,8 +24,12 @@ type AcceptInput struct {
 	RequestHash    []byte // of the request's bytes
 	// Admit is asked of an order that is no repetition; its error is the answer. nil: every order is admitted.
 	Admit func() error
+	// PaymentID is the payment of the checkout link that makes the order; empty of an order that comes in paid.
+	PaymentID string
 	// Respond makes the answer that is stored and given again to every repetition of the request. It may be asked twice.
 	Respond func(Accepted) ([]byte, error)
+
+	captureBy *time.Time // of a payment that is not captured yet: the lines' deadline until then
 }
 
 // Accepted is an order as it was stored. Lines are in the order of the request, with their IDs.
@@ -114,20 +118,28 @@ func (d *DB) accept(
 		return d.store(ctx, d.pg.Implicit(), in, known, &operations{})
 	}
 	err = d.pg.Tx(ctx, func(tx *sqlx.Tx) error {
-		ops, err := d.planOperations(ctx, tx, in.Order, in.Prefix, known.Now)
-		if err != nil {
-			return err
-		}
-		if ops.lost, err = d.takeMissing(ctx, tx, in.Order); err != nil {
-			return err
-		}
-		if accepted, response, err = d.store(ctx, tx, in, known, ops); err != nil {
-			return err
-		}
-		if err := ops.store(ctx, tx, accepted.Order.LineItems); err != nil {
-			return err
-		}
-		return d.reconcileMissing(ctx, tx, accepted, ops.lost)
+		accepted, response, err = d.acceptIn(ctx, tx, in, known)
+		return err
 	})
 	return accepted, response, err
+}
+
+// acceptIn stores the order in the caller's transaction, with what it takes if it acts on licences, brings a term or was
+// lost by a restore.
+func (d *DB) acceptIn(ctx context.Context, tx *sqlx.Tx, in AcceptInput, known acceptContext) (*Accepted, []byte, error) {
+	ops, err := d.planOperations(ctx, tx, in.Order, in.Prefix, known.Now)
+	if err != nil {
+		return nil, nil, err
+	}
+	if ops.lost, err = d.takeMissing(ctx, tx, in.Order); err != nil {
+		return nil, nil, err
+	}
+	accepted, response, err := d.store(ctx, tx, in, known, ops)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := ops.store(ctx, tx, accepted.Order.LineItems); err != nil {
+		return nil, nil, err
+	}
+	return accepted, response, d.reconcileMissing(ctx, tx, accepted, ops.lost)
 }

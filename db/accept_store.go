@@ -49,12 +49,16 @@ func (d *DB) store(
 		if l.ID == "" {
 			l.ID = was.LineID
 		}
-		rows.add(l, was.FulfillmentID, price, now.Add(time.Duration(products[l.ProductID].Retry.GiveUpAfter)))
+		deadline := now.Add(time.Duration(products[l.ProductID].Retry.GiveUpAfter))
+		if in.captureBy != nil {
+			deadline = minTime(deadline, *in.captureBy)
+		}
+		rows.add(l, was.FulfillmentID, price, deadline)
 		op := ops.lines[i]
 		if op != nil && op.licenseID != nil {
 			l.LicenseID = *op.licenseID
 		}
-		row, err := newLine(o, *l, price, known, relayAt, op)
+		row, err := newLine(in, *l, price, known, relayAt, op)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -88,7 +92,8 @@ func (d *DB) store(
 		relayAt, pq.Array(rows.ids), pq.Array(rows.fulfillments), pq.Array(rows.products), pq.Array(rows.quantities),
 		pq.Array(rows.minors), pq.Array(rows.operations), pq.Array(rows.subscriptions), pq.Array(rows.trials),
 		pq.Array(rows.deadlines),
-		wrapped, pq.Array([]string(known.ProductIDs)), len(known.ProductIDs), pq.Array(rows.modes))
+		wrapped, pq.Array([]string(known.ProductIDs)), len(known.ProductIDs), pq.Array(rows.modes), in.PaymentID,
+		pq.Array(rows.soldAs))
 	if err == nil && len(stored) == 0 {
 		err = errOvertaken
 	}
@@ -97,9 +102,10 @@ func (d *DB) store(
 
 // newLine is a line of an order that is being stored, as readLine will read it: its workflow starts with its next step.
 // op is nil unless the line acts on a licence.
-func newLine(o keyturn.Order, l keyturn.LineItem, price keyturn.Money, known acceptContext, relayAt *time.Time,
+func newLine(in AcceptInput, l keyturn.LineItem, price keyturn.Money, known acceptContext, relayAt *time.Time,
 	op *operationLine,
 ) (line, error) {
+	o := in.Order
 	out := line{
 		ID: l.ID, FulfillmentID: l.FulfillmentID, OrderID: o.ID, ProductID: l.ProductID, Quantity: l.Quantity,
 		GrossMinor: price.Minor,
@@ -107,7 +113,11 @@ func newLine(o keyturn.Order, l keyturn.LineItem, price keyturn.Money, known acc
 		Status: keyturn.LinePending, Version: 1,
 		SourceStartedAt: known.Now, WakeAt: relayAt, CreatedAt: known.Now, Currency: o.Currency, CustomerID: o.Customer.ID,
 		PaymentProvider: o.Payment.Provider, PaymentReference: o.Payment.Reference,
-		Now: known.Now, readAt: known.readAt,
+		PaymentCaptureBy: in.captureBy,
+		Now:              known.Now, readAt: known.readAt,
+	}
+	if l.SoldAs != nil {
+		out.SoldAs = ptr(soldAsText(l.SoldAs))
 	}
 	if op != nil {
 		out.LicenseID, out.LicenseSource, out.Blocked = op.licenseID, op.source, op.blocked
@@ -147,23 +157,23 @@ const (
 	)` + acceptOrderSQL
 	acceptOrderSQL = `, o AS (
 		INSERT INTO orders (id, client, customer_id, customer, currency, gross_minor, payment_provider, payment_reference,
-			page_hash, lines_total, created_at)
-		SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11 FROM settled
+			page_hash, lines_total, created_at, payment_id)
+		SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, CAST(nullif($29, '') AS uuid) FROM settled
 	), captured AS (
 		INSERT INTO sandbox_payments (reference, order_id, captured_minor, currency)
-		SELECT $8, $1, $6, $5 FROM settled WHERE $7 = 'sandbox'
+		SELECT $8, $1, $6, $5 FROM settled WHERE $7 = 'sandbox' AND $29 = ''
 	), answered AS (
 		INSERT INTO idempotency_keys (client, key, request_hash, order_id, response) SELECT $2, $12, $13, $1, $14 FROM settled
 	), lines AS (
 		INSERT INTO line_items (id, fulfillment_id, order_id, position, product_id, quantity, gross_minor, operation,
-			subscription_id, trial_context, source_started_at, give_up_at, wake_at, created_at, quantity_mode)
+			subscription_id, trial_context, source_started_at, give_up_at, wake_at, created_at, quantity_mode, sold_as)
 		SELECT t.id, t.fulfillment_id, $1, t.position, t.product_id, t.quantity, t.minor, t.operation, t.subscription_id,
-			t.trial_context, $11, t.give_up_at, $15, $11, t.mode
+			t.trial_context, $11, t.give_up_at, $15, $11, t.mode, nullif(t.sold_as, '')
 		FROM settled, unnest(CAST($16 AS uuid[]), CAST($17 AS uuid[]), CAST($18 AS text[]), CAST($19 AS bigint[]),
 			CAST($20 AS bigint[]), CAST($21 AS text[]), CAST($22 AS text[]), CAST($23 AS text[]), CAST($24 AS timestamptz[]),
-			CAST($28 AS text[]))
+			CAST($28 AS text[]), CAST($30 AS text[]))
 			WITH ORDINALITY AS t (id, fulfillment_id, product_id, quantity, minor, operation, subscription_id,
-				trial_context, give_up_at, mode, position)
+				trial_context, give_up_at, mode, sold_as, position)
 	)
 	SELECT yes FROM settled`
 )
@@ -178,7 +188,7 @@ type storedCustomer struct {
 type lineRows struct {
 	ids, fulfillments, products, operations, subscriptions, trials []string
 	quantities, minors                                             []int64
-	deadlines, modes                                               []string
+	deadlines, modes, soldAs                                       []string
 }
 
 func newLineRows(n int) *lineRows { return &lineRows{ids: make([]string, 0, n)} }
@@ -206,6 +216,15 @@ func (r *lineRows) add(l *keyturn.LineItem, fulfillmentID string, price keyturn.
 	r.quantities = append(r.quantities, int64(l.Quantity))
 	r.minors = append(r.minors, price.Minor)
 	r.deadlines = append(r.deadlines, deadline.Format(time.RFC3339Nano))
+	r.soldAs = append(r.soldAs, soldAsText(l.SoldAs))
+}
+
+func soldAsText(s *keyturn.SoldAs) string {
+	if s == nil {
+		return ""
+	}
+	text, _ := json.Marshal(s) //nolint:errchkjson // it always marshals
+	return string(text)
 }
 
 // newID mints a UUIDv7: in the order of time, so that index pages fill up one after the other.

@@ -47,7 +47,7 @@ func (a Alert) ToDo(d AlertDetail) string {
 		pool = *a.PoolID
 	}
 	return strings.NewReplacer("FULFILLMENT", d.FulfillmentID, "POOL", pool, "ALERT", strconv.FormatInt(a.ID, 10),
-		"INTEGRATION", partnerOf(d.Source), "`", "").Replace(a.Cause.Info().ToDo)
+		"INTEGRATION", partnerOf(d.Source), "PAYMENT", a.about("payment/"), "`", "").Replace(a.Cause.Info().ToDo)
 }
 
 // openLineAlert opens the alert of this line and cause unless it is open. One that was closed tells operations anew.
@@ -153,4 +153,13 @@ func (d *DB) bookTold(ctx context.Context, told, untold []Alert) error {
 			pq.Array(ids), pq.Array(opened), pq.Array(done))
 		return err
 	})
+}
+
+// about is what the alert's subject names after a prefix such as payment/, if it has that.
+func (a Alert) about(prefix string) string {
+	if a.Subject == nil {
+		return ""
+	}
+	name, _ := strings.CutPrefix(*a.Subject, prefix)
+	return name
 }

@@ -35,18 +35,22 @@ func (d *DB) giveUp(ctx context.Context, tx *sqlx.Tx, l *line, by, reason string
 			return err
 		}
 	}
+	owed, err := d.charge(ctx, tx, l)
+	if err != nil {
+		return err
+	}
 	if err := scheduleRevocation(ctx, tx, l); err != nil {
 		return err
 	}
 	if err := d.freeKeys(ctx, tx, l, by, reason); err != nil {
 		return err
 	}
-	_, err := tx.ExecContext(ctx, `
+	_, err = tx.ExecContext(ctx, `
 		WITH license AS (UPDATE licenses SET status = 'Canceled', updated_at = now() WHERE line_id = $1),
 		unused AS (DELETE FROM supplies WHERE line_id = $1)
 		INSERT INTO refunds (line_id, order_id, amount_minor, currency, provider, reference, reason, failure_kind)
 		SELECT $1, id, $2, currency, payment_provider, payment_reference, $3, nullif($5, '') FROM orders WHERE id = $4
-		ON CONFLICT (line_id) DO NOTHING`, l.ID, l.GrossMinor, reason, l.OrderID, failure)
+		ON CONFLICT (line_id) DO NOTHING`, l.ID, owed, reason, l.OrderID, failure)
 	if err != nil {
 		return err
 	}

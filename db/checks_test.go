@@ -75,6 +75,7 @@ func TestStatementsNameKnownStatuses(t *testing.T) {
 	for _, more := range []map[string]bool{
 		set(keyturn.RefundStatuses), set(keyturn.RevocationStatuses), set(keyturn.ReplacementStatuses),
 		set(keyturn.LineStatuses), set(keyturn.OrderStatuses), set(keyturn.LicenseStatuses),
+		set(keyturn.LinkStatuses), set(keyturn.PaymentStatuses),
 	} {
 		maps.Copy(known["status"], more)
 	}

@@ -15,15 +15,21 @@ var ofPersons = []string{
 	"attempts.error_code",
 	"attempts.message",
 	"attempts.reply",
+	"checkout_links.end_reason",
+	"checkout_links.spec",
 	"customers.data_key",
 	"deliverables.content",
 	"deliveries.message",
 	"idempotency_keys.response",
 	"key_log.reason",
 	"line_log.reason",
+	"link_log.reason",
 	"orders.cancel_reason",
 	"orders.customer",
 	"partner_requests.request",
+	"payment_log.reason",
+	"payments.session_url",
+	"payments.snapshot",
 	"refunds.confirm_reason",
 	"refunds.reason",
 	"replacements.reason",
@@ -34,12 +40,14 @@ var ofPersons = []string{
 // ofTheBooks are those of each table that hold our own words, IDs, hashes and settings, or the merchant's keys, and
 // stay.
 var ofTheBooks = map[string]string{
-	"access_log":       "by what",
-	"alerts":           "cause closed_by detail pool_id subject",
-	"api_tokens":       "hash name prefix scopes",
-	"attempts":         "error_kind operation outcome source",
-	"audits":           "report",
-	"batches":          "created_by pool_id recall undone_by",
+	"access_log": "by what",
+	"alerts":     "cause closed_by detail pool_id subject",
+	"api_tokens": "hash name prefix scopes",
+	"attempts":   "error_kind operation outcome source",
+	"audits":     "report",
+	"batches":    "created_by pool_id recall undone_by",
+	"checkout_links": "client currency customer_id draft id idempotency_key order_id page_hash provider reference " +
+		"request_hash status",
 	"customers":        "id",
 	"deliverables":     "fingerprint kind shared source",
 	"deliveries":       "error kind status",
@@ -51,12 +59,19 @@ var ofTheBooks = map[string]string{
 	"license_steps":    "from_status operation product_before source_before to_status",
 	"licenses":         "customer_id product_id source status",
 	"line_items": "cancel_reason failure license_source operation order_id product_id quantity_mode status " +
-		"subscription_id trial_context waiting_pool",
+		"sold_as subscription_id trial_context waiting_pool",
+	"link_log":   "by from_status link_id to_status",
 	"line_log":   "by from_status to_status",
 	"lost_lines": "order_id product_id source status",
 	"orders": "cancel_failure client currency customer_id id page_hash payment_provider payment_reference " +
 		"status",
-	"outbox":           "subject workflow",
+	"outbox":          "subject workflow",
+	"payment_log":     "by from_status to_status",
+	"payment_refunds": "currency error provider_id status",
+	"payments": "capture currency customer_id failure link_id mixed order_id payment_reference provider " +
+		"session_reference status",
+	"provider_events":  "id provider type",
+	"sandbox_sessions": "back_url calls currency id key lines order_id reference return_url script status token_hash",
 	"partner_gates":    "failing failure integration",
 	"partner_queue":    "integration",
 	"partner_requests": "operation source",
@@ -91,7 +106,7 @@ func TestEveryColumnIsClassifiedForErasure(t *testing.T) {
 	require.Equal(t, classified, columns, "say of each column whether it is of a person")
 	for _, column := range ofPersons {
 		table, name, _ := strings.Cut(column, ".")
-		require.True(t, slices.ContainsFunc(eraseSQL, func(query string) bool {
+		require.True(t, slices.ContainsFunc(slices.Concat(eraseSQL, eraseLinksSQL), func(query string) bool {
 			return strings.HasPrefix(query, "DELETE FROM "+table+" ") || strings.HasPrefix(query, "UPDATE "+table+" ") &&
 				strings.Contains(query, name+" = ")
 		}) || column == "customers.data_key", "erasing does not touch %s", column)

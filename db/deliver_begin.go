@@ -145,6 +145,7 @@ const leaseFastSQL = `
 	WITH l AS MATERIALIZED (` + readLineSQL + `
 			AND l.status = 'OBTAINED' AND l.next_attempt_at IS NULL AND l.license_id IS NULL AND NOT l.blocked AND NOT l.awaited
 			AND l.cancel_reason IS NULL AND o.cancel_reason IS NULL
+			AND (pay.status IS NULL OR pay.status = 'CAPTURED')
 		FOR UPDATE OF l
 	), leased AS (` + setLeaseSQL + `l.now + make_interval(secs => $2)
 		FROM l

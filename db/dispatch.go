@@ -284,7 +284,7 @@ func takeDispatched(ctx context.Context, tx *sqlx.Tx, ids []string) (due []Due, 
 		)
 		SELECT`+lineColumns+`, true AS called FROM (
 			SELECT * FROM taken UNION ALL SELECT l.* FROM line_items l JOIN gone g ON g.line_id = l.id
-		) l JOIN orders o ON o.id = l.order_id JOIN products p ON p.id = l.product_id
+		) l JOIN orders o ON o.id = l.order_id JOIN products p ON p.id = l.product_id`+joinPayment+`
 		ORDER BY l.created_at, l.id`, pq.Array(ids), relayLease.Seconds())
 }
 

@@ -89,6 +89,9 @@ func (d *DB) erase(ctx context.Context, prefix keyturn.Prefix, customerID, by st
 		if err := e.refuseWhileOpen(); err != nil {
 			return err
 		}
+		if err := e.refuseWhilePaying(); err != nil {
+			return err
+		}
 		out, err = e.erase(by)
 		return err
 	})
@@ -186,6 +189,20 @@ const openSQL = `
 			WHERE l.order_id = ANY($1) AND y.created_at > now() - interval '73 hours' AND ` + toFollowSQL + `
 	) o ORDER BY order_id, why LIMIT 6`
 
+// refuseWhilePaying refuses to erase a customer who is paying, or whose payment is not settled.
+func (e *eraser) refuseWhilePaying() error {
+	var links []string
+	if err := e.tx.SelectContext(e.ctx, &links, `
+		SELECT DISTINCT link_id FROM payments WHERE customer_id = $1 AND created_at <= $2 AND (status NOT IN ('CAPTURED',
+				'VOIDED', 'LOST', 'EXPIRED', 'FAILED')
+			OR EXISTS (SELECT FROM payment_refunds r WHERE r.payment_id = payments.id AND r.status = 'PENDING'))
+		LIMIT 5`, e.customerID, e.until); err != nil || len(links) == 0 {
+		return err
+	}
+	return keyturn.Errorf(keyturn.KindConflict, "a payment of the customer's checkout link is not settled (%s): wait until it is",
+		strings.Join(links, ", "))
+}
+
 func (e *eraser) refuseWhileOpen() error {
 	var open []struct {
 		OrderID string `db:"order_id"`
@@ -232,6 +249,17 @@ var eraseSQL = []string{
 		WHERE line_id IN (SELECT id FROM line_items WHERE order_id = ANY($1))`,
 }
 
+// eraseLinksSQL blanks what is the customer's of checkout links and their payments.
+var eraseLinksSQL = []string{
+	`UPDATE checkout_links SET spec = '', end_reason = split_part(end_reason, ': ', 1)
+		WHERE customer_id = $1 AND created_at <= $2`,
+	`UPDATE payments SET snapshot = '', session_url = NULL WHERE customer_id = $1 AND created_at <= $2`,
+	`UPDATE link_log SET reason = split_part(reason, ': ', 1)
+		WHERE link_id IN (SELECT id FROM checkout_links WHERE customer_id = $1 AND created_at <= $2)`,
+	`UPDATE payment_log SET reason = split_part(reason, ': ', 1)
+		WHERE payment_id IN (SELECT id FROM payments WHERE customer_id = $1 AND created_at <= $2)`,
+}
+
 func (e *eraser) erase(by string) (Erasure, error) {
 	hash := e.d.keys.MAC("erased/" + e.customerID)
 	var left int
@@ -249,6 +277,11 @@ func (e *eraser) erase(by string) (Erasure, error) {
 		}
 		if _, err := e.tx.ExecContext(e.ctx, query, args...); err != nil {
 			return Erasure{}, fmt.Errorf("erasing, part %d: %w", i, err)
+		}
+	}
+	for i, query := range eraseLinksSQL {
+		if _, err := e.tx.ExecContext(e.ctx, query, e.customerID, e.until); err != nil {
+			return Erasure{}, fmt.Errorf("erasing links, part %d: %w", i, err)
 		}
 	}
 	out := Erasure{ID: newID(), CustomerHash: hash, ErasedAt: e.until.UTC(), Orders: len(e.orders), By: by}

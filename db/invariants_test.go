@@ -94,7 +94,22 @@ var broken = map[string]string{
 		SELECT l.id FROM line_items l LEFT JOIN refunds r ON r.line_id = l.id
 		WHERE l.order_id LIKE $1 AND ((l.status IN ('CANCELING', 'CANCELED')) <> (r.line_id IS NOT NULL)
 			OR (l.status = 'CANCELED') <> coalesce(r.status = 'DONE', false)
-			OR r.amount_minor <> l.gross_minor)`,
+			OR r.amount_minor <> l.gross_minor AND NOT (r.amount_minor = 0 AND EXISTS (
+				SELECT FROM payments p WHERE p.order_id = l.order_id)))`,
+	"a payment's order was charged for what it did not get": `
+		SELECT p.id FROM payments p WHERE p.order_id LIKE $1 AND p.status = 'CAPTURED' AND p.captured_minor <> (
+			SELECT coalesce(sum(CASE WHEN r.line_id IS NULL THEN l.gross_minor ELSE r.amount_minor END), 0)
+			FROM line_items l LEFT JOIN refunds r ON r.line_id = l.id WHERE l.order_id = p.order_id)`,
+	"a payment that was not charged has a refund": `
+		SELECT p.id FROM payments p JOIN refunds r ON r.order_id = p.order_id
+		WHERE p.order_id LIKE $1 AND p.status IN ('VOIDING', 'VOIDED', 'LOST') AND r.amount_minor > 0`,
+	"a key went out before it was charged": `
+		SELECT p.id FROM payments p JOIN line_items l ON l.order_id = p.order_id
+		JOIN deliveries y ON y.line_id = l.id AND y.kind = 'keys' AND y.attempts > 0
+		WHERE p.order_id LIKE $1 AND p.status <> 'CAPTURED'`,
+	"a link is used without a payment, or the other way about": `
+		SELECT k.id FROM checkout_links k WHERE k.order_id LIKE $1 AND (k.status = 'USED') <> EXISTS (
+			SELECT FROM payments p WHERE p.link_id = k.id AND p.order_id IS NOT NULL)`,
 	"more was refunded than was captured": `
 		SELECT p.order_id FROM sandbox_payments p JOIN sandbox_refunds r USING (reference, order_id)
 		WHERE p.order_id LIKE $1 AND r.applied_at IS NOT NULL

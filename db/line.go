@@ -57,8 +57,14 @@ type line struct {
 	// what failed, if its order is cancelled because another line failed
 	CancelFailure keyturn.Kind `db:"cancel_failure"`
 	ProductSpec   string       `db:"product_spec"`
-	Currencies    *string      `db:"pool_currencies"` // of the product's pools that sell in one currency only
-	Now           time.Time    `db:"now"`             // the database's clock, the only one that decides
+	SoldAs        *string      `db:"sold_as"` // what a checkout link says in place of the product
+	// Of an order that a checkout link made: its payment.
+	PaymentID        *string                `db:"payment_id"`
+	PaymentStatus    *keyturn.PaymentStatus `db:"payment_status"`
+	PaymentCaptureBy *time.Time             `db:"payment_capture_by"`
+	GiveUpFailed     bool                   `db:"give_up_failed"`  // a line without its key gives itself up, uncharged
+	Currencies       *string                `db:"pool_currencies"` // of the product's pools that sell in one currency only
+	Now              time.Time              `db:"now"`             // the database's clock, the only one that decides
 
 	// Only of a line that a step is for: what its order's customer is decrypted from.
 	CustomerSealed []byte `db:"customer_sealed"`
@@ -82,13 +88,18 @@ const lineColumns = `
 	o.currency, o.gross_minor AS order_minor, o.customer_id, o.payment_provider, o.payment_reference,
 	coalesce(l.cancel_reason, o.cancel_reason) AS cancel_reason,
 	CASE WHEN l.cancel_reason IS NULL THEN coalesce(o.cancel_failure, '') ELSE '' END AS cancel_failure,
-	p.spec AS product_spec, p.pool_currencies,
+	p.spec AS product_spec, p.pool_currencies, l.sold_as, o.payment_id, pay.status AS payment_status,
+	pay.capture_by AS payment_capture_by, coalesce(pay.give_up_failed, false) AS give_up_failed,
 	clock_timestamp() AS now`
 
 const lineTables = `
 	FROM line_items l
 	JOIN orders o ON o.id = l.order_id
-	JOIN products p ON p.id = l.product_id`
+	JOIN products p ON p.id = l.product_id` + joinPayment
+
+// joinPayment joins the payment of an order that a checkout link made.
+const joinPayment = `
+	LEFT JOIN payments pay ON pay.id = o.payment_id`
 
 const (
 	readLineSQL = `SELECT` + lineColumns + `, o.customer AS customer_sealed, c.data_key AS customer_key` + lineTables + `
@@ -120,6 +131,13 @@ func (l *line) derive() (err error) {
 	l.saved, l.savedWakeAt = l.Status, l.WakeAt
 	if l.product, err = readStored(l.ProductID, l.ProductSpec); err != nil {
 		return err
+	}
+	if l.SoldAs != nil {
+		var sold keyturn.SoldAs
+		if err := json.Unmarshal([]byte(*l.SoldAs), &sold); err != nil {
+			return err
+		}
+		l.product = sold.Apply(l.product)
 	}
 	if l.QuantityMode != nil { // what was paid is what is delivered
 		l.product.QuantityMode = *l.QuantityMode

@@ -20,11 +20,21 @@ func (l *line) sourceFrom(no int) int {
 func (l *line) fits() bool { return fits(l.source(), currencies(l.Currencies), l.Currency) }
 
 // deadline is when the customer has keys or money: a person's decision, else the product's policy of today.
+// While its money is not taken, the end of the authorization comes first.
 func (l *line) deadline() time.Time {
+	end := l.CreatedAt.Add(time.Duration(l.product.Retry.GiveUpAfter))
 	if l.ExtendedUntil != nil {
-		return *l.ExtendedUntil
+		end = *l.ExtendedUntil
 	}
-	return l.CreatedAt.Add(time.Duration(l.product.Retry.GiveUpAfter))
+	if l.PaymentCaptureBy != nil && !l.charged() {
+		end = minTime(end, *l.PaymentCaptureBy)
+	}
+	return end
+}
+
+// charged says that the line's money was taken, as it is of every order that came in paid.
+func (l *line) charged() bool {
+	return l.PaymentStatus == nil || *l.PaymentStatus == keyturn.PaymentCaptured
 }
 
 // sourceDeadline is when the current source gives up and the next one starts; the last one has the line's deadline. A
@@ -69,6 +79,8 @@ func (l *line) next() keyturn.Next {
 		}
 	case l.Blocked:
 		n.Do, n.Wait = keyturn.DoQueue, n.Left
+	case l.ObtainedAt != nil && !l.charged():
+		n.Do = keyturn.DoCapture
 	case l.ObtainedAt != nil:
 		n.Do = keyturn.DoDeliver
 	case !l.asksSource():

@@ -28,6 +28,9 @@ func (l *line) appendLineUpdate(w *pg.StmtBuilder, by, reason, when string) erro
 		l.Status, l.SourceNo, l.SourceStartedAt, l.Attempts, l.Failures, l.FailureJSON, l.NextAttemptAt, l.GiveUpAt,
 		l.ExtendedUntil,
 		l.HeldUntil, l.WaitingPool, l.ObtainedAt, l.DeliveredAt, l.CanceledAt, l.savedWakeAt, l.WakeAt, l.ID, l.Version)
+	if l.PaymentID != nil && l.saved == keyturn.LinePending && l.Status != keyturn.LinePending {
+		w.With("tried", `UPDATE payments SET first_tries = first_tries - 1 FROM moved WHERE payments.id = ?`, *l.PaymentID)
+	}
 	if l.saved != l.Status {
 		w.With("logged", `
 			INSERT INTO line_log (line_id, version, from_status, to_status, by, reason)

@@ -42,7 +42,7 @@ func (d *DB) TakeDue(ctx context.Context, limit int) ([]Due, error) {
 				UPDATE line_items l SET wake_at = now() + make_interval(secs => $2) FROM due WHERE l.id = due.id RETURNING l.*
 			)
 			SELECT`+lineColumns+`, EXISTS (SELECT FROM partner_queue q WHERE q.line_id = l.id) AS called FROM taken l
-				JOIN orders o ON o.id = l.order_id JOIN products p ON p.id = l.product_id`,
+				JOIN orders o ON o.id = l.order_id JOIN products p ON p.id = l.product_id`+joinPayment,
 			limit, relayLease.Seconds()); err != nil {
 			return err
 		}

@@ -170,6 +170,32 @@ BEGIN
     WHERE p_volume OR s.others IS NOT NULL OR h.others IS NOT NULL;
 END $function$;
 
+CREATE FUNCTION link_may_become(from_status text, to_status text)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ IMMUTABLE PARALLEL SAFE
+AS $function$ BEGIN
+    RETURN (from_status || '>' || to_status) IN (
+        'OPEN>PAYING', 'OPEN>USED', 'OPEN>EXPIRED', 'OPEN>CANCELED', 'PAYING>OPEN', 'PAYING>USED');
+END $function$;
+
+CREATE FUNCTION payment_may_become(from_status text, to_status text)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ IMMUTABLE PARALLEL SAFE
+AS $function$ BEGIN
+    RETURN (from_status || '>' || to_status) IN (
+        'CREATED>OPEN', 'CREATED>EXPIRED', 'CREATED>CAPTURED',
+        'OPEN>PROCESSING', 'OPEN>EXPIRED', 'OPEN>MISMATCH', 'OPEN>AUTHORIZED', 'OPEN>CAPTURED', 'OPEN>VOIDING',
+        'PROCESSING>FAILED', 'PROCESSING>MISMATCH', 'PROCESSING>AUTHORIZED', 'PROCESSING>CAPTURED',
+        'PROCESSING>VOIDING',
+        'FAILED>CAPTURED', 'FAILED>VOIDING', 'EXPIRED>CAPTURED', 'EXPIRED>VOIDING',
+        'MISMATCH>AUTHORIZED', 'MISMATCH>CAPTURED', 'MISMATCH>VOIDING',
+        'AUTHORIZED>CAPTURING', 'AUTHORIZED>VOIDING', 'AUTHORIZED>LOST',
+        'CAPTURING>CAPTURED', 'CAPTURING>VOIDING', 'CAPTURING>LOST',
+        'VOIDING>CAPTURED', 'VOIDING>VOIDED');
+END $function$;
+
 CREATE SEQUENCE integration_versions START 1000000;
 
 CREATE SEQUENCE pool_key_position START 1;
@@ -202,6 +228,7 @@ CREATE TABLE orders (
     cancel_reason text,
     cancel_failure text,
     created_at timestamptz NOT NULL,
+    payment_id uuid,
     CONSTRAINT orders_pkey PRIMARY KEY (id),
     CONSTRAINT orders_page_hash_key UNIQUE (page_hash),
     CONSTRAINT orders_customer_id_fkey FOREIGN KEY (customer_id) REFERENCES customers(id),
@@ -264,6 +291,7 @@ CREATE TABLE line_items (
     wake_at timestamptz,
     created_at timestamptz NOT NULL,
     quantity_mode text,
+    sold_as text,
     CONSTRAINT line_items_pkey PRIMARY KEY (id),
     CONSTRAINT line_items_fulfillment_id_key UNIQUE (fulfillment_id),
     CONSTRAINT line_items_order_id_fkey FOREIGN KEY (order_id) REFERENCES orders(id),
@@ -692,7 +720,7 @@ CREATE TABLE alerts (
         'Configuration', 'OutOfStock', 'Conflict', 'DuplicateKey', 'Internal', 'Manual', 'Refund', 'ManualRefund',
         'Revocation', 'Exposed', 'Undelivered', 'Restored', 'PartnerAnsweredDifferently', 'PartnerMoved',
         'PartnerDown', 'PartnerBack', 'CertificateExpiring', 'ClockSkew', 'LowStock', 'RunsDry', 'Owed', 'Audit',
-        'SearchAttributes'))
+        'SearchAttributes', 'Capture', 'LatePayment', 'Mismatch', 'NotAccepted', 'ProcessorDown'))
 );
 CREATE INDEX alerts_by_merchant ON alerts (split_part(alert_subject(pool_id, subject, detail), ':', 1), id)
         WHERE strpos(alert_subject(pool_id, subject, detail), ':') > 0;
@@ -775,4 +803,196 @@ CREATE TABLE installation (
     bound_at timestamptz NOT NULL DEFAULT now(),
     CONSTRAINT installation_pkey PRIMARY KEY (one),
     CONSTRAINT installation_one_check CHECK (one)
+);
+
+CREATE TABLE checkout_links (
+    id text NOT NULL,
+    client text NOT NULL,
+    idempotency_key text NOT NULL,
+    request_hash bytea NOT NULL,
+    reference text,
+    order_id text NOT NULL,
+    status text NOT NULL DEFAULT 'OPEN',
+    version integer NOT NULL DEFAULT 1,
+    provider text NOT NULL,
+    currency text NOT NULL,
+    customer_id text NOT NULL,
+    spec bytea NOT NULL,
+    draft text NOT NULL DEFAULT '{}',
+    page_hash bytea NOT NULL,
+    payments_begun integer NOT NULL DEFAULT 0,
+    payments_most integer NOT NULL DEFAULT 5,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    expires_at timestamptz NOT NULL,
+    opened_at timestamptz,
+    ended_at timestamptz,
+    end_reason text,
+    CONSTRAINT checkout_links_pkey PRIMARY KEY (id),
+    CONSTRAINT checkout_links_client_idempotency_key_key UNIQUE (client, idempotency_key),
+    CONSTRAINT checkout_links_client_reference_key UNIQUE (client, reference),
+    CONSTRAINT checkout_links_page_hash_key UNIQUE (page_hash),
+    CONSTRAINT checkout_links_customer_id_fkey FOREIGN KEY (customer_id) REFERENCES customers(id),
+    CONSTRAINT checkout_links_check CHECK (payments_begun <= payments_most),
+    CONSTRAINT checkout_links_currency_check CHECK (currency ~ '^[A-Z]{3}$'),
+    CONSTRAINT checkout_links_end CHECK ((status IN ('USED', 'EXPIRED', 'CANCELED')) = (ended_at IS NOT NULL)),
+    CONSTRAINT checkout_links_status CHECK (status IN ('OPEN', 'PAYING', 'USED', 'EXPIRED', 'CANCELED'))
+);
+ALTER TABLE checkout_links ALTER COLUMN spec SET STORAGE EXTERNAL;
+CREATE INDEX checkout_links_by_merchant ON checkout_links (split_part(order_id, ':', 1), created_at, id)
+        WHERE strpos(order_id, ':') > 0;
+CREATE INDEX checkout_links_by_reference ON checkout_links (reference, created_at, id) WHERE reference IS NOT NULL;
+CREATE INDEX checkout_links_by_status ON checkout_links (status, created_at, id);
+CREATE INDEX checkout_links_by_time ON checkout_links (created_at, id);
+CREATE INDEX checkout_links_of_customer ON checkout_links (customer_id);
+CREATE UNIQUE INDEX checkout_links_order ON checkout_links (order_id) WHERE status IN ('OPEN', 'PAYING', 'USED');
+CREATE INDEX checkout_links_to_expire ON checkout_links (expires_at) WHERE status = 'OPEN';
+
+CREATE TABLE link_log (
+    link_id text NOT NULL,
+    version integer NOT NULL,
+    from_status text NOT NULL,
+    to_status text NOT NULL,
+    by text NOT NULL,
+    reason text NOT NULL DEFAULT '',
+    at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    CONSTRAINT link_log_pkey PRIMARY KEY (link_id, version),
+    CONSTRAINT link_log_link_id_fkey FOREIGN KEY (link_id) REFERENCES checkout_links(id),
+    CONSTRAINT link_transitions CHECK (link_may_become(from_status, to_status))
+);
+
+CREATE TABLE payments (
+    id uuid NOT NULL,
+    link_id text NOT NULL,
+    number integer NOT NULL,
+    status text NOT NULL DEFAULT 'CREATED',
+    version integer NOT NULL DEFAULT 1,
+    provider text NOT NULL,
+    capture text NOT NULL,
+    mixed text NOT NULL,
+    customer_id text NOT NULL,
+    snapshot bytea NOT NULL,
+    currency text NOT NULL,
+    total_minor bigint NOT NULL,
+    pay_until timestamptz NOT NULL,
+    open_no integer NOT NULL DEFAULT 1,
+    session_reference text,
+    session_url bytea,
+    payment_reference text,
+    order_id text,
+    authorized_minor bigint NOT NULL DEFAULT 0,
+    authorized_at timestamptz,
+    capture_by timestamptz,
+    chargeable_minor bigint NOT NULL DEFAULT 0,
+    first_tries integer NOT NULL DEFAULT 0,
+    give_up_failed boolean NOT NULL DEFAULT false,
+    capture_minor bigint,
+    capture_no integer NOT NULL DEFAULT 1,
+    capture_tries integer NOT NULL DEFAULT 0,
+    capture_until timestamptz,
+    captured_minor bigint NOT NULL DEFAULT 0,
+    captured_at timestamptz,
+    failure text,
+    looks integer NOT NULL DEFAULT 0,
+    look_at timestamptz,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    ended_at timestamptz,
+    CONSTRAINT payments_pkey PRIMARY KEY (id),
+    CONSTRAINT payments_link_id_number_key UNIQUE (link_id, number),
+    CONSTRAINT payments_customer_id_fkey FOREIGN KEY (customer_id) REFERENCES customers(id),
+    CONSTRAINT payments_link_id_fkey FOREIGN KEY (link_id) REFERENCES checkout_links(id),
+    CONSTRAINT payments_order_id_fkey FOREIGN KEY (order_id) REFERENCES orders(id),
+    CONSTRAINT payments_authorized_minor_check CHECK (authorized_minor >= 0),
+    CONSTRAINT payments_capture_check CHECK (capture IN ('whenObtained', 'whenPossible', 'atOnce')),
+    CONSTRAINT payments_capture_minor_check CHECK (capture_minor > 0),
+    CONSTRAINT payments_captured CHECK ((captured_minor > 0) <= (status = 'CAPTURED')),
+    CONSTRAINT payments_captured_minor_check CHECK (captured_minor >= 0),
+    CONSTRAINT payments_check CHECK (chargeable_minor >= 0 AND chargeable_minor <= total_minor),
+    CONSTRAINT payments_currency_check CHECK (currency ~ '^[A-Z]{3}$'),
+    CONSTRAINT payments_first_tries_check CHECK (first_tries >= 0),
+    CONSTRAINT payments_mixed_check CHECK (mixed IN ('chargeAll', 'chargeReady')),
+    CONSTRAINT payments_status CHECK (status IN ('CREATED', 'OPEN', 'PROCESSING', 'FAILED', 'EXPIRED', 'MISMATCH',
+        'AUTHORIZED', 'CAPTURING', 'CAPTURED', 'VOIDING', 'VOIDED', 'LOST')),
+    CONSTRAINT payments_total_minor_check CHECK (total_minor >= 0)
+);
+ALTER TABLE payments ALTER COLUMN snapshot SET STORAGE EXTERNAL;
+CREATE INDEX payments_by_status ON payments (status, created_at, id);
+CREATE INDEX payments_by_time ON payments (created_at, id);
+CREATE INDEX payments_of_customer ON payments (customer_id);
+CREATE UNIQUE INDEX payments_order ON payments (order_id) WHERE order_id IS NOT NULL;
+CREATE UNIQUE INDEX payments_payable ON payments (link_id) WHERE status IN ('CREATED', 'OPEN', 'PROCESSING');
+CREATE UNIQUE INDEX payments_reference ON payments (provider, payment_reference) WHERE payment_reference IS NOT NULL;
+CREATE UNIQUE INDEX payments_session ON payments (provider, session_reference) WHERE session_reference IS NOT NULL;
+CREATE UNIQUE INDEX payments_sold ON payments (link_id) WHERE order_id IS NOT NULL;
+CREATE INDEX payments_to_look ON payments (look_at) WHERE look_at IS NOT NULL;
+
+CREATE TABLE payment_log (
+    payment_id uuid NOT NULL,
+    version integer NOT NULL,
+    from_status text NOT NULL,
+    to_status text NOT NULL,
+    by text NOT NULL,
+    reason text NOT NULL DEFAULT '',
+    at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    CONSTRAINT payment_log_pkey PRIMARY KEY (payment_id, version),
+    CONSTRAINT payment_log_payment_id_fkey FOREIGN KEY (payment_id) REFERENCES payments(id),
+    CONSTRAINT payment_transitions CHECK (payment_may_become(from_status, to_status))
+);
+
+CREATE TABLE payment_refunds (
+    payment_id uuid NOT NULL,
+    amount_minor bigint NOT NULL,
+    currency text NOT NULL,
+    status text NOT NULL DEFAULT 'PENDING',
+    attempts integer NOT NULL DEFAULT 0,
+    error text,
+    provider_id text,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    done_at timestamptz,
+    CONSTRAINT payment_refunds_pkey PRIMARY KEY (payment_id),
+    CONSTRAINT payment_refunds_payment_id_fkey FOREIGN KEY (payment_id) REFERENCES payments(id),
+    CONSTRAINT payment_refunds_amount_minor_check CHECK (amount_minor > 0),
+    CONSTRAINT payment_refunds_check CHECK ((status = 'DONE') = (done_at IS NOT NULL)),
+    CONSTRAINT payment_refunds_status_check CHECK (status IN ('PENDING', 'DONE'))
+);
+CREATE INDEX payment_refunds_pending ON payment_refunds (created_at) WHERE status = 'PENDING';
+
+CREATE TABLE provider_events (
+    provider text NOT NULL,
+    id text NOT NULL,
+    type text NOT NULL,
+    received_at timestamptz NOT NULL DEFAULT now(),
+    CONSTRAINT provider_events_pkey PRIMARY KEY (provider, id)
+);
+CREATE INDEX provider_events_by_time ON provider_events (received_at);
+
+CREATE TABLE sandbox_sessions (
+    id text NOT NULL,
+    key text NOT NULL,
+    payment_id uuid NOT NULL,
+    order_id text NOT NULL,
+    token_hash bytea NOT NULL,
+    currency text NOT NULL,
+    total_minor bigint NOT NULL,
+    lines text NOT NULL,
+    back_url text NOT NULL,
+    return_url text NOT NULL,
+    authorize_first boolean NOT NULL,
+    script text NOT NULL DEFAULT '',
+    status text NOT NULL DEFAULT 'open',
+    reference text,
+    authorized_minor bigint NOT NULL DEFAULT 0,
+    captured_minor bigint NOT NULL DEFAULT 0,
+    capture_by timestamptz,
+    settles_at timestamptz,
+    calls text NOT NULL DEFAULT '{}',
+    created_at timestamptz NOT NULL DEFAULT now(),
+    expires_at timestamptz NOT NULL,
+    CONSTRAINT sandbox_sessions_pkey PRIMARY KEY (id),
+    CONSTRAINT sandbox_sessions_key_key UNIQUE (key),
+    CONSTRAINT sandbox_sessions_reference_key UNIQUE (reference),
+    CONSTRAINT sandbox_sessions_token_hash_key UNIQUE (token_hash),
+    CONSTRAINT sandbox_sessions_check CHECK (captured_minor <= authorized_minor),
+    CONSTRAINT sandbox_sessions_status_check CHECK (status IN ('open', 'processing', 'authorized', 'captured',
+        'voided', 'expired', 'failed')),
+    CONSTRAINT sandbox_sessions_total_minor_check CHECK (total_minor > 0)
 );

@@ -20,8 +20,14 @@ func (d *DB) stop(ctx context.Context, tx *sqlx.Tx, l *line, wanted keyturn.Do) 
 	if l.Status.Open() && l.Status != keyturn.LineCanceling && l.CancelReason != nil {
 		return true, d.giveUp(ctx, tx, l, byWorkflow, *l.CancelReason, l.CancelFailure)
 	}
+	if l.GiveUpFailed && l.ObtainedAt == nil && l.Status.InTrouble() && !l.charged() {
+		return true, d.giveUp(ctx, tx, l, byWorkflow, whyNotReady, "")
+	}
 	return l.next().Do != wanted, nil
 }
+
+// whyNotReady is why a line ends that has failed while others of its order are ready to be charged.
+const whyNotReady = "nothing was charged for it: the order's other lines were ready first"
 
 // Review looks at a line after its workflow was woken or a timer fired, moves on what the clock has decided (a hold
 // that ended, a deadline that passed while a person was waited for, an order that is to be cancelled) and says what is

@@ -1,0 +1,391 @@
+package db
+
+import (
+	"context"
+	"encoding/json"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+
+	"keyturn.dev/keyturn"
+	"keyturn.dev/keyturn/pg"
+	"keyturn.dev/keyturn/vault"
+)
+
+// WorkflowPayment is the workflow of a payment; its subject in the outbox is the payment's ID.
+const WorkflowPayment = "SettlePayment"
+
+// payment is a payment's row, locked for one step.
+type payment struct {
+	ID               string                `db:"id"`
+	LinkID           string                `db:"link_id"`
+	Number           int                   `db:"number"`
+	Status           keyturn.PaymentStatus `db:"status"`
+	Version          int                   `db:"version"`
+	Provider         string                `db:"provider"`
+	Capture          keyturn.CaptureWhen   `db:"capture"`
+	Mixed            keyturn.MixedCapture  `db:"mixed"`
+	CustomerID       string                `db:"customer_id"`
+	Snapshot         []byte                `db:"snapshot"`
+	Currency         string                `db:"currency"`
+	TotalMinor       int64                 `db:"total_minor"`
+	PayUntil         time.Time             `db:"pay_until"`
+	OpenNo           int                   `db:"open_no"`
+	SessionReference *string               `db:"session_reference"`
+	SessionURL       []byte                `db:"session_url"`
+	PaymentReference *string               `db:"payment_reference"`
+	OrderID          *string               `db:"order_id"`
+	AuthorizedMinor  int64                 `db:"authorized_minor"`
+	AuthorizedAt     *time.Time            `db:"authorized_at"`
+	CaptureBy        *time.Time            `db:"capture_by"`
+	ChargeableMinor  int64                 `db:"chargeable_minor"`
+	FirstTries       int                   `db:"first_tries"`
+	GiveUpFailed     bool                  `db:"give_up_failed"`
+	CaptureMinor     *int64                `db:"capture_minor"`
+	CaptureNo        int                   `db:"capture_no"`
+	CaptureTries     int                   `db:"capture_tries"`
+	CaptureUntil     *time.Time            `db:"capture_until"`
+	CapturedMinor    int64                 `db:"captured_minor"`
+	CapturedAt       *time.Time            `db:"captured_at"`
+	Failure          *string               `db:"failure"`
+	Looks            int                   `db:"looks"`
+	LookAt           *time.Time            `db:"look_at"`
+	CreatedAt        time.Time             `db:"created_at"`
+	EndedAt          *time.Time            `db:"ended_at"`
+	Owed             bool                  `db:"owed"` // a refund of its own is owed
+	DataKey          []byte                `db:"data_key"`
+	Now              time.Time             `db:"now"`
+
+	saved keyturn.PaymentStatus // what is in the database
+}
+
+const paymentColumns = `
+	SELECT p.id, p.link_id, p.number, p.status, p.version, p.provider, p.capture, p.mixed, p.customer_id, p.snapshot,
+		p.currency, p.total_minor, p.pay_until, p.open_no, p.session_reference, p.session_url, p.payment_reference,
+		p.order_id, p.authorized_minor, p.authorized_at, p.capture_by, p.chargeable_minor, p.first_tries,
+		p.give_up_failed, p.capture_minor, p.capture_no, p.capture_tries, p.capture_until, p.captured_minor,
+		p.captured_at, p.failure, p.looks, p.look_at, p.created_at, p.ended_at,
+		EXISTS (SELECT FROM payment_refunds r WHERE r.payment_id = p.id AND r.status = 'PENDING') AS owed,
+		c.data_key, clock_timestamp() AS now
+	FROM payments p JOIN customers c ON c.id = p.customer_id
+	WHERE `
+
+func scanPayment(ctx context.Context, q sqlx.QueryerContext, where string, args ...any) (*payment, error) {
+	var p payment
+	if err := sqlx.GetContext(ctx, q, &p, paymentColumns+where, args...); err != nil {
+		return nil, pg.NotFound(err, "there is no such payment")
+	}
+	p.saved = p.Status
+	return &p, nil
+}
+
+// lockPayment takes the row lock under which a payment is changed. Locks are taken in the order line, payment, link,
+// order; a transaction that holds a payment's lock takes none of a line.
+func lockPayment(ctx context.Context, tx *sqlx.Tx, id string) (*payment, error) {
+	return scanPayment(ctx, tx, `p.id = $1 FOR UPDATE OF p`, id)
+}
+
+// PaymentSnapshot is what a payment is for. It never changes: what the customer edits later is another payment.
+type PaymentSnapshot struct {
+	Reference      string            `json:"reference,omitempty"` // of the link
+	Lines          []SnapshotLine    `json:"lines"`
+	Customer       keyturn.Customer  `json:"customer"`
+	Consent        *keyturn.Consent  `json:"consent,omitempty"`
+	AdditionalData map[string]string `json:"additionalData,omitempty"`
+	Promise        keyturn.Duration  `json:"promise,omitzero"` // within which the customer has keys, or is not charged
+}
+
+// SnapshotLine is a line of a snapshot.
+type SnapshotLine struct {
+	keyturn.LineItem
+
+	SoldAs *keyturn.SoldAs `json:"soldAs"`
+}
+
+// snapshot decrypts what the payment is for.
+func (d *DB) snapshot(p *payment) (PaymentSnapshot, vault.DataKey, error) {
+	var out PaymentSnapshot
+	if len(p.DataKey) == 0 || len(p.Snapshot) == 0 {
+		return out, vault.DataKey{}, keyturn.Errorf(keyturn.KindErased, "the payment's customer was erased")
+	}
+	dk, err := d.keys.OpenDataKey(p.DataKey, "customer/"+p.CustomerID)
+	if err != nil {
+		return out, dk, err
+	}
+	plain, err := dk.Open(p.Snapshot, "payments/"+p.ID)
+	if err != nil {
+		return out, dk, err
+	}
+	return out, dk, json.Unmarshal(plain, &out)
+}
+
+// lookAfter is when a processor is asked where a payment stands that nothing was heard of: at the number of looks since
+// its status changed. Events and the customer's return come first as a rule; without either, this is enough.
+var lookAfter = []time.Duration{30 * time.Second, 2 * time.Minute, 10 * time.Minute, time.Hour}
+
+// CaptureMargin is how long before its end an authorisation is captured or let go at the latest.
+const CaptureMargin = 12 * time.Hour
+
+// captureUnknown is until when a payment is captured whose processor does not say how long it can be.
+const captureUnknown = 24 * time.Hour
+
+// next says what the payment needs now.
+func (p *payment) next() keyturn.PaymentNext {
+	n := keyturn.PaymentNext{Do: keyturn.PaymentDoWait, Status: p.Status, Version: p.Version}
+	wait := func(t time.Time) keyturn.Duration { return keyturn.Duration(max(t.Sub(p.Now), 0)) }
+	due := p.LookAt != nil && !p.LookAt.After(p.Now)
+	if p.LookAt != nil {
+		n.Wait = wait(*p.LookAt)
+	}
+	switch p.Status {
+	case keyturn.PaymentCreated:
+		if due {
+			n.Do = keyturn.PaymentDoOpen
+		}
+	case keyturn.PaymentOpen:
+		switch {
+		case !p.PayUntil.After(p.Now):
+			n.Do, n.Wait = keyturn.PaymentDoExpire, 0
+			if p.LookAt != nil && p.Looks > 0 {
+				n.Wait = wait(*p.LookAt)
+			}
+		case due:
+			n.Do = keyturn.PaymentDoRetrieve
+		default:
+			n.Wait = min(n.Wait, wait(p.PayUntil))
+		}
+	case keyturn.PaymentProcessing, keyturn.PaymentAuthorized, keyturn.PaymentCapturing:
+		if due {
+			n.Do = keyturn.PaymentDoRetrieve
+		}
+	case keyturn.PaymentVoiding:
+		n.Do = keyturn.PaymentDoVoid
+	case keyturn.PaymentMismatch:
+		n.Wait = keyturn.Duration(24 * time.Hour)
+	case keyturn.PaymentCaptured, keyturn.PaymentFailed, keyturn.PaymentExpired, keyturn.PaymentVoided, keyturn.PaymentLost:
+		switch {
+		case p.Owed:
+			n.Do = keyturn.PaymentDoRefund
+		case due: // an event came after the end
+			n.Do = keyturn.PaymentDoRetrieve
+		default:
+			n.Do, n.Wait = keyturn.PaymentDoNothing, 0
+		}
+	}
+	return n
+}
+
+// lookNext sets when the processor is asked next, after it was asked and nothing has changed.
+func (p *payment) lookNext() {
+	p.LookAt = nil
+	if p.final() {
+		return
+	}
+	p.LookAt = ptr(p.Now.Add(lookAfter[min(p.Looks, len(lookAfter)-1)]))
+	p.Looks++
+}
+
+func (p *payment) final() bool {
+	switch p.Status { //nolint:exhaustive // the others go on
+	case keyturn.PaymentCaptured, keyturn.PaymentVoided, keyturn.PaymentLost, keyturn.PaymentExpired, keyturn.PaymentFailed:
+		return true
+	}
+	return false
+}
+
+// move takes the payment to another status. It is not saved yet.
+func (p *payment) move(to keyturn.PaymentStatus) {
+	p.Status, p.Looks = to, 0
+	p.EndedAt = nil
+	if p.final() {
+		p.EndedAt, p.CaptureUntil = &p.Now, nil
+	}
+	p.lookNext()
+}
+
+// save writes the payment and its step in the log.
+func (p *payment) save(ctx context.Context, tx *sqlx.Tx, by, reason string) error {
+	if p.saved != p.Status && !p.saved.CanBecome(p.Status) {
+		return keyturn.Errorf(keyturn.KindConflict, "a payment that is %s cannot become %s", p.saved, p.Status)
+	}
+	err := pg.ExpectOne(tx.ExecContext(ctx, `
+		UPDATE payments SET status = $3, version = version + 1, open_no = $4, session_reference = $5, session_url = $6,
+			payment_reference = $7, order_id = $8, authorized_minor = $9, authorized_at = $10, capture_by = $11,
+			chargeable_minor = $12, first_tries = $13, give_up_failed = $14, capture_minor = $15, capture_no = $16,
+			capture_tries = $17, capture_until = $18, captured_minor = $19, captured_at = $20, failure = $21, looks = $22,
+			look_at = $23, ended_at = $24
+		WHERE id = $1 AND version = $2`,
+		p.ID, p.Version, p.Status, p.OpenNo, p.SessionReference, p.SessionURL, p.PaymentReference, p.OrderID,
+		p.AuthorizedMinor, p.AuthorizedAt, p.CaptureBy, p.ChargeableMinor, p.FirstTries, p.GiveUpFailed, p.CaptureMinor,
+		p.CaptureNo, p.CaptureTries, p.CaptureUntil, p.CapturedMinor, p.CapturedAt, p.Failure, p.Looks, p.LookAt, p.EndedAt))
+	if err != nil {
+		return err
+	}
+	p.Version++
+	if p.saved == p.Status {
+		return nil
+	}
+	_, err = tx.ExecContext(ctx, `
+		INSERT INTO payment_log (payment_id, version, from_status, to_status, by, reason) VALUES ($1, $2, $3, $4, $5, $6)`,
+		p.ID, p.Version, p.saved, p.Status, by, reason)
+	p.saved = p.Status
+	return err
+}
+
+// wake has the relay start the payment's workflow, or tell it to look.
+func (p *payment) wake(ctx context.Context, tx *sqlx.Tx) error {
+	return enqueue(ctx, tx, WorkflowPayment, p.ID)
+}
+
+// paymentStep runs fn on a locked payment and says what it needs afterwards.
+func (d *DB) paymentStep(ctx context.Context, id string, fn func(*sqlx.Tx, *payment) error) (keyturn.PaymentNext, error) {
+	var next keyturn.PaymentNext
+	err := d.pg.Tx(ctx, func(tx *sqlx.Tx) error {
+		p, err := lockPayment(ctx, tx, id)
+		if err != nil {
+			return err
+		}
+		if err := fn(tx, p); err != nil {
+			return err
+		}
+		next = p.next()
+		return nil
+	})
+	return next, err
+}
+
+// ReviewPayment says what the payment needs now. KindNotFound.
+func (d *DB) ReviewPayment(ctx context.Context, id string) (keyturn.PaymentNext, error) {
+	p, err := scanPayment(ctx, d.pg, `p.id = $1`, id)
+	if err != nil {
+		return keyturn.PaymentNext{}, err
+	}
+	return p.next(), nil
+}
+
+// LookAtPayment has the payment's workflow ask the processor now: an event came, or the customer, or a person asks. A
+// payment that ended is looked at, too, because what comes after its end may be a payment all the same. KindNotFound.
+func (d *DB) LookAtPayment(ctx context.Context, id string) error {
+	_, err := d.paymentStep(ctx, id, func(tx *sqlx.Tx, p *payment) error {
+		if p.Status == keyturn.PaymentCreated { // its session is not known: the workflow opens it
+			return p.wake(ctx, tx)
+		}
+		p.LookAt = &p.Now
+		if err := p.save(ctx, tx, byWorkflow, ""); err != nil {
+			return err
+		}
+		return p.wake(ctx, tx)
+	})
+	return err
+}
+
+// PaymentFacts is what a call of the processor needs to know of a payment.
+type PaymentFacts struct {
+	ID               string
+	LinkID           string
+	LinkToken        string
+	OrderID          string // of the order that it makes or has made
+	Status           keyturn.PaymentStatus
+	Provider         string
+	Capture          keyturn.CaptureWhen
+	OpenNo           int
+	SessionReference string
+	PaymentReference string
+	SessionURL       string // a secret
+	Total            keyturn.Money
+	PayUntil         time.Time
+	Locale           string
+	ReturnURL        string
+	Snapshot         PaymentSnapshot
+}
+
+// Payment gives what a call of the processor needs to know. KindNotFound; KindErased when its customer was erased.
+func (d *DB) Payment(ctx context.Context, id string) (PaymentFacts, error) {
+	p, err := scanPayment(ctx, d.pg, `p.id = $1`, id)
+	if err != nil {
+		return PaymentFacts{}, err
+	}
+	snapshot, dk, err := d.snapshot(p)
+	if err != nil {
+		return PaymentFacts{}, err
+	}
+	f := PaymentFacts{
+		ID: p.ID, LinkID: p.LinkID, LinkToken: d.LinkToken(p.LinkID), Status: p.Status, Provider: p.Provider,
+		Capture: p.Capture, OpenNo: p.OpenNo, Total: keyturn.Money{Minor: p.TotalMinor, Currency: p.Currency},
+		PayUntil: p.PayUntil, Locale: snapshot.Customer.Locale, Snapshot: snapshot,
+	}
+	if p.SessionReference != nil {
+		f.SessionReference = *p.SessionReference
+	}
+	if p.PaymentReference != nil {
+		f.PaymentReference = *p.PaymentReference
+	}
+	if len(p.SessionURL) > 0 {
+		address, err := dk.Open(p.SessionURL, "payments/"+p.ID+"/url")
+		if err != nil {
+			return f, err
+		}
+		f.SessionURL = string(address)
+	}
+	f.OrderID, err = d.OrderOfLink(ctx, p.LinkID)
+	return f, err
+}
+
+// PaymentOf finds the payment that a processor names by its session or its payment reference. KindNotFound.
+func (d *DB) PaymentOf(ctx context.Context, provider, session, reference string) (string, error) {
+	var id string
+	err := d.pg.GetContext(ctx, &id, `
+		SELECT id FROM payments WHERE provider = $1 AND session_reference = $2
+		UNION ALL SELECT id FROM payments WHERE provider = $1 AND payment_reference = $3
+		LIMIT 1`, provider, session, reference)
+	return id, pg.NotFound(err, "there is no such payment")
+}
+
+// paymentsWhere reads payments as the API shows them.
+func (d *DB) paymentsWhere(ctx context.Context, where string, args ...any) ([]keyturn.PaymentView, error) {
+	var rows []struct {
+		payment
+		RefundedMinor int64 `db:"refunded_minor"`
+	}
+	err := d.pg.SelectContext(ctx, &rows, `
+		SELECT p.id, p.link_id, p.number, p.status, p.version, p.provider, p.currency, p.total_minor, p.payment_reference,
+			p.order_id, p.authorized_minor, p.capture_by, p.captured_minor, p.failure, p.created_at, p.ended_at,
+			coalesce((SELECT sum(r.amount_minor) FROM refunds r WHERE r.order_id = p.order_id AND r.status = 'DONE'), 0)
+				+ coalesce((SELECT r.amount_minor FROM payment_refunds r WHERE r.payment_id = p.id AND r.status = 'DONE'), 0)
+				AS refunded_minor
+		FROM payments p WHERE `+where, args...)
+	out := make([]keyturn.PaymentView, len(rows))
+	for i, r := range rows {
+		money := func(minor int64) string { return keyturn.Money{Minor: minor, Currency: r.Currency}.String() }
+		out[i] = keyturn.PaymentView{
+			ID: r.ID, LinkID: r.LinkID, Status: r.Status, Version: r.Version, Provider: r.Provider, Currency: r.Currency,
+			Total: money(r.TotalMinor), Authorized: money(r.AuthorizedMinor), Captured: money(r.CapturedMinor),
+			Refunded: money(r.RefundedMinor), CaptureBy: utc(r.CaptureBy), CreatedAt: r.CreatedAt.UTC(), EndedAt: utc(r.EndedAt),
+		}
+		if r.OrderID != nil {
+			out[i].OrderID = *r.OrderID
+		}
+		if r.PaymentReference != nil {
+			out[i].Reference = *r.PaymentReference
+		}
+		if r.Failure != nil {
+			out[i].Failure = *r.Failure
+		}
+	}
+	return out, pg.AsKind(err)
+}
+
+// PaymentView gives a payment as the API shows it. KindNotFound.
+func (d *DB) PaymentView(ctx context.Context, id string) (keyturn.PaymentView, error) {
+	if !keyturn.ValidPaymentID(id) {
+		return keyturn.PaymentView{}, keyturn.Errorf(keyturn.KindNotFound, "there is no such payment: its ID is a UUID")
+	}
+	found, err := d.paymentsWhere(ctx, "p.id = $1", id)
+	if err == nil && len(found) == 0 {
+		err = keyturn.Errorf(keyturn.KindNotFound, "there is no such payment")
+	}
+	if err != nil {
+		return keyturn.PaymentView{}, err
+	}
+	return found[0], nil
+}

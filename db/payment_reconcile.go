@@ -1,0 +1,425 @@
+package db
+
+import (
+	"context"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+
+	"keyturn.dev/keyturn"
+	"keyturn.dev/keyturn/pg"
+)
+
+// Reconciled is what became of a payment after its processor was asked.
+type Reconciled struct {
+	Next     keyturn.PaymentNext
+	Accepted *Accepted // the order that the payment has made just now
+}
+
+// Reconcile moves a payment to where its processor says that it stands, never backwards, and accepts the order in the
+// same transaction once the customer has paid. It may run in any process and any number of times. respond makes the
+// answer that is stored with the order.
+func (d *DB) Reconcile(ctx context.Context, id string, s keyturn.ProcessorState, by string,
+	respond func(Accepted) ([]byte, error),
+) (Reconciled, error) {
+	p, err := scanPayment(ctx, d.pg, `p.id = $1`, id)
+	if err != nil {
+		return Reconciled{}, err
+	}
+	var accept acceptance
+	var refused error // why no order can come of it
+	if p.OrderID == nil && (s.Status == keyturn.AtProcessorAuthorized || s.Status == keyturn.AtProcessorCaptured) {
+		snapshot, _, err := d.snapshot(p)
+		if err == nil {
+			var link linkRow
+			if link, err = d.linkWhere(ctx, d.pg, `k.id = $1`, p.LinkID); err == nil {
+				accept, err = d.prepareAcceptance(ctx, p, snapshot, link, respond)
+			}
+		}
+		if refused = err; err != nil && keyturn.KindOf(err) != keyturn.KindErased {
+			return Reconciled{}, err
+		}
+	}
+	for try := 1; ; try++ {
+		out, err := d.reconcilePayment(ctx, id, s, by, accept, refused)
+		switch kind := keyturn.KindOf(err); {
+		case err == nil:
+			return out, nil
+		case refused == nil && (kind == keyturn.KindInvalid || kind == keyturn.KindConflict || kind == keyturn.KindNotFound ||
+			pg.SQLState(err) == pg.UniqueViolation) && try == 1:
+			refused = err // the order cannot be accepted: its money goes back
+		default:
+			return out, err
+		}
+	}
+}
+
+func (d *DB) reconcilePayment(ctx context.Context, id string, s keyturn.ProcessorState, by string, accept acceptance,
+	refused error,
+) (Reconciled, error) {
+	var out Reconciled
+	err := d.pg.Tx(ctx, func(tx *sqlx.Tx) error {
+		out = Reconciled{}
+		p, err := lockPayment(ctx, tx, id)
+		if err != nil {
+			return err
+		}
+		if err := d.noteReferences(p, s); err != nil {
+			return err
+		}
+		if out.Accepted, err = d.follow(ctx, tx, p, s, by, accept, refused); err != nil {
+			return err
+		}
+		out.Next = p.next()
+		return nil
+	})
+	return out, err
+}
+
+// noteReferences takes over what the processor calls the payment.
+func (d *DB) noteReferences(p *payment, s keyturn.ProcessorState) error {
+	if s.SessionReference != "" && p.SessionReference == nil {
+		p.SessionReference = &s.SessionReference
+	}
+	if s.PaymentReference != "" && p.PaymentReference == nil {
+		p.PaymentReference = &s.PaymentReference
+	}
+	if s.URL == "" || len(p.SessionURL) > 0 || len(p.DataKey) == 0 {
+		return nil
+	}
+	dk, err := d.keys.OpenDataKey(p.DataKey, "customer/"+p.CustomerID)
+	if err != nil {
+		return err
+	}
+	p.SessionURL, err = dk.Seal([]byte(s.URL), "payments/"+p.ID+"/url")
+	return err
+}
+
+// follow moves the payment after its processor.
+func (d *DB) follow(ctx context.Context, tx *sqlx.Tx, p *payment, s keyturn.ProcessorState, by string,
+	accept acceptance, refused error,
+) (*Accepted, error) {
+	if p.Status == keyturn.PaymentCreated && s.SessionReference != "" { // its session is known now
+		p.move(keyturn.PaymentOpen)
+		if err := p.save(ctx, tx, by, ""); err != nil {
+			return nil, err
+		}
+	}
+	switch p.Status {
+	case keyturn.PaymentOpen, keyturn.PaymentProcessing, keyturn.PaymentExpired, keyturn.PaymentFailed:
+		return d.followUnpaid(ctx, tx, p, s, by, accept, refused)
+	case keyturn.PaymentAuthorized, keyturn.PaymentCapturing:
+		return nil, d.followAuthorized(ctx, tx, p, s, by)
+	case keyturn.PaymentVoiding:
+		return nil, d.followVoiding(ctx, tx, p, s, by)
+	case keyturn.PaymentCreated, keyturn.PaymentCaptured, keyturn.PaymentVoided, keyturn.PaymentLost,
+		keyturn.PaymentMismatch:
+	}
+	p.lookNext()
+	return nil, p.save(ctx, tx, by, "")
+}
+
+// followUnpaid is follow for a payment that has made no order.
+func (d *DB) followUnpaid(ctx context.Context, tx *sqlx.Tx, p *payment, s keyturn.ProcessorState, by string,
+	accept acceptance, refused error,
+) (*Accepted, error) {
+	link, err := lockLink(ctx, tx, p.LinkID)
+	if err != nil {
+		return nil, err
+	}
+	switch s.Status {
+	case keyturn.AtProcessorOpen:
+		p.lookNext()
+		return nil, p.save(ctx, tx, by, "")
+	case keyturn.AtProcessorProcessing:
+		if p.Status == keyturn.PaymentOpen {
+			p.move(keyturn.PaymentProcessing)
+		} else {
+			p.lookNext()
+		}
+		return nil, p.save(ctx, tx, by, "")
+	case keyturn.AtProcessorExpired, keyturn.AtProcessorVoided, keyturn.AtProcessorFailed:
+		return nil, p.endUnpaid(ctx, tx, &link, s.Status, by)
+	case keyturn.AtProcessorAuthorized, keyturn.AtProcessorCaptured:
+	}
+	late := link.Status != keyturn.LinkPaying || p.Status == keyturn.PaymentExpired || p.Status == keyturn.PaymentFailed
+	paid := s.Authorized
+	if s.Status == keyturn.AtProcessorCaptured {
+		paid = s.Captured
+	}
+	p.AuthorizedMinor, p.AuthorizedAt = paid.Minor, &p.Now
+	switch {
+	case late || refused != nil:
+		return nil, p.giveBack(ctx, tx, &link, s, by, refused)
+	case paid != (keyturn.Money{Minor: p.TotalMinor, Currency: p.Currency}):
+		p.move(keyturn.PaymentMismatch)
+		if err := p.alert(ctx, tx, keyturn.AlertMismatch, "the customer has paid "+paid.String()+" "+paid.Currency+
+			" instead of "+keyturn.Money{Minor: p.TotalMinor, Currency: p.Currency}.String()+" "+p.Currency); err != nil {
+			return nil, err
+		}
+		return nil, p.save(ctx, tx, by, "")
+	}
+	p.paid(s)
+	return d.acceptPayment(ctx, tx, p, &link, accept, by)
+}
+
+// paid moves the payment to where the processor has the customer's money.
+func (p *payment) paid(s keyturn.ProcessorState) {
+	if s.Status == keyturn.AtProcessorCaptured {
+		p.CapturedMinor, p.CapturedAt = s.Captured.Minor, &p.Now
+		p.move(keyturn.PaymentCaptured)
+		return
+	}
+	p.CaptureBy = ptr(p.Now.Add(captureUnknown))
+	if s.CaptureWithin > 0 {
+		p.CaptureBy = ptr(p.Now.Add(max(s.CaptureWithin-CaptureMargin, s.CaptureWithin/2)))
+	}
+	p.move(keyturn.PaymentAuthorized)
+}
+
+// endUnpaid ends a payment by which nothing was paid, and opens its link again.
+func (p *payment) endUnpaid(ctx context.Context, tx *sqlx.Tx, link *linkRow, s keyturn.ProcessorStatus, by string) error {
+	switch {
+	case p.Status == keyturn.PaymentExpired || p.Status == keyturn.PaymentFailed:
+		p.lookNext()
+		return p.save(ctx, tx, by, "")
+	case p.Status == keyturn.PaymentProcessing:
+		p.move(keyturn.PaymentFailed)
+	case s == keyturn.AtProcessorFailed: // it was processing in between
+		p.move(keyturn.PaymentProcessing)
+		if err := p.save(ctx, tx, by, ""); err != nil {
+			return err
+		}
+		p.move(keyturn.PaymentFailed)
+	default:
+		p.move(keyturn.PaymentExpired)
+	}
+	if err := p.save(ctx, tx, by, ""); err != nil {
+		return err
+	}
+	if link.Status != keyturn.LinkPaying {
+		return nil
+	}
+	return moveLink(ctx, tx, link, keyturn.LinkOpen, by, "")
+}
+
+// giveBack gives back all of a payment of which no order may come: it came after the end of its link, or the order
+// cannot be accepted.
+func (p *payment) giveBack(ctx context.Context, tx *sqlx.Tx, link *linkRow, s keyturn.ProcessorState, by string,
+	refused error,
+) error {
+	late := p.Status == keyturn.PaymentExpired || p.Status == keyturn.PaymentFailed
+	cause, happened := keyturn.AlertLatePayment, "a payment came after the end of its checkout link"
+	if refused != nil {
+		cause, happened = keyturn.AlertNotAccepted, "a paid checkout link could not become an order: "+
+			string(keyturn.KindOf(refused))
+	}
+	if err := p.alert(ctx, tx, cause, happened+". All of it goes back to the customer"); err != nil {
+		return err
+	}
+	if s.Status == keyturn.AtProcessorCaptured {
+		p.CapturedMinor, p.CapturedAt = s.Captured.Minor, &p.Now
+		p.move(keyturn.PaymentCaptured)
+		if err := p.oweAll(ctx, tx); err != nil {
+			return err
+		}
+	} else {
+		p.move(keyturn.PaymentVoiding)
+	}
+	if err := p.save(ctx, tx, by, string(cause)); err != nil {
+		return err
+	}
+	if err := p.wake(ctx, tx); err != nil {
+		return err
+	}
+	if late || link.Status != keyturn.LinkPaying {
+		return nil
+	}
+	return moveLink(ctx, tx, link, keyturn.LinkOpen, by, string(cause))
+}
+
+// oweAll books that all that was taken is owed back.
+func (p *payment) oweAll(ctx context.Context, tx *sqlx.Tx) error {
+	p.Owed = true
+	_, err := tx.ExecContext(ctx, `
+		INSERT INTO payment_refunds (payment_id, amount_minor, currency) VALUES ($1, $2, $3)
+		ON CONFLICT (payment_id) DO NOTHING`, p.ID, p.CapturedMinor, p.Currency)
+	return err
+}
+
+func (p *payment) alert(ctx context.Context, tx *sqlx.Tx, cause keyturn.AlertCause, happened string) error {
+	return openAlertOf(ctx, tx, "payment/"+p.ID, cause, AlertDetail{Happened: happened})
+}
+
+// followAuthorized is follow for a payment whose order waits for its capture.
+func (d *DB) followAuthorized(ctx context.Context, tx *sqlx.Tx, p *payment, s keyturn.ProcessorState, by string) error {
+	leased := p.CaptureUntil != nil && p.CaptureUntil.After(p.Now)
+	switch s.Status {
+	case keyturn.AtProcessorCaptured:
+		return p.captured(ctx, tx, s.Captured, by)
+	case keyturn.AtProcessorVoided, keyturn.AtProcessorExpired, keyturn.AtProcessorFailed:
+		return p.lose(ctx, tx, by, "the authorization ended at the processor")
+	case keyturn.AtProcessorAuthorized:
+		if p.Status == keyturn.PaymentCapturing && !leased && p.CaptureMinor != nil { // it was proved: nothing was taken
+			p.CaptureMinor, p.CaptureUntil = nil, nil
+			p.CaptureNo++
+		}
+		if p.CaptureBy != nil && !p.Now.Before(*p.CaptureBy) && !leased {
+			return p.letGo(ctx, tx, by, "its time is over")
+		}
+	case keyturn.AtProcessorOpen, keyturn.AtProcessorProcessing: // never backwards
+	}
+	p.lookNext()
+	return p.save(ctx, tx, by, "")
+}
+
+// captured books a capture with what was taken.
+func (p *payment) captured(ctx context.Context, tx *sqlx.Tx, sum keyturn.Money, by string) error {
+	if p.Status == keyturn.PaymentAuthorized { // captured by somebody else than us
+		p.move(keyturn.PaymentCapturing)
+		if err := p.save(ctx, tx, by, "captured at the processor"); err != nil {
+			return err
+		}
+	}
+	p.CapturedMinor, p.CapturedAt, p.CaptureMinor, p.Failure = sum.Minor, &p.Now, nil, nil
+	if sum.Minor != p.ChargeableMinor || sum.Currency != p.Currency {
+		if err := p.alert(ctx, tx, keyturn.AlertMismatch, "the processor has taken "+sum.String()+" "+sum.Currency+
+			" instead of "+keyturn.Money{Minor: p.ChargeableMinor, Currency: p.Currency}.String()); err != nil {
+			return err
+		}
+	}
+	p.move(keyturn.PaymentCaptured)
+	return p.save(ctx, tx, by, "")
+}
+
+// lose ends a payment whose authorization is gone. Its order ends uncharged.
+func (p *payment) lose(ctx context.Context, tx *sqlx.Tx, by, reason string) error {
+	p.CaptureMinor, p.CaptureUntil = nil, nil
+	p.move(keyturn.PaymentLost)
+	if err := p.save(ctx, tx, by, reason); err != nil {
+		return err
+	}
+	return cancelOrder(ctx, tx, *p.OrderID, whyUncharged, "")
+}
+
+// letGo has the payment's authorization let go, which ends its order uncharged.
+func (p *payment) letGo(ctx context.Context, tx *sqlx.Tx, by, reason string) error {
+	p.CaptureMinor, p.CaptureUntil = nil, nil
+	p.move(keyturn.PaymentVoiding)
+	if err := p.save(ctx, tx, by, reason); err != nil {
+		return err
+	}
+	if err := p.wake(ctx, tx); err != nil {
+		return err
+	}
+	return cancelOrder(ctx, tx, *p.OrderID, whyUncharged, "")
+}
+
+// whyUncharged is why lines end whose payment was let go or lost.
+const whyUncharged = "nothing was charged: the payment was not taken in time"
+
+// followVoiding is follow for a payment that is to be let go.
+func (d *DB) followVoiding(ctx context.Context, tx *sqlx.Tx, p *payment, s keyturn.ProcessorState, by string) error {
+	switch s.Status {
+	case keyturn.AtProcessorVoided, keyturn.AtProcessorExpired, keyturn.AtProcessorFailed:
+		p.move(keyturn.PaymentVoided)
+	case keyturn.AtProcessorCaptured: // an answer was lost, and the capture was not
+		p.CapturedMinor, p.CapturedAt = s.Captured.Minor, &p.Now
+		p.move(keyturn.PaymentCaptured)
+		if err := p.oweAll(ctx, tx); err != nil {
+			return err
+		}
+	case keyturn.AtProcessorAuthorized, keyturn.AtProcessorOpen, keyturn.AtProcessorProcessing:
+		p.lookNext()
+	}
+	return p.save(ctx, tx, by, "")
+}
+
+// FailedPayment notes that a call of the processor failed, and when the payment is looked at again: at once for the
+// first time, later each time. It changes nothing else.
+func (d *DB) FailedPayment(ctx context.Context, id string, kind keyturn.Kind) (keyturn.PaymentNext, error) {
+	return d.paymentStep(ctx, id, func(tx *sqlx.Tx, p *payment) error {
+		p.Failure = ptr(string(kind))
+		p.lookNext()
+		return p.save(ctx, tx, byWorkflow, "")
+	})
+}
+
+// UnknownToProcessor ends a payment that its processor does not know, and that can therefore not be paid: its session
+// was never made. KindConflict for one whose session is known.
+func (d *DB) UnknownToProcessor(ctx context.Context, id string) (keyturn.PaymentNext, error) {
+	return d.paymentStep(ctx, id, func(tx *sqlx.Tx, p *payment) error {
+		if p.Status != keyturn.PaymentCreated {
+			return keyturn.Errorf(keyturn.KindConflict, "the payment is %s", p.Status)
+		}
+		link, err := lockLink(ctx, tx, p.LinkID)
+		if err != nil {
+			return err
+		}
+		return p.endUnpaid(ctx, tx, &link, keyturn.AtProcessorExpired, byWorkflow)
+	})
+}
+
+// PaymentRefundDue is what a payment without an order is owed back.
+type PaymentRefundDue struct {
+	Amount    keyturn.Money
+	Provider  string
+	Reference string
+	OrderID   string
+}
+
+// BeginPaymentRefund counts an attempt and says what to give back; nil: nothing is owed.
+func (d *DB) BeginPaymentRefund(ctx context.Context, id string) (due *PaymentRefundDue, next keyturn.PaymentNext,
+	err error,
+) {
+	next, err = d.paymentStep(ctx, id, func(tx *sqlx.Tx, p *payment) error {
+		due = nil
+		var minor []int64
+		if err := tx.SelectContext(ctx, &minor, `
+			UPDATE payment_refunds SET attempts = attempts + 1 WHERE payment_id = $1 AND status = 'PENDING'
+			RETURNING amount_minor`, p.ID); err != nil || len(minor) == 0 {
+			p.Owed = false
+			return err
+		}
+		due = &PaymentRefundDue{Amount: keyturn.Money{Minor: minor[0], Currency: p.Currency}, Provider: p.Provider}
+		if p.PaymentReference != nil {
+			due.Reference = *p.PaymentReference
+		}
+		return tx.GetContext(ctx, &due.OrderID, `SELECT order_id FROM checkout_links WHERE id = $1`, p.LinkID)
+	})
+	return due, next, err
+}
+
+// FinishPaymentRefund books that the payment's money is back.
+func (d *DB) FinishPaymentRefund(ctx context.Context, id, providerID string) (keyturn.PaymentNext, error) {
+	return d.paymentStep(ctx, id, func(tx *sqlx.Tx, p *payment) error {
+		if _, err := tx.ExecContext(ctx, `
+			UPDATE payment_refunds SET status = 'DONE', done_at = now(), provider_id = $2, error = NULL
+			WHERE payment_id = $1 AND status = 'PENDING'`, p.ID, providerID); err != nil {
+			return err
+		}
+		p.Owed = false
+		return nil
+	})
+}
+
+// looksSoon is how soon a payment is asked after that nobody looks at although it should have been: its workflow is
+// gone.
+const looksSoon = 5 * time.Minute
+
+// WakeForgottenPayments has the relay start the workflows of payments that should have been looked at long ago: theirs
+// was terminated, or Temporal lost it. It returns how many there were.
+func (d *DB) WakeForgottenPayments(ctx context.Context) (n int, err error) {
+	err = d.pg.Tx(ctx, func(tx *sqlx.Tx) error {
+		var ids []string
+		err := tx.SelectContext(ctx, &ids, `
+			WITH forgotten AS (
+				SELECT id FROM payments WHERE look_at < now() - make_interval(secs => $1) ORDER BY look_at LIMIT 200
+			)
+			INSERT INTO outbox (workflow, subject) SELECT $2, CAST(id AS text) FROM forgotten
+			ON CONFLICT (workflow, subject) DO NOTHING RETURNING subject`, looksSoon.Seconds(), WorkflowPayment)
+		n = len(ids)
+		return err
+	})
+	return n, err
+}
