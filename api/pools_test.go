@@ -1,11 +1,13 @@
 package api_test
 
 import (
+	"fmt"
 	"io"
 	"net"
 	"strings"
 	"testing"
 
+	"github.com/jmoiron/sqlx"
 	"github.com/stretchr/testify/require"
 
 	"keyturn.dev/keyturn"
@@ -118,6 +120,39 @@ func TestAnImportThatBreaksOffStoresNothing(t *testing.T) {
 	pool, err := b.client().Pool(t.Context(), "keys")
 	require.NoError(t, err)
 	require.Zero(t, pool.Stock.Available)
+	require.Empty(t, pool.Batches)
+}
+
+// More than fits between the two ends has been sent, so the server has read a good part of it. Nobody but the one who
+// sends it waits for the rest.
+func TestASlowUploadHoldsNoTransaction(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.sell(t)
+	watch, err := sqlx.Open("postgres", b.dsn)
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = watch.Close() })
+	conn, err := net.Dial("tcp", strings.TrimPrefix(b.URL, "http://"))
+	require.NoError(t, err)
+	_, err = io.WriteString(conn, "POST /v1/pools/keys/batches HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer "+devToken+
+		"\r\nContent-Type: text/plain\r\nContent-Length: 1000000000\r\n\r\n")
+	require.NoError(t, err)
+	filler := strings.Repeat("x", keyturn.MaxKeyLength-8)
+	for i := range 5000 { // 20 MB
+		_, err := fmt.Fprintf(conn, "%08d%s\n", i, filler)
+		require.NoError(t, err)
+	}
+	var under int
+	require.NoError(t, watch.Get(&under, `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
+		AND backend_type = 'client backend' AND pid <> pg_backend_pid() AND xact_start IS NOT NULL`))
+	require.Zero(t, under, "transactions under way")
+	require.NoError(t, conn.(*net.TCPConn).CloseWrite())
+	answer, err := io.ReadAll(conn)
+	require.NoError(t, err)
+	require.Contains(t, string(answer), " 400 ")
+	require.Contains(t, string(answer), "the keys stopped coming at line 5001, nothing was stored")
+	pool, err := b.client().Pool(t.Context(), "keys")
+	require.NoError(t, err)
 	require.Empty(t, pool.Batches)
 }
 

@@ -1,7 +1,6 @@
 package db
 
 import (
-	"io"
 	"io/fs"
 	"strings"
 	"testing"
@@ -273,22 +272,23 @@ func TestACodeComesWhileItIsImported(t *testing.T) {
 	s := newShop(t)
 	s.product("app", fromEndpoint("acme"))
 	s.product("game", fromPool("games"))
-	file, rest := io.Pipe()
 	done := make(chan error, 1)
-	go func() {
-		_, err := s.Import(s.ctx, "games", file, "ops", false)
-		done <- err
-	}()
-	for _, key := range append([]string{"K-1", "K-2"}, keysNamed("M", importChunk)...) { // one chunk is stored, and waits
-		_, err := io.WriteString(rest, key+"\n")
-		require.NoError(t, err)
-	}
-	s.waitFor(func() bool {
-		return read[int](s, `SELECT count(*) FROM pg_stat_activity WHERE state = 'idle in transaction'
-			AND datname = current_database() AND query = 'RELEASE SAVEPOINT chunk'`) > 0
-	})
-	require.Equal(t, keyturn.DoDeliver, s.given(s.sell("app"), "K-2").Do)
-	require.NoError(t, rest.Close())
+	require.NoError(t, s.pg.Tx(s.ctx, func(tx *sqlx.Tx) error {
+		// the import waits for this lock when it has stored its keys
+		if _, err := tx.ExecContext(s.ctx, `SELECT FROM pools WHERE id = 'games' FOR NO KEY UPDATE`); err != nil {
+			return err
+		}
+		go func() {
+			_, err := s.Import(s.ctx, "games", strings.NewReader("K-1\nK-2"), "ops", false)
+			done <- err
+		}()
+		s.waitFor(func() bool {
+			return read[int](s, `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
+				AND wait_event_type = 'Lock' AND query LIKE '%FROM pools%FOR SHARE'`) > 0
+		})
+		require.Equal(t, keyturn.DoDeliver, s.given(s.sell("app"), "K-2").Do)
+		return nil
+	}))
 	err := <-done
 	wantKind(t, err, keyturn.KindUnavailable)
 	require.ErrorContains(t, err, "nothing was stored")

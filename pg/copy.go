@@ -47,8 +47,8 @@ func CopyRows(ctx context.Context, tx *sqlx.Tx, query string, rows iter.Seq[func
 func AppendHex(text, b []byte) []byte { return hex.AppendEncode(append(text, `\\x`...), b) }
 
 // AppendTime appends a timestamptz in the format of COPY, or NULL when there is no time.
-func AppendTime(text []byte, at *time.Time) []byte {
-	if at == nil {
+func AppendTime(text []byte, at time.Time) []byte {
+	if at.IsZero() {
 		return append(text, `\N`...)
 	}
 	return at.UTC().AppendFormat(text, time.RFC3339Nano)

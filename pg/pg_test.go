@@ -178,9 +178,9 @@ func TestCopyRows(t *testing.T) {
 	var all iter.Seq[func([]byte) []byte] = func(yield func(func([]byte) []byte) bool) {
 		for i := range rows {
 			if !yield(func(text []byte) []byte {
-				when := &at
+				when := at
 				if i%2 == 1 {
-					when = nil
+					when = time.Time{}
 				}
 				text = pg.AppendTime(fmt.Appendf(text, "%d\t", i), when)
 				return append(pg.AppendHex(append(text, '\t'), mark(i)), '\n')

@@ -14,10 +14,10 @@ const ofLinesSQL = `
 	SELECT fingerprint, line_id, created_at FROM deliverables WHERE fingerprint IS NOT NULL AND shared IS NOT NULL
 		AND shared <> 'returned'`
 
-// lookAgain refuses an import if a line got one of its keys since it began: from a partner or a person, which look at
-// the keys of pools, but do not see those of an import that has not ended. From here on, codes wait until the import
-// has ended. It comes last, so that they do not wait for long: it looks at what came lately, not at all the import's
-// keys.
+// lookAgain refuses an import if a line got one of its keys since its transaction began: from a partner or a person,
+// which look at the keys of pools, but do not see those of an import that has not ended. From here on, codes wait until
+// the import has ended. It comes last, so that they do not wait for long: it looks at what came lately, not at all the
+// import's keys.
 func (im *importer) lookAgain(ctx context.Context) error {
 	if _, err := im.tx.ExecContext(ctx, `SELECT pg_advisory_xact_lock(hashtextextended('codes', 0))`); err != nil {
 		return err
@@ -26,9 +26,9 @@ func (im *importer) lookAgain(ctx context.Context) error {
 	if err := im.tx.SelectContext(ctx, &taken, `
 		SELECT CAST(y.line_id AS text) FROM deliverables y
 		JOIN pool_keys k ON k.fingerprint = y.fingerprint AND k.state <> 'withdrawn' AND k.batch_id = $1
-		WHERE y.created_at > CAST($2 AS timestamptz) - make_interval(secs => $3) AND y.fingerprint IS NOT NULL
+		WHERE y.created_at > now() - make_interval(secs => $2) AND y.fingerprint IS NOT NULL
 			AND y.shared IS DISTINCT FROM 'returned'
-		LIMIT 1`, im.batch, im.now, settled.Seconds()); err != nil {
+		LIMIT 1`, im.batch, settled.Seconds()); err != nil {
 		return err
 	}
 	if len(taken) > 0 {

@@ -37,6 +37,12 @@ type store struct {
 func newStore(t *testing.T) *store {
 	t.Helper()
 	t.Parallel()
+	return openStore(t)
+}
+
+// openStore is newStore for a test that runs alone.
+func openStore(t *testing.T) *store {
+	t.Helper()
 	dsn := testkit.Postgres(t, "", nil)
 	_, err := db.Migrate(t.Context(), dsn)
 	require.NoError(t, err)
@@ -48,7 +54,7 @@ func newStore(t *testing.T) *store {
 	require.NoError(t, err)
 	x, err := pg.Open(t.Context(), dsn)
 	require.NoError(t, err)
-	s := &store{Stock: d.Stock(), t: t, ctx: t.Context(), db: d, pg: x}
+	s := &store{Stock: stock.New(x, keys), t: t, ctx: t.Context(), db: d, pg: x}
 	t.Cleanup(func() {
 		s.ctx = context.Background()
 		s.requireFigures()

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
 	"time"
 
 	"github.com/jmoiron/sqlx"
@@ -32,38 +33,25 @@ var errDryRun = fmt.Errorf("dry run: %w", pg.ErrRollback)
 // row that is bad (keyturn.RowMalformed and the like) and is not to be skipped, nothing is stored, and the error, of
 // KindInvalid, names the lines. Keys that Keyturn has already are no mistake: the same file again adds nothing. It
 // serves no waiting line.
+//
+// While the file comes, which may take hours, neither a transaction nor a connection is held: its keys wait encrypted
+// in a temporary file, or in memory if they are few. KindUnavailable when there is no room for that.
 func (s *Stock) Import(ctx context.Context, in ImportInput) (keyturn.ImportResult, error) {
 	im, err := s.newImporter(ctx, in)
 	if err != nil {
 		return keyturn.ImportResult{}, err
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	go im.prepare(ctx)
-	// a file of one chunk is read before the transaction begins, one that is no file never begins one
-	first := im.next(ctx)
-	if first.err != nil && !errors.Is(first.err, io.EOF) {
-		return im.out, first.err
+	defer im.spool.close()
+	if err := im.receive(ctx); err != nil {
+		return im.out, err
 	}
-	used := false
 	err = s.pg.Tx(ctx, func(tx *sqlx.Tx) error {
-		if used {
-			return keyturn.Errorf(keyturn.KindUnavailable, "the database undid the import: send it again")
-		}
 		im.begin(tx)
-		c := first
-		for {
-			if err := im.store(ctx, c); err != nil {
-				return err
-			}
-			if c.err != nil {
-				break
-			}
-			used = true
-			c = im.next(ctx)
+		if err := im.spool.each(func(c chunk) error { return im.store(ctx, c) }); err != nil {
+			return err
 		}
-		if !errors.Is(c.err, io.EOF) {
-			return c.err
+		if err := im.store(ctx, im.last); err != nil {
+			return err
 		}
 		return im.finish(ctx)
 	})
@@ -76,46 +64,46 @@ func (s *Stock) Import(ctx context.Context, in ImportInput) (keyturn.ImportResul
 // importer is one import under way.
 type importer struct {
 	ImportInput
-	pool   keyturn.Pool
-	file   *keyFile
-	dk     vault.DataKey
-	now    time.Time
-	chunks chan chunk
+	pool    keyturn.Pool
+	asOf    time.Time // of the pool: what it demands of keys
+	file    *keyFile
+	dk      vault.DataKey
+	now     time.Time
+	spool   spool
+	last    chunk // of the file: the only one of most files
+	refused []keyturn.FieldError
 
 	fingerprint func(string) [vault.FingerprintSize]byte
 	plain       []byte // of the key that is being sealed
 
-	tx      *sqlx.Tx
-	batch   string
-	opened  bool // the batch is stored
-	refused []keyturn.FieldError
-	out     keyturn.ImportResult
+	tx     *sqlx.Tx
+	batch  string
+	opened bool // the batch is stored
+	out    keyturn.ImportResult
 }
 
-// chunk is some rows of the file, encrypted, and what ended it: nil, io.EOF or an error.
+// chunk is some rows of the file, encrypted.
 type chunk struct {
 	rows []newKey
-	size int // bytes of their contents
-	bad  []keyRow
-	err  error
+	bad  []keyturn.RejectedKey
+	size int // bytes of the rows' contents
 }
 
 // newKey is a key as it is stored.
 type newKey struct {
-	line           int
-	fingerprint    [vault.FingerprintSize]byte
-	content        []byte
-	expires, until *time.Time
+	line        int
+	fingerprint [vault.FingerprintSize]byte
+	content     []byte
+	expires     time.Time // zero: never
 }
 
 func (s *Stock) newImporter(ctx context.Context, in ImportInput) (*importer, error) {
-	im := &importer{ImportInput: in, chunks: make(chan chunk), fingerprint: s.keys.Fingerprinter()}
+	im := &importer{ImportInput: in, fingerprint: s.keys.Fingerprinter()}
 	row, err := s.readPool(ctx, in.Pool)
 	if err != nil {
 		return nil, err
 	}
-	im.pool = row.pool
-	im.now = row.Now
+	im.pool, im.asOf, im.now = row.pool, row.UpdatedAt, row.Now
 	if im.dk, err = s.keys.OpenDataKey(row.DataKey, DataKeyOwner(in.Pool)); err != nil {
 		return nil, err
 	}
@@ -123,54 +111,56 @@ func (s *Stock) newImporter(ctx context.Context, in ImportInput) (*importer, err
 	return im, err
 }
 
-// prepare reads, checks and encrypts the file while the database stores what came before.
-func (im *importer) prepare(ctx context.Context) {
-	room := 1000
+// receive reads, checks and encrypts the file up to its end.
+func (im *importer) receive(ctx context.Context) error {
 	for {
-		c := chunk{rows: make([]newKey, 0, room)}
-		for c.err == nil && len(c.rows)+len(c.bad) < importChunk && c.size < chunkBytes {
-			var row keyRow
-			if row, c.err = im.file.next(); c.err == nil {
-				c.err = im.seal(&c, row)
+		c, err := im.nextChunk(ctx)
+		switch {
+		case errors.Is(err, io.EOF):
+			im.last = c
+			return im.checkRefused()
+		case err != nil:
+			return err
+		case im.refuses(): // reads on for what else is wrong
+		default:
+			if err := im.spool.add(c); err != nil {
+				return err
 			}
-		}
-		room = importChunk
-		select {
-		case im.chunks <- c:
-		case <-ctx.Done():
-			return
-		}
-		if c.err != nil {
-			return
 		}
 	}
 }
 
-// next waits for the chunk that prepare makes, which ends without a word when ctx does.
-func (im *importer) next(ctx context.Context) chunk {
-	select {
-	case c := <-im.chunks:
-		return c
-	case <-ctx.Done():
-		return chunk{err: keyturn.Errorf(keyturn.KindUnavailable, "the import was broken off; nothing was stored: %w",
-			ctx.Err())}
+// nextChunk reads the next rows; with those before the end of the file it gives io.EOF.
+func (im *importer) nextChunk(ctx context.Context) (c chunk, err error) {
+	for len(c.rows)+len(c.bad) < importChunk && c.size < chunkBytes {
+		if err := ctx.Err(); err != nil {
+			return c, keyturn.Errorf(keyturn.KindUnavailable, "the import was broken off; nothing was stored: %w", err)
+		}
+		row, err := im.file.next()
+		if err == nil {
+			err = im.seal(&c, row)
+		}
+		if err != nil {
+			return c, err
+		}
 	}
+	return c, nil
 }
 
 func (im *importer) seal(c *chunk, row keyRow) error {
-	k := newKey{line: row.line}
-	if !row.expires.IsZero() && row.bad == "" {
-		until := row.expires.Add(-time.Duration(im.pool.MinValidity))
-		k.expires, k.until = &row.expires, &until
-		if !until.After(im.now) {
-			row.bad = keyturn.RowExpired
-		}
+	if row.bad == "" && !row.expires.IsZero() && !im.until(row.expires).After(im.now) {
+		row.bad = keyturn.RowExpired
 	}
 	if row.bad != "" {
-		c.bad = append(c.bad, row)
+		c.bad = append(c.bad, keyturn.RejectedKey{Line: row.line, Reason: row.bad})
+		if len(im.refused) < maxRefused {
+			im.refused = append(im.refused, keyturn.FieldError{
+				Location: "line " + strconv.Itoa(row.line), Message: keyturn.RowReasons[row.bad],
+			})
+		}
 		return nil
 	}
-	k.fingerprint = im.fingerprint(row.key)
+	k := newKey{line: row.line, fingerprint: im.fingerprint(row.key), expires: row.expires}
 	im.plain = append(im.plain[:0], row.key...)
 	var err error
 	k.content, err = im.dk.Seal(im.plain, KeyPlace(im.Pool, k.fingerprint[:]))
@@ -178,13 +168,32 @@ func (im *importer) seal(c *chunk, row keyRow) error {
 	return err
 }
 
-func (im *importer) begin(tx *sqlx.Tx) {
-	im.tx, im.batch, im.opened, im.refused = tx, newID(), false, nil
-	im.out = keyturn.ImportResult{Rejected: []keyturn.RejectedKey{}, Counts: map[string]int{}, DryRun: im.DryRun}
+// until is how long a key may be sold that expires then; zero: for ever.
+func (im *importer) until(expires time.Time) time.Time {
+	if expires.IsZero() {
+		return expires
+	}
+	return expires.Add(-time.Duration(im.pool.MinValidity))
 }
 
 // refuses says that the file is going to be refused, whatever else is in it.
 func (im *importer) refuses() bool { return len(im.refused) > 0 && !im.SkipBad && !im.DryRun }
+
+func (im *importer) checkRefused() error {
+	if !im.refuses() {
+		return nil
+	}
+	return &keyturn.Error{
+		Kind: keyturn.KindInvalid, Fields: im.refused,
+		Message: "the file has lines that cannot be keys of this pool, nothing was stored: mend them, or skip them " +
+			"(skipBad, --skip-bad)",
+	}
+}
+
+func (im *importer) begin(tx *sqlx.Tx) {
+	im.tx, im.batch, im.opened = tx, newID(), false
+	im.out = keyturn.ImportResult{Rejected: []keyturn.RejectedKey{}, Counts: map[string]int{}, DryRun: im.DryRun}
+}
 
 // finish books the batch and the stock; a batch without a new key leaves no trace.
 func (im *importer) finish(ctx context.Context) error {
@@ -203,16 +212,13 @@ func (im *importer) finish(ctx context.Context) error {
 	case im.DryRun:
 		im.out.Preview = im.file.preview()
 		return errDryRun
-	case im.refuses():
-		return &keyturn.Error{
-			Kind: keyturn.KindInvalid, Fields: im.refused,
-			Message: "the file has lines that cannot be keys of this pool, nothing was stored: mend them, or skip them " +
-				"(skipBad, --skip-bad)",
-		}
 	}
 	im.out.Preview = im.file.preview()
 	if im.out.Accepted == 0 {
 		_, err := im.tx.ExecContext(ctx, `DELETE FROM batches WHERE id = $1`, im.batch)
+		return err
+	}
+	if err := im.checkPool(ctx, `SHARE`); err != nil {
 		return err
 	}
 	im.out.BatchID = im.batch

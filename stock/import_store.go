@@ -5,7 +5,7 @@ import (
 	"context"
 	"database/sql"
 	"slices"
-	"strconv"
+	"time"
 
 	"github.com/lib/pq"
 
@@ -14,24 +14,15 @@ import (
 	"keyturn.dev/keyturn/vault"
 )
 
-// store writes a chunk into the database, unless the file is going to be refused anyway.
+// store writes a chunk into the database.
 func (im *importer) store(ctx context.Context, c chunk) error {
-	var rejected []keyturn.RejectedKey
-	for _, row := range c.bad {
-		rejected = append(rejected, keyturn.RejectedKey{Line: row.line, Reason: row.bad})
-		if len(im.refused) < maxRefused {
-			im.refused = append(im.refused, keyturn.FieldError{
-				Location: "line " + strconv.Itoa(row.line),
-				Message:  keyturn.RowReasons[row.bad],
-			})
-		}
-	}
-	if !im.refuses() && len(c.rows) > 0 {
+	rejected := c.bad
+	if len(c.rows) > 0 {
 		known, err := im.insert(ctx, c.rows)
 		if err != nil {
 			return err
 		}
-		rejected = append(rejected, known...)
+		rejected = slices.Concat(rejected, known)
 	}
 	im.reject(rejected)
 	return nil
@@ -87,8 +78,7 @@ func (im *importer) openBatch(ctx context.Context) error {
 		return nil
 	}
 	im.opened = true
-	if err := im.tx.SelectContext(ctx, &[]string{}, `SELECT id FROM pools WHERE id = $1 FOR KEY SHARE`,
-		im.Pool); err != nil {
+	if err := im.checkPool(ctx, `KEY SHARE`); err != nil {
 		return err
 	}
 	_, err := im.tx.ExecContext(ctx, `
@@ -96,6 +86,21 @@ func (im *importer) openBatch(ctx context.Context) error {
 		VALUES ($1, $2, 0, 0, $3, nextval(CAST(pg_get_serial_sequence('pool_keys',
 			'id') AS regclass)))`, im.batch, im.Pool, im.By)
 	return err
+}
+
+// checkPool locks the pool and refuses the import if its entry in the catalog changed while the keys came: they were
+// checked by what it demanded before, and are encrypted for the pool that it was. Until the lock ends nobody changes it
+// (SHARE), or nobody deletes it (KEY SHARE), which lets lines be served meanwhile.
+func (im *importer) checkPool(ctx context.Context, lock string) error {
+	var asOf time.Time
+	if err := im.tx.GetContext(ctx, &asOf, `SELECT updated_at FROM pools WHERE id = $1 FOR `+lock, im.Pool); err != nil {
+		return pg.NotFound(err, "there is no pool %s in the catalog any more, nothing was stored", im.Pool)
+	}
+	if !asOf.Equal(im.asOf) {
+		return keyturn.Errorf(keyturn.KindUnavailable,
+			"the pool's entry in the catalog was changed while its keys were imported, nothing was stored: send them again")
+	}
+	return nil
 }
 
 // partition separates the keys that are new from those that a pool has, or that came earlier in the file.
@@ -155,7 +160,7 @@ func (im *importer) copyKeys(ctx context.Context, keys []newKey) error {
 				text = append(pg.AppendHex(text, k.fingerprint[:]), '\t')
 				text = append(pg.AppendHex(text, k.content), '\t')
 				text = append(pg.AppendTime(text, k.expires), '\t')
-				return append(pg.AppendTime(text, k.until), '\n')
+				return append(pg.AppendTime(text, im.until(k.expires)), '\n')
 			}) {
 				return
 			}

@@ -38,15 +38,17 @@ func (s *Stock) Pool(ctx context.Context, id string) (keyturn.PoolView, error) {
 
 // poolRow is a pool as the catalog has it.
 type poolRow struct {
-	Spec    string    `db:"spec"`
-	DataKey []byte    `db:"data_key"`
-	Now     time.Time `db:"now"`
+	Spec      string    `db:"spec"`
+	DataKey   []byte    `db:"data_key"`
+	UpdatedAt time.Time `db:"updated_at"`
+	Now       time.Time `db:"now"`
 
 	pool keyturn.Pool
 }
 
 func (s *Stock) readPool(ctx context.Context, id string) (row poolRow, err error) {
-	if err := s.pg.GetContext(ctx, &row, `SELECT spec, data_key, now() AS now FROM pools WHERE id = $1`, id); err != nil {
+	if err := s.pg.GetContext(ctx, &row, `SELECT spec, data_key, updated_at, now() AS now FROM pools
+		WHERE id = $1`, id); err != nil {
 		return row, pg.NotFound(err, "there is no pool %s in the catalog", id)
 	}
 	return row, json.Unmarshal([]byte(row.Spec), &row.pool)
