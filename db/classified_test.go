@@ -70,8 +70,9 @@ var ofTheBooks = map[string]string{
 	"payment_refunds": "currency error provider_id status",
 	"payments": "capture currency customer_id failure link_id mixed order_id payment_reference provider " +
 		"session_reference status",
-	"provider_events":  "id provider type",
-	"sandbox_sessions": "back_url calls currency id key lines order_id reference return_url script status token_hash",
+	"provider_events": "id provider type",
+	"sandbox_sessions": "authorize back_url capture_key currency id key lines locale method order_id reference request " +
+		"return_url script status token_hash",
 	"partner_gates":    "failing failure integration",
 	"partner_queue":    "integration",
 	"partner_requests": "operation source",

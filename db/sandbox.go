@@ -61,3 +61,6 @@ func (d *DB) LedgerRefund(ctx context.Context, key, reference, orderID string, a
 	})
 	return id, err
 }
+
+// SandboxSecret makes the addresses of the sandbox's pages and signs its events. It survives rotations.
+func (d *DB) SandboxSecret() []byte { return d.keys.MAC("sandbox") }
