@@ -125,6 +125,13 @@ func (l *load) one(o keyturn.Order) {
 	}
 }
 
+// acknowledged is how many orders were acknowledged.
+func (l *load) acknowledged() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.acked)
+}
+
 func (l *load) acknowledge(v keyturn.OrderView, o keyturn.Order) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
