@@ -4,12 +4,16 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/temporal"
 
 	"keyturn.dev/keyturn"
+	"keyturn.dev/keyturn/activities"
 	"keyturn.dev/keyturn/db"
 	"keyturn.dev/keyturn/internal/testkit"
 	"keyturn.dev/keyturn/worker"
@@ -97,4 +101,80 @@ func TestSkewIsAlertedOnce(t *testing.T) {
 	round(s.db)
 	require.Equal(t, 1, s.count(`SELECT count(*) FROM alerts`))
 	require.Zero(t, s.count(`SELECT count(*) FROM alerts WHERE closed_at IS NULL`))
+}
+
+// What follows a delivery depends on no clock but the database's, either: e-mails that are sent again, the lease on an
+// e-mail, a cancel that a partner is owed, keys for recalled ones, and what is kept for a time. All of it ends while the
+// test waits, no sooner than it may, and nobody is refunded.
+func TestWhatFollowsUnderADatabaseWhoseClockIsWrong(t *testing.T) {
+	for _, skew := range []time.Duration{-time.Hour, -20 * time.Second, 20 * time.Second, time.Hour} {
+		t.Run(skew.String(), func(t *testing.T) {
+			s := start(t, options{skew: skew})
+			ctx := t.Context()
+			acme := fromEndpoint("acme")
+			acme.GiveUpAfter = keyturn.Duration(500 * time.Millisecond)
+			s.drill("acme", "timeout-after-issuing")
+			s.integration(keyturn.Integration{ID: "acme", Limits: keyturn.Limits{Timeout: keyturn.Duration(2 * time.Second)}})
+			s.product(keyturn.Product{ID: "cad", Sources: sources(acme, fromPool("spare"))}, "SPARE-1")
+			s.product(keyturn.Product{ID: "game", Sources: sources(fromPool("game-keys"))}, "LEAKED-1")
+			owed, sold := s.order("cad"), s.order("game")
+			s.await(sold, keyturn.OrderCompleted)
+			f := fulfillment(sold)
+
+			// An e-mail is sent again. Its lease is as long as it is by any clock.
+			again, err := s.db.Resend(ctx, f, "again@buyer.test", "old", s.acts.Letters.Render)
+			require.NoError(t, err)
+			s.starter.Wake()
+			s.eventually(func() (bool, string) { return len(s.letters("again@buyer.test")) == 1, "it does not go out" })
+			s.eventually(func() (bool, string) {
+				return s.count(`SELECT count(*) FROM deliveries WHERE id = $1 AND status = 'SENT'`, again) == 1, "it is not booked"
+			})
+			s.exec(`UPDATE deliveries SET status = 'SENDING', lease_until = clock_timestamp() + interval '4 seconds' WHERE id = $1`,
+				again) // as a process left it that died
+			leased := time.Now()
+			err = s.acts.SendFollowUpEmail(ctx, activities.Sending{DeliveryID: again})
+			var later *temporal.ApplicationError
+			require.ErrorAs(t, err, &later)
+			require.LessOrEqual(t, later.NextRetryDelay(), 4*time.Second)
+			s.eventually(func() (bool, string) {
+				err := s.acts.SendFollowUpEmail(ctx, activities.Sending{DeliveryID: again})
+				return err == nil, fmt.Sprint(err)
+			})
+			require.GreaterOrEqual(t, time.Since(leased), 4*time.Second-100*time.Millisecond, "the lease was another's")
+			require.Len(t, s.letters("again@buyer.test"), 2)
+
+			// The partner is told to cancel when no create of ours can reach it any more.
+			s.await(owed, keyturn.OrderCompleted)
+			s.eventually(func() (bool, string) {
+				return s.count(`SELECT count(*) FROM revocations WHERE status = 'DONE'`) == 1, "the partner is not told"
+			})
+			creates, cancels := s.calls("acme", "create"), s.calls("acme", "cancel")
+			require.Len(t, cancels, 1)
+			require.GreaterOrEqual(t, cancels[0].Time.Sub(creates[len(creates)-1].Time), 2*time.Second-100*time.Millisecond)
+
+			// A recalled key is replaced.
+			require.NoError(t, s.db.Stock().Recall(ctx, "game-keys", s.texts(
+				`SELECT CAST(batch_id AS text) FROM pool_keys WHERE pool_id = 'game-keys'`)[0], "it leaked", true, "ops"))
+			s.load("game-keys", "FRESH-1")
+			s.eventually(func() (bool, string) {
+				return s.count(`SELECT count(*) FROM replacements WHERE status = 'DONE'`) == 1, "nobody gets the other key"
+			})
+			s.atRest(owed, sold)
+			fresh := slices.DeleteFunc(s.letters(buyer), func(l letter) bool { return !strings.Contains(l.Text, "FRESH-1") })
+			require.Len(t, fresh, 1)
+
+			// What is kept for a time is kept for that time.
+			_, err = s.db.Resend(ctx, f, "", "young", s.acts.Letters.Render)
+			require.NoError(t, err)
+			s.starter.Wake()
+			s.atRest(sold)
+			s.exec(`UPDATE access_log SET at = now() - make_interval(secs => $1) + CASE by WHEN 'old' THEN interval '-15 s'
+				ELSE interval '15 s' END`, db.DefaultRetention.Accesses.Seconds())
+			tidied, err := s.db.Tidy(ctx, db.DefaultRetention)
+			require.NoError(t, err)
+			require.Equal(t, db.Tidied{Accesses: 1}, tidied)
+			require.Equal(t, []string{"young"}, s.texts(`SELECT by FROM access_log`))
+			require.Zero(t, s.count(`SELECT count(*) FROM refunds`))
+		})
+	}
 }
