@@ -1,6 +1,7 @@
 package e2e_test
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strings"
@@ -16,13 +17,14 @@ import (
 // crashCase is a use case from an order to its end. Its steps are asked for by somebody outside, who asks again until
 // they are done, also after a crash; after each of them a process may be another one.
 type crashCase struct {
-	name    string
-	product keyturn.Product
-	keys    string
-	units   int    // of its line; 0: 1
-	drill   string // of its partner
-	more    func(ctx context.Context, l *life, f string) error
-	status  keyturn.LineStatus
+	name     string
+	product  keyturn.Product
+	keys     string
+	units    int    // of its line; 0: 1
+	drill    string // of its partner
+	provider string // who has the money; "": till
+	more     func(ctx context.Context, l *life, f string) error
+	status   keyturn.LineStatus
 }
 
 var crashCases = []crashCase{
@@ -78,6 +80,17 @@ var crashCases = []crashCase{
 			return err
 		},
 	},
+	{
+		name: "a person confirms a refund by hand", provider: keyturn.PaymentManual, status: keyturn.LineCanceled,
+		product: keyturn.Product{
+			Sources: sources(fromPool("games")),
+			Retry:   every(200*time.Millisecond, 700*time.Millisecond),
+		},
+		more: func(ctx context.Context, l *life, f string) error {
+			_, err := l.api.ConfirmRefund(ctx, f, keyturn.RefundConfirmation{Reference: "WIRE-1", Reason: "nothing in stock"})
+			return err
+		},
+	},
 }
 
 // manyKeys are more than have rows of their own after an import.
@@ -91,7 +104,8 @@ func manyKeys(n int) string {
 
 func (c crashCase) order() keyturn.Order {
 	return keyturn.Order{
-		ID: "ORDER-1", Currency: "EUR", Payment: keyturn.Payment{Provider: "till", Reference: "pay-1"},
+		ID: "ORDER-1", Currency: "EUR",
+		Payment:   keyturn.Payment{Provider: cmp.Or(c.provider, "till"), Reference: "pay-1"},
 		Customer:  keyturn.Customer{ID: "user-1", Email: buyer, Country: "FR", Locale: "en-GB"},
 		LineItems: []keyturn.LineItem{{ProductID: "thing", Quantity: max(1, c.units), GrossPrice: "10.00"}},
 	}
@@ -125,7 +139,9 @@ func (c crashCase) prepare(w *world) {
 	require.NoError(w.t, err)
 	_, _, err = w.books.PutProduct(ctx, p)
 	require.NoError(w.t, err)
-	w.capture(c.order(), 1000)
+	if c.provider == "" {
+		w.capture(c.order(), 1000)
+	}
 }
 
 // succession are the processes of a case, one after another: each but the last dies at the point.

@@ -161,7 +161,7 @@ func (w *world) live(dies func(point string) bool) *life {
 	server.Config = api.New(api.Config{
 		Payments: []string{"till"},
 		DB:       l.db, Temporal: l.temp, Starter: l.starter, TaskQueue: w.queue, DevToken: "dev",
-		Logger: logger,
+		RenderKeys: l.acts.Letters.Render, Logger: logger,
 	}).Server()
 	server.Start()
 	l.api = &client.Client{BaseURL: server.URL, Token: "dev"}
