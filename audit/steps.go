@@ -67,14 +67,16 @@ func decidedByNobodySQL() string {
 			AND coalesce(nullif(r.by, ''), 'operator') = g.by)`
 }
 
-// undecidedDeadlineSQL: a deadline is the product's, or a person moved it. After a restore it begins anew.
+// undecidedDeadlineSQL: a deadline is the product's, or a person moved it. After a restore, and when a partner has moved,
+// the line waits for a person, and then begins anew.
 const undecidedDeadlineSQL = `
 	SELECT l.order_id, l.id AS line_id, NULL AS subject,
 		'its deadline was moved to ' || l.extended_until || ', and nobody decided that' AS what
 	FROM line_items l
 	WHERE l.extended_until IS NOT NULL
 		AND NOT EXISTS (SELECT FROM resolutions r WHERE r.line_id = l.id AND r.until = l.extended_until)
-		AND NOT EXISTS (SELECT FROM line_log g WHERE g.line_id = l.id AND g.by = 'restored')`
+		AND NOT EXISTS (SELECT FROM line_log g WHERE g.line_id = l.id
+			AND (g.by = 'restored' OR g.reason = '` + string(keyturn.AlertMoved) + `'))`
 
 const orderRecountSQL = `
 	SELECT o.id AS order_id, NULL AS line_id, NULL AS subject,

@@ -1,8 +1,10 @@
 package audit
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/lib/pq"
 
@@ -12,7 +14,9 @@ import (
 
 const storedLettersSQL = `
 	SELECT y.id, y.line_id, l.order_id, y.kind, y.attempts, y.message, l.status, o.customer_id, o.customer, c.data_key,
-		EXISTS (SELECT FROM access_log a WHERE a.line_id = y.line_id AND a.what = 'resend') AS resent
+		EXISTS (SELECT FROM access_log a WHERE a.line_id = y.line_id AND a.what = 'resend') AS resent,
+		ARRAY(SELECT k.fingerprint FROM replacements r JOIN deliveries n ON n.id = r.delivery_id
+			JOIN pool_keys k ON k.id = r.new_key_id WHERE r.line_id = y.line_id AND n.number > y.number) AS later
 	FROM unnest(CAST(:ids AS uuid[])) AS t (id)
 	JOIN deliveries y ON y.id = t.id
 	JOIN line_items l ON l.id = y.line_id
@@ -34,6 +38,7 @@ func (r *run) storedLetters(ctx context.Context, ids []string) (map[string]store
 		Customer   []byte               `db:"customer"`
 		DataKey    []byte               `db:"data_key"`
 		Resent     bool                 `db:"resent"`
+		Later      pq.ByteaArray        `db:"later"` // keys that came in place of recalled ones after this e-mail
 	}
 	if err := r.s.Select(ctx, &rows, storedLettersSQL, map[string]any{"ids": pq.Array(ids)}); err != nil {
 		return nil, err
@@ -55,7 +60,11 @@ func (r *run) storedLetters(ctx context.Context, ids []string) (map[string]store
 			}
 		}
 		if found, err := r.DB.OpenDeliverables(ctx, r.s, row.LineID, row.CustomerID); err == nil {
-			l.Codes = found.Codes
+			l.Codes = slices.DeleteFunc(found.Codes, func(code keyturn.Secret) bool {
+				return slices.ContainsFunc(row.Later, func(fingerprint []byte) bool {
+					return bytes.Equal(fingerprint, r.DB.Fingerprint(code.Reveal()))
+				})
+			})
 		}
 		out[row.ID] = l
 	}
@@ -69,11 +78,11 @@ type storedLetter struct {
 	OrderID  string
 	Kind     keyturn.DeliveryKind
 	Attempts int
-	Resent   bool   // somebody had it sent again, perhaps to another address
-	Address  string // the order's
-	Canceled bool   // its line is
-	Stored   []byte // as the renderer of the delivery made it
-	Codes    []keyturn.Secret
+	Resent   bool             // somebody had it sent again, perhaps to another address
+	Address  string           // the order's
+	Canceled bool             // its line is
+	Stored   []byte           // as the renderer of the delivery made it
+	Codes    []keyturn.Secret // that the line had then, without those that were recalled since
 }
 
 // Format keeps keys and addresses out of every print.

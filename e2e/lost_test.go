@@ -16,6 +16,7 @@ import (
 
 	"keyturn.dev/keyturn"
 	"keyturn.dev/keyturn/api"
+	"keyturn.dev/keyturn/db"
 	"keyturn.dev/keyturn/devstack/emulator"
 	"keyturn.dev/keyturn/worker"
 	"keyturn.dev/keyturn/workflows"
@@ -43,7 +44,7 @@ func (s *stack) forget(deleted bool, ids ...string) {
 }
 
 // Workflows of every type are terminated, or gone with Temporal's state: within minutes everything that is open goes on
-// by itself.
+// by itself, and comes to its end with every effect once.
 func TestWhatTemporalLostComesBack(t *testing.T) {
 	for _, deleted := range []bool{false, true} {
 		t.Run(fmt.Sprintf("deleted %v", deleted), func(t *testing.T) {
@@ -67,7 +68,7 @@ func TestWhatTemporalLostComesBack(t *testing.T) {
 				return s.count(`SELECT count(*) FROM outbox`) == 0 &&
 					s.count(`SELECT count(*) FROM line_items WHERE wake_at IS NOT NULL`) == 0, "not all is started"
 			})
-			require.NoError(t, s.inbox.Close()) // a mail server that is down
+			s.inbox.Fail(s.refuse(451)) // a mail server that is busy
 			again, err := s.db.Resend(context.Background(), fulfillment(game), "", "ops", s.acts.Letters.Render)
 			require.NoError(t, err)
 			s.starter.Wake()
@@ -96,6 +97,24 @@ func TestWhatTemporalLostComesBack(t *testing.T) {
 				require.NoError(t, attendant.Attend(context.Background()))
 			}
 			require.Len(t, s.history(ids[1]).GetEvents(), len(before), "what runs is left alone")
+
+			s.inbox.Fail(nil)
+			require.NoError(t, s.partner.SetPartner("acme", emulator.Settings{}))
+			s.decide(fulfillment(retrying), keyturn.Resolution{Action: keyturn.ActionRetry})
+			require.NoError(t, s.db.StageSupply(t.Context(), fulfillment(byhand), "given", []string{"GIFT-1"}))
+			s.decide(fulfillment(byhand), keyturn.Resolution{ID: "given", Action: keyturn.ActionSupply})
+			s.load("empty", "SCARCE-1")
+			for _, a := range []*db.Accepted{retrying, byhand, scarce} {
+				s.await(a, keyturn.OrderCompleted)
+			}
+			s.atRest(retrying, revoked, scarce, byhand, game)
+			sent := map[string]int{}
+			for _, l := range s.letters(buyer) {
+				sent[l.MessageID]++
+			}
+			require.Len(t, sent, 6, "four lines' keys, some of them again, and a refund")
+			require.Len(t, s.letters(buyer), len(sent), "none of them twice")
+			require.Len(t, s.calls("acme", "create"), 3, "two that failed, and one that did not")
 		})
 	}
 }

@@ -14,20 +14,26 @@ import (
 // the line waits for a person as long as that takes, the books say why, and the call goes to the new address.
 func TestALineWaitsForAPersonWhenItsPartnerMoves(t *testing.T) {
 	s := start(t, options{})
-	require.NoError(t, s.partner.SetPartner("acme", emulator.Settings{Drill: "cut-after-issuing", DrillOps: []string{"create"}}))
+	s.drill("acme", "cut-after-issuing")
 	s.product(keyturn.Product{ID: "cad", Sources: sources(fromEndpoint("acme")), Retry: patient})
 	a := s.order("cad")
 	f := fulfillment(a)
 	s.awaitLine(f, keyturn.LineRetrying)
+	retryNow := func() {
+		s.eventually(func() (bool, string) { // its workflow learns of a change a moment after the database
+			_, err := s.update(f, keyturn.Resolution{Action: keyturn.ActionRetry, By: "operator"})
+			return err == nil, "the decision is refused"
+		})
+	}
 	elsewhere := emulator.New(emulator.Config{Addr: "127.0.0.1:0"})
 	require.NoError(t, elsewhere.Start())
 	t.Cleanup(func() { _ = elsewhere.Close() })
 	s.integration(keyturn.Integration{ID: "acme", BaseURL: elsewhere.PartnerURL("acme")})
-	s.decide(f, keyturn.Resolution{Action: keyturn.ActionRetry})
+	retryNow()
 	s.awaitLine(f, keyturn.LineHeld)
 	s.books(func(e *audit.Evidence) { e.Quiescent = false })
 
-	s.decide(f, keyturn.Resolution{Action: keyturn.ActionRetry})
+	retryNow()
 	s.await(a, keyturn.OrderCompleted)
 	require.Len(t, s.calls("acme", "create"), 1)
 	require.Len(t, elsewhere.Issued(), 1)

@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"keyturn.dev/keyturn"
+	"keyturn.dev/keyturn/audit"
 )
 
 // A leaked batch: its unsold keys are never sold, and those who bought one get another by e-mail, in the order of their
@@ -46,4 +47,5 @@ func TestRecalledKeysAreReplacedByMail(t *testing.T) {
 	require.Equal(t, 2, replaced)
 	require.Equal(t, 3, s.count(`SELECT quarantined FROM (SELECT sum(quarantined) AS quarantined FROM pool_stock) s`))
 	s.atRest(first, second, late)
+	s.books(func(*audit.Evidence) {}) // an e-mail that was sent before the recall shows the key of then
 }
