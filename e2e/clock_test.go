@@ -129,8 +129,8 @@ func TestWhatFollowsUnderADatabaseWhoseClockIsWrong(t *testing.T) {
 			s.eventually(func() (bool, string) {
 				return s.count(`SELECT count(*) FROM deliveries WHERE id = $1 AND status = 'SENT'`, again) == 1, "it is not booked"
 			})
-			s.exec(`UPDATE deliveries SET status = 'SENDING', lease_until = clock_timestamp() + interval '4 seconds' WHERE id = $1`,
-				again) // as a process left it that died
+			s.exec(`UPDATE deliveries SET status = 'SENDING', lease_until = clock_timestamp() + interval '4 seconds'
+				WHERE id = $1`, again) // as a process left it that died
 			leased := time.Now()
 			err = s.acts.SendFollowUpEmail(ctx, activities.Sending{DeliveryID: again})
 			var later *temporal.ApplicationError

@@ -68,6 +68,8 @@ func (l *lab) auditAtRest(explained func(id string) bool) {
 	require.NoError(l.t, err)
 	c := l.dial()
 	defer c.Close()
+	e.Erasures, err = l.books.Erasures(context.Background())
+	require.NoError(l.t, err)
 	e.Quiescent, e.Temporal = true, audit.Temporal{Client: c, TaskQueue: workflows.TaskQueue}
 	r, err := audit.Run(context.Background(), e)
 	require.NoError(l.t, err)
@@ -166,15 +168,22 @@ func (l *lab) undecided(open []string) string {
 // count adds up what came of the orders.
 func (l *lab) count() {
 	l.t.Helper()
-	var orders, delivered, refunded int64
-	require.NoError(l.t, l.direct.QueryRow(`SELECT (SELECT count(*) FROM orders),
-		(SELECT count(*) FROM line_items WHERE status = 'DELIVERED'),
-		(SELECT count(*) FROM line_items WHERE status = 'CANCELED')`).Scan(&orders, &delivered, &refunded))
+	for what, counted := range map[string]string{
+		"orders":                       `orders`,
+		"lines delivered":              `line_items WHERE status = 'DELIVERED'`,
+		"lines refunded":               `line_items WHERE status = 'CANCELED'`,
+		"cancels that partners took":   `revocations WHERE status = 'DONE'`,
+		"keys replaced after a recall": `replacements WHERE status = 'DONE'`,
+		"customers erased":             `erasures`,
+		"alerts of clocks that differ": `alerts WHERE cause = 'ClockSkew'`,
+		"alerts of moved partners":     `alerts WHERE cause = 'PartnerMoved'`,
+	} {
+		var n int64
+		require.NoError(l.t, l.direct.QueryRow(`SELECT count(*) FROM `+counted).Scan(&n))
+		l.tally.add(what, n)
+	}
 	letters, err := os.ReadDir(filepath.Join(l.dir, "mailbox"))
 	require.NoError(l.t, err)
-	l.tally.add("orders", orders)
-	l.tally.add("lines delivered", delivered)
-	l.tally.add("lines refunded", refunded)
 	l.tally.add("e-mails that arrived", int64(len(letters)))
 	l.tally.add("requests repeated by the order system", l.load.repeats.Load())
 }

@@ -21,8 +21,8 @@ import (
 // clockEnv is how many seconds the wall clock of a process of wrongClockBuild is ahead.
 const clockEnv = "KEYTURN_CHAOS_CLOCK"
 
-// skewedNow is what wrongClockBuild adds to Go's package time. It reads the environment by itself: nothing that it could
-// use may import time.
+// skewedNow is what wrongClockBuild adds to Go's package time. It reads the environment by itself: whatever it could
+// use imports time.
 const skewedNow = `package time
 
 import "syscall"
@@ -97,7 +97,8 @@ func requireClockBuild(t *testing.T) {
 
 // wrongClock runs a process for a while whose clock is ahead of the database's, or behind it.
 func wrongClock(off time.Duration, said string, parts ...string) fault {
-	return fault{kind: "clock: " + said + " off the database's", parts: parts, fire: func(l *lab, rng *rand.Rand, on *part) bool {
+	kind := "clock: " + said + " off the database's"
+	return fault{kind: kind, parts: parts, fire: func(l *lab, rng *rand.Rand, on *part) bool {
 		program, err := wrongClockBuild()
 		if err != nil {
 			l.t.Error(err)

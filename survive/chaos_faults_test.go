@@ -101,16 +101,21 @@ func networkFaults(boundary string) []fault {
 
 // lose loses the next answer to a request with an effect, at whichever process's proxy it comes first.
 func (l *lab) lose(boundary string, reset bool) bool {
-	for _, p := range l.proxies[boundary] {
-		p.Lose(faultproxy.Loss{Reset: reset, Only: effects(boundary)})
+	return l.loses(patience, l.proxies[boundary], faultproxy.Loss{Reset: reset, Only: effects(boundary)})
+}
+
+// loses loses an answer at the proxy where it comes first.
+func (l *lab) loses(within time.Duration, proxies []*faultproxy.Proxy, loss faultproxy.Loss) bool {
+	for _, p := range proxies {
+		p.Lose(loss)
 	}
 	lost := false
-	for deadline := time.Now().Add(patience); !lost && time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
-		for _, p := range l.proxies[boundary] {
+	for deadline := time.Now().Add(within); !lost && time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+		for _, p := range proxies {
 			lost = lost || p.Lost()
 		}
 	}
-	for _, p := range l.proxies[boundary] {
+	for _, p := range proxies {
 		_, one := p.Disarm()
 		lost = lost || one
 	}
@@ -183,7 +188,7 @@ func twoWorkers(workers ...string) fault {
 		if rng.Intn(4) == 0 {
 			boundary = toSMTP
 		}
-		on := l.catch(boundary, workers)
+		on := l.catch(patience, boundary, workers)
 		if on == nil {
 			return false
 		}
@@ -195,13 +200,54 @@ func twoWorkers(workers ...string) fault {
 	}}
 }
 
+// lateWorker freezes whichever worker has an e-mail or a refund under way until every lease that it holds has run out,
+// and all of its work is others'. Then it wakes up and goes on where it was.
+func lateWorker(workers ...string) fault {
+	return fault{kind: "worker: woken after its leases", fire: func(l *lab, rng *rand.Rand, _ *part) bool {
+		boundary := toSMTP
+		if rng.Intn(3) == 0 {
+			boundary = toPayment
+		}
+		on := l.catch(4*patience, boundary, workers)
+		if on == nil {
+			return false
+		}
+		defer on.held.Unlock()
+		thaw := on.freeze()
+		time.Sleep(50*time.Second + short(rng, 0, 3000)) // an e-mail's lease is the longest
+		thaw()
+		return true
+	}}
+}
+
+// silence has connections to PostgreSQL stay silent, without closing them, until they are thrown away: all, or those of
+// one process. Then what was kept back arrives: a commit of somebody who has long given up takes effect.
+func silence() fault {
+	return fault{kind: toPostgres + ": silent until thrown away", fire: func(l *lab, rng *rand.Rand, _ *part) bool {
+		proxies := l.proxies[toPostgres]
+		if rng.Intn(2) == 0 {
+			one := rng.Intn(len(proxies))
+			proxies = proxies[one : one+1]
+		}
+		ok := l.at(nil, proxies...)
+		for _, p := range proxies {
+			p.Swallow(true)
+		}
+		time.Sleep(short(rng, 8000, 13000))
+		for _, p := range proxies {
+			p.Swallow(false)
+		}
+		return ok
+	}}
+}
+
 // catch waits until one of the workers has an effect under way at a boundary, and holds the first that nothing else is
 // done to; nil: none had.
-func (l *lab) catch(boundary string, workers []string) *part {
+func (l *lab) catch(within time.Duration, boundary string, workers []string) *part {
 	seen := make(chan *part, len(workers))
 	var watched sync.WaitGroup
 	defer watched.Wait()
-	over, end := context.WithTimeout(context.Background(), patience)
+	over, end := context.WithTimeout(context.Background(), within)
 	defer end()
 	for _, name := range workers {
 		watched.Go(func() {

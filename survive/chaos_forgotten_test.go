@@ -35,9 +35,9 @@ func lostWorkflows(how, which string, do func(context.Context, client.Client, *c
 			return false
 		}
 		defer c.Close()
-		done := 0
-		for deadline := time.Now().Add(patience); done == 0 && time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
-			ctx, cancel := context.WithTimeout(context.Background(), patience)
+		done, deadline := 0, time.Now().Add(3*patience)
+		for ; done == 0 && time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
+			ctx, cancel := context.WithTimeout(context.Background(), 3*patience)
 			list, err := c.ListWorkflow(ctx, &workflowservice.ListWorkflowExecutionsRequest{Query: which, PageSize: 50})
 			found := list.GetExecutions()
 			rng.Shuffle(len(found), func(i, j int) { found[i], found[j] = found[j], found[i] })
@@ -50,6 +50,9 @@ func lostWorkflows(how, which string, do func(context.Context, client.Client, *c
 				}
 			}
 			cancel()
+			if err != nil {
+				l.note("workflows cannot be listed: %v", err)
+			}
 		}
 		return done > 0
 	}}

@@ -39,6 +39,7 @@ type lab struct {
 	books  *db.DB
 	env    []string // for commands
 	load   *shoppers
+	shop   shopState
 	tally  *tally
 
 	parts   map[string]*part
@@ -66,6 +67,9 @@ var keyturns = []string{"api", "worker-1", "worker-2", "worker-3"}
 const (
 	diskSize = 288 << 20
 	labKeys  = 4000
+	// The first keys come in small batches, so that some of what was sold can be recalled.
+	smallBatch   = 30
+	smallBatches = 25
 )
 
 func newLab(t *testing.T, seed int64) *lab {
@@ -126,7 +130,9 @@ func (l *lab) makeProxies() {
 			toPayment:  start(toPayment, l.ports.payment, faultproxy.HTTP),
 		}
 	}
-	start(toPartner, l.ports.partner, faultproxy.HTTP)
+	for range 2 { // it moves from one address to the other
+		start(toPartner, l.ports.partner, faultproxy.HTTP)
+	}
 }
 
 // envOf are a process's settings: its neighbours are where its own proxies listen.
@@ -170,10 +176,8 @@ func (l *lab) settle() {
 		l.parts[name].start()
 	}
 	l.ready()
-	file := filepath.Join(l.dir, "catalog.yaml")
-	require.NoError(l.t, os.WriteFile(file, []byte(strings.ReplaceAll(labCatalog, "{PARTNER}",
-		"http://"+l.proxies[toPartner][0].Addr())), 0o600))
-	must(l.t, append(l.env, "CANARY_PASSWORD="+canaryPassword, "CANARY_BEARER="+canaryBearer), "apply", "-f", file)
+	l.shop.studio = studioSources[0]
+	require.True(l.t, l.applyCatalog())
 	l.stockUp("CANARYPOOL", labKeys)
 	l.load = newShoppers(l)
 }
@@ -181,13 +185,19 @@ func (l *lab) settle() {
 // stockUp imports new keys.
 func (l *lab) stockUp(prefix string, n int) {
 	l.t.Helper()
-	var keys strings.Builder
-	for i := range n {
-		fmt.Fprintf(&keys, "%s-%06d\n", prefix, i)
+	for at := 0; at < n; {
+		end := n
+		if at < smallBatch*smallBatches {
+			end = min(n, at+smallBatch)
+		}
+		var keys strings.Builder
+		for ; at < end; at++ {
+			fmt.Fprintf(&keys, "%s-%06d\n", prefix, at)
+		}
+		_, err := l.api.ImportKeys(context.Background(), "editor-keys", strings.NewReader(keys.String()),
+			client.ImportOptions{})
+		require.NoError(l.t, err)
 	}
-	path := filepath.Join(l.dir, "keys-"+prefix+".txt")
-	require.NoError(l.t, os.WriteFile(path, []byte(keys.String()), 0o600))
-	must(l.t, l.env, "pool", "import", "editor-keys", path)
 }
 
 func (l *lab) ready() {
@@ -255,6 +265,8 @@ const labCatalog = `
 integrations:
   - {id: good, baseUrl: "{PARTNER}/p/good", auth: {type: basic, username: canary-shop,
 	password: {env: CANARY_PASSWORD}}, limits: {timeout: 3s}}
+  - {id: better, baseUrl: "{PARTNER}/p/better", auth: {type: basic, username: canary-shop,
+	password: {env: CANARY_PASSWORD}}, limits: {timeout: 3s}}
   - {id: slow, baseUrl: "{PARTNER}/p/slow", auth: {type: bearer, token: {env: CANARY_BEARER}}, limits: {timeout: 4s}}
   - {id: flaky, baseUrl: "{PARTNER}/p/flaky", limits: {timeout: 3s}}
   - {id: gone, baseUrl: "{PARTNER}/p/gone", limits: {timeout: 3s}}
@@ -269,7 +281,7 @@ products:
     retry: &soon {schedule: [300ms, 1s], giveUpAfter: 15m}
   - id: studio
     name: Studio
-    sources: [{type: endpoint, integration: good}]
+    sources: [{type: endpoint, integration: "{STUDIO}"}]
     retry: *soon
   - id: wallpaper
     name: Wallpaper

@@ -50,7 +50,10 @@ type sentOrder struct {
 	at    time.Time
 }
 
-const shopping = 4 // at once
+const (
+	shopping     = 4 // at once
+	labCustomers = 100
+)
 
 func newShoppers(l *lab) *shoppers {
 	l.t.Helper()
@@ -82,7 +85,7 @@ func (s *shoppers) draw(rng *rand.Rand) keyturn.Order {
 	o := keyturn.Order{
 		ID: id, Currency: "EUR", Payment: keyturn.Payment{Provider: "till", Reference: "pay-" + id},
 		Customer: keyturn.Customer{
-			ID: fmt.Sprintf("user-%d", n%40), Email: strings.ToLower(id) + canaryDomain, Country: "FR",
+			ID: fmt.Sprintf("user-%d", n%labCustomers), Email: strings.ToLower(id) + canaryDomain, Country: "FR",
 			Locale: "en-GB", FirstName: canaryFirst, LastName: canaryLast, Street: canaryStreet,
 		},
 	}

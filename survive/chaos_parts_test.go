@@ -128,8 +128,8 @@ func (l *lab) neighbour(name, role, addr, dir string) *part {
 	})
 }
 
-// startKeyturn starts api or a worker, of this build or another.
-func (l *lab) startKeyturn(name, program string) {
+// startKeyturn starts api or a worker, of this build or another, with more in its environment.
+func (l *lab) startKeyturn(name, program string, more ...string) {
 	verb, _, _ := strings.Cut(name, "-")
 	var p *process
 	p = superviseProgram(l.t, func() {
@@ -137,9 +137,9 @@ func (l *lab) startKeyturn(name, program string) {
 		current := l.process[name] == p && !p.wanted.Load()
 		l.mu.Unlock()
 		if current {
-			l.startKeyturn(name, program)
+			l.startKeyturn(name, program, more...)
 		}
-	}, program, name, l.dir, l.envOf(name), verb)
+	}, program, name, l.dir, append(l.envOf(name), more...), verb)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.process[name] = p

@@ -4,7 +4,6 @@ package survive_test
 
 import (
 	"context"
-	"fmt"
 	"math/rand"
 	"os"
 	"path/filepath"
@@ -100,7 +99,7 @@ func (l *lab) becomes(sql string) bool {
 func changedSource() fault {
 	return fault{kind: "source changed after a call was cut off", fire: func(l *lab, rng *rand.Rand, _ *part) bool {
 		create := "POST /p/" + l.shop.studio + "/licenses/new"
-		lost := l.loses(l.proxies[toPartner], faultproxy.Loss{
+		lost := l.loses(3*patience, l.proxies[toPartner], faultproxy.Loss{
 			Reset: rng.Intn(2) == 0,
 			Only:  func(name string) bool { return strings.HasPrefix(name, create) },
 		})
@@ -135,10 +134,17 @@ func (l *lab) putStudio() bool {
 
 // erasure erases a customer of whom nothing is open, while others, and perhaps the same one, order.
 func erasure() fault {
-	return fault{kind: "customer: erased", fire: func(l *lab, rng *rand.Rand, _ *part) bool {
-		for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
+	return fault{kind: "customer: erased", fire: func(l *lab, _ *rand.Rand, _ *part) bool {
+		for deadline := time.Now().Add(3 * patience); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
+			var customer string
+			if l.direct.QueryRow(`
+				SELECT o.customer_id FROM orders o JOIN line_items l ON l.order_id = o.id GROUP BY o.customer_id
+				HAVING bool_and(l.status IN ('DELIVERED', 'CANCELED')) AND bool_or(o.customer <> '')
+				ORDER BY random() LIMIT 1`).Scan(&customer) != nil {
+				continue
+			}
 			ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-			e, err := l.api.EraseCustomer(ctx, fmt.Sprintf("user-%d", rng.Intn(labCustomers)))
+			e, err := l.api.EraseCustomer(ctx, customer)
 			cancel()
 			switch kind := keyturn.KindOf(err); kind {
 			case "":

@@ -21,7 +21,7 @@ func (l *lab) lanes() [][]fault {
 		return out
 	}
 	lanes := [][]fault{
-		join(networkFaults(toPostgres), networkFaults(toTemporal)),
+		join(networkFaults(toPostgres), networkFaults(toTemporal), []fault{silence()}),
 		join(networkFaults(toPartner), networkFaults(toSMTP), networkFaults(toPayment)),
 		join(processFaults("PostgreSQL", "postgres"), processFaults("Temporal", "temporal")),
 		join(processFaults("API", "api"), deployFaults("API", "api"), processFaults("worker", "worker-3", "worker-2"),
@@ -29,6 +29,16 @@ func (l *lab) lanes() [][]fault {
 		join(processFaults("mail server", "mail server"), processFaults("partner", "partner"),
 			processFaults("payment provider", "payment provider")),
 		{twoWorkers("worker-1", "worker-2", "worker-3")},
+		{lateWorker("worker-1", "worker-2", "worker-3")},
+		{
+			wrongClock(20*time.Second, "20 s", "worker-3", "worker-2", "api"),
+			wrongClock(time.Hour, "an hour", "worker-2", "worker-3", "api"),
+		},
+		{movedPartner(), changedSource(), erasure(), recall()},
+		{
+			lostWorkflows("terminated", allRunning, terminate), lostWorkflows("deleted", allRunning, remove),
+			lostWorkflows("reset", everything, reset), lostStore(),
+		},
 	}
 	last := []fault{}
 	if l.mount != "" {

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -21,13 +20,17 @@ import (
 
 // restored is the fault of a database that was restored from a backup taken while orders came in, which is older than
 // what the world has seen.
-const restored = "PostgreSQL: restored from a backup"
+const (
+	restored     = "PostgreSQL: restored from a dump"
+	restoredBase = "PostgreSQL: restored from a base backup"
+)
 
 // bookless are the invariants that say that what the world has seen is booked. After a restore some of it is not, and
 // that is what they say; what happened to each order is then judged by the world's own records (requireNothingTwice).
 var bookless = []string{"B4", "C1", "C2", "C3", "C4", "D2", "D4", "D5", "E3", "E4"}
 
-// An installation of its own is restored restoresEach times, and there is one for restoredPer seeds: 50 for twenty.
+// An installation of its own is restored restoresEach times from either kind of backup, and there is one for
+// restoredPer seeds: 50 for twenty.
 const (
 	restoresEach = 10
 	restoredPer  = 4
@@ -38,7 +41,7 @@ const (
 // story.
 func (l *lab) restores() {
 	l.t.Helper()
-	for i := range restoresEach {
+	for i := range 2 * restoresEach {
 		l.restoreOnce(i)
 	}
 	l.auditAtRest(func(id string) bool { return slices.Contains(bookless, id) })
@@ -51,18 +54,19 @@ func (l *lab) restoreOnce(no int) {
 	var shopping sync.WaitGroup
 	shopping.Go(func() { l.load.shop(stop, 1+no) })
 	time.Sleep(2 * time.Second)
-	since, dump := time.Now(), filepath.Join(l.dir, "backup.dump")
-	l.postgresProgram("pg_dump", "--format=custom", "--file="+dump, l.current().postgres.DSN("keyturn"))
+	kind, backup := restored, l.dump
+	if no%2 == 1 {
+		kind, backup = restoredBase, l.baseBackup
+	}
+	since := time.Now()
+	restore := backup()
 	time.Sleep(4 * time.Second)
 	inFlight := l.at(effects(toPostgres), l.proxies[toPostgres]...)
 	for _, name := range keyturns {
 		l.parts[name].kill()
 	}
 	begun := time.Now()
-	admin := l.current().postgres.DSN("postgres")
-	l.postgresProgram("psql", admin, "-qc", "DROP DATABASE keyturn WITH (FORCE)", "-c", "CREATE DATABASE keyturn")
-	l.postgresProgram("pg_restore", "--dbname="+l.current().postgres.DSN("keyturn"), dump)
-
+	restore()
 	said := must(l.t, l.env, "restored", "--output", "json")
 	var done db.Restored
 	require.NoError(l.t, json.Unmarshal([]byte(said), &done), said)
@@ -76,26 +80,38 @@ func (l *lab) restoreOnce(no int) {
 	l.sendAgain(since)
 	settled := l.settleHeld()
 	l.quiesce(time.Now())
-	l.tally.fault(restored, inFlight)
+	l.tally.fault(kind, inFlight)
 	l.tally.add("lines that people settled after a restore", int64(settled))
 	l.tally.add("orders sent again after a restore", int64(len(done.Missing)))
-	l.note("%-45s in flight: %-5v took %s: %s", restored, inFlight, seconds(time.Since(begun)),
+	l.note("%-45s in flight: %-5v took %s: %s", kind, inFlight, seconds(time.Since(begun)),
 		strings.Join(strings.Fields(said), " "))
 }
 
-// postgresProgram runs one of PostgreSQL's own programs.
-func (l *lab) postgresProgram(name string, args ...string) {
+// dump takes a backup by pg_dump, and gives what restores it.
+func (l *lab) dump() (restore func()) {
 	l.t.Helper()
-	path, err := exec.LookPath(name)
-	if err != nil {
-		found, _ := filepath.Glob("/usr/lib/postgresql/*/bin/" + name)
-		require.NotEmpty(l.t, found, "%s is not installed", name)
-		path = found[len(found)-1]
+	path := filepath.Join(l.dir, "backup.dump")
+	postgresProgram(l.t, l.dir, "pg_dump", "--format=custom", "--file="+path, l.current().postgres.DSN("keyturn"))
+	return func() {
+		l.t.Helper()
+		admin := l.current().postgres.DSN("postgres")
+		postgresProgram(l.t, l.dir, "psql", admin, "-qc", "DROP DATABASE keyturn WITH (FORCE)",
+			"-c", "CREATE DATABASE keyturn")
+		postgresProgram(l.t, l.dir, "pg_restore", "--dbname="+l.current().postgres.DSN("keyturn"), path)
 	}
-	cmd := exec.CommandContext(l.t.Context(), path, args...)
-	cmd.Dir = l.dir
-	out, err := cmd.CombinedOutput()
-	require.NoError(l.t, err, "%s: %s", name, out)
+}
+
+// baseBackup takes one by pg_basebackup, and gives what restores it.
+func (l *lab) baseBackup() (restore func()) {
+	l.t.Helper()
+	path := filepath.Join(l.dir, "base-backup")
+	baseBackup(l.t, l.current().postgres, path)
+	return func() {
+		l.t.Helper()
+		l.parts["postgres"].kill()
+		restoreBase(l.t, l.current().postgres, path)
+		l.parts["postgres"].start()
+	}
 }
 
 // sendAgain is what the order system does after a restore: it repeats all that it sent since.
@@ -136,7 +152,7 @@ func (l *lab) settleHeld() (n int) {
 	}
 }
 
-var keyInLetter = regexp.MustCompile(`(CANARYPOOL(?:-\d)?-\d{6}|EMU-[0-9A-Z-]+|[0-9A-Za-z._:/-]*/activate/[0-9A-Za-z-]+)`)
+var keyInLetter = regexp.MustCompile(`(CANARYPOOL(?:-\d+)?-\d{6}|EMU-[0-9A-Z-]+|[0-9A-Za-z._:/-]*/activate/[0-9A-Za-z-]+)`)
 
 // keysOfLetters gives, by the order's address, the sets of keys of its letters.
 func (l *lab) keysOfLetters() map[string][][]string {

@@ -108,7 +108,7 @@ func (l *lab) searched() map[string]string {
 	for rows.Next() {
 		var table string
 		require.NoError(l.t, rows.Scan(&table))
-		out["table "+table] = l.dump(table)
+		out["table "+table] = l.tableText(table)
 	}
 	require.NoError(l.t, rows.Err())
 	for _, path := range []string{
@@ -123,7 +123,7 @@ func (l *lab) searched() map[string]string {
 	return out
 }
 
-func (l *lab) dump(table string) string {
+func (l *lab) tableText(table string) string {
 	var text *string
 	require.NoError(l.t, l.direct.QueryRow(`SELECT string_agg(t::text, E'\n') FROM `+table+` t`).Scan(&text))
 	if text == nil {

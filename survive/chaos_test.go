@@ -30,6 +30,7 @@ func isSchedule(id string) bool {
 func TestChaos(t *testing.T) {
 	seeds := number("KEYTURN_CHAOS_SEEDS", 1)
 	first := number("KEYTURN_CHAOS_SEED", time.Now().UnixNano()%1_000_000)
+	requireClockBuild(t)
 	all := newTally()
 	run := func(name string, seeds int64, what func(*lab)) {
 		t.Run(name, func(t *testing.T) { // returns when all seeds are done, also those that run side by side (-parallel)
@@ -59,7 +60,10 @@ func TestChaos(t *testing.T) {
 		}
 	}
 	require.NotEmpty(t, all.fired)
-	for _, outcome := range []string{"lines delivered", "lines refunded"} {
+	for _, outcome := range []string{
+		"lines delivered", "lines refunded", "alerts of clocks that differ", "keys replaced after a recall",
+		"customers erased",
+	} {
 		require.NotZero(t, all.sums[outcome], "void: no %s", outcome)
 	}
 }
@@ -79,11 +83,16 @@ func (l *lab) disturb() {
 	var wg sync.WaitGroup
 	wg.Go(func() { l.load.shop(stop, 0) })
 	wg.Go(func() { l.auditAlong(stop) })
+	settled := make(chan struct{})
+	var people sync.WaitGroup
+	people.Go(func() { l.decideMoved(settled) })
 	over := l.rampage()
 	close(stop)
 	wg.Wait()
 	l.ready()
 	healed := l.quiesce(over)
+	close(settled)
+	people.Wait()
 	l.tally.healed = append(l.tally.healed, healed)
 	l.auditAtRest(nil)
 	l.scanForSecrets()
