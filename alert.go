@@ -52,10 +52,14 @@ type Severity string
 
 // The severities of alerts.
 const (
-	SeverityCritical Severity = "critical" // money, keys or many customers are at stake: now
+	SeverityCritical Severity = "critical" // money, keys or all of the work are at stake: now
+	SeverityError    Severity = "error"    // nothing goes on, or something stays wrong, until a person acts: soon
 	SeverityWarning  Severity = "warning"  // a customer waits, or will: today
 	SeverityInfo     Severity = "info"     // nothing is to be done
 )
+
+// Severities are all of them, the worst first.
+var Severities = []Severity{SeverityCritical, SeverityError, SeverityWarning, SeverityInfo}
 
 // AlertInfo is what there is to know of a cause. The texts are Markdown without links. ToDo names what an alert is
 // about by placeholders (FULFILLMENT, POOL, INTEGRATION, ALERT), for which the e-mail has the IDs.

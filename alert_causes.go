@@ -22,7 +22,7 @@ var AlertCauses = []AlertInfo{
 		Meaning: "the partner's answer cannot be used",
 	},
 	{
-		Cause: AlertConfiguration, Severity: SeverityWarning, Closes: decided, Meaning: "the catalog entry cannot work",
+		Cause: AlertConfiguration, Severity: SeverityError, Closes: decided, Meaning: "the catalog entry cannot work",
 		ToDo: "correct it and `keyturn apply`, then `keyturn resolve FULFILLMENT retry`",
 	},
 	{
@@ -34,7 +34,7 @@ var AlertCauses = []AlertInfo{
 		Meaning: "the licence's status no longer allows the operation", ToDo: "nothing: the line is refunded",
 	},
 	{
-		Cause: AlertDuplicateKey, Severity: SeverityCritical, Closes: decided,
+		Cause: AlertDuplicateKey, Severity: SeverityError, Closes: decided,
 		Meaning: "the partner gave a code that another line has or a pool sells. It was not delivered, and the line waits " +
 			"for you",
 		ToDo: "ask the partner which code is the order's, then `keyturn resolve FULFILLMENT retry`, `supply` or `refund`. " +
@@ -53,20 +53,20 @@ var AlertCauses = []AlertInfo{
 		ToDo: "look at the payment provider; the refund is tried until it is done", Closes: "the refund is done",
 	},
 	{
-		Cause: AlertManualRefund, Severity: SeverityCritical, Closes: "somebody confirms the refund",
+		Cause: AlertManualRefund, Severity: SeverityError, Closes: "somebody confirms the refund",
 		Meaning: "a line's money is to be given back by hand: its order was paid by the provider `manual`",
 		ToDo: "give the money back where it was taken, then `keyturn order refund-confirm FULFILLMENT --reference " +
 			"REFERENCE --reason REASON`",
 	},
 	{
-		Cause: AlertRevocation, Severity: SeverityWarning, ByPerson: true, Closes: "the partner acknowledges every cancel",
+		Cause: AlertRevocation, Severity: SeverityError, ByPerson: true, Closes: "the partner acknowledges every cancel",
 		Meaning: "a partner has not acknowledged a cancel, or may have carried out an operation on a licence that was " +
 			"given " +
 			"up or refunded; the alert says which",
 		ToDo: "tell the partner, or check there that the licence is as it was; then `keyturn alert close ALERT`",
 	},
 	{
-		Cause: AlertExposed, Severity: SeverityCritical, ByPerson: true,
+		Cause: AlertExposed, Severity: SeverityError, ByPerson: true,
 		Meaning: "a line was refunded although its e-mail may have arrived",
 		ToDo:    "block the keys at the publisher, then `keyturn alert close ALERT`; they are quarantined here",
 	},
@@ -86,19 +86,19 @@ var AlertCauses = []AlertInfo{
 		Closes:  "a person lets the line go on, or the line is decided",
 	},
 	{
-		Cause: AlertTwoAnswers, Severity: SeverityCritical, ByPerson: true,
+		Cause: AlertTwoAnswers, Severity: SeverityError, ByPerson: true,
 		Meaning: "a partner gave two keys for one order; the customer has the first",
 		ToDo:    "have the partner block the other, then `keyturn alert close ALERT`",
 	},
 	{
-		Cause: AlertMoved, Severity: SeverityCritical, Closes: "a person lets the line go on, or the line is decided",
+		Cause: AlertMoved, Severity: SeverityError, Closes: "a person lets the line go on, or the line is decided",
 		Meaning: "an integration has another address, and nobody knows whether the partner carried out a call at the old " +
 			"one. The line is held and is not refunded for it",
 		ToDo: "ask the partner what it has under the fulfillmentId; `keyturn resolve FULFILLMENT retry` asks the new " +
 			"address, `supply` delivers what was issued, `refund` cancels",
 	},
 	{
-		Cause: AlertPartnerDown, Severity: SeverityCritical, Closes: "the partner answers",
+		Cause: AlertPartnerDown, Severity: SeverityError, Closes: "the partner answers",
 		Meaning: "five different orders in a row got no answer. The partner's lines wait, and this alert stands for " +
 			"theirs, " +
 			"until one fails again after `PartnerBack`",
@@ -111,12 +111,12 @@ var AlertCauses = []AlertInfo{
 	},
 	{
 		Cause: AlertCertificateExpiring, Severity: SeverityWarning, Closes: "the integration has a certificate that lasts",
-		Meaning: "an integration's client certificate, or the last of its authorities, expires within thirty days",
-		ToDo: "ask the partner for the next authority and put both into `tls.ca`, or renew `tls.clientCert`; then " +
+		Meaning: "an integration's client certificate, or the last certificate in its `tls.ca`, expires within thirty days",
+		ToDo: "ask the partner for the next one and put both into `tls.ca`, or renew `tls.clientCert`; then " +
 			"`keyturn apply`: the next call uses it",
 	},
 	{
-		Cause: AlertClockSkew, Severity: SeverityWarning, ByPerson: true,
+		Cause: AlertClockSkew, Severity: SeverityError, ByPerson: true,
 		Closes: "the clocks agree, or nothing was heard of the host for a day",
 		Meaning: "the clock of a worker's host and the database's differ by more than five seconds. Waits and deadlines " +
 			"are not " +
@@ -145,14 +145,14 @@ var AlertCauses = []AlertInfo{
 		Closes: "an audit finds nothing",
 	},
 	{
-		Cause: AlertSearchAttributes, Severity: SeverityCritical, Closes: "the search attributes are there",
+		Cause: AlertSearchAttributes, Severity: SeverityError, Closes: "the search attributes are there",
 		Meaning: "Temporal's namespace lacks search attributes, and Keyturn could not create them: no workflow starts, and " +
 			"orders stay PENDING. The alert says which",
 		ToDo: "create them with the command that the alert gives, or on Temporal Cloud in the namespace's settings; remove " +
 			"one that has another type first. What waits starts by itself",
 	},
 	{
-		Cause: AlertCapture, Severity: SeverityCritical, Closes: "the money is taken, or the line is decided",
+		Cause: AlertCapture, Severity: SeverityError, Closes: "the money is taken, or the line is decided",
 		Meaning: "the money of an order that a checkout link made could not be taken yet. Its key is in hand, and is not " +
 			"delivered before",
 		ToDo: "look at the payment provider. The capture is tried until the authorization ends; then the order is cancelled, " +
@@ -171,13 +171,13 @@ var AlertCauses = []AlertInfo{
 			"alert close ALERT`",
 	},
 	{
-		Cause: AlertNotAccepted, Severity: SeverityCritical, ByPerson: true,
+		Cause: AlertNotAccepted, Severity: SeverityError, ByPerson: true,
 		Meaning: "a checkout link was paid, and its order could not be accepted: a product was removed, or the order's ID " +
 			"was taken. All of the money goes back, and the link is open again",
 		ToDo: "correct the cause that the alert gives, tell the customer, then `keyturn alert close ALERT`",
 	},
 	{
-		Cause: AlertProcessorDown, Severity: SeverityCritical, Closes: "the payment provider answers",
+		Cause: AlertProcessorDown, Severity: SeverityError, Closes: "the payment provider answers",
 		Meaning: "a payment provider does not answer: nobody can pay by it, and captures wait",
 		ToDo:    "look at the payment provider's status; nothing is lost, and what waits goes on by itself",
 	},

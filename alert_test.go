@@ -3,7 +3,9 @@ package keyturn_test
 import (
 	"flag"
 	"os"
+	"reflect"
 	"regexp"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -21,12 +23,33 @@ func TestEveryAlertCauseIsExplained(t *testing.T) {
 		seen[i.Cause] = true
 		require.NotEmpty(t, i.Meaning, i.Cause)
 		require.NotEmpty(t, i.ToDo, i.Cause)
-		require.Contains(t, []keyturn.Severity{keyturn.SeverityCritical, keyturn.SeverityWarning, keyturn.SeverityInfo},
-			i.Severity, i.Cause)
+		require.Contains(t, keyturn.Severities, i.Severity, i.Cause)
 		require.True(t, i.Closes != "" || i.ByPerson, "nobody closes %s", i.Cause)
 		require.Equal(t, i, i.Cause.Info())
 	}
 	require.Zero(t, keyturn.AlertCause("").Info())
+}
+
+// What stays wrong until a person acts is worse than a line that is tried again, and less than lost money or keys.
+func TestSeverities(t *testing.T) {
+	t.Parallel()
+	for cause, want := range map[keyturn.AlertCause]keyturn.Severity{
+		keyturn.AlertAudit: keyturn.SeverityCritical, keyturn.AlertRefund: keyturn.SeverityCritical,
+		keyturn.AlertRestored: keyturn.SeverityCritical, keyturn.AlertOwed: keyturn.SeverityCritical,
+		keyturn.AlertDuplicateKey: keyturn.SeverityError, keyturn.AlertClockSkew: keyturn.SeverityError,
+		keyturn.AlertMoved: keyturn.SeverityError, keyturn.AlertManualRefund: keyturn.SeverityError,
+		keyturn.AlertSearchAttributes: keyturn.SeverityError, keyturn.AlertPartnerDown: keyturn.SeverityError,
+		keyturn.AlertUnavailable: keyturn.SeverityWarning, keyturn.AlertOutOfStock: keyturn.SeverityWarning,
+		keyturn.AlertPartnerBack: keyturn.SeverityInfo,
+	} {
+		require.Equal(t, want, cause.Info().Severity, cause)
+	}
+	field, _ := reflect.TypeFor[keyturn.AlertView]().FieldByName("Severity")
+	var enum []string
+	for _, s := range keyturn.Severities {
+		enum = append(enum, string(s))
+	}
+	require.Equal(t, strings.Join(enum, ","), field.Tag.Get("enum"), "the API's list")
 }
 
 func TestAlertOfAFailure(t *testing.T) {

@@ -80,7 +80,7 @@ type PartnerState struct {
 
 // Certificate is a certificate of an integration.
 type Certificate struct {
-	Use         string    `json:"use" enum:"ca,client"`
+	Use         string    `json:"use" enum:"ca,server,client" doc:"ca: an authority of tls.ca. server: a certificate of tls.ca that is no authority, the server's own. client: of tls.clientCert."`
 	Subject     string    `json:"subject"`
 	Fingerprint string    `json:"fingerprint" doc:"SHA-256, in hexadecimal."`
 	NotAfter    time.Time `json:"notAfter"`

@@ -26,7 +26,7 @@ type Alerts struct {
 type AlertView struct {
 	ID            int64      `json:"id"`
 	Cause         AlertCause `json:"cause"`
-	Severity      Severity   `json:"severity" enum:"critical,warning,info"`
+	Severity      Severity   `json:"severity" enum:"critical,error,warning,info"`
 	Happened      string     `json:"happened"`
 	ToDo          string     `json:"toDo" doc:"What a person should do about it."`
 	OrderID       string     `json:"orderId,omitempty"`

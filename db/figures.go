@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/jmoiron/sqlx"
+
+	"keyturn.dev/keyturn"
 )
 
 // Figure is a number about the database. Labels name statuses, causes, sources and pools.
@@ -53,6 +55,11 @@ func (d *DB) Figures(ctx context.Context) ([]Figure, error) {
 		out = nil
 		if err := tx.SelectContext(ctx, &out, figuresSQL); err != nil {
 			return err
+		}
+		for i := range out {
+			if f := &out[i]; f.Name == "alerts_open" {
+				f.B = string(keyturn.AlertCause(f.A).Info().Severity)
+			}
 		}
 		var last struct {
 			StartedAt  time.Time `db:"started_at"`

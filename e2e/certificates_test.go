@@ -52,7 +52,7 @@ func TestAnAuthorityThatExpiresSoonIsToldOf(t *testing.T) {
 	require.Contains(t, letter.Subject, "CertificateExpiring")
 	text := strings.Join(strings.Fields(letter.Text), " ")
 	for _, part := range []string{
-		"the ca certificate", "of integration acme expires on 20", "put both into tls.ca",
+		"CertificateExpiring (warning)", "the certificate authority", "of integration acme expires on 20", "put both into tls.ca",
 		"keyturn apply",
 	} {
 		require.Contains(t, text, part)
@@ -60,20 +60,32 @@ func TestAnAuthorityThatExpiresSoonIsToldOf(t *testing.T) {
 	put("acme", old+next)
 	look()
 	alerts("endpoint/acme closed")
-	put("acme", old)
+	put("acme", certificate(t, 20*24*time.Hour, false))
 	look()
 	alerts("endpoint/acme closed", "endpoint/acme open")
+	s.eventually(func() (bool, string) { return len(s.letters("ops@keyturn.test")) == 2, "no e-mail" })
+	text = s.letters("ops@keyturn.test")[0].Text + s.letters("ops@keyturn.test")[1].Text
+	require.Contains(t, strings.Join(strings.Fields(text), " "), "the server certificate, given in tls.ca,", "it is no authority")
 }
 
 // authority is a certificate authority that is valid for so long.
 func authority(t *testing.T, left time.Duration) string {
+	t.Helper()
+	return certificate(t, left, true)
+}
+
+// certificate is signed by itself, as an authority's or a server's own.
+func certificate(t *testing.T, left time.Duration, isCA bool) string {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	require.NoError(t, err)
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "a partner's CA"}, NotBefore: time.Now().Add(-time.Hour),
 		NotAfter: time.Now().Add(left),
-		IsCA:     true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
+		IsCA:     isCA, BasicConstraintsValid: true,
+	}
+	if isCA {
+		template.KeyUsage = x509.KeyUsageCertSign
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
 	require.NoError(t, err)

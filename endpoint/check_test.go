@@ -224,6 +224,9 @@ func TestCheck(t *testing.T) {
 	}
 	require.Len(t, endpoint.Certificates(complete(t).TLS), 2)
 	require.Len(t, endpoint.Certificates(keyturn.TLS{CA: ca.pem})[0].Fingerprint, 64)
+	require.Equal(t, "ca", endpoint.Certificates(keyturn.TLS{CA: ca.pem})[0].Use)
+	pinned, _ := selfSigned(t, newKey(t), nil)
+	require.Equal(t, "server", endpoint.Certificates(keyturn.TLS{CA: pinned})[0].Use)
 }
 
 func TestCheckURL(t *testing.T) {

@@ -29,9 +29,12 @@ func Certificates(t keyturn.TLS) []keyturn.Certificate {
 			continue
 		}
 		for _, cert := range certs {
-			sum := sha256.Sum256(cert.Raw)
+			use, sum := from.use, sha256.Sum256(cert.Raw)
+			if use == "ca" && !isAuthority(cert) {
+				use = "server"
+			}
 			list = append(list, keyturn.Certificate{
-				Use: from.use, Subject: cert.Subject.String(), Fingerprint: hex.EncodeToString(sum[:]), NotAfter: cert.NotAfter,
+				Use: use, Subject: cert.Subject.String(), Fingerprint: hex.EncodeToString(sum[:]), NotAfter: cert.NotAfter,
 			})
 		}
 	}

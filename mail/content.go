@@ -93,7 +93,7 @@ type Alert struct {
 
 // AlertEntry is one problem.
 type AlertEntry struct {
-	Cause    string // one word, such as OutOfStock
+	Cause    string // and its severity: OutOfStock (warning)
 	OrderID  string
 	Product  string
 	Happened string // what happened

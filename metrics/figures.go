@@ -38,7 +38,7 @@ var figureHelp = map[string]struct {
 		"1 while the breaker of a partner is open.",
 		[]string{"integration"},
 	},
-	"alerts_open":           {"Open alerts by cause.", []string{"cause"}},
+	"alerts_open":           {"Open alerts by cause.", []string{"cause", "severity"}},
 	"pool_keys":             {"Keys of each pool by state.", []string{"pool", "state"}},
 	"refunds_pending":       {"Pending refunds.", nil},
 	"refund_oldest_seconds": {"Age of the oldest pending refund.", nil},

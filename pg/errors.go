@@ -2,10 +2,16 @@ package pg
 
 import (
 	"context"
+	"crypto/tls"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
+	"io"
+	"net"
+	"os"
 	"strings"
+	"syscall"
 
 	"github.com/lib/pq"
 
@@ -13,8 +19,9 @@ import (
 )
 
 // AsKind gives an error of the driver a kind: KindUnavailable when the database did not answer or lacks a resource,
-// KindInternal when it refused the statement. The driver's text stays in the cause, because PostgreSQL quotes values in
-// it. Errors that have a kind, and ErrRollback, stay as they are.
+// KindInternal when it refused the statement, and for every other error, such as an answer that does not fit what it is
+// read into. The driver's text stays in the cause, because PostgreSQL quotes values in it. Errors that have a kind, and
+// ErrRollback, stay as they are.
 func AsKind(err error) error {
 	if err == nil {
 		return nil
@@ -22,11 +29,49 @@ func AsKind(err error) error {
 	if _, ok := errors.AsType[*keyturn.Error](err); ok || errors.Is(err, ErrRollback) {
 		return err
 	}
-	if pqErr, ok := errors.AsType[*pq.Error](err); ok && !transient(string(pqErr.Code)) {
+	pqErr, answered := errors.AsType[*pq.Error](err)
+	switch {
+	case answered && transient(string(pqErr.Code)):
+		return keyturn.Errorf(keyturn.KindUnavailable, "the database did not answer (SQLSTATE %s): %w", string(pqErr.Code), err)
+	case answered:
 		return keyturn.Errorf(keyturn.KindInternal, "the database refused a statement (SQLSTATE %s, %s): %w",
 			string(pqErr.Code), pqErr.Constraint, err)
+	case noAnswer(err):
+		return keyturn.Errorf(keyturn.KindUnavailable, "the database did not answer: %w", err)
 	}
-	return keyturn.Errorf(keyturn.KindUnavailable, "the database did not answer: %w", err)
+	return keyturn.Errorf(keyturn.KindInternal, "the database's answer is of no use here (%s): %w", wordsOf(err), err)
+}
+
+// noAnswer reports whether a connection or a wait failed.
+func noAnswer(err error) bool {
+	for _, known := range []error{
+		driver.ErrBadConn, sql.ErrConnDone, io.EOF, io.ErrUnexpectedEOF, net.ErrClosed, os.ErrDeadlineExceeded,
+		context.Canceled, context.DeadlineExceeded, errSilent,
+	} {
+		if errors.Is(err, known) {
+			return true
+		}
+	}
+	_, network := errors.AsType[net.Error](err)
+	_, system := errors.AsType[syscall.Errno](err)
+	_, handshake := errors.AsType[*tls.CertificateVerificationError](err)
+	return network || system || handshake || err.Error() == closedPool
+}
+
+// closedPool is what database/sql says after Close; it exports no error for it.
+const closedPool = "sql: database is closed"
+
+// wordsOf is what can be said of an error: its type where its text may quote values.
+func wordsOf(err error) string {
+	for _, known := range []error{sql.ErrNoRows, sql.ErrTxDone} {
+		if errors.Is(err, known) {
+			return known.Error()
+		}
+	}
+	for inner := err; inner != nil; inner = errors.Unwrap(inner) {
+		err = inner
+	}
+	return fmt.Sprintf("%T", err)
 }
 
 // asKind is AsKind for a statement that ran under ctx. A driver whose statement is interrupted because ctx is over may

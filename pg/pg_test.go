@@ -2,10 +2,15 @@ package pg_test
 
 import (
 	"context"
+	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
+	"io"
 	"iter"
+	"net"
 	"slices"
+	"syscall"
 	"testing"
 	"testing/fstest"
 	"time"
@@ -160,6 +165,21 @@ func TestErrorsHaveKinds(t *testing.T) {
 		return err
 	})
 	require.Equal(t, keyturn.KindInternal, keyturn.KindOf(err))
+
+	err = d.Tx(ctx, func(tx *sqlx.Tx) error { return tx.GetContext(ctx, &n, `SELECT 'SECRET'`) })
+	require.Equal(t, keyturn.KindInternal, keyturn.KindOf(err), "it did answer")
+	require.ErrorContains(t, err, "is of no use here")
+	require.ErrorContains(t, pg.AsKind(sql.ErrNoRows), "no rows")
+	kinded, _ := errors.AsType[*keyturn.Error](err)
+	require.NotContains(t, kinded.Message, "SECRET")
+
+	closed, err := pg.Open(ctx, testkit.Postgres(t, "", nil))
+	require.NoError(t, err)
+	require.NoError(t, closed.Close())
+	require.Equal(t, keyturn.KindUnavailable, keyturn.KindOf(pg.AsKind(closed.GetContext(ctx, &n, `SELECT 1`))))
+	for _, err := range []error{io.EOF, driver.ErrBadConn, &net.OpError{Op: "read", Err: syscall.ECONNRESET}} {
+		require.Equal(t, keyturn.KindUnavailable, keyturn.KindOf(pg.AsKind(fmt.Errorf("reading: %w", err))), err)
+	}
 
 	ended, cancel := context.WithCancel(ctx)
 	cancel()

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -194,6 +195,10 @@ func (h *Housekeeping) mailAlerts(ctx context.Context) error {
 
 // tell mails a digest of alerts.
 func (h *Housekeeping) tell(ctx context.Context, alerts []db.Alert) error {
+	alerts = slices.SortedStableFunc(slices.Values(alerts), func(a, b db.Alert) int {
+		return slices.Index(keyturn.Severities, a.Cause.Info().Severity) -
+			slices.Index(keyturn.Severities, b.Cause.Info().Severity)
+	})
 	digest := mail.Alert{
 		Envelope: mail.Envelope{
 			From: h.From, To: h.To, SenderName: "Keyturn", Date: time.Now(),
@@ -222,7 +227,7 @@ func (h *Housekeeping) entry(a db.Alert) mail.AlertEntry {
 	var d db.AlertDetail
 	_ = json.Unmarshal([]byte(a.Detail), &d) // a detail that cannot be read still has its cause
 	e := mail.AlertEntry{
-		Cause: string(a.Cause), OrderID: d.OrderID, Product: d.ProductID, Happened: d.Happened,
+		Cause: fmt.Sprintf("%s (%s)", a.Cause, a.Cause.Info().Severity), OrderID: d.OrderID, Product: d.ProductID, Happened: d.Happened,
 		Next: a.ToDo(d),
 	}
 	if a.LineID != nil {
@@ -232,7 +237,7 @@ func (h *Housekeeping) entry(a db.Alert) mail.AlertEntry {
 				d.GiveUpAt.UTC().Format("2006-01-02 15:04 MST"), e.Next)
 		}
 	}
-	h.Logger.Warn("alert", "cause", a.Cause, "orderId", d.OrderID, "productId", d.ProductID, "source", d.Source,
+	h.Logger.Warn("alert", "cause", a.Cause, "severity", a.Cause.Info().Severity, "orderId", d.OrderID, "productId", d.ProductID, "source", d.Source,
 		"fulfillmentId", d.FulfillmentID, "happened", d.Happened)
 	return e
 }

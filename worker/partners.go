@@ -32,9 +32,9 @@ func (h *Housekeeping) watchCertificates(ctx context.Context) error {
 	for _, in := range all {
 		for _, c := range decisive(endpoint.Certificates(in.TLS)) {
 			if time.Until(c.NotAfter) < expiresSoon {
-				expiring[in.ID] = fmt.Sprintf("the %s certificate %s of integration %s expires on %s; from then on every call "+
+				expiring[in.ID] = fmt.Sprintf("the %s %s of integration %s expires on %s; from then on every call "+
 					"fails",
-					c.Use, c.Fingerprint[:16], in.ID, c.NotAfter.UTC().Format("2006-01-02 15:04 MST"))
+					certificateNames[c.Use], c.Fingerprint[:16], in.ID, c.NotAfter.UTC().Format("2006-01-02 15:04 MST"))
 				break
 			}
 		}
@@ -42,14 +42,19 @@ func (h *Housekeeping) watchCertificates(ctx context.Context) error {
 	return h.DB.WatchCertificates(ctx, expiring)
 }
 
-// decisive are the certificates whose end is the end of all calls: of authorities, any of which a partner may use, the
-// one that lasts longest, so that one whose successor is there already may run out; of a client's chain the first.
+var certificateNames = map[string]string{
+	"ca": "certificate authority", "server": "server certificate, given in tls.ca,", "client": "client certificate",
+}
+
+// decisive are the certificates whose end is the end of all calls: of those in tls.ca, any of which a partner may use,
+// the one that lasts longest, so that one whose successor is there already may run out; of a client's chain the first.
 func decisive(all []keyturn.Certificate) []keyturn.Certificate {
-	last := map[string]keyturn.Certificate{}
+	last := map[bool]keyturn.Certificate{}
 	for _, c := range all {
-		was, seen := last[c.Use]
-		if !seen || (c.Use == "ca") == c.NotAfter.After(was.NotAfter) {
-			last[c.Use] = c
+		client := c.Use == "client"
+		was, seen := last[client]
+		if !seen || !client == c.NotAfter.After(was.NotAfter) {
+			last[client] = c
 		}
 	}
 	return slices.SortedFunc(maps.Values(last), func(a,
