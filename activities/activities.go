@@ -12,6 +12,7 @@ import (
 	"go.temporal.io/sdk/temporal"
 
 	"keyturn.dev/keyturn"
+	"keyturn.dev/keyturn/checkout"
 	"keyturn.dev/keyturn/db"
 	"keyturn.dev/keyturn/endpoint"
 	"keyturn.dev/keyturn/mail"
@@ -21,6 +22,7 @@ import (
 // Activities holds what the activities work with. Every field is required.
 type Activities struct {
 	DB        *db.DB
+	Desk      *checkout.Desk
 	Caller    *endpoint.Caller
 	Mail      *mail.Sender
 	Letters   Letters

@@ -146,9 +146,6 @@ func (p *payment) next() keyturn.PaymentNext {
 		switch {
 		case !p.PayUntil.After(p.Now):
 			n.Do, n.Wait = keyturn.PaymentDoExpire, 0
-			if p.LookAt != nil && p.Looks > 0 {
-				n.Wait = wait(*p.LookAt)
-			}
 		case due:
 			n.Do = keyturn.PaymentDoRetrieve
 		default:
@@ -201,6 +198,9 @@ func (p *payment) move(to keyturn.PaymentStatus) {
 		p.EndedAt, p.CaptureUntil = &p.Now, nil
 	}
 	p.lookNext()
+	if to == keyturn.PaymentVoiding {
+		p.LookAt = &p.Now
+	}
 }
 
 // save writes the payment and its step in the log.
@@ -329,6 +329,17 @@ func (d *DB) Payment(ctx context.Context, id string) (PaymentFacts, error) {
 	}
 	f.OrderID, err = d.OrderOfLink(ctx, p.LinkID)
 	return f, err
+}
+
+// PaymentPlace says which link a payment is of, and which order that makes. KindNotFound.
+func (d *DB) PaymentPlace(ctx context.Context, id string) (place struct {
+	LinkID  string `db:"link_id"`
+	OrderID string `db:"order_id"`
+}, err error,
+) {
+	err = d.pg.GetContext(ctx, &place, `
+		SELECT p.link_id, k.order_id FROM payments p JOIN checkout_links k ON k.id = p.link_id WHERE p.id = $1`, id)
+	return place, pg.NotFound(err, "there is no such payment")
 }
 
 // PaymentOf finds the payment that a processor names by its session or its payment reference. KindNotFound.

@@ -188,6 +188,8 @@ func (s *Starter) startEntry(ctx context.Context, d db.Due) error {
 		fulfillmentID, source, _ := strings.Cut(d.Subject, "/")
 		err = s.start(ctx, s.options(workflows.RevokeWorkflowID(d.Subject), "tell "+source+" to cancel"), "CancelAtPartner",
 			activities.Revocation{FulfillmentID: fulfillmentID, Source: source})
+	case db.WorkflowPayment:
+		return s.startOrWakePayment(ctx, d.Subject)
 	case db.WorkflowSend:
 		err = s.start(ctx, s.options(workflows.SendWorkflowID(d.Subject), "send a stored e-mail"), "SendFollowUpEmail",
 			activities.Sending{DeliveryID: d.Subject})
@@ -211,4 +213,25 @@ func (s *Starter) wakeWorkflows(ctx context.Context, fulfillmentID string) error
 		}
 	}
 	return nil
+}
+
+// startOrWakePayment starts a payment's workflow, or tells the one that runs to look at the database.
+func (s *Starter) startOrWakePayment(ctx context.Context, paymentID string) error {
+	f, err := s.db.PaymentPlace(ctx, paymentID)
+	if err != nil {
+		return err
+	}
+	o := s.options(workflows.PaymentWorkflowID(paymentID), "payment of checkout link "+f.LinkID)
+	o.TypedSearchAttributes = temporal.NewSearchAttributes(workflows.OrderIDKey.ValueSet(f.OrderID))
+	err = s.start(ctx, o, "SettlePayment", workflows.PaymentInput{PaymentID: paymentID, LinkID: f.LinkID})
+	if !errors.Is(err, errRunning) {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	err = s.temporal.SignalWorkflow(ctx, o.ID, "", workflows.WakeName, nil)
+	if _, gone := errors.AsType[*serviceerror.NotFound](err); gone {
+		return errors.New("the payment's workflow ended while it was woken")
+	}
+	return err
 }

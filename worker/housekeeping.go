@@ -39,6 +39,8 @@ type Housekeeping struct {
 	lookedAtClock time.Time
 	lookedAtOwed  time.Time // for what is owed for too long
 
+	lookedAtLinks, lookedAtPayments time.Time
+
 	lookAtAttributes time.Time // when search attributes are due to be looked at
 }
 
@@ -105,6 +107,8 @@ func (h *Housekeeping) jobs() []job {
 		{"serve waiting lines", h.serve},
 		{"wake forgotten lines", h.wakeForgotten},
 		{"mail alerts", h.mailAlerts},
+		{"expire checkout links", h.expireLinks},
+		{"wake forgotten payments", h.wakePayments},
 	}
 }
 
@@ -125,6 +129,30 @@ const (
 	overdue       = 10 * time.Minute
 	lookForgotten = time.Minute
 )
+
+// lookAtLinks is how often it is looked for links whose time is over, and for payments that nobody looks at.
+const lookAtLinks = 15 * time.Second
+
+func (h *Housekeeping) expireLinks(ctx context.Context) error {
+	if time.Since(h.lookedAtLinks) < lookAtLinks {
+		return nil
+	}
+	h.lookedAtLinks = time.Now()
+	_, err := h.DB.ExpireLinks(ctx)
+	return err
+}
+
+func (h *Housekeeping) wakePayments(ctx context.Context) error {
+	if time.Since(h.lookedAtPayments) < lookAtLinks {
+		return nil
+	}
+	h.lookedAtPayments = time.Now()
+	n, err := h.DB.WakeForgottenPayments(ctx)
+	if n > 0 {
+		h.Logger.Warn("payments without a workflow that moves were given to the relay", "payments", n)
+	}
+	return err
+}
 
 func (h *Housekeeping) wakeForgotten(ctx context.Context) error {
 	if time.Since(h.looked) < lookForgotten {

@@ -76,6 +76,9 @@ func Register(r worker.Registry, acts *activities.Activities) {
 		"SendEmail": acts.SendEmail,
 		"Refund":    acts.Refund, "ReviewLine": acts.ReviewLine, "RecordDecision": acts.RecordDecision,
 		"CancelAtPartner": acts.CancelAtPartner, "SendFollowUpEmail": acts.SendFollowUpEmail,
+		"CapturePayment": acts.CapturePayment, "ReviewPayment": acts.ReviewPayment, "OpenSession": acts.OpenSession,
+		"RetrievePayment": acts.RetrievePayment, "ExpireSession": acts.ExpireSession, "VoidPayment": acts.VoidPayment,
+		"RefundPayment": acts.RefundPayment,
 	} {
 		r.RegisterActivityWithOptions(fn, activity.RegisterOptions{Name: name})
 	}
@@ -86,7 +89,7 @@ func RegisterWorkflows(r worker.WorkflowRegistry) {
 	for name, fn := range map[string]any{
 		"FulfillLineItem": workflows.FulfillLineItem, "CancelLineItem": workflows.CancelLineItem,
 		"CancelAtPartner": workflows.CancelAtPartner, "SendFollowUpEmail": workflows.SendFollowUpEmail,
-		"AuditBooks": workflows.AuditBooks,
+		"AuditBooks": workflows.AuditBooks, "SettlePayment": workflows.SettlePayment,
 	} {
 		r.RegisterWorkflowWithOptions(fn, workflow.RegisterOptions{Name: name})
 	}

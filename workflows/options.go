@@ -40,6 +40,7 @@ var steps = map[keyturn.Do]struct {
 	keyturn.DoClaim:   {4 * time.Second, 45 * time.Second, "claim keys from "},
 	keyturn.DoApply:   {4 * time.Second, 45 * time.Second, "update the licence"},
 	keyturn.DoDeliver: {3 * time.Second, 60 * time.Second, "send the e-mail"},
+	keyturn.DoCapture: {0, 45 * time.Second, "take the money that is authorized"},
 	keyturn.DoCall:    {0, 2 * time.Minute, "call "}, // 20 s of calls, the last of which may take 30 s more
 	keyturn.DoRefund:  {0, 45 * time.Second, "refund the payment"},
 }
@@ -54,6 +55,8 @@ func (f *fulfillment) activity() any {
 		return acts.UpdateLicense
 	case keyturn.DoDeliver:
 		return acts.SendEmail
+	case keyturn.DoCapture:
+		return acts.CapturePayment
 	case keyturn.DoRefund:
 		return acts.Refund
 	case keyturn.DoAwait, keyturn.DoQueue, keyturn.DoNothing:

@@ -77,6 +77,8 @@ func (f *fulfillment) plan() string {
 		return "update the licence"
 	case keyturn.DoQueue:
 		return "wait until the operations before it on the same licence are decided"
+	case keyturn.DoCapture:
+		return "take the money that is authorized, then deliver the key that is in hand"
 	case keyturn.DoDeliver:
 		return "send the e-mail with the keys"
 	case keyturn.DoAwait:

@@ -1,0 +1,82 @@
+package activities
+
+import (
+	"context"
+	"time"
+
+	"keyturn.dev/keyturn"
+	"keyturn.dev/keyturn/db"
+)
+
+// PaymentStep asks for one step of a payment.
+type PaymentStep struct {
+	PaymentID string `json:"paymentId"`
+}
+
+// ReviewPayment reads what a payment needs now.
+func (a *Activities) ReviewPayment(ctx context.Context, in PaymentStep) (keyturn.PaymentNext, error) {
+	next, err := a.DB.ReviewPayment(ctx, in.PaymentID)
+	return next, asTemporal(err, 0)
+}
+
+// OpenSession asks the processor for a payment's session once more, under the same key: the process that was to do it
+// died, or got no answer.
+func (a *Activities) OpenSession(ctx context.Context, in PaymentStep) (keyturn.PaymentNext, error) {
+	return a.settle(ctx, in, a.Desk.Open)
+}
+
+// RetrievePayment asks the processor where a payment stands, and accepts its order once it is paid.
+func (a *Activities) RetrievePayment(ctx context.Context, in PaymentStep) (keyturn.PaymentNext, error) {
+	return a.settle(ctx, in, a.Desk.Look)
+}
+
+// ExpireSession ends a session that was not paid in time.
+func (a *Activities) ExpireSession(ctx context.Context, in PaymentStep) (keyturn.PaymentNext, error) {
+	return a.settle(ctx, in, a.Desk.Expire)
+}
+
+// VoidPayment lets an authorization go: nothing is charged.
+func (a *Activities) VoidPayment(ctx context.Context, in PaymentStep) (keyturn.PaymentNext, error) {
+	return a.settle(ctx, in, a.Desk.Void)
+}
+
+// RefundPayment gives back what was taken without an order.
+func (a *Activities) RefundPayment(ctx context.Context, in PaymentStep) (keyturn.PaymentNext, error) {
+	next, err := a.Desk.GiveBack(ctx, in.PaymentID)
+	return next, asTemporal(err, 0)
+}
+
+func (a *Activities) settle(ctx context.Context, in PaymentStep,
+	do func(context.Context, string) (db.Reconciled, error),
+) (keyturn.PaymentNext, error) {
+	out, err := do(ctx, in.PaymentID)
+	if err != nil && out.Next.Do != "" { // it was booked: the payment goes on from there
+		return out.Next, nil
+	}
+	return out.Next, asTemporal(err, 0)
+}
+
+// CapturePayment takes the money of an order whose line has its key in hand, before the key is delivered.
+func (a *Activities) CapturePayment(ctx context.Context, in Step) (keyturn.Next, error) {
+	due, next, wait, err := a.DB.BeginCapture(ctx, in.FulfillmentID)
+	if err != nil {
+		return next, asTemporal(err, 0)
+	}
+	if wait > 0 {
+		return next, asTemporal(keyturn.Errorf(keyturn.KindRateLimited, "the order's other lines come first"), wait)
+	}
+	if due == nil {
+		return next, nil
+	}
+	state, failed := a.Desk.Capture(ctx, due)
+	next, err = booked(ctx, func(ctx context.Context) (keyturn.Next, error) {
+		if failed != nil {
+			return a.DB.FailCapture(ctx, in.FulfillmentID, due, failed)
+		}
+		return a.DB.FinishCapture(ctx, in.FulfillmentID, state)
+	})
+	if err == nil && failed == nil && next.Do == keyturn.DoCapture { // a look has proved that nothing was taken yet
+		return next, asTemporal(keyturn.Errorf(keyturn.KindUnavailable, "nothing was captured yet"), time.Millisecond)
+	}
+	return a.answer(in, keyturn.DoCapture, next, err)
+}

@@ -1,0 +1,198 @@
+// Package checkout settles the payments of checkout links: it calls their processors and books what they say. The page
+// uses it while the customer is there, and the payment's workflow whenever nobody is. Every call may be repeated, in any
+// process: the database knows what was asked for under which key, and only what a processor says moves a payment.
+package checkout
+
+import (
+	"context"
+	"log/slog"
+	"strconv"
+	"time"
+
+	"keyturn.dev/keyturn"
+	"keyturn.dev/keyturn/db"
+	"keyturn.dev/keyturn/payment"
+)
+
+// Desk settles payments. Every field but Accepted is required.
+type Desk struct {
+	DB         *db.DB
+	Processors payment.Processors
+	Providers  payment.Providers // that refund what was taken without an order
+	PublicURL  string            // of our pages, without a trailing slash
+	Logger     *slog.Logger
+	// Accepted is told of lines that were just accepted, to start them at once. nil: the relay starts them.
+	Accepted func([]db.Start)
+}
+
+// callTime is how long one call of a processor may take.
+const callTime = 20 * time.Second
+
+// sessionMargin is how much later than we a processor ends a session by itself: ours comes first, and is confirmed.
+const sessionMargin = 90 * time.Minute
+
+// Open asks the processor for the session of a payment, under a key that a repetition has, too. A payment that the
+// processor refuses ends, and its link is open again. KindUnavailable when nobody knows: ask again.
+func (k *Desk) Open(ctx context.Context, paymentID string) (db.Reconciled, error) {
+	f, err := k.DB.Payment(ctx, paymentID)
+	if err != nil {
+		return db.Reconciled{}, err
+	}
+	if f.Status != keyturn.PaymentCreated {
+		next, err := k.DB.ReviewPayment(ctx, paymentID)
+		return db.Reconciled{Next: next}, err
+	}
+	processor, err := k.processor(f.Provider)
+	if err != nil {
+		return db.Reconciled{}, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, callTime)
+	defer cancel()
+	state, err := processor.Open(ctx, k.opening(f))
+	if kind := keyturn.KindOf(err); kind == keyturn.KindRejected || kind == keyturn.KindConfiguration ||
+		kind == keyturn.KindInvalid {
+		k.Logger.Error("a payment provider refuses to open a payment", "paymentId", f.ID, "provider", f.Provider, "kind",
+			string(kind), "error", err)
+		next, bookErr := k.DB.UnknownToProcessor(ctx, f.ID)
+		if bookErr != nil {
+			return db.Reconciled{}, bookErr
+		}
+		return db.Reconciled{Next: next}, err
+	}
+	return k.book(ctx, f, state, err)
+}
+
+func (k *Desk) opening(f db.PaymentFacts) payment.Opening {
+	page := k.PublicURL + "/c/" + f.LinkToken
+	o := payment.Opening{
+		Key: "open-" + f.ID + "-" + strconv.Itoa(f.OpenNo), PaymentID: f.ID, OrderID: f.OrderID, Currency: f.Total.Currency,
+		Total: f.Total, Email: f.Snapshot.Customer.Email, Locale: f.Locale,
+		AuthorizeFirst: f.Capture != keyturn.CaptureAtOnce, AuthorizeOnly: f.Capture == keyturn.CaptureWhenObtained,
+		ExpiresAt: f.PayUntil.Add(sessionMargin), ReturnURL: page + "/return", BackURL: page,
+		AdditionalData: f.Snapshot.AdditionalData,
+	}
+	for _, l := range f.Snapshot.Lines {
+		line := payment.OpeningLine{Name: l.SoldAs.Name, Quantity: l.Quantity}
+		line.UnitPrice, _ = keyturn.ParseMoney(l.SoldAs.UnitPrice, f.Total.Currency)
+		o.Lines = append(o.Lines, line)
+	}
+	return o
+}
+
+// Look asks the processor where the payment stands, and books it.
+func (k *Desk) Look(ctx context.Context, paymentID string) (db.Reconciled, error) {
+	return k.call(ctx, paymentID, func(ctx context.Context, p payment.Processor, f db.PaymentFacts) (keyturn.ProcessorState,
+		error,
+	) {
+		return p.Retrieve(ctx, ref(f))
+	})
+}
+
+// Expire ends the payment's session, unless it was paid: then the payment is booked.
+func (k *Desk) Expire(ctx context.Context, paymentID string) (db.Reconciled, error) {
+	return k.call(ctx, paymentID, func(ctx context.Context, p payment.Processor, f db.PaymentFacts) (keyturn.ProcessorState,
+		error,
+	) {
+		return p.Expire(ctx, ref(f))
+	})
+}
+
+// Void lets the payment's authorization go. What was captured after all is booked as that.
+func (k *Desk) Void(ctx context.Context, paymentID string) (db.Reconciled, error) {
+	return k.call(ctx, paymentID, func(ctx context.Context, p payment.Processor, f db.PaymentFacts) (keyturn.ProcessorState,
+		error,
+	) {
+		state, err := p.Retrieve(ctx, ref(f)) // an answer may have been lost: of a capture, or of this
+		if err != nil || state.Status != keyturn.AtProcessorAuthorized {
+			return state, err
+		}
+		return p.Void(ctx, ref(f), "void-"+f.ID)
+	})
+}
+
+// GiveBack refunds what was taken without an order, under one key, until it is done.
+func (k *Desk) GiveBack(ctx context.Context, paymentID string) (keyturn.PaymentNext, error) {
+	due, next, err := k.DB.BeginPaymentRefund(ctx, paymentID)
+	if err != nil || due == nil {
+		return next, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, callTime)
+	defer cancel()
+	id, err := k.Providers.Refund(ctx, due.Provider, payment.Refund{
+		IdempotencyKey: "refund-" + paymentID, Reference: due.Reference, OrderID: due.OrderID, Amount: due.Amount,
+	})
+	if err != nil {
+		k.Logger.Warn("a payment without an order was not given back yet", "paymentId", paymentID, "kind",
+			string(keyturn.KindOf(err)), "error", err)
+		return next, err
+	}
+	return k.DB.FinishPaymentRefund(ctx, paymentID, id)
+}
+
+// Capture takes the money that is due. An earlier attempt whose outcome is not known is asked for first.
+func (k *Desk) Capture(ctx context.Context, due *db.CaptureDue) (keyturn.ProcessorState, error) {
+	processor, err := k.processor(due.Provider)
+	if err != nil {
+		return keyturn.ProcessorState{}, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, callTime)
+	defer cancel()
+	at := payment.Ref{
+		PaymentID: due.PaymentID, SessionReference: due.SessionReference, PaymentReference: due.PaymentReference,
+	}
+	if due.Look {
+		state, err := processor.Retrieve(ctx, at)
+		if err != nil || state.Status != keyturn.AtProcessorAuthorized {
+			return state, err
+		}
+	}
+	return processor.Capture(ctx, at, due.Sum, "capture-"+due.PaymentID+"-"+strconv.Itoa(due.No))
+}
+
+func (k *Desk) processor(name string) (payment.Processor, error) {
+	p, ok := k.Processors[name]
+	if !ok {
+		return nil, keyturn.Errorf(keyturn.KindConfiguration, "there is no payment provider named %s that sells", name)
+	}
+	return p, nil
+}
+
+func ref(f db.PaymentFacts) payment.Ref {
+	return payment.Ref{PaymentID: f.ID, SessionReference: f.SessionReference, PaymentReference: f.PaymentReference}
+}
+
+func (k *Desk) call(ctx context.Context, paymentID string,
+	do func(context.Context, payment.Processor, db.PaymentFacts) (keyturn.ProcessorState, error),
+) (db.Reconciled, error) {
+	f, err := k.DB.Payment(ctx, paymentID)
+	if err != nil {
+		return db.Reconciled{}, err
+	}
+	processor, err := k.processor(f.Provider)
+	if err != nil {
+		return db.Reconciled{}, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, callTime)
+	defer cancel()
+	state, err := do(ctx, processor, f)
+	return k.book(ctx, f, state, err)
+}
+
+// book books what a processor said.
+func (k *Desk) book(ctx context.Context, f db.PaymentFacts, state keyturn.ProcessorState, err error) (db.Reconciled,
+	error,
+) {
+	if err != nil {
+		k.Logger.Warn("a payment provider did not say where a payment stands", "paymentId", f.ID, "provider", f.Provider,
+			"kind", string(keyturn.KindOf(err)), "error", err)
+		return db.Reconciled{}, err
+	}
+	out, err := k.DB.Reconcile(context.WithoutCancel(ctx), f.ID, state, "processor", respond)
+	if err == nil && out.Accepted != nil && k.Accepted != nil {
+		k.Accepted(out.Accepted.Starts)
+	}
+	return out, err
+}
+
+// respond is the answer that is stored with an order which no request has asked for: there is none.
+func respond(db.Accepted) ([]byte, error) { return nil, nil }
