@@ -106,7 +106,8 @@ func (l Letters) Render(f db.MailFacts) ([]byte, error) {
 	switch {
 	case f.Kind == keyturn.DeliveryCanceled:
 		message, err = mail.RenderCanceled(c, mail.Cancellation{
-			Amount: f.Price.String() + " " + f.Price.Currency, Free: f.Price.Minor == 0, Reason: reasonOf(f),
+			Uncharged: f.Uncharged,
+			Amount:    f.Price.String() + " " + f.Price.Currency, Free: f.Price.Minor == 0, Reason: reasonOf(f),
 		})
 	case f.Line.LicenseID != "" && f.Deliverables.Empty():
 		message, err = mail.RenderNotice(c, mail.Notice{Operation: f.Line.Operation, ExpiresAt: f.Line.ExpiresAt})

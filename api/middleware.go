@@ -63,8 +63,8 @@ func (a *API) Handler() http.Handler {
 			h.Set("Strict-Transport-Security", "max-age=31536000")
 		}
 		defer a.finish(c, start)
-		if a.Pages != nil && strings.HasPrefix(r.URL.Path, pagesPrefix) {
-			c.r.Pattern = pagesPrefix // what the log shows: the rest is the page's secret
+		if prefix := pagePrefix(r.URL.Path); a.Pages != nil && prefix != "" {
+			c.r.Pattern = prefix // what the log shows: the rest is the page's secret
 			a.Pages.ServeHTTP(c.w, c.r)
 			return
 		}
@@ -72,8 +72,15 @@ func (a *API) Handler() http.Handler {
 	})
 }
 
-// pagesPrefix is what the addresses of pages for people begin with.
-const pagesPrefix = "/o/"
+// pagePrefix says with what the address of a page for people begins, or of what processors tell; empty for the API's own.
+func pagePrefix(address string) string {
+	for _, prefix := range []string{"/o/", "/c/", "/sandbox/", "/hooks/"} {
+		if strings.HasPrefix(address, prefix) {
+			return prefix
+		}
+	}
+	return ""
+}
 
 // route gives the request to its operation, or says in the API's own way that there is none.
 func (a *API) route(w http.ResponseWriter, r *http.Request) {

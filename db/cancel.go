@@ -215,15 +215,21 @@ func (d *DB) finishRefund(ctx context.Context, tx *sqlx.Tx, l *line, r refunded,
 		return nil
 	}
 	// The line's last failure is not why it was given up: it may be the refund's, or one that a decision made irrelevant.
-	var why keyturn.Kind
+	var why struct {
+		Kind  keyturn.Kind `db:"kind"`
+		Minor int64        `db:"amount_minor"`
+	}
 	if err := tx.GetContext(ctx, &why, `
 			UPDATE refunds SET status = 'DONE', done_at = now(), provider_id = $2, error = NULL,
 				confirmed_by = nullif($3, ''), confirm_reason = nullif($4, '')
 			WHERE line_id = $1
-			RETURNING coalesce(failure_kind, '')`, l.ID, r.id, r.by, r.reason); err != nil {
+			RETURNING coalesce(failure_kind, '') AS kind, amount_minor`, l.ID, r.id, r.by, r.reason); err != nil {
 		return err
 	}
-	notice, err := d.newDelivery(ctx, tx, l, newMail{kind: keyturn.DeliveryCanceled, why: why, render: render})
+	notice, err := d.newDelivery(ctx, tx, l, newMail{
+		kind: keyturn.DeliveryCanceled, why: why.Kind, render: render,
+		uncharged: l.PaymentID != nil && why.Minor == 0 && l.GrossMinor > 0,
+	})
 	if err == nil {
 		err = enqueue(ctx, tx, WorkflowSend, notice.ID)
 	}

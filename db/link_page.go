@@ -2,6 +2,7 @@ package db
 
 import (
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"slices"
 	"time"
@@ -255,4 +256,9 @@ func (d *DB) lockLinkByToken(ctx context.Context, tx *sqlx.Tx, token string) (li
 	var row linkRow
 	err := tx.GetContext(ctx, &row, linkColumns+`k.page_hash = $1 FOR UPDATE OF k`, pageHash(token))
 	return row, pg.NotFound(err, "there is no such page")
+}
+
+// CheckoutCookie is what the browser that began a payment is known by.
+func (d *DB) CheckoutCookie(paymentID string) string {
+	return base64.RawURLEncoding.EncodeToString(d.keys.MAC("checkout/" + paymentID)[:16])
 }

@@ -26,6 +26,7 @@ type MailFacts struct {
 	Now         time.Time
 	To          string       // the order's address, or the one that a resend names
 	FailureKind keyturn.Kind // of a cancelled line that failed; empty when somebody decided to cancel
+	Uncharged   bool         // of a cancelled line whose payment was authorized and never taken
 }
 
 // RenderMail makes the bytes of an e-mail. KindInvalid and KindConfiguration when it cannot be made of these facts.
@@ -44,7 +45,9 @@ type newMail struct {
 	have   *Deliverables // nil: read them
 	parent []keyturn.Secret
 	why    keyturn.Kind // of a cancelled line
-	render RenderMail
+	// of a cancelled line: its payment was authorized and never taken
+	uncharged bool
+	render    RenderMail
 }
 
 // newDelivery renders an e-mail about a locked line and stores its bytes, ready to be sent. Nobody can have seen the
@@ -106,7 +109,7 @@ func (d *DB) appendDelivery(w *pg.StmtBuilder, l *line, m newMail) (*Delivery, e
 		return nil, err
 	}
 	f := d.mailFacts(l, c, m.kind)
-	f.FailureKind, f.ParentKeys = m.why, m.parent
+	f.FailureKind, f.ParentKeys, f.Uncharged = m.why, m.parent, m.uncharged
 	if m.to != "" {
 		f.To = m.to
 	}

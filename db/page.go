@@ -62,6 +62,8 @@ type CustomerLine struct {
 	SentAgainAt   *time.Time // the latest e-mail that followed it
 	Refund        keyturn.Money
 	RefundedAt    *time.Time
+	Capturing     bool // its key is in hand, and its payment is being completed
+	Uncharged     bool // it was given up before anything was charged
 	MayReveal     bool // its keys are to be shown on request
 	MayRefund     bool // the merchant leaves it to the customer to stop waiting
 }
@@ -137,7 +139,7 @@ func (d *DB) CustomerPage(ctx context.Context, token string, page int) (Customer
 		return CustomerPage{}, err
 	}
 	for i := range lines {
-		v := lines[i].forCustomer(mails[lines[i].ID], maskAddress(c.Email), o.Delivered > 0)
+		v := lines[i].forCustomer(mails[lines[i].ID], MaskAddress(c.Email), o.Delivered > 0)
 		v.Position = first + i + 1
 		p.Lines = append(p.Lines, v)
 	}
@@ -243,6 +245,8 @@ func (l *shownLine) forCustomer(m keyMail, address string, orderHasKeys bool) Cu
 	if l.RefundMinor != nil {
 		v.Refund = keyturn.Money{Minor: *l.RefundMinor, Currency: l.Currency}
 	}
+	v.Capturing = l.ObtainedAt != nil && !l.charged() && l.Status.Open() && l.Status != keyturn.LineCanceling
+	v.Uncharged = l.PaymentID != nil && l.RefundMinor != nil && *l.RefundMinor == 0 && l.GrossMinor > 0
 	if m.FirstSentAt != nil || l.Status != keyturn.LineDelivered {
 		v.SentTo = address
 	}
@@ -257,8 +261,8 @@ func (l *shownLine) forCustomer(m keyMail, address string, orderHasKeys bool) Cu
 	return v
 }
 
-// maskAddress leaves of an e-mail address what its owner recognises: j…@buyer.test.
-func maskAddress(address string) string {
+// MaskAddress leaves of an e-mail address what its owner recognises: j…@buyer.test.
+func MaskAddress(address string) string {
 	for i := len(address) - 1; i > 0; i-- {
 		if address[i] == '@' {
 			_, size := utf8.DecodeRuneInString(address)

@@ -266,17 +266,16 @@ func (d *DB) ReviewPayment(ctx context.Context, id string) (keyturn.PaymentNext,
 // LookAtPayment has the payment's workflow ask the processor now: an event came, or the customer, or a person asks. A
 // payment that ended is looked at, too, because what comes after its end may be a payment all the same. KindNotFound.
 func (d *DB) LookAtPayment(ctx context.Context, id string) error {
-	_, err := d.paymentStep(ctx, id, func(tx *sqlx.Tx, p *payment) error {
-		if p.Status == keyturn.PaymentCreated { // its session is not known: the workflow opens it
-			return p.wake(ctx, tx)
-		}
-		p.LookAt = &p.Now
-		if err := p.save(ctx, tx, byWorkflow, ""); err != nil {
-			return err
-		}
-		return p.wake(ctx, tx)
-	})
+	_, err := d.paymentStep(ctx, id, func(tx *sqlx.Tx, p *payment) error { return p.lookNow(ctx, tx) })
 	return err
+}
+
+func (p *payment) lookNow(ctx context.Context, tx *sqlx.Tx) error {
+	p.LookAt = &p.Now // of one whose session is not known, the workflow opens it
+	if err := p.save(ctx, tx, byWorkflow, ""); err != nil {
+		return err
+	}
+	return p.wake(ctx, tx)
 }
 
 // PaymentFacts is what a call of the processor needs to know of a payment.

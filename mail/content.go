@@ -80,7 +80,9 @@ const (
 type Cancellation struct {
 	Amount string // what goes back, with its currency: "29.99 EUR"; empty: the mail names no amount
 	Free   bool   // nothing was paid, so nothing goes back
-	Reason Reason
+	// Uncharged: the payment was authorized and never taken, so nothing goes back
+	Uncharged bool
+	Reason    Reason
 }
 
 // Alert is a digest of what needs a person, sent to operations. Its entries hold IDs and our own words, never a key, an

@@ -55,6 +55,9 @@ func RenderCanceled(c Content, why Cancellation) (Message, error) {
 	if why.Free {
 		subject, refund = w.canceledFreeSubject, w.refundFree
 	}
+	if why.Uncharged {
+		subject, refund = w.canceledFreeSubject, w.uncharged
+	}
 	orderID := oneLine(c.OrderID)
 	f := newFrame(w, c)
 	f.Paragraphs = []string{

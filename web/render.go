@@ -44,14 +44,18 @@ func (p *pages) show(w http.ResponseWriter, r *http.Request, n int, a answer) {
 func (p *pages) render(w http.ResponseWriter, r *http.Request, status int, v view) {
 	v.Nonce, v.Shop = nonceOf(r), p.ShopName
 	v.CSS, v.Script = template.CSS(pageCSS), template.JS(pageJS) //nolint:gosec // our own files
+	p.write(w, status, v.Lang, pageTemplate, v)
+}
+
+func (p *pages) write(w http.ResponseWriter, status int, lang string, t *template.Template, v any) {
 	var out bytes.Buffer
-	if err := pageTemplate.Execute(&out, v); err != nil {
-		p.Logger.Error("an order page could not be made", "kind", string(keyturn.KindInternal), "error", err)
+	if err := t.Execute(&out, v); err != nil {
+		p.Logger.Error("a page could not be made", "kind", string(keyturn.KindInternal), "error", err)
 		http.Error(w, http.StatusText(http.StatusInternalServerError), http.StatusInternalServerError)
 		return
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	w.Header().Set("Content-Language", v.Lang)
+	w.Header().Set("Content-Language", lang)
 	w.WriteHeader(status)
 	_, _ = w.Write(out.Bytes()) // a reader who left does not matter
 }

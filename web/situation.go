@@ -13,6 +13,7 @@ type situation string
 
 const (
 	isPreparing    situation = "preparing"
+	isCapturing    situation = "capturing" // its key is ready, and its payment is being completed
 	isSending      situation = "sending"
 	isRetrying     situation = "retrying"
 	isMailLate     situation = "mail-late"
@@ -27,6 +28,9 @@ const (
 func situationOf(l db.CustomerLine) situation {
 	if l.Canceling && l.Status != keyturn.LineCanceled { // the order is being cancelled and the line follows
 		return isCanceling
+	}
+	if l.Capturing && (l.Status == keyturn.LineObtained || l.Status == keyturn.LineRetrying) {
+		return isCapturing
 	}
 	switch l.Status {
 	case keyturn.LinePending:
@@ -74,6 +78,8 @@ func story(w *words, l db.CustomerLine, now time.Time) []phrase {
 			return append(out, say(w.text.byHand, v), deadline(w, l, now, v))
 		}
 		out = append(out, say(w.text.preparing, v))
+	case isCapturing:
+		out = append(out, say(w.text.capturing, v), deadline(w, l, now, v))
 	case isSending:
 		out = append(out, say(w.text.sending, v))
 	case isRetrying:
@@ -105,6 +111,8 @@ func story(w *words, l db.CustomerLine, now time.Time) []phrase {
 		switch {
 		case l.Status != keyturn.LineCanceling:
 			out = append(out, say(w.text.orderCanceling, v))
+		case l.Uncharged:
+			out = append(out, say(w.text.uncharged, v))
 		case l.Refund.Minor == 0:
 			out = append(out, say(w.text.cancelingFree, v))
 		default:
@@ -115,6 +123,9 @@ func story(w *words, l db.CustomerLine, now time.Time) []phrase {
 		v["amount"] = w.date.money(l.Refund)
 		out = append(out, at(w.text.canceled, w.date.since(*l.RefundedAt)), say(w.text.patience, v))
 	case isCanceledFree:
+		if l.Uncharged {
+			return append(out, say(w.text.uncharged, v))
+		}
 		out = append(out, at(w.text.canceledFree, w.date.since(*l.RefundedAt)))
 	}
 	return out

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"keyturn.dev/keyturn"
+	"keyturn.dev/keyturn/checkout"
 	"keyturn.dev/keyturn/db"
 	"keyturn.dev/keyturn/internal/throttle"
 )
@@ -22,9 +23,11 @@ type Config struct {
 	ShopName string // heads the page
 	Logger   *slog.Logger
 	Throttle *throttle.Throttle // of wrong addresses; nil: one that trusts no proxy
+	Desk     *checkout.Desk     // settles payments; nil: there are no checkout pages
+	Secure   bool               // customers come by https
 }
 
-// New returns the handler of all paths below /o/.
+// New returns the handler of all paths below /o/ and /c/.
 func New(c Config) http.Handler {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
@@ -43,13 +46,16 @@ func New(c Config) http.Handler {
 	mux.HandleFunc("/o/", func(w http.ResponseWriter, r *http.Request) {
 		p.fail(w, r, keyturn.Errorf(keyturn.KindNotFound, "there is no such page"))
 	})
+	if c.Desk != nil {
+		p.checkoutRoutes(mux)
+	}
 	return p.guard(mux)
 }
 
 type pages struct{ Config }
 
 const (
-	maxBody = 4 << 10 // our largest form is a UUID
+	maxBody = 16 << 10 // our largest form is the checkout page's
 	// resolveTimeout is how long a customer waits for a decision to be carried out. After that the page says that it is
 	// still under way.
 	resolveTimeout = 15 * time.Second

@@ -26,6 +26,8 @@ type words struct {
 	action actionWords
 	notice noticeWords
 	fail   failWords
+
+	checkout checkoutWords
 }
 
 // countWords sum up the lines of a large order by status. {n}
@@ -42,6 +44,7 @@ type lineWords struct {
 	deadline, deadlinePassed                 string
 	canceling, cancelingFree, orderCanceling string
 	canceled, canceledFree, patience         string
+	capturing, uncharged                     string
 
 	changing, changed, changeLate, changeDeadline string // of an operation on a licence
 }

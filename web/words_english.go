@@ -15,7 +15,8 @@ var english = words{
 		at: [3]string{"at {clock}", "on {weekday} at {clock}", "on {day} {month} {year} at {clock}"},
 		by: [3]string{"{clock} today", "{weekday} {clock}", "{day} {month} {year}, {clock}"},
 	},
-	title: "Your order", hello: "Hello {name},", order: "Order", ordered: "Date", total: "Total", items: "Items",
+	checkout: englishCheckout,
+	title:    "Your order", hello: "Hello {name},", order: "Order", ordered: "Date", total: "Total", items: "Items",
 	quantity: "Quantity",
 	operation: map[keyturn.OperationName]string{
 		keyturn.OpRenew: "Renewal", keyturn.OpUpgrade: "Upgrade", keyturn.OpPause: "Pause", keyturn.OpResume: "Resumption",
@@ -42,11 +43,15 @@ var english = words{
 		"Next page",
 	},
 	status: map[situation]string{
+		isCapturing: "Payment being completed",
 		isPreparing: "Being prepared", isSending: "On its way", isRetrying: "Late", isMailLate: "E-mail late",
 		isWaiting: "Waiting for stock", isHeld: "On hold",
 		isDelivered: "Delivered", isCanceling: "Refund under way", isCanceled: "Refunded", isCanceledFree: "Canceled",
 	},
 	text: lineWords{
+		capturing: "Your key is ready. Your payment is being completed.",
+		uncharged: "You were not charged for this item. Your bank may show the " +
+			"amount as pending for some days; it is never taken.",
 		changing: "We are changing your licence.", changed: "Done {when}.",
 		changeLate:     "The change of your licence takes longer than it should. We are working on it.",
 		changeDeadline: "It is done, or your money is on its way back, by {by}.",

@@ -17,7 +17,8 @@ var french = words{
 		at: [3]string{"à {clock}", "{weekday} à {clock}", "le {day} {month} {year} à {clock}"},
 		by: [3]string{"aujourd'hui à {clock}", "{weekday} à {clock}", "le {day} {month} {year} à {clock}"},
 	},
-	title: "Votre commande", hello: "Bonjour {name},", order: "Commande", ordered: "Date", total: "Total",
+	checkout: frenchCheckout,
+	title:    "Votre commande", hello: "Bonjour {name},", order: "Commande", ordered: "Date", total: "Total",
 	items: "Articles", quantity: "Quantité",
 	operation: map[keyturn.OperationName]string{
 		keyturn.OpRenew: "Renouvellement", keyturn.OpUpgrade: "Mise à niveau", keyturn.OpPause: "Suspension",
@@ -45,11 +46,15 @@ var french = words{
 		"Page suivante",
 	},
 	status: map[situation]string{
+		isCapturing: "Paiement en cours",
 		isPreparing: "En préparation", isSending: "En route", isRetrying: "En retard", isMailLate: "E-mail en retard",
 		isWaiting: "En attente de stock", isHeld: "En pause",
 		isDelivered: "Livré", isCanceling: "Remboursement en cours", isCanceled: "Remboursé", isCanceledFree: "Annulé",
 	},
 	text: lineWords{
+		capturing: "Votre clé est prête. Votre paiement est en cours de finalisation.",
+		uncharged: "Cet article ne vous a pas été débité. Votre banque peut afficher le montant " +
+			"comme en attente pendant quelques jours ; il n'est jamais prélevé.",
 		changing: "Nous modifions votre licence.", changed: "Effectué {when}.",
 		changeLate:     "La modification de votre licence prend plus de temps que prévu. Nous nous en occupons.",
 		changeDeadline: "Ce sera fait, ou vous serez remboursé, {by} au plus tard.",

@@ -17,7 +17,8 @@ var german = words{
 		at: [3]string{"um {clock}", "am {weekday} um {clock}", "am {day}. {month} {year} um {clock}"},
 		by: [3]string{"heute um {clock}", "{weekday} um {clock}", "zum {day}. {month} {year} um {clock}"},
 	},
-	title: "Ihre Bestellung", hello: "Guten Tag {name},", order: "Bestellung", ordered: "Datum", total: "Summe",
+	checkout: germanCheckout,
+	title:    "Ihre Bestellung", hello: "Guten Tag {name},", order: "Bestellung", ordered: "Datum", total: "Summe",
 	items: "Artikel", quantity: "Menge",
 	operation: map[keyturn.OperationName]string{
 		keyturn.OpRenew: "Verlängerung", keyturn.OpUpgrade: "Upgrade", keyturn.OpPause: "Ruhen der Lizenz",
@@ -45,11 +46,15 @@ var german = words{
 		"Nächste Seite",
 	},
 	status: map[situation]string{
+		isCapturing: "Zahlung wird abgeschlossen",
 		isPreparing: "In Vorbereitung", isSending: "Unterwegs", isRetrying: "Verspätet", isMailLate: "E-Mail verspätet",
 		isWaiting: "Wartet auf Nachschub", isHeld: "Angehalten",
 		isDelivered: "Geliefert", isCanceling: "Erstattung unterwegs", isCanceled: "Erstattet", isCanceledFree: "Storniert",
 	},
 	text: lineWords{
+		capturing: "Ihr Schlüssel ist da. Ihre Zahlung wird gerade abgeschlossen.",
+		uncharged: "Für diesen Artikel wurde nichts abgebucht. Ihre Bank kann den Betrag " +
+			"einige Tage als vorgemerkt zeigen; er wird nie abgebucht.",
 		changing: "Wir ändern Ihre Lizenz.", changed: "Erledigt {when}.",
 		changeLate:     "Die Änderung Ihrer Lizenz dauert länger, als sie sollte. Wir arbeiten daran.",
 		changeDeadline: "Sie ist erledigt, oder Sie erhalten Ihr Geld zurück: bis {by}.",

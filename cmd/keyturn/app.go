@@ -12,6 +12,7 @@ import (
 	"go.temporal.io/sdk/log"
 
 	"keyturn.dev/keyturn/activities"
+	"keyturn.dev/keyturn/checkout"
 	"keyturn.dev/keyturn/db"
 	"keyturn.dev/keyturn/endpoint"
 	"keyturn.dev/keyturn/mail"
@@ -31,6 +32,7 @@ type app struct {
 	namespace string
 	mail      *mail.Sender
 	acts      *activities.Activities
+	desk      *checkout.Desk
 }
 
 // newLogger writes JSON lines, as log collectors want them, or text for the terminal of a developer.
@@ -85,6 +87,10 @@ func newApp(ctx context.Context, c config, logger *slog.Logger) (*app, error) {
 	for name, gateway := range c.Payments {
 		a.acts.Providers[name] = gateway
 	}
+	a.desk = &checkout.Desk{
+		DB: a.db, Processors: payment.Processors{}, Providers: a.acts.Providers, PublicURL: c.PublicURL, Logger: logger,
+	}
+	a.acts.Desk = a.desk
 	return a, nil
 }
 

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -243,12 +244,17 @@ func (a *app) attend(ctx context.Context) {
 func (a *app) newAPI(start *starter.Starter, devToken string) *api.API {
 	var server *api.API
 	guesses := &throttle.Throttle{Trusted: a.Proxies} // of tokens and of addresses of pages
-	pages := web.New(web.Config{
-		DB: a.db, ShopName: a.MailName, Logger: a.logger, Throttle: guesses,
+	desk := *a.desk
+	desk.Accepted = start.Enqueue
+	pages := http.NewServeMux()
+	pages.HandleFunc("POST /hooks/{provider}", desk.Hook)
+	pages.Handle("/", web.New(web.Config{
+		DB: a.db, ShopName: a.MailName, Logger: a.logger, Throttle: guesses, Desk: &desk,
+		Secure: strings.HasPrefix(a.PublicURL, "https://"),
 		Resolve: func(ctx context.Context, id string, r keyturn.Resolution) (keyturn.Next, error) {
 			return server.Decide(ctx, id, r)
 		},
-	})
+	}))
 	server = api.New(api.Config{
 		DB: a.db, Temporal: a.temporal, Starter: start, PublicURL: a.PublicURL, TemporalUIURL: a.TemporalUI,
 		Namespace: a.namespace, MissingSearchAttributes: a.missingSearchAttributes,

@@ -1,0 +1,329 @@
+package web
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"keyturn.dev/keyturn"
+	"keyturn.dev/keyturn/db"
+	"keyturn.dev/keyturn/mail"
+)
+
+const (
+	// payWithin is how long a customer has to pay once "order and pay" was pressed.
+	payWithin = 30 * time.Minute
+	// returnTime is how long a customer who comes back waits for the processor's word. Without it the page asks again.
+	returnTime = 3 * time.Second
+	// thanksFor is how long the page leads the browser that ordered to its order.
+	thanksFor = time.Hour
+)
+
+// checkoutRoutes serves the page that sells once, below /c/.
+func (p *pages) checkoutRoutes(mux *http.ServeMux) {
+	mux.HandleFunc("GET /c/{token}", p.checkout)
+	mux.HandleFunc("POST /c/{token}/quantity", p.chooseQuantity)
+	mux.HandleFunc("POST /c/{token}/offers/{id}", p.answerOffer)
+	mux.HandleFunc("POST /c/{token}/order", p.orderAndPay)
+	mux.HandleFunc("GET /c/{token}/return", p.returned)
+	mux.HandleFunc("POST /c/{token}/reopen", p.reopen)
+	mux.HandleFunc("GET /c/{token}/{action}", p.backToCheckout) // a reload or a bookmark of an answer
+	mux.HandleFunc("GET /c/{token}/offers/{id}", p.backToCheckout)
+	mux.HandleFunc("/c/", func(w http.ResponseWriter, r *http.Request) {
+		p.fail(w, r, keyturn.Errorf(keyturn.KindNotFound, "there is no such page"))
+	})
+}
+
+func checkoutLink(token string) string { return "/c/" + url.PathEscape(token) }
+
+func (p *pages) backToCheckout(w http.ResponseWriter, r *http.Request) {
+	//nolint:gosec // to a page of our own, below /c/
+	http.Redirect(w, r, checkoutLink(r.PathValue("token")), http.StatusSeeOther)
+}
+
+// checkout shows the page. It changes nothing but the note that it was opened, so that previews and scanners of
+// mailboxes do no harm.
+func (p *pages) checkout(w http.ResponseWriter, r *http.Request) {
+	page, err := p.DB.CheckoutPage(r.Context(), r.PathValue("token"))
+	if err != nil {
+		p.fail(w, r, err)
+		return
+	}
+	if r.Header.Get("Sec-Fetch-Mode") == "navigate" && page.Status == keyturn.LinkOpen {
+		if err := p.DB.OpenedCheckout(r.Context(), r.PathValue("token")); err != nil {
+			p.Logger.Warn("a checkout page was opened, which was not noted", "kind", string(keyturn.KindOf(err)))
+		}
+	}
+	p.showCheckout(w, r, page, checkoutAnswer{})
+}
+
+// checkoutAnswer is what a customer's action gave, shown on the page.
+type checkoutAnswer struct {
+	status int
+	notice func(*checkoutWords) string
+	form   url.Values        // as it was typed
+	wrong  map[string]string // field: what is wrong with it
+}
+
+func (p *pages) chooseQuantity(w http.ResponseWriter, r *http.Request) {
+	line, lineErr := strconv.Atoi(r.PostForm.Get("line"))
+	n, nErr := strconv.Atoi(r.PostForm.Get("quantity"))
+	if lineErr != nil || nErr != nil {
+		line = -1
+	}
+	p.changed(w, r, p.DB.ChooseQuantity(r.Context(), r.PathValue("token"), versionOf(r), line, n))
+}
+
+func (p *pages) answerOffer(w http.ResponseWriter, r *http.Request) {
+	p.changed(w, r, p.DB.AnswerOffer(r.Context(), r.PathValue("token"), versionOf(r), r.PathValue("id"),
+		db.OfferAnswer(r.PostForm.Get("answer"))))
+}
+
+func versionOf(r *http.Request) int {
+	n, err := strconv.Atoi(r.PostForm.Get("version"))
+	if err != nil {
+		return -1
+	}
+	return n
+}
+
+// changed answers a change of what the page sells.
+func (p *pages) changed(w http.ResponseWriter, r *http.Request, err error) {
+	switch keyturn.KindOf(err) {
+	case "":
+		p.backToCheckout(w, r)
+	case keyturn.KindConflict:
+		p.again(w, r, checkoutAnswer{status: http.StatusConflict, notice: func(c *checkoutWords) string { return c.Changed }})
+	case keyturn.KindInvalid:
+		p.again(w, r, checkoutAnswer{
+			status: http.StatusUnprocessableEntity, notice: func(c *checkoutWords) string { return c.NotAllowed },
+		})
+	default:
+		p.fail(w, r, err)
+	}
+}
+
+// again shows the page as it is now, with the answer.
+func (p *pages) again(w http.ResponseWriter, r *http.Request, a checkoutAnswer) {
+	page, err := p.DB.CheckoutPage(r.Context(), r.PathValue("token"))
+	if err != nil {
+		p.fail(w, r, err)
+		return
+	}
+	p.showCheckout(w, r, page, a)
+}
+
+// orderAndPay freezes what is bought, opens the payment at its processor, and leads the customer there.
+func (p *pages) orderAndPay(w http.ResponseWriter, r *http.Request) {
+	token := r.PathValue("token")
+	page, err := p.DB.CheckoutPage(r.Context(), token)
+	if err != nil {
+		p.fail(w, r, err)
+		return
+	}
+	words := p.checkoutWordsOf(r, page)
+	customer := filledIn(page.Customer, r.PostForm)
+	if customer.Locale == "" {
+		customer.Locale = words.lang
+	}
+	a := checkoutAnswer{status: http.StatusUnprocessableEntity, form: r.PostForm, wrong: words.checkout.wrong(customer)}
+	consent := (*keyturn.Consent)(nil)
+	if needsConsent(customer) {
+		if r.PostForm.Get("consent") != "yes" {
+			a.wrong["consent"] = words.checkout.ConsentMissing
+		}
+		text := words.checkout.Consent
+		sum := sha256.Sum256([]byte(text))
+		consent = &keyturn.Consent{Text: text, Version: hex.EncodeToString(sum[:8]), Locale: words.lang, At: time.Now().UTC()}
+	}
+	if len(a.wrong) > 0 && page.Status == keyturn.LinkOpen {
+		p.showCheckout(w, r, page, a)
+		return
+	}
+	begun, err := p.DB.BeginPayment(r.Context(), db.PaymentStart{
+		Token: token, Version: versionOf(r), Customer: customer, Consent: consent, PayWithin: payWithin,
+		CheckAddress: mail.CheckAddress, Respond: func(db.Accepted) ([]byte, error) { return nil, nil },
+	})
+	if err != nil {
+		p.notBegun(w, r, a, err)
+		return
+	}
+	p.remember(w, token, begun.ID)
+	if begun.Accepted != nil {
+		if p.Desk.Accepted != nil {
+			p.Desk.Accepted(begun.Accepted.Starts)
+		}
+		p.backToCheckout(w, r)
+		return
+	}
+	if _, err := p.Desk.Open(r.Context(), begun.ID); err != nil {
+		p.Logger.Warn("a payment could not be opened", "paymentId", begun.ID, "kind", string(keyturn.KindOf(err)), "error", err)
+	}
+	page, err = p.DB.CheckoutPage(r.Context(), token)
+	switch {
+	case err != nil:
+		p.fail(w, r, err)
+	case page.Payment != nil && page.Payment.SessionURL != "":
+		http.Redirect(w, r, page.Payment.SessionURL, http.StatusSeeOther) //nolint:gosec // the processor's own address
+	case page.Status == keyturn.LinkOpen: // the processor refused it
+		p.showCheckout(w, r, page, checkoutAnswer{
+			status: http.StatusBadGateway, notice: func(c *checkoutWords) string { return c.Refused }, form: r.PostForm,
+		})
+	default: // nobody knows yet: the same payment is opened again
+		p.showCheckout(w, r, page, checkoutAnswer{
+			status: http.StatusServiceUnavailable, notice: func(c *checkoutWords) string { return c.ProcessorDown },
+		})
+	}
+}
+
+// notBegun tells why nothing was stored.
+func (p *pages) notBegun(w http.ResponseWriter, r *http.Request, a checkoutAnswer, err error) {
+	a.wrong = map[string]string{}
+	switch keyturn.KindOf(err) { //nolint:exhaustive // the others are faults of ours
+	case keyturn.KindConflict:
+		a.status, a.notice = http.StatusConflict, func(c *checkoutWords) string { return c.Changed }
+		if hasField(err, "sell") {
+			a.notice = func(c *checkoutWords) string { return c.NotSold }
+		}
+	case keyturn.KindRateLimited:
+		a.status, a.notice = http.StatusTooManyRequests, func(c *checkoutWords) string { return c.TooOften }
+	case keyturn.KindInvalid:
+		a.status, a.notice = http.StatusUnprocessableEntity, func(c *checkoutWords) string { return c.CheckForm }
+	default:
+		p.fail(w, r, err)
+		return
+	}
+	p.again(w, r, a)
+}
+
+func hasField(err error, name string) bool {
+	e, ok := errors.AsType[*keyturn.Error](err)
+	return ok && slices.ContainsFunc(e.Fields, func(f keyturn.FieldError) bool { return f.Location == name })
+}
+
+// returned is where the processor sends the customer after paying.
+func (p *pages) returned(w http.ResponseWriter, r *http.Request) {
+	page, err := p.DB.CheckoutPage(r.Context(), r.PathValue("token"))
+	if err != nil {
+		p.fail(w, r, err)
+		return
+	}
+	if page.Payment != nil && page.Status == keyturn.LinkPaying {
+		p.look(r.Context(), page.Payment.ID)
+	}
+	p.backToCheckout(w, r)
+}
+
+// look asks the processor, for a moment; if it does not answer, the payment's workflow goes on asking.
+func (p *pages) look(ctx context.Context, paymentID string) {
+	ctx, cancel := context.WithTimeout(ctx, returnTime)
+	defer cancel()
+	if _, err := p.Desk.Look(ctx, paymentID); err != nil {
+		p.Logger.Warn("a processor did not say whether a customer has paid", "paymentId", paymentID, "kind",
+			string(keyturn.KindOf(err)), "error", err)
+	}
+	if err := p.DB.LookAtPayment(context.WithoutCancel(ctx), paymentID); err != nil {
+		p.Logger.Warn("a payment's workflow was not told of a return", "paymentId", paymentID, "kind",
+			string(keyturn.KindOf(err)), "error", err)
+	}
+}
+
+// reopen ends a payment that the customer does not want to go on with, once the processor has confirmed that it cannot
+// be paid any more. If it was paid after all, the link is used.
+func (p *pages) reopen(w http.ResponseWriter, r *http.Request) {
+	page, err := p.DB.CheckoutPage(r.Context(), r.PathValue("token"))
+	if err != nil {
+		p.fail(w, r, err)
+		return
+	}
+	if page.Status == keyturn.LinkPaying && page.Payment != nil && page.Payment.Status != keyturn.PaymentProcessing {
+		ctx, cancel := context.WithTimeout(r.Context(), returnTime)
+		defer cancel()
+		if _, err := p.Desk.Expire(ctx, page.Payment.ID); err != nil {
+			p.again(w, r, checkoutAnswer{
+				status: http.StatusServiceUnavailable, notice: func(c *checkoutWords) string { return c.ProcessorDown },
+			})
+			return
+		}
+	}
+	p.backToCheckout(w, r)
+}
+
+// checkoutCookie is the cookie by which the browser that ordered is known.
+const checkoutCookie = "keyturn-checkout"
+
+func (p *pages) remember(w http.ResponseWriter, token, paymentID string) {
+	http.SetCookie(w, &http.Cookie{
+		Name: checkoutCookie, Value: p.DB.CheckoutCookie(paymentID), Path: checkoutLink(token), HttpOnly: true,
+		Secure: p.Secure, SameSite: http.SameSiteLaxMode, MaxAge: int((payWithin + thanksFor) / time.Second),
+	})
+}
+
+// ordered says whether this is the browser that ordered.
+func (p *pages) ordered(r *http.Request, page db.CheckoutPage) bool {
+	c, err := r.Cookie(checkoutCookie)
+	return err == nil && page.Payment != nil &&
+		hmac.Equal([]byte(c.Value), []byte(p.DB.CheckoutCookie(page.Payment.ID)))
+}
+
+// filledIn takes over what was typed. A field that is left alone keeps what is on file.
+func filledIn(c keyturn.Customer, form url.Values) keyturn.Customer {
+	for _, f := range checkoutFields {
+		if typed := strings.TrimSpace(form.Get(f.name)); typed != "" {
+			*f.of(&c) = typed
+		}
+	}
+	return c
+}
+
+// checkoutField is a field of the form.
+type checkoutField struct {
+	name         string
+	of           func(*keyturn.Customer) *string
+	required     bool
+	autocomplete string
+	kind         string // of the input
+}
+
+var checkoutFields = []checkoutField{
+	{"email", func(c *keyturn.Customer) *string { return &c.Email }, true, "email", "email"},
+	{"country", func(c *keyturn.Customer) *string { return &c.Country }, true, "country", "select"},
+	{"firstName", func(c *keyturn.Customer) *string { return &c.FirstName }, false, "given-name", "text"},
+	{"lastName", func(c *keyturn.Customer) *string { return &c.LastName }, false, "family-name", "text"},
+	{"companyName", func(c *keyturn.Customer) *string { return &c.CompanyName }, false, "organization", "text"},
+	{"companyIdentifier", func(c *keyturn.Customer) *string { return &c.CompanyIdentifier }, false, "off", "text"},
+}
+
+// wrong says what is wrong with what was filled in, by field.
+func (c *checkoutWords) wrong(customer keyturn.Customer) map[string]string {
+	out := map[string]string{}
+	if err := mail.CheckAddress(customer.Email); err != nil {
+		out["email"] = c.WrongEmail
+	}
+	if !knownCountry(customer.Country) {
+		out["country"] = c.WrongCountry
+	}
+	for _, f := range checkoutFields[2:] {
+		if !keyturn.CleanText(*f.of(&customer), 0, 200) {
+			out[f.name] = c.WrongText
+		}
+	}
+	return out
+}
+
+// consumerCountries are those of the European Union, the European Economic Area and the United Kingdom, whose law gives
+// consumers a right of withdrawal that ends with delivery only if they agree.
+const consumerCountries = " AT BE BG HR CY CZ DK EE FI FR DE GR HU IE IT LV LT LU MT NL PL PT RO SK SI ES SE IS LI NO GB "
+
+// needsConsent says that the customer is a consumer with a right of withdrawal.
+func needsConsent(c keyturn.Customer) bool {
+	return c.CompanyIdentifier == "" && strings.Contains(consumerCountries, " "+c.Country+" ")
+}

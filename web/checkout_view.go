@@ -1,0 +1,304 @@
+package web
+
+import (
+	_ "embed"
+	"html/template"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+
+	"golang.org/x/text/collate"
+	"golang.org/x/text/language"
+	"golang.org/x/text/language/display"
+
+	"keyturn.dev/keyturn"
+	"keyturn.dev/keyturn/db"
+)
+
+var (
+	//go:embed checkout.html
+	checkoutHTML string
+	//go:embed checkout.css
+	checkoutCSS string
+	//go:embed checkout.js
+	checkoutJS string
+
+	checkoutTemplate = template.Must(template.New("checkout").Option("missingkey=error").Funcs(template.FuncMap{
+		"offer": func(page checkoutView, o offerView) offerPage { return offerPage{page, o} },
+	}).Parse(checkoutHTML))
+)
+
+// offerPage is an offer with the page that it is on.
+type offerPage struct {
+	Page  checkoutView
+	Offer offerView
+}
+
+// checkoutView is the template's data.
+type checkoutView struct {
+	Lang, Shop, Title, Nonce string
+	CSS                      template.CSS
+	Script                   template.JS
+	Refresh                  int
+
+	Heading, Lead, Notice string
+	Wrong                 []wrongView
+	W                     *checkoutWords
+
+	Open    *openView
+	Buttons []buttonView
+}
+
+type wrongView struct{ Field, Text string }
+
+// buttonView is a link, or a form of one button where Post is set.
+type buttonView struct {
+	Text, Link string
+	Post       bool
+	Primary    bool
+}
+
+// openView is the page of an open link.
+type openView struct {
+	Link     string // of the page: actions stand below it
+	Version  int
+	Lines    []checkoutLineView
+	Total    string
+	OnVisit  []offerView
+	OnLeave  []offerView
+	Fields   []fieldView
+	Consent  bool
+	Consents string // countries whose consumers are asked
+	Ticked   bool
+	Promise  string
+	Several  string
+	Cancel   string
+}
+
+type checkoutLineView struct {
+	No                                        int
+	Name, Description, Unit, List, Sum, Stock string
+	Quantity                                  keyturn.LinkQuantity
+	Choices                                   bool
+	Undo                                      string // the offer that replaced it
+}
+
+type offerView struct {
+	ID, Headline, Text, Name, Price, Instead string
+}
+
+type fieldView struct {
+	Name, Label, Kind, Autocomplete, Value, OnFile, Wrong string
+	Required                                              bool
+	Options                                               []countryView
+}
+
+type countryView struct{ Code, Name string }
+
+func (p *pages) checkoutWordsOf(r *http.Request, page db.CheckoutPage) *words {
+	if page.Locale != "" {
+		return wordsFor(page.Locale)
+	}
+	return wordsAccepted(r.Header.Get("Accept-Language"))
+}
+
+// showCheckout renders the page of the link's status, with the answer to the customer's action.
+func (p *pages) showCheckout(w http.ResponseWriter, r *http.Request, page db.CheckoutPage, a checkoutAnswer) {
+	words := p.checkoutWordsOf(r, page)
+	c := &words.checkout
+	v := checkoutView{
+		Lang: words.lang, Shop: p.ShopName, Nonce: nonceOf(r), W: c, Title: c.Title,
+		CSS: template.CSS(pageCSS + checkoutCSS), Script: template.JS(checkoutJS), //nolint:gosec // our own files
+	}
+	if a.notice != nil {
+		v.Notice = a.notice(c)
+	}
+	token := r.PathValue("token")
+	switch page.Status {
+	case keyturn.LinkOpen:
+		v.Heading = c.Heading
+		v.Open = p.openCheckout(words, token, page, a)
+		for _, f := range checkoutFields {
+			if a.wrong[f.name] != "" {
+				v.Wrong = append(v.Wrong, wrongView{f.name, a.wrong[f.name]})
+			}
+		}
+		if a.wrong["consent"] != "" {
+			v.Wrong = append(v.Wrong, wrongView{"consent", a.wrong["consent"]})
+		}
+	case keyturn.LinkPaying:
+		p.payingCheckout(&v, words, token, page)
+	case keyturn.LinkUsed:
+		v.Heading, v.Lead = c.UsedHeading, say(c.Used, values{"when": words.date.since(*page.EndedAt)}).String()
+		if p.ordered(r, page) && page.Now.Sub(*page.EndedAt) < thanksFor {
+			v.Heading, v.Lead = c.ThanksHeading, c.Thanks
+			v.Buttons = []buttonView{{
+				Text: c.ToOrder, Link: "/o/" + p.DB.PageToken(page.OrderID), Primary: true,
+			}}
+		}
+	case keyturn.LinkExpired:
+		v.Heading, v.Lead = c.ExpiredHeading, say(c.Expired, values{"when": words.date.since(page.ExpiresAt)}).String()
+	case keyturn.LinkCanceled:
+		v.Heading, v.Lead = c.CanceledHeading, c.Canceled
+	}
+	p.renderCheckout(w, r, max(a.status, http.StatusOK), v, page.Provider)
+}
+
+func (p *pages) payingCheckout(v *checkoutView, words *words, token string, page db.CheckoutPage) {
+	c := &words.checkout
+	v.Refresh = fastRefresh
+	if page.Payment == nil {
+		return
+	}
+	until := values{"when": words.date.when(page.Payment.PayUntil, page.Now), "sum": words.date.money(page.Total)}
+	switch page.Payment.Status { //nolint:exhaustive // the others are not of a link that is being paid
+	case keyturn.PaymentProcessing:
+		v.Heading, v.Lead = c.ProcessingHeading, c.Processing
+		v.Refresh = slowRefresh
+	case keyturn.PaymentOpen:
+		v.Heading, v.Lead = c.PayingHeading, say(c.Paying, until).String()
+		if page.Payment.SessionURL != "" {
+			v.Buttons = append(v.Buttons, buttonView{Text: c.GoOn, Link: page.Payment.SessionURL, Primary: true})
+		}
+		v.Buttons = append(v.Buttons, buttonView{Text: c.Reopen, Link: checkoutLink(token) + "/reopen", Post: true})
+	default:
+		v.Heading, v.Lead = c.PayingHeading, c.Opening
+	}
+}
+
+// openCheckout builds the page of an open link.
+func (p *pages) openCheckout(words *words, token string, page db.CheckoutPage, a checkoutAnswer) *openView {
+	c := &words.checkout
+	money := func(m keyturn.Money) string { return words.date.money(m).Text }
+	unit := func(text string) string {
+		m, err := keyturn.ParseMoney(text, page.Currency)
+		if err != nil {
+			return text
+		}
+		return money(m)
+	}
+	v := &openView{
+		Link: checkoutLink(token), Version: page.Version, Total: money(page.Total), Cancel: page.CancelURL,
+		Consent: true, Consents: strings.TrimSpace(consumerCountries), Ticked: a.form.Get("consent") == "yes",
+	}
+	for i, l := range page.Lines {
+		line := checkoutLineView{
+			No: i, Name: l.Name, Description: l.Description, Unit: unit(l.UnitPrice), Sum: money(l.Price),
+			Quantity: l.Quantity, Choices: !l.Quantity.Fixed(), Undo: l.OfferID,
+		}
+		if l.ListPrice != "" && l.ListPrice != l.UnitPrice {
+			line.List = unit(l.ListPrice)
+		}
+		switch l.Sellability.Code {
+		case keyturn.SellableLow:
+			line.Stock = say(c.Low, values{"n": text(strconv.Itoa(l.Sellability.Left))}).String()
+		case keyturn.SellableOutOfStock:
+			line.Stock = c.OutOfStock
+		case keyturn.SellablePartnerDown:
+			line.Stock = c.PartnerDown
+		case keyturn.SellableOK:
+		}
+		v.Lines = append(v.Lines, line)
+	}
+	offers := func(some []keyturn.LinkOffer) (out []offerView) {
+		for _, o := range some {
+			out = append(out, offerView{
+				ID: o.ID, Headline: o.Headline, Text: o.Text, Name: o.LineItem.Name, Price: unit(o.LineItem.UnitPrice),
+				Instead: say(c.Instead, values{"name": text(page.Lines[o.Replaces].Name)}).String(),
+			})
+		}
+		return out
+	}
+	v.OnVisit, v.OnLeave = offers(page.OnVisit), offers(page.OnLeave)
+	for _, f := range checkoutFields {
+		field := fieldView{
+			Name: f.name, Label: c.Fields[f.name], Kind: f.kind, Autocomplete: f.autocomplete, Value: a.form.Get(f.name),
+			Required: f.required, Wrong: a.wrong[f.name],
+		}
+		if onFile := *f.of(&page.Customer); onFile != "" {
+			field.OnFile, field.Required = c.OnFile, false
+			switch f.name {
+			case "email":
+				field.OnFile = say(c.OnFileEmail, values{"address": text(db.MaskAddress(onFile))}).String()
+			case "country":
+				field.OnFile = ""
+				if field.Value == "" {
+					field.Value = onFile
+				}
+			}
+		}
+		if f.kind == "select" {
+			field.Options = countriesIn(words.lang)
+		}
+		v.Fields = append(v.Fields, field)
+	}
+	by := values{"by": words.date.until(page.Now.Add(page.Promise), page.Now)}
+	switch {
+	case page.Total.Minor == 0:
+		v.Promise = say(c.PromiseFree, by).String()
+	case page.Capture == keyturn.CaptureAtOnce:
+		v.Promise = say(c.PromiseAtOnce, by).String()
+	case page.Capture == keyturn.CaptureWhenObtained:
+		v.Promise = say(c.Promise, by).String()
+	default:
+		v.Promise = say(c.Promise, by).String() + " " + say(c.PromiseSome, by).String()
+	}
+	if len(page.Lines) > 1 && page.Total.Minor > 0 {
+		v.Several = c.SeveralAll
+		if page.Mixed == keyturn.MixedChargeReady {
+			v.Several = c.SeveralReady
+		}
+	}
+	return v
+}
+
+// renderCheckout writes the page. Forms may lead to the processor's page, too: browsers apply form-action to redirects.
+func (p *pages) renderCheckout(w http.ResponseWriter, r *http.Request, status int, v checkoutView, provider string) {
+	if processor, ok := p.Desk.Processors[provider]; ok && processor.Origin() != "" {
+		policy := w.Header().Get("Content-Security-Policy")
+		w.Header().Set("Content-Security-Policy",
+			strings.Replace(policy, "form-action 'self'", "form-action 'self' "+processor.Origin(), 1))
+	}
+	p.write(w, status, v.Lang, checkoutTemplate, v)
+}
+
+// countriesIn lists the countries in the order of their names in a language.
+var countriesIn = func() func(lang string) []countryView {
+	var mu sync.Mutex
+	known := map[string][]countryView{}
+	return func(lang string) []countryView {
+		mu.Lock()
+		defer mu.Unlock()
+		if known[lang] == nil {
+			known[lang] = countryNames(lang)
+		}
+		return known[lang]
+	}
+}()
+
+func countryNames(lang string) []countryView {
+	tag := language.Make(lang)
+	names := display.Regions(tag)
+	var out []countryView
+	for a := 'A'; a <= 'Z'; a++ {
+		for b := 'A'; b <= 'Z'; b++ {
+			code := string(a) + string(b)
+			if !knownCountry(code) {
+				continue
+			}
+			if name := names.Name(language.MustParseRegion(code)); name != "" {
+				out = append(out, countryView{code, name})
+			}
+		}
+	}
+	order := collate.New(tag)
+	slices.SortFunc(out, func(x, y countryView) int { return order.CompareString(x.Name, y.Name) })
+	return out
+}
+
+func knownCountry(code string) bool {
+	region, err := language.ParseRegion(code)
+	return err == nil && len(code) == 2 && region.IsCountry() && region.String() == code && region.Canonicalize() == region
+}
