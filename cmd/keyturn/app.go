@@ -11,6 +11,7 @@ import (
 	"go.temporal.io/sdk/contrib/envconfig"
 	"go.temporal.io/sdk/log"
 
+	"keyturn.dev/keyturn"
 	"keyturn.dev/keyturn/activities"
 	"keyturn.dev/keyturn/checkout"
 	"keyturn.dev/keyturn/db"
@@ -33,6 +34,7 @@ type app struct {
 	mail      *mail.Sender
 	acts      *activities.Activities
 	desk      *checkout.Desk
+	sandbox   *payment.Sandbox // in development
 }
 
 // newLogger writes JSON lines, as log collectors want them, or text for the terminal of a developer.
@@ -81,9 +83,6 @@ func newApp(ctx context.Context, c config, logger *slog.Logger) (*app, error) {
 		}},
 		Providers: payment.Providers{},
 	}
-	if !c.Production { // it moves no money
-		a.acts.Providers[payment.SandboxName] = payment.Sandbox{Ledger: a.db}
-	}
 	for name, gateway := range c.Payments {
 		a.acts.Providers[name] = gateway
 	}
@@ -91,6 +90,18 @@ func newApp(ctx context.Context, c config, logger *slog.Logger) (*app, error) {
 		DB: a.db, Processors: payment.Processors{}, Providers: a.acts.Providers, PublicURL: c.PublicURL, Logger: logger,
 	}
 	a.acts.Desk = a.desk
+	if !c.Production { // it moves no money
+		a.sandbox = &payment.Sandbox{
+			Ledger: a.db, Sessions: a.db, PublicURL: c.PublicURL, Secret: keys.MAC("sandbox"),
+			OnEvent: func(ctx context.Context, e payment.Event) {
+				if err := a.desk.Tell(ctx, payment.SandboxName, e); err != nil { // the payment's workflow finds out by itself
+					logger.Warn("an event of the sandbox was lost", "kind", string(keyturn.KindOf(err)), "error", err)
+				}
+			},
+		}
+		a.acts.Providers[payment.SandboxName] = a.sandbox
+		a.desk.Processors[payment.SandboxName] = a.sandbox
+	}
 	return a, nil
 }
 

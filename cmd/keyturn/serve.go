@@ -248,6 +248,11 @@ func (a *app) newAPI(start *starter.Starter, devToken string) *api.API {
 	desk.Accepted = start.Enqueue
 	pages := http.NewServeMux()
 	pages.HandleFunc("POST /hooks/{provider}", desk.Hook)
+	if a.sandbox != nil {
+		pages.Handle("/sandbox/", web.NewSandbox(web.SandboxConfig{
+			Sessions: a.sandbox, ShopName: a.MailName, Logger: a.logger, Throttle: guesses,
+		}))
+	}
 	pages.Handle("/", web.New(web.Config{
 		DB: a.db, ShopName: a.MailName, Logger: a.logger, Throttle: guesses, Desk: &desk,
 		Secure: strings.HasPrefix(a.PublicURL, "https://"),
