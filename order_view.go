@@ -57,7 +57,8 @@ type Replacements struct {
 
 // Licenses is a customer's purchase history.
 type Licenses struct {
-	Licenses []LicenseView `json:"licenses"`
+	Licenses   []LicenseView `json:"licenses"`
+	NextCursor string        `json:"nextCursor,omitempty" doc:"The cursor of the next page. Absent on the last page."`
 }
 
 // Erasure is the record that a person's data was erased.

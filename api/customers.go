@@ -14,6 +14,12 @@ type (
 		ID   string `path:"id" maxLength:"200"`
 		Keys string `query:"keys" enum:"true,false" doc:"Whether to include the keys, which requires the scope keys:read. Default: true if the token has that scope."`
 	}
+	listLicensesInput struct {
+		licensesInput
+
+		Cursor string `query:"cursor" doc:"The nextCursor of the previous page."`
+		Limit  int    `query:"limit" default:"1000" minimum:"1" maximum:"1000"`
+	}
 	licensesOutput struct{ Body keyturn.Licenses }
 	erasureOutput  struct{ Body keyturn.Erasure }
 )
@@ -23,13 +29,13 @@ func (a *API) customerRoutes() {
 		OperationID: "listLicenses", Method: http.MethodGet, Path: "/v1/customers/{id}/licenses", Tags: []string{"Customers"},
 		Summary:     "List a customer's licences",
 		Description: "The newest first. Access to keys is recorded.", Security: anyOf(ScopeOrdersRead),
-	}}, func(ctx context.Context, c *call, in *licensesInput) (*licensesOutput, error) {
+	}}, func(ctx context.Context, c *call, in *listLicensesInput) (*licensesOutput, error) {
 		reveal, err := reveals(c, in.Keys)
 		if err != nil {
 			return nil, err
 		}
-		found, err := a.DB.Licenses(ctx, c.client.Prefix, in.ID, reveal, c.by())
-		return &licensesOutput{Body: keyturn.Licenses{Licenses: found}}, err
+		page, err := a.DB.Licenses(ctx, c.client.Prefix, in.ID, reveal, c.by(), in.Cursor, in.Limit)
+		return &licensesOutput{Body: page}, err
 	})
 	register(a, operation{of: narrowed, Operation: huma.Operation{
 		OperationID: "eraseCustomer", Method: http.MethodDelete, Path: "/v1/customers/{id}/data", Tags: []string{"Customers"},

@@ -141,11 +141,20 @@ func (c *Client) Deliverables(ctx context.Context, id string) (v keyturn.Deliver
 	return v, c.get(ctx, at("v1", "fulfillments", id, "deliverables"), nil, &v)
 }
 
-// Licenses gives a customer's purchase history, with keys if they are asked for.
-func (c *Client) Licenses(ctx context.Context, customerID string, keys bool) ([]keyturn.LicenseView, error) {
-	var out keyturn.Licenses
-	err := c.get(ctx, at("v1", "customers", customerID, "licenses"), url.Values{"keys": {strconv.FormatBool(keys)}}, &out)
-	return out.Licenses, err
+// Licenses gives a customer's whole purchase history, with keys if they are asked for.
+func (c *Client) Licenses(ctx context.Context, customerID string, keys bool) (all []keyturn.LicenseView, err error) {
+	query := url.Values{"keys": {strconv.FormatBool(keys)}}
+	for {
+		var page keyturn.Licenses
+		if err := c.get(ctx, at("v1", "customers", customerID, "licenses"), query, &page); err != nil {
+			return nil, err
+		}
+		all = append(all, page.Licenses...)
+		if page.NextCursor == "" {
+			return all, nil
+		}
+		query.Set("cursor", page.NextCursor)
+	}
 }
 
 // Replay says what today's catalog makes of a stored attempt of a fulfillment; attempt 0 is the newest that has a

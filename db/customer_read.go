@@ -10,17 +10,33 @@ import (
 	"keyturn.dev/keyturn"
 )
 
-// Licenses gives a customer's purchase history from the newest to the oldest, with what was done to each licence: of
-// the orders that have the prefix. With keys it shows those of the licences that were not cancelled, and records that
-// by saw them. KindNotFound for a customer who never ordered; with a prefix, which must not tell whose customer
-// somebody is, there is nothing to show then.
-func (d *DB) Licenses(ctx context.Context, prefix keyturn.Prefix, customerID string, keys bool, by string,
-) ([]keyturn.LicenseView, error) {
+// MaxLicenses is the most licences that one page of a customer's shows.
+const MaxLicenses = 1000
+
+// Licenses gives a page of a customer's purchase history from the newest to the oldest, with what was done to each
+// licence: of the orders that have the prefix, up to limit (1 to MaxLicenses), from where an earlier page's cursor
+// points. With keys it shows those of the licences that were not cancelled, and records that by saw them. KindNotFound
+// for a customer who never ordered; with a prefix, which must not tell whose customer somebody is, there is nothing to
+// show then. KindInvalid with a field for a cursor or a limit that is none.
+func (d *DB) Licenses(ctx context.Context, prefix keyturn.Prefix, customerID string, keys bool, by, cursor string,
+	limit int,
+) (page keyturn.Licenses, err error) {
 	if !keyturn.CleanText(customerID, 1, 200) {
-		return nil, keyturn.Errorf(keyturn.KindNotFound, "there is no such customer")
+		return page, keyturn.Errorf(keyturn.KindNotFound, "there is no such customer")
 	}
-	var out []keyturn.LicenseView
-	err := d.pg.Tx(ctx, func(tx *sqlx.Tx) error {
+	var bad keyturn.Problems
+	bad.Check(limit >= 1 && limit <= MaxLicenses, "limit", "must be between 1 and %d", MaxLicenses)
+	list := "licenses/" + customerID
+	before, beforeID, ok := d.readCursor(list, cursor)
+	if cursor == "" {
+		beforeID = "ffffffff-ffff-ffff-ffff-ffffffffffff"
+	}
+	bad.Check(ok, "cursor", "must be the nextCursor of an earlier page of the same list")
+	if err := bad.Err("the query is not valid"); err != nil {
+		return page, err
+	}
+	err = d.pg.Tx(ctx, func(tx *sqlx.Tx) error {
+		page = keyturn.Licenses{}
 		var known bool
 		if err := tx.GetContext(ctx, &known, `SELECT EXISTS (SELECT FROM customers WHERE id = $1)`, customerID); err != nil {
 			return err
@@ -28,16 +44,24 @@ func (d *DB) Licenses(ctx context.Context, prefix keyturn.Prefix, customerID str
 		if !known && prefix == "" {
 			return keyturn.Errorf(keyturn.KindNotFound, "there is no such customer")
 		}
-		var err error
-		which := `c.customer_id = $1`
+		which := `c.customer_id = $1 AND (c.created_at, c.id) < ($2, $3)`
 		if prefix != "" {
-			which += ` AND ` + merchantSQL("l.order_id", "$2")
+			which += ` AND ` + merchantSQL("l.order_id", "$5")
 		}
-		out, err = d.licenseViews(ctx, tx, which+` ORDER BY c.created_at DESC, c.id DESC LIMIT 1000`, keys, by,
-			prefixed(prefix, customerID)...)
+		rows, err := d.shownLicenses(ctx, tx, which+` ORDER BY c.created_at DESC, c.id DESC LIMIT $4`,
+			prefixed(prefix, customerID, before, beforeID, limit+1)...)
+		if err != nil {
+			return err
+		}
+		if len(rows) > limit {
+			rows = rows[:limit]
+			last := rows[limit-1]
+			page.NextCursor = d.cursor(list, last.CreatedAt, last.ID)
+		}
+		page.Licenses, err = d.licenseViews(ctx, tx, rows, keys, by)
 		return err
 	})
-	return out, err
+	return page, err
 }
 
 // License gives a licence with what was done to it. With keys it shows its present ones, and records that by saw them.
@@ -49,16 +73,19 @@ func (d *DB) License(ctx context.Context, licenseID string, keys bool, by string
 		return out, keyturn.Errorf(keyturn.KindNotFound, "there is no such licence: its ID is a UUID")
 	}
 	err := d.pg.Tx(ctx, func(tx *sqlx.Tx) error {
-		found, err := d.licenseViews(ctx, tx, `c.id = $1`, keys, by, id)
+		rows, err := d.shownLicenses(ctx, tx, `c.id = $1`, id)
 		if err != nil {
 			return err
 		}
-		if len(found) == 0 {
+		if len(rows) == 0 {
 			return keyturn.Errorf(keyturn.KindNotFound,
 				"there is no licence %s; a create that is under way has one once it is delivered", id)
 		}
-		out = found[0]
-		return nil
+		found, err := d.licenseViews(ctx, tx, rows, keys, by)
+		if err == nil {
+			out = found[0]
+		}
+		return err
 	})
 	return out, err
 }
@@ -75,21 +102,25 @@ type shownLicense struct {
 	Now            time.Time  `db:"now"`
 }
 
-func (d *DB) licenseViews(ctx context.Context, tx *sqlx.Tx, where string, keys bool, by string, args ...any,
-) ([]keyturn.LicenseView, error) {
-	var rows []shownLicense
-	if err := tx.SelectContext(ctx, &rows, `
+func (d *DB) shownLicenses(ctx context.Context, tx *sqlx.Tx, where string, args ...any) (rows []shownLicense,
+	err error,
+) {
+	return rows, tx.SelectContext(ctx, &rows, `
 		SELECT c.*, CAST(p.spec AS json) ->> 'name' AS product_name, l.order_id, l.subscription_id, l.quantity,
 			l.delivered_at, o.customer = '' AS erased, clock_timestamp() AS now
 		FROM (`+licenseSQL+`) c
 		JOIN line_items l ON l.id = c.line_id
 		JOIN orders o ON o.id = l.order_id
 		JOIN products p ON p.id = c.product_id
-		WHERE `+where, args...); err != nil {
-		return nil, err
-	}
+		WHERE `+where, args...)
+}
+
+// licenseViews shows licences of one customer, in a few statements however many they are.
+func (d *DB) licenseViews(ctx context.Context, tx *sqlx.Tx, rows []shownLicense, keys bool, by string,
+) ([]keyturn.LicenseView, error) {
 	out, ids := make([]keyturn.LicenseView, len(rows)), make([]string, len(rows))
 	at := map[string]int{}
+	var shown, lines []string // whose keys are shown
 	for i, r := range rows {
 		ids[i], at[r.ID] = r.ID, i
 		out[i] = keyturn.LicenseView{
@@ -99,9 +130,19 @@ func (d *DB) licenseViews(ctx context.Context, tx *sqlx.Tx, where string, keys b
 			DeliveredAt: utc(r.DeliveredAt), ExpiresAt: utc(r.ExpiresAt), Operations: []keyturn.OperationView{},
 		}
 		if keys && r.Status != keyturn.LicenseCanceled && !r.Erased {
-			if err := d.showKeys(ctx, tx, r.license, by, &out[i]); err != nil {
-				return nil, err
-			}
+			shown, lines = append(shown, r.ID), append(lines, r.LineID)
+		}
+	}
+	if len(shown) > 0 {
+		found, err := d.licensesDeliverables(ctx, tx, shown, rows[0].CustomerID)
+		if err != nil {
+			return nil, err
+		}
+		for id, have := range found {
+			showKeys(&out[at[id]], have)
+		}
+		if err := logAccess(ctx, tx, by, "licenses", lines...); err != nil {
+			return nil, err
 		}
 	}
 	done, err := d.operationViews(ctx, tx, ids)
@@ -112,19 +153,14 @@ func (d *DB) licenseViews(ctx context.Context, tx *sqlx.Tx, where string, keys b
 	return out, err
 }
 
-func (d *DB) showKeys(ctx context.Context, tx *sqlx.Tx, c license, by string, v *keyturn.LicenseView) error {
-	found, err := d.licenseDeliverables(ctx, tx, c.ID, c.CustomerID)
-	if err != nil {
-		return err
-	}
-	for _, code := range found.Codes {
+func showKeys(v *keyturn.LicenseView, have Deliverables) {
+	for _, code := range have.Codes {
 		v.ActivationCodes = append(v.ActivationCodes, code.Reveal())
 	}
-	for _, code := range found.Replaced {
+	for _, code := range have.Replaced {
 		v.ReplacedCodes = append(v.ReplacedCodes, code.Reveal())
 	}
-	v.ActivationLink, v.ActivationLinks = first(found.Links), found.Links
-	return logAccess(ctx, tx, c.LineID, by, "licenses")
+	v.ActivationLink, v.ActivationLinks = first(have.Links), have.Links
 }
 
 func first(texts []string) string {

@@ -64,7 +64,7 @@ func TestDeliveryMakesTheLineDelivered(t *testing.T) {
 	require.Nil(t, none)
 	require.Equal(t, keyturn.DoNothing, next.Do)
 
-	licenses, err := s.Licenses(s.ctx, "", s.customerIDOf(f), true, "ops")
+	licenses, err := s.licenses(s.customerIDOf(f), "ops")
 	require.NoError(t, err)
 	require.Len(t, licenses, 1)
 	require.Equal(t, []string{"K-00000"}, licenses[0].ActivationCodes)

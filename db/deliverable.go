@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/jmoiron/sqlx"
+	"github.com/lib/pq"
 
 	"keyturn.dev/keyturn"
 	"keyturn.dev/keyturn/pg"
@@ -196,48 +197,65 @@ func uniqueNames(files []File) []File {
 
 // parts are the pieces of what a line has, in the order of its units.
 func (d *DB) parts(ctx context.Context, q sqlx.QueryerContext, lineID, customerID string) ([]part, error) {
-	var out []part
-	var pooled []stock.SealedKey
+	all, err := d.partsOf(ctx, q, []string{lineID}, customerID)
+	return all[lineID], err
+}
+
+// partsOf are the pieces of what each of a customer's lines has, in the order of its units.
+func (d *DB) partsOf(ctx context.Context, q sqlx.QueryerContext, lines []string, customerID string) (map[string][]part,
+	error,
+) {
+	out := map[string][]part{}
+	var pooled []struct {
+		stock.SealedKey
+		LineID string `db:"line_id"`
+	}
 	if err := sqlx.SelectContext(ctx, q, &pooled, `
-		SELECT k.pool_id, k.unit_no, p.data_key, k.content, k.fingerprint, k.state = 'recalled' AS recalled FROM (
-			SELECT * FROM pool_keys WHERE line_id = $1 AND state <> 'recalled'
+		SELECT k.line_id, k.pool_id, k.unit_no, p.data_key, k.content, k.fingerprint, k.state = 'recalled' AS recalled FROM (
+			SELECT * FROM pool_keys WHERE line_id = ANY(CAST($1 AS uuid[])) AND state <> 'recalled'
 			UNION ALL
-			SELECT * FROM pool_keys WHERE line_id = $1 AND state = 'recalled'
+			SELECT * FROM pool_keys WHERE line_id = ANY(CAST($1 AS uuid[])) AND state = 'recalled'
 		) k JOIN pools p ON p.id = k.pool_id
-		ORDER BY k.unit_no, k.id`, lineID); err != nil { // in two parts, because there is an index for each
+		ORDER BY k.unit_no, k.id`, pq.Array(lines)); err != nil { // in two parts, because there is an index for each
 		return nil, err
 	}
-	if len(pooled) > 0 {
-		codes, err := d.stock.Open(pooled)
-		for i, code := range codes {
-			kind := "code"
-			if pooled[i].Recalled {
-				kind = "replaced"
-			}
-			out = append(out, part{unit: pooled[i].UnitNo, kind: kind, plain: []byte(code)})
+	for _, k := range pooled {
+		codes, err := d.stock.Open([]stock.SealedKey{k.SealedKey})
+		if err != nil {
+			return nil, err
 		}
-		return out, err
+		kind := "code"
+		if k.Recalled {
+			kind = "replaced"
+		}
+		out[k.LineID] = append(out[k.LineID], part{unit: k.UnitNo, kind: kind, plain: []byte(codes[0])})
+	}
+	lines = slices.DeleteFunc(slices.Clone(lines), func(id string) bool { return out[id] != nil })
+	if len(lines) == 0 {
+		return out, nil
 	}
 	var rows []struct {
+		LineID  string `db:"line_id"`
 		UnitNo  int    `db:"unit_no"`
 		Kind    string `db:"kind"`
 		Content []byte `db:"content"`
 	}
 	err := sqlx.SelectContext(ctx, q, &rows, `
-		SELECT unit_no, kind, content FROM deliverables WHERE line_id = $1 ORDER BY unit_no, kind`, lineID)
+		SELECT line_id, unit_no, kind, content FROM deliverables WHERE line_id = ANY(CAST($1 AS uuid[]))
+		ORDER BY unit_no, kind`, pq.Array(lines))
 	if err != nil || len(rows) == 0 {
-		return nil, err
+		return out, err
 	}
 	dk, err := d.keyOfCustomer(ctx, q, customerID)
 	if err != nil {
 		return nil, err
 	}
 	for _, r := range rows {
-		plain, err := dk.Open(r.Content, partOf(lineID, r.UnitNo, r.Kind))
+		plain, err := dk.Open(r.Content, partOf(r.LineID, r.UnitNo, r.Kind))
 		if err != nil {
 			return nil, err
 		}
-		out = append(out, part{unit: r.UnitNo, kind: r.Kind, plain: plain})
+		out[r.LineID] = append(out[r.LineID], part{unit: r.UnitNo, kind: r.Kind, plain: plain})
 	}
 	return out, nil
 }

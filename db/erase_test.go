@@ -103,7 +103,7 @@ func TestErasureLeavesTheMoneyAndNothingOfThePerson(t *testing.T) {
 		in := orderOf("o1", lineOf("game", 1))
 		_, _, err = s.Accept(s.ctx, in)
 		wantKind(t, err, keyturn.KindErased)
-		found, err := s.Licenses(s.ctx, "", "jean", true, "ana")
+		found, err := s.licenses("jean", "ana")
 		require.NoError(t, err)
 		require.Len(t, found, 3)
 		for _, v := range found {

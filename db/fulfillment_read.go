@@ -113,7 +113,7 @@ func (d *DB) Deliverables(ctx context.Context, fulfillmentID, by string) (Delive
 		if out, err = d.deliverables(ctx, tx, l.ID, l.CustomerID); err != nil {
 			return err
 		}
-		return logAccess(ctx, tx, l.ID, by, "deliverables")
+		return logAccess(ctx, tx, by, "deliverables", l.ID)
 	})
 	return out, err
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/jmoiron/sqlx"
+	"github.com/lib/pq"
 
 	"keyturn.dev/keyturn"
 	"keyturn.dev/keyturn/pg"
@@ -57,15 +58,18 @@ func (d *DB) applyOperation(ctx context.Context, tx *sqlx.Tx, l *line) error {
 		c.ID, *l.OperationNo, l.ID, l.Operation, from, to, c.ProductID, c.Source, c.ExpiresAt, product, source, expires))
 }
 
-// linesOfLicenseSQL are the lines whose keys a licence has or had: its create and what was done to it since, in order.
-const linesOfLicenseSQL = `
-	SELECT l.id, l.fulfillment_id, l.operation, 0 AS no FROM line_items l WHERE l.fulfillment_id = $1
+// linesOfLicensesSQL are the lines whose keys licences have or had: of each its create and what was done to it since, in
+// order.
+const linesOfLicensesSQL = `
+	SELECT l.fulfillment_id AS license_id, l.id, l.fulfillment_id, l.operation, 0 AS no FROM line_items l
+		WHERE l.fulfillment_id = ANY(CAST($1 AS uuid[]))
 	UNION ALL
-	SELECT l.id, l.fulfillment_id, l.operation, s.no FROM license_steps s JOIN line_items l ON l.id = s.line_id
-		WHERE s.license_id = $1 AND s.withdrawn_at IS NULL
+	SELECT s.license_id, l.id, l.fulfillment_id, l.operation, s.no FROM license_steps s JOIN line_items l ON l.id = s.line_id
+		WHERE s.license_id = ANY(CAST($1 AS uuid[])) AND s.withdrawn_at IS NULL
 	ORDER BY no`
 
 type licenseLine struct {
+	LicenseID     string                `db:"license_id"`
 	ID            string                `db:"id"`
 	FulfillmentID string                `db:"fulfillment_id"`
 	Operation     keyturn.OperationName `db:"operation"`
@@ -74,7 +78,7 @@ type licenseLine struct {
 
 func linesOfLicense(ctx context.Context, q sqlx.QueryerContext, licenseID string) ([]licenseLine, error) {
 	var lines []licenseLine
-	return lines, sqlx.SelectContext(ctx, q, &lines, linesOfLicenseSQL, licenseID)
+	return lines, sqlx.SelectContext(ctx, q, &lines, linesOfLicensesSQL, pq.Array([]string{licenseID}))
 }
 
 // retire ends what an upgrade has replaced: recalled keys are not replaced any more, and the partner that issued the
@@ -275,6 +279,39 @@ func (d *DB) licenseDeliverables(ctx context.Context, q sqlx.QueryerContext, lic
 	return assemble(parts)
 }
 
+// licensesDeliverables is what a customer has today of each of the licences, which are not cancelled.
+func (d *DB) licensesDeliverables(ctx context.Context, q sqlx.QueryerContext, licenses []string,
+	customerID string,
+) (map[string]Deliverables, error) {
+	var lines []licenseLine
+	if err := sqlx.SelectContext(ctx, q, &lines, linesOfLicensesSQL, pq.Array(licenses)); err != nil {
+		return nil, err
+	}
+	parts, err := d.partsOf(ctx, q, idsOf(lines), customerID)
+	if err != nil {
+		return nil, err
+	}
+	of := map[string][]licenseLine{}
+	for _, l := range lines {
+		of[l.LicenseID] = append(of[l.LicenseID], l)
+	}
+	out := map[string]Deliverables{}
+	for id, lines := range of {
+		if out[id], err = assemble(presentParts(lines, parts)); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+func idsOf(lines []licenseLine) []string {
+	ids := make([]string, len(lines))
+	for i, l := range lines {
+		ids[i] = l.ID
+	}
+	return ids
+}
+
 // keysOfLicense are all keys that the line's licence ever had.
 func (d *DB) keysOfLicense(ctx context.Context, q sqlx.QueryerContext, l *line) ([]string, error) {
 	var lines, keys []string
@@ -321,15 +358,20 @@ func (d *DB) licenseParts(ctx context.Context, q sqlx.QueryerContext, licenseID,
 	if err != nil {
 		return nil, err
 	}
-	var out []part
+	if i := slices.IndexFunc(lines, func(l licenseLine) bool { return l.ID == before }); i >= 0 {
+		lines = lines[:i]
+	}
+	parts, err := d.partsOf(ctx, q, idsOf(lines), customerID)
+	if err != nil {
+		return nil, err
+	}
+	return presentParts(lines, parts), nil
+}
+
+// presentParts is what a licence has after these of its lines, by what each has brought.
+func presentParts(lines []licenseLine, brought map[string][]part) (out []part) {
 	for _, l := range lines {
-		if l.ID == before {
-			break
-		}
-		parts, err := d.parts(ctx, q, l.ID, customerID)
-		if err != nil {
-			return nil, err
-		}
+		parts := brought[l.ID]
 		replaced := func(old part) bool { // by the same unit's, or, as another product has other units, by an upgrade's
 			return old.kind != "additional" && old.kind != "replaced" && slices.ContainsFunc(parts, func(p part) bool {
 				return p.kind == old.kind && (p.unit == old.unit || l.Operation == keyturn.OpUpgrade)
@@ -343,5 +385,5 @@ func (d *DB) licenseParts(ctx context.Context, q sqlx.QueryerContext, licenseID,
 		}
 		return a.unit - b.unit
 	})
-	return out, nil
+	return out
 }

@@ -21,7 +21,7 @@ func (d *DB) Links(ctx context.Context, prefix keyturn.Prefix, status keyturn.Li
 		"must be one of OPEN, PAYING, USED, EXPIRED, CANCELED")
 	bad.Check(keyturn.CleanText(reference, 0, 100), "reference", "must be at most 100 printable characters")
 	bad.Check(limit >= 1 && limit <= MaxPage, "limit", "must be between 1 and %d", MaxPage)
-	list := keyturn.OrderStatus("link/" + string(status) + "/" + reference)
+	list := "link/" + string(status) + "/" + reference
 	before, beforeID, ok := d.readCursor(list, cursor)
 	bad.Check(ok, "cursor", "must be the nextCursor of an earlier page of the same list")
 	if err := bad.Err("the query is not valid"); err != nil {

@@ -45,7 +45,7 @@ func (d *DB) Orders(ctx context.Context, prefix keyturn.Prefix, status keyturn.O
 	bad.Check(status == "" || slices.Contains(keyturn.OrderStatuses, status), "status",
 		"must be one of PENDING, PARTIAL_COMPLETED, COMPLETED, CANCEL_PENDING, PARTIAL_CANCELED, CANCELED")
 	bad.Check(limit >= 1 && limit <= MaxPage, "limit", "must be between 1 and %d", MaxPage)
-	before, beforeID, ok := d.readCursor(status, cursor)
+	before, beforeID, ok := d.readCursor(string(status), cursor)
 	bad.Check(ok, "cursor", "must be the nextCursor of an earlier page of the same list")
 	if err := bad.Err("the query is not valid"); err != nil {
 		return keyturn.OrderPage{}, err
@@ -69,25 +69,26 @@ func (d *DB) Orders(ctx context.Context, prefix keyturn.Prefix, status keyturn.O
 	}
 	if len(rows) > limit {
 		last := page.Orders[limit-1]
-		page.NextCursor = d.cursor(status, last.CreatedAt, last.ID)
+		page.NextCursor = d.cursor(string(status), last.CreatedAt, last.ID)
 	}
 	return page, nil
 }
 
-// cursor is a place in a list, with a keyed hash, so that nobody takes its inside for an interface.
-func (d *DB) cursor(status keyturn.OrderStatus, at time.Time, id string) string {
+// cursor is a place in a list that begins with the newest, with a keyed hash, so that nobody takes its inside for an
+// interface.
+func (d *DB) cursor(list string, at time.Time, id string) string {
 	place := strconv.FormatInt(at.UnixMicro(), 10) + " " + id
-	return base64.RawURLEncoding.EncodeToString(append(d.cursorMAC(status, place), place...))
+	return base64.RawURLEncoding.EncodeToString(append(d.cursorMAC(list, place), place...))
 }
 
 const cursorMACSize = 8
 
-func (d *DB) cursorMAC(status keyturn.OrderStatus, place string) []byte {
-	return d.keys.MAC("cursor/" + string(status) + "/" + place)[:cursorMACSize]
+func (d *DB) cursorMAC(list, place string) []byte {
+	return d.keys.MAC("cursor/" + list + "/" + place)[:cursorMACSize]
 }
 
-// readCursor gives the place of a cursor; the empty one is before the newest order.
-func (d *DB) readCursor(status keyturn.OrderStatus, cursor string) (time.Time, string, bool) {
+// readCursor gives the place of a cursor; the empty one is before the newest entry.
+func (d *DB) readCursor(list, cursor string) (time.Time, string, bool) {
 	if cursor == "" {
 		return time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC), "", true
 	}
@@ -98,5 +99,5 @@ func (d *DB) readCursor(status keyturn.OrderStatus, cursor string) (time.Time, s
 	place := string(raw[cursorMACSize:])
 	micros, id, _ := strings.Cut(place, " ")
 	n, err := strconv.ParseInt(micros, 10, 64)
-	return time.UnixMicro(n).UTC(), id, err == nil && hmac.Equal(raw[:cursorMACSize], d.cursorMAC(status, place))
+	return time.UnixMicro(n).UTC(), id, err == nil && hmac.Equal(raw[:cursorMACSize], d.cursorMAC(list, place))
 }

@@ -195,7 +195,7 @@ func (d *DB) RevealToCustomer(ctx context.Context, token, fulfillmentID, what st
 		if err != nil {
 			return err
 		}
-		return logAccess(ctx, tx, l.ID, byCustomer, what)
+		return logAccess(ctx, tx, byCustomer, what, l.ID)
 	})
 	return out, err
 }

@@ -95,7 +95,7 @@ func TestNamesThatAreNoNamesFindNothing(t *testing.T) {
 		require.Equal(t, keyturn.KindNotFound, keyturn.KindOf(err), name)
 		_, _, _, err = s.OrderEvents(s.ctx, name, nil)
 		require.Equal(t, keyturn.KindNotFound, keyturn.KindOf(err), name)
-		_, err = s.Licenses(s.ctx, "", name, true, "test")
+		_, err = s.licenses(name, "test")
 		require.Equal(t, keyturn.KindNotFound, keyturn.KindOf(err), name)
 		_, err = s.Fulfillment(s.ctx, name)
 		require.Equal(t, keyturn.KindNotFound, keyturn.KindOf(err), name)

@@ -35,7 +35,7 @@ func (d *DB) Resend(ctx context.Context, fulfillmentID, to, by string, render Re
 			return err
 		}
 		deliveryID = out.ID
-		if err := logAccess(ctx, tx, l.ID, by, "resend"); err != nil {
+		if err := logAccess(ctx, tx, by, "resend", l.ID); err != nil {
 			return err
 		}
 		if undelivered {

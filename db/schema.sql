@@ -676,7 +676,7 @@ CREATE TABLE licenses (
     CONSTRAINT licenses_line_id_fkey FOREIGN KEY (line_id) REFERENCES line_items(id),
     CONSTRAINT licenses_status_check CHECK (status IN ('Running', 'Paused', 'Canceled', 'Expired'))
 );
-CREATE INDEX licenses_by_customer ON licenses (customer_id, created_at);
+CREATE INDEX licenses_of_customer ON licenses (customer_id, created_at, id);
 
 CREATE TABLE license_steps (
     license_id uuid NOT NULL,

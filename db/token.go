@@ -132,7 +132,8 @@ func (d *DB) WithdrawToken(ctx context.Context, name string) error {
 }
 
 // logAccess records who saw or sent a line's keys.
-func logAccess(ctx context.Context, tx *sqlx.Tx, lineID, by, what string) error {
-	_, err := tx.ExecContext(ctx, `INSERT INTO access_log (line_id, by, what) VALUES ($1, $2, $3)`, lineID, by, what)
+func logAccess(ctx context.Context, tx *sqlx.Tx, by, what string, lines ...string) error {
+	_, err := tx.ExecContext(ctx, `
+		INSERT INTO access_log (line_id, by, what) SELECT unnest(CAST($1 AS uuid[])), $2, $3`, pq.Array(lines), by, what)
 	return err
 }

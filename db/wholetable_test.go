@@ -227,7 +227,7 @@ func TestNoStepReadsAWholeTable(t *testing.T) {
 		}},
 		{"owe a replacement", func() { ok(s.OweReplacements(s.ctx, f["game"], nil, "leaked", "ops")) }},
 		{"replace", func() { _, err = s.ReplaceOwed(s.ctx, 10, renderMail); ok(err) }},
-		{"licences of a customer", func() { _, err = s.Licenses(s.ctx, "", s.customerIDOf(f["game"]), false, ""); ok(err) }},
+		{"licences of a customer", func() { _, err = s.licenses(s.customerIDOf(f["game"]), "ops"); ok(err) }},
 		{"operate", func() { f["renew"] = s.operates(keyturn.OpRenew, f["app"]) }},
 		{"figures", func() { _, err = s.Figures(s.ctx); ok(err) }},
 		{"watch pools", func() { ok(s.Stock().WatchPools(s.ctx)) }},
