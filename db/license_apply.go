@@ -58,13 +58,14 @@ func (d *DB) applyOperation(ctx context.Context, tx *sqlx.Tx, l *line) error {
 		c.ID, *l.OperationNo, l.ID, l.Operation, from, to, c.ProductID, c.Source, c.ExpiresAt, product, source, expires))
 }
 
-// linesOfLicensesSQL are the lines whose keys licences have or had: of each its create and what was done to it since, in
-// order.
+// linesOfLicensesSQL are the lines whose keys licences have or had: of each its create and what was done to it since,
+// in order.
 const linesOfLicensesSQL = `
 	SELECT l.fulfillment_id AS license_id, l.id, l.fulfillment_id, l.operation, 0 AS no FROM line_items l
 		WHERE l.fulfillment_id = ANY(CAST($1 AS uuid[]))
 	UNION ALL
-	SELECT s.license_id, l.id, l.fulfillment_id, l.operation, s.no FROM license_steps s JOIN line_items l ON l.id = s.line_id
+	SELECT s.license_id, l.id, l.fulfillment_id, l.operation, s.no
+		FROM license_steps s JOIN line_items l ON l.id = s.line_id
 		WHERE s.license_id = ANY(CAST($1 AS uuid[])) AND s.withdrawn_at IS NULL
 	ORDER BY no`
 
