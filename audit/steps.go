@@ -67,8 +67,8 @@ func decidedByNobodySQL() string {
 			AND coalesce(nullif(r.by, ''), 'operator') = g.by)`
 }
 
-// undecidedDeadlineSQL: a deadline is the product's, or a person moved it. After a restore, and when a partner has moved,
-// the line waits for a person, and then begins anew.
+// undecidedDeadlineSQL: a deadline is the product's, or a person moved it. After a restore, and when a partner has
+// moved, the line waits for a person, and then begins anew.
 const undecidedDeadlineSQL = `
 	SELECT l.order_id, l.id AS line_id, NULL AS subject,
 		'its deadline was moved to ' || l.extended_until || ', and nobody decided that' AS what

@@ -104,8 +104,8 @@ func TestSkewIsAlertedOnce(t *testing.T) {
 }
 
 // What follows a delivery depends on no clock but the database's, either: e-mails that are sent again, the lease on an
-// e-mail, a cancel that a partner is owed, keys for recalled ones, and what is kept for a time. All of it ends while the
-// test waits, no sooner than it may, and nobody is refunded.
+// e-mail, a cancel that a partner is owed, keys for recalled ones, and what is kept for a time. All of it ends while
+// the test waits, no sooner than it may, and nobody is refunded.
 func TestWhatFollowsUnderADatabaseWhoseClockIsWrong(t *testing.T) {
 	for _, skew := range []time.Duration{-time.Hour, -20 * time.Second, 20 * time.Second, time.Hour} {
 		t.Run(skew.String(), func(t *testing.T) {

@@ -79,7 +79,9 @@ func TestRestoredFromABaseBackup(t *testing.T) {
 	for i := range orders {
 		orders[i] = keyturn.Order{
 			ID: fmt.Sprintf("BASE-%04d", i), Currency: "EUR", Payment: keyturn.Payment{Provider: "sandbox", Reference: "pay"},
-			Customer:  keyturn.Customer{ID: "user-1", Email: fmt.Sprintf("base-%04d@buyer.test", i), Country: "FR", Locale: "en"},
+			Customer: keyturn.Customer{
+				ID: "user-1", Email: fmt.Sprintf("base-%04d@buyer.test", i), Country: "FR", Locale: "en",
+			},
 			LineItems: []keyturn.LineItem{{ProductID: products[i%3], Quantity: 1, GrossPrice: "9.99"}},
 		}
 	}

@@ -108,9 +108,14 @@ func wrongClock(off time.Duration, said string, parts ...string) fault {
 		if rng.Intn(2) == 0 {
 			seconds = -seconds
 		}
+		begun := time.Now()
 		l.stopKeyturn(on.name)
 		l.startKeyturn(on.name, program, fmt.Sprintf("%s=%d", clockEnv, seconds))
 		ok := l.working(on.name)
+		if on.name != "api" { // a worker says so itself as soon as it looks
+			l.becomes(3*patience, `SELECT EXISTS (SELECT FROM alerts WHERE cause = 'ClockSkew'
+				AND coalesce(heard_at, opened_at) > $1)`, begun)
+		}
 		time.Sleep(short(rng, 3000, 6000))
 		l.stopKeyturn(on.name)
 		on.start()

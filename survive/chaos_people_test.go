@@ -36,8 +36,9 @@ func (l *lab) applyCatalog() bool {
 		return false
 	}
 	env := append(l.env[:len(l.env):len(l.env)], "CANARY_PASSWORD="+canaryPassword, "CANARY_BEARER="+canaryBearer)
-	said, code := "", 0
+	said := ""
 	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(200 * time.Millisecond) {
+		var code int
 		if _, said, code = command(l.t, env, "apply", "-f", file); code == 0 {
 			return true
 		}
@@ -49,7 +50,7 @@ func (l *lab) applyCatalog() bool {
 // moved gives the partner's integrations another address, credentials included, while lines wait to ask it again.
 func movedPartner() fault {
 	return fault{kind: "partner: moved while lines wait", fire: func(l *lab, _ *rand.Rand, _ *part) bool {
-		waits := l.becomes(`SELECT EXISTS (SELECT FROM line_items WHERE status = 'RETRYING')`)
+		waits := l.becomes(patience, `SELECT EXISTS (SELECT FROM line_items WHERE status = 'RETRYING')`)
 		l.shop.at = 1 - l.shop.at
 		return l.applyCatalog() && waits
 	}}
@@ -84,10 +85,10 @@ func (l *lab) decideMoved(stop <-chan struct{}) {
 }
 
 // becomes waits until a statement that looks at the database says true.
-func (l *lab) becomes(sql string) bool {
-	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+func (l *lab) becomes(within time.Duration, sql string, args ...any) bool {
+	for deadline := time.Now().Add(within); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
 		var is bool
-		if l.direct.QueryRow(sql).Scan(&is) == nil && is {
+		if l.direct.QueryRow(sql, args...).Scan(&is) == nil && is {
 			return true
 		}
 	}
