@@ -80,6 +80,9 @@ func (d *DB) Accept(ctx context.Context, in AcceptInput) (*Accepted, []byte, err
 			response, err := d.repeated(in, known)
 			return nil, response, err
 		}
+		if err := known.paysForIt(); err != nil {
+			return nil, nil, err
+		}
 		if in.Admit != nil {
 			if err := in.Admit(); err != nil {
 				return nil, nil, err

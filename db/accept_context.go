@@ -32,6 +32,9 @@ type acceptContext struct {
 
 	Lost bool `db:"lost"` // it was accepted before, and a restore lost it
 
+	PaysLink    bool `db:"pays_link"`    // its payment is a checkout link's
+	PaysAnother bool `db:"pays_another"` // its payment is an order's that the token's prefix does not cover
+
 	readAt time.Time // by this process's clock
 }
 
@@ -39,6 +42,7 @@ type acceptContext struct {
 // products.
 func (d *DB) readAcceptContext(ctx context.Context, in AcceptInput) (acceptContext, error) {
 	row := acceptContext{readAt: time.Now()}
+	provider, reference := in.payment()
 	err := d.pg.GetContext(ctx, &row, `
 		SELECT now() AS now, i.request_hash, i.order_id, i.response, o.customer_id, oc.data_key, c.data_key AS customer_key,
 			ARRAY(SELECT id FROM products WHERE id = ANY($4) ORDER BY id) AS product_ids,
@@ -50,14 +54,54 @@ func (d *DB) readAcceptContext(ctx context.Context, in AcceptInput) (acceptConte
 				FROM products p, json_array_elements(CAST(p.spec AS json) -> 'sources') s
 				WHERE p.id = ANY($4) AND s ->> 'pool' <> '') AS stock,
 			ARRAY(SELECT integration FROM partner_gates WHERE opened_at IS NOT NULL) AS down,
-			EXISTS (SELECT FROM lost_lines WHERE order_id = $5 AND taken_at IS NULL) AS lost
+			EXISTS (SELECT FROM lost_lines WHERE order_id = $5 AND taken_at IS NULL) AS lost,
+			EXISTS (SELECT FROM payments WHERE provider = $6 AND payment_reference = $7) AS pays_link,
+			$8 <> '' AND (EXISTS (SELECT FROM merchant_payments WHERE provider = $6 AND reference = $7 AND merchant <> $8)
+				OR EXISTS (SELECT FROM orders WHERE payment_provider = $6 AND payment_reference = $7
+					AND (strpos(id, ':') = 0 OR split_part(id, ':', 1) <> $8))) AS pays_another
 		FROM (SELECT) AS this
 		LEFT JOIN idempotency_keys i ON i.client = $1 AND i.key = $2
 		LEFT JOIN orders o ON o.id = i.order_id
 		LEFT JOIN customers oc ON oc.id = o.customer_id
 		LEFT JOIN customers c ON c.id = $3`,
-		in.Client, in.IdempotencyKey, in.Order.Customer.ID, pq.Array(productIDs(in.Order)), in.Order.ID)
+		in.Client, in.IdempotencyKey, in.Order.Customer.ID, pq.Array(productIDs(in.Order)), in.Order.ID,
+		provider, reference, in.Prefix.Merchant())
 	return row, pg.AsKind(err)
+}
+
+// payment is the payment that nobody else's order may have; empty of an order that a checkout link makes, whose payment
+// is its own, and of one for which nothing was paid.
+func (in AcceptInput) payment() (provider, reference string) {
+	if p := in.Order.Payment; in.PaymentID == "" && p.Provider != keyturn.PaymentNone {
+		return p.Provider, p.Reference
+	}
+	return "", ""
+}
+
+// merchant is whose payment the order's becomes; empty: nobody's.
+func (in AcceptInput) merchant() string {
+	if provider, _ := in.payment(); provider == "" {
+		return ""
+	}
+	return in.Prefix.Merchant()
+}
+
+// paysForIt refuses an order that names somebody else's payment: its cancellation would give that money back. Orders of
+// one merchant may share a payment; their refunds are at most the sum of their prices.
+func (row acceptContext) paysForIt() error {
+	refuse := func(why string) error {
+		return &keyturn.Error{
+			Kind: keyturn.KindConflict, Message: "the order names a payment that is not its own",
+			Fields: []keyturn.FieldError{{Location: "payment.reference", Message: why}},
+		}
+	}
+	switch {
+	case row.PaysLink:
+		return refuse("belongs to the payment of a checkout link, which makes its order by itself")
+	case row.PaysAnother:
+		return refuse("belongs to an order that the token's prefix does not cover: give the reference of this customer's payment")
+	}
+	return nil
 }
 
 // repeated gives the stored answer of an earlier request, if this one is the same.

@@ -93,7 +93,7 @@ func (d *DB) store(
 		pq.Array(rows.minors), pq.Array(rows.operations), pq.Array(rows.subscriptions), pq.Array(rows.trials),
 		pq.Array(rows.deadlines),
 		wrapped, pq.Array([]string(known.ProductIDs)), len(known.ProductIDs), pq.Array(rows.modes), in.PaymentID,
-		pq.Array(rows.soldAs))
+		pq.Array(rows.soldAs), in.merchant())
 	if err == nil && len(stored) == 0 {
 		err = errOvertaken
 	}
@@ -137,7 +137,7 @@ func newLine(in AcceptInput, l keyturn.LineItem, price keyturn.Money, known acce
 
 // acceptSQL stores an order with all that belongs to it in one statement, however many lines it has: if its products
 // are still for sale and its customer's key is still the one that it was encrypted with, which the locks on their rows
-// keep so until the order is there.
+// keep so until the order is there; and if its payment is no other merchant's.
 const (
 	acceptSQL = `
 	WITH sold AS (
@@ -146,16 +146,23 @@ const (
 		INSERT INTO customers (id, data_key) SELECT $3, CAST($25 AS bytea) WHERE (SELECT count(*) FROM sold) = $27
 		ON CONFLICT (id) DO UPDATE SET data_key = excluded.data_key WHERE customers.data_key IS NULL
 		RETURNING id
-	), settled AS (
+	), ready AS (
 		SELECT 1 AS yes FROM customer
 	)` + acceptOrderSQL
 	acceptKnownSQL = `
 	WITH sold AS (
 		SELECT id FROM products WHERE id = ANY($26) FOR KEY SHARE
-	), settled AS (
+	), ready AS (
 		SELECT 1 AS yes FROM customers WHERE id = $3 AND data_key = $25 AND (SELECT count(*) FROM sold) = $27 FOR KEY SHARE
 	)` + acceptOrderSQL
-	acceptOrderSQL = `, o AS (
+	acceptOrderSQL = `, own AS (
+		INSERT INTO merchant_payments (provider, reference, merchant) SELECT $7, $8, $31 FROM ready WHERE $31 <> ''
+		ON CONFLICT (provider, reference) DO UPDATE SET merchant = excluded.merchant
+			WHERE merchant_payments.merchant = excluded.merchant
+		RETURNING 1
+	), settled AS (
+		SELECT yes FROM ready WHERE $31 = '' OR EXISTS (SELECT FROM own)
+	), o AS (
 		INSERT INTO orders (id, client, customer_id, customer, currency, gross_minor, payment_provider, payment_reference,
 			page_hash, lines_total, created_at, payment_id)
 		SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, CAST(nullif($29, '') AS uuid) FROM settled

@@ -60,9 +60,10 @@ var ofTheBooks = map[string]string{
 	"licenses":         "customer_id product_id source status",
 	"line_items": "cancel_reason failure license_source operation order_id product_id quantity_mode status " +
 		"sold_as subscription_id trial_context waiting_pool",
-	"link_log":   "by from_status link_id to_status",
-	"line_log":   "by from_status to_status",
-	"lost_lines": "order_id product_id source status",
+	"link_log":          "by from_status link_id to_status",
+	"line_log":          "by from_status to_status",
+	"lost_lines":        "order_id product_id source status",
+	"merchant_payments": "merchant provider reference",
 	"orders": "cancel_failure client currency customer_id id page_hash payment_provider payment_reference " +
 		"status",
 	"outbox":          "subject workflow",

@@ -242,6 +242,7 @@ CREATE INDEX orders_by_any_status ON orders (status, created_at, id);
 CREATE INDEX orders_by_merchant ON orders (split_part(id, ':', 1), created_at, id) WHERE strpos(id, ':') > 0;
 CREATE INDEX orders_by_merchant_status ON orders (split_part(id, ':', 1), status, created_at, id) WHERE strpos(id,
         ':') > 0 AND (status NOT IN ('COMPLETED', 'PENDING'));
+CREATE INDEX orders_by_payment ON orders (payment_provider, payment_reference);
 CREATE INDEX orders_by_time ON orders (created_at, id);
 
 CREATE TABLE idempotency_keys (
@@ -1002,3 +1003,10 @@ CREATE TABLE sandbox_sessions (
     CONSTRAINT sandbox_sessions_total_minor_check CHECK (total_minor > 0)
 );
 CREATE INDEX sandbox_sessions_of_payment ON sandbox_sessions (payment_id, created_at);
+
+CREATE TABLE merchant_payments (
+    provider text NOT NULL,
+    reference text NOT NULL,
+    merchant text NOT NULL,
+    CONSTRAINT merchant_payments_pkey PRIMARY KEY (provider, reference)
+);
