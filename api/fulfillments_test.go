@@ -151,7 +151,7 @@ func TestOrdersAreCancelled(t *testing.T) {
 	for _, d := range due {
 		subjects = append(subjects, d.Workflow+" "+d.Subject)
 	}
-	require.Contains(t, subjects, db.WorkflowCancelOrder+" ORD-1")
+	require.Contains(t, subjects, db.WorkflowTurn+" ORD-1")
 	require.NotZero(t, b.starts.pokes)
 }
 

@@ -128,9 +128,9 @@ func (s *shop) read(query string, args ...any) string {
 func (s *shop) order(name string, lines ...keyturn.LineItem) []string {
 	a, _, err := s.Accept(s.ctx, s.input(name, lines...))
 	s.ok(err)
-	out := make([]string, len(a.Starts))
-	for i, start := range a.Starts {
-		out[i] = start.FulfillmentID
+	out := make([]string, len(a.Order.LineItems))
+	for i, l := range a.Order.LineItems {
+		out[i] = l.FulfillmentID
 	}
 	return out
 }

@@ -49,11 +49,14 @@ const refundOverdueSQL = `
 			'` + string(keyturn.AlertRefund) + `', '` + string(keyturn.AlertManualRefund) + `')
 			AND a.closed_at IS NULL)`
 
+// relayOverdueSQL: the relay moves wake_at whenever it takes a line, so it does not tell of one that is never started.
+// One further ahead is that of a line of a large order, whose turn is yet to come.
 const relayOverdueSQL = `
 	SELECT l.order_id, l.id AS line_id, NULL AS subject, 'the relay should have started or woken its workflow' AS what
 	FROM line_items l
 	WHERE l.wake_at < now() - make_interval(secs => :slack)
-		OR l.wake_at IS NOT NULL AND l.version = 1 AND NOT l.blocked AND l.created_at < now() - make_interval(secs => :slack)`
+		OR l.wake_at < now() + interval '1 minute' AND l.version = 1 AND NOT l.blocked
+			AND l.created_at < now() - make_interval(secs => :slack)`
 
 const outboxOverdueSQL = `
 	SELECT NULL AS order_id, NULL AS line_id, b.workflow || ' ' || b.subject AS subject,

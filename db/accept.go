@@ -38,7 +38,7 @@ type Accepted struct {
 	GrossPrice keyturn.Money
 	CreatedAt  time.Time
 	PageToken  string
-	Starts     []Start
+	Starts     []Start           // of the first lines: the relay starts the others of a large order in turns
 	Warnings   []keyturn.Warning // lines that nothing can deliver at the moment
 }
 

@@ -63,7 +63,9 @@ func (d *DB) store(
 			return nil, nil, err
 		}
 		rows.modes = append(rows.modes, string(*row.QuantityMode))
-		a.Starts = append(a.Starts, row.start())
+		if i < turnSize {
+			a.Starts = append(a.Starts, row.start())
+		}
 	}
 	personal, err := json.Marshal(storedCustomer{o.Customer, o.CartExternalContext})
 	if err != nil {
@@ -138,7 +140,7 @@ func newLine(in AcceptInput, l keyturn.LineItem, price keyturn.Money, known acce
 // acceptSQL stores an order with all that belongs to it in one statement, however many lines it has: if its products
 // are still for sale and its customer's key is still the one that it was encrypted with, which the locks on their rows
 // keep so until the order is there; and if its payment is no other merchant's.
-const (
+var (
 	acceptSQL = `
 	WITH sold AS (
 		SELECT id FROM products WHERE id = ANY($26) FOR KEY SHARE
@@ -175,12 +177,16 @@ const (
 		INSERT INTO line_items (id, fulfillment_id, order_id, position, product_id, quantity, gross_minor, operation,
 			subscription_id, trial_context, source_started_at, give_up_at, wake_at, created_at, quantity_mode, sold_as)
 		SELECT t.id, t.fulfillment_id, $1, t.position, t.product_id, t.quantity, t.minor, t.operation, t.subscription_id,
-			t.trial_context, $11, t.give_up_at, $15, $11, t.mode, nullif(t.sold_as, '')
+			t.trial_context, $11, t.give_up_at, CAST($15 AS timestamptz) + ` + unlessTurnSQL("t.position") + `, $11, t.mode,
+			nullif(t.sold_as, '')
 		FROM settled, unnest(CAST($16 AS uuid[]), CAST($17 AS uuid[]), CAST($18 AS text[]), CAST($19 AS bigint[]),
 			CAST($20 AS bigint[]), CAST($21 AS text[]), CAST($22 AS text[]), CAST($23 AS text[]), CAST($24 AS timestamptz[]),
 			CAST($28 AS text[]), CAST($30 AS text[]))
 			WITH ORDINALITY AS t (id, fulfillment_id, product_id, quantity, minor, operation, subscription_id,
 				trial_context, give_up_at, mode, sold_as, position)
+	), turns AS (
+		INSERT INTO outbox (workflow, subject, position) SELECT '` + WorkflowTurn + `', $1, ` + itoa(turnSize) + ` FROM settled
+		WHERE $10 > ` + itoa(turnSize) + `
 	)
 	SELECT yes FROM settled`
 )

@@ -91,14 +91,11 @@ const (
 )
 
 // WorkflowCancel is the workflow that the outbox starts to refund a line that was delivered; its subject is the
-// fulfillmentId. WorkflowCancelOrder is no workflow: the relay wakes all lines of the order, its subject.
-const (
-	WorkflowCancel      = "CancelLineItem"
-	WorkflowCancelOrder = "order"
-)
+// fulfillmentId.
+const WorkflowCancel = "CancelLineItem"
 
-// cancelOrder marks the order; its lines see the mark at their next step, to which the relay wakes them. Lines are not
-// touched here, because a transaction that holds the order's row must not wait for another line's.
+// cancelOrder marks the order; its lines see the mark at their next step, to which the relay wakes them in turns. Lines
+// are not touched here, because a transaction that holds the order's row must not wait for another line's.
 func cancelOrder(ctx context.Context, tx *sqlx.Tx, orderID, reason string, failure keyturn.Kind) error {
 	_, err := tx.ExecContext(ctx, `
 		UPDATE orders SET cancel_reason = $2, cancel_failure = nullif($3, '') WHERE id = $1
@@ -106,7 +103,7 @@ func cancelOrder(ctx context.Context, tx *sqlx.Tx, orderID, reason string, failu
 	if err != nil {
 		return err
 	}
-	return enqueue(ctx, tx, WorkflowCancelOrder, orderID)
+	return enqueue(ctx, tx, WorkflowTurn, orderID)
 }
 
 // CancelOrder has every line of an order cancelled and refunded: what is not final is given up, what was delivered is

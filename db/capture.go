@@ -104,7 +104,7 @@ func waitForOthers(ctx context.Context, tx *sqlx.Tx, p *payment) (time.Duration,
 		if err := p.save(ctx, tx, byWorkflow, ""); err != nil {
 			return 0, err
 		}
-		if err := enqueue(ctx, tx, WorkflowCancelOrder, *p.OrderID); err != nil { // wakes its lines, no more
+		if err := enqueue(ctx, tx, WorkflowTurn, *p.OrderID); err != nil { // wakes its lines, no more
 			return 0, err
 		}
 	}

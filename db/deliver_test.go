@@ -256,7 +256,7 @@ func TestCancelledOrderTakesDeliveredLinesBack(t *testing.T) {
 	s.delivered(f[0])
 	require.NoError(t, s.CancelOrder(s.ctx, "o1", "fraud"))
 	require.NoError(t, s.CancelOrder(s.ctx, "o1", "fraud"), "idempotent")
-	require.NoError(t, s.WakeOrder(s.ctx, "o1"))
+	s.relayDone(s.takeTurn("o1"))
 	next, err := s.Review(s.ctx, f[0])
 	require.NoError(t, err)
 	require.Equal(t, keyturn.LineCanceling, next.Status)
@@ -283,7 +283,7 @@ func TestOneLineCancelsItsOrder(t *testing.T) {
 	r := refused(s.beginCall(f[0]), keyturn.KindRejected)
 	r.Failed.Permanent = true
 	require.Equal(t, keyturn.LineCanceling, s.finishCall(f[0], r).Status)
-	require.Equal(t, []string{WorkflowCancelOrder}, reads[string](s, `SELECT workflow FROM outbox WHERE subject = 'o1'`))
+	require.Equal(t, []string{WorkflowTurn}, reads[string](s, `SELECT workflow FROM outbox WHERE subject = 'o1'`))
 	none, next, _, err := s.BeginDelivery(s.ctx, f[1], renderMail)
 	require.NoError(t, err)
 	require.Nil(t, none)

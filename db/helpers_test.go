@@ -238,9 +238,9 @@ func (s *shop) order(id string, lines ...keyturn.LineItem) []string {
 	s.t.Helper()
 	a, _, err := s.Accept(s.ctx, orderOf(id, lines...))
 	require.NoError(s.t, err)
-	out := make([]string, len(a.Starts))
-	for i, start := range a.Starts {
-		out[i] = start.FulfillmentID
+	out := make([]string, len(a.Order.LineItems))
+	for i, l := range a.Order.LineItems {
+		out[i] = l.FulfillmentID
 	}
 	return out
 }

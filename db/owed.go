@@ -45,7 +45,8 @@ var owedSQL = `
 		UNION ALL
 		SELECT 'lines', created_at, 'order ' || order_id FROM line_items
 		WHERE wake_at IS NOT NULL AND (wake_at < now() - interval '15 minutes'
-			OR version = 1 AND NOT blocked AND created_at < now() - interval '15 minutes')
+			OR version = 1 AND NOT blocked AND created_at < now() - interval '15 minutes'
+				AND wake_at < now() + interval '1 minute') -- not yet the turn of one further ahead
 		UNION ALL
 		SELECT 'refunds', created_at, 'order ' || order_id FROM refunds
 		WHERE status = 'PENDING' AND attempts = 0 AND created_at < now() - interval '15 minutes'

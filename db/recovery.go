@@ -234,9 +234,10 @@ func mayHaveCalled(ctx context.Context, tx *sqlx.Tx, l *line, last string) error
 // still to go out: the one that it had may have ended since the backup.
 func (d *DB) wakeAll(ctx context.Context) (n int, err error) {
 	err = d.pg.Tx(ctx, func(tx *sqlx.Tx) error {
-		return tx.GetContext(ctx, &n, `
+		if err := tx.GetContext(ctx, &n, `
 			WITH woken AS (
-				UPDATE line_items SET wake_at = now() WHERE status NOT IN ('DELIVERED', 'CANCELED') AND NOT blocked RETURNING id
+				UPDATE line_items SET wake_at = now() + `+unlessTurnSQL("position")+`
+				WHERE status NOT IN ('DELIVERED', 'CANCELED') AND NOT blocked RETURNING id
 			), renewed AS (
 				UPDATE outbox SET due_at = now() WHERE due_at > now()
 			), errands AS (
@@ -247,7 +248,16 @@ func (d *DB) wakeAll(ctx context.Context) (n int, err error) {
 				SELECT $2, l.fulfillment_id || '/' || v.source, greatest(v.not_before, now()) FROM revocations v
 					JOIN line_items l ON l.id = v.line_id WHERE v.status = 'OWED'
 				ON CONFLICT (workflow, subject) DO NOTHING
-			) SELECT count(*) FROM woken`, WorkflowSend, WorkflowRevoke)
+			) SELECT count(*) FROM woken`, WorkflowSend, WorkflowRevoke); err != nil {
+			return err
+		}
+		_, err := tx.ExecContext(ctx, `
+			INSERT INTO outbox (workflow, subject, position)
+			SELECT DISTINCT $1, order_id, CAST($2 AS int) FROM line_items
+			WHERE position > $2 AND status NOT IN ('DELIVERED', 'CANCELED') AND NOT blocked
+			ON CONFLICT (workflow, subject) DO UPDATE SET position = least(outbox.position, excluded.position)`,
+			WorkflowTurn, turnSize)
+		return err
 	})
 	return n, err
 }

@@ -78,11 +78,14 @@ func (d *DB) reconcileMissing(ctx context.Context, tx *sqlx.Tx, a *Accepted, los
 		}); err != nil {
 			return err
 		}
-		a.Starts[i].Next = l.next()
+		if i < len(a.Starts) {
+			a.Starts[i].Next = l.next()
+		}
 		ids = append(ids, l.ID)
 	}
 	_, err := tx.ExecContext(ctx,
-		`UPDATE line_items SET wake_at = now() + make_interval(secs => $2) WHERE id = ANY(CAST($1 AS uuid[]))`, pq.Array(ids),
+		`UPDATE line_items SET wake_at = now() + make_interval(secs => $2) + `+unlessTurnSQL("position")+`
+			WHERE id = ANY(CAST($1 AS uuid[]))`, pq.Array(ids),
 		relayAfter.Seconds())
 	return err
 }

@@ -166,3 +166,27 @@ func TestLedgerCountsTries(t *testing.T) {
 		require.Equal(t, try < 3, id == "")
 	}
 }
+
+// A line past its deadline whose refund is tried again later, or was woken just now, is left alone; one whose workflow
+// does not move is woken, once in the given time.
+func TestARefundThatIsTriedLaterIsNotForgotten(t *testing.T) {
+	s := newShop(t)
+	f := s.canceling()
+	wake := func(want int, why string) {
+		t.Helper()
+		n, err := s.WakeForgotten(s.ctx, 10*time.Minute)
+		require.NoError(t, err)
+		require.Equal(t, want, n, why)
+		s.exec(`UPDATE line_items SET wake_at = NULL`) // the relay has been
+	}
+	due, _, err := s.BeginRefund(s.ctx, f)
+	require.NoError(t, err)
+	s.later(1000 * time.Hour) // past every deadline
+	require.NoError(t, s.FailRefund(s.ctx, f, due, keyturn.Errorf(keyturn.KindUnavailable, "down"), 20*time.Minute))
+	wake(0, "it is tried again in 20 minutes")
+	s.later(31 * time.Minute)
+	wake(1, "it was not tried")
+	wake(0, "it was woken just now")
+	s.later(11 * time.Minute)
+	wake(1, "it still was not tried")
+}

@@ -22,7 +22,8 @@ type Due struct {
 	Status   keyturn.LineStatus
 	Called   bool // its turn at its partner has come: it sleeps between two attempts of its call
 
-	lease time.Time // until when it is the relay's that took it
+	lease    time.Time // until when it is the relay's that took it
+	position int       // of the outbox: of the last line of the order that had its turn
 }
 
 // relayLease is how long a due thing belongs to the relay that took it: if that one dies, another takes it then.
@@ -50,16 +51,17 @@ func (d *DB) TakeDue(ctx context.Context, limit int) ([]Due, error) {
 			Workflow string    `db:"workflow"`
 			Subject  string    `db:"subject"`
 			DueAt    time.Time `db:"due_at"`
+			Position int       `db:"position"`
 		}
 		err = tx.SelectContext(ctx, &rows, `
 			WITH due AS MATERIALIZED (
 				SELECT id FROM outbox WHERE due_at <= now() ORDER BY due_at LIMIT $1 FOR UPDATE SKIP LOCKED
 			)
 			UPDATE outbox o SET due_at = now() + make_interval(secs => $2), tries = tries + 1 FROM due WHERE o.id = due.id
-				RETURNING o.workflow, o.subject, o.due_at`,
+				RETURNING o.workflow, o.subject, o.due_at, o.position`,
 			limit, relayLease.Seconds())
 		for _, r := range rows {
-			due = append(due, Due{Workflow: r.Workflow, Subject: r.Subject, lease: r.DueAt})
+			due = append(due, Due{Workflow: r.Workflow, Subject: r.Subject, lease: r.DueAt, position: r.Position})
 		}
 		return err
 	})
@@ -129,15 +131,6 @@ func (d *DB) RelayDone(ctx context.Context, done []Due) error {
 	})
 }
 
-// WakeOrder has the relay wake every undecided or delivered line of an order that is to be cancelled.
-func (d *DB) WakeOrder(ctx context.Context, orderID string) error {
-	return d.pg.Tx(ctx, func(tx *sqlx.Tx) error {
-		_, err := tx.ExecContext(ctx,
-			`UPDATE line_items SET wake_at = now() WHERE order_id = $1 AND status NOT IN ('CANCELING', 'CANCELED')`, orderID)
-		return err
-	})
-}
-
 // WakeForgotten has the relay wake the undecided lines of orders in trouble that should have been tried long ago: their
 // workflow was terminated, or Temporal lost it. It returns how many there were.
 func (d *DB) WakeForgotten(ctx context.Context, overdue time.Duration) (int, error) {
@@ -150,8 +143,9 @@ func (d *DB) WakeForgotten(ctx context.Context, overdue time.Duration) (int, err
 				WHERE o.status IN ('PARTIAL_COMPLETED', 'CANCEL_PENDING') AND l.status IN ('RETRYING', 'WAITING_FOR_STOCK', 'HELD',
 					'CANCELING')
 					AND NOT (l.status = 'CANCELING' AND o.payment_provider = 'manual') AND l.wake_at IS NULL
-					AND least(coalesce(l.next_attempt_at, l.give_up_at),
-						l.give_up_at) < now() - make_interval(secs => $1)
+					AND CASE WHEN l.next_attempt_at > now() AND l.status <> 'CANCELING'
+						THEN least(l.next_attempt_at, l.give_up_at)
+						ELSE coalesce(l.next_attempt_at, l.give_up_at) END < now() - make_interval(secs => $1)
 				LIMIT 200
 				FOR UPDATE OF l SKIP LOCKED
 			)
@@ -167,7 +161,7 @@ func (d *DB) WakeForgotten(ctx context.Context, overdue time.Duration) (int, err
 // moment becomes due again: what it started may have looked before this transaction was committed.
 func enqueue(ctx context.Context, tx *sqlx.Tx, workflow, subject string) error {
 	_, err := tx.ExecContext(ctx, `INSERT INTO outbox (workflow, subject) VALUES ($1, $2)
-		ON CONFLICT (workflow, subject) DO UPDATE SET due_at = excluded.due_at, tries = 0`, workflow, subject)
+		ON CONFLICT (workflow, subject) DO UPDATE SET due_at = excluded.due_at, tries = 0, position = 0`, workflow, subject)
 	return err
 }
 

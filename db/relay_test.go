@@ -56,7 +56,7 @@ func TestConcurrentRelaysShareTheWork(t *testing.T) {
 	s := newShop(t)
 	s.product("game", fromPool("p"))
 	s.order("o1", repeatLine(lineOf("game", 1), 60)...)
-	s.later(relayAfter)
+	s.exec(`UPDATE line_items SET wake_at = now(); DELETE FROM outbox`)
 	taken := make([][]Due, 4)
 	for _, err := range atOnce(4, func(i int) (err error) { taken[i], err = s.TakeDue(s.ctx, 20); return err }) {
 		require.NoError(t, err)
@@ -81,7 +81,7 @@ func TestRelayDoesNotForgetWhatCameMeanwhile(t *testing.T) {
 	s.product("game", fromPool("p"))
 	f := s.sell("game")
 	s.claimed(f)
-	require.NoError(t, s.WakeOrder(s.ctx, read[string](s, `SELECT order_id FROM line_items`)))
+	s.exec(`UPDATE line_items SET wake_at = now()`)
 	due := s.takeDue()
 	require.Len(t, due, 1)
 	require.Equal(t, 1, s.stock("p", "K-1").Served) // wakes the line

@@ -739,6 +739,7 @@ CREATE TABLE outbox (
     subject text NOT NULL,
     due_at timestamptz NOT NULL DEFAULT now(),
     tries integer NOT NULL DEFAULT 0,
+    position integer NOT NULL DEFAULT 0,
     CONSTRAINT outbox_pkey PRIMARY KEY (id),
     CONSTRAINT outbox_workflow_subject_key UNIQUE (workflow, subject)
 );

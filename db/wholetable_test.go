@@ -197,6 +197,7 @@ func TestNoStepReadsAWholeTable(t *testing.T) {
 			ok(err)
 			ok(s.RelayDone(s.ctx, due))
 		}},
+		{"take a turn", func() { ok(s.TakeTurn(s.ctx, Due{Workflow: WorkflowTurn, Subject: "more", position: 1})) }},
 		{"dispatch waiting", func() { _, _, err = s.DispatchWaiting(s.ctx, time.Second); ok(err) }},
 		{"show an order", func() { _, err = s.Order(s.ctx, "more"); ok(err) }},
 		{"show a fulfillment", func() { _, err = s.Fulfillment(s.ctx, f["app"]); ok(err) }},

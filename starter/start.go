@@ -165,8 +165,10 @@ func (s *Starter) start(ctx context.Context, o client.StartWorkflowOptions, work
 func (s *Starter) startEntry(ctx context.Context, d db.Due) error {
 	var err error
 	switch d.Workflow {
-	case db.WorkflowCancelOrder:
-		return s.db.WakeOrder(ctx, d.Subject)
+	case db.WorkflowTurn:
+		defer s.Wake() // what it wakes is due at once
+		time.AfterFunc(db.TurnEvery, s.Wake)
+		return s.db.TakeTurn(ctx, d)
 	case db.WorkflowWake:
 		return s.wakeWorkflows(ctx, d.Subject)
 	case db.WorkflowLicense:
