@@ -12,10 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
-	"testing"
 	"time"
-
-	"github.com/stretchr/testify/require"
 )
 
 // clockEnv is how many seconds the wall clock of a process of wrongClockBuild is ahead.
@@ -87,13 +84,6 @@ var wrongClockBuild = sync.OnceValues(func() (string, error) {
 	}
 	return program, nil
 })
-
-// requireClockBuild builds it before the first laboratory starts: what is compiled meanwhile would slow it.
-func requireClockBuild(t *testing.T) {
-	t.Helper()
-	_, err := wrongClockBuild()
-	require.NoError(t, err)
-}
 
 // wrongClock runs a process for a while whose clock is ahead of the database's, or behind it.
 func wrongClock(off time.Duration, said string, parts ...string) fault {
