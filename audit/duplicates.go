@@ -16,8 +16,8 @@ const mailedTwiceSQL = `
 		SELECT y.line_id, count(*) AS n, 1 + (SELECT count(*) FROM access_log a WHERE a.line_id = y.line_id
 			AND a.what = 'resend')
 			+ (SELECT count(DISTINCT r.delivery_id) FROM replacements r WHERE r.line_id = y.line_id) AS wanted
-		FROM deliveries y WHERE y.kind = 'keys' AND y.number > 1 OR y.kind = 'keys'
-			AND EXISTS (SELECT FROM deliveries z WHERE z.line_id = y.line_id AND z.kind = 'keys' AND z.number > 1)
+		FROM deliveries y WHERE y.kind = 'keys' AND y.created_at > now() - interval '390 days' AND (y.number > 1
+			OR EXISTS (SELECT FROM deliveries z WHERE z.line_id = y.line_id AND z.kind = 'keys' AND z.number > 1))
 		GROUP BY y.line_id
 	) d JOIN line_items l ON l.id = d.line_id
 	WHERE d.n > d.wanted`

@@ -90,7 +90,7 @@ func (c *mailCheck) letter(l Letter, p *parsedMail, b storedLetter) {
 	}
 	var stored mail.Message
 	switch {
-	case len(b.Stored) == 0: // its customer was erased
+	case len(b.Stored) == 0: // its customer was erased, or it was kept long enough
 	case stored.UnmarshalBinary(b.Stored) != nil:
 		at("D2", "what was stored of it is no e-mail")
 	default:

@@ -23,8 +23,8 @@ const storedLettersSQL = `
 	JOIN orders o ON o.id = l.order_id
 	JOIN customers c ON c.id = o.customer_id`
 
-// storedLetters gives the booked e-mails with these IDs, decrypted, by ID. One that does not open, or whose customer
-// was erased, has no Stored.
+// storedLetters gives the booked e-mails with these IDs, decrypted, by ID. One that does not open, that was kept long
+// enough, or whose customer was erased, has no Stored.
 func (r *run) storedLetters(ctx context.Context, ids []string) (map[string]storedLetter, error) {
 	var rows []struct {
 		ID         string               `db:"id"`

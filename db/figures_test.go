@@ -109,11 +109,55 @@ func TestWhatWasKeptLongEnoughIsRemoved(t *testing.T) {
 
 	got, err = s.Tidy(s.ctx, Retention{})
 	require.NoError(t, err)
-	require.Equal(t, Tidied{Audits: 1, Accesses: 1, Requests: 1, Replies: 1}, got,
+	require.Equal(t, Tidied{Audits: 1, Accesses: 1, Requests: 1, Replies: 1, Emails: 1}, got,
 		"the newest audit stays, and the open line's traffic")
 	require.Equal(t, []string{s.lineID(open)}, reads[string](s, `SELECT line_id FROM partner_requests`))
 	require.Equal(t, []string{"KEY"}, s.keysOf(f))
 	got, err = s.Tidy(s.ctx, Retention{})
 	require.NoError(t, err)
 	require.Zero(t, got)
+}
+
+// Of e-mails that went out long ago, only the text goes. One that is still owed stays, however old; whoever asks for
+// one again gets it.
+func TestOldEmailsAreRemoved(t *testing.T) {
+	s := newShop(t)
+	s.product("game", fromPool("games"))
+	s.stock("games", keysNamed("K", 4)...)
+	sold, owed, again, gone := s.sell("game"), s.sell("game"), s.sell("game"), s.sell("game")
+	for _, f := range []string{sold, owed, again, gone} {
+		_, err := s.Claim(s.ctx, f, renderMail)
+		require.NoError(t, err)
+	}
+	s.delivered(sold)
+	s.delivered(again)
+	_, err := s.Resend(s.ctx, again, "", "ops", renderMail) // is still to go out
+	require.NoError(t, err)
+	s.resolve(gone, keyturn.ActionRefund)
+	s.refunded(gone)
+	kept := func() []string {
+		return reads[string](s, `SELECT l.fulfillment_id || ' ' || y.number FROM deliveries y JOIN line_items l
+			ON l.id = y.line_id WHERE y.message <> '' AND y.kind = 'keys' ORDER BY l.created_at, y.number`)
+	}
+	require.Equal(t, []string{sold + " 1", owed + " 1", again + " 1", again + " 2", gone + " 1"}, kept())
+	got, err := s.Tidy(s.ctx, DefaultRetention)
+	require.NoError(t, err)
+	require.Zero(t, got, "nothing is old")
+	s.exec(`UPDATE deliveries SET created_at = created_at - interval '500 d', sent_at = sent_at - interval '500 d'`)
+	got, err = s.Tidy(s.ctx, DefaultRetention)
+	require.NoError(t, err)
+	require.Zero(t, got, "their lines were decided lately")
+	s.exec(`UPDATE line_items SET delivered_at = delivered_at - interval '500 d',
+		canceled_at = canceled_at - interval '500 d'`)
+	got, err = s.Tidy(s.ctx, DefaultRetention)
+	require.NoError(t, err)
+	require.EqualValues(t, 3, got.Emails)
+	require.Equal(t, []string{owed + " 1", again + " 2"}, kept())
+
+	_, err = s.Resend(s.ctx, sold, "", "ops", renderMail)
+	require.NoError(t, err)
+	require.Equal(t, []string{sold + " 2", owed + " 1", again + " 2"}, kept(), "rendered anew")
+	v, err := s.Fulfillment(s.ctx, sold)
+	require.NoError(t, err)
+	require.Len(t, v.Deliveries, 2)
 }

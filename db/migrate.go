@@ -38,15 +38,6 @@ func Migrate(ctx context.Context, dsn string) ([]string, error) {
 	return pg.Migrate(ctx, dsn, files)
 }
 
-// schemaVersions are the number of the last migration that the database has, and of the last that this build knows.
-func schemaVersions(ctx context.Context, dsn string) (have, want int64, err error) {
-	files, err := fs.Sub(migrations, "migrations")
-	if err != nil {
-		return 0, 0, err
-	}
-	return pg.Versions(ctx, dsn, files)
-}
-
 // CheckSchema says whether the database has the tables that this build works with. A newer schema is fine: migrations
 // are additive, and the previous build runs beside the next one during a deploy. KindConfiguration.
 func (d *DB) CheckSchema(ctx context.Context) error {

@@ -141,7 +141,16 @@ func (d *DB) UnknownOutcomes(ctx context.Context) (out []WorkflowOutcome, err er
 
 // CheckSchema says whether the database of the DSN has this version's schema. KindConflict.
 func CheckSchema(ctx context.Context, dsn string) error {
-	have, want, err := schemaVersions(ctx, dsn)
+	x, err := pg.Open(ctx, dsn)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = x.Close() }()
+	have, _, err := schemaVersion(ctx, x)
+	if err != nil {
+		return err
+	}
+	want, err := neededVersion()
 	switch {
 	case err != nil:
 		return err

@@ -16,16 +16,17 @@ type Retention struct {
 	Audits   time.Duration // reports of audits; the newest is always kept
 	Accesses time.Duration // who looked at keys
 	Traffic  time.Duration // partners' requests and replies, once their line is decided
+	Emails   time.Duration // the text of e-mails that went out, once their line is decided
 }
 
-// DefaultRetention keeps a quarter of reports, a year and a month of accesses, and traffic for as long as a customer or
-// a partner may complain.
-var DefaultRetention = Retention{Audits: 90 * day, Accesses: 400 * day, Traffic: 90 * day}
+// DefaultRetention keeps a quarter of reports, a year and a month of accesses and e-mails, and traffic for as long as a
+// customer or a partner may complain.
+var DefaultRetention = Retention{Audits: 90 * day, Accesses: 400 * day, Traffic: 90 * day, Emails: 400 * day}
 
 const day = 24 * time.Hour
 
 // Tidied counts what Tidy removed.
-type Tidied struct{ Audits, Accesses, Requests, Replies int64 }
+type Tidied struct{ Audits, Accesses, Requests, Replies, Emails int64 }
 
 // tidyChunk bounds one transaction of Tidy, so that nobody waits for it.
 const tidyChunk = 2000
@@ -44,6 +45,7 @@ func (d *DB) Tidy(ctx context.Context, r Retention) (Tidied, error) {
 		{&t.Accesses, r.Accesses, tidyAccessesSQL},
 		{&t.Requests, r.Traffic, tidyRequestsSQL},
 		{&t.Replies, r.Traffic, tidyRepliesSQL},
+		{&t.Emails, r.Emails, tidyEmailsSQL},
 	} {
 		for {
 			n, err := d.tidy(ctx, part.query, part.age)
@@ -97,3 +99,13 @@ const tidyRepliesSQL = `
 	UPDATE attempts SET reply = NULL WHERE ctid = ANY(ARRAY(
 		SELECT a.ctid FROM attempts a JOIN line_items l ON l.id = a.line_id
 		WHERE a.reply IS NOT NULL AND a.started_at < now() - make_interval(secs => $1) AND ` + decidedFor + ` LIMIT $2))`
+
+// tidyEmailsSQL leaves of an e-mail what proves that it went out. Of those that did not, only keys whose line was
+// canceled are owed to nobody. Whoever wants an e-mail again gets one that is rendered anew.
+const tidyEmailsSQL = `
+	UPDATE deliveries SET message = '' WHERE ctid = ANY(ARRAY(
+		SELECT y.ctid FROM deliveries y JOIN line_items l ON l.id = y.line_id
+		WHERE y.message <> '' AND y.created_at < now() - make_interval(secs => $1) AND ` + decidedFor + `
+			AND (y.status = 'SENT' AND y.sent_at < now() - make_interval(secs => $1)
+				OR y.kind = 'keys' AND l.status = 'CANCELED')
+		ORDER BY y.created_at LIMIT $2))`

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"fmt"
 	"io/fs"
+	"net/url"
 
 	"github.com/pressly/goose/v3"
 	"github.com/pressly/goose/v3/lock"
@@ -20,7 +21,14 @@ func Migrate(ctx context.Context, dsn string, files fs.FS) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	x, err := sql.Open("postgres", full)
+	u, err := url.Parse(full)
+	if err != nil {
+		return nil, err
+	}
+	q := u.Query()
+	q.Set("statement_timeout", "0") // an index of a large table takes its time
+	u.RawQuery = q.Encode()
+	x, err := sql.Open("postgres", u.String())
 	if err != nil {
 		return nil, err
 	}
@@ -43,27 +51,4 @@ func Migrate(ctx context.Context, dsn string, files fs.FS) ([]string, error) {
 		names = append(names, fmt.Sprint(r.Source.Path))
 	}
 	return names, nil
-}
-
-// Versions are the number of the last migration that was applied to the database of the DSN, 0 if none was, and of the
-// last of the files. It changes nothing. KindUnavailable.
-func Versions(ctx context.Context, dsn string, files fs.FS) (have, want int64, err error) {
-	x, err := Open(ctx, dsn)
-	if err != nil {
-		return 0, 0, err
-	}
-	defer func() { _ = x.Close() }()
-	err = x.GetContext(ctx, &have, `SELECT coalesce(max(version_id), 0) FROM goose_db_version WHERE is_applied`)
-	if err != nil && !IsUndefinedTable(err) {
-		return 0, 0, AsKind(err)
-	}
-	names, err := fs.Glob(files, "*.sql")
-	for _, name := range names {
-		n, err := goose.NumericComponent(name)
-		if err != nil {
-			return 0, 0, err
-		}
-		want = max(want, n)
-	}
-	return have, want, err
 }

@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -21,12 +22,13 @@ import (
 	"keyturn.dev/keyturn/workflows"
 )
 
-// Auditor keeps the books in order: its activities audit, repair and purge. Every field is required.
+// Auditor keeps the books in order: its activities audit, repair and purge. Every field but Retention is required.
 type Auditor struct {
 	DB        *db.DB
 	Temporal  client.Client
 	TaskQueue string
 	Logger    *slog.Logger
+	Retention db.Retention // the zero value: db.DefaultRetention
 }
 
 // Register adds the auditor's activities to a worker.
@@ -93,13 +95,13 @@ func (a *Auditor) log(out workflows.AuditOutcome, r *audit.Report) {
 func (a *Auditor) PurgeExpired(ctx context.Context) (workflows.TidyOutcome, error) {
 	ctx, stop := untilWorkerStops(ctx)
 	defer stop()
-	t, err := a.DB.Tidy(ctx, db.DefaultRetention)
+	t, err := a.DB.Tidy(ctx, cmp.Or(a.Retention, db.DefaultRetention))
 	if err != nil {
 		return workflows.TidyOutcome{}, a.failed("what was kept long enough could not be removed", err)
 	}
 	if t != (db.Tidied{}) {
 		a.Logger.Info("what was kept long enough is gone", "audits", t.Audits, "accesses", t.Accesses, "requests", t.Requests,
-			"replies", t.Replies)
+			"replies", t.Replies, "emails", t.Emails)
 	}
 	return workflows.TidyOutcome(t), nil
 }

@@ -25,6 +25,7 @@ type TidyOutcome struct {
 	Accesses int64 `json:"accesses"`
 	Requests int64 `json:"requests"`
 	Replies  int64 `json:"replies"`
+	Emails   int64 `json:"emails"`
 }
 
 // An audit reads every table; a worker that stops or dies in the middle is noticed by its heartbeat, and another one

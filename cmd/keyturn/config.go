@@ -1,13 +1,17 @@
 package main
 
 import (
+	"math"
 	"net/netip"
 	"net/url"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
+	"time"
 
 	"keyturn.dev/keyturn"
+	"keyturn.dev/keyturn/db"
 	"keyturn.dev/keyturn/internal/throttle"
 	"keyturn.dev/keyturn/mail"
 	"keyturn.dev/keyturn/payment"
@@ -31,6 +35,8 @@ type config struct {
 	Payments map[string]payment.Gateway
 	// Proxies are those whose X-Forwarded-For tells who a client is: KEYTURN_TRUSTED_PROXIES.
 	Proxies []netip.Prefix
+	// Retention is how long is kept what nothing depends on any more: KEYTURN_KEEP_EMAILS.
+	Retention db.Retention
 }
 
 const configHelp = `
@@ -46,6 +52,7 @@ Settings come from the environment:
                            several with spaces between them; manual (refunded by a person) and none (costs nothing)
                            are built in
   KEYTURN_TRUSTED_PROXIES  10.0.0.0/8, the proxies whose X-Forwarded-For tells who a client is; default: none
+  KEYTURN_KEEP_EMAILS      400d, how long the text of e-mails that went out is kept; forever: for good
   KEYTURN_METRICS_ADDR     127.0.0.1:9464, where Prometheus reads /metrics, and /livez and /readyz are; off: nowhere
   KEYTURN_TEMPORAL_UI      https://temporal.example.com, for links to histories
   TEMPORAL_ADDRESS, TEMPORAL_NAMESPACE, TEMPORAL_API_KEY, TEMPORAL_TLS… as for Temporal's own tools
@@ -98,7 +105,26 @@ func configFromEnv() (config, error) {
 	bad.Merge(paymentsEnv, err)
 	c.Proxies, err = throttle.ParseProxies(os.Getenv("KEYTURN_TRUSTED_PROXIES"))
 	bad.Merge("KEYTURN_TRUSTED_PROXIES", err)
+	c.Retention = db.DefaultRetention
+	c.Retention.Emails, err = keepFrom(os.Getenv("KEYTURN_KEEP_EMAILS"), c.Retention.Emails)
+	bad.Merge("KEYTURN_KEEP_EMAILS", err)
 	return c, bad.Err("the settings are not complete")
+}
+
+// keepFrom reads for how many days something is kept.
+func keepFrom(text string, otherwise time.Duration) (time.Duration, error) {
+	switch text {
+	case "":
+		return otherwise, nil
+	case "forever":
+		return math.MaxInt64, nil
+	}
+	days, ok := strings.CutSuffix(text, "d")
+	n, err := strconv.Atoi(days)
+	if !ok || err != nil || n < 1 || n > 36_500 {
+		return 0, keyturn.Errorf(keyturn.KindInvalid, "must be a number of days such as 400d, from 1d to 36500d, or forever")
+	}
+	return time.Duration(n) * 24 * time.Hour, nil
 }
 
 const builtIn = "sandbox is for development (KEYTURN_DEVELOPMENT=1), manual is refunded by a person, none costs nothing"

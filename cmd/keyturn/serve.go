@@ -191,7 +191,7 @@ func (a *app) missingSearchAttributes(ctx context.Context) ([]string, error) {
 func (a *app) runWorker(ctx context.Context, o worker.Options) error {
 	for {
 		w := worker.New(a.temporal, a.acts, o)
-		(&worker.Auditor{DB: a.db, Temporal: a.temporal, TaskQueue: workflows.TaskQueue, Logger: a.logger}).Register(w)
+		a.auditor().Register(w)
 		err := worker.Run(ctx, w, a.acts, a.housekeeping())
 		if err == nil || ctx.Err() != nil {
 			return nil //nolint:nilerr // what its own end cut short is no failure
@@ -205,6 +205,12 @@ func (a *app) runWorker(ctx context.Context, o worker.Options) error {
 	}
 }
 
+func (a *app) auditor() *worker.Auditor {
+	return &worker.Auditor{
+		DB: a.db, Temporal: a.temporal, TaskQueue: workflows.TaskQueue, Logger: a.logger, Retention: a.Retention,
+	}
+}
+
 // The look at what has no workflow: after a failure, and in general.
 const (
 	attendAgain = 30 * time.Second
@@ -215,7 +221,7 @@ const (
 // attend makes the schedule of audits as soon as Temporal answers, and from then on sees to it that neither it nor a
 // workflow stays away.
 func (a *app) attend(ctx context.Context) {
-	auditor := &worker.Auditor{DB: a.db, Temporal: a.temporal, TaskQueue: workflows.TaskQueue, Logger: a.logger}
+	auditor := a.auditor()
 	scheduled := false
 	for ctx.Err() == nil {
 		tryCtx, cancel := context.WithTimeout(ctx, attendFor)
