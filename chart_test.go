@@ -53,6 +53,37 @@ func TestChartShowsTheTransitions(t *testing.T) {
 	}
 }
 
+// The charts of checkout links and payments have the edges of their tables.
+func TestChartsShowTheTransitionsOfSelling(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile("docs/understand/state-machine.md")
+	require.NoError(t, err)
+	_, selling, found := strings.Cut(string(page), "## Checkout links and their payments")
+	require.True(t, found)
+	links := map[string]bool{"[*]>OPEN": true, "USED>[*]": true, "EXPIRED>[*]": true, "CANCELED>[*]": true}
+	for from, next := range keyturn.LinkTransitions {
+		for _, to := range next {
+			links[string(from)+">"+string(to)] = true
+		}
+	}
+	payments := map[string]bool{"[*]>CREATED": true, "CAPTURED>[*]": true, "VOIDED>[*]": true, "LOST>[*]": true}
+	for from, next := range keyturn.PaymentTransitions {
+		for _, to := range next {
+			payments[string(from)+">"+string(to)] = true
+		}
+	}
+	for _, coded := range []map[string]bool{links, payments} {
+		_, chart, found := strings.Cut(selling, "```mermaid\nstateDiagram-v2\n")
+		require.True(t, found)
+		chart, selling, _ = strings.Cut(chart, "```")
+		drawn := map[string]bool{}
+		for _, m := range regexp.MustCompile(`(?m)^\s*(\S+) --> (\S+?)(?:: .*)?$`).FindAllStringSubmatch(chart, -1) {
+			drawn[m[1]+">"+m[2]] = true
+		}
+		require.Equal(t, slices.Sorted(maps.Keys(coded)), slices.Sorted(maps.Keys(drawn)))
+	}
+}
+
 // The chart of a key's life has the edges of KeyTransitions.
 func TestChartShowsTheLifeOfAKey(t *testing.T) {
 	t.Parallel()

@@ -112,6 +112,8 @@ func (s *shop) fill() {
 	_, err = s.EraseCustomer(s.ctx, "", "c-erased", "test")
 	s.ok(err)
 
+	s.fillLinks()
+
 	s.ok(s.Stock().WatchPools(s.ctx))
 	_, err = s.TakeAlerts(s.ctx, 1000, func([]db.Alert) error { return nil })
 	s.ok(err)

@@ -20,6 +20,8 @@ const (
 	looksCaptured     = "provider's payments"
 	looksAlerts       = "alerts"
 	looksOutbox       = "outbox entries"
+	looksLinks        = "checkout links"
+	looksPayments     = "payments of checkout links"
 	looksOpened       = "secrets opened"
 	looksErased       = "erased customers"
 	looksLicenses     = "licences"
@@ -294,4 +296,29 @@ var invariants = []invariant{
 		id: "G4", severity: S0, meaning: "What is answered to a client is about that client's own order.",
 		looks: []string{looksRequests},
 	},
+
+	{
+		id: "P1", severity: S0,
+		meaning: "An order of a checkout link has one payment that was authorized or taken; every other payment of the link " +
+			"went back.",
+		looks: []string{looksLinks, looksPayments},
+	},
+	{
+		id: "P2", severity: S0,
+		meaning: "What was captured is what the lines cost that were not given up before, and no more than was authorized.",
+		looks:   []string{looksPayments, looksRefunds},
+	},
+	{
+		id: "P3", severity: S0, meaning: "No key is mailed or shown before its money was taken.",
+		looks: []string{looksPayments, looksDeliveries},
+	},
+	{
+		id: "P4", severity: S1, meaning: "Each authorization is captured, let go or lost in time.",
+		looks: []string{looksPayments},
+	},
+	{
+		id: "P5", severity: S0, meaning: "The processor's sessions and our payments agree, both ways.",
+		looks: []string{looksPayments},
+	},
+	{id: "P6", severity: S0, meaning: "No checkout link is sold twice.", looks: []string{looksLinks}},
 }

@@ -17,7 +17,8 @@ const refundAmountSQL = `
 		'its refund is not what the line cost, or does not go back where the money came from' AS what
 	FROM refunds r LEFT JOIN line_items l ON l.id = r.line_id LEFT JOIN orders o ON o.id = l.order_id
 	WHERE (r.order_id, r.amount_minor, r.currency, r.provider, r.reference) IS DISTINCT
-		FROM (l.order_id, l.gross_minor, o.currency, o.payment_provider, o.payment_reference)`
+		FROM (l.order_id, CASE WHEN o.payment_id IS NOT NULL AND r.amount_minor = 0 THEN 0 ELSE l.gross_minor END, o.currency,
+			o.payment_provider, o.payment_reference)`
 
 const cancelWithoutRefundSQL = `
 	SELECT l.order_id, l.id AS line_id, NULL AS subject,

@@ -62,13 +62,14 @@ var paymentProbes = []probe{
 const capturedWithoutOrderSQL = `
 	SELECT c.order_id, NULL AS line_id, NULL AS subject, 'its money was captured, and there is no such order' AS what
 	FROM captured c LEFT JOIN orders o ON o.id = c.order_id
-	WHERE o.id IS NULL AND (c.at IS NULL OR c.at < now() - make_interval(secs => :slack))`
+	WHERE o.id IS NULL AND (c.at IS NULL OR c.at < now() - make_interval(secs => :slack))
+		AND NOT EXISTS (SELECT FROM payments y WHERE y.provider = :provider AND y.payment_reference = c.reference)`
 
 const capturedAmountSQL = `
 	SELECT o.id AS order_id, NULL AS line_id, NULL AS subject,
 		'it costs ' || o.gross_minor || ' ' || o.currency || ' in minor units, and ' || coalesce(c.amount_minor || ' ' || c.currency, 'nothing') || ' was captured' AS what
 	FROM orders o LEFT JOIN captured c ON c.reference = o.payment_reference AND c.order_id = o.id
-	WHERE o.payment_provider = :provider AND o.created_at < :seen AND (c.amount_minor, c.currency) IS DISTINCT
+	WHERE o.payment_provider = :provider AND o.payment_id IS NULL AND o.created_at < :seen AND (c.amount_minor, c.currency) IS DISTINCT
 		FROM (o.gross_minor, o.currency)`
 
 const paidAmountSQL = `
@@ -103,7 +104,7 @@ const paidUnderOtherKeySQL = `
 	SELECT p.order_id, NULL AS line_id, 'refund ' || p.id AS subject,
 		'the provider paid it under a key that is no booked refund of the order' AS what
 	FROM refunded p LEFT JOIN refunds r ON p.key = 'refund-' || r.line_id AND r.order_id = p.order_id
-	WHERE r.line_id IS NULL`
+	WHERE r.line_id IS NULL AND NOT EXISTS (SELECT FROM payment_refunds y WHERE p.key = 'refund-' || y.payment_id)`
 
 const askedUnbookedSQL = `
 	SELECT r.order_id, r.line_id, NULL AS subject,

@@ -30,6 +30,44 @@ var planted = []struct {
 	sql          string
 	do           func(*shop)
 }{
+	{
+		id: "P1", name: "an order of a link has no payment", at: "linked",
+		sql: `UPDATE orders SET payment_id = gen_random_uuid() WHERE id = 'linked'`,
+	},
+	{
+		id: "P1", name: "a payment without an order was kept", at: "authorized", also: "P5",
+		sql: `UPDATE payments SET order_id = NULL, status = 'CAPTURED', captured_minor = 1000, ended_at = now()
+			WHERE order_id = 'authorized'`,
+	},
+	{
+		id: "P2", name: "less was captured than was delivered", at: "linked", also: "P5",
+		sql: `UPDATE payments SET captured_minor = captured_minor - 1 WHERE order_id = 'linked'`,
+	},
+	{
+		id: "P2", name: "what was never charged is refunded", at: "uncharged", also: "E2",
+		sql: `UPDATE refunds SET amount_minor = 1000 WHERE order_id = 'uncharged'`,
+	},
+	{
+		id: "P3", name: "a key was shown before it was charged", at: "authorized",
+		sql: `INSERT INTO access_log (line_id, by, what) VALUES (line_of('authorized'), 'customer', 'keys')`,
+	},
+	{
+		id: "P4", name: "an authorization was forgotten", at: "authorized",
+		sql: `UPDATE payments SET capture_by = now() - interval '3 hours' WHERE order_id = 'authorized'`,
+	},
+	{
+		id: "P5", name: "the processor does not know a payment", at: "linked",
+		sql: `DELETE FROM sandbox_sessions WHERE order_id = 'linked'`,
+	},
+	{
+		id: "P5", name: "a payment is not booked as the processor has it", at: "linked",
+		sql: `UPDATE sandbox_sessions SET captured_minor = 999 WHERE order_id = 'linked'`,
+	},
+	{
+		id: "P6", name: "a link was sold twice", at: "authorized", also: "P1", sql: `
+			DROP INDEX payments_sold; ALTER TABLE payments DROP CONSTRAINT payments_link_id_number_key;
+			UPDATE payments SET link_id = (SELECT link_id FROM payments WHERE order_id = 'linked') WHERE order_id = 'authorized'`,
+	},
 	{id: "A1", name: "an answered order is gone", at: "ghost", sql: `
 		INSERT INTO idempotency_keys (client, key, request_hash, order_id, response) VALUES ('shop', 'k', '', 'ghost', '')`},
 	{id: "A1", name: "captured money has no order", at: "ghost", sql: `

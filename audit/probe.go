@@ -19,7 +19,7 @@ var probes = func() []probe {
 	var all []probe
 	for _, some := range [][]probe{
 		orderProbes, keyProbes, partnerProbes, mailProbes, moneyProbes, stepProbes,
-		licenseProbes, alertProbes, overdueProbes, erasedProbes, duplicateProbes, limitProbes,
+		licenseProbes, alertProbes, overdueProbes, erasedProbes, duplicateProbes, limitProbes, linkProbes,
 	} {
 		all = append(all, some...)
 	}
@@ -117,6 +117,8 @@ const countSQL = `
 	UNION ALL SELECT 'licences', count(*) FROM licenses
 	UNION ALL SELECT 'operations on licences', count(*) FROM line_items WHERE license_id IS NOT NULL
 	UNION ALL SELECT 'outbox entries', count(*) FROM outbox
+	UNION ALL SELECT 'checkout links', count(*) FROM checkout_links
+	UNION ALL SELECT 'payments of checkout links', count(*) FROM payments
 	UNION ALL SELECT 'erased customers', count(*) FROM customers WHERE erased_at IS NOT NULL`
 
 func (r *run) count(ctx context.Context) error {

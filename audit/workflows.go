@@ -28,32 +28,39 @@ const maxConfirmed = 1000
 // relay is about to start or wake may be without one (relayed), and so may an e-mail that a person has seen to by
 // closing its alert.
 const todoSQL = `
-	SELECT 'line' AS kind, CAST(l.fulfillment_id AS text) AS id, '' AS source, l.order_id, l.id AS line_id,
+	SELECT 'line' AS kind, CAST(l.fulfillment_id AS text) AS id, '' AS source, l.order_id, CAST(l.id AS text) AS line_id,
 		l.status AS what,
 		l.wake_at IS NOT NULL OR EXISTS (SELECT FROM outbox b WHERE b.workflow = 'CancelLineItem'
 			AND b.subject = CAST(l.fulfillment_id AS text)) AS relayed
 	FROM line_items l
 	WHERE l.status NOT IN ('DELIVERED', 'CANCELED')
 	UNION ALL
-	SELECT 'revocation', CAST(l.fulfillment_id AS text), v.source, l.order_id, l.id, 'owed a revocation at ' || v.source,
+	SELECT 'revocation', CAST(l.fulfillment_id AS text), v.source, l.order_id, CAST(l.id AS text), 'owed a revocation at ' || v.source,
 		EXISTS (SELECT FROM outbox b WHERE b.workflow = 'CancelAtPartner' AND b.subject = l.fulfillment_id || '/' || v.source)
 	FROM revocations v JOIN line_items l ON l.id = v.line_id
 	WHERE v.status = 'OWED'
 	UNION ALL
-	SELECT 'letter', CAST(d.id AS text), '', l.order_id, l.id, 'owed an e-mail',
+	SELECT 'letter', CAST(d.id AS text), '', l.order_id, CAST(l.id AS text), 'owed an e-mail',
 		EXISTS (SELECT FROM outbox b WHERE b.workflow = 'SendFollowUpEmail' AND b.subject = CAST(d.id AS text))
 			OR EXISTS (SELECT FROM alerts a WHERE a.line_id = d.line_id AND a.cause = '` + string(keyturn.AlertUndelivered) + `'
 				AND a.closed_by IS NOT NULL AND a.closed_at > d.created_at)
 	FROM deliveries d JOIN line_items l ON l.id = d.line_id
 	WHERE d.status <> 'SENT' AND d.message <> '' AND (d.kind = 'canceled' OR l.status = 'DELIVERED')
-		AND NOT EXISTS (SELECT FROM deliveries n WHERE n.line_id = d.line_id AND n.kind = d.kind AND n.number > d.number)`
+		AND NOT EXISTS (SELECT FROM deliveries n WHERE n.line_id = d.line_id AND n.kind = d.kind AND n.number > d.number)
+	UNION ALL
+	SELECT 'payment', CAST(p.id AS text), '', coalesce(p.order_id, ''), '', 'a payment that is ' || p.status,
+		p.ended_at IS NOT NULL OR EXISTS (SELECT FROM outbox b
+			WHERE b.workflow = 'SettlePayment' AND b.subject = CAST(p.id AS text))
+	FROM payments p
+	WHERE p.ended_at IS NULL OR p.ended_at > now() - interval '3 minutes' -- its workflow's last timer has yet to fire
+		OR EXISTS (SELECT FROM payment_refunds r WHERE r.payment_id = p.id AND r.status = 'PENDING')`
 
 type todo struct {
 	Kind    string `db:"kind"`
 	ID      string `db:"id"`
 	Source  string `db:"source"`
 	OrderID string `db:"order_id"`
-	LineID  string `db:"line_id"`
+	LineID  string `db:"line_id"` // empty of a payment
 	What    string `db:"what"`
 	Relayed bool   `db:"relayed"`
 }
@@ -64,6 +71,8 @@ func (t todo) workflows() []string {
 		return []string{workflows.LineWorkflowID(t.ID), workflows.CancelWorkflowID(t.ID)}
 	case "revocation":
 		return []string{workflows.RevokeWorkflowID(t.ID + "/" + t.Source)}
+	case "payment":
+		return []string{workflows.PaymentWorkflowID(t.ID)}
 	}
 	return []string{workflows.SendWorkflowID(t.ID)}
 }
@@ -111,7 +120,8 @@ func (r *run) todos(ctx context.Context, s *pg.Snapshot) (todos []todo, err erro
 // idle says why a running workflow should not run. One that has just been started, or whose last step has just been
 // made, is given time.
 func (r *run) idle(w OpenWorkflow, wanted map[string]bool) string {
-	_, id, ours := cutPrefixes(w.ID, "fulfillment-", "cancel-", "revoke-", "delivery-")
+	_, id, ours := cutPrefixes(w.ID, "fulfillment-", "cancel-", "revoke-", "delivery-",
+		"payment-")
 	if !ours {
 		return "" // a schedule's, or another program's
 	}

@@ -288,8 +288,12 @@ func (p *payment) captured(ctx context.Context, tx *sqlx.Tx, sum keyturn.Money, 
 			return err
 		}
 	}
+	late := p.Looks > 1 // its workflow waits for longer than a moment
 	p.move(keyturn.PaymentCaptured)
-	return p.save(ctx, tx, by, "")
+	if err := p.save(ctx, tx, by, ""); err != nil || !late {
+		return err
+	}
+	return p.wake(ctx, tx)
 }
 
 // lose ends a payment whose authorization is gone. Its order ends uncharged.

@@ -37,7 +37,8 @@ var broken = map[string]string{
 	"a refund of another amount than the line's, or paid out other than once": `
 		SELECT r.line_id::text FROM refunds r JOIN line_items l ON l.id = r.line_id LEFT
 			JOIN sandbox_refunds s ON s.key = 'refund-' || r.line_id
-		WHERE r.amount_minor <> l.gross_minor OR r.status = 'DONE' AND r.amount_minor > 0
+		WHERE r.amount_minor <> l.gross_minor AND NOT (r.amount_minor = 0
+				AND EXISTS (SELECT FROM payments p WHERE p.order_id = l.order_id)) OR r.status = 'DONE' AND r.amount_minor > 0
 			AND (s.applied_at IS NULL OR s.amount_minor <> r.amount_minor) AND r.provider <> 'manual'`,
 	"a log that does not lead to the line's status": `
 		SELECT l.id::text FROM line_items l WHERE l.status <> coalesce((SELECT to_status FROM line_log WHERE line_id = l.id

@@ -7,6 +7,7 @@ import (
 	"database/sql"
 	"fmt"
 	"log/slog"
+	"net/http/httptest"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -58,6 +59,9 @@ type stack struct {
 	logs     logs
 	sender   *mail.Sender
 	orders   atomic.Int64
+
+	pages   *httptest.Server // order pages, checkout pages and the sandbox's
+	sandbox payment.Sandbox
 
 	startStarter func() // for a test that began without one
 }
@@ -148,8 +152,8 @@ func start(t *testing.T, o options) *stack {
 			From: "shop@keyturn.test", SenderName: "The Shop",
 			OrderPage: func(token string) string { return "http://127.0.0.1/o/" + token },
 		},
-		Providers: payment.Providers{payment.SandboxName: payment.Sandbox{Ledger: s.db}},
 	}
+	s.openPages(keys)
 	s.starter = starter.New(starter.Config{
 		DB: s.db, Temporal: s.temporal, TaskQueue: s.queue, Eager: o.eager,
 		Logger: s.logger,
@@ -174,6 +178,7 @@ func start(t *testing.T, o options) *stack {
 		if s.worker != nil {
 			s.worker.Stop()
 		}
+		s.pages.Close()
 		s.temporal.Close()
 		require.NoError(t, s.db.Close())
 		_ = s.reader.Close()

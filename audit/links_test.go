@@ -1,0 +1,91 @@
+package audit
+
+import (
+	"crypto/sha256"
+	"log/slog"
+	"strings"
+	"time"
+
+	"keyturn.dev/keyturn"
+	"keyturn.dev/keyturn/checkout"
+	"keyturn.dev/keyturn/db"
+	"keyturn.dev/keyturn/payment"
+	"keyturn.dev/keyturn/workflows"
+)
+
+// sellByLink sells a product by a checkout link up to the authorization of its payment, and gives the line's
+// fulfillment. The order is named after what becomes of it.
+func (s *shop) sellByLink(name, product string) (fulfillment, paymentID string) {
+	desk := s.desk()
+	v, _, err := s.CreateLink(s.ctx, db.LinkInput{
+		Link: keyturn.CheckoutLink{
+			OrderID: name, Currency: "EUR",
+			Customer:  keyturn.Customer{ID: "c-" + name, Email: "ada@buyer.test", Country: "FR", Locale: "fr-FR"},
+			LineItems: []keyturn.LinkLine{{ProductID: product, Name: strings.ToUpper(product), UnitPrice: "10.00"}},
+		},
+		Client: "shop", IdempotencyKey: "link-" + name, RequestHash: hashOf(name),
+		Complete: func(l keyturn.CheckoutLink, now time.Time) (keyturn.CheckoutLink, error) {
+			return l.WithDefaults(now, payment.SandboxName), nil
+		},
+	})
+	s.ok(err)
+	page, err := s.CheckoutPage(s.ctx, s.LinkToken(v.ID))
+	s.ok(err)
+	begun, err := s.BeginPayment(s.ctx, db.PaymentStart{
+		Token: s.LinkToken(v.ID), Version: page.Version, Customer: page.Customer, PayWithin: time.Hour,
+		CheckAddress: func(string) error { return nil }, Respond: func(db.Accepted) ([]byte, error) { return nil, nil },
+	})
+	s.ok(err)
+	_, err = desk.Open(s.ctx, begun.ID)
+	s.ok(err)
+	facts, err := s.Payment(s.ctx, begun.ID)
+	s.ok(err)
+	_, err = s.sandbox().Act(s.ctx, facts.SessionURL[strings.LastIndex(facts.SessionURL, "/")+1:], keyturn.SandboxPay)
+	s.ok(err)
+	out, err := desk.Look(s.ctx, begun.ID)
+	s.ok(err)
+	return out.Accepted.Starts[0].FulfillmentID, begun.ID
+}
+
+func hashOf(text string) []byte {
+	sum := sha256.Sum256([]byte(text))
+	return sum[:]
+}
+
+func (s *shop) sandbox() payment.Sandbox {
+	return payment.Sandbox{Ledger: s.DB, Sessions: s.DB, PublicURL: "http://shop.test", Secret: []byte("secret")}
+}
+
+func (s *shop) desk() *checkout.Desk {
+	return &checkout.Desk{
+		DB: s.DB, Processors: payment.Processors{payment.SandboxName: s.sandbox()},
+		Providers: payment.Providers{payment.SandboxName: s.sandbox()}, PublicURL: "http://shop.test",
+		Logger: slog.New(slog.DiscardHandler),
+	}
+}
+
+// fillLinks makes an order by a link for each way that its payment can go.
+func (s *shop) fillLinks() {
+	desk := s.desk()
+	linked, _ := s.sellByLink("linked", "game") // charged, and delivered
+	s.claim(linked)
+	due, _, _, err := s.BeginCapture(s.ctx, linked)
+	s.ok(err)
+	state, err := desk.Capture(s.ctx, due)
+	s.ok(err)
+	_, err = s.FinishCapture(s.ctx, linked, state)
+	s.ok(err)
+	s.deliver(linked)
+
+	uncharged, id := s.sellByLink("uncharged", "game") // given up before it was charged
+	s.resolve(uncharged, keyturn.ActionRefund)
+	_, err = desk.Void(s.ctx, id)
+	s.ok(err)
+	s.refund(uncharged)
+
+	authorized, id := s.sellByLink("authorized", "game") // its key is in hand
+	s.claim(authorized)
+	s.outer.Running = append(s.outer.Running,
+		OpenWorkflow{ID: workflows.LineWorkflowID(authorized), Type: "FulfillLineItem", Started: time.Now().Add(-time.Hour)},
+		OpenWorkflow{ID: workflows.PaymentWorkflowID(id), Type: "SettlePayment", Started: time.Now().Add(-time.Hour)})
+}
