@@ -55,7 +55,18 @@ func noAnswer(err error) bool {
 	_, network := errors.AsType[net.Error](err)
 	_, system := errors.AsType[syscall.Errno](err)
 	_, handshake := errors.AsType[*tls.CertificateVerificationError](err)
-	return network || system || handshake || err.Error() == closedPool
+	return network || system || handshake || err.Error() == closedPool || neverSent(err)
+}
+
+// neverSent reports whether lib/pq could not send a byte of a request. It exports no type for that, and what it wraps,
+// such as a connection that was reset, cannot be unwrapped.
+func neverSent(err error) bool {
+	for ; err != nil; err = errors.Unwrap(err) {
+		if fmt.Sprintf("%T", err) == "*pq.safeRetryError" {
+			return true
+		}
+	}
+	return false
 }
 
 // closedPool is what database/sql says after Close; it exports no error for it.
