@@ -7,9 +7,11 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/mail"
 	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"time"
 
@@ -37,7 +39,7 @@ func OpenMailbox(at string) (Mailbox, error) {
 	}
 	if info, err := os.Stat(at); err != nil || !info.IsDir() {
 		return nil, keyturn.Errorf(keyturn.KindInvalid,
-			"the mailbox must be the address of an inbox (http://127.0.0.1:8025) or its folder, not %s", at)
+			"the mailbox must be the address of an inbox (http://127.0.0.1:8025), its folder or a folder of .eml files, not %s", at)
 	}
 	return inboxFolder{dir: at}, nil
 }
@@ -78,7 +80,8 @@ func (m inboxAPI) Raw(ctx context.Context, id string) ([]byte, error) {
 	return fetch(ctx, m.base+"/api/v1/message/"+url.PathEscape(id)+"/raw")
 }
 
-// inboxFolder reads the files of an inbox, whether it runs or not: a line with the envelope, then the letter.
+// inboxFolder reads the .eml files of a folder: an inbox's, whether it runs or not, with a line of the envelope before
+// the letter, or those that a mail client or server has saved.
 type inboxFolder struct{ dir string }
 
 const (
@@ -99,7 +102,7 @@ func (m inboxFolder) List(ctx context.Context) ([]Letter, error) {
 		}
 		envelope, _, err := m.read(id)
 		if err != nil {
-			continue // somebody else's file, or one that was just deleted
+			continue // no e-mail, or one that was just deleted
 		}
 		out = append(out, envelope)
 		if err := ctx.Err(); err != nil {
@@ -122,13 +125,41 @@ func (m inboxFolder) read(id string) (Letter, []byte, error) {
 	first, data, _ := bytes.Cut(content, []byte("\r\n"))
 	head, isOurs := bytes.CutPrefix(first, []byte(envelopeHeader))
 	if !isOurs {
-		return Letter{}, nil, keyturn.Errorf(keyturn.KindInvalid, "%s is not a letter of an inbox", id+letterSuffix)
+		return savedLetter(id, content)
 	}
 	l := Letter{}
 	err = json.Unmarshal(head, &l)
 	l.ID = id
 	return l, data, err
 }
+
+// savedLetter is a letter without an envelope. On their way, servers put fields before those that the letter was sent
+// with (RFC 5321, 4.4): they say to whom it went and when it came, and are no part of it. Line ends may have become LF.
+func savedLetter(id string, content []byte) (Letter, []byte, error) {
+	data := bytes.ReplaceAll(bytes.ReplaceAll(content, []byte("\r\n"), []byte("\n")), []byte("\n"), []byte("\r\n"))
+	m, err := mail.ReadMessage(bytes.NewReader(data))
+	if err != nil {
+		return Letter{}, nil, keyturn.Errorf(keyturn.KindInvalid, "%s is no e-mail", id+letterSuffix)
+	}
+	l := Letter{ID: id}
+	for _, name := range []string{"Delivered-To", "X-Original-To", "To"} {
+		if to, err := m.Header.AddressList(name); err == nil && len(to) == 1 {
+			l.To = []string{to[0].Address}
+			break
+		}
+	}
+	_, stamp, _ := strings.Cut(m.Header.Get("Received"), ";")
+	if l.Received, err = mail.ParseDate(strings.TrimSpace(stamp)); err != nil {
+		l.Received, _ = m.Header.Date() // when it was written: it cannot be known to be late
+	}
+	if at := ownHeader.FindIndex(data); at != nil {
+		data = data[at[0]:]
+	}
+	return l, data, nil
+}
+
+// ownHeader is the first field of every letter of ours.
+var ownHeader = regexp.MustCompile(`(?m)^From: `)
 
 // maxFetched bounds one answer of an evidence server.
 const maxFetched = 1 << 30

@@ -111,6 +111,10 @@ func (p *parsedMail) candidates() map[string]bool {
 	for _, block := range keyBlock.FindAllStringSubmatch(p.rawHTML, -1) {
 		out[html.UnescapeString(block[1])] = true
 	}
-	delete(out, "")
+	for piece := range out {
+		if len(piece) < shortest {
+			delete(out, piece) // a word of the letter, which a short key may be, too
+		}
+	}
 	return out
 }

@@ -40,11 +40,15 @@ func (d *DB) CheckKeys(ctx context.Context) error {
 	return sameKeyFile(bound, mark)
 }
 
-// CheckKeyFile says whether the key file is that of the processes that started before, if one did. KindConfiguration.
+// CheckKeyFile says whether the key file is that of the processes that started before, or if none of this build did,
+// whether it opens what is stored. It writes nothing. KindConfiguration.
 func (d *DB) CheckKeyFile(ctx context.Context) error {
 	var bound [][]byte
 	if err := d.pg.SelectContext(ctx, &bound, `SELECT key_file FROM installation`); err != nil {
 		return pg.AsKind(err)
+	}
+	if len(bound) == 0 {
+		return d.checkStoredKeys(ctx)
 	}
 	return sameKeyFile(bound, d.keys.MAC(keyFileMark))
 }

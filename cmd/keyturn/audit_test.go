@@ -87,3 +87,13 @@ func TestAuditNamesEvidenceThatIsNotThere(t *testing.T) {
 		require.Error(t, err, args)
 	}
 }
+
+// With a key file of another database nothing can be compared: one sentence, no list of violations.
+func TestAuditRefusesAnotherKeyFile(t *testing.T) {
+	x := auditedShop(t)
+	_, err := x.Exec(`INSERT INTO customers (id, data_key) VALUES ('c-1', '\x00')`)
+	require.NoError(t, err)
+	out, err := execute(t, "audit")
+	require.ErrorContains(t, err, "the key file is not the one that this database was written with")
+	require.Empty(t, out)
+}
