@@ -21,6 +21,7 @@ type PartnerCall struct {
 	FulfillmentID string
 	Op            string
 	OrderID       string
+	Host          string // that it was called by; a partner that moved has another; "": the log does not say
 	BodySHA256    string
 	Issued        [][]byte
 }
@@ -73,6 +74,7 @@ func (l jsonLines) Calls(ctx context.Context, fingerprint func(string) []byte) (
 			FulfillmentID string    `json:"fulfillmentId"`
 			Op            string    `json:"op"`
 			OrderID       string    `json:"orderId"`
+			Host          string    `json:"host"`
 			BodySHA256    string    `json:"bodySha256"`
 			KeyIssued     string    `json:"keyIssued"`
 			Keys          []string  `json:"keys"`
@@ -83,7 +85,7 @@ func (l jsonLines) Calls(ctx context.Context, fingerprint func(string) []byte) (
 		}
 		c := PartnerCall{
 			Time: e.Time, Partner: e.Partner, FulfillmentID: e.FulfillmentID, Op: e.Op, OrderID: e.OrderID,
-			BodySHA256: e.BodySHA256,
+			Host: e.Host, BodySHA256: e.BodySHA256,
 		}
 		if e.Effect == "issued" {
 			if len(e.Keys) == 0 && e.KeyIssued != "" {
