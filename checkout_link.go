@@ -61,13 +61,13 @@ type LinkLine struct {
 
 // LinkQuantity is how many units a line sells: exactly Value, or what the customer chooses from Min to Max. The zero
 // value is one unit.
-type LinkQuantity struct{ Value, Min, Max int }
-
-type linkQuantity struct {
+type LinkQuantity struct {
 	Value int `json:"value"`
 	Min   int `json:"min,omitempty"`
 	Max   int `json:"max,omitempty"`
 }
+
+type linkQuantity LinkQuantity // without its methods
 
 // UnmarshalJSON reads a number, or {"value", "min", "max"}.
 func (q *LinkQuantity) UnmarshalJSON(data []byte) error {

@@ -11,7 +11,29 @@ type OrderView struct {
 	CreatedAt  time.Time   `json:"createdAt"`
 	LineItems  []LineView  `json:"lineItems"`
 	Links      *Links      `json:"links,omitempty"`
-	Warnings   []Warning   `json:"warnings,omitempty" doc:"Of the answer to a new order: lines that nothing can deliver at the moment."`
+	// Payment and Link are not in the answer to a new order.
+	Payment  *OrderPayment `json:"payment,omitempty"`
+	Link     *OrderLink    `json:"link,omitempty" doc:"The checkout link that made the order."`
+	Warnings []Warning     `json:"warnings,omitempty" doc:"Of the answer to a new order: lines that nothing can deliver at the moment."`
+}
+
+// OrderPayment is how an order is paid. Where no checkout link made it, it was paid elsewhere: Keyturn knows the
+// provider and the reference alone.
+type OrderPayment struct {
+	Provider   string        `json:"provider"`
+	Reference  string        `json:"reference"`
+	Status     PaymentStatus `json:"status,omitempty" enum:"AUTHORIZED,CAPTURING,CAPTURED,VOIDING,VOIDED,LOST" doc:"This and what follows: of an order that a checkout link made."`
+	Authorized string        `json:"authorized,omitempty"`
+	Captured   string        `json:"captured,omitempty"`
+	Refunded   string        `json:"refunded,omitempty"`
+	CaptureBy  *time.Time    `json:"captureBy,omitempty" doc:"Until then the money is taken, or let go."`
+}
+
+// OrderLink is the checkout link that made an order.
+type OrderLink struct {
+	ID             string            `json:"id"`
+	Reference      string            `json:"reference,omitempty"`
+	AdditionalData map[string]string `json:"additionalData,omitempty"`
 }
 
 // Links lead to an order's other faces.
@@ -27,6 +49,9 @@ type LineView struct {
 	FulfillmentID string        `json:"fulfillmentId"`
 	OrderID       string        `json:"orderId,omitempty"`
 	ProductID     string        `json:"productId"`
+	Name          string        `json:"name,omitempty" doc:"As a checkout link sold it. This, sku and offerId are of such lines alone."`
+	SKU           string        `json:"sku,omitempty"`
+	OfferID       string        `json:"offerId,omitempty" doc:"The offer that replaced the line."`
 	Quantity      int           `json:"quantity"`
 	GrossPrice    string        `json:"grossPrice"`
 	Operation     OperationName `json:"operation"`

@@ -38,7 +38,14 @@ type Config struct {
 	Production    bool   // partners are called by https only
 	// Payments are the payment providers that orders may name, besides none and manual.
 	Payments []string
-	DevToken string // accepted with every scope; empty: none
+	// Processors are those of Payments that sell by checkout links.
+	Processors []string
+	// ReturnOrigins are the origins that a checkout link may lead back to, such as https://shop.example.
+	ReturnOrigins []string
+	// CancelPayment ends what a customer is paying at this moment, so that the payment's checkout link can be withdrawn.
+	// KindConflict: it cannot be ended any more. nil: no link is withdrawn while a customer is paying.
+	CancelPayment func(ctx context.Context, paymentID string) error
+	DevToken      string // accepted with every scope; empty: none
 	// MissingSearchAttributes names what Temporal's namespace lacks; nil: nobody asks.
 	MissingSearchAttributes func(context.Context) ([]string, error)
 	// RenderKeys makes the e-mail of a resend, as it is stored.
@@ -96,6 +103,8 @@ func New(c Config) *API {
 	a.orderRoutes()
 	a.fulfillmentRoutes()
 	a.refundRoutes()
+	a.checkoutRoutes()
+	a.paymentRoutes()
 	a.poolRoutes()
 	a.batchRoutes()
 	a.customerRoutes()

@@ -24,10 +24,17 @@ const (
 	ScopeKeysWrite    = "keys:write"
 	ScopeKeysRead     = "keys:read" // reveals keys
 	ScopeOps          = "ops"
+	// Checkout links and payments.
+	ScopeCheckoutWrite = "checkout:write" // knows the addresses of checkout pages
+	ScopeCheckoutRead  = "checkout:read"
+	ScopeCustomersRead = "customers:read" // names and addresses in clear
 )
 
 // Scopes are all of them.
-var Scopes = []string{ScopeOrdersWrite, ScopeOrdersRead, ScopeCatalogWrite, ScopeKeysWrite, ScopeKeysRead, ScopeOps}
+var Scopes = []string{
+	ScopeOrdersWrite, ScopeOrdersRead, ScopeCatalogWrite, ScopeKeysWrite, ScopeKeysRead, ScopeOps, ScopeCheckoutWrite,
+	ScopeCheckoutRead, ScopeCustomersRead,
+}
 
 const bearer = "bearer"
 

@@ -22,6 +22,8 @@ const (
 	ofProduct     subject = "product"
 	ofPool        subject = "pool"
 	ofIntegration subject = "integration"
+	ofLink        subject = "checkout link"
+	ofPayment     subject = "payment"
 	// narrowed: the handler gives the prefix to what it asks the database for, which leaves out all else.
 	narrowed subject = "narrowed"
 	// ofInstallation: no merchant's. A token with a prefix finds nothing there.
@@ -48,6 +50,10 @@ func (a *API) belongs(ctx context.Context, c *call, op *huma.Operation, id strin
 		}
 	case ofFulfillment, ofLicense:
 		owner, err = a.DB.OrderOf(ctx, id)
+	case ofLink:
+		owner, err = a.DB.OrderOfLink(ctx, id)
+	case ofPayment:
+		owner, err = a.DB.OrderOfPayment(ctx, id)
 	case ofAlert:
 		no, _ := strconv.ParseInt(id, 10, 64) // 0 is no alert's
 		owner, err = a.DB.AlertSubject(ctx, no)

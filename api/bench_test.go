@@ -93,8 +93,9 @@ func newBench(t *testing.T, change ...func(*api.Config)) *bench {
 	require.NoError(t, err)
 	b := &bench{db: d, dsn: dsn, starts: &starts{}, log: &lockedBuffer{}}
 	c := api.Config{
-		Payments: []string{"sandbox"},
-		DB:       d, Starter: b.starts, PublicURL: "https://shop.test/", TemporalUIURL: "http://temporal.test",
+		Payments: []string{"sandbox"}, Processors: []string{"sandbox"},
+		ReturnOrigins: []string{"https://shop.example"},
+		DB:            d, Starter: b.starts, PublicURL: "https://shop.test/", TemporalUIURL: "http://temporal.test",
 		DevToken:   devToken,
 		Logger:     slog.New(slog.NewJSONHandler(b.log, nil)),
 		RenderKeys: func(f db.MailFacts) ([]byte, error) { return []byte("to " + f.To), nil },

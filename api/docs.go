@@ -41,6 +41,20 @@ func (a *API) describe() {
 			}}
 		}
 	}
+	schemas := o.Components.Schemas.Map()
+	schemas["LinkQuantity"] = &huma.Schema{OneOf: []*huma.Schema{
+		{Type: huma.TypeInteger, Description: "So many units, no more and no fewer."},
+		{
+			Type: huma.TypeObject, Required: []string{"value"}, AdditionalProperties: false,
+			Description: "What the customer may choose; the page begins with value.",
+			Properties: map[string]*huma.Schema{
+				"value": {Type: huma.TypeInteger}, "min": {Type: huma.TypeInteger}, "max": {Type: huma.TypeInteger},
+			},
+		},
+	}}
+	prefill := *schemas["Customer"]
+	prefill.Required = nil
+	schemas["CheckoutLink"].Properties["customer"] = &prefill
 	addExamples(o)
 	var err error
 	if a.spec.json, err = json.Marshal(o); err != nil {

@@ -35,8 +35,10 @@ func TestTheAPIDescribesItself(t *testing.T) {
 	require.Equal(t, keyturn.Version, doc.Info.Version)
 	for path, methods := range map[string]string{
 		"/v1/orders": "get post", "/v1/orders/{id}": "get", "/v1/orders/{id}/cancellation": "post",
-		"/v1/orders/{id}/events": "get",
-		"/v1/fulfillments/{id}":  "get", "/v1/fulfillments/{id}/resolution": "post", "/v1/fulfillments/{id}/resend": "post",
+		"/v1/orders/{id}/events": "get", "/v1/checkout-links": "get post", "/v1/checkout-links/{id}": "get",
+		"/v1/checkout-links/{id}/cancellation": "post", "/v1/payments": "get", "/v1/payments/{id}": "get",
+		"/v1/payments/{id}/refresh": "post",
+		"/v1/fulfillments/{id}":     "get", "/v1/fulfillments/{id}/resolution": "post", "/v1/fulfillments/{id}/resend": "post",
 		"/v1/fulfillments/{id}/deliverables": "get", "/v1/pools/{id}/batches": "post", "/v1/customers/{id}/licenses": "get",
 		"/v1/customers/{id}/data": "delete", "/v1/audits": "get post", "/v1/audits/{id}": "get",
 		"/v1/licenses/{id}": "get", "/v1/licenses/{id}/operations": "post",

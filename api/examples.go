@@ -18,7 +18,9 @@ type example struct{ request, answer any }
 // game season pass.
 var examples = func() map[string]example {
 	all := map[string]example{}
-	for _, part := range []map[string]example{orderExamples, catalogExamples, stockExamples, operationsExamples} {
+	for _, part := range []map[string]example{
+		orderExamples, checkoutExamples, catalogExamples, stockExamples, operationsExamples,
+	} {
 		maps.Copy(all, part)
 	}
 	return all

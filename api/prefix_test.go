@@ -36,7 +36,7 @@ func (b *bench) asMerchant(t *testing.T, token, method, path, body string) answe
 
 // stall is what a merchant has: a pool, a partner, a product, an order that is delivered, one in trouble.
 type stall struct {
-	token, name, fulfillment, waiting, batch, alert, audit string
+	token, name, fulfillment, waiting, batch, alert, audit, link, payment string
 }
 
 func orderOf(merchant, number string) string {
@@ -75,6 +75,9 @@ func (b *bench) open(t *testing.T, name string) stall {
 	must("GET", "/v1/alerts", "").into(t, &alerts)
 	require.NotEmpty(t, alerts.Alerts)
 	s.alert = strconv.FormatInt(alerts.Alerts[0].ID, 10)
+	var link keyturn.LinkView
+	must("POST", "/v1/checkout-links", linkOfMerchant(name, "4")).into(t, &link)
+	s.link, s.payment = link.ID, b.beginPayment(t, link.ID)
 	report, err := json.Marshal(keyturn.AuditReport{Violations: 1, Checked: 1, Invariants: []keyturn.InvariantResult{{
 		ID: "A1", Checked: true, Violations: 1,
 		Listed: []keyturn.AuditViolation{{OrderID: name + ":1", What: "it is " + name}},
@@ -83,6 +86,12 @@ func (b *bench) open(t *testing.T, name string) stall {
 	s.audit, err = b.db.SaveAudit(t.Context(), db.Audit{StartedAt: time.Now(), Report: string(report)}, db.AuditFindings{})
 	require.NoError(t, err)
 	return s
+}
+
+func linkOfMerchant(merchant, number string) string {
+	return `{"orderId": "` + merchant + `:` + number + `", "currency": "EUR", "lineItems": [
+		{"productId": "` + merchant + `:app", "name": "App", "unitPrice": "5"}],
+		"customer": {"email": "jean@buyer.test"}}`
 }
 
 // reach is how a request tries to reach what the stall has.
@@ -139,6 +148,15 @@ var reaches = map[string]reach{
 		"/v1/pools/{name}:keys/keys/replacement",
 		`{"key": "KEY-{name}-1", "reason": "x"}`, 404, 200,
 	},
+	"POST /v1/checkout-links":     {"/v1/checkout-links", "LINK", 403, 201},
+	"GET /v1/checkout-links/{id}": {"/v1/checkout-links/{link}?include=customer", "", 404, 200},
+	"GET /v1/checkout-links":      {"/v1/checkout-links", "", 200, 200},
+	"POST /v1/checkout-links/{id}/cancellation": {
+		"/v1/checkout-links/{link}/cancellation", `{"reason": "x"}`, 404, 409,
+	},
+	"GET /v1/payments/{id}":           {"/v1/payments/{payment}", "", 404, 200},
+	"GET /v1/payments":                {"/v1/payments", "", 200, 200},
+	"POST /v1/payments/{id}/refresh":  {"/v1/payments/{payment}/refresh", "", 404, 202},
 	"GET /v1/customers/{id}/licenses": {"/v1/customers/user-1/licenses", "", 200, 200},
 	"DELETE /v1/customers/{id}/data":  {"/v1/customers/user-1/data", "", 404, 409},
 	"GET /v1/licenses/{id}":           {"/v1/licenses/{fulfillment}", "", 404, 200},
@@ -179,7 +197,8 @@ func TestAMerchantReachesNothingOfAnother(t *testing.T) {
 	other := b.open(t, "m43")
 	own := b.merchant(t, "m42")
 	fill := strings.NewReplacer("{name}", other.name, "{fulfillment}", other.fulfillment, "{waiting}", other.waiting,
-		"{batch}", other.batch, "{alert}", other.alert, "{audit}", other.audit, "ORDER", orderOf("m43", "3"))
+		"{batch}", other.batch, "{alert}", other.alert, "{audit}", other.audit, "ORDER", orderOf("m43", "3"),
+		"{link}", other.link, "{payment}", other.payment, "LINK", linkOfMerchant("m43", "5"))
 	b.must(t, "POST", "/v1/orders", orderOf("m43", "3"), "Idempotency-Key", "3", "Authorization", other.token)
 
 	var routes []api.Route
@@ -196,7 +215,9 @@ func TestAMerchantReachesNothingOfAnother(t *testing.T) {
 		a := b.asMerchant(t, own, method, fill.Replace(r.path), fill.Replace(r.body))
 		require.Equal(t, r.status, a.status, "%s: %s", route.Pattern, a.body)
 		shown := strings.ReplaceAll(a.body, fill.Replace(r.path), "")
-		for _, secret := range []string{"m43:", "KEY-m43", other.fulfillment, other.waiting, other.batch, "it is m43"} {
+		for _, secret := range []string{
+			"m43:", "KEY-m43", other.fulfillment, other.waiting, other.batch, "it is m43", other.link, other.payment,
+		} {
 			require.NotContains(t, shown, secret, route.Pattern)
 		}
 		if r.status == 403 {

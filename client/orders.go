@@ -41,16 +41,8 @@ func (c *Client) Order(ctx context.Context, id string) (v keyturn.OrderView, err
 func (c *Client) Orders(ctx context.Context, status keyturn.OrderStatus, cursor string, limit int) (p keyturn.OrderPage,
 	err error,
 ) {
-	q := url.Values{}
-	for name, value := range map[string]string{"status": string(status), "cursor": cursor} {
-		if value != "" {
-			q.Set(name, value)
-		}
-	}
-	if limit > 0 {
-		q.Set("limit", strconv.Itoa(limit))
-	}
-	return p, c.get(ctx, "/v1/orders", q, &p)
+	return p, c.get(ctx, "/v1/orders", listQuery(map[string]string{"status": string(status), "cursor": cursor}, limit),
+		&p)
 }
 
 // CancelOrder cancels and refunds an order.

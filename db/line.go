@@ -71,6 +71,7 @@ type line struct {
 	CustomerKey    []byte `db:"customer_key"`
 
 	product keyturn.Product
+	sold    *keyturn.SoldAs // nil: as the product says
 	// by this process's monotonic clock, before Now was read: never compare it with a time of the database
 	readAt time.Time
 
@@ -137,7 +138,7 @@ func (l *line) derive() (err error) {
 		if err := json.Unmarshal([]byte(*l.SoldAs), &sold); err != nil {
 			return err
 		}
-		l.product = sold.Apply(l.product)
+		l.product, l.sold = sold.Apply(l.product), &sold
 	}
 	if l.QuantityMode != nil { // what was paid is what is delivered
 		l.product.QuantityMode = *l.QuantityMode

@@ -27,7 +27,7 @@ func pageHash(token string) []byte {
 }
 
 const orderSQL = `
-	SELECT id, status, currency, gross_minor, created_at
+	SELECT id, status, currency, gross_minor, created_at, payment_provider, payment_reference, payment_id
 	FROM orders WHERE id = $1`
 
 // orderRow is what an order's row shows of itself.
@@ -37,6 +37,11 @@ type orderRow struct {
 	Currency   string              `db:"currency"`
 	GrossMinor int64               `db:"gross_minor"`
 	CreatedAt  time.Time           `db:"created_at"`
+
+	// Of a look at one order alone.
+	PaymentProvider  string  `db:"payment_provider"`
+	PaymentReference string  `db:"payment_reference"`
+	PaymentID        *string `db:"payment_id"` // of an order that a checkout link made
 }
 
 // Order gives an order with its lines in the order of the request, without its links. KindNotFound.
@@ -60,7 +65,7 @@ func (d *DB) Order(ctx context.Context, id string) (keyturn.OrderView, error) {
 	for i, l := range lines {
 		v.LineItems[i] = l.view()
 	}
-	return v, nil
+	return v, d.showPayment(ctx, o, &v)
 }
 
 const shownLineSQL = `SELECT` + lineColumns + `, r.status AS refund_status, r.amount_minor AS refund_minor,
@@ -108,6 +113,9 @@ func (l *shownLine) view() keyturn.LineView {
 		Operation:  keyturn.OperationName(l.Operation),
 		Status:     l.Status, Source: l.source().Name(), Attempts: l.Attempts, LastError: l.failure(),
 		DeliveredAt: utc(l.DeliveredAt), CanceledAt: utc(l.CanceledAt), LicenseID: value(l.LicenseID),
+	}
+	if l.sold != nil {
+		v.Name, v.SKU, v.OfferID = l.sold.Name, l.sold.SKU, l.sold.OfferID
 	}
 	if l.LicenseID == nil && l.Status == keyturn.LineDelivered {
 		v.LicenseID = l.FulfillmentID

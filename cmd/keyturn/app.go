@@ -92,7 +92,7 @@ func newApp(ctx context.Context, c config, logger *slog.Logger) (*app, error) {
 	a.acts.Desk = a.desk
 	if !c.Production { // it moves no money
 		a.sandbox = &payment.Sandbox{
-			Ledger: a.db, Sessions: a.db, PublicURL: c.PublicURL, Secret: keys.MAC("sandbox"),
+			Ledger: a.db, Sessions: a.db, PublicURL: c.PublicURL, Secret: a.db.SandboxSecret(),
 			OnEvent: func(ctx context.Context, e payment.Event) {
 				if err := a.desk.Tell(ctx, payment.SandboxName, e); err != nil { // the payment's workflow finds out by itself
 					logger.Warn("an event of the sandbox was lost", "kind", string(keyturn.KindOf(err)), "error", err)

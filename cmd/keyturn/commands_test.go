@@ -93,7 +93,7 @@ var settings = map[string]string{
 	"KEYTURN_PUBLIC_URL": "https://shop.test/", "KEYTURN_SMTP_URL": "smtp://user:secret@mail.test:587",
 	"KEYTURN_MAIL_FROM":       "keys@shop.test",
 	"KEYTURN_OPERATIONS_MAIL": "ops@shop.test", "KEYTURN_MAIL_NAME": "", "KEYTURN_TEMPORAL_UI": "",
-	"KEYTURN_DEVELOPMENT": "",
+	"KEYTURN_DEVELOPMENT": "", "KEYTURN_RETURN_ORIGINS": "",
 }
 
 func set(t *testing.T, changes map[string]string) {
@@ -144,6 +144,9 @@ func TestSettings(t *testing.T) {
 		{"KEYTURN_SMTP_URL", "smtp://mail.test", "must look like smtp://"},
 		{"KEYTURN_MAIL_FROM", "The Shop <keys@shop.test>", "KEYTURN_MAIL_FROM"},
 		{"KEYTURN_OPERATIONS_MAIL", "ops", "KEYTURN_OPERATIONS_MAIL"},
+		{"KEYTURN_RETURN_ORIGINS", "https://shop.test/thanks", "must be https:// origins"},
+		{"KEYTURN_RETURN_ORIGINS", "https://shop.test,http://shop.test", "must be https:// origins"},
+		{"KEYTURN_RETURN_ORIGINS", "https://user@shop.test", "must be https:// origins"},
 	} {
 		set(t, map[string]string{row.name: row.value})
 		_, err := configFromEnv()
@@ -153,11 +156,13 @@ func TestSettings(t *testing.T) {
 	}
 	set(t, map[string]string{
 		"KEYTURN_DEVELOPMENT": "1", "KEYTURN_PUBLIC_URL": "http://127.0.0.1:8080",
-		"KEYTURN_SMTP_URL": "smtp+plain://127.0.0.1:1025",
+		"KEYTURN_SMTP_URL":       "smtp+plain://127.0.0.1:1025",
+		"KEYTURN_RETURN_ORIGINS": "https://shop.test/, https://shop.test:8443",
 	})
 	c, err = configFromEnv()
 	require.NoError(t, err, "development allows both")
 	require.False(t, c.Production)
+	require.Equal(t, []string{"https://shop.test", "https://shop.test:8443"}, c.ReturnOrigins)
 }
 
 func TestVersionSaysWhatRuns(t *testing.T) {

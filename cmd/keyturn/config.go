@@ -33,6 +33,8 @@ type config struct {
 	Operations      string // KEYTURN_OPERATIONS_MAIL: who gets the alerts
 	// Payments are the providers behind HTTP, by the name that orders give: KEYTURN_PAYMENTS.
 	Payments map[string]payment.Gateway
+	// ReturnOrigins are those that checkout links may lead back to: KEYTURN_RETURN_ORIGINS.
+	ReturnOrigins []string
 	// Proxies are those whose X-Forwarded-For tells who a client is: KEYTURN_TRUSTED_PROXIES.
 	Proxies []netip.Prefix
 	// Retention is how long is kept what nothing depends on any more: KEYTURN_KEEP_EMAILS.
@@ -51,6 +53,8 @@ Settings come from the environment:
   KEYTURN_PAYMENTS         till=https://:token@pay.example.com, where orders of the provider till are refunded;
                            several with spaces between them; manual (refunded by a person) and none (costs nothing)
                            are built in
+  KEYTURN_RETURN_ORIGINS   https://shop.example.com, where checkout links may lead back to (returnUrl, cancelUrl);
+                           several with commas between them; default: nowhere
   KEYTURN_TRUSTED_PROXIES  10.0.0.0/8, the proxies whose X-Forwarded-For tells who a client is; default: none
   KEYTURN_KEEP_EMAILS      400d, how long the text of e-mails that went out is kept; forever: for good
   KEYTURN_METRICS_ADDR     127.0.0.1:9464, where Prometheus reads /metrics, and /livez and /readyz are; off: nowhere
@@ -103,6 +107,8 @@ func configFromEnv() (config, error) {
 	var err error
 	c.Payments, err = paymentsFrom(secret(paymentsEnv, ""), c.Production)
 	bad.Merge(paymentsEnv, err)
+	c.ReturnOrigins, err = originsFrom(os.Getenv(returnOriginsEnv))
+	bad.Merge(returnOriginsEnv, err)
 	c.Proxies, err = throttle.ParseProxies(os.Getenv("KEYTURN_TRUSTED_PROXIES"))
 	bad.Merge("KEYTURN_TRUSTED_PROXIES", err)
 	c.Retention = db.DefaultRetention
@@ -125,6 +131,25 @@ func keepFrom(text string, otherwise time.Duration) (time.Duration, error) {
 		return 0, keyturn.Errorf(keyturn.KindInvalid, "must be a number of days such as 400d, from 1d to 36500d, or forever")
 	}
 	return time.Duration(n) * 24 * time.Hour, nil
+}
+
+const returnOriginsEnv = "KEYTURN_RETURN_ORIGINS"
+
+// originsFrom reads origins with commas between them.
+func originsFrom(text string) (origins []string, err error) {
+	for origin := range strings.SplitSeq(text, ",") {
+		origin = strings.TrimSuffix(strings.TrimSpace(origin), "/")
+		if origin == "" {
+			continue
+		}
+		u, err := url.Parse(origin)
+		if err != nil || u.Scheme != "https" || u.Host == "" || u.User != nil || origin != u.Scheme+"://"+u.Host {
+			return nil, keyturn.Errorf(keyturn.KindInvalid,
+				"must be https:// origins such as https://shop.example.com, with commas between them")
+		}
+		origins = append(origins, origin)
+	}
+	return origins, nil
 }
 
 const builtIn = "sandbox is for development (KEYTURN_DEVELOPMENT=1), manual is refunded by a person, none costs nothing"

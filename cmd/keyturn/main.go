@@ -50,7 +50,8 @@ the source of truth.`,
 	root.SetVersionTemplate("keyturn {{.Version}}\n")
 	root.PersistentFlags().String("output", "text", "text or json")
 	root.AddCommand(
-		newDev(), newAPI(), newWorker(), newMigrate(), newKeys(), newToken(), newApply(), newPool(), newOrder(), newLicense(),
+		newDev(), newAPI(), newWorker(), newMigrate(), newKeys(), newToken(), newApply(), newPool(), newOrder(), newLink(),
+		newPayment(), newLicense(),
 		newResolve(), newIntegration(), newEmulator(), newDrill(), newBench(), newAlert(), newAudit(), newCustomer(),
 		newRestored(), newHealth(), newVersion(),
 	)

@@ -49,8 +49,8 @@ func newPoolShop(t *testing.T) *poolShop {
 	s.d, err = databaseFromEnv().open(t.Context())
 	require.NoError(t, err)
 	server := httptest.NewServer(api.New(api.Config{
-		Payments: []string{"sandbox"},
-		DB:       s.d, Starter: noStarts{}, PublicURL: "https://shop.test", DevToken: devToken, Logger: slog.New(
+		Payments: []string{"sandbox"}, Processors: []string{"sandbox"},
+		DB: s.d, Starter: noStarts{}, PublicURL: "https://shop.test", DevToken: devToken, Logger: slog.New(
 			slog.DiscardHandler),
 	}).Handler())
 	t.Cleanup(func() {

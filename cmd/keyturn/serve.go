@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -270,6 +272,14 @@ func (a *app) newAPI(start *starter.Starter, devToken string) *api.API {
 		DB: a.db, Temporal: a.temporal, Starter: start, PublicURL: a.PublicURL, TemporalUIURL: a.TemporalUI,
 		Namespace: a.namespace, MissingSearchAttributes: a.missingSearchAttributes,
 		Production: a.Production, Payments: a.acts.Providers.Names(), DevToken: devToken,
+		Processors: slices.Sorted(maps.Keys(a.desk.Processors)), ReturnOrigins: a.ReturnOrigins,
+		CancelPayment: func(ctx context.Context, id string) error {
+			_, err := desk.Expire(ctx, id)
+			if keyturn.KindOf(err) == keyturn.KindNotFound { // its session is being opened at this moment
+				return keyturn.Errorf(keyturn.KindConflict, "a customer has just begun to pay: try again in a minute")
+			}
+			return err
+		},
 		RenderKeys: a.acts.Letters.Render, Pages: pages, Logger: a.logger,
 		Throttle: guesses,
 	})

@@ -3,12 +3,15 @@ package strictjson
 import (
 	"encoding"
 	"encoding/json"
+	"errors"
 	"math"
 	"reflect"
 	"strconv"
 	"strings"
 	"sync"
 	"time"
+
+	"keyturn.dev/keyturn"
 )
 
 func (w *walker) checkText(t reflect.Type, at, text string) {
@@ -42,6 +45,13 @@ func (w *walker) checkNumber(t reflect.Type, at, number string) {
 	case kind == reflect.Float64:
 		if f, err := strconv.ParseFloat(number, 64); err != nil || math.IsInf(f, 0) {
 			w.addf(at, "is out of range")
+		}
+	case reflect.PointerTo(t).Implements(jsonType): // may have a short form that is a number
+		err := reflect.New(t).Interface().(json.Unmarshaler).UnmarshalJSON([]byte(number)) //nolint:forcetypeassert // seen
+		if ours, ok := errors.AsType[*keyturn.Error](err); ok {
+			w.addf(at, "%s", ours.Message)
+		} else if err != nil {
+			w.addf(at, "must be %s, not a number", wanted(t))
 		}
 	default:
 		w.addf(at, "must be %s, not a number", wanted(t))

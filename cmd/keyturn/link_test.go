@@ -1,0 +1,55 @@
+package main
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"keyturn.dev/keyturn"
+	"keyturn.dev/keyturn/db"
+)
+
+func TestLinksAndPaymentsFromTheCommandLine(t *testing.T) {
+	s := newPoolShop(t)
+	file := s.file("link.json", `{"reference": "CRM-1", "currency": "EUR", "customer": {"email": "jean@buyer.test", "country": "FR"},
+		"lineItems": [{"productId": "game", "name": "The Game", "unitPrice": "10", "quantity": {"value": 1, "max": 3}}]}`)
+	made := into[keyturn.LinkView](s, "link", "create", "-f", file)
+	require.Contains(t, made.URL, "https://shop.test/c/")
+	again := s.run("link", "create", "-f", file)
+	require.Contains(t, again, "was made before")
+	require.Contains(t, again, made.URL)
+	require.Contains(t, again, "1 (1 to 3) × 10.00 EUR  The Game")
+	require.Contains(t, s.run("link", "list", "--reference", "CRM-1"), made.ID)
+	require.NotContains(t, s.run("link", "list", "--status", "USED"), made.ID)
+	require.NotContains(t, s.run("link", "show", made.ID), "jean@buyer.test")
+	require.Equal(t, "jean@buyer.test", into[keyturn.LinkView](s, "link", "show", made.ID, "--customer").Customer.Email)
+
+	page, err := s.d.CheckoutPage(t.Context(), s.d.LinkToken(made.ID))
+	require.NoError(t, err)
+	begun, err := s.d.BeginPayment(t.Context(), db.PaymentStart{
+		Token: s.d.LinkToken(made.ID), Version: page.Version, Customer: page.Customer, PayWithin: 30 * time.Minute,
+		CheckAddress: func(string) error { return nil },
+		Respond:      func(db.Accepted) ([]byte, error) { return []byte("{}"), nil },
+	})
+	require.NoError(t, err)
+	for _, out := range []string{
+		s.run("payment", "show", begun.ID), s.run("payment", "list", "--status", "CREATED"),
+		s.run("payment", "refresh", begun.ID), s.run("link", "show", made.ID),
+	} {
+		require.Contains(t, out, begun.ID)
+		require.Contains(t, out, "CREATED")
+	}
+	_, err = execute(t, "link", "cancel", made.ID, "--reason", "over")
+	require.ErrorContains(t, err, "paying")
+
+	other := s.file("other.json", strings.Replace(`{"currency": "EUR", "lineItems": [{"productId": "game", "name": "The Game",
+		"unitPrice": "10"}]}`, "\n", "", 1))
+	first := into[keyturn.LinkView](s, "link", "create", "-f", other)
+	second := into[keyturn.LinkView](s, "link", "create", "-f", other)
+	require.NotEqual(t, first.ID, second.ID, "nothing says that it is the same")
+	require.Contains(t, s.run("link", "cancel", first.ID, "--reason", "over"), "CANCELED")
+	_, err = execute(t, "link", "create", "-f", s.file("bad.json", `{"currency": "EUR", "price": 1}`))
+	require.ErrorContains(t, err, "is not a checkout link")
+}

@@ -1,0 +1,77 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"keyturn.dev/keyturn"
+	"keyturn.dev/keyturn/client"
+)
+
+func newPayment() *cobra.Command {
+	const example = "0198a5b1-40d2-7e33-9b5a-6c8d0e2f4a61"
+	cmd := &cobra.Command{
+		Use: "payment", Short: "Show, list and refresh payments of checkout links",
+		Example: "  keyturn payment show " + example + "\n  keyturn payment list --status MISMATCH",
+	}
+	cmd.AddCommand(withAPI(&cobra.Command{
+		Use: "show PAYMENT", Short: "Show a payment", Example: "  keyturn payment show " + example,
+		Args: cobra.ExactArgs(1),
+	}, func(ctx context.Context, cmd *cobra.Command, api *client.Client, args []string) error {
+		v, err := api.Payment(ctx, args[0])
+		if err != nil {
+			return err
+		}
+		return show(cmd, v, func(w io.Writer) { printPayments(w, []keyturn.PaymentView{v}) })
+	}))
+	var status string
+	limit := 50
+	list := &cobra.Command{
+		Use: "list", Short: "List payments, the newest first",
+		Example: "  keyturn payment list --status MISMATCH", Args: cobra.NoArgs,
+	}
+	list.Flags().StringVar(&status, "status", "", "only payments with this status")
+	list.Flags().IntVar(&limit, "limit", limit, "number of payments, 1 to 200")
+	cmd.AddCommand(withAPI(list, func(ctx context.Context, cmd *cobra.Command, api *client.Client, _ []string) error {
+		page, err := api.Payments(ctx, keyturn.PaymentStatus(status), "", limit)
+		if err != nil {
+			return err
+		}
+		return show(cmd, page, func(w io.Writer) { printPayments(w, page.Payments) })
+	}))
+	cmd.AddCommand(withAPI(&cobra.Command{
+		Use: "refresh PAYMENT", Short: "Ask the payment provider where a payment stands", Args: cobra.ExactArgs(1),
+		Long: "Has the payment provider asked where a payment stands, in the background. The payment follows what it " +
+			"says: show it in a moment.",
+		Example: "  keyturn payment refresh " + example,
+	}, func(ctx context.Context, cmd *cobra.Command, api *client.Client, args []string) error {
+		v, err := api.RefreshPayment(ctx, args[0])
+		if err != nil {
+			return err
+		}
+		return show(cmd, v, func(w io.Writer) { printPayments(w, []keyturn.PaymentView{v}) })
+	}))
+	return cmd
+}
+
+func printPayments(w io.Writer, payments []keyturn.PaymentView) {
+	if len(payments) == 0 {
+		return
+	}
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "PAYMENT\tSINCE\tSTATUS\tTOTAL\tAUTHORIZED\tCAPTURED\tREFUNDED\tPROVIDER\tORDER")
+	for _, p := range payments {
+		order := p.OrderID
+		if order == "" {
+			order = "-"
+		}
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s %s\t%s\t%s\t%s\t%s\t%s\n", p.ID, p.CreatedAt.UTC().Format(time.DateTime), p.Status,
+			p.Total, p.Currency, p.Authorized, p.Captured, p.Refunded, p.Provider, order)
+	}
+	_ = t.Flush()
+}
