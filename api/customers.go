@@ -14,8 +14,9 @@ type (
 		ID   string `path:"id" maxLength:"200"`
 		Keys string `query:"keys" enum:"true,false" doc:"Whether to include the keys, which requires the scope keys:read. Default: true if the token has that scope."`
 	}
-	listLicensesInput struct {
-		licensesInput
+	listLicensesInput struct { // huma does not see the fields of an embedded type that is not exported
+		ID   string `path:"id" maxLength:"200"`
+		Keys string `query:"keys" enum:"true,false" doc:"Whether to include the keys, which requires the scope keys:read. Default: true if the token has that scope."`
 
 		Cursor string `query:"cursor" doc:"The nextCursor of the previous page."`
 		Limit  int    `query:"limit" default:"1000" minimum:"1" maximum:"1000"`

@@ -75,7 +75,9 @@ var checkoutExamples = map[string]example{
 			return v
 		}(),
 	},
-	"getPayment":     {answer: examplePaymentView(keyturn.PaymentCaptured)},
-	"listPayments":   {answer: keyturn.PaymentPage{Payments: []keyturn.PaymentView{examplePaymentView(keyturn.PaymentCaptured)}}},
+	"getPayment": {answer: examplePaymentView(keyturn.PaymentCaptured)},
+	"listPayments": {answer: keyturn.PaymentPage{
+		Payments: []keyturn.PaymentView{examplePaymentView(keyturn.PaymentCaptured)},
+	}},
 	"refreshPayment": {answer: examplePaymentView(keyturn.PaymentOpen)},
 }

@@ -26,7 +26,8 @@ func (d *DB) showPayment(ctx context.Context, o orderRow, v *keyturn.OrderView) 
 	v.Payment.Authorized, v.Payment.Captured, v.Payment.Refunded = pay.Authorized, pay.Captured, pay.Refunded
 	v.Link = &keyturn.OrderLink{ID: pay.LinkID}
 	var reference *string
-	if err := d.pg.GetContext(ctx, &reference, `SELECT reference FROM checkout_links WHERE id = $1`, pay.LinkID); err != nil {
+	if err := d.pg.GetContext(ctx, &reference, `SELECT reference FROM checkout_links WHERE id = $1`,
+		pay.LinkID); err != nil {
 		return pg.AsKind(err)
 	}
 	v.Link.Reference = value(reference)

@@ -16,7 +16,8 @@ const firstUUID = "00000000-0000-0000-0000-000000000000"
 // Payments lists payments of checkout links from the newest to the oldest, all, or those in one status, from where an
 // earlier page's cursor points. KindInvalid with a field for what is not valid; a cursor belongs to the filter it was
 // made for.
-func (d *DB) Payments(ctx context.Context, prefix keyturn.Prefix, status keyturn.PaymentStatus, cursor string, limit int,
+func (d *DB) Payments(ctx context.Context, prefix keyturn.Prefix, status keyturn.PaymentStatus, cursor string,
+	limit int,
 ) (keyturn.PaymentPage, error) {
 	var bad keyturn.Problems
 	bad.Check(status == "" || slices.Contains(keyturn.PaymentStatuses, status), "status",
@@ -37,7 +38,8 @@ func (d *DB) Payments(ctx context.Context, prefix keyturn.Prefix, status keyturn
 		where += ` AND p.status = ` + pq.QuoteLiteral(string(status))
 	}
 	if prefix != "" {
-		where += ` AND EXISTS (SELECT FROM checkout_links k WHERE k.id = p.link_id AND ` + merchantSQL("k.order_id", "$4") + `)`
+		where += ` AND EXISTS (SELECT FROM checkout_links k WHERE k.id = p.link_id AND ` +
+			merchantSQL("k.order_id", "$4") + `)`
 	}
 	found, err := d.paymentsWhere(ctx, where+` ORDER BY p.created_at DESC, p.id DESC LIMIT $3`,
 		prefixed(prefix, before, beforeID, limit+1)...)
