@@ -155,8 +155,8 @@ var AlertCauses = []AlertInfo{
 		Cause: AlertCapture, Severity: SeverityError, Closes: "the money is taken, or the line is decided",
 		Meaning: "the money of an order that a checkout link made could not be taken yet. Its key is in hand, and is not " +
 			"delivered before",
-		ToDo: "look at the payment provider. The capture is tried until the authorization ends; then the order is cancelled, " +
-			"and nothing is charged",
+		ToDo: "look at the payment provider. The capture is tried until the authorization ends; then the order is " +
+			"cancelled, and nothing is charged",
 	},
 	{
 		Cause: AlertLatePayment, Severity: SeverityCritical, ByPerson: true,

@@ -45,8 +45,10 @@ var PaymentStatuses = []PaymentStatus{
 // the chart in docs/understand/state-machine.md shows them, and a test keeps the three equal. EXPIRED and FAILED go on
 // only when the processor proves that the customer has paid all the same.
 var PaymentTransitions = map[PaymentStatus][]PaymentStatus{
-	PaymentCreated:    {PaymentOpen, PaymentExpired, PaymentCaptured},
-	PaymentOpen:       {PaymentProcessing, PaymentExpired, PaymentMismatch, PaymentAuthorized, PaymentCaptured, PaymentVoiding},
+	PaymentCreated: {PaymentOpen, PaymentExpired, PaymentCaptured},
+	PaymentOpen: {
+		PaymentProcessing, PaymentExpired, PaymentMismatch, PaymentAuthorized, PaymentCaptured, PaymentVoiding,
+	},
 	PaymentProcessing: {PaymentFailed, PaymentMismatch, PaymentAuthorized, PaymentCaptured, PaymentVoiding},
 	PaymentFailed:     {PaymentCaptured, PaymentVoiding},
 	PaymentExpired:    {PaymentCaptured, PaymentVoiding},
@@ -121,9 +123,9 @@ type ProcessorState struct {
 	Authorized       Money
 	Captured         Money
 	Refunded         Money
-	CaptureBy        time.Time     // until when an authorisation can be captured, by the processor's clock; zero: it does not say
-	CaptureWithin    time.Duration // what was left of that time when the processor answered, by the processor's clock
-	Method           string        // such as card/visa
+	// CaptureWithin is how long an authorization can still be captured, by the processor's clock; zero: it does not say
+	CaptureWithin time.Duration
+	Method        string // such as card/visa
 }
 
 // PaymentDo is what a payment needs next.

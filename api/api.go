@@ -50,9 +50,10 @@ type Config struct {
 	MissingSearchAttributes func(context.Context) ([]string, error)
 	// RenderKeys makes the e-mail of a resend, as it is stored.
 	RenderKeys func(db.MailFacts) ([]byte, error)
-	Pages      http.Handler // serves what pagePrefix names: order and checkout pages, messages of processors; nil: nothing is there
-	Logger     *slog.Logger
-	Throttle   *throttle.Throttle // of wrong tokens; nil: one that trusts no proxy
+	// Pages serves what pagePrefix names: order and checkout pages, messages of processors; nil: nothing is there.
+	Pages    http.Handler
+	Logger   *slog.Logger
+	Throttle *throttle.Throttle // of wrong tokens; nil: one that trusts no proxy
 }
 
 // API is the HTTP surface of api.md.

@@ -40,7 +40,8 @@ type stall struct {
 }
 
 func orderOf(merchant, number string) string {
-	return strings.NewReplacer("ORD-1", merchant+":"+number, "acme-pro", merchant+":app", "pay_81", "pay_"+merchant).Replace(goodOrder)
+	return strings.NewReplacer("ORD-1", merchant+":"+number, "acme-pro", merchant+":app", "pay_81", "pay_"+merchant).
+		Replace(goodOrder)
 }
 
 // open sets up a merchant's stall, with the merchant's own token throughout.

@@ -299,8 +299,8 @@ var invariants = []invariant{
 
 	{
 		id: "P1", severity: S0,
-		meaning: "An order of a checkout link has one payment that was authorized or taken; every other payment of the link " +
-			"went back.",
+		meaning: "An order of a checkout link has one payment that was authorized or taken; every other payment of the " +
+			"link went back.",
 		looks: []string{looksLinks, looksPayments},
 	},
 	{

@@ -17,8 +17,8 @@ func TestAFolderOfSavedLettersIsAMailbox(t *testing.T) {
 	s := newShop(t)
 	folder := t.TempDir()
 	for _, l := range s.outer.Letters {
-		head := "Return-Path: <keyturn@shop.test>\nDelivered-To: " + l.To[0] + "\nReceived: from mail.shop.test\n\tby mx.test; " +
-			l.Received.Format(time.RFC1123Z) + "\nAuthentication-Results: mx.test; dkim=none\n"
+		head := "Return-Path: <keyturn@shop.test>\nDelivered-To: " + l.To[0] +
+			"\nReceived: from mail.shop.test\n\tby mx.test; " + l.Received.Format(time.RFC1123Z) + "\nAuthentication-Results: mx.test; dkim=none\n"
 		saved := append([]byte(head), bytes.ReplaceAll(s.outer.Raw[l.ID], []byte("\r\n"), []byte("\n"))...)
 		require.NoError(t, os.WriteFile(filepath.Join(folder, l.ID+".eml"), saved, 0o600))
 	}

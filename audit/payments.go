@@ -69,8 +69,8 @@ const capturedAmountSQL = `
 	SELECT o.id AS order_id, NULL AS line_id, NULL AS subject,
 		'it costs ' || o.gross_minor || ' ' || o.currency || ' in minor units, and ' || coalesce(c.amount_minor || ' ' || c.currency, 'nothing') || ' was captured' AS what
 	FROM orders o LEFT JOIN captured c ON c.reference = o.payment_reference AND c.order_id = o.id
-	WHERE o.payment_provider = :provider AND o.payment_id IS NULL AND o.created_at < :seen AND (c.amount_minor, c.currency) IS DISTINCT
-		FROM (o.gross_minor, o.currency)`
+	WHERE o.payment_provider = :provider AND o.payment_id IS NULL AND o.created_at < :seen
+		AND (c.amount_minor, c.currency) IS DISTINCT FROM (o.gross_minor, o.currency)`
 
 const paidAmountSQL = `
 	SELECT r.order_id, r.line_id, NULL AS subject,

@@ -1,6 +1,6 @@
 // Package checkout settles the payments of checkout links: it calls their processors and books what they say. The page
-// uses it while the customer is there, and the payment's workflow whenever nobody is. Every call may be repeated, in any
-// process: the database knows what was asked for under which key, and only what a processor says moves a payment.
+// uses it while the customer is there, and the payment's workflow whenever nobody is. Every call may be repeated, in
+// any process: the database knows what was asked for under which key, and only what a processor says moves a payment.
 package checkout
 
 import (
@@ -81,8 +81,8 @@ func (k *Desk) opening(f db.PaymentFacts) payment.Opening {
 
 // Look asks the processor where the payment stands, and books it.
 func (k *Desk) Look(ctx context.Context, paymentID string) (db.Reconciled, error) {
-	return k.call(ctx, paymentID, func(ctx context.Context, p payment.Processor, f db.PaymentFacts) (keyturn.ProcessorState,
-		error,
+	return k.call(ctx, paymentID, func(ctx context.Context, p payment.Processor, f db.PaymentFacts) (
+		keyturn.ProcessorState, error,
 	) {
 		return p.Retrieve(ctx, ref(f))
 	})
@@ -90,8 +90,8 @@ func (k *Desk) Look(ctx context.Context, paymentID string) (db.Reconciled, error
 
 // Expire ends the payment's session, unless it was paid: then the payment is booked.
 func (k *Desk) Expire(ctx context.Context, paymentID string) (db.Reconciled, error) {
-	return k.call(ctx, paymentID, func(ctx context.Context, p payment.Processor, f db.PaymentFacts) (keyturn.ProcessorState,
-		error,
+	return k.call(ctx, paymentID, func(ctx context.Context, p payment.Processor, f db.PaymentFacts) (
+		keyturn.ProcessorState, error,
 	) {
 		return p.Expire(ctx, ref(f))
 	})
@@ -99,8 +99,8 @@ func (k *Desk) Expire(ctx context.Context, paymentID string) (db.Reconciled, err
 
 // Void lets the payment's authorization go. What was captured after all is booked as that.
 func (k *Desk) Void(ctx context.Context, paymentID string) (db.Reconciled, error) {
-	return k.call(ctx, paymentID, func(ctx context.Context, p payment.Processor, f db.PaymentFacts) (keyturn.ProcessorState,
-		error,
+	return k.call(ctx, paymentID, func(ctx context.Context, p payment.Processor, f db.PaymentFacts) (
+		keyturn.ProcessorState, error,
 	) {
 		state, err := p.Retrieve(ctx, ref(f)) // an answer may have been lost: of a capture, or of this
 		if err != nil || state.Status != keyturn.AtProcessorAuthorized {

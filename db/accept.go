@@ -127,9 +127,11 @@ func (d *DB) accept(
 	return accepted, response, err
 }
 
-// acceptIn stores the order in the caller's transaction, with what it takes if it acts on licences, brings a term or was
-// lost by a restore.
-func (d *DB) acceptIn(ctx context.Context, tx *sqlx.Tx, in AcceptInput, known acceptContext) (*Accepted, []byte, error) {
+// acceptIn stores the order in the caller's transaction, with what it takes if it acts on licences, brings a term or
+// was lost by a restore.
+func (d *DB) acceptIn(ctx context.Context, tx *sqlx.Tx, in AcceptInput, known acceptContext) (*Accepted, []byte,
+	error,
+) {
 	ops, err := d.planOperations(ctx, tx, in.Order, in.Prefix, known.Now)
 	if err != nil {
 		return nil, nil, err

@@ -88,7 +88,7 @@ func (in AcceptInput) merchant() string {
 
 // paysForIt refuses an order that names somebody else's payment: its cancellation would give that money back. Orders of
 // one merchant may share a payment; their refunds are at most the sum of their prices.
-func (row acceptContext) paysForIt() error {
+func (f acceptContext) paysForIt() error {
 	refuse := func(why string) error {
 		return &keyturn.Error{
 			Kind: keyturn.KindConflict, Message: "the order names a payment that is not its own",
@@ -96,10 +96,11 @@ func (row acceptContext) paysForIt() error {
 		}
 	}
 	switch {
-	case row.PaysLink:
+	case f.PaysLink:
 		return refuse("belongs to the payment of a checkout link, which makes its order by itself")
-	case row.PaysAnother:
-		return refuse("belongs to an order that the token's prefix does not cover: give the reference of this customer's payment")
+	case f.PaysAnother:
+		return refuse("belongs to an order that the token's prefix does not cover: give the reference of this customer's " +
+			"payment")
 	}
 	return nil
 }

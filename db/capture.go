@@ -152,7 +152,9 @@ const (
 // FailCapture books a capture that did not come through. With refused for good, the authorization is lost and the order
 // ends uncharged; otherwise it is tried again, later each time, until the authorization ends. The failure of a try that
 // another one has overtaken changes nothing.
-func (d *DB) FailCapture(ctx context.Context, fulfillmentID string, due *CaptureDue, failed error) (keyturn.Next, error) {
+func (d *DB) FailCapture(ctx context.Context, fulfillmentID string, due *CaptureDue, failed error) (keyturn.Next,
+	error,
+) {
 	return d.step(ctx, fulfillmentID, func(tx *sqlx.Tx, l *line) error {
 		p, err := lockPayment(ctx, tx, due.PaymentID)
 		if err != nil {

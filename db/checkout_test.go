@@ -346,7 +346,8 @@ func TestALostAuthorizationEndsTheOrder(t *testing.T) {
 	s.refunded(f)
 }
 
-// What nobody knows is asked before it is tried again, and the same key is used until it is proved that nothing happened.
+// What nobody knows is asked before it is tried again, and the same key is used until it is proved that nothing
+// happened.
 func TestACaptureWithoutAnAnswer(t *testing.T) {
 	s := newShop(t)
 	s.product("game", fromPool("p"))
@@ -408,7 +409,7 @@ func TestALinkSellsOnce(t *testing.T) {
 		}) {
 			require.NoError(t, err)
 		}
-		require.Equal(t, 1, len(slices.DeleteFunc(orders, func(accepted bool) bool { return !accepted })))
+		require.Len(t, slices.DeleteFunc(orders, func(accepted bool) bool { return !accepted }), 1)
 		require.Equal(t, keyturn.LinkUsed, s.linkStatus(id))
 	}
 }

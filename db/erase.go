@@ -199,8 +199,8 @@ func (e *eraser) refuseWhilePaying() error {
 		LIMIT 5`, e.customerID, e.until); err != nil || len(links) == 0 {
 		return err
 	}
-	return keyturn.Errorf(keyturn.KindConflict, "a payment of the customer's checkout link is not settled (%s): wait until it is",
-		strings.Join(links, ", "))
+	return keyturn.Errorf(keyturn.KindConflict,
+		"a payment of the customer's checkout link is not settled (%s): wait until it is", strings.Join(links, ", "))
 }
 
 func (e *eraser) refuseWhileOpen() error {

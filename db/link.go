@@ -235,8 +235,8 @@ func linkedProducts(link keyturn.CheckoutLink, known acceptContext, prefix keytu
 			bad.Addf(at+"productId", "names a product that is not in the catalog: %s", l.ProductID)
 			return
 		}
-		bad.Check(len(sourcesFor(p, only[l.ProductID], link.Currency)) > 0, at+"productId", "no pool of product %s sells in %s",
-			l.ProductID, link.Currency)
+		bad.Check(len(sourcesFor(p, only[l.ProductID], link.Currency)) > 0, at+"productId",
+			"no pool of product %s sells in %s", l.ProductID, link.Currency)
 	}
 	for i, l := range link.LineItems {
 		check(lineAt(i)+".", l)

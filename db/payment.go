@@ -159,7 +159,8 @@ func (p *payment) next() keyturn.PaymentNext {
 		n.Do = keyturn.PaymentDoVoid
 	case keyturn.PaymentMismatch:
 		n.Wait = keyturn.Duration(24 * time.Hour)
-	case keyturn.PaymentCaptured, keyturn.PaymentFailed, keyturn.PaymentExpired, keyturn.PaymentVoided, keyturn.PaymentLost:
+	case keyturn.PaymentCaptured, keyturn.PaymentFailed, keyturn.PaymentExpired, keyturn.PaymentVoided,
+		keyturn.PaymentLost:
 		switch {
 		case p.Owed:
 			n.Do = keyturn.PaymentDoRefund
@@ -184,7 +185,8 @@ func (p *payment) lookNext() {
 
 func (p *payment) final() bool {
 	switch p.Status { //nolint:exhaustive // the others go on
-	case keyturn.PaymentCaptured, keyturn.PaymentVoided, keyturn.PaymentLost, keyturn.PaymentExpired, keyturn.PaymentFailed:
+	case keyturn.PaymentCaptured, keyturn.PaymentVoided, keyturn.PaymentLost, keyturn.PaymentExpired,
+		keyturn.PaymentFailed:
 		return true
 	}
 	return false
@@ -238,7 +240,9 @@ func (p *payment) wake(ctx context.Context, tx *sqlx.Tx) error {
 }
 
 // paymentStep runs fn on a locked payment and says what it needs afterwards.
-func (d *DB) paymentStep(ctx context.Context, id string, fn func(*sqlx.Tx, *payment) error) (keyturn.PaymentNext, error) {
+func (d *DB) paymentStep(ctx context.Context, id string, fn func(*sqlx.Tx, *payment) error) (keyturn.PaymentNext,
+	error,
+) {
 	var next keyturn.PaymentNext
 	err := d.pg.Tx(ctx, func(tx *sqlx.Tx) error {
 		p, err := lockPayment(ctx, tx, id)
@@ -357,6 +361,7 @@ func (d *DB) paymentsWhere(ctx context.Context, where string, args ...any) ([]ke
 		payment
 		RefundedMinor int64 `db:"refunded_minor"`
 	}
+	//keyturn:autocommit it reads
 	err := d.pg.SelectContext(ctx, &rows, `
 		SELECT p.id, p.link_id, p.number, p.status, p.version, p.provider, p.currency, p.total_minor, p.payment_reference,
 			p.order_id, p.authorized_minor, p.capture_by, p.captured_minor, p.failure, p.created_at, p.ended_at,

@@ -178,7 +178,8 @@ func (p *payment) paid(s keyturn.ProcessorState) {
 }
 
 // endUnpaid ends a payment by which nothing was paid, and opens its link again.
-func (p *payment) endUnpaid(ctx context.Context, tx *sqlx.Tx, link *linkRow, s keyturn.ProcessorStatus, by string) error {
+func (p *payment) endUnpaid(ctx context.Context, tx *sqlx.Tx, link *linkRow, s keyturn.ProcessorStatus, by string,
+) error {
 	switch {
 	case p.Status == keyturn.PaymentExpired || p.Status == keyturn.PaymentFailed:
 		p.lookNext()

@@ -65,7 +65,8 @@ func TestAnAuthorityThatExpiresSoonIsToldOf(t *testing.T) {
 	alerts("endpoint/acme closed", "endpoint/acme open")
 	s.eventually(func() (bool, string) { return len(s.letters("ops@keyturn.test")) == 2, "no e-mail" })
 	text = s.letters("ops@keyturn.test")[0].Text + s.letters("ops@keyturn.test")[1].Text
-	require.Contains(t, strings.Join(strings.Fields(text), " "), "the server certificate, given in tls.ca,", "it is no authority")
+	require.Contains(t, strings.Join(strings.Fields(text), " "), "the server certificate, given in tls.ca,",
+		"it is no authority")
 }
 
 // authority is a certificate authority that is valid for so long.

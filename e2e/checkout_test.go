@@ -188,8 +188,8 @@ func TestALinkThatCannotBeDeliveredIsNotCharged(t *testing.T) {
 // Trouble at the processor ends as it should, and the books agree.
 func TestLinksThroughTrouble(t *testing.T) {
 	s := start(t, options{})
-	s.product(keyturn.Product{ID: "game", Sources: []keyturn.Source{keyturn.FromPool("p")}}, "G-1", "G-2", "G-3", "G-4", "G-5",
-		"G-6")
+	s.product(keyturn.Product{ID: "game", Sources: []keyturn.Source{keyturn.FromPool("p")}}, "G-1", "G-2", "G-3", "G-4",
+		"G-5", "G-6")
 	links := map[string]struct {
 		order   keyturn.OrderStatus
 		payment keyturn.PaymentStatus

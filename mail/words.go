@@ -44,8 +44,8 @@ var english = words{
 	refund:              "We have canceled it and are sending your money back to the means of payment you used.",
 	refundAmount:        "We have canceled it and are sending %s back to the means of payment you used.",
 	refundFree:          "We have canceled it. You paid nothing for it, so there is nothing to pay back.",
-	uncharged: "We have canceled it, and you were not charged. Your bank may show the amount as pending for some days; it " +
-		"is never taken.",
+	uncharged: "We have canceled it, and you were not charged. Your bank may show the amount as pending for some days; " +
+		"it is never taken.",
 	patience: "Depending on your bank, it can take a few days until you see it. You do not have to do " +
 		"anything.",
 	reasons: map[Reason]string{
@@ -72,8 +72,8 @@ var french = words{
 	refund:              "Nous l'avons annulé et nous vous remboursons sur le moyen de paiement que vous avez utilisé.",
 	refundAmount:        "Nous l'avons annulé et nous vous remboursons %s sur le moyen de paiement que vous avez utilisé.",
 	refundFree:          "Nous l'avons annulé. Vous n'aviez rien payé : il n'y a rien à rembourser.",
-	uncharged: "Nous l'avons annulé, et vous n'avez pas été débité. Votre banque peut afficher le montant comme en attente " +
-		"pendant quelques jours ; il n'est jamais prélevé.",
+	uncharged: "Nous l'avons annulé, et vous n'avez pas été débité. Votre banque peut afficher le montant comme en " +
+		"attente pendant quelques jours ; il n'est jamais prélevé.",
 	patience: "Selon votre banque, quelques jours peuvent passer avant que vous ne le voyiez. Vous n'avez rien " +
 		"à faire.",
 	reasons: map[Reason]string{
@@ -102,8 +102,8 @@ var german = words{
 		"haben.",
 	refundAmount: "Wir haben den Posten storniert und erstatten %s auf das Zahlungsmittel, das Sie benutzt haben.",
 	refundFree:   "Wir haben den Posten storniert. Er hat nichts gekostet, also gibt es nichts zu erstatten.",
-	uncharged: "Wir haben den Posten storniert, und es wurde nichts abgebucht. Ihre Bank kann den Betrag einige Tage als " +
-		"vorgemerkt zeigen; er wird nie abgebucht.",
+	uncharged: "Wir haben den Posten storniert, und es wurde nichts abgebucht. Ihre Bank kann den Betrag einige Tage " +
+		"als vorgemerkt zeigen; er wird nie abgebucht.",
 	patience: "Je nach Bank kann es einige Tage dauern, bis Sie das Geld sehen. Sie müssen nichts tun.",
 	reasons: map[Reason]string{
 		ReasonOutOfStock: "Es war kein Schlüssel mehr vorhanden, und rechtzeitig kam keiner nach.",

@@ -266,7 +266,7 @@ func (x Sandbox) state(s keyturn.SandboxSession) keyturn.ProcessorState {
 		Captured: s.Captured, Refunded: s.Refunded, Method: s.Method,
 	}
 	if s.Status == keyturn.AtProcessorAuthorized {
-		out.CaptureBy, out.CaptureWithin = s.CaptureBy, s.CaptureBy.Sub(s.Now)
+		out.CaptureWithin = s.CaptureBy.Sub(s.Now)
 	}
 	return out
 }

@@ -32,7 +32,8 @@ func AsKind(err error) error {
 	pqErr, answered := errors.AsType[*pq.Error](err)
 	switch {
 	case answered && transient(string(pqErr.Code)):
-		return keyturn.Errorf(keyturn.KindUnavailable, "the database did not answer (SQLSTATE %s): %w", string(pqErr.Code), err)
+		return keyturn.Errorf(keyturn.KindUnavailable, "the database did not answer (SQLSTATE %s): %w",
+			string(pqErr.Code), err)
 	case answered:
 		return keyturn.Errorf(keyturn.KindInternal, "the database refused a statement (SQLSTATE %s, %s): %w",
 			string(pqErr.Code), pqErr.Constraint, err)

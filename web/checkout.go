@@ -165,14 +165,15 @@ func (p *pages) orderAndPay(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if _, err := p.Desk.Open(r.Context(), begun.ID); err != nil {
-		p.Logger.Warn("a payment could not be opened", "paymentId", begun.ID, "kind", string(keyturn.KindOf(err)), "error", err)
+		p.Logger.Warn("a payment could not be opened", "paymentId", begun.ID, "kind", string(keyturn.KindOf(err)), "error",
+			err)
 	}
 	page, err = p.DB.CheckoutPage(r.Context(), token)
 	switch {
 	case err != nil:
 		p.fail(w, r, err)
 	case page.Payment != nil && page.Payment.SessionURL != "":
-		http.Redirect(w, r, page.Payment.SessionURL, http.StatusSeeOther) //nolint:gosec // the processor's own address
+		http.Redirect(w, r, page.Payment.SessionURL, http.StatusSeeOther)
 	case page.Status == keyturn.LinkOpen: // the processor refused it
 		p.showCheckout(w, r, page, checkoutAnswer{
 			status: http.StatusBadGateway, notice: func(c *checkoutWords) string { return c.Refused }, form: r.PostForm,
@@ -187,7 +188,7 @@ func (p *pages) orderAndPay(w http.ResponseWriter, r *http.Request) {
 // notBegun tells why nothing was stored.
 func (p *pages) notBegun(w http.ResponseWriter, r *http.Request, a checkoutAnswer, err error) {
 	a.wrong = map[string]string{}
-	switch keyturn.KindOf(err) { //nolint:exhaustive // the others are faults of ours
+	switch keyturn.KindOf(err) {
 	case keyturn.KindConflict:
 		a.status, a.notice = http.StatusConflict, func(c *checkoutWords) string { return c.Changed }
 		if hasField(err, "sell") {
@@ -321,7 +322,8 @@ func (c *checkoutWords) wrong(customer keyturn.Customer) map[string]string {
 
 // consumerCountries are those of the European Union, the European Economic Area and the United Kingdom, whose law gives
 // consumers a right of withdrawal that ends with delivery only if they agree.
-const consumerCountries = " AT BE BG HR CY CZ DK EE FI FR DE GR HU IE IT LV LT LU MT NL PL PT RO SK SI ES SE IS LI NO GB "
+const consumerCountries = " AT BE BG HR CY CZ DK EE FI FR DE GR HU IE IT LV LT LU MT NL PL PT RO SK SI ES SE" +
+	" IS LI NO GB "
 
 // needsConsent says that the customer is a consumer with a right of withdrawal.
 func needsConsent(c keyturn.Customer) bool {

@@ -36,14 +36,15 @@ func openCheckoutShop(t *testing.T) *checkoutShop {
 	t.Helper()
 	c := &checkoutShop{shop: open(t)}
 	c.origin = c.server.URL
+	logger := slog.New(slog.NewTextHandler(c.logged, nil))
 	c.sandbox = payment.Sandbox{Ledger: c.db, Sessions: c.db, PublicURL: c.origin, Secret: []byte("of the test's own")}
 	desk := &checkout.Desk{
 		DB: c.db, Processors: payment.Processors{"sandbox": c.sandbox}, Providers: payment.Providers{"sandbox": c.sandbox},
-		PublicURL: c.origin, Logger: slog.New(slog.NewTextHandler(c.logged, nil)),
+		PublicURL: c.origin, Logger: logger,
 	}
 	pages := http.NewServeMux()
-	pages.Handle("/sandbox/", web.NewSandbox(web.SandboxConfig{Sessions: c.sandbox, ShopName: "Kiosk", Logger: slog.New(slog.NewTextHandler(c.logged, nil))}))
-	pages.Handle("/", web.New(web.Config{DB: c.db, ShopName: "Kiosk", Logger: slog.New(slog.NewTextHandler(c.logged, nil)), Desk: desk}))
+	pages.Handle("/sandbox/", web.NewSandbox(web.SandboxConfig{Sessions: c.sandbox, ShopName: "Kiosk", Logger: logger}))
+	pages.Handle("/", web.New(web.Config{DB: c.db, ShopName: "Kiosk", Logger: logger, Desk: desk}))
 	c.server.Config.Handler = pages
 	jar, err := cookiejar.New(nil)
 	require.NoError(t, err)

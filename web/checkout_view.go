@@ -153,7 +153,7 @@ func (p *pages) payingCheckout(v *checkoutView, words *words, token string, page
 		return
 	}
 	until := values{"when": words.date.when(page.Payment.PayUntil, page.Now), "sum": words.date.money(page.Total)}
-	switch page.Payment.Status { //nolint:exhaustive // the others are not of a link that is being paid
+	switch page.Payment.Status {
 	case keyturn.PaymentProcessing:
 		v.Heading, v.Lead = c.ProcessingHeading, c.Processing
 		v.Refresh = slowRefresh

@@ -255,7 +255,8 @@ func (h *Housekeeping) entry(a db.Alert) mail.AlertEntry {
 	var d db.AlertDetail
 	_ = json.Unmarshal([]byte(a.Detail), &d) // a detail that cannot be read still has its cause
 	e := mail.AlertEntry{
-		Cause: fmt.Sprintf("%s (%s)", a.Cause, a.Cause.Info().Severity), OrderID: d.OrderID, Product: d.ProductID, Happened: d.Happened,
+		Cause:   fmt.Sprintf("%s (%s)", a.Cause, a.Cause.Info().Severity),
+		OrderID: d.OrderID, Product: d.ProductID, Happened: d.Happened,
 		Next: a.ToDo(d),
 	}
 	if a.LineID != nil {
@@ -265,7 +266,7 @@ func (h *Housekeeping) entry(a db.Alert) mail.AlertEntry {
 				d.GiveUpAt.UTC().Format("2006-01-02 15:04 MST"), e.Next)
 		}
 	}
-	h.Logger.Warn("alert", "cause", a.Cause, "severity", a.Cause.Info().Severity, "orderId", d.OrderID, "productId", d.ProductID, "source", d.Source,
-		"fulfillmentId", d.FulfillmentID, "happened", d.Happened)
+	h.Logger.Warn("alert", "cause", a.Cause, "severity", a.Cause.Info().Severity, "orderId", d.OrderID,
+		"productId", d.ProductID, "source", d.Source, "fulfillmentId", d.FulfillmentID, "happened", d.Happened)
 	return e
 }

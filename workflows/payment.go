@@ -36,7 +36,7 @@ func SettlePayment(ctx workflow.Context, in PaymentInput) (PaymentResult, error)
 	next, err := reviewPayment(ctx, step)
 	for err == nil && next.Do != keyturn.PaymentDoNothing {
 		workflow.SetCurrentDetails(ctx, "**"+string(next.Status)+"**, next: "+string(next.Do)+"\n\nLink: "+in.LinkID)
-		waited := false
+		var waited bool
 		if waited, err = waitForWake(ctx, wake, time.Duration(next.Wait)); err != nil {
 			break
 		}

@@ -125,7 +125,9 @@ func TestAPaymentCannotBeCancelledFromOutside(t *testing.T) {
 	p := newPayment(t)
 	p.now = after(time.Hour, keyturn.PaymentDoWait, keyturn.PaymentAuthorized)
 	p.env.RegisterDelayedCallback(p.env.CancelWorkflow, time.Second)
-	p.env.RegisterDelayedCallback(func() { p.now = after(0, keyturn.PaymentDoNothing, keyturn.PaymentCaptured) }, time.Minute)
+	p.env.RegisterDelayedCallback(func() {
+		p.now = after(0, keyturn.PaymentDoNothing, keyturn.PaymentCaptured)
+	}, time.Minute)
 	require.Equal(t, keyturn.PaymentCaptured, p.run().Status)
 	require.InDelta(t, 3600, p.env.Now().Sub(p.start).Seconds(), 2)
 }
