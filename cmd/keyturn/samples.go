@@ -99,6 +99,22 @@ func showSamples(ctx context.Context, a *app, api *client.Client, out io.Writer)
 		}
 		watch.add(view, sample.what)
 	}
+	for i, sample := range sampleLinks {
+		id, err := buyByLink(ctx, a, api, run, i+1, sample)
+		if err != nil {
+			return err
+		}
+		view, err := api.Order(ctx, id)
+		if err != nil {
+			return err
+		}
+		watch.add(view, sample.what)
+	}
+	page, err := openLink(ctx, api, run)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(out, "\nbuy something yourself; the sandbox takes no money:\n  %s\n\n", page)
 	return watch.run(ctx)
 }
 
