@@ -15,6 +15,9 @@ import (
 // a healthy process has long started it, short enough that nobody notices a crash.
 const relayAfter = 10 * time.Second
 
+// relayPaidAfter is the same for an order that a payment has made: often nobody has its request in hand.
+const relayPaidAfter = time.Second
+
 // AcceptInput is a checked order and who sent it.
 type AcceptInput struct {
 	Order          keyturn.Order

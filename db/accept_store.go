@@ -38,6 +38,9 @@ func (d *DB) store(
 	a.Order.LineItems = append([]keyturn.LineItem(nil), o.LineItems...)
 	rows := newLineRows(len(o.LineItems))
 	relayAt := ptr(now.Add(relayAfter))
+	if in.PaymentID != "" {
+		relayAt = ptr(now.Add(relayPaidAfter))
+	}
 	for i := range a.Order.LineItems {
 		l := &a.Order.LineItems[i]
 		price, err := keyturn.ParseMoney(l.GrossPrice, o.Currency)

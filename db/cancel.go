@@ -223,9 +223,9 @@ func (d *DB) finishRefund(ctx context.Context, tx *sqlx.Tx, l *line, r refunded,
 			RETURNING coalesce(failure_kind, '') AS kind, amount_minor`, l.ID, r.id, r.by, r.reason); err != nil {
 		return err
 	}
+	uncharged := l.PaymentID != nil && why.Minor == 0 && l.GrossMinor > 0
 	notice, err := d.newDelivery(ctx, tx, l, newMail{
-		kind: keyturn.DeliveryCanceled, why: why.Kind, render: render,
-		uncharged: l.PaymentID != nil && why.Minor == 0 && l.GrossMinor > 0,
+		kind: keyturn.DeliveryCanceled, why: why.Kind, render: render, uncharged: uncharged,
 	})
 	if err == nil {
 		err = enqueue(ctx, tx, WorkflowSend, notice.ID)
@@ -241,6 +241,9 @@ func (d *DB) finishRefund(ctx context.Context, tx *sqlx.Tx, l *line, r refunded,
 	by := r.by
 	if by == "" {
 		by = byWorkflow
+	}
+	if uncharged {
+		return l.save(ctx, tx, by, "not charged")
 	}
 	return l.save(ctx, tx, by, "refunded")
 }
