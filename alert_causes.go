@@ -167,8 +167,8 @@ var AlertCauses = []AlertInfo{
 	{
 		Cause: AlertMismatch, Severity: SeverityCritical, ByPerson: true,
 		Meaning: "a customer has paid another sum than was asked for, or another sum was taken. The alert says which",
-		ToDo: "look at the payment provider, then `keyturn payment resolve PAYMENT accept` or `give-back`, and `keyturn " +
-			"alert close ALERT`",
+		ToDo: "`keyturn payment show PAYMENT` shows both sums. Give the money back at the payment provider and tell the " +
+			"customer, then `keyturn alert close ALERT`: no order came of it unless the payment is CAPTURED",
 	},
 	{
 		Cause: AlertNotAccepted, Severity: SeverityError, ByPerson: true,

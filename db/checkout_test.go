@@ -161,6 +161,10 @@ func TestALinkIsAuthorizedObtainedCapturedDelivered(t *testing.T) {
 	_, err = s.RevealToCustomer(s.ctx, s.PageToken(out.Accepted.Order.ID), f, "keys")
 	wantKind(t, err, keyturn.KindConflict)
 
+	until := time.Now().Add(30 * 24 * time.Hour)
+	_, err = s.Resolve(s.ctx, f, keyturn.Resolution{Action: keyturn.ActionExtend, Until: &until})
+	wantKind(t, err, keyturn.KindConflict)
+
 	due, _, wait, err := s.BeginCapture(s.ctx, f)
 	require.NoError(t, err)
 	require.Zero(t, wait)
@@ -547,4 +551,25 @@ func TestLinksEnd(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, 1, n)
 	require.Equal(t, keyturn.LinkExpired, s.linkStatus(id))
+}
+
+// An event is booked once, and has its payment looked at, also one that has ended.
+func TestEventsOfAProcessorAreHints(t *testing.T) {
+	s := newShop(t)
+	s.product("game", fromPool("p"))
+	_, token := s.link(linkOf("k1", "game"))
+	pay := s.openPayment(token)
+	s.exec(`DELETE FROM outbox`)
+	for range 2 {
+		require.NoError(t, s.BookProviderEvent(s.ctx, "sandbox", "evt_1", "session.paid", "session-"+pay, ""))
+	}
+	next, err := s.ReviewPayment(s.ctx, pay)
+	require.NoError(t, err)
+	require.Equal(t, keyturn.PaymentDoRetrieve, next.Do)
+	require.Equal(t, 1, read[int](s, `SELECT count(*) FROM outbox WHERE workflow = 'SettlePayment'`))
+	require.Equal(t, 1, read[int](s, `SELECT count(*) FROM provider_events`))
+	require.NoError(t, s.BookProviderEvent(s.ctx, "sandbox", "evt_2", "session.paid", "another's", ""))
+	s.later(31 * 24 * time.Hour)
+	require.NoError(t, s.ForgetProviderEvents(s.ctx))
+	require.Zero(t, read[int](s, `SELECT count(*) FROM provider_events`))
 }

@@ -51,6 +51,11 @@ func (d *DB) apply(ctx context.Context, tx *sqlx.Tx, l *line, r keyturn.Resoluti
 		reason += ": " + r.Reason
 	}
 	l.WakeAt = nil
+	if r.Until != nil && l.PaymentCaptureBy != nil && !l.charged() && r.Until.After(*l.PaymentCaptureBy) {
+		return keyturn.Errorf(keyturn.KindConflict,
+			"the line's payment is only authorized, until %s: nothing can wait for longer", l.PaymentCaptureBy.UTC().
+				Format("2006-01-02 15:04 UTC"))
+	}
 	switch r.Action {
 	case keyturn.ActionRefund:
 		return d.giveUp(ctx, tx, l, by, reason, "")

@@ -139,7 +139,7 @@ func (h *Housekeeping) expireLinks(ctx context.Context) error {
 	}
 	h.lookedAtLinks = time.Now()
 	_, err := h.DB.ExpireLinks(ctx)
-	return err
+	return errors.Join(err, h.DB.ForgetProviderEvents(ctx))
 }
 
 func (h *Housekeeping) wakePayments(ctx context.Context) error {
