@@ -50,7 +50,7 @@ func fulfillment(a *db.Accepted, line ...int) string {
 	if len(line) == 0 {
 		line = []int{0}
 	}
-	return a.Starts[line[0]].FulfillmentID
+	return a.Order.LineItems[line[0]].FulfillmentID
 }
 
 func (s *stack) status(f string) keyturn.LineStatus {

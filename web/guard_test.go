@@ -128,7 +128,7 @@ func TestOnlyOurOwnPagePosts(t *testing.T) {
 		require.Equal(t, 405, got.status, method)
 		require.Equal(t, "GET, HEAD, POST", got.header.Get("Allow"))
 	}
-	require.Equal(t, 400, s.ask(http.MethodPost, path, url.Values{"x": {strings.Repeat("x", 5000)}}).status,
+	require.Equal(t, 400, s.ask(http.MethodPost, path, url.Values{"x": {strings.Repeat("x", 17<<10)}}).status,
 		"our forms are small")
 	require.Equal(t, 200, s.ask(http.MethodHead, o.path, nil).status)
 }

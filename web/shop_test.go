@@ -136,8 +136,8 @@ func (s *shop) accept(c keyturn.Customer, lines ...keyturn.LineItem) order {
 	})
 	require.NoError(s.t, err)
 	out := order{shop: s, id: o.ID, path: "/o/" + s.db.PageToken(o.ID)}
-	for _, start := range a.Starts {
-		out.lines = append(out.lines, start.FulfillmentID)
+	for _, l := range a.Order.LineItems {
+		out.lines = append(out.lines, l.FulfillmentID)
 	}
 	return out
 }
