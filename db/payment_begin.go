@@ -26,7 +26,8 @@ type PaymentStart struct {
 
 // PaymentBegun is a payment that was stored.
 type PaymentBegun struct {
-	ID string
+	ID       string
+	Repeated bool // it was begun before, perhaps by somebody else who has the link's address
 	// Accepted is the order of a link whose total is zero: there is nothing to pay.
 	Accepted *Accepted
 }
@@ -93,6 +94,7 @@ func (d *DB) BeginPayment(ctx context.Context, in PaymentStart) (PaymentBegun, e
 			return err
 		}
 		if row.Status == keyturn.LinkPaying { // pressed twice, or in another tab
+			out.Repeated = true
 			return tx.GetContext(ctx, &out.ID,
 				`SELECT id FROM payments WHERE link_id = $1 AND status IN ('CREATED', 'OPEN', 'PROCESSING')`, row.ID)
 		}

@@ -156,7 +156,9 @@ func (p *pages) orderAndPay(w http.ResponseWriter, r *http.Request) {
 		p.notBegun(w, r, a, err)
 		return
 	}
-	p.remember(w, token, begun.ID)
+	if !begun.Repeated { // whoever has the address may press the button, and must not see the other's order
+		p.remember(w, token, begun.ID)
+	}
 	if begun.Accepted != nil {
 		if p.Desk.Accepted != nil {
 			p.Desk.Accepted(begun.Accepted.Starts)

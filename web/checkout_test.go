@@ -146,8 +146,12 @@ func TestAPurchaseWithoutScript(t *testing.T) {
 	require.Contains(t, pay, "/sandbox/pay/")
 	_, body = c.do("GET", page, nil)
 	require.Contains(t, body, "Go on to payment")
+	own := c.client.Jar
+	c.client.Jar = nil
 	again, _ := c.do("POST", page+"/order", ada("1"))
 	require.Equal(t, pay, again.Header.Get("Location"), "pressed twice, it is the same payment")
+	require.Empty(t, again.Cookies(), "who comes second is not known as the one that ordered")
+	c.client.Jar = own
 
 	_, body = c.do("GET", pay, nil)
 	require.Contains(t, body, "10.00")
