@@ -95,6 +95,16 @@ func TestAWorkflowThatIsResetDoesNothingTwice(t *testing.T) {
 	require.GreaterOrEqual(t, len(s.inbox.Messages()), letters)
 
 	s.drill("acme", "ok")
+	s.eventually(func() (bool, string) { // it refuses what its line does not take, once it has asked where that stands
+		answer, err := s.temporal.QueryWorkflow(t.Context(), workflows.LineWorkflowID(fulfillment(retrying)), "",
+			workflows.StateName)
+		if err != nil {
+			return false, err.Error()
+		}
+		var state workflows.State
+		require.NoError(t, answer.Get(&state))
+		return state.Status == keyturn.LineHeld, string(state.Status)
+	})
 	s.decide(fulfillment(retrying), keyturn.Resolution{Action: keyturn.ActionRelease})
 	s.await(retrying, keyturn.OrderCompleted)
 	s.load("empty", "SCARCE-1")
