@@ -264,7 +264,7 @@ func (p *pages) reopen(w http.ResponseWriter, r *http.Request) {
 const checkoutCookie = "keyturn-checkout"
 
 func (p *pages) remember(w http.ResponseWriter, token, paymentID string) {
-	http.SetCookie(w, &http.Cookie{
+	http.SetCookie(w, &http.Cookie{ //nolint:gosec // in development customers come by http
 		Name: checkoutCookie, Value: p.DB.CheckoutCookie(paymentID), Path: checkoutLink(token), HttpOnly: true,
 		Secure: p.Secure, SameSite: http.SameSiteLaxMode, MaxAge: int((payWithin + thanksFor) / time.Second),
 	})
