@@ -573,3 +573,25 @@ func TestEventsOfAProcessorAreHints(t *testing.T) {
 	require.NoError(t, s.ForgetProviderEvents(s.ctx))
 	require.Zero(t, read[int](s, `SELECT count(*) FROM provider_events`))
 }
+
+// A payment whose workflow is gone gets another one, and one whose processor is silent is not woken all the time.
+func TestForgottenPaymentsAreWoken(t *testing.T) {
+	s := newShop(t)
+	s.product("game", fromPool("p"))
+	_, token := s.link(linkOf("k1", "game"))
+	pay := s.openPayment(token)
+	s.exec(`DELETE FROM outbox`)
+	wake := func() int {
+		n, err := s.WakeForgottenPayments(s.ctx)
+		require.NoError(t, err)
+		return n
+	}
+	require.Zero(t, wake())
+	s.later(10 * time.Minute)
+	require.Equal(t, 1, wake())
+	require.Zero(t, wake())
+	require.Equal(t, pay, read[string](s, `SELECT subject FROM outbox`))
+	next, err := s.ReviewPayment(s.ctx, pay)
+	require.NoError(t, err)
+	require.Equal(t, keyturn.PaymentDoRetrieve, next.Do)
+}

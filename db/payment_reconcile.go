@@ -340,16 +340,6 @@ func (d *DB) followVoiding(ctx context.Context, tx *sqlx.Tx, p *payment, s keytu
 	return p.save(ctx, tx, by, "")
 }
 
-// FailedPayment notes that a call of the processor failed, and when the payment is looked at again: at once for the
-// first time, later each time. It changes nothing else.
-func (d *DB) FailedPayment(ctx context.Context, id string, kind keyturn.Kind) (keyturn.PaymentNext, error) {
-	return d.paymentStep(ctx, id, func(tx *sqlx.Tx, p *payment) error {
-		p.Failure = ptr(string(kind))
-		p.lookNext()
-		return p.save(ctx, tx, byWorkflow, "")
-	})
-}
-
 // UnknownToProcessor ends a payment that its processor does not know, and that can therefore not be paid: its session
 // was never made. KindConflict for one whose session is known.
 func (d *DB) UnknownToProcessor(ctx context.Context, id string) (keyturn.PaymentNext, error) {
@@ -413,15 +403,19 @@ func (d *DB) FinishPaymentRefund(ctx context.Context, id, providerID string) (ke
 const looksSoon = 5 * time.Minute
 
 // WakeForgottenPayments has the relay start the workflows of payments that should have been looked at long ago: theirs
-// was terminated, or Temporal lost it. It returns how many there were.
+// was terminated, or Temporal lost it. One whose processor does not answer is woken rarely, because each time its
+// history grows. It returns how many there were.
 func (d *DB) WakeForgottenPayments(ctx context.Context) (n int, err error) {
 	err = d.pg.Tx(ctx, func(tx *sqlx.Tx) error {
 		var ids []string
 		err := tx.SelectContext(ctx, &ids, `
-			WITH forgotten AS (
+			WITH forgotten AS MATERIALIZED (
 				SELECT id FROM payments WHERE look_at < now() - make_interval(secs => $1) ORDER BY look_at LIMIT 200
+				FOR UPDATE SKIP LOCKED
+			), moved AS (
+				UPDATE payments p SET look_at = now() FROM forgotten f WHERE p.id = f.id RETURNING p.id
 			)
-			INSERT INTO outbox (workflow, subject) SELECT $2, CAST(id AS text) FROM forgotten
+			INSERT INTO outbox (workflow, subject) SELECT $2, CAST(id AS text) FROM moved
 			ON CONFLICT (workflow, subject) DO NOTHING RETURNING subject`, looksSoon.Seconds(), WorkflowPayment)
 		n = len(ids)
 		return err
