@@ -116,7 +116,8 @@ func TestRestoredFromABaseBackup(t *testing.T) {
 	var since time.Time
 	require.NoError(t, s.sql.QueryRow(`SELECT since FROM restores`).Scan(&since))
 	require.WithinRange(t, since, startOf(t, backup).Add(-10*time.Second), ended, "its time is the backup's")
-	require.GreaterOrEqual(t, len(done.Missing), len(orders)-during)
+	// The last few may not have been started before the end, and Temporal knows nothing of those.
+	require.GreaterOrEqual(t, len(done.Missing), len(orders)-during-5)
 	t.Logf("the backup began at %s, knows of nothing after %s, and ended at %s: %+v", startOf(t, backup), since,
 		ended.UTC(), done)
 
