@@ -31,16 +31,18 @@ func (d *DB) Links(ctx context.Context, prefix keyturn.Prefix, status keyturn.Li
 	if status != "" {
 		where += ` AND k.status = ` + pq.QuoteLiteral(string(status))
 	}
-	if reference != "" {
-		where += ` AND k.reference = ` + pq.QuoteLiteral(reference)
-	}
+	args := prefixed(prefix, before, beforeID, limit+1)
 	if prefix != "" {
 		where += ` AND ` + merchantSQL("k.order_id", "$4")
+	}
+	if reference != "" { // an argument: each text of a statement is prepared and kept
+		args = append(args, reference)
+		where += ` AND k.reference = $` + itoa(len(args))
 	}
 	var rows []linkRow
 	//keyturn:autocommit it reads
 	if err := d.pg.SelectContext(ctx, &rows, linkColumns+where+` ORDER BY k.created_at DESC, k.id DESC LIMIT $3`,
-		prefixed(prefix, before, beforeID, limit+1)...); err != nil {
+		args...); err != nil {
 		return keyturn.LinkPage{}, pg.AsKind(err)
 	}
 	page := keyturn.LinkPage{CheckoutLinks: make([]keyturn.LinkView, 0, min(limit, len(rows)))}
