@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
-	"strings"
 	"time"
 
 	"github.com/jmoiron/sqlx"
@@ -414,7 +413,7 @@ func (d *DB) Link(ctx context.Context, id string, customer bool) (keyturn.LinkVi
 // OrderOfLink says which order a link makes: whose order it is, the link is. KindNotFound.
 func (d *DB) OrderOfLink(ctx context.Context, id string) (string, error) {
 	var order string
-	err := d.pg.GetContext(ctx, &order, `SELECT order_id FROM checkout_links WHERE id = $1`, strings.ToLower(id))
+	err := d.pg.GetContext(ctx, &order, `SELECT order_id FROM checkout_links WHERE id = $1`, id)
 	return order, pg.NotFound(err, "there is no such checkout link")
 }
 

@@ -7,7 +7,6 @@ import (
 	"github.com/lib/pq"
 
 	"keyturn.dev/keyturn"
-	"keyturn.dev/keyturn/pg"
 )
 
 // firstUUID is before every ID: a list that begins at the newest has it for a place.
@@ -59,8 +58,6 @@ func (d *DB) OrderOfPayment(ctx context.Context, id string) (string, error) {
 	if !keyturn.ValidPaymentID(id) {
 		return "", keyturn.Errorf(keyturn.KindNotFound, "there is no such payment")
 	}
-	var order string
-	err := d.pg.GetContext(ctx, &order, `
-		SELECT k.order_id FROM payments p JOIN checkout_links k ON k.id = p.link_id WHERE p.id = $1`, id)
-	return order, pg.NotFound(err, "there is no such payment")
+	place, err := d.PaymentPlace(ctx, id)
+	return place.OrderID, err
 }

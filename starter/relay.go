@@ -143,10 +143,15 @@ func (s *Starter) startOrWake(ctx context.Context, d db.Due) error {
 	if !errors.Is(err, errRunning) {
 		return err
 	}
+	return s.wakeRunning(ctx, workflows.LineWorkflowID(d.Start.FulfillmentID))
+}
+
+// wakeRunning tells a workflow that runs to look at the database. If it ends in between, the relay's next look starts it
+// if need be.
+func (s *Starter) wakeRunning(ctx context.Context, workflowID string) error {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
-	err = s.temporal.SignalWorkflow(ctx, workflows.LineWorkflowID(d.Start.FulfillmentID), "", workflows.WakeName, nil)
-	// it ended in between: the next look starts it if need be
+	err := s.temporal.SignalWorkflow(ctx, workflowID, "", workflows.WakeName, nil)
 	if _, gone := errors.AsType[*serviceerror.NotFound](err); gone {
 		return errors.New("the workflow ended while it was woken")
 	}

@@ -229,11 +229,5 @@ func (s *Starter) startOrWakePayment(ctx context.Context, paymentID string) erro
 	if !errors.Is(err, errRunning) {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, startTimeout)
-	defer cancel()
-	err = s.temporal.SignalWorkflow(ctx, o.ID, "", workflows.WakeName, nil)
-	if _, gone := errors.AsType[*serviceerror.NotFound](err); gone {
-		return errors.New("the payment's workflow ended while it was woken")
-	}
-	return err
+	return s.wakeRunning(ctx, o.ID)
 }
