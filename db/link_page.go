@@ -11,6 +11,7 @@ import (
 
 	"keyturn.dev/keyturn"
 	"keyturn.dev/keyturn/pg"
+	"keyturn.dev/keyturn/vault"
 )
 
 // CheckoutPage is a checkout link as whoever has its address sees it.
@@ -62,17 +63,34 @@ type CheckoutPayment struct {
 // CheckoutPage gives the page behind an unguessable address. KindNotFound for an unknown one, and for a link whose
 // customer was erased.
 func (d *DB) CheckoutPage(ctx context.Context, token string) (CheckoutPage, error) {
-	row, err := d.linkWhere(ctx, d.pg, `k.page_hash = $1`, pageHash(token))
+	v, err := d.visit(ctx, token)
 	if err != nil {
 		return CheckoutPage{}, err
 	}
-	link, draft, dk, err := d.openLink(row)
+	return d.checkoutPage(ctx, v)
+}
+
+// visited is a link as it is read for its page.
+type visited struct {
+	row   linkRow
+	link  keyturn.CheckoutLink
+	draft linkDraft
+	dk    vault.DataKey
+}
+
+func (d *DB) visit(ctx context.Context, token string) (v visited, err error) {
+	if v.row, err = d.linkWhere(ctx, d.pg, `k.page_hash = $1`, pageHash(token)); err != nil {
+		return v, err
+	}
+	v.link, v.draft, v.dk, err = d.openLink(v.row)
 	if keyturn.KindOf(err) == keyturn.KindErased {
-		return CheckoutPage{}, keyturn.Errorf(keyturn.KindNotFound, "there is no such page")
+		err = keyturn.Errorf(keyturn.KindNotFound, "there is no such page")
 	}
-	if err != nil {
-		return CheckoutPage{}, err
-	}
+	return v, err
+}
+
+func (d *DB) checkoutPage(ctx context.Context, v visited) (CheckoutPage, error) {
+	row, link, draft, dk := v.row, v.link, v.draft, v.dk
 	lines, offers := draft.chosen(link)
 	p := CheckoutPage{
 		LinkID: row.ID, Status: row.statusNow(), Version: row.Version, Locale: link.Locale, Currency: row.Currency,

@@ -40,18 +40,15 @@ const openAfter = 30 * time.Second
 // KindConflict while the link is not for sale, with the field `sell` where a product is not sold in its state;
 // KindRateLimited when a payment was begun too often.
 func (d *DB) BeginPayment(ctx context.Context, in PaymentStart) (PaymentBegun, error) {
-	page, err := d.CheckoutPage(ctx, in.Token)
+	v, err := d.visit(ctx, in.Token)
 	if err != nil {
 		return PaymentBegun{}, err
 	}
-	row, err := d.linkWhere(ctx, d.pg, `k.page_hash = $1`, pageHash(in.Token))
+	page, err := d.checkoutPage(ctx, v)
 	if err != nil {
 		return PaymentBegun{}, err
 	}
-	link, _, dk, err := d.openLink(row)
-	if err != nil {
-		return PaymentBegun{}, err
-	}
+	row, link, dk := v.row, v.link, v.dk
 	in.Customer.ID = row.CustomerID
 	if in.Customer.Locale == "" {
 		in.Customer.Locale = link.Locale
@@ -82,9 +79,11 @@ func (d *DB) BeginPayment(ctx context.Context, in PaymentStart) (PaymentBegun, e
 		return PaymentBegun{}, err
 	}
 	p.DataKey = row.DataKey
-	accept, err := d.prepareAcceptance(ctx, &p, snapshot, row, in.Respond)
-	if err != nil {
-		return PaymentBegun{}, err
+	var accept acceptance
+	if p.TotalMinor == 0 { // there is nothing to wait for: the order is accepted along with it
+		if accept, err = d.prepareAcceptance(ctx, &p, snapshot, row, in.Respond); err != nil {
+			return PaymentBegun{}, err
+		}
 	}
 	out := PaymentBegun{ID: p.ID}
 	err = d.pg.Tx(ctx, func(tx *sqlx.Tx) error {
