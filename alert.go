@@ -40,11 +40,10 @@ const (
 	AlertAudit               AlertCause = "Audit"
 	AlertSearchAttributes    AlertCause = "SearchAttributes"
 
-	AlertCapture       AlertCause = "Capture"
-	AlertLatePayment   AlertCause = "LatePayment"
-	AlertMismatch      AlertCause = "Mismatch"
-	AlertNotAccepted   AlertCause = "NotAccepted"
-	AlertProcessorDown AlertCause = "ProcessorDown"
+	AlertCapture     AlertCause = "Capture"
+	AlertLatePayment AlertCause = "LatePayment"
+	AlertMismatch    AlertCause = "Mismatch"
+	AlertNotAccepted AlertCause = "NotAccepted"
 )
 
 // Severity says how soon a person should look at an alert.

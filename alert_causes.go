@@ -176,9 +176,4 @@ var AlertCauses = []AlertInfo{
 			"was taken. All of the money goes back, and the link is open again",
 		ToDo: "correct the cause that the alert gives, tell the customer, then `keyturn alert close ALERT`",
 	},
-	{
-		Cause: AlertProcessorDown, Severity: SeverityError, Closes: "the payment provider answers",
-		Meaning: "a payment provider does not answer: nobody can pay by it, and captures wait",
-		ToDo:    "look at the payment provider's status; nothing is lost, and what waits goes on by itself",
-	},
 }

@@ -722,7 +722,7 @@ CREATE TABLE alerts (
         'Configuration', 'OutOfStock', 'Conflict', 'DuplicateKey', 'Internal', 'Manual', 'Refund', 'ManualRefund',
         'Revocation', 'Exposed', 'Undelivered', 'Restored', 'PartnerAnsweredDifferently', 'PartnerMoved',
         'PartnerDown', 'PartnerBack', 'CertificateExpiring', 'ClockSkew', 'LowStock', 'RunsDry', 'Owed', 'Audit',
-        'SearchAttributes', 'Capture', 'LatePayment', 'Mismatch', 'NotAccepted', 'ProcessorDown'))
+        'SearchAttributes', 'Capture', 'LatePayment', 'Mismatch', 'NotAccepted'))
 );
 CREATE INDEX alerts_by_merchant ON alerts (split_part(alert_subject(pool_id, subject, detail), ':', 1), id)
         WHERE strpos(alert_subject(pool_id, subject, detail), ':') > 0;

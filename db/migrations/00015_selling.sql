@@ -203,7 +203,7 @@ ALTER TABLE alerts ADD CONSTRAINT alerts_cause_check CHECK (cause IN (
     'Internal', 'Manual', 'Refund', 'ManualRefund', 'Revocation', 'Exposed', 'Undelivered', 'Restored',
     'PartnerAnsweredDifferently', 'PartnerMoved', 'PartnerDown', 'PartnerBack', 'CertificateExpiring', 'ClockSkew',
     'LowStock', 'RunsDry', 'Owed', 'Audit', 'SearchAttributes',
-    'Capture', 'LatePayment', 'Mismatch', 'NotAccepted', 'ProcessorDown'));
+    'Capture', 'LatePayment', 'Mismatch', 'NotAccepted'));
 
 -- +goose Down
 SELECT 'there is no way back' WHERE false;
