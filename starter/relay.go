@@ -146,8 +146,8 @@ func (s *Starter) startOrWake(ctx context.Context, d db.Due) error {
 	return s.wakeRunning(ctx, workflows.LineWorkflowID(d.Start.FulfillmentID))
 }
 
-// wakeRunning tells a workflow that runs to look at the database. If it ends in between, the relay's next look starts it
-// if need be.
+// wakeRunning tells a workflow that runs to look at the database. If it ends in between, the relay's next look starts
+// it if need be.
 func (s *Starter) wakeRunning(ctx context.Context, workflowID string) error {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
