@@ -321,4 +321,8 @@ var invariants = []invariant{
 		looks: []string{looksPayments},
 	},
 	{id: "P6", severity: S0, meaning: "No checkout link is sold twice.", looks: []string{looksLinks}},
+	{
+		id: "P7", severity: S1, meaning: "Units are set aside for customers who can pay, and for nobody else.",
+		looks: []string{looksPayments},
+	},
 }

@@ -12,6 +12,7 @@ var linkProbes = []probe{
 	{"P5", sessionDiffersSQL},
 	{"P5", paymentWithoutSessionSQL},
 	{"P6", soldTwiceSQL},
+	{"P7", reservedForNobodySQL},
 }
 
 const orderWithoutPaymentSQL = `
@@ -95,3 +96,9 @@ const soldTwiceSQL = `
 		'it was sold ' || count(*) || ' times' AS what
 	FROM orders o JOIN payments p ON p.id = o.payment_id
 	GROUP BY p.link_id HAVING count(*) > 1`
+
+const reservedForNobodySQL = `
+	SELECT coalesce(p.order_id, k.order_id) AS order_id, NULL AS line_id, 'payment ' || p.id AS subject,
+		r.units || ' units of pool ' || r.pool_id || ' are set aside for it, and it is ' || p.status AS what
+	FROM reservations r JOIN payments p ON p.id = r.payment_id JOIN checkout_links k ON k.id = p.link_id
+	WHERE p.status NOT IN ('CREATED', 'OPEN')`

@@ -68,6 +68,11 @@ var planted = []struct {
 			DROP INDEX payments_sold; ALTER TABLE payments DROP CONSTRAINT payments_link_id_number_key;
 			UPDATE payments SET link_id = (SELECT link_id FROM payments WHERE order_id = 'linked') WHERE order_id = 'authorized'`,
 	},
+	{
+		id: "P7", name: "a payment that has ended keeps units set aside", at: "linked", sql: `
+			INSERT INTO reservations (payment_id, pool_id, units) SELECT p.id, k.id, 1 FROM payments p,
+				(SELECT id FROM pools LIMIT 1) AS k WHERE p.order_id = 'linked'`,
+	},
 	{id: "A1", name: "an answered order is gone", at: "ghost", sql: `
 		INSERT INTO idempotency_keys (client, key, request_hash, order_id, response) VALUES ('shop', 'k', '', 'ghost', '')`},
 	{id: "A1", name: "captured money has no order", at: "ghost", sql: `

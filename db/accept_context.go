@@ -43,14 +43,21 @@ type acceptContext struct {
 func (d *DB) readAcceptContext(ctx context.Context, in AcceptInput) (acceptContext, error) {
 	row := acceptContext{readAt: time.Now()}
 	provider, reference := in.payment()
-	err := d.pg.GetContext(ctx, &row, `
+	err := d.pg.GetContext(ctx, &row, acceptContextSQL,
+		in.Client, in.IdempotencyKey, in.Order.Customer.ID, pq.Array(productIDs(in.Order)), in.Order.ID,
+		provider, reference, in.Prefix.Merchant())
+	return row, pg.AsKind(err)
+}
+
+var acceptContextSQL = `
 		SELECT now() AS now, i.request_hash, i.order_id, i.response, o.customer_id, oc.data_key, c.data_key AS customer_key,
 			ARRAY(SELECT id FROM products WHERE id = ANY($4) ORDER BY id) AS product_ids,
 			ARRAY(SELECT spec FROM products WHERE id = ANY($4) ORDER BY id) AS specs,
 			ARRAY(SELECT coalesce(pool_currencies, '') FROM products WHERE id = ANY($4) ORDER BY id) AS currencies,
 			ARRAY(SELECT s ->> 'pool' || '=' || CASE
 					WHEN EXISTS (SELECT FROM line_items w WHERE w.waiting_pool = s ->> 'pool') THEN 0
-					ELSE coalesce((SELECT sum(k.available) FROM pool_stock k WHERE k.pool_id = s ->> 'pool'), 0) END
+					ELSE greatest(coalesce((SELECT sum(k.available) FROM pool_stock k WHERE k.pool_id = s ->> 'pool'), 0)
+						- ` + reservedSQL(`s ->> 'pool'`) + `, 0) END
 				FROM products p, json_array_elements(CAST(p.spec AS json) -> 'sources') s
 				WHERE p.id = ANY($4) AND s ->> 'pool' <> '') AS stock,
 			ARRAY(SELECT integration FROM partner_gates WHERE opened_at IS NOT NULL) AS down,
@@ -63,11 +70,7 @@ func (d *DB) readAcceptContext(ctx context.Context, in AcceptInput) (acceptConte
 		LEFT JOIN idempotency_keys i ON i.client = $1 AND i.key = $2
 		LEFT JOIN orders o ON o.id = i.order_id
 		LEFT JOIN customers oc ON oc.id = o.customer_id
-		LEFT JOIN customers c ON c.id = $3`,
-		in.Client, in.IdempotencyKey, in.Order.Customer.ID, pq.Array(productIDs(in.Order)), in.Order.ID,
-		provider, reference, in.Prefix.Merchant())
-	return row, pg.AsKind(err)
-}
+		LEFT JOIN customers c ON c.id = $3`
 
 // payment is the payment that nobody else's order may have; empty of an order that a checkout link makes, whose payment
 // is its own, and of one for which nothing was paid.

@@ -23,7 +23,7 @@ func (d *DB) store(
 		return nil, nil, err
 	}
 	pools := known.currencies()
-	warnings, err := d.sellable(ctx, o, products, pools, known.shortages())
+	warnings, err := d.sellable(ctx, o, products, pools, known.shortages(), in.PaymentID != "")
 	if err != nil {
 		return nil, nil, err
 	}

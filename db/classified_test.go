@@ -84,6 +84,7 @@ var ofTheBooks = map[string]string{
 	"products":         "id pool_currencies spec",
 	"refunds":          "confirmed_by currency error failure_kind order_id provider provider_id reference status",
 	"replacements":     "by pool_id status",
+	"reservations":     "pool_id",
 	"resolutions":      "action by id",
 	"revocations":      "error source status",
 	"sandbox_payments": "currency order_id reference",

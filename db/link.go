@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
+	"slices"
 	"time"
 
 	"github.com/jmoiron/sqlx"
@@ -98,7 +99,7 @@ func (d *DB) CreateLink(ctx context.Context, in LinkInput) (v keyturn.LinkView, 
 	if err != nil {
 		return v, false, err
 	}
-	sellability, err := d.linkSellability(ctx, link.LineItems, link.Currency, products, known)
+	sellability, _, err := d.linkSellability(ctx, link.LineItems, link.Currency, products, known)
 	if err != nil {
 		return v, false, err
 	}
@@ -252,30 +253,32 @@ func linkedProducts(link keyturn.CheckoutLink, known acceptContext, prefix keytu
 // shownLeft is how few units of a product are left when a page says so.
 const shownLeft = 5
 
-// linkSellability says of each line whether it can be delivered at the moment, at its quantity.
+// linkSellability says of each line whether it can be delivered at the moment, at its quantity, and how many units of
+// which pools the lines would take: of each line the first source that can deliver, where that is a pool.
 func (d *DB) linkSellability(ctx context.Context, lines []keyturn.LinkLine, currency string,
 	products map[string]keyturn.Product, known acceptContext,
-) ([]keyturn.LineSellability, error) {
+) (out []keyturn.LineSellability, takes map[string]int, err error) {
 	only, have := known.currencies(), known.shortages()
 	needed := map[string]int{}
-	out := make([]keyturn.LineSellability, len(lines))
+	takes = map[string]int{}
+	out = make([]keyturn.LineSellability, len(lines))
 	for i, l := range lines {
 		p := products[l.ProductID]
 		out[i] = keyturn.LineSellability{LineItem: i, Code: keyturn.SellableOK}
 		if l.Operation != keyturn.OpCreate && l.Operation != keyturn.OpUpgrade {
 			continue
 		}
-		short, left := map[string]keyturn.Shortage{}, -1
-		for _, s := range sourcesFor(p, only[l.ProductID], currency) {
+		short, left, units := map[string]keyturn.Shortage{}, -1, p.Units(l.Quantity.Value)
+		sources := sourcesFor(p, only[l.ProductID], currency)
+		for _, s := range sources {
 			switch {
 			case s.Type.HasIntegration() && have.down[s.Integration]:
 				short[s.Name()] = keyturn.ShortagePartner
 			case s.Type.HasPool():
-				units := p.Units(l.Quantity.Value)
 				needed[s.Pool] += units
 				n, err := d.stockLeft(ctx, s.Pool, needed[s.Pool]+shownLeft)
 				if err != nil {
-					return nil, err
+					return nil, nil, err
 				}
 				if n < needed[s.Pool] {
 					short[s.Name()] = keyturn.ShortageStock
@@ -285,7 +288,10 @@ func (d *DB) linkSellability(ctx context.Context, lines []keyturn.LinkLine, curr
 				left = -1
 			}
 		}
-		sources := sourcesFor(p, only[l.ProductID], currency)
+		first := slices.IndexFunc(sources, func(s keyturn.Source) bool { return short[s.Name()] == "" })
+		if first >= 0 && sources[first].Type.HasPool() {
+			takes[sources[first].Pool] += units
+		}
 		rule, why := p.Sell.Sellable(sources, func(s keyturn.Source) keyturn.Shortage { return short[s.Name()] })
 		switch {
 		case why == keyturn.ShortageStock:
@@ -297,7 +303,7 @@ func (d *DB) linkSellability(ctx context.Context, lines []keyturn.LinkLine, curr
 		}
 		out[i].Refused = why != "" && rule == keyturn.SellRefuse
 	}
-	return out, nil
+	return out, takes, nil
 }
 
 func (d *DB) linkWhere(ctx context.Context, q sqlx.QueryerContext, where string, args ...any) (linkRow, error) {

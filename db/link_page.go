@@ -39,6 +39,8 @@ type CheckoutPage struct {
 
 	Payment *CheckoutPayment // the last one
 	OrderID string           // of a used link
+
+	takes map[string]int // units by pool that the lines would take
 }
 
 // CheckoutPageLine is a line of the page.
@@ -120,10 +122,11 @@ func (d *DB) checkoutPage(ctx context.Context, v visited) (CheckoutPage, error) 
 			return p, err
 		}
 	}
-	sellability, err := d.linkSellability(ctx, lines, row.Currency, products, known)
+	sellability, takes, err := d.linkSellability(ctx, lines, row.Currency, products, known)
 	if err != nil {
 		return p, err
 	}
+	p.takes = takes
 	for i, l := range lines {
 		p.Lines = append(p.Lines, CheckoutPageLine{
 			LinkLine: l, OfferID: offers[i], Product: products[l.ProductID], Price: l.Price(row.Currency, l.Quantity.Value),

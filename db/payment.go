@@ -205,7 +205,7 @@ func (p *payment) move(to keyturn.PaymentStatus) {
 	}
 }
 
-// save writes the payment and its step in the log.
+// save writes the payment and its step in the log. One that cannot be paid any more, or is paid, has nothing reserved.
 func (p *payment) save(ctx context.Context, tx *sqlx.Tx, by, reason string) error {
 	if p.saved != p.Status && !p.saved.CanBecome(p.Status) {
 		return keyturn.Errorf(keyturn.KindConflict, "a payment that is %s cannot become %s", p.saved, p.Status)
@@ -228,6 +228,7 @@ func (p *payment) save(ctx context.Context, tx *sqlx.Tx, by, reason string) erro
 		return nil
 	}
 	_, err = tx.ExecContext(ctx, `
+		WITH released AS (DELETE FROM reservations WHERE payment_id = $1 AND $4 NOT IN ('CREATED', 'OPEN'))
 		INSERT INTO payment_log (payment_id, version, from_status, to_status, by, reason) VALUES ($1, $2, $3, $4, $5, $6)`,
 		p.ID, p.Version, p.saved, p.Status, by, reason)
 	p.saved = p.Status

@@ -4,9 +4,12 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/json"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/jmoiron/sqlx"
+	"github.com/lib/pq"
 
 	"keyturn.dev/keyturn"
 	"keyturn.dev/keyturn/pg"
@@ -115,7 +118,7 @@ func (d *DB) BeginPayment(ctx context.Context, in PaymentStart) (PaymentBegun, e
 			}
 		}
 		p := p
-		if err := p.insert(ctx, tx, in.PayWithin); err != nil {
+		if err := p.insert(ctx, tx, in.PayWithin, page.takes); err != nil {
 			return err
 		}
 		if p.TotalMinor > 0 {
@@ -131,22 +134,43 @@ func (d *DB) BeginPayment(ctx context.Context, in PaymentStart) (PaymentBegun, e
 	return out, err
 }
 
-// insert stores a new payment of a link whose row is locked.
-func (p *payment) insert(ctx context.Context, tx *sqlx.Tx, payWithin time.Duration) error {
+// reservable is the part of a pool's stock that may be set aside for customers who are paying: what they begin to pay
+// and leave must not keep a pool from selling. Beyond it selling goes on: what cannot be delivered is not charged.
+const reservable = 5 // the fifth part
+
+// insert stores a new payment of a link whose row is locked, and sets aside the units of pools that it takes. Customers
+// who begin at the same moment do not see each other's, so the part that is set aside can be a little larger.
+func (p *payment) insert(ctx context.Context, tx *sqlx.Tx, payWithin time.Duration, takes map[string]int) error {
 	if err := tx.GetContext(ctx, &p.Now, `SELECT clock_timestamp()`); err != nil {
 		return err
 	}
 	p.CreatedAt, p.PayUntil = p.Now, p.Now.Add(payWithin)
 	p.LookAt, p.OpenNo, p.CaptureNo = ptr(p.Now.Add(openAfter)), 1, 1
-	_, err := tx.ExecContext(ctx, `
-		WITH begun AS (UPDATE checkout_links SET payments_begun = payments_begun + 1 WHERE id = $2)
-		INSERT INTO payments (id, link_id, number, provider, capture, mixed, customer_id, snapshot, currency, total_minor,
-			pay_until, look_at, created_at)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)`,
+	var pools []string
+	var units []int64
+	if p.TotalMinor > 0 { // else the order is accepted along with it
+		for _, pool := range slices.Sorted(maps.Keys(takes)) {
+			pools, units = append(pools, pool), append(units, int64(takes[pool]))
+		}
+	}
+	_, err := tx.ExecContext(ctx, insertPaymentSQL,
 		p.ID, p.LinkID, p.Number, p.Provider, p.Capture, p.Mixed, p.CustomerID, p.Snapshot, p.Currency, p.TotalMinor,
-		p.PayUntil, p.LookAt, p.CreatedAt)
+		p.PayUntil, p.LookAt, p.CreatedAt, pq.Array(pools), pq.Array(units))
 	return err
 }
+
+var insertPaymentSQL = `
+	WITH begun AS (
+		UPDATE checkout_links SET payments_begun = payments_begun + 1 WHERE id = $2
+	), reserved AS (
+		INSERT INTO reservations (payment_id, pool_id, units)
+		SELECT $1, t.pool, t.units FROM unnest(CAST($14 AS text[]), CAST($15 AS bigint[])) AS t (pool, units)
+		WHERE t.units + ` + reservedSQL("t.pool") + ` <=
+			coalesce((SELECT sum(k.available) FROM pool_stock k WHERE k.pool_id = t.pool), 0) / ` + itoa(reservable) + `
+	)
+	INSERT INTO payments (id, link_id, number, provider, capture, mixed, customer_id, snapshot, currency, total_minor,
+		pay_until, look_at, created_at)
+	VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)`
 
 // frozen is the line as a payment keeps it.
 func (l CheckoutPageLine) frozen() SnapshotLine {

@@ -1012,3 +1012,14 @@ CREATE TABLE merchant_payments (
     merchant text NOT NULL,
     CONSTRAINT merchant_payments_pkey PRIMARY KEY (provider, reference)
 );
+
+CREATE TABLE reservations (
+    payment_id uuid NOT NULL,
+    pool_id text NOT NULL,
+    units bigint NOT NULL,
+    CONSTRAINT reservations_pkey PRIMARY KEY (payment_id, pool_id),
+    CONSTRAINT reservations_payment_id_fkey FOREIGN KEY (payment_id) REFERENCES payments(id),
+    CONSTRAINT reservations_pool_id_fkey FOREIGN KEY (pool_id) REFERENCES pools(id) ON DELETE CASCADE,
+    CONSTRAINT reservations_units_check CHECK (units > 0)
+);
+CREATE INDEX reservations_of_pool ON reservations (pool_id) INCLUDE (units);

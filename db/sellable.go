@@ -13,7 +13,7 @@ import (
 // shortages is what is known of sources when an order comes.
 type shortages struct {
 	// stock is how many keys of a pool a new line may expect: none while lines wait for the pool, else its stock figure,
-	// which still counts keys whose batch is being recalled. It is an estimate, good enough for a warning: the exact count
+	// less what is reserved, which still counts keys whose batch is being recalled. It is an estimate, good enough for a warning: the exact count
 	// reads the pool's keys, and while an old snapshot is open (an audit, a backup) it passes over all keys sold
 	// meanwhile.
 	stock map[string]int
@@ -34,10 +34,12 @@ func (f acceptContext) shortages() shortages {
 
 // sellable refuses an order with lines that nothing can deliver now and whose product is not sold then, and lines that
 // no source serves in the order's currency; it gives the warnings about the others that nothing can deliver now. Keys
-// are not reserved: of two orders for the last key that come at the same moment, one may still wait.
+// are not reserved: of two orders for the last key that come at the same moment, one may still wait. paid is of an order
+// that a payment makes: what may be sold was decided when the customer began to pay, and what cannot be delivered is not
+// charged.
 func (d *DB) sellable(
 	ctx context.Context, o keyturn.Order, products map[string]keyturn.Product, only map[string]map[string]string,
-	known shortages,
+	known shortages, paid bool,
 ) ([]keyturn.Warning, error) {
 	var bad keyturn.Problems
 	var out []keyturn.Warning
@@ -49,6 +51,9 @@ func (d *DB) sellable(
 		p, at := products[l.ProductID], lineAt(i)+".productId"
 		sources := sourcesFor(p, only[l.ProductID], o.Currency)
 		bad.Check(len(sources) > 0, at, "no pool of product %s sells in %s", l.ProductID, o.Currency)
+		if paid {
+			continue
+		}
 		short := map[string]keyturn.Shortage{}
 		for _, s := range sources {
 			switch {
@@ -94,14 +99,24 @@ var shortageText = map[keyturn.Shortage]string{
 	keyturn.ShortagePartner: "comes from a partner that does not answer",
 }
 
-// stockLeft counts the keys of a pool that no waiting line is ahead of, up to n.
+// stockLeft counts the keys of a pool that no waiting line is ahead of and that no customer is paying for, up to n.
 func (d *DB) stockLeft(ctx context.Context, pool string, n int) (int, error) {
-	var waits bool
-	if err := d.pg.GetContext(ctx, &waits, `SELECT EXISTS (SELECT FROM line_items WHERE waiting_pool = $1)`,
-		pool); err != nil || waits {
+	var ahead struct {
+		Waits    bool `db:"waits"`
+		Reserved int  `db:"reserved"`
+	}
+	if err := d.pg.GetContext(ctx, &ahead, `
+		SELECT EXISTS (SELECT FROM line_items WHERE waiting_pool = $1) AS waits, `+reservedSQL(`$1`)+` AS reserved`,
+		pool); err != nil || ahead.Waits {
 		return 0, pg.AsKind(err)
 	}
-	return stock.Left(ctx, d.pg, pool, n)
+	left, err := stock.Left(ctx, d.pg, pool, n+ahead.Reserved)
+	return max(left-ahead.Reserved, 0), err
+}
+
+// reservedSQL is how many units of a pool are set aside for customers who are paying.
+func reservedSQL(pool string) string {
+	return `coalesce((SELECT sum(units) FROM reservations WHERE pool_id = ` + pool + `), 0)`
 }
 
 // sourcesFor gives the sources that can serve an order in the currency.
