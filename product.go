@@ -120,8 +120,7 @@ func (p Product) Check() error {
 		{"urlToInstructions", p.URLToInstructions},
 		{"urlToDownload", p.URLToDownload},
 	} {
-		bad.Check(u.url == "" || strings.HasPrefix(u.url, "https://") && cleanText(u.url, 0, 2000), u.at,
-			"must be an https:// address")
+		bad.Check(u.url == "" || isHTTPS(u.url), u.at, "must be an https:// address")
 	}
 	bad.Check(slices.Contains([]QuantityMode{"", OnePerUnit, OnePerLine, OneCall}, p.QuantityMode), "quantityMode",
 		"must be one_per_unit, one_per_line or one_call")

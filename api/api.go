@@ -110,6 +110,7 @@ func New(c Config) *API {
 	a.batchRoutes()
 	a.customerRoutes()
 	a.licenseRoutes()
+	a.shopRoutes()
 	a.catalogRoutes()
 	a.alertRoutes()
 	a.auditRoutes()

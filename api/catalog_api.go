@@ -26,13 +26,13 @@ type (
 
 // catalogKind is one kind of catalog entries: how they are checked, stored and shown.
 type catalogKind[T any] struct {
-	one, many string // "product", "products"
+	one, many string // "product", "products"; a kind that has one entry has no many
 	of        subject
 	tag       string
-	shown     any      // a value of the type of what GET shows
-	list      any      // a value of the type of the list's document
-	readers   []string // the scopes that open GET
-	id        func(*T) *string
+	shown     any              // a value of the type of what GET shows
+	list      any              // a value of the type of the list's document
+	readers   []string         // the scopes that open GET
+	id        func(*T) *string // nil: there is one entry, without an ID
 	check     func(context.Context, keyturn.Prefix, T) (T, error)
 	secrets   func(context.Context, T) ([]string, error) // which would change; nil: the kind has none
 	show      func(T) T                                  // without secrets; nil: as it is
@@ -60,7 +60,9 @@ func catalogRoutes[T any](a *API, k catalogKind[T]) {
 		Description: "Idempotent. The header `Keyturn-Change` reports what happened. With `dryRun=true` the response lists " +
 			"what would change, as {change, differences}.",
 		Security: anyOf(ScopeCatalogWrite), Responses: stored,
-	}}, func(ctx context.Context, c *call, in *putInput) (*putOutput, error) { return k.handlePut(ctx, c, in) })
+	}}, func(ctx context.Context, c *call, in *putInput) (*putOutput, error) {
+		return k.handlePut(ctx, c, in.ID, in.DryRun)
+	})
 	register(a, operation{of: k.of, Operation: huma.Operation{
 		OperationID: "get-" + k.one, Method: http.MethodGet, Path: base + "/{id}", Tags: []string{k.tag}, Summary: "Show a " +
 			k.one,
@@ -92,16 +94,18 @@ func catalogRoutes[T any](a *API, k catalogKind[T]) {
 	})
 }
 
-func (k catalogKind[T]) handlePut(ctx context.Context, c *call, in *putInput) (*putOutput, error) {
+func (k catalogKind[T]) handlePut(ctx context.Context, c *call, id string, dryRun bool) (*putOutput, error) {
 	var v T
 	if _, err := decodeBody(c, maxCatalogBody, false, &v); err != nil {
 		return nil, err
 	}
 	var bad keyturn.Problems
-	if id := k.id(&v); *id == "" {
-		*id = in.ID
-	} else {
-		bad.Check(*id == in.ID, "id", "must match the ID in the URL")
+	if k.id != nil {
+		if given := k.id(&v); *given == "" {
+			*given = id
+		} else {
+			bad.Check(*given == id, "id", "must match the ID in the URL")
+		}
 	}
 	if err := bad.Err("the " + k.one + " is not valid"); err != nil {
 		return nil, err
@@ -110,8 +114,8 @@ func (k catalogKind[T]) handlePut(ctx context.Context, c *call, in *putInput) (*
 	if err != nil {
 		return nil, err
 	}
-	if in.DryRun {
-		return k.dryRun(ctx, in.ID, v)
+	if dryRun {
+		return k.dryRun(ctx, id, v)
 	}
 	created, changed, err := k.put(ctx, v)
 	if err != nil {
@@ -121,7 +125,7 @@ func (k catalogKind[T]) handlePut(ctx context.Context, c *call, in *putInput) (*
 	if created {
 		out.Status = http.StatusCreated
 	}
-	out.Body, err = k.get(ctx, in.ID)
+	out.Body, err = k.get(ctx, id)
 	return out, err
 }
 

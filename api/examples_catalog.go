@@ -16,6 +16,16 @@ var (
 		Sell:  keyturn.Sell{WhenEmpty: keyturn.SellWarn},
 		Email: keyturn.Email{Subject: "Your key for Orbit Editor", Text: "Hello {FULLNAME},\n\nyour key: {KEY}\n"},
 	}
+	exampleShop = keyturn.Shop{
+		Name: "Kiosk",
+		Legal: keyturn.Legal{
+			Terms: "https://kiosk.example/terms", Privacy: "https://kiosk.example/privacy",
+			Seller: "Kiosk Ltd, 1 Main Street, Dublin, Ireland", Contact: "help@kiosk.example",
+		},
+		Checkout: keyturn.CheckoutSettings{
+			Fields: keyturn.CheckoutFields{LastName: keyturn.FieldRequired}, Withdrawal: keyturn.WithdrawalWaived,
+		},
+	}
 	examplePoolEntry = keyturn.Pool{
 		ID: examplePool, Name: "Keys of Orbit Editor", Threshold: 100,
 		Pattern: `ORBIT(-[A-Z0-9]{4}){3}`, ForecastHorizon: keyturn.Duration(72 * time.Hour),
@@ -34,6 +44,9 @@ var (
 func examplePartnerShown() keyturn.Integration { return hideSecrets(examplePartnerEntry) }
 
 var catalogExamples = map[string]example{
+	"put-shop": {request: exampleShop, answer: exampleShop},
+	"get-shop": {answer: exampleShop},
+
 	"put-product":    {request: exampleProductEntry, answer: exampleProductEntry.WithDefaults()},
 	"get-product":    {answer: exampleProductEntry.WithDefaults()},
 	"list-products":  {answer: keyturn.ProductList{Products: []keyturn.Product{exampleProductEntry.WithDefaults()}}},

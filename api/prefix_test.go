@@ -183,6 +183,8 @@ var reaches = map[string]reach{
 	"GET /v1/integrations/{id}":    {"/v1/integrations/{name}:acme", "", 404, 200},
 	"GET /v1/integrations":         {"/v1/integrations", "", 200, 200},
 	"DELETE /v1/integrations/{id}": {"/v1/integrations/{name}:acme", "", 404, 409},
+	"PUT /v1/shop":                 {"/v1/shop", `{}`, 404, 404},
+	"GET /v1/shop":                 {"/v1/shop", "", 404, 404},
 	"GET /v1/alerts":               {"/v1/alerts?all=true", "", 200, 200},
 	"POST /v1/alerts/{id}/close":   {"/v1/alerts/{alert}/close", `{"reason": "mine"}`, 404, 409},
 	"GET /v1/audits":               {"/v1/audits", "", 200, 200},

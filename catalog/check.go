@@ -43,3 +43,6 @@ func CheckIntegration(in keyturn.Integration, production bool) error {
 	})
 	return bad.Err("the integration is not valid")
 }
+
+// CheckShop says everything that is wrong with the shop's settings.
+func CheckShop(s keyturn.Shop) error { return s.Check(mail.CheckAddress) }

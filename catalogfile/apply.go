@@ -13,12 +13,12 @@ import (
 
 // Applied says what applying a catalog did, or would do, to one entry.
 type Applied struct {
-	Kind string `json:"kind"` // integration, pool or product
-	ID   string `json:"id"`
+	Kind string `json:"kind"` // shop, integration, pool or product
+	ID   string `json:"id"`   // "shop" of the shop
 	keyturn.Change
 }
 
-// Apply brings the server's catalog to what this one declares: integrations, pools, then products; what it does not
+// Apply brings the server's catalog to what this one declares: the shop, integrations, pools, then products; what it does not
 // name stays as it is. Everything is first tried without storing it, so that a mistake anywhere changes nothing; with
 // dryRun it ends there. Mistakes that only the server sees are located by line, like those of Read.
 func (c *Catalog) Apply(ctx context.Context, api *client.Client, dryRun bool) ([]Applied, error) {
@@ -44,6 +44,12 @@ func (c *Catalog) pass(ctx context.Context, api *client.Client, dryRun bool) ([]
 		p.locate(&bad, err)
 		out = append(out, Applied{Kind: kind, ID: id, Change: change})
 		return nil
+	}
+	if c.Shop != nil {
+		change, err := api.PutShop(ctx, *c.Shop, dryRun)
+		if err := note("shop", "shop", c.shop, change, err); err != nil {
+			return out, err
+		}
 	}
 	for i, in := range c.Integrations {
 		change, err := api.PutIntegration(ctx, in, dryRun)

@@ -19,10 +19,12 @@ import (
 
 // Catalog is what a catalog file declares, with its secrets read, and where in the file each entry stands.
 type Catalog struct {
+	Shop         *keyturn.Shop // nil: the file does not name it
 	Integrations []keyturn.Integration
 	Pools        []keyturn.Pool
 	Products     []keyturn.Product
 
+	shop                          place
 	integrations, pools, products []place
 }
 
@@ -61,6 +63,7 @@ func (p place) locate(bad *keyturn.Problems, err error) {
 
 // catalogFile is one document of a catalog file.
 type catalogFile struct {
+	Shop         *keyturn.Shop         `json:"shop"`
 	Integrations []keyturn.Integration `json:"integrations"`
 	Pools        []keyturn.Pool        `json:"pools"`
 	Products     []keyturn.Product     `json:"products"`
@@ -100,6 +103,9 @@ func Parse(text []byte, folder string, lookup func(string) (string, bool)) (*Cat
 			c.integrations[i].locate(&bad, endpoint.Check(c.Integrations[i], false))
 		}
 	}
+	if c.Shop != nil {
+		c.shop.locate(&bad, catalog.CheckShop(*c.Shop))
+	}
 	for i, p := range c.Pools {
 		c.pools[i].locate(&bad, p.Check())
 	}
@@ -129,6 +135,11 @@ func (c *Catalog) add(bad *keyturn.Problems, doc yamlDocument) {
 			bad.Addf(atLine(doc.line(path), path), "%s", f.Message)
 		}
 		return
+	}
+	if file.Shop != nil {
+		here := place{doc, "shop"}
+		bad.Check(c.Shop == nil, here.at(""), "is there twice: an installation has one shop")
+		c.Shop, c.shop = file.Shop, here
 	}
 	c.Integrations = append(c.Integrations, file.Integrations...)
 	c.integrations = append(c.integrations, places(doc, "integrations", len(file.Integrations))...)

@@ -91,6 +91,25 @@ func TestACatalogIsAppliedAgainAndAgain(t *testing.T) {
 	require.Equal(t, want, changes(false))
 }
 
+func TestTheShopsSettingsAreApplied(t *testing.T) {
+	t.Parallel()
+	api := newClient(t)
+	c, err := catalogfile.Parse([]byte("shop: {name: Kiosk, checkout: {withdrawal: offered}}\n"), "", nil)
+	require.NoError(t, err)
+	for _, want := range []struct {
+		dryRun bool
+		change string
+	}{{true, "changed"}, {false, "changed"}, {true, "unchanged"}, {false, "unchanged"}} {
+		applied, err := c.Apply(t.Context(), api, want.dryRun)
+		require.NoError(t, err)
+		require.Equal(t, "shop", applied[0].Kind)
+		require.Equal(t, want.change, applied[0].Change.Change)
+	}
+	stored, err := api.Shop(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, *c.Shop, stored)
+}
+
 func TestEveryMistakeOfACatalogHasItsLine(t *testing.T) {
 	t.Parallel()
 	folder := catalogFolder(t)
@@ -199,6 +218,11 @@ func TestEveryMistakeOfACatalogHasItsLine(t *testing.T) {
 				"      - {type: pool, pool: keys}\n", ""),
 			[]string{"line 22, products[0].sell.whenEmpty", "source of type pool"},
 		},
+		{
+			"shop", edit("integrations:\n", "shop:\n  checkout: {fields: {phone: maybe}}\nintegrations:\n"),
+			[]string{"line 2, shop.checkout.fields.phone", "hidden, optional or required"},
+		},
+		{"shop twice", edit("---\n", "shop: {}\n---\nshop: {}\n"), []string{"line 20, shop", "twice"}},
 		{"e-mail tag", edit("{KEY}", "{KEYY}"), []string{"line 29, products[0].email.text", ""}},
 		{
 			"several, in the order of the file", edit("threshold: 100", "threshold: -1", "name: Acme Pro\n", "name: ''\n",
@@ -296,7 +320,7 @@ func TestTheCatalogsPageIsWhole(t *testing.T) {
 	}
 	for _, kind := range []reflect.Type{
 		reflect.TypeFor[keyturn.Integration](), reflect.TypeFor[keyturn.Pool](),
-		reflect.TypeFor[keyturn.Product](),
+		reflect.TypeFor[keyturn.Product](), reflect.TypeFor[keyturn.Shop](),
 	} {
 		fields(kind)
 	}

@@ -22,6 +22,16 @@ func (c *Client) PutIntegration(ctx context.Context, in keyturn.Integration, dry
 	return c.put(ctx, at("v1", "integrations", in.ID), in, dryRun)
 }
 
+// PutShop changes the shop's settings, or with dryRun says what that would do.
+func (c *Client) PutShop(ctx context.Context, s keyturn.Shop, dryRun bool) (keyturn.Change, error) {
+	return c.put(ctx, at("v1", "shop"), s, dryRun)
+}
+
+// Shop shows the shop's settings.
+func (c *Client) Shop(ctx context.Context) (s keyturn.Shop, err error) {
+	return s, c.get(ctx, at("v1", "shop"), nil, &s)
+}
+
 func (c *Client) put(ctx context.Context, path string, v any, dryRun bool) (keyturn.Change, error) {
 	var change keyturn.Change
 	body, err := jsonBody(v)

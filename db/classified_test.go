@@ -89,6 +89,7 @@ var ofTheBooks = map[string]string{
 	"revocations":      "error source status",
 	"sandbox_payments": "currency order_id reference",
 	"sandbox_refunds":  "key order_id reference",
+	"shop":             "id spec",
 	"supplies":         "fingerprint resolution",
 }
 

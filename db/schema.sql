@@ -1023,3 +1023,12 @@ CREATE TABLE reservations (
     CONSTRAINT reservations_units_check CHECK (units > 0)
 );
 CREATE INDEX reservations_of_pool ON reservations (pool_id) INCLUDE (units);
+
+CREATE TABLE shop (
+    id text NOT NULL,
+    version bigint NOT NULL DEFAULT 1,
+    spec text NOT NULL,
+    updated_at timestamptz NOT NULL DEFAULT now(),
+    CONSTRAINT shop_pkey PRIMARY KEY (id),
+    CONSTRAINT shop_id_check CHECK (id = 'shop')
+);
