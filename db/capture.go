@@ -28,6 +28,7 @@ type CaptureDue struct {
 	Sum              keyturn.Money
 	No               int  // of the key under which it is taken
 	Look             bool // an earlier attempt may have taken it: ask first
+	Now              time.Time
 	try              int
 }
 
@@ -66,7 +67,7 @@ func (d *DB) BeginCapture(ctx context.Context, fulfillmentID string) (due *Captu
 		}
 		due = &CaptureDue{
 			PaymentID: p.ID, Provider: p.Provider, Sum: keyturn.Money{Minor: *p.CaptureMinor, Currency: p.Currency},
-			No: p.CaptureNo, Look: p.CaptureTries > 0, try: p.CaptureTries + 1,
+			No: p.CaptureNo, Look: p.CaptureTries > 0, Now: p.Now, try: p.CaptureTries + 1,
 		}
 		if p.SessionReference != nil {
 			due.SessionReference = *p.SessionReference
@@ -122,6 +123,9 @@ func (d *DB) FinishCapture(ctx context.Context, fulfillmentID string, s keyturn.
 			return err
 		}
 		if p.Status == keyturn.PaymentAuthorized || p.Status == keyturn.PaymentCapturing {
+			if err := p.answered(ctx, tx, s); err != nil {
+				return err
+			}
 			p.CaptureUntil = nil
 			if err := d.followAuthorized(ctx, tx, p, s, byWorkflow); err != nil {
 				return err

@@ -560,15 +560,21 @@ func TestEventsOfAProcessorAreHints(t *testing.T) {
 	_, token := s.link(linkOf("k1", "game"))
 	pay := s.openPayment(token)
 	s.exec(`DELETE FROM outbox`)
-	for range 2 {
-		require.NoError(t, s.BookProviderEvent(s.ctx, "sandbox", "evt_1", "session.paid", "session-"+pay, ""))
+	event := ProviderEvent{Provider: "sandbox", ID: "evt_1", Type: "session.paid", SessionReference: "session-" + pay}
+	for _, want := range []BookedEvent{EventBooked, EventKnown} {
+		got, err := s.BookProviderEvent(s.ctx, event)
+		require.NoError(t, err)
+		require.Equal(t, want, got)
 	}
 	next, err := s.ReviewPayment(s.ctx, pay)
 	require.NoError(t, err)
 	require.Equal(t, keyturn.PaymentDoRetrieve, next.Do)
 	require.Equal(t, 1, read[int](s, `SELECT count(*) FROM outbox WHERE workflow = 'SettlePayment'`))
 	require.Equal(t, 1, read[int](s, `SELECT count(*) FROM provider_events`))
-	require.NoError(t, s.BookProviderEvent(s.ctx, "sandbox", "evt_2", "session.paid", "another's", ""))
+	event.ID, event.SessionReference = "evt_2", "another's"
+	got, err := s.BookProviderEvent(s.ctx, event)
+	require.NoError(t, err)
+	require.Equal(t, EventForeign, got)
 	s.later(31 * 24 * time.Hour)
 	require.NoError(t, s.ForgetProviderEvents(s.ctx))
 	require.Zero(t, read[int](s, `SELECT count(*) FROM provider_events`))

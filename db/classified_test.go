@@ -69,9 +69,10 @@ var ofTheBooks = map[string]string{
 	"outbox":          "subject workflow",
 	"payment_log":     "by from_status to_status",
 	"payment_refunds": "currency error provider_id status",
-	"payments": "capture currency customer_id failure link_id link_order_id mixed order_id payment_reference provider " +
+	"payments": "capture currency customer_id failure link_id mixed order_id payment_reference provider " +
 		"session_reference status",
-	"provider_events": "id provider type",
+	"processor_troubles": "failing failure provider",
+	"provider_events":    "id outcome provider type",
 	"sandbox_sessions": "authorize back_url capture_key currency id key lines locale method order_id reference request " +
 		"return_url script status token_hash",
 	"partner_gates":    "failing failure integration",

@@ -67,6 +67,9 @@ func (d *DB) reconcilePayment(ctx context.Context, id string, s keyturn.Processo
 		if err := d.noteReferences(p, s); err != nil {
 			return err
 		}
+		if err := p.answered(ctx, tx, s); err != nil {
+			return err
+		}
 		if out.Accepted, err = d.follow(ctx, tx, p, s, by, accept, refused); err != nil {
 			return err
 		}
@@ -346,6 +349,9 @@ func (d *DB) UnknownToProcessor(ctx context.Context, id string) (keyturn.Payment
 	return d.paymentStep(ctx, id, func(tx *sqlx.Tx, p *payment) error {
 		if p.Status != keyturn.PaymentCreated {
 			return keyturn.Errorf(keyturn.KindConflict, "the payment is %s", p.Status)
+		}
+		if err := p.answered(ctx, tx, keyturn.ProcessorState{}); err != nil {
+			return err
 		}
 		link, err := lockLink(ctx, tx, p.LinkID)
 		if err != nil {

@@ -165,6 +165,32 @@ func TestALinkSellsAKey(t *testing.T) {
 	s.record(workflows.LineWorkflowID(f), "line-of-a-link")
 }
 
+// A processor that does not know what it has opened ends no payment: people are alerted, its workflow goes on asking, and
+// the customer who pays gets the key.
+func TestAProcessorThatForgetsAPayment(t *testing.T) {
+	s := start(t, options{})
+	s.product(keyturn.Product{ID: "game", Sources: []keyturn.Source{keyturn.FromPool("p")}}, "GAME-1")
+	link := s.link("", "game")
+	address := s.orderAndPay(link)
+	id := s.awaitPayment(link, keyturn.PaymentOpen)
+	s.exec(`CREATE TABLE forgotten AS SELECT * FROM sandbox_sessions`)
+	s.exec(`DELETE FROM sandbox_sessions`)
+	require.NoError(t, s.db.LookAtPayment(t.Context(), id))
+	s.eventually(func() (bool, string) {
+		return s.count(`SELECT count(*) FROM alerts WHERE cause = 'UnknownPayment' AND closed_at IS NULL`) == 1, "no alert"
+	})
+	_, status := s.paymentOf(link)
+	require.Equal(t, keyturn.PaymentOpen, status)
+	s.exec(`INSERT INTO sandbox_sessions SELECT * FROM forgotten`)
+	s.exec(`DROP TABLE forgotten`)
+	_, _ = s.visit("POST", address, url.Values{"action": {"pay"}})
+	s.awaitLink(link, keyturn.OrderCompleted)
+	s.awaitPayment(link, keyturn.PaymentCaptured)
+	require.Zero(t, s.count(`SELECT count(*) FROM alerts WHERE cause = 'UnknownPayment' AND closed_at IS NULL`))
+	s.requireWorkflowEnds(workflows.PaymentWorkflowID(id))
+	s.audit()
+}
+
 // What cannot be delivered is not charged, and the customer is told so.
 func TestALinkThatCannotBeDeliveredIsNotCharged(t *testing.T) {
 	s := start(t, options{})
