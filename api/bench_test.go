@@ -32,6 +32,7 @@ type bench struct {
 	api    *api.API
 	db     *db.DB
 	dsn    string
+	keys   *vault.Keys
 	starts *starts
 	log    *lockedBuffer
 }
@@ -91,7 +92,7 @@ func newBench(t *testing.T, change ...func(*api.Config)) *bench {
 	require.NoError(t, err)
 	d, err := db.Open(t.Context(), dsn, keys)
 	require.NoError(t, err)
-	b := &bench{db: d, dsn: dsn, starts: &starts{}, log: &lockedBuffer{}}
+	b := &bench{db: d, dsn: dsn, keys: keys, starts: &starts{}, log: &lockedBuffer{}}
 	c := api.Config{
 		Payments: []string{"sandbox"}, Processors: []string{"sandbox"},
 		ReturnOrigins: []string{"https://shop.example"},

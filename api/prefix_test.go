@@ -89,6 +89,13 @@ func (b *bench) open(t *testing.T, name string) stall {
 	return s
 }
 
+// fill puts what the stall has into what a reach says.
+func (s stall) fill() *strings.Replacer {
+	return strings.NewReplacer("{name}", s.name, "{fulfillment}", s.fulfillment, "{waiting}", s.waiting,
+		"{batch}", s.batch, "{alert}", s.alert, "{audit}", s.audit, "ORDER", orderOf(s.name, "3"),
+		"{link}", s.link, "{payment}", s.payment, "LINK", linkOfMerchant(s.name, "5"))
+}
+
 func linkOfMerchant(merchant, number string) string {
 	return `{"orderId": "` + merchant + `:` + number + `", "currency": "EUR", "lineItems": [
 		{"productId": "` + merchant + `:app", "name": "App", "unitPrice": "5"}],
@@ -199,9 +206,7 @@ func TestAMerchantReachesNothingOfAnother(t *testing.T) {
 	b := newBench(t)
 	other := b.open(t, "m43")
 	own := b.merchant(t, "m42")
-	fill := strings.NewReplacer("{name}", other.name, "{fulfillment}", other.fulfillment, "{waiting}", other.waiting,
-		"{batch}", other.batch, "{alert}", other.alert, "{audit}", other.audit, "ORDER", orderOf("m43", "3"),
-		"{link}", other.link, "{payment}", other.payment, "LINK", linkOfMerchant("m43", "5"))
+	fill := other.fill()
 	b.must(t, "POST", "/v1/orders", orderOf("m43", "3"), "Idempotency-Key", "3", "Authorization", other.token)
 
 	var routes []api.Route

@@ -4,10 +4,12 @@ import (
 	"context"
 	"encoding/json"
 	"math"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/jmoiron/sqlx"
+	"github.com/lib/pq"
 
 	"keyturn.dev/keyturn"
 	"keyturn.dev/keyturn/pg"
@@ -70,18 +72,24 @@ func (d *DB) Alerts(ctx context.Context, prefix keyturn.Prefix, all bool, cause 
 	if before == 0 {
 		before = math.MaxInt64
 	}
-	// written out: the index of open alerts is of no use to a statement that may ask for all
-	which := `closed_at IS NULL AND `
-	if all {
-		which = ``
-	}
+	// Written out, also the cause: each filter goes by an index of its own.
+	which := `id < $1`
 	if prefix != "" {
-		which += merchantSQL(alertSubjectSQL, "$4") + ` AND `
+		which += ` AND ` + merchantSQL(alertSubjectSQL, "$3")
+	}
+	if !all {
+		which += ` AND closed_at IS NULL`
+	}
+	switch {
+	case slices.ContainsFunc(keyturn.AlertCauses, func(i keyturn.AlertInfo) bool { return i.Cause == cause }):
+		which += ` AND cause = ` + pq.QuoteLiteral(string(cause))
+	case cause != "": // there is no alert of it
+		return []keyturn.AlertView{}, nil
 	}
 	var rows []alertRow
 	//keyturn:autocommit it reads
-	if err := d.pg.SelectContext(ctx, &rows, alertsSQL+`
-		WHERE `+which+`($1 = '' OR cause = $1) AND id < $2 ORDER BY id DESC LIMIT $3`, prefixed(prefix, cause, before, limit)...); err != nil {
+	if err := d.pg.SelectContext(ctx, &rows, alertsSQL+`WHERE `+which+` ORDER BY id DESC LIMIT $2`,
+		prefixed(prefix, before, limit)...); err != nil {
 		return nil, pg.AsKind(err)
 	}
 	out := make([]keyturn.AlertView, len(rows))

@@ -113,8 +113,11 @@ func (d *DB) Audits(ctx context.Context, limit int) ([]Audit, error) {
 // AuditByID gives one run. KindNotFound.
 func (d *DB) AuditByID(ctx context.Context, id string) (Audit, error) {
 	var a Audit
-	err := d.pg.GetContext(ctx, &a,
-		`SELECT id, started_at, finished_at, ok, report FROM audits WHERE CAST(id AS text) = lower($1)`, id)
+	canonical, ok := canonicalID(id)
+	if !ok {
+		return a, keyturn.Errorf(keyturn.KindNotFound, "there is no such audit: its ID is a UUID")
+	}
+	err := d.pg.GetContext(ctx, &a, `SELECT id, started_at, finished_at, ok, report FROM audits WHERE id = $1`, canonical)
 	return a, pg.NotFound(err, "there is no audit %s", id)
 }
 

@@ -69,7 +69,7 @@ var ofTheBooks = map[string]string{
 	"outbox":          "subject workflow",
 	"payment_log":     "by from_status to_status",
 	"payment_refunds": "currency error provider_id status",
-	"payments": "capture currency customer_id failure link_id mixed order_id payment_reference provider " +
+	"payments": "capture currency customer_id failure link_id link_order_id mixed order_id payment_reference provider " +
 		"session_reference status",
 	"processor_troubles": "failing failure provider",
 	"provider_events":    "id outcome provider type",

@@ -161,7 +161,7 @@ func (p *payment) insert(ctx context.Context, tx *sqlx.Tx, payWithin time.Durati
 
 var insertPaymentSQL = `
 	WITH begun AS (
-		UPDATE checkout_links SET payments_begun = payments_begun + 1 WHERE id = $2
+		UPDATE checkout_links SET payments_begun = payments_begun + 1 WHERE id = $2 RETURNING order_id
 	), reserved AS (
 		INSERT INTO reservations (payment_id, pool_id, units)
 		SELECT $1, t.pool, t.units FROM unnest(CAST($14 AS text[]), CAST($15 AS bigint[])) AS t (pool, units)
@@ -169,8 +169,8 @@ var insertPaymentSQL = `
 			coalesce((SELECT sum(k.available) FROM pool_stock k WHERE k.pool_id = t.pool), 0) / ` + itoa(reservable) + `
 	)
 	INSERT INTO payments (id, link_id, number, provider, capture, mixed, customer_id, snapshot, currency, total_minor,
-		pay_until, look_at, created_at)
-	VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)`
+		pay_until, look_at, created_at, link_order_id)
+	VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, (SELECT order_id FROM begun))`
 
 // frozen is the line as a payment keeps it.
 func (l CheckoutPageLine) frozen() SnapshotLine {

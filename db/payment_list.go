@@ -37,8 +37,7 @@ func (d *DB) Payments(ctx context.Context, prefix keyturn.Prefix, status keyturn
 		where += ` AND p.status = ` + pq.QuoteLiteral(string(status))
 	}
 	if prefix != "" {
-		where += ` AND EXISTS (SELECT FROM checkout_links k WHERE k.id = p.link_id AND ` +
-			merchantSQL("k.order_id", "$4") + `)`
+		where += ` AND ` + merchantSQL("p.link_order_id", "$4")
 	}
 	found, err := d.paymentsWhere(ctx, where+` ORDER BY p.created_at DESC, p.id DESC LIMIT $3`,
 		prefixed(prefix, before, beforeID, limit+1)...)

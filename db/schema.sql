@@ -240,8 +240,8 @@ CREATE TABLE orders (
 ALTER TABLE orders ALTER COLUMN customer SET STORAGE EXTERNAL;
 CREATE INDEX orders_by_any_status ON orders (status, created_at, id);
 CREATE INDEX orders_by_merchant ON orders (split_part(id, ':', 1), created_at, id) WHERE strpos(id, ':') > 0;
-CREATE INDEX orders_by_merchant_status ON orders (split_part(id, ':', 1), status, created_at, id) WHERE strpos(id,
-        ':') > 0 AND (status NOT IN ('COMPLETED', 'PENDING'));
+CREATE INDEX orders_by_merchant_any_status ON orders (split_part(id, ':', 1), status, created_at, id) WHERE strpos(id,
+        ':') > 0;
 CREATE INDEX orders_by_payment ON orders (payment_provider, payment_reference);
 CREATE INDEX orders_by_time ON orders (created_at, id);
 
@@ -725,12 +725,17 @@ CREATE TABLE alerts (
         'SearchAttributes', 'Capture', 'LatePayment', 'Mismatch', 'NotAccepted', 'ProcessorDown', 'UnknownPayment',
         'CardTesting'))
 );
+CREATE INDEX alerts_by_cause ON alerts (cause, id);
 CREATE INDEX alerts_by_merchant ON alerts (split_part(alert_subject(pool_id, subject, detail), ':', 1), id)
         WHERE strpos(alert_subject(pool_id, subject, detail), ':') > 0;
+CREATE INDEX alerts_by_merchant_cause ON alerts (split_part(alert_subject(pool_id, subject, detail), ':', 1), cause,
+        id) WHERE strpos(alert_subject(pool_id, subject, detail), ':') > 0;
 CREATE UNIQUE INDEX alerts_line ON alerts (line_id, cause) WHERE line_id IS NOT NULL;
-CREATE INDEX alerts_open ON alerts (cause) WHERE closed_at IS NULL;
+CREATE INDEX alerts_open_by_cause ON alerts (cause, id) WHERE closed_at IS NULL;
 CREATE INDEX alerts_open_by_merchant ON alerts (split_part(alert_subject(pool_id, subject, detail), ':', 1), id)
         WHERE strpos(alert_subject(pool_id, subject, detail), ':') > 0 AND closed_at IS NULL;
+CREATE INDEX alerts_open_by_merchant_cause ON alerts (split_part(alert_subject(pool_id, subject, detail), ':', 1),
+        cause, id) WHERE strpos(alert_subject(pool_id, subject, detail), ':') > 0 AND closed_at IS NULL;
 CREATE UNIQUE INDEX alerts_pool ON alerts (pool_id, cause) WHERE pool_id IS NOT NULL AND closed_at IS NULL;
 CREATE UNIQUE INDEX alerts_subject ON alerts (subject, cause) WHERE subject IS NOT NULL AND closed_at IS NULL;
 CREATE INDEX alerts_to_mail ON alerts (id) WHERE mailed_at IS NULL;
@@ -844,6 +849,8 @@ CREATE TABLE checkout_links (
 ALTER TABLE checkout_links ALTER COLUMN spec SET STORAGE EXTERNAL;
 CREATE INDEX checkout_links_by_merchant ON checkout_links (split_part(order_id, ':', 1), created_at, id)
         WHERE strpos(order_id, ':') > 0;
+CREATE INDEX checkout_links_by_merchant_status ON checkout_links (split_part(order_id, ':', 1), status, created_at,
+        id) WHERE strpos(order_id, ':') > 0;
 CREATE INDEX checkout_links_by_reference ON checkout_links (reference, created_at, id) WHERE reference IS NOT NULL;
 CREATE INDEX checkout_links_by_status ON checkout_links (status, created_at, id);
 CREATE INDEX checkout_links_by_time ON checkout_links (created_at, id);
@@ -900,6 +907,7 @@ CREATE TABLE payments (
     look_at timestamptz,
     created_at timestamptz NOT NULL DEFAULT now(),
     ended_at timestamptz,
+    link_order_id text,
     told_at timestamptz,
     asked_at timestamptz,
     pressed_at timestamptz,
@@ -922,6 +930,10 @@ CREATE TABLE payments (
     CONSTRAINT payments_total_minor_check CHECK (total_minor >= 0)
 );
 ALTER TABLE payments ALTER COLUMN snapshot SET STORAGE EXTERNAL;
+CREATE INDEX payments_by_merchant ON payments (split_part(link_order_id, ':', 1), created_at, id)
+        WHERE strpos(link_order_id, ':') > 0;
+CREATE INDEX payments_by_merchant_status ON payments (split_part(link_order_id, ':', 1), status, created_at, id)
+        WHERE strpos(link_order_id, ':') > 0;
 CREATE INDEX payments_by_status ON payments (status, created_at, id);
 CREATE INDEX payments_by_time ON payments (created_at, id);
 CREATE INDEX payments_of_customer ON payments (customer_id);

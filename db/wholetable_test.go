@@ -3,14 +3,13 @@ package db
 import (
 	"fmt"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
-	"github.com/jmoiron/sqlx"
 	"github.com/stretchr/testify/require"
 
 	"keyturn.dev/keyturn"
+	"keyturn.dev/keyturn/internal/testkit"
 )
 
 // copies is how often the shop of this test has sold everything: enough for any index to be cheaper than its table.
@@ -21,56 +20,6 @@ var copied = []string{
 	"customers", "orders", "idempotency_keys", "line_items", "line_log", "partner_requests", "attempts", "deliverables",
 	"deliveries", "refunds", "revocations", "licenses", "alerts", "access_log", "pool_keys", "key_log", "partner_queue",
 	"outbox", "sandbox_payments", "sandbox_refunds",
-}
-
-// multiply copies every order, under new IDs. What is copied has the same shape as what was sold, so that PostgreSQL's
-// statistics are those of a shop with one product of each kind, one pool that came in one file, and one partner.
-func (s *shop) multiply() {
-	s.t.Helper()
-	for _, table := range copied {
-		var names, values []string
-		for _, c := range reads[struct {
-			Name     string `db:"column_name"`
-			Type     string `db:"data_type"`
-			Identity bool   `db:"identity"`
-		}](s, `SELECT column_name, data_type, is_identity = 'YES' AS identity FROM information_schema.columns
-			WHERE table_name = $1 AND table_schema = 'public' ORDER BY ordinal_position`, table) {
-			if c.Identity {
-				continue
-			}
-			value := c.Name
-			switch {
-			case c.Type == "uuid" && c.Name != "batch_id":
-				value = "CAST(md5(CAST(" + c.Name + " AS text) || g) AS uuid)"
-			case c.Type == "bytea" && (c.Name == "fingerprint" || c.Name == "page_hash"):
-				value = "decode(md5(encode(" + c.Name + ", 'hex') || g), 'hex')"
-			case table == "pool_keys" && c.Name == "position":
-				value = "position + 1000 * g"
-			case c.Name == "created_at":
-				value = "created_at + g * interval '1 us'" // the originals come first
-			case table == "outbox" && c.Name == "subject":
-				value = "CAST(CAST(md5(subject || g) AS uuid) AS text)"
-			case c.Name == "order_id" || c.Name == "customer_id" || c.Name == "reference" || c.Name == "key" || c.Name == "id" &&
-				c.Type == "text":
-				value = c.Name + " || '-' || g"
-			}
-			names, values = append(names, c.Name), append(values, value)
-		}
-		n := copies
-		if table == "outbox" { // its rows are small
-			n *= 10
-		}
-		s.exec(fmt.Sprintf(`INSERT INTO %s (%s) SELECT %s FROM %s, generate_series(1, %d) AS g`, table,
-			strings.Join(names, ", "), strings.Join(values, ", "), table, n))
-	}
-	s.exec(`ANALYZE`)
-}
-
-// reading is what was read of a table.
-type reading struct {
-	Table string `db:"relname"`
-	Whole int64  `db:"whole"` // rows, by going through the table
-	Index int64  `db:"index"` // entries of its indexes
 }
 
 // step is something that is done in a shop.
@@ -88,8 +37,11 @@ func crowd(t *testing.T, sell func(*shop)) *shop {
 	s.product("app", fromEndpoint("acme"))
 	s.product("byhand", byHand)
 	sell(s)
-	s.multiply()
 	require.NoError(t, s.Close())
+	testkit.Multiply(t, s.dsn, copies, copied, nil)
+	testkit.Multiply(t, s.dsn, 10, []string{"outbox"}, map[string]string{ // its rows are small
+		"outbox.subject": "CAST(CAST(md5(g || subject) AS uuid) AS text)",
+	})
 	return s
 }
 
@@ -105,42 +57,16 @@ func (s *shop) reopened() *shop {
 func (s *shop) readMuch(t *testing.T, steps []step, counting ...string) (found []string) {
 	t.Helper()
 	const limit = 1000
-	watch, err := sqlx.Open("postgres", s.dsn)
-	require.NoError(t, err)
-	t.Cleanup(func() { _ = watch.Close() })
-	watch.SetMaxOpenConns(1)
-	readings := func() map[string]reading {
-		require.Eventually(t, func() bool { // a process says what it read when it ends, at the latest
-			n := 1
-			err := watch.Get(&n, `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
-				AND backend_type = 'client backend' AND pid <> pg_backend_pid()`)
-			return err == nil && n == 0
-		}, time.Minute, 5*time.Millisecond)
-		var rows []reading
-		require.NoError(t, watch.Select(&rows, `
-			SELECT t.relname, coalesce(t.seq_tup_read, 0) AS whole,
-				coalesce((SELECT sum(i.idx_tup_read) FROM pg_stat_user_indexes i WHERE i.relid = t.relid), 0) AS index
-			FROM pg_stat_user_tables t WHERE t.relname = ANY(CAST($1 AS name[]))`, "{"+strings.Join(copied, ",")+"}"))
-		out := map[string]reading{}
-		for _, r := range rows {
-			out[r.Table] = r
-		}
-		require.Len(t, out, len(copied))
-		return out
-	}
-	before := readings()
+	reads := testkit.WatchReads(t, s.dsn)
 	for _, step := range steps {
 		s.reopened()
 		step.do()
 		require.NoError(t, s.Close())
-		after := readings()
-		for _, table := range copied {
-			if whole, index := after[table].Whole-before[table].Whole, after[table].Index-before[table].Index; (whole > limit ||
-				index > limit) && !slices.Contains(counting, step.name) {
-				found = append(found, fmt.Sprintf("%s: %d rows of the table %s, %d of its indexes", step.name, whole, table, index))
+		for _, r := range reads.More(t, limit) {
+			if !slices.Contains(counting, step.name) {
+				found = append(found, step.name+": "+r.String())
 			}
 		}
-		before = after
 	}
 	return found
 }
