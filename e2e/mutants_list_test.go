@@ -111,7 +111,7 @@ var allMutants = []mutant{
 	{
 		name: "an order is answered and not stored", invariants: "A1",
 		drop:  `ALTER TABLE line_items DROP CONSTRAINT line_items_order_id_fkey`,
-		edits: becomes(`(\$9, \$10, \$11 FROM settled)`, `$1 WHERE false`),
+		edits: becomes(`(CAST\(nullif\(\$29, ''\) AS uuid\) FROM settled)`, `$1 WHERE false`),
 		run:   (*stack).storesEditor,
 	},
 	{
@@ -132,7 +132,7 @@ var allMutants = []mutant{
 	},
 	{
 		name: "an order's page has another address", invariants: "A7",
-		edits: becomes(`\$9, \$10, \$11 FROM settled`, `CAST($$9 AS bytea) || '\x00', $$10, $$11 FROM settled`),
+		edits: becomes(`\$9, (\$10, \$11, CAST\(nullif)`, `sha256(CAST($$9 AS bytea)), $1`),
 		run:   (*stack).storesEditor,
 	},
 	{name: "workflow start without outbox", invariants: "A5", run: (*stack).storesEditor}, // and the process dies
@@ -184,8 +184,10 @@ var allMutants = []mutant{
 	{name: "a blind copy of every e-mail", invariants: "D3", run: (*stack).editor},
 	{
 		name: "an e-mail shows the keys of all lines", invariants: "B4",
-		edits: becomes(`(WHERE line_id = \$1) AND (state <> 'recalled'\s+UNION)`, `$1 OR line_id IS NOT NULL AND $2`),
-		run:   (*stack).resendsToOneOfTwo,
+		edits: becomes(
+			`SELECT k\.line_id, (k\.pool_id, .*? WHERE line_id = ANY\(CAST\(\$1 AS uuid\[\]\)\)) AND (state <> 'recalled' UNION)`,
+			`SELECT (CAST($$1 AS uuid[]))[1] AS line_id, $1 OR line_id IS NOT NULL AND $2`),
+		run: (*stack).resendsToOneOfTwo,
 	},
 	{
 		name: "an e-mail shows some of the keys", invariants: "D5",
