@@ -53,6 +53,7 @@ var ofTheBooks = map[string]string{
 	"deliveries":       "error kind status",
 	"erasures":         "by customer_hash",
 	"idempotency_keys": "client key order_id request_hash",
+	"images":           "content owner sha256 type",
 	"installation":     "key_file",
 	"integrations":     "id secrets spec",
 	"key_log":          "by from_state pool_id to_state",

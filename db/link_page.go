@@ -24,7 +24,8 @@ type CheckoutPage struct {
 	Lines     []CheckoutPageLine
 	Total     keyturn.Money
 	OnVisit   []keyturn.LinkOffer // those that can still be accepted
-	OnLeave   []keyturn.LinkOffer
+	OnLeave   []keyturn.LinkOffer      // none once the customer has accepted one
+	Images    map[string]keyturn.Image // of lines and offers, by product
 	Customer  keyturn.Customer // what the page is filled in with
 	ReturnURL string
 	CancelURL string
@@ -111,16 +112,21 @@ func (d *DB) checkoutPage(ctx context.Context, v visited) (CheckoutPage, error) 
 		}
 		return out
 	}
-	p.OnVisit, p.OnLeave = open(link.Offers.OnVisit), open(link.Offers.OnLeave)
+	p.OnVisit = open(link.Offers.OnVisit)
+	if len(draft.Accepted) == 0 {
+		p.OnLeave = open(link.Offers.OnLeave)
+	}
 	known, err := d.readAcceptContext(ctx, AcceptInput{Order: linkProducts(link)})
 	if err != nil {
 		return p, err
 	}
 	products := map[string]keyturn.Product{}
+	p.Images = map[string]keyturn.Image{}
 	for i, id := range known.ProductIDs {
 		if products[id], err = readStored(id, known.Specs[i]); err != nil {
 			return p, err
 		}
+		p.Images[id] = products[id].Image
 	}
 	sellability, takes, err := d.linkSellability(ctx, lines, row.Currency, products, known)
 	if err != nil {

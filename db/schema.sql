@@ -1061,3 +1061,15 @@ CREATE TABLE processor_troubles (
     opened_at timestamptz,
     CONSTRAINT processor_troubles_pkey PRIMARY KEY (provider)
 );
+
+CREATE TABLE images (
+    owner text NOT NULL,
+    sha256 text NOT NULL,
+    type text NOT NULL,
+    content bytea NOT NULL,
+    updated_at timestamptz NOT NULL DEFAULT now(),
+    CONSTRAINT images_pkey PRIMARY KEY (owner),
+    CONSTRAINT images_content_check CHECK (length(content) >= 1 AND length(content) <= 204800),
+    CONSTRAINT images_type_check CHECK (type IN ('image/png', 'image/jpeg', 'image/webp'))
+);
+CREATE INDEX images_by_content ON images (sha256);
