@@ -131,7 +131,7 @@ var allMutants = []mutant{
 		run:   (*stack).storesEditor,
 	},
 	{
-		name: "an order's page has another address", invariants: "A7",
+		name: "the page of an order has another address", invariants: "A7",
 		edits: becomes(`\$9, (\$10, \$11, CAST\(nullif)`, `sha256(CAST($$9 AS bytea)), $1`),
 		run:   (*stack).storesEditor,
 	},
