@@ -89,7 +89,10 @@ func (s *stack) visit(method, path string, form url.Values) (*http.Response, str
 	return resp, string(body)
 }
 
-var pageVersion = regexp.MustCompile(`name="version" value="(\d+)"`)
+var (
+	pageVersion  = regexp.MustCompile(`name="version" value="(\d+)"`)
+	consentShown = regexp.MustCompile(`name="consent" value="(\w+)"`)
+)
 
 // orderAndPay fills in a link's page and gives the address where it is paid.
 func (s *stack) orderAndPay(linkID string) string {
@@ -99,7 +102,7 @@ func (s *stack) orderAndPay(linkID string) string {
 	m := pageVersion.FindStringSubmatch(body)
 	require.NotNil(s.t, m, body)
 	resp, body := s.visit("POST", page+"/order", url.Values{
-		"version": {m[1]}, "email": {buyer}, "country": {"FR"}, "firstName": {"Jean"}, "consent": {"yes"},
+		"version": {m[1]}, "email": {buyer}, "country": {"FR"}, "firstName": {"Jean"}, "consent": {consentShown.FindStringSubmatch(body)[1]},
 	})
 	require.Equal(s.t, http.StatusSeeOther, resp.StatusCode, body)
 	return resp.Header.Get("Location")
