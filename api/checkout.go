@@ -115,7 +115,7 @@ func (a *API) completeLink(l keyturn.CheckoutLink, now time.Time) (keyturn.Check
 	l = l.WithDefaults(now, a.defaultProcessor())
 	var bad keyturn.Problems
 	bad.Merge("", l.Check(now, mail.CheckAddress, a.ReturnOrigins))
-	if keyturn.ValidID(l.Provider) && !slices.Contains(a.Processors, l.Provider) {
+	if keyturn.ValidID(l.Provider) && l.Provider != keyturn.PaymentNone && !slices.Contains(a.Processors, l.Provider) {
 		bad.Addf("provider", "names %s, by which nothing can be sold; there are %s", l.Provider, a.processorNames())
 	}
 	return l, bad.Err("the checkout link is not valid")

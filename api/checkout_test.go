@@ -103,6 +103,34 @@ func TestACheckoutLinkIsMadeOnce(t *testing.T) {
 	})
 }
 
+// A link of which nothing costs anything needs no payment provider, whatever is configured.
+func TestALinkThatCostsNothingNeedsNoProvider(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.sell(t, "AAAA")
+	const none = `"provider": "none", "currency"`
+	free := strings.Replace(goodLink, "49.9", "0", 1)
+	made := b.link(t, "k1", free)
+	require.Equal(t, []string{"none", "0.00"}, []string{made.Provider, made.Total})
+	offer := `"offers": {"onVisit": [{"id": "o", "headline": "More", "lineItem": {"productId": "acme-pro", "name": "Pro",
+		"unitPrice": "PRICE"}}]}, "currency"`
+	offering := func(price string) string {
+		return strings.NewReplacer("CRM-1", "CRM-o"+price, "ORD-L1", "ORD-o"+price, `"currency"`,
+			strings.Replace(offer, "PRICE", price, 1)).Replace(strings.Replace(free, `"currency"`, none, 1))
+	}
+	require.Equal(t, "none", b.link(t, "k2", offering("0")).Provider)
+	b.play(t, []scenario{
+		{
+			"with an offer that costs", "POST", "/v1/checkout-links", key("k3"), offering("1"), 422,
+			[]string{`"provider"`}, nil,
+		},
+		{
+			"for what costs", "POST", "/v1/checkout-links", key("k4"),
+			strings.NewReplacer("CRM-1", "CRM-2", `"currency"`, none).Replace(goodLink), 422, []string{`"provider"`}, nil,
+		},
+	})
+}
+
 func key(k string) []string { return []string{"Idempotency-Key", k} }
 
 func (b *bench) sellOrder(t *testing.T) {

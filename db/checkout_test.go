@@ -499,6 +499,56 @@ func TestALinkReplacesWhatItsProductSays(t *testing.T) {
 	require.Contains(t, *l.SoldAs, `"offerId":"o1"`)
 }
 
+// What a link promised is sold, whatever the merchant makes of its product meanwhile; how it is obtained follows the
+// catalog.
+func TestALinkKeepsWhatItPromised(t *testing.T) {
+	s := newShop(t)
+	game := keyturn.Product{
+		ID: "game", Sources: []keyturn.Source{fromPool("p")}, Variables: map[string]string{"edition": "gold"},
+		Retry: keyturn.RetryPolicy{GiveUpAfter: keyturn.Duration(time.Hour)},
+	}
+	s.put(game)
+	s.product("other", fromPool("q"))
+	s.stock("q", "Q-1", "Q-2")
+	in := linkOf("k1", "game")
+	in.Link.LineItems[0].Quantity = keyturn.LinkQuantity{Value: 2, Min: 2, Max: 2}
+	_, token := s.link(in)
+	edit := game
+	edit.QuantityMode, edit.Variables = keyturn.OnePerLine, map[string]string{"edition": "silver"}
+	edit.ExternalContext, edit.Retry.GiveUpAfter = "new", keyturn.Duration(48*time.Hour)
+	s.put(edit) // before the customer comes
+	page, err := s.CheckoutPage(s.ctx, token)
+	require.NoError(t, err)
+	require.Equal(t, time.Hour, page.Promise)
+	pay := s.openPayment(token)
+	edit.Sources = []keyturn.Source{fromPool("q")}
+	s.put(edit) // while the customer pays
+	f := s.processorSays(pay, s.authorized(pay, 2000)).Accepted.Starts[0].FulfillmentID
+	l, err := s.readLine(s.ctx, f)
+	require.NoError(t, err)
+	require.Equal(t, 2, l.units())
+	require.Equal(t, map[string]string{"edition": "gold"}, l.product.Variables)
+	require.Empty(t, l.product.ExternalContext)
+	require.WithinDuration(t, l.CreatedAt.Add(time.Hour), l.GiveUpAt, time.Second)
+	require.WithinDuration(t, l.GiveUpAt, read[time.Time](s, `SELECT give_up_at FROM line_items WHERE id = $1`, l.ID),
+		time.Second)
+	s.claimed(f)
+	require.Equal(t, []string{"Q-1", "Q-2"}, s.keysOf(f))
+}
+
+// A product that was removed while the customer paid cannot be sold any more: the money goes back.
+func TestAProductThatWasRemovedWhileTheCustomerPaid(t *testing.T) {
+	s := newShop(t)
+	s.product("game", fromPool("p"))
+	id, token := s.link(linkOf("k1", "game"))
+	pay := s.openPayment(token)
+	require.NoError(t, s.DeleteProduct(s.ctx, "game"))
+	require.Nil(t, s.processorSays(pay, s.authorized(pay, 1000)).Accepted)
+	require.Equal(t, keyturn.PaymentVoiding, s.paymentStatus(pay))
+	require.Equal(t, keyturn.LinkOpen, s.linkStatus(id))
+	require.Equal(t, 1, s.alerts("cause = 'NotAccepted' AND closed_at IS NULL"))
+}
+
 func TestLinksAreMadeOnce(t *testing.T) {
 	s := newShop(t)
 	s.product("game", fromPool("p"))
