@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jmoiron/sqlx"
 	"github.com/stretchr/testify/require"
 
 	"keyturn.dev/keyturn"
@@ -209,6 +210,7 @@ func TestWhoSeesWhatOfALink(t *testing.T) {
 	b.must(t, "GET", at+"?include=customer", "", "Authorization", support).into(t, &v)
 	require.Equal(t, "jean@buyer.test", v.Customer.Email)
 	require.Equal(t, "FR", v.Customer.Country)
+	require.Equal(t, []string{"support customer link/" + id}, b.looks(t))
 	require.NotContains(t, b.log.String(), "jean")
 	require.NotContains(t, b.log.String(), b.db.LinkToken(id))
 	b.play(t, []scenario{
@@ -261,6 +263,51 @@ func TestALinkIsWithdrawn(t *testing.T) {
 	require.Equal(t, 409, unwired.do(t, "POST", "/v1/checkout-links/"+id+"/cancellation", why).status)
 }
 
+// looks are the looks at persons that were recorded.
+func (b *bench) looks(t *testing.T) (out []string) {
+	t.Helper()
+	x, err := sqlx.Open("postgres", b.dsn)
+	require.NoError(t, err)
+	defer x.Close()
+	require.NoError(t, x.Select(&out,
+		`SELECT by || ' ' || what || ' ' || subject FROM access_log WHERE subject IS NOT NULL ORDER BY at`))
+	return out
+}
+
+// Whom an order is for, and what a shop gave its checkout link, which may be personal, takes a scope, and each look at
+// them is recorded. No other answer has it.
+func TestWhoSeesWhomAnOrderIsFor(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.sell(t, "AAAA", "BBBB")
+	id := b.link(t, "k1", goodLink).ID
+	b.processorSays(t, b.beginPayment(t, id), keyturn.ProcessorState{
+		Status: keyturn.AtProcessorAuthorized, PaymentReference: "pi_1",
+		Authorized: keyturn.Money{Minor: 4990, Currency: "EUR"}, CaptureWithin: 7 * 24 * time.Hour,
+	})
+	const at = "/v1/orders/ORD-L1"
+	reader := b.token(t, "reader", api.ScopeOrdersRead, api.ScopeOps, api.ScopeKeysRead)
+	support := b.token(t, "support", api.ScopeOrdersRead, api.ScopeCustomersRead)
+	personal := []string{"jean", "campaign"}
+	b.play(t, []scenario{
+		{"without asking", "GET", at, []string{"Authorization", support}, "", 200, nil, personal},
+		{"without the scope", "GET", at + "?include=customer", []string{"Authorization", reader}, "", 403,
+			[]string{api.ScopeCustomersRead}, personal},
+		{"something else", "GET", at + "?include=all", nil, "", 400, []string{"include"}, personal},
+		{"no order", "GET", "/v1/orders/ORD-9?include=customer", nil, "", 404, nil, nil},
+	})
+	require.Empty(t, b.looks(t))
+	var order keyturn.OrderView
+	b.must(t, "GET", at+"?include=customer", "", "Authorization", support).into(t, &order)
+	require.Equal(t, "jean@buyer.test", order.Customer.Email)
+	require.Equal(t, map[string]string{"campaign": "spring"}, order.Link.AdditionalData)
+	b.sellOrder(t)
+	b.must(t, "GET", "/v1/orders/ORD-1?include=customer", "").into(t, &order)
+	require.Equal(t, "Dupont", order.Customer.LastName)
+	require.Equal(t, []string{"support customer order/ORD-L1", "dev customer order/ORD-1"}, b.looks(t))
+	require.NotContains(t, b.log.String(), "jean")
+}
+
 // What was sold comes back with the payment, the link and the order.
 func TestTheOrderOfALink(t *testing.T) {
 	t.Parallel()
@@ -279,9 +326,7 @@ func TestTheOrderOfALink(t *testing.T) {
 	require.Equal(t, "49.90", order.Payment.Authorized)
 	require.Equal(t, "0.00", order.Payment.Captured)
 	require.NotNil(t, order.Payment.CaptureBy)
-	require.Equal(t, &keyturn.OrderLink{
-		ID: id, Reference: "CRM-1", AdditionalData: map[string]string{"campaign": "spring"},
-	}, order.Link)
+	require.Equal(t, &keyturn.OrderLink{ID: id, Reference: "CRM-1"}, order.Link)
 	require.Equal(t, "Acme Pro, 5 devices", order.LineItems[0].Name)
 	require.Equal(t, "ACME-5", order.LineItems[0].SKU)
 

@@ -40,7 +40,7 @@ var ofPersons = []string{
 // ofTheBooks are those of each table that hold our own words, IDs, hashes and settings, or the merchant's keys, and
 // stay.
 var ofTheBooks = map[string]string{
-	"access_log": "by what",
+	"access_log": "by subject what",
 	"alerts":     "cause closed_by detail pool_id subject",
 	"api_tokens": "hash name prefix scopes",
 	"attempts":   "error_kind operation outcome source",

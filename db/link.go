@@ -419,26 +419,43 @@ func (r linkRow) statusNow() keyturn.LinkStatus {
 	return r.Status
 }
 
-// Link gives a checkout link with its payments, and with what its page is filled in with if customer is set.
-// KindNotFound.
-func (d *DB) Link(ctx context.Context, id string, customer bool) (keyturn.LinkView, error) {
+// Link gives a checkout link with its payments. KindNotFound.
+func (d *DB) Link(ctx context.Context, id string) (keyturn.LinkView, error) {
+	v, _, err := d.linkView(ctx, id)
+	return v, err
+}
+
+// LinkWithCustomer is Link with what the link's page is filled in with, and records that by saw it. The customer is
+// absent once they were erased.
+func (d *DB) LinkWithCustomer(ctx context.Context, id, by string) (keyturn.LinkView, error) {
+	v, customer, err := d.linkView(ctx, id)
+	if err != nil || customer == nil {
+		return v, err
+	}
+	v.Customer = customer
+	return v, d.pg.Tx(ctx, func(tx *sqlx.Tx) error { return logPersonal(ctx, tx, by, "link/"+id) })
+}
+
+// linkView gives a link, and whom its page is filled in for; nil once they were erased.
+func (d *DB) linkView(ctx context.Context, id string) (keyturn.LinkView, *keyturn.Customer, error) {
 	if !keyturn.ValidID(id) {
-		return keyturn.LinkView{}, keyturn.Errorf(keyturn.KindNotFound, "there is no such checkout link")
+		return keyturn.LinkView{}, nil, keyturn.Errorf(keyturn.KindNotFound, "there is no such checkout link")
 	}
 	row, err := d.linkWhere(ctx, d.pg, "k.id = $1", id)
 	if err != nil {
-		return keyturn.LinkView{}, err
+		return keyturn.LinkView{}, nil, err
 	}
 	link, draft, _, err := d.openLink(row)
-	if err != nil && keyturn.KindOf(err) != keyturn.KindErased {
-		return keyturn.LinkView{}, err
+	erased := keyturn.KindOf(err) == keyturn.KindErased
+	if err != nil && !erased {
+		return keyturn.LinkView{}, nil, err
 	}
 	v := row.view(link, draft)
-	if customer && err == nil {
-		v.Customer = &link.Customer
-	}
 	v.Payments, err = d.paymentsWhere(ctx, "p.link_id = $1 ORDER BY p.number", id)
-	return v, err
+	if erased {
+		return v, nil, err
+	}
+	return v, &link.Customer, err
 }
 
 // OrderOfLink says which order a link makes: whose order it is, the link is. KindNotFound.

@@ -415,9 +415,11 @@ CREATE INDEX deliveries_to_follow ON deliveries (created_at) WHERE status <> 'SE
 
 CREATE TABLE access_log (
     at timestamptz NOT NULL DEFAULT now(),
-    line_id uuid NOT NULL,
+    line_id uuid,
     by text NOT NULL,
-    what text NOT NULL
+    what text NOT NULL,
+    subject text,
+    CONSTRAINT access_log_about CHECK ((line_id IS NULL) = (subject IS NOT NULL))
 );
 CREATE INDEX access_log_by_line ON access_log (line_id, at);
 

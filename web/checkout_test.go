@@ -174,7 +174,7 @@ func TestAPurchaseWithoutScript(t *testing.T) {
 	order, err := c.db.Order(t.Context(), id)
 	require.NoError(t, err)
 	require.Equal(t, "10.00", order.GrossPrice)
-	link, err := c.db.Link(t.Context(), id, true)
+	link, err := c.db.LinkWithCustomer(t.Context(), id, "test")
 	require.NoError(t, err)
 	require.Equal(t, keyturn.LinkUsed, link.Status)
 	require.Equal(t, keyturn.PaymentAuthorized, link.Payments[0].Status)
@@ -240,7 +240,7 @@ func TestTurningBack(t *testing.T) {
 	_, body = c.do("GET", page, nil)
 	require.Contains(t, body, "Order and pay")
 	_, _ = c.do("POST", pay, url.Values{"action": {"pay"}})
-	link, err := c.db.Link(t.Context(), id, false)
+	link, err := c.db.Link(t.Context(), id)
 	require.NoError(t, err)
 	require.Equal(t, keyturn.PaymentExpired, link.Payments[0].Status, "the session has ended")
 
@@ -251,7 +251,7 @@ func TestTurningBack(t *testing.T) {
 	require.Equal(t, 303, resp.StatusCode, c.logged.String())
 	resp, _ = c.do("POST", page+"/reopen", nil)
 	require.Equal(t, 303, resp.StatusCode, c.logged.String())
-	link, err = c.db.Link(t.Context(), id, false)
+	link, err = c.db.Link(t.Context(), id)
 	require.NoError(t, err)
 	require.Equal(t, keyturn.LinkUsed, link.Status)
 }
