@@ -41,16 +41,18 @@ const otherPaymentKeptSQL = `
 		OR k.status = 'USED' AND p.status IN ('CREATED', 'OPEN', 'PROCESSING'))`
 
 // capturedOtherSumSQL: what was captured is what the lines cost that were not given up before. Of those the refund is
-// of nothing.
+// of nothing; should they have been charged all the same, the payment has one of its own.
 const capturedOtherSumSQL = `
 	SELECT p.order_id, NULL AS line_id, 'payment ' || p.id AS subject,
-		p.captured_minor || ' minor units were captured, ' || p.authorized_minor || ' authorized, and ' || due.minor || ' were due' AS what
+		p.captured_minor || ' minor units were captured, ' || p.authorized_minor || ' authorized, and ' || due.minor
+			|| ' were due' AS what
 	FROM payments p CROSS JOIN LATERAL (
 		SELECT coalesce(sum(CASE WHEN r.line_id IS NULL THEN l.gross_minor ELSE r.amount_minor END), 0) AS minor
 		FROM line_items l LEFT JOIN refunds r ON r.line_id = l.id WHERE l.order_id = p.order_id
 	) due
 	WHERE p.order_id IS NOT NULL AND p.status = 'CAPTURED'
-		AND (p.captured_minor <> due.minor OR p.captured_minor > p.authorized_minor)
+		AND (p.captured_minor > p.authorized_minor OR p.captured_minor <> due.minor + coalesce((
+			SELECT r.amount_minor FROM payment_refunds r WHERE r.payment_id = p.id), 0))
 		AND NOT EXISTS (SELECT FROM alerts a WHERE a.subject = 'payment/' || p.id AND a.cause = 'Mismatch')`
 
 const refundedUnchargedSQL = `

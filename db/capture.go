@@ -56,6 +56,8 @@ func (d *DB) BeginCapture(ctx context.Context, fulfillmentID string) (due *Captu
 		case p.captureLeased():
 			wait = captureAgain
 			return nil
+		case l.Status == keyturn.LineRetrying && p.CaptureMinor == nil && !l.Now.Before(l.GiveUpAt):
+			return d.giveUp(ctx, tx, l, byWorkflow, whyDeadline, keyturn.KindUnavailable)
 		case p.Status == keyturn.PaymentAuthorized:
 			if wait, err = waitForOthers(ctx, tx, p); wait > 0 || err != nil {
 				return err
@@ -126,7 +128,6 @@ func (d *DB) FinishCapture(ctx context.Context, fulfillmentID string, s keyturn.
 			if err := p.answered(ctx, tx, s); err != nil {
 				return err
 			}
-			p.CaptureUntil = nil
 			if err := d.followAuthorized(ctx, tx, p, s, byWorkflow); err != nil {
 				return err
 			}
@@ -168,7 +169,7 @@ func (d *DB) FailCapture(ctx context.Context, fulfillmentID string, due *Capture
 			return nil
 		}
 		kind := keyturn.KindOf(failed)
-		p.CaptureUntil, p.Failure = nil, ptr(string(kind))
+		p.CaptureUntil, p.Failure = &p.Now, ptr(string(kind)) // what was said before proves nothing
 		if kind == keyturn.KindRejected && keyturn.IsPermanent(failed) {
 			if err := p.lose(ctx, tx, byWorkflow, "the processor refuses the capture for good"); err != nil {
 				return err
@@ -199,10 +200,13 @@ func (d *DB) FailCapture(ctx context.Context, fulfillmentID string, due *Capture
 			return err
 		}
 		l.Status = keyturn.LineRetrying
-		delay := min(captureFirst<<min(l.Failures-1, 20), captureMost)
-		l.NextAttemptAt = ptr(minTime(l.Now.Add(delay), l.GiveUpAt))
-		if !l.Now.Before(l.GiveUpAt) {
+		over := !l.Now.Before(l.GiveUpAt)
+		if over && p.CaptureMinor == nil {
 			return d.giveUp(ctx, tx, l, byWorkflow, whyDeadline+": "+string(kind), kind)
+		}
+		l.NextAttemptAt = ptr(l.Now.Add(min(captureFirst<<min(l.Failures-1, 20), captureMost)))
+		if !over { // past its time it must be known first whether the money was taken
+			l.NextAttemptAt = ptr(minTime(*l.NextAttemptAt, l.GiveUpAt))
 		}
 		return l.save(ctx, tx, byWorkflow, string(kind))
 	})

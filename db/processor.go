@@ -53,13 +53,18 @@ func (d *DB) ProcessorFailed(ctx context.Context, provider, paymentID string, ki
 	})
 }
 
+// askedAt is when the processor was asked for what it says.
+func (p *payment) askedAt(s keyturn.ProcessorState) time.Time {
+	if s.AskedAt.IsZero() {
+		return p.Now
+	}
+	return s.AskedAt
+}
+
 // answered books when the payment's processor was asked that has now said where the payment stands, and that it
 // answers.
 func (p *payment) answered(ctx context.Context, tx *sqlx.Tx, s keyturn.ProcessorState) error {
-	asked := s.AskedAt
-	if asked.IsZero() {
-		asked = p.Now
-	}
+	asked := p.askedAt(s)
 	if p.AskedAt == nil || p.AskedAt.Before(asked) {
 		p.AskedAt = &asked
 	}
