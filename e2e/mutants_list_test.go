@@ -236,6 +236,43 @@ var allMutants = []mutant{
 		run:   (*stack).refundsWhatMayHaveArrived,
 	},
 
+	// Checkout links.
+	{
+		name: "a payment without an order is kept", invariants: "P1",
+		edits: becomes(`(INSERT INTO payment_refunds \(.*?\)) VALUES \(\$1, \$2, \$3\)`,
+			`$1 SELECT CAST($$1 AS uuid), CAST($$2 AS bigint), CAST($$3 AS text) WHERE false`),
+		run: (*stack).sellsWhatCannotBeAccepted,
+	},
+	{
+		name: "what was given up is captured all the same", invariants: "P2",
+		edits: becomes(`chargeable_minor = \$12`, `chargeable_minor = greatest(total_minor, $$12)`),
+		run:   (*stack).sellsOneOfTwo,
+	},
+	{
+		name: "keys are mailed before they are charged", invariants: "P3",
+		edits: becomes(`pay\.status AS payment_status`,
+			`CASE WHEN pay.status = 'AUTHORIZED' THEN 'CAPTURED' ELSE pay.status END AS payment_status`),
+		run: (*stack).sellsEditorByLink,
+	},
+	{
+		name: "an authorization is never let go", invariants: "P4",
+		edits: becomes(`pay\.capture_by AS payment_capture_by`, `CAST(NULL AS timestamptz) AS payment_capture_by`),
+		run:   (*stack).sellsWhatDoesNotComeInTime,
+	},
+	{name: "a capture is booked that was not made", invariants: "P5", run: (*stack).sellsEditorByLink},
+	{
+		name: "a used link is sold again", invariants: "P6",
+		drop: `DROP INDEX payments_sold`,
+		edits: becomes(`k\.order_id, k\.status, k\.version`, `k.order_id || '-' || k.payments_begun AS order_id,
+			CASE WHEN k.status = 'USED' THEN 'OPEN' ELSE k.status END AS status, k.version`),
+		run: (*stack).sellsALinkTwice,
+	},
+	{
+		name: "units stay set aside", invariants: "P7",
+		edits: becomes(`DELETE FROM reservations WHERE payment_id = \$1`, `$0 AND false`),
+		run:   (*stack).sellsEditorByLink,
+	},
+
 	// Steps.
 	{
 		name: "a status is written without its version", invariants: "F1 F3",
