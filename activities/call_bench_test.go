@@ -99,8 +99,7 @@ func signed(id, url string) keyturn.Integration {
 func shop(b *testing.B) *Activities {
 	b.Helper()
 	dsn := testkit.Postgres(b, "keyturn", func(dsn string) error {
-		_,
-			err := db.Migrate(context.Background(), dsn)
+		_, err := db.Migrate(context.Background(), dsn)
 		return err
 	})
 	keyFile := filepath.Join(b.TempDir(), "keys.json")

@@ -82,8 +82,7 @@ func (b *lockedBuffer) String() string {
 func newBench(t *testing.T, change ...func(*api.Config)) *bench {
 	t.Helper()
 	dsn := testkit.Postgres(t, "keyturn", func(dsn string) error {
-		_,
-			err := db.Migrate(context.Background(), dsn)
+		_, err := db.Migrate(context.Background(), dsn)
 		return err
 	})
 	keysFile := filepath.Join(t.TempDir(), "keys.json")

@@ -22,8 +22,7 @@ func TestMain(m *testing.M) { testkit.Main(m) }
 func newClient(t *testing.T) *client.Client {
 	t.Helper()
 	dsn := testkit.Postgres(t, "keyturn", func(dsn string) error {
-		_,
-			err := db.Migrate(context.Background(), dsn)
+		_, err := db.Migrate(context.Background(), dsn)
 		return err
 	})
 	keysFile := filepath.Join(t.TempDir(), "keys.json")

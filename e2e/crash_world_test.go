@@ -59,8 +59,7 @@ func newWorld(t *testing.T) *world {
 	t.Helper()
 	w := &world{t: t, queue: "crash-" + rand.Text()[:12], journal: filepath.Join(t.TempDir(), "payments.jsonl")}
 	w.dsn = testkit.Postgres(t, "keyturn", func(dsn string) error {
-		_,
-			err := db.Migrate(context.Background(), dsn)
+		_, err := db.Migrate(context.Background(), dsn)
 		return err
 	})
 	file := filepath.Join(t.TempDir(), "keys.json")
