@@ -25,8 +25,8 @@ run: build ## start everything on this machine and place sample orders; ARGS="--
 # One package after the other: the large ones run servers of their own and keep every core busy. keyturn is built for
 # ./survive, which finds its packages compiled.
 .PHONY: test
-test: bin/temporal with keyturn ## run all tests on a real PostgreSQL and Temporal; PKG=./db ARGS="-run Claim -count=1" for some
-	@bin/with go test -race -p 1 -timeout 20m $(ARGS) $(PKG)
+test: bin/temporal with keyturn ## run all tests on a real PostgreSQL and Temporal; PKG=./db ARGS="-run Claim -race" for some
+	@bin/with go test -p 1 -timeout 20m $(ARGS) $(PKG)
 
 .PHONY: test/crash
 test/crash: bin/temporal with ## have a process die at every crash point of every use case
