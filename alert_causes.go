@@ -72,7 +72,8 @@ var AlertCauses = []AlertInfo{
 	},
 	{
 		Cause: AlertUndelivered, Severity: SeverityWarning, ByPerson: true, Closes: "the e-mail is sent",
-		Meaning: "an e-mail that was asked for again, or tells of a refund or a replacement, does not go out",
+		Meaning: "an e-mail that was asked for again, or tells of a refund, a replacement or a checkout link's " +
+			"payment, does not go out",
 		ToDo: "look at the mail server. The e-mail is tried for three days, and each nightly audit that finds it (A5) " +
 			"starts " +
 			"anew. `POST /v1/fulfillments/FULFILLMENT/resend` replaces it; or reach the customer otherwise and `keyturn alert " +
@@ -175,28 +176,5 @@ var AlertCauses = []AlertInfo{
 		Meaning: "a checkout link was paid, and its order could not be accepted: a product was removed, or the order's ID " +
 			"was taken. All of the money goes back, and the link is open again",
 		ToDo: "correct the cause that the alert gives, tell the customer, then `keyturn alert close ALERT`",
-	},
-	{
-		Cause: AlertProcessorDown, Severity: SeverityError, Closes: "the payment provider answers",
-		Meaning: "calls for five different payments in a row got no answer of a payment provider that sells, or none was " +
-			"answered for five minutes. Nobody can pay by it; what is authorized is captured when it answers",
-		ToDo: "look at the payment provider's status page and at our network. Nothing is lost: each payment is asked for " +
-			"until it answers",
-	},
-	{
-		Cause: AlertUnknownPayment, Severity: SeverityCritical, ByPerson: true,
-		Closes: "the payment provider says where the payment stands",
-		Meaning: "a payment provider does not know a payment whose session it has opened. Perhaps its account or key is " +
-			"another one now. Nobody knows whether the customer has paid; the payment's workflow goes on asking",
-		ToDo: "correct the account; or look for the payment there and tell the customer, then `keyturn alert close ALERT`. " +
-			"`keyturn payment show PAYMENT` has its reference",
-	},
-	{
-		Cause: AlertCardTesting, Severity: SeverityWarning,
-		Closes: "fewer are refused for ten minutes",
-		Meaning: "a payment provider has refused twenty payments or more in ten minutes, nine in ten of all: somebody may " +
-			"be trying out stolen cards. It is known only where the provider's events arrive",
-		ToDo: "look at the payments at the provider, and at whose checkout links they are: `keyturn payment list`. Cancel " +
-			"those links, and use the provider's own protection",
 	},
 }

@@ -126,18 +126,7 @@ type ProcessorState struct {
 	// CaptureWithin is how long an authorization can still be captured, by the processor's clock; zero: it does not say
 	CaptureWithin time.Duration
 	Method        string // such as card/visa
-	// AskedAt is when it was asked, by the database's clock; zero: when what it says is booked
-	AskedAt time.Time
 }
-
-// PayOutcome is what an event of a processor tells of a try to pay.
-type PayOutcome string
-
-// The outcomes of a try to pay.
-const (
-	Paid    PayOutcome = "paid"
-	Refused PayOutcome = "refused" // the session stays open
-)
 
 // PaymentDo is what a payment needs next.
 type PaymentDo string
@@ -149,6 +138,7 @@ const (
 	PaymentDoExpire   PaymentDo = "expire"   // end its session
 	PaymentDoVoid     PaymentDo = "void"     // let its authorisation go
 	PaymentDoRefund   PaymentDo = "refund"   // give back what was taken without an order
+	PaymentDoMail     PaymentDo = "mail"     // send an e-mail about it
 	PaymentDoWait     PaymentDo = "wait"     // for a signal, at most Wait
 	PaymentDoNothing  PaymentDo = "nothing"
 )

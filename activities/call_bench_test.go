@@ -113,7 +113,7 @@ func shop(b *testing.B) *Activities {
 		DB: books, Caller: endpoint.NewCaller(endpoint.Options{}), Logger: slog.New(slog.DiscardHandler),
 		Letters: Letters{
 			From: "shop@keyturn.test", SenderName: "The Shop",
-			OrderPage: func(token string) string { return "http://127.0.0.1/o/" + token },
+			PublicURL: "http://127.0.0.1",
 		},
 	}
 }

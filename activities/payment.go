@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"keyturn.dev/keyturn"
+	"keyturn.dev/keyturn/checkout"
 	"keyturn.dev/keyturn/db"
 )
 
@@ -22,22 +23,22 @@ func (a *Activities) ReviewPayment(ctx context.Context, in PaymentStep) (keyturn
 // OpenSession asks the processor for a payment's session once more, under the same key: the process that was to do it
 // died, or got no answer.
 func (a *Activities) OpenSession(ctx context.Context, in PaymentStep) (keyturn.PaymentNext, error) {
-	return a.settle(ctx, in, a.Desk.Open)
+	return a.settle(ctx, in, (*checkout.Desk).Open)
 }
 
 // RetrievePayment asks the processor where a payment stands, and accepts its order once it is paid.
 func (a *Activities) RetrievePayment(ctx context.Context, in PaymentStep) (keyturn.PaymentNext, error) {
-	return a.settle(ctx, in, a.Desk.Look)
+	return a.settle(ctx, in, (*checkout.Desk).Look)
 }
 
 // ExpireSession ends a session that was not paid in time.
 func (a *Activities) ExpireSession(ctx context.Context, in PaymentStep) (keyturn.PaymentNext, error) {
-	return a.settle(ctx, in, a.Desk.Expire)
+	return a.settle(ctx, in, (*checkout.Desk).Expire)
 }
 
 // VoidPayment lets an authorization go: nothing is charged.
 func (a *Activities) VoidPayment(ctx context.Context, in PaymentStep) (keyturn.PaymentNext, error) {
-	return a.settle(ctx, in, a.Desk.Void)
+	return a.settle(ctx, in, (*checkout.Desk).Void)
 }
 
 // RefundPayment gives back what was taken without an order.
@@ -47,9 +48,11 @@ func (a *Activities) RefundPayment(ctx context.Context, in PaymentStep) (keyturn
 }
 
 func (a *Activities) settle(ctx context.Context, in PaymentStep,
-	do func(context.Context, string) (db.Reconciled, error),
+	do func(*checkout.Desk, context.Context, string) (db.Reconciled, error),
 ) (keyturn.PaymentNext, error) {
-	out, err := do(ctx, in.PaymentID)
+	desk := *a.Desk
+	desk.ByWorkflow = true
+	out, err := do(&desk, ctx, in.PaymentID)
 	if err != nil && out.Next.Do != "" { // it was booked: the payment goes on from there
 		return out.Next, nil
 	}

@@ -2,6 +2,7 @@ package activities
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"time"
 
@@ -19,6 +20,23 @@ type Sending struct {
 // lookAgain is when a process that found another one sending an e-mail asks whether that is done.
 const lookAgain = 2 * time.Second
 
+// An e-mail with keys waits for the first attempt to send its order's confirmation: at first inside the activity, so
+// that its line's history does not grow while the mail server is fast.
+const (
+	confirmTime = 1500 * time.Millisecond
+	confirmLook = 50 * time.Millisecond
+)
+
+// pause waits, unless the activity is to end.
+func pause(ctx context.Context, d time.Duration) bool {
+	select {
+	case <-ctx.Done():
+		return false
+	case <-time.After(d):
+		return true
+	}
+}
+
 // sendTime is how long one attempt to send an e-mail may take, even if the activity's own time is over sooner: an
 // e-mail whose sending is broken off may be on its way, and would follow a second time. It is shorter than the lease on
 // the e-mail.
@@ -29,6 +47,12 @@ const sendTime = 30 * time.Second
 // and is booked, and the activity's next attempt finds it under way, or sent.
 func (a *Activities) SendEmail(ctx context.Context, in Step) (keyturn.Next, error) {
 	delivery, next, wait, err := a.DB.BeginDelivery(ctx, in.FulfillmentID, a.Letters.Render)
+	for end := time.Now().Add(confirmTime); errors.Is(err, db.ErrConfirmationFirst) && time.Now().Before(end); {
+		if !pause(ctx, confirmLook) {
+			break
+		}
+		delivery, next, wait, err = a.DB.BeginDelivery(ctx, in.FulfillmentID, a.Letters.Render)
+	}
 	if wait > 0 { // mostly the other one is done at once; a dead one is waited out, a look at a time
 		return next, asTemporal(err, min(wait, lookAgain))
 	}
@@ -95,7 +119,7 @@ type Letters struct {
 	From       string // bare address of the sender
 	SenderName string
 	ReplyTo    string
-	OrderPage  func(token string) string // the address of an order's page
+	PublicURL  string // of our pages, without a trailing slash
 }
 
 // Render makes the e-mail of a delivery, as it is stored.
@@ -107,7 +131,7 @@ func (l Letters) Render(f db.MailFacts) ([]byte, error) {
 	case f.Kind == keyturn.DeliveryCanceled:
 		message, err = mail.RenderCanceled(c, mail.Cancellation{
 			Uncharged: f.Uncharged,
-			Amount:    f.Price.String() + " " + f.Price.Currency, Free: f.Price.Minor == 0, Reason: reasonOf(f),
+			Amount:    f.Price.String() + " " + f.Price.Currency, Free: f.Price.Minor == 0, Reason: reasonOf(f.EndedBy, f.FailureKind),
 		})
 	case f.Line.LicenseID != "" && f.Deliverables.Empty():
 		message, err = mail.RenderNotice(c, mail.Notice{Operation: f.Line.Operation, ExpiresAt: f.Line.ExpiresAt})
@@ -126,11 +150,8 @@ func (l Letters) Render(f db.MailFacts) ([]byte, error) {
 func (l Letters) content(f db.MailFacts) mail.Content {
 	customer := f.Order.Customer
 	c := mail.Content{
-		Envelope: mail.Envelope{
-			From: l.From, SenderName: l.SenderName, ReplyTo: l.ReplyTo, To: f.To, Date: f.Now,
-			MessageID: f.DeliveryID + "@" + domainOf(l.From),
-		},
-		Locale: customer.Locale, OrderID: f.Order.ID, OrderedAt: f.AcceptedAt, OrderPage: l.OrderPage(f.PageToken),
+		Envelope: l.envelope(f.DeliveryID, f.To, f.Now),
+		Locale:   customer.Locale, OrderID: f.Order.ID, OrderedAt: f.AcceptedAt, OrderPage: l.orderPage(f.PageToken),
 		ProductID: f.Product.ID, ProductName: f.Product.Name, Quantity: f.Line.Quantity,
 		UnitPrice:  keyturn.Money{Minor: f.Price.Minor / int64(f.Line.Quantity), Currency: f.Price.Currency}.String(),
 		TotalPrice: f.Price.String(), Currency: f.Price.Currency,
@@ -152,9 +173,6 @@ func (l Letters) content(f db.MailFacts) mail.Content {
 	for _, code := range f.Deliverables.Codes {
 		c.Keys = append(c.Keys, code.Reveal())
 	}
-	if f.Deliverables.Tracked {
-		c.TrackingNumbers = c.Keys
-	}
 	for _, code := range f.Deliverables.Replaced {
 		c.Replaced = append(c.Replaced, code.Reveal())
 	}
@@ -168,10 +186,20 @@ func (l Letters) content(f db.MailFacts) mail.Content {
 	return c
 }
 
-func reasonOf(f db.MailFacts) mail.Reason {
-	switch f.FailureKind { //nolint:exhaustive // the others have no words of their own
-	case "":
+// reasonOf is how a customer is told why something is cancelled.
+func reasonOf(cause db.CancelCause, failure keyturn.Kind) mail.Reason {
+	switch cause {
+	case db.CancelAsked:
 		return mail.ReasonRequested
+	case db.CancelWithdrawn:
+		return mail.ReasonWithdrawn
+	case db.CancelPayment:
+		return mail.ReasonPayment
+	case db.CancelOthers:
+		return mail.ReasonOthers
+	case db.CancelFailed:
+	}
+	switch failure { //nolint:exhaustive // the others have no words of their own
 	case keyturn.KindOutOfStock:
 		return mail.ReasonOutOfStock
 	case keyturn.KindRejected, keyturn.KindUnavailable, keyturn.KindBadReply, keyturn.KindRateLimited,

@@ -12,6 +12,7 @@ import (
 var erasedProbes = []probe{
 	{"G3", erasedOrderSQL},
 	{"G3", erasedLineSQL},
+	{"G3", erasedPaymentSQL},
 	{"G3", erasedKeySQL},
 }
 
@@ -34,6 +35,13 @@ const erasedLineSQL = `
 		OR EXISTS (SELECT FROM supplies y WHERE y.line_id = l.id)
 		OR EXISTS (SELECT FROM replacements y WHERE y.line_id = l.id AND y.reason <> '[erased]')
 		OR EXISTS (SELECT FROM attempts y WHERE y.line_id = l.id AND (y.reply IS NOT NULL OR y.message IS NOT NULL)))`
+
+const erasedPaymentSQL = `
+	SELECT p.order_id, NULL AS line_id, 'payment ' || p.id AS subject,
+		'its customer was erased, and what was bought or told of it is still there' AS what
+	FROM customers c JOIN payments p ON p.customer_id = c.id AND p.created_at <= c.erased_at
+	WHERE c.erased_at IS NOT NULL AND (p.snapshot <> ''
+		OR EXISTS (SELECT FROM payment_mails y WHERE y.payment_id = p.id AND y.message <> ''))`
 
 const erasedKeySQL = `
 	SELECT (SELECT min(o.id) FROM orders o WHERE o.customer_id = c.id) AS order_id, NULL AS line_id, NULL AS subject,

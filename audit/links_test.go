@@ -67,7 +67,7 @@ func (s *shop) desk() *checkout.Desk {
 // fillLinks makes an order by a link for each way that its payment can go.
 func (s *shop) fillLinks() {
 	desk := s.desk()
-	linked, _ := s.sellByLink("linked", "game") // charged, and delivered
+	linked, paid := s.sellByLink("linked", "game") // charged, and delivered
 	s.claim(linked)
 	due, _, _, err := s.BeginCapture(s.ctx, linked)
 	s.ok(err)
@@ -75,17 +75,36 @@ func (s *shop) fillLinks() {
 	s.ok(err)
 	_, err = s.FinishCapture(s.ctx, linked, state)
 	s.ok(err)
+	s.tell(paid)
 	s.deliver(linked)
 
 	uncharged, id := s.sellByLink("uncharged", "game") // given up before it was charged
 	s.resolve(uncharged, keyturn.ActionRefund)
 	_, err = desk.Void(s.ctx, id)
 	s.ok(err)
-	s.refund(uncharged)
+	s.payBack(uncharged)
+	s.tell(id)
 
 	authorized, id := s.sellByLink("authorized", "game") // its key is in hand
 	s.claim(authorized)
+	s.tell(id)
 	s.outer.Running = append(s.outer.Running,
 		OpenWorkflow{ID: workflows.LineWorkflowID(authorized), Type: "FulfillLineItem", Started: time.Now().Add(-time.Hour)},
 		OpenWorkflow{ID: workflows.PaymentWorkflowID(id), Type: "SettlePayment", Started: time.Now().Add(-time.Hour)})
+}
+
+// tell sends the e-mails about a payment that are due.
+func (s *shop) tell(paymentID string) {
+	for {
+		m, _, err := s.BeginPaymentMail(s.ctx, paymentID, func(f db.PaymentMailFacts) ([]byte, error) {
+			return render(db.MailFacts{DeliveryID: f.ID, To: f.Snapshot.Customer.Email})
+		})
+		s.ok(err)
+		if m == nil {
+			return
+		}
+		s.arrives(&db.Delivery{Message: m.Message})
+		_, err = s.FinishPaymentMail(s.ctx, paymentID, m, nil)
+		s.ok(err)
+	}
 }

@@ -1,11 +1,15 @@
 package audit
 
+import "keyturn.dev/keyturn"
+
 // mailProbes look at e-mails as they were booked.
 var mailProbes = []probe{
 	{"D1", deliveredUnsentSQL},
 	{"D2", sentUntriedSQL},
 	{"D4", keysAfterCancelSQL},
 	{"D6", numberingSQL},
+	{"D1", untoldSQL},
+	{"D2", paymentMailUntriedSQL},
 }
 
 const deliveredUnsentSQL = `
@@ -32,3 +36,22 @@ const numberingSQL = `
 	FROM (SELECT line_id, count(*) AS n, max(number) AS last FROM deliveries
 		GROUP BY line_id HAVING count(*) <> max(number) OR min(number) <> 1) d
 	LEFT JOIN line_items l ON l.id = d.line_id`
+
+// untoldSQL finds orders and payments of checkout links whose customer is told nothing of them.
+const untoldSQL = `
+	SELECT coalesce(p.order_id, k.order_id) AS order_id, NULL AS line_id, 'payment ' || p.id AS subject,
+		'there is no e-mail of the kind ' || t.kind AS what
+	FROM payments p JOIN checkout_links k ON k.id = p.link_id
+	CROSS JOIN LATERAL (
+		SELECT '` + string(keyturn.MailConfirmation) + `' AS kind WHERE p.order_id IS NOT NULL
+		UNION ALL SELECT '` + string(keyturn.MailRefused) + `' WHERE p.status = 'FAILED'
+		UNION ALL SELECT '` + string(keyturn.MailEnded) + `' WHERE p.status IN ('VOIDED', 'LOST')
+			OR p.status = 'CAPTURED' AND p.order_id IS NULL
+	) t
+	WHERE NOT EXISTS (SELECT FROM payment_mails m WHERE m.payment_id = p.id AND m.kind = t.kind)`
+
+const paymentMailUntriedSQL = `
+	SELECT p.order_id, NULL AS line_id, 'e-mail ' || m.id AS subject,
+		'it counts as sent or tried without an attempt' AS what
+	FROM payment_mails m JOIN payments p ON p.id = m.payment_id
+	WHERE m.status <> 'READY' AND (m.attempts < 1 OR m.message IS NULL)`

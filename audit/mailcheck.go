@@ -193,6 +193,9 @@ func (c *mailCheck) missing(ctx context.Context) error {
 	if err := c.probe(ctx, probe{"D1", notArrivedSQL}, args); err != nil {
 		return err
 	}
+	if err := c.probe(ctx, probe{"D1", paymentMailLostSQL}, args); err != nil {
+		return err
+	}
 	if err := c.probe(ctx, probe{"E3", arrivedAndRefundedSQL}, args); err != nil {
 		return err
 	}
@@ -208,6 +211,11 @@ const notArrivedSQL = `
 	WHERE l.status = 'DELIVERED' AND l.delivered_at < :seen AND a.line_id IS NULL
 		AND (l.license_id IS NULL OR EXISTS (SELECT FROM deliveries d WHERE d.line_id = l.id AND d.status = 'SENT'
 			AND d.sent_at < :seen))`
+
+const paymentMailLostSQL = `
+	SELECT p.order_id, NULL AS line_id, 'e-mail ' || m.id AS subject, 'it was sent, and did not arrive' AS what
+	FROM payment_mails m JOIN payments p ON p.id = m.payment_id
+	WHERE m.status = 'SENT' AND m.sent_at < :seen AND NOT m.id = ANY(CAST(:arrived AS uuid[]))`
 
 // arrivedAndRefundedSQL: a line that was delivered and cancelled later had both in turn, and its keys are in
 // quarantine.

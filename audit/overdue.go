@@ -25,6 +25,7 @@ var overdueProbes = []probe{
 	{"F5", untriedSQL},
 	{"F5", revocationUntriedSQL},
 	{"F5", letterUntriedSQL},
+	{"F5", paymentMailOverdueSQL},
 	{"F5", replacementOverdueSQL},
 	{"F5", recallOverdueSQL},
 }
@@ -131,6 +132,12 @@ const letterUntriedSQL = `
 		AND NOT EXISTS (SELECT FROM deliveries n WHERE n.line_id = d.line_id AND n.kind = d.kind AND n.number > d.number)
 		AND d.created_at < now() - make_interval(secs => CAST(:slack AS double precision) + CASE WHEN d.attempts = 0 THEN 0
 			ELSE 73 * 3600 END)`
+
+// paymentMailOverdueSQL: one that is being sent is due when its lease ends.
+const paymentMailOverdueSQL = `
+	SELECT p.order_id, NULL AS line_id, 'e-mail ' || m.id AS subject, 'nobody sends it' AS what
+	FROM payment_mails m JOIN payments p ON p.id = m.payment_id
+	WHERE m.due_at < now() - make_interval(secs => :slack)`
 
 // replacementOverdueSQL finds customers who were promised another key that nobody gives them although there are some.
 const replacementOverdueSQL = `

@@ -36,7 +36,9 @@ var planted = []struct {
 	},
 	{
 		id: "P1", name: "a payment without an order was kept", at: "authorized", also: "P5",
-		sql: `UPDATE payments SET order_id = NULL, status = 'CAPTURED', captured_minor = 1000, ended_at = now()
+		sql: `UPDATE payment_mails SET kind = 'ended'
+				WHERE payment_id = (SELECT id FROM payments WHERE order_id = 'authorized');
+			UPDATE payments SET order_id = NULL, status = 'CAPTURED', captured_minor = 1000, ended_at = now()
 			WHERE order_id = 'authorized'`,
 	},
 	{
@@ -72,13 +74,6 @@ var planted = []struct {
 		id: "P7", name: "a payment that has ended keeps units set aside", at: "linked", sql: `
 			INSERT INTO reservations (payment_id, pool_id, units) SELECT p.id, k.id, 1 FROM payments p,
 				(SELECT id FROM pools LIMIT 1) AS k WHERE p.order_id = 'linked'`,
-	},
-	{
-		id: "P8", name: "an event of the processor was ignored", at: "linked", sql: `
-			INSERT INTO provider_events (provider, id, type, payment_id, received_at)
-			SELECT 'sandbox', 'evt', 'session.captured', id, now() - interval '1 hour' FROM payments
-			WHERE order_id = 'linked';
-			UPDATE payments SET asked_at = now() - interval '2 hours' WHERE order_id = 'linked'`,
 	},
 	{id: "A1", name: "an answered order is gone", at: "ghost", sql: `
 		INSERT INTO idempotency_keys (client, key, request_hash, order_id, response) VALUES ('shop', 'k', '', 'ghost', '')`},
@@ -301,6 +296,30 @@ var planted = []struct {
 		s.outer.Running = append(slices.Clone(s.outer.Running),
 			OpenWorkflow{ID: "delivery-" + s.read(`SELECT id FROM deliveries WHERE line_id = line_of('studio/0')`)})
 	}},
+	{
+		id: "D1", name: "an order of a link was never confirmed", at: "authorized", sql: `
+			UPDATE payment_mails SET kind = 'orderPage'
+			WHERE payment_id = (SELECT id FROM payments WHERE order_id = 'authorized')`,
+	},
+	{
+		id: "D1", name: "nobody says that nothing was charged", at: "uncharged", sql: `
+			UPDATE payment_mails SET kind = 'orderPage' WHERE kind = 'ended'`,
+	},
+	{id: "D1", name: "a confirmation never arrived", at: "linked", do: func(s *shop) {
+		id := s.read(`SELECT m.id FROM payment_mails m JOIN payments p ON p.id = m.payment_id WHERE p.order_id = 'linked'`)
+		s.outer.Letters = slices.DeleteFunc(slices.Clone(s.outer.Letters), func(l Letter) bool {
+			return bytes.Contains(s.outer.Raw[l.ID], []byte("<"+id+"@"))
+		})
+	}},
+	{
+		id: "D2", name: "a confirmation counts as sent without an attempt", at: "linked",
+		sql: `UPDATE payment_mails SET attempts = 0 WHERE payment_id = (SELECT id FROM payments WHERE order_id = 'linked')`,
+	},
+	{
+		id: "F5", name: "nobody sends a confirmation", at: "authorized", sql: `
+			UPDATE payment_mails SET status = 'READY', sent_at = NULL, due_at = now() - interval '1 h'
+			WHERE payment_id = (SELECT id FROM payments WHERE order_id = 'authorized')`,
+	},
 	{id: "D1", name: "an e-mail never arrived", at: "studio", do: func(s *shop) { s.forget("studio") }},
 	{
 		id: "D2", name: "an e-mail was sent without an attempt", at: "unseen",

@@ -111,7 +111,7 @@ const countSQL = `
 	UNION ALL SELECT 'imports', count(*) FROM batches
 	UNION ALL SELECT 'attempts', count(*) FROM attempts
 	UNION ALL SELECT 'revocations', count(*) FROM revocations
-	UNION ALL SELECT 'e-mails', count(*) FROM deliveries
+	UNION ALL SELECT 'e-mails', (SELECT count(*) FROM deliveries) + (SELECT count(*) FROM payment_mails)
 	UNION ALL SELECT 'refunds', count(*) FROM refunds
 	UNION ALL SELECT 'alerts', count(*) FROM alerts
 	UNION ALL SELECT 'licences', count(*) FROM licenses

@@ -82,6 +82,11 @@ var sealedTables = []struct{ name, query string }{
 		FROM deliveries y JOIN line_items l ON l.id = y.line_id
 			JOIN orders o ON o.id = l.order_id
 		JOIN customers c ON c.id = o.customer_id WHERE c.data_key IS NOT NULL AND y.message <> ''`},
+	{"payment_mails", `
+		SELECT CAST(y.id AS text) AS row, p.order_id, 'customer/' || c.id AS owner, c.data_key AS wrapped,
+			'payment_mails/' || y.id AS place, y.message AS content
+		FROM payment_mails y JOIN payments p ON p.id = y.payment_id
+		JOIN customers c ON c.id = p.customer_id WHERE c.data_key IS NOT NULL AND y.message <> ''`},
 }
 
 // turns is how many audits, a day apart, open every ciphertext once. A table that is smaller than so many pages is

@@ -3,12 +3,14 @@ package audit
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"slices"
 
 	"github.com/lib/pq"
 
 	"keyturn.dev/keyturn"
+	"keyturn.dev/keyturn/db"
 	"keyturn.dev/keyturn/mail"
 )
 
@@ -26,6 +28,10 @@ const storedLettersSQL = `
 // storedLetters gives the booked e-mails with these IDs, decrypted, by ID. One that does not open, that was kept long
 // enough, or whose customer was erased, has no Stored.
 func (r *run) storedLetters(ctx context.Context, ids []string) (map[string]storedLetter, error) {
+	out, err := r.storedPaymentLetters(ctx, ids)
+	if err != nil {
+		return nil, err
+	}
 	var rows []struct {
 		ID         string               `db:"id"`
 		LineID     string               `db:"line_id"`
@@ -43,7 +49,6 @@ func (r *run) storedLetters(ctx context.Context, ids []string) (map[string]store
 	if err := r.s.Select(ctx, &rows, storedLettersSQL, map[string]any{"ids": pq.Array(ids)}); err != nil {
 		return nil, err
 	}
-	out := make(map[string]storedLetter, len(rows))
 	for _, row := range rows {
 		l := storedLetter{
 			ID: row.ID, LineID: row.LineID, OrderID: row.OrderID, Kind: row.Kind, Attempts: row.Attempts, Resent: row.Resent,
@@ -54,10 +59,7 @@ func (r *run) storedLetters(ctx context.Context, ids []string) (map[string]store
 			l.Stored = plain
 		}
 		if c, err := r.DB.OpenCustomer(row.DataKey, row.CustomerID, row.OrderID, row.Customer); err == nil {
-			l.Address = c.Email
-			if ascii, err := mail.ASCIIAddress(c.Email); err == nil {
-				l.Address = ascii
-			}
+			l.Address = asciiAddress(c.Email)
 		}
 		if found, err := r.DB.OpenDeliverables(ctx, r.s, row.LineID, row.CustomerID); err == nil {
 			l.Codes = slices.DeleteFunc(found.Codes, func(code keyturn.Secret) bool {
@@ -71,12 +73,56 @@ func (r *run) storedLetters(ctx context.Context, ids []string) (map[string]store
 	return out, nil
 }
 
+// storedPaymentLetters gives those of the booked e-mails that are about a payment. They are of no line, and hold no key.
+func (r *run) storedPaymentLetters(ctx context.Context, ids []string) (map[string]storedLetter, error) {
+	var rows []struct {
+		ID         string `db:"id"`
+		PaymentID  string `db:"payment_id"`
+		OrderID    string `db:"order_id"`
+		Attempts   int    `db:"attempts"`
+		Message    []byte `db:"message"`
+		CustomerID string `db:"customer_id"`
+		Snapshot   []byte `db:"snapshot"`
+		DataKey    []byte `db:"data_key"`
+	}
+	if err := r.s.Select(ctx, &rows, `
+		SELECT m.id, m.payment_id, coalesce(p.order_id, '') AS order_id, m.attempts, m.message, p.customer_id, p.snapshot,
+			c.data_key
+		FROM unnest(CAST(:ids AS uuid[])) AS t (id) JOIN payment_mails m ON m.id = t.id
+		JOIN payments p ON p.id = m.payment_id JOIN customers c ON c.id = p.customer_id`,
+		map[string]any{"ids": pq.Array(ids)}); err != nil {
+		return nil, err
+	}
+	out := make(map[string]storedLetter, len(rows))
+	for _, row := range rows {
+		l := storedLetter{ID: row.ID, OrderID: row.OrderID, Attempts: row.Attempts}
+		if plain, err := r.DB.OpenSealed(row.DataKey, "customer/"+row.CustomerID, "payment_mails/"+row.ID,
+			row.Message); err == nil {
+			l.Stored = plain
+		}
+		var bought db.PaymentSnapshot
+		if plain, err := r.DB.OpenSealed(row.DataKey, "customer/"+row.CustomerID, "payments/"+row.PaymentID,
+			row.Snapshot); err == nil && json.Unmarshal(plain, &bought) == nil {
+			l.Address = asciiAddress(bought.Customer.Email)
+		}
+		out[row.ID] = l
+	}
+	return out, nil
+}
+
+func asciiAddress(address string) string {
+	if ascii, err := mail.ASCIIAddress(address); err == nil {
+		return ascii
+	}
+	return address
+}
+
 // storedLetter is an e-mail as it was booked, with what it must agree with. Stored and Codes are secret.
 type storedLetter struct {
 	ID       string
-	LineID   string
+	LineID   string // empty of one about a payment
 	OrderID  string
-	Kind     keyturn.DeliveryKind
+	Kind     keyturn.DeliveryKind // empty of one about a payment
 	Attempts int
 	Resent   bool             // somebody had it sent again, perhaps to another address
 	Address  string           // the order's

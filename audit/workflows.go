@@ -49,11 +49,13 @@ const todoSQL = `
 		AND NOT EXISTS (SELECT FROM deliveries n WHERE n.line_id = d.line_id AND n.kind = d.kind AND n.number > d.number)
 	UNION ALL
 	SELECT 'payment', CAST(p.id AS text), '', coalesce(p.order_id, ''), '', 'a payment that is ' || p.status,
-		p.ended_at IS NOT NULL OR EXISTS (SELECT FROM outbox b
-			WHERE b.workflow = 'SettlePayment' AND b.subject = CAST(p.id AS text))
+		p.ended_at IS NOT NULL AND NOT EXISTS (
+				SELECT FROM payment_mails m WHERE m.payment_id = p.id AND m.due_at IS NOT NULL)
+			OR EXISTS (SELECT FROM outbox b WHERE b.workflow = 'SettlePayment' AND b.subject = CAST(p.id AS text))
 	FROM payments p
 	WHERE p.ended_at IS NULL OR p.ended_at > now() - interval '3 minutes' -- its workflow's last timer has yet to fire
-		OR EXISTS (SELECT FROM payment_refunds r WHERE r.payment_id = p.id AND r.status = 'PENDING')`
+		OR EXISTS (SELECT FROM payment_refunds r WHERE r.payment_id = p.id AND r.status = 'PENDING')
+		OR EXISTS (SELECT FROM payment_mails m WHERE m.payment_id = p.id AND m.due_at IS NOT NULL)`
 
 type todo struct {
 	Kind    string `db:"kind"`

@@ -213,25 +213,19 @@ func (d *DB) finishRefund(ctx context.Context, tx *sqlx.Tx, l *line, r refunded,
 	}
 	// The line's last failure is not why it was given up: it may be the refund's, or one that a decision made irrelevant.
 	var why struct {
-		Kind  keyturn.Kind `db:"kind"`
-		Minor int64        `db:"amount_minor"`
+		Kind   keyturn.Kind `db:"kind"`
+		Reason string       `db:"reason"`
+		Minor  int64        `db:"amount_minor"`
 	}
 	if err := tx.GetContext(ctx, &why, `
 			UPDATE refunds SET status = 'DONE', done_at = now(), provider_id = $2, error = NULL,
 				confirmed_by = nullif($3, ''), confirm_reason = nullif($4, '')
 			WHERE line_id = $1
-			RETURNING coalesce(failure_kind, '') AS kind, amount_minor`, l.ID, r.id, r.by, r.reason); err != nil {
+			RETURNING coalesce(failure_kind, '') AS kind, reason, amount_minor`, l.ID, r.id, r.by, r.reason); err != nil {
 		return err
 	}
 	uncharged := l.PaymentID != nil && why.Minor == 0 && l.GrossMinor > 0
-	notice, err := d.newDelivery(ctx, tx, l, newMail{
-		kind: keyturn.DeliveryCanceled, why: why.Kind, render: render, uncharged: uncharged,
-	})
-	if err == nil {
-		err = enqueue(ctx, tx, WorkflowSend, notice.ID)
-	}
-	// an e-mail that cannot be made does not undo a refund
-	if err != nil && !cannotBeMade(err) && keyturn.KindOf(err) != keyturn.KindErased {
+	if err := d.tellCanceled(ctx, tx, l, why.Kind, why.Reason, uncharged, render); err != nil {
 		return err
 	}
 	if err := closeLineAlerts(ctx, tx, l); err != nil {
@@ -246,4 +240,34 @@ func (d *DB) finishRefund(ctx context.Context, tx *sqlx.Tx, l *line, r refunded,
 		return l.save(ctx, tx, by, "not charged")
 	}
 	return l.save(ctx, tx, by, "refunded")
+}
+
+// tellCanceled stores the e-mail that a line is cancelled. Of a payment of which nothing comes, one e-mail tells of all
+// lines.
+func (d *DB) tellCanceled(ctx context.Context, tx *sqlx.Tx, l *line, kind keyturn.Kind, reason string, uncharged bool,
+	render RenderMail,
+) error {
+	if uncharged {
+		told := l.PaymentStatus.Uncharged()
+		if !told {
+			if err := tx.GetContext(ctx, &told,
+				`SELECT EXISTS (SELECT FROM payment_refunds WHERE payment_id = $1)`, *l.PaymentID); err != nil {
+				return err
+			}
+		}
+		if told {
+			return nil
+		}
+	}
+	notice, err := d.newDelivery(ctx, tx, l, newMail{
+		kind: keyturn.DeliveryCanceled, cause: causeOf(reason, kind), why: kind, render: render,
+		uncharged: uncharged,
+	})
+	if err == nil {
+		err = enqueue(ctx, tx, WorkflowSend, notice.ID)
+	}
+	if cannotBeMade(err) || keyturn.KindOf(err) == keyturn.KindErased { // that undoes no refund
+		return nil
+	}
+	return err
 }

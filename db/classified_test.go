@@ -28,6 +28,7 @@ var ofPersons = []string{
 	"orders.customer",
 	"partner_requests.request",
 	"payment_log.reason",
+	"payment_mails.message",
 	"payments.session_url",
 	"payments.snapshot",
 	"refunds.confirm_reason",
@@ -40,7 +41,7 @@ var ofPersons = []string{
 // ofTheBooks are those of each table that hold our own words, IDs, hashes and settings, or the merchant's keys, and
 // stay.
 var ofTheBooks = map[string]string{
-	"access_log": "by subject what",
+	"access_log": "by what",
 	"alerts":     "cause closed_by detail pool_id subject",
 	"api_tokens": "hash name prefix scopes",
 	"attempts":   "error_kind operation outcome source",
@@ -53,10 +54,10 @@ var ofTheBooks = map[string]string{
 	"deliveries":       "error kind status",
 	"erasures":         "by customer_hash",
 	"idempotency_keys": "client key order_id request_hash",
-	"images":           "content owner sha256 type",
 	"installation":     "key_file",
 	"integrations":     "id secrets spec",
 	"key_log":          "by from_state pool_id to_state",
+	"payment_mails":    "error kind status",
 	"license_steps":    "from_status operation product_before source_before to_status",
 	"licenses":         "customer_id product_id source status",
 	"line_items": "cancel_reason failure license_source operation order_id product_id quantity_mode status " +
@@ -72,8 +73,7 @@ var ofTheBooks = map[string]string{
 	"payment_refunds": "currency error provider_id status",
 	"payments": "capture currency customer_id failure link_id link_order_id mixed order_id payment_reference provider " +
 		"session_reference status",
-	"processor_troubles": "failing failure provider",
-	"provider_events":    "id outcome provider type",
+	"provider_events": "id provider type",
 	"sandbox_sessions": "authorize back_url capture_key currency id key lines locale method order_id reference request " +
 		"return_url script status token_hash",
 	"partner_gates":    "failing failure integration",

@@ -23,9 +23,13 @@ type Delivery struct {
 // than the sender's own deadline, so that a frozen process wakes up to a dead connection.
 const sendLease = 45 * time.Second
 
+// ErrConfirmationFirst: the confirmation of the line's order is about to be sent, and comes first.
+var ErrConfirmationFirst = keyturn.Errorf(keyturn.KindConflict, "the order's confirmation is sent first")
+
 // BeginDelivery takes the lease on sending the line's keys, and returns the e-mail that is stored with them, or that
 // render makes if none is. Every later attempt returns the same bytes. A nil Delivery with a Next means that there is
-// nothing to send. KindConflict while another process sends; wait is for how long at most.
+// nothing to send. KindConflict while another process sends, ErrConfirmationFirst while the keys wait for that; wait is
+// for how long at most.
 func (d *DB) BeginDelivery(
 	ctx context.Context, fulfillmentID string, render RenderMail,
 ) (out *Delivery, next keyturn.Next, wait time.Duration, err error) {
@@ -43,6 +47,10 @@ func (d *DB) BeginDelivery(
 		if stopped || err != nil {
 			next = l.next()
 			return err
+		}
+		if l.KeysWaitUntil != nil && l.KeysWaitUntil.After(l.Now) {
+			wait = l.KeysWaitUntil.Sub(l.Now)
+			return ErrConfirmationFirst
 		}
 		var last []deliveryRow
 		err = tx.SelectContext(ctx, &last,
@@ -146,6 +154,7 @@ const leaseFastSQL = `
 			AND l.status = 'OBTAINED' AND l.next_attempt_at IS NULL AND l.license_id IS NULL AND NOT l.blocked AND NOT l.awaited
 			AND l.cancel_reason IS NULL AND o.cancel_reason IS NULL
 			AND (pay.status IS NULL OR pay.status = 'CAPTURED')
+			AND (pay.keys_wait_until IS NULL OR pay.keys_wait_until <= clock_timestamp())
 		FOR UPDATE OF l
 	), leased AS (` + setLeaseSQL + `l.now + make_interval(secs => $2)
 		FROM l

@@ -189,18 +189,19 @@ const openSQL = `
 			WHERE l.order_id = ANY($1) AND y.created_at > now() - interval '73 hours' AND ` + toFollowSQL + `
 	) o ORDER BY order_id, why LIMIT 6`
 
-// refuseWhilePaying refuses to erase a customer who is paying, or whose payment is not settled.
+// refuseWhilePaying refuses to erase a customer who is paying, or whose payment is not settled or not told of.
 func (e *eraser) refuseWhilePaying() error {
 	var links []string
 	if err := e.tx.SelectContext(e.ctx, &links, `
 		SELECT DISTINCT link_id FROM payments WHERE customer_id = $1 AND created_at <= $2 AND (status NOT IN ('CAPTURED',
 				'VOIDED', 'LOST', 'EXPIRED', 'FAILED')
-			OR EXISTS (SELECT FROM payment_refunds r WHERE r.payment_id = payments.id AND r.status = 'PENDING'))
+			OR EXISTS (SELECT FROM payment_refunds r WHERE r.payment_id = payments.id AND r.status = 'PENDING')
+			OR EXISTS (SELECT FROM payment_mails m WHERE m.payment_id = payments.id AND m.due_at IS NOT NULL))
 		LIMIT 5`, e.customerID, e.until); err != nil || len(links) == 0 {
 		return err
 	}
 	return keyturn.Errorf(keyturn.KindConflict,
-		"a payment of the customer's checkout link is not settled (%s): wait until it is", strings.Join(links, ", "))
+		"a payment of the customer's checkout link is not settled, or an e-mail about it is on its way (%s): wait until it is", strings.Join(links, ", "))
 }
 
 func (e *eraser) refuseWhileOpen() error {
@@ -254,6 +255,8 @@ var eraseLinksSQL = []string{
 	`UPDATE checkout_links SET spec = '', end_reason = split_part(end_reason, ': ', 1)
 		WHERE customer_id = $1 AND created_at <= $2`,
 	`UPDATE payments SET snapshot = '', session_url = NULL WHERE customer_id = $1 AND created_at <= $2`,
+	`UPDATE payment_mails SET message = '', due_at = NULL, status = CASE WHEN status = 'SENDING' THEN 'READY' ELSE status END
+		WHERE payment_id IN (SELECT id FROM payments WHERE customer_id = $1 AND created_at <= $2)`,
 	`UPDATE link_log SET reason = split_part(reason, ': ', 1)
 		WHERE link_id IN (SELECT id FROM checkout_links WHERE customer_id = $1 AND created_at <= $2)`,
 	`UPDATE payment_log SET reason = split_part(reason, ': ', 1)

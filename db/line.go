@@ -62,6 +62,7 @@ type line struct {
 	PaymentID        *string                `db:"payment_id"`
 	PaymentStatus    *keyturn.PaymentStatus `db:"payment_status"`
 	PaymentCaptureBy *time.Time             `db:"payment_capture_by"`
+	KeysWaitUntil    *time.Time             `db:"keys_wait_until"` // for the confirmation of its order
 	GiveUpFailed     bool                   `db:"give_up_failed"`  // a line without its key gives itself up, uncharged
 	Currencies       *string                `db:"pool_currencies"` // of the product's pools that sell in one currency only
 	Now              time.Time              `db:"now"`             // the database's clock, the only one that decides
@@ -90,7 +91,7 @@ const lineColumns = `
 	coalesce(l.cancel_reason, o.cancel_reason) AS cancel_reason,
 	CASE WHEN l.cancel_reason IS NULL THEN coalesce(o.cancel_failure, '') ELSE '' END AS cancel_failure,
 	p.spec AS product_spec, p.pool_currencies, l.sold_as, o.payment_id, pay.status AS payment_status,
-	pay.capture_by AS payment_capture_by, coalesce(pay.give_up_failed, false) AS give_up_failed,
+	pay.capture_by AS payment_capture_by, pay.keys_wait_until, coalesce(pay.give_up_failed, false) AS give_up_failed,
 	clock_timestamp() AS now`
 
 const lineTables = `

@@ -25,7 +25,8 @@ type MailFacts struct {
 	PageToken   string
 	Now         time.Time
 	To          string       // the order's address, or the one that a resend names
-	FailureKind keyturn.Kind // of a cancelled line that failed; empty when somebody decided to cancel
+	EndedBy     CancelCause  // of a cancelled line
+	FailureKind keyturn.Kind // of CancelFailed
 	Uncharged   bool         // of a cancelled line whose payment was authorized and never taken
 }
 
@@ -44,7 +45,8 @@ type newMail struct {
 	to     string        // empty: the order's address
 	have   *Deliverables // nil: read them
 	parent []keyturn.Secret
-	why    keyturn.Kind // of a cancelled line
+	cause  CancelCause  // of a cancelled line
+	why    keyturn.Kind // of CancelFailed
 	// of a cancelled line: its payment was authorized and never taken
 	uncharged bool
 	render    RenderMail
@@ -109,7 +111,7 @@ func (d *DB) appendDelivery(w *pg.StmtBuilder, l *line, m newMail) (*Delivery, e
 		return nil, err
 	}
 	f := d.mailFacts(l, c, m.kind)
-	f.FailureKind, f.ParentKeys, f.Uncharged = m.why, m.parent, m.uncharged
+	f.EndedBy, f.FailureKind, f.ParentKeys, f.Uncharged = m.cause, m.why, m.parent, m.uncharged
 	if m.to != "" {
 		f.To = m.to
 	}

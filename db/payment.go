@@ -52,10 +52,8 @@ type payment struct {
 	LookAt           *time.Time            `db:"look_at"`
 	CreatedAt        time.Time             `db:"created_at"`
 	EndedAt          *time.Time            `db:"ended_at"`
-	ToldAt           *time.Time            `db:"told_at"`
-	AskedAt          *time.Time            `db:"asked_at"`
-	Troubled         bool                  `db:"troubled"` // the last call of its processor got no answer
 	Owed             bool                  `db:"owed"`     // a refund of its own is owed
+	MailDue          *time.Time            `db:"mail_due"` // when its next e-mail is to be sent
 	DataKey          []byte                `db:"data_key"`
 	Now              time.Time             `db:"now"`
 
@@ -67,9 +65,9 @@ const paymentColumns = `
 		p.currency, p.total_minor, p.pay_until, p.open_no, p.session_reference, p.session_url, p.payment_reference,
 		p.order_id, p.authorized_minor, p.authorized_at, p.capture_by, p.chargeable_minor, p.first_tries,
 		p.give_up_failed, p.capture_minor, p.capture_no, p.capture_tries, p.capture_until, p.captured_minor,
-		p.captured_at, p.failure, p.looks, p.look_at, p.created_at, p.ended_at, p.told_at, p.asked_at,
-		EXISTS (SELECT FROM processor_troubles t WHERE t.provider = p.provider) AS troubled,
+		p.captured_at, p.failure, p.looks, p.look_at, p.created_at, p.ended_at,
 		EXISTS (SELECT FROM payment_refunds r WHERE r.payment_id = p.id AND r.status = 'PENDING') AS owed,
+		` + mailDueSQL + ` AS mail_due,
 		c.data_key, clock_timestamp() AS now
 	FROM payments p JOIN customers c ON c.id = p.customer_id
 	WHERE `
@@ -141,6 +139,10 @@ func (p *payment) next() keyturn.PaymentNext {
 	if p.LookAt != nil {
 		n.Wait = wait(*p.LookAt)
 	}
+	if p.MailDue != nil && !p.MailDue.After(p.Now) { // it takes half a minute at most: a processor may take hours
+		n.Do, n.Wait = keyturn.PaymentDoMail, 0
+		return n
+	}
 	switch p.Status {
 	case keyturn.PaymentCreated:
 		if due {
@@ -161,10 +163,8 @@ func (p *payment) next() keyturn.PaymentNext {
 		}
 	case keyturn.PaymentVoiding:
 		n.Do = keyturn.PaymentDoVoid
-	case keyturn.PaymentMismatch: // a person decides
-		if n.Wait = keyturn.Duration(24 * time.Hour); due {
-			n.Do, n.Wait = keyturn.PaymentDoRetrieve, 0
-		}
+	case keyturn.PaymentMismatch:
+		n.Wait = keyturn.Duration(24 * time.Hour)
 	case keyturn.PaymentCaptured, keyturn.PaymentFailed, keyturn.PaymentExpired, keyturn.PaymentVoided,
 		keyturn.PaymentLost:
 		switch {
@@ -176,18 +176,18 @@ func (p *payment) next() keyturn.PaymentNext {
 			n.Do, n.Wait = keyturn.PaymentDoNothing, 0
 		}
 	}
+	if p.MailDue != nil && (n.Do == keyturn.PaymentDoWait || n.Do == keyturn.PaymentDoNothing) {
+		if due := wait(*p.MailDue); n.Do == keyturn.PaymentDoNothing || due < n.Wait {
+			n.Do, n.Wait = keyturn.PaymentDoWait, due
+		}
+	}
 	return n
 }
 
-// lookNext sets when the processor is asked next, after it was asked: at once if somebody has told of the payment since
-// it was asked.
+// lookNext sets when the processor is asked next, after it was asked and nothing has changed.
 func (p *payment) lookNext() {
 	p.LookAt = nil
-	switch {
-	case p.toldSinceAsked():
-		p.LookAt = &p.Now
-		return
-	case p.final() || p.Status == keyturn.PaymentMismatch:
+	if p.final() {
 		return
 	}
 	p.LookAt = ptr(p.Now.Add(lookAfter[min(p.Looks, len(lookAfter)-1)]))
@@ -226,12 +226,11 @@ func (p *payment) save(ctx context.Context, tx *sqlx.Tx, by, reason string) erro
 			payment_reference = $7, order_id = $8, authorized_minor = $9, authorized_at = $10, capture_by = $11,
 			chargeable_minor = $12, first_tries = $13, give_up_failed = $14, capture_minor = $15, capture_no = $16,
 			capture_tries = $17, capture_until = $18, captured_minor = $19, captured_at = $20, failure = $21, looks = $22,
-			look_at = $23, ended_at = $24, told_at = $25, asked_at = $26
+			look_at = $23, ended_at = $24
 		WHERE id = $1 AND version = $2`,
 		p.ID, p.Version, p.Status, p.OpenNo, p.SessionReference, p.SessionURL, p.PaymentReference, p.OrderID,
 		p.AuthorizedMinor, p.AuthorizedAt, p.CaptureBy, p.ChargeableMinor, p.FirstTries, p.GiveUpFailed, p.CaptureMinor,
-		p.CaptureNo, p.CaptureTries, p.CaptureUntil, p.CapturedMinor, p.CapturedAt, p.Failure, p.Looks, p.LookAt, p.EndedAt,
-		p.ToldAt, p.AskedAt))
+		p.CaptureNo, p.CaptureTries, p.CaptureUntil, p.CapturedMinor, p.CapturedAt, p.Failure, p.Looks, p.LookAt, p.EndedAt))
 	if err != nil {
 		return err
 	}
@@ -288,7 +287,7 @@ func (d *DB) LookAtPayment(ctx context.Context, id string) error {
 }
 
 func (p *payment) lookNow(ctx context.Context, tx *sqlx.Tx) error {
-	p.ToldAt, p.LookAt = &p.Now, &p.Now // of one whose session is not known, the workflow opens it
+	p.LookAt = &p.Now // of one whose session is not known, the workflow opens it
 	if err := p.save(ctx, tx, byWorkflow, ""); err != nil {
 		return err
 	}
@@ -313,7 +312,6 @@ type PaymentFacts struct {
 	Locale           string
 	ReturnURL        string
 	Snapshot         PaymentSnapshot
-	Now              time.Time // the database's clock
 }
 
 // Payment gives what a call of the processor needs to know. KindNotFound; KindErased when its customer was erased.
@@ -330,7 +328,6 @@ func (d *DB) Payment(ctx context.Context, id string) (PaymentFacts, error) {
 		ID: p.ID, LinkID: p.LinkID, LinkToken: d.LinkToken(p.LinkID), Status: p.Status, Provider: p.Provider,
 		Capture: p.Capture, OpenNo: p.OpenNo, Total: keyturn.Money{Minor: p.TotalMinor, Currency: p.Currency},
 		PayUntil: p.PayUntil, Locale: snapshot.Customer.Locale, Snapshot: snapshot,
-		Now: p.Now,
 	}
 	if p.SessionReference != nil {
 		f.SessionReference = *p.SessionReference

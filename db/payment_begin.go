@@ -179,7 +179,7 @@ func (l CheckoutPageLine) frozen() SnapshotLine {
 			ProductID: l.ProductID, Quantity: l.Quantity.Value, GrossPrice: l.Price.String(), Operation: l.Operation,
 			LicenseID: l.LicenseID, SubscriptionID: l.SubscriptionID, TrialContext: l.TrialContext, ExpiresAt: l.ExpiresAt,
 		},
-		SoldAs: l.LinkLine.SoldAs(l.OfferID, l.Product.Promised()),
+		SoldAs: l.LinkLine.SoldAs(l.OfferID),
 	}
 }
 
@@ -237,8 +237,12 @@ func (d *DB) acceptPayment(ctx context.Context, tx *sqlx.Tx, p *payment, link *l
 		return nil, err
 	}
 	p.OrderID = &in.Order.ID
-	if err := pg.ExpectOne(tx.ExecContext(ctx, `UPDATE payments SET order_id = $2 WHERE id = $1`, p.ID,
-		in.Order.ID)); err != nil {
+	if err := pg.ExpectOne(tx.ExecContext(ctx, `
+		UPDATE payments SET order_id = $2, keys_wait_until = clock_timestamp() + make_interval(secs => $3) WHERE id = $1`,
+		p.ID, in.Order.ID, keysWait.Seconds())); err != nil {
+		return nil, err
+	}
+	if err := p.tell(ctx, tx, keyturn.MailConfirmation, by); err != nil {
 		return nil, err
 	}
 	return accepted, moveLink(ctx, tx, link, keyturn.LinkUsed, by, "")

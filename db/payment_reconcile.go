@@ -16,6 +16,12 @@ type Reconciled struct {
 	Accepted *Accepted // the order that the payment has made just now
 }
 
+// Who has a payment reconciled.
+const (
+	ByProcessor = "processor" // who was asked because somebody wanted to know
+	ByWorkflow  = byWorkflow  // the payment's own, which goes on by itself
+)
+
 // Reconcile moves a payment to where its processor says that it stands, never backwards, and accepts the order in the
 // same transaction once the customer has paid. It may run in any process and any number of times. respond makes the
 // answer that is stored with the order.
@@ -65,9 +71,6 @@ func (d *DB) reconcilePayment(ctx context.Context, id string, s keyturn.Processo
 			return err
 		}
 		if err := d.noteReferences(p, s); err != nil {
-			return err
-		}
-		if err := p.answered(ctx, tx, s); err != nil {
 			return err
 		}
 		if out.Accepted, err = d.follow(ctx, tx, p, s, by, accept, refused); err != nil {
@@ -201,6 +204,11 @@ func (p *payment) endUnpaid(ctx context.Context, tx *sqlx.Tx, link *linkRow, s k
 	if err := p.save(ctx, tx, by, ""); err != nil {
 		return err
 	}
+	if p.Status == keyturn.PaymentFailed {
+		if err := p.tell(ctx, tx, keyturn.MailRefused, by); err != nil {
+			return err
+		}
+	}
 	if link.Status != keyturn.LinkPaying {
 		return nil
 	}
@@ -227,6 +235,9 @@ func (p *payment) giveBack(ctx context.Context, tx *sqlx.Tx, link *linkRow, s ke
 		if err := p.oweAll(ctx, tx); err != nil {
 			return err
 		}
+		if err := p.addMail(ctx, tx, keyturn.MailEnded); err != nil {
+			return err
+		}
 	} else {
 		p.move(keyturn.PaymentVoiding)
 	}
@@ -244,32 +255,10 @@ func (p *payment) giveBack(ctx context.Context, tx *sqlx.Tx, link *linkRow, s ke
 
 // oweAll books that all that was taken is owed back.
 func (p *payment) oweAll(ctx context.Context, tx *sqlx.Tx) error {
-	return p.owe(ctx, tx, p.CapturedMinor)
-}
-
-// oweWhatWasGivenUp books that what was taken for lines is owed back that were given up as not charged. The others of
-// the cancelled order are yet to give themselves up, and are refunded one by one.
-func (p *payment) oweWhatWasGivenUp(ctx context.Context, tx *sqlx.Tx) error {
-	if p.OrderID == nil {
-		return p.oweAll(ctx, tx)
-	}
-	var others int64
-	if err := tx.GetContext(ctx, &others, `
-		SELECT coalesce(sum(l.gross_minor), 0) FROM line_items l
-		WHERE l.order_id = $1 AND NOT EXISTS (SELECT FROM refunds r WHERE r.line_id = l.id)`, *p.OrderID); err != nil {
-		return err
-	}
-	return p.owe(ctx, tx, p.CapturedMinor-others)
-}
-
-func (p *payment) owe(ctx context.Context, tx *sqlx.Tx, minor int64) error {
-	if minor <= 0 {
-		return nil
-	}
 	p.Owed = true
 	_, err := tx.ExecContext(ctx, `
 		INSERT INTO payment_refunds (payment_id, amount_minor, currency) VALUES ($1, $2, $3)
-		ON CONFLICT (payment_id) DO NOTHING`, p.ID, minor, p.Currency)
+		ON CONFLICT (payment_id) DO NOTHING`, p.ID, p.CapturedMinor, p.Currency)
 	return err
 }
 
@@ -279,20 +268,18 @@ func (p *payment) alert(ctx context.Context, tx *sqlx.Tx, cause keyturn.AlertCau
 
 // followAuthorized is follow for a payment whose order waits for its capture.
 func (d *DB) followAuthorized(ctx context.Context, tx *sqlx.Tx, p *payment, s keyturn.ProcessorState, by string) error {
+	leased := p.CaptureUntil != nil && p.CaptureUntil.After(p.Now)
 	switch s.Status {
 	case keyturn.AtProcessorCaptured:
 		return p.captured(ctx, tx, s.Captured, by)
 	case keyturn.AtProcessorVoided, keyturn.AtProcessorExpired, keyturn.AtProcessorFailed:
 		return p.lose(ctx, tx, by, "the authorization ended at the processor")
 	case keyturn.AtProcessorAuthorized:
-		if p.CaptureUntil != nil && p.askedAt(s).Before(*p.CaptureUntil) { // the answer is older than the capture's end
-			break
-		}
-		if p.CaptureMinor != nil { // it is proved: nothing was taken
-			p.CaptureMinor, p.CaptureTries = nil, 0
+		if p.Status == keyturn.PaymentCapturing && !leased && p.CaptureMinor != nil { // it was proved: nothing was taken
+			p.CaptureMinor, p.CaptureUntil = nil, nil
 			p.CaptureNo++
 		}
-		if p.CaptureBy != nil && !p.Now.Before(*p.CaptureBy) {
+		if p.CaptureBy != nil && !p.Now.Before(*p.CaptureBy) && !leased {
 			return p.letGo(ctx, tx, by, "its time is over")
 		}
 	case keyturn.AtProcessorOpen, keyturn.AtProcessorProcessing: // never backwards
@@ -331,6 +318,9 @@ func (p *payment) lose(ctx context.Context, tx *sqlx.Tx, by, reason string) erro
 	if err := p.save(ctx, tx, by, reason); err != nil {
 		return err
 	}
+	if err := p.tell(ctx, tx, keyturn.MailEnded, ""); err != nil {
+		return err
+	}
 	return cancelOrder(ctx, tx, *p.OrderID, whyUncharged, "")
 }
 
@@ -355,16 +345,20 @@ func (d *DB) followVoiding(ctx context.Context, tx *sqlx.Tx, p *payment, s keytu
 	switch s.Status {
 	case keyturn.AtProcessorVoided, keyturn.AtProcessorExpired, keyturn.AtProcessorFailed:
 		p.move(keyturn.PaymentVoided)
-	case keyturn.AtProcessorCaptured: // it was captured all the same: late, or by somebody else than us
+	case keyturn.AtProcessorCaptured: // an answer was lost, and the capture was not
 		p.CapturedMinor, p.CapturedAt = s.Captured.Minor, &p.Now
 		p.move(keyturn.PaymentCaptured)
-		if err := p.oweWhatWasGivenUp(ctx, tx); err != nil {
+		if err := p.oweAll(ctx, tx); err != nil {
 			return err
 		}
 	case keyturn.AtProcessorAuthorized, keyturn.AtProcessorOpen, keyturn.AtProcessorProcessing:
 		p.lookNext()
+		return p.save(ctx, tx, by, "")
 	}
-	return p.save(ctx, tx, by, "")
+	if err := p.save(ctx, tx, by, ""); err != nil {
+		return err
+	}
+	return p.tell(ctx, tx, keyturn.MailEnded, by)
 }
 
 // UnknownToProcessor ends a payment that its processor does not know, and that can therefore not be paid: its session
@@ -373,9 +367,6 @@ func (d *DB) UnknownToProcessor(ctx context.Context, id string) (keyturn.Payment
 	return d.paymentStep(ctx, id, func(tx *sqlx.Tx, p *payment) error {
 		if p.Status != keyturn.PaymentCreated {
 			return keyturn.Errorf(keyturn.KindConflict, "the payment is %s", p.Status)
-		}
-		if err := p.answered(ctx, tx, keyturn.ProcessorState{}); err != nil {
-			return err
 		}
 		link, err := lockLink(ctx, tx, p.LinkID)
 		if err != nil {
@@ -433,7 +424,7 @@ func (d *DB) FinishPaymentRefund(ctx context.Context, id, providerID string) (ke
 const looksSoon = 5 * time.Minute
 
 // WakeForgottenPayments has the relay start the workflows of payments that should have been looked at long ago: theirs
-// was terminated, or Temporal lost it. One whose processor does not answer is woken rarely, because each time its
+// was terminated, or Temporal lost it; so with e-mails that nobody sends. One whose processor does not answer is woken rarely, because each time its
 // history grows. It returns how many there were.
 func (d *DB) WakeForgottenPayments(ctx context.Context) (n int, err error) {
 	err = d.pg.Tx(ctx, func(tx *sqlx.Tx) error {
@@ -444,8 +435,13 @@ func (d *DB) WakeForgottenPayments(ctx context.Context) (n int, err error) {
 				FOR UPDATE SKIP LOCKED
 			), moved AS (
 				UPDATE payments p SET look_at = now() FROM forgotten f WHERE p.id = f.id RETURNING p.id
+			), unsent AS MATERIALIZED (
+				SELECT id FROM payment_mails WHERE due_at < now() - make_interval(secs => $1) ORDER BY due_at LIMIT 200
+				FOR UPDATE SKIP LOCKED
+			), due AS (
+				UPDATE payment_mails m SET due_at = now() FROM unsent u WHERE m.id = u.id RETURNING m.payment_id
 			)
-			INSERT INTO outbox (workflow, subject) SELECT $2, CAST(id AS text) FROM moved
+			INSERT INTO outbox (workflow, subject) SELECT $2, CAST(id AS text) FROM (SELECT id FROM moved UNION SELECT payment_id FROM due) p
 			ON CONFLICT (workflow, subject) DO NOTHING RETURNING subject`, looksSoon.Seconds(), WorkflowPayment)
 		n = len(ids)
 		return err

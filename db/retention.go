@@ -46,6 +46,7 @@ func (d *DB) Tidy(ctx context.Context, r Retention) (Tidied, error) {
 		{&t.Requests, r.Traffic, tidyRequestsSQL},
 		{&t.Replies, r.Traffic, tidyRepliesSQL},
 		{&t.Emails, r.Emails, tidyEmailsSQL},
+		{&t.Emails, r.Emails, tidyPaymentMailsSQL},
 	} {
 		for {
 			n, err := d.tidy(ctx, part.query, part.age)
@@ -109,3 +110,10 @@ const tidyEmailsSQL = `
 			AND (y.status = 'SENT' AND y.sent_at < now() - make_interval(secs => $1)
 				OR y.kind = 'keys' AND l.status = 'CANCELED')
 		ORDER BY y.created_at LIMIT $2))`
+
+// tidyPaymentMailsSQL does the same for e-mails about payments.
+const tidyPaymentMailsSQL = `
+	UPDATE payment_mails SET message = '' WHERE ctid = ANY(ARRAY(
+		SELECT ctid FROM payment_mails WHERE message <> '' AND created_at < now() - make_interval(secs => $1)
+			AND due_at IS NULL AND (sent_at IS NULL OR sent_at < now() - make_interval(secs => $1))
+		ORDER BY created_at LIMIT $2))`

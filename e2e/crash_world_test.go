@@ -151,7 +151,7 @@ func (w *world) live(dies func(point string) bool) *life {
 		DB: l.db, Caller: endpoint.NewCaller(endpoint.Options{}), Mail: sender, Logger: logger,
 		Letters: activities.Letters{
 			From: "shop@keyturn.test", SenderName: "The Shop",
-			OrderPage: func(token string) string { return "http://127.0.0.1/o/" + token },
+			PublicURL: "http://127.0.0.1",
 		},
 		Providers: payment.Providers{"till": payment.Gateway{URL: "http://" + till}},
 	}

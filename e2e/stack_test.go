@@ -111,7 +111,8 @@ func start(t *testing.T, o options) *stack {
 	s.logger = slog.New(slog.NewTextHandler(&s.logs, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	if o.skew == 0 {
 		s.dsn = testkit.Postgres(t, "keyturn", func(dsn string) error {
-			_, err := db.Migrate(context.Background(), dsn)
+			_,
+				err := db.Migrate(context.Background(), dsn)
 			return err
 		})
 	} else {
@@ -149,7 +150,7 @@ func start(t *testing.T, o options) *stack {
 		DB: s.db, Caller: endpoint.NewCaller(endpoint.Options{}), Mail: s.sender, Logger: s.logger,
 		Letters: activities.Letters{
 			From: "shop@keyturn.test", SenderName: "The Shop",
-			OrderPage: func(token string) string { return "http://127.0.0.1/o/" + token },
+			PublicURL: "http://127.0.0.1",
 		},
 	}
 	s.openPages(keys)

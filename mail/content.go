@@ -54,7 +54,6 @@ type Content struct {
 	AdditionalInfo string // {ADDINFO_TEXT}
 
 	Keys            []string // {KEY}, in order of units
-	TrackingNumbers []string // those of Keys that are shown as such, too
 	Replaced        []string // keys that these took the place of, and that work no longer
 	ParentKey       string   // {PARENT_KEY}
 	Links           []string // activation links; {KEY} prints them when there are no keys
@@ -75,6 +74,12 @@ const (
 	ReasonSupplier Reason = "supplier"
 	// ReasonRequested: the customer or the shop asked for it.
 	ReasonRequested Reason = "requested"
+	// ReasonWithdrawn: the customer withdrew from the contract.
+	ReasonWithdrawn Reason = "withdrawn"
+	// ReasonPayment: the authorized payment could not be taken in time.
+	ReasonPayment Reason = "payment"
+	// ReasonOthers: the order's other lines were ready to be charged first.
+	ReasonOthers Reason = "others"
 )
 
 // Cancellation is the input of RenderCanceled besides the Content, whose keys and attachments it ignores.

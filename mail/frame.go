@@ -25,6 +25,8 @@ type frame struct {
 	Details    string
 	Colon      string // between a label and its value
 	Rows       []row
+	Sections   []section
+	Button     *button
 	PageLabel  string
 	Page       string
 	PageHref   string
@@ -34,6 +36,12 @@ type frame struct {
 
 // row is one line of the order's details. Href makes the value a link.
 type row struct{ Label, Value, Href string }
+
+// section stands below the details: plain text, or somebody's words in a quotation.
+type section struct{ Heading, Text, Quote string }
+
+// button is a link that stands out, after the sentence that leads to it. Without Href it is only read.
+type button struct{ Lead, Label, Link, Href string }
 
 func newFrame(w *words, c Content) frame {
 	f := frame{
@@ -63,6 +71,12 @@ func newFrame(w *words, c Content) frame {
 	return f
 }
 
+// composeParagraphs is compose of a frame whose body is its paragraphs.
+func (f frame) composeParagraphs(e Envelope, subject string) (Message, error) {
+	f.Text = strings.Join(f.Paragraphs, "\n\n")
+	return f.compose(e, subject, nil)
+}
+
 // compose renders both parts into a message.
 func (f frame) compose(e Envelope, subject string, files []Attachment) (Message, error) {
 	html, err := executePage("frame.html", f)
@@ -80,6 +94,18 @@ func (f frame) text() string {
 		for _, r := range f.Rows {
 			out.WriteString("  " + r.Label + f.Colon + r.Value + "\n")
 		}
+	}
+	for _, s := range f.Sections {
+		out.WriteString("\n" + s.Heading + "\n")
+		if s.Text != "" {
+			out.WriteString(s.Text + "\n")
+		}
+		if s.Quote != "" {
+			out.WriteString("> " + s.Quote + "\n")
+		}
+	}
+	if f.Button != nil {
+		out.WriteString("\n" + f.Button.Lead + "\n" + f.Button.Link + "\n")
 	}
 	if f.Page != "" {
 		out.WriteString("\n" + f.PageLabel + "\n" + f.Page + "\n")

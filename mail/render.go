@@ -33,11 +33,6 @@ func RenderKeys(t Template, c Content) (Message, error) {
 	}
 	f := newFrame(w, c)
 	f.Text, f.HTML = expand(strings.TrimSpace(normalLines(t.Text)), values), html
-	for _, number := range c.TrackingNumbers {
-		if number == oneLine(number) { // a block of several lines stands in the text alone
-			f.Rows = append(f.Rows, row{Label: w.tracking, Value: joinNonEmpty(w.colon, oneLine(c.ProductName), number)})
-		}
-	}
 	if len(c.Keys) > 0 {
 		for _, link := range c.Links {
 			f.Rows = append(f.Rows, row{Label: w.link, Value: oneLine(link), Href: webURL(link)})
@@ -64,11 +59,15 @@ func RenderCanceled(c Content, why Cancellation) (Message, error) {
 		subject, refund = w.canceledFreeSubject, w.uncharged
 	}
 	orderID := oneLine(c.OrderID)
-	f := newFrame(w, c)
-	f.Paragraphs = []string{
-		joinNonEmpty(" ", fmt.Sprintf(w.sorry, oneLine(c.ProductName), orderID), w.reasons[why.Reason]),
-		refund,
+	happened := joinNonEmpty(" ", fmt.Sprintf(w.sorry, oneLine(c.ProductName), orderID), w.reasons[why.Reason])
+	if why.Reason == ReasonWithdrawn {
+		happened = fmt.Sprintf(w.withdrew, oneLine(c.ProductName), orderID)
+		if subject = w.withdrawnSubject; why.Free || why.Uncharged {
+			subject = w.orders.withdrawnSubject
+		}
 	}
+	f := newFrame(w, c)
+	f.Paragraphs = []string{happened, refund}
 	f.Text = strings.Join(f.Paragraphs, "\n\n")
 	return f.compose(c.Envelope, fmt.Sprintf(subject, orderID), nil)
 }

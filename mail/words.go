@@ -14,7 +14,6 @@ type words struct {
 	keySubject, keyText                                  string // the default Template
 	yourKey                                              string // heads keys that the template forgot
 	order, ordered, product, quantity, total, link, file string
-	tracking                                             string // heads product and key of a dynamic URL
 	replaced                                             string // heads a key that no longer works
 	colon                                                string // what stands between a label and its value
 	page                                                 string
@@ -27,17 +26,22 @@ type words struct {
 	reasons                                              map[Reason]string
 	notices                                              map[keyturn.OperationName]noticeWords
 	validUntil                                           string
+	orders                                               *orderWords
+	and                                                  string
+	withdrew, withdrawnSubject                           string // product and order; order
 }
 
 var english = words{
-	notices: englishNotices, validUntil: "Valid until",
+	orders: &englishOrders, and: "and",
+	withdrew:         "You withdrew from the contract for %s of your order %s.",
+	withdrawnSubject: "Your order %s: your money is on its way back after your withdrawal",
+	notices:          englishNotices, validUntil: "Valid until",
 	lang: "en", colon: ": ", hello: "Hello %s,", helloNobody: "Hello,",
 	keySubject: "Your {PROGRAM_NAME} key",
 	keyText: "Thank you for your order. Here is what you need to activate {PROGRAM_NAME}:\n\n{KEY}\n\n" +
 		"Please keep this e-mail in a safe place.",
 	yourKey: "Here is what you need to activate your product:",
 	details: "Order details", order: "Order", ordered: "Date", product: "Product", quantity: "Quantity", total: "Total",
-	tracking: "Tracking number",
 	replaced: "Replaced, no longer valid",
 	link:     "Link", file: "Attached file", page: "Your order page:", signature: "Kind regards,",
 	canceledSubject:     "Your order %s: we could not deliver, your money is on its way back",
@@ -54,11 +58,16 @@ var english = words{
 		ReasonOutOfStock: "There was no key left for it, and none arrived in time.",
 		ReasonSupplier:   "The maker of the product could not give us a key in time.",
 		ReasonRequested:  "This was done on request.",
+		ReasonPayment:    "The payment could not be completed in time.",
+		ReasonOthers:     "The other items of your order were ready first.",
 	},
 }
 
 var french = words{
-	notices: frenchNotices, validUntil: "Valable jusqu'au",
+	orders: &frenchOrders, and: "et",
+	withdrew:         "Vous vous êtes rétracté du contrat pour %s de votre commande %s.",
+	withdrawnSubject: "Votre commande %s : vous êtes remboursé après votre rétractation",
+	notices:          frenchNotices, validUntil: "Valable jusqu'au",
 	lang: "fr", colon: " : ", hello: "Bonjour %s,", helloNobody: "Bonjour,",
 	keySubject: "Votre clé {PROGRAM_NAME}",
 	keyText: "Merci pour votre commande. Voici de quoi activer {PROGRAM_NAME} :\n\n{KEY}\n\n" +
@@ -66,7 +75,6 @@ var french = words{
 	yourKey: "Voici de quoi activer votre produit :",
 	details: "Détails de la commande", order: "Commande", ordered: "Date", product: "Produit", quantity: "Quantité",
 	total:    "Total",
-	tracking: "Numéro de suivi",
 	replaced: "Remplacée, plus valable",
 	link:     "Lien", file: "Fichier joint", page: "La page de votre commande :", signature: "Cordialement,",
 	canceledSubject:     "Votre commande %s : livraison impossible, vous êtes remboursé",
@@ -83,11 +91,16 @@ var french = words{
 		ReasonOutOfStock: "Il ne restait plus de clé, et aucune n'est arrivée à temps.",
 		ReasonSupplier:   "L'éditeur du produit n'a pas pu nous fournir de clé à temps.",
 		ReasonRequested:  "Cette annulation a été demandée.",
+		ReasonPayment:    "Le paiement n'a pas pu être mené à bien à temps.",
+		ReasonOthers:     "Les autres articles de votre commande étaient prêts avant.",
 	},
 }
 
 var german = words{
-	notices: germanNotices, validUntil: "Gültig bis",
+	orders: &germanOrders, and: "und",
+	withdrew:         "Sie haben den Vertrag über %s aus Ihrer Bestellung %s widerrufen.",
+	withdrawnSubject: "Ihre Bestellung %s: Sie erhalten nach Ihrem Widerruf Ihr Geld zurück",
+	notices:          germanNotices, validUntil: "Gültig bis",
 	lang: "de", colon: ": ", hello: "Guten Tag %s,", helloNobody: "Guten Tag,",
 	keySubject: "Ihr Schlüssel für {PROGRAM_NAME}",
 	keyText: "Vielen Dank für Ihre Bestellung. Damit aktivieren Sie {PROGRAM_NAME}:\n\n{KEY}\n\n" +
@@ -95,7 +108,6 @@ var german = words{
 	yourKey: "Damit aktivieren Sie Ihr Produkt:",
 	details: "Ihre Bestellung", order: "Bestellung", ordered: "Datum", product: "Produkt", quantity: "Menge",
 	total:    "Summe",
-	tracking: "Sendungsnummer",
 	replaced: "Ersetzt, nicht mehr gültig",
 	link:     "Link", file: "Angehängte Datei", page: "Die Seite zu Ihrer Bestellung:",
 	signature:           "Mit freundlichen Grüßen",
@@ -113,6 +125,8 @@ var german = words{
 		ReasonOutOfStock: "Es war kein Schlüssel mehr vorhanden, und rechtzeitig kam keiner nach.",
 		ReasonSupplier:   "Der Hersteller konnte uns nicht rechtzeitig einen Schlüssel geben.",
 		ReasonRequested:  "Dies geschah auf Wunsch.",
+		ReasonPayment:    "Die Zahlung konnte nicht rechtzeitig abgeschlossen werden.",
+		ReasonOthers:     "Die anderen Artikel Ihrer Bestellung waren vorher da.",
 	},
 }
 

@@ -17,11 +17,7 @@ var (
 	//go:embed page.js
 	pageJS string
 
-	//go:embed shop.html
-	shopHTML string
-
-	pageTemplate = template.Must(template.Must(template.New("page").Option("missingkey=error").Parse(pageHTML)).
-			Parse(shopHTML))
+	pageTemplate = template.Must(template.New("page").Option("missingkey=error").Parse(pageHTML))
 )
 
 // show renders page n of the order behind the request's link, with the answer to the customer's action.
@@ -46,10 +42,7 @@ func (p *pages) show(w http.ResponseWriter, r *http.Request, n int, a answer) {
 
 // render writes a page. The page is complete before its first byte is sent.
 func (p *pages) render(w http.ResponseWriter, r *http.Request, status int, v view) {
-	if v.Order != nil {
-		p.readShop(r.Context())
-	}
-	v.Nonce, v.Shop = nonceOf(r), p.shopView(v.Lang)
+	v.Nonce, v.Shop = nonceOf(r), p.ShopName
 	v.CSS, v.Script = template.CSS(pageCSS), template.JS(pageJS) //nolint:gosec // our own files
 	p.write(w, status, v.Lang, pageTemplate, v)
 }

@@ -78,7 +78,8 @@ func Register(r worker.Registry, acts *activities.Activities) {
 		"CancelAtPartner": acts.CancelAtPartner, "SendFollowUpEmail": acts.SendFollowUpEmail,
 		"CapturePayment": acts.CapturePayment, "ReviewPayment": acts.ReviewPayment, "OpenSession": acts.OpenSession,
 		"RetrievePayment": acts.RetrievePayment, "ExpireSession": acts.ExpireSession, "VoidPayment": acts.VoidPayment,
-		"RefundPayment": acts.RefundPayment,
+		"RefundPayment":    acts.RefundPayment,
+		"SendPaymentEmail": acts.SendPaymentEmail,
 	} {
 		r.RegisterActivityWithOptions(fn, activity.RegisterOptions{Name: name})
 	}

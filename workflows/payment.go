@@ -78,7 +78,7 @@ func waitForWake(ctx workflow.Context, wake workflow.ReceiveChannel, d time.Dura
 	return woken, err
 }
 
-// paymentSteps are the steps that call the processor. Each is repeated until somebody knows.
+// paymentSteps are the steps that call the processor, or send an e-mail. Each is repeated until somebody knows.
 var paymentSteps = map[keyturn.PaymentDo]struct {
 	activity func() any
 	summary  string
@@ -88,6 +88,7 @@ var paymentSteps = map[keyturn.PaymentDo]struct {
 	keyturn.PaymentDoExpire:   {func() any { return acts.ExpireSession }, "end the session"},
 	keyturn.PaymentDoVoid:     {func() any { return acts.VoidPayment }, "let the authorization go"},
 	keyturn.PaymentDoRefund:   {func() any { return acts.RefundPayment }, "give the money back"},
+	keyturn.PaymentDoMail:     {func() any { return acts.SendPaymentEmail }, "send an e-mail"},
 }
 
 func settlePayment(ctx workflow.Context, next keyturn.PaymentNext, step activities.PaymentStep) (keyturn.PaymentNext,

@@ -77,10 +77,8 @@ func newApp(ctx context.Context, c config, logger *slog.Logger) (*app, error) {
 	}
 	a.acts = &activities.Activities{
 		DB: a.db, Caller: endpoint.NewCaller(endpoint.Options{Production: c.Production, Logger: logger}), Mail: a.mail,
-		Logger: logger,
-		Letters: activities.Letters{From: c.MailFrom, SenderName: c.MailName, OrderPage: func(token string) string {
-			return c.PublicURL + "/o/" + token
-		}},
+		Logger:    logger,
+		Letters:   activities.Letters{From: c.MailFrom, SenderName: c.MailName, PublicURL: c.PublicURL},
 		Providers: payment.Providers{},
 	}
 	for name, gateway := range c.Payments {

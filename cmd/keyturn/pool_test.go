@@ -59,9 +59,7 @@ func newPoolShop(t *testing.T) *poolShop {
 	})
 	t.Setenv("KEYTURN_API", server.URL)
 	s.api = &client.Client{BaseURL: server.URL, Token: devToken}
-	s.mails = activities.Letters{From: "keys@shop.test", OrderPage: func(token string) string {
-		return "https://shop.test/o/" + token
-	}}
+	s.mails = activities.Letters{From: "keys@shop.test", PublicURL: "https://shop.test"}
 	_, err = s.api.PutPool(t.Context(), keyturn.Pool{ID: "games", Threshold: 2}, false)
 	require.NoError(t, err)
 	_, err = s.api.PutProduct(t.Context(), keyturn.Product{

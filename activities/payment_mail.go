@@ -1,0 +1,123 @@
+package activities
+
+import (
+	"context"
+	"time"
+
+	"keyturn.dev/keyturn"
+	"keyturn.dev/keyturn/db"
+	"keyturn.dev/keyturn/mail"
+)
+
+// SendPaymentEmail sends the payment's oldest e-mail that is due: rendered and stored once, and sent again byte for
+// byte. One attempt: what does not go out is the workflow's to try again, which has more to do meanwhile.
+func (a *Activities) SendPaymentEmail(ctx context.Context, in PaymentStep) (keyturn.PaymentNext, error) {
+	due, next, err := a.DB.BeginPaymentMail(ctx, in.PaymentID, a.Letters.RenderPayment)
+	if err != nil || due == nil {
+		return next, asTemporal(err, 0)
+	}
+	a.sending.Add(1)
+	defer a.sending.Done()
+	sendCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), sendTime)
+	defer cancel()
+	sent := a.post(sendCtx, due.Message)
+	if sent != nil {
+		a.Logger.Warn("an e-mail about a payment did not go out", "paymentId", in.PaymentID, "deliveryId", due.ID, "kind",
+			string(keyturn.KindOf(sent)), "error", sent)
+	}
+	next, err = booked(ctx, func(ctx context.Context) (keyturn.PaymentNext, error) {
+		return a.DB.FinishPaymentMail(ctx, in.PaymentID, due, sent)
+	})
+	return next, asTemporal(err, 0)
+}
+
+// RenderPayment makes an e-mail about a payment, as it is stored.
+func (l Letters) RenderPayment(f db.PaymentMailFacts) ([]byte, error) {
+	message, err := l.paymentMessage(f)
+	if err != nil {
+		return nil, err
+	}
+	return message.MarshalBinary()
+}
+
+func (l Letters) paymentMessage(f db.PaymentMailFacts) (mail.Message, error) {
+	customer := f.Snapshot.Customer
+	c := mail.Content{
+		Envelope: l.envelope(f.ID, customer.Email, f.Now), Locale: customer.Locale, OrderID: f.OrderID,
+		OrderedAt: f.OrderedAt, Customer: mail.Customer{FirstName: customer.FirstName, LastName: customer.LastName},
+	}
+	if f.PageToken != "" {
+		c.OrderPage = l.orderPage(f.PageToken)
+	}
+	switch f.Kind {
+	case keyturn.MailRefused:
+		return mail.RenderRefused(c, money(f.Total), l.payAgain(f))
+	case keyturn.MailEnded:
+		e := mail.Ended{Items: f.Items, Amount: money(f.Paid), Returned: f.Returned, Reason: reasonOf(f.EndedBy, f.FailedBy)}
+		if f.AgainUntil != nil {
+			e.Again = mail.Again{URL: c.OrderPage, Until: *f.AgainUntil}
+		}
+		return mail.RenderEnded(c, e)
+	case keyturn.MailOrderPage:
+		return mail.RenderOrderPage(c)
+	case keyturn.MailWithdrawal:
+		return mail.RenderWithdrawal(c, f.AskedAt, f.WithdrawBefore != nil)
+	case keyturn.MailConfirmation:
+	}
+	return mail.RenderConfirmation(c, confirmation(f))
+}
+
+func (l Letters) payAgain(f db.PaymentMailFacts) mail.Again {
+	if f.OpenUntil == nil {
+		return mail.Again{}
+	}
+	return mail.Again{URL: l.PublicURL + "/c/" + f.LinkToken, Until: *f.OpenUntil}
+}
+
+func confirmation(f db.PaymentMailFacts) mail.Confirmation {
+	out := mail.Confirmation{
+		Total: money(f.Total), By: f.DeliverBy, Promise: mail.PromiseCharge, Seller: f.Shop.Legal.Seller,
+		Contact: f.Shop.Legal.Contact, Terms: f.Shop.Legal.Terms,
+	}
+	switch {
+	case f.Total.Minor == 0:
+		out.Promise = mail.PromiseFree
+	case f.AtOnce:
+		out.Promise = mail.PromisePaid
+	}
+	for _, line := range f.Snapshot.Lines {
+		price, _ := keyturn.ParseMoney(line.GrossPrice, f.Total.Currency)
+		each, _ := keyturn.ParseMoney(line.SoldAs.UnitPrice, f.Total.Currency)
+		out.Lines = append(out.Lines, mail.OrderLine{
+			Name: line.SoldAs.Name, Quantity: line.Quantity, Each: money(each), Price: money(price),
+		})
+	}
+	if len(out.Lines) > 1 {
+		out.Several = mail.SeveralTogether
+		if f.Mixed == keyturn.MixedChargeReady {
+			out.Several = mail.SeveralReady
+		}
+	}
+	if consent := f.Snapshot.Consent; consent != nil {
+		out.Consent = &mail.Consent{Text: consent.Text, At: consent.At}
+	}
+	switch {
+	case f.WithdrawBefore != nil:
+		out.Withdrawal, out.WithdrawBefore = mail.WithdrawalOffered, *f.WithdrawBefore
+	case f.Snapshot.Consent != nil:
+		out.Withdrawal = mail.WithdrawalWaived
+	}
+	return out
+}
+
+func (l Letters) orderPage(token string) string { return l.PublicURL + "/o/" + token }
+
+func money(m keyturn.Money) string { return m.String() + " " + m.Currency }
+
+// envelope is that of the stored e-mail with this ID.
+func (l Letters) envelope(id, to string, now time.Time) mail.Envelope {
+	return mail.Envelope{
+		From: l.From, SenderName: l.SenderName, ReplyTo: l.ReplyTo, To: to, Date: now,
+		MessageID: id + "@" + domainOf(l.From),
+	}
+}

@@ -1,0 +1,226 @@
+package mail
+
+import (
+	"fmt"
+	"strings"
+	"time"
+)
+
+// Confirmation is the input of RenderConfirmation besides the Content, whose product, keys and attachments it ignores.
+type Confirmation struct {
+	Lines   []OrderLine
+	Total   string // with its currency
+	Promise Promise
+	By      time.Time // when the promise is kept at the latest
+	Several Several
+	Consent *Consent // nil: the customer was asked for none
+	// Withdrawal says until when the customer may withdraw
+	Withdrawal     Withdrawal
+	WithdrawBefore time.Time // of WithdrawalOffered: the moment at which it ends
+	// of the merchant, each optional: name and address; an e-mail or an https address; an https address
+	Seller, Contact, Terms string
+}
+
+// OrderLine is a line of an order, with its prices as they are shown: "49.90 EUR".
+type OrderLine struct {
+	Name     string
+	Quantity int
+	Each     string
+	Price    string
+}
+
+// Promise is what the customer was promised.
+type Promise string
+
+// The promises.
+const (
+	PromiseCharge Promise = "charge" // charged when the key is ready, or not at all
+	PromisePaid   Promise = "paid"   // charged already: the key, or the money back
+	PromiseFree   Promise = "free"   // nothing to pay
+)
+
+// Several says how an order of several lines is charged; empty of one line.
+type Several string
+
+// The ways in which several lines are charged.
+const (
+	SeveralTogether Several = "together" // what cannot be delivered is refunded
+	SeveralReady    Several = "ready"    // what cannot be delivered is not charged
+)
+
+// Consent is what the customer agreed to, in its words.
+type Consent struct {
+	Text string
+	At   time.Time
+}
+
+// Withdrawal says how a customer may withdraw from the contract.
+type Withdrawal string
+
+// The ways of a withdrawal.
+const (
+	WithdrawalUndelivered Withdrawal = "undelivered" // only from what is not delivered yet
+	WithdrawalWaived      Withdrawal = "waived"      // the right ends with the delivery, to which the customer agreed
+	WithdrawalOffered     Withdrawal = "offered"     // for some days
+)
+
+// RenderConfirmation renders the mail that an order was accepted: what was bought, what was promised, and what the
+// customer agreed to, in the words of then. The error is KindInvalid: a wrong envelope.
+func RenderConfirmation(c Content, p Confirmation) (Message, error) {
+	w := wordsFor(c.Locale)
+	o := w.orders
+	f := newFrame(w, orderOnly(c))
+	promise := fmt.Sprintf(map[Promise]string{
+		PromiseCharge: o.promiseCharge, PromisePaid: o.promisePaid, PromiseFree: o.promiseFree,
+	}[p.Promise], moment(p.By))
+	if p.Promise == PromiseCharge {
+		promise = joinNonEmpty(" ", promise, map[Several]string{
+			SeveralTogether: o.severalTogether, SeveralReady: o.severalReady,
+		}[p.Several])
+	}
+	f.Paragraphs = []string{o.confirmed, promise}
+	for _, l := range p.Lines {
+		value := oneLine(l.Price)
+		if l.Quantity != 1 {
+			value = fmt.Sprintf("%d × %s = %s", l.Quantity, oneLine(l.Each), oneLine(l.Price))
+		}
+		f.Rows = append(f.Rows, row{Label: oneLine(l.Name), Value: value})
+	}
+	f.Rows = append(f.Rows, row{Label: o.totalWithTax, Value: oneLine(p.Total)})
+	for _, r := range []row{
+		{o.seller, p.Seller, ""}, {o.contact, p.Contact, webURL(p.Contact)}, {o.terms, p.Terms, webURL(p.Terms)},
+	} {
+		if r.Value = oneLine(r.Value); r.Value != "" {
+			f.Rows = append(f.Rows, r)
+		}
+	}
+	if p.Consent != nil {
+		f.Sections = append(f.Sections, section{
+			Heading: fmt.Sprintf(o.consent, moment(p.Consent.At)), Quote: oneLine(p.Consent.Text),
+		})
+	}
+	right := o.withdrawUndelivered
+	switch p.Withdrawal {
+	case WithdrawalWaived:
+		right = o.withdrawWaived
+	case WithdrawalOffered:
+		right = fmt.Sprintf(o.withdrawOffered, lastDay(p.WithdrawBefore))
+	case WithdrawalUndelivered:
+	}
+	f.Sections = append(f.Sections, section{Heading: o.withdrawal, Text: right})
+	return f.composeParagraphs(c.Envelope, fmt.Sprintf(o.confirmSubject, oneLine(c.OrderID)))
+}
+
+// Again is where the customer can buy the same once more, and until when; the zero value: nowhere.
+type Again struct {
+	URL   string
+	Until time.Time
+}
+
+// RenderRefused renders the mail that a means of payment that takes time has refused: there is no order. amount has its
+// currency. The error is KindInvalid: a wrong envelope.
+func RenderRefused(c Content, amount string, again Again) (Message, error) {
+	w := wordsFor(c.Locale)
+	o := w.orders
+	f := newFrame(w, Content{Envelope: c.Envelope, Customer: c.Customer})
+	f.Paragraphs = []string{fmt.Sprintf(o.refused, oneLine(amount))}
+	if again.URL != "" {
+		f.Button = &button{
+			Lead: fmt.Sprintf(o.payAgain, moment(again.Until)), Label: o.payAgainButton, Link: oneLine(again.URL),
+			Href: webURL(again.URL),
+		}
+	} else {
+		f.Paragraphs = append(f.Paragraphs, o.askForLink)
+	}
+	return f.composeParagraphs(c.Envelope, o.refusedSubject)
+}
+
+// Ended is the input of RenderEnded besides the Content.
+type Ended struct {
+	Items    []string // that were not delivered; none: the payment made no order
+	Amount   string   // what was paid, or authorized, with its currency
+	Returned bool     // it was taken and goes back; else it was never taken
+	Reason   Reason
+	Again    Again
+}
+
+// RenderEnded renders the mail that nothing comes of a payment: it was never taken, or all of it goes back. The error is
+// KindInvalid: a wrong envelope.
+func RenderEnded(c Content, e Ended) (Message, error) {
+	w := wordsFor(c.Locale)
+	o := w.orders
+	orderID := oneLine(c.OrderID)
+	f := newFrame(w, orderOnly(c))
+	var happened, money, subject string
+	switch {
+	case len(e.Items) == 0:
+		f = newFrame(w, Content{Envelope: c.Envelope, Customer: c.Customer})
+		happened, subject = fmt.Sprintf(o.noOrder, oneLine(e.Amount)), o.noOrderSubject
+	case e.Reason == ReasonWithdrawn:
+		happened = fmt.Sprintf(w.withdrew, w.list(e.Items), orderID)
+		subject = fmt.Sprintf(o.withdrawnSubject, orderID)
+	default:
+		happened = joinNonEmpty(" ", fmt.Sprintf(w.sorry, w.list(e.Items), orderID), w.reasons[e.Reason])
+		subject = fmt.Sprintf(o.unchargedSubject, orderID)
+	}
+	if money = o.notCharged; e.Returned {
+		money = fmt.Sprintf(o.goesBack, oneLine(e.Amount)) + " " + w.patience
+		if len(e.Items) > 0 && e.Reason != ReasonWithdrawn {
+			subject = fmt.Sprintf(w.canceledSubject, orderID)
+		}
+	}
+	f.Paragraphs = []string{happened, money}
+	if e.Again.URL != "" {
+		f.Button = &button{
+			Lead: fmt.Sprintf(o.orderAgain, lastDay(e.Again.Until)), Label: o.orderAgainButton, Link: oneLine(e.Again.URL),
+			Href: webURL(e.Again.URL),
+		}
+		f.Page = "" // the button leads there
+	}
+	return f.composeParagraphs(c.Envelope, subject)
+}
+
+// RenderOrderPage renders the mail that gives the address of the order's page once more. The error is KindInvalid: a
+// wrong envelope.
+func RenderOrderPage(c Content) (Message, error) {
+	w := wordsFor(c.Locale)
+	f := newFrame(w, orderOnly(c))
+	f.Paragraphs = []string{w.orders.pageAsked, w.orders.pageSecret}
+	return f.composeParagraphs(c.Envelope, fmt.Sprintf(w.orders.pageSubject, oneLine(c.OrderID)))
+}
+
+// RenderWithdrawal renders the mail that the customer's withdrawal has arrived, and when. revoked: keys that were
+// delivered are taken back. The error is KindInvalid: a wrong envelope.
+func RenderWithdrawal(c Content, at time.Time, revoked bool) (Message, error) {
+	w := wordsFor(c.Locale)
+	o := w.orders
+	f := newFrame(w, orderOnly(c))
+	f.Paragraphs = []string{fmt.Sprintf(o.withdrawn, oneLine(c.OrderID), moment(at)), o.withdrawnNext}
+	if revoked {
+		f.Paragraphs = append(f.Paragraphs, o.withdrawnKeys)
+	}
+	return f.composeParagraphs(c.Envelope, fmt.Sprintf(o.withdrawalSubject, oneLine(c.OrderID)))
+}
+
+// orderOnly is the content of a mail about a whole order.
+func orderOnly(c Content) Content {
+	return Content{
+		Envelope: c.Envelope, Locale: c.Locale, OrderID: c.OrderID, OrderedAt: c.OrderedAt, OrderPage: c.OrderPage,
+		Customer: c.Customer,
+	}
+}
+
+// moment formats a time that reads the same in every country.
+func moment(t time.Time) string { return t.UTC().Format("2006-01-02 15:04 MST") }
+
+// list joins names as a sentence does.
+func (w *words) list(names []string) string {
+	clean := make([]string, len(names))
+	for i, n := range names {
+		clean[i] = oneLine(n)
+	}
+	if last := len(clean) - 1; last > 0 {
+		return strings.Join(clean[:last], ", ") + " " + w.and + " " + clean[last]
+	}
+	return strings.Join(clean, "")
+}
