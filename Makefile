@@ -41,6 +41,14 @@ test/oracle: bin/temporal with ## build the mutants of Keyturn, and require that
 	@overlay=$$(go run ./internal/testkit/mutants/overlay .keyturn/mutants) && \
 	bin/with go test -overlay "$$overlay" -parallel 1 -count=1 -timeout 15m -v -run TestEveryMutantIsCaught $(ARGS) ./e2e | grep -E "CAUGHT|^ *--- |^(ok|FAIL|PASS)|_test.go"
 
+.PHONY: test/races
+test/races: bin/temporal with ## run 200 rounds of each race of a checkout link
+	@KEYTURN_RACES=$${KEYTURN_RACES:-200} bin/with go test -run '^TestRaces$$' -count=1 -timeout 1h -v $(ARGS) ./e2e | grep -vE '^=== '
+
+.PHONY: test/purchases
+test/purchases: bin/temporal with ## buy 5,000 times by checkout links while every call fails now and then, and compare all books
+	@KEYTURN_PURCHASES=$${KEYTURN_PURCHASES:-5000} bin/with go test -run '^TestPurchases$$' -count=1 -timeout 2h -v $(ARGS) ./e2e | grep -vE '^=== '
+
 .PHONY: lint
 lint: bin/golangci-lint autocommit ## check style, imports, determinism of workflows, and that every write is in a transaction
 	@CGO_ENABLED=0 bin/golangci-lint run ./...

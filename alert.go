@@ -44,6 +44,10 @@ const (
 	AlertLatePayment AlertCause = "LatePayment"
 	AlertMismatch    AlertCause = "Mismatch"
 	AlertNotAccepted AlertCause = "NotAccepted"
+
+	AlertProcessorDown  AlertCause = "ProcessorDown"
+	AlertUnknownPayment AlertCause = "UnknownPayment"
+	AlertCardTesting    AlertCause = "CardTesting"
 )
 
 // Severity says how soon a person should look at an alert.

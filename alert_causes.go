@@ -177,4 +177,27 @@ var AlertCauses = []AlertInfo{
 			"was taken. All of the money goes back, and the link is open again",
 		ToDo: "correct the cause that the alert gives, tell the customer, then `keyturn alert close ALERT`",
 	},
+	{
+		Cause: AlertProcessorDown, Severity: SeverityError, Closes: "the payment provider answers",
+		Meaning: "calls for five different payments in a row got no answer of a payment provider that sells, or none was " +
+			"answered for five minutes. Nobody can pay by it; what is authorized is captured when it answers",
+		ToDo: "look at the payment provider's status page and at our network. Nothing is lost: each payment is asked for " +
+			"until it answers",
+	},
+	{
+		Cause: AlertUnknownPayment, Severity: SeverityCritical, ByPerson: true,
+		Closes: "the payment provider says where the payment stands",
+		Meaning: "a payment provider does not know a payment whose session it has opened. Perhaps its account or key is " +
+			"another one now. Nobody knows whether the customer has paid; the payment's workflow goes on asking",
+		ToDo: "correct the account; or look for the payment there and tell the customer, then `keyturn alert close ALERT`. " +
+			"`keyturn payment show PAYMENT` has its reference",
+	},
+	{
+		Cause: AlertCardTesting, Severity: SeverityWarning,
+		Closes: "fewer are refused for ten minutes",
+		Meaning: "a payment provider has refused twenty payments or more in ten minutes, nine in ten of all: somebody may " +
+			"be trying out stolen cards. It is known only where the provider's events arrive",
+		ToDo: "look at the payments at the provider, and at whose checkout links they are: `keyturn payment list`. Cancel " +
+			"those links, and use the provider's own protection",
+	},
 }

@@ -126,7 +126,11 @@ func (o LinkOffers) All() []LinkOffer { return slices.Concat(o.OnVisit, o.OnLeav
 
 // WithDefaults fills in what the caller left out. now is the database's clock.
 func (l CheckoutLink) WithDefaults(now time.Time, provider string) CheckoutLink {
-	if l.Provider == "" {
+	switch {
+	case l.Provider != "":
+	case l.Free():
+		l.Provider = PaymentNone
+	default:
 		l.Provider = provider
 	}
 	if l.Capture == "" {
@@ -162,6 +166,16 @@ func (l LinkLine) withDefaults() LinkLine {
 	return l
 }
 
+// Free says that nothing of the link costs anything, whatever the customer chooses: nobody has to take money for it.
+func (l CheckoutLink) Free() bool {
+	free := func(line LinkLine) bool {
+		unit, err := ParseMoney(line.UnitPrice, l.Currency)
+		return err == nil && unit.Minor == 0
+	}
+	return !slices.ContainsFunc(l.LineItems, func(line LinkLine) bool { return !free(line) }) &&
+		!slices.ContainsFunc(l.Offers.All(), func(o LinkOffer) bool { return !free(o.LineItem) })
+}
+
 // Total is the sum of the lines at their quantities, in the link's currency. It is for a link that was checked.
 func (l CheckoutLink) Total() Money {
 	sum := Money{Currency: l.Currency}
@@ -188,10 +202,41 @@ type SoldAs struct {
 	ExternalContext         string            `json:"externalContext,omitempty"`
 	Variables               map[string]string `json:"variables,omitempty"`
 	PriceFunctionParameters map[string]string `json:"priceFunctionParameters,omitempty"`
+	// Promised is what the product said when the link was made; absent of a line that was sold before that was noted
+	Promised *Promised `json:"promised,omitempty"`
+}
+
+// Promised is what of a product a checkout link promises from when it is made: an edit of the product changes it for
+// other links. How it is obtained, from which sources and how often they are tried, follows the catalog.
+type Promised struct {
+	QuantityMode            QuantityMode      `json:"quantityMode"`
+	ExternalContext         string            `json:"externalContext,omitempty"`
+	Variables               map[string]string `json:"variables,omitempty"`
+	PriceFunctionParameters map[string]string `json:"priceFunctionParameters,omitempty"`
+	GiveUpAfter             Duration          `json:"giveUpAfter"`
+}
+
+// Promised is what a link promises of the product.
+func (p Product) Promised() Promised {
+	p = p.WithDefaults()
+	return Promised{
+		QuantityMode: p.QuantityMode, ExternalContext: p.ExternalContext, Variables: p.Variables,
+		PriceFunctionParameters: p.PriceFunctionParameters, GiveUpAfter: p.Retry.GiveUpAfter,
+	}
+}
+
+// Apply is the product with what was promised of it.
+func (s Promised) Apply(p Product) Product {
+	p.QuantityMode, p.ExternalContext, p.Variables = s.QuantityMode, s.ExternalContext, s.Variables
+	p.PriceFunctionParameters, p.Retry.GiveUpAfter = s.PriceFunctionParameters, s.GiveUpAfter
+	return p
 }
 
 // Apply is the product as the line sells it.
 func (s SoldAs) Apply(p Product) Product {
+	if s.Promised != nil {
+		p = s.Promised.Apply(p)
+	}
 	if s.Name != "" {
 		p.Name = s.Name
 	}
@@ -207,10 +252,11 @@ func (s SoldAs) Apply(p Product) Product {
 	return p
 }
 
-// SoldAs is what the line replaces of its product.
-func (l LinkLine) SoldAs(offerID string) *SoldAs {
+// SoldAs is what the line replaces of its product, of which the rest was promised.
+func (l LinkLine) SoldAs(offerID string, promised Promised) *SoldAs {
 	return &SoldAs{
-		Name: l.Name, Description: l.Description, SKU: l.SKU, UnitPrice: l.UnitPrice, OfferID: offerID,
+		Promised: &promised,
+		Name:     l.Name, Description: l.Description, SKU: l.SKU, UnitPrice: l.UnitPrice, OfferID: offerID,
 		ExternalContext: l.ExternalContext, Variables: l.Variables, PriceFunctionParameters: l.PriceFunctionParameters,
 	}
 }

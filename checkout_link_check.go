@@ -18,6 +18,8 @@ func (l CheckoutLink) Check(now time.Time, checkAddress func(string) error, orig
 	bad.Check(l.OrderID == "" || ValidOrderID(l.OrderID), "orderId", "%s", orderIDRule)
 	bad.Check(ValidCurrency(l.Currency), "currency", "must be an ISO 4217 currency such as EUR")
 	bad.Check(ValidID(l.Provider), "provider", "must name a payment provider such as sandbox")
+	bad.Check(l.Provider != PaymentNone || l.Free(), "provider",
+		"must be one that takes money: none is for links of which every line and offer costs nothing")
 	bad.Check(slices.Contains([]CaptureWhen{CaptureWhenObtained, CaptureWhenPossible, CaptureAtOnce}, l.Capture),
 		"capture", "must be whenObtained, whenPossible or atOnce")
 	bad.Check(slices.Contains([]MixedCapture{MixedChargeAll, MixedChargeReady}, l.Mixed), "mixed",

@@ -33,6 +33,7 @@ type Deliverables struct {
 	ActivationCodes []string            `json:"activationCodes"`
 	ActivationLink  string              `json:"activationLink,omitempty"` // the first one
 	ActivationLinks []string            `json:"activationLinks,omitempty"`
+	TrackingNumber  string              `json:"trackingNumber,omitempty" doc:"Of a dynamic URL: its data, which activationCodes has, too. Several units are separated by a comma and a space."`
 	ReplacedCodes   []string            `json:"replacedCodes,omitempty" doc:"Recalled keys. activationCodes has their replacements."`
 	Files           []FileLink          `json:"files"`
 	Additional      map[string][]string `json:"additional"`

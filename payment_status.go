@@ -126,7 +126,18 @@ type ProcessorState struct {
 	// CaptureWithin is how long an authorization can still be captured, by the processor's clock; zero: it does not say
 	CaptureWithin time.Duration
 	Method        string // such as card/visa
+	// AskedAt is when it was asked, by the database's clock; zero: when what it says is booked
+	AskedAt time.Time
 }
+
+// PayOutcome is what an event of a processor tells of a try to pay.
+type PayOutcome string
+
+// The outcomes of a try to pay.
+const (
+	Paid    PayOutcome = "paid"
+	Refused PayOutcome = "refused" // the session stays open
+)
 
 // PaymentDo is what a payment needs next.
 type PaymentDo string

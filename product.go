@@ -59,6 +59,7 @@ func (e Email) PrintsParentKey() bool { return strings.Contains(e.Text+e.HTML, "
 type Product struct {
 	ID                      string            `json:"id"`
 	Name                    string            `json:"name"`
+	Image                   Image             `json:"image,omitzero"` // shown on pages
 	PublisherProductID      string            `json:"publisherProductId,omitempty"`
 	PublisherFulfillmentID  string            `json:"publisherFulfillmentId,omitempty"`
 	ExternalContext         string            `json:"externalContext,omitempty"`

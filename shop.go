@@ -11,6 +11,7 @@ import (
 // installation has one; nothing in it is required.
 type Shop struct {
 	Name     string           `json:"name,omitempty"` // heads pages; empty: KEYTURN_MAIL_NAME
+	Logo     Image            `json:"logo,omitzero"`
 	Legal    Legal            `json:"legal,omitzero"`
 	Checkout CheckoutSettings `json:"checkout,omitzero"`
 }

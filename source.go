@@ -22,7 +22,7 @@ const (
 var SourceTypes = []SourceInfo{
 	{Type: SourcePool, First: DoClaim, Field: "pool", InName: true},
 	{Type: SourceEndpoint, First: DoCall, Field: "integration", InName: true},
-	{Type: SourceDynamicURL, First: DoCall, Field: "url"}, // a URL may hold a secret, so it is no part of a name
+	{Type: SourceDynamicURL, First: DoCall, Field: "url", Tracked: true}, // a URL may hold a secret, so it is no part of a name
 	{Type: SourceManual, First: DoAwait},
 }
 
@@ -33,6 +33,8 @@ type SourceInfo struct {
 	// the one field of Source that it requires, by its JSON name; empty: none. pool and integration: one type each
 	Field  string
 	InName bool // whether Field holds an ID, which is part of the source's name
+	// Tracked: the key is the order's tracking number, too, and its customer is shown it under that name.
+	Tracked bool
 }
 
 // Source is one place a product's deliverable can come from. Of Pool, Integration and URL, exactly the field that its

@@ -14,6 +14,7 @@ type OrderView struct {
 	// Payment and Link are not in the answer to a new order.
 	Payment  *OrderPayment `json:"payment,omitempty"`
 	Link     *OrderLink    `json:"link,omitempty" doc:"The checkout link that made the order."`
+	Customer *Customer     `json:"customer,omitempty" doc:"With include=customer and the scope customers:read."`
 	Warnings []Warning     `json:"warnings,omitempty" doc:"Of the answer to a new order: lines that nothing can deliver at the moment."`
 }
 
@@ -33,7 +34,7 @@ type OrderPayment struct {
 type OrderLink struct {
 	ID             string            `json:"id"`
 	Reference      string            `json:"reference,omitempty"`
-	AdditionalData map[string]string `json:"additionalData,omitempty"`
+	AdditionalData map[string]string `json:"additionalData,omitempty" doc:"It may be personal: with include=customer and the scope customers:read."`
 }
 
 // Links lead to an order's other faces.

@@ -173,6 +173,9 @@ func (l Letters) content(f db.MailFacts) mail.Content {
 	for _, code := range f.Deliverables.Codes {
 		c.Keys = append(c.Keys, code.Reveal())
 	}
+	if f.Deliverables.Tracked {
+		c.TrackingNumbers = c.Keys
+	}
 	for _, code := range f.Deliverables.Replaced {
 		c.Replaced = append(c.Replaced, code.Reveal())
 	}

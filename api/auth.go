@@ -99,6 +99,19 @@ func lacksScope(scopes ...string) error {
 	return keyturn.Errorf(keyturn.KindForbidden, "the token lacks the scope %s", strings.Join(scopes, " or "))
 }
 
+// includesCustomer says whether the parameter include asks for personal data, which the token must be made for.
+func (c *call) includesCustomer(include string) (bool, error) {
+	switch {
+	case include == "":
+		return false, nil
+	case include != "customer":
+		return false, badRequest("include", "must be customer")
+	case !c.may(ScopeCustomersRead):
+		return false, lacksScope(ScopeCustomersRead)
+	}
+	return true, nil
+}
+
 // may says whether the request's token has the scope.
 func (c *call) may(scope string) bool { return slices.Contains(c.client.Scopes, scope) }
 

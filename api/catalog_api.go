@@ -35,7 +35,7 @@ type catalogKind[T any] struct {
 	id        func(*T) *string // nil: there is one entry, without an ID
 	check     func(context.Context, keyturn.Prefix, T) (T, error)
 	secrets   func(context.Context, T) ([]string, error) // which would change; nil: the kind has none
-	show      func(T) T                                  // without secrets; nil: as it is
+	show      func(T) T                                  // without what is not shown; nil: as it is
 	put       func(context.Context, T) (created, changed bool, err error)
 	get       func(context.Context, string) (T, error)
 	view      func(context.Context, string) (any, error) // what GET shows
@@ -137,6 +137,8 @@ func (k catalogKind[T]) dryRun(ctx context.Context, id string, v T) (*putOutput,
 		if secrets, err = k.secrets(ctx, v); err != nil {
 			return nil, err
 		}
+	}
+	if k.show != nil {
 		v = k.show(v)
 	}
 	old, err := k.get(ctx, id)

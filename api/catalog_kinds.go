@@ -17,13 +17,18 @@ func (a *API) catalogRoutes() {
 		readers: []string{ScopeCatalogWrite, ScopeOrdersRead, ScopeOps},
 		id:      func(p *keyturn.Product) *string { return &p.ID },
 		check: func(ctx context.Context, prefix keyturn.Prefix, p keyturn.Product) (keyturn.Product, error) {
-			if err := catalog.CheckProduct(p, a.Production); err != nil {
+			p, err := catalog.CheckProduct(p, a.Production)
+			if err != nil {
 				return p, err
 			}
 			if err := checkSources(prefix, p); err != nil {
 				return p, err
 			}
 			return p, a.DB.CheckProduct(ctx, p)
+		},
+		show: func(p keyturn.Product) keyturn.Product {
+			p.Image = p.Image.Described()
+			return p
 		},
 		put: a.DB.PutProduct, get: a.DB.Product, remove: a.DB.DeleteProduct,
 		view: func(ctx context.Context, id string) (any, error) { return a.DB.Product(ctx, id) },

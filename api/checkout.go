@@ -21,7 +21,7 @@ import (
 type (
 	linkInput struct {
 		ID      string `path:"id" maxLength:"200"`
-		Include string `query:"include" doc:"customer: with what the page is filled in with, which takes the scope customers:read."`
+		Include string `query:"include" doc:"customer: with what the page is filled in with, which takes the scope customers:read. Access is recorded."`
 	}
 	linkOutput   struct{ Body keyturn.LinkView }
 	linkAnswered struct {
@@ -37,9 +37,6 @@ type (
 	}
 	listLinksOutput struct{ Body keyturn.LinkPage }
 )
-
-// includeCustomer is the value of include that shows personal data.
-const includeCustomer = "customer"
 
 func (a *API) checkoutRoutes() {
 	const tag = "Checkout"
@@ -62,13 +59,19 @@ func (a *API) checkoutRoutes() {
 		Summary:  "Show a checkout link with its payments",
 		Security: anyOf(ScopeCheckoutRead, ScopeOps),
 	}}, func(ctx context.Context, c *call, in *linkInput) (*linkOutput, error) {
-		if in.Include != "" && in.Include != includeCustomer {
-			return nil, badRequest("include", "must be customer")
+		customer, err := c.includesCustomer(in.Include)
+		if err != nil {
+			return nil, err
 		}
-		if in.Include == includeCustomer && !c.may(ScopeCustomersRead) {
-			return nil, lacksScope(ScopeCustomersRead)
+		read := a.DB.Link
+		if customer {
+			read = func(ctx context.Context, id string) (keyturn.LinkView, error) {
+				return a.DB.LinkWithCustomer(ctx, id, c.by())
+			}
 		}
-		return a.checkoutLink(ctx, c, in.ID, in.Include == includeCustomer)
+		v, err := read(ctx, in.ID)
+		a.showLink(c, &v)
+		return &linkOutput{Body: v}, err
 	})
 	register(a, operation{of: narrowed, Operation: huma.Operation{
 		OperationID: "listCheckoutLinks", Method: http.MethodGet, Path: "/v1/checkout-links", Tags: []string{tag},
@@ -115,7 +118,7 @@ func (a *API) completeLink(l keyturn.CheckoutLink, now time.Time) (keyturn.Check
 	l = l.WithDefaults(now, a.defaultProcessor())
 	var bad keyturn.Problems
 	bad.Merge("", l.Check(now, mail.CheckAddress, a.ReturnOrigins))
-	if keyturn.ValidID(l.Provider) && !slices.Contains(a.Processors, l.Provider) {
+	if keyturn.ValidID(l.Provider) && l.Provider != keyturn.PaymentNone && !slices.Contains(a.Processors, l.Provider) {
 		bad.Addf("provider", "names %s, by which nothing can be sold; there are %s", l.Provider, a.processorNames())
 	}
 	return l, bad.Err("the checkout link is not valid")
@@ -147,8 +150,8 @@ func (a *API) showLink(c *call, v *keyturn.LinkView) {
 	}
 }
 
-func (a *API) checkoutLink(ctx context.Context, c *call, id string, customer bool) (*linkOutput, error) {
-	v, err := a.DB.Link(ctx, id, customer)
+func (a *API) checkoutLink(ctx context.Context, c *call, id string) (*linkOutput, error) {
+	v, err := a.DB.Link(ctx, id)
 	if err != nil {
 		return nil, err
 	}
@@ -180,7 +183,7 @@ func (a *API) cancelLink(ctx context.Context, c *call, in *idInput) (*linkOutput
 	if err := bad.Err("the cancellation is not valid"); err != nil {
 		return nil, err
 	}
-	link, err := a.DB.Link(ctx, in.ID, false) // names that are no link's must not reach a statement that writes
+	link, err := a.DB.Link(ctx, in.ID) // names that are no link's must not reach a statement that writes
 	if err != nil {
 		return nil, err
 	}
@@ -201,5 +204,5 @@ func (a *API) cancelLink(ctx context.Context, c *call, in *idInput) (*linkOutput
 	if err != nil {
 		return nil, err
 	}
-	return a.checkoutLink(ctx, c, link.ID, false)
+	return a.checkoutLink(ctx, c, link.ID)
 }

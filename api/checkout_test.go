@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jmoiron/sqlx"
 	"github.com/stretchr/testify/require"
 
 	"keyturn.dev/keyturn"
@@ -103,6 +104,34 @@ func TestACheckoutLinkIsMadeOnce(t *testing.T) {
 	})
 }
 
+// A link of which nothing costs anything needs no payment provider, whatever is configured.
+func TestALinkThatCostsNothingNeedsNoProvider(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.sell(t, "AAAA")
+	const none = `"provider": "none", "currency"`
+	free := strings.Replace(goodLink, "49.9", "0", 1)
+	made := b.link(t, "k1", free)
+	require.Equal(t, []string{"none", "0.00"}, []string{made.Provider, made.Total})
+	offer := `"offers": {"onVisit": [{"id": "o", "headline": "More", "lineItem": {"productId": "acme-pro", "name": "Pro",
+		"unitPrice": "PRICE"}}]}, "currency"`
+	offering := func(price string) string {
+		return strings.NewReplacer("CRM-1", "CRM-o"+price, "ORD-L1", "ORD-o"+price, `"currency"`,
+			strings.Replace(offer, "PRICE", price, 1)).Replace(strings.Replace(free, `"currency"`, none, 1))
+	}
+	require.Equal(t, "none", b.link(t, "k2", offering("0")).Provider)
+	b.play(t, []scenario{
+		{
+			"with an offer that costs", "POST", "/v1/checkout-links", key("k3"), offering("1"), 422,
+			[]string{`"provider"`}, nil,
+		},
+		{
+			"for what costs", "POST", "/v1/checkout-links", key("k4"),
+			strings.NewReplacer("CRM-1", "CRM-2", `"currency"`, none).Replace(goodLink), 422, []string{`"provider"`}, nil,
+		},
+	})
+}
+
 func key(k string) []string { return []string{"Idempotency-Key", k} }
 
 func (b *bench) sellOrder(t *testing.T) {
@@ -181,6 +210,7 @@ func TestWhoSeesWhatOfALink(t *testing.T) {
 	b.must(t, "GET", at+"?include=customer", "", "Authorization", support).into(t, &v)
 	require.Equal(t, "jean@buyer.test", v.Customer.Email)
 	require.Equal(t, "FR", v.Customer.Country)
+	require.Equal(t, []string{"support customer link/" + id}, b.looks(t))
 	require.NotContains(t, b.log.String(), "jean")
 	require.NotContains(t, b.log.String(), b.db.LinkToken(id))
 	b.play(t, []scenario{
@@ -233,6 +263,51 @@ func TestALinkIsWithdrawn(t *testing.T) {
 	require.Equal(t, 409, unwired.do(t, "POST", "/v1/checkout-links/"+id+"/cancellation", why).status)
 }
 
+// looks are the looks at persons that were recorded.
+func (b *bench) looks(t *testing.T) (out []string) {
+	t.Helper()
+	x, err := sqlx.Open("postgres", b.dsn)
+	require.NoError(t, err)
+	defer x.Close()
+	require.NoError(t, x.Select(&out,
+		`SELECT by || ' ' || what || ' ' || subject FROM access_log WHERE subject IS NOT NULL ORDER BY at`))
+	return out
+}
+
+// Whom an order is for, and what a shop gave its checkout link, which may be personal, takes a scope, and each look at
+// them is recorded. No other answer has it.
+func TestWhoSeesWhomAnOrderIsFor(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.sell(t, "AAAA", "BBBB")
+	id := b.link(t, "k1", goodLink).ID
+	b.processorSays(t, b.beginPayment(t, id), keyturn.ProcessorState{
+		Status: keyturn.AtProcessorAuthorized, PaymentReference: "pi_1",
+		Authorized: keyturn.Money{Minor: 4990, Currency: "EUR"}, CaptureWithin: 7 * 24 * time.Hour,
+	})
+	const at = "/v1/orders/ORD-L1"
+	reader := b.token(t, "reader", api.ScopeOrdersRead, api.ScopeOps, api.ScopeKeysRead)
+	support := b.token(t, "support", api.ScopeOrdersRead, api.ScopeCustomersRead)
+	personal := []string{"jean", "campaign"}
+	b.play(t, []scenario{
+		{"without asking", "GET", at, []string{"Authorization", support}, "", 200, nil, personal},
+		{"without the scope", "GET", at + "?include=customer", []string{"Authorization", reader}, "", 403,
+			[]string{api.ScopeCustomersRead}, personal},
+		{"something else", "GET", at + "?include=all", nil, "", 400, []string{"include"}, personal},
+		{"no order", "GET", "/v1/orders/ORD-9?include=customer", nil, "", 404, nil, nil},
+	})
+	require.Empty(t, b.looks(t))
+	var order keyturn.OrderView
+	b.must(t, "GET", at+"?include=customer", "", "Authorization", support).into(t, &order)
+	require.Equal(t, "jean@buyer.test", order.Customer.Email)
+	require.Equal(t, map[string]string{"campaign": "spring"}, order.Link.AdditionalData)
+	b.sellOrder(t)
+	b.must(t, "GET", "/v1/orders/ORD-1?include=customer", "").into(t, &order)
+	require.Equal(t, "Dupont", order.Customer.LastName)
+	require.Equal(t, []string{"support customer order/ORD-L1", "dev customer order/ORD-1"}, b.looks(t))
+	require.NotContains(t, b.log.String(), "jean")
+}
+
 // What was sold comes back with the payment, the link and the order.
 func TestTheOrderOfALink(t *testing.T) {
 	t.Parallel()
@@ -251,9 +326,7 @@ func TestTheOrderOfALink(t *testing.T) {
 	require.Equal(t, "49.90", order.Payment.Authorized)
 	require.Equal(t, "0.00", order.Payment.Captured)
 	require.NotNil(t, order.Payment.CaptureBy)
-	require.Equal(t, &keyturn.OrderLink{
-		ID: id, Reference: "CRM-1", AdditionalData: map[string]string{"campaign": "spring"},
-	}, order.Link)
+	require.Equal(t, &keyturn.OrderLink{ID: id, Reference: "CRM-1"}, order.Link)
 	require.Equal(t, "Acme Pro, 5 devices", order.LineItems[0].Name)
 	require.Equal(t, "ACME-5", order.LineItems[0].SKU)
 

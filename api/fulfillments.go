@@ -5,6 +5,7 @@ import (
 	"mime"
 	"net/http"
 	"strconv"
+	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -139,6 +140,9 @@ func (a *API) deliverables(ctx context.Context, c *call, in *idInput) (*delivera
 	}
 	for _, code := range found.Codes {
 		out.ActivationCodes = append(out.ActivationCodes, code.Reveal())
+	}
+	if found.Tracked {
+		out.TrackingNumber = strings.Join(out.ActivationCodes, ", ")
 	}
 	for _, code := range found.Replaced {
 		out.ReplacedCodes = append(out.ReplacedCodes, code.Reveal())

@@ -23,6 +23,10 @@ type (
 	idInput struct {
 		ID string `path:"id" maxLength:"200"`
 	}
+	orderInput struct {
+		ID      string `path:"id" maxLength:"200"`
+		Include string `query:"include" doc:"customer: with whom the order is for, and with its checkout link's additionalData, which takes the scope customers:read. Access is recorded."`
+	}
 	orderOutput struct{ Body keyturn.OrderView }
 	rawOutput   struct {
 		ContentType string `header:"Content-Type"`
@@ -54,7 +58,18 @@ func (a *API) orderRoutes() {
 		OperationID: "getOrder", Method: http.MethodGet, Path: "/v1/orders/{id}", Tags: []string{tag},
 		Summary:  "Show an order with the status of its lines",
 		Security: anyOf(ScopeOrdersRead, ScopeOps),
-	}}, func(ctx context.Context, c *call, in *idInput) (*orderOutput, error) { return a.order(ctx, c, in.ID) })
+	}}, func(ctx context.Context, c *call, in *orderInput) (*orderOutput, error) {
+		customer, err := c.includesCustomer(in.Include)
+		if err != nil {
+			return nil, err
+		}
+		if !customer {
+			return a.order(ctx, c, in.ID)
+		}
+		v, err := a.DB.OrderWithCustomer(ctx, in.ID, c.by())
+		v.Links = a.links(v.ID, c.may(ScopeKeysRead))
+		return &orderOutput{Body: v}, err
+	})
 	register(a, operation{of: narrowed, Operation: huma.Operation{
 		OperationID: "listOrders", Method: http.MethodGet, Path: "/v1/orders", Tags: []string{tag},
 		Summary:  "List orders, the newest first",

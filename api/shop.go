@@ -18,8 +18,16 @@ type shopInput struct {
 func (a *API) shopRoutes() {
 	k := catalogKind[keyturn.Shop]{
 		one: "shop",
-		check: func(_ context.Context, _ keyturn.Prefix, s keyturn.Shop) (keyturn.Shop, error) {
-			return s, catalog.CheckShop(s)
+		check: func(ctx context.Context, _ keyturn.Prefix, s keyturn.Shop) (keyturn.Shop, error) {
+			s, err := catalog.CheckShop(s)
+			if err != nil {
+				return s, err
+			}
+			return s, a.DB.CheckShop(ctx, s)
+		},
+		show: func(s keyturn.Shop) keyturn.Shop {
+			s.Logo = s.Logo.Described()
+			return s
 		},
 		put: a.DB.PutShop,
 		get: func(ctx context.Context, _ string) (keyturn.Shop, error) { return a.DB.Shop(ctx) },

@@ -44,7 +44,7 @@ var someQueries = map[string][]string{
 	"listAlerts before":           {"3"},
 	"listLicenses keys":           {"true", "false"},
 	"getLicense keys":             {"true", "false"},
-	"getCheckoutLink include":     {"customer"},
+	"include":                     {"customer"},
 	"replayFulfillment attempt":   {"1"},
 	"followOrder follow":          {"false"}, // with true it has no end
 	"limit":                       {"2"},

@@ -327,4 +327,8 @@ var invariants = []invariant{
 		id: "P7", severity: S1, meaning: "Units are set aside for customers who can pay, and for nobody else.",
 		looks: []string{looksPayments},
 	},
+	{
+		id: "P8", severity: S1, meaning: "After each event of a processor it was asked where the payment stands.",
+		looks: []string{looksPayments},
+	},
 }

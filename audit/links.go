@@ -13,6 +13,7 @@ var linkProbes = []probe{
 	{"P5", paymentWithoutSessionSQL},
 	{"P6", soldTwiceSQL},
 	{"P7", reservedForNobodySQL},
+	{"P8", eventIgnoredSQL},
 }
 
 const orderWithoutPaymentSQL = `
@@ -39,18 +40,19 @@ const otherPaymentKeptSQL = `
 		OR p.status IN ('AUTHORIZED', 'CAPTURING', 'LOST')
 		OR k.status = 'USED' AND p.status IN ('CREATED', 'OPEN', 'PROCESSING'))`
 
-// capturedOtherSumSQL: what was captured, less what the payment itself gives back, is what the lines cost that were not
-// given up before. Of those the refund is of nothing.
+// capturedOtherSumSQL: what was captured is what the lines cost that were not given up before. Of those the refund is
+// of nothing; should they have been charged all the same, the payment has one of its own.
 const capturedOtherSumSQL = `
 	SELECT p.order_id, NULL AS line_id, 'payment ' || p.id AS subject,
-		p.captured_minor || ' minor units were captured, ' || p.authorized_minor || ' authorized, and ' || due.minor || ' were due' AS what
+		p.captured_minor || ' minor units were captured, ' || p.authorized_minor || ' authorized, and ' || due.minor
+			|| ' were due' AS what
 	FROM payments p CROSS JOIN LATERAL (
 		SELECT coalesce(sum(CASE WHEN r.line_id IS NULL THEN l.gross_minor ELSE r.amount_minor END), 0) AS minor
 		FROM line_items l LEFT JOIN refunds r ON r.line_id = l.id WHERE l.order_id = p.order_id
 	) due
 	WHERE p.order_id IS NOT NULL AND p.status = 'CAPTURED'
-		AND (p.captured_minor - coalesce((SELECT r.amount_minor FROM payment_refunds r WHERE r.payment_id = p.id), 0) <> due.minor
-			OR p.captured_minor > p.authorized_minor)
+		AND (p.captured_minor > p.authorized_minor OR p.captured_minor <> due.minor + coalesce((
+			SELECT r.amount_minor FROM payment_refunds r WHERE r.payment_id = p.id), 0))
 		AND NOT EXISTS (SELECT FROM alerts a WHERE a.subject = 'payment/' || p.id AND a.cause = 'Mismatch')`
 
 const refundedUnchargedSQL = `
@@ -103,3 +105,14 @@ const reservedForNobodySQL = `
 		r.units || ' units of pool ' || r.pool_id || ' are set aside for it, and it is ' || p.status AS what
 	FROM reservations r JOIN payments p ON p.id = r.payment_id JOIN checkout_links k ON k.id = p.link_id
 	WHERE p.status NOT IN ('CREATED', 'OPEN')`
+
+// eventIgnoredSQL: while its processor does not answer, and once its customer was erased, a payment cannot be asked for.
+const eventIgnoredSQL = `
+	SELECT k.order_id, NULL AS line_id, 'payment ' || p.id AS subject,
+		'an event of its processor (' || e.type || ') came ' || e.received_at || ', and the processor was last asked '
+			|| coalesce(CAST(p.asked_at AS text), 'never') AS what
+	FROM provider_events e JOIN payments p ON p.id = e.payment_id JOIN checkout_links k ON k.id = p.link_id
+	JOIN customers c ON c.id = p.customer_id
+	WHERE coalesce(p.asked_at < e.received_at, true) AND c.data_key IS NOT NULL
+		AND e.received_at < CAST(:seen AS timestamptz) - interval '1 minute' - make_interval(secs => :slack)
+		AND NOT EXISTS (SELECT FROM processor_troubles t WHERE t.provider = p.provider)`

@@ -75,6 +75,13 @@ var planted = []struct {
 			INSERT INTO reservations (payment_id, pool_id, units) SELECT p.id, k.id, 1 FROM payments p,
 				(SELECT id FROM pools LIMIT 1) AS k WHERE p.order_id = 'linked'`,
 	},
+	{
+		id: "P8", name: "an event of the processor was ignored", at: "linked", sql: `
+			INSERT INTO provider_events (provider, id, type, payment_id, received_at)
+			SELECT 'sandbox', 'evt', 'session.captured', id, now() - interval '1 hour' FROM payments
+			WHERE order_id = 'linked';
+			UPDATE payments SET asked_at = now() - interval '2 hours' WHERE order_id = 'linked'`,
+	},
 	{id: "A1", name: "an answered order is gone", at: "ghost", sql: `
 		INSERT INTO idempotency_keys (client, key, request_hash, order_id, response) VALUES ('shop', 'k', '', 'ghost', '')`},
 	{id: "A1", name: "captured money has no order", at: "ghost", sql: `

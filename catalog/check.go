@@ -11,17 +11,19 @@ import (
 	"keyturn.dev/keyturn/mail"
 )
 
-// CheckProduct says everything that is wrong with a product by itself, its e-mail and its dynamic URLs included.
-func CheckProduct(p keyturn.Product, production bool) error {
+// CheckProduct says everything that is wrong with a product by itself, its e-mail, its image and its dynamic URLs
+// included, and gives it with its image described.
+func CheckProduct(p keyturn.Product, production bool) (keyturn.Product, error) {
 	var bad keyturn.Problems
 	bad.Merge("", p.Check())
+	p.Image = DescribeImage(&bad, "image", p.Image)
 	bad.Merge("email", mail.Template(p.Email).Check())
 	for i, s := range p.Sources {
 		if s.URL != "" {
 			mergeURL(&bad, "sources["+strconv.Itoa(i)+"].url", endpoint.Check(endpoint.DynamicURL(s.Name(), s.URL), production))
 		}
 	}
-	return bad.Err("the product is not valid")
+	return p, bad.Err("the product is not valid")
 }
 
 // mergeURL notes what is wrong with a dynamic URL at the one place where the merchant wrote it.
@@ -44,5 +46,11 @@ func CheckIntegration(in keyturn.Integration, production bool) error {
 	return bad.Err("the integration is not valid")
 }
 
-// CheckShop says everything that is wrong with the shop's settings.
-func CheckShop(s keyturn.Shop) error { return s.Check(mail.CheckAddress) }
+// CheckShop says everything that is wrong with the shop's settings, its logo included, and gives them with the logo
+// described.
+func CheckShop(s keyturn.Shop) (keyturn.Shop, error) {
+	var bad keyturn.Problems
+	bad.Merge("", s.Check(mail.CheckAddress))
+	s.Logo = DescribeImage(&bad, "logo", s.Logo)
+	return s, bad.Err("the shop's settings are not valid")
+}

@@ -126,6 +126,7 @@ func wouldChange(ctx context.Context, api *client.Client, p keyturn.Product) (ke
 	if err != nil && !isNew {
 		return keyturn.Change{}, err
 	}
+	p.Image = p.Image.Described()
 	d := catalog.Differences(old, p, isNew)
 	return keyturn.Change{Change: keyturn.ChangeOf(isNew, len(d) > 0), Differences: d}, nil
 }

@@ -104,13 +104,20 @@ func Parse(text []byte, folder string, lookup func(string) (string, bool)) (*Cat
 		}
 	}
 	if c.Shop != nil {
-		c.shop.locate(&bad, catalog.CheckShop(*c.Shop))
+		s.image(&c.Shop.Logo, c.shop, "logo")
+		var err error
+		*c.Shop, err = catalog.CheckShop(*c.Shop)
+		c.shop.locate(&bad, err)
 	}
 	for i, p := range c.Pools {
 		c.pools[i].locate(&bad, p.Check())
 	}
-	for i, p := range c.Products {
-		c.products[i].locate(&bad, catalog.CheckProduct(p, false))
+	for i := range c.Products {
+		p, here := &c.Products[i], c.products[i]
+		s.image(&p.Image, here, "image")
+		var err error
+		*p, err = catalog.CheckProduct(*p, false)
+		here.locate(&bad, err)
 	}
 	c.checkTwice(&bad)
 	if err := bad.Err("the catalog is not valid"); err != nil {

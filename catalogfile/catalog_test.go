@@ -1,7 +1,10 @@
 package catalogfile_test
 
 import (
+	"bytes"
 	"errors"
+	"image"
+	"image/png"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -89,6 +92,75 @@ func TestACatalogIsAppliedAgainAndAgain(t *testing.T) {
 	want := []string{"integration acme changed", "pool keys unchanged", "product acme-pro changed"}
 	require.Equal(t, want, changes(true))
 	require.Equal(t, want, changes(false))
+}
+
+// picture is a PNG of so many pixels' width.
+func picture(t *testing.T, width int) []byte {
+	t.Helper()
+	var out bytes.Buffer
+	require.NoError(t, png.Encode(&out, image.NewGray(image.Rect(0, 0, width, 7))))
+	return out.Bytes()
+}
+
+// The command reads images from files; the server keeps their bytes and tells what they are.
+func TestImagesOfACatalogAreReadAndSent(t *testing.T) {
+	t.Parallel()
+	api := newClient(t)
+	folder := t.TempDir()
+	put := func(width int, image string) (changes []string, err error) {
+		require.NoError(t, os.WriteFile(filepath.Join(folder, "a.png"), picture(t, width), 0o600))
+		require.NoError(t, os.WriteFile(filepath.Join(folder, "a.svg"), []byte("<svg/>"), 0o600))
+		require.NoError(t, os.WriteFile(filepath.Join(folder, "empty.png"), nil, 0o600))
+		require.NoError(t, os.WriteFile(filepath.Join(folder, "large.png"), make([]byte, keyturn.MaxImage+1), 0o600))
+		c, err := catalogfile.Parse([]byte("shop: {logo: {file: a.png}}\nproducts:\n  - {id: a, name: A, sources: "+
+			"[{type: manual}], image: "+image+"}\n"), folder, nil)
+		if err != nil {
+			return nil, err
+		}
+		for _, dryRun := range []bool{true, false} {
+			applied, err := c.Apply(t.Context(), api, dryRun)
+			require.NoError(t, err)
+			for _, a := range applied {
+				changes = append(changes, a.Change.Change)
+				for _, d := range a.Differences {
+					require.NotContains(t, d.Location, "data")
+				}
+			}
+		}
+		return changes, nil
+	}
+	changes, err := put(5, "{file: a.png}")
+	require.NoError(t, err)
+	require.Equal(t, []string{"changed", "created", "changed", "created"}, changes)
+	changes, err = put(5, "{file: a.png}")
+	require.NoError(t, err)
+	require.Equal(t, []string{"unchanged", "unchanged", "unchanged", "unchanged"}, changes)
+	changes, err = put(6, "{file: a.png}")
+	require.NoError(t, err)
+	require.Equal(t, []string{"changed", "changed", "changed", "changed"}, changes)
+	stored, err := api.Product(t.Context(), "a")
+	require.NoError(t, err)
+	require.Equal(t, keyturn.Image{
+		SHA256: stored.Image.SHA256, Type: "image/png", Width: 6, Height: 7,
+	}, stored.Image)
+	require.Len(t, stored.Image.SHA256, 64)
+
+	again, err := api.PutProduct(t.Context(), stored, false)
+	require.NoError(t, err)
+	require.Equal(t, keyturn.Unchanged, again.Change, "what was shown can be sent back, and keeps the image")
+	other := stored
+	other.ID = "b"
+	_, err = api.PutProduct(t.Context(), other, false)
+	require.ErrorContains(t, err, "image names an image that is not stored here")
+
+	for image, want := range map[string]string{
+		"{file: a.svg}": "PNG, JPEG or WebP", "{file: large.png}": "at most 200KiB", "{file: gone.png}": "cannot be read",
+		"{file: empty.png}": "empty", "{sha256: aa}": "must be {file: PATH}",
+	} {
+		_, err := put(5, image)
+		require.ErrorContains(t, err, "line 3, products[0].image ", image)
+		require.ErrorContains(t, err, want)
+	}
 }
 
 func TestTheShopsSettingsAreApplied(t *testing.T) {
@@ -304,7 +376,7 @@ func TestTheCatalogsPageIsWhole(t *testing.T) {
 		case reflect.Pointer, reflect.Slice, reflect.Map:
 			fields(of.Elem())
 		case reflect.Struct:
-			if of == reflect.TypeFor[keyturn.SecretRef]() {
+			if of == reflect.TypeFor[keyturn.SecretRef]() || of == reflect.TypeFor[keyturn.Image]() {
 				return // has a paragraph of its own
 			}
 			for field := range of.Fields() {
@@ -331,7 +403,9 @@ func TestTheCatalogsPageIsWhole(t *testing.T) {
 	cert, key, err := partner.IssueClientCert("shop")
 	require.NoError(t, err)
 	folder := t.TempDir()
-	for name, text := range map[string][]byte{"acme-ca.pem": partner.CAPEM(), "shop.pem": cert, "shop.key": key} {
+	for name, text := range map[string][]byte{
+		"acme-ca.pem": partner.CAPEM(), "shop.pem": cert, "shop.key": key, "logo.png": picture(t, 1), "acme-pro.png": picture(t, 2),
+	} {
 		require.NoError(t, os.WriteFile(filepath.Join(folder, name), text, 0o600))
 	}
 	_, err = catalogfile.Parse([]byte(file), folder, func(string) (string, bool) { return "s3cr3t", true })

@@ -71,6 +71,20 @@ func (s *secretReader) pem(at, file, text string) (string, string) {
 	return "", text
 }
 
+// image reads the file that an image names.
+func (s *secretReader) image(i *keyturn.Image, p place, field string) {
+	if i.File == "" {
+		s.bad.Check(len(i.Data) == 0 && i.SHA256 == "", p.at(field), "must be {file: PATH}")
+		return
+	}
+	if text, ok := s.file(p.at(field), i.File); ok {
+		s.bad.Check(text != "", p.at(field), "names the file %s, which is empty", i.File)
+		*i = keyturn.Image{Data: keyturn.Base64(text)}
+		return
+	}
+	*i = keyturn.Image{} // what is wrong with it has been said
+}
+
 func (s *secretReader) file(at, name string) (string, bool) {
 	path := name
 	if !filepath.IsAbs(path) {

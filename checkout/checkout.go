@@ -48,9 +48,9 @@ func (k *Desk) Open(ctx context.Context, paymentID string) (db.Reconciled, error
 	if err != nil {
 		return db.Reconciled{}, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, callTime)
+	callCtx, cancel := context.WithTimeout(ctx, callTime)
 	defer cancel()
-	state, err := processor.Open(ctx, k.opening(f))
+	state, err := processor.Open(callCtx, k.opening(f))
 	if kind := keyturn.KindOf(err); kind == keyturn.KindRejected || kind == keyturn.KindConfiguration ||
 		kind == keyturn.KindInvalid {
 		k.Logger.Error("a payment provider refuses to open a payment", "paymentId", f.ID, "provider", f.Provider, "kind",
@@ -118,14 +118,15 @@ func (k *Desk) GiveBack(ctx context.Context, paymentID string) (keyturn.PaymentN
 	if err != nil || due == nil {
 		return next, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, callTime)
+	callCtx, cancel := context.WithTimeout(ctx, callTime)
 	defer cancel()
-	id, err := k.Providers.Refund(ctx, due.Provider, payment.Refund{
+	id, err := k.Providers.Refund(callCtx, due.Provider, payment.Refund{
 		IdempotencyKey: "refund-" + paymentID, Reference: due.Reference, OrderID: due.OrderID, Amount: due.Amount,
 	})
 	if err != nil {
 		k.Logger.Warn("a payment without an order was not given back yet", "paymentId", paymentID, "kind",
 			string(keyturn.KindOf(err)), "error", err)
+		k.failed(ctx, due.Provider, paymentID, err)
 		return next, err
 	}
 	return k.DB.FinishPaymentRefund(ctx, paymentID, id)
@@ -137,8 +138,17 @@ func (k *Desk) Capture(ctx context.Context, due *db.CaptureDue) (keyturn.Process
 	if err != nil {
 		return keyturn.ProcessorState{}, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, callTime)
+	callCtx, cancel := context.WithTimeout(ctx, callTime)
 	defer cancel()
+	state, err := capture(callCtx, processor, due)
+	if err != nil {
+		k.failed(ctx, due.Provider, due.PaymentID, err)
+	}
+	state.AskedAt = due.Now
+	return state, err
+}
+
+func capture(ctx context.Context, processor payment.Processor, due *db.CaptureDue) (keyturn.ProcessorState, error) {
 	at := payment.Ref{
 		PaymentID: due.PaymentID, SessionReference: due.SessionReference, PaymentReference: due.PaymentReference,
 	}
@@ -174,21 +184,35 @@ func (k *Desk) call(ctx context.Context, paymentID string,
 	if err != nil {
 		return db.Reconciled{}, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, callTime)
+	callCtx, cancel := context.WithTimeout(ctx, callTime)
 	defer cancel()
-	state, err := do(ctx, processor, f)
+	state, err := do(callCtx, processor, f)
 	return k.book(ctx, f, state, err)
 }
 
-// book books what a processor said.
+// book books what a processor said, or that it did not answer.
 func (k *Desk) book(ctx context.Context, f db.PaymentFacts, state keyturn.ProcessorState, err error) (db.Reconciled,
 	error,
 ) {
+	unknown := keyturn.KindOf(err) == keyturn.KindNotFound
+	if unknown && f.SessionReference == "" && f.Status != keyturn.PaymentCreated { // it ended before it had a session
+		state, err = keyturn.ProcessorState{Status: keyturn.AtProcessorExpired}, nil
+	}
 	if err != nil {
 		k.Logger.Warn("a payment provider did not say where a payment stands", "paymentId", f.ID, "provider", f.Provider,
 			"kind", string(keyturn.KindOf(err)), "error", err)
-		return db.Reconciled{}, err
+		k.failed(ctx, f.Provider, f.ID, err)
+		if !unknown || f.SessionReference == "" {
+			return db.Reconciled{}, err
+		}
+		// It has opened the session, so this is no end: a workflow that ended here would leave the payment to nobody.
+		if err := k.DB.UnknownPayment(context.WithoutCancel(ctx), f.ID); err != nil {
+			return db.Reconciled{}, err
+		}
+		return db.Reconciled{}, keyturn.Errorf(keyturn.KindConfiguration,
+			"the payment provider %s does not know the payment: its account may be another one", f.Provider)
 	}
+	state.AskedAt = f.Now
 	by := db.ByProcessor
 	if k.ByWorkflow {
 		by = db.ByWorkflow
@@ -198,6 +222,17 @@ func (k *Desk) book(ctx context.Context, f db.PaymentFacts, state keyturn.Proces
 		k.Accepted(out.Accepted.Starts)
 	}
 	return out, err
+}
+
+// failed books that a processor did not answer, unless it was we who did not wait.
+func (k *Desk) failed(ctx context.Context, provider, paymentID string, err error) {
+	kind := keyturn.KindOf(err)
+	if ctx.Err() != nil || kind != keyturn.KindUnavailable && kind != keyturn.KindRateLimited {
+		return
+	}
+	if err := k.DB.ProcessorFailed(ctx, provider, paymentID, kind); err != nil {
+		k.Logger.Warn("that a payment provider does not answer was not booked", "provider", provider, "error", err)
+	}
 }
 
 // respond is the answer that is stored with an order which no request has asked for: there is none.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"keyturn.dev/keyturn"
+	"keyturn.dev/keyturn/db"
 	"keyturn.dev/keyturn/payment"
 )
 
@@ -57,5 +58,9 @@ func (k *Desk) Hook(w http.ResponseWriter, r *http.Request) {
 
 // Tell books a verified event of a processor, once, and has the payment that it names looked at.
 func (k *Desk) Tell(ctx context.Context, provider string, e payment.Event) error {
-	return k.DB.BookProviderEvent(ctx, provider, e.ID, e.Type, e.SessionReference, e.PaymentReference)
+	_, err := k.DB.BookProviderEvent(ctx, db.ProviderEvent{
+		Provider: provider, ID: e.ID, Type: e.Type, SessionReference: e.SessionReference,
+		PaymentReference: e.PaymentReference, Outcome: e.Outcome,
+	})
+	return err
 }

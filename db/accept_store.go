@@ -52,7 +52,11 @@ func (d *DB) store(
 		if l.ID == "" {
 			l.ID = was.LineID
 		}
-		deadline := now.Add(time.Duration(products[l.ProductID].Retry.GiveUpAfter))
+		sold := products[l.ProductID]
+		if l.SoldAs != nil {
+			sold = l.SoldAs.Apply(sold)
+		}
+		deadline := now.Add(time.Duration(sold.Retry.GiveUpAfter))
 		if in.captureBy != nil {
 			deadline = minTime(deadline, *in.captureBy)
 		}

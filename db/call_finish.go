@@ -119,7 +119,10 @@ func (r CallResult) whole(l *line) *Deliverables {
 	if l.product.QuantityMode == keyturn.OnePerUnit && l.units() > 1 || l.LicenseID != nil {
 		return nil
 	}
-	return &Deliverables{Codes: r.Codes, Links: r.Links, Files: uniqueNames(r.Files), Additional: r.Additional}
+	return &Deliverables{
+		Codes: r.Codes, Links: r.Links, Files: uniqueNames(r.Files), Additional: r.Additional,
+		Tracked: l.source().Type.Info().Tracked,
+	}
 }
 
 // finishAttempt closes the attempt's row and says whether its source is still wanted. An empty outcome: it was closed

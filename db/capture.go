@@ -28,6 +28,7 @@ type CaptureDue struct {
 	Sum              keyturn.Money
 	No               int  // of the key under which it is taken
 	Look             bool // an earlier attempt may have taken it: ask first
+	Now              time.Time
 	try              int
 }
 
@@ -55,6 +56,8 @@ func (d *DB) BeginCapture(ctx context.Context, fulfillmentID string) (due *Captu
 		case p.captureLeased():
 			wait = captureAgain
 			return nil
+		case l.Status == keyturn.LineRetrying && p.CaptureMinor == nil && !l.Now.Before(l.GiveUpAt):
+			return d.giveUp(ctx, tx, l, byWorkflow, whyDeadline, keyturn.KindUnavailable)
 		case p.Status == keyturn.PaymentAuthorized:
 			if wait, err = waitForOthers(ctx, tx, p); wait > 0 || err != nil {
 				return err
@@ -66,7 +69,7 @@ func (d *DB) BeginCapture(ctx context.Context, fulfillmentID string) (due *Captu
 		}
 		due = &CaptureDue{
 			PaymentID: p.ID, Provider: p.Provider, Sum: keyturn.Money{Minor: *p.CaptureMinor, Currency: p.Currency},
-			No: p.CaptureNo, Look: p.CaptureTries > 0, try: p.CaptureTries + 1,
+			No: p.CaptureNo, Look: p.CaptureTries > 0, Now: p.Now, try: p.CaptureTries + 1,
 		}
 		if p.SessionReference != nil {
 			due.SessionReference = *p.SessionReference
@@ -122,7 +125,9 @@ func (d *DB) FinishCapture(ctx context.Context, fulfillmentID string, s keyturn.
 			return err
 		}
 		if p.Status == keyturn.PaymentAuthorized || p.Status == keyturn.PaymentCapturing {
-			p.CaptureUntil = nil
+			if err := p.answered(ctx, tx, s); err != nil {
+				return err
+			}
 			if err := d.followAuthorized(ctx, tx, p, s, byWorkflow); err != nil {
 				return err
 			}
@@ -164,7 +169,7 @@ func (d *DB) FailCapture(ctx context.Context, fulfillmentID string, due *Capture
 			return nil
 		}
 		kind := keyturn.KindOf(failed)
-		p.CaptureUntil, p.Failure = nil, ptr(string(kind))
+		p.CaptureUntil, p.Failure = &p.Now, ptr(string(kind)) // what was said before proves nothing
 		if kind == keyturn.KindRejected && keyturn.IsPermanent(failed) {
 			if err := p.lose(ctx, tx, byWorkflow, "the processor refuses the capture for good"); err != nil {
 				return err
@@ -195,10 +200,13 @@ func (d *DB) FailCapture(ctx context.Context, fulfillmentID string, due *Capture
 			return err
 		}
 		l.Status = keyturn.LineRetrying
-		delay := min(captureFirst<<min(l.Failures-1, 20), captureMost)
-		l.NextAttemptAt = ptr(minTime(l.Now.Add(delay), l.GiveUpAt))
-		if !l.Now.Before(l.GiveUpAt) {
+		over := !l.Now.Before(l.GiveUpAt)
+		if over && p.CaptureMinor == nil {
 			return d.giveUp(ctx, tx, l, byWorkflow, whyDeadline+": "+string(kind), kind)
+		}
+		l.NextAttemptAt = ptr(l.Now.Add(min(captureFirst<<min(l.Failures-1, 20), captureMost)))
+		if !over { // past its time it must be known first whether the money was taken
+			l.NextAttemptAt = ptr(minTime(*l.NextAttemptAt, l.GiveUpAt))
 		}
 		return l.save(ctx, tx, byWorkflow, string(kind))
 	})

@@ -14,11 +14,16 @@ import (
 // PutProduct stores a checked product. Its pools and integrations must exist. created says that it is new; changed that
 // it differs from what was there (the same product again is a no-op).
 func (d *DB) PutProduct(ctx context.Context, p keyturn.Product) (created, changed bool, err error) {
+	picture := p.Image
+	p.Image = picture.Described()
 	spec, err := json.Marshal(p)
 	if err != nil {
 		return false, false, err
 	}
 	err = d.pg.Tx(ctx, func(tx *sqlx.Tx) error {
+		if err := putImage(ctx, tx, "product/"+p.ID, "image", picture); err != nil {
+			return err
+		}
 		var bad keyturn.Problems
 		for i, s := range p.Sources {
 			at := "sources[" + itoa(i) + "]."
@@ -85,6 +90,9 @@ func (d *DB) DeleteProduct(ctx context.Context, id string) error {
 		if sold {
 			return keyturn.Errorf(keyturn.KindConflict,
 				"product %s has been sold: orders, purchase histories and refunds refer to it", id)
+		}
+		if err := putImage(ctx, tx, "product/"+id, "image", keyturn.Image{}); err != nil {
+			return err
 		}
 		return deleted(tx.ExecContext(ctx, `DELETE FROM products WHERE id = $1`, id))
 	})

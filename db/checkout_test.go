@@ -179,7 +179,7 @@ func TestALinkIsAuthorizedObtainedCapturedDelivered(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, keyturn.DoDeliver, next.Do)
 	require.Equal(t, keyturn.PaymentCaptured, s.paymentStatus(pay))
-	s.told(pay)
+	s.mailed(pay)
 	mail, _, _, err = s.BeginDelivery(s.ctx, f, renderMail)
 	require.NoError(t, err)
 	require.NotNil(t, mail)
@@ -203,7 +203,7 @@ func TestALinkThatCannotBeDeliveredIsNotCharged(t *testing.T) {
 	_, err := s.Resolve(s.ctx, f, keyturn.Resolution{Action: keyturn.ActionRefund})
 	require.NoError(t, err)
 	require.Equal(t, keyturn.PaymentVoiding, s.paymentStatus(pay))
-	s.told(pay)
+	s.mailed(pay)
 	next, err := s.ReviewPayment(s.ctx, pay)
 	require.NoError(t, err)
 	require.Equal(t, keyturn.PaymentDoVoid, next.Do)
@@ -321,7 +321,7 @@ func TestLatePaymentsGoBack(t *testing.T) {
 				due, _, err := s.BeginPaymentRefund(s.ctx, first)
 				require.NoError(t, err)
 				require.Equal(t, s.euro(1000), due.Amount)
-				s.told(first)
+				s.mailed(first)
 				next, err := s.FinishPaymentRefund(s.ctx, first, "re_1")
 				require.NoError(t, err)
 				require.Equal(t, keyturn.PaymentDoNothing, next.Do)
@@ -380,9 +380,10 @@ func TestACaptureWithoutAnAnswer(t *testing.T) {
 	require.Equal(t, due.No, again.No)
 	_, err = s.FailCapture(s.ctx, f, due, keyturn.Errorf(keyturn.KindUnavailable, "no answer"))
 	require.NoError(t, err, "the failure of an earlier try changes nothing")
-	next, err = s.FinishCapture(s.ctx, f, s.authorized(pay, 1000))
+	next, err = s.FailCapture(s.ctx, f, again, keyturn.Errorf(keyturn.KindUnavailable, "no answer"))
 	require.NoError(t, err)
 	require.Equal(t, keyturn.DoCapture, next.Do)
+	s.processorSays(pay, s.authorized(pay, 1000))
 	third, _, _, err := s.BeginCapture(s.ctx, f)
 	require.NoError(t, err)
 	require.Equal(t, due.No+1, third.No, "the look proved that nothing was taken")
@@ -502,6 +503,56 @@ func TestALinkReplacesWhatItsProductSays(t *testing.T) {
 	require.Contains(t, *l.SoldAs, `"offerId":"o1"`)
 }
 
+// What a link promised is sold, whatever the merchant makes of its product meanwhile; how it is obtained follows the
+// catalog.
+func TestALinkKeepsWhatItPromised(t *testing.T) {
+	s := newShop(t)
+	game := keyturn.Product{
+		ID: "game", Sources: []keyturn.Source{fromPool("p")}, Variables: map[string]string{"edition": "gold"},
+		Retry: keyturn.RetryPolicy{GiveUpAfter: keyturn.Duration(time.Hour)},
+	}
+	s.put(game)
+	s.product("other", fromPool("q"))
+	s.stock("q", "Q-1", "Q-2")
+	in := linkOf("k1", "game")
+	in.Link.LineItems[0].Quantity = keyturn.LinkQuantity{Value: 2, Min: 2, Max: 2}
+	_, token := s.link(in)
+	edit := game
+	edit.QuantityMode, edit.Variables = keyturn.OnePerLine, map[string]string{"edition": "silver"}
+	edit.ExternalContext, edit.Retry.GiveUpAfter = "new", keyturn.Duration(48*time.Hour)
+	s.put(edit) // before the customer comes
+	page, err := s.CheckoutPage(s.ctx, token)
+	require.NoError(t, err)
+	require.Equal(t, time.Hour, page.Promise)
+	pay := s.openPayment(token)
+	edit.Sources = []keyturn.Source{fromPool("q")}
+	s.put(edit) // while the customer pays
+	f := s.processorSays(pay, s.authorized(pay, 2000)).Accepted.Starts[0].FulfillmentID
+	l, err := s.readLine(s.ctx, f)
+	require.NoError(t, err)
+	require.Equal(t, 2, l.units())
+	require.Equal(t, map[string]string{"edition": "gold"}, l.product.Variables)
+	require.Empty(t, l.product.ExternalContext)
+	require.WithinDuration(t, l.CreatedAt.Add(time.Hour), l.GiveUpAt, time.Second)
+	require.WithinDuration(t, l.GiveUpAt, read[time.Time](s, `SELECT give_up_at FROM line_items WHERE id = $1`, l.ID),
+		time.Second)
+	s.claimed(f)
+	require.Equal(t, []string{"Q-1", "Q-2"}, s.keysOf(f))
+}
+
+// A product that was removed while the customer paid cannot be sold any more: the money goes back.
+func TestAProductThatWasRemovedWhileTheCustomerPaid(t *testing.T) {
+	s := newShop(t)
+	s.product("game", fromPool("p"))
+	id, token := s.link(linkOf("k1", "game"))
+	pay := s.openPayment(token)
+	require.NoError(t, s.DeleteProduct(s.ctx, "game"))
+	require.Nil(t, s.processorSays(pay, s.authorized(pay, 1000)).Accepted)
+	require.Equal(t, keyturn.PaymentVoiding, s.paymentStatus(pay))
+	require.Equal(t, keyturn.LinkOpen, s.linkStatus(id))
+	require.Equal(t, 1, s.alerts("cause = 'NotAccepted' AND closed_at IS NULL"))
+}
+
 func TestLinksAreMadeOnce(t *testing.T) {
 	s := newShop(t)
 	s.product("game", fromPool("p"))
@@ -563,15 +614,21 @@ func TestEventsOfAProcessorAreHints(t *testing.T) {
 	_, token := s.link(linkOf("k1", "game"))
 	pay := s.openPayment(token)
 	s.exec(`DELETE FROM outbox`)
-	for range 2 {
-		require.NoError(t, s.BookProviderEvent(s.ctx, "sandbox", "evt_1", "session.paid", "session-"+pay, ""))
+	event := ProviderEvent{Provider: "sandbox", ID: "evt_1", Type: "session.paid", SessionReference: "session-" + pay}
+	for _, want := range []BookedEvent{EventBooked, EventKnown} {
+		got, err := s.BookProviderEvent(s.ctx, event)
+		require.NoError(t, err)
+		require.Equal(t, want, got)
 	}
 	next, err := s.ReviewPayment(s.ctx, pay)
 	require.NoError(t, err)
 	require.Equal(t, keyturn.PaymentDoRetrieve, next.Do)
 	require.Equal(t, 1, read[int](s, `SELECT count(*) FROM outbox WHERE workflow = 'SettlePayment'`))
 	require.Equal(t, 1, read[int](s, `SELECT count(*) FROM provider_events`))
-	require.NoError(t, s.BookProviderEvent(s.ctx, "sandbox", "evt_2", "session.paid", "another's", ""))
+	event.ID, event.SessionReference = "evt_2", "another's"
+	got, err := s.BookProviderEvent(s.ctx, event)
+	require.NoError(t, err)
+	require.Equal(t, EventForeign, got)
 	s.later(31 * 24 * time.Hour)
 	require.NoError(t, s.ForgetProviderEvents(s.ctx))
 	require.Zero(t, read[int](s, `SELECT count(*) FROM provider_events`))

@@ -41,7 +41,7 @@ var ofPersons = []string{
 // ofTheBooks are those of each table that hold our own words, IDs, hashes and settings, or the merchant's keys, and
 // stay.
 var ofTheBooks = map[string]string{
-	"access_log": "by what",
+	"access_log": "by subject what",
 	"alerts":     "cause closed_by detail pool_id subject",
 	"api_tokens": "hash name prefix scopes",
 	"attempts":   "error_kind operation outcome source",
@@ -54,6 +54,7 @@ var ofTheBooks = map[string]string{
 	"deliveries":       "error kind status",
 	"erasures":         "by customer_hash",
 	"idempotency_keys": "client key order_id request_hash",
+	"images":           "content owner sha256 type",
 	"installation":     "key_file",
 	"integrations":     "id secrets spec",
 	"key_log":          "by from_state pool_id to_state",
@@ -73,7 +74,8 @@ var ofTheBooks = map[string]string{
 	"payment_refunds": "currency error provider_id status",
 	"payments": "capture currency customer_id failure link_id link_order_id mixed order_id payment_reference provider " +
 		"session_reference status",
-	"provider_events": "id provider type",
+	"processor_troubles": "failing failure provider",
+	"provider_events":    "id outcome provider type",
 	"sandbox_sessions": "authorize back_url capture_key currency id key lines locale method order_id reference request " +
 		"return_url script status token_hash",
 	"partner_gates":    "failing failure integration",

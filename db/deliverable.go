@@ -24,6 +24,7 @@ type Deliverables struct {
 	Links      []string
 	Files      []File // each with another name
 	Additional map[string][]string
+	Tracked    bool // Codes are tracking numbers, too: so says their source
 }
 
 // Empty says that there is nothing in it to hand over: a bare acknowledgement.
@@ -72,24 +73,26 @@ const answeredUnitsSQL = `count(DISTINCT unit_no) FROM deliverables WHERE line_i
 // brought takes apart what a call brought.
 func (d *DB) brought(r CallResult) (out []part, err error) {
 	for i, code := range r.Codes {
-		out = append(out, part{r.UnitNo + i, "code", []byte(code.Reveal()), d.keys.Fingerprint(code.Reveal())})
+		out = append(out, part{
+			unit: r.UnitNo + i, kind: "code", plain: []byte(code.Reveal()), fingerprint: d.keys.Fingerprint(code.Reveal()),
+		})
 	}
 	for i, link := range r.Links {
-		out = append(out, part{r.UnitNo + i, "link", []byte(link), nil})
+		out = append(out, part{unit: r.UnitNo + i, kind: "link", plain: []byte(link)})
 	}
 	for i, file := range r.Files {
 		text, err := json.Marshal(file)
 		if err != nil {
 			return nil, err
 		}
-		out = append(out, part{r.UnitNo + i, "file", text, nil})
+		out = append(out, part{unit: r.UnitNo + i, kind: "file", plain: text})
 	}
 	if len(r.Additional) > 0 {
 		text, err := json.Marshal(r.Additional)
 		if err != nil {
 			return nil, err
 		}
-		out = append(out, part{r.UnitNo, "additional", text, nil})
+		out = append(out, part{unit: r.UnitNo, kind: "additional", plain: text})
 	}
 	return out, nil
 }
@@ -158,6 +161,7 @@ type part struct {
 	kind        string // code, link, file or additional; replaced: a code that was recalled
 	plain       []byte
 	fingerprint []byte // of a code that is to be stored
+	tracked     bool   // a code that is a tracking number, too
 }
 
 // deliverables decrypts what a line has: keys of its pool, or what its endpoint or a person gave.
@@ -174,6 +178,7 @@ func assemble(parts []part) (out Deliverables, err error) {
 		if err := out.add(p.kind, p.plain); err != nil {
 			return out, err
 		}
+		out.Tracked = out.Tracked || p.tracked
 	}
 	out.Files = uniqueNames(out.Files)
 	return out, nil
@@ -239,9 +244,10 @@ func (d *DB) partsOf(ctx context.Context, q sqlx.QueryerContext, lines []string,
 		UnitNo  int    `db:"unit_no"`
 		Kind    string `db:"kind"`
 		Content []byte `db:"content"`
+		Source  string `db:"source"`
 	}
 	err := sqlx.SelectContext(ctx, q, &rows, `
-		SELECT line_id, unit_no, kind, content FROM deliverables WHERE line_id = ANY(CAST($1 AS uuid[]))
+		SELECT line_id, unit_no, kind, content, source FROM deliverables WHERE line_id = ANY(CAST($1 AS uuid[]))
 		ORDER BY unit_no, kind`, pq.Array(lines))
 	if err != nil || len(rows) == 0 {
 		return out, err
@@ -255,7 +261,10 @@ func (d *DB) partsOf(ctx context.Context, q sqlx.QueryerContext, lines []string,
 		if err != nil {
 			return nil, err
 		}
-		out[r.LineID] = append(out[r.LineID], part{unit: r.UnitNo, kind: r.Kind, plain: plain})
+		out[r.LineID] = append(out[r.LineID], part{
+			unit: r.UnitNo, kind: r.Kind, plain: plain,
+			tracked: r.Kind == "code" && keyturn.ParseSource(r.Source).Type.Info().Tracked,
+		})
 	}
 	return out, nil
 }

@@ -97,8 +97,8 @@ var broken = map[string]string{
 			OR r.amount_minor <> l.gross_minor AND NOT (r.amount_minor = 0 AND EXISTS (
 				SELECT FROM payments p WHERE p.order_id = l.order_id)))`,
 	"a payment's order was charged for what it did not get": `
-		SELECT p.id FROM payments p WHERE p.order_id LIKE $1 AND p.status = 'CAPTURED' AND p.captured_minor
-			- coalesce((SELECT y.amount_minor FROM payment_refunds y WHERE y.payment_id = p.id), 0) <> (
+		SELECT p.id FROM payments p WHERE p.order_id LIKE $1 AND p.status = 'CAPTURED' AND p.captured_minor - coalesce((
+			SELECT amount_minor FROM payment_refunds WHERE payment_id = p.id), 0) <> (
 			SELECT coalesce(sum(CASE WHEN r.line_id IS NULL THEN l.gross_minor ELSE r.amount_minor END), 0)
 			FROM line_items l LEFT JOIN refunds r ON r.line_id = l.id WHERE l.order_id = p.order_id)`,
 	"a payment that was not charged has a refund": `

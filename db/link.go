@@ -57,6 +57,21 @@ const linkColumns = `
 	FROM checkout_links k JOIN customers c ON c.id = k.customer_id
 	WHERE `
 
+// linkSpec is what is encrypted of a link.
+type linkSpec struct {
+	keyturn.CheckoutLink
+
+	Promised map[string]keyturn.Promised `json:"promised,omitempty"` // by product
+}
+
+// promised gives products as the link sells them.
+func (s linkSpec) promised(id string, p keyturn.Product) keyturn.Product {
+	if was, ok := s.Promised[id]; ok {
+		return was.Apply(p)
+	}
+	return p
+}
+
 // linkDraft is what a visitor has chosen on the page. It holds nothing personal.
 type linkDraft struct {
 	Quantities map[int]int    `json:"quantities,omitempty"` // by line; of an offer that replaced it, too
@@ -107,7 +122,11 @@ func (d *DB) CreateLink(ctx context.Context, in LinkInput) (v keyturn.LinkView, 
 	if err != nil {
 		return v, false, err
 	}
-	plain, err := json.Marshal(link)
+	stored := linkSpec{CheckoutLink: link, Promised: map[string]keyturn.Promised{}}
+	for id, p := range products {
+		stored.Promised[id] = p.Promised()
+	}
+	plain, err := json.Marshal(stored)
 	if err != nil {
 		return v, false, err
 	}
@@ -312,25 +331,31 @@ func (d *DB) linkWhere(ctx context.Context, q sqlx.QueryerContext, where string,
 	return row, pg.NotFound(err, "there is no such checkout link")
 }
 
-// open decrypts what the link sells. KindErased once its customer was erased.
+// openLink decrypts what the link sells. KindErased once its customer was erased.
 func (d *DB) openLink(row linkRow) (keyturn.CheckoutLink, linkDraft, vault.DataKey, error) {
-	var link keyturn.CheckoutLink
+	spec, draft, dk, err := d.openSpec(row)
+	return spec.CheckoutLink, draft, dk, err
+}
+
+// openSpec is openLink with what was promised of the products.
+func (d *DB) openSpec(row linkRow) (linkSpec, linkDraft, vault.DataKey, error) {
+	var spec linkSpec
 	var draft linkDraft
 	if len(row.DataKey) == 0 || len(row.Spec) == 0 {
-		return link, draft, vault.DataKey{}, keyturn.Errorf(keyturn.KindErased, "the link's customer was erased")
+		return spec, draft, vault.DataKey{}, keyturn.Errorf(keyturn.KindErased, "the link's customer was erased")
 	}
 	dk, err := d.keys.OpenDataKey(row.DataKey, "customer/"+row.CustomerID)
 	if err != nil {
-		return link, draft, dk, err
+		return spec, draft, dk, err
 	}
 	plain, err := dk.Open(row.Spec, "checkout_links/"+row.ID)
 	if err != nil {
-		return link, draft, dk, err
+		return spec, draft, dk, err
 	}
-	if err := json.Unmarshal(plain, &link); err != nil {
-		return link, draft, dk, err
+	if err := json.Unmarshal(plain, &spec); err != nil {
+		return spec, draft, dk, err
 	}
-	return link, draft, dk, json.Unmarshal([]byte(row.Draft), &draft)
+	return spec, draft, dk, json.Unmarshal([]byte(row.Draft), &draft)
 }
 
 // chosen are the link's lines as the visitor has chosen them, with the offer that replaced each.
@@ -394,26 +419,43 @@ func (r linkRow) statusNow() keyturn.LinkStatus {
 	return r.Status
 }
 
-// Link gives a checkout link with its payments, and with what its page is filled in with if customer is set.
-// KindNotFound.
-func (d *DB) Link(ctx context.Context, id string, customer bool) (keyturn.LinkView, error) {
+// Link gives a checkout link with its payments. KindNotFound.
+func (d *DB) Link(ctx context.Context, id string) (keyturn.LinkView, error) {
+	v, _, err := d.linkView(ctx, id)
+	return v, err
+}
+
+// LinkWithCustomer is Link with what the link's page is filled in with, and records that by saw it. The customer is
+// absent once they were erased.
+func (d *DB) LinkWithCustomer(ctx context.Context, id, by string) (keyturn.LinkView, error) {
+	v, customer, err := d.linkView(ctx, id)
+	if err != nil || customer == nil {
+		return v, err
+	}
+	v.Customer = customer
+	return v, d.pg.Tx(ctx, func(tx *sqlx.Tx) error { return logPersonal(ctx, tx, by, "link/"+id) })
+}
+
+// linkView gives a link, and whom its page is filled in for; nil once they were erased.
+func (d *DB) linkView(ctx context.Context, id string) (keyturn.LinkView, *keyturn.Customer, error) {
 	if !keyturn.ValidID(id) {
-		return keyturn.LinkView{}, keyturn.Errorf(keyturn.KindNotFound, "there is no such checkout link")
+		return keyturn.LinkView{}, nil, keyturn.Errorf(keyturn.KindNotFound, "there is no such checkout link")
 	}
 	row, err := d.linkWhere(ctx, d.pg, "k.id = $1", id)
 	if err != nil {
-		return keyturn.LinkView{}, err
+		return keyturn.LinkView{}, nil, err
 	}
 	link, draft, _, err := d.openLink(row)
-	if err != nil && keyturn.KindOf(err) != keyturn.KindErased {
-		return keyturn.LinkView{}, err
+	erased := keyturn.KindOf(err) == keyturn.KindErased
+	if err != nil && !erased {
+		return keyturn.LinkView{}, nil, err
 	}
 	v := row.view(link, draft)
-	if customer && err == nil {
-		v.Customer = &link.Customer
-	}
 	v.Payments, err = d.paymentsWhere(ctx, "p.link_id = $1 ORDER BY p.number", id)
-	return v, err
+	if erased {
+		return v, nil, err
+	}
+	return v, &link.Customer, err
 }
 
 // OrderOfLink says which order a link makes: whose order it is, the link is. KindNotFound.

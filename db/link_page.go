@@ -24,7 +24,8 @@ type CheckoutPage struct {
 	Lines     []CheckoutPageLine
 	Total     keyturn.Money
 	OnVisit   []keyturn.LinkOffer // those that can still be accepted
-	OnLeave   []keyturn.LinkOffer
+	OnLeave   []keyturn.LinkOffer      // none once the customer has accepted one
+	Images    map[string]keyturn.Image // of lines and offers, by product
 	Customer  keyturn.Customer // what the page is filled in with
 	ReturnURL string
 	CancelURL string
@@ -75,7 +76,7 @@ func (d *DB) CheckoutPage(ctx context.Context, token string) (CheckoutPage, erro
 // visited is a link as it is read for its page.
 type visited struct {
 	row   linkRow
-	link  keyturn.CheckoutLink
+	link  linkSpec
 	draft linkDraft
 	dk    vault.DataKey
 }
@@ -84,7 +85,7 @@ func (d *DB) visit(ctx context.Context, token string) (v visited, err error) {
 	if v.row, err = d.linkWhere(ctx, d.pg, `k.page_hash = $1`, pageHash(token)); err != nil {
 		return v, err
 	}
-	v.link, v.draft, v.dk, err = d.openLink(v.row)
+	v.link, v.draft, v.dk, err = d.openSpec(v.row)
 	if keyturn.KindOf(err) == keyturn.KindErased {
 		err = keyturn.Errorf(keyturn.KindNotFound, "there is no such page")
 	}
@@ -93,7 +94,7 @@ func (d *DB) visit(ctx context.Context, token string) (v visited, err error) {
 
 func (d *DB) checkoutPage(ctx context.Context, v visited) (CheckoutPage, error) {
 	row, link, draft, dk := v.row, v.link, v.draft, v.dk
-	lines, offers := draft.chosen(link)
+	lines, offers := draft.chosen(link.CheckoutLink)
 	p := CheckoutPage{
 		LinkID: row.ID, Status: row.statusNow(), Version: row.Version, Locale: link.Locale, Currency: row.Currency,
 		Total: total(row.Currency, lines), Customer: link.Customer, ReturnURL: link.ReturnURL, CancelURL: link.CancelURL,
@@ -111,16 +112,23 @@ func (d *DB) checkoutPage(ctx context.Context, v visited) (CheckoutPage, error) 
 		}
 		return out
 	}
-	p.OnVisit, p.OnLeave = open(link.Offers.OnVisit), open(link.Offers.OnLeave)
-	known, err := d.readAcceptContext(ctx, AcceptInput{Order: linkProducts(link)})
+	p.OnVisit = open(link.Offers.OnVisit)
+	if len(draft.Accepted) == 0 {
+		p.OnLeave = open(link.Offers.OnLeave)
+	}
+	known, err := d.readAcceptContext(ctx, AcceptInput{Order: linkProducts(link.CheckoutLink)})
 	if err != nil {
 		return p, err
 	}
 	products := map[string]keyturn.Product{}
+	p.Images = map[string]keyturn.Image{}
 	for i, id := range known.ProductIDs {
-		if products[id], err = readStored(id, known.Specs[i]); err != nil {
+		product, err := readStored(id, known.Specs[i])
+		if err != nil {
 			return p, err
 		}
+		products[id] = link.promised(id, product)
+		p.Images[id] = product.Image
 	}
 	sellability, takes, err := d.linkSellability(ctx, lines, row.Currency, products, known)
 	if err != nil {

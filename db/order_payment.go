@@ -3,12 +3,13 @@ package db
 import (
 	"context"
 
+	"github.com/jmoiron/sqlx"
+
 	"keyturn.dev/keyturn"
 	"keyturn.dev/keyturn/pg"
 )
 
-// showPayment adds to an order how it is paid, and, where a checkout link made it, which link and with what data. The
-// data of an erased customer is left out.
+// showPayment adds to an order how it is paid, and, where a checkout link made it, which link.
 func (d *DB) showPayment(ctx context.Context, o orderRow, v *keyturn.OrderView) error {
 	v.Payment = &keyturn.OrderPayment{Provider: o.PaymentProvider, Reference: o.PaymentReference}
 	if o.PaymentID == nil {
@@ -31,14 +32,48 @@ func (d *DB) showPayment(ctx context.Context, o orderRow, v *keyturn.OrderView) 
 		return pg.AsKind(err)
 	}
 	v.Link.Reference = value(reference)
-	row, err := scanPayment(ctx, d.pg, `p.id = $1`, pay.ID)
+	return nil
+}
+
+// OrderWithCustomer is Order with whom the order is for, and, where a checkout link made it, the link's additional data,
+// which may be personal, too. It records that by saw them. Both are absent once the customer was erased.
+func (d *DB) OrderWithCustomer(ctx context.Context, id, by string) (keyturn.OrderView, error) {
+	v, err := d.Order(ctx, id)
 	if err != nil {
-		return err
+		return v, err
 	}
-	snapshot, _, err := d.snapshot(row)
-	if keyturn.KindOf(err) == keyturn.KindErased {
-		return nil
-	}
-	v.Link.AdditionalData = snapshot.AdditionalData
-	return err
+	return v, d.pg.Tx(ctx, func(tx *sqlx.Tx) error {
+		v.Customer = nil
+		var row struct {
+			CustomerID string  `db:"customer_id"`
+			Sealed     []byte  `db:"customer"`
+			DataKey    []byte  `db:"data_key"`
+			PaymentID  *string `db:"payment_id"`
+		}
+		if err := tx.GetContext(ctx, &row, `
+			SELECT o.customer_id, o.customer, c.data_key, o.payment_id
+			FROM orders o JOIN customers c ON c.id = o.customer_id WHERE o.id = $1`, id); err != nil {
+			return err
+		}
+		if len(row.Sealed) == 0 || len(row.DataKey) == 0 {
+			return nil
+		}
+		customer, err := d.OpenCustomer(row.DataKey, row.CustomerID, id, row.Sealed)
+		if err != nil {
+			return err
+		}
+		v.Customer = &customer
+		if row.PaymentID != nil {
+			p, err := scanPayment(ctx, tx, `p.id = $1`, *row.PaymentID)
+			if err != nil {
+				return err
+			}
+			snapshot, _, err := d.snapshot(p)
+			if err != nil && keyturn.KindOf(err) != keyturn.KindErased {
+				return err
+			}
+			v.Link.AdditionalData = snapshot.AdditionalData
+		}
+		return logPersonal(ctx, tx, by, "order/"+id)
+	})
 }

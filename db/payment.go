@@ -52,6 +52,9 @@ type payment struct {
 	LookAt           *time.Time            `db:"look_at"`
 	CreatedAt        time.Time             `db:"created_at"`
 	EndedAt          *time.Time            `db:"ended_at"`
+	ToldAt           *time.Time            `db:"told_at"`
+	AskedAt          *time.Time            `db:"asked_at"`
+	Troubled         bool                  `db:"troubled"` // the last call of its processor got no answer
 	Owed             bool                  `db:"owed"`     // a refund of its own is owed
 	MailDue          *time.Time            `db:"mail_due"` // when its next e-mail is to be sent
 	DataKey          []byte                `db:"data_key"`
@@ -65,7 +68,8 @@ const paymentColumns = `
 		p.currency, p.total_minor, p.pay_until, p.open_no, p.session_reference, p.session_url, p.payment_reference,
 		p.order_id, p.authorized_minor, p.authorized_at, p.capture_by, p.chargeable_minor, p.first_tries,
 		p.give_up_failed, p.capture_minor, p.capture_no, p.capture_tries, p.capture_until, p.captured_minor,
-		p.captured_at, p.failure, p.looks, p.look_at, p.created_at, p.ended_at,
+		p.captured_at, p.failure, p.looks, p.look_at, p.created_at, p.ended_at, p.told_at, p.asked_at,
+		EXISTS (SELECT FROM processor_troubles t WHERE t.provider = p.provider) AS troubled,
 		EXISTS (SELECT FROM payment_refunds r WHERE r.payment_id = p.id AND r.status = 'PENDING') AS owed,
 		` + mailDueSQL + ` AS mail_due,
 		c.data_key, clock_timestamp() AS now
@@ -163,8 +167,10 @@ func (p *payment) next() keyturn.PaymentNext {
 		}
 	case keyturn.PaymentVoiding:
 		n.Do = keyturn.PaymentDoVoid
-	case keyturn.PaymentMismatch:
-		n.Wait = keyturn.Duration(24 * time.Hour)
+	case keyturn.PaymentMismatch: // a person decides
+		if n.Wait = keyturn.Duration(24 * time.Hour); due {
+			n.Do, n.Wait = keyturn.PaymentDoRetrieve, 0
+		}
 	case keyturn.PaymentCaptured, keyturn.PaymentFailed, keyturn.PaymentExpired, keyturn.PaymentVoided,
 		keyturn.PaymentLost:
 		switch {
@@ -184,10 +190,15 @@ func (p *payment) next() keyturn.PaymentNext {
 	return n
 }
 
-// lookNext sets when the processor is asked next, after it was asked and nothing has changed.
+// lookNext sets when the processor is asked next, after it was asked: at once if somebody has told of the payment since
+// it was asked.
 func (p *payment) lookNext() {
 	p.LookAt = nil
-	if p.final() {
+	switch {
+	case p.toldSinceAsked():
+		p.LookAt = &p.Now
+		return
+	case p.final() || p.Status == keyturn.PaymentMismatch:
 		return
 	}
 	p.LookAt = ptr(p.Now.Add(lookAfter[min(p.Looks, len(lookAfter)-1)]))
@@ -226,11 +237,12 @@ func (p *payment) save(ctx context.Context, tx *sqlx.Tx, by, reason string) erro
 			payment_reference = $7, order_id = $8, authorized_minor = $9, authorized_at = $10, capture_by = $11,
 			chargeable_minor = $12, first_tries = $13, give_up_failed = $14, capture_minor = $15, capture_no = $16,
 			capture_tries = $17, capture_until = $18, captured_minor = $19, captured_at = $20, failure = $21, looks = $22,
-			look_at = $23, ended_at = $24
+			look_at = $23, ended_at = $24, told_at = $25, asked_at = $26
 		WHERE id = $1 AND version = $2`,
 		p.ID, p.Version, p.Status, p.OpenNo, p.SessionReference, p.SessionURL, p.PaymentReference, p.OrderID,
 		p.AuthorizedMinor, p.AuthorizedAt, p.CaptureBy, p.ChargeableMinor, p.FirstTries, p.GiveUpFailed, p.CaptureMinor,
-		p.CaptureNo, p.CaptureTries, p.CaptureUntil, p.CapturedMinor, p.CapturedAt, p.Failure, p.Looks, p.LookAt, p.EndedAt))
+		p.CaptureNo, p.CaptureTries, p.CaptureUntil, p.CapturedMinor, p.CapturedAt, p.Failure, p.Looks, p.LookAt, p.EndedAt,
+		p.ToldAt, p.AskedAt))
 	if err != nil {
 		return err
 	}
@@ -287,7 +299,7 @@ func (d *DB) LookAtPayment(ctx context.Context, id string) error {
 }
 
 func (p *payment) lookNow(ctx context.Context, tx *sqlx.Tx) error {
-	p.LookAt = &p.Now // of one whose session is not known, the workflow opens it
+	p.ToldAt, p.LookAt = &p.Now, &p.Now // of one whose session is not known, the workflow opens it
 	if err := p.save(ctx, tx, byWorkflow, ""); err != nil {
 		return err
 	}
@@ -312,6 +324,7 @@ type PaymentFacts struct {
 	Locale           string
 	ReturnURL        string
 	Snapshot         PaymentSnapshot
+	Now              time.Time // the database's clock
 }
 
 // Payment gives what a call of the processor needs to know. KindNotFound; KindErased when its customer was erased.
@@ -328,6 +341,7 @@ func (d *DB) Payment(ctx context.Context, id string) (PaymentFacts, error) {
 		ID: p.ID, LinkID: p.LinkID, LinkToken: d.LinkToken(p.LinkID), Status: p.Status, Provider: p.Provider,
 		Capture: p.Capture, OpenNo: p.OpenNo, Total: keyturn.Money{Minor: p.TotalMinor, Currency: p.Currency},
 		PayUntil: p.PayUntil, Locale: snapshot.Customer.Locale, Snapshot: snapshot,
+		Now: p.Now,
 	}
 	if p.SessionReference != nil {
 		f.SessionReference = *p.SessionReference

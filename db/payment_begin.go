@@ -179,7 +179,7 @@ func (l CheckoutPageLine) frozen() SnapshotLine {
 			ProductID: l.ProductID, Quantity: l.Quantity.Value, GrossPrice: l.Price.String(), Operation: l.Operation,
 			LicenseID: l.LicenseID, SubscriptionID: l.SubscriptionID, TrialContext: l.TrialContext, ExpiresAt: l.ExpiresAt,
 		},
-		SoldAs: l.LinkLine.SoldAs(l.OfferID),
+		SoldAs: l.LinkLine.SoldAs(l.OfferID, l.Product.Promised()),
 	}
 }
 

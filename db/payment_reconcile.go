@@ -73,6 +73,9 @@ func (d *DB) reconcilePayment(ctx context.Context, id string, s keyturn.Processo
 		if err := d.noteReferences(p, s); err != nil {
 			return err
 		}
+		if err := p.answered(ctx, tx, s); err != nil {
+			return err
+		}
 		if out.Accepted, err = d.follow(ctx, tx, p, s, by, accept, refused); err != nil {
 			return err
 		}
@@ -255,10 +258,32 @@ func (p *payment) giveBack(ctx context.Context, tx *sqlx.Tx, link *linkRow, s ke
 
 // oweAll books that all that was taken is owed back.
 func (p *payment) oweAll(ctx context.Context, tx *sqlx.Tx) error {
+	return p.owe(ctx, tx, p.CapturedMinor)
+}
+
+// oweWhatWasGivenUp books that what was taken for lines is owed back that were given up as not charged. The others of
+// the cancelled order are yet to give themselves up, and are refunded one by one.
+func (p *payment) oweWhatWasGivenUp(ctx context.Context, tx *sqlx.Tx) error {
+	if p.OrderID == nil {
+		return p.oweAll(ctx, tx)
+	}
+	var others int64
+	if err := tx.GetContext(ctx, &others, `
+		SELECT coalesce(sum(l.gross_minor), 0) FROM line_items l
+		WHERE l.order_id = $1 AND NOT EXISTS (SELECT FROM refunds r WHERE r.line_id = l.id)`, *p.OrderID); err != nil {
+		return err
+	}
+	return p.owe(ctx, tx, p.CapturedMinor-others)
+}
+
+func (p *payment) owe(ctx context.Context, tx *sqlx.Tx, minor int64) error {
+	if minor <= 0 {
+		return nil
+	}
 	p.Owed = true
 	_, err := tx.ExecContext(ctx, `
 		INSERT INTO payment_refunds (payment_id, amount_minor, currency) VALUES ($1, $2, $3)
-		ON CONFLICT (payment_id) DO NOTHING`, p.ID, p.CapturedMinor, p.Currency)
+		ON CONFLICT (payment_id) DO NOTHING`, p.ID, minor, p.Currency)
 	return err
 }
 
@@ -268,18 +293,20 @@ func (p *payment) alert(ctx context.Context, tx *sqlx.Tx, cause keyturn.AlertCau
 
 // followAuthorized is follow for a payment whose order waits for its capture.
 func (d *DB) followAuthorized(ctx context.Context, tx *sqlx.Tx, p *payment, s keyturn.ProcessorState, by string) error {
-	leased := p.CaptureUntil != nil && p.CaptureUntil.After(p.Now)
 	switch s.Status {
 	case keyturn.AtProcessorCaptured:
 		return p.captured(ctx, tx, s.Captured, by)
 	case keyturn.AtProcessorVoided, keyturn.AtProcessorExpired, keyturn.AtProcessorFailed:
 		return p.lose(ctx, tx, by, "the authorization ended at the processor")
 	case keyturn.AtProcessorAuthorized:
-		if p.Status == keyturn.PaymentCapturing && !leased && p.CaptureMinor != nil { // it was proved: nothing was taken
-			p.CaptureMinor, p.CaptureUntil = nil, nil
+		if p.CaptureUntil != nil && p.askedAt(s).Before(*p.CaptureUntil) { // the answer is older than the capture's end
+			break
+		}
+		if p.CaptureMinor != nil { // it is proved: nothing was taken
+			p.CaptureMinor, p.CaptureTries = nil, 0
 			p.CaptureNo++
 		}
-		if p.CaptureBy != nil && !p.Now.Before(*p.CaptureBy) && !leased {
+		if p.CaptureBy != nil && !p.Now.Before(*p.CaptureBy) {
 			return p.letGo(ctx, tx, by, "its time is over")
 		}
 	case keyturn.AtProcessorOpen, keyturn.AtProcessorProcessing: // never backwards
@@ -345,10 +372,10 @@ func (d *DB) followVoiding(ctx context.Context, tx *sqlx.Tx, p *payment, s keytu
 	switch s.Status {
 	case keyturn.AtProcessorVoided, keyturn.AtProcessorExpired, keyturn.AtProcessorFailed:
 		p.move(keyturn.PaymentVoided)
-	case keyturn.AtProcessorCaptured: // an answer was lost, and the capture was not
+	case keyturn.AtProcessorCaptured: // it was captured all the same: late, or by somebody else than us
 		p.CapturedMinor, p.CapturedAt = s.Captured.Minor, &p.Now
 		p.move(keyturn.PaymentCaptured)
-		if err := p.oweAll(ctx, tx); err != nil {
+		if err := p.oweWhatWasGivenUp(ctx, tx); err != nil {
 			return err
 		}
 	case keyturn.AtProcessorAuthorized, keyturn.AtProcessorOpen, keyturn.AtProcessorProcessing:
@@ -367,6 +394,9 @@ func (d *DB) UnknownToProcessor(ctx context.Context, id string) (keyturn.Payment
 	return d.paymentStep(ctx, id, func(tx *sqlx.Tx, p *payment) error {
 		if p.Status != keyturn.PaymentCreated {
 			return keyturn.Errorf(keyturn.KindConflict, "the payment is %s", p.Status)
+		}
+		if err := p.answered(ctx, tx, keyturn.ProcessorState{}); err != nil {
+			return err
 		}
 		link, err := lockLink(ctx, tx, p.LinkID)
 		if err != nil {

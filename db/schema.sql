@@ -415,9 +415,11 @@ CREATE INDEX deliveries_to_follow ON deliveries (created_at) WHERE status <> 'SE
 
 CREATE TABLE access_log (
     at timestamptz NOT NULL DEFAULT now(),
-    line_id uuid NOT NULL,
+    line_id uuid,
     by text NOT NULL,
-    what text NOT NULL
+    what text NOT NULL,
+    subject text,
+    CONSTRAINT access_log_about CHECK ((line_id IS NULL) = (subject IS NOT NULL))
 );
 CREATE INDEX access_log_by_line ON access_log (line_id, at);
 
@@ -722,7 +724,8 @@ CREATE TABLE alerts (
         'Configuration', 'OutOfStock', 'Conflict', 'DuplicateKey', 'Internal', 'Manual', 'Refund', 'ManualRefund',
         'Revocation', 'Exposed', 'Undelivered', 'Restored', 'PartnerAnsweredDifferently', 'PartnerMoved',
         'PartnerDown', 'PartnerBack', 'CertificateExpiring', 'ClockSkew', 'LowStock', 'RunsDry', 'Owed', 'Audit',
-        'SearchAttributes', 'Capture', 'LatePayment', 'Mismatch', 'NotAccepted'))
+        'SearchAttributes', 'Capture', 'LatePayment', 'Mismatch', 'NotAccepted', 'ProcessorDown', 'UnknownPayment',
+        'CardTesting'))
 );
 CREATE INDEX alerts_by_cause ON alerts (cause, id);
 CREATE INDEX alerts_by_merchant ON alerts (split_part(alert_subject(pool_id, subject, detail), ':', 1), id)
@@ -867,7 +870,7 @@ CREATE TABLE link_log (
     at timestamptz NOT NULL DEFAULT clock_timestamp(),
     CONSTRAINT link_log_pkey PRIMARY KEY (link_id, version),
     CONSTRAINT link_log_link_id_fkey FOREIGN KEY (link_id) REFERENCES checkout_links(id),
-    CONSTRAINT link_transitions CHECK (link_may_become(from_status, to_status))
+    CONSTRAINT link_transitions CHECK (from_status = to_status OR link_may_become(from_status, to_status))
 );
 
 CREATE TABLE payments (
@@ -907,6 +910,9 @@ CREATE TABLE payments (
     created_at timestamptz NOT NULL DEFAULT now(),
     ended_at timestamptz,
     link_order_id text,
+    told_at timestamptz,
+    asked_at timestamptz,
+    pressed_at timestamptz,
     keys_wait_until timestamptz,
     CONSTRAINT payments_pkey PRIMARY KEY (id),
     CONSTRAINT payments_link_id_number_key UNIQUE (link_id, number),
@@ -977,7 +983,11 @@ CREATE TABLE provider_events (
     id text NOT NULL,
     type text NOT NULL,
     received_at timestamptz NOT NULL DEFAULT now(),
-    CONSTRAINT provider_events_pkey PRIMARY KEY (provider, id)
+    payment_id uuid,
+    outcome text NOT NULL DEFAULT '',
+    CONSTRAINT provider_events_pkey PRIMARY KEY (provider, id),
+    CONSTRAINT provider_events_payment_id_fkey FOREIGN KEY (payment_id) REFERENCES payments(id),
+    CONSTRAINT provider_events_outcome_check CHECK (outcome IN ('', 'paid', 'refused'))
 );
 CREATE INDEX provider_events_by_time ON provider_events (received_at);
 
@@ -1046,6 +1056,26 @@ CREATE TABLE shop (
     CONSTRAINT shop_id_check CHECK (id = 'shop')
 );
 
+CREATE TABLE processor_troubles (
+    provider text NOT NULL,
+    failing text[] NOT NULL,
+    failure text NOT NULL,
+    since timestamptz NOT NULL DEFAULT now(),
+    opened_at timestamptz,
+    CONSTRAINT processor_troubles_pkey PRIMARY KEY (provider)
+);
+
+CREATE TABLE images (
+    owner text NOT NULL,
+    sha256 text NOT NULL,
+    type text NOT NULL,
+    content bytea NOT NULL,
+    updated_at timestamptz NOT NULL DEFAULT now(),
+    CONSTRAINT images_pkey PRIMARY KEY (owner),
+    CONSTRAINT images_content_check CHECK (length(content) >= 1 AND length(content) <= 204800),
+    CONSTRAINT images_type_check CHECK (type IN ('image/png', 'image/jpeg', 'image/webp'))
+);
+CREATE INDEX images_by_content ON images (sha256);
 CREATE TABLE payment_mails (
     id uuid NOT NULL,
     payment_id uuid NOT NULL,

@@ -15,16 +15,26 @@ const theShop = "shop"
 // PutShop stores checked settings of the shop and says whether they differ from what was there. They are never created:
 // a shop without any has those of the zero value.
 func (d *DB) PutShop(ctx context.Context, s keyturn.Shop) (created, changed bool, err error) {
+	logo := s.Logo
+	s.Logo = logo.Described()
 	spec, err := json.Marshal(s)
 	if err != nil {
 		return false, false, err
 	}
 	err = d.pg.Tx(ctx, func(tx *sqlx.Tx) error {
+		if err := putImage(ctx, tx, theShop, "logo", logo); err != nil {
+			return err
+		}
 		isNew, differs, err := upsert(ctx, tx, "shop", theShop, string(spec))
 		changed = differs && !(isNew && string(spec) == "{}")
 		return err
 	})
 	return false, changed, err
+}
+
+// CheckShop says whether the logo exists that settings keep, as PutShop would, and stores nothing.
+func (d *DB) CheckShop(ctx context.Context, s keyturn.Shop) error {
+	return d.pg.Tx(ctx, func(tx *sqlx.Tx) error { return keepsImage(ctx, tx, theShop, "logo", s.Logo) })
 }
 
 // Shop gives the shop's settings as they were stored; the zero value where there are none.

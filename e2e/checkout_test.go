@@ -93,7 +93,10 @@ func (s *stack) visit(method, path string, form url.Values) (*http.Response, str
 	return resp, string(body)
 }
 
-var pageVersion = regexp.MustCompile(`name="version" value="(\d+)"`)
+var (
+	pageVersion  = regexp.MustCompile(`name="version" value="(\d+)"`)
+	consentShown = regexp.MustCompile(`name="consent" value="(\w+)"`)
+)
 
 // orderAndPay fills in a link's page and gives the address where it is paid.
 func (s *stack) orderAndPay(linkID string) string {
@@ -103,7 +106,7 @@ func (s *stack) orderAndPay(linkID string) string {
 	m := pageVersion.FindStringSubmatch(body)
 	require.NotNil(s.t, m, body)
 	resp, body := s.visit("POST", page+"/order", url.Values{
-		"version": {m[1]}, "email": {buyer}, "country": {"FR"}, "firstName": {"Jean"}, "consent": {"yes"},
+		"version": {m[1]}, "email": {buyer}, "country": {"FR"}, "firstName": {"Jean"}, "consent": {consentShown.FindStringSubmatch(body)[1]},
 	})
 	require.Equal(s.t, http.StatusSeeOther, resp.StatusCode, body)
 	return resp.Header.Get("Location")
@@ -186,6 +189,32 @@ func TestALinkSellsAKey(t *testing.T) {
 	require.NoError(t, s.sql(&f, `SELECT fulfillment_id FROM line_items WHERE order_id = $1`, link))
 	t.Logf("the line's workflow has %d events", len(s.history(workflows.LineWorkflowID(f)).Events))
 	s.record(workflows.LineWorkflowID(f), "line-of-a-link")
+}
+
+// A processor that does not know what it has opened ends no payment: people are alerted, its workflow goes on asking, and
+// the customer who pays gets the key.
+func TestAProcessorThatForgetsAPayment(t *testing.T) {
+	s := start(t, options{})
+	s.product(keyturn.Product{ID: "game", Sources: []keyturn.Source{keyturn.FromPool("p")}}, "GAME-1")
+	link := s.link("", "game")
+	address := s.orderAndPay(link)
+	id := s.awaitPayment(link, keyturn.PaymentOpen)
+	s.exec(`CREATE TABLE forgotten AS SELECT * FROM sandbox_sessions`)
+	s.exec(`DELETE FROM sandbox_sessions`)
+	require.NoError(t, s.db.LookAtPayment(t.Context(), id))
+	s.eventually(func() (bool, string) {
+		return s.count(`SELECT count(*) FROM alerts WHERE cause = 'UnknownPayment' AND closed_at IS NULL`) == 1, "no alert"
+	})
+	_, status := s.paymentOf(link)
+	require.Equal(t, keyturn.PaymentOpen, status)
+	s.exec(`INSERT INTO sandbox_sessions SELECT * FROM forgotten`)
+	s.exec(`DROP TABLE forgotten`)
+	_, _ = s.visit("POST", address, url.Values{"action": {"pay"}})
+	s.awaitLink(link, keyturn.OrderCompleted)
+	s.awaitPayment(link, keyturn.PaymentCaptured)
+	require.Zero(t, s.count(`SELECT count(*) FROM alerts WHERE cause = 'UnknownPayment' AND closed_at IS NULL`))
+	s.requireWorkflowEnds(workflows.PaymentWorkflowID(id))
+	s.audit()
 }
 
 // What cannot be delivered is not charged, and the customer is told so.

@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"keyturn.dev/keyturn"
+	"keyturn.dev/keyturn/client"
 )
 
 func (s *stack) fromURL(partner string) keyturn.Source {
@@ -27,6 +28,14 @@ func TestDynamicURL(t *testing.T) {
 	require.Len(t, letters, 1)
 	require.Contains(t, letters[0].Text, calls[0].KeyIssued)
 	require.Contains(t, letters[0].Text, calls[1].KeyIssued)
+	for _, call := range calls {
+		require.Contains(t, letters[0].Text, "\r\n  Tracking number: LEGACY: "+call.KeyIssued+"\r\n")
+	}
+	c := &client.Client{BaseURL: s.api().URL, Token: "dev"}
+	have, err := c.Deliverables(t.Context(), fulfillment(a))
+	require.NoError(t, err)
+	require.Equal(t, []string{calls[0].KeyIssued, calls[1].KeyIssued}, have.ActivationCodes)
+	require.Equal(t, calls[0].KeyIssued+", "+calls[1].KeyIssued, have.TrackingNumber)
 }
 
 // Without data there is nothing to deliver, whatever the status says; what the partner may have made cannot be taken

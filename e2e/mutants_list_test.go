@@ -111,7 +111,7 @@ var allMutants = []mutant{
 	{
 		name: "an order is answered and not stored", invariants: "A1",
 		drop:  `ALTER TABLE line_items DROP CONSTRAINT line_items_order_id_fkey`,
-		edits: becomes(`(\$9, \$10, \$11 FROM settled)`, `$1 WHERE false`),
+		edits: becomes(`(CAST\(nullif\(\$29, ''\) AS uuid\) FROM settled)`, `$1 WHERE false`),
 		run:   (*stack).storesEditor,
 	},
 	{
@@ -131,8 +131,8 @@ var allMutants = []mutant{
 		run:   (*stack).storesEditor,
 	},
 	{
-		name: "an order's page has another address", invariants: "A7",
-		edits: becomes(`\$9, \$10, \$11 FROM settled`, `CAST($$9 AS bytea) || '\x00', $$10, $$11 FROM settled`),
+		name: "the page of an order has another address", invariants: "A7",
+		edits: becomes(`\$9, (\$10, \$11, CAST\(nullif)`, `sha256(CAST($$9 AS bytea)), $1`),
 		run:   (*stack).storesEditor,
 	},
 	{name: "workflow start without outbox", invariants: "A5", run: (*stack).storesEditor}, // and the process dies
@@ -184,8 +184,10 @@ var allMutants = []mutant{
 	{name: "a blind copy of every e-mail", invariants: "D3", run: (*stack).editor},
 	{
 		name: "an e-mail shows the keys of all lines", invariants: "B4",
-		edits: becomes(`(WHERE line_id = \$1) AND (state <> 'recalled'\s+UNION)`, `$1 OR line_id IS NOT NULL AND $2`),
-		run:   (*stack).resendsToOneOfTwo,
+		edits: becomes(
+			`SELECT k\.line_id, (k\.pool_id, .*? WHERE line_id = ANY\(CAST\(\$1 AS uuid\[\]\)\)) AND (state <> 'recalled' UNION)`,
+			`SELECT (CAST($$1 AS uuid[]))[1] AS line_id, $1 OR line_id IS NOT NULL AND $2`),
+		run: (*stack).resendsToOneOfTwo,
 	},
 	{
 		name: "an e-mail shows some of the keys", invariants: "D5",
@@ -232,6 +234,43 @@ var allMutants = []mutant{
 		name: "a refund of what may have arrived goes unnoticed", invariants: "E3",
 		edits: becomes(`coalesce\(bool_or\(exposed OR status = 'SENDING'\), false\) AS exposed`, `false AS exposed`),
 		run:   (*stack).refundsWhatMayHaveArrived,
+	},
+
+	// Checkout links.
+	{
+		name: "a payment without an order is kept", invariants: "P1",
+		edits: becomes(`(INSERT INTO payment_refunds \(.*?\)) VALUES \(\$1, \$2, \$3\)`,
+			`$1 SELECT CAST($$1 AS uuid), CAST($$2 AS bigint), CAST($$3 AS text) WHERE false`),
+		run: (*stack).sellsWhatCannotBeAccepted,
+	},
+	{
+		name: "what was given up is captured all the same", invariants: "P2",
+		edits: becomes(`chargeable_minor = \$12`, `chargeable_minor = greatest(total_minor, $$12)`),
+		run:   (*stack).sellsOneOfTwo,
+	},
+	{
+		name: "keys are mailed before they are charged", invariants: "P3",
+		edits: becomes(`pay\.status AS payment_status`,
+			`CASE WHEN pay.status = 'AUTHORIZED' THEN 'CAPTURED' ELSE pay.status END AS payment_status`),
+		run: (*stack).sellsEditorByLink,
+	},
+	{
+		name: "an authorization is never let go", invariants: "P4",
+		edits: becomes(`pay\.capture_by AS payment_capture_by`, `CAST(NULL AS timestamptz) AS payment_capture_by`),
+		run:   (*stack).sellsWhatDoesNotComeInTime,
+	},
+	{name: "a capture is booked that was not made", invariants: "P5", run: (*stack).sellsEditorByLink},
+	{
+		name: "a used link is sold again", invariants: "P6",
+		drop: `DROP INDEX payments_sold`,
+		edits: becomes(`k\.order_id, k\.status, k\.version`, `k.order_id || '-' || k.payments_begun AS order_id,
+			CASE WHEN k.status = 'USED' THEN 'OPEN' ELSE k.status END AS status, k.version`),
+		run: (*stack).sellsALinkTwice,
+	},
+	{
+		name: "units stay set aside", invariants: "P7",
+		edits: becomes(`DELETE FROM reservations WHERE payment_id = \$1`, `$0 AND false`),
+		run:   (*stack).sellsEditorByLink,
 	},
 
 	// Steps.

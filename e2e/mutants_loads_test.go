@@ -213,6 +213,57 @@ func (s *stack) repeatsAKey() {
 	}
 }
 
+func (s *stack) sellsEditorByLink() {
+	link := s.link("", "editor")
+	s.buy(link)
+	s.awaitLink(link, keyturn.OrderCompleted)
+}
+
+// sellsWhatCannotBeAccepted has an order come in under the ID of a link's order while the link is paid.
+func (s *stack) sellsWhatCannotBeAccepted() {
+	link := s.link("cannot-authorize", "editor")
+	page := s.orderAndPay(link)
+	o := keyturn.Order{
+		ID: link, Currency: "EUR", LineItems: one("editor"),
+		Payment:  keyturn.Payment{Provider: "sandbox", Reference: "pay_1"},
+		Customer: keyturn.Customer{ID: "user-1", Email: buyer, Country: "FR", Locale: "en-GB"},
+	}
+	_, _, err := s.db.Accept(context.Background(), acceptInput(o))
+	require.NoError(s.t, err)
+	s.visit("POST", page, url.Values{"action": {"pay"}})
+	s.awaitPayment(link, keyturn.PaymentCaptured)
+}
+
+// sellsOneOfTwo gives a line up whose order is charged then.
+func (s *stack) sellsOneOfTwo() {
+	s.product(keyturn.Product{
+		ID: "rare", Sources: sources(fromPool("rare-keys")), Retry: every(200*time.Millisecond, time.Second),
+	})
+	link := s.linkOf(keyturn.CheckoutLink{Mixed: keyturn.MixedChargeReady}, "", "editor", "rare")
+	s.buy(link)
+	s.awaitLink(link, keyturn.OrderPartialCanceled)
+}
+
+func (s *stack) sellsWhatDoesNotComeInTime() {
+	s.product(keyturn.Product{ID: "rare", Sources: sources(fromPool("rare-keys"))})
+	link := s.link("", "rare")
+	s.buy(link)
+	id := s.awaitPayment(link, keyturn.PaymentAuthorized)
+	s.exec(`UPDATE payments SET capture_by = now() - interval '3 hours' WHERE id = $1`, id)
+	require.NoError(s.t, s.db.LookAtPayment(context.Background(), id))
+	s.eventually(func() (bool, string) {
+		return s.count(`SELECT count(*) FROM payments WHERE look_at > now()`) == 1, "nobody asks the processor"
+	})
+}
+
+func (s *stack) sellsALinkTwice() {
+	link := s.link("", "editor")
+	for n := range 2 {
+		s.buy(link)
+		s.eventually(func() (bool, string) { return s.count(`SELECT count(*) FROM orders`) == n+1, "no order" })
+	}
+}
+
 func (s *stack) partnerFailsTwice() {
 	s.drill("studio", "fail-2-then-ok")
 	s.order("studio")

@@ -111,8 +111,7 @@ func start(t *testing.T, o options) *stack {
 	s.logger = slog.New(slog.NewTextHandler(&s.logs, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	if o.skew == 0 {
 		s.dsn = testkit.Postgres(t, "keyturn", func(dsn string) error {
-			_,
-				err := db.Migrate(context.Background(), dsn)
+			_, err := db.Migrate(context.Background(), dsn)
 			return err
 		})
 	} else {

@@ -54,6 +54,7 @@ type Content struct {
 	AdditionalInfo string // {ADDINFO_TEXT}
 
 	Keys            []string // {KEY}, in order of units
+	TrackingNumbers []string // those of Keys that are shown as such, too
 	Replaced        []string // keys that these took the place of, and that work no longer
 	ParentKey       string   // {PARENT_KEY}
 	Links           []string // activation links; {KEY} prints them when there are no keys

@@ -33,6 +33,11 @@ func RenderKeys(t Template, c Content) (Message, error) {
 	}
 	f := newFrame(w, c)
 	f.Text, f.HTML = expand(strings.TrimSpace(normalLines(t.Text)), values), html
+	for _, number := range c.TrackingNumbers {
+		if number == oneLine(number) { // a block of several lines stands in the text alone
+			f.Rows = append(f.Rows, row{Label: w.tracking, Value: joinNonEmpty(w.colon, oneLine(c.ProductName), number)})
+		}
+	}
 	if len(c.Keys) > 0 {
 		for _, link := range c.Links {
 			f.Rows = append(f.Rows, row{Label: w.link, Value: oneLine(link), Href: webURL(link)})

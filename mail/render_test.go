@@ -55,6 +55,27 @@ func TestSeveralKeysStandOnLinesOfTheirOwn(t *testing.T) {
 	require.Contains(t, p.html, "<code>K1<br>K2<br>K3</code>")
 }
 
+// What a dynamic URL answers is shown as its contract has it, beside the key in the merchant's text.
+func TestTrackingNumbers(t *testing.T) {
+	t.Parallel()
+	c := content()
+	c.Keys = []string{"T&1", "T2", "-----BEGIN\nBLOCK"}
+	c.TrackingNumbers = c.Keys
+	for locale, want := range map[string]string{
+		"en": "Tracking number: Acme Pro Edition: ", "fr": "Numéro de suivi : Acme Pro Edition : ",
+		"de": "Sendungsnummer: Acme Pro Edition: ",
+	} {
+		c.Locale = locale
+		p := render(t, mail.Template{}, c)
+		for _, key := range c.Keys[:2] {
+			require.Contains(t, p.text, "\n  "+want+key+"\n")
+			require.Contains(t, html.UnescapeString(p.html), want[strings.Index(want, "Acme"):]+key)
+		}
+		require.NotContains(t, p.text, want+"-----BEGIN", "a block stands whole, and once")
+		require.Contains(t, p.text, "\n-----BEGIN\nBLOCK\n")
+	}
+}
+
 // A license block arrives whole, with the line ends of e-mail, and stands apart from the next key.
 func TestKeysOfSeveralLinesStayWhole(t *testing.T) {
 	t.Parallel()

@@ -14,6 +14,7 @@ type words struct {
 	keySubject, keyText                                  string // the default Template
 	yourKey                                              string // heads keys that the template forgot
 	order, ordered, product, quantity, total, link, file string
+	tracking                                             string // heads product and key of a dynamic URL
 	replaced                                             string // heads a key that no longer works
 	colon                                                string // what stands between a label and its value
 	page                                                 string
@@ -42,6 +43,7 @@ var english = words{
 		"Please keep this e-mail in a safe place.",
 	yourKey: "Here is what you need to activate your product:",
 	details: "Order details", order: "Order", ordered: "Date", product: "Product", quantity: "Quantity", total: "Total",
+	tracking: "Tracking number",
 	replaced: "Replaced, no longer valid",
 	link:     "Link", file: "Attached file", page: "Your order page:", signature: "Kind regards,",
 	canceledSubject:     "Your order %s: we could not deliver, your money is on its way back",
@@ -75,6 +77,7 @@ var french = words{
 	yourKey: "Voici de quoi activer votre produit :",
 	details: "Détails de la commande", order: "Commande", ordered: "Date", product: "Produit", quantity: "Quantité",
 	total:    "Total",
+	tracking: "Numéro de suivi",
 	replaced: "Remplacée, plus valable",
 	link:     "Lien", file: "Fichier joint", page: "La page de votre commande :", signature: "Cordialement,",
 	canceledSubject:     "Votre commande %s : livraison impossible, vous êtes remboursé",
@@ -108,6 +111,7 @@ var german = words{
 	yourKey: "Damit aktivieren Sie Ihr Produkt:",
 	details: "Ihre Bestellung", order: "Bestellung", ordered: "Datum", product: "Produkt", quantity: "Menge",
 	total:    "Summe",
+	tracking: "Sendungsnummer",
 	replaced: "Ersetzt, nicht mehr gültig",
 	link:     "Link", file: "Angehängte Datei", page: "Die Seite zu Ihrer Bestellung:",
 	signature:           "Mit freundlichen Grüßen",

@@ -70,6 +70,7 @@ type Event struct {
 	Type             string
 	SessionReference string // of one of the two
 	PaymentReference string
+	Outcome          keyturn.PayOutcome // of a try to pay; empty: it tells of something else
 }
 
 // Processors maps the names that links use (provider) to processors.

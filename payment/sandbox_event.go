@@ -55,5 +55,20 @@ func (x Sandbox) Event(body []byte, h http.Header, now time.Time) (Event, error)
 	if err := json.Unmarshal(body, &e); err != nil || e.ID == "" || e.Session == "" {
 		return Event{}, keyturn.Errorf(keyturn.KindInvalid, "the event has no ID or names no session")
 	}
-	return Event{ID: e.ID, Type: e.Type, SessionReference: e.Session, PaymentReference: e.Payment}, nil
+	return Event{
+		ID: e.ID, Type: e.Type, SessionReference: e.Session, PaymentReference: e.Payment, Outcome: outcomeOf(e.Type),
+	}, nil
+}
+
+// sandboxDeclined is the type of an event of a payment that was declined; those of sessions name their status.
+const sandboxDeclined = "payment.declined"
+
+func outcomeOf(eventType string) keyturn.PayOutcome {
+	switch eventType {
+	case sandboxDeclined:
+		return keyturn.Refused
+	case "session." + string(keyturn.AtProcessorAuthorized), "session." + string(keyturn.AtProcessorCaptured):
+		return keyturn.Paid
+	}
+	return ""
 }

@@ -179,8 +179,10 @@ func (x Sandbox) Session(ctx context.Context, token string) (keyturn.SandboxSess
 // Act does what a visitor chooses on the page. A session that is not open any more is left as it is. KindNotFound;
 // KindRejected: the payment is declined, and the session stays open.
 func (x Sandbox) Act(ctx context.Context, token string, a keyturn.SandboxAction) (keyturn.SandboxSession, error) {
-	return x.change(ctx, keyturn.SandboxRef{TokenHash: tokenHash(token)},
+	var declined Event
+	s, err := x.change(ctx, keyturn.SandboxRef{TokenHash: tokenHash(token)},
 		func(s *keyturn.SandboxSession, do script) error {
+			declined = Event{}
 			late := a == keyturn.SandboxPayLate || do.settles > 0 || do.settlesNot
 			switch {
 			case s.Status != keyturn.AtProcessorOpen:
@@ -188,6 +190,9 @@ func (x Sandbox) Act(ctx context.Context, token string, a keyturn.SandboxAction)
 			case a == keyturn.SandboxCancel:
 				return nil
 			case a != keyturn.SandboxPay && a != keyturn.SandboxPayLate:
+				declined = Event{
+					ID: "evt_" + newRandom(), Type: sandboxDeclined, SessionReference: s.ID, Outcome: keyturn.Refused,
+				}
 				return keyturn.Errorf(keyturn.KindRejected, "the payment was declined")
 			case s.AuthorizeAs == keyturn.CaptureWhenObtained && (late || do.cannotAuthorize):
 				return keyturn.Errorf(keyturn.KindRejected, "this means of payment cannot be authorized first")
@@ -212,6 +217,10 @@ func (x Sandbox) Act(ctx context.Context, token string, a keyturn.SandboxAction)
 			}
 			return nil
 		})
+	if declined.ID != "" && x.OnEvent != nil {
+		x.OnEvent(ctx, declined)
+	}
+	return s, err
 }
 
 // take charges the customer without an authorization first.
@@ -252,8 +261,9 @@ func (x Sandbox) change(ctx context.Context, ref keyturn.SandboxRef,
 		return change(s, do)
 	})
 	if err == nil && s.Status != before && x.OnEvent != nil {
+		kind := "session." + string(s.Status)
 		x.OnEvent(ctx, Event{
-			ID: "evt_" + newRandom(), Type: "session." + string(s.Status), SessionReference: s.ID, PaymentReference: s.Reference,
+			ID: "evt_" + newRandom(), Type: kind, SessionReference: s.ID, PaymentReference: s.Reference, Outcome: outcomeOf(kind),
 		})
 	}
 	return s, err

@@ -293,7 +293,9 @@ func TestTheClockCanBeMoved(t *testing.T) {
 func TestEventsOfTheSandboxAreSigned(t *testing.T) {
 	t.Parallel()
 	x := newSandbox(nil)
-	sent := payment.Event{ID: "evt_1", Type: "session.captured", SessionReference: "sbx_1", PaymentReference: "sbxp_1"}
+	sent := payment.Event{
+		ID: "evt_1", Type: "session.captured", SessionReference: "sbx_1", PaymentReference: "sbxp_1", Outcome: keyturn.Paid,
+	}
 	body, header := x.SignedEvent(sent, noon)
 	for _, at := range []time.Time{noon, noon.Add(5 * time.Minute), noon.Add(-5 * time.Minute)} {
 		got, err := x.Event(body, header, at)

@@ -91,11 +91,18 @@ func (s *Starter) Wake() {
 // ends.
 func (s *Starter) Run(ctx context.Context) {
 	var wg sync.WaitGroup
+	wg.Go(func() { s.Serve(ctx) })
+	wg.Go(func() { s.relayLoop(ctx) })
+	wg.Go(func() { s.dispatchLoop(ctx) })
+	wg.Wait()
+}
+
+// Serve starts what is offered, and no more, until ctx ends: for a process beside those whose starters run.
+func (s *Starter) Serve(ctx context.Context) {
+	var wg sync.WaitGroup
 	for range startersAtOnce {
 		wg.Go(func() { s.serveOffers(ctx) })
 	}
-	wg.Go(func() { s.relayLoop(ctx) })
-	wg.Go(func() { s.dispatchLoop(ctx) })
 	wg.Wait()
 }
 

@@ -3,14 +3,11 @@ package web
 import (
 	"context"
 	"crypto/hmac"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"net/http"
 	"net/url"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"keyturn.dev/keyturn"
@@ -129,20 +126,21 @@ func (p *pages) orderAndPay(w http.ResponseWriter, r *http.Request) {
 		p.fail(w, r, err)
 		return
 	}
-	words := p.checkoutWordsOf(r, page)
-	customer := filledIn(page.Customer, r.PostForm)
+	words, settings := p.checkoutWordsOf(r, page), p.readShop(r.Context()).Checkout
+	customer := filledIn(page.Customer, r.PostForm, settings.Fields)
 	if customer.Locale == "" {
 		customer.Locale = words.lang
 	}
-	a := checkoutAnswer{status: http.StatusUnprocessableEntity, form: r.PostForm, wrong: words.checkout.wrong(customer)}
-	consent := (*keyturn.Consent)(nil)
-	if needsConsent(customer) {
-		if r.PostForm.Get("consent") != "yes" {
-			a.wrong["consent"] = words.checkout.ConsentMissing
-		}
-		text := words.checkout.Consent
-		sum := sha256.Sum256([]byte(text))
-		consent = &keyturn.Consent{Text: text, Version: hex.EncodeToString(sum[:8]), Locale: words.lang, At: time.Now().UTC()}
+	a := checkoutAnswer{status: http.StatusUnprocessableEntity, form: r.PostForm, wrong: words.checkout.wrong(customer,
+		settings.Fields)}
+	consent := consentOf(words, settings)
+	switch {
+	case !isConsumer(customer):
+		consent = nil
+	case consent != nil && r.PostForm.Get("consent") != consent.Version: // nothing was agreed to, or other words
+		a.wrong["consent"] = words.checkout.ConsentMissing
+	case consent != nil:
+		consent.At = time.Now().UTC()
 	}
 	if len(a.wrong) > 0 && page.Status == keyturn.LinkOpen {
 		p.showCheckout(w, r, page, a)
@@ -153,7 +151,7 @@ func (p *pages) orderAndPay(w http.ResponseWriter, r *http.Request) {
 		CheckAddress: mail.CheckAddress, Respond: func(db.Accepted) ([]byte, error) { return nil, nil },
 	})
 	if err != nil {
-		p.notBegun(w, r, a, err)
+		p.notBegun(w, r, words, a, err)
 		return
 	}
 	if !begun.Repeated { // whoever has the address may press the button, and must not see the other's order
@@ -188,8 +186,7 @@ func (p *pages) orderAndPay(w http.ResponseWriter, r *http.Request) {
 }
 
 // notBegun tells why nothing was stored.
-func (p *pages) notBegun(w http.ResponseWriter, r *http.Request, a checkoutAnswer, err error) {
-	a.wrong = map[string]string{}
+func (p *pages) notBegun(w http.ResponseWriter, r *http.Request, words *words, a checkoutAnswer, err error) {
 	switch keyturn.KindOf(err) {
 	case keyturn.KindConflict:
 		a.status, a.notice = http.StatusConflict, func(c *checkoutWords) string { return c.Changed }
@@ -200,6 +197,12 @@ func (p *pages) notBegun(w http.ResponseWriter, r *http.Request, a checkoutAnswe
 		a.status, a.notice = http.StatusTooManyRequests, func(c *checkoutWords) string { return c.TooOften }
 	case keyturn.KindInvalid:
 		a.status, a.notice = http.StatusUnprocessableEntity, func(c *checkoutWords) string { return c.CheckForm }
+		for _, f := range checkoutFields { // a rule of orders that the form does not know
+			if hasField(err, "customer."+f.name) {
+				a.notice = nil
+				a.wrong[f.name] = say(words.checkout.WrongText, values{"field": text(words.checkout.Fields[f.name])}).String()
+			}
+		}
 	default:
 		p.fail(w, r, err)
 		return
@@ -275,59 +278,4 @@ func (p *pages) ordered(r *http.Request, page db.CheckoutPage) bool {
 	c, err := r.Cookie(checkoutCookie)
 	return err == nil && page.Payment != nil &&
 		hmac.Equal([]byte(c.Value), []byte(p.DB.CheckoutCookie(page.Payment.ID)))
-}
-
-// filledIn takes over what was typed. A field that is left alone keeps what is on file.
-func filledIn(c keyturn.Customer, form url.Values) keyturn.Customer {
-	for _, f := range checkoutFields {
-		if typed := strings.TrimSpace(form.Get(f.name)); typed != "" {
-			*f.of(&c) = typed
-		}
-	}
-	return c
-}
-
-// checkoutField is a field of the form.
-type checkoutField struct {
-	name         string
-	of           func(*keyturn.Customer) *string
-	required     bool
-	autocomplete string
-	kind         string // of the input
-}
-
-var checkoutFields = []checkoutField{
-	{"email", func(c *keyturn.Customer) *string { return &c.Email }, true, "email", "email"},
-	{"country", func(c *keyturn.Customer) *string { return &c.Country }, true, "country", "select"},
-	{"firstName", func(c *keyturn.Customer) *string { return &c.FirstName }, false, "given-name", "text"},
-	{"lastName", func(c *keyturn.Customer) *string { return &c.LastName }, false, "family-name", "text"},
-	{"companyName", func(c *keyturn.Customer) *string { return &c.CompanyName }, false, "organization", "text"},
-	{"companyIdentifier", func(c *keyturn.Customer) *string { return &c.CompanyIdentifier }, false, "off", "text"},
-}
-
-// wrong says what is wrong with what was filled in, by field.
-func (c *checkoutWords) wrong(customer keyturn.Customer) map[string]string {
-	out := map[string]string{}
-	if err := mail.CheckAddress(customer.Email); err != nil {
-		out["email"] = c.WrongEmail
-	}
-	if !knownCountry(customer.Country) {
-		out["country"] = c.WrongCountry
-	}
-	for _, f := range checkoutFields[2:] {
-		if !keyturn.CleanText(*f.of(&customer), 0, 200) {
-			out[f.name] = c.WrongText
-		}
-	}
-	return out
-}
-
-// consumerCountries are those of the European Union, the European Economic Area and the United Kingdom, whose law gives
-// consumers a right of withdrawal that ends with delivery only if they agree.
-const consumerCountries = " AT BE BG HR CY CZ DK EE FI FR DE GR HU IE IT LV LT LU MT NL PL PT RO SK SI ES SE" +
-	" IS LI NO GB "
-
-// needsConsent says that the customer is a consumer with a right of withdrawal.
-func needsConsent(c keyturn.Customer) bool {
-	return c.CompanyIdentifier == "" && strings.Contains(consumerCountries, " "+c.Country+" ")
 }

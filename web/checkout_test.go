@@ -3,6 +3,7 @@ package web_test
 import (
 	"context"
 	"crypto/sha256"
+	"encoding/hex"
 	"io"
 	"log/slog"
 	"net/http"
@@ -111,10 +112,17 @@ func (c *checkoutShop) version(body string) string {
 	return m[1]
 }
 
+// consentVersion is that of our own words in English.
+var consentVersion = func() string {
+	sum := sha256.Sum256([]byte("I want my order to be carried out at once, before the withdrawal period ends, and I know " +
+		"that I lose my right of withdrawal when it is delivered."))
+	return hex.EncodeToString(sum[:8])
+}()
+
 // ada is what a consumer fills in.
 func ada(version string) url.Values {
 	return url.Values{
-		"version": {version}, "email": {"ada@buyer.test"}, "country": {"FR"}, "firstName": {"Ada"}, "consent": {"yes"},
+		"version": {version}, "email": {"ada@buyer.test"}, "country": {"FR"}, "firstName": {"Ada"}, "consent": {consentVersion},
 	}
 }
 
@@ -141,7 +149,7 @@ func TestAPurchaseWithoutScript(t *testing.T) {
 	require.Contains(t, body, "ada@buyer.test", "what was typed is kept")
 
 	resp, _ = c.do("POST", page+"/order", ada(c.version(body)))
-	require.Equal(t, 303, resp.StatusCode)
+	require.Equal(t, 303, resp.StatusCode, c.logged.String())
 	pay := resp.Header.Get("Location")
 	require.Contains(t, pay, "/sandbox/pay/")
 	_, body = c.do("GET", page, nil)
@@ -156,9 +164,9 @@ func TestAPurchaseWithoutScript(t *testing.T) {
 	_, body = c.do("GET", pay, nil)
 	require.Contains(t, body, "10.00")
 	resp, _ = c.do("POST", pay, url.Values{"action": {"pay"}})
-	require.Equal(t, 303, resp.StatusCode)
+	require.Equal(t, 303, resp.StatusCode, c.logged.String())
 	resp, _ = c.do("GET", resp.Header.Get("Location"), nil)
-	require.Equal(t, 303, resp.StatusCode)
+	require.Equal(t, 303, resp.StatusCode, c.logged.String())
 	_, body = c.do("GET", page, nil)
 	require.Contains(t, body, "Thank you for your order")
 	require.Contains(t, body, "/o/"+c.db.PageToken(id))
@@ -166,7 +174,7 @@ func TestAPurchaseWithoutScript(t *testing.T) {
 	order, err := c.db.Order(t.Context(), id)
 	require.NoError(t, err)
 	require.Equal(t, "10.00", order.GrossPrice)
-	link, err := c.db.Link(t.Context(), id, true)
+	link, err := c.db.LinkWithCustomer(t.Context(), id, "test")
 	require.NoError(t, err)
 	require.Equal(t, keyturn.LinkUsed, link.Status)
 	require.Equal(t, keyturn.PaymentAuthorized, link.Payments[0].Status)
@@ -197,7 +205,7 @@ func TestChoosingOnTheCheckoutPage(t *testing.T) {
 	require.NotContains(t, body, "Jean")
 	old := c.version(body)
 	resp, _ := c.do("POST", page+"/quantity", url.Values{"version": {old}, "line": {"0"}, "quantity": {"2"}})
-	require.Equal(t, 303, resp.StatusCode)
+	require.Equal(t, 303, resp.StatusCode, c.logged.String())
 	_, body = c.do("GET", page, nil)
 	require.Contains(t, body, "20,00")
 	resp, body = c.do("POST", page+"/quantity", url.Values{"version": {old}, "line": {"0"}, "quantity": {"1"}})
@@ -206,18 +214,18 @@ func TestChoosingOnTheCheckoutPage(t *testing.T) {
 	resp, _ = c.do("POST", page+"/quantity", url.Values{"version": {c.version(body)}, "line": {"0"}, "quantity": {"3"}})
 	require.Equal(t, 422, resp.StatusCode)
 	resp, _ = c.do("POST", page+"/offers/o1", url.Values{"version": {c.version(body)}, "answer": {"accept"}})
-	require.Equal(t, 303, resp.StatusCode)
+	require.Equal(t, 303, resp.StatusCode, c.logged.String())
 	_, body = c.do("GET", page, nil)
 	require.Contains(t, body, "The Game Deluxe")
 	require.Contains(t, body, "Rückgängig")
 	resp, _ = c.do("POST", page+"/offers/o1", url.Values{"version": {c.version(body)}, "answer": {"undo"}})
-	require.Equal(t, 303, resp.StatusCode)
+	require.Equal(t, 303, resp.StatusCode, c.logged.String())
 	_, body = c.do("GET", page, nil)
 	require.Contains(t, body, "The Game, 2026")
 	resp, _ = c.do("POST", page+"/order", url.Values{
 		"version": {c.version(body)}, "country": {"US"}, // no consumer of the European Union, and the rest is on file
 	})
-	require.Equal(t, 303, resp.StatusCode)
+	require.Equal(t, 303, resp.StatusCode, c.logged.String())
 }
 
 // Who turns back on the way can change the order; who has paid after all has bought.
@@ -228,11 +236,11 @@ func TestTurningBack(t *testing.T) {
 	resp, _ := c.do("POST", page+"/order", ada(c.version(body)))
 	pay := resp.Header.Get("Location")
 	resp, _ = c.do("POST", page+"/reopen", nil)
-	require.Equal(t, 303, resp.StatusCode)
+	require.Equal(t, 303, resp.StatusCode, c.logged.String())
 	_, body = c.do("GET", page, nil)
 	require.Contains(t, body, "Order and pay")
 	_, _ = c.do("POST", pay, url.Values{"action": {"pay"}})
-	link, err := c.db.Link(t.Context(), id, false)
+	link, err := c.db.Link(t.Context(), id)
 	require.NoError(t, err)
 	require.Equal(t, keyturn.PaymentExpired, link.Payments[0].Status, "the session has ended")
 
@@ -240,10 +248,10 @@ func TestTurningBack(t *testing.T) {
 	second := resp.Header.Get("Location")
 	require.NotEqual(t, pay, second)
 	resp, _ = c.do("POST", second, url.Values{"action": {"pay"}})
-	require.Equal(t, 303, resp.StatusCode)
+	require.Equal(t, 303, resp.StatusCode, c.logged.String())
 	resp, _ = c.do("POST", page+"/reopen", nil)
-	require.Equal(t, 303, resp.StatusCode)
-	link, err = c.db.Link(t.Context(), id, false)
+	require.Equal(t, 303, resp.StatusCode, c.logged.String())
+	link, err = c.db.Link(t.Context(), id)
 	require.NoError(t, err)
 	require.Equal(t, keyturn.LinkUsed, link.Status)
 }

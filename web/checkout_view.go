@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"golang.org/x/text/collate"
 	"golang.org/x/text/language"
@@ -27,7 +28,7 @@ var (
 
 	checkoutTemplate = template.Must(template.New("checkout").Option("missingkey=error").Funcs(template.FuncMap{
 		"offer": func(page checkoutView, o offerView) offerPage { return offerPage{page, o} },
-	}).Parse(checkoutHTML))
+	}).Parse(checkoutHTML + shopHTML))
 )
 
 // offerPage is an offer with the page that it is on.
@@ -38,10 +39,11 @@ type offerPage struct {
 
 // checkoutView is the template's data.
 type checkoutView struct {
-	Lang, Shop, Title, Nonce string
-	CSS                      template.CSS
-	Script                   template.JS
-	Refresh                  int
+	Lang, Title, Nonce string
+	Shop               shopView
+	CSS                template.CSS
+	Script             template.JS
+	Refresh            int
 
 	Heading, Lead, Notice string
 	Wrong                 []wrongView
@@ -62,23 +64,32 @@ type buttonView struct {
 
 // openView is the page of an open link.
 type openView struct {
-	Link     string // of the page: actions stand below it
-	Version  int
-	Lines    []checkoutLineView
-	Total    string
-	OnVisit  []offerView
-	OnLeave  []offerView
-	Fields   []fieldView
-	Consent  bool
-	Consents string // countries whose consumers are asked
-	Ticked   bool
-	Promise  string
-	Several  string
-	Cancel   string
+	Link    string // of the page: actions stand below it
+	Version int
+	Lines   []checkoutLineView
+	Total   string
+	OnVisit []offerView
+	OnLeave []offerView
+	Fields  []fieldView
+	Consent *consentView
+	Email   string // on file, masked
+	Promise string
+	PayNext string
+	Several string
+	Cancel  string
+}
+
+// consentView is the question that consumers are asked.
+type consentView struct {
+	Text, Version, Wrong string
+	Countries            string // whose consumers are asked
+	OnFile               string // of the customer on file: "asked" or "not asked"; empty: nobody is on file
+	Ticked               bool
 }
 
 type checkoutLineView struct {
 	No                                        int
+	Image                                     *imageView
 	Name, Description, Unit, List, Sum, Stock string
 	Quantity                                  keyturn.LinkQuantity
 	Choices                                   bool
@@ -86,16 +97,9 @@ type checkoutLineView struct {
 }
 
 type offerView struct {
-	ID, Headline, Text, Name, Price, Instead string
+	ID, Headline, Text, Name, Description, List, Price, Instead string
+	Image                                                       *imageView
 }
-
-type fieldView struct {
-	Name, Label, Kind, Autocomplete, Value, OnFile, Wrong string
-	Required                                              bool
-	Options                                               []countryView
-}
-
-type countryView struct{ Code, Name string }
 
 func (p *pages) checkoutWordsOf(r *http.Request, page db.CheckoutPage) *words {
 	if page.Locale != "" {
@@ -108,8 +112,9 @@ func (p *pages) checkoutWordsOf(r *http.Request, page db.CheckoutPage) *words {
 func (p *pages) showCheckout(w http.ResponseWriter, r *http.Request, page db.CheckoutPage, a checkoutAnswer) {
 	words := p.checkoutWordsOf(r, page)
 	c := &words.checkout
+	settings := p.readShop(r.Context()).Checkout
 	v := checkoutView{
-		Lang: words.lang, Shop: p.ShopName, Nonce: nonceOf(r), W: c, Title: c.Title,
+		Lang: words.lang, Shop: p.shopView(words.lang), Nonce: nonceOf(r), W: c, Title: c.Title,
 		CSS: template.CSS(pageCSS + checkoutCSS), Script: template.JS(checkoutJS), //nolint:gosec // our own files
 	}
 	if a.notice != nil {
@@ -120,13 +125,15 @@ func (p *pages) showCheckout(w http.ResponseWriter, r *http.Request, page db.Che
 	case keyturn.LinkOpen:
 		v.Heading = c.Heading
 		v.Open = p.openCheckout(words, token, page, a)
-		for _, f := range checkoutFields {
-			if a.wrong[f.name] != "" {
-				v.Wrong = append(v.Wrong, wrongView{f.name, a.wrong[f.name]})
+		v.Open.Fields = fieldViews(words, settings.Fields, page.Customer, p.typedBefore(r, page, a), a)
+		v.Open.Consent = consentViewOf(words, settings, page.Customer, a)
+		for _, f := range v.Open.Fields {
+			if f.Wrong != "" {
+				v.Wrong = append(v.Wrong, wrongView{f.Name, f.Wrong})
 			}
 		}
-		if a.wrong["consent"] != "" {
-			v.Wrong = append(v.Wrong, wrongView{"consent", a.wrong["consent"]})
+		if c := v.Open.Consent; c != nil && c.Wrong != "" {
+			v.Wrong = append(v.Wrong, wrongView{"consent", c.Wrong})
 		}
 	case keyturn.LinkPaying:
 		p.payingCheckout(&v, words, token, page)
@@ -181,12 +188,14 @@ func (p *pages) openCheckout(words *words, token string, page db.CheckoutPage, a
 	}
 	v := &openView{
 		Link: checkoutLink(token), Version: page.Version, Total: money(page.Total), Cancel: page.CancelURL,
-		Consent: true, Consents: strings.TrimSpace(consumerCountries), Ticked: a.form.Get("consent") == "yes",
+	}
+	if page.Customer.Email != "" {
+		v.Email = db.MaskAddress(page.Customer.Email)
 	}
 	for i, l := range page.Lines {
 		line := checkoutLineView{
 			No: i, Name: l.Name, Description: l.Description, Unit: unit(l.UnitPrice), Sum: money(l.Price),
-			Quantity: l.Quantity, Choices: !l.Quantity.Fixed(), Undo: l.OfferID,
+			Quantity: l.Quantity, Choices: !l.Quantity.Fixed(), Undo: l.OfferID, Image: viewOfImage(page.Images[l.ProductID]),
 		}
 		if l.ListPrice != "" && l.ListPrice != l.UnitPrice {
 			line.List = unit(l.ListPrice)
@@ -204,36 +213,20 @@ func (p *pages) openCheckout(words *words, token string, page db.CheckoutPage, a
 	}
 	offers := func(some []keyturn.LinkOffer) (out []offerView) {
 		for _, o := range some {
-			out = append(out, offerView{
-				ID: o.ID, Headline: o.Headline, Text: o.Text, Name: o.LineItem.Name, Price: unit(o.LineItem.UnitPrice),
+			offer := offerView{
+				ID: o.ID, Headline: o.Headline, Text: o.Text, Name: o.LineItem.Name, Description: o.LineItem.Description,
+				Price: unit(o.LineItem.UnitPrice), Image: viewOfImage(page.Images[o.LineItem.ProductID]),
 				Instead: say(c.Instead, values{"name": text(page.Lines[o.Replaces].Name)}).String(),
-			})
+			}
+			if o.LineItem.ListPrice != "" && o.LineItem.ListPrice != o.LineItem.UnitPrice {
+				offer.List = unit(o.LineItem.ListPrice)
+			}
+			out = append(out, offer)
 		}
 		return out
 	}
 	v.OnVisit, v.OnLeave = offers(page.OnVisit), offers(page.OnLeave)
-	for _, f := range checkoutFields {
-		field := fieldView{
-			Name: f.name, Label: c.Fields[f.name], Kind: f.kind, Autocomplete: f.autocomplete, Value: a.form.Get(f.name),
-			Required: f.required, Wrong: a.wrong[f.name],
-		}
-		if onFile := *f.of(&page.Customer); onFile != "" {
-			field.OnFile, field.Required = c.OnFile, false
-			switch f.name {
-			case "email":
-				field.OnFile = say(c.OnFileEmail, values{"address": text(db.MaskAddress(onFile))}).String()
-			case "country":
-				field.OnFile = ""
-				if field.Value == "" {
-					field.Value = onFile
-				}
-			}
-		}
-		if f.kind == "select" {
-			field.Options = countriesIn(words.lang)
-		}
-		v.Fields = append(v.Fields, field)
-	}
+	v.PayNext = say(c.PayNext, values{"n": text(strconv.Itoa(int(payWithin / time.Minute)))}).String()
 	by := values{"by": words.date.until(page.Now.Add(page.Promise), page.Now)}
 	switch {
 	case page.Total.Minor == 0:
@@ -249,6 +242,36 @@ func (p *pages) openCheckout(words *words, token string, page db.CheckoutPage, a
 		v.Several = c.SeveralAll
 		if page.Mixed == keyturn.MixedChargeReady {
 			v.Several = c.SeveralReady
+		}
+	}
+	return v
+}
+
+// typedBefore is what this browser has typed before it turned back: it alone is shown it.
+func (p *pages) typedBefore(r *http.Request, page db.CheckoutPage, a checkoutAnswer) keyturn.Customer {
+	if a.form != nil || !p.ordered(r, page) {
+		return keyturn.Customer{}
+	}
+	payment, err := p.DB.Payment(r.Context(), page.Payment.ID)
+	if err != nil {
+		p.Logger.Warn("what a customer had typed could not be read", "kind", string(keyturn.KindOf(err)), "error", err)
+	}
+	return payment.Snapshot.Customer
+}
+
+func consentViewOf(w *words, s keyturn.CheckoutSettings, onFile keyturn.Customer, a checkoutAnswer) *consentView {
+	consent := consentOf(w, s)
+	if consent == nil {
+		return nil
+	}
+	v := &consentView{
+		Text: consent.Text, Version: consent.Version, Wrong: a.wrong["consent"],
+		Countries: strings.TrimSpace(consumerCountries), Ticked: a.form.Get("consent") == consent.Version,
+	}
+	if onFile.Country != "" {
+		v.OnFile = "asked"
+		if !isConsumer(onFile) {
+			v.OnFile = "not asked"
 		}
 	}
 	return v

@@ -21,7 +21,7 @@ func (p *pages) guard(next http.Handler) http.Handler {
 		h := w.Header()
 		// Only what we put into the page ourselves: no other origin, no frame around it, no base that redirects links.
 		h.Set("Content-Security-Policy", "default-src 'none'; style-src 'nonce-"+nonce+"'; script-src 'nonce-"+nonce+"'; "+
-			"connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'")
+			"img-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'")
 		h.Set("Referrer-Policy", "no-referrer") // the address of the page is its key
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("X-Robots-Tag", "noindex, nofollow, noarchive")

@@ -82,7 +82,7 @@ func TestEveryAnswerIsGuarded(t *testing.T) {
 	} {
 		h := got.header
 		found := regexp.MustCompile(
-			`^default-src 'none'; style-src 'nonce-([\w-]{24})'; script-src 'nonce-([\w-]{24})'; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'$`).
+			`^default-src 'none'; style-src 'nonce-([\w-]{24})'; script-src 'nonce-([\w-]{24})'; img-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'$`).
 			FindStringSubmatch(h.Get("Content-Security-Policy"))
 		require.NotNil(t, found, "%s: %s", name, h.Get("Content-Security-Policy"))
 		require.Equal(t, strings.Count(got.body, "nonce="), strings.Count(got.body, `nonce="`+found[1]+`"`), name)

@@ -17,7 +17,11 @@ var (
 	//go:embed page.js
 	pageJS string
 
-	pageTemplate = template.Must(template.New("page").Option("missingkey=error").Parse(pageHTML))
+	//go:embed shop.html
+	shopHTML string
+
+	pageTemplate = template.Must(template.Must(template.New("page").Option("missingkey=error").Parse(pageHTML)).
+			Parse(shopHTML))
 )
 
 // show renders page n of the order behind the request's link, with the answer to the customer's action.
@@ -42,7 +46,10 @@ func (p *pages) show(w http.ResponseWriter, r *http.Request, n int, a answer) {
 
 // render writes a page. The page is complete before its first byte is sent.
 func (p *pages) render(w http.ResponseWriter, r *http.Request, status int, v view) {
-	v.Nonce, v.Shop = nonceOf(r), p.ShopName
+	if v.Order != nil {
+		p.readShop(r.Context())
+	}
+	v.Nonce, v.Shop = nonceOf(r), p.shopView(v.Lang)
 	v.CSS, v.Script = template.CSS(pageCSS), template.JS(pageJS) //nolint:gosec // our own files
 	p.write(w, status, v.Lang, pageTemplate, v)
 }

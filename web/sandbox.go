@@ -39,7 +39,7 @@ func NewSandbox(c SandboxConfig) http.Handler {
 		c.Throttle = &throttle.Throttle{}
 	}
 	p := &sandboxPages{
-		pages:    &pages{Config{ShopName: c.ShopName, Logger: c.Logger, Throttle: c.Throttle}},
+		pages:    &pages{Config: Config{ShopName: c.ShopName, Logger: c.Logger, Throttle: c.Throttle}},
 		sessions: c.Sessions,
 	}
 	mux := http.NewServeMux()

@@ -17,11 +17,12 @@ import (
 
 // view is the template's data. Its texts are plain: the template escapes them.
 type view struct {
-	Lang, Shop, Title string
-	Nonce             string
-	CSS               template.CSS
-	Script            template.JS
-	Label             map[string]string // the template's own words
+	Lang, Title string
+	Shop        shopView
+	Nonce       string
+	CSS         template.CSS
+	Script      template.JS
+	Label       map[string]string // the template's own words
 
 	Refresh  int    // seconds until the page looks for news; 0: it does not
 	State    string // a hash of what the page says, to find out whether there are news
@@ -51,6 +52,7 @@ type pagesView struct {
 
 type lineView struct {
 	Anchor, Product, Operation, Quantity, Price string
+	Image                                       *imageView
 	Situation                                   situation
 	Status                                      string
 	Story                                       []phrase
@@ -104,7 +106,7 @@ const (
 func (p *pages) viewOf(token string, page db.CustomerPage, a answer) view {
 	w := wordsFor(page.Locale)
 	v := view{
-		Lang: w.lang, Shop: p.ShopName, Title: w.title + " " + page.OrderID, Label: labels(w), Notice: a.notice,
+		Lang: w.lang, Title: w.title + " " + page.OrderID, Label: labels(w), Notice: a.notice,
 		Revealed: a.keys != nil,
 	}
 	o := &orderView{
@@ -163,7 +165,7 @@ func (p *pages) lineOf(w *words, token string, l db.CustomerLine, now time.Time)
 	v := lineView{
 		Anchor: lineAnchor(l.FulfillmentID), Product: l.Product.Name, Quantity: strconv.Itoa(l.Quantity),
 		Price:     w.date.money(l.Price).Text,
-		Situation: at, Status: w.status[at], Story: story(w, l, now),
+		Situation: at, Status: w.status[at], Story: story(w, l, now), Image: viewOfImage(l.Product.Image),
 	}
 	v.Operation = w.operation[l.Operation] // a create has no word: it is the usual one
 	if l.MayReveal {

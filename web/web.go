@@ -7,6 +7,7 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"keyturn.dev/keyturn"
@@ -20,14 +21,14 @@ type Config struct {
 	DB *db.DB
 	// Resolve carries out a decision on a line and returns the line's new status. If it is nil there is no refund button.
 	Resolve  func(ctx context.Context, fulfillmentID string, r keyturn.Resolution) (keyturn.Next, error)
-	ShopName string // heads the page
+	ShopName string // heads the page, unless the shop's settings have a name
 	Logger   *slog.Logger
 	Throttle *throttle.Throttle // of wrong addresses; nil: one that trusts no proxy
 	Desk     *checkout.Desk     // settles payments; nil: there are no checkout pages
 	Secure   bool               // customers come by https
 }
 
-// New returns the handler of all paths below /o/ and /c/.
+// New returns the handler of all paths below /o/, /c/ and /images/.
 func New(c Config) http.Handler {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
@@ -46,13 +47,21 @@ func New(c Config) http.Handler {
 	mux.HandleFunc("/o/", func(w http.ResponseWriter, r *http.Request) {
 		p.fail(w, r, keyturn.Errorf(keyturn.KindNotFound, "there is no such page"))
 	})
+	mux.HandleFunc("GET /images/{sha256}", p.image)
+	mux.HandleFunc("GET /images/none", func(w http.ResponseWriter, _ *http.Request) { // the icon of a shop without a logo
+		w.WriteHeader(http.StatusNoContent)
+	})
 	if c.Desk != nil {
 		p.checkoutRoutes(mux)
 	}
 	return p.guard(mux)
 }
 
-type pages struct{ Config }
+type pages struct {
+	Config
+
+	settings atomic.Pointer[keyturn.Shop] // as last read, for pages that are shown when nothing can be read
+}
 
 const (
 	maxBody = 16 << 10 // our largest form is the checkout page's

@@ -28,6 +28,7 @@ type words struct {
 	fail   failWords
 
 	checkout checkoutWords
+	shop     shopWords
 }
 
 // countWords sum up the lines of a large order by status. {n}

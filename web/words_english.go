@@ -16,6 +16,7 @@ var english = words{
 		by: [3]string{"{clock} today", "{weekday} {clock}", "{day} {month} {year}, {clock}"},
 	},
 	checkout: englishCheckout,
+	shop:     englishShop,
 	title:    "Your order", hello: "Hello {name},", order: "Order", ordered: "Date", total: "Total", items: "Items",
 	quantity: "Quantity",
 	operation: map[keyturn.OperationName]string{

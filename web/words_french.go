@@ -18,6 +18,7 @@ var french = words{
 		by: [3]string{"aujourd'hui à {clock}", "{weekday} à {clock}", "le {day} {month} {year} à {clock}"},
 	},
 	checkout: frenchCheckout,
+	shop:     frenchShop,
 	title:    "Votre commande", hello: "Bonjour {name},", order: "Commande", ordered: "Date", total: "Total",
 	items: "Articles", quantity: "Quantité",
 	operation: map[keyturn.OperationName]string{

@@ -18,6 +18,7 @@ var german = words{
 		by: [3]string{"heute um {clock}", "{weekday} um {clock}", "zum {day}. {month} {year} um {clock}"},
 	},
 	checkout: germanCheckout,
+	shop:     germanShop,
 	title:    "Ihre Bestellung", hello: "Guten Tag {name},", order: "Bestellung", ordered: "Datum", total: "Summe",
 	items: "Artikel", quantity: "Menge",
 	operation: map[keyturn.OperationName]string{

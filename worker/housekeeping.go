@@ -39,7 +39,7 @@ type Housekeeping struct {
 	lookedAtClock time.Time
 	lookedAtOwed  time.Time // for what is owed for too long
 
-	lookedAtLinks, lookedAtPayments time.Time
+	lookedAtLinks, lookedAtPayments, lookedAtEvents time.Time
 
 	lookAtAttributes time.Time // when search attributes are due to be looked at
 }
@@ -109,6 +109,7 @@ func (h *Housekeeping) jobs() []job {
 		{"mail alerts", h.mailAlerts},
 		{"expire checkout links", h.expireLinks},
 		{"wake forgotten payments", h.wakePayments},
+		{"watch for card testing", h.watchCardTesting},
 	}
 }
 
@@ -152,6 +153,14 @@ func (h *Housekeeping) wakePayments(ctx context.Context) error {
 		h.Logger.Warn("payments without a workflow that moves were given to the relay", "payments", n)
 	}
 	return err
+}
+
+func (h *Housekeeping) watchCardTesting(ctx context.Context) error {
+	if time.Since(h.lookedAtEvents) < lookAtLinks {
+		return nil
+	}
+	h.lookedAtEvents = time.Now()
+	return h.DB.WatchCardTesting(ctx)
 }
 
 func (h *Housekeeping) wakeForgotten(ctx context.Context) error {

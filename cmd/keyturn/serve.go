@@ -144,16 +144,16 @@ func (a *app) serve(ctx context.Context, o serveOptions) error {
 	if o.metrics != metricsOff {
 		g.Go(func() error { metrics.Serve(ctx, o.metrics, a.readiness(o).Check, a.logger); return nil })
 	}
+	start := starter.New(starter.Config{
+		DB: a.db, Temporal: a.temporal, Namespace: a.namespace, Eager: o.api && o.worker, Logger: a.logger,
+	})
+	a.desk.Accepted = start.Enqueue // also where the workflow of a payment accepts its order
 	if o.worker {
 		metrics.Watch(a.figures, a.logger)
 		g.Go(func() error { return a.runWorker(ctx, o.versions) })
 		g.Go(func() error { a.attend(ctx); return nil })
 	}
 	if o.api {
-		start := starter.New(starter.Config{
-			DB: a.db, Temporal: a.temporal, Namespace: a.namespace, Eager: o.worker,
-			Logger: a.logger,
-		})
 		g.Go(func() error { start.Run(ctx); return nil })
 		server := a.newAPI(start, o.devToken).Server()
 		server.Addr = o.listen
@@ -173,6 +173,9 @@ func (a *app) serve(ctx context.Context, o serveOptions) error {
 			}
 			return nil
 		})
+	}
+	if !o.api { // the relay runs beside the API
+		g.Go(func() error { start.Serve(ctx); return nil })
 	}
 	o.ready()
 	return g.Wait()

@@ -218,7 +218,7 @@ func (w *walker) object(t reflect.Type, at string, depth int) {
 func (w *walker) array(t reflect.Type, at string, depth int) {
 	var elem reflect.Type
 	if t != nil {
-		if t.Kind() == reflect.Slice {
+		if t.Kind() == reflect.Slice && !isText(t) {
 			elem = t.Elem()
 		} else {
 			w.addf(at, "must be %s, not a list", wanted(t))

@@ -172,6 +172,27 @@ func (c *conn) ExecContext(ctx context.Context, query string, args []driver.Name
 `,
 	},
 
+	// Checkout links.
+	{ // a payment whose time is over stays blocked at the customer's bank
+		Old: `
+		if p.CaptureBy != nil && !p.Now.Before(*p.CaptureBy) {
+`,
+		New: `
+		if p.CaptureBy != nil && !p.Now.Before(*p.CaptureBy) && !mutants.Active("an authorization is never let go") {
+`,
+	},
+	{
+		Old: `
+	return processor.Capture(ctx, at, due.Sum, "capture-"+due.PaymentID+"-"+strconv.Itoa(due.No))
+`,
+		New: `
+	if mutants.Active("a capture is booked that was not made") {
+		return keyturn.ProcessorState{Status: keyturn.AtProcessorCaptured, Captured: due.Sum}, nil
+	}
+	return processor.Capture(ctx, at, due.Sum, "capture-"+due.PaymentID+"-"+strconv.Itoa(due.No))
+`,
+	},
+
 	// Workflows.
 	{
 		Old: `

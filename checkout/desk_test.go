@@ -1,0 +1,151 @@
+package checkout_test
+
+import (
+	"context"
+	"crypto/sha256"
+	"log/slog"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"keyturn.dev/keyturn"
+	"keyturn.dev/keyturn/checkout"
+	"keyturn.dev/keyturn/db"
+	"keyturn.dev/keyturn/internal/testkit"
+	"keyturn.dev/keyturn/payment"
+	"keyturn.dev/keyturn/vault"
+)
+
+func TestMain(m *testing.M) { testkit.Main(m) }
+
+// processor is the sandbox, behind a network that a test cuts.
+type processor struct {
+	payment.Sandbox
+
+	fails error
+}
+
+func (p *processor) Retrieve(ctx context.Context, ref payment.Ref) (keyturn.ProcessorState, error) {
+	if p.fails != nil {
+		return keyturn.ProcessorState{}, p.fails
+	}
+	return p.Sandbox.Retrieve(ctx, ref)
+}
+
+// counter is a desk with a database and a processor of the test's own.
+type counter struct {
+	*checkout.Desk
+
+	t         *testing.T
+	processor *processor
+}
+
+func open(t *testing.T) *counter {
+	t.Helper()
+	t.Parallel()
+	ctx := t.Context()
+	dsn := testkit.Postgres(t, "keyturn", func(dsn string) error { _, err := db.Migrate(ctx, dsn); return err })
+	keyFile := filepath.Join(t.TempDir(), "keys.json")
+	require.NoError(t, vault.CreateKeys(keyFile))
+	keys, err := vault.LoadKeys(keyFile)
+	require.NoError(t, err)
+	d, err := db.Open(ctx, dsn, keys)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, d.Close()) })
+	_, _, err = d.PutPool(ctx, keyturn.Pool{ID: "p"})
+	require.NoError(t, err)
+	_, _, err = d.PutProduct(ctx, keyturn.Product{
+		ID: "game", Name: "Game", Sources: []keyturn.Source{keyturn.FromPool("p")},
+	})
+	require.NoError(t, err)
+	p := &processor{Sandbox: payment.Sandbox{
+		Ledger: d, Sessions: d, PublicURL: "http://shop.test", Secret: []byte("secret"),
+	}}
+	return &counter{t: t, processor: p, Desk: &checkout.Desk{
+		DB: d, Processors: payment.Processors{payment.SandboxName: p}, PublicURL: "http://shop.test",
+		Providers: payment.Providers{payment.SandboxName: p}, Logger: slog.New(slog.DiscardHandler),
+	}}
+}
+
+// paying begins a payment of a link of its own and opens its session.
+func (c *counter) paying(key string) (paymentID string) {
+	c.t.Helper()
+	ctx := c.t.Context()
+	hash := sha256.Sum256([]byte(key))
+	v, _, err := c.DB.CreateLink(ctx, db.LinkInput{
+		Link: keyturn.CheckoutLink{
+			Currency: "EUR", LineItems: []keyturn.LinkLine{{ProductID: "game", Name: "Game", UnitPrice: "10.00"}},
+			Customer: keyturn.Customer{Email: "ada@buyer.test", Country: "FR", Locale: "fr-FR"},
+		},
+		Client: "shop", IdempotencyKey: key, RequestHash: hash[:],
+		Complete: func(l keyturn.CheckoutLink, now time.Time) (keyturn.CheckoutLink, error) {
+			return l.WithDefaults(now, payment.SandboxName), nil
+		},
+	})
+	require.NoError(c.t, err)
+	token := c.DB.LinkToken(v.ID)
+	page, err := c.DB.CheckoutPage(ctx, token)
+	require.NoError(c.t, err)
+	begun, err := c.DB.BeginPayment(ctx, db.PaymentStart{
+		Token: token, Version: page.Version, Customer: page.Customer, PayWithin: time.Hour,
+		CheckAddress: func(string) error { return nil }, Respond: func(db.Accepted) ([]byte, error) { return nil, nil },
+	})
+	require.NoError(c.t, err)
+	_, err = c.Open(ctx, begun.ID)
+	require.NoError(c.t, err)
+	return begun.ID
+}
+
+func (c *counter) openAlerts() (causes []keyturn.AlertCause) {
+	c.t.Helper()
+	alerts, err := c.DB.Alerts(c.t.Context(), "", false, "", 0, 10)
+	require.NoError(c.t, err)
+	for _, a := range alerts {
+		causes = append(causes, a.Cause)
+	}
+	return causes
+}
+
+// People hear of a processor that does not answer, once, and of its return. Who does not wait for it proves nothing.
+func TestAnOutageOfAProcessorIsToldOf(t *testing.T) {
+	c := open(t)
+	ctx := t.Context()
+	var pays []string
+	for _, key := range []string{"a", "b", "c", "d", "e"} {
+		pays = append(pays, c.paying(key))
+	}
+	c.processor.fails = keyturn.Errorf(keyturn.KindUnavailable, "no answer")
+	gone, cancel := context.WithCancel(ctx)
+	cancel()
+	for _, pay := range pays {
+		_, err := c.Look(gone, pay)
+		require.Error(t, err)
+	}
+	for i, pay := range pays {
+		require.Empty(t, c.openAlerts(), i)
+		_, err := c.Look(ctx, pay)
+		require.Equal(t, keyturn.KindUnavailable, keyturn.KindOf(err))
+	}
+	require.Equal(t, []keyturn.AlertCause{keyturn.AlertProcessorDown}, c.openAlerts())
+	c.processor.fails = nil
+	_, err := c.Look(ctx, pays[2])
+	require.NoError(t, err)
+	require.Empty(t, c.openAlerts())
+}
+
+// A processor that does not know a session which it has opened is asked on: nobody knows whether the customer paid.
+func TestAProcessorThatForgetsASession(t *testing.T) {
+	c := open(t)
+	ctx := t.Context()
+	pay := c.paying("a")
+	c.processor.fails = keyturn.Errorf(keyturn.KindNotFound, "no such session")
+	_, err := c.Look(ctx, pay)
+	require.Equal(t, keyturn.KindConfiguration, keyturn.KindOf(err), "an activity that fails so is repeated")
+	require.Equal(t, []keyturn.AlertCause{keyturn.AlertUnknownPayment}, c.openAlerts())
+	c.processor.fails = nil
+	_, err = c.Look(ctx, pay)
+	require.NoError(t, err)
+	require.Empty(t, c.openAlerts())
+}
