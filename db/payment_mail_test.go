@@ -10,8 +10,8 @@ import (
 	"keyturn.dev/keyturn"
 )
 
-// mailed sends the payment's e-mails that are due, and gives what each was made of.
-func (s *shop) mailed(pay string) (out []PaymentMailFacts) {
+// paymentMails sends the payment's e-mails that are due, and gives what each was made of.
+func (s *shop) paymentMails(pay string) (out []PaymentMailFacts) {
 	s.t.Helper()
 	for {
 		m, _, err := s.BeginPaymentMail(s.ctx, pay, func(f PaymentMailFacts) ([]byte, error) {
@@ -78,7 +78,7 @@ func TestAConfirmationComesBeforeTheKeys(t *testing.T) {
 
 	pay, f := s.capturedLink("k1")
 	require.True(t, s.keysWait(f))
-	facts := s.mailed(pay)
+	facts := s.paymentMails(pay)
 	require.Equal(t, []keyturn.PaymentMailKind{keyturn.MailConfirmation}, kindsOf(facts))
 	require.Equal(t, "ada@buyer.test", facts[0].Snapshot.Customer.Email)
 	require.Equal(t, s.PageToken(facts[0].OrderID), facts[0].PageToken)
@@ -166,7 +166,7 @@ func TestForgottenEmailsAboutPaymentsAreSent(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, 1, n)
 	require.Equal(t, []string{pay}, reads[string](s, `SELECT subject FROM outbox WHERE workflow = $1`, WorkflowPayment))
-	require.Len(t, s.mailed(pay), 1)
+	require.Len(t, s.paymentMails(pay), 1)
 }
 
 // What an e-mail says of money is what the books say when nothing about it is open any more.
@@ -177,10 +177,10 @@ func TestWhoIsToldWhatOfAPayment(t *testing.T) {
 
 	t.Run("its authorization ran out", func(t *testing.T) {
 		pay, f := s.paidLink("k1")
-		s.mailed(pay)
+		s.paymentMails(pay)
 		out := s.processorSays(pay, keyturn.ProcessorState{Status: keyturn.AtProcessorVoided})
 		require.Equal(t, keyturn.PaymentDoMail, out.Next.Do)
-		facts := s.mailed(pay)
+		facts := s.paymentMails(pay)
 		require.Equal(t, []keyturn.PaymentMailKind{keyturn.MailEnded}, kindsOf(facts))
 		require.Equal(t, CancelPayment, facts[0].EndedBy)
 		require.False(t, facts[0].Returned)
@@ -189,26 +189,26 @@ func TestWhoIsToldWhatOfAPayment(t *testing.T) {
 		require.NoError(t, err)
 		s.refunded(f)
 		require.Zero(t, s.count(`deliveries WHERE kind = 'canceled'`), "the line says no more")
-		require.Empty(t, s.mailed(pay))
+		require.Empty(t, s.paymentMails(pay))
 	})
 	t.Run("a line was given up before it was charged", func(t *testing.T) {
 		pay, f := s.paidLink("k2")
-		s.mailed(pay)
+		s.paymentMails(pay)
 		s.resolve(f, keyturn.ActionRefund)
 		s.refunded(f)
-		require.Empty(t, s.mailed(pay), "nobody knows yet that nothing was taken")
+		require.Empty(t, s.paymentMails(pay), "nobody knows yet that nothing was taken")
 		s.processorSays(pay, keyturn.ProcessorState{Status: keyturn.AtProcessorVoided})
-		facts := s.mailed(pay)
+		facts := s.paymentMails(pay)
 		require.Equal(t, []keyturn.PaymentMailKind{keyturn.MailEnded}, kindsOf(facts))
 		require.Equal(t, CancelAsked, facts[0].EndedBy)
 		require.False(t, facts[0].Returned)
 	})
 	t.Run("it was taken after all", func(t *testing.T) {
 		pay, f := s.paidLink("k3")
-		s.mailed(pay)
+		s.paymentMails(pay)
 		s.resolve(f, keyturn.ActionRefund)
 		s.processorSays(pay, s.capturedAs(pay, 1000))
-		facts := s.mailed(pay)
+		facts := s.paymentMails(pay)
 		require.Equal(t, []keyturn.PaymentMailKind{keyturn.MailEnded}, kindsOf(facts))
 		require.True(t, facts[0].Returned)
 		s.refunded(f)
@@ -220,7 +220,7 @@ func TestWhoIsToldWhatOfAPayment(t *testing.T) {
 		s.processorSays(pay, keyturn.ProcessorState{Status: keyturn.AtProcessorProcessing})
 		out := s.processorSays(pay, keyturn.ProcessorState{Status: keyturn.AtProcessorFailed})
 		require.Equal(t, keyturn.PaymentDoMail, out.Next.Do)
-		facts := s.mailed(pay)
+		facts := s.paymentMails(pay)
 		require.Equal(t, []keyturn.PaymentMailKind{keyturn.MailRefused}, kindsOf(facts))
 		require.NotNil(t, facts[0].OpenUntil, "the link is open again")
 		require.Empty(t, facts[0].OrderID)
@@ -235,10 +235,10 @@ func TestWhoIsToldWhatOfAPayment(t *testing.T) {
 				s.processorSays(pay, s.capturedAs(pay, 1000))
 			} else {
 				s.processorSays(pay, s.authorized(pay, 1000))
-				require.Empty(t, s.mailed(pay))
+				require.Empty(t, s.paymentMails(pay))
 				s.processorSays(pay, keyturn.ProcessorState{Status: keyturn.AtProcessorVoided})
 			}
-			facts := s.mailed(pay)
+			facts := s.paymentMails(pay)
 			require.Equal(t, []keyturn.PaymentMailKind{keyturn.MailEnded}, kindsOf(facts))
 			require.Equal(t, captured, facts[0].Returned)
 			require.Empty(t, facts[0].OrderID)
@@ -253,6 +253,6 @@ func TestWhoIsToldWhatOfAPayment(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, 1, s.count(`outbox WHERE workflow = $1 AND subject = $2`, WorkflowPayment, begun.ID),
 			"its workflow sends the confirmation")
-		require.Equal(t, []keyturn.PaymentMailKind{keyturn.MailConfirmation}, kindsOf(s.mailed(begun.ID)))
+		require.Equal(t, []keyturn.PaymentMailKind{keyturn.MailConfirmation}, kindsOf(s.paymentMails(begun.ID)))
 	})
 }
