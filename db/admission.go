@@ -79,7 +79,8 @@ func (d *DB) lockAdmission(ctx context.Context, tx *sqlx.Tx, l *line, in keyturn
 	_, hold := in.Limits.WithDefaults().Rate()
 	err := tx.GetContext(ctx, &g, `
 		SELECT now, opened_at, next_try_at, probe_until, troubled, running, recent, older, queued, at_once
-		FROM partner_gate($1, $2, $3, $4, $5, $6)`, in.ID, partnerSource(in.ID), l.ID, l.CreatedAt, queueSeen, hold.Seconds())
+		FROM partner_gate($1, $2, $3, (SELECT `+placeSQL+` FROM line_items l WHERE l.id = $3), $4, $5)`,
+		in.ID, partnerSource(in.ID), l.ID, queueSeen, hold.Seconds())
 	return g, err
 }
 

@@ -313,9 +313,9 @@ func (l *line) appendRoom(w *pg.StmtBuilder, f CallFacts) {
 	limits := f.Integration.Limits.WithDefaults()
 	calls, hold := limits.Rate()
 	w.With("room", `
-		SELECT 1 FROM partner_gate(?, ?, ?, ?, ?, ?)
+		SELECT 1 FROM partner_gate(?, ?, ?, (SELECT `+placeSQL+` FROM line_items l WHERE l.id = ?), ?, ?)
 		WHERE NOT troubled AND NOT queued AND older = 0 AND running < ? AND recent < ?
 			AND EXISTS (SELECT FROM integrations WHERE id = ? AND version = ?)`,
-		f.Integration.ID, f.Source.Name(), l.ID, l.CreatedAt, 1, hold.Seconds(), limits.MaxConcurrent, calls,
+		f.Integration.ID, f.Source.Name(), l.ID, l.ID, 1, hold.Seconds(), limits.MaxConcurrent, calls,
 		f.Integration.ID, f.IntegrationVersion)
 }

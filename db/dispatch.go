@@ -65,17 +65,23 @@ func (d *DB) waitInQueue(ctx context.Context, tx *sqlx.Tx, l *line, g admission,
 	return wait, l.save(ctx, tx, byWorkflow, string(f.Kind))
 }
 
-// queue gives the line its place among those that wait for the same partner. A line that was dispatched and asks again
-// soon is not dispatched meanwhile.
+// queue gives the line its place among those that wait for the same partner: by the time of its order, and of a large
+// order by its turn. A line that was dispatched and asks again soon is not dispatched meanwhile.
 func queue(ctx context.Context, tx *sqlx.Tx, l *line, due time.Time, atOnce bool) error {
 	_, err := tx.ExecContext(ctx, `
-		INSERT INTO partner_queue (line_id, integration, created_at, due_at, at_once) VALUES ($1, $2, $3, $4, $5)
+		INSERT INTO partner_queue (line_id, integration, created_at, due_at, at_once)
+		SELECT l.id, $2, `+placeSQL+`, $3, $4 FROM line_items l WHERE l.id = $1
 		ON CONFLICT (line_id) DO UPDATE SET integration = excluded.integration, due_at = excluded.due_at,
 			at_once = partner_queue.at_once OR excluded.at_once,
-			called_at = CASE WHEN excluded.due_at < now() + make_interval(secs => $6) THEN partner_queue.called_at END`,
-		l.ID, l.source().Integration, l.CreatedAt, due, atOnce, redispatchAfter.Seconds())
+			called_at = CASE WHEN excluded.due_at < now() + make_interval(secs => $5) THEN partner_queue.called_at END`,
+		l.ID, l.source().Integration, due, atOnce, redispatchAfter.Seconds())
 	return err
 }
+
+// placeSQL is by what lines wait in the order in which they are to call. A line of a later turn waits as if it had been
+// ordered a second later for each line before it: a small order that comes after a large one does not wait for all of
+// it, and the large one's last lines do not wait for all small ones.
+var placeSQL = `l.created_at + ` + unlessTurnSQL("l.position")
 
 func leaveQueue(ctx context.Context, tx *sqlx.Tx, l *line) error {
 	_, err := tx.ExecContext(ctx, `DELETE FROM partner_queue WHERE line_id = $1`, l.ID)
@@ -124,6 +130,9 @@ func (d *DB) DispatchWaiting(ctx context.Context, over time.Duration) (due []Due
 	}
 	for _, p := range partners { // what is wrong with one holds up no other
 		called, coming, wrong := d.dispatchPartner(ctx, p.ID, p.Spec, max(over, dispatchSlice))
+		if pg.IsRetryable(wrong) { // its lines are at work, and nothing was dispatched: the next look is soon
+			coming, wrong = true, nil
+		}
 		due, soon, err = append(due, called...), soon || coming, errors.Join(err, wrong)
 	}
 	return due, soon, err
@@ -299,7 +308,7 @@ func enqueueFailed(ctx context.Context, tx *sqlx.Tx, integration string) error {
 			WHERE a.outcome IN ('failed', 'unknown') AND a.operation <> 'cancel'
 		)
 		INSERT INTO partner_queue (line_id, integration, created_at, due_at)
-		SELECT l.id, $1, l.created_at, coalesce(l.next_attempt_at, now() + interval '5 minutes')
+		SELECT l.id, $1, `+placeSQL+`, coalesce(l.next_attempt_at, now() + interval '5 minutes')
 		FROM failed f JOIN line_items l ON l.id = f.line_id
 		WHERE l.status = 'RETRYING' AND l.obtained_at IS NULL
 		ON CONFLICT (line_id) DO NOTHING`, integration, partnerSource(integration))

@@ -1,6 +1,7 @@
 package db
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -188,6 +189,57 @@ func (s *shop) dispatched() []string {
 		fs = append(fs, d.Start.FulfillmentID)
 	}
 	return fs
+}
+
+// A small order that comes after a large one takes turns with it at their partner: it waits behind the lines of one
+// turn, however slow the partner is, and the large order's last lines wait for no endless row of small ones.
+func TestALargeOrderTakesTurnsAtItsPartner(t *testing.T) {
+	s := newShop(t)
+	s.limit(keyturn.Limits{MaxConcurrent: 1, PerSecond: 1000})
+	s.beginCall(s.sell("app"))
+	large := s.order("large", repeatLine(lineOf("app", 1), turnSize+10)...)
+	small := s.sell("app")
+	for i := len(large) - 1; i >= 0; i-- {
+		s.parked(large[i])
+	}
+	s.parked(small)
+	inQueue := func() []string {
+		return reads[string](s, `SELECT l.fulfillment_id FROM partner_queue q JOIN line_items l ON l.id = q.line_id
+			ORDER BY q.created_at, q.line_id`)
+	}
+	require.Equal(t, turnSize, slices.Index(inQueue(), small))
+	s.later(5 * time.Second)
+	next := s.sell("app")
+	s.parked(next)
+	require.Equal(t, turnSize+1+5, slices.Index(inQueue(), next), "the large order's lines grow older")
+	s.exec(`UPDATE partner_queue SET due_at = now() + interval '1 hour'; UPDATE attempts SET outcome = 'success',
+		ended_at = now() - interval '1 hour', started_at = now() - interval '1 hour'`)
+	require.Subset(t, large[:turnSize], s.dispatched())
+	_, wait := s.parked(large[turnSize+8])
+	require.Positive(t, wait, "a line of a later turn does not go before those that wait")
+}
+
+// A look at those who wait that PostgreSQL undoes for the sake of other transactions is taken again soon, and is no
+// error.
+func TestDispatchThatIsUndoneComesAgain(t *testing.T) {
+	s := newShop(t)
+	s.limit(keyturn.Limits{MaxConcurrent: 1, PerSecond: 20})
+	fs := s.sellMany(3)
+	call := s.beginCall(fs[0])
+	for _, f := range fs[1:] {
+		s.parked(f)
+	}
+	s.finishCall(fs[0], answered(call, "KEY"))
+	s.exec(`UPDATE partner_queue SET due_at = now() + interval '1 hour'`)
+	s.exec(`CREATE FUNCTION deadlock() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+		RAISE EXCEPTION 'deadlock detected' USING ERRCODE = 'deadlock_detected'; END $$`)
+	s.exec(`CREATE TRIGGER deadlock BEFORE UPDATE ON partner_queue EXECUTE FUNCTION deadlock()`)
+	due, soon, err := s.DispatchWaiting(s.ctx, 0)
+	require.NoError(t, err)
+	require.Empty(t, due)
+	require.True(t, soon)
+	s.exec(`DROP TRIGGER deadlock ON partner_queue`)
+	require.Equal(t, fs[1:], s.dispatched())
 }
 
 // Lines are dispatched evenly, few at first, and then about as many as go. One that does not come makes way, and is
