@@ -103,7 +103,7 @@ func (d *DB) store(
 		pq.Array(rows.deadlines),
 		wrapped, pq.Array([]string(known.ProductIDs)), len(known.ProductIDs), pq.Array(rows.modes), in.PaymentID,
 		pq.Array(rows.soldAs), in.merchant())
-	if err == nil && len(stored) == 0 {
+	if pg.SQLState(err) == pg.DivisionByZero {
 		err = errOvertaken
 	}
 	return a, response, err
@@ -146,7 +146,8 @@ func newLine(in AcceptInput, l keyturn.LineItem, price keyturn.Money, known acce
 
 // acceptSQL stores an order with all that belongs to it in one statement, however many lines it has: if its products
 // are still for sale and its customer's key is still the one that it was encrypted with, which the locks on their rows
-// keep so until the order is there; and if its payment is no other merchant's.
+// keep so until the order is there; and if its payment is no other merchant's. Otherwise it fails with a division by
+// zero, which undoes what it has stored by then, such as a new customer.
 var (
 	acceptSQL = `
 	WITH sold AS (
@@ -195,7 +196,7 @@ var (
 		INSERT INTO outbox (workflow, subject, position) SELECT '` + WorkflowTurn + `', $1, ` + itoa(turnSize) + ` FROM settled
 		WHERE $10 > ` + itoa(turnSize) + `
 	)
-	SELECT yes FROM settled`
+	SELECT 1 / CAST(count(*) AS int) FROM settled`
 )
 
 // storedCustomer is what is encrypted of an order.

@@ -53,6 +53,22 @@ func (s *shop) requireRefused(f string, next keyturn.Next, why string) {
 	require.Contains(s.t, detail, why)
 }
 
+// Only a call that brings a code waits for an import that looks at codes.
+func TestCallsWithoutACodeWaitForNoImport(t *testing.T) {
+	s := newShop(t)
+	s.product("app", fromEndpoint("acme"))
+	bare, failed := s.sell("app"), s.sell("app")
+	one, two := s.beginCall(bare), s.beginCall(failed)
+	require.NoError(t, s.pg.Tx(s.ctx, func(tx *sqlx.Tx) error {
+		_, err := tx.ExecContext(s.ctx, `SELECT pg_advisory_xact_lock(hashtextextended('codes', 0))`)
+		require.NoError(t, err)
+		s.finishCall(bare, answered(one))
+		s.finishCall(failed, refused(two, keyturn.KindUnavailable))
+		return nil
+	}))
+	require.Equal(t, keyturn.LineObtained, s.status(bare))
+}
+
 func TestACodeOfAnotherLineIsRefused(t *testing.T) {
 	s := newShop(t)
 	s.product("app", fromEndpoint("acme"))

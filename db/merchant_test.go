@@ -57,4 +57,7 @@ func TestAMerchantsOrdersNameNoPaymentOfAnother(t *testing.T) {
 			read[int](s, `SELECT count(*) FROM orders WHERE payment_reference = $1`, reference),
 		})
 	}
+	require.Zero(t, read[int](s, `
+		SELECT count(*) FROM customers c WHERE NOT EXISTS (SELECT FROM orders o WHERE o.customer_id = c.id)`),
+		"a refused order leaves nothing")
 }

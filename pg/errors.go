@@ -18,8 +18,8 @@ import (
 	"keyturn.dev/keyturn"
 )
 
-// AsKind gives an error of the driver a kind: KindUnavailable when the database did not answer or lacks a resource,
-// KindInternal when it refused the statement, and for every other error, such as an answer that does not fit what it is
+// AsKind gives an error of the driver a kind: KindUnavailable when the database did not answer, lacks a resource, or
+// undid a transaction because of another one, KindInternal when it refused the statement, and for every other error, such as an answer that does not fit what it is
 // read into. The driver's text stays in the cause, because PostgreSQL quotes values in it. Errors that have a kind, and
 // ErrRollback, stay as they are.
 func AsKind(err error) error {
@@ -34,6 +34,9 @@ func AsKind(err error) error {
 	case answered && transient(string(pqErr.Code)):
 		return keyturn.Errorf(keyturn.KindUnavailable, "the database did not answer (SQLSTATE %s): %w",
 			string(pqErr.Code), err)
+	case IsRetryable(err):
+		return keyturn.Errorf(keyturn.KindUnavailable, "the database undid this for the sake of other transactions, each "+
+			"time it was tried (SQLSTATE %s): try again: %w", string(pqErr.Code), err)
 	case answered:
 		return keyturn.Errorf(keyturn.KindInternal, "the database refused a statement (SQLSTATE %s, %s): %w",
 			string(pqErr.Code), pqErr.Constraint, err)
@@ -105,6 +108,9 @@ func transient(code string) bool {
 
 // UniqueViolation is the SQLSTATE of a violated unique constraint or index.
 const UniqueViolation = "23505"
+
+// DivisionByZero is the SQLSTATE by which a statement of ours undoes itself.
+const DivisionByZero = "22012"
 
 // SQLState is the SQLSTATE of PostgreSQL's error; empty if err is none of its.
 func SQLState(err error) string {

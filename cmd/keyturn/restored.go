@@ -102,20 +102,20 @@ func runRestored(ctx context.Context, cmd *cobra.Command, o restoredOptions) err
 			return err
 		}
 	} else if err := sameInstallation(ctx, d, c); err != nil {
-		return err
+		return repeatable(err, since)
 	}
 	fmt.Fprintf(cmd.ErrOrStderr(), "the backup knows of nothing after %s; to repeat this run: --since %[1]s\n",
 		since.Format(time.RFC3339Nano))
 	stopped, err := starter.StopWorkflows(ctx, c, workflows.TaskQueue)
 	if err != nil {
-		return err
+		return repeatable(err, since)
 	}
 	fmt.Fprintf(cmd.ErrOrStderr(), "stopped %d workflows; open lines get new ones\n", stopped)
 	known, err := starter.WorkflowOutcomes(ctx, c, workflows.TaskQueue, since.Add(-beforeBackup), func(n int) {
 		fmt.Fprintf(cmd.ErrOrStderr(), "asked %d workflows\n", n)
 	})
 	if err != nil {
-		return err
+		return repeatable(err, since)
 	}
 	knows := map[string]bool{} // after all
 	for _, k := range known {
@@ -127,6 +127,17 @@ func runRestored(ctx context.Context, cmd *cobra.Command, o restoredOptions) err
 		return err
 	}
 	return show(cmd, out, func(w io.Writer) { tellRestored(w, out) })
+}
+
+// repeatable says of a Temporal that does not answer what that means and what to do. Until it has answered everything,
+// the database is as it was restored; a workflow that was ended is asked for its outcome all the same.
+func repeatable(err error, since time.Time) error {
+	if keyturn.KindOf(err) != keyturn.KindUnavailable {
+		return err
+	}
+	return keyturn.Errorf(keyturn.KindUnavailable, "Temporal did not answer in time. Nothing was changed in the database; "+
+		"workflows may have been ended, whose lines get new ones. Once Temporal answers, run it again before any API or "+
+		"worker starts, `keyturn restored --since %s`: %w", since.Format(time.RFC3339Nano), err)
 }
 
 // sameInstallation refuses a database and a Temporal that do not belong together, because ending the workflows of
