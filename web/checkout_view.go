@@ -159,7 +159,7 @@ func (p *pages) payingCheckout(v *checkoutView, words *words, token string, page
 	if page.Payment == nil {
 		return
 	}
-	until := values{"when": words.date.when(page.Payment.PayUntil, page.Now), "sum": words.date.money(page.Total)}
+	until := values{"by": words.date.until(page.Payment.PayUntil, page.Now), "sum": words.date.money(page.Total)}
 	switch page.Payment.Status {
 	case keyturn.PaymentProcessing:
 		v.Heading, v.Lead = c.ProcessingHeading, c.Processing
