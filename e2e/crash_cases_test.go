@@ -24,7 +24,8 @@ type crashCase struct {
 	drill    string // of its partner
 	provider string // who has the money; "": till
 	more     func(ctx context.Context, l *life, f string) error
-	status   keyturn.LineStatus
+	status   keyturn.LineStatus // of its line; "": there is none
+	link     *crashLink         // that sells it; nil: an order that came in paid
 }
 
 var crashCases = []crashCase{
@@ -91,6 +92,27 @@ var crashCases = []crashCase{
 			return err
 		},
 	},
+	{
+		name: "a link", product: keyturn.Product{Sources: sources(fromPool("games"))}, keys: "KEY-1\nKEY-2",
+		status: keyturn.LineDelivered, link: &crashLink{returns: true, payment: keyturn.PaymentCaptured},
+	},
+	{
+		name: "a link whose capture is not answered", product: keyturn.Product{Sources: sources(fromPool("games"))},
+		keys: "KEY-1\nKEY-2", status: keyturn.LineDelivered,
+		link: &crashLink{trouble: "capture-lost", payment: keyturn.PaymentCaptured},
+	},
+	{
+		name: "a link that cannot be delivered", status: keyturn.LineCanceled,
+		product: keyturn.Product{
+			Sources: sources(fromPool("games")),
+			Retry:   every(200*time.Millisecond, 700*time.Millisecond),
+		},
+		link: &crashLink{payment: keyturn.PaymentVoided},
+	},
+	{
+		name: "a link that is paid after its session has ended", product: keyturn.Product{Sources: sources(fromPool("games"))},
+		link: &crashLink{trouble: "cannot-authorize", late: true, payment: keyturn.PaymentCaptured},
+	},
 }
 
 // manyKeys are more than have rows of their own after an import.
@@ -139,7 +161,7 @@ func (c crashCase) prepare(w *world) {
 	require.NoError(w.t, err)
 	_, _, err = w.books.PutProduct(ctx, p)
 	require.NoError(w.t, err)
-	if c.provider == "" {
+	if c.provider == "" && c.link == nil {
 		w.capture(c.order(), 1000)
 	}
 }
@@ -216,12 +238,16 @@ func (c crashCase) run(t *testing.T, deaths int, dies func() func(point string) 
 		s.bury()
 		died, effects = s.deaths, s.effects
 	}()
-	s.ask(func(ctx context.Context, l *life) error {
-		_, _, err := l.api.CreateOrder(ctx, "the-order", c.order())
-		return err
-	})
-	f := w.one(`SELECT CAST(fulfillment_id AS text) FROM line_items`)
+	if c.link != nil {
+		s.buys(c.link)
+	} else {
+		s.ask(func(ctx context.Context, l *life) error {
+			_, _, err := l.api.CreateOrder(ctx, "the-order", c.order())
+			return err
+		})
+	}
 	if c.more != nil {
+		f := w.one(`SELECT CAST(fulfillment_id AS text) FROM line_items`)
 		s.ask(func(ctx context.Context, l *life) error {
 			if w.one(`SELECT count(*) FROM alerts WHERE line_id IS NOT NULL`) == "0" { // nobody was asked yet
 				return keyturn.Errorf(keyturn.KindConflict, "the line is still under way")
@@ -233,6 +259,9 @@ func (c crashCase) run(t *testing.T, deaths int, dies func() func(point string) 
 	for s.current.mayDieWithin(2 * time.Second) { // of what its loops do
 		w.rest(s.now, 3*time.Minute)
 	}
-	require.Equal(t, string(c.status), w.one(`SELECT status FROM line_items`))
+	require.Equal(t, string(c.status), w.one(`SELECT coalesce((SELECT status FROM line_items), '')`))
+	if c.link != nil {
+		require.Equal(t, string(c.link.payment), w.one(`SELECT status FROM payments`))
+	}
 	return 0, nil // see above
 }

@@ -22,6 +22,7 @@ import (
 	"keyturn.dev/keyturn/activities"
 	"keyturn.dev/keyturn/api"
 	"keyturn.dev/keyturn/audit"
+	"keyturn.dev/keyturn/checkout"
 	"keyturn.dev/keyturn/client"
 	"keyturn.dev/keyturn/db"
 	"keyturn.dev/keyturn/devstack/emulator"
@@ -102,6 +103,8 @@ type life struct {
 	db      *db.DB
 	starter *starter.Starter
 	api     *client.Client
+	desk    *checkout.Desk
+	sandbox payment.Sandbox // its books are behind the database's proxy, so a dead process sells nothing more
 	worker  sdkworker.Worker
 	temp    temporalclient.Client
 	acts    *activities.Activities
@@ -156,10 +159,11 @@ func (w *world) live(dies func(point string) bool) *life {
 		Providers: payment.Providers{"till": payment.Gateway{URL: "http://" + till}},
 	}
 	l.starter = starter.New(starter.Config{DB: l.db, Temporal: l.temp, TaskQueue: w.queue, Logger: logger})
+	l.sell(logger)
 	server := httptest.NewUnstartedServer(nil)
 	server.Config = api.New(api.Config{
-		Payments: []string{"till"},
-		DB:       l.db, Temporal: l.temp, Starter: l.starter, TaskQueue: w.queue, DevToken: "dev",
+		Payments: []string{"till"}, Processors: []string{payment.SandboxName}, PublicURL: crashURL,
+		DB: l.db, Temporal: l.temp, Starter: l.starter, TaskQueue: w.queue, DevToken: "dev",
 		RenderKeys: l.acts.Letters.Render, Logger: logger,
 	}).Server()
 	server.Start()
@@ -183,6 +187,23 @@ func (w *world) live(dies func(point string) bool) *life {
 		loops.Wait()
 	})
 	return l
+}
+
+// crashURL is of the pages, which outlive a process.
+const crashURL = "http://shop.test"
+
+// sell makes the sandbox the processor of checkout links.
+func (l *life) sell(logger *slog.Logger) {
+	l.desk = &checkout.Desk{
+		DB: l.db, Processors: payment.Processors{}, Providers: l.acts.Providers, PublicURL: crashURL, Logger: logger,
+		Accepted: l.starter.Enqueue,
+	}
+	l.sandbox = payment.Sandbox{
+		Ledger: l.db, Sessions: l.db, PublicURL: crashURL, Secret: l.w.keys.MAC("sandbox"),
+		OnEvent: func(ctx context.Context, e payment.Event) { _ = l.desk.Tell(ctx, payment.SandboxName, e) },
+	}
+	l.desk.Processors[payment.SandboxName], l.acts.Providers[payment.SandboxName] = l.sandbox, l.sandbox
+	l.acts.Desk = l.desk
 }
 
 // work starts its worker.
@@ -308,7 +329,9 @@ func (w *world) rest(now func() *life, within time.Duration) {
 			WHERE status NOT IN ('DELIVERED', 'CANCELED')) + (SELECT count(*) FROM outbox)
 			+ (SELECT count(*) FROM revocations WHERE status = 'OWED') + (SELECT count(*) FROM deliveries WHERE status <> 'SENT')
 			+ (SELECT count(*) FROM attempts WHERE outcome = 'running') + (SELECT count(*) FROM alerts
-				WHERE mailed_at IS NULL)`).Scan(&left)
+				WHERE mailed_at IS NULL)
+			+ (SELECT count(*) FROM payments WHERE ended_at IS NULL OR look_at IS NOT NULL)
+			+ (SELECT count(*) FROM payment_refunds WHERE status <> 'DONE')`).Scan(&left)
 		require.NoError(w.t, err)
 		if left == 0 {
 			break
@@ -317,6 +340,7 @@ func (w *world) rest(now func() *life, within time.Duration) {
 			var state string
 			err := w.sql.QueryRow(`SELECT coalesce(string_agg(t, E'\n'), '') FROM (
 				SELECT concat_ws(' ', 'line', status, failure, 'next', next_attempt_at, 'wake', wake_at) AS t FROM line_items
+				UNION ALL SELECT concat_ws(' ', 'payment', status, failure, 'look', look_at, 'lease', capture_until) FROM payments
 				UNION ALL SELECT concat_ws(' ', 'outbox', to_jsonb(o)) FROM outbox o
 				UNION ALL SELECT concat_ws(' ', 'delivery', kind, status, 'lease', lease_until, 'attempts', attempts, error)
 					FROM deliveries WHERE status <> 'SENT'

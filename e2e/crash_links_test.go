@@ -1,0 +1,77 @@
+package e2e_test
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"keyturn.dev/keyturn"
+	"keyturn.dev/keyturn/db"
+	"keyturn.dev/keyturn/mail"
+)
+
+// crashLink is how a checkout link is bought.
+type crashLink struct {
+	trouble string // that the sandbox makes
+	returns bool   // the customer comes back after paying; otherwise the sandbox's event tells of it, or nobody
+	late    bool   // the processor says that the session has ended, and takes the customer's money all the same
+	payment keyturn.PaymentStatus
+}
+
+// buys makes a link and buys by it. A customer whose page shows an error presses the button again.
+func (s *succession) buys(c *crashLink) {
+	link := keyturn.CheckoutLink{
+		OrderID: "ORDER-1", Currency: "EUR", Customer: keyturn.Customer{Email: buyer, Country: "FR", Locale: "en-GB"},
+		LineItems: []keyturn.LinkLine{{ProductID: "thing", Name: "Thing", UnitPrice: "10.00"}},
+	}
+	if c.trouble != "" {
+		link.AdditionalData = map[string]string{"sandbox": c.trouble}
+	}
+	var token string
+	s.ask(func(ctx context.Context, l *life) error {
+		v, _, err := l.api.CreateCheckoutLink(ctx, "the-link", link)
+		token = v.URL[strings.LastIndex(v.URL, "/")+1:]
+		return err
+	})
+	var payment string
+	s.ask(func(ctx context.Context, l *life) error {
+		page, err := l.db.CheckoutPage(ctx, token)
+		if err != nil {
+			return err
+		}
+		begun, err := l.db.BeginPayment(ctx, db.PaymentStart{
+			Token: token, Version: page.Version, Customer: page.Customer, PayWithin: 10 * time.Minute,
+			CheckAddress: mail.CheckAddress, Respond: func(db.Accepted) ([]byte, error) { return nil, nil },
+		})
+		if err != nil {
+			return err
+		}
+		payment = begun.ID
+		_, err = l.desk.Open(ctx, payment)
+		return err
+	})
+	if c.late {
+		_, err := s.w.books.Reconcile(context.Background(), payment,
+			keyturn.ProcessorState{Status: keyturn.AtProcessorExpired}, "test", nil)
+		require.NoError(s.w.t, err)
+	}
+	s.ask(func(ctx context.Context, l *life) error {
+		facts, err := l.db.Payment(ctx, payment)
+		if err != nil {
+			return err
+		}
+		_, err = l.sandbox.Act(ctx, facts.SessionURL[strings.LastIndex(facts.SessionURL, "/")+1:], keyturn.SandboxPay)
+		return err
+	})
+	if c.returns {
+		s.ask(func(ctx context.Context, l *life) error {
+			_, err := l.desk.Look(ctx, payment)
+			return err
+		})
+	}
+	if c.late { // without an event, nobody asks for a payment that has ended
+		s.ask(func(ctx context.Context, l *life) error { return l.db.LookAtPayment(ctx, payment) })
+	}
+}
