@@ -272,6 +272,7 @@ var allMutants = []mutant{
 		edits: becomes(`DELETE FROM reservations WHERE payment_id = \$1`, `$0 AND false`),
 		run:   (*stack).sellsEditorByLink,
 	},
+	{name: "an event is noted and nobody asks its processor", invariants: "P8", run: (*stack).sellsAndHearsOfIt},
 
 	// Steps.
 	{

@@ -256,6 +256,19 @@ func (s *stack) sellsWhatDoesNotComeInTime() {
 	})
 }
 
+// sellsAndHearsOfIt lets time pass after the processor has told of the capture.
+func (s *stack) sellsAndHearsOfIt() {
+	link := s.link("", "editor")
+	resp, body := s.visit("POST", s.orderAndPay(link), url.Values{"action": {"pay"}})
+	require.Equal(s.t, http.StatusSeeOther, resp.StatusCode, body)
+	id, _ := s.paymentOf(link)
+	_, err := s.acts.RetrievePayment(context.Background(), activities.PaymentStep{PaymentID: id}) // the customer returns
+	require.NoError(s.t, err)
+	s.awaitLink(link, keyturn.OrderCompleted)
+	s.exec(`UPDATE payments SET asked_at = asked_at - interval '1 hour'`)
+	s.exec(`UPDATE provider_events SET received_at = received_at - interval '1 hour'`)
+}
+
 func (s *stack) sellsALinkTwice() {
 	link := s.link("", "editor")
 	for n := range 2 {

@@ -192,6 +192,17 @@ func (c *conn) ExecContext(ctx context.Context, query string, args []driver.Name
 	return processor.Capture(ctx, at, due.Sum, "capture-"+due.PaymentID+"-"+strconv.Itoa(due.No))
 `,
 	},
+	{
+		Old: `
+	p.ToldAt, p.LookAt = &p.Now, &p.Now // of one whose session is not known, the workflow opens it
+`,
+		New: `
+	if mutants.Active("an event is noted and nobody asks its processor") {
+		return nil
+	}
+	p.ToldAt, p.LookAt = &p.Now, &p.Now // of one whose session is not known, the workflow opens it
+`,
+	},
 
 	// Workflows.
 	{
