@@ -83,7 +83,7 @@ var submissionProbes = []probe{
 		FROM journal j WHERE j.status BETWEEN 200 AND 299 AND j.answered <> j.order_id`},
 	{"A3", sentSQL + `
 		SELECT o.id AS order_id, NULL AS line_id, NULL AS subject, 'nobody sent it' AS what
-		FROM orders o WHERE o.created_at < :seen AND NOT EXISTS (SELECT FROM journal j WHERE j.order_id = o.id)`},
+		FROM orders o WHERE o.created_at < :seen AND o.payment_id IS NULL AND NOT EXISTS (SELECT FROM journal j WHERE j.order_id = o.id)`},
 	{"A4", sentSQL + `
 		SELECT o.id AS order_id, NULL AS line_id, NULL AS subject,
 			'it costs ' || o.gross_minor || ' and ' || min(j.minor) || ' minor units were sent' AS what

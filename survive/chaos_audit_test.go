@@ -133,11 +133,14 @@ func (l *lab) quiesce(since time.Time) time.Duration {
 }
 
 func (l *lab) left(c client.Client) string {
-	var lines, outbox, owed, unsent, alerts int
+	var lines, payments, outbox, owed, unsent, alerts int
 	if err := l.direct.QueryRow(`SELECT (SELECT count(*) FROM line_items WHERE status NOT IN ('DELIVERED', 'CANCELED')),
+		(SELECT count(*) FROM payments WHERE ended_at IS NULL)
+			+ (SELECT count(*) FROM payment_refunds WHERE status <> 'DONE'),
 		(SELECT count(*) FROM outbox), (SELECT count(*) FROM revocations WHERE status = 'OWED'),
 			(SELECT count(*) FROM deliveries WHERE status = 'SENDING'),
-		(SELECT count(*) FROM alerts WHERE mailed_at IS NULL)`).Scan(&lines, &outbox, &owed, &unsent, &alerts); err != nil {
+		(SELECT count(*) FROM alerts WHERE mailed_at IS NULL)`).Scan(&lines, &payments, &outbox, &owed, &unsent,
+		&alerts); err != nil {
 		return err.Error()
 	}
 	// The nightly audit's schedule is no line's.
@@ -152,11 +155,11 @@ func (l *lab) left(c client.Client) string {
 			open = append(open, id)
 		}
 	}
-	if lines+outbox+owed+unsent+alerts+len(open) == 0 {
+	if lines+payments+outbox+owed+unsent+alerts+len(open) == 0 {
 		return ""
 	}
-	return fmt.Sprintf("%d lines undecided, %d starts due, %d cancels owed, %d e-mails under way, %d alerts to mail, %d "+
-		"workflows open\n%s", lines, outbox, owed, unsent, alerts, len(open), l.undecided(open))
+	return fmt.Sprintf("%d lines undecided, %d payments under way, %d starts due, %d cancels owed, %d e-mails under way, %d alerts to mail, %d "+
+		"workflows open\n%s", lines, payments, outbox, owed, unsent, alerts, len(open), l.undecided(open))
 }
 
 // undecided describes some of what is left.
@@ -175,6 +178,9 @@ func (l *lab) count() {
 		"cancels that partners took":   `revocations WHERE status = 'DONE'`,
 		"keys replaced after a recall": `replacements WHERE status = 'DONE'`,
 		"customers erased":             `erasures`,
+		"orders by checkout links":     `orders WHERE payment_id IS NOT NULL`,
+		"payments captured":            `payments WHERE status = 'CAPTURED'`,
+		"payments let go or lost":      `payments WHERE status IN ('VOIDED', 'LOST')`,
 		"alerts of clocks that differ": `alerts WHERE cause = 'ClockSkew'`,
 		"alerts of moved partners":     `alerts WHERE cause = 'PartnerMoved'`,
 	} {

@@ -145,7 +145,7 @@ func (l *lab) envOf(name string) []string {
 		"KEYTURN_PUBLIC_URL=http://" + api, "KEYTURN_SMTP_URL=smtp+plain://" + own[toSMTP].Addr(),
 		"KEYTURN_MAIL_FROM=keys@shop.test",
 		"KEYTURN_OPERATIONS_MAIL=ops@shop.test", "TEMPORAL_ADDRESS=" + own[toTemporal].Addr(), "KEYTURN_LISTEN=" + api,
-		"KEYTURN_API=http://" + api,
+		"KEYTURN_API=http://" + api, "KEYTURN_TRUSTED_PROXIES=127.0.0.1/32",
 		"KEYTURN_PAYMENTS=till=http://:" + roleToken + "@" + own[toPayment].Addr(),
 	}
 }
@@ -162,7 +162,7 @@ func (l *lab) settle() {
 	must(l.t, l.env, "keys", "create", filepath.Join(l.dir, "keys.json"))
 	must(l.t, l.env, "migrate")
 	token := must(l.t, l.env, "token", "create", "chaos", "--scope",
-		"orders:write,orders:read,catalog:write,keys:write,ops")
+		"orders:write,orders:read,catalog:write,keys:write,ops,checkout:write,checkout:read")
 	l.env = append(l.env, "KEYTURN_TOKEN="+token)
 	l.api = &client.Client{BaseURL: api, Token: token}
 	var err error

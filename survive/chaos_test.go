@@ -18,7 +18,7 @@ import (
 const each = 50
 
 func isSchedule(id string) bool {
-	for _, ours := range []string{"fulfillment-", "cancel-", "revoke-", "delivery-"} {
+	for _, ours := range []string{"fulfillment-", "cancel-", "revoke-", "delivery-", "payment-"} {
 		if strings.HasPrefix(id, ours) {
 			return false
 		}
@@ -83,6 +83,9 @@ func (l *lab) disturb() {
 	stop := make(chan struct{})
 	var wg sync.WaitGroup
 	wg.Go(func() { l.load.shop(stop, 0) })
+	if l.sellsByLinks() {
+		wg.Go(func() { l.load.sellByLinks(stop) })
+	}
 	wg.Go(func() { l.auditAlong(stop) })
 	settled := make(chan struct{})
 	var people sync.WaitGroup
