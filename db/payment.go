@@ -233,6 +233,14 @@ func (p *payment) save(ctx context.Context, tx *sqlx.Tx, by, reason string) erro
 		return keyturn.Errorf(keyturn.KindConflict, "a payment that is %s cannot become %s", p.saved, p.Status)
 	}
 	err := pg.ExpectOne(tx.ExecContext(ctx, `
+		WITH logged AS (
+			INSERT INTO payment_log (payment_id, version, from_status, to_status, by, reason)
+			SELECT CAST($1 AS uuid), CAST($2 AS int) + 1, CAST($27 AS text), CAST($3 AS text), CAST($28 AS text),
+				CAST($29 AS text)
+			WHERE $27 <> $3
+		), released AS (
+			DELETE FROM reservations WHERE payment_id = $1 AND $27 <> $3 AND $3 NOT IN ('CREATED', 'OPEN')
+		)
 		UPDATE payments SET status = $3, version = version + 1, open_no = $4, session_reference = $5, session_url = $6,
 			payment_reference = $7, order_id = $8, authorized_minor = $9, authorized_at = $10, capture_by = $11,
 			chargeable_minor = $12, first_tries = $13, give_up_failed = $14, capture_minor = $15, capture_no = $16,
@@ -242,19 +250,11 @@ func (p *payment) save(ctx context.Context, tx *sqlx.Tx, by, reason string) erro
 		p.ID, p.Version, p.Status, p.OpenNo, p.SessionReference, p.SessionURL, p.PaymentReference, p.OrderID,
 		p.AuthorizedMinor, p.AuthorizedAt, p.CaptureBy, p.ChargeableMinor, p.FirstTries, p.GiveUpFailed, p.CaptureMinor,
 		p.CaptureNo, p.CaptureTries, p.CaptureUntil, p.CapturedMinor, p.CapturedAt, p.Failure, p.Looks, p.LookAt, p.EndedAt,
-		p.ToldAt, p.AskedAt))
-	if err != nil {
-		return err
+		p.ToldAt, p.AskedAt, p.saved, by, reason))
+	if err == nil {
+		p.Version++
+		p.saved = p.Status
 	}
-	p.Version++
-	if p.saved == p.Status {
-		return nil
-	}
-	_, err = tx.ExecContext(ctx, `
-		WITH released AS (DELETE FROM reservations WHERE payment_id = $1 AND $4 NOT IN ('CREATED', 'OPEN'))
-		INSERT INTO payment_log (payment_id, version, from_status, to_status, by, reason) VALUES ($1, $2, $3, $4, $5, $6)`,
-		p.ID, p.Version, p.saved, p.Status, by, reason)
-	p.saved = p.Status
 	return err
 }
 
@@ -296,23 +296,6 @@ func (d *DB) ReviewPayment(ctx context.Context, id string) (keyturn.PaymentNext,
 func (d *DB) LookAtPayment(ctx context.Context, id string) error {
 	_, err := d.paymentStep(ctx, id, func(tx *sqlx.Tx, p *payment) error { return p.lookNow(ctx, tx) })
 	return err
-}
-
-// PressEvery is how often a processor is asked for one payment because a visitor of its page presses something.
-const PressEvery = 5 * time.Second
-
-// MayAsk says whether a visitor may have the payment's processor asked now, and counts that as having done so.
-func (d *DB) MayAsk(ctx context.Context, id string) (ok bool, err error) {
-	err = d.pg.Tx(ctx, func(tx *sqlx.Tx) error {
-		var asked []string
-		err := tx.SelectContext(ctx, &asked, `
-			UPDATE payments SET pressed_at = clock_timestamp()
-			WHERE id = $1 AND coalesce(pressed_at < clock_timestamp() - make_interval(secs => $2), true) RETURNING id`,
-			id, PressEvery.Seconds())
-		ok = len(asked) > 0
-		return err
-	})
-	return ok, err
 }
 
 func (p *payment) lookNow(ctx context.Context, tx *sqlx.Tx) error {

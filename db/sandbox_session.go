@@ -103,9 +103,13 @@ func (d *DB) ChangeSandboxSession(ctx context.Context, ref keyturn.SandboxRef,
 		if err != nil {
 			return err
 		}
-		before := s.Captured
+		before := s
 		if err := change(&s); err != nil {
 			return err
+		}
+		out = s
+		if sameSession(s, before) {
+			return nil
 		}
 		if err := pg.ExpectOne(tx.ExecContext(ctx, `
 			UPDATE sandbox_sessions SET status = $2, reference = nullif($3, ''), method = $4, authorized_minor = $5,
@@ -115,8 +119,7 @@ func (d *DB) ChangeSandboxSession(ctx context.Context, ref keyturn.SandboxRef,
 			timeOrNull(s.CaptureBy), timeOrNull(s.SettlesAt))); err != nil {
 			return err
 		}
-		out = s
-		if s.Captured == before {
+		if s.Captured == before.Captured {
 			return nil
 		}
 		return pg.ExpectOne(tx.ExecContext(ctx, `
@@ -124,6 +127,13 @@ func (d *DB) ChangeSandboxSession(ctx context.Context, ref keyturn.SandboxRef,
 			s.Reference, s.OrderID, s.Captured.Minor, s.Captured.Currency))
 	})
 	return out, err
+}
+
+// sameSession says that nothing has changed of what can.
+func sameSession(a, b keyturn.SandboxSession) bool {
+	return a.Status == b.Status && a.Reference == b.Reference && a.Method == b.Method && a.Authorized == b.Authorized &&
+		a.Captured == b.Captured && a.CaptureKey == b.CaptureKey && a.CaptureTries == b.CaptureTries &&
+		a.CaptureBy.Equal(b.CaptureBy) && a.SettlesAt.Equal(b.SettlesAt)
 }
 
 func timeOrNull(t time.Time) *time.Time {

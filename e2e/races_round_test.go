@@ -253,6 +253,8 @@ func (r *round) settlePayment(id string) (busy bool) {
 		do = r.acts.VoidPayment
 	case keyturn.PaymentDoRefund:
 		do = r.acts.RefundPayment
+	case keyturn.PaymentDoMail:
+		do = r.acts.SendPaymentEmail
 	case keyturn.PaymentDoWait: // the time for it has come
 		switch next.Status { //nolint:exhaustive // the others are looked at
 		case keyturn.PaymentMismatch:
