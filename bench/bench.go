@@ -22,6 +22,7 @@ type Bench struct {
 	Temporal    temporalclient.Client
 	API         *client.Client // accepts orders whose workflows start in the ordinary way
 	EagerAPI    *client.Client // the same with eager starts; nil: not measured
+	Links       *Links         // what checkout links sell by; nil: not measured
 	TaskQueue   string
 	TemporalPID int // 0: not on this machine
 	PostgresPID int
@@ -33,8 +34,10 @@ type Bench struct {
 	Only        string // measure only shapes whose name contains this, and the floors
 	Progress    io.Writer
 
-	serial int
-	name   string
+	serial  int
+	name    string
+	opened  chan Sale
+	unended chan string // workflows of payments
 }
 
 // Shape names, in the order of the report.
@@ -46,6 +49,8 @@ const (
 	shapeTen      = "order, ten pool lines"
 	shapePoolE    = "order, one pool line, eager"
 	shapeEndpE    = "order, one endpoint line, eager"
+	shapeLink     = "link, one pool line"
+	shapeLinkEv   = "link, one pool line, by events"
 )
 
 type shape struct {
@@ -53,22 +58,28 @@ type shape struct {
 	lines int // per unit
 	floor string
 	do    one
+	ready func(ctx context.Context, count int) error // before it is measured; nil: nothing
 }
 
 func (b *Bench) shapes() []shape {
 	all := []shape{
-		{shapeEmpty, 1, shapeEmpty, b.bare("benchEmpty")},
-		{shapeActivity, 1, shapeActivity, b.bare("benchOneActivity")},
-		{shapePool, 1, shapeEmpty, b.order(b.API, poolProduct, 1)},
-		{shapeEndpoint, 1, shapeActivity, b.order(b.API, endpointProduct, 1)},
-		{shapeTen, 10, shapeEmpty, b.order(b.API, poolProduct, 10)},
+		{name: shapeEmpty, lines: 1, floor: shapeEmpty, do: b.bare("benchEmpty")},
+		{name: shapeActivity, lines: 1, floor: shapeActivity, do: b.bare("benchOneActivity")},
+		{name: shapePool, lines: 1, floor: shapeEmpty, do: b.order(b.API, poolProduct, 1)},
+		{name: shapeEndpoint, lines: 1, floor: shapeActivity, do: b.order(b.API, endpointProduct, 1)},
+		{name: shapeTen, lines: 10, floor: shapeEmpty, do: b.order(b.API, poolProduct, 10)},
 	}
 	if b.EagerAPI != nil {
-		all = append(all, shape{shapePoolE, 1, shapeEmpty, b.order(b.EagerAPI, poolProduct, 1)},
-			shape{shapeEndpE, 1, shapeActivity, b.order(b.EagerAPI, endpointProduct, 1)})
+		all = append(all, shape{name: shapePoolE, lines: 1, floor: shapeEmpty, do: b.order(b.EagerAPI, poolProduct, 1)},
+			shape{name: shapeEndpE, lines: 1, floor: shapeActivity, do: b.order(b.EagerAPI, endpointProduct, 1)})
 	}
+	if b.Links != nil { // a paid line is what they are compared with
+		all = append(all, shape{name: shapeLink, lines: 1, floor: shapePool, do: b.sale(false), ready: b.open(false)},
+			shape{name: shapeLinkEv, lines: 1, floor: shapePool, do: b.sale(true), ready: b.open(true)})
+	}
+	floors := []string{shapeEmpty, shapeActivity, shapePool}
 	return slices.DeleteFunc(all, func(s shape) bool {
-		return s.name != shapeEmpty && s.name != shapeActivity && !strings.Contains(s.name, b.Only)
+		return !slices.Contains(floors, s.name) && !strings.Contains(s.name, b.Only)
 	})
 }
 
@@ -87,8 +98,16 @@ func (b *Bench) Run(ctx context.Context) (*Report, error) {
 				count = max(count/4, 1)
 			}
 			fmt.Fprintf(b.Progress, "round %d of %d: %s, %d times\n", round, b.Rounds, s.name, count)
+			if s.ready != nil {
+				if err := s.ready(ctx, count); err != nil {
+					return nil, fmt.Errorf("%s: %w", s.name, err)
+				}
+			}
 			got, err := b.measure(ctx, count, s.lines, s.do)
 			if err != nil {
+				return nil, fmt.Errorf("%s: %w", s.name, err)
+			}
+			if err := b.endPayments(ctx); err != nil {
 				return nil, fmt.Errorf("%s: %w", s.name, err)
 			}
 			if round > 0 {

@@ -13,6 +13,8 @@ import (
 // Extras are the figures that are no shape.
 type Extras struct {
 	AcceptMs        float64 `json:"acceptP50Ms"` // POST /v1/orders, one at a time
+	LinkMs          float64 `json:"linkP50Ms"`   // POST /v1/checkout-links, one at a time
+	PageMs          float64 `json:"pageP50Ms"`   // GET /c/…
 	BigLines        int     `json:"bigOrderLines"`
 	BigAcceptMs     float64 `json:"bigOrderAcceptMs"`
 	BigFinishedMs   float64 `json:"bigOrderFinishedMs"`
@@ -129,6 +131,10 @@ func (b *Bench) events(ctx context.Context, id string) (int, error) {
 func (e *Extras) Print(w io.Writer) {
 	if e.AcceptMs > 0 {
 		fmt.Fprintf(w, "POST /v1/orders, one at a time: median %.1f ms\n", e.AcceptMs)
+	}
+	if e.LinkMs > 0 {
+		fmt.Fprintf(w, "POST /v1/checkout-links, one at a time: median %.1f ms; the page of a link: %.1f ms\n", e.LinkMs,
+			e.PageMs)
 	}
 	if e.BigLines > 0 {
 		fmt.Fprintf(w, "one order of %d lines: accepted in %.0f ms, finished after %.1f s (%.0f lines/s)\n", e.BigLines,

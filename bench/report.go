@@ -79,12 +79,18 @@ func perLine(s sample, d time.Duration) float64 { return ms(d) / float64(s.lines
 
 func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 
-// history counts the events and billable actions of one workflow of the shape.
+// history counts the events and billable actions of one unit of the shape.
 func (b *Bench) history(ctx context.Context, s shape, out *ShapeReport) error {
-	id, err := b.one(ctx, s)
-	if err != nil {
-		return err
+	ids, err := b.one(ctx, s)
+	for _, id := range ids {
+		if err == nil {
+			err = b.addHistory(ctx, id, out)
+		}
 	}
+	return err
+}
+
+func (b *Bench) addHistory(ctx context.Context, id string, out *ShapeReport) error {
 	events := b.Temporal.GetWorkflowHistory(ctx, id, "", true, enums.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
 	markers := false
 	for events.HasNext() {
@@ -113,13 +119,23 @@ func (b *Bench) history(ctx context.Context, s shape, out *ShapeReport) error {
 	return nil
 }
 
-// one runs the shape once more and gives the ID of one of its workflows.
-func (b *Bench) one(ctx context.Context, s shape) (string, error) {
+// one runs the shape once more and gives the IDs of its workflows, of several lines those of one.
+func (b *Bench) one(ctx context.Context, s shape) ([]string, error) {
 	b.serial++
+	if s.ready != nil {
+		if err := s.ready(ctx, 1); err != nil {
+			return nil, err
+		}
+		ids, err := b.sell(ctx, s.name == shapeLinkEv)
+		if err == nil {
+			err = b.endPayments(ctx)
+		}
+		return ids, err
+	}
 	if s.name == shapeEmpty || s.name == shapeActivity {
 		name := map[string]string{shapeEmpty: "benchEmpty", shapeActivity: "benchOneActivity"}[s.name]
 		_, _, err := b.bare(name)(ctx, b.serial)
-		return fmt.Sprintf("%s-%s-%d", name, b.name, b.serial), err
+		return []string{fmt.Sprintf("%s-%s-%d", name, b.name, b.serial)}, err
 	}
 	api, product := b.API, poolProduct
 	if s.name == shapePoolE || s.name == shapeEndpE {
@@ -131,10 +147,10 @@ func (b *Bench) one(ctx context.Context, s shape) (string, error) {
 	o := b.orderOf(fmt.Sprintf("BENCH-%s-%d", b.name, b.serial), product, s.lines)
 	view, _, err := api.CreateOrder(ctx, o.ID, o)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	id := workflows.LineWorkflowID(view.LineItems[0].FulfillmentID)
-	return id, b.waitEnd(ctx, id)
+	return []string{id}, b.waitEnd(ctx, id)
 }
 
 // Print writes the report as a table.

@@ -103,8 +103,8 @@
     dialog.showModal();
   };
   if (!wrong && !document.querySelector(".notice")) pop("visit");
-  document.documentElement.addEventListener("pointerleave", (event) => {
+  document.documentElement.addEventListener("mouseleave", () => {
     const typing = document.activeElement && document.activeElement.matches("input, select, textarea");
-    if (!typing && event.pointerType === "mouse") pop("leave");
+    if (!typing && matchMedia("(hover: hover)").matches) pop("leave");
   });
 })();

@@ -109,6 +109,11 @@ func makeBenchBed(ctx context.Context, o benchOptions, progress io.Writer) (_ *b
 		return nil, err
 	}
 	servers.OnStop(bed.app.close)
+	start := starter.New(starter.Config{
+		DB: bed.db, Temporal: bed.temporal, Namespace: bed.namespace, Logger: bed.logger,
+	})
+	go start.Serve(ctx)
+	bed.desk.Accepted = start.Enqueue
 	bed.ends = bench.NewEnds()
 	w := worker.New(bed.temporal, bed.acts, worker.Options{Interceptors: []interceptor.WorkerInterceptor{bed.ends}})
 	bench.RegisterFloors(w)
@@ -158,7 +163,7 @@ func runBench(ctx context.Context, cmd *cobra.Command, o benchOptions) error {
 		DB: a.db, Temporal: a.temporal, API: a.api, EagerAPI: eager, TaskQueue: workflows.TaskQueue,
 		TemporalPID: a.servers.TemporalPID, PostgresPID: a.servers.PostgresPID,
 		Ends: a.ends, Only: o.only, Rounds: o.rounds, Orders: o.orders, AtOnce: o.atOnce, Settle: 1500 * time.Millisecond,
-		Progress: progress,
+		Progress: progress, Links: a.benchLinks(),
 	}
 	if o.profile != "" {
 		f, err := os.Create(o.profile)
@@ -177,6 +182,9 @@ func runBench(ctx context.Context, cmd *cobra.Command, o benchOptions) error {
 	}
 	extras := &bench.Extras{}
 	err = b.Accept(ctx, extras)
+	if err == nil {
+		err = b.Pages(ctx, extras)
+	}
 	if err == nil && o.big > 0 {
 		err = b.Big(ctx, o.big, extras)
 	}

@@ -58,30 +58,39 @@ func buyByLink(ctx context.Context, a *app, api *client.Client, run string, n in
 	token := path.Base(v.URL)
 	page, err := a.db.CheckoutPage(ctx, token)
 	if err == nil && sample.upsell {
-		if err = a.db.AnswerOffer(ctx, token, page.Version, "studio", db.OfferAccept); err == nil {
-			page, err = a.db.CheckoutPage(ctx, token)
-		}
+		err = a.db.AnswerOffer(ctx, token, page.Version, "studio", db.OfferAccept)
 	}
 	if err != nil {
 		return "", err
+	}
+	id, session, err := a.beginToPay(ctx, token)
+	if err != nil {
+		return "", err
+	}
+	if _, err := a.sandbox.Act(ctx, session, keyturn.SandboxPay); err != nil {
+		return "", err
+	}
+	_, err = a.desk.Look(ctx, id) // as the page does when the customer comes back
+	return link.OrderID, err
+}
+
+// beginToPay does what "order and pay" on a link's page does, and gives the payment and what the sandbox's page knows
+// its session by.
+func (a *app) beginToPay(ctx context.Context, token string) (paymentID, session string, err error) {
+	page, err := a.db.CheckoutPage(ctx, token)
+	if err != nil {
+		return "", "", err
 	}
 	begun, err := a.db.BeginPayment(ctx, db.PaymentStart{
 		Token: token, Version: page.Version, Customer: page.Customer, PayWithin: time.Hour, CheckAddress: mail.CheckAddress,
 		Respond: func(db.Accepted) ([]byte, error) { return nil, nil },
 	})
 	if err != nil {
-		return "", err
+		return "", "", err
 	}
 	if _, err := a.desk.Open(ctx, begun.ID); err != nil {
-		return "", err
+		return "", "", err
 	}
 	facts, err := a.db.Payment(ctx, begun.ID)
-	if err != nil {
-		return "", err
-	}
-	if _, err := a.sandbox.Act(ctx, path.Base(facts.SessionURL), keyturn.SandboxPay); err != nil {
-		return "", err
-	}
-	_, err = a.desk.Look(ctx, begun.ID) // as the page does when the customer comes back
-	return link.OrderID, err
+	return begun.ID, path.Base(facts.SessionURL), err
 }
