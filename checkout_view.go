@@ -4,22 +4,23 @@ import "time"
 
 // LinkView is a checkout link as the API shows it.
 type LinkView struct {
-	ID        string       `json:"id"`
-	Reference string       `json:"reference,omitempty"`
-	URL       string       `json:"url,omitempty" doc:"The page that sells. Whoever has this address can buy. Only for tokens with checkout:write."`
-	Status    LinkStatus   `json:"status" enum:"OPEN,PAYING,USED,EXPIRED,CANCELED"`
-	Version   int          `json:"version" doc:"Grows with each change."`
-	Currency  string       `json:"currency"`
-	Total     string       `json:"total"`
-	Provider  string       `json:"provider"`
-	Capture   CaptureWhen  `json:"capture" enum:"whenObtained,whenPossible,atOnce"`
-	Mixed     MixedCapture `json:"mixed" enum:"chargeAll,chargeReady"`
-	OrderID   string       `json:"orderId" doc:"Of the order that it makes, or has made once it is USED."`
-	ExpiresAt time.Time    `json:"expiresAt"`
-	CreatedAt time.Time    `json:"createdAt"`
-	OpenedAt  *time.Time   `json:"openedAt,omitempty" doc:"When the page was first opened."`
-	EndedAt   *time.Time   `json:"endedAt,omitempty"`
-	EndReason string       `json:"endReason,omitempty"`
+	ID           string       `json:"id"`
+	Reference    string       `json:"reference,omitempty"`
+	URL          string       `json:"url,omitempty" doc:"The page that sells. Whoever has this address can buy. Only for tokens with checkout:write."`
+	Status       LinkStatus   `json:"status" enum:"OPEN,PAYING,USED,EXPIRED,CANCELED"`
+	Version      int          `json:"version" doc:"Grows with each change."`
+	Currency     string       `json:"currency"`
+	Total        string       `json:"total"`
+	Provider     string       `json:"provider"`
+	Capture      CaptureWhen  `json:"capture" enum:"whenObtained,whenPossible,atOnce"`
+	Mixed        MixedCapture `json:"mixed" enum:"chargeAll,chargeReady"`
+	OrderID      string       `json:"orderId" doc:"Of the order that it makes, or has made once it is USED."`
+	ExpiresAt    time.Time    `json:"expiresAt"`
+	CreatedAt    time.Time    `json:"createdAt"`
+	OpenedAt     *time.Time   `json:"openedAt,omitempty" doc:"When the page was first opened."`
+	EndedAt      *time.Time   `json:"endedAt,omitempty"`
+	EndReason    string       `json:"endReason,omitempty"`
+	PaymentsLeft int          `json:"paymentsLeft" doc:"How often a customer may still begin to pay. At 0 the page refuses it: allow more by reopening."`
 	// LineItems are as the page shows them now: after offers and quantities that were chosen.
 	LineItems   []LinkLineView    `json:"lineItems"`
 	Sellability []LineSellability `json:"sellability,omitempty"`
@@ -100,5 +101,10 @@ type PaymentPage struct {
 
 // LinkCancellation is the body of a link's cancellation.
 type LinkCancellation struct {
+	Reason string `json:"reason" doc:"Why, for whoever looks at the link later."`
+}
+
+// LinkReopening is the body of a link's reopening.
+type LinkReopening struct {
 	Reason string `json:"reason" doc:"Why, for whoever looks at the link later."`
 }

@@ -85,6 +85,13 @@ func (a *API) checkoutRoutes() {
 			"link is used, or has expired, or a payment is under way that cannot be ended. A repetition changes nothing.",
 		Security: anyOf(ScopeCheckoutWrite),
 	}}, a.cancelLink)
+	register(a, operation{of: ofLink, body: keyturn.LinkReopening{}, Operation: huma.Operation{
+		OperationID: "reopenCheckoutLink", Method: http.MethodPost, Path: "/v1/checkout-links/{id}/reopening",
+		Tags: []string{tag}, Summary: "Allow further payments of a checkout link",
+		Description: "A customer may begin to pay a link five times. This allows five more from now on. 409 if the link has " +
+			"ended. A repetition changes nothing.",
+		Security: anyOf(ScopeCheckoutWrite),
+	}}, a.reopenLink)
 }
 
 func (a *API) createLink(ctx context.Context, c *call, _ *struct{}) (*linkAnswered, error) {
@@ -202,6 +209,26 @@ func (a *API) cancelLink(ctx context.Context, c *call, in *idInput) (*linkOutput
 		err = a.DB.CancelLink(ctx, link.ID, c.by(), body.Reason)
 	}
 	if err != nil {
+		return nil, err
+	}
+	return a.checkoutLink(ctx, c, link.ID)
+}
+
+func (a *API) reopenLink(ctx context.Context, c *call, in *idInput) (*linkOutput, error) {
+	var body keyturn.LinkReopening
+	if _, err := decodeBody(c, maxSmallBody, false, &body); err != nil {
+		return nil, err
+	}
+	var bad keyturn.Problems
+	bad.Check(keyturn.CleanText(body.Reason, 1, 500), "reason", "must be 1 to 500 printable characters")
+	if err := bad.Err("the reopening is not valid"); err != nil {
+		return nil, err
+	}
+	link, err := a.DB.Link(ctx, in.ID) // names that are no link's must not reach a statement that writes
+	if err != nil {
+		return nil, err
+	}
+	if err := a.DB.ReopenLink(ctx, link.ID, c.by(), body.Reason); err != nil {
 		return nil, err
 	}
 	return a.checkoutLink(ctx, c, link.ID)

@@ -14,7 +14,7 @@ func exampleLinkView(status keyturn.LinkStatus) keyturn.LinkView {
 		ID: exampleLink, Reference: "CRM-771", URL: exampleServer + "/c/5mXc8QpLr2vKd0aTn7Zs4w", Status: status, Version: 1,
 		Currency: "EUR", Total: "49.90", Provider: "sandbox", Capture: keyturn.CaptureWhenPossible,
 		Mixed: keyturn.MixedChargeAll, OrderID: exampleOrderID, ExpiresAt: exampleTime(14 * 24 * 60),
-		CreatedAt: exampleTime(0),
+		CreatedAt: exampleTime(0), PaymentsLeft: keyturn.MaxLinkPayments,
 		LineItems: []keyturn.LinkLineView{{
 			ProductID: exampleProduct, Name: "Orbit Editor, 5 devices", SKU: "ORB-5", UnitPrice: "49.90", ListPrice: "59.90",
 			Quantity: exampleQuantity,
@@ -72,6 +72,14 @@ var checkoutExamples = map[string]example{
 		answer: func() keyturn.LinkView {
 			v := exampleLinkView(keyturn.LinkCanceled)
 			v.Version, v.EndedAt, v.EndReason = 2, exampleAt(30), "the offer was withdrawn"
+			return v
+		}(),
+	},
+	"reopenCheckoutLink": {
+		request: keyturn.LinkReopening{Reason: "the customer's bank has been asked"},
+		answer: func() keyturn.LinkView {
+			v := exampleLinkView(keyturn.LinkOpen)
+			v.Version = 12
 			return v
 		}(),
 	},

@@ -404,7 +404,8 @@ func TestTheCatalogsPageIsWhole(t *testing.T) {
 	require.NoError(t, err)
 	folder := t.TempDir()
 	for name, text := range map[string][]byte{
-		"acme-ca.pem": partner.CAPEM(), "shop.pem": cert, "shop.key": key, "logo.png": picture(t, 1), "acme-pro.png": picture(t, 2),
+		"acme-ca.pem": partner.CAPEM(), "shop.pem": cert, "shop.key": key,
+		"logo.png": picture(t, 1), "acme-pro.png": picture(t, 2),
 	} {
 		require.NoError(t, os.WriteFile(filepath.Join(folder, name), text, 0o600))
 	}

@@ -11,6 +11,7 @@ import (
 
 	"keyturn.dev/keyturn"
 	"keyturn.dev/keyturn/db"
+	"keyturn.dev/keyturn/metrics"
 	"keyturn.dev/keyturn/payment"
 )
 
@@ -123,6 +124,7 @@ func (k *Desk) GiveBack(ctx context.Context, paymentID string) (keyturn.PaymentN
 	id, err := k.Providers.Refund(callCtx, due.Provider, payment.Refund{
 		IdempotencyKey: "refund-" + paymentID, Reference: due.Reference, OrderID: due.OrderID, Amount: due.Amount,
 	})
+	metrics.Refund(due.Provider, err)
 	if err != nil {
 		k.Logger.Warn("a payment without an order was not given back yet", "paymentId", paymentID, "kind",
 			string(keyturn.KindOf(err)), "error", err)
@@ -166,7 +168,7 @@ func (k *Desk) processor(name string) (payment.Processor, error) {
 	if !ok {
 		return nil, keyturn.Errorf(keyturn.KindConfiguration, "there is no payment provider named %s that sells", name)
 	}
-	return p, nil
+	return measured{p, name}, nil
 }
 
 func ref(f db.PaymentFacts) payment.Ref {

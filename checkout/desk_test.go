@@ -4,7 +4,10 @@ import (
 	"context"
 	"crypto/sha256"
 	"log/slog"
+	"net/http"
+	"net/http/httptest"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -14,6 +17,7 @@ import (
 	"keyturn.dev/keyturn/checkout"
 	"keyturn.dev/keyturn/db"
 	"keyturn.dev/keyturn/internal/testkit"
+	"keyturn.dev/keyturn/metrics"
 	"keyturn.dev/keyturn/payment"
 	"keyturn.dev/keyturn/vault"
 )
@@ -108,6 +112,41 @@ func (c *counter) openAlerts() (causes []keyturn.AlertCause) {
 	return causes
 }
 
+func scrape(t *testing.T) string {
+	t.Helper()
+	w := httptest.NewRecorder()
+	metrics.Handler().ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/metrics", nil))
+	return w.Body.String()
+}
+
+// What a processor tells is counted by what became of it.
+func TestEventsAreCounted(t *testing.T) {
+	c := open(t)
+	pay := c.paying("a")
+	facts, err := c.DB.Payment(t.Context(), pay)
+	require.NoError(t, err)
+	hooks := http.NewServeMux()
+	hooks.HandleFunc("POST /hooks/{provider}", c.Hook)
+	tell := func(e payment.Event, spoil string) int {
+		body, header := c.processor.SignedEvent(e, time.Now())
+		r := httptest.NewRequest(http.MethodPost, "/hooks/sandbox", strings.NewReader(string(body)+spoil))
+		r.Header = header
+		w := httptest.NewRecorder()
+		hooks.ServeHTTP(w, r)
+		return w.Code
+	}
+	event := payment.Event{ID: "evt_1", Type: "session.expired", SessionReference: facts.SessionReference}
+	for range 2 {
+		require.Equal(t, http.StatusOK, tell(event, ""))
+	}
+	require.Equal(t, http.StatusBadRequest, tell(event, " "))
+	event.ID, event.SessionReference = "evt_2", "another's"
+	require.Equal(t, http.StatusOK, tell(event, ""))
+	for _, result := range []string{"booked", "known", "foreign", "refused"} {
+		require.Contains(t, scrape(t), `keyturn_provider_events_total{processor="sandbox",result="`+result+`"} 1`)
+	}
+}
+
 // People hear of a processor that does not answer, once, and of its return. Who does not wait for it proves nothing.
 func TestAnOutageOfAProcessorIsToldOf(t *testing.T) {
 	c := open(t)
@@ -129,6 +168,8 @@ func TestAnOutageOfAProcessorIsToldOf(t *testing.T) {
 		require.Equal(t, keyturn.KindUnavailable, keyturn.KindOf(err))
 	}
 	require.Equal(t, []keyturn.AlertCause{keyturn.AlertProcessorDown}, c.openAlerts())
+	require.Regexp(t, `keyturn_processor_seconds_count\{call="retrieve",outcome="failed",processor="sandbox"\} \d+`,
+		scrape(t))
 	c.processor.fails = nil
 	_, err := c.Look(ctx, pays[2])
 	require.NoError(t, err)

@@ -9,6 +9,7 @@ import (
 
 	"keyturn.dev/keyturn"
 	"keyturn.dev/keyturn/db"
+	"keyturn.dev/keyturn/metrics"
 	"keyturn.dev/keyturn/payment"
 )
 
@@ -40,6 +41,7 @@ func (k *Desk) Hook(w http.ResponseWriter, r *http.Request) {
 	}
 	event, err := processor.Event(body, r.Header, time.Now())
 	if err != nil {
+		metrics.ProviderEvent(name, "refused")
 		k.Logger.Warn("a message that claims to be a payment provider's was refused", "provider", name, "kind",
 			string(keyturn.KindOf(err)))
 		http.Error(w, "the signature does not fit", http.StatusBadRequest)
@@ -58,9 +60,13 @@ func (k *Desk) Hook(w http.ResponseWriter, r *http.Request) {
 
 // Tell books a verified event of a processor, once, and has the payment that it names looked at.
 func (k *Desk) Tell(ctx context.Context, provider string, e payment.Event) error {
-	_, err := k.DB.BookProviderEvent(ctx, db.ProviderEvent{
+	result, err := k.DB.BookProviderEvent(ctx, db.ProviderEvent{
 		Provider: provider, ID: e.ID, Type: e.Type, SessionReference: e.SessionReference,
 		PaymentReference: e.PaymentReference, Outcome: e.Outcome,
 	})
+	if err != nil {
+		result = "failed"
+	}
+	metrics.ProviderEvent(provider, string(result))
 	return err
 }

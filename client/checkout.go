@@ -43,6 +43,12 @@ func (c *Client) CancelCheckoutLink(ctx context.Context, id, reason string) (v k
 	return v, err
 }
 
+// ReopenCheckoutLink allows further payments of a checkout link that a customer has begun to pay too often.
+func (c *Client) ReopenCheckoutLink(ctx context.Context, id, reason string) (v keyturn.LinkView, err error) {
+	_, err = c.post(ctx, at("v1", "checkout-links", id, "reopening"), nil, keyturn.LinkReopening{Reason: reason}, &v)
+	return v, err
+}
+
 // Payment shows a payment of a checkout link.
 func (c *Client) Payment(ctx context.Context, id string) (v keyturn.PaymentView, err error) {
 	return v, c.get(ctx, at("v1", "payments", id), nil, &v)

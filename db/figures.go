@@ -39,6 +39,14 @@ const figuresSQL = `
 	UNION ALL SELECT 'lines_waiting_for_partner', integration, '', count(*) FROM partner_queue GROUP BY integration
 	UNION ALL SELECT 'partner_down', integration, '', CASE WHEN opened_at IS NULL THEN 0 ELSE 1 END FROM partner_gates
 	UNION ALL SELECT 'alerts_open', cause, '', count(*) FROM alerts WHERE closed_at IS NULL GROUP BY cause
+	UNION ALL SELECT 'links', s.status, '', (SELECT count(*) FROM (SELECT FROM checkout_links k WHERE k.status = s.status
+			LIMIT 100000) AS first)
+		FROM unnest(ARRAY['OPEN', 'PAYING']) AS s (status)
+	UNION ALL SELECT 'payments', s.status, '', (SELECT count(*) FROM payments p WHERE p.status = s.status)
+		FROM unnest(ARRAY['CREATED', 'OPEN', 'PROCESSING', 'MISMATCH', 'AUTHORIZED', 'CAPTURING', 'VOIDING']) AS s (status)
+	UNION ALL SELECT 'capture_due_seconds', '', '', extract(epoch FROM due.at - now())
+		FROM (SELECT min(capture_by) AS at FROM payments WHERE status IN ('AUTHORIZED', 'CAPTURING')) due
+		WHERE due.at IS NOT NULL
 	UNION ALL SELECT 'refunds_pending', '', '', count(*) FROM refunds WHERE status = 'PENDING'
 	UNION ALL SELECT 'refund_oldest_seconds', '', '', coalesce((SELECT extract(epoch FROM now() - min(created_at))
 		FROM refunds WHERE status = 'PENDING' AND provider <> 'manual'), 0)

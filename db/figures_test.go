@@ -56,6 +56,7 @@ func TestFiguresSayWhatIsUnfinished(t *testing.T) {
 	require.InDelta(t, 1, got["pool_keys p available"], 0)
 	require.InDelta(t, 1, got["pool_keys p delivered"], 0)
 	require.Zero(t, got["refunds_pending"])
+	require.NotContains(t, got, "capture_due_seconds", "nothing is authorized")
 	require.Zero(t, got["audit_ok"])
 	require.InDelta(t, 3, got["audit_violations"], 0)
 	require.InDelta(t, 2, got["audit_seconds"], 0.5)
@@ -160,4 +161,20 @@ func TestOldEmailsAreRemoved(t *testing.T) {
 	v, err := s.Fulfillment(s.ctx, sold)
 	require.NoError(t, err)
 	require.Len(t, v.Deliveries, 2)
+}
+
+func TestFiguresOfCheckoutLinks(t *testing.T) {
+	s := newShop(t)
+	pays := s.payingCustomers(3)
+	s.link(linkOf("open", "game"))
+	s.processorSays(pays[0], s.authorized(pays[0], 1000))
+	s.processorSays(pays[1], keyturn.ProcessorState{Status: keyturn.AtProcessorExpired})
+	got := s.figures()
+	require.InDelta(t, 2, got["links OPEN"], 0)
+	require.InDelta(t, 1, got["links PAYING"], 0)
+	require.InDelta(t, 1, got["payments OPEN"], 0)
+	require.InDelta(t, 1, got["payments AUTHORIZED"], 0)
+	require.Zero(t, got["payments MISMATCH"])
+	require.NotContains(t, got, "payments EXPIRED", "what has ended is not counted")
+	require.InDelta(t, (7*24-12)*3600, got["capture_due_seconds"], 60)
 }

@@ -394,7 +394,7 @@ func (r linkRow) view(link keyturn.CheckoutLink, draft linkDraft) keyturn.LinkVi
 		ID: r.ID, Status: r.statusNow(), Version: r.Version, Currency: r.Currency,
 		Total: total(r.Currency, lines).String(), Provider: r.Provider, Capture: link.Capture, Mixed: link.Mixed,
 		OrderID: r.OrderID, ExpiresAt: r.ExpiresAt.UTC(), CreatedAt: r.CreatedAt.UTC(), OpenedAt: utc(r.OpenedAt),
-		EndedAt: utc(r.EndedAt), LineItems: make([]keyturn.LinkLineView, len(lines)),
+		EndedAt: utc(r.EndedAt), PaymentsLeft: r.PaymentsMost - r.PaymentsBegun, LineItems: make([]keyturn.LinkLineView, len(lines)),
 	}
 	if r.Reference != nil {
 		v.Reference = *r.Reference
@@ -510,6 +510,31 @@ func (d *DB) CancelLink(ctx context.Context, id, by, reason string) error {
 		case keyturn.LinkOpen:
 		}
 		return moveLink(ctx, tx, &row, keyturn.LinkCanceled, by, reason)
+	})
+}
+
+// ReopenLink allows MaxLinkPayments further payments of an open link. While so many are left a repetition changes
+// nothing. KindNotFound; KindConflict for a link that has ended.
+func (d *DB) ReopenLink(ctx context.Context, id, by, reason string) error {
+	return d.pg.Tx(ctx, func(tx *sqlx.Tx) error {
+		row, err := lockLink(ctx, tx, id)
+		if err != nil {
+			return err
+		}
+		most := row.PaymentsBegun + keyturn.MaxLinkPayments
+		switch status := row.statusNow(); {
+		case status != keyturn.LinkOpen && status != keyturn.LinkPaying:
+			return keyturn.Errorf(keyturn.KindConflict, "the checkout link is %s: make another one", status)
+		case row.PaymentsMost >= most:
+			return nil
+		}
+		return pg.ExpectOne(tx.ExecContext(ctx, `
+			WITH reopened AS (
+				UPDATE checkout_links SET payments_most = $3, version = version + 1 WHERE id = $1 AND version = $2
+				RETURNING id, version, status
+			)
+			INSERT INTO link_log (link_id, version, from_status, to_status, by, reason)
+			SELECT id, version, status, status, $4, $5 FROM reopened`, row.ID, row.Version, most, by, reason))
 	})
 }
 

@@ -298,6 +298,23 @@ func (d *DB) LookAtPayment(ctx context.Context, id string) error {
 	return err
 }
 
+// PressEvery is how often a processor is asked for one payment because a visitor of its page presses something.
+const PressEvery = 5 * time.Second
+
+// MayAsk says whether a visitor may have the payment's processor asked now, and counts that as having done so.
+func (d *DB) MayAsk(ctx context.Context, id string) (ok bool, err error) {
+	err = d.pg.Tx(ctx, func(tx *sqlx.Tx) error {
+		var asked []string
+		err := tx.SelectContext(ctx, &asked, `
+			UPDATE payments SET pressed_at = clock_timestamp()
+			WHERE id = $1 AND coalesce(pressed_at < clock_timestamp() - make_interval(secs => $2), true) RETURNING id`,
+			id, PressEvery.Seconds())
+		ok = len(asked) > 0
+		return err
+	})
+	return ok, err
+}
+
 func (p *payment) lookNow(ctx context.Context, tx *sqlx.Tx) error {
 	p.ToldAt, p.LookAt = &p.Now, &p.Now // of one whose session is not known, the workflow opens it
 	if err := p.save(ctx, tx, byWorkflow, ""); err != nil {

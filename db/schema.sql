@@ -1076,6 +1076,7 @@ CREATE TABLE images (
     CONSTRAINT images_type_check CHECK (type IN ('image/png', 'image/jpeg', 'image/webp'))
 );
 CREATE INDEX images_by_content ON images (sha256);
+
 CREATE TABLE payment_mails (
     id uuid NOT NULL,
     payment_id uuid NOT NULL,

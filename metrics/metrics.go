@@ -44,6 +44,15 @@ var (
 		Name: "keyturn_refunds_total",
 		Help: "Refunds requested from payment providers, by outcome.",
 	}, []string{"provider", "outcome"})
+	processors = factory.NewHistogramVec(prometheus.HistogramOpts{
+		Name: "keyturn_processor_seconds", Help: "Response time of payment providers that sell, by call and outcome.",
+		Buckets: []float64{.05, .1, .25, .5, 1, 2.5, 5, 10, 20},
+	}, []string{"processor", "call", "outcome"})
+	events = factory.NewCounterVec(prometheus.CounterOpts{
+		Name: "keyturn_provider_events_total",
+		Help: "Messages of payment providers, by what became of them: booked, known (it came before), foreign (of no payment " +
+			"of ours), refused (not from the provider) or failed (it is sent again).",
+	}, []string{"processor", "result"})
 	requests = factory.NewHistogramVec(prometheus.HistogramOpts{
 		Name: "keyturn_http_seconds", Help: "Duration of API requests by route and status.",
 		Buckets: []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 10},
@@ -72,6 +81,14 @@ func Email(err error) { emails.WithLabelValues(outcomeOf(err)).Inc() }
 
 // Refund counts a refund requested from a payment provider.
 func Refund(provider string, err error) { refunds.WithLabelValues(provider, outcomeOf(err)).Inc() }
+
+// ProcessorCall counts a call of a payment provider that sells.
+func ProcessorCall(processor, call string, err error, took time.Duration) {
+	processors.WithLabelValues(processor, call, outcomeOf(err)).Observe(took.Seconds())
+}
+
+// ProviderEvent counts a message of a payment provider.
+func ProviderEvent(processor, result string) { events.WithLabelValues(processor, result).Inc() }
 
 // Request counts an API request by the pattern of its route.
 func Request(route string, status int, took time.Duration) {

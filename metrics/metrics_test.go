@@ -33,6 +33,8 @@ func TestEverythingIsServed(t *testing.T) {
 	metrics.Email(errors.New("no"))
 	metrics.Refund("sandbox", nil)
 	metrics.Request("POST /v1/orders", 201, time.Millisecond)
+	metrics.ProcessorCall("sandbox", "capture", errors.New("no"), 300*time.Millisecond)
+	metrics.ProviderEvent("sandbox", "booked")
 	asked := 0
 	failing := false
 	metrics.Watch(func(context.Context) ([]metrics.Figure, error) {
@@ -43,6 +45,7 @@ func TestEverythingIsServed(t *testing.T) {
 		return []metrics.Figure{
 			{Name: "pool_keys", Labels: []string{"p", "available"}, Value: 7},
 			{Name: "refunds_pending", Value: 2},
+			{Name: "payments", Labels: []string{"AUTHORIZED"}, Value: 3},
 			{Name: "nobody_knows_this", Value: 1},
 		}, nil
 	}, slog.New(slog.DiscardHandler))
@@ -64,6 +67,8 @@ func TestEverythingIsServed(t *testing.T) {
 		`keyturn_emails_total{outcome="failed"} 1`, `keyturn_emails_total{outcome="success"} 1`,
 		`keyturn_refunds_total{outcome="success",provider="sandbox"} 1`,
 		`keyturn_http_seconds_count{route="POST /v1/orders",status="201"} 1`,
+		`keyturn_processor_seconds_count{call="capture",outcome="failed",processor="sandbox"} 1`,
+		`keyturn_provider_events_total{processor="sandbox",result="booked"} 1`, `keyturn_payments{status="AUTHORIZED"} 3`,
 		`keyturn_pool_keys{pool="p",state="available"} 7`, "keyturn_refunds_pending 2\n",
 		`keyturn_signals_ignored_total{task_queue="q"} 3`,
 		`keyturn_signals_ignored_total{activity_type="CallEndpoint",task_queue="q"} 1`,

@@ -36,6 +36,12 @@ type browser struct {
 
 func surf(t *testing.T) *browser {
 	t.Helper()
+	return watch(t, launch(t))
+}
+
+// launch starts a browser.
+func launch(t *testing.T) context.Context {
+	t.Helper()
 	path := testkit.Browser(t)
 	options := append(chromedp.DefaultExecAllocatorOptions[:],
 		chromedp.ExecPath(path), chromedp.UserDataDir(t.TempDir()), chromedp.DisableGPU, chromedp.WindowSize(1000, 900),
@@ -49,6 +55,23 @@ func surf(t *testing.T) *browser {
 	t.Cleanup(cancel)
 	ctx, cancel = chromedp.NewContext(ctx)
 	t.Cleanup(cancel)
+	require.NoError(t, chromedp.Do(ctx))
+	return ctx
+}
+
+// another is another customer in the same browser: nothing is shared but the process.
+func another(t *testing.T, inBrowser context.Context) *browser {
+	t.Helper()
+	ctx, cancel := chromedp.NewContext(inBrowser, chromedp.WithNewBrowserContext())
+	t.Cleanup(cancel)
+	ctx, cancel = context.WithTimeout(ctx, 2*time.Minute)
+	t.Cleanup(cancel)
+	return watch(t, ctx)
+}
+
+// watch notes what happens in a tab.
+func watch(t *testing.T, ctx context.Context) *browser { //nolint:revive // the test comes first, as everywhere here
+	t.Helper()
 	b := &browser{Context: ctx, t: t}
 	require.NoError(t, chromedp.Listen(ctx, func(event any) {
 		switch e := event.(type) {

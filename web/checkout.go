@@ -121,6 +121,10 @@ func (p *pages) again(w http.ResponseWriter, r *http.Request, a checkoutAnswer) 
 // orderAndPay freezes what is bought, opens the payment at its processor, and leads the customer there.
 func (p *pages) orderAndPay(w http.ResponseWriter, r *http.Request) {
 	token := r.PathValue("token")
+	if wait := p.OrderPosts.Failed(r); wait > 0 {
+		p.tooMany(w, r, wait)
+		return
+	}
 	page, err := p.DB.CheckoutPage(r.Context(), token)
 	if err != nil {
 		p.fail(w, r, err)
@@ -222,10 +226,20 @@ func (p *pages) returned(w http.ResponseWriter, r *http.Request) {
 		p.fail(w, r, err)
 		return
 	}
-	if page.Payment != nil && page.Status == keyturn.LinkPaying {
+	if page.Payment != nil && page.Status == keyturn.LinkPaying && p.mayAsk(r, page.Payment.ID) {
 		p.look(r.Context(), page.Payment.ID)
 	}
-	p.backToCheckout(w, r)
+	p.backToCheckout(w, r) // which looks again by itself
+}
+
+// mayAsk says whether the processor may be asked for the payment because somebody presses or loads something: once in
+// db.PressEvery, whoever does it.
+func (p *pages) mayAsk(r *http.Request, paymentID string) bool {
+	ok, err := p.DB.MayAsk(r.Context(), paymentID)
+	if err != nil {
+		p.Logger.Warn("a customer's return was not looked at", "paymentId", paymentID, "kind", string(keyturn.KindOf(err)))
+	}
+	return ok && err == nil
 }
 
 // look asks the processor, for a moment; if it does not answer, the payment's workflow goes on asking.
@@ -251,6 +265,10 @@ func (p *pages) reopen(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if page.Status == keyturn.LinkPaying && page.Payment != nil && page.Payment.Status != keyturn.PaymentProcessing {
+		if !p.mayAsk(r, page.Payment.ID) {
+			p.tooMany(w, r, db.PressEvery)
+			return
+		}
 		ctx, cancel := context.WithTimeout(r.Context(), returnTime)
 		defer cancel()
 		if _, err := p.Desk.Expire(ctx, page.Payment.ID); err != nil {

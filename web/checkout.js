@@ -103,8 +103,8 @@
     dialog.showModal();
   };
   if (!wrong && !document.querySelector(".notice")) pop("visit");
-  document.documentElement.addEventListener("mouseleave", () => {
+  document.documentElement.addEventListener("pointerleave", (event) => {
     const typing = document.activeElement && document.activeElement.matches("input, select, textarea");
-    if (!typing && matchMedia("(hover: hover)").matches) pop("leave");
+    if (!typing && event.pointerType === "mouse") pop("leave");
   });
 })();

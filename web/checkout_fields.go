@@ -69,8 +69,8 @@ func askedFields(rules keyturn.CheckoutFields) (out []checkoutField) {
 	return out
 }
 
-// filledIn takes over what was typed. A field that is left alone keeps what is on file; one that is not asked for cannot
-// be filled in.
+// filledIn takes over what was typed. A field that is left alone keeps what is on file; one that is not asked for
+// cannot be filled in.
 func filledIn(c keyturn.Customer, form url.Values, rules keyturn.CheckoutFields) keyturn.Customer {
 	for _, f := range askedFields(rules) {
 		if typed := strings.TrimSpace(form.Get(f.name)); typed != "" {
@@ -130,7 +130,7 @@ func consentOf(w *words, s keyturn.CheckoutSettings) *keyturn.Consent {
 // fieldView is a field of the form.
 type fieldView struct {
 	Name, Label, Kind, Autocomplete, Value, Wrong string
-	OnFile                                        string // says so; the field is empty, and left alone it keeps what is on file
+	OnFile                                        string // says so; left alone, the field keeps it
 	Open                                          bool   // the customer is changing what is on file
 	Optional                                      bool
 	Options                                       []countryView

@@ -124,6 +124,9 @@ func (p *pages) showCheckout(w http.ResponseWriter, r *http.Request, page db.Che
 	switch page.Status {
 	case keyturn.LinkOpen:
 		v.Heading = c.Heading
+		if page.Left <= 0 && v.Notice == "" { // said before the form is filled in
+			v.Notice = c.TooOften
+		}
 		v.Open = p.openCheckout(words, token, page, a)
 		v.Open.Fields = fieldViews(words, settings.Fields, page.Customer, p.typedBefore(r, page, a), a)
 		v.Open.Consent = consentViewOf(words, settings, page.Customer, a)
@@ -159,7 +162,7 @@ func (p *pages) payingCheckout(v *checkoutView, words *words, token string, page
 	if page.Payment == nil {
 		return
 	}
-	until := values{"when": words.date.when(page.Payment.PayUntil, page.Now), "sum": words.date.money(page.Total)}
+	until := values{"by": words.date.until(page.Payment.PayUntil, page.Now), "sum": words.date.money(page.Total)}
 	switch page.Payment.Status {
 	case keyturn.PaymentProcessing:
 		v.Heading, v.Lead = c.ProcessingHeading, c.Processing

@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"time"
 
 	"keyturn.dev/keyturn"
 )
@@ -85,12 +86,15 @@ func nonceOf(r *http.Request) string {
 func (p *pages) fail(w http.ResponseWriter, r *http.Request, err error) {
 	words := wordsAccepted(r.Header.Get("Accept-Language"))
 	if keyturn.KindOf(err) == keyturn.KindNotFound {
-		status := http.StatusNotFound
-		if wait := p.Throttle.Failed(r); wait > 0 { // somebody guesses addresses; right ones are shown all the same
-			status = http.StatusTooManyRequests
-			w.Header().Set("Retry-After", strconv.Itoa(int(wait.Seconds())+1))
+		guesses := p.Throttle
+		if strings.HasPrefix(r.URL.Path, "/c/") {
+			guesses = p.UnknownLinks
 		}
-		p.render(w, r, status, failure(words, words.fail.notFoundTitle, words.fail.notFound))
+		if wait := guesses.Failed(r); wait > 0 { // somebody guesses addresses; right ones are shown all the same
+			p.tooMany(w, r, wait)
+			return
+		}
+		p.render(w, r, http.StatusNotFound, failure(words, words.fail.notFoundTitle, words.fail.notFound))
 		return
 	}
 	if r.Context().Err() == nil {
@@ -98,6 +102,19 @@ func (p *pages) fail(w http.ResponseWriter, r *http.Request, err error) {
 	}
 	w.Header().Set("Retry-After", "30")
 	p.render(w, r, http.StatusServiceUnavailable, failure(words, words.fail.brokenTitle, words.fail.broken))
+}
+
+// tooMany serves the page of a client that does too much of one thing. It says when to try again.
+func (p *pages) tooMany(w http.ResponseWriter, r *http.Request, wait time.Duration) {
+	words := wordsAccepted(r.Header.Get("Accept-Language"))
+	seconds := int((wait + time.Second - 1) / time.Second)
+	in := strconv.Itoa(seconds) + " s"
+	if seconds > 60 {
+		in = strconv.Itoa((seconds+59)/60) + " min"
+	}
+	w.Header().Set("Retry-After", strconv.Itoa(seconds))
+	p.render(w, r, http.StatusTooManyRequests,
+		failure(words, words.fail.tooManyTitle, say(words.fail.tooMany, values{"time": text(in)}).String()))
 }
 
 // refuse serves a constant page for a request that none of our pages makes.

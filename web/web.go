@@ -26,6 +26,9 @@ type Config struct {
 	Throttle *throttle.Throttle // of wrong addresses; nil: one that trusts no proxy
 	Desk     *checkout.Desk     // settles payments; nil: there are no checkout pages
 	Secure   bool               // customers come by https
+
+	UnknownLinks *throttle.Throttle // of wrong addresses of checkout pages; nil: they are not counted
+	OrderPosts   *throttle.Throttle // of "order and pay"; nil: it is not counted
 }
 
 // New returns the handler of all paths below /o/, /c/ and /images/.

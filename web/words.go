@@ -66,7 +66,7 @@ type noticeWords struct {
 
 // failWords are the texts of pages without an order. None of them reveals whether an order exists.
 type failWords struct {
-	notFoundTitle, notFound, brokenTitle, broken, refusedTitle, refused string
+	notFoundTitle, notFound, brokenTitle, broken, refusedTitle, refused, tooManyTitle, tooMany string
 }
 
 // languages are the languages of the page; the first one is the default.

@@ -79,7 +79,7 @@ var englishCheckout = checkoutWords{
 	ProcessorDown: "The payment page does not answer at the moment. Nothing was charged, and your order is kept: " +
 		"please try again in a minute.",
 	PayingHeading:     "Your payment is open",
-	Paying:            "You have until {when} to pay {sum}.",
+	Paying:            "Please pay {sum} by {by}.",
 	Opening:           "We are opening the payment page. This takes a moment.",
 	GoOn:              "Go on to payment",
 	Reopen:            "Change my order",
@@ -130,7 +130,7 @@ var frenchCheckout = checkoutWords{
 		"que je perds mon droit de rétractation dès la livraison.",
 	ConsentWho: "Pour les consommateurs de l’Union européenne, de l’Espace économique européen et du Royaume-Uni.",
 	Pay:        "Commander avec obligation de paiement",
-	PayNext:    "La page de paiement vient ensuite. Vous y avez {n} minutes pour payer, et vous pourrez encore y renoncer.",
+	PayNext:    "La page de paiement vient ensuite. Vous y avez {n} minutes pour payer, ou pour y renoncer.",
 	BackToShop: "Retour à la boutique",
 	Accept:     "Oui, je préfère celui-ci",
 	Decline:    "Non, merci",
@@ -162,7 +162,7 @@ var frenchCheckout = checkoutWords{
 	ProcessorDown: "La page de paiement ne répond pas pour le moment. Rien n’a été débité, et votre commande est " +
 		"conservée : veuillez réessayer dans une minute.",
 	PayingHeading:     "Votre paiement est en cours",
-	Paying:            "Vous pouvez payer {sum} jusqu’au bout de ce délai : {when}.",
+	Paying:            "Veuillez payer {sum} au plus tard {by}.",
 	Opening:           "Nous ouvrons la page de paiement. Cela prend un instant.",
 	GoOn:              "Continuer vers le paiement",
 	Reopen:            "Modifier ma commande",
@@ -247,7 +247,7 @@ var germanCheckout = checkoutWords{
 	ProcessorDown: "Die Zahlungsseite antwortet zurzeit nicht. Es wurde nichts abgebucht, und Ihre Bestellung bleibt " +
 		"erhalten: Bitte versuchen Sie es in einer Minute noch einmal.",
 	PayingHeading:     "Ihre Zahlung ist offen",
-	Paying:            "Sie können {when} noch {sum} zahlen.",
+	Paying:            "Bitte zahlen Sie {sum} bis {by}.",
 	Opening:           "Wir öffnen die Zahlungsseite. Das dauert einen Moment.",
 	GoOn:              "Weiter zur Zahlung",
 	Reopen:            "Bestellung ändern",

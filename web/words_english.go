@@ -105,6 +105,8 @@ var english = words{
 		notFoundTitle: "This page does not exist",
 		notFound:      "Please check the address: it must be complete, exactly as in your e-mail.",
 		brokenTitle:   "Your order cannot be shown right now", broken: "Nothing is lost. Please try again in a minute.",
+		tooManyTitle: "Please wait a moment",
+		tooMany:      "Too many attempts came from your network. Please try again in {time}.",
 		refusedTitle: "This was not accepted", refused: "Please open your order page again and use its buttons.",
 	},
 }

@@ -111,6 +111,8 @@ var french = words{
 		notFound:      "Vérifiez l'adresse : elle doit être complète, exactement comme dans votre e-mail.",
 		brokenTitle:   "Votre commande ne peut pas être affichée pour l'instant",
 		broken:        "Rien n'est perdu. Réessayez dans une minute.",
+		tooManyTitle:  "Veuillez patienter un moment",
+		tooMany:       "Trop de tentatives sont venues de votre réseau. Veuillez réessayer dans {time}.",
 		refusedTitle:  "Cela n'a pas été accepté", refused: "Rouvrez la page de votre commande et utilisez ses boutons.",
 	},
 }

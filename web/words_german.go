@@ -112,6 +112,8 @@ var german = words{
 		notFound:      "Bitte prüfen Sie die Adresse: Sie muss vollständig sein, genau wie in Ihrer E-Mail.",
 		brokenTitle:   "Ihre Bestellung kann gerade nicht angezeigt werden",
 		broken:        "Nichts ist verloren. Bitte versuchen Sie es in einer Minute noch einmal.",
+		tooManyTitle:  "Bitte warten Sie einen Moment",
+		tooMany:       "Es kamen zu viele Versuche aus Ihrem Netz. Bitte versuchen Sie es in {time} noch einmal.",
 		refusedTitle:  "Das wurde nicht angenommen",
 		refused:       "Bitte öffnen Sie die Seite Ihrer Bestellung noch einmal und benutzen Sie ihre Knöpfe.",
 	},

@@ -17,11 +17,11 @@ import (
 
 func newLink() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "link", Short: "Make, show, list and withdraw checkout links",
+		Use: "link", Short: "Make, show, list, withdraw and reopen checkout links",
 		Example: "  keyturn link create -f link.json\n  keyturn link show lnk-0198a5b0-2c6f-7d11-8a4e-3b9c5d7e1f20\n" +
 			"  keyturn link list --status OPEN",
 	}
-	cmd.AddCommand(newLinkCreate(), newLinkShow(), newLinkList(), newLinkCancel())
+	cmd.AddCommand(newLinkCreate(), newLinkShow(), newLinkList(), newLinkCancel(), newLinkReopen())
 	return cmd
 }
 
@@ -121,6 +121,24 @@ func newLinkCancel() *cobra.Command {
 	})
 }
 
+func newLinkReopen() *cobra.Command {
+	var reason string
+	cmd := &cobra.Command{
+		Use: "reopen LINK", Short: "Allow further payments of a checkout link", Args: cobra.ExactArgs(1),
+		Long:    "A customer may begin to pay a checkout link five times; then the page refuses it. This allows five more.",
+		Example: "  keyturn link reopen lnk-0198a5b0-2c6f-7d11-8a4e-3b9c5d7e1f20 --reason \"the card was replaced\"",
+	}
+	cmd.Flags().StringVar(&reason, "reason", "", "reason; recorded")
+	_ = cmd.MarkFlagRequired("reason")
+	return withAPI(cmd, func(ctx context.Context, cmd *cobra.Command, api *client.Client, args []string) error {
+		v, err := api.ReopenCheckoutLink(ctx, args[0], reason)
+		if err != nil {
+			return err
+		}
+		return show(cmd, v, func(w io.Writer) { printLink(w, v) })
+	})
+}
+
 func readLink(file string) (keyturn.CheckoutLink, error) {
 	var l keyturn.CheckoutLink
 	in, _, err := openInput(file)
@@ -144,7 +162,7 @@ func printLink(w io.Writer, v keyturn.LinkView) {
 		order = v.OrderID
 	}
 	for _, fact := range []struct{ name, text string }{
-		{"page", v.URL}, {"reference", v.Reference}, {"order", order}, {"reason", v.EndReason},
+		{"page", v.URL}, {"left", paymentsLeft(v)}, {"reference", v.Reference}, {"order", order}, {"reason", v.EndReason},
 	} {
 		if fact.text != "" {
 			fmt.Fprintf(w, "%-10s %s\n", fact.name, fact.text)
@@ -163,6 +181,14 @@ func printLink(w io.Writer, v keyturn.LinkView) {
 		}
 	}
 	printPayments(w, v.Payments)
+}
+
+// paymentsLeft says that a customer cannot begin to pay any more.
+func paymentsLeft(v keyturn.LinkView) string {
+	if v.PaymentsLeft > 0 || v.Status != keyturn.LinkOpen {
+		return ""
+	}
+	return "no payment: keyturn link reopen " + v.ID + " allows five more"
 }
 
 func sellabilityText(s keyturn.LineSellability) string {

@@ -49,6 +49,8 @@ func TestLinksAndPaymentsFromTheCommandLine(t *testing.T) {
 	first := into[keyturn.LinkView](s, "link", "create", "-f", other)
 	second := into[keyturn.LinkView](s, "link", "create", "-f", other)
 	require.NotEqual(t, first.ID, second.ID, "nothing says that it is the same")
+	require.Equal(t, keyturn.MaxLinkPayments, into[keyturn.LinkView](s, "link", "reopen", made.ID, "--reason",
+		"the customer asks").PaymentsLeft)
 	require.Contains(t, s.run("link", "cancel", first.ID, "--reason", "over"), "CANCELED")
 	_, err = execute(t, "link", "create", "-f", s.file("bad.json", `{"currency": "EUR", "price": 1}`))
 	require.ErrorContains(t, err, "is not a checkout link")

@@ -252,10 +252,20 @@ func (a *app) attend(ctx context.Context) {
 	}
 }
 
+// What one client address may do in an hour.
+const (
+	ordersPerHour       = 10 // press "order and pay"
+	unknownLinksPerHour = 60 // ask for checkout pages that are not there
+)
+
 // newAPI makes the HTTP surface: the API, and the order pages, whose decisions go the same way as those of operators.
 func (a *app) newAPI(start *starter.Starter, devToken string) *api.API {
 	var server *api.API
 	guesses := &throttle.Throttle{Trusted: a.Proxies} // of tokens and of addresses of pages
+	var orders *throttle.Throttle                     // whoever develops a shop orders more than ten times an hour
+	if a.Production {
+		orders = &throttle.Throttle{Trusted: a.Proxies, Most: ordersPerHour, Every: time.Hour}
+	}
 	desk := *a.desk
 	desk.Accepted = func(lines []db.Start) {
 		start.Enqueue(lines)
@@ -270,6 +280,7 @@ func (a *app) newAPI(start *starter.Starter, devToken string) *api.API {
 	}
 	pages.Handle("/", web.New(web.Config{
 		DB: a.db, ShopName: a.MailName, Logger: a.logger, Throttle: guesses, Desk: &desk,
+		UnknownLinks: &throttle.Throttle{Trusted: a.Proxies, Most: unknownLinksPerHour, Every: time.Hour}, OrderPosts: orders,
 		Secure: strings.HasPrefix(a.PublicURL, "https://"),
 		Resolve: func(ctx context.Context, id string, r keyturn.Resolution) (keyturn.Next, error) {
 			return server.Decide(ctx, id, r)

@@ -1,8 +1,9 @@
-// Package throttle slows down who guesses: it counts the failures of each client address. What is right is never
-// counted, and never refused.
+// Package throttle slows down who guesses, or does too much of one thing: it counts what it is told of for each client
+// address. What is right is never counted, and never refused.
 package throttle
 
 import (
+	"cmp"
 	"net/http"
 	"net/netip"
 	"strings"
@@ -15,17 +16,20 @@ import (
 const (
 	// PerMinute is how many failures of one address are answered as failures before it is asked to wait.
 	PerMinute = 20
-	// maxAddresses bounds the memory: what further addresses fail in the same minute is counted together.
+	// maxAddresses bounds the memory: what further addresses fail in the same time is counted together.
 	maxAddresses = 10_000
 )
 
-// Throttle counts the failures of this minute. It is safe for concurrent use; the zero value trusts no proxy.
+// Throttle counts the failures of this minute, or of another time. It is safe for concurrent use; the zero value trusts
+// no proxy, and nil counts nothing.
 type Throttle struct {
 	Trusted []netip.Prefix // proxies whose X-Forwarded-For tells who the client is
+	Most    int            // failures of one address in the time; 0: PerMinute
+	Every   time.Duration  // 0: a minute
 	Now     func() time.Time
 
 	mu     sync.Mutex
-	minute time.Time
+	since  time.Time
 	failed map[netip.Prefix]int // the zero prefix: everybody for whom there is no room
 }
 
@@ -54,27 +58,30 @@ func ParseProxies(text string) ([]netip.Prefix, error) {
 	return out, nil
 }
 
-// Failed counts a failure of the request's client. A wait that is not 0 says that there were too many this minute: the
-// answer is 429, and the minute ends after the wait.
+// Failed counts a failure of the request's client. A wait that is not 0 says that there were too many: the answer is
+// 429, and failures are counted anew after the wait.
 func (t *Throttle) Failed(r *http.Request) (wait time.Duration) {
-	client := t.client(r)
+	if t == nil {
+		return 0
+	}
+	client, most, every := t.client(r), cmp.Or(t.Most, PerMinute), cmp.Or(t.Every, time.Minute)
 	now := time.Now()
 	if t.Now != nil {
 		now = t.Now()
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if now.Sub(t.minute) >= time.Minute || now.Before(t.minute) || t.failed == nil {
-		t.minute, t.failed = now, map[netip.Prefix]int{}
+	if now.Sub(t.since) >= every || now.Before(t.since) || t.failed == nil {
+		t.since, t.failed = now, map[netip.Prefix]int{}
 	}
 	if _, known := t.failed[client]; !known && len(t.failed) >= maxAddresses {
 		client = netip.Prefix{}
 	}
 	t.failed[client]++
-	if t.failed[client] <= PerMinute {
+	if t.failed[client] <= most {
 		return 0
 	}
-	return t.minute.Add(time.Minute).Sub(now)
+	return t.since.Add(every).Sub(now)
 }
 
 // client is the network of the request's client: an IPv4 address, or the /64 that one holder of IPv6 has. Each trusted

@@ -72,6 +72,22 @@ func TestAMinuteEnds(t *testing.T) {
 	require.Zero(t, th.Failed(from("203.0.113.1:5")))
 }
 
+func TestAnotherLimit(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 11, 29, 12, 0, 0, 0, time.UTC)
+	th := &throttle.Throttle{Most: 2, Every: time.Hour, Now: func() time.Time { return now }}
+	for range 2 {
+		require.Zero(t, th.Failed(from("203.0.113.1:5")))
+	}
+	now = now.Add(20 * time.Minute)
+	require.Equal(t, 40*time.Minute, th.Failed(from("203.0.113.1:5")))
+	require.Zero(t, th.Failed(from("203.0.113.2:5")))
+	now = now.Add(40 * time.Minute)
+	require.Zero(t, th.Failed(from("203.0.113.1:5")))
+	var none *throttle.Throttle
+	require.Zero(t, none.Failed(from("203.0.113.1:5")))
+}
+
 // A flood from more addresses than there is room for shares one count; those that are counted already keep theirs.
 func TestMemoryIsBounded(t *testing.T) {
 	t.Parallel()
