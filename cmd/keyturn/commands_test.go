@@ -4,7 +4,10 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"io/fs"
+	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -177,4 +180,44 @@ func TestVersionSaysWhatRuns(t *testing.T) {
 	var build keyturn.Build
 	require.NoError(t, json.Unmarshal([]byte(out), &build))
 	require.Equal(t, keyturn.CurrentBuild(), build)
+}
+
+var (
+	inSpan  = regexp.MustCompile("`(?:bin/)?keyturn ([^`\n]+)`")
+	inBlock = regexp.MustCompile(`(?m)^ *(?:[A-Z_]+=\S+ )*(?:"\$BIN/keyturn"|(?:bin/)?keyturn) (.+)$`)
+)
+
+// Every command that a page names exists, with its flags.
+func TestCommandsOfThePagesExist(t *testing.T) {
+	pages := []string{"../../README.md", "../../SECURITY.md", "../../CONTRIBUTING.md"}
+	require.NoError(t, filepath.WalkDir("../../docs", func(path string, _ fs.DirEntry, err error) error {
+		if strings.HasSuffix(path, ".md") {
+			pages = append(pages, path)
+		}
+		return err
+	}))
+	found := 0
+	for _, page := range pages {
+		text, err := os.ReadFile(page)
+		require.NoError(t, err)
+		for _, m := range append(inSpan.FindAllStringSubmatch(string(text), -1), inBlock.FindAllStringSubmatch(string(text), -1)...) {
+			line, _, _ := strings.Cut(m[1], "  ") // a remark follows
+			words := strings.Fields(line)
+			c, rest, err := newRoot().Find(words)
+			require.NoError(t, err, "%s: keyturn %s", page, line)
+			if c.HasSubCommands() && len(rest) > 0 && !strings.HasPrefix(rest[0], "-") && !c.Runnable() {
+				require.Fail(t, "there is no such command", "%s: keyturn %s", page, line)
+			}
+			for _, word := range rest {
+				name, isFlag := strings.CutPrefix(word, "--")
+				name, _, _ = strings.Cut(name, "=")
+				if isFlag && name != "short" { // of git
+					require.True(t, c.Flags().Lookup(name) != nil || c.InheritedFlags().Lookup(name) != nil || name == "help",
+						"%s: %s has no flag --%s", page, c.CommandPath(), name)
+				}
+			}
+			found++
+		}
+	}
+	require.Greater(t, found, 100)
 }
