@@ -33,6 +33,10 @@ const stopTimeout = 40 * time.Second
 // processors are all taken, the default of one second gives false alarms, each of which costs a workflow task.
 const deadlockTimeout = 5 * time.Second
 
+// cachedWorkflows is how many workflows a process keeps in memory between their tasks. Some hundred are at work at a
+// time; those that wait for days cost memory for nothing, and their short histories are read again in one request.
+const cachedWorkflows = 2000
+
 // New makes a worker that serves all workflows and activities. The caller starts and stops it.
 func New(c client.Client, acts *activities.Activities, o Options) worker.Worker {
 	if o.TaskQueue == "" {
@@ -61,6 +65,7 @@ func New(c client.Client, acts *activities.Activities, o Options) worker.Worker 
 			DefaultVersioningBehavior: workflow.VersioningBehaviorAutoUpgrade,
 		}
 	}
+	worker.SetStickyWorkflowCacheSize(cachedWorkflows) // of the process; the first worker's start makes the cache
 	w := worker.New(c, o.TaskQueue, opts)
 	Register(w, acts)
 	return w
