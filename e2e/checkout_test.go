@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"google.golang.org/protobuf/encoding/protojson"
 
 	"keyturn.dev/keyturn"
 	"keyturn.dev/keyturn/checkout"
@@ -181,6 +182,8 @@ func TestALinkSellsAKey(t *testing.T) {
 	require.Contains(t, letters[1].Text, "The game")
 	s.requireWorkflowEnds(workflows.PaymentWorkflowID(id))
 	s.audit()
+	require.NotContains(t, protojson.Format(s.history(workflows.PaymentWorkflowID(id))), s.db.LinkToken(link),
+		"who reads Temporal cannot open the page")
 	events := len(s.history(workflows.PaymentWorkflowID(id)).Events)
 	t.Logf("the payment's workflow has %d events", events)
 	require.LessOrEqual(t, events, 40)

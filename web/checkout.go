@@ -146,8 +146,13 @@ func (p *pages) orderAndPay(w http.ResponseWriter, r *http.Request) {
 	case consent != nil:
 		consent.At = time.Now().UTC()
 	}
-	if len(a.wrong) > 0 && page.Status == keyturn.LinkOpen {
+	switch {
+	case len(a.wrong) == 0:
+	case page.Status == keyturn.LinkOpen:
 		p.showCheckout(w, r, page, a)
+		return
+	default: // there is nothing to fill in any more: the page says where things stand
+		p.backToCheckout(w, r)
 		return
 	}
 	begun, err := p.DB.BeginPayment(r.Context(), db.PaymentStart{

@@ -141,6 +141,7 @@ func buyInABrowser(t *testing.T, chrome context.Context, locale string, script b
 		"en": "Thank you for your order", "de": "Vielen Dank für Ihre Bestellung", "fr": "Merci pour votre commande",
 	}[locale])
 	require.Contains(t, html, `href="/o/`)
+	require.Empty(t, c.referrers.all(), "no request says which page it comes from")
 	b.calm()
 }
 

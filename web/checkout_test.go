@@ -28,9 +28,11 @@ import (
 type checkoutShop struct {
 	*shop
 
-	sandbox payment.Sandbox
-	client  *http.Client // the customer's browser, without script; it follows no redirect
-	origin  string
+	sandbox    payment.Sandbox
+	processors payment.Processors
+	client     *http.Client // the customer's browser, without script; it follows no redirect
+	origin     string
+	referrers  referrers // what requests said of where they came from
 }
 
 func openCheckoutShop(t *testing.T) *checkoutShop {
@@ -39,14 +41,18 @@ func openCheckoutShop(t *testing.T) *checkoutShop {
 	c.origin = c.server.URL
 	logger := slog.New(slog.NewTextHandler(c.logged, nil))
 	c.sandbox = payment.Sandbox{Ledger: c.db, Sessions: c.db, PublicURL: c.origin, Secret: []byte("of the test's own")}
+	c.processors = payment.Processors{"sandbox": c.sandbox}
 	desk := &checkout.Desk{
-		DB: c.db, Processors: payment.Processors{"sandbox": c.sandbox}, Providers: payment.Providers{"sandbox": c.sandbox},
+		DB: c.db, Processors: c.processors, Providers: payment.Providers{"sandbox": c.sandbox},
 		PublicURL: c.origin, Logger: logger,
 	}
 	pages := http.NewServeMux()
 	pages.Handle("/sandbox/", web.NewSandbox(web.SandboxConfig{Sessions: c.sandbox, ShopName: "Kiosk", Logger: logger}))
 	pages.Handle("/", web.New(web.Config{DB: c.db, ShopName: "Kiosk", Logger: logger, Desk: desk}))
-	c.server.Config.Handler = pages
+	c.server.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		c.referrers.note(r)
+		pages.ServeHTTP(w, r)
+	})
 	jar, err := cookiejar.New(nil)
 	require.NoError(t, err)
 	c.client = &http.Client{
@@ -86,7 +92,7 @@ func (c *checkoutShop) link(change func(*keyturn.CheckoutLink)) (id, page string
 	return v.ID, "/c/" + c.db.LinkToken(v.ID)
 }
 
-func (c *checkoutShop) do(method, path string, form url.Values) (*http.Response, string) {
+func (c *checkoutShop) do(method, path string, form url.Values, headers ...string) (*http.Response, string) {
 	c.t.Helper()
 	if strings.HasPrefix(path, "/") {
 		path = c.origin + path
@@ -95,6 +101,9 @@ func (c *checkoutShop) do(method, path string, form url.Values) (*http.Response,
 	require.NoError(c.t, err)
 	if form != nil {
 		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	}
+	for i := 0; i < len(headers); i += 2 {
+		req.Header.Set(headers[i], headers[i+1])
 	}
 	resp, err := c.client.Do(req)
 	require.NoError(c.t, err)

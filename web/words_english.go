@@ -107,6 +107,6 @@ var english = words{
 		brokenTitle:   "Your order cannot be shown right now", broken: "Nothing is lost. Please try again in a minute.",
 		tooManyTitle: "Please wait a moment",
 		tooMany:      "Too many attempts came from your network. Please try again in {time}.",
-		refusedTitle: "This was not accepted", refused: "Please open your order page again and use its buttons.",
+		refusedTitle: "This was not accepted", refused: "Please open the page again and use its buttons.",
 	},
 }

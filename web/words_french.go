@@ -113,6 +113,6 @@ var french = words{
 		broken:        "Rien n'est perdu. Réessayez dans une minute.",
 		tooManyTitle:  "Veuillez patienter un moment",
 		tooMany:       "Trop de tentatives sont venues de votre réseau. Veuillez réessayer dans {time}.",
-		refusedTitle:  "Cela n'a pas été accepté", refused: "Rouvrez la page de votre commande et utilisez ses boutons.",
+		refusedTitle:  "Cela n'a pas été accepté", refused: "Rouvrez la page et utilisez ses boutons.",
 	},
 }

@@ -115,6 +115,6 @@ var german = words{
 		tooManyTitle:  "Bitte warten Sie einen Moment",
 		tooMany:       "Es kamen zu viele Versuche aus Ihrem Netz. Bitte versuchen Sie es in {time} noch einmal.",
 		refusedTitle:  "Das wurde nicht angenommen",
-		refused:       "Bitte öffnen Sie die Seite Ihrer Bestellung noch einmal und benutzen Sie ihre Knöpfe.",
+		refused:       "Bitte öffnen Sie die Seite noch einmal und benutzen Sie ihre Knöpfe.",
 	},
 }
