@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"keyturn.dev/keyturn"
+	"keyturn.dev/keyturn/internal/testkit/faultproxy"
 )
 
 // linkOf is a checkout link of these products, at 10.00 EUR each.
@@ -654,4 +655,25 @@ func TestForgottenPaymentsAreWoken(t *testing.T) {
 	next, err := s.ReviewPayment(s.ctx, pay)
 	require.NoError(t, err)
 	require.Equal(t, keyturn.PaymentDoRetrieve, next.Do)
+}
+
+// While PostgreSQL is away, a page says that it is, whichever answer it was that got lost.
+func TestPagesOfLinksWithoutADatabase(t *testing.T) {
+	s := newShop(t)
+	s.product("game", fromPool("p"))
+	s.stock("p", "AAAA")
+	_, token := s.link(linkOf("k1", "game"))
+	p, dsn := throughProxy(t, s.dsn)
+	d := s.open(t, dsn)
+	defer d.Close()
+	failed := 0
+	for after := range 10 {
+		p.Lose(faultproxy.Loss{After: after, Reset: true})
+		_, err := d.CheckoutPage(s.ctx, token)
+		if p.Disarm(); err != nil {
+			wantKind(t, err, keyturn.KindUnavailable)
+			failed++
+		}
+	}
+	require.Greater(t, failed, 3)
 }

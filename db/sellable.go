@@ -111,7 +111,7 @@ func (d *DB) stockLeft(ctx context.Context, pool string, n int) (int, error) {
 		return 0, pg.AsKind(err)
 	}
 	left, err := stock.Left(ctx, d.pg, pool, n+ahead.Reserved)
-	return max(left-ahead.Reserved, 0), err
+	return max(left-ahead.Reserved, 0), pg.AsKind(err)
 }
 
 // reservedSQL is how many units of a pool are set aside for customers who are paying.
