@@ -76,6 +76,13 @@ func (s PaymentStatus) Uncharged() bool {
 	return s == PaymentVoiding || s == PaymentVoided || s == PaymentLost
 }
 
+// Usual says that a payment is on the way of all that go well.
+func (s PaymentStatus) Usual() bool {
+	return slices.Contains([]PaymentStatus{
+		PaymentCreated, PaymentOpen, PaymentAuthorized, PaymentCapturing, PaymentCaptured,
+	}, s)
+}
+
 // CaptureWhen says when a link's money is taken.
 type CaptureWhen string
 
@@ -160,4 +167,6 @@ type PaymentNext struct {
 	Status  PaymentStatus `json:"status"`
 	Wait    Duration      `json:"wait,omitzero"`
 	Version int           `json:"version,omitempty"`
+	// Unusual: it does not go the usual way, from a session to its capture. Its workflow shows where it stands.
+	Unusual bool `json:"unusual,omitempty"`
 }

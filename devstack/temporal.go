@@ -46,6 +46,7 @@ var SearchAttributes = map[string]enums.IndexedValueType{
 	"Source":         enums.INDEXED_VALUE_TYPE_KEYWORD,
 	"LineStatus":     enums.INDEXED_VALUE_TYPE_KEYWORD,
 	"NeedsAttention": enums.INDEXED_VALUE_TYPE_BOOL,
+	"PaymentStatus":  enums.INDEXED_VALUE_TYPE_KEYWORD,
 }
 
 // temporalSettings suit a server for one application on one machine.

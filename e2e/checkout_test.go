@@ -187,6 +187,7 @@ func TestALinkSellsAKey(t *testing.T) {
 	events := len(s.history(workflows.PaymentWorkflowID(id)).Events)
 	t.Logf("the payment's workflow has %d events", events)
 	require.LessOrEqual(t, events, 40)
+	s.foundWorkflows("WorkflowType = 'SettlePayment' AND PaymentStatus IS NULL", workflows.PaymentWorkflowID(id))
 	s.record(workflows.PaymentWorkflowID(id), "payment-confirmed")
 	var f string
 	require.NoError(t, s.sql(&f, `SELECT fulfillment_id FROM line_items WHERE order_id = $1`, link))
@@ -238,6 +239,7 @@ func TestALinkThatCannotBeDeliveredIsNotCharged(t *testing.T) {
 	require.NotContains(t, letters[1].Text, "money back")
 	s.requireWorkflowEnds(workflows.PaymentWorkflowID(id))
 	s.audit()
+	s.foundWorkflows("PaymentStatus = 'VOIDED'", workflows.PaymentWorkflowID(id))
 	s.record(workflows.PaymentWorkflowID(id), "payment-not-charged")
 }
 

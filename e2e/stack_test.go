@@ -129,7 +129,8 @@ func start(t *testing.T, o options) *stack {
 	}
 	s.db, err = db.Open(ctx, appDSN, keys)
 	require.NoError(t, err)
-	if o.temporal == "" {
+	direct := o.temporal == ""
+	if direct {
 		o.temporal = testkit.Temporal(t)
 	}
 	// Lazy: Keyturn starts and accepts orders while Temporal is down.
@@ -138,6 +139,10 @@ func start(t *testing.T, o options) *stack {
 		Logger: log.NewStructuredLogger(s.logger),
 	})
 	require.NoError(t, err)
+	if direct { // as each worker does when it starts: the server may have been started by another build
+		_, err = starter.EnsureSearchAttributes(ctx, s.temporal, "default")
+		require.NoError(t, err)
+	}
 
 	s.inbox = inbox.New(inbox.Config{SMTPAddr: "127.0.0.1:0", HTTPAddr: "127.0.0.1:0"})
 	require.NoError(t, s.inbox.Start())

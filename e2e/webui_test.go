@@ -17,6 +17,15 @@ import (
 // found waits until the visibility store finds exactly the workflows of these fulfillments.
 func (s *stack) found(query string, want ...string) {
 	s.t.Helper()
+	var ids []string
+	for _, f := range want {
+		ids = append(ids, workflows.LineWorkflowID(f))
+	}
+	s.foundWorkflows(query, ids...)
+}
+
+func (s *stack) foundWorkflows(query string, want ...string) {
+	s.t.Helper()
 	s.eventually(func() (bool, string) {
 		r, err := s.temporal.ListWorkflow(context.Background(),
 			&workflowservice.ListWorkflowExecutionsRequest{Query: fmt.Sprintf("TaskQueue = '%s' AND %s", s.queue, query)})
@@ -26,8 +35,8 @@ func (s *stack) found(query string, want ...string) {
 			ids[e.Execution.WorkflowId] = true
 		}
 		ok := len(ids) == len(want)
-		for _, f := range want {
-			ok = ok && ids[workflows.LineWorkflowID(f)]
+		for _, id := range want {
+			ok = ok && ids[id]
 		}
 		return ok, fmt.Sprintf("%s finds %v", query, ids)
 	})

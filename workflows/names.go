@@ -22,19 +22,21 @@ const (
 )
 
 // Search attributes, by which operators find workflows. LineStatus and NeedsAttention are there from the first failure
-// on: a line that goes well never pays for them, and its workflow's own status says all.
+// on, and PaymentStatus from where a payment leaves the usual way: what goes well never pays for them, and its
+// workflow's own status says all.
 var (
 	OrderIDKey        = temporal.NewSearchAttributeKeyKeyword("OrderId")
 	ProductIDKey      = temporal.NewSearchAttributeKeyKeyword("ProductId")
 	SourceKey         = temporal.NewSearchAttributeKeyKeyword("Source")
 	LineStatusKey     = temporal.NewSearchAttributeKeyKeyword("LineStatus")
 	NeedsAttentionKey = temporal.NewSearchAttributeKeyBool("NeedsAttention")
+	PaymentStatusKey  = temporal.NewSearchAttributeKeyKeyword("PaymentStatus")
 )
 
 // SearchAttributes are what a namespace needs before a workflow can be started in it.
 var SearchAttributes = []temporal.SearchAttributeKey{
 	OrderIDKey, ProductIDKey, SourceKey, LineStatusKey,
-	NeedsAttentionKey,
+	NeedsAttentionKey, PaymentStatusKey,
 }
 
 // LineInput starts the workflow of a line: FulfillLineItem from its acceptance, CancelLineItem for one that was

@@ -33,8 +33,12 @@ func SettlePayment(ctx workflow.Context, in PaymentInput) (PaymentResult, error)
 	wake := workflow.GetSignalChannelWithOptions(ctx, WakeName,
 		workflow.SignalChannelOptions{Description: "look at the database again"})
 	step := activities.PaymentStep{PaymentID: in.PaymentID}
+	var shown keyturn.PaymentStatus
 	next, err := reviewPayment(ctx, step)
-	for err == nil && next.Do != keyturn.PaymentDoNothing {
+	for err == nil {
+		if shown = showPayment(ctx, next, shown); next.Do == keyturn.PaymentDoNothing {
+			break
+		}
 		workflow.SetCurrentDetails(ctx, "**"+string(next.Status)+"**, next: "+string(next.Do)+"\n\nLink: "+in.LinkID)
 		var waited bool
 		if waited, err = waitForWake(ctx, wake, time.Duration(next.Wait)); err != nil {
@@ -47,6 +51,19 @@ func SettlePayment(ctx workflow.Context, in PaymentInput) (PaymentResult, error)
 		next, err = settlePayment(ctx, next, step)
 	}
 	return PaymentResult{Status: next.Status}, err
+}
+
+// showPayment sets the search attribute of a payment that does not go the usual way, once for each status, and gives
+// what is shown.
+func showPayment(ctx workflow.Context, next keyturn.PaymentNext, shown keyturn.PaymentStatus) keyturn.PaymentStatus {
+	if next.Status == shown || !next.Unusual && shown == "" {
+		return shown
+	}
+	if err := workflow.UpsertTypedSearchAttributes(ctx, PaymentStatusKey.ValueSet(string(next.Status))); err != nil {
+		workflow.GetLogger(ctx).Warn("search attributes were not set", "error", err)
+		return shown
+	}
+	return next.Status
 }
 
 func reviewPayment(ctx workflow.Context, step activities.PaymentStep) (next keyturn.PaymentNext, err error) {

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/mock"
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/temporal"
@@ -130,4 +131,39 @@ func TestAPaymentCannotBeCancelledFromOutside(t *testing.T) {
 	}, time.Minute)
 	require.Equal(t, keyturn.PaymentCaptured, p.run().Status)
 	require.InDelta(t, 3600, p.env.Now().Sub(p.start).Seconds(), 2)
+}
+
+// Where a payment stands is shown once for each status, from where it leaves the usual way, and not of one that goes well.
+func TestAnUnusualPaymentIsShown(t *testing.T) {
+	t.Parallel()
+	p := newPayment(t)
+	var shown []string
+	p.env.OnUpsertTypedSearchAttributes(mock.Anything).Run(func(args mock.Arguments) {
+		attributes, _ := args.Get(0).(temporal.SearchAttributes)
+		status, _ := attributes.GetKeyword(workflows.PaymentStatusKey)
+		shown = append(shown, status)
+	}).Return(nil).Maybe()
+	unusual := func(do keyturn.PaymentDo, status keyturn.PaymentStatus) keyturn.PaymentNext {
+		return keyturn.PaymentNext{Do: do, Status: status, Unusual: true}
+	}
+	p.now = after(0, keyturn.PaymentDoRetrieve, keyturn.PaymentOpen)
+	p.does["RetrievePayment"] = func() (keyturn.PaymentNext, error) {
+		return unusual(keyturn.PaymentDoVoid, keyturn.PaymentVoiding), nil
+	}
+	p.does["VoidPayment"] = func() (keyturn.PaymentNext, error) {
+		return unusual(keyturn.PaymentDoRefund, keyturn.PaymentCaptured), nil
+	}
+	p.does["RefundPayment"] = func() (keyturn.PaymentNext, error) {
+		return after(0, keyturn.PaymentDoNothing, keyturn.PaymentCaptured), nil
+	}
+	require.Equal(t, keyturn.PaymentCaptured, p.run().Status)
+	require.Equal(t, []string{"VOIDING", "CAPTURED"}, shown)
+
+	p = newPayment(t)
+	p.env.OnUpsertTypedSearchAttributes(mock.Anything).Panic("it costs an event of each sale").Maybe()
+	p.now = after(0, keyturn.PaymentDoRetrieve, keyturn.PaymentAuthorized)
+	p.does["RetrievePayment"] = func() (keyturn.PaymentNext, error) {
+		return after(0, keyturn.PaymentDoNothing, keyturn.PaymentCaptured), nil
+	}
+	require.Equal(t, keyturn.PaymentCaptured, p.run().Status)
 }
