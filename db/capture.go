@@ -57,7 +57,7 @@ func (d *DB) BeginCapture(ctx context.Context, fulfillmentID string) (due *Captu
 			wait = captureAgain
 			return nil
 		case l.Status == keyturn.LineRetrying && p.CaptureMinor == nil && !l.Now.Before(l.GiveUpAt):
-			return d.giveUp(ctx, tx, l, byWorkflow, whyDeadline, keyturn.KindUnavailable)
+			return d.giveUp(ctx, tx, l, byWorkflow, whyUncharged, keyturn.KindUnavailable)
 		case p.Status == keyturn.PaymentAuthorized:
 			if wait, err = waitForOthers(ctx, tx, p); wait > 0 || err != nil {
 				return err
@@ -202,7 +202,7 @@ func (d *DB) FailCapture(ctx context.Context, fulfillmentID string, due *Capture
 		l.Status = keyturn.LineRetrying
 		over := !l.Now.Before(l.GiveUpAt)
 		if over && p.CaptureMinor == nil {
-			return d.giveUp(ctx, tx, l, byWorkflow, whyDeadline+": "+string(kind), kind)
+			return d.giveUp(ctx, tx, l, byWorkflow, whyUncharged, kind)
 		}
 		l.NextAttemptAt = ptr(l.Now.Add(min(captureFirst<<min(l.Failures-1, 20), captureMost)))
 		if !over { // past its time it must be known first whether the money was taken

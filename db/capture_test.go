@@ -99,6 +99,13 @@ func TestACaptureThatCameLate(t *testing.T) {
 	require.Equal(t, keyturn.LineCanceling, next.Status)
 
 	s.processorSays(pay, s.capturedAs(pay, 2000))
+	for _, told := range s.paymentMails(pay) {
+		if told.Kind == keyturn.MailEnded {
+			require.True(t, told.Returned)
+			require.Equal(t, s.euro(1000), told.Paid, "the other line tells of its own refund")
+			require.Len(t, told.Items, 1)
+		}
+	}
 	owed, _, err := s.BeginPaymentRefund(s.ctx, pay)
 	require.NoError(t, err)
 	require.Equal(t, s.euro(1000), owed.Amount)

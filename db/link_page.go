@@ -23,10 +23,10 @@ type CheckoutPage struct {
 	Currency  string
 	Lines     []CheckoutPageLine
 	Total     keyturn.Money
-	OnVisit   []keyturn.LinkOffer // those that can still be accepted
+	OnVisit   []keyturn.LinkOffer      // those that can still be accepted
 	OnLeave   []keyturn.LinkOffer      // none once the customer has accepted one
 	Images    map[string]keyturn.Image // of lines and offers, by product
-	Customer  keyturn.Customer // what the page is filled in with
+	Customer  keyturn.Customer         // what the page is filled in with
 	ReturnURL string
 	CancelURL string
 	Provider  string

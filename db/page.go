@@ -21,17 +21,23 @@ const byCustomer = "customer"
 
 // CustomerPage is an order as its customer sees it, without anything that is secret or meant for operators.
 type CustomerPage struct {
-	OrderID     string
-	Locale      string
-	FirstName   string
-	Status      keyturn.OrderStatus
-	Price       keyturn.Money
-	CreatedAt   time.Time
-	Now         time.Time // the database's clock, by which deadlines count
-	Counts      keyturn.LineCounts
-	Canceling   bool // the whole order is to be cancelled; lines follow one after the other
-	Page, Pages int
-	Lines       []CustomerLine
+	OrderID   string
+	Locale    string
+	FirstName string
+	Status    keyturn.OrderStatus
+	Price     keyturn.Money
+	CreatedAt time.Time
+	Now       time.Time // the database's clock, by which deadlines count
+	Counts    keyturn.LineCounts
+	Canceling bool // the whole order is to be cancelled; lines follow one after the other
+	// Of an order that a checkout link made.
+	MayWithdraw    bool
+	WithdrawAll    bool       // a withdrawal is from all of the order, and not only from what is not delivered
+	WithdrawBefore *time.Time // when the right of withdrawal ends that the shop offers; nil: it offers none
+	WithdrawnAt    *time.Time
+	AgainUntil     *time.Time // until when the same can be ordered once more; nil: it cannot
+	Page, Pages    int
+	Lines          []CustomerLine
 }
 
 // Final says that nothing of the order will change by itself any more.
@@ -87,7 +93,7 @@ func (d *DB) orderByToken(ctx context.Context, q sqlx.QueryerContext, token stri
 	err := sqlx.GetContext(ctx, q, &o, `
 		SELECT o.id, o.status, o.currency, o.gross_minor, o.created_at, o.lines_total AS total, o.lines_trouble AS trouble,
 			o.lines_delivered AS delivered, o.lines_canceling AS canceling, o.lines_canceled AS canceled, o.customer_id,
-				o.customer, c.data_key, o.cancel_reason, clock_timestamp() AS now
+				o.customer, c.data_key, o.cancel_reason, o.payment_id, clock_timestamp() AS now
 		FROM orders o JOIN customers c ON c.id = o.customer_id
 		WHERE o.page_hash = $1`, pageHash(token))
 	if err != nil {
@@ -126,6 +132,11 @@ func (d *DB) CustomerPage(ctx context.Context, token string, page int) (Customer
 	if page < 1 || page > p.Pages {
 		return CustomerPage{}, keyturn.Errorf(keyturn.KindNotFound, "there is no such page")
 	}
+	if o.PaymentID != nil {
+		if err := d.showRights(ctx, *o.PaymentID, &p); err != nil {
+			return CustomerPage{}, err
+		}
+	}
 	// The lines are read after the counts: a page that calls its order final never shows a line that is not.
 	first := (page - 1) * CustomerPageLines
 	lines, err := d.lineViews(ctx,
@@ -144,6 +155,25 @@ func (d *DB) CustomerPage(ctx context.Context, token string, page int) (Customer
 		p.Lines = append(p.Lines, v)
 	}
 	return p, nil
+}
+
+// showRights adds what the customer may do about an order that a checkout link made.
+func (d *DB) showRights(ctx context.Context, paymentID string, page *CustomerPage) error {
+	p, err := scanPayment(ctx, d.pg, `p.id = $1`, paymentID)
+	if err != nil {
+		return err
+	}
+	snapshot, _, err := d.snapshot(p)
+	if err != nil {
+		return err
+	}
+	o, err := readSold(ctx, d.pg, p, snapshot)
+	if err != nil {
+		return err
+	}
+	page.MayWithdraw, page.WithdrawAll, page.WithdrawBefore = o.MayWithdraw, o.WholeOrder, o.WithdrawBefore
+	page.WithdrawnAt, page.AgainUntil = o.WithdrawnAt, o.AgainUntil
+	return nil
 }
 
 // CustomerPageOf says on which page of the order behind the link a line stands. KindNotFound when the order has no such

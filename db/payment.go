@@ -93,12 +93,14 @@ func lockPayment(ctx context.Context, tx *sqlx.Tx, id string) (*payment, error) 
 
 // PaymentSnapshot is what a payment is for. It never changes: what the customer edits later is another payment.
 type PaymentSnapshot struct {
-	Reference      string            `json:"reference,omitempty"` // of the link
-	Lines          []SnapshotLine    `json:"lines"`
-	Customer       keyturn.Customer  `json:"customer"`
-	Consent        *keyturn.Consent  `json:"consent,omitempty"`
-	AdditionalData map[string]string `json:"additionalData,omitempty"`
-	Promise        keyturn.Duration  `json:"promise,omitzero"` // within which the customer has keys, or is not charged
+	Reference string           `json:"reference,omitempty"` // of the link
+	Lines     []SnapshotLine   `json:"lines"`
+	Customer  keyturn.Customer `json:"customer"`
+	Consent   *keyturn.Consent `json:"consent,omitempty"`
+	// Withdrawal is what became of the customer's right of withdrawal; empty of one who has none
+	Withdrawal     keyturn.Withdrawal `json:"withdrawal,omitempty"`
+	AdditionalData map[string]string  `json:"additionalData,omitempty"`
+	Promise        keyturn.Duration   `json:"promise,omitzero"` // within which the customer has keys, or is not charged
 }
 
 // SnapshotLine is a line of a snapshot.

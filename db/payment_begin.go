@@ -21,6 +21,8 @@ type PaymentStart struct {
 	Version  int              // of the page
 	Customer keyturn.Customer // as filled in; its ID is the link's
 	Consent  *keyturn.Consent
+	// Withdrawal is what becomes of the customer's right of withdrawal; empty of one who has none
+	Withdrawal keyturn.Withdrawal
 	// PayWithin is how long the customer has to pay.
 	PayWithin    time.Duration
 	CheckAddress func(string) error // the rule for e-mail addresses
@@ -66,7 +68,8 @@ func (d *DB) BeginPayment(ctx context.Context, in PaymentStart) (PaymentBegun, e
 	}
 	snapshot := PaymentSnapshot{
 		Reference: link.Reference, Customer: in.Customer, Consent: in.Consent, AdditionalData: link.AdditionalData,
-		Promise: keyturn.Duration(page.Promise),
+		Withdrawal: in.Withdrawal,
+		Promise:    keyturn.Duration(page.Promise),
 	}
 	for _, l := range page.Lines {
 		snapshot.Lines = append(snapshot.Lines, l.frozen())

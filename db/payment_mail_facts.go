@@ -62,10 +62,10 @@ func causeOf(reason string, failure keyturn.Kind) CancelCause {
 		return CancelWithdrawn
 	case reason == whyNotReady:
 		return CancelOthers
-	case failure != "":
-		return CancelFailed
 	case reason == whyUncharged:
 		return CancelPayment
+	case failure != "":
+		return CancelFailed
 	}
 	return CancelAsked
 }
@@ -76,10 +76,18 @@ func (d *DB) paymentMailFacts(ctx context.Context, tx *sqlx.Tx, p *payment, snap
 ) {
 	f := PaymentMailFacts{
 		Now: p.Now.UTC(), Snapshot: snapshot, Status: p.Status, Mixed: p.Mixed,
-		Total:  keyturn.Money{Minor: p.TotalMinor, Currency: p.Currency},
-		Paid:   keyturn.Money{Minor: max(p.AuthorizedMinor, p.CapturedMinor), Currency: p.Currency},
-		AtOnce: p.Status == keyturn.PaymentCaptured && p.CaptureBy == nil, Returned: p.CapturedMinor > 0,
+		Total:     keyturn.Money{Minor: p.TotalMinor, Currency: p.Currency},
+		Paid:      keyturn.Money{Minor: max(p.AuthorizedMinor, p.CapturedMinor), Currency: p.Currency},
+		AtOnce:    p.Status == keyturn.PaymentCaptured && p.CaptureBy == nil,
 		LinkToken: d.LinkToken(p.LinkID),
+	}
+	var back []int64
+	if err := tx.SelectContext(ctx, &back, `SELECT amount_minor FROM payment_refunds WHERE payment_id = $1`,
+		p.ID); err != nil {
+		return f, err
+	}
+	if len(back) > 0 {
+		f.Returned, f.Paid.Minor = true, back[0]
 	}
 	link, err := d.linkWhere(ctx, tx, `k.id = $1`, p.LinkID)
 	if err != nil {
@@ -95,48 +103,16 @@ func (d *DB) paymentMailFacts(ctx context.Context, tx *sqlx.Tx, p *payment, snap
 	if p.OrderID == nil {
 		return f, nil
 	}
-	return f, d.orderMailFacts(ctx, tx, p, &f)
-}
-
-// orderMailFacts adds what there is to say of the order that the payment made.
-func (d *DB) orderMailFacts(ctx context.Context, tx *sqlx.Tx, p *payment, f *PaymentMailFacts) error {
-	f.OrderID, f.PageToken = *p.OrderID, d.PageToken(*p.OrderID)
-	var o struct {
-		CreatedAt    time.Time `db:"created_at"`
-		CancelReason *string   `db:"cancel_reason"`
-		DeliverBy    time.Time `db:"deliver_by"`
+	o, err := readSold(ctx, tx, p, snapshot)
+	if err != nil {
+		return f, err
 	}
-	if err := tx.GetContext(ctx, &o, `
-		SELECT o.created_at, o.cancel_reason,
-			(SELECT max(l.give_up_at) FROM line_items l WHERE l.order_id = o.id) AS deliver_by
-		FROM orders o WHERE o.id = $1`, f.OrderID); err != nil {
-		return err
-	}
-	f.OrderedAt, f.DeliverBy = o.CreatedAt.UTC(), o.DeliverBy.UTC()
-	var lines []struct {
-		Position int          `db:"position"`
-		Reason   string       `db:"reason"`
-		Failure  keyturn.Kind `db:"failure"`
-	}
-	if err := tx.SelectContext(ctx, &lines, `
-		SELECT l.position, coalesce(r.reason, '') AS reason, coalesce(r.failure_kind, '') AS failure
-		FROM line_items l LEFT JOIN refunds r ON r.line_id = l.id
-		WHERE l.order_id = $1 AND l.status <> 'DELIVERED'
-			AND NOT EXISTS (SELECT FROM deliveries y WHERE y.line_id = l.id AND y.kind = 'canceled')
-		ORDER BY l.position`, f.OrderID); err != nil {
-		return err
-	}
-	f.EndedBy = causeOf(value(o.CancelReason), "")
-	for _, l := range lines {
-		f.Items = append(f.Items, f.Snapshot.Lines[l.Position-1].SoldAs.Name)
-		// the first cause counts, and not what followed from it
-		switch cause := causeOf(l.Reason, l.Failure); {
-		case f.EndedBy == CancelWithdrawn || l.Reason == "":
-		case cause == CancelFailed && (f.EndedBy != CancelFailed || f.FailedBy == keyturn.KindInternal):
-			f.EndedBy, f.FailedBy = CancelFailed, l.Failure
-		case cause == CancelAsked && f.EndedBy != CancelFailed:
-			f.EndedBy = CancelAsked
+	f.OrderID, f.PageToken, f.OrderedAt, f.DeliverBy = *p.OrderID, d.PageToken(*p.OrderID), o.CreatedAt, o.DeliverBy
+	f.EndedBy, f.FailedBy, f.AgainUntil, f.WithdrawBefore = o.EndedBy, o.FailedBy, o.AgainUntil, o.WithdrawBefore
+	for _, l := range o.lines {
+		if l.Status != keyturn.LineDelivered && !l.Told && (!f.Returned || l.Refund != nil && *l.Refund == 0) {
+			f.Items = append(f.Items, snapshot.Lines[l.Position-1].SoldAs.Name)
 		}
 	}
-	return nil
+	return f, nil
 }

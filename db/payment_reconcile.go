@@ -382,8 +382,8 @@ func (d *DB) followVoiding(ctx context.Context, tx *sqlx.Tx, p *payment, s keytu
 		p.lookNext()
 		return p.save(ctx, tx, by, "")
 	}
-	if err := p.save(ctx, tx, by, ""); err != nil {
-		return err
+	if err := p.save(ctx, tx, by, ""); err != nil || p.Status == keyturn.PaymentCaptured && !p.Owed {
+		return err // what is yet to be given up tells of its own refund
 	}
 	return p.tell(ctx, tx, keyturn.MailEnded, by)
 }

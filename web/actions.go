@@ -186,6 +186,7 @@ type confirmView struct {
 	Question, Means string
 	Link, Decision  string
 	Back            string
+	Yes, No         string
 }
 
 func confirmOf(w *words, token string, l db.CustomerLine, page int) *confirmView {
@@ -193,7 +194,8 @@ func confirmOf(w *words, token string, l db.CustomerLine, page int) *confirmView
 	c := &confirmView{
 		Question: say(w.action.askRefund, v).String(), Means: w.action.refundMeans,
 		Link:     lineLink(token, l.FulfillmentID, "refund"),
-		Decision: uuid.NewString(), Back: pageLink(token, page) + "#" + lineAnchor(l.FulfillmentID),
+		Decision: uuid.NewString(), Back: pageLink(token, page) + "#" + lineAnchor(l.FulfillmentID), Yes: w.action.yes,
+		No: w.action.no,
 	}
 	if l.Price.Minor == 0 {
 		c.Question = say(w.action.askRefundFree, v).String()

@@ -32,6 +32,7 @@ func (p *pages) checkoutRoutes(mux *http.ServeMux) {
 	mux.HandleFunc("POST /c/{token}/order", p.orderAndPay)
 	mux.HandleFunc("GET /c/{token}/return", p.returned)
 	mux.HandleFunc("POST /c/{token}/reopen", p.reopen)
+	mux.HandleFunc("POST /c/{token}/resend", p.resend)
 	mux.HandleFunc("GET /c/{token}/{action}", p.backToCheckout) // a reload or a bookmark of an answer
 	mux.HandleFunc("GET /c/{token}/offers/{id}", p.backToCheckout)
 	mux.HandleFunc("/c/", func(w http.ResponseWriter, r *http.Request) {
@@ -137,10 +138,10 @@ func (p *pages) orderAndPay(w http.ResponseWriter, r *http.Request) {
 	}
 	a := checkoutAnswer{status: http.StatusUnprocessableEntity, form: r.PostForm, wrong: words.checkout.wrong(customer,
 		settings.Fields)}
-	consent := consentOf(words, settings)
+	consent, withdrawal := consentOf(words, settings), settings.Withdrawal
 	switch {
 	case !isConsumer(customer):
-		consent = nil
+		consent, withdrawal = nil, ""
 	case consent != nil && r.PostForm.Get("consent") != consent.Version: // nothing was agreed to, or other words
 		a.wrong["consent"] = words.checkout.ConsentMissing
 	case consent != nil:
@@ -156,7 +157,8 @@ func (p *pages) orderAndPay(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	begun, err := p.DB.BeginPayment(r.Context(), db.PaymentStart{
-		Token: token, Version: versionOf(r), Customer: customer, Consent: consent, PayWithin: payWithin,
+		Token: token, Version: versionOf(r), Customer: customer, Consent: consent, Withdrawal: withdrawal,
+		PayWithin:    payWithin,
 		CheckAddress: mail.CheckAddress, Respond: func(db.Accepted) ([]byte, error) { return nil, nil },
 	})
 	if err != nil {
@@ -284,6 +286,25 @@ func (p *pages) reopen(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	p.backToCheckout(w, r)
+}
+
+// resend sends the address of the order's page to the customer. It never shows it, nor where it goes.
+func (p *pages) resend(w http.ResponseWriter, r *http.Request) {
+	a := checkoutAnswer{notice: func(c *checkoutWords) string { return c.Resent }}
+	switch err := p.DB.SendOrderPage(r.Context(), r.PathValue("token")); keyturn.KindOf(err) {
+	case "":
+	case keyturn.KindConflict: // the button of no page of ours
+		p.backToCheckout(w, r)
+		return
+	case keyturn.KindRateLimited:
+		a = checkoutAnswer{
+			status: http.StatusTooManyRequests, notice: func(c *checkoutWords) string { return c.ResentOften },
+		}
+	default:
+		p.fail(w, r, err)
+		return
+	}
+	p.again(w, r, a)
 }
 
 // checkoutCookie is the cookie by which the browser that ordered is known.

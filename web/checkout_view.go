@@ -142,6 +142,7 @@ func (p *pages) showCheckout(w http.ResponseWriter, r *http.Request, page db.Che
 		p.payingCheckout(&v, words, token, page)
 	case keyturn.LinkUsed:
 		v.Heading, v.Lead = c.UsedHeading, say(c.Used, values{"when": words.date.since(*page.EndedAt)}).String()
+		v.Buttons = []buttonView{{Text: c.Resend, Link: checkoutLink(token) + "/resend", Post: true}}
 		if p.ordered(r, page) && page.Now.Sub(*page.EndedAt) < thanksFor {
 			v.Heading, v.Lead = c.ThanksHeading, c.Thanks
 			v.Buttons = []buttonView{{

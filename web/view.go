@@ -43,6 +43,7 @@ type orderView struct {
 	Lines                    []lineView
 	Pages                    *pagesView
 	Final                    bool
+	Sold                     *soldView // of an order that a checkout link made
 }
 
 type pagesView struct {
@@ -91,6 +92,8 @@ type answer struct {
 	line    string // the line it is about
 	keys    *db.Deliverables
 	confirm bool
+	// withdraw: ask whether the customer wants to withdraw from the contract
+	withdraw bool
 }
 
 const (
@@ -140,6 +143,10 @@ func (p *pages) viewOf(token string, page db.CustomerPage, a answer) view {
 			v.Confirm = confirmOf(w, token, l, page.Page)
 		}
 		o.Lines = append(o.Lines, lv)
+	}
+	o.Sold = soldOf(w, token, page)
+	if a.withdraw {
+		v.Confirm = confirmWithdrawal(w, token, page)
 	}
 	if v.Confirm != nil { // a question stands alone
 		v.Title = v.Confirm.Question
@@ -247,7 +254,7 @@ func labels(w *words) map[string]string {
 		"copy":   w.action.copyKey,
 		"copied": w.action.copied, "replaced": w.action.replaced, "link": w.action.link, "hide": w.action.hide,
 		"instructions": w.action.instructions,
-		"download":     w.action.downloadProduct, "yes": w.action.yes, "no": w.action.no,
+		"download":     w.action.downloadProduct,
 	}
 }
 

@@ -47,6 +47,10 @@ func New(c Config) http.Handler {
 	mux.HandleFunc("POST /o/{token}/lines/{line}/refund", p.refund)
 	mux.HandleFunc("POST /o/{token}/files/{line}/{n}", p.file) // files are keys too: no GET gives them
 	mux.HandleFunc("GET /o/{token}/files/{line}/{n}", p.back)
+	mux.HandleFunc("POST /o/{token}/withdrawal", p.withdraw)
+	mux.HandleFunc("POST /o/{token}/again", p.orderAgain)
+	mux.HandleFunc("GET /o/{token}/withdrawal", p.backToOrder)
+	mux.HandleFunc("GET /o/{token}/again", p.backToOrder)
 	mux.HandleFunc("/o/", func(w http.ResponseWriter, r *http.Request) {
 		p.fail(w, r, keyturn.Errorf(keyturn.KindNotFound, "there is no such page"))
 	})

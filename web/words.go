@@ -28,6 +28,7 @@ type words struct {
 	fail   failWords
 
 	checkout checkoutWords
+	sold     soldWords
 	shop     shopWords
 }
 

@@ -12,6 +12,7 @@ type checkoutWords struct {
 	Changed, NotAllowed, NotSold, TooOften, Refused, ProcessorDown,
 	PayingHeading, Paying, Opening, GoOn, Reopen, ProcessingHeading,
 	Processing, UsedHeading, Used, ThanksHeading, Thanks, ToOrder,
+	Resend, Resent, ResentOften string
 	ExpiredHeading, Expired, CanceledHeading, Canceled string
 
 	Fields map[string]string // labels, by the field's name
@@ -91,6 +92,9 @@ var englishCheckout = checkoutWords{
 	ThanksHeading:   "Thank you for your order",
 	Thanks:          "Your key comes by e-mail. On the page of your order you see where it stands.",
 	ToOrder:         "Go to my order",
+	Resend:          "Send me the page of my order again",
+	Resent:          "We have sent the address of the order's page to the e-mail address of the order.",
+	ResentOften:     "It was sent three times today. Please look in the mailbox, and in its spam folder, or try again tomorrow.",
 	ExpiredHeading:  "This link has expired",
 	Expired:         "It ended {when}. Please ask the shop for a new one.",
 	CanceledHeading: "This link is no longer valid",
@@ -175,6 +179,9 @@ var frenchCheckout = checkoutWords{
 	ThanksHeading:   "Merci pour votre commande",
 	Thanks:          "Votre clé arrive par e-mail. La page de votre commande vous dit où elle en est.",
 	ToOrder:         "Voir ma commande",
+	Resend:          "Renvoyez-moi la page de ma commande",
+	Resent:          "Nous avons envoyé l’adresse de la page de la commande à l’adresse e-mail de la commande.",
+	ResentOften:     "Elle a été envoyée trois fois aujourd’hui. Regardez dans la boîte aux lettres, et dans ses indésirables, ou réessayez demain.",
 	ExpiredHeading:  "Ce lien a expiré",
 	Expired:         "Il a pris fin {when}. Veuillez en demander un nouveau à la boutique.",
 	CanceledHeading: "Ce lien n’est plus valable",
@@ -259,6 +266,9 @@ var germanCheckout = checkoutWords{
 	ThanksHeading:   "Vielen Dank für Ihre Bestellung",
 	Thanks:          "Ihr Schlüssel kommt per E-Mail. Auf der Seite Ihrer Bestellung sehen Sie, wie es steht.",
 	ToOrder:         "Zu meiner Bestellung",
+	Resend:          "Seite meiner Bestellung noch einmal senden",
+	Resent:          "Wir haben die Adresse der Bestellseite an die E-Mail-Adresse der Bestellung gesendet.",
+	ResentOften:     "Sie wurde heute dreimal gesendet. Bitte sehen Sie im Postfach nach, auch unter Spam, oder versuchen Sie es morgen noch einmal.",
 	ExpiredHeading:  "Dieser Link ist abgelaufen",
 	Expired:         "Er endete {when}. Bitte fragen Sie den Shop nach einem neuen.",
 	CanceledHeading: "Dieser Link gilt nicht mehr",

@@ -15,9 +15,9 @@ var english = words{
 		at: [3]string{"at {clock}", "on {weekday} at {clock}", "on {day} {month} {year} at {clock}"},
 		by: [3]string{"{clock} today", "{weekday} {clock}", "{day} {month} {year}, {clock}"},
 	},
-	checkout: englishCheckout,
-	shop:     englishShop,
-	title:    "Your order", hello: "Hello {name},", order: "Order", ordered: "Date", total: "Total", items: "Items",
+	checkout: englishCheckout, sold: englishSold,
+	shop:  englishShop,
+	title: "Your order", hello: "Hello {name},", order: "Order", ordered: "Date", total: "Total", items: "Items",
 	quantity: "Quantity",
 	operation: map[keyturn.OperationName]string{
 		keyturn.OpRenew: "Renewal", keyturn.OpUpgrade: "Upgrade", keyturn.OpPause: "Pause", keyturn.OpResume: "Resumption",

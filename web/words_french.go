@@ -17,9 +17,9 @@ var french = words{
 		at: [3]string{"à {clock}", "{weekday} à {clock}", "le {day} {month} {year} à {clock}"},
 		by: [3]string{"aujourd'hui à {clock}", "{weekday} à {clock}", "le {day} {month} {year} à {clock}"},
 	},
-	checkout: frenchCheckout,
-	shop:     frenchShop,
-	title:    "Votre commande", hello: "Bonjour {name},", order: "Commande", ordered: "Date", total: "Total",
+	checkout: frenchCheckout, sold: frenchSold,
+	shop:  frenchShop,
+	title: "Votre commande", hello: "Bonjour {name},", order: "Commande", ordered: "Date", total: "Total",
 	items: "Articles", quantity: "Quantité",
 	operation: map[keyturn.OperationName]string{
 		keyturn.OpRenew: "Renouvellement", keyturn.OpUpgrade: "Mise à niveau", keyturn.OpPause: "Suspension",

@@ -17,9 +17,9 @@ var german = words{
 		at: [3]string{"um {clock}", "am {weekday} um {clock}", "am {day}. {month} {year} um {clock}"},
 		by: [3]string{"heute um {clock}", "{weekday} um {clock}", "zum {day}. {month} {year} um {clock}"},
 	},
-	checkout: germanCheckout,
-	shop:     germanShop,
-	title:    "Ihre Bestellung", hello: "Guten Tag {name},", order: "Bestellung", ordered: "Datum", total: "Summe",
+	checkout: germanCheckout, sold: germanSold,
+	shop:  germanShop,
+	title: "Ihre Bestellung", hello: "Guten Tag {name},", order: "Bestellung", ordered: "Datum", total: "Summe",
 	items: "Artikel", quantity: "Menge",
 	operation: map[keyturn.OperationName]string{
 		keyturn.OpRenew: "Verlängerung", keyturn.OpUpgrade: "Upgrade", keyturn.OpPause: "Ruhen der Lizenz",
