@@ -160,3 +160,23 @@ func TestACaptureThatFailsUntilTheDeadline(t *testing.T) {
 	require.Equal(t, keyturn.PaymentVoiding, s.paymentStatus(pay))
 	s.refunded(lines[0])
 }
+
+// An answer from before an authorization is let go does not put that off.
+func TestAnOldAnswerPutsNothingOffThatIsToBeLetGo(t *testing.T) {
+	s := newShop(t)
+	s.product("game", fromPool("p"))
+	_, token := s.link(linkOf("k1", "game"))
+	pay := s.openPayment(token)
+	f := s.processorSays(pay, s.authorized(pay, 1000)).Accepted.Starts[0].FulfillmentID
+	s.claimed(f)
+	_, err := s.Resolve(s.ctx, f, keyturn.Resolution{Action: keyturn.ActionRefund})
+	require.NoError(t, err)
+	s.exec(`DELETE FROM payment_mails`) // they go first
+	for range 2 {
+		next := s.processorSays(pay, s.authorized(pay, 1000)).Next
+		require.Equal(t, keyturn.PaymentDoVoid, next.Do)
+		require.LessOrEqual(t, time.Duration(next.Wait), 10*time.Second)
+	}
+	s.processorSays(pay, keyturn.ProcessorState{Status: keyturn.AtProcessorVoided})
+	s.refunded(f)
+}

@@ -405,6 +405,27 @@ func TestALineThatIsAnsweredWhileItSleepsIsWoken(t *testing.T) {
 	require.NotContains(t, s.dispatched(), f, "once")
 }
 
+// A line whose call is under way, and which somebody wakes meanwhile, is not put to sleep until its deadline: its
+// workflow would not hear that the call has failed.
+func TestALineThatIsWokenDuringItsCallLooksAgainSoon(t *testing.T) {
+	s := newShop(t)
+	s.product("app", fromEndpoint("acme"))
+	f := s.sell("app")
+	s.down()
+	s.parked(f)
+	next, err := s.Review(s.ctx, f)
+	require.NoError(t, err)
+	require.Greater(t, time.Duration(next.Wait), time.Minute)
+	s.exec(`DELETE FROM partner_gates`)
+	call := s.beginCall(f)
+	next, err = s.Review(s.ctx, f)
+	require.NoError(t, err)
+	require.Equal(t, keyturn.DoCall, next.Do)
+	require.LessOrEqual(t, time.Duration(next.Wait), 2*callTime)
+	s.finishCall(f, answered(call, "KEY-1"))
+	s.delivered(f)
+}
+
 // Operations hear of a certificate that expires soon once, and it is over when there is another.
 func TestExpiringCertificatesAreAlerted(t *testing.T) {
 	s := newShop(t)

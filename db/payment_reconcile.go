@@ -379,7 +379,8 @@ func (d *DB) followVoiding(ctx context.Context, tx *sqlx.Tx, p *payment, s keytu
 			return err
 		}
 	case keyturn.AtProcessorAuthorized, keyturn.AtProcessorOpen, keyturn.AtProcessorProcessing:
-		p.lookNext()
+		p.LookAt = ptr(p.Now.Add(min(captureFirst<<min(p.Looks, 20), captureMost))) // until then the money is blocked
+		p.Looks++
 		return p.save(ctx, tx, by, "")
 	}
 	if err := p.save(ctx, tx, by, ""); err != nil || p.Status == keyturn.PaymentCaptured && !p.Owed {

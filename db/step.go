@@ -3,6 +3,7 @@ package db
 import (
 	"context"
 	"strconv"
+	"time"
 
 	"github.com/jmoiron/sqlx"
 
@@ -53,6 +54,9 @@ func (d *DB) Review(ctx context.Context, fulfillmentID string) (keyturn.Next, er
 				},
 			})
 		}
+		if err := lookAfterCall(ctx, tx, l); err != nil {
+			return err
+		}
 		if stopped, err := d.stop(ctx, tx, l, keyturn.DoAwait); stopped || err != nil {
 			if err == nil && l.saved == l.Status {
 				return l.save(ctx, tx, byWorkflow, "")
@@ -80,6 +84,21 @@ func (d *DB) Review(ctx context.Context, fulfillmentID string) (keyturn.Next, er
 		}
 		return l.save(ctx, tx, byWorkflow, "")
 	})
+}
+
+// lookAfterCall has a line that waits for its turn at its partner, and whose call is under way all the same, looked at
+// once that call is over: whoever is told to wait here does not hear of its outcome.
+func lookAfterCall(ctx context.Context, tx *sqlx.Tx, l *line) error {
+	if l.next().Do != keyturn.DoCall || l.NextAttemptAt == nil {
+		return nil
+	}
+	var over *time.Time
+	if err := tx.GetContext(ctx, &over,
+		`SELECT max(deadline_at) FROM attempts WHERE line_id = $1 AND outcome = 'running'`, l.ID); err != nil || over == nil {
+		return err
+	}
+	l.NextAttemptAt = ptr(minTime(*l.NextAttemptAt, *over))
+	return nil
 }
 
 // step runs fn on a locked line and says what the line needs afterwards.

@@ -13,6 +13,7 @@ import (
 	"regexp"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"keyturn.dev/keyturn"
@@ -162,7 +163,10 @@ func (b *browser) post(path string, form url.Values) (status int, location, body
 	return b.visit(http.MethodPost, path, form)
 }
 
-// visit gives status 0 where nobody answers. Every customer comes from an address of their own.
+// visits counts what browsers asked for.
+var visits atomic.Uint32
+
+// visit gives status 0 where nobody answers. Each comes from another address: who asks too often is told to wait.
 func (b *browser) visit(method, path string, form url.Values) (status int, location, body string) {
 	address := path
 	if strings.HasPrefix(path, "/") {
@@ -178,9 +182,8 @@ func (b *browser) visit(method, path string, form url.Values) (status int, locat
 		return 0, "", ""
 	}
 	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	var n int
-	_, _ = fmt.Sscanf(b.name, "CHAOSLINK-%d", &n)
-	req.Header.Set("X-Forwarded-For", fmt.Sprintf("10.1.%d.%d", n/250%250, n%250))
+	n := visits.Add(1)
+	req.Header.Set("X-Forwarded-For", fmt.Sprintf("10.%d.%d.%d", n>>16&255, n>>8&255, n&255))
 	client := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	resp, err := client.Do(req)
 	if err != nil {
