@@ -145,6 +145,21 @@ func (b *browser) walk(steps int) {
 	require.NoError(b.t, err)
 }
 
+// refused says that the browser has complained of one answer with this status, and of nothing else.
+func (b *browser) refused(status string) {
+	b.t.Helper()
+	require.Eventually(b.t, func() bool {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		return len(b.noted) > 0
+	}, time.Minute, 10*time.Millisecond)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	require.Len(b.t, b.noted, 1)
+	require.Contains(b.t, b.noted[0], "status of "+status)
+	b.noted = nil
+}
+
 func (b *browser) calm() {
 	b.t.Helper()
 	b.mu.Lock()

@@ -191,7 +191,7 @@ func (p *pages) orderAndPay(w http.ResponseWriter, r *http.Request) {
 		})
 	default: // nobody knows yet: the same payment is opened again
 		p.showCheckout(w, r, page, checkoutAnswer{
-			status: http.StatusServiceUnavailable, notice: func(c *checkoutWords) string { return c.ProcessorDown },
+			status: http.StatusServiceUnavailable, notice: func(c *checkoutWords) string { return c.NotOpened },
 		})
 	}
 }

@@ -7,7 +7,8 @@
   const wrong = document.getElementById("wrong");
   if (wrong) wrong.focus();
   addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });
-  if (data.refresh) setInterval(() => { if (!document.hidden) location.reload(); }, data.refresh * 1000);
+  // By its address, because this may be the answer to a form.
+  if (data.refresh) setInterval(() => { if (!document.hidden) location.replace(data.here); }, data.refresh * 1000);
   const order = document.getElementById("order");
   if (!order) return;
 

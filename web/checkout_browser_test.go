@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"keyturn.dev/keyturn"
+	"keyturn.dev/keyturn/catalog"
 	"keyturn.dev/keyturn/internal/testkit/axe"
 )
 
@@ -93,12 +94,18 @@ func (b *browser) picture(state string) {
 	}
 }
 
-// accessible has axe-core look at the page as it is.
-func (b *browser) accessible(state string) {
+// accessible has axe-core look at the page as it is, by all of its rules or by one.
+func (b *browser) accessible(state, rule string) {
 	b.t.Helper()
 	b.picture(state)
-	get(b, chromedp.Evaluate[int](axe.Script+";0"))
-	found := get(b, chromedp.Evaluate[[]string](`axe.run(document, {resultTypes: ["violations"]}).then((result) =>
+	if b.evaluate(`typeof axe === "undefined"`) {
+		get(b, chromedp.Evaluate[int](axe.Script+";0"))
+	}
+	which := `{}`
+	if rule != "" {
+		which = `{runOnly: {type: "rule", values: ["` + rule + `"]}}`
+	}
+	found := get(b, chromedp.Evaluate[[]string](`axe.run(document, `+which+`).then((result) =>
 		result.violations.map((v) => v.id + ": " + v.help + " at " + v.nodes.map((n) => n.target.join(" ")).join(", ")))`,
 		chromedp.EvalAwaitPromise))
 	assert.Empty(b.t, found, state)
@@ -131,9 +138,9 @@ func buyInABrowser(t *testing.T, chrome context.Context, locale string, script b
 	b.fill("email", "ada@buyer.test", "firstName", "Ada")
 	b.run(chromedp.Click(chromedp.CSS("#consent")))
 	require.Equal(t, script, b.evaluate(`document.querySelector(".to").innerText.includes("ada@buyer.test")`))
-	b.click(".pay") // the policy lets it lead to the processor, which is another page of the same origin here
+	b.click(".pay") // the policy lets it lead to the processor, which is at another origin
 	_, _, location := b.reads()
-	require.Contains(t, location, "/sandbox/pay/")
+	require.Contains(t, location, c.sandbox.Origin()+"/sandbox/pay/")
 	b.click(`[value="pay"]`)
 	b.settles(c.origin + page)
 	text, html, _ := b.reads()
@@ -208,11 +215,17 @@ func showEveryState(t *testing.T, chrome context.Context) {
 				b.picture(state + " wide")
 			}
 		}
-		b.accessible(state)
+		b.accessible(state, "")
 		b.dark(true)
-		b.accessible(state + " dark")
+		b.accessible(state+" dark", "color-contrast")
 		b.dark(false)
 	}
+	game, err := catalog.CheckProduct(keyturn.Product{
+		ID: "game", Name: "The Game", Image: picture(t, 64, 48), Sources: []keyturn.Source{keyturn.FromPool("p")},
+	}, false)
+	require.NoError(t, err)
+	_, _, err = c.db.PutProduct(t.Context(), game)
+	require.NoError(t, err)
 	suite := keyturn.LinkOffer{ID: "o1", Headline: "The whole suite", Text: "All in one.", LineItem: keyturn.LinkLine{
 		ProductID: "game", Name: "The Game, every season", Description: "All of it.", UnitPrice: "79.00", ListPrice: "99.00",
 	}}
@@ -245,6 +258,7 @@ func showEveryState(t *testing.T, chrome context.Context) {
 	b.run(chromedp.Navigate(c.origin + page))
 	b.calm()
 	b.click(".pay")
+	b.refused("422")
 	require.True(t, b.evaluate(`document.activeElement.id === "wrong"`))
 	see("with errors")
 	b.fill("email", "ada@buyer.test", "street", "1 Main Street")
@@ -266,10 +280,41 @@ func showEveryState(t *testing.T, chrome context.Context) {
 	b.click(".pay")
 	b.settles(c.origin + page)
 	see("thanks")
+	b.run(chromedp.Click(chromedp.CSS(".buttons a")), chromedp.WaitVisible(chromedp.CSS(".facts")))
+	require.True(t, b.evaluate(`document.querySelector(".picture").complete`))
+	see("order page")
 	other := c.customer(chrome)
 	other.run(chromedp.Navigate(c.origin + page))
 	b = other
 	see("used")
+
+	_, page = c.link(func(l *keyturn.CheckoutLink) { l.Locale = "en" })
+	for range keyturn.MaxLinkPayments {
+		_, body := c.do("GET", page, nil)
+		form := ada(c.version(body))
+		form.Set("street", "1 Main Street")
+		resp, _ := c.do("POST", page+"/order", form)
+		require.Equal(t, 303, resp.StatusCode)
+		_, _ = c.do("POST", page+"/reopen", nil)
+	}
+	b.run(chromedp.Navigate(c.origin + page))
+	b.calm()
+	b.fill("email", "ada@buyer.test", "street", "1 Main Street")
+	b.run(chromedp.SetValue(chromedp.CSS("#country"), "US"))
+	b.click(".pay")
+	require.True(t, b.evaluate(`document.querySelector("[role=alert]").innerText.includes("begun too often")`))
+	b.refused("429")
+	see("begun too often")
+
+	_, page = c.link(func(l *keyturn.CheckoutLink) { l.Locale = "en" })
+	c.processors["sandbox"] = faulty{c.sandbox, errUnavailable}
+	b.run(chromedp.Navigate(c.origin + page))
+	b.fill("email", "ada@buyer.test", "street", "1 Main Street")
+	b.run(chromedp.SetValue(chromedp.CSS("#country"), "US"))
+	b.click(".pay")
+	b.refused("503")
+	see("processor down")
+	c.processors["sandbox"] = c.sandbox
 
 	id, page = c.link(nil)
 	require.Equal(t, 1, c.count(`WITH gone AS (UPDATE checkout_links SET created_at = now() - interval '2 days',
@@ -278,6 +323,7 @@ func showEveryState(t *testing.T, chrome context.Context) {
 	see("expired")
 	b.calm()
 	b.run(chromedp.Navigate(c.origin + "/c/nobody-knows-this"))
+	b.refused("404")
 	see("unknown")
 }
 

@@ -40,7 +40,7 @@ func openCheckoutShop(t *testing.T) *checkoutShop {
 	c := &checkoutShop{shop: open(t)}
 	c.origin = c.server.URL
 	logger := slog.New(slog.NewTextHandler(c.logged, nil))
-	c.sandbox = payment.Sandbox{Ledger: c.db, Sessions: c.db, PublicURL: c.origin, Secret: []byte("of the test's own")}
+	c.sandbox = payment.Sandbox{Ledger: c.db, Sessions: c.db, PublicURL: "http://localhost:" + port(c.origin), Secret: []byte("of the test's own")}
 	c.processors = payment.Processors{"sandbox": c.sandbox}
 	desk := &checkout.Desk{
 		DB: c.db, Processors: c.processors, Providers: payment.Providers{"sandbox": c.sandbox},
@@ -68,6 +68,9 @@ func openCheckoutShop(t *testing.T) *checkoutShop {
 	require.NoError(t, err)
 	return c
 }
+
+// port is that of an address. The processor is at another origin than the page, on the same server.
+func port(origin string) string { return origin[strings.LastIndex(origin, ":")+1:] }
 
 // link makes a checkout link that sells the game for 10.00 EUR, changed by change, and gives the address of its page.
 func (c *checkoutShop) link(change func(*keyturn.CheckoutLink)) (id, page string) {
@@ -144,7 +147,7 @@ func TestAPurchaseWithoutScript(t *testing.T) {
 	require.Contains(t, body, "The Game, 2026")
 	require.Contains(t, body, "Order and pay")
 	require.Contains(t, body, "You are charged only when your key is ready")
-	require.Contains(t, resp.Header.Get("Content-Security-Policy"), "form-action 'self' "+c.origin)
+	require.Contains(t, resp.Header.Get("Content-Security-Policy"), "form-action 'self' "+c.sandbox.Origin())
 
 	resp, body = c.do("POST", page+"/order", url.Values{"version": {c.version(body)}, "email": {"ada"}})
 	require.Equal(t, 422, resp.StatusCode)

@@ -43,7 +43,8 @@ type checkoutView struct {
 	Shop               shopView
 	CSS                template.CSS
 	Script             template.JS
-	Refresh            int
+	Refresh            int    // seconds until the page looks for news; 0: it does not
+	Here               string // its address
 
 	Heading, Lead, Notice string
 	Wrong                 []wrongView
@@ -121,6 +122,7 @@ func (p *pages) showCheckout(w http.ResponseWriter, r *http.Request, page db.Che
 		v.Notice = a.notice(c)
 	}
 	token := r.PathValue("token")
+	v.Here = checkoutLink(token)
 	switch page.Status {
 	case keyturn.LinkOpen:
 		v.Heading = c.Heading

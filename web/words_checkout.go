@@ -9,7 +9,7 @@ type checkoutWords struct {
 	BackToShop, Accept, Decline, Instead, Low, OutOfStock,
 	PartnerDown, Promise, PromiseSome, PromiseAtOnce, PromiseFree, SeveralAll,
 	SeveralReady, CheckForm, WrongEmail, WrongCountry, WrongText, Missing, ConsentMissing,
-	Changed, NotAllowed, NotSold, TooOften, Refused, ProcessorDown,
+	Changed, NotOpened, NotAllowed, NotSold, TooOften, Refused, ProcessorDown,
 	PayingHeading, Paying, Opening, GoOn, Reopen, ProcessingHeading,
 	Processing, UsedHeading, Used, ThanksHeading, Thanks, ToOrder,
 	Resend, Resent, ResentOften string
@@ -77,6 +77,8 @@ var englishCheckout = checkoutWords{
 	NotSold:        "This is not sold at the moment, because it could not be delivered. Nothing was charged.",
 	TooOften:       "The payment was begun too often. Please ask the shop for a new link. Nothing was charged.",
 	Refused:        "It cannot be paid at the moment. Nothing was charged; the shop has been told.",
+	NotOpened: "The payment page does not answer at the moment. Nothing was charged, and your order is kept: we go on " +
+		"trying, and this page says when it works.",
 	ProcessorDown: "The payment page does not answer at the moment. Nothing was charged, and your order is kept: " +
 		"please try again in a minute.",
 	PayingHeading:     "Your payment is open",
@@ -163,6 +165,8 @@ var frenchCheckout = checkoutWords{
 	TooOften: "Le paiement a été commencé trop souvent. Veuillez demander un nouveau lien à la boutique. Rien n’a " +
 		"été débité.",
 	Refused: "Le paiement n’est pas possible pour le moment. Rien n’a été débité ; la boutique est prévenue.",
+	NotOpened: "La page de paiement ne répond pas pour le moment. Rien n’a été débité, et votre commande est " +
+		"conservée : nous continuons d’essayer, et cette page vous dira quand cela marche.",
 	ProcessorDown: "La page de paiement ne répond pas pour le moment. Rien n’a été débité, et votre commande est " +
 		"conservée : veuillez réessayer dans une minute.",
 	PayingHeading:     "Votre paiement est en cours",
@@ -251,6 +255,8 @@ var germanCheckout = checkoutWords{
 	TooOften: "Die Zahlung wurde zu oft begonnen. Bitte fragen Sie den Shop nach einem neuen Link. Es wurde " +
 		"nichts abgebucht.",
 	Refused: "Es kann zurzeit nicht bezahlt werden. Es wurde nichts abgebucht; der Shop weiß davon.",
+	NotOpened: "Die Zahlungsseite antwortet zurzeit nicht. Es wurde nichts abgebucht, und Ihre Bestellung bleibt " +
+		"erhalten: Wir versuchen es weiter, und diese Seite sagt, wenn es geht.",
 	ProcessorDown: "Die Zahlungsseite antwortet zurzeit nicht. Es wurde nichts abgebucht, und Ihre Bestellung bleibt " +
 		"erhalten: Bitte versuchen Sie es in einer Minute noch einmal.",
 	PayingHeading:     "Ihre Zahlung ist offen",
