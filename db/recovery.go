@@ -29,6 +29,9 @@ type Restored struct {
 	Held     int      `json:"linesHeld"`       // a person says what becomes of them
 	Woken    int      `json:"linesResumed"`    // everything else that is undecided goes on
 	Missing  []string `json:"missingOrders"`   // accepted after the backup: whoever sent them sends them again
+	Payments int      `json:"paymentsAsked"`   // of checkout links: their providers are asked what became of them
+	// begun after the backup: a person looks for them at the payment provider
+	MissingPayments []PaymentOutcome `json:"missingPayments,omitempty"`
 }
 
 const (
@@ -67,6 +70,14 @@ func (d *DB) Restored(ctx context.Context, since time.Time, first int, all []Wor
 			missing[h.OrderID] = true
 			out.Missing = append(out.Missing, h.OrderID)
 		}
+	}
+	made, err := d.madeByPayments(ctx, out.Missing)
+	if err != nil {
+		return out, err
+	}
+	out.Missing = slices.DeleteFunc(out.Missing, func(id string) bool { return slices.Contains(made, id) })
+	if out.Payments, err = d.askForPayments(ctx); err != nil {
+		return out, err
 	}
 	out.Woken, err = d.wakeAll(ctx)
 	return out, err
@@ -139,9 +150,15 @@ func (d *DB) reconcile(ctx context.Context, p restorePoint, h WorkflowOutcome, o
 // reapply brings a locked line to where its workflow had it, as far as that can be known.
 func (d *DB) reapply(ctx context.Context, tx *sqlx.Tx, l *line, h WorkflowOutcome) error {
 	decided := l.Status == keyturn.LineCanceling || l.Status == keyturn.LineCanceled
+	unknown, err := isCaptureUnknown(ctx, tx, l)
+	if err != nil {
+		return err
+	}
 	switch {
 	case decided:
 		return nil
+	case (h.Status == keyturn.LineCanceling || h.Status == keyturn.LineCanceled) && unknown:
+		// Whether its money was taken is not known before its payment's provider was asked: a person decides then.
 	case h.Status == keyturn.LineCanceling || h.Status == keyturn.LineCanceled:
 		if err := mayHaveCalled(ctx, tx, l, h.Source); err != nil {
 			return err
@@ -193,8 +210,11 @@ func (h WorkflowOutcome) mayHaveKeys() bool {
 
 func (h WorkflowOutcome) story() string {
 	what := "its workflow was under way"
-	if h.Status == keyturn.LineDelivered {
+	switch h.Status { //nolint:exhaustive // the others were under way
+	case keyturn.LineDelivered:
 		what = "its workflow delivered it"
+	case keyturn.LineCanceling, keyturn.LineCanceled:
+		what = "its workflow cancelled it"
 	}
 	return what + " after the backup that was restored, from " + h.Source +
 		": see the customer's e-mail; supply the keys that are in it, release the line if there is none, or refund it"

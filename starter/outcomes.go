@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -26,7 +27,9 @@ const askedAtOnce = 16
 // The workflows of lines, and those of what else is to be done for customers and partners.
 const (
 	ofLines = `WorkflowType IN ("FulfillLineItem", "CancelLineItem")`
-	ofOrder = `WorkflowType IN ("FulfillLineItem", "CancelLineItem", "CancelAtPartner", "SendFollowUpEmail")`
+	ofOrder = `WorkflowType IN ("FulfillLineItem", "CancelLineItem", "CancelAtPartner", "SendFollowUpEmail", ` +
+		`"SettlePayment")`
+	ofPayments = `WorkflowType = "SettlePayment"`
 )
 
 // StopWorkflows ends the workflows that run for orders, and says how many there were: those of a database that was
@@ -75,6 +78,29 @@ func WorkflowOutcomes(ctx context.Context, c client.Client, taskQueue string, si
 			seen(len(out))
 		}
 		return err
+	})
+	return out, err
+}
+
+// PaymentOutcomes are the payments of checkout links whose workflows have ended since a time or still run.
+func PaymentOutcomes(ctx context.Context, c client.Client, taskQueue string, since time.Time) (
+	out []db.PaymentOutcome, err error,
+) {
+	which := fmt.Sprintf(ofPayments+` AND (CloseTime >= %q OR ExecutionStatus = "Running")`,
+		since.UTC().Format(time.RFC3339Nano))
+	err = eachPage(ctx, c, taskQueue, which, func(some []*workflow.WorkflowExecutionInfo) error {
+		for _, info := range some {
+			_, id, _ := strings.Cut(info.GetExecution().GetWorkflowId(), "-")
+			p := db.PaymentOutcome{PaymentID: id}
+			order := info.GetSearchAttributes().GetIndexedFields()[workflows.OrderIDKey.GetName()]
+			if err := converter.GetDefaultDataConverter().FromPayload(order, &p.OrderID); err != nil {
+				return err
+			}
+			if keyturn.ValidPaymentID(id) && !slices.Contains(out, p) { // one may have had several workflows
+				out = append(out, p)
+			}
+		}
+		return nil
 	})
 	return out, err
 }

@@ -42,6 +42,7 @@ what became of each line and makes sure that nothing is done twice and nothing i
   lines that were refunded are refunded again under the same key, so that the provider pays once
   lines that may have received keys from a pool, a person or a URL are held: check their e-mails, then resolve them
   every other open line continues; its partner is called under the same ID
+  payments of checkout links are asked for at their providers: one that was paid since makes its order
   orders that are missing are listed: have them sent again, and their lines get the same IDs
 
 The time of the backup is read from the database: its newest row. Before anything is changed the command
@@ -122,8 +123,15 @@ func runRestored(ctx context.Context, cmd *cobra.Command, o restoredOptions) err
 		knows[k.FulfillmentID] = true
 	}
 	outcomes = slices.DeleteFunc(outcomes, func(u db.WorkflowOutcome) bool { return knows[u.FulfillmentID] })
+	payments, err := starter.PaymentOutcomes(ctx, c, workflows.TaskQueue, since.Add(-beforeBackup))
+	if err != nil {
+		return repeatable(err, since)
+	}
 	out, err := d.Restored(ctx, since, o.first, append(known, outcomes...))
 	if err != nil {
+		return err
+	}
+	if out.MissingPayments, err = d.MissingPayments(ctx, payments); err != nil {
 		return err
 	}
 	return show(cmd, out, func(w io.Writer) { tellRestored(w, out) })
@@ -162,6 +170,15 @@ func tellRestored(w io.Writer, r db.Restored) {
 	fmt.Fprintf(w, "%7d lines may have received keys and are HELD: `keyturn order list --status PARTIAL_COMPLETED`, see "+
 		"their e-mails, `keyturn resolve`\n", r.Held)
 	fmt.Fprintf(w, "%7d lines continue once API and workers run\n", r.Woken)
+	fmt.Fprintf(w, "%7d payments of checkout links are asked for at their providers then, and make their orders if they "+
+		"are paid\n", r.Payments)
+	if len(r.MissingPayments) > 0 {
+		fmt.Fprintf(w, "%7d payments of checkout links are missing; look for them at the payment provider, and give back what "+
+			"was taken:\n", len(r.MissingPayments))
+		for _, p := range r.MissingPayments {
+			fmt.Fprintf(w, "        %s (order %s)\n", p.PaymentID, p.OrderID)
+		}
+	}
 	fmt.Fprintf(w, "%7d orders are missing; have them sent again under the same idempotency keys:\n", len(r.Missing))
 	for _, id := range r.Missing {
 		fmt.Fprintf(w, "        %s\n", id)
