@@ -39,8 +39,13 @@ func surf(t *testing.T) *browser {
 	return watch(t, launch(t))
 }
 
+// chromium is a browser that runs, or a tab of it.
+type chromium struct {
+	context.Context //nolint:containedctx // chromedp's handle is a context
+}
+
 // launch starts a browser.
-func launch(t *testing.T) context.Context {
+func launch(t *testing.T) chromium {
 	t.Helper()
 	path := testkit.Browser(t)
 	options := append(chromedp.DefaultExecAllocatorOptions[:],
@@ -56,22 +61,23 @@ func launch(t *testing.T) context.Context {
 	ctx, cancel = chromedp.NewContext(ctx)
 	t.Cleanup(cancel)
 	require.NoError(t, chromedp.Do(ctx))
-	return ctx
+	return chromium{ctx}
 }
 
 // another is another customer in the same browser: nothing is shared but the process.
-func another(t *testing.T, inBrowser context.Context) *browser {
+func another(t *testing.T, chrome chromium) *browser {
 	t.Helper()
-	ctx, cancel := chromedp.NewContext(inBrowser, chromedp.WithNewBrowserContext())
+	ctx, cancel := chromedp.NewContext(chrome, chromedp.WithNewBrowserContext())
 	t.Cleanup(cancel)
 	ctx, cancel = context.WithTimeout(ctx, 2*time.Minute)
 	t.Cleanup(cancel)
-	return watch(t, ctx)
+	return watch(t, chromium{ctx})
 }
 
 // watch notes what happens in a tab.
-func watch(t *testing.T, ctx context.Context) *browser { //nolint:revive // the test comes first, as everywhere here
+func watch(t *testing.T, tab chromium) *browser {
 	t.Helper()
+	ctx := tab.Context
 	b := &browser{Context: ctx, t: t}
 	require.NoError(t, chromedp.Listen(ctx, func(event any) {
 		switch e := event.(type) {

@@ -1,0 +1,200 @@
+package web_test
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"keyturn.dev/keyturn"
+	"keyturn.dev/keyturn/catalog"
+	"keyturn.dev/keyturn/internal/testkit/axe"
+)
+
+// fits says that nothing of the page runs over to the right.
+func (b *browser) fits(state string) {
+	b.t.Helper()
+	require.Empty(b.t, get(b, chromedp.Evaluate[[]string](`[...document.querySelectorAll("body *")].filter((e) =>
+		e.getBoundingClientRect().right > document.documentElement.clientWidth + 1 && !e.closest(".unseen")).map((e) =>
+		e.tagName + "." + e.className)`)), state)
+	require.True(b.t, b.evaluate(`document.documentElement.scrollWidth <= document.documentElement.clientWidth`), state)
+}
+
+// picture saves what the page looks like, for whoever wants to see it.
+func (b *browser) picture(state string) {
+	b.t.Helper()
+	if folder := os.Getenv("KEYTURN_TEST_PICTURES"); folder != "" {
+		picture := get(b, chromedp.FullScreenshot(100))
+		name := filepath.Join(folder, strings.ReplaceAll(state, " ", "-")+".png")
+		require.NoError(b.t, os.WriteFile(name, picture, 0o600))
+	}
+}
+
+// accessible has axe-core look at the page as it is, by all of its rules or by one.
+func (b *browser) accessible(state, rule string) {
+	b.t.Helper()
+	b.picture(state)
+	if b.evaluate(`typeof axe === "undefined"`) {
+		get(b, chromedp.Evaluate[int](axe.Script+";0"))
+	}
+	which := `{}`
+	if rule != "" {
+		which = `{runOnly: {type: "rule", values: ["` + rule + `"]}}`
+	}
+	found := get(b, chromedp.Evaluate[[]string](`axe.run(document, `+which+`).then((result) =>
+		result.violations.map((v) => v.id + ": " + v.help + " at " + v.nodes.map((n) => n.target.join(" ")).join(", ")))`,
+		chromedp.EvalAwaitPromise))
+	assert.Empty(b.t, found, state)
+}
+
+func (b *browser) dark(on bool) {
+	b.t.Helper()
+	value := map[bool]string{true: "dark", false: "light"}[on]
+	_, err := chromedp.Call(b, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
+		Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: value}},
+	})
+	require.NoError(b.t, err)
+}
+
+// showEveryState looks at every state of the page: nothing runs over on the narrowest screen, and axe-core finds
+// nothing, in light and in dark colors.
+func showEveryState(t *testing.T, chrome chromium) {
+	t.Helper()
+	c := openCheckoutShop(t)
+	c.settings(keyturn.Shop{
+		Name: "Kiosk", Logo: picture(t, 120, 32),
+		Legal: keyturn.Legal{
+			Terms: "https://kiosk.example/terms", Privacy: "https://kiosk.example/privacy",
+			Imprint: "https://kiosk.example/imprint", Seller: "Kiosk Ltd, 1 Main Street, Dublin", Contact: "help@kiosk.example",
+		},
+		Checkout: keyturn.CheckoutSettings{Fields: keyturn.CheckoutFields{
+			Street: keyturn.FieldRequired, ZipCode: keyturn.FieldOptional, City: keyturn.FieldOptional,
+		}},
+	})
+	b := c.customer(chrome)
+	see := func(state string) {
+		t.Helper()
+		for _, width := range []int64{1000, 320} {
+			b.run(chromedp.EmulateViewport(width, 900))
+			b.fits(state)
+			if width > 320 {
+				b.picture(state + " wide")
+			}
+		}
+		b.accessible(state, "")
+		b.dark(true)
+		b.accessible(state+" dark", "color-contrast")
+		b.dark(false)
+	}
+	game, err := catalog.CheckProduct(keyturn.Product{
+		ID: "game", Name: "The Game", Image: picture(t, 64, 48), Sources: []keyturn.Source{keyturn.FromPool("p")},
+	}, false)
+	require.NoError(t, err)
+	_, _, err = c.db.PutProduct(t.Context(), game)
+	require.NoError(t, err)
+	suite := keyturn.LinkOffer{ID: "o1", Headline: "The whole suite", Text: "All in one.", LineItem: keyturn.LinkLine{
+		ProductID: "game", Name: "The Game, every season", Description: "All of it.", UnitPrice: "79.00", ListPrice: "99.00",
+	}}
+	full := func(l *keyturn.CheckoutLink) {
+		l.Locale = "de"
+		l.LineItems[0].Name = "Donaudampfschifffahrtselektrizitätenhauptbetriebswerkbauunterbeamtengesellschaft"
+		l.LineItems[0].Description = "Für den eigenen Rechner, ohne Ende."
+		l.LineItems[0].ListPrice = "19.99"
+		l.LineItems[0].Quantity = keyturn.LinkQuantity{Value: 1, Min: 1, Max: 10}
+		l.Offers.OnVisit, l.Offers.OnLeave = []keyturn.LinkOffer{suite}, []keyturn.LinkOffer{suite}
+		l.Offers.OnLeave[0].ID, l.Offers.OnLeave[0].Headline = "o2", "Before you go"
+		l.Customer = keyturn.Customer{
+			Email: "a-very-long-mailbox-name-that-goes-on-and-on@and-an-equally-long-domain.buyer.test", LastName: "Dupont",
+		}
+	}
+	id, page := c.link(full)
+	b.run(chromedp.Navigate(c.origin + page))
+	b.eventually(`document.querySelector("dialog[open]") !== null`)
+	see("visit offer")
+	b.run(chromedp.KeyEvent(kb.Escape))
+	b.eventually(`document.querySelector("dialog") === null`)
+	see("open")
+	b.run(chromedp.Evaluate[chromedp.Void](`document.querySelectorAll("details").forEach((d) => { d.open = true; })`))
+	see("open changing")
+	require.NoError(t, c.db.CancelLink(t.Context(), id, "test", "over"))
+	b.run(chromedp.Reload())
+	see("canceled")
+
+	_, page = c.link(func(l *keyturn.CheckoutLink) { l.Locale = "en" })
+	b.run(chromedp.Navigate(c.origin + page))
+	b.calm()
+	b.click(".pay")
+	b.refused("422")
+	require.True(t, b.evaluate(`document.activeElement.id === "wrong"`))
+	see("with errors")
+	b.fill("email", "ada@buyer.test", "street", "1 Main Street")
+	b.run(chromedp.SetValue(chromedp.CSS("#country"), "US"))
+	b.click(".pay")
+	_, _, pay := b.reads()
+	see("sandbox")
+	b.run(chromedp.Navigate(c.origin + page))
+	see("paying")
+	b.run(chromedp.Navigate(pay))
+	b.click(`[value="pay-late"]`)
+	b.settles(c.origin + page)
+	see("processing")
+
+	_, page = c.link(func(l *keyturn.CheckoutLink) { l.LineItems[0].UnitPrice = "0.00"; l.Locale = "fr" })
+	b.run(chromedp.Navigate(c.origin + page))
+	b.fill("email", "ada@buyer.test", "street", "1 Main Street")
+	b.run(chromedp.SetValue(chromedp.CSS("#country"), "US"))
+	b.click(".pay")
+	b.settles(c.origin + page)
+	see("thanks")
+	b.run(chromedp.Click(chromedp.CSS(".buttons a")), chromedp.WaitVisible(chromedp.CSS(".facts")))
+	require.True(t, b.evaluate(`document.querySelector(".picture").complete`))
+	see("order page")
+	other := c.customer(chrome)
+	other.run(chromedp.Navigate(c.origin + page))
+	b = other
+	see("used")
+
+	_, page = c.link(func(l *keyturn.CheckoutLink) { l.Locale = "en" })
+	for range keyturn.MaxLinkPayments {
+		_, body := c.do("GET", page, nil)
+		form := ada(c.version(body))
+		form.Set("street", "1 Main Street")
+		resp, _ := c.do("POST", page+"/order", form)
+		require.Equal(t, 303, resp.StatusCode)
+		_, _ = c.do("POST", page+"/reopen", nil)
+	}
+	b.run(chromedp.Navigate(c.origin + page))
+	b.calm()
+	b.fill("email", "ada@buyer.test", "street", "1 Main Street")
+	b.run(chromedp.SetValue(chromedp.CSS("#country"), "US"))
+	b.click(".pay")
+	require.True(t, b.evaluate(`document.querySelector("[role=alert]").innerText.includes("begun too often")`))
+	b.refused("429")
+	see("begun too often")
+
+	_, page = c.link(func(l *keyturn.CheckoutLink) { l.Locale = "en" })
+	c.processors["sandbox"] = faulty{c.sandbox, errUnavailable}
+	b.run(chromedp.Navigate(c.origin + page))
+	b.fill("email", "ada@buyer.test", "street", "1 Main Street")
+	b.run(chromedp.SetValue(chromedp.CSS("#country"), "US"))
+	b.click(".pay")
+	b.refused("503")
+	see("processor down")
+	c.processors["sandbox"] = c.sandbox
+
+	id, page = c.link(nil)
+	require.Equal(t, 1, c.count(`WITH gone AS (UPDATE checkout_links SET created_at = now() - interval '2 days',
+		expires_at = now() - interval '1 day' WHERE id = $1 RETURNING 1) SELECT count(*) FROM gone`, id))
+	b.run(chromedp.Navigate(c.origin + page))
+	see("expired")
+	b.calm()
+	b.run(chromedp.Navigate(c.origin + "/c/nobody-knows-this"))
+	b.refused("404")
+	see("unknown")
+}
