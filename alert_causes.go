@@ -168,8 +168,11 @@ var AlertCauses = []AlertInfo{
 	{
 		Cause: AlertMismatch, Severity: SeverityCritical, ByPerson: true,
 		Meaning: "a customer has paid another sum than was asked for, or another sum was taken. The alert says which",
-		ToDo: "`keyturn payment show PAYMENT` shows both sums. Give the money back at the payment provider and tell the " +
-			"customer, then `keyturn alert close ALERT`: no order came of it unless the payment is CAPTURED",
+		ToDo: "`keyturn payment show PAYMENT` shows both sums. While it is MISMATCH, `keyturn payment resolve PAYMENT accept` " +
+			"accepts the order and keeps at most what it costs, and `keyturn payment resolve PAYMENT giveBack` gives all of it " +
+			"back. Of a payment that is CAPTURED, settle the difference at the payment provider, then `keyturn alert close " +
+			"ALERT`",
+		Closes: "a person decides on the payment",
 	},
 	{
 		Cause: AlertNotAccepted, Severity: SeverityError, ByPerson: true,

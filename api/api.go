@@ -45,6 +45,8 @@ type Config struct {
 	// CancelPayment ends what a customer is paying at this moment, so that the payment's checkout link can be withdrawn.
 	// KindConflict: it cannot be ended any more. nil: no link is withdrawn while a customer is paying.
 	CancelPayment func(ctx context.Context, paymentID string) error
+	// ResolvePayment carries out a decision on a payment whose sum is another one than was asked for.
+	ResolvePayment func(ctx context.Context, paymentID string, r keyturn.PaymentResolution, by string) error
 	DevToken      string // accepted with every scope; empty: none
 	// MissingSearchAttributes names what Temporal's namespace lacks; nil: nobody asks.
 	MissingSearchAttributes func(context.Context) ([]string, error)

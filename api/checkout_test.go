@@ -412,3 +412,40 @@ func TestListsOfLinksAndPaymentsGoOn(t *testing.T) {
 	require.Equal(t, again.ID, again.OrderID)
 	require.Equal(t, http.StatusOK, b.do(t, "GET", again.Links.Self, "").status)
 }
+
+// A person decides on a payment of another sum, with a reason.
+func TestAPaymentOfAnotherSumIsDecided(t *testing.T) {
+	t.Parallel()
+	var b *bench
+	state := func(id string) keyturn.ProcessorState {
+		return keyturn.ProcessorState{
+			Status: keyturn.AtProcessorAuthorized, PaymentReference: "pi-" + id,
+			Authorized: keyturn.Money{Minor: 4991, Currency: "EUR"},
+		}
+	}
+	b = newBench(t, func(c *api.Config) {
+		c.ResolvePayment = func(ctx context.Context, id string, r keyturn.PaymentResolution, by string) error {
+			_, err := b.db.ResolvePayment(ctx, id, r, by, state(id), func(db.Accepted) ([]byte, error) { return nil, nil })
+			return err
+		}
+	})
+	b.sell(t, "AAAA")
+	id := b.link(t, "k1", goodLink).ID
+	pay := b.beginPayment(t, id)
+	b.processorSays(t, pay, state(pay))
+	at := "/v1/payments/" + pay + "/resolution"
+	const accept = `{"action": "accept", "reason": "a cent of rounding"}`
+	b.play(t, []scenario{
+		{"without a reason", "POST", at, nil, `{"action": "accept"}`, 422, []string{`"reason"`}, nil},
+		{"no such action", "POST", at, nil, `{"action": "keep", "reason": "x"}`, 422, []string{"accept or giveBack"}, nil},
+		{"an unknown field", "POST", at, nil, `{"action": "accept", "reason": "x", "sum": "1"}`, 422, []string{`"sum"`}, nil},
+		{"unknown", "POST", "/v1/payments/" + id + "/resolution", nil, accept, 404, nil, nil},
+	})
+	var v keyturn.PaymentView
+	b.must(t, "POST", at, accept).into(t, &v)
+	require.Equal(t, keyturn.PaymentAuthorized, v.Status)
+	require.Equal(t, "ORD-L1", v.OrderID)
+	again := b.do(t, "POST", at, accept)
+	require.Equal(t, 409, again.status)
+	require.Contains(t, again.body, "nothing to decide")
+}

@@ -83,6 +83,14 @@ var checkoutExamples = map[string]example{
 			return v
 		}(),
 	},
+	"resolvePayment": {
+		request: keyturn.PaymentResolution{Action: keyturn.PaymentAccept, Reason: "a cent of rounding at the bank"},
+		answer: func() keyturn.PaymentView {
+			v := examplePaymentView(keyturn.PaymentAuthorized)
+			v.OrderID, v.Reference, v.Authorized = exampleOrderID, "sbxp_5d1f", "49.91"
+			return v
+		}(),
+	},
 	"getPayment": {answer: examplePaymentView(keyturn.PaymentCaptured)},
 	"listPayments": {answer: keyturn.PaymentPage{
 		Payments: []keyturn.PaymentView{examplePaymentView(keyturn.PaymentCaptured)},

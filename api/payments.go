@@ -49,6 +49,34 @@ func (a *API) paymentRoutes() {
 		a.Starter.Wake()
 		return a.payment(ctx, v.ID)
 	})
+	register(a, operation{of: ofPayment, body: keyturn.PaymentResolution{}, Operation: huma.Operation{
+		OperationID: "resolvePayment", Method: http.MethodPost, Path: "/v1/payments/{id}/resolution", Tags: []string{tag},
+		Summary: "Decide on a payment of another sum than was asked for",
+		Description: "Of a payment that is `MISMATCH`. The provider is asked where it stands first. `accept` accepts its " +
+			"order and keeps at most what that costs; `giveBack` gives all of it back, and the link is open again. 409 for a " +
+			"payment in another status, and where the provider no longer has the money to accept. 503 if it does not answer: " +
+			"try again.",
+		Security: anyOf(ScopeOps),
+	}}, a.resolvePayment)
+}
+
+func (a *API) resolvePayment(ctx context.Context, c *call, in *idInput) (*paymentOutput, error) {
+	var body keyturn.PaymentResolution
+	if _, err := decodeBody(c, maxSmallBody, false, &body); err != nil {
+		return nil, err
+	}
+	if err := body.Check(); err != nil {
+		return nil, err
+	}
+	v, err := a.DB.PaymentView(ctx, in.ID) // names that are no payment's must not reach a statement that writes
+	if err != nil {
+		return nil, err
+	}
+	if err := a.ResolvePayment(ctx, v.ID, body, c.by()); err != nil {
+		return nil, err
+	}
+	a.Starter.Wake()
+	return a.payment(ctx, v.ID)
 }
 
 func (a *API) payment(ctx context.Context, id string) (*paymentOutput, error) {

@@ -12,12 +12,16 @@ var moneyProbes = []probe{
 	{"E3", exposedAndRefundedSQL},
 }
 
+// refundAmountSQL: of a line that was given up before it was charged nothing goes back, and where a person has accepted
+// a payment of less than was asked for, no more than was taken.
 const refundAmountSQL = `
 	SELECT r.order_id, r.line_id, NULL AS subject,
 		'its refund is not what the line cost, or does not go back where the money came from' AS what
 	FROM refunds r LEFT JOIN line_items l ON l.id = r.line_id LEFT JOIN orders o ON o.id = l.order_id
 	WHERE (r.order_id, r.amount_minor, r.currency, r.provider, r.reference) IS DISTINCT
-		FROM (l.order_id, CASE WHEN o.payment_id IS NOT NULL AND r.amount_minor = 0 THEN 0 ELSE l.gross_minor END, o.currency,
+		FROM (l.order_id, CASE WHEN o.payment_id IS NOT NULL AND (r.amount_minor = 0 OR r.amount_minor < l.gross_minor
+			AND EXISTS (SELECT FROM payment_log g WHERE g.payment_id = o.payment_id AND g.from_status = 'MISMATCH'))
+				THEN r.amount_minor ELSE l.gross_minor END, o.currency,
 			o.payment_provider, o.payment_reference)`
 
 const cancelWithoutRefundSQL = `

@@ -91,6 +91,30 @@ func (k *Desk) Look(ctx context.Context, paymentID string) (db.Reconciled, error
 	})
 }
 
+// Resolve carries out a person's decision on a payment that is MISMATCH, once the processor has said where it stands.
+func (k *Desk) Resolve(ctx context.Context, paymentID string, r keyturn.PaymentResolution, by string) error {
+	f, err := k.DB.Payment(ctx, paymentID)
+	if err != nil {
+		return err
+	}
+	processor, err := k.processor(f.Provider)
+	if err != nil {
+		return err
+	}
+	callCtx, cancel := context.WithTimeout(ctx, callTime)
+	defer cancel()
+	state, err := processor.Retrieve(callCtx, ref(f))
+	if err != nil {
+		k.failed(ctx, f.Provider, f.ID, err)
+		return err
+	}
+	out, err := k.DB.ResolvePayment(context.WithoutCancel(ctx), f.ID, r, by, state, respond)
+	if err == nil && out.Accepted != nil && k.Accepted != nil {
+		k.Accepted(out.Accepted.Starts)
+	}
+	return err
+}
+
 // Expire ends the payment's session, unless it was paid: then the payment is booked.
 func (k *Desk) Expire(ctx context.Context, paymentID string) (db.Reconciled, error) {
 	return k.call(ctx, paymentID, func(ctx context.Context, p payment.Processor, f db.PaymentFacts) (

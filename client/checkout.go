@@ -69,6 +69,14 @@ func (c *Client) RefreshPayment(ctx context.Context, id string) (v keyturn.Payme
 	return v, err
 }
 
+// ResolvePayment decides on a payment of another sum than was asked for.
+func (c *Client) ResolvePayment(ctx context.Context, id string, r keyturn.PaymentResolution) (v keyturn.PaymentView,
+	err error,
+) {
+	_, err = c.post(ctx, at("v1", "payments", id, "resolution"), nil, r, &v)
+	return v, err
+}
+
 // listQuery leaves out what is empty.
 func listQuery(values map[string]string, limit int) url.Values {
 	q := url.Values{}

@@ -225,7 +225,7 @@ func (d *DB) charge(ctx context.Context, tx *sqlx.Tx, l *line) (owed int64, err 
 	l.PaymentStatus = &p.Status
 	switch {
 	case p.Status == keyturn.PaymentCaptured:
-		return l.GrossMinor, nil
+		return p.owedBack(ctx, tx, l.GrossMinor)
 	case p.Status.Uncharged():
 		return 0, nil
 	case p.captureLeased():
@@ -235,7 +235,7 @@ func (d *DB) charge(ctx context.Context, tx *sqlx.Tx, l *line) (owed int64, err 
 		return 0, keyturn.Errorf(keyturn.KindConflict,
 			"it is not known yet whether the money was taken: try again in a minute")
 	}
-	p.ChargeableMinor -= l.GrossMinor
+	p.ChargeableMinor = max(p.ChargeableMinor-l.GrossMinor, 0)
 	if p.ChargeableMinor > 0 || l.GrossMinor == 0 {
 		return 0, p.save(ctx, tx, byWorkflow, "")
 	}

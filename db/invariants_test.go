@@ -94,8 +94,8 @@ var broken = map[string]string{
 		SELECT l.id FROM line_items l LEFT JOIN refunds r ON r.line_id = l.id
 		WHERE l.order_id LIKE $1 AND ((l.status IN ('CANCELING', 'CANCELED')) <> (r.line_id IS NOT NULL)
 			OR (l.status = 'CANCELED') <> coalesce(r.status = 'DONE', false)
-			OR r.amount_minor <> l.gross_minor AND NOT (r.amount_minor = 0 AND EXISTS (
-				SELECT FROM payments p WHERE p.order_id = l.order_id)))`,
+			OR r.amount_minor <> l.gross_minor AND NOT (r.amount_minor < l.gross_minor AND EXISTS (
+				SELECT FROM payments p WHERE p.order_id = l.order_id AND (r.amount_minor = 0 OR p.authorized_minor < p.total_minor))))`,
 	"a payment's order was charged for what it did not get": `
 		SELECT p.id FROM payments p WHERE p.order_id LIKE $1 AND p.status = 'CAPTURED' AND p.captured_minor - coalesce((
 			SELECT amount_minor FROM payment_refunds WHERE payment_id = p.id), 0) <> (

@@ -227,7 +227,8 @@ func (d *DB) acceptPayment(ctx context.Context, tx *sqlx.Tx, p *payment, link *l
 	if p.PaymentReference != nil {
 		in.Order.Payment.Reference = *p.PaymentReference
 	}
-	p.ChargeableMinor, p.FirstTries = p.TotalMinor, len(in.Order.LineItems)
+	// less than the sum only where a person has accepted it
+	p.ChargeableMinor, p.FirstTries = min(p.TotalMinor, p.AuthorizedMinor), len(in.Order.LineItems)
 	in.captureBy = p.CaptureBy
 	if p.Status == keyturn.PaymentCaptured {
 		in.captureBy = nil

@@ -16,7 +16,7 @@ import (
 func newPayment() *cobra.Command {
 	const example = "0198a5b1-40d2-7e33-9b5a-6c8d0e2f4a61"
 	cmd := &cobra.Command{
-		Use: "payment", Short: "Show, list and refresh payments of checkout links",
+		Use: "payment", Short: "Show, list, refresh and resolve payments of checkout links",
 		Example: "  keyturn payment show " + example + "\n  keyturn payment list --status MISMATCH",
 	}
 	cmd.AddCommand(withAPI(&cobra.Command{
@@ -56,7 +56,30 @@ func newPayment() *cobra.Command {
 		}
 		return show(cmd, v, func(w io.Writer) { printPayments(w, []keyturn.PaymentView{v}) })
 	}))
+	cmd.AddCommand(newPaymentResolve(example))
 	return cmd
+}
+
+func newPaymentResolve(example string) *cobra.Command {
+	var reason string
+	cmd := &cobra.Command{
+		Use: "resolve PAYMENT accept|giveBack", Short: "Decide on a payment of another sum than was asked for",
+		Args: cobra.ExactArgs(2),
+		Long: "Decides on a payment that is MISMATCH: the customer has paid another sum than was asked for. accept accepts " +
+			"its order and keeps at most what that costs; giveBack gives all of it back, and the link is open again.",
+		Example: "  keyturn payment resolve " + example + " accept --reason \"a cent of rounding\"",
+	}
+	cmd.Flags().StringVar(&reason, "reason", "", "reason; recorded")
+	_ = cmd.MarkFlagRequired("reason")
+	return withAPI(cmd, func(ctx context.Context, cmd *cobra.Command, api *client.Client, args []string) error {
+		v, err := api.ResolvePayment(ctx, args[0], keyturn.PaymentResolution{
+			Action: keyturn.PaymentAction(args[1]), Reason: reason,
+		})
+		if err != nil {
+			return err
+		}
+		return show(cmd, v, func(w io.Writer) { printPayments(w, []keyturn.PaymentView{v}) })
+	})
 }
 
 func printPayments(w io.Writer, payments []keyturn.PaymentView) {

@@ -298,7 +298,8 @@ func (a *app) newAPI(start *starter.Starter, devToken string) *api.API {
 			}
 			return err
 		},
-		RenderKeys: a.acts.Letters.Render, Pages: pages, Logger: a.logger,
+		ResolvePayment: desk.Resolve,
+		RenderKeys:     a.acts.Letters.Render, Pages: pages, Logger: a.logger,
 		Throttle: guesses,
 	})
 	return server
