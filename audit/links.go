@@ -85,7 +85,9 @@ const sessionDiffersSQL = `
 	WHERE p.id IS NULL AND x.created_at < CAST(:seen AS timestamptz) - make_interval(secs => :slack)
 		OR p.status = 'CAPTURED' AND (x.status, x.captured_minor) IS DISTINCT FROM ('captured', p.captured_minor)
 		OR p.status IN ('VOIDED', 'LOST', 'EXPIRED', 'FAILED') AND x.captured_minor > 0
-		OR CAST(:strict AS boolean) AND p.status IN ('CREATED', 'OPEN', 'PROCESSING') AND x.captured_minor > 0`
+		OR CAST(:strict AS boolean) AND p.status IN ('CREATED', 'OPEN', 'PROCESSING') AND x.captured_minor > 0
+		OR CAST(:strict AS boolean) AND p.status IN ('VOIDED', 'LOST', 'EXPIRED', 'FAILED') AND x.status = 'authorized'
+			AND x.capture_by > now()`
 
 const paymentWithoutSessionSQL = `
 	SELECT p.order_id, NULL AS line_id, 'payment ' || p.id AS subject,

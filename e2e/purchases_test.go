@@ -114,7 +114,8 @@ const unfairSQL = `
 	CROSS JOIN LATERAL (SELECT coalesce(sum(gross_minor), 0) AS minor FROM line_items
 		WHERE order_id = k.order_id AND status = 'DELIVERED') g
 	WHERE c.minor <> g.minor
-	UNION ALL SELECT order_id || ': ' || status FROM sandbox_sessions WHERE status IN ('open', 'processing', 'authorized')`
+	UNION ALL SELECT order_id || ': ' || status FROM sandbox_sessions
+	WHERE status IN ('open', 'processing') OR status = 'authorized' AND capture_by > now() -- else it has run out`
 
 func (s *stack) catalogOfPurchases(n int) {
 	s.t.Helper()

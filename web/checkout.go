@@ -253,10 +253,12 @@ func (p *pages) mayAsk(r *http.Request, paymentID string) bool {
 func (p *pages) look(ctx context.Context, paymentID string) {
 	ctx, cancel := context.WithTimeout(ctx, returnTime)
 	defer cancel()
-	if _, err := p.Desk.Look(ctx, paymentID); err != nil {
-		p.Logger.Warn("a processor did not say whether a customer has paid", "paymentId", paymentID, "kind",
-			string(keyturn.KindOf(err)), "error", err)
+	_, err := p.Desk.Look(ctx, paymentID)
+	if err == nil { // it is booked, and whoever has something to do for it was told
+		return
 	}
+	p.Logger.Warn("a processor did not say whether a customer has paid", "paymentId", paymentID, "kind",
+		string(keyturn.KindOf(err)), "error", err)
 	if err := p.DB.LookAtPayment(context.WithoutCancel(ctx), paymentID); err != nil {
 		p.Logger.Warn("a payment's workflow was not told of a return", "paymentId", paymentID, "kind",
 			string(keyturn.KindOf(err)), "error", err)
