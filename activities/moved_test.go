@@ -26,7 +26,8 @@ func TestAMovedPartnerGetsTheSameBody(t *testing.T) {
 		return in
 	}
 	f := db.CallFacts{
-		Source: keyturn.FromIntegration("acme"), Operation: keyturn.OpCreate, Integration: at("https://old.partner.test", "shop-1", "k3y"), LicenseID: "f-1",
+		Source: keyturn.FromIntegration("acme"), Operation: keyturn.OpCreate, LicenseID: "f-1",
+		Integration:   at("https://old.partner.test", "shop-1", "k3y"),
 		FulfillmentID: "f-1", OrderID: "o-1", AcceptedAt: time.Now().Add(-time.Hour), Units: 1,
 		Customer: keyturn.Customer{ID: "c-1", Email: "jean@buyer.test", Country: "FR", Locale: "fr-FR"},
 		Product:  keyturn.Product{ID: "app", Name: "App"}, Line: keyturn.LineItem{ID: "l-1", Quantity: 1},

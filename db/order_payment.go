@@ -42,8 +42,7 @@ func (d *DB) OrderWithCustomer(ctx context.Context, id, by string) (keyturn.Orde
 	if err != nil {
 		return v, err
 	}
-	return v, d.pg.Tx(ctx, func(tx *sqlx.Tx) error {
-		v.Customer = nil
+	err = d.pg.Tx(ctx, func(tx *sqlx.Tx) error {
 		var row struct {
 			CustomerID string  `db:"customer_id"`
 			Sealed     []byte  `db:"customer"`
@@ -76,4 +75,5 @@ func (d *DB) OrderWithCustomer(ctx context.Context, id, by string) (keyturn.Orde
 		}
 		return logPersonal(ctx, tx, by, "order/"+id)
 	})
+	return v, err
 }

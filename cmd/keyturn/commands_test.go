@@ -200,7 +200,8 @@ func TestCommandsOfThePagesExist(t *testing.T) {
 	for _, page := range pages {
 		text, err := os.ReadFile(page)
 		require.NoError(t, err)
-		for _, m := range append(inSpan.FindAllStringSubmatch(string(text), -1), inBlock.FindAllStringSubmatch(string(text), -1)...) {
+		named := inSpan.FindAllStringSubmatch(string(text), -1)
+		for _, m := range append(named, inBlock.FindAllStringSubmatch(string(text), -1)...) {
 			line, _, _ := strings.Cut(m[1], "  ") // a remark follows
 			words := strings.Fields(line)
 			c, rest, err := newRoot().Find(words)

@@ -143,8 +143,8 @@ func repeatable(err error, since time.Time) error {
 	if keyturn.KindOf(err) != keyturn.KindUnavailable {
 		return err
 	}
-	return keyturn.Errorf(keyturn.KindUnavailable, "Temporal did not answer in time. Nothing was changed in the database; "+
-		"workflows may have been ended, whose lines get new ones. Once Temporal answers, run it again before any API or "+
+	return keyturn.Errorf(keyturn.KindUnavailable, "Temporal did not answer in time. Nothing was changed in the "+
+		"database; workflows may have been ended, whose lines get new ones. Once Temporal answers, run it again before any API or "+
 		"worker starts, `keyturn restored --since %s`: %w", since.Format(time.RFC3339Nano), err)
 }
 

@@ -10,9 +10,9 @@ import (
 	"time"
 )
 
-// Multiply copies every row of the tables n times, under new IDs, and refreshes PostgreSQL's statistics. The tables stand
-// in the order of their references. What is copied has the same shape as what was sold, so the statistics are those of a
-// shop with one product of each kind, one pool that came in one file, and one partner. other names columns, such as
+// Multiply copies every row of the tables n times, under new IDs, and refreshes PostgreSQL's statistics. The tables
+// stand in the order of their references. What is copied has the same shape as what was sold, so the statistics are
+// those of a shop with one product of each kind, one pool that came in one file, and one partner. other names columns, such as
 // "outbox.due_at", whose copies get another value: an SQL expression.
 func Multiply(t testing.TB, dsn string, n int, tables []string, other map[string]string) {
 	t.Helper()
@@ -68,7 +68,8 @@ func copyOf(t testing.TB, tx *sql.Tx, table string, other map[string]string) (na
 
 // copiedNames are the columns of text that are unique, or name a row of another table that is copied.
 var copiedNames = []string{
-	"order_id", "customer_id", "reference", "key", "idempotency_key", "link_id", "session_reference", "payment_reference", "id",
+	"order_id", "customer_id", "reference", "key", "idempotency_key", "link_id", "session_reference",
+	"payment_reference", "id",
 }
 
 func copyOfColumn(table, name, kind string) string {
