@@ -340,6 +340,11 @@ func TestTheOrderOfALink(t *testing.T) {
 	b.must(t, "GET", "/v1/payments?status=AUTHORIZED", "").into(t, &page)
 	require.Len(t, page.Payments, 1)
 	require.Equal(t, "ORD-L1", page.Payments[0].OrderID)
+	mail, _, err := b.db.BeginPaymentMail(t.Context(), pay, // it comes before a look
+		func(db.PaymentMailFacts) ([]byte, error) { return []byte("confirmed"), nil })
+	require.NoError(t, err)
+	_, err = b.db.FinishPaymentMail(t.Context(), pay, mail, nil)
+	require.NoError(t, err)
 	var refreshed keyturn.PaymentView
 	a := b.must(t, "POST", "/v1/payments/"+pay+"/refresh", "")
 	require.Equal(t, 202, a.status)
