@@ -51,6 +51,7 @@ const todoSQL = `
 	SELECT 'payment', CAST(p.id AS text), '', coalesce(p.order_id, ''), '', 'a payment that is ' || p.status,
 		p.ended_at IS NOT NULL AND NOT EXISTS (
 				SELECT FROM payment_mails m WHERE m.payment_id = p.id AND m.due_at IS NOT NULL)
+				AND NOT EXISTS (SELECT FROM payment_refunds r WHERE r.payment_id = p.id AND r.status = 'PENDING')
 			OR EXISTS (SELECT FROM outbox b WHERE b.workflow = 'SettlePayment' AND b.subject = CAST(p.id AS text))
 	FROM payments p
 	WHERE p.ended_at IS NULL OR p.ended_at > now() - interval '3 minutes' -- its workflow's last timer has yet to fire
@@ -208,6 +209,8 @@ func (r *Report) unattended(s suspect) {
 			s.todo.Source})
 	case "letter":
 		r.unattendedErrands = append(r.unattendedErrands, db.Errand{Workflow: db.WorkflowSend, Subject: s.todo.ID})
+	case "payment":
+		r.unattendedErrands = append(r.unattendedErrands, db.Errand{Workflow: db.WorkflowPayment, Subject: s.todo.ID})
 	}
 }
 

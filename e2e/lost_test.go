@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
 	"slices"
 	"testing"
 	"time"
@@ -117,6 +118,38 @@ func TestWhatTemporalLostComesBack(t *testing.T) {
 			require.Len(t, s.calls("acme", "create"), 3, "two that failed, and one that did not")
 		})
 	}
+}
+
+// Payments of checkout links whose workflows are gone get others: also one that waits for a person, and one that is owed
+// back.
+func TestPaymentsWhoseWorkflowsAreGone(t *testing.T) {
+	s := start(t, options{})
+	s.product(keyturn.Product{ID: "game", Sources: sources(fromPool("p"))}, "G-1")
+	waits := s.link("pays-other-amount", "game")
+	s.buy(waits)
+	late := s.link("cannot-authorize refund-fails-3", "game")
+	address := s.orderAndPay(late)
+	_, err := s.db.Reconcile(t.Context(), s.awaitPayment(late, keyturn.PaymentOpen),
+		keyturn.ProcessorState{Status: keyturn.AtProcessorExpired}, "test", nil)
+	require.NoError(t, err)
+	_, _ = s.visit("POST", address, url.Values{"action": {"pay"}})
+	ids := []string{
+		workflows.PaymentWorkflowID(s.awaitPayment(waits, keyturn.PaymentMismatch)),
+		workflows.PaymentWorkflowID(s.awaitPayment(late, keyturn.PaymentCaptured)),
+	}
+	s.forget(true, ids...)
+	attendant := &worker.Auditor{DB: s.db, Temporal: s.temporal, TaskQueue: s.queue, Logger: s.logger}
+	s.eventually(func() (bool, string) {
+		require.NoError(t, attendant.Attend(t.Context()))
+		time.Sleep(200 * time.Millisecond)
+		for _, id := range ids {
+			d, err := s.temporal.DescribeWorkflowExecution(t.Context(), id, "")
+			if err != nil || d.GetWorkflowExecutionInfo().GetCloseTime() != nil {
+				return false, id
+			}
+		}
+		return true, ""
+	})
 }
 
 // A person decides on a line whose workflow is gone: the decision starts another one.
