@@ -61,3 +61,21 @@ func TestEverySettingIsOnItsPage(t *testing.T) {
 		require.True(t, known[name] || name == "TEMPORAL_CONFIG_FILE", "nothing reads %s", name)
 	}
 }
+
+// A pooler is told to ignore all that connections set beyond what every pooler knows, and the role has it instead.
+func TestAPoolersSettingsAreOnTheirPage(t *testing.T) {
+	t.Parallel()
+	page := read(t, "docs/run/operating.md")
+	_, parameters, _ := strings.Cut(read(t, "pg/pg.go"), "range map[string]string{")
+	parameters, _, _ = strings.Cut(parameters, "}")
+	known := []string{"binary_parameters", "sslmode", "connect_timeout", "application_name", "timezone"}
+	found := 0
+	for _, m := range regexp.MustCompile(`"([a-z_]+)": "[^"]*"`).FindAllStringSubmatch(parameters, -1) {
+		if !slices.Contains(known, m[1]) {
+			require.Regexp(t, `(?m)^ignore_startup_parameters = .*\b`+m[1]+`\b`, page)
+			require.Contains(t, page, "SET "+m[1]+" = ")
+			found++
+		}
+	}
+	require.Greater(t, found, 4)
+}
