@@ -5,6 +5,7 @@ package survive_test
 import (
 	"context"
 	"fmt"
+	"html"
 	"io"
 	"math/rand"
 	"net/http"
@@ -120,30 +121,39 @@ type browser struct {
 	rng  *rand.Rand
 }
 
-var versionField = regexp.MustCompile(`name="version" value="(\d+)"`)
+var (
+	versionField = regexp.MustCompile(`name="version" value="(\d+)"`)
+	consentField = regexp.MustCompile(`name="consent" value="([^"]+)"`)
+	payLink      = regexp.MustCompile(`href="([^"]*/sandbox/pay/[^"]+)"`)
+)
 
-// order fills in the page and presses "order and pay", and gives where it is paid; "" if it cannot be any more.
+// order fills in the page and presses "order and pay", and gives where it is paid; "" if that cannot be seen any more.
+// While it is paid the page leads there.
 func (b *browser) order(page string) (session string) {
+	empty := 0
 	b.until("order", func() bool {
 		status, _, body := b.visit(http.MethodGet, page, nil)
-		m := versionField.FindStringSubmatch(body)
 		if status != http.StatusOK {
 			return false
 		}
-		version := "0" // while it is paid the page has none, and needs none
-		if m != nil {
-			version = m[1]
-		}
-		status, session, _ = b.post(page+"/order", url.Values{
-			"version": {version}, "email": {strings.ToLower(b.name) + canaryDomain}, "country": {"FR"},
-			"firstName": {canaryFirst}, "lastName": {canaryLast}, "consent": {"yes"},
-		})
-		if status == http.StatusSeeOther && !strings.Contains(session, "/sandbox/pay/") { // it is paid already
-			session = ""
+		if m := payLink.FindStringSubmatch(body); m != nil {
+			session = html.UnescapeString(m[1])
 			return true
 		}
-		return status == http.StatusSeeOther
+		version, consent := versionField.FindStringSubmatch(body), consentField.FindStringSubmatch(body)
+		if version == nil || consent == nil { // it is being opened, or paid by now
+			empty++
+			return empty > 300
+		}
+		status, session, _ = b.post(page+"/order", url.Values{
+			"version": {version[1]}, "email": {strings.ToLower(b.name) + canaryDomain}, "country": {"FR"},
+			"firstName": {canaryFirst}, "lastName": {canaryLast}, "consent": {html.UnescapeString(consent[1])},
+		})
+		return status == http.StatusSeeOther && strings.Contains(session, "/sandbox/pay/")
 	})
+	if !strings.Contains(session, "/sandbox/pay/") {
+		return ""
+	}
 	return session
 }
 
