@@ -127,9 +127,10 @@ var (
 	payLink      = regexp.MustCompile(`href="([^"]*/sandbox/pay/[^"]+)"`)
 )
 
-// order fills in the page and presses "order and pay", and gives where it is paid; "" if that cannot be seen any more.
-// While it is paid the page leads there.
+// order fills in the page and presses "order and pay", again where nobody answers or the page says so, and gives where it
+// is paid; "" if that cannot be seen any more. While it is paid the page leads there.
 func (b *browser) order(page string) (session string) {
+	var form url.Values
 	empty := 0
 	b.until("order", func() bool {
 		status, _, body := b.visit(http.MethodGet, page, nil)
@@ -141,14 +142,18 @@ func (b *browser) order(page string) (session string) {
 			return true
 		}
 		version, consent := versionField.FindStringSubmatch(body), consentField.FindStringSubmatch(body)
-		if version == nil || consent == nil { // it is being opened, or paid by now
+		switch {
+		case version != nil && consent != nil:
+			form = url.Values{
+				"version": {version[1]}, "email": {strings.ToLower(b.name) + canaryDomain}, "country": {"FR"},
+				"firstName": {canaryFirst}, "lastName": {canaryLast}, "consent": {html.UnescapeString(consent[1])},
+			}
+		case form == nil || empty > 100: // it is paid by now
+			return true
+		default:
 			empty++
-			return empty > 300
 		}
-		status, session, _ = b.post(page+"/order", url.Values{
-			"version": {version[1]}, "email": {strings.ToLower(b.name) + canaryDomain}, "country": {"FR"},
-			"firstName": {canaryFirst}, "lastName": {canaryLast}, "consent": {html.UnescapeString(consent[1])},
-		})
+		status, session, _ = b.post(page+"/order", form)
 		return status == http.StatusSeeOther && strings.Contains(session, "/sandbox/pay/")
 	})
 	if !strings.Contains(session, "/sandbox/pay/") {
