@@ -16,7 +16,7 @@ import (
 func (s *stack) press(page, words string, form url.Values) (*http.Response, string) {
 	s.t.Helper()
 	_, body := s.visit("GET", page, nil)
-	m := regexp.MustCompile(`(?s)<form method="post" action="([^"]+)">(?:\s*<input[^>]*>)*\s*<button[^>]*>`+regexp.QuoteMeta(words)).
+	m := regexp.MustCompile(`(?s)<form method="post" action="([^"]+)">(?:\s*<input[^>]*>)*\s*<button[^>]*>` + regexp.QuoteMeta(words)).
 		FindStringSubmatch(body)
 	require.NotNil(s.t, m, "no button %q in %s", words, body)
 	return s.visit("POST", m[1], form)

@@ -52,7 +52,7 @@ var englishOrders = orderWords{
 	payAgain:       "The page is open again until %s, if you want to pay in another way:",
 	payAgainButton: "Back to the checkout page", askForLink: "If you still want to buy, please ask the shop for a new link.",
 	noOrderSubject:   "Your payment could not become an order",
-	noOrder:          "We have received your payment of %s, but no order could be placed with it. Nothing is delivered.",
+	noOrder:          "You confirmed a payment of %s, but no order could be placed with it. Nothing is delivered.",
 	unchargedSubject: "Your order %s: we could not deliver, and you were not charged",
 	withdrawnSubject: "Your order %s: canceled after your withdrawal",
 	notCharged:       "You were not charged. Your bank may show the amount as pending for some days; it is never taken.",
@@ -97,7 +97,7 @@ var frenchOrders = orderWords{
 	payAgainButton: "Retour à la page de paiement",
 	askForLink:     "Si vous voulez toujours acheter, demandez un nouveau lien à la boutique.",
 	noOrderSubject: "Votre paiement n'a pas pu donner lieu à une commande",
-	noOrder: "Nous avons reçu votre paiement de %s, mais aucune commande n'a pu être passée avec lui. Rien n'est " +
+	noOrder: "Vous avez confirmé un paiement de %s, mais aucune commande n'a pu être passée avec lui. Rien n'est " +
 		"livré.",
 	unchargedSubject: "Votre commande %s : livraison impossible, vous n'avez pas été débité",
 	withdrawnSubject: "Votre commande %s : annulée après votre rétractation",
@@ -145,8 +145,8 @@ var germanOrders = orderWords{
 	payAgainButton: "Zurück zur Kasse",
 	askForLink:     "Wenn Sie weiterhin kaufen möchten, bitten Sie den Shop um einen neuen Link.",
 	noOrderSubject: "Aus Ihrer Zahlung konnte keine Bestellung werden",
-	noOrder: "Ihre Zahlung von %s ist eingegangen, aber es konnte keine Bestellung daraus werden. Geliefert wird " +
-		"nichts.",
+	noOrder: "Sie haben eine Zahlung von %s bestätigt, aber es konnte keine Bestellung daraus werden. Geliefert " +
+		"wird nichts.",
 	unchargedSubject: "Ihre Bestellung %s: nicht lieferbar, abgebucht wurde nichts",
 	withdrawnSubject: "Ihre Bestellung %s: nach Ihrem Widerruf storniert",
 	notCharged: "Es wurde nichts abgebucht. Ihre Bank kann den Betrag einige Tage als vorgemerkt zeigen; er wird " +

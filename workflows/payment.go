@@ -37,7 +37,12 @@ func SettlePayment(ctx workflow.Context, in PaymentInput) (PaymentResult, error)
 	next, err := reviewPayment(ctx, step)
 	for err == nil {
 		if shown = showPayment(ctx, next, shown); next.Do == keyturn.PaymentDoNothing {
-			break
+			// Somebody may have woken it since it looked: an e-mail was asked for, or an event has come.
+			if !wake.ReceiveAsync(nil) || workflow.GetVersion(ctx, "woken at its end", workflow.DefaultVersion, 1) < 1 {
+				break
+			}
+			next, err = reviewPayment(ctx, step)
+			continue
 		}
 		workflow.SetCurrentDetails(ctx, "**"+string(next.Status)+"**, next: "+string(next.Do)+"\n\nLink: "+in.LinkID)
 		var waited bool

@@ -25,6 +25,8 @@ type aPayment struct {
 	trace []string
 	now   keyturn.PaymentNext                            // what a review answers
 	does  map[string]func() (keyturn.PaymentNext, error) // what the other activities do
+	// looked is told of each review before it is answered
+	looked func()
 }
 
 func newPayment(t *testing.T) *aPayment {
@@ -35,9 +37,13 @@ func newPayment(t *testing.T) *aPayment {
 	worker.RegisterWorkflows(p.env)
 	p.env.RegisterActivityWithOptions(func(_ context.Context, in activities.PaymentStep) (keyturn.PaymentNext, error) {
 		require.Equal(t, "p", in.PaymentID)
+		if p.looked != nil {
+			p.looked()
+		}
 		return p.now, nil
 	}, activity.RegisterOptions{Name: "ReviewPayment"})
-	for _, name := range []string{"OpenSession", "RetrievePayment", "ExpireSession", "VoidPayment", "RefundPayment"} {
+	for _, name := range []string{"OpenSession", "RetrievePayment", "ExpireSession", "VoidPayment", "RefundPayment",
+		"SendPaymentEmail"} {
 		p.env.RegisterActivityWithOptions(func(context.Context, activities.PaymentStep) (keyturn.PaymentNext, error) {
 			p.trace = append(p.trace, name)
 			next, err := p.does[name]()
@@ -166,4 +172,26 @@ func TestAnUnusualPaymentIsShown(t *testing.T) {
 		return after(0, keyturn.PaymentDoNothing, keyturn.PaymentCaptured), nil
 	}
 	require.Equal(t, keyturn.PaymentCaptured, p.run().Status)
+}
+
+// Who wakes a payment at the moment at which it ends is heard: it looks once more.
+func TestAPaymentIsWokenAtItsEnd(t *testing.T) {
+	t.Parallel()
+	p := newPayment(t)
+	p.now = after(0, keyturn.PaymentDoVoid, keyturn.PaymentVoiding)
+	p.does["VoidPayment"] = func() (keyturn.PaymentNext, error) {
+		p.env.SignalWorkflow(workflows.WakeName, nil)
+		return after(0, keyturn.PaymentDoNothing, keyturn.PaymentVoided), nil
+	}
+	p.does["SendPaymentEmail"] = func() (keyturn.PaymentNext, error) {
+		return after(0, keyturn.PaymentDoNothing, keyturn.PaymentVoided), nil
+	}
+	looks := 0
+	p.looked = func() {
+		if looks++; looks == 2 { // the e-mail that was asked for meanwhile
+			p.now = after(0, keyturn.PaymentDoMail, keyturn.PaymentVoided)
+		}
+	}
+	require.Equal(t, keyturn.PaymentVoided, p.run().Status)
+	require.Equal(t, []string{"VoidPayment", "SendPaymentEmail"}, p.trace)
 }
