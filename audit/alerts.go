@@ -16,14 +16,16 @@ var alertProbes = []probe{
 // knownAlertSQL is the condition on an alert that somebody knows what it tells of: it is open, or a person saw to it.
 const knownAlertSQL = `(closed_at IS NULL OR closed_by IS NOT NULL)`
 
-// troubleWithoutAlertSQL: a line that a person released or sent back to work is in trouble without a failure.
+// troubleWithoutAlertSQL: a line that a person released or sent back to work is in trouble without a failure. One that
+// has its key and cannot be charged has an alert of that.
 const troubleWithoutAlertSQL = `
 	SELECT l.order_id, l.id AS line_id, NULL AS subject,
 		'it is ' || l.status || ' for ' || (CAST(l.failure AS json) ->> 'kind') || ' and has no open alert of it' AS what
 	FROM line_items l
 	WHERE l.status IN ('RETRYING', 'WAITING_FOR_STOCK') AND l.failure IS NOT NULL AND l.failures > 0
-		AND NOT EXISTS (SELECT FROM alerts a WHERE a.line_id = l.id AND a.cause = CAST(l.failure AS json) ->> 'kind'
-			AND a.closed_at IS NULL)`
+		AND NOT EXISTS (SELECT FROM alerts a WHERE a.line_id = l.id AND a.closed_at IS NULL
+			AND (a.cause = CAST(l.failure AS json) ->> 'kind'
+				OR a.cause = '` + string(keyturn.AlertCapture) + `' AND l.obtained_at IS NOT NULL))`
 
 const alertTwiceSQL = `
 	SELECT l.order_id, a.line_id, a.cause AS subject,

@@ -4,7 +4,10 @@ import (
 	"crypto/sha256"
 	"log/slog"
 	"strings"
+	"testing"
 	"time"
+
+	"github.com/stretchr/testify/require"
 
 	"keyturn.dev/keyturn"
 	"keyturn.dev/keyturn/checkout"
@@ -16,12 +19,21 @@ import (
 // sellByLink sells a product by a checkout link up to the authorization of its payment, and gives the line's
 // fulfillment. The order is named after what becomes of it.
 func (s *shop) sellByLink(name, product string) (fulfillment, paymentID string) {
+	paymentID = s.payByLink(name, product, "")
+	out, err := s.desk().Look(s.ctx, paymentID)
+	s.ok(err)
+	return out.Accepted.Starts[0].FulfillmentID, paymentID
+}
+
+// payByLink has a customer pay a link, and nobody know of it yet. trouble is what the sandbox is to make.
+func (s *shop) payByLink(name, product, trouble string) (paymentID string) {
 	desk := s.desk()
 	v, _, err := s.CreateLink(s.ctx, db.LinkInput{
 		Link: keyturn.CheckoutLink{
 			OrderID: name, Currency: "EUR",
-			Customer:  keyturn.Customer{ID: "c-" + name, Email: "ada@buyer.test", Country: "FR", Locale: "fr-FR"},
-			LineItems: []keyturn.LinkLine{{ProductID: product, Name: strings.ToUpper(product), UnitPrice: "10.00"}},
+			Customer:       keyturn.Customer{ID: "c-" + name, Email: "ada@buyer.test", Country: "FR", Locale: "fr-FR"},
+			AdditionalData: map[string]string{"sandbox": trouble},
+			LineItems:      []keyturn.LinkLine{{ProductID: product, Name: strings.ToUpper(product), UnitPrice: "10.00"}},
 		},
 		Client: "shop", IdempotencyKey: "link-" + name, RequestHash: hashOf(name),
 		Complete: func(l keyturn.CheckoutLink, now time.Time) (keyturn.CheckoutLink, error) {
@@ -42,9 +54,15 @@ func (s *shop) sellByLink(name, product string) (fulfillment, paymentID string) 
 	s.ok(err)
 	_, err = s.sandbox().Act(s.ctx, facts.SessionURL[strings.LastIndex(facts.SessionURL, "/")+1:], keyturn.SandboxPay)
 	s.ok(err)
-	out, err := desk.Look(s.ctx, begun.ID)
-	s.ok(err)
-	return out.Accepted.Starts[0].FulfillmentID, begun.ID
+	return begun.ID
+}
+
+// What is charged at once is taken before its order is accepted, be it for a while.
+func TestMoneyThatWaitsForItsOrderIsNoViolation(t *testing.T) {
+	s := newShop(t)
+	s.payByLink("charged", "game", "cannot-authorize")
+	require.Equal(t, "1", s.read(`SELECT count(*) FROM sandbox_payments WHERE order_id = 'charged'`))
+	require.Empty(t, listed(s.auditWith(func(e *Evidence) { e.Quiescent = false })))
 }
 
 func hashOf(text string) []byte {
@@ -62,6 +80,20 @@ func (s *shop) desk() *checkout.Desk {
 		Providers: payment.Providers{payment.SandboxName: s.sandbox()}, PublicURL: "http://shop.test",
 		Logger: slog.New(slog.DiscardHandler),
 	}
+}
+
+// A line that cannot be charged yet has an alert of that, and of nothing else.
+func TestACaptureThatFailsIsNoViolation(t *testing.T) {
+	s := newShop(t)
+	f, _ := s.sellByLink("uncaptured", "game")
+	s.claim(f)
+	due, _, _, err := s.BeginCapture(s.ctx, f)
+	s.ok(err)
+	_, err = s.FailCapture(s.ctx, f, due, keyturn.Errorf(keyturn.KindUnavailable, "no answer"))
+	s.ok(err)
+	s.outer.Running = append(s.outer.Running,
+		OpenWorkflow{ID: workflows.LineWorkflowID(f), Type: "FulfillLineItem", Started: time.Now().Add(-time.Hour)})
+	require.Empty(t, listed(s.auditWith(func(e *Evidence) { e.Quiescent = false })))
 }
 
 // fillLinks makes an order by a link for each way that its payment can go.

@@ -30,10 +30,12 @@ func (SandboxPayments) Provider() string { return payment.SandboxName }
 // Read is part of Payments.
 func (SandboxPayments) Read(context.Context) error { return nil }
 
-// Captured is part of Payments.
+// Captured is part of Payments. What was taken in a session may be so for a while before its order is accepted: P5
+// compares the sessions.
 func (SandboxPayments) Captured() (string, map[string]any) {
-	return `SELECT p.reference, p.order_id, p.captured_minor AS amount_minor, p.currency, CAST(NULL AS timestamptz) AS at
-		FROM sandbox_payments p`, nil
+	return `SELECT p.reference, p.order_id, p.captured_minor AS amount_minor, p.currency,
+			CASE WHEN x.id IS NOT NULL THEN CAST('infinity' AS timestamptz) END AS at
+		FROM sandbox_payments p LEFT JOIN sandbox_sessions x ON x.reference = p.reference`, nil
 }
 
 // Refunded is part of Payments. A payment that the sandbox says went back in another way is not in its table.
