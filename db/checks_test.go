@@ -72,6 +72,12 @@ var (
 func TestStatementsNameKnownStatuses(t *testing.T) {
 	t.Parallel()
 	known := map[string]map[string]bool{"outcome": set(keyturn.AttemptOutcomes), "status": set(keyturn.DeliveryStatuses)}
+	for _, at := range []keyturn.ProcessorStatus{ // of the sandbox's books
+		keyturn.AtProcessorOpen, keyturn.AtProcessorProcessing, keyturn.AtProcessorAuthorized, keyturn.AtProcessorCaptured,
+		keyturn.AtProcessorVoided, keyturn.AtProcessorExpired, keyturn.AtProcessorFailed,
+	} {
+		known["status"][string(at)] = true
+	}
 	for _, o := range []keyturn.PayOutcome{"", keyturn.Paid, keyturn.Refused} { // of tries to pay
 		known["outcome"][string(o)] = true
 	}
