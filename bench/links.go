@@ -2,11 +2,14 @@ package bench
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
 	"time"
+
+	"go.temporal.io/api/serviceerror"
 
 	"keyturn.dev/keyturn"
 	"keyturn.dev/keyturn/workflows"
@@ -106,7 +109,8 @@ func (b *Bench) endPayments(ctx context.Context) error {
 	for {
 		select {
 		case payment := <-b.unended:
-			if err := b.Temporal.SignalWorkflow(ctx, payment, "", workflows.WakeName, nil); err != nil {
+			err := b.Temporal.SignalWorkflow(ctx, payment, "", workflows.WakeName, nil)
+			if _, ended := errors.AsType[*serviceerror.NotFound](err); err != nil && !ended {
 				return err
 			}
 			if err := b.waitEnd(ctx, payment); err != nil {
