@@ -45,6 +45,9 @@ func (k *Desk) Open(ctx context.Context, paymentID string) (db.Reconciled, error
 		next, err := k.DB.ReviewPayment(ctx, paymentID)
 		return db.Reconciled{Next: next}, err
 	}
+	if len(f.Snapshot.Lines) == 0 {
+		return db.Reconciled{}, keyturn.Errorf(keyturn.KindErased, "the payment's customer was erased")
+	}
 	processor, err := k.processor(f.Provider)
 	if err != nil {
 		return db.Reconciled{}, err

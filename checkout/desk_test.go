@@ -29,11 +29,15 @@ type processor struct {
 	payment.Sandbox
 
 	fails error
+	says  *keyturn.ProcessorState // instead of what it knows
 }
 
 func (p *processor) Retrieve(ctx context.Context, ref payment.Ref) (keyturn.ProcessorState, error) {
 	if p.fails != nil {
 		return keyturn.ProcessorState{}, p.fails
+	}
+	if p.says != nil {
+		return *p.says, nil
 	}
 	return p.Sandbox.Retrieve(ctx, ref)
 }
@@ -189,4 +193,29 @@ func TestAProcessorThatForgetsASession(t *testing.T) {
 	_, err = c.Look(ctx, pay)
 	require.NoError(t, err)
 	require.Empty(t, c.openAlerts())
+}
+
+// A payment that comes after its customer was erased goes back like every other that comes too late.
+func TestALatePaymentOfAnErasedCustomerGoesBack(t *testing.T) {
+	c := open(t)
+	ctx := t.Context()
+	pay := c.paying("a")
+	_, err := c.Expire(ctx, pay)
+	require.NoError(t, err)
+	facts, err := c.DB.Payment(ctx, pay)
+	require.NoError(t, err)
+	require.Equal(t, keyturn.PaymentExpired, facts.Status)
+	_, err = c.DB.EraseCustomer(ctx, "", facts.LinkID, "ada")
+	require.NoError(t, err)
+	c.processor.says = &keyturn.ProcessorState{
+		Status: keyturn.AtProcessorAuthorized, SessionReference: facts.SessionReference, Authorized: facts.Total,
+	}
+	out, err := c.Look(ctx, pay)
+	require.NoError(t, err)
+	require.Equal(t, keyturn.PaymentDoVoid, out.Next.Do)
+	require.Equal(t, []keyturn.AlertCause{keyturn.AlertNotAccepted}, c.openAlerts())
+	c.processor.says = &keyturn.ProcessorState{Status: keyturn.AtProcessorVoided}
+	out, err = c.Void(ctx, pay)
+	require.NoError(t, err)
+	require.Equal(t, keyturn.PaymentVoided, out.Next.Status)
 }

@@ -3,6 +3,7 @@ package db
 import (
 	"context"
 	"crypto/sha256"
+	"encoding/hex"
 	"strings"
 	"time"
 
@@ -48,10 +49,15 @@ func (d *DB) OrderAgain(ctx context.Context, token string) (string, error) {
 	link := snapshot.again(spec)
 	link.Currency, link.Provider, link.ExpiresAt = p.Currency, p.Provider, was.AgainUntil
 	link.Reference = "again-" + o.ID
-	if merchant, rest, ok := strings.Cut(o.ID, ":"); ok {
-		link.OrderID = merchant + ":again-" + rest
-	}
 	hash := sha256.Sum256([]byte(link.Reference))
+	if merchant, rest, ok := strings.Cut(o.ID, ":"); ok {
+		if link.OrderID = merchant + ":again-" + rest; !keyturn.ValidID(link.OrderID) { // it is too long
+			link.OrderID = merchant + ":again-" + hex.EncodeToString(hash[:12])
+		}
+		if !keyturn.ValidID(link.OrderID) { // what stands before its colon is no merchant
+			link.OrderID = ""
+		}
+	}
 	in := LinkInput{
 		Link: link, Client: first.Client, IdempotencyKey: link.Reference, RequestHash: hash[:],
 		Complete: func(l keyturn.CheckoutLink, _ time.Time) (keyturn.CheckoutLink, error) { return l, nil },

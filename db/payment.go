@@ -346,14 +346,15 @@ type PaymentFacts struct {
 	Now              time.Time // the database's clock
 }
 
-// Payment gives what a call of the processor needs to know. KindNotFound; KindErased when its customer was erased.
+// Payment gives what a call of the processor needs to know. Of one whose customer was erased the snapshot is empty: it
+// can be asked for and given back, but not opened. KindNotFound.
 func (d *DB) Payment(ctx context.Context, id string) (PaymentFacts, error) {
 	p, err := scanPayment(ctx, d.pg, `p.id = $1`, id)
 	if err != nil {
 		return PaymentFacts{}, err
 	}
 	snapshot, dk, err := d.snapshot(p)
-	if err != nil {
+	if err != nil && keyturn.KindOf(err) != keyturn.KindErased {
 		return PaymentFacts{}, err
 	}
 	f := PaymentFacts{

@@ -1,9 +1,12 @@
 package db
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
+	"database/sql"
 	"encoding/json"
+	"errors"
 	"maps"
 	"slices"
 	"time"
@@ -100,10 +103,16 @@ func (d *DB) BeginPayment(ctx context.Context, in PaymentStart) (PaymentBegun, e
 		}
 		if row.Status == keyturn.LinkPaying { // pressed twice, or in another tab
 			out.Repeated = true
-			return tx.GetContext(ctx, &out.ID,
+			err := tx.GetContext(ctx, &out.ID,
 				`SELECT id FROM payments WHERE link_id = $1 AND status IN ('CREATED', 'OPEN', 'PROCESSING')`, row.ID)
+			if errors.Is(err, sql.ErrNoRows) {
+				return keyturn.Errorf(keyturn.KindConflict, "the checkout link was paid, and a person is to decide on that")
+			}
+			return err
 		}
 		switch {
+		case !bytes.Equal(row.DataKey, p.DataKey): // its customer is being erased
+			return ErrOlderPage
 		case row.statusNow() != keyturn.LinkOpen:
 			return keyturn.Errorf(keyturn.KindConflict, "the checkout link is %s", row.statusNow())
 		case row.Version != in.Version || row.Version != page.Version:

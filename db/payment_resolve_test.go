@@ -3,6 +3,7 @@ package db
 import (
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -138,4 +139,35 @@ func TestDecisionsOnAnotherSum(t *testing.T) {
 		}
 	}
 	require.Equal(t, 1, done)
+}
+
+// While a person is to decide, whoever presses "order and pay" once more is told that the link is not for sale.
+func TestAnOrderWhileAPersonIsToDecide(t *testing.T) {
+	s := newShop(t)
+	s.product("game", fromPool("p"))
+	_, token := s.link(linkOf("k1", "game"))
+	page, err := s.CheckoutPage(s.ctx, token)
+	require.NoError(t, err)
+	pay := s.openPayment(token)
+	s.processorSays(pay, s.authorized(pay, 999))
+	_, err = s.BeginPayment(s.ctx, PaymentStart{
+		Token: token, Version: page.Version, Customer: page.Customer, PayWithin: time.Hour,
+		CheckAddress: func(string) error { return nil }, Respond: answerOf,
+	})
+	wantKind(t, err, keyturn.KindConflict)
+}
+
+// What a person wrote about a payment goes with its customer.
+func TestWordsAboutAPaymentAreErased(t *testing.T) {
+	s := newShop(t)
+	s.product("game", fromPool("p"))
+	_, pay := s.mismatched("k1", func(id string) keyturn.ProcessorState { return s.authorized(id, 999) })
+	_, err := s.decide(pay, keyturn.PaymentGiveBack, s.authorized(pay, 999))
+	require.NoError(t, err)
+	s.processorSays(pay, keyturn.ProcessorState{Status: keyturn.AtProcessorVoided})
+	s.paymentMails(pay)
+	_, err = s.EraseCustomer(s.ctx, "", read[string](s, `SELECT customer_id FROM payments`), "ada")
+	require.NoError(t, err)
+	require.Equal(t, 1, s.alerts("cause = 'Mismatch'"))
+	require.Zero(t, s.alerts("close_reason LIKE '%a cent%'"))
 }

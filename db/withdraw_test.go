@@ -1,6 +1,7 @@
 package db
 
 import (
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -266,4 +267,30 @@ func TestAnOrdersPageIsSentAgain(t *testing.T) {
 	require.Len(t, s.paymentMails(pay), orderPagesADay)
 	s.later(25 * time.Hour)
 	require.NoError(t, s.SendOrderPage(s.ctx, linkToken))
+}
+
+// An order whose ID is as long as an ID may be is made again as the same merchant's, and can be paid.
+func TestAnOrderWithALongIDIsMadeAgain(t *testing.T) {
+	s := newShop(t)
+	s.product("game", fromPool("p"))
+	for before, owner := range map[string]string{"m:": "m:", strings.Repeat("a", 40) + ":": "lnk-"} {
+		in := linkOf(before, "game")
+		in.Link.OrderID = before + strings.Repeat("x", 64-len(before))
+		_, token := s.link(in)
+		pay := s.openPayment(token)
+		out := s.processorSays(pay, s.authorized(pay, 1000))
+		s.processorSays(pay, keyturn.ProcessorState{Status: keyturn.AtProcessorVoided})
+		_, err := s.Review(s.ctx, out.Accepted.Starts[0].FulfillmentID)
+		require.NoError(t, err)
+		s.refunded(out.Accepted.Starts[0].FulfillmentID)
+		again, err := s.OrderAgain(s.ctx, s.PageToken(in.Link.OrderID))
+		require.NoError(t, err)
+		page, err := s.CheckoutPage(s.ctx, again)
+		require.NoError(t, err)
+		order, err := s.OrderOfLink(s.ctx, page.LinkID)
+		require.NoError(t, err)
+		require.True(t, strings.HasPrefix(order, owner), order)
+		_, err = s.beginPayment(again)
+		require.NoError(t, err)
+	}
 }
