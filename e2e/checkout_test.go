@@ -276,6 +276,13 @@ func TestLinksThroughTrouble(t *testing.T) {
 	mismatch := s.link("pays-other-amount", "game")
 	s.buy(mismatch)
 	s.awaitPayment(mismatch, keyturn.PaymentMismatch)
+	page := "/c/" + s.db.LinkToken(mismatch)
+	_, body := s.visit("GET", page, nil)
+	require.Contains(t, body, "Your payment is being checked")
+	require.NotContains(t, body, page+"/reopen", "nothing is left to change")
+	resp, body := s.visit("POST", page+"/order", url.Values{"version": {"1"}, "email": {buyer}, "country": {"US"}}) // another tab's
+	require.Equal(t, http.StatusConflict, resp.StatusCode)
+	require.Contains(t, body, "Your payment is being checked")
 	require.Equal(t, 4, s.count(`SELECT count(*) FROM sandbox_payments`))
 	s.audit()
 }

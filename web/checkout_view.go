@@ -170,6 +170,9 @@ func (p *pages) payingCheckout(v *checkoutView, words *words, token string, page
 	case keyturn.PaymentProcessing:
 		v.Heading, v.Lead = c.ProcessingHeading, c.Processing
 		v.Refresh = slowRefresh
+	case keyturn.PaymentMismatch:
+		v.Heading, v.Lead = c.CheckingHeading, c.Checking
+		v.Refresh = slowRefresh
 	case keyturn.PaymentOpen:
 		v.Heading, v.Lead = c.PayingHeading, say(c.Paying, until).String()
 		if page.Payment.SessionURL != "" {

@@ -11,7 +11,7 @@ type checkoutWords struct {
 	SeveralReady, CheckForm, WrongEmail, WrongCountry, WrongText, Missing, ConsentMissing,
 	Changed, NotOpened, NotAllowed, NotSold, TooOften, Refused, ProcessorDown,
 	PayingHeading, Paying, Opening, GoOn, Reopen, ProcessingHeading,
-	Processing, UsedHeading, Used, ThanksHeading, Thanks, ToOrder,
+	Processing, CheckingHeading, Checking, UsedHeading, Used, ThanksHeading, Thanks, ToOrder,
 	Resend, Resent, ResentOften string
 	ExpiredHeading, Expired, CanceledHeading, Canceled string
 
@@ -81,11 +81,14 @@ var englishCheckout = checkoutWords{
 		"trying, and this page says when it works.",
 	ProcessorDown: "The payment page does not answer at the moment. Nothing was charged, and your order is kept: " +
 		"please try again in a minute.",
-	PayingHeading:     "Your payment is open",
-	Paying:            "Please pay {sum} by {by}.",
-	Opening:           "We are opening the payment page. This takes a moment.",
-	GoOn:              "Go on to payment",
-	Reopen:            "Change my order",
+	PayingHeading:   "Your payment is open",
+	Paying:          "Please pay {sum} by {by}.",
+	Opening:         "We are opening the payment page. This takes a moment.",
+	GoOn:            "Go on to payment",
+	Reopen:          "Change my order",
+	CheckingHeading: "Your payment is being checked",
+	Checking: "The sum that was paid is not the one that was asked for. The shop decides whether your order goes " +
+		"ahead or all of it goes back to you. You need not do anything: we write to you.",
 	ProcessingHeading: "Your payment is being processed",
 	Processing: "Your bank is processing the payment, which can take a while. You need not do anything: we write to " +
 		"you as soon as it is done.",
@@ -169,11 +172,14 @@ var frenchCheckout = checkoutWords{
 		"conservée : nous continuons d’essayer, et cette page vous dira quand cela marche.",
 	ProcessorDown: "La page de paiement ne répond pas pour le moment. Rien n’a été débité, et votre commande est " +
 		"conservée : veuillez réessayer dans une minute.",
-	PayingHeading:     "Votre paiement est en cours",
-	Paying:            "Veuillez payer {sum} au plus tard {by}.",
-	Opening:           "Nous ouvrons la page de paiement. Cela prend un instant.",
-	GoOn:              "Continuer vers le paiement",
-	Reopen:            "Modifier ma commande",
+	PayingHeading:   "Votre paiement est en cours",
+	Paying:          "Veuillez payer {sum} au plus tard {by}.",
+	Opening:         "Nous ouvrons la page de paiement. Cela prend un instant.",
+	GoOn:            "Continuer vers le paiement",
+	Reopen:          "Modifier ma commande",
+	CheckingHeading: "Votre paiement est en cours de vérification",
+	Checking: "La somme payée n’est pas celle qui était demandée. La boutique décide si votre commande est " +
+		"acceptée ou si la somme entière vous est rendue. Vous n’avez rien à faire : nous vous écrirons.",
 	ProcessingHeading: "Votre paiement est en traitement",
 	Processing: "Votre banque traite le paiement, ce qui peut prendre un moment. Vous n’avez rien à faire : nous " +
 		"vous écrirons dès que ce sera fait.",
@@ -259,11 +265,14 @@ var germanCheckout = checkoutWords{
 		"erhalten: Wir versuchen es weiter, und diese Seite sagt, wenn es geht.",
 	ProcessorDown: "Die Zahlungsseite antwortet zurzeit nicht. Es wurde nichts abgebucht, und Ihre Bestellung bleibt " +
 		"erhalten: Bitte versuchen Sie es in einer Minute noch einmal.",
-	PayingHeading:     "Ihre Zahlung ist offen",
-	Paying:            "Bitte zahlen Sie {sum} bis {by}.",
-	Opening:           "Wir öffnen die Zahlungsseite. Das dauert einen Moment.",
-	GoOn:              "Weiter zur Zahlung",
-	Reopen:            "Bestellung ändern",
+	PayingHeading:   "Ihre Zahlung ist offen",
+	Paying:          "Bitte zahlen Sie {sum} bis {by}.",
+	Opening:         "Wir öffnen die Zahlungsseite. Das dauert einen Moment.",
+	GoOn:            "Weiter zur Zahlung",
+	Reopen:          "Bestellung ändern",
+	CheckingHeading: "Ihre Zahlung wird geprüft",
+	Checking: "Gezahlt wurde ein anderer Betrag als der verlangte. Der Shop entscheidet, ob Ihre Bestellung " +
+		"angenommen wird oder der ganze Betrag an Sie zurückgeht. Sie müssen nichts tun: Wir schreiben Ihnen.",
 	ProcessingHeading: "Ihre Zahlung wird bearbeitet",
 	Processing: "Ihre Bank bearbeitet die Zahlung, was eine Weile dauern kann. Sie müssen nichts tun: Wir schreiben " +
 		"Ihnen, sobald es so weit ist.",
