@@ -44,7 +44,7 @@ func (a *Activities) VoidPayment(ctx context.Context, in PaymentStep) (keyturn.P
 // RefundPayment gives back what was taken without an order.
 func (a *Activities) RefundPayment(ctx context.Context, in PaymentStep) (keyturn.PaymentNext, error) {
 	next, err := a.Desk.GiveBack(ctx, in.PaymentID)
-	return next, asTemporal(err, 0)
+	return a.orMail(ctx, in, next, err)
 }
 
 func (a *Activities) settle(ctx context.Context, in PaymentStep,
@@ -56,7 +56,20 @@ func (a *Activities) settle(ctx context.Context, in PaymentStep,
 	if err != nil && out.Next.Do != "" { // it was booked: the payment goes on from there
 		return out.Next, nil
 	}
-	return out.Next, asTemporal(err, 0)
+	return a.orMail(ctx, in, out.Next, err)
+}
+
+// orMail ends a step that called a processor. An e-mail that has become due does not wait for one that does not answer:
+// it comes next, and the step again after it.
+func (a *Activities) orMail(ctx context.Context, in PaymentStep, next keyturn.PaymentNext, err error) (
+	keyturn.PaymentNext, error,
+) {
+	if err != nil {
+		if due, readErr := a.DB.ReviewPayment(ctx, in.PaymentID); readErr == nil && due.Do == keyturn.PaymentDoMail {
+			return due, nil
+		}
+	}
+	return next, asTemporal(err, 0)
 }
 
 // CapturePayment takes the money of an order whose line has its key in hand, before the key is delivered.

@@ -113,6 +113,27 @@ func (d *DB) AlertSubject(ctx context.Context, id int64) (string, error) {
 	return subject, pg.NotFound(err, "there is no alert %d", id)
 }
 
+// payment is the ID of the payment that the alert is about; empty: it is about something else.
+func (r alertRow) payment() string {
+	id, _ := strings.CutPrefix(r.Subject, "payment/")
+	if !keyturn.ValidPaymentID(id) {
+		return ""
+	}
+	return id
+}
+
+// endMails ends the attempts to send e-mails about a payment that do not go out, once a person has reached its customer
+// otherwise. One that is on its way at this moment may arrive all the same.
+func (r alertRow) endMails(ctx context.Context, tx *sqlx.Tx) error {
+	if r.Cause != keyturn.AlertUndelivered || r.payment() == "" {
+		return nil
+	}
+	_, err := tx.ExecContext(ctx, `
+		UPDATE payment_mails SET status = 'READY', due_at = NULL, error = NULL
+		WHERE payment_id = $1 AND error IS NOT NULL AND status <> 'SENT'`, r.payment())
+	return err
+}
+
 // CloseAlert books that a person has seen to what an alert is about: one that nothing closes by itself. KindConflict
 // for another, which is over when what it tells of is. One that is closed stays as it is.
 func (d *DB) CloseAlert(ctx context.Context, id int64, by, reason string) (out keyturn.AlertView, err error) {
@@ -136,7 +157,11 @@ func (d *DB) CloseAlert(ctx context.Context, id int64, by, reason string) (out k
 			if _, err := tx.ExecContext(ctx,
 				`UPDATE alerts SET closed_at = clock_timestamp(), closed_by = $2, close_reason = CASE WHEN EXISTS (
 					SELECT FROM line_items l JOIN orders o ON o.id = l.order_id WHERE l.id = alerts.line_id AND o.customer = '')
-					THEN $4 ELSE $3 END WHERE id = $1`, id, by, reason, erasedText); err != nil {
+					OR EXISTS (SELECT FROM payments p WHERE p.id = CAST(nullif($5, '') AS uuid) AND p.snapshot = '')
+					THEN $4 ELSE $3 END WHERE id = $1`, id, by, reason, erasedText, row.payment()); err != nil {
+				return err
+			}
+			if err := row.endMails(ctx, tx); err != nil {
 				return err
 			}
 			if err := tx.GetContext(ctx, &row, alertsSQL+`WHERE id = $1`, id); err != nil {

@@ -180,3 +180,18 @@ func TestAnOldAnswerPutsNothingOffThatIsToBeLetGo(t *testing.T) {
 	s.processorSays(pay, keyturn.ProcessorState{Status: keyturn.AtProcessorVoided})
 	s.refunded(f)
 }
+
+// A look while somebody captures does not put off the next one: whoever captures may have died.
+func TestALookDuringACaptureIsNotTheLast(t *testing.T) {
+	s := newShop(t)
+	s.product("game", fromPool("p"))
+	s.stock("p", "K-1")
+	pay, f := s.paidLink("k1")
+	s.claimed(f)
+	due, _, _, err := s.BeginCapture(s.ctx, f)
+	require.NoError(t, err)
+	require.NotNil(t, due)
+	s.exec(`UPDATE payments SET looks = 3`) // the next one would be in an hour
+	s.processorSays(pay, s.authorized(pay, 1000))
+	require.Equal(t, 1, s.count(`payments WHERE status = 'CAPTURING' AND look_at <= capture_until`))
+}

@@ -201,7 +201,8 @@ func (e *eraser) refuseWhilePaying() error {
 		return err
 	}
 	return keyturn.Errorf(keyturn.KindConflict,
-		"a payment of the customer's checkout link is not settled, or an e-mail about it is on its way (%s): wait until it is", strings.Join(links, ", "))
+		"a payment of the customer's checkout link is not settled, or an e-mail about it is on its way (%s): wait until it "+
+			"is", strings.Join(links, ", "))
 }
 
 func (e *eraser) refuseWhileOpen() error {
@@ -257,9 +258,9 @@ var eraseLinksSQL = []string{
 	`UPDATE payments SET snapshot = '', session_url = NULL WHERE customer_id = $1 AND created_at <= $2`,
 	`UPDATE payment_mails SET message = '', due_at = NULL, status = CASE WHEN status = 'SENDING' THEN 'READY' ELSE status END
 		WHERE payment_id IN (SELECT id FROM payments WHERE customer_id = $1 AND created_at <= $2)`,
-	`UPDATE alerts SET close_reason = '` + erasedText + `' WHERE close_reason IS NOT NULL AND cause IN (` + lastingCauses +
-		`, '` + string(keyturn.AlertMismatch) + `') AND subject IN (SELECT 'payment/' || id FROM payments
-			WHERE customer_id = $1 AND created_at <= $2)`,
+	`UPDATE alerts SET close_reason = '` + erasedText + `' WHERE close_reason IS NOT NULL
+		AND cause IN (` + lastingCauses + `, '` + string(keyturn.AlertMismatch) + `')
+		AND subject IN (SELECT 'payment/' || id FROM payments WHERE customer_id = $1 AND created_at <= $2)`,
 	`UPDATE link_log SET reason = split_part(reason, ': ', 1)
 		WHERE link_id IN (SELECT id FROM checkout_links WHERE customer_id = $1 AND created_at <= $2)`,
 	`UPDATE payment_log SET reason = split_part(reason, ': ', 1)

@@ -394,7 +394,8 @@ func (r linkRow) view(link keyturn.CheckoutLink, draft linkDraft) keyturn.LinkVi
 		ID: r.ID, Status: r.statusNow(), Version: r.Version, Currency: r.Currency,
 		Total: total(r.Currency, lines).String(), Provider: r.Provider, Capture: link.Capture, Mixed: link.Mixed,
 		OrderID: r.OrderID, ExpiresAt: r.ExpiresAt.UTC(), CreatedAt: r.CreatedAt.UTC(), OpenedAt: utc(r.OpenedAt),
-		EndedAt: utc(r.EndedAt), PaymentsLeft: r.PaymentsMost - r.PaymentsBegun, LineItems: make([]keyturn.LinkLineView, len(lines)),
+		EndedAt: utc(r.EndedAt), PaymentsLeft: r.PaymentsMost - r.PaymentsBegun,
+		LineItems: make([]keyturn.LinkLineView, len(lines)),
 	}
 	if r.Reference != nil {
 		v.Reference = *r.Reference

@@ -139,7 +139,9 @@ const captureUnknown = 24 * time.Hour
 
 // next says what the payment needs now.
 func (p *payment) next() keyturn.PaymentNext {
-	n := keyturn.PaymentNext{Do: keyturn.PaymentDoWait, Status: p.Status, Version: p.Version, Unusual: p.Owed || !p.Status.Usual()}
+	n := keyturn.PaymentNext{
+		Do: keyturn.PaymentDoWait, Status: p.Status, Version: p.Version, Unusual: p.Owed || !p.Status.Usual(),
+	}
 	wait := func(t time.Time) keyturn.Duration { return keyturn.Duration(max(t.Sub(p.Now), 0)) }
 	due := p.LookAt != nil && !p.LookAt.After(p.Now)
 	if p.LookAt != nil {

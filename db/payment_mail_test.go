@@ -256,3 +256,54 @@ func TestWhoIsToldWhatOfAPayment(t *testing.T) {
 		require.Equal(t, []keyturn.PaymentMailKind{keyturn.MailConfirmation}, kindsOf(s.paymentMails(begun.ID)))
 	})
 }
+
+// Closing the alert of an e-mail about a payment that does not go out says that the customer was reached otherwise:
+// nothing tries any more, and the customer can be erased. The next e-mail has an alert of its own.
+func TestAnEmailAboutAPaymentWhoseAlertIsClosedIsNotTriedAnyMore(t *testing.T) {
+	s := newShop(t)
+	s.product("game", fromPool("p"))
+	_, token := s.link(linkOf("k1", "game"))
+	pay := s.openPayment(token)
+	f := s.processorSays(pay, s.authorized(pay, 1000)).Accepted.Starts[0].FulfillmentID
+	fails := func() *PaymentMail {
+		t.Helper()
+		m, _, err := s.BeginPaymentMail(s.ctx, pay, func(PaymentMailFacts) ([]byte, error) { return []byte("m"), nil })
+		require.NoError(t, err)
+		require.NotNil(t, m)
+		_, err = s.FinishPaymentMail(s.ctx, pay, m, keyturn.Errorf(keyturn.KindUnavailable, "down"))
+		require.NoError(t, err)
+		return m
+	}
+	closes := func() {
+		t.Helper()
+		_, err := s.CloseAlert(s.ctx, read[int64](s, `SELECT id FROM alerts WHERE cause = 'Undelivered' AND closed_at IS NULL`),
+			"ana", "called ada")
+		require.NoError(t, err)
+	}
+	first := fails()
+	closes()
+	s.later(mailSlowly)
+	require.Empty(t, s.paymentMails(pay))
+	_, err := s.FinishPaymentMail(s.ctx, pay, first, keyturn.Errorf(keyturn.KindUnavailable, "down")) // late
+	require.NoError(t, err)
+	require.Zero(t, s.alerts(`cause = 'Undelivered' AND closed_at IS NULL`))
+
+	require.NoError(t, s.SendOrderPage(s.ctx, token))
+	fails()
+	require.Equal(t, 1, s.alerts(`cause = 'Undelivered' AND closed_at IS NULL`))
+	s.later(mailAgain)
+	s.paymentMails(pay)
+	require.Equal(t, 1, s.count(`payment_mails WHERE kind = 'orderPage' AND status = 'SENT'`))
+	require.Zero(t, s.alerts(`cause = 'Undelivered' AND closed_at IS NULL`), "it went out")
+
+	s.resolve(f, keyturn.ActionRefund)
+	s.refunded(f)
+	s.processorSays(pay, keyturn.ProcessorState{Status: keyturn.AtProcessorVoided})
+	fails()
+	_, err = s.EraseCustomer(s.ctx, "", read[string](s, `SELECT customer_id FROM payments`), "ana")
+	wantKind(t, err, keyturn.KindConflict)
+	closes()
+	_, err = s.EraseCustomer(s.ctx, "", read[string](s, `SELECT customer_id FROM payments`), "ana")
+	require.NoError(t, err)
+	require.Zero(t, s.alerts(`close_reason LIKE '%ada%'`))
+}

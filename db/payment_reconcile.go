@@ -93,7 +93,7 @@ func (d *DB) noteReferences(p *payment, s keyturn.ProcessorState) error {
 	if s.PaymentReference != "" && p.PaymentReference == nil {
 		p.PaymentReference = &s.PaymentReference
 	}
-	if s.URL == "" || len(p.SessionURL) > 0 || len(p.DataKey) == 0 {
+	if s.URL == "" || len(p.SessionURL) > 0 || len(p.DataKey) == 0 || len(p.Snapshot) == 0 {
 		return nil
 	}
 	dk, err := d.keys.OpenDataKey(p.DataKey, "customer/"+p.CustomerID)
@@ -312,6 +312,9 @@ func (d *DB) followAuthorized(ctx context.Context, tx *sqlx.Tx, p *payment, s ke
 	case keyturn.AtProcessorOpen, keyturn.AtProcessorProcessing: // never backwards
 	}
 	p.lookNext()
+	if p.captureLeased() { // should whoever captures have died, it is asked then what became of it
+		p.LookAt = ptr(minTime(*p.LookAt, *p.CaptureUntil))
+	}
 	return p.save(ctx, tx, by, "")
 }
 
@@ -454,9 +457,9 @@ func (d *DB) FinishPaymentRefund(ctx context.Context, id, providerID string) (ke
 // gone.
 const looksSoon = 5 * time.Minute
 
-// WakeForgottenPayments has the relay start the workflows of payments that should have been looked at long ago: theirs
-// was terminated, or Temporal lost it; so with e-mails that nobody sends. One whose processor does not answer is woken rarely, because each time its
-// history grows. It returns how many there were.
+// WakeForgottenPayments has the relay start the workflows of payments that should have been looked at long ago, or have
+// e-mails that nobody sends: theirs was terminated, or Temporal lost it. One whose processor does not answer is woken
+// rarely, because each time its history grows. It returns how many there were.
 func (d *DB) WakeForgottenPayments(ctx context.Context) (n int, err error) {
 	err = d.pg.Tx(ctx, func(tx *sqlx.Tx) error {
 		var ids []string
@@ -472,7 +475,8 @@ func (d *DB) WakeForgottenPayments(ctx context.Context) (n int, err error) {
 			), due AS (
 				UPDATE payment_mails m SET due_at = now() FROM unsent u WHERE m.id = u.id RETURNING m.payment_id
 			)
-			INSERT INTO outbox (workflow, subject) SELECT $2, CAST(id AS text) FROM (SELECT id FROM moved UNION SELECT payment_id FROM due) p
+			INSERT INTO outbox (workflow, subject)
+			SELECT $2, CAST(id AS text) FROM (SELECT id FROM moved UNION SELECT payment_id FROM due) p
 			ON CONFLICT (workflow, subject) DO NOTHING RETURNING subject`, looksSoon.Seconds(), WorkflowPayment)
 		n = len(ids)
 		return err

@@ -73,6 +73,8 @@ func (d *DB) acceptMismatch(ctx context.Context, tx *sqlx.Tx, p *payment, link *
 	switch {
 	case s.Status != keyturn.AtProcessorAuthorized && s.Status != keyturn.AtProcessorCaptured:
 		return nil, keyturn.Errorf(keyturn.KindConflict, "the provider has it as %s: there is nothing to accept", s.Status)
+	case paid.Minor <= 0:
+		return nil, keyturn.Errorf(keyturn.KindConflict, "nothing was paid: give it back")
 	case paid.Currency != p.Currency:
 		return nil, keyturn.Errorf(keyturn.KindConflict, "it was paid in %s and not in %s: give it back", paid.Currency,
 			p.Currency)

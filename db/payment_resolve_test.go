@@ -118,6 +118,8 @@ func TestDecisionsOnAnotherSum(t *testing.T) {
 	_, pay := s.mismatched("k1", func(id string) keyturn.ProcessorState { return s.authorized(id, 999) })
 	_, err := s.decide(pay, keyturn.PaymentAccept, keyturn.ProcessorState{Status: keyturn.AtProcessorVoided})
 	wantKind(t, err, keyturn.KindConflict)
+	_, err = s.decide(pay, keyturn.PaymentAccept, s.authorized(pay, 0))
+	wantKind(t, err, keyturn.KindConflict)
 	foreign := s.authorized(pay, 999)
 	foreign.Authorized.Currency = "USD"
 	_, err = s.decide(pay, keyturn.PaymentAccept, foreign)

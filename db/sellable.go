@@ -13,9 +13,9 @@ import (
 // shortages is what is known of sources when an order comes.
 type shortages struct {
 	// stock is how many keys of a pool a new line may expect: none while lines wait for the pool, else its stock figure,
-	// less what is reserved, which still counts keys whose batch is being recalled. It is an estimate, good enough for a warning: the exact count
-	// reads the pool's keys, and while an old snapshot is open (an audit, a backup) it passes over all keys sold
-	// meanwhile.
+	// which still counts keys whose batch is being recalled, less what is reserved. It is an estimate, good enough for a
+	// warning: the exact count reads the pool's keys, and while an old snapshot is open (an audit, a backup) it passes
+	// over all keys sold meanwhile.
 	stock map[string]int
 	down  map[string]bool // integrations whose breaker is open
 }

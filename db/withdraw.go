@@ -23,7 +23,7 @@ func (d *DB) Withdraw(ctx context.Context, token string) error {
 			return keyturn.Errorf(keyturn.KindNotFound, "there is no such page")
 		}
 		// A line that is being delivered at this moment is delivered before, or finds itself cancelled.
-		if _, err := tx.ExecContext(ctx, `SELECT FROM line_items WHERE order_id = $1 ORDER BY id FOR UPDATE`,
+		if _, err := tx.ExecContext(ctx, `SELECT FROM line_items WHERE order_id = $1 ORDER BY position FOR UPDATE`,
 			o.ID); err != nil {
 			return err
 		}

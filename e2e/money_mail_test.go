@@ -164,3 +164,22 @@ func (s *stack) lookUntil(link string, want keyturn.PaymentStatus) {
 		return false, string(status)
 	})
 }
+
+// A processor that does not answer keeps no e-mail about its payment.
+func TestAnEmailDoesNotWaitForTheProcessor(t *testing.T) {
+	s := start(t, options{noWorker: true})
+	s.product(keyturn.Product{ID: "late", Sources: []keyturn.Source{keyturn.FromPool("empty")}})
+	processor := s.shake(0, 0)
+	s.startWorker()
+	link := s.linkOf(keyturn.CheckoutLink{Locale: "en"}, "", "late")
+	s.buy(link)
+	pay := s.awaitPayment(link, keyturn.PaymentAuthorized)
+	s.mailAbout(link, "confirmation")
+	processor.fails.Store(100)
+	require.NoError(t, s.db.LookAtPayment(t.Context(), pay))
+	s.starter.Wake()
+	s.eventually(func() (bool, string) { return processor.failed.Load() > 0, "its workflow does not ask" })
+	require.NoError(t, s.db.SendOrderPage(t.Context(), s.db.LinkToken(link)))
+	s.starter.Wake()
+	s.mailAbout(link, "page")
+}

@@ -19,9 +19,9 @@ import (
 )
 
 // AsKind gives an error of the driver a kind: KindUnavailable when the database did not answer, lacks a resource, or
-// undid a transaction because of another one, KindInternal when it refused the statement, and for every other error, such as an answer that does not fit what it is
-// read into. The driver's text stays in the cause, because PostgreSQL quotes values in it. Errors that have a kind, and
-// ErrRollback, stay as they are.
+// undid a transaction because of another one, KindInternal when it refused the statement, and for every other error,
+// such as an answer that does not fit what it is read into. The driver's text stays in the cause, because PostgreSQL
+// quotes values in it. Errors that have a kind, and ErrRollback, stay as they are.
 func AsKind(err error) error {
 	if err == nil {
 		return nil

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -88,6 +87,7 @@ func PaymentOutcomes(ctx context.Context, c client.Client, taskQueue string, sin
 ) {
 	which := fmt.Sprintf(ofPayments+` AND (CloseTime >= %q OR ExecutionStatus = "Running")`,
 		since.UTC().Format(time.RFC3339Nano))
+	known := map[string]bool{} // one may have had several workflows
 	err = eachPage(ctx, c, taskQueue, which, func(some []*workflow.WorkflowExecutionInfo) error {
 		for _, info := range some {
 			_, id, _ := strings.Cut(info.GetExecution().GetWorkflowId(), "-")
@@ -96,7 +96,8 @@ func PaymentOutcomes(ctx context.Context, c client.Client, taskQueue string, sin
 			if err := converter.GetDefaultDataConverter().FromPayload(order, &p.OrderID); err != nil {
 				return err
 			}
-			if keyturn.ValidPaymentID(id) && !slices.Contains(out, p) { // one may have had several workflows
+			if keyturn.ValidPaymentID(id) && !known[id] {
+				known[id] = true
 				out = append(out, p)
 			}
 		}
