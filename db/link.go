@@ -77,6 +77,7 @@ type linkDraft struct {
 	Quantities map[int]int    `json:"quantities,omitempty"` // by line; of an offer that replaced it, too
 	Accepted   map[int]string `json:"accepted,omitempty"`   // by line: the offer that replaced it
 	Declined   []string       `json:"declined,omitempty"`   // offers
+	Before     map[int]int    `json:"before,omitempty"`     // by line: its quantity before an offer replaced it
 }
 
 // LinkToken is the unguessable part of the address of a link's page: whoever has it can buy.

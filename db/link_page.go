@@ -207,12 +207,16 @@ func (d *DB) ChooseQuantity(ctx context.Context, token string, version, line, n 
 		if line < 0 || line >= len(lines) || !lines[line].Quantity.Allows(n) {
 			return keyturn.Errorf(keyturn.KindInvalid, "the quantity is not one that the checkout link allows")
 		}
-		if draft.Quantities == nil {
-			draft.Quantities = map[int]int{}
-		}
-		draft.Quantities[line] = n
+		draft.choose(line, n)
 		return nil
 	})
+}
+
+func (draft *linkDraft) choose(line, n int) {
+	if draft.Quantities == nil {
+		draft.Quantities = map[int]int{}
+	}
+	draft.Quantities[line] = n
 }
 
 // AnswerOffer accepts or declines an offer, or undoes an acceptance. A second acceptance for the same line replaces the
@@ -230,6 +234,12 @@ func (d *DB) AnswerOffer(ctx context.Context, token string, version int, offerID
 			if draft.Accepted == nil {
 				draft.Accepted = map[int]string{}
 			}
+			if n, chosen := draft.Quantities[line]; chosen && draft.Accepted[line] == "" {
+				if draft.Before == nil {
+					draft.Before = map[int]int{}
+				}
+				draft.Before[line] = n
+			}
 			draft.Accepted[line] = offerID
 			delete(draft.Quantities, line)
 		case OfferDecline:
@@ -240,6 +250,10 @@ func (d *DB) AnswerOffer(ctx context.Context, token string, version int, offerID
 			if draft.Accepted[line] == offerID {
 				delete(draft.Accepted, line)
 				delete(draft.Quantities, line)
+				if n, chosen := draft.Before[line]; chosen {
+					draft.choose(line, n)
+				}
+				delete(draft.Before, line)
 			}
 		default:
 			return keyturn.Errorf(keyturn.KindInvalid, "an offer is accepted, declined or undone")

@@ -69,6 +69,7 @@ type CustomerLine struct {
 	Refund        keyturn.Money
 	RefundedAt    *time.Time
 	Capturing     bool // its key is in hand, and its payment is being completed
+	Unpaid        bool // its payment is authorized, and nothing has been charged yet
 	Uncharged     bool // it was given up before anything was charged
 	MayReveal     bool // its keys are to be shown on request
 	MayRefund     bool // the merchant leaves it to the customer to stop waiting
@@ -276,6 +277,7 @@ func (l *shownLine) forCustomer(m keyMail, address string, orderHasKeys bool) Cu
 		v.Refund = keyturn.Money{Minor: *l.RefundMinor, Currency: l.Currency}
 	}
 	v.Capturing = l.ObtainedAt != nil && !l.charged() && l.Status.Open() && l.Status != keyturn.LineCanceling
+	v.Unpaid = l.GrossMinor > 0 && !l.charged()
 	v.Uncharged = l.PaymentID != nil && l.RefundMinor != nil && *l.RefundMinor == 0 && l.GrossMinor > 0
 	if m.FirstSentAt != nil || l.Status != keyturn.LineDelivered {
 		v.SentTo = address

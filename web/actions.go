@@ -197,8 +197,8 @@ func confirmOf(w *words, token string, l db.CustomerLine, page int) *confirmView
 		Decision: uuid.NewString(), Back: pageLink(token, page) + "#" + lineAnchor(l.FulfillmentID), Yes: w.action.yes,
 		No: w.action.no,
 	}
-	if l.Price.Minor == 0 {
-		c.Question = say(w.action.askRefundFree, v).String()
+	if l.Price.Minor == 0 || l.Unpaid {
+		c.Question, c.Yes = say(w.action.askRefundFree, v).String(), w.action.yesFree
 	}
 	if l.Product.OnGiveUp == keyturn.CancelOrder {
 		c.Means = w.action.refundMeansOrder

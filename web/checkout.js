@@ -6,8 +6,9 @@
   const data = document.body.dataset;
   const wrong = document.getElementById("wrong");
   if (wrong) wrong.focus();
+  // The answer to a form is the page, too: without this, whoever comes back to it is asked to send the form again.
+  if (location.pathname !== data.here) history.replaceState(null, "", data.here + location.hash);
   addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });
-  // By its address, because this may be the answer to a form.
   if (data.refresh) setInterval(() => { if (!document.hidden) location.replace(data.here); }, data.refresh * 1000);
   const order = document.getElementById("order");
   if (!order) return;

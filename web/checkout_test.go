@@ -48,7 +48,9 @@ func openCheckoutShop(t *testing.T) *checkoutShop {
 	}
 	pages := http.NewServeMux()
 	pages.Handle("/sandbox/", web.NewSandbox(web.SandboxConfig{Sessions: c.sandbox, ShopName: "Kiosk", Logger: logger}))
-	pages.Handle("/", web.New(web.Config{DB: c.db, ShopName: "Kiosk", Logger: logger, Desk: desk}))
+	pages.Handle("/", web.New(web.Config{
+		DB: c.db, ShopName: "Kiosk", Logger: logger, Desk: desk, Resolve: c.db.Resolve,
+	}))
 	c.server.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		c.referrers.note(r)
 		pages.ServeHTTP(w, r)
@@ -234,6 +236,7 @@ func TestChoosingOnTheCheckoutPage(t *testing.T) {
 	require.Equal(t, 303, resp.StatusCode, c.logged.String())
 	_, body = c.do("GET", page, nil)
 	require.Contains(t, body, "The Game, 2026")
+	require.Contains(t, body, "20,00", "the quantity that was chosen before")
 	resp, _ = c.do("POST", page+"/order", url.Values{
 		"version": {c.version(body)}, "country": {"US"}, // no consumer of the European Union, and the rest is on file
 	})
@@ -281,4 +284,52 @@ func TestCheckoutPagesThatEnded(t *testing.T) {
 	require.NotContains(t, body, "sold elsewhere")
 	resp, _ = c.do("POST", page+"/order", ada("1"))
 	require.Equal(t, 409, resp.StatusCode)
+}
+
+// Whoever has paid another sum is not told that the payment page opens in a moment: a person decides.
+func TestAPaymentOfAnotherSumIsBeingChecked(t *testing.T) {
+	c := openCheckoutShop(t)
+	_, page := c.link(func(l *keyturn.CheckoutLink) { l.AdditionalData = map[string]string{"sandbox": "pays-other-amount"} })
+	_, body := c.do("GET", page, nil)
+	resp, _ := c.do("POST", page+"/order", ada(c.version(body)))
+	resp, _ = c.do("POST", resp.Header.Get("Location"), url.Values{"action": {"pay"}})
+	_, _ = c.do("GET", resp.Header.Get("Location"), nil)
+	for language, says := range map[string]string{
+		"en": "Your payment is being checked", "fr": "Votre paiement est en cours de vérification",
+		"de": "Ihre Zahlung wird geprüft",
+	} {
+		_, body = c.do("GET", page, nil, "Accept-Language", language)
+		require.Contains(t, body, says)
+		require.NotContains(t, body, "<form", "there is nothing that the customer may change or pay again")
+	}
+}
+
+// Nothing is charged before the key is there, so the order's page speaks of no money that comes back.
+func TestALateLineOfWhichNothingIsCharged(t *testing.T) {
+	c := openCheckoutShop(t)
+	c.sold(keyturn.Product{ID: "late", Name: "Late", Sources: fromEndpoint, CustomerMayRefund: true})
+	id, page := c.link(func(l *keyturn.CheckoutLink) { l.LineItems[0].ProductID = "late" })
+	_, body := c.do("GET", page, nil)
+	resp, _ := c.do("POST", page+"/order", ada(c.version(body)))
+	resp, _ = c.do("POST", resp.Header.Get("Location"), url.Values{"action": {"pay"}})
+	_, _ = c.do("GET", resp.Header.Get("Location"), nil)
+	v, err := c.db.Order(t.Context(), id)
+	require.NoError(t, err, c.logged.String())
+	o := order{
+		shop: c.shop, id: id, path: "/o/" + c.db.PageToken(id), lines: []string{v.LineItems[0].FulfillmentID},
+	}
+	o.call(0, db.CallResult{Failed: &partnerDown})
+	shown := o.get()
+	require.Contains(t, shown.shown(), "You get your key by")
+	require.Contains(t, shown.shown(), "or you are not charged.")
+	require.Contains(t, shown.body, "Cancel it now")
+	require.NotContains(t, shown.shown(), "money back")
+	asked := o.post(0, "refund", nil)
+	require.Contains(t, asked.body, "Stop waiting for Late")
+	require.Contains(t, asked.body, "Yes, cancel it")
+	require.NotContains(t, asked.shown(), "refund")
+	o.decide(0, keyturn.Resolution{Action: keyturn.ActionRefund})
+	shown = o.get()
+	require.Contains(t, shown.shown(), "Being canceled")
+	require.NotContains(t, strings.ToLower(shown.shown()), "refund")
 }

@@ -58,7 +58,7 @@ func TestNoLanguageIsSilent(t *testing.T) {
 	for _, w := range languages {
 		for _, s := range []situation{
 			isPreparing, isSending, isRetrying, isMailLate, isWaiting, isHeld, isDelivered,
-			isCanceling, isCanceled, isCanceledFree,
+			isCapturing, isCanceling, isCancelingFree, isCanceled, isCanceledFree,
 		} {
 			require.NotEmpty(t, w.status[s], "%s %s", w.lang, s)
 		}

@@ -79,6 +79,10 @@ func TestTheShopsSettingsOnPages(t *testing.T) {
 	at := "/images/" + described.Logo.SHA256
 	resp, _ = c.do("GET", at, nil)
 	require.Equal(t, 404, resp.StatusCode)
+	for _, name := range []string{"%00", "%ff", "logo"} {
+		resp, _ = c.do("GET", "/images/"+name, nil)
+		require.Equal(t, 404, resp.StatusCode, name)
+	}
 	c.settings(keyturn.Shop{Logo: logo})
 	resp, body = c.do("GET", at, nil)
 	require.Equal(t, 200, resp.StatusCode)

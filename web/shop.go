@@ -2,6 +2,7 @@ package web
 
 import (
 	"context"
+	"encoding/hex"
 	"html/template"
 	"net/http"
 	"net/url"
@@ -85,7 +86,11 @@ func (p *pages) shopView(lang string) shopView {
 // image serves a stored image. Its address is a hash of its bytes, so it may be kept for ever. What a browser is told
 // to take for an image, it must not take for anything else.
 func (p *pages) image(w http.ResponseWriter, r *http.Request) {
-	content, mediaType, err := p.DB.Image(r.Context(), r.PathValue("sha256"))
+	name := r.PathValue("sha256")
+	if _, err := hex.DecodeString(name); err != nil { // the database takes no NUL
+		name = ""
+	}
+	content, mediaType, err := p.DB.Image(r.Context(), name)
 	switch kind := keyturn.KindOf(err); {
 	case kind == keyturn.KindNotFound:
 		http.Error(w, "there is no such image", http.StatusNotFound)

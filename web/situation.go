@@ -12,22 +12,23 @@ import (
 type situation string
 
 const (
-	isPreparing    situation = "preparing"
-	isCapturing    situation = "capturing" // its key is ready, and its payment is being completed
-	isSending      situation = "sending"
-	isRetrying     situation = "retrying"
-	isMailLate     situation = "mail-late"
-	isWaiting      situation = "waiting"
-	isHeld         situation = "held"
-	isDelivered    situation = "delivered"
-	isCanceling    situation = "canceling"
-	isCanceled     situation = "canceled"
-	isCanceledFree situation = "canceled-free" // there was no money to give back
+	isPreparing     situation = "preparing"
+	isCapturing     situation = "capturing" // its key is ready, and its payment is being completed
+	isSending       situation = "sending"
+	isRetrying      situation = "retrying"
+	isMailLate      situation = "mail-late"
+	isWaiting       situation = "waiting"
+	isHeld          situation = "held"
+	isDelivered     situation = "delivered"
+	isCanceling     situation = "canceling"
+	isCancelingFree situation = "canceling-free" // there is no money to give back
+	isCanceled      situation = "canceled"
+	isCanceledFree  situation = "canceled-free" // there was no money to give back
 )
 
 func situationOf(l db.CustomerLine) situation {
 	if l.Canceling && l.Status != keyturn.LineCanceled { // the order is being cancelled and the line follows
-		return isCanceling
+		return canceling(l)
 	}
 	if l.Capturing && (l.Status == keyturn.LineObtained || l.Status == keyturn.LineRetrying) {
 		return isCapturing
@@ -49,7 +50,7 @@ func situationOf(l db.CustomerLine) situation {
 	case keyturn.LineDelivered:
 		return isDelivered
 	case keyturn.LineCanceling:
-		return isCanceling
+		return canceling(l)
 	case keyturn.LineCanceled:
 		if l.Refund.Minor == 0 {
 			return isCanceledFree
@@ -57,6 +58,13 @@ func situationOf(l db.CustomerLine) situation {
 		return isCanceled
 	}
 	return isPreparing
+}
+
+func canceling(l db.CustomerLine) situation {
+	if l.Unpaid || l.Uncharged || l.Price.Minor == 0 {
+		return isCancelingFree
+	}
+	return isCanceling
 }
 
 // story tells the line's status, what happens next and by when.
@@ -107,12 +115,15 @@ func story(w *words, l db.CustomerLine, now time.Time) []phrase {
 		if l.SentAgainAt != nil {
 			out = append(out, at(w.text.sentAgain, w.date.since(*l.SentAgainAt)))
 		}
+	case isCancelingFree:
+		if l.Uncharged {
+			return append(out, say(w.text.uncharged, v))
+		}
+		out = append(out, say(w.text.cancelingFree, v))
 	case isCanceling:
 		switch {
 		case l.Status != keyturn.LineCanceling:
 			out = append(out, say(w.text.orderCanceling, v))
-		case l.Uncharged:
-			out = append(out, say(w.text.uncharged, v))
 		case l.Refund.Minor == 0:
 			out = append(out, say(w.text.cancelingFree, v))
 		default:
@@ -183,7 +194,13 @@ func nextTry(w *words, l db.CustomerLine, now time.Time, at func(string, part) p
 
 func deadline(w *words, l db.CustomerLine, now time.Time, v values) phrase {
 	if !l.GiveUpAt.After(now) {
+		if l.Unpaid {
+			return say(w.text.deadlinePassedFree, v)
+		}
 		return say(w.text.deadlinePassed, v)
+	}
+	if l.Unpaid {
+		return say(w.text.deadlineFree, v)
 	}
 	return say(w.text.deadline, v)
 }

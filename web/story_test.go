@@ -164,7 +164,7 @@ func TestEachStatusIsToldTruthfully(t *testing.T) {
 		{
 			name: "refund under way", product: keyturn.Product{Sources: fromEndpoint, CustomerMayRefund: true},
 			play: func(o order) { o.decide(0, keyturn.Resolution{Action: keyturn.ActionRefund}) }, status: "Refund under way",
-			says: []string{"A refund is under way.", "We are sending 29.99 EUR back to the means of payment you used."},
+			says: []string{"A cancellation is under way.", "We are sending 29.99 EUR back to the means of payment you used."},
 		},
 		{
 			name: "refunded", product: keyturn.Product{Sources: fromEndpoint, CustomerMayRefund: true},

@@ -184,7 +184,7 @@ func (p *pages) lineOf(w *words, token string, l db.CustomerLine, now time.Time)
 	}
 	if l.MayRefund && p.Resolve != nil {
 		v.Refund, v.RefundLink = w.action.refund, lineLink(token, l.FulfillmentID, "refund")
-		if l.Price.Minor == 0 {
+		if l.Price.Minor == 0 || l.Unpaid {
 			v.Refund = w.action.refundFree
 		}
 	}

@@ -44,6 +44,7 @@ type lineWords struct {
 	mailLate                                 string
 	waiting, held, heldUntil                 string
 	deadline, deadlinePassed                 string
+	deadlineFree, deadlinePassedFree         string // nothing is charged yet
 	canceling, cancelingFree, orderCanceling string
 	canceled, canceledFree, patience         string
 	capturing, uncharged                     string
@@ -57,7 +58,7 @@ type actionWords struct {
 	instructions, downloadProduct                                                      string
 	refund, refundFree                                                                 string // {amount}
 	askRefund, askRefundFree, refundMeans, refundMeansOrder                            string
-	yes, no                                                                            string
+	yes, yesFree, no                                                                   string
 }
 
 // noticeWords answer the customer's action.

@@ -76,7 +76,7 @@ var englishCheckout = checkoutWords{
 	NotAllowed:     "This quantity or offer is not available here.",
 	NotSold:        "This is not sold at the moment, because it could not be delivered. Nothing was charged.",
 	TooOften:       "The payment was begun too often. Please ask the shop for a new link. Nothing was charged.",
-	Refused:        "It cannot be paid at the moment. Nothing was charged; the shop has been told.",
+	Refused:        "It cannot be paid at the moment. Nothing was charged. Please tell the shop.",
 	NotOpened: "The payment page does not answer at the moment. Nothing was charged, and your order is kept: we go on " +
 		"trying, and this page says when it works.",
 	ProcessorDown: "The payment page does not answer at the moment. Nothing was charged, and your order is kept: " +
@@ -120,7 +120,7 @@ var frenchCheckout = checkoutWords{
 	Optional:    "facultatif",
 	Choose:      "Veuillez choisir",
 	Fields: map[string]string{
-		"email":             "Adresse e-mail, où part votre clé",
+		"email":             "Adresse e-mail où recevoir votre clé",
 		"country":           "Pays",
 		"firstName":         "Prénom",
 		"lastName":          "Nom",
@@ -133,7 +133,7 @@ var frenchCheckout = checkoutWords{
 	},
 	OnFile:     "déjà connu",
 	Change:     "Modifier",
-	KeyGoesTo:  "Votre clé part à",
+	KeyGoesTo:  "Votre clé sera envoyée à",
 	DidYouMean: "Vouliez-vous dire {address} ?",
 	Consent: "Je demande l’exécution immédiate de ma commande, avant la fin du délai de rétractation, et je sais " +
 		"que je perds mon droit de rétractation dès la livraison.",
@@ -143,15 +143,15 @@ var frenchCheckout = checkoutWords{
 	BackToShop: "Retour à la boutique",
 	Accept:     "Oui, je préfère celui-ci",
 	Decline:    "Non, merci",
-	Instead:    "Au lieu de {name}",
+	Instead:    "Remplace {name}",
 	Low:        "Plus que {n} en stock.",
 	OutOfStock: "En rupture de stock pour le moment : cela prendra plus de temps, et vous ne payez rien si la clé " +
 		"n’arrive pas à temps.",
 	PartnerDown: "L’éditeur ne répond pas pour le moment : cela peut prendre plus de temps.",
 	Promise:     "Vous n’êtes débité que lorsque votre clé est prête : au plus tard {by}, sinon vous ne payez rien.",
 	PromiseSome: "Avec certains moyens de paiement, vous êtes débité tout de suite ; vous recevez alors d’ici là " +
-		"votre clé ou votre argent.",
-	PromiseAtOnce: "Vous recevez votre clé, ou votre argent en retour, au plus tard {by}.",
+		"votre clé, ou vous êtes remboursé.",
+	PromiseAtOnce: "Au plus tard {by}, vous recevez votre clé ou vous êtes remboursé.",
 	PromiseFree:   "Vous recevez votre clé au plus tard {by}. Il n’y a rien à payer.",
 	SeveralAll:    "Vos articles sont débités ensemble. Ce qui ne peut pas être livré est remboursé.",
 	SeveralReady:  "Vous payez les articles qui sont prêts. Ce qui ne peut pas être livré n’est pas débité.",
@@ -167,12 +167,12 @@ var frenchCheckout = checkoutWords{
 	NotSold:    "Ce n’est pas en vente pour le moment, faute de pouvoir être livré. Rien n’a été débité.",
 	TooOften: "Le paiement a été commencé trop souvent. Veuillez demander un nouveau lien à la boutique. Rien n’a " +
 		"été débité.",
-	Refused: "Le paiement n’est pas possible pour le moment. Rien n’a été débité ; la boutique est prévenue.",
+	Refused: "Le paiement n’est pas possible pour le moment. Rien n’a été débité ; veuillez prévenir la boutique.",
 	NotOpened: "La page de paiement ne répond pas pour le moment. Rien n’a été débité, et votre commande est " +
 		"conservée : nous continuons d’essayer, et cette page vous dira quand cela marche.",
 	ProcessorDown: "La page de paiement ne répond pas pour le moment. Rien n’a été débité, et votre commande est " +
 		"conservée : veuillez réessayer dans une minute.",
-	PayingHeading:   "Votre paiement est en cours",
+	PayingHeading:   "Votre paiement reste à terminer",
 	Paying:          "Veuillez payer {sum} au plus tard {by}.",
 	Opening:         "Nous ouvrons la page de paiement. Cela prend un instant.",
 	GoOn:            "Continuer vers le paiement",
@@ -243,7 +243,7 @@ var germanCheckout = checkoutWords{
 	Promise:     "Sie zahlen erst, wenn Ihr Schlüssel da ist: bis {by}, oder Sie zahlen nichts.",
 	PromiseSome: "Bei manchen Zahlungsarten zahlen Sie sofort; dann bekommen Sie bis dahin Ihren Schlüssel oder Ihr " +
 		"Geld zurück.",
-	PromiseAtOnce: "Sie bekommen Ihren Schlüssel oder Ihr Geld zurück bis {by}.",
+	PromiseAtOnce: "Sie bekommen bis {by} Ihren Schlüssel oder Ihr Geld zurück.",
 	PromiseFree:   "Sie bekommen Ihren Schlüssel bis {by}. Es kostet nichts.",
 	SeveralAll:    "Alle Artikel werden zusammen bezahlt. Was nicht geliefert werden kann, wird erstattet.",
 	SeveralReady:  "Sie zahlen für die Artikel, die da sind. Was nicht geliefert werden kann, zahlen Sie nicht.",
@@ -260,7 +260,7 @@ var germanCheckout = checkoutWords{
 	NotSold:    "Das wird zurzeit nicht verkauft, weil es nicht geliefert werden könnte. Es wurde nichts abgebucht.",
 	TooOften: "Die Zahlung wurde zu oft begonnen. Bitte fragen Sie den Shop nach einem neuen Link. Es wurde " +
 		"nichts abgebucht.",
-	Refused: "Es kann zurzeit nicht bezahlt werden. Es wurde nichts abgebucht; der Shop weiß davon.",
+	Refused: "Es kann zurzeit nicht bezahlt werden. Es wurde nichts abgebucht. Bitte sagen Sie es dem Shop.",
 	NotOpened: "Die Zahlungsseite antwortet zurzeit nicht. Es wurde nichts abgebucht, und Ihre Bestellung bleibt " +
 		"erhalten: Wir versuchen es weiter, und diese Seite sagt, wenn es geht.",
 	ProcessorDown: "Die Zahlungsseite antwortet zurzeit nicht. Es wurde nichts abgebucht, und Ihre Bestellung bleibt " +

@@ -29,7 +29,7 @@ var english = words{
 		keyturn.OrderPending:          "We are preparing your order.",
 		keyturn.OrderPartialCompleted: "Something in your order is late. We are on it; below you see where each item stands.",
 		keyturn.OrderCompleted:        "Your order is complete: everything has been delivered.",
-		keyturn.OrderCancelPending:    "A refund is under way. Below you see where each item stands.",
+		keyturn.OrderCancelPending:    "A cancellation is under way. Below you see where each item stands.",
 		keyturn.OrderPartialCanceled:  "Your order is closed: some items were delivered, the others were refunded.",
 		keyturn.OrderCanceled:         "Your order was canceled.",
 	},
@@ -48,6 +48,7 @@ var english = words{
 		isPreparing: "Being prepared", isSending: "On its way", isRetrying: "Late", isMailLate: "E-mail late",
 		isWaiting: "Waiting for stock", isHeld: "On hold",
 		isDelivered: "Delivered", isCanceling: "Refund under way", isCanceled: "Refunded", isCanceledFree: "Canceled",
+		isCancelingFree: "Being canceled",
 	},
 	text: lineWords{
 		capturing: "Your key is ready. Your payment is being completed.",
@@ -68,14 +69,16 @@ var english = words{
 		waiting: "There is no key in stock at the moment. Your place in the queue is kept: new keys go out first come, " +
 			"first served.",
 		held: "The shop has paused this item to look into it.", heldUntil: "It continues {when} at the latest.",
-		deadline:       "You get your key or your money back by {by}.",
-		deadlinePassed: "You waited long enough: your key or your money is next.",
-		canceling:      "We are sending {amount} back to the means of payment you used. We keep at it until it is done.",
-		cancelingFree:  "This item is being canceled. There is nothing to pay back.",
-		orderCanceling: "Your order is being canceled. This item is refunded next.",
-		canceled:       "We sent {amount} back {when}, to the means of payment you used.",
-		canceledFree:   "This item was canceled {when}. There was nothing to pay back.",
-		patience:       "Depending on your bank, it can take a few days until you see it.",
+		deadline:           "You get your key or your money back by {by}.",
+		deadlinePassed:     "You waited long enough: your key or your money is next.",
+		deadlineFree:       "You get your key by {by}, or you are not charged.",
+		deadlinePassedFree: "You waited long enough: your key is next, or this item ends and you are not charged.",
+		canceling:          "We are sending {amount} back to the means of payment you used. We keep at it until it is done.",
+		cancelingFree:      "This item is being canceled. There is nothing to pay back.",
+		orderCanceling:     "Your order is being canceled. This item is refunded next.",
+		canceled:           "We sent {amount} back {when}, to the means of payment you used.",
+		canceledFree:       "This item was canceled {when}. There was nothing to pay back.",
+		patience:           "Depending on your bank, it can take a few days until you see it.",
 	},
 	action: actionWords{
 		replaced: "Replaced, no longer valid",
@@ -86,9 +89,9 @@ var english = words{
 		refund:          "Refund me now", refundFree: "Cancel it now",
 		askRefund: "Stop waiting for {product} and get {amount} back?", askRefundFree: "Stop waiting for {product}?",
 		refundMeans: "We stop trying to deliver it. This cannot be undone.",
-		refundMeansOrder: "This cancels your whole order: every item is refunded and none is delivered. It cannot be " +
-			"undone.",
-		yes: "Yes, refund me", no: "No, keep waiting",
+		refundMeansOrder: "This cancels your whole order: nothing of it is delivered, and what was charged is " +
+			"refunded. It cannot be undone.",
+		yes: "Yes, refund me", yesFree: "Yes, cancel it", no: "No, keep waiting",
 	},
 	notice: noticeWords{
 		nothingToShow: "There is nothing to show for this item now. Below you see where it stands.",
@@ -99,7 +102,7 @@ var english = words{
 			"in a minute.",
 		unknown: "We could not find out in time whether this worked. Below you see where your item stands; if " +
 			"nothing has changed in a minute, please try again.",
-		taken: "We have your decision. The refund begins in a moment.",
+		taken: "We have your decision. It is carried out in a moment.",
 	},
 	fail: failWords{
 		notFoundTitle: "This page does not exist",

@@ -32,7 +32,7 @@ var french = words{
 		keyturn.OrderPartialCompleted: "Une partie de votre commande est en retard. Nous nous en occupons ; voici où en " +
 			"est chaque article.",
 		keyturn.OrderCompleted:       "Votre commande est complète : tout a été livré.",
-		keyturn.OrderCancelPending:   "Un remboursement est en cours. Voici où en est chaque article.",
+		keyturn.OrderCancelPending:   "Une annulation est en cours. Voici où en est chaque article.",
 		keyturn.OrderPartialCanceled: "Votre commande est close : une partie a été livrée, le reste a été remboursé.",
 		keyturn.OrderCanceled:        "Votre commande a été annulée.",
 	},
@@ -51,6 +51,7 @@ var french = words{
 		isPreparing: "En préparation", isSending: "En route", isRetrying: "En retard", isMailLate: "E-mail en retard",
 		isWaiting: "En attente de stock", isHeld: "En pause",
 		isDelivered: "Livré", isCanceling: "Remboursement en cours", isCanceled: "Remboursé", isCanceledFree: "Annulé",
+		isCancelingFree: "Annulation en cours",
 	},
 	text: lineWords{
 		capturing: "Votre clé est prête. Votre paiement est en cours de finalisation.",
@@ -72,8 +73,10 @@ var french = words{
 		waiting: "Il n'y a plus de clé en stock pour le moment. Votre place dans la file est gardée : les nouvelles clés " +
 			"partent dans l'ordre des commandes.",
 		held: "La boutique a mis cet article en pause pour l'examiner.", heldUntil: "Il reprend au plus tard {when}.",
-		deadline:       "Vous recevez votre clé ou votre argent au plus tard {by}.",
-		deadlinePassed: "Vous avez assez attendu : votre clé ou votre remboursement arrive.",
+		deadline:           "Vous recevez votre clé ou votre argent au plus tard {by}.",
+		deadlinePassed:     "Vous avez assez attendu : votre clé ou votre remboursement arrive.",
+		deadlineFree:       "Vous recevez votre clé au plus tard {by}, sinon vous ne payez rien.",
+		deadlinePassedFree: "Vous avez assez attendu : votre clé arrive, ou l'article est annulé et vous ne payez rien.",
 		canceling: "Nous vous remboursons {amount} sur le moyen de paiement que vous avez utilisé. Nous insistons jusqu'à " +
 			"ce que ce soit fait.", cancelingFree: "Cet article est en cours d'annulation. Il n'y a rien à rembourser.",
 		orderCanceling: "Votre commande est en cours d'annulation. Cet article est le prochain à être remboursé.",
@@ -91,9 +94,9 @@ var french = words{
 		askRefund:     "Ne plus attendre {product} et être remboursé de {amount} ?",
 		askRefundFree: "Ne plus attendre {product} ?",
 		refundMeans:   "Nous cessons d'essayer de le livrer. C'est définitif.",
-		refundMeansOrder: "Cela annule toute votre commande : chaque article est remboursé et aucun n'est livré. C'est " +
-			"définitif.",
-		yes: "Oui, remboursez-moi", no: "Non, j'attends encore",
+		refundMeansOrder: "Cela annule toute votre commande : rien n'en est livré, et ce qui a été débité est " +
+			"remboursé. C'est définitif.",
+		yes: "Oui, remboursez-moi", yesFree: "Oui, annuler", no: "Non, j'attends encore",
 	},
 	notice: noticeWords{
 		nothingToShow: "Il n'y a rien à afficher pour cet article en ce moment. Voici où il en est.",
@@ -104,7 +107,7 @@ var french = words{
 			"dans une minute.",
 		unknown: "Nous n'avons pas pu savoir à temps si cela a fonctionné. Voici où en est votre article ; si rien " +
 			"n'a changé dans une minute, réessayez.",
-		taken: "Votre décision est enregistrée. Le remboursement commence dans un instant.",
+		taken: "Votre décision est enregistrée. Elle prend effet dans un instant.",
 	},
 	fail: failWords{
 		notFoundTitle: "Cette page n'existe pas",

@@ -32,7 +32,7 @@ var german = words{
 		keyturn.OrderPartialCompleted: "Ein Teil Ihrer Bestellung verspätet sich. Wir kümmern uns darum; hier sehen Sie, " +
 			"wie es um jeden Artikel steht.",
 		keyturn.OrderCompleted:       "Ihre Bestellung ist vollständig: Alles wurde geliefert.",
-		keyturn.OrderCancelPending:   "Eine Erstattung ist unterwegs. Hier sehen Sie, wie es um jeden Artikel steht.",
+		keyturn.OrderCancelPending:   "Eine Stornierung läuft. Hier sehen Sie, wie es um jeden Artikel steht.",
 		keyturn.OrderPartialCanceled: "Ihre Bestellung ist abgeschlossen: Ein Teil wurde geliefert, der Rest erstattet.",
 		keyturn.OrderCanceled:        "Ihre Bestellung wurde storniert.",
 	},
@@ -51,6 +51,7 @@ var german = words{
 		isPreparing: "In Vorbereitung", isSending: "Unterwegs", isRetrying: "Verspätet", isMailLate: "E-Mail verspätet",
 		isWaiting: "Wartet auf Nachschub", isHeld: "Angehalten",
 		isDelivered: "Geliefert", isCanceling: "Erstattung unterwegs", isCanceled: "Erstattet", isCanceledFree: "Storniert",
+		isCancelingFree: "Wird storniert",
 	},
 	text: lineWords{
 		capturing: "Ihr Schlüssel ist da. Ihre Zahlung wird gerade abgeschlossen.",
@@ -71,9 +72,12 @@ var german = words{
 		mailLate:  "Ihr Schlüssel ist da, aber unsere E-Mail an {address} ist noch nicht durchgekommen.",
 		waiting: "Im Moment ist kein Schlüssel vorrätig. Ihr Platz in der Reihe bleibt Ihnen: Neue Schlüssel gehen in " +
 			"der Reihenfolge der Bestellungen hinaus.",
-		held:           "Der Händler hat diesen Artikel angehalten, um ihn zu prüfen.",
-		heldUntil:      "Es geht spätestens {when} weiter.",
-		deadline:       "Sie erhalten Ihren Schlüssel oder Ihr Geld bis {by}.",
+		held:         "Der Händler hat diesen Artikel angehalten, um ihn zu prüfen.",
+		heldUntil:    "Es geht spätestens {when} weiter.",
+		deadline:     "Sie erhalten Ihren Schlüssel oder Ihr Geld bis {by}.",
+		deadlineFree: "Sie erhalten Ihren Schlüssel bis {by}, oder Sie zahlen nichts.",
+		deadlinePassedFree: "Sie haben lange genug gewartet: Ihr Schlüssel ist als Nächstes dran, oder der Artikel wird " +
+			"storniert und Sie zahlen nichts.",
 		deadlinePassed: "Sie haben lange genug gewartet: Ihr Schlüssel oder Ihr Geld ist als Nächstes dran.",
 		canceling: "Wir erstatten {amount} auf das Zahlungsmittel, das Sie benutzt haben. Wir bleiben daran, bis es " +
 			"geschehen ist.", cancelingFree: "Dieser Artikel wird storniert. Es gibt nichts zu erstatten.",
@@ -92,9 +96,9 @@ var german = words{
 		askRefund:     "Nicht länger auf {product} warten und {amount} zurückerhalten?",
 		askRefundFree: "Nicht länger auf {product} warten?",
 		refundMeans:   "Wir versuchen dann nicht mehr zu liefern. Das lässt sich nicht rückgängig machen.",
-		refundMeansOrder: "Damit wird Ihre ganze Bestellung storniert: Jeder Artikel wird erstattet und keiner " +
-			"geliefert. Das lässt sich nicht rückgängig machen.",
-		yes: "Ja, Geld zurück", no: "Nein, weiter warten",
+		refundMeansOrder: "Damit wird Ihre ganze Bestellung storniert: Nichts davon wird geliefert, und was " +
+			"abgebucht wurde, wird erstattet. Das lässt sich nicht rückgängig machen.",
+		yes: "Ja, Geld zurück", yesFree: "Ja, stornieren", no: "Nein, weiter warten",
 	},
 	notice: noticeWords{
 		nothingToShow: "Für diesen Artikel gibt es gerade nichts anzuzeigen. Hier sehen Sie, wie es um ihn steht.",
@@ -105,7 +109,7 @@ var german = words{
 			"Bitte sehen Sie in einer Minute noch einmal nach.",
 		unknown: "Wir konnten nicht rechtzeitig feststellen, ob es geklappt hat. Hier sehen Sie, wie es um Ihren " +
 			"Artikel steht; wenn sich in einer Minute nichts geändert hat, versuchen Sie es bitte noch einmal.",
-		taken: "Ihre Entscheidung ist angekommen. Die Erstattung beginnt gleich.",
+		taken: "Ihre Entscheidung ist angekommen. Sie wird gleich ausgeführt.",
 	},
 	fail: failWords{
 		notFoundTitle: "Diese Seite gibt es nicht",
