@@ -2,6 +2,7 @@ package keyturn
 
 const (
 	decided   = "the line is delivered or refunded"
+	closeIt   = "`keyturn alert close ALERT --reason REASON`"
 	lookAtTry = "look at the attempts and talk to the partner; `keyturn resolve FULFILLMENT retry`, `supply` or `refund`"
 )
 
@@ -63,12 +64,12 @@ var AlertCauses = []AlertInfo{
 		Meaning: "a partner has not acknowledged a cancel, or may have carried out an operation on a licence that was " +
 			"given " +
 			"up or refunded; the alert says which",
-		ToDo: "tell the partner, or check there that the licence is as it was; then `keyturn alert close ALERT`",
+		ToDo: "tell the partner, or check there that the licence is as it was; then " + closeIt,
 	},
 	{
 		Cause: AlertExposed, Severity: SeverityError, ByPerson: true,
 		Meaning: "a line was refunded although its e-mail may have arrived",
-		ToDo:    "block the keys at the publisher, then `keyturn alert close ALERT`; they are quarantined here",
+		ToDo:    "block the keys at the publisher, then " + closeIt + "; they are quarantined here",
 	},
 	{
 		Cause: AlertUndelivered, Severity: SeverityWarning, ByPerson: true, Closes: "the e-mail is sent",
@@ -76,9 +77,8 @@ var AlertCauses = []AlertInfo{
 			"payment, does not go out",
 		ToDo: "look at the mail server. The e-mail is tried for three days, and each nightly audit that finds it (A5) " +
 			"starts " +
-			"anew. `POST /v1/fulfillments/FULFILLMENT/resend` replaces it; or reach the customer otherwise and `keyturn alert " +
-			"close ALERT`, " +
-			"which ends the attempts",
+			"anew. `POST /v1/fulfillments/FULFILLMENT/resend` replaces it; or reach the customer otherwise and " +
+			closeIt + ", which ends the attempts",
 	},
 	{
 		Cause: AlertRestored, Severity: SeverityCritical,
@@ -89,7 +89,7 @@ var AlertCauses = []AlertInfo{
 	{
 		Cause: AlertTwoAnswers, Severity: SeverityError, ByPerson: true,
 		Meaning: "a partner gave two keys for one order; the customer has the first",
-		ToDo:    "have the partner block the other, then `keyturn alert close ALERT`",
+		ToDo:    "have the partner block the other, then " + closeIt,
 	},
 	{
 		Cause: AlertMoved, Severity: SeverityError, Closes: "a person lets the line go on, or the line is decided",
@@ -162,23 +162,23 @@ var AlertCauses = []AlertInfo{
 	{
 		Cause: AlertLatePayment, Severity: SeverityCritical, ByPerson: true,
 		Meaning: "a customer has paid after the end of a checkout link. No order came of it, and all of it goes back",
-		ToDo: "`keyturn payment show PAYMENT` shows whether the money is back; tell the customer, then `keyturn alert close " +
-			"ALERT`",
+		ToDo: "`keyturn payment show PAYMENT` shows whether the money is back; tell the customer, then " +
+			closeIt,
 	},
 	{
 		Cause: AlertMismatch, Severity: SeverityCritical, ByPerson: true,
 		Meaning: "a customer has paid another sum than was asked for, or another sum was taken. The alert says which",
-		ToDo: "`keyturn payment show PAYMENT` shows both sums. While it is MISMATCH, `keyturn payment resolve PAYMENT accept` " +
-			"accepts the order and keeps at most what it costs, and `keyturn payment resolve PAYMENT giveBack` gives all of it " +
-			"back. Of a payment that is CAPTURED, settle the difference at the payment provider, then `keyturn alert close " +
-			"ALERT`",
+		ToDo: "`keyturn payment show PAYMENT` shows both sums. While it is MISMATCH, `keyturn payment resolve PAYMENT accept " +
+			"--reason REASON` accepts the order and keeps at most what it costs, and `giveBack` in place of `accept` gives all " +
+			"of it back. Of a payment that is CAPTURED, settle the difference at the payment provider, then " +
+			closeIt,
 		Closes: "a person decides on the payment",
 	},
 	{
 		Cause: AlertNotAccepted, Severity: SeverityError, ByPerson: true,
 		Meaning: "a checkout link was paid, and its order could not be accepted: a product was removed, or the order's ID " +
 			"was taken. All of the money goes back, and the link is open again",
-		ToDo: "correct the cause that the alert gives, tell the customer, then `keyturn alert close ALERT`",
+		ToDo: "correct the cause that the alert gives, tell the customer, then " + closeIt,
 	},
 	{
 		Cause: AlertProcessorDown, Severity: SeverityError, Closes: "the payment provider answers",
@@ -192,8 +192,8 @@ var AlertCauses = []AlertInfo{
 		Closes: "the payment provider says where the payment stands",
 		Meaning: "a payment provider does not know a payment whose session it has opened. Perhaps its account or key is " +
 			"another one now. Nobody knows whether the customer has paid; the payment's workflow goes on asking",
-		ToDo: "correct the account; or look for the payment there and tell the customer, then `keyturn alert close ALERT`. " +
-			"`keyturn payment show PAYMENT` has its reference",
+		ToDo: "correct the account; or look for the payment there and tell the customer, then " + closeIt +
+			". `keyturn payment show PAYMENT` has its reference",
 	},
 	{
 		Cause: AlertCardTesting, Severity: SeverityWarning,

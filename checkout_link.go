@@ -73,6 +73,9 @@ type linkQuantity LinkQuantity // without its methods
 func (q *LinkQuantity) UnmarshalJSON(data []byte) error {
 	var n int
 	if json.Unmarshal(data, &n) == nil {
+		if n == 0 && string(data) != "null" { // null is the same as absent, and 0 is not
+			return Errorf(KindInvalid, "must be at least 1")
+		}
 		*q = LinkQuantity{Value: n, Min: n, Max: n}
 		return nil
 	}

@@ -126,7 +126,12 @@ func (a *API) completeLink(l keyturn.CheckoutLink, now time.Time) (keyturn.Check
 	var bad keyturn.Problems
 	bad.Merge("", l.Check(now, mail.CheckAddress, a.ReturnOrigins))
 	if keyturn.ValidID(l.Provider) && l.Provider != keyturn.PaymentNone && !slices.Contains(a.Processors, l.Provider) {
-		bad.Addf("provider", "names %s, by which nothing can be sold; there are %s", l.Provider, a.processorNames())
+		bad.Addf("provider", "names %s, which is not configured here; configured to sell: %s", l.Provider, a.processorNames())
+	}
+	if l.Provider == payment.SandboxName {
+		if err := payment.CheckScript(l.AdditionalData["sandbox"]); err != nil {
+			bad.Addf("additionalData.sandbox", "asks for what there is not: %s", err)
+		}
 	}
 	return l, bad.Err("the checkout link is not valid")
 }
@@ -141,7 +146,7 @@ func (a *API) defaultProcessor() string {
 
 func (a *API) processorNames() string {
 	if len(a.Processors) == 0 {
-		return "none: no payment provider that sells is configured"
+		return "none"
 	}
 	return strings.Join(slices.Sorted(slices.Values(a.Processors)), ", ")
 }

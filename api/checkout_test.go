@@ -162,8 +162,10 @@ func TestWhatALinkIsRefusedFor(t *testing.T) {
 		{link(strings.Replace(line, "}", `, "quantity": {"value": 5, "max": 2}}`, 1), ""), []string{"lineItems[0].quantity"}},
 		{link(strings.Replace(line, "}", `, "listPrice": "9"}`, 1), ""), []string{"lineItems[0].listPrice"}},
 		{link(line, offer(1)), []string{"offers.onVisit[0].replaces"}},
-		{link(line, `, "provider": "till"`), []string{`"provider"`, "there are sandbox"}},
+		{link(line, `, "provider": "till"`), []string{`"provider"`, "configured to sell: sandbox"}},
 		{link(strings.Replace(line, "}", `, "quantity": 1.5}`, 1), ""), []string{"lineItems[0].quantity", "whole number"}},
+		{link(strings.Replace(line, "}", `, "quantity": "2"}`, 1), ""), []string{"lineItems[0].quantity", "whole number"}},
+		{link(strings.Replace(line, "}", `, "quantity": 0}`, 1), ""), []string{"lineItems[0].quantity", "at least 1"}},
 		{link(strings.Replace(line, "}", `, "quantity": {"least": 1}}`, 1), ""), []string{"lineItems[0].quantity.least"}},
 		{strings.Replace(link(line, ""), "EUR", "EUX", 1), []string{`"currency"`}},
 		{link(line, `, "expiresAt": "2020-01-01T00:00:00Z"`), []string{`"expiresAt"`}},
@@ -173,6 +175,7 @@ func TestWhatALinkIsRefusedFor(t *testing.T) {
 		{link(line, `, "cancelUrl": "https://shop.example:8443/"`), []string{`"cancelUrl"`}},
 		{link(line, `, "returnUrl": "http://shop.example/"`), []string{`"returnUrl"`}},
 		{link(line, `, "colour": "red"`), []string{"colour"}},
+		{link(line, `, "additionalData": {"sandbox": "make-coffee"}`), []string{"additionalData.sandbox", "make-coffee"}},
 	} {
 		a := b.do(t, "POST", "/v1/checkout-links", c.body, "Idempotency-Key", fmt.Sprint("k", i))
 		require.Equal(t, 422, a.status, "%s: %s", c.body, a.body)

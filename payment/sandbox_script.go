@@ -61,6 +61,12 @@ func parseScript(text string) (script, error) {
 	return s, nil
 }
 
+// CheckScript says whether the sandbox knows every word of a link's additionalData.sandbox.
+func CheckScript(text string) error {
+	_, err := parseScript(text)
+	return err
+}
+
 // paid is what the customer pays of a sum.
 func (s script) paid(sum keyturn.Money) keyturn.Money {
 	if s.paysOtherAmount {

@@ -41,6 +41,7 @@ func TestLinksAndPaymentsFromTheCommandLine(t *testing.T) {
 		require.Contains(t, out, begun.ID)
 		require.Contains(t, out, "CREATED")
 	}
+	require.Contains(t, s.run("payment", "show", begun.ID), made.ID, "the link, of which there is no order yet")
 	_, err = execute(t, "link", "cancel", made.ID, "--reason", "over")
 	require.ErrorContains(t, err, "paying")
 

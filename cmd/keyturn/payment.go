@@ -27,7 +27,7 @@ func newPayment() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return show(cmd, v, func(w io.Writer) { printPayments(w, []keyturn.PaymentView{v}) })
+		return show(cmd, v, func(w io.Writer) { printPayment(w, v) })
 	}))
 	var status string
 	limit := 50
@@ -54,7 +54,7 @@ func newPayment() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return show(cmd, v, func(w io.Writer) { printPayments(w, []keyturn.PaymentView{v}) })
+		return show(cmd, v, func(w io.Writer) { printPayment(w, v) })
 	}))
 	cmd.AddCommand(newPaymentResolve(example))
 	return cmd
@@ -78,8 +78,24 @@ func newPaymentResolve(example string) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return show(cmd, v, func(w io.Writer) { printPayments(w, []keyturn.PaymentView{v}) })
+		return show(cmd, v, func(w io.Writer) { printPayment(w, v) })
 	})
+}
+
+// printPayment shows a payment with what a person needs to find it elsewhere: its link, and its name at the provider.
+func printPayment(w io.Writer, v keyturn.PaymentView) {
+	printPayments(w, []keyturn.PaymentView{v})
+	captureBy := ""
+	if v.CaptureBy != nil {
+		captureBy = v.CaptureBy.UTC().Format("2006-01-02 15:04 MST")
+	}
+	for _, fact := range []struct{ name, value string }{
+		{"link", v.LinkID}, {"reference", v.Reference}, {"capture by", captureBy}, {"failure", v.Failure},
+	} {
+		if fact.value != "" {
+			fmt.Fprintf(w, "%-10s %s\n", fact.name, fact.value)
+		}
+	}
 }
 
 func printPayments(w io.Writer, payments []keyturn.PaymentView) {

@@ -39,7 +39,7 @@ func offerOf(product, name, price string) keyturn.CheckoutLink {
 func openLink(ctx context.Context, api *client.Client, run string) (string, error) {
 	link := offerOf("orbit-editor", "Orbit Editor", "29.99")
 	link.LineItems[0].Quantity = keyturn.LinkQuantity{Value: 1, Min: 1, Max: 5}
-	link.LineItems[0].Description = "For your own computer, without an end."
+	link.LineItems[0].Description = "For your own computer. It never expires."
 	v, _, err := api.CreateCheckoutLink(ctx, "link-"+run, link)
 	return v.URL, err
 }

@@ -25,7 +25,14 @@ func (w *walker) checkText(t reflect.Type, at, text string) {
 		if err := reflect.New(t).Interface().(encoding.TextUnmarshaler).UnmarshalText([]byte(text)); err != nil { //nolint:forcetypeassert // isText has seen it
 			w.addf(at, "%s", err.Error())
 		}
-	case reflect.PointerTo(t).Implements(jsonType): // has a short form that is a string
+	case reflect.PointerTo(t).Implements(jsonType): // may have a short form that is a string
+		quoted, err := json.Marshal(text)
+		if err == nil {
+			err = reflect.New(t).Interface().(json.Unmarshaler).UnmarshalJSON(quoted) //nolint:forcetypeassert // seen
+		}
+		if ours, ok := errors.AsType[*keyturn.Error](err); ok {
+			w.addf(at, "%s", ours.Message)
+		}
 	default:
 		w.addf(at, "must be %s, not a string", wanted(t))
 	}
