@@ -282,8 +282,10 @@ func TestCheckoutPagesThatEnded(t *testing.T) {
 	require.Equal(t, 200, resp.StatusCode)
 	require.Contains(t, body, "This link is no longer valid")
 	require.NotContains(t, body, "sold elsewhere")
-	resp, _ = c.do("POST", page+"/order", ada("1"))
+	resp, body = c.do("POST", page+"/order", ada("1"))
 	require.Equal(t, 409, resp.StatusCode)
+	require.Contains(t, body, "This link is no longer valid")
+	require.NotContains(t, body, "try again")
 }
 
 // Whoever has paid another sum is not told that the payment page opens in a moment: a person decides.

@@ -152,8 +152,10 @@ func (p *pages) showCheckout(w http.ResponseWriter, r *http.Request, page db.Che
 			}}
 		}
 	case keyturn.LinkExpired:
+		v.Notice = "" // nothing can be tried again
 		v.Heading, v.Lead = c.ExpiredHeading, say(c.Expired, values{"when": words.date.since(page.ExpiresAt)}).String()
 	case keyturn.LinkCanceled:
+		v.Notice = ""
 		v.Heading, v.Lead = c.CanceledHeading, c.Canceled
 	}
 	p.renderCheckout(w, r, max(a.status, http.StatusOK), v, page.Provider)
