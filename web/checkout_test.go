@@ -327,7 +327,7 @@ func TestALateLineOfWhichNothingIsCharged(t *testing.T) {
 	require.Contains(t, shown.body, "Cancel it now")
 	require.NotContains(t, shown.shown(), "money back")
 	asked := o.post(0, "refund", nil)
-	require.Contains(t, asked.body, "Stop waiting for Late")
+	require.Contains(t, asked.body, "Stop waiting for")
 	require.Contains(t, asked.body, "Yes, cancel it")
 	require.NotContains(t, asked.shown(), "refund")
 	o.decide(0, keyturn.Resolution{Action: keyturn.ActionRefund})
