@@ -122,13 +122,13 @@ func (p *pages) again(w http.ResponseWriter, r *http.Request, a checkoutAnswer) 
 // orderAndPay freezes what is bought, opens the payment at its processor, and leads the customer there.
 func (p *pages) orderAndPay(w http.ResponseWriter, r *http.Request) {
 	token := r.PathValue("token")
-	if wait := p.OrderPosts.Failed(r); wait > 0 {
-		p.tooMany(w, r, wait)
+	page, err := p.DB.CheckoutPage(r.Context(), token)
+	if err != nil { // who knows no link takes the place of no customer in the count
+		p.fail(w, r, err)
 		return
 	}
-	page, err := p.DB.CheckoutPage(r.Context(), token)
-	if err != nil {
-		p.fail(w, r, err)
+	if wait := p.OrderPosts.Failed(r); wait > 0 {
+		p.tooMany(w, r, wait)
 		return
 	}
 	words, settings := p.checkoutWordsOf(r, page), p.readShop(r.Context()).Checkout

@@ -335,3 +335,26 @@ func TestALateLineOfWhichNothingIsCharged(t *testing.T) {
 	require.Contains(t, shown.shown(), "Being canceled")
 	require.NotContains(t, strings.ToLower(shown.shown()), "refund")
 }
+
+// While a person decides on another sum, the page says that it is being checked, and asks for nothing.
+func TestThePageOfAnotherSum(t *testing.T) {
+	c := openCheckoutShop(t)
+	id, page := c.link(nil)
+	_, body := c.do("GET", page, nil)
+	version := c.version(body)
+	resp, _ := c.do("POST", page+"/order", ada(version))
+	require.Equal(t, 303, resp.StatusCode)
+	pay, err := c.db.PayableOf(t.Context(), id)
+	require.NoError(t, err)
+	paid := keyturn.Money{Minor: 999, Currency: "EUR"}
+	_, err = c.db.Reconcile(t.Context(), pay, keyturn.ProcessorState{
+		Status: keyturn.AtProcessorAuthorized, Authorized: paid,
+	}, db.ByProcessor, func(db.Accepted) ([]byte, error) { return nil, nil })
+	require.NoError(t, err)
+	_, body = c.do("GET", page, nil)
+	require.Contains(t, body, "Your payment is being checked")
+	require.NotContains(t, body, "/reopen")
+	resp, body = c.do("POST", page+"/order", ada(version))
+	require.Equal(t, 409, resp.StatusCode)
+	require.Contains(t, body, "Your payment is being checked")
+}

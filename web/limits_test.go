@@ -111,6 +111,18 @@ func TestWhoGuessesCheckoutLinksIsAskedToWait(t *testing.T) {
 	require.Equal(t, 404, status)
 }
 
+// Addresses that are no link's do not count as orders: who guesses takes nobody's turn.
+func TestGuessesAreNoOrders(t *testing.T) {
+	c, _ := limited(t)
+	_, page := c.link(nil)
+	for range 3 {
+		status, _, _ := c.from("203.0.113.1", "en", "POST", "/c/guess/order", ada("1"))
+		require.Equal(t, 404, status)
+	}
+	status, _, _ := c.from("203.0.113.1", "en", "POST", page+"/order", ada("1"))
+	require.Equal(t, 303, status)
+}
+
 // However often somebody comes back from the processor, it is asked once in five seconds.
 func TestAProcessorIsAskedOnceHoweverOftenSomebodyPresses(t *testing.T) {
 	c, p := limited(t)
