@@ -131,7 +131,8 @@ func (l Letters) Render(f db.MailFacts) ([]byte, error) {
 	case f.Kind == keyturn.DeliveryCanceled:
 		message, err = mail.RenderCanceled(c, mail.Cancellation{
 			Uncharged: f.Uncharged,
-			Amount:    f.Price.String() + " " + f.Price.Currency, Free: f.Price.Minor == 0, Reason: reasonOf(f.EndedBy, f.FailureKind),
+			Amount:    f.Price.String() + " " + f.Price.Currency, Free: f.Price.Minor == 0,
+			Reason: reasonOf(f.EndedBy, f.FailureKind),
 		})
 	case f.Line.LicenseID != "" && f.Deliverables.Empty():
 		message, err = mail.RenderNotice(c, mail.Notice{Operation: f.Line.Operation, ExpiresAt: f.Line.ExpiresAt})

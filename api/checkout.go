@@ -88,8 +88,8 @@ func (a *API) checkoutRoutes() {
 	register(a, operation{of: ofLink, body: keyturn.LinkReopening{}, Operation: huma.Operation{
 		OperationID: "reopenCheckoutLink", Method: http.MethodPost, Path: "/v1/checkout-links/{id}/reopening",
 		Tags: []string{tag}, Summary: "Allow further payments of a checkout link",
-		Description: "A customer may begin to pay a link five times. This allows five more from now on. 409 if the link has " +
-			"ended. A repetition changes nothing.",
+		Description: "A customer may begin to pay a link five times. This allows five more from now on. 409 if the link " +
+			"has ended. A repetition changes nothing.",
 		Security: anyOf(ScopeCheckoutWrite),
 	}}, a.reopenLink)
 }

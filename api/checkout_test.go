@@ -123,11 +123,14 @@ func TestALinkThatCostsNothingNeedsNoProvider(t *testing.T) {
 	b.play(t, []scenario{
 		{
 			"with an offer that costs", "POST", "/v1/checkout-links", key("k3"), offering("1"), 422,
-			[]string{`"provider"`}, nil,
+			[]string{`"provider"`},
+			nil,
 		},
 		{
 			"for what costs", "POST", "/v1/checkout-links", key("k4"),
-			strings.NewReplacer("CRM-1", "CRM-2", `"currency"`, none).Replace(goodLink), 422, []string{`"provider"`}, nil,
+			strings.NewReplacer("CRM-1", "CRM-2", `"currency"`, none).Replace(goodLink), 422,
+			[]string{`"provider"`},
+			nil,
 		},
 	})
 }
@@ -294,8 +297,13 @@ func TestWhoSeesWhomAnOrderIsFor(t *testing.T) {
 	personal := []string{"jean", "campaign"}
 	b.play(t, []scenario{
 		{"without asking", "GET", at, []string{"Authorization", support}, "", 200, nil, personal},
-		{"without the scope", "GET", at + "?include=customer", []string{"Authorization", reader}, "", 403,
-			[]string{api.ScopeCustomersRead}, personal},
+		{
+			"without the scope", "GET", at + "?include=customer",
+			[]string{"Authorization", reader},
+			"", 403,
+			[]string{api.ScopeCustomersRead},
+			personal,
+		},
 		{"something else", "GET", at + "?include=all", nil, "", 400, []string{"include"}, personal},
 		{"no order", "GET", "/v1/orders/ORD-9?include=customer", nil, "", 404, nil, nil},
 	})

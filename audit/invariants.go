@@ -193,8 +193,8 @@ var invariants = []invariant{
 
 	{
 		id: "D1", severity: S2,
-		meaning: "Every delivered line has an e-mail that went out, and arrived; who bought by a checkout link is told what " +
-			"became of it.",
+		meaning: "Every delivered line has an e-mail that went out, and arrived; who bought by a checkout link is told " +
+			"what became of it.",
 		looks: []string{looksLines, looksDeliveries, looksLetters}, betters: needMailbox,
 	},
 	{

@@ -108,7 +108,8 @@ const reservedForNobodySQL = `
 	FROM reservations r JOIN payments p ON p.id = r.payment_id JOIN checkout_links k ON k.id = p.link_id
 	WHERE p.status NOT IN ('CREATED', 'OPEN')`
 
-// eventIgnoredSQL: while its processor does not answer, and once its customer was erased, a payment cannot be asked for.
+// eventIgnoredSQL: while its processor does not answer, and once its customer was erased, a payment cannot be asked
+// for.
 const eventIgnoredSQL = `
 	SELECT k.order_id, NULL AS line_id, 'payment ' || p.id AS subject,
 		'an event of its processor (' || e.type || ') came ' || e.received_at || ', and the processor was last asked '

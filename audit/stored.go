@@ -73,7 +73,8 @@ func (r *run) storedLetters(ctx context.Context, ids []string) (map[string]store
 	return out, nil
 }
 
-// storedPaymentLetters gives those of the booked e-mails that are about a payment. They are of no line, and hold no key.
+// storedPaymentLetters gives those of the booked e-mails that are about a payment. They are of no line, and hold no
+// key.
 func (r *run) storedPaymentLetters(ctx context.Context, ids []string) (map[string]storedLetter, error) {
 	var rows []struct {
 		ID         string `db:"id"`

@@ -19,7 +19,8 @@ const attendSQL = `
 		AND NOT EXISTS (SELECT FROM outbox b WHERE b.workflow = 'CancelLineItem'
 			AND b.subject = CAST(l.fulfillment_id AS text))
 	UNION ALL
-	SELECT 'revocation', CAST(l.fulfillment_id AS text), v.source, l.order_id, CAST(l.id AS text), 'owed a revocation', false
+	SELECT 'revocation', CAST(l.fulfillment_id AS text), v.source, l.order_id, CAST(l.id AS text),
+		'owed a revocation', false
 	FROM revocations v JOIN line_items l ON l.id = v.line_id
 	WHERE v.status = 'OWED'
 		AND NOT EXISTS (SELECT FROM outbox b WHERE b.workflow = 'CancelAtPartner'
@@ -42,8 +43,8 @@ const attendSQL = `
 
 // Attend has the relay start workflows for everything that is still to be done and has none, because somebody
 // terminated or deleted it, or because Temporal lost its state: lines, revocations, payments of checkout links, and
-// e-mails that are not a line's first. It says what those were. It is A5 of the audit, by indexes, for a look every few minutes; it may be run at any
-// time, also by several processes.
+// e-mails that are not a line's first. It says what those were. It is A5 of the audit, by indexes, for a look every
+// few minutes; it may be run at any time, also by several processes.
 func Attend(ctx context.Context, d *db.DB, w Workflows) (woken []string, err error) {
 	open, err := w.Open(ctx) // first: what was started since has its row in the database, too
 	if err != nil {

@@ -78,7 +78,8 @@ func (b *Bench) sale(events bool) one {
 }
 
 // sell pays in an open session and gives the IDs of the two workflows. Where the processor tells of nothing, the
-// customer returns, and the payment's workflow looks at the end once more half a minute later: it is none of the line's.
+// customer returns, and the payment's workflow looks at the end once more half a minute later: it is none of the
+// line's.
 func (b *Bench) sell(ctx context.Context, events bool) ([]string, error) {
 	s := <-b.opened
 	payment := workflows.PaymentWorkflowID(s.PaymentID)

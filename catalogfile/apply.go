@@ -18,9 +18,9 @@ type Applied struct {
 	keyturn.Change
 }
 
-// Apply brings the server's catalog to what this one declares: the shop, integrations, pools, then products; what it does not
-// name stays as it is. Everything is first tried without storing it, so that a mistake anywhere changes nothing; with
-// dryRun it ends there. Mistakes that only the server sees are located by line, like those of Read.
+// Apply brings the server's catalog to what this one declares: the shop, integrations, pools, then products; what it
+// does not name stays as it is. Everything is first tried without storing it, so that a mistake anywhere changes
+// nothing; with dryRun it ends there. Mistakes that only the server sees are located by line, like those of Read.
 func (c *Catalog) Apply(ctx context.Context, api *client.Client, dryRun bool) ([]Applied, error) {
 	found, err := c.pass(ctx, api, true)
 	if err != nil || dryRun {

@@ -11,7 +11,8 @@ import (
 	"keyturn.dev/keyturn/pg"
 )
 
-// CheckProduct says whether the pools and integrations of a product exist, and the image that it keeps, as PutProduct would, and stores nothing.
+// CheckProduct says whether the pools and integrations of a product exist, and the image that it keeps, as PutProduct
+// would, and stores nothing.
 func (d *DB) CheckProduct(ctx context.Context, p keyturn.Product) error {
 	return d.pg.Tx(ctx, func(tx *sqlx.Tx) error {
 		if err := keepsImage(ctx, tx, "product/"+p.ID, "image", p.Image); err != nil {

@@ -12,9 +12,9 @@ import (
 	"keyturn.dev/keyturn"
 )
 
-// OrderAgain gives the token of a checkout link that sells the same as an order at the same prices, once nothing came of
-// that order and nothing was charged. An order has one such link: whoever asks again gets that one. KindNotFound for an
-// unknown link and an order that no checkout link made; KindConflict for an order that cannot be made again.
+// OrderAgain gives the token of a checkout link that sells the same as an order at the same prices, once nothing came
+// of that order and nothing was charged. An order has one such link: whoever asks again gets that one. KindNotFound
+// for an unknown link and an order that no checkout link made; KindConflict for an order that cannot be made again.
 func (d *DB) OrderAgain(ctx context.Context, token string) (string, error) {
 	o, _, err := d.orderByToken(ctx, d.pg, token)
 	if err != nil {

@@ -35,8 +35,8 @@ func (d *DB) showPayment(ctx context.Context, o orderRow, v *keyturn.OrderView) 
 	return nil
 }
 
-// OrderWithCustomer is Order with whom the order is for, and, where a checkout link made it, the link's additional data,
-// which may be personal, too. It records that by saw them. Both are absent once the customer was erased.
+// OrderWithCustomer is Order with whom the order is for, and, where a checkout link made it, the link's additional
+// data, which may be personal, too. It records that by saw them. Both are absent once the customer was erased.
 func (d *DB) OrderWithCustomer(ctx context.Context, id, by string) (keyturn.OrderView, error) {
 	v, err := d.Order(ctx, id)
 	if err != nil {

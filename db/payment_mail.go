@@ -52,8 +52,8 @@ func (p *payment) tell(ctx context.Context, tx *sqlx.Tx, kind keyturn.PaymentMai
 	return p.wake(ctx, tx)
 }
 
-// BeginPaymentMail takes the lease on the payment's oldest e-mail that is due, and returns its bytes, which render makes
-// at its first attempt, and which are stored then. A nil PaymentMail: none is due.
+// BeginPaymentMail takes the lease on the payment's oldest e-mail that is due, and returns its bytes, which render
+// makes at its first attempt, and which are stored then. A nil PaymentMail: none is due.
 func (d *DB) BeginPaymentMail(ctx context.Context, paymentID string, render RenderPaymentMail) (out *PaymentMail,
 	next keyturn.PaymentNext, err error,
 ) {

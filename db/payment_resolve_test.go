@@ -22,7 +22,8 @@ func (s *shop) mismatched(key string, state func(id string) keyturn.ProcessorSta
 }
 
 func (s *shop) decide(pay string, action keyturn.PaymentAction, state keyturn.ProcessorState) (Reconciled, error) {
-	return s.ResolvePayment(s.ctx, pay, keyturn.PaymentResolution{Action: action, Reason: "a cent"}, "ada", state, answerOf)
+	r := keyturn.PaymentResolution{Action: action, Reason: "a cent"}
+	return s.ResolvePayment(s.ctx, pay, r, "ada", state, answerOf)
 }
 
 // A person accepts another sum: at most the price is kept, and a refund is of no more than was taken.

@@ -49,8 +49,8 @@ func (d *DB) MissingPayments(ctx context.Context, all []PaymentOutcome) ([]Payme
 		`SELECT CAST(id AS text) FROM payments WHERE id = ANY(CAST($1 AS uuid[]))`, ids); err != nil {
 		return nil, pg.AsKind(err)
 	}
-	return slices.DeleteFunc(slices.Clone(all), func(p PaymentOutcome) bool { return slices.Contains(there, p.PaymentID) }),
-		nil
+	known := func(p PaymentOutcome) bool { return slices.Contains(there, p.PaymentID) }
+	return slices.DeleteFunc(slices.Clone(all), known), nil
 }
 
 // madeByPayments are those of the orders that checkout links make by themselves: their payments are asked for.

@@ -9,10 +9,11 @@ import (
 	"keyturn.dev/keyturn"
 )
 
-// Withdraw has the customer of an order that a checkout link made withdraw from the contract: what was withdrawn from is
-// cancelled as by CancelOrder, and the customer is told when the withdrawal arrived. Within the time that the shop offers
-// that is the whole order; otherwise it is what is not delivered yet. Pressed twice, it is one withdrawal. KindNotFound
-// for an unknown link and an order that no checkout link made; KindConflict when there is nothing left to withdraw from.
+// Withdraw has the customer of an order that a checkout link made withdraw from the contract: what was withdrawn from
+// is cancelled as by CancelOrder, and the customer is told when the withdrawal arrived. Within the time that the shop
+// offers that is the whole order; otherwise it is what is not delivered yet. Pressed twice, it is one withdrawal.
+// KindNotFound for an unknown link and an order that no checkout link made; KindConflict when there is nothing left
+// to withdraw from.
 func (d *DB) Withdraw(ctx context.Context, token string) error {
 	return d.pg.Tx(ctx, func(tx *sqlx.Tx) error {
 		o, _, err := d.orderByToken(ctx, tx, token)

@@ -12,7 +12,9 @@ import (
 )
 
 // soldTo is an order of a link of which the shop handles withdrawals in this way, with its money authorized.
-func (s *shop) soldTo(key string, withdrawal keyturn.Withdrawal, products ...string) (pay, token string, lines []string) {
+func (s *shop) soldTo(key string, withdrawal keyturn.Withdrawal, products ...string) (pay, token string,
+	lines []string,
+) {
 	s.t.Helper()
 	_, linkToken := s.link(linkOf(key, products...))
 	page, err := s.CheckoutPage(s.ctx, linkToken)

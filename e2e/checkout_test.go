@@ -136,8 +136,8 @@ func (s *stack) awaitLink(linkID string, want keyturn.OrderStatus) {
 
 func (s *stack) paymentOf(linkID string) (id string, status keyturn.PaymentStatus) {
 	s.t.Helper()
-	require.NoError(s.t, s.reader.QueryRow(`SELECT id, status FROM payments WHERE link_id = $1 ORDER BY number DESC LIMIT 1`,
-		linkID).Scan(&id, &status))
+	require.NoError(s.t, s.reader.QueryRow(
+		`SELECT id, status FROM payments WHERE link_id = $1 ORDER BY number DESC LIMIT 1`, linkID).Scan(&id, &status))
 	return id, status
 }
 
@@ -197,8 +197,8 @@ func TestALinkSellsAKey(t *testing.T) {
 	s.record(workflows.LineWorkflowID(f), "line-of-a-link")
 }
 
-// A processor that does not know what it has opened ends no payment: people are alerted, its workflow goes on asking, and
-// the customer who pays gets the key.
+// A processor that does not know what it has opened ends no payment: people are alerted, its workflow goes on asking,
+// and the customer who pays gets the key.
 func TestAProcessorThatForgetsAPayment(t *testing.T) {
 	s := start(t, options{})
 	s.product(keyturn.Product{ID: "game", Sources: []keyturn.Source{keyturn.FromPool("p")}}, "GAME-1")
@@ -280,7 +280,9 @@ func TestLinksThroughTrouble(t *testing.T) {
 	_, body := s.visit("GET", page, nil)
 	require.Contains(t, body, "Your payment is being checked")
 	require.NotContains(t, body, page+"/reopen", "nothing is left to change")
-	resp, body := s.visit("POST", page+"/order", url.Values{"version": {"1"}, "email": {buyer}, "country": {"US"}}) // another tab's
+	resp, body := s.visit("POST", page+"/order", url.Values{ // in another tab
+		"version": {"1"}, "email": {buyer}, "country": {"US"},
+	})
 	require.Equal(t, http.StatusConflict, resp.StatusCode)
 	require.Contains(t, body, "Your payment is being checked")
 	require.Equal(t, 4, s.count(`SELECT count(*) FROM sandbox_payments`))

@@ -110,8 +110,9 @@ var crashCases = []crashCase{
 		link: &crashLink{payment: keyturn.PaymentVoided},
 	},
 	{
-		name: "a link that is paid after its session has ended", product: keyturn.Product{Sources: sources(fromPool("games"))},
-		link: &crashLink{trouble: "cannot-authorize", late: true, payment: keyturn.PaymentCaptured},
+		name:    "a link that is paid after its session has ended",
+		product: keyturn.Product{Sources: sources(fromPool("games"))},
+		link:    &crashLink{trouble: "cannot-authorize", late: true, payment: keyturn.PaymentCaptured},
 	},
 }
 

@@ -122,8 +122,8 @@ func TestWhatTemporalLostComesBack(t *testing.T) {
 	}
 }
 
-// Payments of checkout links whose workflows are gone get others: also one that waits for a person, and one that is owed
-// back.
+// Payments of checkout links whose workflows are gone get others: also one that waits for a person, and one that is
+// owed back.
 func TestPaymentsWhoseWorkflowsAreGone(t *testing.T) {
 	s := start(t, options{})
 	s.product(keyturn.Product{ID: "game", Sources: sources(fromPool("p"))}, "G-1")

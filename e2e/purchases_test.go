@@ -25,8 +25,17 @@ import (
 // What customers buy in TestPurchases, and what the sandbox does: most goes well.
 var (
 	carts = [][]string{
-		{"editor"}, {"editor"}, {"editor"}, {"studio"}, {"studio"}, {"render"}, {"ghost"}, {"soldout"},
-		{"editor", "studio"}, {"editor", "soldout"}, {"studio", "ghost", "editor"},
+		{"editor"},
+		{"editor"},
+		{"editor"},
+		{"studio"},
+		{"studio"},
+		{"render"},
+		{"ghost"},
+		{"soldout"},
+		{"editor", "studio"},
+		{"editor", "soldout"},
+		{"studio", "ghost", "editor"},
 	}
 	troubles = []string{
 		"", "", "", "", "", "capture-lost", "capture-fails-2", "capture-refused", "cannot-authorize",
@@ -95,8 +104,8 @@ func TestPurchases(t *testing.T) {
 	r := s.books(func(e *audit.Evidence) { e.Quiescent = true })
 	require.True(t, r.OK)
 	require.Empty(t, s.texts(unfairSQL))
-	t.Logf("%d purchases begun in %s and over after %s, which is %.1f per second; %d calls of the processor and %d answers "+
-		"of PostgreSQL and Temporal failed", n, bought.Round(time.Second), took.Round(time.Second), float64(n)/took.Seconds(),
+	t.Logf("%d purchases begun in %s and over after %s, which is %.1f per second; %d calls of the processor and %d "+
+		"answers of PostgreSQL and Temporal failed", n, bought.Round(time.Second), took.Round(time.Second), float64(n)/took.Seconds(),
 		processor.failed.Load(), lost)
 	t.Logf("payments %v, lines %v, %d letters, %d calls of partners, %d captures, %d refunds",
 		s.texts(`SELECT status || ' ' || count(*) FROM payments GROUP BY status ORDER BY status`),
@@ -105,7 +114,8 @@ func TestPurchases(t *testing.T) {
 		s.count(`SELECT count(*) FROM sandbox_refunds WHERE applied_at IS NOT NULL`))
 }
 
-// unfairSQL: of each order, what was taken and not given back is the price of what was delivered; nothing stays blocked.
+// unfairSQL: of each order, what was taken and not given back is the price of what was delivered; nothing stays
+// blocked.
 const unfairSQL = `
 	SELECT k.order_id || ': charged ' || c.minor || ' for ' || g.minor FROM checkout_links k
 	CROSS JOIN LATERAL (SELECT coalesce(sum(p.captured_minor - coalesce((SELECT sum(r.amount_minor) FROM sandbox_refunds r

@@ -67,7 +67,8 @@ func (s *stack) createLink(link keyturn.CheckoutLink, key string) (keyturn.LinkV
 	return v, err
 }
 
-// together does all of it at the same moment, give or take a few milliseconds, sometimes more: what comes first differs.
+// together does all of it at the same moment, give or take a few milliseconds, sometimes more: what comes first
+// differs.
 func (r *round) together(what ...func()) {
 	var wg sync.WaitGroup
 	apart := []time.Duration{time.Millisecond, 4 * time.Millisecond, 30 * time.Millisecond}[rand.IntN(3)]
@@ -89,8 +90,9 @@ func (r *round) expected(what string, err error) {
 	if failed, ok := errors.AsType[*temporal.ApplicationError](err); ok {
 		kind = keyturn.Kind(failed.Type())
 	}
-	switch kind { //nolint:exhaustive // the others are faults of ours
-	case keyturn.KindUnavailable, keyturn.KindConflict, keyturn.KindRateLimited, keyturn.KindRejected, keyturn.KindNotFound:
+	switch kind { // the others are faults of ours
+	case keyturn.KindUnavailable, keyturn.KindConflict, keyturn.KindRateLimited, keyturn.KindRejected,
+		keyturn.KindNotFound:
 	default:
 		r.t.Errorf("%s: %s: %v", r.orderID, what, err)
 	}
@@ -256,7 +258,7 @@ func (r *round) settlePayment(id string) (busy bool) {
 	case keyturn.PaymentDoMail:
 		do = r.acts.SendPaymentEmail
 	case keyturn.PaymentDoWait: // the time for it has come
-		switch next.Status { //nolint:exhaustive // the others are looked at
+		switch next.Status { // the others are looked at
 		case keyturn.PaymentMismatch:
 			return false
 		case keyturn.PaymentCreated:

@@ -144,8 +144,8 @@ type Ended struct {
 	Again    Again
 }
 
-// RenderEnded renders the mail that nothing comes of a payment: it was never taken, or all of it goes back. The error is
-// KindInvalid: a wrong envelope.
+// RenderEnded renders the mail that nothing comes of a payment: it was never taken, or all of it goes back. The error
+// is KindInvalid: a wrong envelope.
 func RenderEnded(c Content, e Ended) (Message, error) {
 	w := wordsFor(c.Locale)
 	o := w.orders

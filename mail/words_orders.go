@@ -49,8 +49,9 @@ var englishOrders = orderWords{
 	refusedSubject: "Your payment was refused, and nothing was charged",
 	refused: "Your bank, or the means of payment that you chose, has refused the payment of %s. Nothing was " +
 		"charged, and nothing was ordered.",
-	payAgain:       "The page is open again until %s, if you want to pay in another way:",
-	payAgainButton: "Back to the checkout page", askForLink: "If you still want to buy, please ask the shop for a new link.",
+	payAgain:         "The page is open again until %s, if you want to pay in another way:",
+	payAgainButton:   "Back to the checkout page",
+	askForLink:       "If you still want to buy, please ask the shop for a new link.",
 	noOrderSubject:   "Your payment could not become an order",
 	noOrder:          "You confirmed a payment of %s, but no order could be placed with it. Nothing is delivered.",
 	unchargedSubject: "Your order %s: we could not deliver, and you were not charged",
@@ -70,7 +71,7 @@ var englishOrders = orderWords{
 	withdrawnKeys: "Keys that you have received already stop working.",
 }
 
-var frenchOrders = orderWords{
+var frenchOrders = orderWords{ //nolint:gosec // no credentials: words of e-mails
 	confirmSubject: "Votre commande %s : confirmation",
 	confirmed:      "Merci pour votre commande. Nous l'avons acceptée, et cet e-mail la confirme.",
 	promiseCharge: "Vous n'êtes débité que lorsque votre clé est prête : au plus tard le %s, sinon vous ne payez " +
@@ -118,7 +119,7 @@ var frenchOrders = orderWords{
 	withdrawnKeys: "Les clés que vous avez déjà reçues cessent de fonctionner.",
 }
 
-var germanOrders = orderWords{
+var germanOrders = orderWords{ //nolint:gosec // no credentials: words of e-mails
 	confirmSubject: "Ihre Bestellung %s: Bestätigung",
 	confirmed:      "Vielen Dank für Ihre Bestellung. Wir haben sie angenommen, und diese E-Mail bestätigt sie.",
 	promiseCharge:  "Abgebucht wird erst, wenn Ihr Schlüssel da ist: bis %s, sonst gar nicht.",

@@ -50,8 +50,8 @@ var (
 	}, []string{"processor", "call", "outcome"})
 	events = factory.NewCounterVec(prometheus.CounterOpts{
 		Name: "keyturn_provider_events_total",
-		Help: "Messages of payment providers, by what became of them: booked, known (it came before), foreign (of no payment " +
-			"of ours), refused (not from the provider) or failed (it is sent again).",
+		Help: "Messages of payment providers, by what became of them: booked, known (it came before), foreign (of no " +
+			"payment of ours), refused (not from the provider) or failed (it is sent again).",
 	}, []string{"processor", "result"})
 	requests = factory.NewHistogramVec(prometheus.HistogramOpts{
 		Name: "keyturn_http_seconds", Help: "Duration of API requests by route and status.",

@@ -263,7 +263,8 @@ func (x Sandbox) change(ctx context.Context, ref keyturn.SandboxRef,
 	if err == nil && s.Status != before && x.OnEvent != nil {
 		kind := "session." + string(s.Status)
 		x.OnEvent(ctx, Event{
-			ID: "evt_" + newRandom(), Type: kind, SessionReference: s.ID, PaymentReference: s.Reference, Outcome: outcomeOf(kind),
+			ID: "evt_" + newRandom(), Type: kind, SessionReference: s.ID, PaymentReference: s.Reference,
+			Outcome: outcomeOf(kind),
 		})
 	}
 	return s, err

@@ -158,8 +158,9 @@ func (l *lab) left(c client.Client) string {
 	if lines+payments+outbox+owed+unsent+alerts+len(open) == 0 {
 		return ""
 	}
-	return fmt.Sprintf("%d lines undecided, %d payments under way, %d starts due, %d cancels owed, %d e-mails under way, %d alerts to mail, %d "+
-		"workflows open\n%s", lines, payments, outbox, owed, unsent, alerts, len(open), l.undecided(open))
+	return fmt.Sprintf("%d lines undecided, %d payments under way, %d starts due, %d cancels owed, "+
+		"%d e-mails under way, %d alerts to mail, %d workflows open\n%s",
+		lines, payments, outbox, owed, unsent, alerts, len(open), l.undecided(open))
 }
 
 // undecided describes some of what is left.

@@ -72,8 +72,8 @@ func (s *shoppers) drawLink(rng *rand.Rand) keyturn.CheckoutLink {
 	return link
 }
 
-// buyByLink makes a link, orders by it and pays. Some press "change my order" while they pay, some come back from paying,
-// and most close the window.
+// buyByLink makes a link, orders by it and pays. Some press "change my order" while they pay, some come back from
+// paying, and most close the window.
 func (s *shoppers) buyByLink(rng *rand.Rand) {
 	link := s.drawLink(rng)
 	b := &browser{l: s.l, name: link.OrderID, rng: rng}
@@ -127,8 +127,8 @@ var (
 	payLink      = regexp.MustCompile(`href="([^"]*/sandbox/pay/[^"]+)"`)
 )
 
-// order fills in the page and presses "order and pay", again where nobody answers or the page says so, and gives where it
-// is paid; "" if that cannot be seen any more. While it is paid the page leads there.
+// order fills in the page and presses "order and pay", again where nobody answers or the page says so, and gives
+// where it is paid; "" if that cannot be seen any more. While it is paid the page leads there.
 func (b *browser) order(page string) (session string) {
 	var form url.Values
 	empty := 0

@@ -20,6 +20,17 @@ func (l *lab) lanes() [][]fault {
 		}
 		return out
 	}
+	catalog := []fault{movedPartner(), erasure(), recall()}
+	last := []fault{}
+	if l.mount != "" {
+		last = append(last, fullDisk())
+	}
+	// A worker of the older build does not tell a partner that was taken out of a product to cancel.
+	if old := os.Getenv("KEYTURN_OLD"); old != "" && !l.sellsByLinks() {
+		last = append(last, oldBuild(old, "worker-2"))
+	} else {
+		catalog = append(catalog, changedSource())
+	}
 	lanes := [][]fault{
 		join(networkFaults(toPostgres), networkFaults(toTemporal), []fault{silence()}),
 		join(networkFaults(toPartner), networkFaults(toSMTP), networkFaults(toPayment)),
@@ -34,18 +45,11 @@ func (l *lab) lanes() [][]fault {
 			wrongClock(20*time.Second, "20 s", "worker-3", "worker-2", "api"),
 			wrongClock(time.Hour, "an hour", "worker-2", "worker-3", "api"),
 		},
-		{movedPartner(), changedSource(), erasure(), recall()},
+		catalog,
 		{
 			lostWorkflows("terminated", allRunning, terminate), lostWorkflows("deleted", allRunning, remove),
 			lostWorkflows("reset", everything, reset), lostStore(),
 		},
-	}
-	last := []fault{}
-	if l.mount != "" {
-		last = append(last, fullDisk())
-	}
-	if old := os.Getenv("KEYTURN_OLD"); old != "" && !l.sellsByLinks() {
-		last = append(last, oldBuild(old, "worker-2"))
 	}
 	return append(lanes, last)
 }

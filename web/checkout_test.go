@@ -128,8 +128,8 @@ func (c *checkoutShop) version(body string) string {
 
 // consentVersion is that of our own words in English.
 var consentVersion = func() string {
-	sum := sha256.Sum256([]byte("I want my order to be carried out at once, before the withdrawal period ends, and I know " +
-		"that I lose my right of withdrawal when it is delivered."))
+	sum := sha256.Sum256([]byte("I want my order to be carried out at once, before the withdrawal period ends, and I " +
+		"know that I lose my right of withdrawal when it is delivered."))
 	return hex.EncodeToString(sum[:8])
 }()
 

@@ -32,8 +32,9 @@ var frenchSold = soldWords{
 	MeansAll: "Toute la commande est annulée : ce qui a été débité vous est remboursé sur le moyen de paiement que vous " +
 		"avez utilisé, et les clés que vous avez cessent de fonctionner. Nous confirmons votre rétractation par e-mail, " +
 		"avec sa date et son heure.",
-	MeansUndelivered: "Ce qui n’est pas encore livré est annulé : ce qui a été débité pour cela vous est remboursé sur le " +
-		"moyen de paiement que vous avez utilisé. Nous confirmons votre rétractation par e-mail, avec sa date et son heure.",
+	MeansUndelivered: "Ce qui n’est pas encore livré est annulé : ce qui a été débité pour cela vous est remboursé sur " +
+		"le moyen de paiement que vous avez utilisé. Nous confirmons votre rétractation par e-mail, avec sa date et " +
+		"son heure.",
 	Confirm: "Confirmer la rétractation", Keep: "Non, garder ma commande",
 	Until:     "Vous pouvez vous rétracter du contrat sans donner de motif. Fin du délai : {by}.",
 	Withdrawn: "Vous vous êtes rétracté du contrat {when}.",

@@ -135,8 +135,8 @@ func settlePayment(ctx workflow.Context, next keyturn.PaymentNext, step activiti
 	return next, err
 }
 
-// sendInTask sends an e-mail inside the workflow task, while the mail server is fast: that costs the history nothing. An
-// error only means that a regular activity goes on, which waits for the lease of this one.
+// sendInTask sends an e-mail inside the workflow task, while the mail server is fast: that costs the history nothing.
+// An error only means that a regular activity goes on, which waits for the lease of this one.
 func sendInTask(ctx workflow.Context, step activities.PaymentStep) (next keyturn.PaymentNext, ok bool) {
 	ctx = workflow.WithLocalActivityOptions(ctx, workflow.LocalActivityOptions{
 		StartToCloseTimeout: steps[keyturn.DoDeliver].local, RetryPolicy: &temporal.RetryPolicy{MaximumAttempts: 1},

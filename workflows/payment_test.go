@@ -42,8 +42,10 @@ func newPayment(t *testing.T) *aPayment {
 		}
 		return p.now, nil
 	}, activity.RegisterOptions{Name: "ReviewPayment"})
-	for _, name := range []string{"OpenSession", "RetrievePayment", "ExpireSession", "VoidPayment", "RefundPayment",
-		"SendPaymentEmail"} {
+	for _, name := range []string{
+		"OpenSession", "RetrievePayment", "ExpireSession", "VoidPayment", "RefundPayment",
+		"SendPaymentEmail",
+	} {
 		p.env.RegisterActivityWithOptions(func(context.Context, activities.PaymentStep) (keyturn.PaymentNext, error) {
 			p.trace = append(p.trace, name)
 			next, err := p.does[name]()
@@ -139,7 +141,8 @@ func TestAPaymentCannotBeCancelledFromOutside(t *testing.T) {
 	require.InDelta(t, 3600, p.env.Now().Sub(p.start).Seconds(), 2)
 }
 
-// Where a payment stands is shown once for each status, from where it leaves the usual way, and not of one that goes well.
+// Where a payment stands is shown once for each status, from where it leaves the usual way, and not of one that goes
+// well.
 func TestAnUnusualPaymentIsShown(t *testing.T) {
 	t.Parallel()
 	p := newPayment(t)

@@ -47,9 +47,9 @@ func newApply() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "apply -f FILE", Short: "Apply a catalog file",
 		Long: `Changes the shop's settings and creates and updates the products, pools and integrations of a YAML
-file, and leaves all others unchanged. Applying a file twice changes nothing. The whole file is validated first: one error, and
-nothing is applied. Errors are reported with their line. Secrets are given as {env: NAME} or {file:
-PATH} and resolved by this command.`,
+file, and leaves all others unchanged. Applying a file twice changes nothing. The whole file is
+validated first: one error, and nothing is applied. Errors are reported with their line. Secrets are
+given as {env: NAME} or {file: PATH} and resolved by this command.`,
 		Example: "  keyturn apply -f catalog.yaml --dry-run\n  keyturn apply -f catalog.yaml", Args: cobra.NoArgs,
 	}
 	cmd.Flags().StringVarP(&file, "file", "f", "", "the catalog file")

@@ -173,8 +173,8 @@ func tellRestored(w io.Writer, r db.Restored) {
 	fmt.Fprintf(w, "%7d payments of checkout links are asked for at their providers then, and make their orders if they "+
 		"are paid\n", r.Payments)
 	if len(r.MissingPayments) > 0 {
-		fmt.Fprintf(w, "%7d payments of checkout links are missing; look for them at the payment provider, and give back what "+
-			"was taken:\n", len(r.MissingPayments))
+		fmt.Fprintf(w, "%7d payments of checkout links are missing; look for them at the payment provider, and give "+
+			"back what was taken:\n", len(r.MissingPayments))
 		for _, p := range r.MissingPayments {
 			fmt.Fprintf(w, "        %s (order %s)\n", p.PaymentID, p.OrderID)
 		}

@@ -12,8 +12,8 @@ import (
 
 // Multiply copies every row of the tables n times, under new IDs, and refreshes PostgreSQL's statistics. The tables
 // stand in the order of their references. What is copied has the same shape as what was sold, so the statistics are
-// those of a shop with one product of each kind, one pool that came in one file, and one partner. other names columns, such as
-// "outbox.due_at", whose copies get another value: an SQL expression.
+// those of a shop with one product of each kind, one pool that came in one file, and one partner. other names
+// columns, such as "outbox.due_at", whose copies get another value: an SQL expression.
 func Multiply(t testing.TB, dsn string, n int, tables []string, other map[string]string) {
 	t.Helper()
 	db, err := sql.Open("postgres", dsn)
@@ -25,7 +25,7 @@ func Multiply(t testing.TB, dsn string, n int, tables []string, other map[string
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer tx.Rollback() //nolint:errcheck // nothing is left to undo once it is committed
+	defer tx.Rollback() // nothing is left to undo once it is committed
 	for _, table := range tables {
 		names, values := copyOf(t, tx, table, other)
 		if _, err := tx.ExecContext(t.Context(), fmt.Sprintf(
@@ -51,7 +51,7 @@ func copyOf(t testing.TB, tx *sql.Tx, table string, other map[string]string) (na
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer rows.Close() //nolint:errcheck // all of it was read
+	defer rows.Close() // all of it was read
 	for rows.Next() {
 		var name, kind string
 		if err := rows.Scan(&name, &kind); err != nil {
@@ -162,7 +162,7 @@ func (r *Reads) all(t testing.TB) map[string]Read {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer rows.Close() //nolint:errcheck // all of it was read
+	defer rows.Close() // all of it was read
 	out := map[string]Read{}
 	for rows.Next() {
 		var read Read
