@@ -43,6 +43,7 @@ type acceptContext struct {
 func (d *DB) readAcceptContext(ctx context.Context, in AcceptInput) (acceptContext, error) {
 	row := acceptContext{readAt: time.Now()}
 	provider, reference := in.payment()
+	//keyturn:autocommit it reads
 	err := d.pg.GetContext(ctx, &row, acceptContextSQL,
 		in.Client, in.IdempotencyKey, in.Order.Customer.ID, pq.Array(productIDs(in.Order)), in.Order.ID,
 		provider, reference, in.Prefix.Merchant())

@@ -105,6 +105,7 @@ func (d *DB) stockLeft(ctx context.Context, pool string, n int) (int, error) {
 		Waits    bool `db:"waits"`
 		Reserved int  `db:"reserved"`
 	}
+	//keyturn:autocommit it reads
 	if err := d.pg.GetContext(ctx, &ahead, `
 		SELECT EXISTS (SELECT FROM line_items WHERE waiting_pool = $1) AS waits, `+reservedSQL(`$1`)+` AS reserved`,
 		pool); err != nil || ahead.Waits {

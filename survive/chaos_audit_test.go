@@ -136,7 +136,8 @@ func (l *lab) left(c client.Client) string {
 	var lines, payments, outbox, owed, unsent, alerts int
 	if err := l.direct.QueryRow(`SELECT (SELECT count(*) FROM line_items WHERE status NOT IN ('DELIVERED', 'CANCELED')),
 		(SELECT count(*) FROM payments WHERE ended_at IS NULL)
-			+ (SELECT count(*) FROM payment_refunds WHERE status <> 'DONE'),
+			+ (SELECT count(*) FROM payment_refunds WHERE status <> 'DONE')
+			+ (SELECT count(*) FROM payment_mails WHERE due_at IS NOT NULL),
 		(SELECT count(*) FROM outbox), (SELECT count(*) FROM revocations WHERE status = 'OWED'),
 			(SELECT count(*) FROM deliveries WHERE status = 'SENDING'),
 		(SELECT count(*) FROM alerts WHERE mailed_at IS NULL)`).Scan(&lines, &payments, &outbox, &owed, &unsent,
