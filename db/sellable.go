@@ -34,9 +34,9 @@ func (f acceptContext) shortages() shortages {
 
 // sellable refuses an order with lines that nothing can deliver now and whose product is not sold then, and lines that
 // no source serves in the order's currency; it gives the warnings about the others that nothing can deliver now. Keys
-// are not reserved: of two orders for the last key that come at the same moment, one may still wait. paid is of an order
-// that a payment makes: what may be sold was decided when the customer began to pay, and what cannot be delivered is not
-// charged.
+// are not reserved: of two orders for the last key that come at the same moment, one may still wait. paid is of an
+// order that a payment makes: what may be sold was decided when the customer began to pay, and what cannot be
+// delivered is not charged.
 func (d *DB) sellable(
 	ctx context.Context, o keyturn.Order, products map[string]keyturn.Product, only map[string]map[string]string,
 	known shortages, paid bool,

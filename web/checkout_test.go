@@ -291,7 +291,9 @@ func TestCheckoutPagesThatEnded(t *testing.T) {
 // Whoever has paid another sum is not told that the payment page opens in a moment: a person decides.
 func TestAPaymentOfAnotherSumIsBeingChecked(t *testing.T) {
 	c := openCheckoutShop(t)
-	_, page := c.link(func(l *keyturn.CheckoutLink) { l.AdditionalData = map[string]string{"sandbox": "pays-other-amount"} })
+	_, page := c.link(func(l *keyturn.CheckoutLink) {
+		l.AdditionalData = map[string]string{"sandbox": "pays-other-amount"}
+	})
 	_, body := c.do("GET", page, nil)
 	resp, _ := c.do("POST", page+"/order", ada(c.version(body)))
 	resp, _ = c.do("POST", resp.Header.Get("Location"), url.Values{"action": {"pay"}})
