@@ -108,14 +108,12 @@ const reservedForNobodySQL = `
 	FROM reservations r JOIN payments p ON p.id = r.payment_id JOIN checkout_links k ON k.id = p.link_id
 	WHERE p.status NOT IN ('CREATED', 'OPEN')`
 
-// eventIgnoredSQL: while its processor does not answer, and once its customer was erased, a payment cannot be asked
-// for.
+// eventIgnoredSQL: while its processor does not answer, a payment cannot be asked for.
 const eventIgnoredSQL = `
 	SELECT k.order_id, NULL AS line_id, 'payment ' || p.id AS subject,
 		'an event of its processor (' || e.type || ') came ' || e.received_at || ', and the processor was last asked '
 			|| coalesce(CAST(p.asked_at AS text), 'never') AS what
 	FROM provider_events e JOIN payments p ON p.id = e.payment_id JOIN checkout_links k ON k.id = p.link_id
-	JOIN customers c ON c.id = p.customer_id
-	WHERE coalesce(p.asked_at < e.received_at, true) AND c.data_key IS NOT NULL
+	WHERE coalesce(p.asked_at < e.received_at, true)
 		AND e.received_at < CAST(:seen AS timestamptz) - interval '1 minute' - make_interval(secs => :slack)
 		AND NOT EXISTS (SELECT FROM processor_troubles t WHERE t.provider = p.provider)`

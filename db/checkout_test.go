@@ -492,7 +492,7 @@ func TestALinkReplacesWhatItsProductSays(t *testing.T) {
 	require.NoError(t, s.AnswerOffer(s.ctx, token, page.Version, "o1", OfferUndo))
 	page, err = s.CheckoutPage(s.ctx, token)
 	require.NoError(t, err)
-	require.Equal(t, s.euro(2000), page.Total)
+	require.Equal(t, s.euro(3000), page.Total, "the quantity that was chosen before is there again")
 	require.NoError(t, s.AnswerOffer(s.ctx, token, page.Version, "o1", OfferAccept))
 
 	pay := s.openPayment(token)
