@@ -61,7 +61,7 @@ var broken = map[string]string{
 			AND i.status = 'Canceled') THEN 'quarantined' ELSE 'delivered' END`,
 	"a key that a cancelled line still " +
 		"holds": `SELECT k.id::text FROM pool_keys k JOIN line_items l ON l.id = k.line_id WHERE l.status = 'CANCELED'
-			AND k.state <> 'quarantined'`,
+			AND k.state NOT IN ('quarantined', 'recalled')`,
 	"a key that was seen and is for " +
 		"sale": `SELECT k.id::text FROM pool_keys k JOIN deliveries d ON d.line_id = k.line_id WHERE k.state = 'available'
 			AND d.exposed`,
