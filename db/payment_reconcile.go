@@ -232,6 +232,17 @@ func (p *payment) giveBack(ctx context.Context, tx *sqlx.Tx, link *linkRow, s ke
 	if err := p.alert(ctx, tx, cause, happened+". All of it goes back to the customer"); err != nil {
 		return err
 	}
+	if err := p.returnAll(ctx, tx, s, by, string(cause)); err != nil {
+		return err
+	}
+	if late || link.Status != keyturn.LinkPaying {
+		return nil
+	}
+	return moveLink(ctx, tx, link, keyturn.LinkOpen, by, string(cause))
+}
+
+// returnAll lets go of what is authorized, or books that all that was taken is owed back, and has the workflow do it.
+func (p *payment) returnAll(ctx context.Context, tx *sqlx.Tx, s keyturn.ProcessorState, by, reason string) error {
 	if s.Status == keyturn.AtProcessorCaptured {
 		p.CapturedMinor, p.CapturedAt = s.Captured.Minor, &p.Now
 		p.move(keyturn.PaymentCaptured)
@@ -244,16 +255,10 @@ func (p *payment) giveBack(ctx context.Context, tx *sqlx.Tx, link *linkRow, s ke
 	} else {
 		p.move(keyturn.PaymentVoiding)
 	}
-	if err := p.save(ctx, tx, by, string(cause)); err != nil {
+	if err := p.save(ctx, tx, by, reason); err != nil {
 		return err
 	}
-	if err := p.wake(ctx, tx); err != nil {
-		return err
-	}
-	if late || link.Status != keyturn.LinkPaying {
-		return nil
-	}
-	return moveLink(ctx, tx, link, keyturn.LinkOpen, by, string(cause))
+	return p.wake(ctx, tx)
 }
 
 // oweAll books that all that was taken is owed back.

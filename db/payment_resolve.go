@@ -94,22 +94,7 @@ func (d *DB) acceptMismatch(ctx context.Context, tx *sqlx.Tx, p *payment, link *
 func (p *payment) giveBackMismatch(ctx context.Context, tx *sqlx.Tx, link *linkRow, s keyturn.ProcessorState, by,
 	reason string,
 ) error {
-	if s.Status == keyturn.AtProcessorCaptured {
-		p.CapturedMinor, p.CapturedAt = s.Captured.Minor, &p.Now
-		p.move(keyturn.PaymentCaptured)
-		if err := p.oweAll(ctx, tx); err != nil {
-			return err
-		}
-		if err := p.addMail(ctx, tx, keyturn.MailEnded); err != nil {
-			return err
-		}
-	} else {
-		p.move(keyturn.PaymentVoiding)
-	}
-	if err := p.save(ctx, tx, by, reason); err != nil {
-		return err
-	}
-	if err := p.wake(ctx, tx); err != nil {
+	if err := p.returnAll(ctx, tx, s, by, reason); err != nil {
 		return err
 	}
 	if link.Status != keyturn.LinkPaying {
