@@ -278,10 +278,12 @@ func (l *lab) catch(within time.Duration, boundary string, workers []string) *pa
 	}
 }
 
+const olderBuildKind = "older and newer build side by side"
+
 // oldBuild runs a worker of an older build beside those of this one.
 func oldBuild(old, worker string) fault {
 	return fault{
-		kind: "older and newer build side by side", parts: []string{worker},
+		kind: olderBuildKind, parts: []string{worker},
 		fire: func(l *lab, rng *rand.Rand, on *part) bool {
 			l.stopKeyturn(on.name)
 			l.startKeyturn(on.name, old)

@@ -95,10 +95,12 @@ func (l *lab) becomes(within time.Duration, sql string, args ...any) bool {
 	return false
 }
 
+const changedSourceKind = "source changed after a call was cut off"
+
 // changedSource cuts off a call after the partner has carried it out, and has the product come from another partner at
 // once.
 func changedSource() fault {
-	return fault{kind: "source changed after a call was cut off", fire: func(l *lab, rng *rand.Rand, _ *part) bool {
+	return fault{kind: changedSourceKind, fire: func(l *lab, rng *rand.Rand, _ *part) bool {
 		create := "POST /p/" + l.shop.studio + "/licenses/new"
 		lost := l.loses(3*patience, l.proxies[toPartner], faultproxy.Loss{
 			Reset: rng.Intn(2) == 0,

@@ -25,11 +25,12 @@ func (l *lab) lanes() [][]fault {
 	if l.mount != "" {
 		last = append(last, fullDisk())
 	}
-	// A worker of the older build does not tell a partner that was taken out of a product to cancel.
+	// A worker of the older build does not tell a partner that was taken out of a product to cancel. Each of the two
+	// kinds is fired in every other seed, and there twice as often.
 	if old := os.Getenv("KEYTURN_OLD"); old != "" && !l.sellsByLinks() {
-		last = append(last, oldBuild(old, "worker-2"))
+		last = append(last, oldBuild(old, "worker-2"), oldBuild(old, "worker-2"))
 	} else {
-		catalog = append(catalog, changedSource())
+		catalog = append(catalog, changedSource(), changedSource())
 	}
 	lanes := [][]fault{
 		join(networkFaults(toPostgres), networkFaults(toTemporal), []fault{silence()}),

@@ -52,8 +52,11 @@ func TestChaos(t *testing.T) {
 	run("faults", seeds, (*lab).disturb)
 	run("restores", (seeds+restoredPer-1)/restoredPer, (*lab).restores)
 	fmt.Fprintln(os.Stdout, all.table(int(seeds)))
-	want := int(each * seeds / 20)
 	for kind, n := range all.fired {
+		want := int(each * seeds / 20)
+		if kind == olderBuildKind || kind == changedSourceKind {
+			want = int(each * (seeds / 2 * 2) / 20) // an odd number of seeds may have one less of those that fire it
+		}
 		if n < want {
 			t.Errorf("void: %q was fired %d times while its target was at work, and %d are wanted", kind, n, want)
 		}
