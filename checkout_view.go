@@ -20,6 +20,7 @@ type LinkView struct {
 	OpenedAt     *time.Time   `json:"openedAt,omitempty" doc:"When the page was first opened."`
 	EndedAt      *time.Time   `json:"endedAt,omitempty"`
 	EndReason    string       `json:"endReason,omitempty"`
+	BlankedAt    *time.Time   `json:"blankedAt,omitempty" doc:"When whom it was for was removed: 30 days after it ended unused, or with its customer's erasure."`
 	PaymentsLeft int          `json:"paymentsLeft" doc:"How often a customer may still begin to pay. At 0 the page refuses it: allow more by reopening."`
 	// LineItems are as the page shows them now: after offers and quantities that were chosen.
 	LineItems   []LinkLineView    `json:"lineItems"`
@@ -91,6 +92,7 @@ type PaymentView struct {
 	Failure    string        `json:"failure,omitempty"`
 	CreatedAt  time.Time     `json:"createdAt"`
 	EndedAt    *time.Time    `json:"endedAt,omitempty"`
+	BlankedAt  *time.Time    `json:"blankedAt,omitempty" doc:"When who began it and what for was removed: 90 days after it ended without an order, or with its customer's erasure."`
 }
 
 // PaymentPage is one page of a list of payments. An empty NextCursor: it is the last one.

@@ -12,6 +12,7 @@ import (
 var erasedProbes = []probe{
 	{"G3", erasedOrderSQL},
 	{"G3", erasedLineSQL},
+	{"G3", erasedLinkSQL},
 	{"G3", erasedPaymentSQL},
 	{"G3", erasedKeySQL},
 }
@@ -42,6 +43,12 @@ const erasedPaymentSQL = `
 	FROM customers c JOIN payments p ON p.customer_id = c.id AND p.created_at <= c.erased_at
 	WHERE c.erased_at IS NOT NULL AND (p.snapshot <> ''
 		OR EXISTS (SELECT FROM payment_mails y WHERE y.payment_id = p.id AND y.message <> ''))`
+
+const erasedLinkSQL = `
+	SELECT k.order_id, NULL AS line_id, 'link ' || k.id AS subject,
+		'its customer was erased, and whom it is for is still there' AS what
+	FROM customers c JOIN checkout_links k ON k.customer_id = c.id AND k.created_at <= c.erased_at
+	WHERE c.erased_at IS NOT NULL AND k.spec <> ''`
 
 const erasedKeySQL = `
 	SELECT (SELECT min(o.id) FROM orders o WHERE o.customer_id = c.id) AS order_id, NULL AS line_id, NULL AS subject,

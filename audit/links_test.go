@@ -96,6 +96,18 @@ func TestACaptureThatFailsIsNoViolation(t *testing.T) {
 	require.Empty(t, listed(s.auditWith(func(e *Evidence) { e.Quiescent = false })))
 }
 
+// Money that counts as let go, and is blocked at the customer's bank all the same, is found once nothing is under way.
+func TestMoneyThatIsStillBlockedIsFound(t *testing.T) {
+	s := newShop(t)
+	s.exec(`UPDATE sandbox_sessions SET status = 'authorized', capture_by = now() + interval '1 d'
+		WHERE order_id = 'uncharged'`)
+	var named []string
+	for _, v := range s.auditWith(func(e *Evidence) { e.Quiescent = true }).Result("P5").Listed {
+		named = append(named, v.OrderID)
+	}
+	require.Equal(t, []string{"uncharged"}, named)
+}
+
 // fillLinks makes an order by a link for each way that its payment can go.
 func (s *shop) fillLinks() {
 	desk := s.desk()

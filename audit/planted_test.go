@@ -530,6 +530,12 @@ var planted = []struct {
 		s.ok(err)
 		s.exec(`UPDATE deliveries SET message = 'x' WHERE line_id = line_of('sold/0')`)
 	}},
+	{id: "G3", name: "what an erased customer's link sells is still there", at: "linked", do: func(s *shop) {
+		spec := s.read(`SELECT encode(spec, 'hex') FROM checkout_links WHERE order_id = 'linked'`)
+		_, err := s.EraseCustomer(s.ctx, "", "c-linked", "test")
+		s.ok(err)
+		s.exec(`UPDATE checkout_links SET spec = decode($1, 'hex') WHERE order_id = 'linked'`, spec)
+	}},
 	{id: "G3", name: "an erased customer's key is still there", at: "sold", do: func(s *shop) {
 		key := s.read(`SELECT encode(data_key, 'hex') FROM customers WHERE id = 'c-sold'`)
 		_, err := s.EraseCustomer(s.ctx, "", "c-sold", "test")

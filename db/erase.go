@@ -253,9 +253,11 @@ var eraseSQL = []string{
 
 // eraseLinksSQL blanks what is the customer's of checkout links and their payments.
 var eraseLinksSQL = []string{
-	`UPDATE checkout_links SET spec = '', end_reason = split_part(end_reason, ': ', 1)
+	`UPDATE checkout_links SET spec = '', end_reason = split_part(end_reason, ': ', 1),
+			blanked_at = coalesce(blanked_at, now())
 		WHERE customer_id = $1 AND created_at <= $2`,
-	`UPDATE payments SET snapshot = '', session_url = NULL WHERE customer_id = $1 AND created_at <= $2`,
+	`UPDATE payments SET snapshot = '', session_url = NULL, blanked_at = coalesce(blanked_at, now())
+		WHERE customer_id = $1 AND created_at <= $2`,
 	`UPDATE payment_mails SET message = '', due_at = NULL, status = CASE WHEN status = 'SENDING' THEN 'READY' ELSE status END
 		WHERE payment_id IN (SELECT id FROM payments WHERE customer_id = $1 AND created_at <= $2)`,
 	`UPDATE alerts SET close_reason = '` + erasedText + `' WHERE close_reason IS NOT NULL

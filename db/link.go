@@ -46,6 +46,7 @@ type linkRow struct {
 	OpenedAt      *time.Time         `db:"opened_at"`
 	EndedAt       *time.Time         `db:"ended_at"`
 	EndReason     *string            `db:"end_reason"`
+	BlankedAt     *time.Time         `db:"blanked_at"` // nothing personal is left of it
 	DataKey       []byte             `db:"data_key"`
 	Now           time.Time          `db:"now"`
 }
@@ -53,7 +54,7 @@ type linkRow struct {
 const linkColumns = `
 	SELECT k.id, k.client, k.request_hash, k.reference, k.order_id, k.status, k.version, k.provider, k.currency,
 		k.customer_id, k.spec, k.draft, k.payments_begun, k.payments_most, k.created_at, k.expires_at, k.opened_at,
-		k.ended_at, k.end_reason, c.data_key, clock_timestamp() AS now
+		k.ended_at, k.end_reason, k.blanked_at, c.data_key, clock_timestamp() AS now
 	FROM checkout_links k JOIN customers c ON c.id = k.customer_id
 	WHERE `
 
@@ -395,7 +396,7 @@ func (r linkRow) view(link keyturn.CheckoutLink, draft linkDraft) keyturn.LinkVi
 		ID: r.ID, Status: r.statusNow(), Version: r.Version, Currency: r.Currency,
 		Total: total(r.Currency, lines).String(), Provider: r.Provider, Capture: link.Capture, Mixed: link.Mixed,
 		OrderID: r.OrderID, ExpiresAt: r.ExpiresAt.UTC(), CreatedAt: r.CreatedAt.UTC(), OpenedAt: utc(r.OpenedAt),
-		EndedAt: utc(r.EndedAt), PaymentsLeft: r.PaymentsMost - r.PaymentsBegun,
+		EndedAt: utc(r.EndedAt), BlankedAt: utc(r.BlankedAt), PaymentsLeft: r.PaymentsMost - r.PaymentsBegun,
 		LineItems: make([]keyturn.LinkLineView, len(lines)),
 	}
 	if r.Reference != nil {
@@ -428,7 +429,7 @@ func (d *DB) Link(ctx context.Context, id string) (keyturn.LinkView, error) {
 }
 
 // LinkWithCustomer is Link with what the link's page is filled in with, and records that by saw it. The customer is
-// absent once they were erased.
+// absent once they were erased, or the link blanked.
 func (d *DB) LinkWithCustomer(ctx context.Context, id, by string) (keyturn.LinkView, error) {
 	v, customer, err := d.linkView(ctx, id)
 	if err != nil || customer == nil {
@@ -438,7 +439,7 @@ func (d *DB) LinkWithCustomer(ctx context.Context, id, by string) (keyturn.LinkV
 	return v, d.pg.Tx(ctx, func(tx *sqlx.Tx) error { return logPersonal(ctx, tx, by, "link/"+id) })
 }
 
-// linkView gives a link, and whom its page is filled in for; nil once they were erased.
+// linkView gives a link, and whom its page is filled in for; nil once they were erased, or the link blanked.
 func (d *DB) linkView(ctx context.Context, id string) (keyturn.LinkView, *keyturn.Customer, error) {
 	if !keyturn.ValidID(id) {
 		return keyturn.LinkView{}, nil, keyturn.Errorf(keyturn.KindNotFound, "there is no such checkout link")
@@ -454,7 +455,7 @@ func (d *DB) linkView(ctx context.Context, id string) (keyturn.LinkView, *keytur
 	}
 	v := row.view(link, draft)
 	v.Payments, err = d.paymentsWhere(ctx, "p.link_id = $1 ORDER BY p.number", id)
-	if erased {
+	if erased || row.BlankedAt != nil {
 		return v, nil, err
 	}
 	return v, &link.Customer, err

@@ -52,6 +52,7 @@ type payment struct {
 	LookAt           *time.Time            `db:"look_at"`
 	CreatedAt        time.Time             `db:"created_at"`
 	EndedAt          *time.Time            `db:"ended_at"`
+	BlankedAt        *time.Time            `db:"blanked_at"` // nothing personal is left of it; only of a view
 	ToldAt           *time.Time            `db:"told_at"`
 	AskedAt          *time.Time            `db:"asked_at"`
 	Troubled         bool                  `db:"troubled"` // the last call of its processor got no answer
@@ -114,7 +115,8 @@ type SnapshotLine struct {
 func (d *DB) snapshot(p *payment) (PaymentSnapshot, vault.DataKey, error) {
 	var out PaymentSnapshot
 	if len(p.DataKey) == 0 || len(p.Snapshot) == 0 {
-		return out, vault.DataKey{}, keyturn.Errorf(keyturn.KindErased, "the payment's customer was erased")
+		return out, vault.DataKey{}, keyturn.Errorf(keyturn.KindErased,
+			"the payment's customer was erased, or it ended without an order long ago")
 	}
 	dk, err := d.keys.OpenDataKey(p.DataKey, "customer/"+p.CustomerID)
 	if err != nil {
@@ -412,7 +414,7 @@ func (d *DB) paymentsWhere(ctx context.Context, where string, args ...any) ([]ke
 	//keyturn:autocommit it reads
 	err := d.pg.SelectContext(ctx, &rows, `
 		SELECT p.id, p.link_id, p.number, p.status, p.version, p.provider, p.currency, p.total_minor, p.payment_reference,
-			p.order_id, p.authorized_minor, p.capture_by, p.captured_minor, p.failure, p.created_at, p.ended_at,
+			p.order_id, p.authorized_minor, p.capture_by, p.captured_minor, p.failure, p.created_at, p.ended_at, p.blanked_at,
 			coalesce((SELECT sum(r.amount_minor) FROM refunds r WHERE r.order_id = p.order_id AND r.status = 'DONE'), 0)
 				+ coalesce((SELECT r.amount_minor FROM payment_refunds r WHERE r.payment_id = p.id AND r.status = 'DONE'), 0)
 				AS refunded_minor
@@ -424,6 +426,7 @@ func (d *DB) paymentsWhere(ctx context.Context, where string, args ...any) ([]ke
 			ID: r.ID, LinkID: r.LinkID, Status: r.Status, Version: r.Version, Provider: r.Provider, Currency: r.Currency,
 			Total: money(r.TotalMinor), Authorized: money(r.AuthorizedMinor), Captured: money(r.CapturedMinor),
 			Refunded: money(r.RefundedMinor), CaptureBy: utc(r.CaptureBy), CreatedAt: r.CreatedAt.UTC(), EndedAt: utc(r.EndedAt),
+			BlankedAt: utc(r.BlankedAt),
 		}
 		if r.OrderID != nil {
 			out[i].OrderID = *r.OrderID

@@ -225,7 +225,7 @@ func (p *payment) giveBack(ctx context.Context, tx *sqlx.Tx, link *linkRow, s ke
 ) error {
 	late := p.Status == keyturn.PaymentExpired || p.Status == keyturn.PaymentFailed
 	cause, happened := keyturn.AlertLatePayment, "a payment came after the end of its checkout link"
-	if refused != nil {
+	if refused != nil && !late {
 		cause, happened = keyturn.AlertNotAccepted, "a paid checkout link could not become an order: "+
 			string(keyturn.KindOf(refused))
 	}

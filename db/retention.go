@@ -17,16 +17,20 @@ type Retention struct {
 	Accesses time.Duration // who looked at keys
 	Traffic  time.Duration // partners' requests and replies, once their line is decided
 	Emails   time.Duration // the text of e-mails that went out, once their line is decided
+	Links    time.Duration // whom a checkout link was for, once it has ended unused
+	Payments time.Duration // who began a payment and what for, once it has ended without an order; with its e-mails
 }
 
-// DefaultRetention keeps a quarter of reports, a year and a month of accesses and e-mails, and traffic for as long as a
-// customer or a partner may complain.
-var DefaultRetention = Retention{Audits: 90 * day, Accesses: 400 * day, Traffic: 90 * day, Emails: 400 * day}
+// DefaultRetention keeps a quarter of reports, a year and a month of accesses and e-mails, and traffic and payments that
+// came to nothing for as long as a customer or a partner may complain.
+var DefaultRetention = Retention{
+	Audits: 90 * day, Accesses: 400 * day, Traffic: 90 * day, Emails: 400 * day, Links: 30 * day, Payments: 90 * day,
+}
 
 const day = 24 * time.Hour
 
 // Tidied counts what Tidy removed.
-type Tidied struct{ Audits, Accesses, Requests, Replies, Emails int64 }
+type Tidied struct{ Audits, Accesses, Requests, Replies, Emails, Links, Payments int64 }
 
 // tidyChunk bounds one transaction of Tidy, so that nobody waits for it.
 const tidyChunk = 2000
@@ -47,6 +51,7 @@ func (d *DB) Tidy(ctx context.Context, r Retention) (Tidied, error) {
 		{&t.Replies, r.Traffic, tidyRepliesSQL},
 		{&t.Emails, r.Emails, tidyEmailsSQL},
 		{&t.Emails, r.Emails, tidyPaymentMailsSQL},
+		{&t.Payments, r.Payments, tidyPaymentsSQL},
 	} {
 		for {
 			n, err := d.tidy(ctx, part.query, part.age)
@@ -57,7 +62,9 @@ func (d *DB) Tidy(ctx context.Context, r Retention) (Tidied, error) {
 			}
 		}
 	}
-	return t, failed
+	var err error
+	t.Links, err = d.blankLinks(ctx, r.Links)
+	return t, errors.Join(failed, err)
 }
 
 func (d *DB) tidy(ctx context.Context, query string, age time.Duration) (n int64, err error) {

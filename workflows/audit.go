@@ -26,6 +26,8 @@ type TidyOutcome struct {
 	Requests int64 `json:"requests"`
 	Replies  int64 `json:"replies"`
 	Emails   int64 `json:"emails"`
+	Links    int64 `json:"links"`
+	Payments int64 `json:"payments"`
 }
 
 // An audit reads every table; a worker that stops or dies in the middle is noticed by its heartbeat, and another one

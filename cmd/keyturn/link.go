@@ -163,6 +163,7 @@ func printLink(w io.Writer, v keyturn.LinkView) {
 	}
 	for _, fact := range []struct{ name, text string }{
 		{"page", v.URL}, {"left", paymentsLeft(v)}, {"reference", v.Reference}, {"order", order}, {"reason", v.EndReason},
+		{"blanked", blankedText(v.BlankedAt)},
 	} {
 		if fact.text != "" {
 			fmt.Fprintf(w, "%-10s %s\n", fact.name, fact.text)
@@ -189,6 +190,14 @@ func paymentsLeft(v keyturn.LinkView) string {
 		return ""
 	}
 	return "no payment: keyturn link reopen " + v.ID + " allows five more"
+}
+
+// blankedText says since when whom a link or a payment was for is not known any more.
+func blankedText(at *time.Time) string {
+	if at == nil {
+		return ""
+	}
+	return at.UTC().Format("2006-01-02 15:04 MST") + ": whom it was for was removed"
 }
 
 func sellabilityText(s keyturn.LineSellability) string {

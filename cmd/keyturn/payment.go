@@ -91,6 +91,7 @@ func printPayment(w io.Writer, v keyturn.PaymentView) {
 	}
 	for _, fact := range []struct{ name, value string }{
 		{"link", v.LinkID}, {"reference", v.Reference}, {"capture by", captureBy}, {"failure", v.Failure},
+		{"blanked", blankedText(v.BlankedAt)},
 	} {
 		if fact.value != "" {
 			fmt.Fprintf(w, "%-10s %s\n", fact.name, fact.value)
