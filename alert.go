@@ -45,9 +45,10 @@ const (
 	AlertMismatch    AlertCause = "Mismatch"
 	AlertNotAccepted AlertCause = "NotAccepted"
 
-	AlertProcessorDown  AlertCause = "ProcessorDown"
-	AlertUnknownPayment AlertCause = "UnknownPayment"
-	AlertCardTesting    AlertCause = "CardTesting"
+	AlertProcessorDown    AlertCause = "ProcessorDown"
+	AlertProcessorRefuses AlertCause = "ProcessorRefuses"
+	AlertUnknownPayment   AlertCause = "UnknownPayment"
+	AlertCardTesting      AlertCause = "CardTesting"
 )
 
 // Severity says how soon a person should look at an alert.

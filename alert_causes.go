@@ -188,6 +188,12 @@ var AlertCauses = []AlertInfo{
 			"until it answers",
 	},
 	{
+		Cause: AlertProcessorRefuses, Severity: SeverityError, ByPerson: true, Closes: "the payment provider opens a payment",
+		Meaning: "a payment provider refuses to open a payment: its account or its settings do not fit, or it does not take " +
+			"what the checkout link asks for. The link stays open, and its page says that it cannot be paid now",
+		ToDo: "correct what the alert names, and pay by the link; of a provider that you no longer use, " + closeIt,
+	},
+	{
 		Cause: AlertUnknownPayment, Severity: SeverityCritical, ByPerson: true,
 		Closes: "the payment provider says where the payment stands",
 		Meaning: "a payment provider does not know a payment whose session it has opened. Perhaps its account or key is " +

@@ -59,7 +59,7 @@ func (k *Desk) Open(ctx context.Context, paymentID string) (db.Reconciled, error
 		kind == keyturn.KindInvalid {
 		k.Logger.Error("a payment provider refuses to open a payment", "paymentId", f.ID, "provider", f.Provider, "kind",
 			string(kind), "error", err)
-		next, bookErr := k.DB.UnknownToProcessor(ctx, f.ID)
+		next, bookErr := k.DB.RefusedByProcessor(ctx, f.ID, kind)
 		if bookErr != nil {
 			return db.Reconciled{}, bookErr
 		}

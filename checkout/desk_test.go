@@ -28,8 +28,16 @@ func TestMain(m *testing.M) { testkit.Main(m) }
 type processor struct {
 	payment.Sandbox
 
-	fails error
-	says  *keyturn.ProcessorState // instead of what it knows
+	fails   error
+	refuses error                   // to open a session
+	says    *keyturn.ProcessorState // instead of what it knows
+}
+
+func (p *processor) Open(ctx context.Context, o payment.Opening) (keyturn.ProcessorState, error) {
+	if p.refuses != nil {
+		return keyturn.ProcessorState{}, p.refuses
+	}
+	return p.Sandbox.Open(ctx, o)
 }
 
 func (p *processor) Retrieve(ctx context.Context, ref payment.Ref) (keyturn.ProcessorState, error) {
@@ -80,6 +88,15 @@ func open(t *testing.T) *counter {
 // paying begins a payment of a link of its own and opens its session.
 func (c *counter) paying(key string) (paymentID string) {
 	c.t.Helper()
+	paymentID = c.begun(key)
+	_, err := c.Open(c.t.Context(), paymentID)
+	require.NoError(c.t, err)
+	return paymentID
+}
+
+// begun begins a payment of a link of its own.
+func (c *counter) begun(key string) (paymentID string) {
+	c.t.Helper()
 	ctx := c.t.Context()
 	hash := sha256.Sum256([]byte(key))
 	v, _, err := c.DB.CreateLink(ctx, db.LinkInput{
@@ -100,8 +117,6 @@ func (c *counter) paying(key string) (paymentID string) {
 		Token: token, Version: page.Version, Customer: page.Customer, PayWithin: time.Hour,
 		CheckAddress: func(string) error { return nil }, Respond: func(db.Accepted) ([]byte, error) { return nil, nil },
 	})
-	require.NoError(c.t, err)
-	_, err = c.Open(ctx, begun.ID)
 	require.NoError(c.t, err)
 	return begun.ID
 }
@@ -180,6 +195,36 @@ func TestAnOutageOfAProcessorIsToldOf(t *testing.T) {
 	require.Empty(t, c.openAlerts())
 }
 
+// A processor that refuses to open a payment is alerted once, with what to correct, until it opens one. The link stays
+// open.
+func TestAProcessorThatRefusesToOpenAPayment(t *testing.T) {
+	c := open(t)
+	ctx := t.Context()
+	c.processor.refuses = keyturn.Errorf(keyturn.KindConfiguration, "the key was revoked")
+	for _, key := range []string{"a", "b"} {
+		pay := c.begun(key)
+		_, err := c.Open(ctx, pay)
+		require.Equal(t, keyturn.KindConfiguration, keyturn.KindOf(err))
+		facts, err := c.DB.Payment(ctx, pay)
+		require.NoError(t, err)
+		require.Equal(t, keyturn.PaymentExpired, facts.Status)
+		link, err := c.DB.Link(ctx, facts.LinkID)
+		require.NoError(t, err)
+		require.Equal(t, keyturn.LinkOpen, link.Status)
+	}
+	alerts, err := c.DB.Alerts(ctx, "", false, "", 0, 10)
+	require.NoError(t, err)
+	require.Len(t, alerts, 1)
+	require.Equal(t, keyturn.AlertProcessorRefuses, alerts[0].Cause)
+	require.Regexp(t, `^the payment provider sandbox refuses .* link lnk-\S+ \(Configuration\): its settings here`,
+		alerts[0].Happened)
+	require.NotContains(t, alerts[0].Happened, "revoked", "what a provider says is not ours to tell")
+	require.True(t, alerts[0].Closable, "it may be one that is not used any more")
+	c.processor.refuses = nil
+	c.paying("c")
+	require.Empty(t, c.openAlerts())
+}
+
 // A processor that does not know a session which it has opened is asked on: nobody knows whether the customer paid.
 func TestAProcessorThatForgetsASession(t *testing.T) {
 	c := open(t)
@@ -213,7 +258,7 @@ func TestALatePaymentOfAnErasedCustomerGoesBack(t *testing.T) {
 	out, err := c.Look(ctx, pay)
 	require.NoError(t, err)
 	require.Equal(t, keyturn.PaymentDoVoid, out.Next.Do)
-	require.Equal(t, []keyturn.AlertCause{keyturn.AlertNotAccepted}, c.openAlerts())
+	require.Equal(t, []keyturn.AlertCause{keyturn.AlertLatePayment}, c.openAlerts())
 	c.processor.says = &keyturn.ProcessorState{Status: keyturn.AtProcessorVoided}
 	out, err = c.Void(ctx, pay)
 	require.NoError(t, err)

@@ -113,6 +113,9 @@ func (d *DB) follow(ctx context.Context, tx *sqlx.Tx, p *payment, s keyturn.Proc
 		if err := p.save(ctx, tx, by, ""); err != nil {
 			return nil, err
 		}
+		if err := closeAlertOf(ctx, tx, processorSubject(p.Provider), keyturn.AlertProcessorRefuses); err != nil {
+			return nil, err
+		}
 	}
 	switch p.Status {
 	case keyturn.PaymentOpen, keyturn.PaymentProcessing, keyturn.PaymentExpired, keyturn.PaymentFailed:
@@ -397,14 +400,17 @@ func (d *DB) followVoiding(ctx context.Context, tx *sqlx.Tx, p *payment, s keytu
 	return p.tell(ctx, tx, keyturn.MailEnded, by)
 }
 
-// UnknownToProcessor ends a payment that its processor does not know, and that can therefore not be paid: its session
-// was never made. KindConflict for one whose session is known.
-func (d *DB) UnknownToProcessor(ctx context.Context, id string) (keyturn.PaymentNext, error) {
+// RefusedByProcessor ends a payment whose session its processor refuses to open, and that can therefore not be paid, and
+// alerts until it opens one. The link is open again. KindConflict for a payment whose session is known.
+func (d *DB) RefusedByProcessor(ctx context.Context, id string, kind keyturn.Kind) (keyturn.PaymentNext, error) {
 	return d.paymentStep(ctx, id, func(tx *sqlx.Tx, p *payment) error {
 		if p.Status != keyturn.PaymentCreated {
 			return keyturn.Errorf(keyturn.KindConflict, "the payment is %s", p.Status)
 		}
 		if err := p.answered(ctx, tx, keyturn.ProcessorState{}); err != nil {
+			return err
+		}
+		if err := p.alertRefused(ctx, tx, kind); err != nil {
 			return err
 		}
 		link, err := lockLink(ctx, tx, p.LinkID)

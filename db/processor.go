@@ -53,6 +53,18 @@ func (d *DB) ProcessorFailed(ctx context.Context, provider, paymentID string, ki
 	})
 }
 
+// alertRefused alerts that the payment's processor refuses to open its session, and says what to correct.
+func (p *payment) alertRefused(ctx context.Context, tx *sqlx.Tx, kind keyturn.Kind) error {
+	correct := "its settings here or its account do not fit, correct them"
+	if kind != keyturn.KindConfiguration {
+		correct = "look at the link's currency, prices and `capture`, and at what its account may take"
+	}
+	return openAlertOf(ctx, tx, processorSubject(p.Provider), keyturn.AlertProcessorRefuses, AlertDetail{
+		Happened: "the payment provider " + p.Provider + " refuses to open a payment of checkout link " + p.LinkID + " (" +
+			string(kind) + "): " + correct,
+	})
+}
+
 // askedAt is when the processor was asked for what it says.
 func (p *payment) askedAt(s keyturn.ProcessorState) time.Time {
 	if s.AskedAt.IsZero() {
