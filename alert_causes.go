@@ -75,10 +75,9 @@ var AlertCauses = []AlertInfo{
 		Cause: AlertUndelivered, Severity: SeverityWarning, ByPerson: true, Closes: "the e-mail is sent",
 		Meaning: "an e-mail that was asked for again, or tells of a refund, a replacement or a checkout link's " +
 			"payment, does not go out",
-		ToDo: "look at the mail server. The e-mail is tried for three days, and each nightly audit that finds it (A5) " +
-			"starts " +
-			"anew. `POST /v1/fulfillments/FULFILLMENT/resend` replaces it; or reach the customer otherwise and " +
-			closeIt + ", which ends the attempts",
+		ToDo: "look at the mail server. The e-mail is tried for three days. One about a line is tried anew after each " +
+			"nightly audit that finds it (A5), and `POST /v1/fulfillments/FULFILLMENT/resend` replaces it; one about a " +
+			"payment is not tried after that. Or reach the customer otherwise and " + closeIt + ", which ends the attempts",
 	},
 	{
 		Cause: AlertRestored, Severity: SeverityCritical,
@@ -161,7 +160,8 @@ var AlertCauses = []AlertInfo{
 	},
 	{
 		Cause: AlertLatePayment, Severity: SeverityCritical, ByPerson: true,
-		Meaning: "a customer has paid after the end of a checkout link. No order came of it, and all of it goes back",
+		Meaning: "a customer has paid after the end of a checkout link, or a payment was taken after it had ended uncharged. " +
+			"All of it goes back",
 		ToDo: "`keyturn payment show PAYMENT` shows whether the money is back; tell the customer, then " +
 			closeIt,
 	},
@@ -170,8 +170,8 @@ var AlertCauses = []AlertInfo{
 		Meaning: "a customer has paid another sum than was asked for, or another sum was taken. The alert says which",
 		ToDo: "`keyturn payment show PAYMENT` shows both sums. While it is MISMATCH, `keyturn payment resolve PAYMENT accept " +
 			"--reason REASON` accepts the order and keeps at most what it costs, and `giveBack` in place of `accept` gives all " +
-			"of it back. Of a payment that is CAPTURED, settle the difference at the payment provider, then " +
-			closeIt,
+			"of it back. Of a payment that is CAPTURED, what is more goes back by itself; settle what is less, or in another " +
+			"currency, at the payment provider, then " + closeIt,
 		Closes: "a person decides on the payment",
 	},
 	{
@@ -181,11 +181,11 @@ var AlertCauses = []AlertInfo{
 		ToDo: "correct the cause that the alert gives, tell the customer, then " + closeIt,
 	},
 	{
-		Cause: AlertProcessorDown, Severity: SeverityError, Closes: "the payment provider answers",
+		Cause: AlertProcessorDown, Severity: SeverityError, ByPerson: true, Closes: "the payment provider answers",
 		Meaning: "calls for five different payments in a row got no answer of a payment provider that sells, or none was " +
 			"answered for five minutes. Nobody can pay by it; what is authorized is captured when it answers",
 		ToDo: "look at the payment provider's status page and at our network. Nothing is lost: each payment is asked for " +
-			"until it answers",
+			"until it answers. Of a provider that you no longer use, " + closeIt,
 	},
 	{
 		Cause: AlertProcessorRefuses, Severity: SeverityError, ByPerson: true, Closes: "the payment provider opens a payment",

@@ -11,6 +11,8 @@ const (
 	MailRefused PaymentMailKind = "refused"
 	// MailEnded: nothing of what was paid for is delivered, so nothing was charged, or all of it goes back.
 	MailEnded PaymentMailKind = "ended"
+	// MailCorrected: more was taken than the customer was told, and goes back.
+	MailCorrected PaymentMailKind = "corrected"
 	// MailOrderPage: the address of the order's page, once more.
 	MailOrderPage PaymentMailKind = "orderPage"
 	// MailWithdrawal: the customer's withdrawal has arrived.
@@ -19,5 +21,5 @@ const (
 
 // PaymentMailKinds are all kinds of e-mails about payments. The database's constraint agrees.
 var PaymentMailKinds = []PaymentMailKind{
-	MailConfirmation, MailRefused, MailEnded, MailOrderPage, MailWithdrawal,
+	MailConfirmation, MailRefused, MailEnded, MailCorrected, MailOrderPage, MailWithdrawal,
 }

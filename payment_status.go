@@ -29,9 +29,9 @@ const (
 	PaymentCaptured PaymentStatus = "CAPTURED"
 	// PaymentVoiding: the authorisation is to be let go.
 	PaymentVoiding PaymentStatus = "VOIDING"
-	// PaymentVoided: the authorisation was let go. Nothing was taken. Final.
+	// PaymentVoided: the authorisation was let go. Nothing was taken.
 	PaymentVoided PaymentStatus = "VOIDED"
-	// PaymentLost: the authorisation ended by itself or at the processor. Nothing was taken. Final.
+	// PaymentLost: the authorisation ended by itself or at the processor. Nothing was taken.
 	PaymentLost PaymentStatus = "LOST"
 )
 
@@ -42,8 +42,8 @@ var PaymentStatuses = []PaymentStatus{
 }
 
 // PaymentTransitions is the one table of what may follow what. The database has the same rows in payment_may_become,
-// the chart in docs/understand/state-machine.md shows them, and a test keeps the three equal. EXPIRED and FAILED go on
-// only when the processor proves that the customer has paid all the same.
+// the chart in docs/understand/state-machine.md shows them, and a test keeps the three equal. EXPIRED, FAILED,
+// VOIDED and LOST go on only when the processor proves that the customer has paid all the same.
 var PaymentTransitions = map[PaymentStatus][]PaymentStatus{
 	PaymentCreated: {PaymentOpen, PaymentExpired, PaymentCaptured},
 	PaymentOpen: {
@@ -57,8 +57,8 @@ var PaymentTransitions = map[PaymentStatus][]PaymentStatus{
 	PaymentCapturing:  {PaymentCaptured, PaymentVoiding, PaymentLost},
 	PaymentCaptured:   {},
 	PaymentVoiding:    {PaymentCaptured, PaymentVoided},
-	PaymentVoided:     {},
-	PaymentLost:       {},
+	PaymentVoided:     {PaymentCaptured},
+	PaymentLost:       {PaymentCaptured},
 }
 
 // CanBecome says whether the table has the step.

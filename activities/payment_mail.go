@@ -58,6 +58,8 @@ func (l Letters) paymentMessage(f db.PaymentMailFacts) (mail.Message, error) {
 			e.Again = mail.Again{URL: c.OrderPage, Until: *f.AgainUntil}
 		}
 		return mail.RenderEnded(c, e)
+	case keyturn.MailCorrected:
+		return mail.RenderCorrected(c, money(f.Paid))
 	case keyturn.MailOrderPage:
 		return mail.RenderOrderPage(c)
 	case keyturn.MailWithdrawal:

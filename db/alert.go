@@ -1,6 +1,7 @@
 package db
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -46,7 +47,8 @@ func (a Alert) ToDo(d AlertDetail) string {
 	if a.PoolID != nil {
 		pool = *a.PoolID
 	}
-	return strings.NewReplacer("FULFILLMENT", d.FulfillmentID, "POOL", pool, "ALERT", strconv.FormatInt(a.ID, 10),
+	fulfillment := cmp.Or(d.FulfillmentID, "FULFILLMENT") // of an alert that is about none, advice is as in the table
+	return strings.NewReplacer("FULFILLMENT", fulfillment, "POOL", pool, "ALERT", strconv.FormatInt(a.ID, 10),
 		"INTEGRATION", partnerOf(d.Source), "PAYMENT", a.about("payment/"), "`", "").Replace(a.Cause.Info().ToDo)
 }
 

@@ -47,7 +47,7 @@ type alertRow struct {
 func (r alertRow) view() (keyturn.AlertView, error) {
 	var d AlertDetail
 	err := json.Unmarshal([]byte(r.Detail), &d)
-	about := Alert{ID: r.ID, Cause: r.Cause, PoolID: &r.Pool}
+	about := Alert{ID: r.ID, Cause: r.Cause, PoolID: &r.Pool, Subject: &r.Subject}
 	return keyturn.AlertView{
 		ID: r.ID, Cause: r.Cause, Severity: r.Cause.Info().Severity, Happened: d.Happened, ToDo: about.ToDo(d),
 		OrderID: d.OrderID, FulfillmentID: d.FulfillmentID, ProductID: d.ProductID, Source: d.Source,
@@ -134,8 +134,33 @@ func (r alertRow) endMails(ctx context.Context, tx *sqlx.Tx) error {
 	return err
 }
 
+// refuseUndecided refuses to close the alert of a payment that waits for a decision: the customer's money is blocked, or
+// taken, until then.
+func (r alertRow) refuseUndecided(ctx context.Context, tx *sqlx.Tx) error {
+	if r.Cause != keyturn.AlertMismatch || r.payment() == "" {
+		return nil
+	}
+	p, err := scanPayment(ctx, tx, `p.id = $1`, r.payment()) // whoever decides locks the payment before the alert
+	if err != nil || p.Status != keyturn.PaymentMismatch {
+		return err
+	}
+	return keyturn.Errorf(keyturn.KindConflict, "payment %s is MISMATCH: decide on it, which closes the alert: "+
+		"keyturn payment resolve %s accept|giveBack --reason REASON", p.ID, p.ID)
+}
+
+// forgetTroubles forgets that a payment provider does not answer, of which nobody is to hear any more. If it is in use
+// and still down, its next failures are told of anew.
+func (r alertRow) forgetTroubles(ctx context.Context, tx *sqlx.Tx) error {
+	provider, ok := strings.CutPrefix(r.Subject, processorSubject(""))
+	if !ok || r.Cause != keyturn.AlertProcessorDown {
+		return nil
+	}
+	_, err := tx.ExecContext(ctx, `DELETE FROM processor_troubles WHERE provider = $1`, provider)
+	return err
+}
+
 // CloseAlert books that a person has seen to what an alert is about: one that nothing closes by itself. KindConflict
-// for another, which is over when what it tells of is. One that is closed stays as it is.
+// for another, which is over when what it tells of is, and for a payment that is to be decided. One that is closed stays as it is.
 func (d *DB) CloseAlert(ctx context.Context, id int64, by, reason string) (out keyturn.AlertView, err error) {
 	reason = strings.TrimSpace(reason)
 	var bad keyturn.Problems
@@ -154,6 +179,9 @@ func (d *DB) CloseAlert(ctx context.Context, id int64, by, reason string) (out k
 				row.Cause)
 		}
 		if row.ClosedAt == nil {
+			if err := row.refuseUndecided(ctx, tx); err != nil {
+				return err
+			}
 			if _, err := tx.ExecContext(ctx,
 				`UPDATE alerts SET closed_at = clock_timestamp(), closed_by = $2, close_reason = CASE WHEN EXISTS (
 					SELECT FROM line_items l JOIN orders o ON o.id = l.order_id WHERE l.id = alerts.line_id AND o.customer = '')
@@ -162,6 +190,9 @@ func (d *DB) CloseAlert(ctx context.Context, id int64, by, reason string) (out k
 				return err
 			}
 			if err := row.endMails(ctx, tx); err != nil {
+				return err
+			}
+			if err := row.forgetTroubles(ctx, tx); err != nil {
 				return err
 			}
 			if err := tx.GetContext(ctx, &row, alertsSQL+`WHERE id = $1`, id); err != nil {

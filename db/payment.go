@@ -19,6 +19,7 @@ const WorkflowPayment = "SettlePayment"
 type payment struct {
 	ID               string                `db:"id"`
 	LinkID           string                `db:"link_id"`
+	LinkOrderID      string                `db:"link_order_id"` // of the order that the link makes
 	Number           int                   `db:"number"`
 	Status           keyturn.PaymentStatus `db:"status"`
 	Version          int                   `db:"version"`
@@ -65,7 +66,7 @@ type payment struct {
 }
 
 const paymentColumns = `
-	SELECT p.id, p.link_id, p.number, p.status, p.version, p.provider, p.capture, p.mixed, p.customer_id, p.snapshot,
+	SELECT p.id, p.link_id, coalesce(p.link_order_id, '') AS link_order_id, p.number, p.status, p.version, p.provider, p.capture, p.mixed, p.customer_id, p.snapshot,
 		p.currency, p.total_minor, p.pay_until, p.open_no, p.session_reference, p.session_url, p.payment_reference,
 		p.order_id, p.authorized_minor, p.authorized_at, p.capture_by, p.chargeable_minor, p.first_tries,
 		p.give_up_failed, p.capture_minor, p.capture_no, p.capture_tries, p.capture_until, p.captured_minor,

@@ -202,13 +202,8 @@ func (p *payment) firstMailTried(ctx context.Context, tx *sqlx.Tx, kind keyturn.
 func (p *payment) alertUndelivered(ctx context.Context, tx *sqlx.Tx, mail keyturn.PaymentMailKind,
 	kind keyturn.Kind,
 ) error {
-	order := ""
-	if p.OrderID != nil {
-		order = *p.OrderID
-	}
-	return openAlertOf(ctx, tx, "payment/"+p.ID, keyturn.AlertUndelivered, AlertDetail{
-		OrderID: order, Happened: "an e-mail about a payment does not go out (" + string(mail) + ": " + string(kind) + ")",
-	})
+	return p.alert(ctx, tx, keyturn.AlertUndelivered,
+		"an e-mail about a payment does not go out ("+string(mail)+": "+string(kind)+")")
 }
 
 // mailDueSQL is when the payment's next e-mail is due.

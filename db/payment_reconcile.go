@@ -124,8 +124,11 @@ func (d *DB) follow(ctx context.Context, tx *sqlx.Tx, p *payment, s keyturn.Proc
 		return nil, d.followAuthorized(ctx, tx, p, s, by)
 	case keyturn.PaymentVoiding:
 		return nil, d.followVoiding(ctx, tx, p, s, by)
-	case keyturn.PaymentCreated, keyturn.PaymentCaptured, keyturn.PaymentVoided, keyturn.PaymentLost,
-		keyturn.PaymentMismatch:
+	case keyturn.PaymentVoided, keyturn.PaymentLost:
+		if s.Status == keyturn.AtProcessorCaptured {
+			return nil, p.capturedAfterEnd(ctx, tx, s.Captured, by)
+		}
+	case keyturn.PaymentCreated, keyturn.PaymentCaptured, keyturn.PaymentMismatch:
 	}
 	p.lookNext()
 	return nil, p.save(ctx, tx, by, "")
@@ -295,8 +298,10 @@ func (p *payment) owe(ctx context.Context, tx *sqlx.Tx, minor int64) error {
 	return err
 }
 
+// alert opens an alert about the payment. It names the order that the link makes, whether there is one or not: whose
+// order it is sees the alert.
 func (p *payment) alert(ctx context.Context, tx *sqlx.Tx, cause keyturn.AlertCause, happened string) error {
-	return openAlertOf(ctx, tx, "payment/"+p.ID, cause, AlertDetail{Happened: happened})
+	return openAlertOf(ctx, tx, "payment/"+p.ID, cause, AlertDetail{OrderID: p.LinkOrderID, Happened: happened})
 }
 
 // followAuthorized is follow for a payment whose order waits for its capture.
@@ -336,15 +341,53 @@ func (p *payment) captured(ctx context.Context, tx *sqlx.Tx, sum keyturn.Money, 
 	}
 	p.CapturedMinor, p.CapturedAt, p.CaptureMinor, p.Failure = sum.Minor, &p.Now, nil, nil
 	if sum.Minor != p.ChargeableMinor || sum.Currency != p.Currency {
-		if err := p.alert(ctx, tx, keyturn.AlertMismatch, "the processor has taken "+sum.String()+" "+sum.Currency+
-			" instead of "+keyturn.Money{Minor: p.ChargeableMinor, Currency: p.Currency}.String()); err != nil {
+		if err := p.capturedOtherwise(ctx, tx, sum); err != nil {
 			return err
 		}
 	}
-	late := p.Looks > 1 // its workflow waits for longer than a moment
+	late := p.Looks > 1 || p.Owed // its workflow waits for longer than a moment
 	p.move(keyturn.PaymentCaptured)
 	if err := p.save(ctx, tx, by, ""); err != nil || !late {
 		return err
+	}
+	return p.wake(ctx, tx)
+}
+
+// capturedOtherwise alerts that another sum was taken than was due. What is more goes back, and the customer is told.
+func (p *payment) capturedOtherwise(ctx context.Context, tx *sqlx.Tx, sum keyturn.Money) error {
+	happened := "the processor has taken " + sum.String() + " " + sum.Currency + " instead of " +
+		keyturn.Money{Minor: p.ChargeableMinor, Currency: p.Currency}.String() + " " + p.Currency
+	if sum.Currency != p.Currency || sum.Minor < p.ChargeableMinor {
+		return p.alert(ctx, tx, keyturn.AlertMismatch, happened)
+	}
+	if err := p.alert(ctx, tx, keyturn.AlertMismatch, happened+". What is more goes back to the customer"); err != nil {
+		return err
+	}
+	if err := p.owe(ctx, tx, sum.Minor-p.ChargeableMinor); err != nil {
+		return err
+	}
+	return p.addMail(ctx, tx, keyturn.MailCorrected)
+}
+
+// capturedAfterEnd books that a payment was taken after it had ended uncharged, and owes all of it back. Whoever was
+// told that nothing was charged is told the truth.
+func (p *payment) capturedAfterEnd(ctx context.Context, tx *sqlx.Tx, sum keyturn.Money, by string) error {
+	p.CapturedMinor, p.CapturedAt = sum.Minor, &p.Now
+	p.move(keyturn.PaymentCaptured)
+	if err := p.alert(ctx, tx, keyturn.AlertLatePayment,
+		"a payment was taken after it had ended uncharged. All of it goes back to the customer"); err != nil {
+		return err
+	}
+	if err := p.oweWhatWasGivenUp(ctx, tx); err != nil {
+		return err
+	}
+	if err := p.save(ctx, tx, by, "captured at the processor"); err != nil {
+		return err
+	}
+	if p.Owed { // else its lines are yet to be given up, and tell of their own refunds
+		if err := p.addMail(ctx, tx, keyturn.MailCorrected); err != nil {
+			return err
+		}
 	}
 	return p.wake(ctx, tx)
 }

@@ -110,11 +110,12 @@ CREATE FUNCTION alert_subject(pool_id text, subject text, detail text)
  LANGUAGE plpgsql
  IMMUTABLE PARALLEL SAFE
 AS $function$ BEGIN
-    -- the ID that an alert is about: of a pool, of the integration in "endpoint/acme", or of a line's order
+    -- the ID that an alert is about: of a pool, of the integration in "endpoint/acme", or of the order of a line or a
+    -- payment
     RETURN CASE
         WHEN pool_id IS NOT NULL THEN pool_id
         WHEN subject LIKE 'endpoint/%' THEN substr(subject, 10)
-        WHEN subject IS NULL THEN coalesce(CAST(detail AS json) ->> 'orderId', '')
+        WHEN subject IS NULL OR subject LIKE 'payment/%' THEN coalesce(CAST(detail AS json) ->> 'orderId', '')
         ELSE '' END;
 END $function$;
 
@@ -193,7 +194,7 @@ AS $function$ BEGIN
         'MISMATCH>AUTHORIZED', 'MISMATCH>CAPTURED', 'MISMATCH>VOIDING',
         'AUTHORIZED>CAPTURING', 'AUTHORIZED>VOIDING', 'AUTHORIZED>LOST',
         'CAPTURING>CAPTURED', 'CAPTURING>VOIDING', 'CAPTURING>LOST',
-        'VOIDING>CAPTURED', 'VOIDING>VOIDED');
+        'VOIDING>CAPTURED', 'VOIDING>VOIDED', 'VOIDED>CAPTURED', 'LOST>CAPTURED');
 END $function$;
 
 CREATE SEQUENCE integration_versions START 1000000;
@@ -724,8 +725,8 @@ CREATE TABLE alerts (
         'Configuration', 'OutOfStock', 'Conflict', 'DuplicateKey', 'Internal', 'Manual', 'Refund', 'ManualRefund',
         'Revocation', 'Exposed', 'Undelivered', 'Restored', 'PartnerAnsweredDifferently', 'PartnerMoved',
         'PartnerDown', 'PartnerBack', 'CertificateExpiring', 'ClockSkew', 'LowStock', 'RunsDry', 'Owed', 'Audit',
-        'SearchAttributes', 'Capture', 'LatePayment', 'Mismatch', 'NotAccepted', 'ProcessorDown', 'UnknownPayment',
-        'CardTesting'))
+        'SearchAttributes', 'Capture', 'LatePayment', 'Mismatch', 'NotAccepted', 'ProcessorDown', 'ProcessorRefuses',
+        'UnknownPayment', 'CardTesting'))
 );
 CREATE INDEX alerts_by_cause ON alerts (cause, id);
 CREATE INDEX alerts_by_merchant ON alerts (split_part(alert_subject(pool_id, subject, detail), ':', 1), id)
@@ -838,6 +839,7 @@ CREATE TABLE checkout_links (
     opened_at timestamptz,
     ended_at timestamptz,
     end_reason text,
+    blanked_at timestamptz,
     CONSTRAINT checkout_links_pkey PRIMARY KEY (id),
     CONSTRAINT checkout_links_client_idempotency_key_key UNIQUE (client, idempotency_key),
     CONSTRAINT checkout_links_client_reference_key UNIQUE (client, reference),
@@ -858,6 +860,8 @@ CREATE INDEX checkout_links_by_status ON checkout_links (status, created_at, id)
 CREATE INDEX checkout_links_by_time ON checkout_links (created_at, id);
 CREATE INDEX checkout_links_of_customer ON checkout_links (customer_id);
 CREATE UNIQUE INDEX checkout_links_order ON checkout_links (order_id) WHERE status IN ('OPEN', 'PAYING', 'USED');
+CREATE INDEX checkout_links_to_blank ON checkout_links (ended_at) WHERE (status IN ('EXPIRED',
+        'CANCELED')) AND blanked_at IS NULL;
 CREATE INDEX checkout_links_to_expire ON checkout_links (expires_at) WHERE status = 'OPEN';
 
 CREATE TABLE link_log (
@@ -914,12 +918,14 @@ CREATE TABLE payments (
     asked_at timestamptz,
     pressed_at timestamptz,
     keys_wait_until timestamptz,
+    blanked_at timestamptz,
     CONSTRAINT payments_pkey PRIMARY KEY (id),
     CONSTRAINT payments_link_id_number_key UNIQUE (link_id, number),
     CONSTRAINT payments_customer_id_fkey FOREIGN KEY (customer_id) REFERENCES customers(id),
     CONSTRAINT payments_link_id_fkey FOREIGN KEY (link_id) REFERENCES checkout_links(id),
     CONSTRAINT payments_order_id_fkey FOREIGN KEY (order_id) REFERENCES orders(id),
     CONSTRAINT payments_authorized_minor_check CHECK (authorized_minor >= 0),
+    CONSTRAINT payments_blanked CHECK (blanked_at IS NULL OR snapshot = '\x' AND session_url IS NULL),
     CONSTRAINT payments_capture_check CHECK (capture IN ('whenObtained', 'whenPossible', 'atOnce')),
     CONSTRAINT payments_capture_minor_check CHECK (capture_minor > 0),
     CONSTRAINT payments_captured CHECK ((captured_minor > 0) <= (status = 'CAPTURED')),
@@ -945,6 +951,8 @@ CREATE UNIQUE INDEX payments_payable ON payments (link_id) WHERE status IN ('CRE
 CREATE UNIQUE INDEX payments_reference ON payments (provider, payment_reference) WHERE payment_reference IS NOT NULL;
 CREATE UNIQUE INDEX payments_session ON payments (provider, session_reference) WHERE session_reference IS NOT NULL;
 CREATE UNIQUE INDEX payments_sold ON payments (link_id) WHERE order_id IS NOT NULL;
+CREATE INDEX payments_to_blank ON payments (ended_at)
+        WHERE order_id IS NULL AND blanked_at IS NULL AND ended_at IS NOT NULL;
 CREATE INDEX payments_to_look ON payments (look_at) WHERE look_at IS NOT NULL;
 
 CREATE TABLE payment_log (
@@ -1091,7 +1099,8 @@ CREATE TABLE payment_mails (
     CONSTRAINT payment_mails_pkey PRIMARY KEY (id),
     CONSTRAINT payment_mails_payment_id_fkey FOREIGN KEY (payment_id) REFERENCES payments(id),
     CONSTRAINT payment_mails_due CHECK (status <> 'SENT' OR due_at IS NULL),
-    CONSTRAINT payment_mails_kind CHECK (kind IN ('confirmation', 'refused', 'ended', 'orderPage', 'withdrawal')),
+    CONSTRAINT payment_mails_kind CHECK (kind IN ('confirmation', 'refused', 'ended', 'corrected', 'orderPage',
+        'withdrawal')),
     CONSTRAINT payment_mails_sent CHECK ((status = 'SENT') = (sent_at IS NOT NULL)),
     CONSTRAINT payment_mails_status CHECK (status IN ('READY', 'SENDING', 'SENT'))
 );

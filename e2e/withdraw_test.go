@@ -1,6 +1,7 @@
 package e2e_test
 
 import (
+	"fmt"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -98,6 +99,31 @@ func TestACustomerOrdersAgain(t *testing.T) {
 	require.Equal(t, http.StatusOK, resp.StatusCode)
 	require.Contains(t, body, "The game")
 	require.NotContains(t, body, buyer, "what is on file is not shown")
+	s.audit()
+}
+
+// A provider that takes the money after it had refused to: it goes back, and the customer, who was told that nothing was
+// charged, is told the truth.
+func TestALateCaptureIsCorrected(t *testing.T) {
+	s := start(t, options{})
+	s.product(keyturn.Product{ID: "game", Sources: []keyturn.Source{keyturn.FromPool("p")}}, "G-1")
+	link := s.linkOf(keyturn.CheckoutLink{Locale: "en"}, "capture-refused", "game")
+	s.buy(link)
+	s.awaitLink(link, keyturn.OrderCanceled)
+	s.mailAbout(link, "we could not deliver, and you were not charged")
+	payment := s.texts(`SELECT id FROM payments WHERE order_id = $1`, link)[0]
+	s.exec(`UPDATE sandbox_sessions SET status = 'captured', captured_minor = total_minor WHERE payment_id = $1`, payment)
+	s.exec(`INSERT INTO sandbox_payments (reference, order_id, captured_minor, currency)
+		SELECT reference, order_id, captured_minor, currency FROM sandbox_sessions WHERE payment_id = $1`, payment)
+	require.NoError(t, s.db.LookAtPayment(t.Context(), payment))
+	s.starter.Wake()
+	corrected := s.mailAbout("", "More was charged than we told you")
+	s.keep("corrected", "en", corrected)
+	require.Contains(t, corrected.Text, "We are sending 10.00 EUR back to the means of payment you used.")
+	s.eventually(func() (bool, string) {
+		back := s.texts(`SELECT status FROM payment_refunds WHERE payment_id = $1`, payment)
+		return len(back) == 1 && back[0] == "DONE", fmt.Sprint(back)
+	})
 	s.audit()
 }
 

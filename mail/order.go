@@ -180,6 +180,15 @@ func RenderEnded(c Content, e Ended) (Message, error) {
 	return f.composeParagraphs(c.Envelope, subject)
 }
 
+// RenderCorrected renders the mail that more was taken than the customer was told before, and goes back. amount has its
+// currency. The error is KindInvalid: a wrong envelope.
+func RenderCorrected(c Content, amount string) (Message, error) {
+	w := wordsFor(c.Locale)
+	f := newFrame(w, orderOnly(c))
+	f.Paragraphs = []string{w.orders.corrected, fmt.Sprintf(w.orders.goesBack, oneLine(amount)) + " " + w.patience}
+	return f.composeParagraphs(c.Envelope, w.orders.correctedSubject)
+}
+
 // RenderOrderPage renders the mail that gives the address of the order's page once more. The error is KindInvalid: a
 // wrong envelope.
 func RenderOrderPage(c Content) (Message, error) {

@@ -22,6 +22,7 @@ type orderWords struct {
 	goesBack                                        string // amount
 	orderAgain                                      string // last day
 	orderAgainButton                                string
+	correctedSubject, corrected                     string
 	pageSubject                                     string // order
 	pageAsked, pageSecret                           string
 	withdrawalSubject                               string // order
@@ -60,7 +61,10 @@ var englishOrders = orderWords{
 	goesBack:         "We are sending %s back to the means of payment you used.",
 	orderAgain: "If you still want it, you can order the same at the same price until %s, on the page of your " +
 		"order:",
-	orderAgainButton:  "Order again",
+	orderAgainButton: "Order again",
+	correctedSubject: "More was charged than we told you: it goes back to you",
+	corrected: "More was taken from your means of payment than we told you. That was not meant to happen, and we are " +
+		"sorry.",
 	pageSubject:       "The page of your order %s",
 	pageAsked:         "Somebody, most likely you, asked for the address of this page. Here it is.",
 	pageSecret:        "Keep it to yourself: whoever has it can see your keys.",
@@ -107,7 +111,10 @@ var frenchOrders = orderWords{ //nolint:gosec // no credentials: words of e-mail
 	goesBack: "Nous vous remboursons %s sur le moyen de paiement que vous avez utilisé.",
 	orderAgain: "Si vous le voulez toujours, vous pouvez commander la même chose au même prix jusqu'au %s, sur " +
 		"la page de votre commande :",
-	orderAgainButton:  "Commander à nouveau",
+	orderAgainButton: "Commander à nouveau",
+	correctedSubject: "Vous avez été débité de plus qu'annoncé : vous êtes remboursé",
+	corrected: "Votre moyen de paiement a été débité de plus que ce que nous vous avions annoncé. Cela n'aurait pas dû " +
+		"arriver, et nous en sommes désolés.",
 	pageSubject:       "La page de votre commande %s",
 	pageAsked:         "Quelqu'un, sans doute vous, a demandé l'adresse de cette page. La voici.",
 	pageSecret:        "Gardez-la pour vous : quiconque la connaît peut voir vos clés.",
@@ -155,7 +162,10 @@ var germanOrders = orderWords{ //nolint:gosec // no credentials: words of e-mail
 	goesBack: "Wir erstatten %s auf das Zahlungsmittel, das Sie benutzt haben.",
 	orderAgain: "Wenn Sie es weiterhin möchten, können Sie dasselbe bis einschließlich %s zum selben Preis noch " +
 		"einmal bestellen, auf der Seite Ihrer Bestellung:",
-	orderAgainButton:  "Noch einmal bestellen",
+	orderAgainButton: "Noch einmal bestellen",
+	correctedSubject: "Es wurde mehr abgebucht, als wir Ihnen gesagt haben: Sie erhalten es zurück",
+	corrected: "Von Ihrem Zahlungsmittel wurde mehr abgebucht, als wir Ihnen gesagt haben. Das sollte nicht geschehen, " +
+		"und es tut uns leid.",
 	pageSubject:       "Die Seite Ihrer Bestellung %s",
 	pageAsked:         "Jemand, wahrscheinlich Sie, hat nach der Adresse dieser Seite gefragt. Hier ist sie.",
 	pageSecret:        "Behalten Sie sie für sich: Wer sie kennt, kann Ihre Schlüssel sehen.",
