@@ -49,6 +49,10 @@ test/races: bin/temporal with ## run 200 rounds of each race of a checkout link
 test/purchases: bin/temporal with ## buy 5,000 times by checkout links while every call fails now and then, and compare all books
 	@KEYTURN_PURCHASES=$${KEYTURN_PURCHASES:-5000} bin/with go test -run '^TestPurchases$$' -count=1 -timeout 2h -v $(ARGS) ./e2e | grep -vE '^=== '
 
+.PHONY: test/stripe
+test/stripe: ## compare the Stripe emulator with what Stripe publishes of its API (builds in half a minute)
+	@cd tools/stripecheck && CGO_ENABLED=0 go test -count=1 .
+
 .PHONY: lint
 lint: bin/golangci-lint autocommit ## check style, imports, determinism of workflows, and that every write is in a transaction
 	@CGO_ENABLED=0 bin/golangci-lint run ./...

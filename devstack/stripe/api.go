@@ -285,6 +285,7 @@ func (s *Server) answer(w http.ResponseWriter, x *Exchange, a savedAnswer, fault
 	h.Set("Content-Type", "application/json")
 	h.Set("Request-Id", x.RequestID)
 	h.Set("Stripe-Version", APIVersion)
+	h.Set("Date", s.Now().UTC().Format(http.TimeFormat))
 	if x.Key != "" {
 		h.Set("Idempotency-Key", x.Key)
 	}

@@ -1,6 +1,7 @@
 package stripe
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -33,6 +34,8 @@ const (
 type Method struct {
 	Kind   string // card, link or sepa_debit
 	Number string // of a test; empty: the one that is good
+	// Lasts is how long its authorization lasts; 0: seven days. Stripe tells it in whole seconds.
+	Lasts time.Duration
 }
 
 // Card is the means of payment of a test card.
@@ -119,12 +122,13 @@ func (s *Server) charge(i *intent, m Method, email string) *charge {
 		s.later(settlesAfter, due{Do: "settle", ID: ch.ID})
 	case manual:
 		i.Status, i.Capturable = "requires_capture", i.Amount
+		lasts := cmp.Or(m.Lasts, authorizationLasts)
 		if m.Kind == "card" { // of Link, Stripe's API does not tell it
-			ch.CaptureBefore = s.now().Add(authorizationLasts).Unix()
+			ch.CaptureBefore = s.now().Add(lasts).Unix()
 		}
 		s.tell("charge.succeeded", ch)
 		s.tell("payment_intent.amount_capturable_updated", i)
-		s.later(authorizationLasts, due{Do: "expire-charge", ID: ch.ID})
+		s.later(lasts, due{Do: "expire-charge", ID: ch.ID})
 	default:
 		s.succeed(i, ch)
 	}
