@@ -49,6 +49,8 @@ const (
 	AlertProcessorRefuses AlertCause = "ProcessorRefuses"
 	AlertUnknownPayment   AlertCause = "UnknownPayment"
 	AlertCardTesting      AlertCause = "CardTesting"
+
+	AlertWebhookFailing AlertCause = "WebhookFailing"
 )
 
 // Severity says how soon a person should look at an alert.

@@ -209,4 +209,10 @@ var AlertCauses = []AlertInfo{
 		ToDo: "look at the payments at the provider, and at whose checkout links they are: `keyturn payment list`. Cancel " +
 			"those links, and use the provider's own protection",
 	},
+	{
+		Cause: AlertWebhookFailing, Severity: SeverityError, Closes: "a test of the webhook succeeds, or it is deleted",
+		Meaning: "Keyturn has switched a webhook off: its receiver answered 410, or took nothing on five days of tries",
+		ToDo: "correct the receiver, then `keyturn webhook test WEBHOOK`, which switches it on again; " +
+			"`keyturn webhook replay WEBHOOK --from TIME` sends what it missed",
+	},
 }

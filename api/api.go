@@ -114,6 +114,7 @@ func New(c Config) *API {
 	a.licenseRoutes()
 	a.shopRoutes()
 	a.catalogRoutes()
+	a.webhookRoutes()
 	a.alertRoutes()
 	a.auditRoutes()
 	a.healthRoutes()

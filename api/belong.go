@@ -22,6 +22,7 @@ const (
 	ofProduct     subject = "product"
 	ofPool        subject = "pool"
 	ofIntegration subject = "integration"
+	ofWebhook     subject = "webhook"
 	ofLink        subject = "checkout link"
 	ofPayment     subject = "payment"
 	// narrowed: the handler gives the prefix to what it asks the database for, which leaves out all else.
@@ -44,7 +45,7 @@ func (a *API) belongs(ctx context.Context, c *call, op *huma.Operation, id strin
 	switch of {
 	case narrowed:
 		return nil
-	case ofOrder, ofProduct, ofPool, ofIntegration:
+	case ofOrder, ofProduct, ofPool, ofIntegration, ofWebhook:
 		if op.Method == http.MethodPut {
 			return prefix.CheckNew("id", id)
 		}

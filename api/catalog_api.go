@@ -37,6 +37,7 @@ type catalogKind[T any] struct {
 	secrets   func(context.Context, T) ([]string, error) // which would change; nil: the kind has none
 	show      func(T) T                                  // without what is not shown; nil: as it is
 	put       func(context.Context, T) (created, changed bool, err error)
+	answer    func(given, stored T) any // what PUT answers; nil: what is stored
 	get       func(context.Context, string) (T, error)
 	view      func(context.Context, string) (any, error) // what GET shows
 	all       func(context.Context, keyturn.Prefix) (any, error)
@@ -52,8 +53,12 @@ func catalogRoutes[T any](a *API, k catalogKind[T]) {
 		}
 		return nil
 	}
-	stored := a.answers("200", "Updated or unchanged, or the result of a dry run", zero)
-	maps.Copy(stored, a.answers("201", "Created", zero))
+	var answered any = zero
+	if k.answer != nil {
+		answered = k.answer(zero, zero)
+	}
+	stored := a.answers("200", "Updated or unchanged, or the result of a dry run", answered)
+	maps.Copy(stored, a.answers("201", "Created", answered))
 	register(a, operation{of: k.of, body: zero, Operation: huma.Operation{
 		OperationID: "put-" + k.one, Method: http.MethodPut, Path: base + "/{id}", Tags: []string{k.tag},
 		Summary: "Create or change a " + k.one,
@@ -125,7 +130,11 @@ func (k catalogKind[T]) handlePut(ctx context.Context, c *call, id string, dryRu
 	if created {
 		out.Status = http.StatusCreated
 	}
-	out.Body, err = k.get(ctx, id)
+	stored, err := k.get(ctx, id)
+	out.Body = stored
+	if k.answer != nil && err == nil {
+		out.Body = k.answer(v, stored)
+	}
 	return out, err
 }
 

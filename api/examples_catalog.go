@@ -40,6 +40,24 @@ var (
 	}
 )
 
+var exampleWebhookEntry = keyturn.Webhook{
+	ID: "shop", URL: "https://shop.example/keyturn", Events: []string{"order.*", "line.delivered"},
+}
+
+// exampleWebhookShown is the webhook as it is shown, and exampleWebhookMade as it is shown the one time that its secret
+// is made.
+func exampleWebhookShown() keyturn.Webhook {
+	w := exampleWebhookEntry.WithDefaults()
+	w.Secret = &keyturn.SecretRef{Set: true}
+	return w
+}
+
+func exampleWebhookMade() keyturn.WebhookPut {
+	return keyturn.WebhookPut{
+		Webhook: exampleWebhookShown(), NewSecret: "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwMfKQ9r8GKYo=",
+	}
+}
+
 // examplePartnerShown is the integration as it is shown: a secret is only known to be set.
 func examplePartnerShown() keyturn.Integration { return hideSecrets(examplePartnerEntry) }
 
@@ -71,4 +89,9 @@ var catalogExamples = map[string]example{
 	}},
 	"list-integrations":  {answer: keyturn.IntegrationList{Integrations: []keyturn.Integration{examplePartnerShown()}}},
 	"delete-integration": {},
+
+	"put-webhook":    {request: exampleWebhookEntry, answer: exampleWebhookMade()},
+	"get-webhook":    {answer: exampleWebhookShown()},
+	"list-webhooks":  {answer: keyturn.WebhookList{Webhooks: []keyturn.Webhook{exampleWebhookShown()}}},
+	"delete-webhook": {},
 }

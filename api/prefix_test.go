@@ -59,6 +59,7 @@ func (b *bench) open(t *testing.T, name string) stall {
 	must("PUT", "/v1/products/"+name+":app", `{"name": "App", "sources": [{"type": "pool", "pool": "`+name+`:keys"},
 		{"type": "endpoint", "integration": "`+name+`:acme"}]}`)
 	must("PUT", "/v1/products/"+name+":suite", `{"name": "Suite", "sources": [{"type": "manual"}]}`)
+	must("PUT", "/v1/webhooks/"+name+":hook", `{"url": "https://shop.test/`+name+`", "events": ["*"]}`)
 	var batch keyturn.ImportResult
 	must("POST", "/v1/pools/"+name+":keys/batches", "KEY-"+name+"-1\nKEY-"+name+"-2").into(t, &batch)
 	s.batch = batch.BatchID
@@ -196,6 +197,12 @@ var reaches = map[string]reach{
 	"GET /v1/integrations/{id}":    {"/v1/integrations/{name}:acme", "", 404, 200},
 	"GET /v1/integrations":         {"/v1/integrations", "", 200, 200},
 	"DELETE /v1/integrations/{id}": {"/v1/integrations/{name}:acme", "", 404, 409},
+	"PUT /v1/webhooks/{id}": {
+		"/v1/webhooks/{name}:other", `{"url": "https://shop.test", "events": ["order.*"]}`, 403, 201,
+	},
+	"GET /v1/webhooks/{id}":        {"/v1/webhooks/{name}:hook", "", 404, 200},
+	"GET /v1/webhooks":             {"/v1/webhooks", "", 200, 200},
+	"DELETE /v1/webhooks/{id}":     {"/v1/webhooks/{name}:hook", "", 404, 204},
 	"PUT /v1/shop":                 {"/v1/shop", `{}`, 404, 404},
 	"GET /v1/shop":                 {"/v1/shop", "", 404, 404},
 	"GET /v1/alerts":               {"/v1/alerts?all=true", "", 200, 200},

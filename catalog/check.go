@@ -54,3 +54,17 @@ func CheckShop(s keyturn.Shop) (keyturn.Shop, error) {
 	s.Logo = DescribeImage(&bad, "logo", s.Logo)
 	return s, bad.Err("the shop's settings are not valid")
 }
+
+// CheckWebhook says everything that is wrong with a webhook as the API takes it: with values of secrets and PEM text
+// instead of the names of files.
+func CheckWebhook(w keyturn.Webhook, production bool) error {
+	var bad keyturn.Problems
+	bad.Merge("", w.Check())
+	if w.URL != "" {
+		bad.Merge("", endpoint.CheckWebhook(w, production))
+	}
+	w.Secrets(func(at string, ref *keyturn.SecretRef) {
+		bad.Check(ref.Env == "" && ref.File == "", at, "must be sent as value: env and file are resolved by `keyturn apply`")
+	})
+	return bad.Err("the webhook is not valid")
+}

@@ -13,12 +13,13 @@ import (
 
 // Applied says what applying a catalog did, or would do, to one entry.
 type Applied struct {
-	Kind string `json:"kind"` // shop, integration, pool or product
+	Kind string `json:"kind"` // shop, integration, pool, product or webhook
 	ID   string `json:"id"`   // "shop" of the shop
 	keyturn.Change
+	NewSecret string `json:"newSecret,omitempty"` // of a webhook: the secret that Keyturn has made, shown this once
 }
 
-// Apply brings the server's catalog to what this one declares: the shop, integrations, pools, then products; what it
+// Apply brings the server's catalog to what this one declares: the shop, integrations, pools, products, webhooks; what it
 // does not name stays as it is. Everything is first tried without storing it, so that a mistake anywhere changes
 // nothing; with dryRun it ends there. Mistakes that only the server sees are located by line, like those of Read.
 func (c *Catalog) Apply(ctx context.Context, api *client.Client, dryRun bool) ([]Applied, error) {
@@ -71,6 +72,13 @@ func (c *Catalog) pass(ctx context.Context, api *client.Client, dryRun bool) ([]
 		if err := note("product", p.ID, c.products[i], change, err); err != nil {
 			return out, err
 		}
+	}
+	for i, w := range c.Webhooks {
+		change, secret, err := api.PutWebhook(ctx, w, dryRun)
+		if err := note("webhook", w.ID, c.webhooks[i], change, err); err != nil {
+			return out, err
+		}
+		out[len(out)-1].NewSecret = secret
 	}
 	return out, sortedByLine(bad.Err("the catalog is not valid"))
 }

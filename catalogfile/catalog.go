@@ -23,9 +23,10 @@ type Catalog struct {
 	Integrations []keyturn.Integration
 	Pools        []keyturn.Pool
 	Products     []keyturn.Product
+	Webhooks     []keyturn.Webhook
 
-	shop                          place
-	integrations, pools, products []place
+	shop                                    place
+	integrations, pools, products, webhooks []place
 }
 
 // place is where an entry stands.
@@ -67,6 +68,7 @@ type catalogFile struct {
 	Integrations []keyturn.Integration `json:"integrations"`
 	Pools        []keyturn.Pool        `json:"pools"`
 	Products     []keyturn.Product     `json:"products"`
+	Webhooks     []keyturn.Webhook     `json:"webhooks"`
 }
 
 // Read reads a catalog file, which may hold several documents, and the environment variables (with lookup, such as
@@ -119,6 +121,12 @@ func Parse(text []byte, folder string, lookup func(string) (string, bool)) (*Cat
 		*p, err = catalog.CheckProduct(*p, false)
 		here.locate(&bad, err)
 	}
+	for i := range c.Webhooks {
+		c.Webhooks[i] = c.Webhooks[i].WithDefaults()
+		if s.readWebhook(&c.Webhooks[i], c.webhooks[i]) {
+			c.webhooks[i].locate(&bad, catalog.CheckWebhook(c.Webhooks[i], false))
+		}
+	}
 	c.checkTwice(&bad)
 	if err := bad.Err("the catalog is not valid"); err != nil {
 		return nil, sortedByLine(err)
@@ -154,6 +162,8 @@ func (c *Catalog) add(bad *keyturn.Problems, doc yamlDocument) {
 	c.pools = append(c.pools, places(doc, "pools", len(file.Pools))...)
 	c.Products = append(c.Products, file.Products...)
 	c.products = append(c.products, places(doc, "products", len(file.Products))...)
+	c.Webhooks = append(c.Webhooks, file.Webhooks...)
+	c.webhooks = append(c.webhooks, places(doc, "webhooks", len(file.Webhooks))...)
 }
 
 func places(doc yamlDocument, list string, n int) []place {
@@ -179,6 +189,9 @@ func (c *Catalog) checkTwice(bad *keyturn.Problems) {
 	}
 	for i, p := range c.Products {
 		check("product/", p.ID, c.products[i])
+	}
+	for i, w := range c.Webhooks {
+		check("webhook/", w.ID, c.webhooks[i])
 	}
 }
 

@@ -392,7 +392,7 @@ func TestTheCatalogsPageIsWhole(t *testing.T) {
 	}
 	for _, kind := range []reflect.Type{
 		reflect.TypeFor[keyturn.Integration](), reflect.TypeFor[keyturn.Pool](),
-		reflect.TypeFor[keyturn.Product](), reflect.TypeFor[keyturn.Shop](),
+		reflect.TypeFor[keyturn.Product](), reflect.TypeFor[keyturn.Shop](), reflect.TypeFor[keyturn.Webhook](),
 	} {
 		fields(kind)
 	}
@@ -409,6 +409,11 @@ func TestTheCatalogsPageIsWhole(t *testing.T) {
 	} {
 		require.NoError(t, os.WriteFile(filepath.Join(folder, name), text, 0o600))
 	}
-	_, err = catalogfile.Parse([]byte(file), folder, func(string) (string, bool) { return "s3cr3t", true })
+	_, err = catalogfile.Parse([]byte(file), folder, func(name string) (string, bool) {
+		if name == "SHOP_HOOK" {
+			return keyturn.NewWebhookSecret(), true
+		}
+		return "s3cr3t", true
+	})
 	require.NoError(t, err)
 }

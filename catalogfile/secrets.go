@@ -32,6 +32,19 @@ func (s *secretReader) read(in *keyturn.Integration, p place) bool {
 	return !s.failed
 }
 
+// readWebhook does the same for a webhook.
+func (s *secretReader) readWebhook(w *keyturn.Webhook, p place) bool {
+	s.failed = false
+	w.Secrets(func(at string, ref *keyturn.SecretRef) {
+		if value, ok := s.secret(*ref, p.at(at)); ok && value != "" {
+			*ref = keyturn.SecretRef{Value: value}
+		}
+	})
+	w.TLS.CAFile, w.TLS.CA = s.pem(p.at("tls.caFile"), w.TLS.CAFile, w.TLS.CA)
+	w.TLS.ClientCertFile, w.TLS.ClientCert = s.pem(p.at("tls.clientCertFile"), w.TLS.ClientCertFile, w.TLS.ClientCert)
+	return !s.failed
+}
+
 // secret gives the value of a reference. One that is only `set` keeps what is stored and has none.
 func (s *secretReader) secret(ref keyturn.SecretRef, at string) (string, bool) {
 	switch {

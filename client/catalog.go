@@ -33,6 +33,11 @@ func (c *Client) Shop(ctx context.Context) (s keyturn.Shop, err error) {
 }
 
 func (c *Client) put(ctx context.Context, path string, v any, dryRun bool) (keyturn.Change, error) {
+	return c.putInto(ctx, path, v, dryRun, nil)
+}
+
+// putInto is put, and decodes what is stored then, unless stored is nil.
+func (c *Client) putInto(ctx context.Context, path string, v any, dryRun bool, stored any) (keyturn.Change, error) {
 	var change keyturn.Change
 	body, err := jsonBody(v)
 	if err != nil {
@@ -46,7 +51,7 @@ func (c *Client) put(ctx context.Context, path string, v any, dryRun bool) (keyt
 		_, err = c.do(ctx, r, &change)
 		return change, err
 	}
-	h, err := c.do(ctx, r, nil)
+	h, err := c.do(ctx, r, stored)
 	change.Change = h.Get(keyturn.ChangeHeader)
 	return change, err
 }

@@ -249,6 +249,8 @@ var eraseSQL = []string{
 		WHERE line_id IN (SELECT id FROM line_items WHERE order_id = ANY($1))`,
 	`UPDATE line_log SET reason = split_part(reason, ': ', 1)
 		WHERE line_id IN (SELECT id FROM line_items WHERE order_id = ANY($1))`,
+	`UPDATE event_deliveries SET reply = NULL WHERE reply IS NOT NULL
+		AND event_id IN (SELECT id FROM events WHERE about = ANY($1))`,
 }
 
 // eraseLinksSQL blanks what is the customer's of checkout links and their payments.

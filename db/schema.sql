@@ -110,11 +110,13 @@ CREATE FUNCTION alert_subject(pool_id text, subject text, detail text)
  LANGUAGE plpgsql
  IMMUTABLE PARALLEL SAFE
 AS $function$ BEGIN
-    -- the ID that an alert is about: of a pool, of the integration in "endpoint/acme", or of the order of a line or a
-    -- payment
+    -- the ID that an alert is about: of a pool, of the integration in "endpoint/acme", of a webhook,
+        or of the order of a
+    -- line or a payment
     RETURN CASE
         WHEN pool_id IS NOT NULL THEN pool_id
         WHEN subject LIKE 'endpoint/%' THEN substr(subject, 10)
+        WHEN subject LIKE 'webhook/%' THEN substr(subject, 9)
         WHEN subject IS NULL OR subject LIKE 'payment/%' THEN coalesce(CAST(detail AS json) ->> 'orderId', '')
         ELSE '' END;
 END $function$;
@@ -195,6 +197,53 @@ AS $function$ BEGIN
         'AUTHORIZED>CAPTURING', 'AUTHORIZED>VOIDING', 'AUTHORIZED>LOST',
         'CAPTURING>CAPTURED', 'CAPTURING>VOIDING', 'CAPTURING>LOST',
         'VOIDING>CAPTURED', 'VOIDING>VOIDED', 'VOIDED>CAPTURED', 'LOST>CAPTURED');
+END $function$;
+
+CREATE FUNCTION event_wanted(p_type text, p_about text)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ STABLE
+AS $function$ BEGIN
+    RETURN EXISTS (
+        SELECT FROM webhook_types t
+        WHERE t.pattern IN (p_type, split_part(p_type, '.', 1) || '.*', '*') AND starts_with(p_about, t.prefix));
+END $function$;
+
+CREATE FUNCTION line_events()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$ BEGIN
+    IF NOT EXISTS (SELECT FROM webhook_types) THEN
+        RETURN NULL;
+    END IF;
+    INSERT INTO events (type, about, facts)
+    SELECT 'line.' || lower(NEW.to_status), l.order_id, json_build_object('line', l.id, 'lineStatus', NEW.to_status,
+        'version', NEW.version, 'status', o.status, 'failure', CAST(l.failure AS json) ->> 'kind')
+    FROM line_items l JOIN orders o ON o.id = l.order_id
+    WHERE l.id = NEW.line_id AND event_wanted('line.' || lower(NEW.to_status), l.order_id);
+    RETURN NULL;
+END $function$;
+
+CREATE FUNCTION order_events()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+    what text := 'order.created';
+BEGIN
+    IF NOT EXISTS (SELECT FROM webhook_types) THEN
+        RETURN NULL;
+    END IF;
+    IF TG_OP = 'UPDATE' THEN
+        what := 'order.' || CASE NEW.status WHEN 'PARTIAL_COMPLETED' THEN 'partially_completed'
+            WHEN 'PARTIAL_CANCELED' THEN 'partially_canceled' ELSE lower(NEW.status) END;
+    END IF;
+    IF event_wanted(what, NEW.id) THEN
+        -- the order's row is locked, so that the sum grows from each event to the next
+        INSERT INTO events (type, about, facts) VALUES (what, NEW.id, json_build_object('status', NEW.status,
+            'version', (SELECT sum(version) FROM line_items WHERE order_id = NEW.id)));
+    END IF;
+    RETURN NULL;
 END $function$;
 
 CREATE SEQUENCE integration_versions START 1000000;
@@ -726,7 +775,7 @@ CREATE TABLE alerts (
         'Revocation', 'Exposed', 'Undelivered', 'Restored', 'PartnerAnsweredDifferently', 'PartnerMoved',
         'PartnerDown', 'PartnerBack', 'CertificateExpiring', 'ClockSkew', 'LowStock', 'RunsDry', 'Owed', 'Audit',
         'SearchAttributes', 'Capture', 'LatePayment', 'Mismatch', 'NotAccepted', 'ProcessorDown', 'ProcessorRefuses',
-        'UnknownPayment', 'CardTesting'))
+        'UnknownPayment', 'CardTesting', 'WebhookFailing'))
 );
 CREATE INDEX alerts_by_cause ON alerts (cause, id);
 CREATE INDEX alerts_by_merchant ON alerts (split_part(alert_subject(pool_id, subject, detail), ':', 1), id)
@@ -1109,3 +1158,91 @@ CREATE INDEX payment_mails_due_at ON payment_mails (due_at) WHERE due_at IS NOT 
 CREATE INDEX payment_mails_kept ON payment_mails (created_at) WHERE message <> '\x';
 CREATE INDEX payment_mails_of_payment ON payment_mails (payment_id);
 CREATE UNIQUE INDEX payment_mails_once ON payment_mails (payment_id, kind) WHERE kind <> 'orderPage';
+
+CREATE TABLE webhooks (
+    id text NOT NULL,
+    version bigint NOT NULL DEFAULT nextval('integration_versions'::regclass),
+    spec text NOT NULL,
+    secrets bytea NOT NULL,
+    max_concurrent integer NOT NULL,
+    called boolean NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    updated_at timestamptz NOT NULL DEFAULT now(),
+    failing bigint[] NOT NULL DEFAULT '{}'::bigint[],
+    opened_at timestamptz,
+    probes integer NOT NULL DEFAULT 0,
+    probe_until timestamptz,
+    next_try_at timestamptz,
+    failing_since timestamptz,
+    failing_days integer NOT NULL DEFAULT 0,
+    failed_on date,
+    off_at timestamptz,
+    off_why text,
+    CONSTRAINT webhooks_pkey PRIMARY KEY (id),
+    CONSTRAINT webhooks_max_concurrent CHECK (max_concurrent >= 1 AND max_concurrent <= 100),
+    CONSTRAINT webhooks_off CHECK ((off_at IS NULL) = (off_why IS NULL)),
+    CONSTRAINT webhooks_off_why CHECK (off_why IN ('failing', 'gone'))
+);
+CREATE INDEX webhooks_by_merchant ON webhooks (split_part(id, ':', 1), id) WHERE strpos(id, ':') > 0;
+
+CREATE TABLE webhook_types (
+    pattern text NOT NULL,
+    webhook text NOT NULL,
+    prefix text NOT NULL,
+    CONSTRAINT webhook_types_pkey PRIMARY KEY (pattern, webhook),
+    CONSTRAINT webhook_types_webhook_fkey FOREIGN KEY (webhook) REFERENCES webhooks(id) ON DELETE CASCADE
+);
+CREATE INDEX webhook_types_of ON webhook_types (webhook);
+
+CREATE TABLE events (
+    id bigint GENERATED ALWAYS AS IDENTITY NOT NULL,
+    type text NOT NULL,
+    about text NOT NULL,
+    facts text NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    number bigint,
+    public_id uuid,
+    body text,
+    CONSTRAINT events_pkey PRIMARY KEY (id),
+    CONSTRAINT events_number_key UNIQUE (number),
+    CONSTRAINT events_numbered CHECK ((number IS NULL) = (body IS NULL) AND (number IS NULL) = (public_id IS NULL))
+);
+CREATE INDEX events_to_number ON events (id) WHERE number IS NULL;
+
+CREATE TABLE event_deliveries (
+    id bigint GENERATED ALWAYS AS IDENTITY NOT NULL,
+    event_id bigint NOT NULL,
+    webhook text NOT NULL,
+    replay bigint NOT NULL DEFAULT 0,
+    status text NOT NULL DEFAULT 'PENDING',
+    attempts integer NOT NULL DEFAULT 0,
+    next_at timestamptz DEFAULT clock_timestamp(),
+    lease_until timestamptz,
+    digest bytea,
+    tried_at timestamptz,
+    http_status integer,
+    error_kind text,
+    reply text,
+    duration_ms integer,
+    created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    done_at timestamptz,
+    CONSTRAINT event_deliveries_pkey PRIMARY KEY (id),
+    CONSTRAINT event_deliveries_once UNIQUE (webhook, event_id, replay),
+    CONSTRAINT event_deliveries_event_id_fkey FOREIGN KEY (event_id) REFERENCES events(id),
+    CONSTRAINT event_deliveries_done CHECK ((status = 'PENDING') = (done_at IS NULL)),
+    CONSTRAINT event_deliveries_due CHECK ((status = 'PENDING') = (next_at IS NOT NULL)),
+    CONSTRAINT event_deliveries_lease CHECK (status = 'PENDING' OR lease_until IS NULL),
+    CONSTRAINT event_deliveries_status CHECK (status IN ('PENDING', 'DELIVERED', 'FAILED'))
+);
+CREATE INDEX event_deliveries_by_event ON event_deliveries (event_id);
+CREATE INDEX event_deliveries_by_status ON event_deliveries (webhook, status, id);
+CREATE INDEX event_deliveries_due_at ON event_deliveries (webhook, next_at) WHERE next_at IS NOT NULL;
+CREATE INDEX event_deliveries_leased ON event_deliveries (webhook, lease_until) WHERE lease_until IS NOT NULL;
+CREATE INDEX event_deliveries_of ON event_deliveries (webhook, id);
+
+CREATE TRIGGER line_events AFTER INSERT ON line_log FOR EACH ROW WHEN (new.to_status IN ('OBTAINED', 'RETRYING',
+        'WAITING_FOR_STOCK', 'HELD', 'DELIVERED', 'CANCELED')) EXECUTE FUNCTION line_events();
+
+CREATE TRIGGER order_created AFTER INSERT ON orders FOR EACH ROW EXECUTE FUNCTION order_events();
+
+CREATE TRIGGER order_events AFTER UPDATE OF status ON orders FOR EACH ROW WHEN (old.status IS DISTINCT FROM new.status AND new.status <> 'PENDING') EXECUTE FUNCTION order_events();

@@ -78,6 +78,8 @@ const describedSQL = `
 		SELECT 3, i.indrelid, '~' || relname, pg_get_indexdef(c.oid, 0, true)
 		FROM relations c JOIN pg_index i ON i.indexrelid = c.oid
 		WHERE NOT EXISTS (SELECT FROM pg_constraint WHERE conindid = c.oid AND contype IN ('p', 'u'))
+		UNION ALL
+		SELECT 4, oid, '', pg_get_triggerdef(oid, true) FROM pg_trigger WHERE NOT tgisinternal
 	)
 	SELECT string_agg(CASE WHEN name > '' THEN '' ELSE E'\n' END || text || ';', E'\n'
 		ORDER BY kind, oid, name COLLATE "C") FROM statements`
@@ -85,7 +87,6 @@ const describedSQL = `
 // undescribedSQL names what describedSQL would leave out.
 const undescribedSQL = `
 	SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind NOT IN ('r', 'i', 'S', 't')
-	UNION ALL SELECT tgname FROM pg_trigger WHERE NOT tgisinternal
 	UNION ALL SELECT stxname FROM pg_statistic_ext
 	UNION ALL SELECT typname FROM pg_type WHERE typnamespace = 'public'::regnamespace AND typtype NOT IN ('b', 'c')
 	UNION ALL SELECT conname FROM pg_constraint WHERE connamespace = 'public'::regnamespace AND contype IN ('x', 't')`

@@ -164,3 +164,6 @@ func retryAfter(header http.Header) time.Duration {
 	}
 	return min(max(wait, 0), maxRetryAfter)
 }
+
+// RetryAfter is how long the other side asks to be left alone, 0 if it does not, at most 24h.
+func RetryAfter(r Reply) time.Duration { return retryAfter(r.Header) }

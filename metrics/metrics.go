@@ -53,6 +53,10 @@ var (
 		Help: "Messages of payment providers, by what became of them: booked, known (it came before), foreign (of no " +
 			"payment of ours), refused (not from the provider) or failed (it is sent again).",
 	}, []string{"processor", "result"})
+	sent = factory.NewCounterVec(prometheus.CounterOpts{
+		Name: "keyturn_events_sent_total",
+		Help: "Tries to send an event to a webhook, by outcome: delivered, or the kind of failure.",
+	}, []string{"webhook", "outcome"})
 	requests = factory.NewHistogramVec(prometheus.HistogramOpts{
 		Name: "keyturn_http_seconds", Help: "Duration of API requests by route and status.",
 		Buckets: []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 10},
@@ -89,6 +93,9 @@ func ProcessorCall(processor, call string, err error, took time.Duration) {
 
 // ProviderEvent counts a message of a payment provider.
 func ProviderEvent(processor, result string) { events.WithLabelValues(processor, result).Inc() }
+
+// EventSent counts a try to send an event to a webhook.
+func EventSent(webhook, outcome string) { sent.WithLabelValues(webhook, outcome).Inc() }
 
 // Request counts an API request by the pattern of its route.
 func Request(route string, status int, took time.Duration) {

@@ -18,6 +18,7 @@ import (
 	"keyturn.dev/keyturn/endpoint"
 	"keyturn.dev/keyturn/mail"
 	"keyturn.dev/keyturn/metrics"
+	"keyturn.dev/keyturn/notify"
 	"keyturn.dev/keyturn/payment"
 	"keyturn.dev/keyturn/starter"
 	"keyturn.dev/keyturn/vault"
@@ -129,6 +130,10 @@ func (a *app) historyLink(orderID string) string {
 	}
 	query := `OrderId="` + strings.ReplaceAll(orderID, `"`, "") + `"`
 	return a.TemporalUI + "/namespaces/" + url.PathEscape(a.namespace) + "/workflows?query=" + url.QueryEscape(query)
+}
+
+func (a *app) sender() *notify.Sender {
+	return &notify.Sender{DB: a.db, Caller: a.acts.Caller, Logger: a.logger}
 }
 
 func (a *app) housekeeping() *worker.Housekeeping {

@@ -46,8 +46,8 @@ func newApply() *cobra.Command {
 	var dryRun bool
 	cmd := &cobra.Command{
 		Use: "apply -f FILE", Short: "Apply a catalog file",
-		Long: `Changes the shop's settings and creates and updates the products, pools and integrations of a YAML
-file, and leaves all others unchanged. Applying a file twice changes nothing. The whole file is
+		Long: `Changes the shop's settings and creates and updates the products, pools, integrations and webhooks of
+a YAML file, and leaves all others unchanged. Applying a file twice changes nothing. The whole file is
 validated first: one error, and nothing is applied. Errors are reported with their line. Secrets are
 given as {env: NAME} or {file: PATH} and resolved by this command.`,
 		Example: "  keyturn apply -f catalog.yaml --dry-run\n  keyturn apply -f catalog.yaml", Args: cobra.NoArgs,
@@ -67,6 +67,9 @@ given as {env: NAME} or {file: PATH} and resolved by this command.`,
 		return show(cmd, applied, func(w io.Writer) {
 			for _, a := range applied {
 				fmt.Fprintf(w, "%-11s %-30s %s\n", a.Kind, a.ID, a.Change.Change)
+				if a.NewSecret != "" {
+					fmt.Fprintf(w, "    its secret, which is not shown again: %s\n", a.NewSecret)
+				}
 				for _, d := range a.Differences {
 					if a.Change.Change == "changed" {
 						fmt.Fprintf(w, "    %s: %s → %s\n", d.Location, d.From, d.To)

@@ -152,6 +152,7 @@ func (a *app) serve(ctx context.Context, o serveOptions) error {
 		metrics.Watch(a.figures, a.logger)
 		g.Go(func() error { return a.runWorker(ctx, o.versions) })
 		g.Go(func() error { a.attend(ctx); return nil })
+		g.Go(func() error { a.sender().Run(ctx); return nil })
 	}
 	if o.api {
 		g.Go(func() error { start.Run(ctx); return nil })

@@ -1,0 +1,111 @@
+package keyturn
+
+import (
+	"slices"
+	"strings"
+	"time"
+)
+
+// EventType is what an event tells of, such as order.completed.
+type EventType string
+
+// The types of events. EventTypes has the table of them.
+const (
+	EventOrderCreated            EventType = "order.created"
+	EventOrderPartiallyCompleted EventType = "order.partially_completed"
+	EventOrderCompleted          EventType = "order.completed"
+	EventOrderCancelPending      EventType = "order.cancel_pending"
+	EventOrderPartiallyCanceled  EventType = "order.partially_canceled"
+	EventOrderCanceled           EventType = "order.canceled"
+
+	EventLineObtained        EventType = "line.obtained"
+	EventLineRetrying        EventType = "line.retrying"
+	EventLineWaitingForStock EventType = "line.waiting_for_stock"
+	EventLineHeld            EventType = "line.held"
+	EventLineDelivered       EventType = "line.delivered"
+	EventLineCanceled        EventType = "line.canceled"
+
+	EventWebhookTest EventType = "webhook.test"
+)
+
+// EventInfo says of a type of events when it comes, and shows one.
+type EventInfo struct {
+	Type    EventType
+	When    string // a sentence's end: "comes when …"
+	Example any    // a value of the type of the data that every event of the type has
+}
+
+// Info is the type's entry in EventTypes; the zero value for a type that this version does not know.
+func (t EventType) Info() EventInfo {
+	for _, info := range EventTypes {
+		if info.Type == t {
+			return info
+		}
+	}
+	return EventInfo{}
+}
+
+// Matches says whether the type is one that a pattern names: all of them (*), those of a family (order.*), or one.
+func (t EventType) Matches(pattern string) bool {
+	family, _, _ := strings.Cut(string(t), ".")
+	return slices.Contains([]string{string(t), family + ".*", "*"}, pattern)
+}
+
+// ValidEventPattern says whether a pattern names at least one type.
+func ValidEventPattern(pattern string) bool {
+	return slices.ContainsFunc(EventTypes, func(i EventInfo) bool { return i.Type.Matches(pattern) })
+}
+
+// Event is what a receiver gets: the body of a request, and an entry of a list to pull. The same event has the same
+// bytes whenever it is sent, except that a replay says so.
+type Event struct {
+	Type      EventType `json:"type" example:"line.delivered"`
+	Timestamp time.Time `json:"timestamp" doc:"When it happened."`
+	Replay    bool      `json:"replay,omitempty" doc:"True if the event is sent again because somebody asked for a replay."`
+	Data      any       `json:"data" doc:"What happened, by type. See docs/use/notifications.md."`
+}
+
+// OrderEvent is the data of order events.
+type OrderEvent struct {
+	OrderID    string      `json:"orderId"`
+	Status     OrderStatus `json:"status"`
+	GrossPrice string      `json:"grossPrice"`
+	Currency   string      `json:"currency"`
+	Version    int64       `json:"version" doc:"Grows from each event of the order to the next: drop one that is older."`
+	Link       *EventLink  `json:"link,omitempty" doc:"The checkout link that made the order."`
+	Links      EventLinks  `json:"links"`
+}
+
+// LineEvent is the data of line events.
+type LineEvent struct {
+	OrderID       string        `json:"orderId"`
+	Status        OrderStatus   `json:"status" doc:"Of the order."`
+	FulfillmentID string        `json:"fulfillmentId"`
+	LineItemID    string        `json:"lineItemId"`
+	LineStatus    LineStatus    `json:"lineStatus"`
+	ProductID     string        `json:"productId"`
+	Operation     OperationName `json:"operation"`
+	Quantity      int           `json:"quantity"`
+	GrossPrice    string        `json:"grossPrice" doc:"Of the whole line."`
+	Currency      string        `json:"currency"`
+	Failure       Kind          `json:"failure,omitempty" doc:"Why the line is not delivered yet, in one word."`
+	Version       int64         `json:"version" doc:"Grows from each event of the line to the next: drop one that is older."`
+	Link          *EventLink    `json:"link,omitempty" doc:"The checkout link that made the order."`
+	Links         EventLinks    `json:"links"`
+}
+
+// EventLink names the checkout link that made an order.
+type EventLink struct {
+	ID        string `json:"id"`
+	Reference string `json:"reference,omitempty" doc:"The shop's own."`
+}
+
+// EventLinks lead to the whole of what an event is about.
+type EventLinks struct {
+	Self string `json:"self" doc:"Path of the API."`
+}
+
+// TestEvent is the data of webhook.test.
+type TestEvent struct {
+	Webhook string `json:"webhook"`
+}
