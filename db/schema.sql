@@ -110,9 +110,8 @@ CREATE FUNCTION alert_subject(pool_id text, subject text, detail text)
  LANGUAGE plpgsql
  IMMUTABLE PARALLEL SAFE
 AS $function$ BEGIN
-    -- the ID that an alert is about: of a pool, of the integration in "endpoint/acme", of a webhook,
-        or of the order of a
-    -- line or a payment
+    -- the ID that an alert is about: of a pool, of the integration in "endpoint/acme", of the webhook in
+    -- "webhook/shop", or of the order of a line or a payment
     RETURN CASE
         WHEN pool_id IS NOT NULL THEN pool_id
         WHEN subject LIKE 'endpoint/%' THEN substr(subject, 10)

@@ -15,8 +15,8 @@ ALTER TABLE alerts VALIDATE CONSTRAINT alerts_cause_check;
 -- +goose StatementBegin
 CREATE OR REPLACE FUNCTION alert_subject(pool_id text, subject text, detail text) RETURNS text
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS $$ BEGIN
-    -- the ID that an alert is about: of a pool, of the integration in "endpoint/acme", of a webhook, or of the order of a
-    -- line or a payment
+    -- the ID that an alert is about: of a pool, of the integration in "endpoint/acme", of the webhook in
+    -- "webhook/shop", or of the order of a line or a payment
     RETURN CASE
         WHEN pool_id IS NOT NULL THEN pool_id
         WHEN subject LIKE 'endpoint/%' THEN substr(subject, 10)
