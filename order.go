@@ -32,6 +32,19 @@ type Customer struct {
 	City              string `json:"city,omitempty"`
 	ZipCode           string `json:"zipCode,omitempty"`
 	Phone             string `json:"phone,omitempty"`
+	// AdditionalInfo is what the customer filled in when ordering: {ADDINFO_TEXT} in e-mails.
+	AdditionalInfo string `json:"additionalInfo,omitempty"`
+	// Licensee is who is to own what was bought, if that is not the customer: {LICENSE_FOR} in e-mails.
+	Licensee Licensee `json:"licensee,omitzero"`
+}
+
+// Licensee is who owns what was bought. Every field is optional.
+type Licensee struct {
+	FirstName   string `json:"firstName,omitempty"`
+	LastName    string `json:"lastName,omitempty"`
+	Email       string `json:"email,omitempty"`
+	Phone       string `json:"phone,omitempty"`
+	CompanyName string `json:"companyName,omitempty"`
 }
 
 // LineItem is one product of an order. ID and FulfillmentID are UUIDs; FulfillmentID never changes and is the

@@ -1,6 +1,7 @@
 package keyturn
 
 import (
+	"cmp"
 	"regexp"
 	"slices"
 	"strings"
@@ -58,6 +59,11 @@ func (c Customer) check(bad *Problems, checkAddress func(string) error) {
 	if err := checkAddress(c.Email); err != nil {
 		bad.Addf("customer.email", "%s", err.Error())
 	}
+	if c.Licensee.Email != "" {
+		if err := checkAddress(c.Licensee.Email); err != nil {
+			bad.Addf("customer.licensee.email", "%s", err.Error())
+		}
+	}
 	bad.Check(c.Country == "" || countryPattern.MatchString(c.Country), "customer.country",
 		"must be an ISO 3166 code of two letters such as FR, not a name")
 	bad.Check(c.Locale == "" || localePattern.MatchString(c.Locale), "customer.locale",
@@ -71,10 +77,16 @@ func (c Customer) check(bad *Problems, checkAddress func(string) error) {
 		{"city", c.City},
 		{"zipCode", c.ZipCode},
 		{"phone", c.Phone},
+		{"additionalInfo", c.AdditionalInfo},
+		{"licensee.firstName", c.Licensee.FirstName},
+		{"licensee.lastName", c.Licensee.LastName},
+		{"licensee.companyName", c.Licensee.CompanyName},
+		{"licensee.phone", c.Licensee.Phone},
 	} {
 		bad.Check(cleanText(f.value, 0, maxPersonal), "customer."+f.name,
 			"must be at most %d characters without control or direction characters", maxPersonal)
-		bad.Check(!holdsCardNumber(f.name, f.value), "customer."+f.name,
+		_, last, _ := strings.Cut("."+f.name, ".licensee.")
+		bad.Check(!holdsCardNumber(cmp.Or(last, f.name), f.value), "customer."+f.name,
 			"looks like a payment card number, which must not be sent")
 	}
 }

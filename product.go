@@ -3,7 +3,6 @@ package keyturn
 import (
 	"regexp"
 	"slices"
-	"strings"
 )
 
 // OperationName is what a fulfillment does to a licence (docs/understand/partner-contract.md, Operations).
@@ -45,21 +44,12 @@ const (
 	CancelOrder OnGiveUp = "cancel_order"
 )
 
-// Email is a product's own text in the delivery e-mail; tags such as {KEY} are replaced (package mail).
-type Email struct {
-	Subject string `json:"subject,omitempty"`
-	Text    string `json:"text,omitempty"`
-	HTML    string `json:"html,omitempty"`
-}
-
-// PrintsParentKey says whether the text has {PARENT_KEY}, whose value somebody must look up.
-func (e Email) PrintsParentKey() bool { return strings.Contains(e.Text+e.HTML, "{PARENT_KEY}") }
-
 // Product says how something is delivered.
 type Product struct {
 	ID                      string            `json:"id"`
 	Name                    string            `json:"name"`
-	Image                   Image             `json:"image,omitzero"` // shown on pages
+	ShortName               string            `json:"shortName,omitempty"` // {PROGRAM_SHORT}; empty: Name
+	Image                   Image             `json:"image,omitzero"`      // shown on pages
 	PublisherProductID      string            `json:"publisherProductId,omitempty"`
 	PublisherFulfillmentID  string            `json:"publisherFulfillmentId,omitempty"`
 	ExternalContext         string            `json:"externalContext,omitempty"`
@@ -111,6 +101,7 @@ func (p Product) Check() error {
 	var bad Problems
 	bad.Check(ValidID(p.ID), "id", "must be 1 to 64 letters, digits, '.', '_', ':' or '-'")
 	bad.Check(cleanText(p.Name, 1, 200), "name", "must be 1 to 200 printable characters")
+	bad.Check(cleanText(p.ShortName, 0, 200), "shortName", "must be at most 200 printable characters")
 	bad.Check(cleanText(p.PublisherProductID, 0, 200), "publisherProductId", "must be at most 200 printable characters")
 	bad.Check(cleanText(p.PublisherFulfillmentID, 0, 200), "publisherFulfillmentId",
 		"must be at most 200 printable characters")
@@ -131,6 +122,7 @@ func (p Product) Check() error {
 	for i, s := range p.Sources {
 		bad.Merge("sources["+itoa(i)+"]", s.check())
 	}
+	bad.Merge("email", p.Email.check())
 	bad.Merge("sell", p.Sell.check(p.Sources))
 	bad.Merge("retry", p.Retry.Check())
 	return bad.Err("the product is not valid")

@@ -3,6 +3,7 @@ package keyturn
 import (
 	"maps"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -12,6 +13,8 @@ import (
 type Shop struct {
 	Name     string           `json:"name,omitempty"` // heads pages; empty: KEYTURN_MAIL_NAME
 	Logo     Image            `json:"logo,omitzero"`
+	Color    string           `json:"color,omitempty"`   // of e-mails: #rrggbb
+	ReplyTo  string           `json:"replyTo,omitempty"` // where answers to e-mails go; empty: Legal.Contact
 	Legal    Legal            `json:"legal,omitzero"`
 	Checkout CheckoutSettings `json:"checkout,omitzero"`
 }
@@ -98,6 +101,8 @@ func (s Shop) WithDefaults() Shop {
 func (s Shop) Check(checkAddress func(string) error) error {
 	var bad Problems
 	bad.Check(cleanText(s.Name, 0, 200), "name", "must be at most 200 printable characters")
+	bad.Check(s.Color == "" || colorPattern.MatchString(s.Color), "color", "must be a color such as #1a4fd6")
+	bad.Check(s.ReplyTo == "" || checkAddress(s.ReplyTo) == nil, "replyTo", "must be an e-mail address")
 	for _, u := range []struct{ at, url string }{
 		{"legal.terms", s.Legal.Terms},
 		{"legal.privacy", s.Legal.Privacy},
@@ -142,6 +147,8 @@ func (c CheckoutSettings) check() error {
 		"is asked only where withdrawal is waived")
 	return bad.Err("the settings of the checkout page are not valid")
 }
+
+var colorPattern = regexp.MustCompile(`^#[0-9A-Fa-f]{6}$`)
 
 // isHTTPS says whether text is an address that a page may lead to.
 func isHTTPS(text string) bool {

@@ -1,6 +1,7 @@
 package activities
 
 import (
+	"cmp"
 	"context"
 	"time"
 
@@ -43,23 +44,23 @@ func (l Letters) RenderPayment(f db.PaymentMailFacts) ([]byte, error) {
 func (l Letters) paymentMessage(f db.PaymentMailFacts) (mail.Message, error) {
 	customer := f.Snapshot.Customer
 	c := mail.Content{
-		Envelope: l.envelope(f.ID, customer.Email, f.Now), Locale: customer.Locale, OrderID: f.OrderID,
-		OrderedAt: f.OrderedAt, Customer: mail.Customer{FirstName: customer.FirstName, LastName: customer.LastName},
+		Envelope: l.envelope(f.Shop, f.ID, customer.Email, f.Now), Shop: l.shop(f.Shop), Locale: customer.Locale,
+		OrderID: f.OrderID, OrderedAt: f.OrderedAt, Customer: mail.Customer{FirstName: customer.FirstName, LastName: customer.LastName},
 	}
 	if f.PageToken != "" {
 		c.OrderPage = l.orderPage(f.PageToken)
 	}
 	switch f.Kind {
 	case keyturn.MailRefused:
-		return mail.RenderRefused(c, money(f.Total), l.payAgain(f))
+		return mail.RenderRefused(c, f.Total, l.payAgain(f))
 	case keyturn.MailEnded:
-		e := mail.Ended{Items: f.Items, Amount: money(f.Paid), Returned: f.Returned, Reason: reasonOf(f.EndedBy, f.FailedBy)}
+		e := mail.Ended{Items: f.Items, Amount: f.Paid, Returned: f.Returned, Reason: reasonOf(f.EndedBy, f.FailedBy)}
 		if f.AgainUntil != nil {
 			e.Again = mail.Again{URL: c.OrderPage, Until: *f.AgainUntil}
 		}
 		return mail.RenderEnded(c, e)
 	case keyturn.MailCorrected:
-		return mail.RenderCorrected(c, money(f.Paid))
+		return mail.RenderCorrected(c, f.Paid)
 	case keyturn.MailOrderPage:
 		return mail.RenderOrderPage(c)
 	case keyturn.MailWithdrawal:
@@ -78,8 +79,7 @@ func (l Letters) payAgain(f db.PaymentMailFacts) mail.Again {
 
 func confirmation(f db.PaymentMailFacts) mail.Confirmation {
 	out := mail.Confirmation{
-		Total: money(f.Total), By: f.DeliverBy, Promise: mail.PromiseCharge, Seller: f.Shop.Legal.Seller,
-		Contact: f.Shop.Legal.Contact, Terms: f.Shop.Legal.Terms,
+		Total: f.Total, By: f.DeliverBy, Promise: mail.PromiseCharge,
 	}
 	switch {
 	case f.Total.Minor == 0:
@@ -91,7 +91,7 @@ func confirmation(f db.PaymentMailFacts) mail.Confirmation {
 		price, _ := keyturn.ParseMoney(line.GrossPrice, f.Total.Currency)
 		each, _ := keyturn.ParseMoney(line.SoldAs.UnitPrice, f.Total.Currency)
 		out.Lines = append(out.Lines, mail.OrderLine{
-			Name: line.SoldAs.Name, Quantity: line.Quantity, Each: money(each), Price: money(price),
+			Name: line.SoldAs.Name, Quantity: line.Quantity, Each: each, Price: price,
 		})
 	}
 	if len(out.Lines) > 1 {
@@ -114,12 +114,26 @@ func confirmation(f db.PaymentMailFacts) mail.Confirmation {
 
 func (l Letters) orderPage(token string) string { return l.PublicURL + "/o/" + token }
 
-func money(m keyturn.Money) string { return m.String() + " " + m.Currency }
-
-// envelope is that of the stored e-mail with this ID.
-func (l Letters) envelope(id, to string, now time.Time) mail.Envelope {
-	return mail.Envelope{
-		From: l.From, SenderName: l.SenderName, ReplyTo: l.ReplyTo, To: to, Date: now,
+// envelope is that of the stored e-mail with this ID. Answers go where the shop says, or to whom customers ask.
+func (l Letters) envelope(s keyturn.Shop, id, to string, now time.Time) mail.Envelope {
+	e := mail.Envelope{
+		From: l.From, SenderName: cmp.Or(s.Name, l.SenderName), ReplyTo: s.ReplyTo, To: to, Date: now,
 		MessageID: id + "@" + domainOf(l.From),
 	}
+	if e.ReplyTo == "" && mail.CheckAddress(s.Legal.Contact) == nil {
+		e.ReplyTo = s.Legal.Contact
+	}
+	return e
+}
+
+// shop is how the merchant appears in e-mails. Outlook shows no WebP.
+func (l Letters) shop(s keyturn.Shop) mail.Shop {
+	out := mail.Shop{
+		Color: s.Color, Seller: s.Legal.Seller, Contact: s.Legal.Contact, Terms: s.Legal.Terms, Privacy: s.Legal.Privacy,
+		Imprint: s.Legal.Imprint,
+	}
+	if s.Logo.SHA256 != "" && s.Logo.Type != "image/webp" {
+		out.Logo = mail.Logo{URL: l.PublicURL + "/images/" + s.Logo.SHA256, Width: s.Logo.Width, Height: s.Logo.Height}
+	}
+	return out
 }

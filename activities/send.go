@@ -3,6 +3,7 @@ package activities
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"time"
 
@@ -114,57 +115,52 @@ func (a *Activities) post(ctx context.Context, stored []byte) error {
 	return err
 }
 
-// Letters renders e-mails. Its fields are the seller's.
+// Letters renders e-mails.
 type Letters struct {
 	From       string // bare address of the sender
-	SenderName string
-	ReplyTo    string
+	SenderName string // of a shop whose settings have no name
 	PublicURL  string // of our pages, without a trailing slash
 }
 
 // Render makes the e-mail of a delivery, as it is stored.
 func (l Letters) Render(f db.MailFacts) ([]byte, error) {
-	c := l.content(f)
-	var message mail.Message
-	var err error
-	switch {
-	case f.Kind == keyturn.DeliveryCanceled:
-		message, err = mail.RenderCanceled(c, mail.Cancellation{
-			Uncharged: f.Uncharged,
-			Amount:    f.Price.String() + " " + f.Price.Currency, Free: f.Price.Minor == 0,
-			Reason: reasonOf(f.EndedBy, f.FailureKind),
-		})
-	case f.Line.LicenseID != "" && f.Deliverables.Empty():
-		message, err = mail.RenderNotice(c, mail.Notice{Operation: f.Line.Operation, ExpiresAt: f.Line.ExpiresAt})
-	default:
-		message, err = mail.RenderKeys(mail.Template{
-			Subject: f.Product.Email.Subject, Text: f.Product.Email.Text,
-			HTML: f.Product.Email.HTML,
-		}, c)
-	}
+	message, err := l.message(f)
 	if err != nil {
 		return nil, err
 	}
 	return message.MarshalBinary()
 }
 
+func (l Letters) message(f db.MailFacts) (mail.Message, error) {
+	c := l.content(f)
+	switch {
+	case f.Kind == keyturn.DeliveryCanceled:
+		return mail.RenderCanceled(c, mail.Cancellation{
+			Uncharged: f.Uncharged,
+			Amount:    f.Price, Free: f.Price.Minor == 0,
+			Reason: reasonOf(f.EndedBy, f.FailureKind),
+		})
+	case f.Line.LicenseID != "" && f.Deliverables.Empty():
+		return mail.RenderNotice(c, mail.Notice{Operation: f.Line.Operation})
+	}
+	return mail.RenderKeys(mail.Template(f.Product.Email.In(c.Locale)), c)
+}
+
 func (l Letters) content(f db.MailFacts) mail.Content {
 	customer := f.Order.Customer
 	c := mail.Content{
-		Envelope: l.envelope(f.DeliveryID, f.To, f.Now),
-		Locale:   customer.Locale, OrderID: f.Order.ID, OrderedAt: f.AcceptedAt, OrderPage: l.orderPage(f.PageToken),
-		ProductID: f.Product.ID, ProductName: f.Product.Name, Quantity: f.Line.Quantity,
-		UnitPrice:  keyturn.Money{Minor: f.Price.Minor / int64(f.Line.Quantity), Currency: f.Price.Currency}.String(),
-		TotalPrice: f.Price.String(), Currency: f.Price.Currency,
+		Envelope: l.envelope(f.Shop, f.DeliveryID, f.To, f.Now), Shop: l.shop(f.Shop),
+		Locale: customer.Locale, OrderID: f.Order.ID, OrderedAt: f.AcceptedAt, OrderPage: l.orderPage(f.PageToken),
+		ProductID: f.Product.ID, ProductName: f.Product.Name, ProductShort: f.Product.ShortName, Quantity: f.Line.Quantity,
+		UnitPrice:  keyturn.Money{Minor: f.Price.Minor / int64(f.Line.Quantity), Currency: f.Price.Currency},
+		TotalPrice: f.Price, ValidUntil: f.Line.ExpiresAt, LicenseFor: licensee(customer.Licensee),
+		AdditionalInfo: customer.AdditionalInfo,
 		Customer: mail.Customer{
 			FirstName: customer.FirstName, LastName: customer.LastName, Email: customer.Email, Phone: customer.Phone,
 			Company: customer.CompanyName,
 			Country: customer.Country, City: customer.City, Zip: customer.ZipCode, Address: customer.Street,
 		},
 		InstructionsURL: f.Product.URLToInstructions, DownloadURL: f.Product.URLToDownload,
-	}
-	if f.Line.LicenseID != "" && f.Price.Minor == 0 { // nobody paid for it: no price is better than 0.00
-		c.TotalPrice, c.UnitPrice = "", ""
 	}
 	var parent []string
 	for _, code := range f.ParentKeys {
@@ -188,6 +184,14 @@ func (l Letters) content(f db.MailFacts) mail.Content {
 		})
 	}
 	return c
+}
+
+// licensee is who owns what was bought, on one line; empty: the customer.
+func licensee(who keyturn.Licensee) string {
+	name := strings.TrimSpace(who.FirstName + " " + who.LastName)
+	return strings.Join(slices.DeleteFunc([]string{name, who.Email, who.Phone, who.CompanyName}, func(s string) bool {
+		return strings.TrimSpace(s) == ""
+	}), ", ")
 }
 
 // reasonOf is how a customer is told why something is cancelled.

@@ -15,8 +15,10 @@ import (
 	"go.temporal.io/sdk/client"
 
 	"keyturn.dev/keyturn"
+	"keyturn.dev/keyturn/activities"
 	"keyturn.dev/keyturn/db"
 	"keyturn.dev/keyturn/internal/throttle"
+	"keyturn.dev/keyturn/mail"
 	"keyturn.dev/keyturn/workflows"
 )
 
@@ -52,6 +54,10 @@ type Config struct {
 	MissingSearchAttributes func(context.Context) ([]string, error)
 	// RenderKeys makes the e-mail of a resend, as it is stored.
 	RenderKeys func(db.MailFacts) ([]byte, error)
+	// RenderSample makes an e-mail of invented data, and SendMail sends one.
+	RenderSample func(activities.Sample) (mail.Message, error)
+	SendMail     func(context.Context, mail.Message) error
+	TestMails    *throttle.Throttle // of e-mails that are sent to try them; nil: they are not counted
 	// Pages serves what pagePrefix names: order and checkout pages, messages of processors; nil: nothing is there.
 	Pages    http.Handler
 	Logger   *slog.Logger
@@ -113,6 +119,7 @@ func New(c Config) *API {
 	a.customerRoutes()
 	a.licenseRoutes()
 	a.shopRoutes()
+	a.mailRoutes()
 	a.catalogRoutes()
 	a.webhookRoutes()
 	a.alertRoutes()

@@ -59,7 +59,8 @@ func (a *API) authenticate(ctx huma.Context, next func(huma.Context)) {
 	client, err := a.client(c.r)
 	if keyturn.KindOf(err) == keyturn.KindUnauthorized && c.r.Header.Get("Authorization") != "" {
 		if wait := a.Throttle.Failed(c.r); wait > 0 {
-			err = a.tooMany(c, wait)
+			err = a.tooMany(c, wait, // right tokens are taken all the same
+				"too many requests with wrong tokens came from this address: send the right one, or wait")
 		}
 	}
 	if err == nil {
@@ -76,10 +77,9 @@ func (a *API) authenticate(ctx huma.Context, next func(huma.Context)) {
 	next(ctx)
 }
 
-// tooMany answers one wrong token too many. Right ones are taken all the same.
-func (a *API) tooMany(c *call, wait time.Duration) error {
-	p := a.problem(c, keyturn.Errorf(keyturn.KindRateLimited,
-		"too many requests with wrong tokens came from this address: send the right one, or wait"))
+// tooMany answers one request too many, such as one with a wrong token.
+func (a *API) tooMany(c *call, wait time.Duration, why string) error {
+	p := a.problem(c, keyturn.Errorf(keyturn.KindRateLimited, "%s", why))
 	p.header.Set("Retry-After", strconv.Itoa(int(wait.Seconds())+1))
 	return p
 }

@@ -16,9 +16,11 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"keyturn.dev/keyturn"
+	"keyturn.dev/keyturn/activities"
 	"keyturn.dev/keyturn/api"
 	"keyturn.dev/keyturn/db"
 	"keyturn.dev/keyturn/internal/testkit"
+	"keyturn.dev/keyturn/mail"
 	"keyturn.dev/keyturn/vault"
 )
 
@@ -99,6 +101,10 @@ func newBench(t *testing.T, change ...func(*api.Config)) *bench {
 		DevToken:   devToken,
 		Logger:     slog.New(slog.NewJSONHandler(b.log, nil)),
 		RenderKeys: func(f db.MailFacts) ([]byte, error) { return []byte("to " + f.To), nil },
+		RenderSample: activities.Letters{
+			From: "keys@shop.test", SenderName: "The Shop", PublicURL: "https://shop.test",
+		}.RenderSample,
+		SendMail: func(context.Context, mail.Message) error { return nil },
 	}
 	for _, fn := range change {
 		fn(&c)

@@ -58,12 +58,26 @@ func exampleWebhookMade() keyturn.WebhookPut {
 	}
 }
 
+func exampleMail(sent bool) keyturn.MailSample {
+	return keyturn.MailSample{
+		Kind: keyturn.SampleKeys, From: `"Kiosk" <keys@kiosk.example>`, ReplyTo: "help@kiosk.example",
+		To: "you@kiosk.example", Subject: "Your key for Orbit Editor",
+		Text: "Hello Jean Dupont,\n\nyour key: SAMPLE-0001-NOT-A-REAL-KEY\n", HTML: "<!DOCTYPE html>…", Sent: sent,
+	}
+}
+
 // examplePartnerShown is the integration as it is shown: a secret is only known to be set.
 func examplePartnerShown() keyturn.Integration { return hideSecrets(examplePartnerEntry) }
 
 var catalogExamples = map[string]example{
 	"put-shop": {request: exampleShop, answer: exampleShop},
 	"get-shop": {answer: exampleShop},
+
+	"previewMail": {request: keyturn.MailSampleRequest{ProductID: exampleProduct, Locale: "en"}, answer: exampleMail(false)},
+	"testMail": {
+		request: keyturn.MailSampleRequest{ProductID: exampleProduct, Locale: "en", Email: "you@kiosk.example"},
+		answer:  exampleMail(true),
+	},
 
 	"put-product":    {request: exampleProductEntry, answer: exampleProductEntry.WithDefaults()},
 	"get-product":    {answer: exampleProductEntry.WithDefaults()},

@@ -203,6 +203,8 @@ var reaches = map[string]reach{
 	"GET /v1/webhooks/{id}":        {"/v1/webhooks/{name}:hook", "", 404, 200},
 	"GET /v1/webhooks":             {"/v1/webhooks", "", 200, 200},
 	"DELETE /v1/webhooks/{id}":     {"/v1/webhooks/{name}:hook", "", 404, 204},
+	"POST /v1/mails/preview":       {"/v1/mails/preview", `{"productId": "{name}:app"}`, 404, 200},
+	"POST /v1/mails/test":          {"/v1/mails/test", `{"productId": "{name}:app", "email": "a@b.test"}`, 404, 200},
 	"PUT /v1/shop":                 {"/v1/shop", `{}`, 404, 404},
 	"GET /v1/shop":                 {"/v1/shop", "", 404, 404},
 	"GET /v1/alerts":               {"/v1/alerts?all=true", "", 200, 200},

@@ -4,6 +4,8 @@ package catalog
 
 import (
 	"errors"
+	"maps"
+	"slices"
 	"strconv"
 
 	"keyturn.dev/keyturn"
@@ -17,7 +19,10 @@ func CheckProduct(p keyturn.Product, production bool) (keyturn.Product, error) {
 	var bad keyturn.Problems
 	bad.Merge("", p.Check())
 	p.Image = DescribeImage(&bad, "image", p.Image)
-	bad.Merge("email", mail.Template(p.Email).Check())
+	bad.Merge("email", mail.Template{Subject: p.Email.Subject, Text: p.Email.Text, HTML: p.Email.HTML}.Check())
+	for _, name := range slices.Sorted(maps.Keys(p.Email.Languages)) {
+		bad.Merge("email.languages."+name, mail.Template(p.Email.Languages[name]).Check())
+	}
 	for i, s := range p.Sources {
 		if s.URL != "" {
 			mergeURL(&bad, "sources["+strconv.Itoa(i)+"].url", endpoint.Check(endpoint.DynamicURL(s.Name(), s.URL), production))

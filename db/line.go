@@ -67,9 +67,11 @@ type line struct {
 	Currencies       *string                `db:"pool_currencies"` // of the product's pools that sell in one currency only
 	Now              time.Time              `db:"now"`             // the database's clock, the only one that decides
 
-	// Only of a line that a step is for: what its order's customer is decrypted from.
+	// Only of a line that a step is for: what its order's customer is decrypted from, and what its e-mails look like.
 	CustomerSealed []byte `db:"customer_sealed"`
 	CustomerKey    []byte `db:"customer_key"`
+	// ShopSpec are the settings of the shop, whose face e-mails have; nil: there are none.
+	ShopSpec *string `db:"shop_spec"`
 
 	product keyturn.Product
 	sold    *keyturn.SoldAs // nil: as the product says
@@ -104,7 +106,8 @@ const joinPayment = `
 	LEFT JOIN payments pay ON pay.id = o.payment_id`
 
 const (
-	readLineSQL = `SELECT` + lineColumns + `, o.customer AS customer_sealed, c.data_key AS customer_key` + lineTables + `
+	readLineSQL = `SELECT` + lineColumns + `, o.customer AS customer_sealed, c.data_key AS customer_key,
+	(SELECT spec FROM shop WHERE id = '` + theShop + `') AS shop_spec` + lineTables + `
 	JOIN customers c ON c.id = o.customer_id
 	WHERE l.fulfillment_id = $1`
 	lockLineSQL = readLineSQL + ` FOR UPDATE OF l`

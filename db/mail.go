@@ -19,6 +19,7 @@ type MailFacts struct {
 	Line         keyturn.LineItem
 	Price        keyturn.Money
 	Product      keyturn.Product
+	Shop         keyturn.Shop
 	Deliverables Deliverables
 	// of an operation on a licence: the keys that it had before, if the product's e-mail prints them
 	ParentKeys  []keyturn.Secret
@@ -110,7 +111,10 @@ func (d *DB) appendDelivery(w *pg.StmtBuilder, l *line, m newMail) (*Delivery, e
 	if err != nil {
 		return nil, err
 	}
-	f := d.mailFacts(l, c, m.kind)
+	f, err := d.mailFacts(l, c, m.kind)
+	if err != nil {
+		return nil, err
+	}
 	f.EndedBy, f.FailureKind, f.ParentKeys, f.Uncharged = m.cause, m.why, m.parent, m.uncharged
 	if m.to != "" {
 		f.To = m.to
@@ -134,9 +138,10 @@ func (d *DB) appendDelivery(w *pg.StmtBuilder, l *line, m newMail) (*Delivery, e
 	return &Delivery{ID: f.DeliveryID, Message: message, try: 1}, nil
 }
 
-func (d *DB) mailFacts(l *line, c storedCustomer, kind keyturn.DeliveryKind) MailFacts {
+func (d *DB) mailFacts(l *line, c storedCustomer, kind keyturn.DeliveryKind) (MailFacts, error) {
+	shop, err := shopFrom(l.ShopSpec)
 	return MailFacts{
-		Kind: kind, DeliveryID: newID(), AcceptedAt: l.CreatedAt, Product: l.product, Now: l.Now, To: c.Email,
+		Kind: kind, DeliveryID: newID(), AcceptedAt: l.CreatedAt, Product: l.product, Shop: shop, Now: l.Now, To: c.Email,
 		Order: keyturn.Order{ID: l.OrderID, Currency: l.Currency, Customer: c.Customer},
 		Line: keyturn.LineItem{
 			ID: l.ID, FulfillmentID: l.FulfillmentID, ProductID: l.ProductID, Quantity: l.Quantity,
@@ -144,5 +149,5 @@ func (d *DB) mailFacts(l *line, c storedCustomer, kind keyturn.DeliveryKind) Mai
 			LicenseID: value(l.LicenseID), ExpiresAt: l.ExpiresAt,
 		},
 		Price: keyturn.Money{Minor: l.GrossMinor, Currency: l.Currency}, PageToken: d.PageToken(l.OrderID),
-	}
+	}, err
 }

@@ -32,6 +32,30 @@ func (d *DB) PutShop(ctx context.Context, s keyturn.Shop) (created, changed bool
 	return false, changed, err
 }
 
+// cachedShop is the shop as it was read last, with the text that it was read from.
+var cachedShop cache[readShop]
+
+type readShop struct {
+	spec string
+	shop keyturn.Shop
+}
+
+// shopFrom gives the shop from its stored text; the zero value without any.
+func shopFrom(spec *string) (keyturn.Shop, error) {
+	if spec == nil {
+		return keyturn.Shop{}, nil
+	}
+	if r, ok := cachedShop.get(theShop); ok && r.spec == *spec {
+		return r.shop, nil
+	}
+	shop, err := specFrom[keyturn.Shop](*spec)
+	if err != nil {
+		return shop, keyturn.Errorf(keyturn.KindInternal, "the shop's stored settings cannot be read: %w", err)
+	}
+	cachedShop.put(theShop, readShop{*spec, shop})
+	return shop, nil
+}
+
 // CheckShop says whether the logo exists that settings keep, as PutShop would, and stores nothing.
 func (d *DB) CheckShop(ctx context.Context, s keyturn.Shop) error {
 	return d.pg.Tx(ctx, func(tx *sqlx.Tx) error { return keepsImage(ctx, tx, theShop, "logo", s.Logo) })

@@ -51,7 +51,10 @@ func (s *stack) count(query string, args ...any) int {
 	return n
 }
 
-// letter is an e-mail as its reader sees it.
+// plainSpaces makes no-break spaces, as amounts have them, ordinary ones.
+var plainSpaces = strings.NewReplacer("\u00a0", " ", "\u202f", " ")
+
+// letter is an e-mail as its reader sees it, with ordinary spaces.
 type letter struct {
 	To, Subject, MessageID, Text, Raw string
 }
@@ -71,8 +74,9 @@ func (s *stack) letters(to string) []letter {
 		subject, err := new(mime.WordDecoder).DecodeHeader(parsed.Header.Get("Subject"))
 		require.NoError(s.t, err)
 		out = append(out, letter{
-			To: to, Subject: subject, MessageID: parsed.Header.Get("Message-Id"), Raw: string(raw),
-			Text: textOf(s, parsed.Header.Get("Content-Type"), parsed.Header.Get("Content-Transfer-Encoding"), parsed.Body),
+			To: to, Subject: plainSpaces.Replace(subject), MessageID: parsed.Header.Get("Message-Id"), Raw: string(raw),
+			Text: plainSpaces.Replace(textOf(s, parsed.Header.Get("Content-Type"),
+				parsed.Header.Get("Content-Transfer-Encoding"), parsed.Body)),
 		})
 	}
 	return out

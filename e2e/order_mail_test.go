@@ -33,12 +33,12 @@ func TestAnOrderIsConfirmedInThreeLanguages(t *testing.T) {
 		},
 		"de-DE": {
 			"Bestätigung", "Guten Tag Jean,", "Abgebucht wird erst, wenn Ihr Schlüssel da ist: bis ",
-			"Summe, alle Steuern enthalten: 30.00 EUR", "Verkäufer: The Shop Ltd", "Dem haben Sie am ",
+			"Summe, alle Steuern enthalten: 30,00 EUR", "Verkäufer: The Shop Ltd", "Dem haben Sie am ",
 			"> Ich möchte, dass meine Bestellung sofort ausgeführt wird", "Ihr Widerrufsrecht", "Bis dahin können Sie",
 		},
 		"fr-FR": {
 			"confirmation", "Bonjour Jean,", "Vous n'êtes débité que lorsque votre clé est prête : au plus tard le ",
-			"Total, toutes taxes comprises : 30.00 EUR", "Vendeur : The Shop Ltd", "Vous avez accepté ceci le ",
+			"Total, toutes taxes comprises : 30,00 EUR", "Vendeur : The Shop Ltd", "Vous avez accepté ceci le ",
 			"> Je demande l’exécution immédiate de ma commande", "Votre droit de rétractation", "Jusque-là, vous pouvez",
 		},
 	} {
@@ -53,12 +53,16 @@ func TestAnOrderIsConfirmedInThreeLanguages(t *testing.T) {
 		for _, sentence := range says[1:] {
 			require.Contains(t, confirmation.Text, sentence)
 		}
-		colon := ": "
-		if locale == "fr-FR" {
-			colon = " : "
+		colon, point := ": ", "."
+		switch locale {
+		case "fr-FR":
+			colon, point = " : ", ","
+		case "de-DE":
+			point = ","
 		}
-		require.Contains(t, confirmation.Text, "Orbit Editor, 5 Geräte"+colon+"2 × 10.00 EUR = 20.00 EUR")
-		require.Contains(t, confirmation.Text, "The game"+colon+"10.00 EUR")
+		require.Contains(t, confirmation.Text, "Orbit Editor, 5 Geräte"+colon+
+			strings.ReplaceAll("2 × 10.00 EUR = 20.00 EUR", ".", point))
+		require.Contains(t, confirmation.Text, "The game"+colon+"10"+point+"00 EUR")
 		require.NotContains(t, confirmation.Text, "G-", "it brings no key")
 		page := regexp.MustCompile(`http://\S+/o/\S+`).FindString(confirmation.Text)
 		resp, body := s.visit("GET", strings.TrimSpace(page), nil)

@@ -4,13 +4,15 @@ import (
 	"fmt"
 	"log/slog"
 	"time"
+
+	"keyturn.dev/keyturn"
 )
 
 // Envelope identifies a mail: its sender, its recipient, and the MessageID and Date that make two copies the same mail.
 // The caller stores both with the delivery: rendering reads no clock and draws no random number.
 type Envelope struct {
 	From       string    // the sender's bare address, in the SMTP envelope and in the From header
-	SenderName string    // the seller's name, in the From header and under the mail; empty: the domain of From
+	SenderName string    // the seller's name, in the From header, over and under the mail; empty: the domain of From
 	ReplyTo    string    // bare address, optional
 	To         string    // the one recipient's bare address
 	MessageID  string    // without angle brackets, such as 0198c2d4-….1@shop.test
@@ -31,10 +33,26 @@ type Attachment struct {
 	Data        []byte
 }
 
-// Content holds every value in a mail to a customer, as plain text; the renderer escapes it. Prices are formatted
-// ("29.99"), without their currency.
+// Shop is how the merchant appears in every mail to a customer, as plain text. Every field is optional.
+type Shop struct {
+	Logo                    Logo
+	Color                   string // #rrggbb
+	Seller                  string // name and address
+	Contact                 string // whom customers ask: an e-mail or https address
+	Terms, Privacy, Imprint string // https addresses
+}
+
+// Logo is a picture that stands at the top in place of the seller's name. Readers that load no pictures show the name.
+type Logo struct {
+	URL           string // http or https; empty: there is none
+	Width, Height int    // of the picture, in pixels
+}
+
+// Content holds every value in a mail to a customer, as plain text; the renderer escapes it. An amount without a
+// currency is not shown.
 type Content struct {
 	Envelope
+	Shop   Shop
 	Locale string // BCP 47, such as fr-FR; the frame speaks English, French or German
 
 	OrderID   string
@@ -45,9 +63,9 @@ type Content struct {
 	ProductName  string // {PROGRAM_NAME}
 	ProductShort string // {PROGRAM_SHORT}; empty: ProductName
 	Quantity     int
-	UnitPrice    string // {PRICE_ONE_DUPLICATE}
-	TotalPrice   string // {PRICE_ALL_DUPLICATES}
-	Currency     string
+	UnitPrice    keyturn.Money // {PRICE_ONE_DUPLICATE}
+	TotalPrice   keyturn.Money // {PRICE_ALL_DUPLICATES}
+	ValidUntil   *time.Time    // when the term that was sold ends; nil: it has no end that is known
 
 	Customer       Customer
 	LicenseFor     string // {LICENSE_FOR}; empty: the customer's name, e-mail, phone and company
@@ -85,8 +103,8 @@ const (
 
 // Cancellation is the input of RenderCanceled besides the Content, whose keys and attachments it ignores.
 type Cancellation struct {
-	Amount string // what goes back, with its currency: "29.99 EUR"; empty: the mail names no amount
-	Free   bool   // nothing was paid, so nothing goes back
+	Amount keyturn.Money // what goes back; without a currency the mail names no amount
+	Free   bool          // nothing was paid, so nothing goes back
 	// Uncharged: the payment was authorized and never taken, so nothing goes back
 	Uncharged bool
 	Reason    Reason

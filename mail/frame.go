@@ -18,7 +18,10 @@ var pages = template.Must(template.ParseFS(templateFiles, "templates/*.html"))
 // frame surrounds the merchant's or our own text. Its fields are plain text except HTML.
 type frame struct {
 	Lang       string
+	Title      string
+	Face       face
 	Greeting   string
+	Notice     string        // stands first, where a mailbox shows it whatever it cuts off
 	Text       string        // the body of the text part
 	HTML       template.HTML // the body of the HTML part, escaped already
 	Paragraphs []string      // or the body of the HTML part as plain text
@@ -32,6 +35,7 @@ type frame struct {
 	PageHref   string
 	Signature  string
 	Seller     string
+	Footer     []row // without a label: the value is a link
 }
 
 // row is one line of the order's details. Href makes the value a link.
@@ -45,8 +49,9 @@ type button struct{ Lead, Label, Link, Href string }
 
 func newFrame(w *words, c Content) frame {
 	f := frame{
-		Lang: w.lang, Greeting: w.helloNobody, Details: w.details, Colon: w.colon, PageLabel: w.page,
+		Lang: w.lang, Face: faceOf(c), Greeting: w.helloNobody, Details: w.details, Colon: w.colon, PageLabel: w.page,
 		Page: oneLine(c.OrderPage), PageHref: webURL(c.OrderPage), Signature: w.signature, Seller: seller(c.Envelope),
+		Footer: footer(w, c.Shop),
 	}
 	if name := oneLine(c.Customer.FirstName + " " + c.Customer.LastName); name != "" {
 		f.Greeting = fmt.Sprintf(w.hello, name)
@@ -58,13 +63,18 @@ func newFrame(w *words, c Content) frame {
 	}
 	add(w.order, c.OrderID)
 	if !c.OrderedAt.IsZero() {
-		add(w.ordered, day(c.OrderedAt))
+		add(w.ordered, w.Day(c.OrderedAt))
 	}
 	add(w.product, c.ProductName)
 	if c.Quantity > 0 {
 		add(w.quantity, strconv.Itoa(c.Quantity))
 	}
-	add(w.total, price(c.TotalPrice, c.Currency))
+	if c.TotalPrice.Currency != "" {
+		f.Rows = append(f.Rows, row{Label: w.total, Value: w.Money(c.TotalPrice)})
+	}
+	if c.ValidUntil != nil {
+		f.Rows = append(f.Rows, row{Label: w.validUntil, Value: w.LastDay(*c.ValidUntil)})
+	}
 	for _, key := range c.Replaced {
 		add(w.replaced, key)
 	}
@@ -79,6 +89,7 @@ func (f frame) composeParagraphs(e Envelope, subject string) (Message, error) {
 
 // compose renders both parts into a message.
 func (f frame) compose(e Envelope, subject string, files []Attachment) (Message, error) {
+	f.Title = oneLine(subject)
 	html, err := executePage("frame.html", f)
 	if err != nil {
 		return Message{}, err
@@ -88,6 +99,9 @@ func (f frame) compose(e Envelope, subject string, files []Attachment) (Message,
 
 func (f frame) text() string {
 	var out strings.Builder
+	if f.Notice != "" {
+		out.WriteString(f.Notice + "\n" + f.Page + "\n\n")
+	}
 	out.WriteString(f.Greeting + "\n\n" + f.Text + "\n")
 	if len(f.Rows) > 0 {
 		out.WriteString("\n" + f.Details + "\n")
@@ -111,6 +125,12 @@ func (f frame) text() string {
 		out.WriteString("\n" + f.PageLabel + "\n" + f.Page + "\n")
 	}
 	out.WriteString("\n" + f.Signature + "\n" + f.Seller + "\n")
+	for i, r := range f.Footer {
+		if i == 0 {
+			out.WriteString("\n")
+		}
+		out.WriteString(r.Label + f.Colon + r.Value + "\n")
+	}
 	return out.String()
 }
 

@@ -54,10 +54,15 @@ func TestGolden(t *testing.T) {
 		"keys_french.eml":    func() (mail.Message, error) { return mail.RenderKeys(own, french) },
 		"keys_link_only.eml": func() (mail.Message, error) { return mail.RenderKeys(mail.Template{}, linkOnly) },
 		"canceled.eml": func() (mail.Message, error) {
-			return mail.RenderCanceled(content(), mail.Cancellation{Amount: "29.99 EUR", Reason: mail.ReasonOutOfStock})
+			return mail.RenderCanceled(content(), mail.Cancellation{Amount: euro(2999), Reason: mail.ReasonOutOfStock})
 		},
 		"canceled_german.eml": func() (mail.Message, error) { return mail.RenderCanceled(german, mail.Cancellation{}) },
-		"alert.eml":           func() (mail.Message, error) { return mail.RenderAlert(operations) },
+		"keys_shop.eml": func() (mail.Message, error) {
+			c := content()
+			c.Shop = shop()
+			return mail.RenderKeys(mail.Template{}, c)
+		},
+		"alert.eml": func() (mail.Message, error) { return mail.RenderAlert(operations) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -54,7 +54,7 @@ func compileHTML(source string) (*template.Template, error) {
 		return nil, err
 	}
 	// html/template determines contexts at the first execution, so this is what finds the bad ones.
-	return t, t.Execute(new(strings.Builder), htmlValues(tagValues(Content{}), nil))
+	return t, t.Execute(new(strings.Builder), htmlValues(tagValues(&english, Content{}), nil))
 }
 
 // webTags become links in HTML that is made from text.

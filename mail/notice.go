@@ -2,7 +2,6 @@ package mail
 
 import (
 	"fmt"
-	"time"
 
 	"keyturn.dev/keyturn"
 )
@@ -10,7 +9,6 @@ import (
 // Notice is the input of RenderNotice besides the Content, whose keys and attachments it ignores.
 type Notice struct {
 	Operation keyturn.OperationName // renew, upgrade, pause, resume or cancel; any other is told in general words
-	ExpiresAt *time.Time            // of a renewal: the end of the new term, if it is known
 }
 
 // RenderNotice renders the mail about an operation on a licence that keeps its key. It contains no key and no
@@ -24,11 +22,7 @@ func RenderNotice(c Content, n Notice) (Message, error) {
 	product := oneLine(c.ProductName)
 	f := newFrame(w, c)
 	f.Paragraphs = []string{fmt.Sprintf(said.text, product), said.key}
-	if n.ExpiresAt != nil {
-		f.Rows = append(f.Rows, row{Label: w.validUntil, Value: lastDay(*n.ExpiresAt)})
-	}
-	f.Text = joinNonEmpty("\n\n", f.Paragraphs...)
-	return f.compose(c.Envelope, fmt.Sprintf(said.subject, product), nil)
+	return f.composeParagraphs(c.Envelope, fmt.Sprintf(said.subject, product))
 }
 
 // noticeWords take the product's name in subject and text.
@@ -64,12 +58,12 @@ var frenchNotices = map[keyturn.OperationName]noticeWords{
 		"Votre clé reste la même.",
 	},
 	keyturn.OpRenew: {
-		"Votre licence %s est renouvelée", "Merci : votre licence pour %s est renouvelée.",
-		"Votre clé reste la même ; vous n'avez rien à faire.",
+		"Votre licence %s est renouvelée", "Merci\u00a0: votre licence pour %s est renouvelée.",
+		"Votre clé reste la même\u00a0; vous n'avez rien à faire.",
 	},
 	keyturn.OpUpgrade: {
-		"Votre licence passe à %s", "Merci : votre licence passe à %s.",
-		"Votre clé reste la même ; il peut être nécessaire de redémarrer le produit.",
+		"Votre licence passe à %s", "Merci\u00a0: votre licence passe à %s.",
+		"Votre clé reste la même\u00a0; il peut être nécessaire de redémarrer le produit.",
 	},
 	keyturn.OpPause: {
 		"Votre licence %s est suspendue", "Votre licence pour %s est suspendue.",

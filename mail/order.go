@@ -4,12 +4,14 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"keyturn.dev/keyturn"
 )
 
 // Confirmation is the input of RenderConfirmation besides the Content, whose product, keys and attachments it ignores.
 type Confirmation struct {
 	Lines   []OrderLine
-	Total   string // with its currency
+	Total   keyturn.Money
 	Promise Promise
 	By      time.Time // when the promise is kept at the latest
 	Several Several
@@ -17,16 +19,13 @@ type Confirmation struct {
 	// Withdrawal says until when the customer may withdraw
 	Withdrawal     Withdrawal
 	WithdrawBefore time.Time // of WithdrawalOffered: the moment at which it ends
-	// of the merchant, each optional: name and address; an e-mail or an https address; an https address
-	Seller, Contact, Terms string
 }
 
-// OrderLine is a line of an order, with its prices as they are shown: "49.90 EUR".
+// OrderLine is a line of an order.
 type OrderLine struct {
-	Name     string
-	Quantity int
-	Each     string
-	Price    string
+	Name        string
+	Quantity    int
+	Each, Price keyturn.Money
 }
 
 // Promise is what the customer was promised.
@@ -72,7 +71,7 @@ func RenderConfirmation(c Content, p Confirmation) (Message, error) {
 	f := newFrame(w, orderOnly(c))
 	promise := fmt.Sprintf(map[Promise]string{
 		PromiseCharge: o.promiseCharge, PromisePaid: o.promisePaid, PromiseFree: o.promiseFree,
-	}[p.Promise], moment(p.By))
+	}[p.Promise], w.Moment(p.By))
 	if p.Promise == PromiseCharge {
 		promise = joinNonEmpty(" ", promise, map[Several]string{
 			SeveralTogether: o.severalTogether, SeveralReady: o.severalReady,
@@ -80,23 +79,16 @@ func RenderConfirmation(c Content, p Confirmation) (Message, error) {
 	}
 	f.Paragraphs = []string{o.confirmed, promise}
 	for _, l := range p.Lines {
-		value := oneLine(l.Price)
+		value := w.Money(l.Price)
 		if l.Quantity != 1 {
-			value = fmt.Sprintf("%d × %s = %s", l.Quantity, oneLine(l.Each), oneLine(l.Price))
+			value = fmt.Sprintf("%d × %s = %s", l.Quantity, w.Money(l.Each), w.Money(l.Price))
 		}
 		f.Rows = append(f.Rows, row{Label: oneLine(l.Name), Value: value})
 	}
-	f.Rows = append(f.Rows, row{Label: o.totalWithTax, Value: oneLine(p.Total)})
-	for _, r := range []row{
-		{o.seller, p.Seller, ""}, {o.contact, p.Contact, webURL(p.Contact)}, {o.terms, p.Terms, webURL(p.Terms)},
-	} {
-		if r.Value = oneLine(r.Value); r.Value != "" {
-			f.Rows = append(f.Rows, r)
-		}
-	}
+	f.Rows = append(f.Rows, row{Label: o.totalWithTax, Value: w.Money(p.Total)})
 	if p.Consent != nil {
 		f.Sections = append(f.Sections, section{
-			Heading: fmt.Sprintf(o.consent, moment(p.Consent.At)), Quote: oneLine(p.Consent.Text),
+			Heading: fmt.Sprintf(o.consent, w.Moment(p.Consent.At)), Quote: oneLine(p.Consent.Text),
 		})
 	}
 	right := o.withdrawUndelivered
@@ -104,7 +96,7 @@ func RenderConfirmation(c Content, p Confirmation) (Message, error) {
 	case WithdrawalWaived:
 		right = o.withdrawWaived
 	case WithdrawalOffered:
-		right = fmt.Sprintf(o.withdrawOffered, lastDay(p.WithdrawBefore))
+		right = fmt.Sprintf(o.withdrawOffered, w.LastDay(p.WithdrawBefore))
 	case WithdrawalUndelivered:
 	}
 	f.Sections = append(f.Sections, section{Heading: o.withdrawal, Text: right})
@@ -117,16 +109,16 @@ type Again struct {
 	Until time.Time
 }
 
-// RenderRefused renders the mail that a means of payment that takes time has refused: there is no order. amount has its
-// currency. The error is KindInvalid: a wrong envelope.
-func RenderRefused(c Content, amount string, again Again) (Message, error) {
+// RenderRefused renders the mail that a means of payment that takes time has refused: there is no order. The error is
+// KindInvalid: a wrong envelope.
+func RenderRefused(c Content, amount keyturn.Money, again Again) (Message, error) {
 	w := wordsFor(c.Locale)
 	o := w.orders
-	f := newFrame(w, Content{Envelope: c.Envelope, Customer: c.Customer})
-	f.Paragraphs = []string{fmt.Sprintf(o.refused, oneLine(amount))}
+	f := newFrame(w, noOrder(c))
+	f.Paragraphs = []string{fmt.Sprintf(o.refused, w.Money(amount))}
 	if again.URL != "" {
 		f.Button = &button{
-			Lead: fmt.Sprintf(o.payAgain, moment(again.Until)), Label: o.payAgainButton, Link: oneLine(again.URL),
+			Lead: fmt.Sprintf(o.payAgain, w.Moment(again.Until)), Label: o.payAgainButton, Link: oneLine(again.URL),
 			Href: webURL(again.URL),
 		}
 	} else {
@@ -137,9 +129,9 @@ func RenderRefused(c Content, amount string, again Again) (Message, error) {
 
 // Ended is the input of RenderEnded besides the Content.
 type Ended struct {
-	Items    []string // that were not delivered; none: the payment made no order
-	Amount   string   // what was paid, or authorized, with its currency
-	Returned bool     // it was taken and goes back; else it was never taken
+	Items    []string      // that were not delivered; none: the payment made no order
+	Amount   keyturn.Money // what was paid, or authorized
+	Returned bool          // it was taken and goes back; else it was never taken
 	Reason   Reason
 	Again    Again
 }
@@ -154,8 +146,8 @@ func RenderEnded(c Content, e Ended) (Message, error) {
 	var happened, money, subject string
 	switch {
 	case len(e.Items) == 0:
-		f = newFrame(w, Content{Envelope: c.Envelope, Customer: c.Customer})
-		happened, subject = fmt.Sprintf(o.noOrder, oneLine(e.Amount)), o.noOrderSubject
+		f = newFrame(w, noOrder(c))
+		happened, subject = fmt.Sprintf(o.noOrder, w.Money(e.Amount)), o.noOrderSubject
 	case e.Reason == ReasonWithdrawn:
 		happened = fmt.Sprintf(w.withdrew, w.list(e.Items), orderID)
 		subject = fmt.Sprintf(o.withdrawnSubject, orderID)
@@ -164,7 +156,7 @@ func RenderEnded(c Content, e Ended) (Message, error) {
 		subject = fmt.Sprintf(o.unchargedSubject, orderID)
 	}
 	if money = o.notCharged; e.Returned {
-		money = fmt.Sprintf(o.goesBack, oneLine(e.Amount)) + " " + w.patience
+		money = fmt.Sprintf(o.goesBack, w.Money(e.Amount)) + " " + w.patience
 		if len(e.Items) > 0 && e.Reason != ReasonWithdrawn {
 			subject = fmt.Sprintf(w.canceledSubject, orderID)
 		}
@@ -172,7 +164,7 @@ func RenderEnded(c Content, e Ended) (Message, error) {
 	f.Paragraphs = []string{happened, money}
 	if e.Again.URL != "" {
 		f.Button = &button{
-			Lead: fmt.Sprintf(o.orderAgain, lastDay(e.Again.Until)), Label: o.orderAgainButton, Link: oneLine(e.Again.URL),
+			Lead: fmt.Sprintf(o.orderAgain, w.LastDay(e.Again.Until)), Label: o.orderAgainButton, Link: oneLine(e.Again.URL),
 			Href: webURL(e.Again.URL),
 		}
 		f.Page = "" // the button leads there
@@ -180,12 +172,12 @@ func RenderEnded(c Content, e Ended) (Message, error) {
 	return f.composeParagraphs(c.Envelope, subject)
 }
 
-// RenderCorrected renders the mail that more was taken than the customer was told before, and goes back. amount has its
-// currency. The error is KindInvalid: a wrong envelope.
-func RenderCorrected(c Content, amount string) (Message, error) {
+// RenderCorrected renders the mail that more was taken than the customer was told before, and goes back. The error is
+// KindInvalid: a wrong envelope.
+func RenderCorrected(c Content, amount keyturn.Money) (Message, error) {
 	w := wordsFor(c.Locale)
 	f := newFrame(w, orderOnly(c))
-	f.Paragraphs = []string{w.orders.corrected, fmt.Sprintf(w.orders.goesBack, oneLine(amount)) + " " + w.patience}
+	f.Paragraphs = []string{w.orders.corrected, fmt.Sprintf(w.orders.goesBack, w.Money(amount)) + " " + w.patience}
 	return f.composeParagraphs(c.Envelope, w.orders.correctedSubject)
 }
 
@@ -204,7 +196,7 @@ func RenderWithdrawal(c Content, at time.Time, revoked bool) (Message, error) {
 	w := wordsFor(c.Locale)
 	o := w.orders
 	f := newFrame(w, orderOnly(c))
-	f.Paragraphs = []string{fmt.Sprintf(o.withdrawn, oneLine(c.OrderID), moment(at)), o.withdrawnNext}
+	f.Paragraphs = []string{fmt.Sprintf(o.withdrawn, oneLine(c.OrderID), w.Moment(at)), o.withdrawnNext}
 	if revoked {
 		f.Paragraphs = append(f.Paragraphs, o.withdrawnKeys)
 	}
@@ -214,13 +206,15 @@ func RenderWithdrawal(c Content, at time.Time, revoked bool) (Message, error) {
 // orderOnly is the content of a mail about a whole order.
 func orderOnly(c Content) Content {
 	return Content{
-		Envelope: c.Envelope, Locale: c.Locale, OrderID: c.OrderID, OrderedAt: c.OrderedAt, OrderPage: c.OrderPage,
-		Customer: c.Customer,
+		Envelope: c.Envelope, Shop: c.Shop, Locale: c.Locale, OrderID: c.OrderID, OrderedAt: c.OrderedAt,
+		OrderPage: c.OrderPage, Customer: c.Customer,
 	}
 }
 
-// moment formats a time that reads the same in every country.
-func moment(t time.Time) string { return t.UTC().Format("2006-01-02 15:04 MST") }
+// noOrder is the content of a mail about a payment that made no order.
+func noOrder(c Content) Content {
+	return Content{Envelope: c.Envelope, Shop: c.Shop, Locale: c.Locale, Customer: c.Customer}
+}
 
 // list joins names as a sentence does.
 func (w *words) list(names []string) string {

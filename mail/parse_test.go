@@ -14,6 +14,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"keyturn.dev/keyturn"
 	"keyturn.dev/keyturn/mail"
 )
 
@@ -28,7 +29,7 @@ func content() mail.Content {
 		Locale: "en-GB", OrderID: "ORD-2026-000123", OrderedAt: time.Date(2026, 3, 4, 10, 0, 0, 0, time.UTC),
 		OrderPage: "https://shop.test/o/qwertz", ProductID: "acme-pro", ProductName: "Acme Pro Edition",
 		ProductShort: "Acme Pro",
-		Quantity:     2, UnitPrice: "15.00", TotalPrice: "29.99", Currency: "EUR",
+		Quantity:     2, UnitPrice: euro(1500), TotalPrice: euro(2999),
 		Customer: mail.Customer{
 			FirstName: "Jean", LastName: "Dupont", Email: "jean@buyer.test", Phone: "+33 1 23", Company: "Acme SAS",
 			Country: "FR", City: "Paris", Zip: "75001", Address: "1 rue de la Paix",
@@ -37,6 +38,18 @@ func content() mail.Content {
 		InstructionsURL: "https://acme.test/howto", DownloadURL: "https://acme.test/dl?a=1&b=2",
 	}
 }
+
+// shop is one with everything that a mail shows of it.
+func shop() mail.Shop {
+	return mail.Shop{
+		Logo:   mail.Logo{URL: "https://shop.test/images/" + strings.Repeat("0a", 32), Width: 600, Height: 120},
+		Color:  "#7a1fa2",
+		Seller: "Acme Store Ltd, 1 Main Street, Dublin, Ireland", Contact: "help@shop.test",
+		Terms: "https://shop.test/terms", Privacy: "https://shop.test/privacy", Imprint: "https://shop.test/imprint",
+	}
+}
+
+func euro(minor int64) keyturn.Money { return keyturn.Money{Minor: minor, Currency: "EUR"} }
 
 type file struct{ name, contentType, data string }
 

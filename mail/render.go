@@ -19,20 +19,21 @@ func RenderKeys(t Template, c Content) (Message, error) {
 		return Message{}, err
 	}
 	w := wordsFor(c.Locale)
-	t = t.withDefaults(w)
+	t = t.withDefaults(w, c)
 	if !strings.Contains(t.Text, "{KEY}") {
 		t.Text += "\n\n" + w.yourKey + "\n\n{KEY}"
 	}
 	if t.HTML != "" && !strings.Contains(t.HTML, "{KEY}") {
 		t.HTML += "<p>" + w.yourKey + "</p><p>{KEY}</p>"
 	}
-	values := tagValues(c)
+	values := tagValues(w, c)
 	html, err := merchantHTML(t, values, keyLines(c))
 	if err != nil {
 		return Message{}, keyturn.Errorf(keyturn.KindInternal, "the e-mail template does not render: %w", err)
 	}
 	f := newFrame(w, c)
 	f.Text, f.HTML = expand(strings.TrimSpace(normalLines(t.Text)), values), html
+	f.Face.Light = ownColors(t.HTML)
 	for _, number := range c.TrackingNumbers {
 		if number == oneLine(number) { // a block of several lines stands in the text alone
 			f.Rows = append(f.Rows, row{Label: w.tracking, Value: joinNonEmpty(w.colon, oneLine(c.ProductName), number)})
@@ -46,16 +47,23 @@ func RenderKeys(t Template, c Content) (Message, error) {
 	for _, a := range c.Attachments {
 		f.Rows = append(f.Rows, row{Label: w.file, Value: fileName(a.Name)})
 	}
+	if f.Page != "" && len(html) > clipped {
+		f.Notice = w.longMail
+	}
 	return f.compose(c.Envelope, expand(t.Subject, values), c.Attachments)
 }
+
+// clipped is how many bytes of HTML the merchant's part may have before mailboxes cut the mail off: Gmail shows the
+// first 102 KB. The frame around it has less than 8.
+const clipped = 92 << 10
 
 // RenderCanceled renders the mail that a line could not be fulfilled, why, and what is refunded. It contains no key and
 // no attachment, whatever the Content holds. The error is KindInvalid: a wrong envelope.
 func RenderCanceled(c Content, why Cancellation) (Message, error) {
 	w := wordsFor(c.Locale)
 	subject, refund := w.canceledSubject, w.refund+" "+w.patience
-	if amount := oneLine(why.Amount); amount != "" {
-		refund = fmt.Sprintf(w.refundAmount, amount) + " " + w.patience
+	if why.Amount.Currency != "" {
+		refund = fmt.Sprintf(w.refundAmount, w.Money(why.Amount)) + " " + w.patience
 	}
 	if why.Free {
 		subject, refund = w.canceledFreeSubject, w.refundFree
@@ -73,8 +81,7 @@ func RenderCanceled(c Content, why Cancellation) (Message, error) {
 	}
 	f := newFrame(w, c)
 	f.Paragraphs = []string{happened, refund}
-	f.Text = strings.Join(f.Paragraphs, "\n\n")
-	return f.compose(c.Envelope, fmt.Sprintf(subject, orderID), nil)
+	return f.composeParagraphs(c.Envelope, fmt.Sprintf(subject, orderID))
 }
 
 // checkDeliverable reports whether a mail can carry the deliverable. A key that it rejects got in by mistake and must

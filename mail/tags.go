@@ -75,7 +75,7 @@ func expand(text string, values map[string]string) string {
 }
 
 // tagValues returns the value of every tag as plain text: one line each, except {KEY}.
-func tagValues(c Content) map[string]string {
+func tagValues(w *words, c Content) map[string]string {
 	who := c.Customer
 	full := strings.TrimSpace(who.FirstName + " " + who.LastName)
 	owner := c.LicenseFor
@@ -85,15 +85,15 @@ func tagValues(c Content) map[string]string {
 	values := map[string]string{
 		"PARENT_KEY": c.ParentKey, "ORDER_ID": c.OrderID, "PRICEGROUP_ID": c.ProductID,
 		"PROGRAM_NAME": c.ProductName, "PROGRAM_SHORT": firstNonEmpty(c.ProductShort, c.ProductName),
-		"QUANTITY": strconv.Itoa(c.Quantity), "PRICE_ONE_DUPLICATE": price(c.UnitPrice, c.Currency),
-		"PRICE_ALL_DUPLICATES": price(c.TotalPrice, c.Currency), "FULLNAME": full, "FNAME": who.FirstName,
+		"QUANTITY": strconv.Itoa(c.Quantity), "FULLNAME": full, "FNAME": who.FirstName,
 		"LNAME": who.LastName, "LICENSE_FOR": owner, "EMAIL": who.Email, "PHONE": who.Phone, "COMPANY": who.Company,
 		"COUNTRY": who.Country, "CITY": who.City, "ZIP": who.Zip, "ADDRESS": who.Address, "URL": c.InstructionsURL,
-		"URL_FULL": c.DownloadURL, "DATE": c.Date.UTC().Format("2006-01-02"), "ADDINFO_TEXT": c.AdditionalInfo,
+		"URL_FULL": c.DownloadURL, "DATE": w.Day(c.Date), "ADDINFO_TEXT": c.AdditionalInfo,
 	}
 	for name, value := range values {
 		values[name] = oneLine(value)
 	}
+	values["PRICE_ONE_DUPLICATE"], values["PRICE_ALL_DUPLICATES"] = w.price(c.UnitPrice), w.price(c.TotalPrice)
 	var keys []string
 	separator := "\n"
 	for _, k := range keyLines(c) {
@@ -177,11 +177,11 @@ func cut(text string, n int) string {
 	return text[:n] + "…"
 }
 
-func price(amount, currency string) string {
-	if amount == "" {
+func (w *words) price(m keyturn.Money) string {
+	if m.Currency == "" {
 		return ""
 	}
-	return strings.TrimSpace(amount + " " + currency)
+	return w.Money(m)
 }
 
 func joinNonEmpty(separator string, parts ...string) string {

@@ -5,6 +5,7 @@ package mail
 
 import (
 	"fmt"
+	"regexp"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -30,9 +31,9 @@ type Template struct {
 	HTML    string `json:"html,omitempty" yaml:"html,omitempty"` // a fragment that goes inside the body element
 }
 
-// Check reports every fault of a template: unknown or misspelt tags (with a suggestion), a text or HTML without {KEY},
-// a key or a line break in the subject, HTML that cannot be escaped safely or that carries a key
-// into an address, a form or a script, parts that are too large. The error is
+// Check reports every fault of a template: unknown or misspelt tags (with a suggestion) and those of other systems, a
+// text or HTML without {KEY}, a key or a line break in the subject, HTML that cannot be escaped safely, that carries a
+// key into an address, a form or a script or has comments for Outlook, parts that are too large. The error is
 // KindInvalid with the fields subject, text and html. The zero Template is valid.
 func (t Template) Check() error {
 	var bad keyturn.Problems
@@ -50,12 +51,17 @@ func (t Template) Check() error {
 	bad.Check(t.HTML == "" || t.Text != "", "text", "is required next to html: some readers show only text")
 	if t.HTML != "" && len(t.HTML) <= maxHTML {
 		checkKeysStay(&bad, t.HTML)
+		bad.Check(!outlookOnly.MatchString(t.HTML), "html", "must not have comments for Outlook (<!--[if …]>): comments "+
+			"are left out of what is sent, and with them what they show or hide")
 		if _, err := compileHTML(t.HTML); err != nil {
 			bad.Addf("html", "must be HTML of at most %d elements whose attributes and quotes are closed", maxElements)
 		}
 	}
 	return bad.Err("the e-mail template is not valid")
 }
+
+// outlookOnly matches the conditional comments of Outlook, of both forms.
+var outlookOnly = regexp.MustCompile(`(?i)<!(--)?\s*\[\s*(if|endif)\b`)
 
 func checkPart(bad *keyturn.Problems, at, text string, maxBytes int, multiline bool) {
 	if len(text) > maxBytes {
@@ -71,15 +77,37 @@ func checkPart(bad *keyturn.Problems, at, text string, maxBytes int, multiline b
 	}), at, "must not contain control characters")
 	// Each repetition prints every key again.
 	bad.Check(strings.Count(text, "{KEY}") <= maxRepeats, at, "must not contain {KEY} more than %d times", maxRepeats)
-	for _, problem := range misspeltTags(text) {
+	for _, problem := range append(otherTags(text), misspeltTags(text)...) {
 		bad.Addf(at, "%s", problem)
 	}
+}
+
+// otherLike matches a tag as other systems write it.
+var otherLike = regexp.MustCompile(`\{\{\s*([A-Za-z][A-Za-z0-9_]*)\s*\}\}|\$\{([A-Za-z][A-Za-z0-9_]*)\}`)
+
+// otherTags finds tags as other systems write them, {{KEY}} or ${KEY}: customers would get the signs around the key,
+// and copy them with it.
+func otherTags(text string) []string {
+	var problems []string
+	for _, found := range otherLike.FindAllStringSubmatch(text, maxListed) {
+		name := strings.ToUpper(found[1] + found[2])
+		if tagNames[name] {
+			problems = append(problems, fmt.Sprintf("must not contain %s: the tag is {%s}", found[0], name))
+		}
+	}
+	return problems
 }
 
 // misspeltTags finds text that looks like a tag but is none: a capitalised word in braces, or a tag in another case or
 // with spaces. Other braces are the merchant's own.
 func misspeltTags(text string) []string {
 	var problems []string
+	text = otherLike.ReplaceAllStringFunc(text, func(other string) string {
+		if tagNames[strings.ToUpper(strings.Trim(other, "${} \t\r\n"))] {
+			return "" // otherTags names it
+		}
+		return other
+	})
 	for _, found := range tagLike.FindAllStringSubmatch(text, -1) {
 		whole, word := found[0], found[1]
 		upper := strings.ToUpper(word)

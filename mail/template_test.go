@@ -23,7 +23,19 @@ func TestTemplateCheck(t *testing.T) {
 		"the example of the API":  {func(*mail.Template) {}, "", ""},
 		"nothing at all":          {func(p *mail.Template) { *p = mail.Template{} }, "", ""},
 		"only a subject":          {func(p *mail.Template) { p.Text = "" }, "", ""},
-		"braces that are no tags": {func(p *mail.Template) { p.Text += ` {} { {x} {"a":1} {{KEY}} {abc} } {a-b}` }, "", ""},
+		"braces that are no tags": {func(p *mail.Template) { p.Text += ` {} { {x} {"a":1} {{abc}} ${abc} {abc} } {a-b}` }, "", ""},
+		"another system's tag": {func(p *mail.Template) {
+			p.Text += "{{ KEY }}"
+		}, "text", "must not contain {{ KEY }}: the tag is {KEY}"},
+		"a shell's tag": {func(p *mail.Template) {
+			p.Text += "${fname}"
+		}, "text", "must not contain ${fname}: the tag is {FNAME}"},
+		"Outlook's comments": {func(p *mail.Template) {
+			p.HTML = "<!--[if mso]><b><![endif]-->{KEY}"
+		}, "html", "comments for Outlook"},
+		"Outlook's other comments": {func(p *mail.Template) {
+			p.HTML = "{KEY}<![if !mso]>x<![endif]>"
+		}, "html", "comments for Outlook"},
 		"HTML": {func(p *mail.Template) {
 			p.HTML = `<style>p{color:red}</style><p>{KEY}</p><a href="{URL}">x</a>`
 		}, "", ""},
@@ -87,7 +99,7 @@ func TestTemplateIsTheProductsEmail(t *testing.T) {
 	t.Parallel()
 	var fromCatalog keyturn.Email
 	require.NoError(t, json.Unmarshal([]byte(`{"subject":"s","text":"t","html":"h"}`), &fromCatalog))
-	require.Equal(t, mail.Template{Subject: "s", Text: "t", HTML: "h"}, mail.Template(fromCatalog))
+	require.Equal(t, mail.Template{Subject: "s", Text: "t", HTML: "h"}, mail.Template(fromCatalog.In("de")))
 }
 
 func FuzzTemplateCheck(f *testing.F) {

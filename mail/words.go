@@ -2,16 +2,21 @@ package mail
 
 import (
 	"strings"
-	"time"
 
 	"keyturn.dev/keyturn"
+	"keyturn.dev/keyturn/internal/local"
 )
 
 // words is the frame in one language. The comments say what a format takes; every sentence fits one key or many.
 type words struct {
+	*local.Format
+
 	lang                                                 string
 	hello, helloNobody                                   string // hello takes the name
-	keySubject, keyText                                  string // the default Template
+	keySubject, keyText, keepMail                        string // the default Template
+	howTo, download                                      string // links of the product in it
+	longMail                                             string // of a mail that mailboxes cut off; a link follows
+	privacy, imprint                                     string
 	yourKey                                              string // heads keys that the template forgot
 	order, ordered, product, quantity, total, link, file string
 	tracking                                             string // heads product and key of a dynamic URL
@@ -37,10 +42,13 @@ var english = words{
 	withdrew:         "You withdrew from the contract for %s of your order %s.",
 	withdrawnSubject: "Your order %s: your money is on its way back after your withdrawal",
 	notices:          englishNotices, validUntil: "Valid until",
-	lang: "en", colon: ": ", hello: "Hello %s,", helloNobody: "Hello,",
+	Format: local.Languages["en"], lang: "en", colon: ": ", hello: "Hello %s,", helloNobody: "Hello,",
 	keySubject: "Your {PROGRAM_NAME} key",
-	keyText: "Thank you for your order. Here is what you need to activate {PROGRAM_NAME}:\n\n{KEY}\n\n" +
-		"Please keep this e-mail in a safe place.",
+	keyText:    "Thank you for your order. Here is what you need to activate {PROGRAM_NAME}:\n\n{KEY}",
+	keepMail:   "Please keep this e-mail in a safe place.",
+	howTo:      "How to activate it", download: "Download",
+	longMail: "This e-mail is long, and your mailbox may cut it off. Everything in it is on the page of your order:",
+	privacy:  "Privacy", imprint: "Legal notice",
 	yourKey: "Here is what you need to activate your product:",
 	details: "Order details", order: "Order", ordered: "Date", product: "Product", quantity: "Quantity", total: "Total",
 	tracking: "Tracking number",
@@ -68,26 +76,30 @@ var english = words{
 var french = words{
 	orders: &frenchOrders, and: "et",
 	withdrew:         "Vous vous êtes rétracté du contrat pour %s de votre commande %s.",
-	withdrawnSubject: "Votre commande %s : vous êtes remboursé après votre rétractation",
+	withdrawnSubject: "Votre commande %s\u00a0: vous êtes remboursé après votre rétractation",
 	notices:          frenchNotices, validUntil: "Valable jusqu'au",
-	lang: "fr", colon: " : ", hello: "Bonjour %s,", helloNobody: "Bonjour,",
+	Format: local.Languages["fr"], lang: "fr", colon: "\u00a0: ", hello: "Bonjour %s,", helloNobody: "Bonjour,",
 	keySubject: "Votre clé {PROGRAM_NAME}",
-	keyText: "Merci pour votre commande. Voici de quoi activer {PROGRAM_NAME} :\n\n{KEY}\n\n" +
-		"Conservez cet e-mail en lieu sûr.",
-	yourKey: "Voici de quoi activer votre produit :",
+	keyText:    "Merci pour votre commande. Voici de quoi activer {PROGRAM_NAME}\u00a0:\n\n{KEY}",
+	keepMail:   "Conservez cet e-mail en lieu sûr.",
+	howTo:      "Comment l'activer", download: "Télécharger",
+	longMail: "Cet e-mail est long, et votre messagerie peut le couper. Tout ce qu'il contient est sur la page de " +
+		"votre commande\u00a0:",
+	privacy: "Confidentialité", imprint: "Mentions légales",
+	yourKey: "Voici de quoi activer votre produit\u00a0:",
 	details: "Détails de la commande", order: "Commande", ordered: "Date", product: "Produit", quantity: "Quantité",
 	total:    "Total",
 	tracking: "Numéro de suivi",
 	replaced: "Remplacée, plus valable",
-	link:     "Lien", file: "Fichier joint", page: "La page de votre commande :", signature: "Cordialement,",
-	canceledSubject:     "Votre commande %s : livraison impossible, vous êtes remboursé",
-	canceledFreeSubject: "Votre commande %s : livraison impossible",
-	sorry:               "Nous sommes désolés : nous n'avons pas pu livrer %s de votre commande %s.",
+	link:     "Lien", file: "Fichier joint", page: "La page de votre commande\u00a0:", signature: "Cordialement,",
+	canceledSubject:     "Votre commande %s\u00a0: livraison impossible, vous êtes remboursé",
+	canceledFreeSubject: "Votre commande %s\u00a0: livraison impossible",
+	sorry:               "Nous sommes désolés\u00a0: nous n'avons pas pu livrer %s de votre commande %s.",
 	refund:              "Nous l'avons annulé et nous vous remboursons sur le moyen de paiement que vous avez utilisé.",
 	refundAmount:        "Nous l'avons annulé et nous vous remboursons %s sur le moyen de paiement que vous avez utilisé.",
-	refundFree:          "Nous l'avons annulé. Vous n'aviez rien payé : il n'y a rien à rembourser.",
+	refundFree:          "Nous l'avons annulé. Vous n'aviez rien payé\u00a0: il n'y a rien à rembourser.",
 	uncharged: "Nous l'avons annulé, et vous n'avez pas été débité. Votre banque peut afficher le montant comme en " +
-		"attente pendant quelques jours ; il n'est jamais prélevé.",
+		"attente pendant quelques jours\u00a0; il n'est jamais prélevé.",
 	patience: "Selon votre banque, quelques jours peuvent passer avant que vous ne le voyiez. Vous n'avez rien " +
 		"à faire.",
 	reasons: map[Reason]string{
@@ -104,10 +116,14 @@ var german = words{
 	withdrew:         "Sie haben den Vertrag über %s aus Ihrer Bestellung %s widerrufen.",
 	withdrawnSubject: "Ihre Bestellung %s: Sie erhalten nach Ihrem Widerruf Ihr Geld zurück",
 	notices:          germanNotices, validUntil: "Gültig bis",
-	lang: "de", colon: ": ", hello: "Guten Tag %s,", helloNobody: "Guten Tag,",
+	Format: local.Languages["de"], lang: "de", colon: ": ", hello: "Guten Tag %s,", helloNobody: "Guten Tag,",
 	keySubject: "Ihr Schlüssel für {PROGRAM_NAME}",
-	keyText: "Vielen Dank für Ihre Bestellung. Damit aktivieren Sie {PROGRAM_NAME}:\n\n{KEY}\n\n" +
-		"Bitte bewahren Sie diese E-Mail gut auf.",
+	keyText:    "Vielen Dank für Ihre Bestellung. Damit aktivieren Sie {PROGRAM_NAME}:\n\n{KEY}",
+	keepMail:   "Bitte bewahren Sie diese E-Mail gut auf.",
+	howTo:      "So aktivieren Sie es", download: "Herunterladen",
+	longMail: "Diese E-Mail ist lang, und Ihr Postfach schneidet sie vielleicht ab. Alles, was darin steht, steht auf " +
+		"der Seite Ihrer Bestellung:",
+	privacy: "Datenschutz", imprint: "Impressum",
 	yourKey: "Damit aktivieren Sie Ihr Produkt:",
 	details: "Ihre Bestellung", order: "Bestellung", ordered: "Datum", product: "Produkt", quantity: "Menge",
 	total:    "Summe",
@@ -147,19 +163,20 @@ func wordsFor(locale string) *words {
 }
 
 // withDefaults fills in what the merchant left out.
-func (t Template) withDefaults(w *words) Template {
+func (t Template) withDefaults(w *words, c Content) Template {
 	if strings.TrimSpace(t.Subject) == "" {
 		t.Subject = w.keySubject
 	}
-	if strings.TrimSpace(t.Text) == "" {
-		t.Text = w.keyText
+	if strings.TrimSpace(t.Text) != "" {
+		return t
 	}
+	var links []string
+	if oneLine(c.InstructionsURL) != "" {
+		links = append(links, w.howTo+w.colon+"{URL}")
+	}
+	if oneLine(c.DownloadURL) != "" {
+		links = append(links, w.download+w.colon+"{URL_FULL}")
+	}
+	t.Text = joinNonEmpty("\n\n", w.keyText, strings.Join(links, "\n"), w.keepMail)
 	return t
 }
-
-// day formats a date that reads the same in every country.
-// lastDay is the last day on which something is valid that ends at t: a term that ends as 2032 begins is valid until
-// 2031-12-31.
-func lastDay(end time.Time) string { return day(end.Add(-1)) }
-
-func day(t time.Time) string { return t.UTC().Format("2006-01-02") }

@@ -76,9 +76,9 @@ var englishOrders = orderWords{
 }
 
 var frenchOrders = orderWords{ //nolint:gosec // no credentials: words of e-mails
-	confirmSubject: "Votre commande %s : confirmation",
+	confirmSubject: "Votre commande %s\u00a0: confirmation",
 	confirmed:      "Merci pour votre commande. Nous l'avons acceptée, et cet e-mail la confirme.",
-	promiseCharge: "Vous n'êtes débité que lorsque votre clé est prête : au plus tard le %s, sinon vous ne payez " +
+	promiseCharge: "Vous n'êtes débité que lorsque votre clé est prête\u00a0: au plus tard le %s, sinon vous ne payez " +
 		"rien.",
 	promisePaid: "Votre paiement est arrivé. Vous recevez votre clé, ou votre argent en retour, au plus tard le " +
 		"%s.",
@@ -90,35 +90,35 @@ var frenchOrders = orderWords{ //nolint:gosec // no credentials: words of e-mail
 	withdrawal: "Votre droit de rétractation",
 	withdrawUndelivered: "Tant qu'un article n'est pas livré, vous pouvez vous rétracter sur la page de votre " +
 		"commande.",
-	withdrawWaived: "Vous avez demandé l'exécution immédiate : votre droit de rétractation prend donc fin avec " +
+	withdrawWaived: "Vous avez demandé l'exécution immédiate\u00a0: votre droit de rétractation prend donc fin avec " +
 		"la livraison. Jusque-là, vous pouvez vous rétracter sur la page de votre commande, sans donner de motif.",
-	withdrawOffered: "Vous pouvez vous rétracter jusqu'au %s inclus, sans donner de motif : sur la page de votre " +
-		"commande, choisissez « Se rétracter du contrat ici ». Vous êtes remboursé, et les clés cessent de " +
+	withdrawOffered: "Vous pouvez vous rétracter jusqu'au %s inclus, sans donner de motif\u00a0: sur la page de votre " +
+		"commande, choisissez «\u00a0Se rétracter du contrat ici\u00a0». Vous êtes remboursé, et les clés cessent de " +
 		"fonctionner.",
 	refusedSubject: "Votre paiement a été refusé, et rien n'a été débité",
 	refused: "Votre banque, ou le moyen de paiement que vous avez choisi, a refusé le paiement de %s. Rien n'a " +
 		"été débité, et rien n'a été commandé.",
-	payAgain:       "La page est de nouveau ouverte jusqu'au %s, si vous voulez payer autrement :",
+	payAgain:       "La page est de nouveau ouverte jusqu'au %s, si vous voulez payer autrement\u00a0:",
 	payAgainButton: "Retour à la page de paiement",
 	askForLink:     "Si vous voulez toujours acheter, demandez un nouveau lien à la boutique.",
 	noOrderSubject: "Votre paiement n'a pas pu donner lieu à une commande",
 	noOrder: "Vous avez confirmé un paiement de %s, mais aucune commande n'a pu être passée avec lui. Rien n'est " +
 		"livré.",
-	unchargedSubject: "Votre commande %s : livraison impossible, vous n'avez pas été débité",
-	withdrawnSubject: "Votre commande %s : annulée après votre rétractation",
+	unchargedSubject: "Votre commande %s\u00a0: livraison impossible, vous n'avez pas été débité",
+	withdrawnSubject: "Votre commande %s\u00a0: annulée après votre rétractation",
 	notCharged: "Vous n'avez pas été débité. Votre banque peut afficher le montant comme en attente pendant " +
-		"quelques jours ; il n'est jamais prélevé.",
+		"quelques jours\u00a0; il n'est jamais prélevé.",
 	goesBack: "Nous vous remboursons %s sur le moyen de paiement que vous avez utilisé.",
 	orderAgain: "Si vous le voulez toujours, vous pouvez commander la même chose au même prix jusqu'au %s, sur " +
-		"la page de votre commande :",
+		"la page de votre commande\u00a0:",
 	orderAgainButton: "Commander à nouveau",
-	correctedSubject: "Vous avez été débité de plus qu'annoncé : vous êtes remboursé",
+	correctedSubject: "Vous avez été débité de plus qu'annoncé\u00a0: vous êtes remboursé",
 	corrected: "Votre moyen de paiement a été débité de plus que ce que nous vous avions annoncé. Cela n'aurait pas dû " +
 		"arriver, et nous en sommes désolés.",
 	pageSubject:       "La page de votre commande %s",
 	pageAsked:         "Quelqu'un, sans doute vous, a demandé l'adresse de cette page. La voici.",
-	pageSecret:        "Gardez-la pour vous : quiconque la connaît peut voir vos clés.",
-	withdrawalSubject: "Votre commande %s : nous avons reçu votre rétractation",
+	pageSecret:        "Gardez-la pour vous\u00a0: quiconque la connaît peut voir vos clés.",
+	withdrawalSubject: "Votre commande %s\u00a0: nous avons reçu votre rétractation",
 	withdrawn:         "Nous avons reçu votre rétractation du contrat de la commande %s le %s.",
 	withdrawnNext: "Nous annulons ce dont vous vous êtes rétracté. Ce qui a été débité vous est remboursé sur le " +
 		"moyen de paiement que vous avez utilisé, et ce qui ne l'a pas été ne le sera jamais. Nous vous écrivons à " +

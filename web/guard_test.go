@@ -174,7 +174,7 @@ func TestLargeOrdersHavePages(t *testing.T) {
 	require.Contains(t, seen, "Page 1 of 25 Next page")
 	require.Contains(t, first.body, `href="`+o.path+`?page=2"`)
 	last := s.ask(http.MethodGet, o.path+"?page=25", nil)
-	require.Contains(t, last.shown(), "5000.00\u00a0EUR")
+	require.Contains(t, last.shown(), "5,000.00\u00a0EUR")
 	require.NotContains(t, last.body, `rel="next"`)
 	require.Equal(t, 404, s.ask(http.MethodGet, o.path+"?page=26", nil).status)
 

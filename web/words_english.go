@@ -1,20 +1,14 @@
 package web
 
-import "keyturn.dev/keyturn"
+import (
+	"keyturn.dev/keyturn"
+	"keyturn.dev/keyturn/internal/local"
+)
 
 // english is the page in English.
 var english = words{
-	lang: "en",
-	date: dateWords{
-		weekdays: [7]string{"Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"},
-		months: [12]string{
-			"January", "February", "March", "April", "May", "June", "July", "August", "September", "October",
-			"November", "December",
-		},
-		day: "{day} {month} {year}", past: "on {weekday} {day} {month} {year} at {clock}", point: ".",
-		at: [3]string{"at {clock}", "on {weekday} at {clock}", "on {day} {month} {year} at {clock}"},
-		by: [3]string{"{clock} today", "{weekday} {clock}", "{day} {month} {year}, {clock}"},
-	},
+	lang:     "en",
+	date:     dateWords{local.Languages["en"]},
 	checkout: englishCheckout, sold: englishSold,
 	shop:  englishShop,
 	title: "Your order", hello: "Hello {name},", order: "Order", ordered: "Date", total: "Total", items: "Items",

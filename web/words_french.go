@@ -1,22 +1,16 @@
 package web
 
-import "keyturn.dev/keyturn"
+import (
+	"keyturn.dev/keyturn"
+	"keyturn.dev/keyturn/internal/local"
+)
 
 // french is the page in French.
 //
 //nolint:gosec,misspell // French for people, no credentials
 var french = words{
-	lang: "fr",
-	date: dateWords{
-		weekdays: [7]string{"dimanche", "lundi", "mardi", "mercredi", "jeudi", "vendredi", "samedi"},
-		months: [12]string{
-			"janvier", "février", "mars", "avril", "mai", "juin", "juillet", "août", "septembre", "octobre",
-			"novembre", "décembre",
-		},
-		day: "{day} {month} {year}", past: "le {weekday} {day} {month} {year} à {clock}", point: ",",
-		at: [3]string{"à {clock}", "{weekday} à {clock}", "le {day} {month} {year} à {clock}"},
-		by: [3]string{"aujourd'hui à {clock}", "{weekday} à {clock}", "le {day} {month} {year} à {clock}"},
-	},
+	lang:     "fr",
+	date:     dateWords{local.Languages["fr"]},
 	checkout: frenchCheckout, sold: frenchSold,
 	shop:  frenchShop,
 	title: "Votre commande", hello: "Bonjour {name},", order: "Commande", ordered: "Date", total: "Total",

@@ -1,22 +1,16 @@
 package web
 
-import "keyturn.dev/keyturn"
+import (
+	"keyturn.dev/keyturn"
+	"keyturn.dev/keyturn/internal/local"
+)
 
 // german is the page in German.
 //
 //nolint:gosec // German for people, no credentials
 var german = words{
-	lang: "de",
-	date: dateWords{
-		weekdays: [7]string{"Sonntag", "Montag", "Dienstag", "Mittwoch", "Donnerstag", "Freitag", "Samstag"},
-		months: [12]string{
-			"Januar", "Februar", "März", "April", "Mai", "Juni", "Juli", "August", "September", "Oktober",
-			"November", "Dezember",
-		},
-		day: "{day}. {month} {year}", past: "am {weekday}, dem {day}. {month} {year}, um {clock}", point: ",",
-		at: [3]string{"um {clock}", "am {weekday} um {clock}", "am {day}. {month} {year} um {clock}"},
-		by: [3]string{"heute um {clock}", "{weekday} um {clock}", "zum {day}. {month} {year} um {clock}"},
-	},
+	lang:     "de",
+	date:     dateWords{local.Languages["de"]},
 	checkout: germanCheckout, sold: germanSold,
 	shop:  germanShop,
 	title: "Ihre Bestellung", hello: "Guten Tag {name},", order: "Bestellung", ordered: "Datum", total: "Summe",

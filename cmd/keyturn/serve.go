@@ -256,6 +256,7 @@ func (a *app) attend(ctx context.Context) {
 // What one client address may do in an hour.
 const (
 	ordersPerHour       = 10 // press "order and pay"
+	testMailsPerHour    = 30 // send an e-mail to try it
 	unknownLinksPerHour = 60 // ask for checkout pages that are not there
 )
 
@@ -301,7 +302,9 @@ func (a *app) newAPI(start *starter.Starter, devToken string) *api.API {
 		},
 		ResolvePayment: desk.Resolve,
 		RenderKeys:     a.acts.Letters.Render, Pages: pages, Logger: a.logger,
-		Throttle: guesses,
+		RenderSample: a.acts.Letters.RenderSample, SendMail: a.mail.Send,
+		TestMails: &throttle.Throttle{Trusted: a.Proxies, Most: testMailsPerHour, Every: time.Hour},
+		Throttle:  guesses,
 	})
 	return server
 }
