@@ -45,7 +45,8 @@ func (l Letters) paymentMessage(f db.PaymentMailFacts) (mail.Message, error) {
 	customer := f.Snapshot.Customer
 	c := mail.Content{
 		Envelope: l.envelope(f.Shop, f.ID, customer.Email, f.Now), Shop: l.shop(f.Shop), Locale: customer.Locale,
-		OrderID: f.OrderID, OrderedAt: f.OrderedAt, Customer: mail.Customer{FirstName: customer.FirstName, LastName: customer.LastName},
+		OrderID: f.OrderID, OrderedAt: f.OrderedAt,
+		Customer: mail.Customer{FirstName: customer.FirstName, LastName: customer.LastName},
 	}
 	if f.PageToken != "" {
 		c.OrderPage = l.orderPage(f.PageToken)

@@ -58,10 +58,16 @@ func TestSamplesOfMails(t *testing.T) {
 		{"no address", "POST", "/v1/mails/test", test, `{}`, 422, []string{`"location":"email"`}, nil},
 		{"no such kind", "POST", "/v1/mails/preview", nil, `{"kind": "news"}`, 422, []string{"must be one of keys, "}, nil},
 		{"no such product", "POST", "/v1/mails/preview", nil, `{"productId": "none"}`, 404, nil, nil},
-		{"a language without a key", "PUT", "/v1/products/app", nil, `{"name": "App", "sources": [{"type": "manual"}],
+		{
+			"a language without a key", "PUT", "/v1/products/app", nil, `{"name": "App", "sources": [{"type": "manual"}],
 			"email": {"languages": {"fr": {"text": "Merci"}, "x": {}}}}`, 422,
-			[]string{`"location":"email.languages.fr.text"`, `"location":"email.languages.x"`}, nil},
-		{"no color", "PUT", "/v1/shop", nil, `{"color": "red", "replyTo": "nobody"}`, 422,
-			[]string{`"location":"color"`, `"location":"replyTo"`}, nil},
+			[]string{`"location":"email.languages.fr.text"`, `"location":"email.languages.x"`},
+			nil,
+		},
+		{
+			"no color", "PUT", "/v1/shop", nil, `{"color": "red", "replyTo": "nobody"}`, 422,
+			[]string{`"location":"color"`, `"location":"replyTo"`},
+			nil,
+		},
 	})
 }

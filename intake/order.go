@@ -44,6 +44,7 @@ func customer(c keyturn.Customer) keyturn.Customer {
 	c.Street = oneLine(c.Street, ", ")
 	for _, text := range []*string{
 		&c.FirstName, &c.LastName, &c.CompanyName, &c.CompanyIdentifier, &c.City, &c.ZipCode, &c.Phone,
+		&c.AdditionalInfo, &c.Licensee.FirstName, &c.Licensee.LastName, &c.Licensee.CompanyName, &c.Licensee.Phone,
 	} {
 		*text = oneLine(*text, " ")
 	}

@@ -92,8 +92,10 @@ func ownColors(html string) bool {
 func footer(w *words, s Shop) []row {
 	var out []row
 	for _, r := range []row{
-		{w.orders.seller, s.Seller, ""}, {w.orders.contact, s.Contact, contactLink(s.Contact)},
-		{w.orders.terms, s.Terms, webURL(s.Terms)}, {w.privacy, s.Privacy, webURL(s.Privacy)},
+		{w.orders.seller, s.Seller, ""},
+		{w.orders.contact, s.Contact, contactLink(s.Contact)},
+		{w.orders.terms, s.Terms, webURL(s.Terms)},
+		{w.privacy, s.Privacy, webURL(s.Privacy)},
 		{w.imprint, s.Imprint, webURL(s.Imprint)},
 	} {
 		if r.Value = oneLine(r.Value); r.Value != "" {

@@ -251,7 +251,8 @@ func TestKeysSurviveAndNamesAreHarmless(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		c := content()
 		for _, field := range []*string{
-			&c.SenderName, &c.Locale, &c.OrderID, &c.OrderPage, &c.ProductID, &c.ProductName, &c.ProductShort, &c.Customer.FirstName, &c.Customer.LastName, &c.Customer.Email, &c.Customer.Company,
+			&c.SenderName, &c.Locale, &c.OrderID, &c.OrderPage, &c.ProductID, &c.ProductName, &c.ProductShort,
+			&c.Customer.FirstName, &c.Customer.LastName, &c.Customer.Email, &c.Customer.Company,
 			&c.Customer.Address,
 			&c.LicenseFor, &c.AdditionalInfo, &c.ParentKey, &c.InstructionsURL, &c.DownloadURL,
 		} {

@@ -52,8 +52,8 @@ the source of truth.`,
 	root.AddCommand(
 		newDev(), newAPI(), newWorker(), newMigrate(), newKeys(), newToken(), newApply(), newPool(), newOrder(), newLink(),
 		newPayment(), newLicense(),
-		newResolve(), newIntegration(), newEmulator(), newDrill(), newBench(), newAlert(), newAudit(), newCustomer(), newMail(),
-		newRestored(), newHealth(), newVersion(),
+		newResolve(), newIntegration(), newEmulator(), newDrill(), newBench(), newAlert(), newAudit(), newCustomer(),
+		newMail(), newRestored(), newHealth(), newVersion(),
 	)
 	return root
 }
