@@ -7,7 +7,7 @@ import (
 
 // MailSampleRequest is the body of POST /v1/mails/preview and POST /v1/mails/test.
 type MailSampleRequest struct {
-	Kind      string `json:"kind,omitempty" enum:"keys,canceled,notice,confirmation,refused,ended,orderPage,withdrawal" doc:"Default: keys."`
+	Kind      string `json:"kind,omitempty" enum:"keys,canceled,notice,confirmation,refused,ended,corrected,orderPage,withdrawal" doc:"Default: keys."`
 	ProductID string `json:"productId,omitempty" doc:"Whose text and name the e-mail has. Default: a product that is invented."`
 	Locale    string `json:"locale,omitempty" doc:"The customer's language tag, such as fr-FR. Default: English."`
 	Email     string `json:"email,omitempty" doc:"The recipient. Required for a test."`
