@@ -49,6 +49,10 @@ const (
 	AlertProcessorRefuses AlertCause = "ProcessorRefuses"
 	AlertUnknownPayment   AlertCause = "UnknownPayment"
 	AlertCardTesting      AlertCause = "CardTesting"
+	AlertProcessorMode    AlertCause = "ProcessorMode"
+
+	AlertRefundPending AlertCause = "RefundPending"
+	AlertRefundFailed  AlertCause = "RefundFailed"
 
 	AlertWebhookFailing AlertCause = "WebhookFailing"
 )

@@ -210,6 +210,25 @@ var AlertCauses = []AlertInfo{
 			"those links, and use the provider's own protection",
 	},
 	{
+		Cause: AlertProcessorMode, Severity: SeverityError, ByPerson: true,
+		Meaning: "a payment provider sends events of its test mode to an installation that takes real money, or the other way " +
+			"round. They are refused",
+		ToDo: "correct the address or the secret of the endpoint at the provider, then " + closeIt,
+	},
+	{
+		Cause: AlertRefundPending, Severity: SeverityError, ByPerson: true,
+		Meaning: "the payment provider took on a refund ten days ago, and the money is not back yet. The line or payment " +
+			"counts as refunded",
+		ToDo: "look at the refund at the payment provider; if it does not come through, pay the customer back in another " +
+			"way. Then " + closeIt,
+	},
+	{
+		Cause: AlertRefundFailed, Severity: SeverityCritical, ByPerson: true,
+		Meaning: "the payment provider took on a refund, and it failed for good: the customer's bank or card does not take the " +
+			"money. The line or payment counts as refunded",
+		ToDo: "pay the customer back in another way, for example by bank transfer, then " + closeIt,
+	},
+	{
 		Cause: AlertWebhookFailing, Severity: SeverityError, Closes: "a test of the webhook succeeds, or it is deleted",
 		Meaning: "Keyturn has switched a webhook off: its receiver answered 410, or took nothing on five days of tries",
 		ToDo: "correct the receiver, then `keyturn webhook test WEBHOOK`, which switches it on again; " +

@@ -87,7 +87,10 @@ type Error struct {
 	Fields  []FieldError // what is wrong with the input, for KindInvalid
 	// Permanent: of a failed attempt, that trying again is of no use until a person has changed something.
 	Permanent bool
-	Cause     error
+	// Answered: of a call whose outcome is unknown, that the other side has answered that it has failed. Asked again
+	// under the same key, it may answer the same without doing anything.
+	Answered bool
+	Cause    error
 }
 
 // FieldError names one wrong field and the rule it breaks. Location is a path such as `lineItems[0].quantity`.
@@ -134,6 +137,12 @@ func KindOf(err error) Kind {
 func IsPermanent(err error) bool {
 	e, ok := errors.AsType[*Error](err)
 	return ok && e.Permanent
+}
+
+// WasAnswered says that the first Error in the chain is of a call that the other side has answered.
+func WasAnswered(err error) bool {
+	e, ok := errors.AsType[*Error](err)
+	return ok && e.Answered
 }
 
 // Problems collects field errors while a value is checked.

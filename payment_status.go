@@ -133,6 +133,7 @@ type ProcessorState struct {
 	// CaptureWithin is how long an authorization can still be captured, by the processor's clock; zero: it does not say
 	CaptureWithin time.Duration
 	Method        string // such as card/visa
+	Disputed      bool   // the customer has disputed it at the bank
 	// AskedAt is when it was asked, by the database's clock; zero: when what it says is booked
 	AskedAt time.Time
 }

@@ -2,12 +2,17 @@ package activities
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"keyturn.dev/keyturn"
+	"keyturn.dev/keyturn/db"
 	"keyturn.dev/keyturn/metrics"
 	"keyturn.dev/keyturn/payment"
 )
+
+// refundLook is how often a refund is asked for that the payment provider has taken on.
+const refundLook = 15 * time.Minute
 
 // refundEvery is how a refund that does not come through is repeated: it is owed, so there is no last time.
 const (
@@ -23,11 +28,15 @@ func (a *Activities) Refund(ctx context.Context, in Step) (keyturn.Next, error) 
 	}
 	callCtx, cancel := context.WithTimeout(ctx, 20*time.Second)
 	defer cancel()
-	id, err := a.Providers.Refund(callCtx, due.Provider, payment.Refund{
-		IdempotencyKey: "refund-" + due.LineID,
-		Reference:      due.Reference, OrderID: due.OrderID,
+	id, err := a.Providers.Repay(callCtx, due.Provider, payment.Refund{
+		ID: due.LineID, Reference: due.Reference, OrderID: due.OrderID,
 		Amount: keyturn.Money{Minor: due.Minor, Currency: due.Currency},
+	}, "refund-"+due.LineID, payment.Repetition(due.Repetition()), func(ctx context.Context) (int, error) {
+		return a.DB.NextRefundKey(ctx, due.LineID, due.KeyNo)
 	})
+	if taken, ok := errors.AsType[*payment.RefundError](err); ok {
+		return a.refundTaken(ctx, in, taken)
+	}
 	metrics.Refund(due.Provider, err)
 	if err != nil {
 		a.Logger.Warn("a refund did not come through", "fulfillmentId", in.FulfillmentID, "provider", due.Provider, "kind",
@@ -41,4 +50,14 @@ func (a *Activities) Refund(ctx context.Context, in Step) (keyturn.Next, error) 
 	}
 	next, err = a.DB.FinishRefund(ctx, in.FulfillmentID, id, a.Letters.Render)
 	return next, asTemporal(err, 0)
+}
+
+// refundTaken books a refund that the payment provider has taken on and that has not come through.
+func (a *Activities) refundTaken(ctx context.Context, in Step, taken *payment.RefundError) (keyturn.Next, error) {
+	next, err := a.DB.RefundUnderWay(ctx, in.FulfillmentID,
+		db.RefundProgress{ID: taken.ID, Failed: taken.Status == payment.RefundFailed}, refundLook, a.Letters.Render)
+	if err == nil && next.Do == keyturn.DoRefund {
+		err = keyturn.Errorf(keyturn.KindUnavailable, "the payment provider's refund is %s", string(taken.Status))
+	}
+	return next, asTemporal(err, refundLook)
 }

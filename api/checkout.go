@@ -128,6 +128,9 @@ func (a *API) completeLink(l keyturn.CheckoutLink, now time.Time) (keyturn.Check
 	if keyturn.ValidID(l.Provider) && l.Provider != keyturn.PaymentNone && !slices.Contains(a.Processors, l.Provider) {
 		bad.Addf("provider", "names %s, which is not configured here; configured to sell: %s", l.Provider, a.processorNames())
 	}
+	if a.CheckPrices != nil {
+		bad.Merge("", a.CheckPrices(l))
+	}
 	if l.Provider == payment.SandboxName {
 		if err := payment.CheckScript(l.AdditionalData["sandbox"]); err != nil {
 			bad.Addf("additionalData.sandbox", "asks for what there is not: %s", err)
@@ -136,9 +139,14 @@ func (a *API) completeLink(l keyturn.CheckoutLink, now time.Time) (keyturn.Check
 	return l, bad.Err("the checkout link is not valid")
 }
 
-// defaultProcessor is who takes the money of a link that names nobody: the sandbox in development.
+// defaultProcessor is who takes the money of a link that names nobody: the one that is configured, else the sandbox in
+// development.
 func (a *API) defaultProcessor() string {
-	if slices.Contains(a.Processors, payment.SandboxName) {
+	others := slices.DeleteFunc(slices.Clone(a.Processors), func(p string) bool { return p == payment.SandboxName })
+	switch {
+	case len(others) == 1:
+		return others[0]
+	case slices.Contains(a.Processors, payment.SandboxName):
 		return payment.SandboxName
 	}
 	return ""

@@ -40,11 +40,14 @@ const deadlineOverdueSQL = `
 		AND coalesce(l.extended_until, greatest(l.give_up_at,
 			l.created_at + make_interval(secs => p.give_up_after))) < now() - make_interval(secs => :slack)`
 
-// refundOverdueSQL: a refund has no last attempt, but after a while operations must know of it.
-const refundOverdueSQL = `
+// refundOverdueSQL: a refund has no last attempt, but after a while operations must know of it. One that the provider
+// has taken on may take days.
+var refundOverdueSQL = `
 	SELECT r.order_id, r.line_id, NULL AS subject, 'its refund is pending and there is no open alert' AS what
 	FROM refunds r
-	WHERE r.status = 'PENDING' AND (r.attempts > 0 OR r.provider = 'manual' AND r.amount_minor > 0)
+	WHERE r.status = 'PENDING' AND (r.under_way_since IS NULL
+			OR r.under_way_since < now() - make_interval(secs => CAST(:slack AS double precision) + 1800 + ` +
+	strconv.Itoa(int(db.RefundMost/time.Second)) + `)) AND (r.attempts > 0 OR r.provider = 'manual' AND r.amount_minor > 0)
 		AND r.created_at < now() - make_interval(secs => CAST(:slack AS double precision) + 1800)
 		AND NOT EXISTS (SELECT FROM alerts a WHERE a.line_id = r.line_id AND a.cause IN (
 			'` + string(keyturn.AlertRefund) + `', '` + string(keyturn.AlertManualRefund) + `')

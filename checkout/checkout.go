@@ -5,6 +5,7 @@ package checkout
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"strconv"
 	"time"
@@ -45,6 +46,9 @@ func (k *Desk) Open(ctx context.Context, paymentID string) (db.Reconciled, error
 		next, err := k.DB.ReviewPayment(ctx, paymentID)
 		return db.Reconciled{Next: next}, err
 	}
+	if opened, done, err := k.openedBefore(ctx, &f); done || err != nil {
+		return opened, err
+	}
 	if len(f.Snapshot.Lines) == 0 {
 		return db.Reconciled{}, keyturn.Errorf(keyturn.KindErased, "the payment's customer was erased")
 	}
@@ -55,6 +59,11 @@ func (k *Desk) Open(ctx context.Context, paymentID string) (db.Reconciled, error
 	callCtx, cancel := context.WithTimeout(ctx, callTime)
 	defer cancel()
 	state, err := processor.Open(callCtx, k.opening(f))
+	if keyturn.WasAnswered(err) {
+		if err := k.DB.OpenFailed(context.WithoutCancel(ctx), f.ID, f.OpenNo); err != nil {
+			return db.Reconciled{}, err
+		}
+	}
 	if kind := keyturn.KindOf(err); kind == keyturn.KindRejected || kind == keyturn.KindConfiguration ||
 		kind == keyturn.KindInvalid {
 		k.Logger.Error("a payment provider refuses to open a payment", "paymentId", f.ID, "provider", f.Provider, "kind",
@@ -136,8 +145,14 @@ func (k *Desk) Void(ctx context.Context, paymentID string) (db.Reconciled, error
 		if err != nil || state.Status != keyturn.AtProcessorAuthorized {
 			return state, err
 		}
-		return p.Void(ctx, ref(f), "void-"+f.ID)
+		return p.Void(ctx, ref(f), voidKey(f))
 	})
+}
+
+// voidKey is the key of letting an authorization go. That happens once, whatever the key: a new one each quarter of an
+// hour is for a processor that answers under the same one, for a day, that it has failed.
+func voidKey(f db.PaymentFacts) string {
+	return "void-" + f.ID + "-" + strconv.FormatInt(f.Now.Unix()/int64(payment.FailedFor/time.Second), 10)
 }
 
 // GiveBack refunds what was taken without an order, under one key, until it is done.
@@ -148,11 +163,24 @@ func (k *Desk) GiveBack(ctx context.Context, paymentID string) (keyturn.PaymentN
 	}
 	callCtx, cancel := context.WithTimeout(ctx, callTime)
 	defer cancel()
-	id, err := k.Providers.Refund(callCtx, due.Provider, payment.Refund{
-		IdempotencyKey: "refund-" + paymentID, Reference: due.Reference, OrderID: due.OrderID, Amount: due.Amount,
+	id, err := k.Providers.Repay(callCtx, due.Provider, payment.Refund{
+		ID: paymentID, Reference: due.Reference, OrderID: due.OrderID, Amount: due.Amount,
+	}, "refund-"+paymentID, payment.Repetition(due.Known), func(ctx context.Context) (int, error) {
+		return k.DB.NextPaymentRefundKey(ctx, paymentID, due.Known.No)
 	})
+	if taken, ok := errors.AsType[*payment.RefundError](err); ok {
+		next, err := k.DB.PaymentRefundUnderWay(ctx, paymentID,
+			db.RefundProgress{ID: taken.ID, Failed: taken.Status == payment.RefundFailed})
+		if err == nil && next.Do == keyturn.PaymentDoRefund {
+			return next, taken
+		}
+		return next, err
+	}
 	metrics.Refund(due.Provider, err)
 	if err != nil {
+		if err := k.DB.FailPaymentRefund(context.WithoutCancel(ctx), paymentID, err); err != nil {
+			return next, err
+		}
 		k.Logger.Warn("a payment without an order was not given back yet", "paymentId", paymentID, "kind",
 			string(keyturn.KindOf(err)), "error", err)
 		k.failed(ctx, due.Provider, paymentID, err)
@@ -199,7 +227,9 @@ func (k *Desk) processor(name string) (payment.Processor, error) {
 }
 
 func ref(f db.PaymentFacts) payment.Ref {
-	return payment.Ref{PaymentID: f.ID, SessionReference: f.SessionReference, PaymentReference: f.PaymentReference}
+	return payment.Ref{
+		PaymentID: f.ID, SessionReference: f.SessionReference, PaymentReference: f.PaymentReference, Since: f.CreatedAt,
+	}
 }
 
 func (k *Desk) call(ctx context.Context, paymentID string,

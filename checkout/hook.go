@@ -21,8 +21,8 @@ const hookTime = 10 * time.Second
 
 // Hook takes the messages of processors, at POST /hooks/{provider}. A message is a hint that a payment has changed:
 // nothing of its content is believed, and the payment's workflow asks the processor. It is answered 200 once it is
-// booked, also where it is known already or about nothing of ours; 400 where it is not from the processor; 404 for a
-// provider that sells nothing.
+// booked, also where it is known already or about nothing of ours; 400 where it is not from the processor, or is of its
+// other mode; 404 for a provider that sells nothing, or of which none are taken.
 func (k *Desk) Hook(w http.ResponseWriter, r *http.Request) {
 	name := r.PathValue("provider")
 	processor, ok := k.Processors[name]
@@ -40,6 +40,15 @@ func (k *Desk) Hook(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	event, err := processor.Event(body, r.Header, time.Now())
+	if keyturn.KindOf(err) == keyturn.KindNotFound {
+		http.Error(w, "events of this provider are not taken", http.StatusNotFound)
+		return
+	}
+	if keyturn.KindOf(err) == keyturn.KindConfiguration {
+		if err := k.DB.OtherMode(r.Context(), name, err.Error()); err != nil {
+			k.Logger.Warn("that a payment provider's mode is another one was not booked", "provider", name, "error", err)
+		}
+	}
 	if err != nil {
 		metrics.ProviderEvent(name, "refused")
 		k.Logger.Warn("a message that claims to be a payment provider's was refused", "provider", name, "kind",
@@ -62,7 +71,7 @@ func (k *Desk) Hook(w http.ResponseWriter, r *http.Request) {
 func (k *Desk) Tell(ctx context.Context, provider string, e payment.Event) error {
 	result, err := k.DB.BookProviderEvent(ctx, db.ProviderEvent{
 		Provider: provider, ID: e.ID, Type: e.Type, SessionReference: e.SessionReference,
-		PaymentReference: e.PaymentReference, Outcome: e.Outcome,
+		PaymentReference: e.PaymentReference, PaymentID: e.PaymentID, Outcome: e.Outcome,
 	})
 	if err != nil {
 		result = "failed"

@@ -138,6 +138,7 @@ type RefundDue struct {
 	Reference string    `db:"reference"`
 	CreatedAt time.Time `db:"created_at"`
 	Attempts  int       `db:"attempts"` // with this one: whose failure it is
+	repetition
 }
 
 // slowRefund is when a refund that does not come through is worth an alert.
@@ -154,8 +155,9 @@ func (d *DB) BeginRefund(ctx context.Context, fulfillmentID string) (*RefundDue,
 		}
 		var r RefundDue
 		if err := tx.GetContext(ctx, &r, `
-			UPDATE refunds SET attempts = attempts + 1 WHERE line_id = $1
-			RETURNING line_id, order_id, amount_minor, currency, provider, reference, created_at, attempts`, l.ID); err != nil {
+			UPDATE refunds SET attempts = attempts + 1, key_since = coalesce(key_since, clock_timestamp()) WHERE line_id = $1
+			RETURNING line_id, order_id, amount_minor, currency, provider, reference, created_at, attempts, `+repetitionColumns,
+			l.ID); err != nil {
 			return err
 		}
 		due = &r
@@ -174,8 +176,10 @@ func (d *DB) FailRefund(ctx context.Context, fulfillmentID string, due *RefundDu
 		kind := keyturn.KindOf(refused)
 		var ours []time.Time
 		if err := tx.SelectContext(ctx, &ours, `
-			UPDATE refunds SET error = $2 WHERE line_id = $1 AND status = 'PENDING' AND attempts = $3 RETURNING created_at`,
-			l.ID, string(kind), due.Attempts); err != nil || len(ours) == 0 || l.Status != keyturn.LineCanceling {
+			UPDATE refunds SET error = $2,
+				key_failed_at = CASE WHEN $4 THEN coalesce(key_failed_at, clock_timestamp()) ELSE key_failed_at END
+			WHERE line_id = $1 AND status = 'PENDING' AND attempts = $3 RETURNING created_at`,
+			l.ID, string(kind), due.Attempts, keyturn.WasAnswered(refused)); err != nil || len(ours) == 0 || l.Status != keyturn.LineCanceling {
 			return err
 		}
 		l.setFailure(keyturn.Failure{Kind: kind, Message: "the refund did not come through: " + refused.Error(), At: l.Now})

@@ -58,7 +58,7 @@ var ofTheBooks = map[string]string{
 	"events":           "about body facts type",
 	"idempotency_keys": "client key order_id request_hash",
 	"images":           "content owner sha256 type",
-	"installation":     "key_file",
+	"installation":     "key_file name",
 	"integrations":     "id secrets spec",
 	"key_log":          "by from_state pool_id to_state",
 	"payment_mails":    "error kind status",

@@ -40,6 +40,25 @@ func (d *DB) CheckKeys(ctx context.Context) error {
 	return sameKeyFile(bound, mark)
 }
 
+// NameInstallation stores what this installation is called at payment providers, once. Another name later would make all
+// that was made there another installation's: KindConfiguration.
+func (d *DB) NameInstallation(ctx context.Context, name string) error {
+	return d.pg.Tx(ctx, func(tx *sqlx.Tx) error {
+		var stored []string
+		if err := tx.SelectContext(ctx, &stored,
+			`UPDATE installation SET name = coalesce(name, $1) RETURNING name`, name); err != nil {
+			return err
+		}
+		for _, s := range stored {
+			if s != name {
+				return keyturn.Errorf(keyturn.KindConfiguration, "this installation is called %s at its payment providers: set "+
+					"KEYTURN_INSTALLATION to that. Another name would make its payments somebody else's", s)
+			}
+		}
+		return nil
+	})
+}
+
 // CheckKeyFile says whether the key file is that of the processes that started before, or if none of this build did,
 // whether it opens what is stored. It writes nothing. KindConfiguration.
 func (d *DB) CheckKeyFile(ctx context.Context) error {

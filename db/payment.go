@@ -32,6 +32,7 @@ type payment struct {
 	TotalMinor       int64                 `db:"total_minor"`
 	PayUntil         time.Time             `db:"pay_until"`
 	OpenNo           int                   `db:"open_no"`
+	OpenFailedAt     *time.Time            `db:"open_failed_at"` // since when opening under OpenNo is answered so
 	SessionReference *string               `db:"session_reference"`
 	SessionURL       []byte                `db:"session_url"`
 	PaymentReference *string               `db:"payment_reference"`
@@ -66,8 +67,9 @@ type payment struct {
 }
 
 const paymentColumns = `
-	SELECT p.id, p.link_id, coalesce(p.link_order_id, '') AS link_order_id, p.number, p.status, p.version, p.provider, p.capture, p.mixed, p.customer_id, p.snapshot,
-		p.currency, p.total_minor, p.pay_until, p.open_no, p.session_reference, p.session_url, p.payment_reference,
+	SELECT p.id, p.link_id, coalesce(p.link_order_id, '') AS link_order_id, p.number, p.status, p.version, p.provider,
+		p.capture, p.mixed, p.customer_id, p.snapshot, p.currency, p.total_minor, p.pay_until, p.open_no, p.open_failed_at,
+		p.session_reference, p.session_url, p.payment_reference,
 		p.order_id, p.authorized_minor, p.authorized_at, p.capture_by, p.chargeable_minor, p.first_tries,
 		p.give_up_failed, p.capture_minor, p.capture_no, p.capture_tries, p.capture_until, p.captured_minor,
 		p.captured_at, p.failure, p.looks, p.look_at, p.created_at, p.ended_at, p.told_at, p.asked_at,
@@ -340,6 +342,7 @@ type PaymentFacts struct {
 	Provider         string
 	Capture          keyturn.CaptureWhen
 	OpenNo           int
+	OpenFailed       time.Duration // how long ago the processor first answered, under OpenNo, that it has failed; 0: never
 	SessionReference string
 	PaymentReference string
 	SessionURL       string // a secret
@@ -348,6 +351,7 @@ type PaymentFacts struct {
 	Locale           string
 	ReturnURL        string
 	Snapshot         PaymentSnapshot
+	CreatedAt        time.Time
 	Now              time.Time // the database's clock
 }
 
@@ -366,7 +370,10 @@ func (d *DB) Payment(ctx context.Context, id string) (PaymentFacts, error) {
 		ID: p.ID, LinkID: p.LinkID, LinkToken: d.LinkToken(p.LinkID), Status: p.Status, Provider: p.Provider,
 		Capture: p.Capture, OpenNo: p.OpenNo, Total: keyturn.Money{Minor: p.TotalMinor, Currency: p.Currency},
 		PayUntil: p.PayUntil, Locale: snapshot.Customer.Locale, Snapshot: snapshot,
-		Now: p.Now,
+		CreatedAt: p.CreatedAt, Now: p.Now,
+	}
+	if p.OpenFailedAt != nil {
+		f.OpenFailed = max(p.Now.Sub(*p.OpenFailedAt), time.Nanosecond)
 	}
 	if p.SessionReference != nil {
 		f.SessionReference = *p.SessionReference

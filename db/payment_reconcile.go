@@ -470,6 +470,7 @@ type PaymentRefundDue struct {
 	Provider  string
 	Reference string
 	OrderID   string
+	Known     Repetition
 }
 
 // BeginPaymentRefund counts an attempt and says what to give back; nil: nothing is owed.
@@ -478,14 +479,20 @@ func (d *DB) BeginPaymentRefund(ctx context.Context, id string) (due *PaymentRef
 ) {
 	next, err = d.paymentStep(ctx, id, func(tx *sqlx.Tx, p *payment) error {
 		due = nil
-		var minor []int64
-		if err := tx.SelectContext(ctx, &minor, `
-			UPDATE payment_refunds SET attempts = attempts + 1 WHERE payment_id = $1 AND status = 'PENDING'
-			RETURNING amount_minor`, p.ID); err != nil || len(minor) == 0 {
+		var owed []struct {
+			Minor int64 `db:"amount_minor"`
+			repetition
+		}
+		if err := tx.SelectContext(ctx, &owed, `
+			UPDATE payment_refunds SET attempts = attempts + 1, key_since = coalesce(key_since, clock_timestamp())
+			WHERE payment_id = $1 AND status = 'PENDING' RETURNING amount_minor, `+repetitionColumns, p.ID,
+		); err != nil || len(owed) == 0 {
 			p.Owed = false
 			return err
 		}
-		due = &PaymentRefundDue{Amount: keyturn.Money{Minor: minor[0], Currency: p.Currency}, Provider: p.Provider}
+		due = &PaymentRefundDue{
+			Amount: keyturn.Money{Minor: owed[0].Minor, Currency: p.Currency}, Provider: p.Provider, Known: owed[0].Repetition(),
+		}
 		if p.PaymentReference != nil {
 			due.Reference = *p.PaymentReference
 		}

@@ -171,3 +171,10 @@ func (d *DB) WatchCardTesting(ctx context.Context) error {
 		return nil
 	})
 }
+
+// OtherMode alerts of a processor whose events are of another mode than its key.
+func (d *DB) OtherMode(ctx context.Context, provider, happened string) error {
+	return d.pg.Tx(ctx, func(tx *sqlx.Tx) error {
+		return openAlertOf(ctx, tx, processorSubject(provider), keyturn.AlertProcessorMode, AlertDetail{Happened: happened})
+	})
+}

@@ -2,11 +2,13 @@ package db
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"github.com/jmoiron/sqlx"
 
 	"keyturn.dev/keyturn"
+	"keyturn.dev/keyturn/pg"
 )
 
 // providerEventsKept is how long events are remembered: longer than a processor repeats them.
@@ -19,6 +21,7 @@ type ProviderEvent struct {
 	Type             string
 	SessionReference string // one of the two names the payment
 	PaymentReference string
+	PaymentID        string             // ours, where the processor repeats it
 	Outcome          keyturn.PayOutcome // of a try to pay; empty: it tells of something else
 }
 
@@ -33,14 +36,27 @@ const (
 )
 
 // BookProviderEvent notes an event of a processor, once, and has the payment's workflow look at the payment that it
-// names by its session or payment reference. An event about nothing of ours is noted, no more.
+// names by its session or payment reference, or by our ID. An event about nothing of ours is noted, no more.
 func (d *DB) BookProviderEvent(ctx context.Context, e ProviderEvent) (out BookedEvent, err error) {
+	var named []string
 	paymentID, err := d.PaymentOf(ctx, e.Provider, e.SessionReference, e.PaymentReference)
+	if keyturn.KindOf(err) == keyturn.KindNotFound && keyturn.ValidPaymentID(e.PaymentID) {
+		err = pg.AsKind(d.pg.SelectContext(ctx, &named, `SELECT id FROM payments WHERE id = $1 AND provider = $2`,
+			e.PaymentID, e.Provider))
+		paymentID = strings.Join(named, "")
+	}
 	if err != nil && keyturn.KindOf(err) != keyturn.KindNotFound {
 		return "", err
 	}
 	err = d.pg.Tx(ctx, func(tx *sqlx.Tx) error {
 		out = EventKnown
+		var p *payment
+		if paymentID != "" { // first: the event refers to it, and several of a payment come at the same moment
+			var err error
+			if p, err = lockPayment(ctx, tx, paymentID); err != nil {
+				return err
+			}
+		}
 		var fresh []string
 		if err := tx.SelectContext(ctx, &fresh, `
 			INSERT INTO provider_events (provider, id, type, payment_id, outcome)
@@ -48,14 +64,10 @@ func (d *DB) BookProviderEvent(ctx context.Context, e ProviderEvent) (out Booked
 			e.Provider, e.ID, e.Type, paymentID, e.Outcome); err != nil || len(fresh) == 0 {
 			return err
 		}
-		if out = EventForeign; paymentID == "" {
+		if out = EventForeign; p == nil {
 			return nil
 		}
 		out = EventBooked
-		p, err := lockPayment(ctx, tx, paymentID)
-		if err != nil {
-			return err
-		}
 		return p.lookNow(ctx, tx)
 	})
 	return out, err

@@ -489,6 +489,11 @@ CREATE TABLE refunds (
     done_at timestamptz,
     confirmed_by text,
     confirm_reason text,
+    key_no integer NOT NULL DEFAULT 1,
+    key_since timestamptz,
+    key_failed_at timestamptz,
+    under_way_since timestamptz,
+    failed_at timestamptz,
     CONSTRAINT refunds_pkey PRIMARY KEY (line_id),
     CONSTRAINT refunds_line_id_fkey FOREIGN KEY (line_id) REFERENCES line_items(id),
     CONSTRAINT refunds_order_id_fkey FOREIGN KEY (order_id) REFERENCES orders(id),
@@ -774,7 +779,7 @@ CREATE TABLE alerts (
         'Revocation', 'Exposed', 'Undelivered', 'Restored', 'PartnerAnsweredDifferently', 'PartnerMoved',
         'PartnerDown', 'PartnerBack', 'CertificateExpiring', 'ClockSkew', 'LowStock', 'RunsDry', 'Owed', 'Audit',
         'SearchAttributes', 'Capture', 'LatePayment', 'Mismatch', 'NotAccepted', 'ProcessorDown', 'ProcessorRefuses',
-        'UnknownPayment', 'CardTesting', 'WebhookFailing'))
+        'UnknownPayment', 'CardTesting', 'WebhookFailing', 'RefundPending', 'RefundFailed', 'ProcessorMode'))
 );
 CREATE INDEX alerts_by_cause ON alerts (cause, id);
 CREATE INDEX alerts_by_merchant ON alerts (split_part(alert_subject(pool_id, subject, detail), ':', 1), id)
@@ -861,7 +866,9 @@ CREATE TABLE installation (
     one boolean NOT NULL DEFAULT true,
     key_file bytea NOT NULL,
     bound_at timestamptz NOT NULL DEFAULT now(),
+    name text,
     CONSTRAINT installation_pkey PRIMARY KEY (one),
+    CONSTRAINT installation_name_check CHECK (name ~ '^[a-z0-9-]{3,32}$'),
     CONSTRAINT installation_one_check CHECK (one)
 );
 
@@ -967,6 +974,7 @@ CREATE TABLE payments (
     pressed_at timestamptz,
     keys_wait_until timestamptz,
     blanked_at timestamptz,
+    open_failed_at timestamptz,
     CONSTRAINT payments_pkey PRIMARY KEY (id),
     CONSTRAINT payments_link_id_number_key UNIQUE (link_id, number),
     CONSTRAINT payments_customer_id_fkey FOREIGN KEY (customer_id) REFERENCES customers(id),
@@ -1026,6 +1034,11 @@ CREATE TABLE payment_refunds (
     provider_id text,
     created_at timestamptz NOT NULL DEFAULT now(),
     done_at timestamptz,
+    key_no integer NOT NULL DEFAULT 1,
+    key_since timestamptz,
+    key_failed_at timestamptz,
+    under_way_since timestamptz,
+    failed_at timestamptz,
     CONSTRAINT payment_refunds_pkey PRIMARY KEY (payment_id),
     CONSTRAINT payment_refunds_payment_id_fkey FOREIGN KEY (payment_id) REFERENCES payments(id),
     CONSTRAINT payment_refunds_amount_minor_check CHECK (amount_minor > 0),

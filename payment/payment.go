@@ -12,6 +12,7 @@ import (
 
 // Refund is a request for a refund. Requests with the same IdempotencyKey are one refund, however often they are sent.
 type Refund struct {
+	ID             string // ours: of the line, or of the payment that no order came of
 	IdempotencyKey string // the line's refund; stable over every retry
 	Reference      string // of the captured payment at the provider
 	OrderID        string

@@ -26,10 +26,16 @@ type Processor interface {
 	// Void lets the authorisation go.
 	Void(ctx context.Context, ref Ref, key string) (keyturn.ProcessorState, error)
 	// Event verifies a message that came to the processor's hook. It is a hint to Retrieve: nothing of it is believed.
-	// KindInvalid: it is not from this processor.
+	// KindInvalid: it is not from this processor. KindNotFound: none are taken. KindConfiguration: it is, and a setting
+	// does not fit.
 	Event(body []byte, h http.Header, now time.Time) (Event, error)
 	// Origin is the origin of the processor's page, such as https://checkout.example.com: forms may lead there.
 	Origin() string
+	// CheckSum says whether the processor can take such a sum, as the price of a unit. KindInvalid, worded to follow a
+	// field's name.
+	CheckSum(m keyturn.Money) error
+	// CheckTotal says whether the processor can take such a sum, as all that is paid. KindInvalid as for CheckSum.
+	CheckTotal(m keyturn.Money) error
 }
 
 // Ref names a payment at its processor: by its session, and by the payment once there is one.
@@ -37,6 +43,7 @@ type Ref struct {
 	PaymentID        string // ours
 	SessionReference string
 	PaymentReference string
+	Since            time.Time // when it was begun: one whose session is not known is looked for from then on
 }
 
 // Opening is what a session is made for.
@@ -70,6 +77,7 @@ type Event struct {
 	Type             string
 	SessionReference string // of one of the two
 	PaymentReference string
+	PaymentID        string             // ours, where the processor repeats it: of one whose references are not known yet
 	Outcome          keyturn.PayOutcome // of a try to pay; empty: it tells of something else
 }
 

@@ -45,6 +45,12 @@ func (x Sandbox) Origin() string {
 	return u.Scheme + "://" + u.Host
 }
 
+// CheckSum is Processor.CheckSum: it takes everything.
+func (x Sandbox) CheckSum(keyturn.Money) error { return nil }
+
+// CheckTotal is Processor.CheckTotal.
+func (x Sandbox) CheckTotal(keyturn.Money) error { return nil }
+
 // Open is Processor.Open.
 func (x Sandbox) Open(ctx context.Context, o Opening) (keyturn.ProcessorState, error) {
 	if o.Key == "" || o.Total.Minor <= 0 || !keyturn.ValidPaymentID(o.PaymentID) {

@@ -89,6 +89,10 @@ func newApp(ctx context.Context, c config, logger *slog.Logger) (*app, error) {
 		DB: a.db, Processors: payment.Processors{}, Providers: a.acts.Providers, PublicURL: c.PublicURL, Logger: logger,
 	}
 	a.acts.Desk = a.desk
+	if err := a.useStripe(ctx); err != nil {
+		_ = a.db.Close()
+		return nil, err
+	}
 	if !c.Production { // it moves no money
 		a.sandbox = &payment.Sandbox{
 			Ledger: a.db, Sessions: a.db, PublicURL: c.PublicURL, Secret: a.db.SandboxSecret(),

@@ -15,6 +15,7 @@ import (
 	"keyturn.dev/keyturn/internal/throttle"
 	"keyturn.dev/keyturn/mail"
 	"keyturn.dev/keyturn/payment"
+	"keyturn.dev/keyturn/payment/stripe"
 )
 
 // config is what a process needs to know, from the environment; `keyturn dev` fills it in by itself. Where Temporal is
@@ -33,6 +34,10 @@ type config struct {
 	Operations      string // KEYTURN_OPERATIONS_MAIL: who gets the alerts
 	// Payments are the providers behind HTTP, by the name that orders give: KEYTURN_PAYMENTS.
 	Payments map[string]payment.Gateway
+	// Stripe is the account that sells and refunds; nil: none (KEYTURN_STRIPE_KEY and others).
+	Stripe *stripe.Config
+	// AllowModeMismatch lets a test key run in production, for staging: --allow-mode-mismatch.
+	AllowModeMismatch bool
 	// ReturnOrigins are those that checkout links may lead back to: KEYTURN_RETURN_ORIGINS.
 	ReturnOrigins []string
 	// Proxies are those whose X-Forwarded-For tells who a client is: KEYTURN_TRUSTED_PROXIES.
@@ -53,6 +58,11 @@ Settings come from the environment:
   KEYTURN_PAYMENTS         till=https://:token@pay.example.com, where orders of the provider till are refunded;
                            several with spaces between them; manual (refunded by a person) and none (costs nothing)
                            are built in
+  KEYTURN_STRIPE_KEY       rk_live_…, the key of an account at Stripe that sells and refunds
+  KEYTURN_STRIPE_WEBHOOK_SECRETS  whsec_…, which sign Stripe's events (keyturn stripe setup); two with a space between
+  KEYTURN_STRIPE_AUTHORIZE card,link, the means of payment that are authorized first where a link says whenPossible
+  KEYTURN_STRIPE_URL       http://127.0.0.1:12111, in place of Stripe's API, and of its payment page after a space; tests
+  KEYTURN_INSTALLATION     shop-1, this installation's name at Stripe; never changes
   KEYTURN_RETURN_ORIGINS   https://shop.example.com, where checkout links may lead back to (returnUrl, cancelUrl);
                            several with commas between them; default: nowhere
   KEYTURN_TRUSTED_PROXIES  10.0.0.0/8, the proxies whose X-Forwarded-For tells who a client is; default: none
@@ -61,7 +71,8 @@ Settings come from the environment:
   KEYTURN_TEMPORAL_UI      https://temporal.example.com, for links to histories
   TEMPORAL_ADDRESS, TEMPORAL_NAMESPACE, TEMPORAL_API_KEY, TEMPORAL_TLS… as for Temporal's own tools
   KEYTURN_DEVELOPMENT=1    allows plain HTTP, loopback partners, mail without TLS, and the payment provider sandbox
-KEYTURN_DATABASE_URL, KEYTURN_SMTP_URL and KEYTURN_PAYMENTS may stand in files: KEYTURN_DATABASE_URL_FILE=/run/secrets/…`
+KEYTURN_DATABASE_URL, KEYTURN_SMTP_URL, KEYTURN_PAYMENTS, KEYTURN_STRIPE_KEY and KEYTURN_STRIPE_WEBHOOK_SECRETS may stand
+in files: KEYTURN_DATABASE_URL_FILE=/run/secrets/…`
 
 // configFromEnv reads the settings and names every one that is missing or wrong.
 func configFromEnv() (config, error) {
@@ -107,6 +118,8 @@ func configFromEnv() (config, error) {
 	var err error
 	c.Payments, err = paymentsFrom(secret(paymentsEnv, ""), c.Production)
 	bad.Merge(paymentsEnv, err)
+	c.Stripe, err = stripeFromEnv(secret(stripeKeyEnv, ""), secret(stripeSecretsEnv, ""))
+	bad.Merge("", err)
 	c.ReturnOrigins, err = originsFrom(os.Getenv(returnOriginsEnv))
 	bad.Merge(returnOriginsEnv, err)
 	c.Proxies, err = throttle.ParseProxies(os.Getenv("KEYTURN_TRUSTED_PROXIES"))
@@ -152,7 +165,7 @@ func originsFrom(text string) (origins []string, err error) {
 	return origins, nil
 }
 
-const builtIn = "sandbox is for development (KEYTURN_DEVELOPMENT=1), manual is refunded by a person, none costs nothing"
+const builtIn = "stripe has settings of its own (KEYTURN_STRIPE_KEY), sandbox is for development (KEYTURN_DEVELOPMENT=1), manual is refunded by a person, none costs nothing"
 
 // paymentsFrom reads name=URL pairs.
 func paymentsFrom(text string, production bool) (map[string]payment.Gateway, error) {
@@ -163,7 +176,7 @@ func paymentsFrom(text string, production bool) (map[string]payment.Gateway, err
 			return nil, keyturn.Errorf(keyturn.KindInvalid,
 				"must name each provider as orders do: till=https://:token@pay.example.com")
 		}
-		if slices.Contains([]string{payment.SandboxName, keyturn.PaymentManual, keyturn.PaymentNone}, name) {
+		if slices.Contains([]string{payment.SandboxName, stripe.Name, keyturn.PaymentManual, keyturn.PaymentNone}, name) {
 			return nil, keyturn.Errorf(keyturn.KindInvalid, "must not name %s, which is built in: %s", name, builtIn)
 		}
 		gateway, err := payment.ParseGateway(address, production)

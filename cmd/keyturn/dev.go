@@ -18,6 +18,7 @@ import (
 	"keyturn.dev/keyturn/devstack"
 	"keyturn.dev/keyturn/devstack/emulator"
 	"keyturn.dev/keyturn/devstack/inbox"
+	stripeemulator "keyturn.dev/keyturn/devstack/stripe"
 	"keyturn.dev/keyturn/mail"
 	"keyturn.dev/keyturn/vault"
 )
@@ -26,12 +27,14 @@ import (
 const devToken = "dev"
 
 // devPorts are the ports of api.md, Development servers.
-type devPorts struct{ api, temporal, temporalUI, inbox, smtp, partner, postgres, metrics int }
+type devPorts struct {
+	api, temporal, temporalUI, inbox, smtp, partner, postgres, metrics, stripe, stripePage int
+}
 
 func portsAt(offset int) devPorts {
 	return devPorts{
 		8080 + offset, 7233 + offset, 8233 + offset, 8025 + offset, 1025 + offset, 8090 + offset,
-		5433 + offset, 9464 + offset,
+		5433 + offset, 9464 + offset, 8091 + offset, 8092 + offset,
 	}
 }
 
@@ -39,6 +42,7 @@ type devOptions struct {
 	dir       string
 	offset    int
 	noSamples bool
+	stripe    bool
 	token     string
 	verbose   bool
 	out       io.Writer
@@ -50,8 +54,12 @@ func newDev() *cobra.Command {
 		Use: "dev", Short: "Run a complete development stack with sample orders",
 		Long: `Runs everything on this machine: PostgreSQL, Temporal with its Web UI, a mail inbox, a partner
 emulator, the API and a worker. Applies the sample catalog, places sample orders and shows their
-progress. State survives a restart; Ctrl-C stops everything that was started.`,
-		Example: "  keyturn dev\n  keyturn dev --port-offset 100 --data-dir /tmp/keyturn\n  keyturn dev --no-samples",
+progress. State survives a restart; Ctrl-C stops everything that was started.
+
+With --stripe, checkout links are paid at Stripe: in its test mode with a test key in KEYTURN_STRIPE_KEY, which
+needs no address that Stripe reaches, because each payment is asked for; without a key on an emulator, which was
+not compared with Stripe itself yet.`,
+		Example: "  keyturn dev\n  keyturn dev --port-offset 100 --data-dir /tmp/keyturn\n  keyturn dev --no-samples\n  keyturn dev --stripe",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			o.out = cmd.OutOrStdout()
@@ -65,6 +73,8 @@ progress. State survives a restart; Ctrl-C stops everything that was started.`,
 	cmd.Flags().StringVar(&o.dir, "data-dir", ".keyturn", "directory of the stack's state")
 	cmd.Flags().IntVar(&o.offset, "port-offset", 0, "add this to every port")
 	cmd.Flags().BoolVar(&o.noSamples, "no-samples", false, "do not place sample orders")
+	cmd.Flags().BoolVar(&o.stripe, "stripe", false,
+		"sell through Stripe: its test mode with a test key in KEYTURN_STRIPE_KEY, else an emulator")
 	cmd.Flags().StringVar(&o.token, "token", devToken, "API token with every scope")
 	cmd.Flags().BoolVar(&o.verbose, "verbose", false, "log to the terminal instead of logs/keyturn.log")
 	return cmd
@@ -77,6 +87,7 @@ type devStack struct {
 	temporal *devstack.Temporal
 	inbox    *inbox.Server
 	partner  *emulator.Server
+	stripe   *stripeemulator.Server // nil: Stripe itself, or none
 	config   config
 }
 
@@ -130,7 +141,8 @@ func startStack(ctx context.Context, dir *devstack.Dir, o devOptions) (*devStack
 		devstack.Port{Name: "mail inbox", Number: p.inbox}, devstack.Port{Name: "SMTP", Number: p.smtp},
 		devstack.Port{Name: "partner emulator", Number: p.partner},
 		devstack.Port{Name: "PostgreSQL", Number: p.postgres},
-		devstack.Port{Name: "metrics", Number: p.metrics}); err != nil {
+		devstack.Port{Name: "metrics", Number: p.metrics}, devstack.Port{Name: "Stripe emulator", Number: p.stripe},
+		devstack.Port{Name: "Stripe emulator's page", Number: p.stripePage}); err != nil {
 		return nil, err
 	}
 	fmt.Fprintf(o.out, "starting PostgreSQL, Temporal, a mail inbox and a partner emulator; their state is in %s\n", o.dir)
@@ -158,6 +170,9 @@ func startStack(ctx context.Context, dir *devstack.Dir, o devOptions) (*devStack
 		s.partner = emulator.New(emulator.Config{Addr: addr(p.partner), Dir: dir.Path("partner"), Partners: samplePartners})
 		return s.partner.Start()
 	})
+	if o.stripe {
+		g.Go(func() error { return s.startStripe(dir) })
+	}
 	if err := g.Wait(); err != nil {
 		return s, err
 	}
@@ -223,6 +238,9 @@ func (s *devStack) stop(out io.Writer) {
 	}
 	if s.partner != nil {
 		_ = s.partner.Close()
+	}
+	if s.stripe != nil {
+		_ = s.stripe.Close()
 	}
 }
 

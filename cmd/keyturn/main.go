@@ -51,7 +51,7 @@ the source of truth.`,
 	root.PersistentFlags().String("output", "text", "text or json")
 	root.AddCommand(
 		newDev(), newAPI(), newWorker(), newMigrate(), newKeys(), newToken(), newApply(), newPool(), newOrder(), newLink(),
-		newPayment(), newLicense(),
+		newPayment(), newStripe(), newLicense(),
 		newResolve(), newIntegration(), newEmulator(), newDrill(), newBench(), newAlert(), newAudit(), newCustomer(),
 		newMail(), newRestored(), newHealth(), newVersion(),
 	)

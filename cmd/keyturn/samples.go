@@ -67,6 +67,9 @@ func present(ctx context.Context, a *app, s *devStack, o devOptions) error {
 
 `, addr(s.ports.api), o.token, addr(s.ports.api), addr(s.ports.temporalUI), addr(s.ports.inbox), addr(s.ports.partner),
 		s.ports.postgres, addr(s.ports.metrics))
+	if s.stripe != nil {
+		fmt.Fprintf(o.out, "  Stripe emulator   %s    its payment page: %s\n\n", s.stripe.URL(), s.stripe.PageURL())
+	}
 	fmt.Fprintln(o.out, "ready")
 	if o.noSamples {
 		return nil

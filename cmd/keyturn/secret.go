@@ -10,7 +10,9 @@ import (
 
 // secretSettings are the settings with a secret in them. Each may stand in a file instead, whose name the setting of
 // the same name with _FILE gives, so that the secret is in no environment.
-var secretSettings = []string{databaseURLEnv, smtpURLEnv, paymentsEnv, tokenEnv}
+var secretSettings = []string{
+	databaseURLEnv, smtpURLEnv, paymentsEnv, stripeKeyEnv, stripeSecretsEnv, tokenEnv,
+}
 
 const (
 	databaseURLEnv = "KEYTURN_DATABASE_URL"

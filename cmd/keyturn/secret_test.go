@@ -13,9 +13,11 @@ func TestSecretsMayStandInFiles(t *testing.T) {
 	values := map[string]string{
 		databaseURLEnv: "postgres://keyturn:secret@db.test:5432/keyturn", smtpURLEnv: "smtp://user:secret@mail.test:587",
 		paymentsEnv: "till=https://:secret@pay.test", tokenEnv: "secret-token",
+		stripeKeyEnv: "rk_test_secret", stripeSecretsEnv: "whsec_secret",
 	}
 	require.Len(t, values, len(secretSettings))
 	set(t, nil)
+	t.Setenv(installationEnv, "shop-1")
 	dir := t.TempDir()
 	for name, value := range values {
 		file := filepath.Join(dir, name)
@@ -29,6 +31,8 @@ func TestSecretsMayStandInFiles(t *testing.T) {
 	require.Equal(t, values[databaseURLEnv], databaseFromEnv().url)
 	require.Equal(t, "user", c.Mail.Username)
 	require.Len(t, c.Payments, 1)
+	require.EqualValues(t, values[stripeKeyEnv], c.Stripe.Key.Reveal())
+	require.Len(t, c.Stripe.WebhookSecrets, 1)
 	token, err := secretFromEnv(tokenEnv)
 	require.NoError(t, err)
 	require.Equal(t, values[tokenEnv], token)

@@ -28,7 +28,7 @@ import (
 
 func newAPI() *cobra.Command {
 	var listen, metricsAddr, logFormat string
-	var eager bool
+	var eager, otherMode bool
 	cmd := &cobra.Command{
 		Use: "api", Short: "Run the API server, which also starts workflows",
 		Long: "Serves the HTTP API and the order pages, and starts and wakes workflows. Run as many processes as needed." +
@@ -37,7 +37,7 @@ func newAPI() *cobra.Command {
 			"workflow starts",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return withApp(cmd.Context(), logFormat, func(ctx context.Context, a *app) error {
+			return withApp(cmd.Context(), logFormat, otherMode, func(ctx context.Context, a *app) error {
 				return a.serve(ctx, serveOptions{listen: listen, metrics: metricsAddr, api: true, worker: eager, ready: func() {}})
 			})
 		},
@@ -46,12 +46,14 @@ func newAPI() *cobra.Command {
 		"address to listen on (KEYTURN_LISTEN)")
 	metricsFlag(cmd, &metricsAddr, "127.0.0.1:9464")
 	logFlag(cmd, &logFormat)
+	modeFlag(cmd, &otherMode)
 	cmd.Flags().BoolVar(&eager, "with-worker", false, "run a worker in the same process, with eager workflow starts")
 	return cmd
 }
 
 func newWorker() *cobra.Command {
 	var deployment, build, metricsAddr, logFormat string
+	var otherMode bool
 	cmd := &cobra.Command{
 		Use: "worker", Short: "Run a worker",
 		Long: "Runs workflows and activities, e-mails alerts and serves waiting lines. Run as many processes as needed." +
@@ -59,7 +61,7 @@ func newWorker() *cobra.Command {
 		Example: "  keyturn worker\n  keyturn worker --deployment keyturn --build-id $(git rev-parse --short HEAD)",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return withApp(cmd.Context(), logFormat, func(ctx context.Context, a *app) error {
+			return withApp(cmd.Context(), logFormat, otherMode, func(ctx context.Context, a *app) error {
 				return a.serve(ctx, serveOptions{
 					metrics: metricsAddr, worker: true,
 					versions: worker.Options{Deployment: deployment, BuildID: build}, ready: func() {},
@@ -69,6 +71,7 @@ func newWorker() *cobra.Command {
 	}
 	metricsFlag(cmd, &metricsAddr, "127.0.0.1:9465")
 	logFlag(cmd, &logFormat)
+	modeFlag(cmd, &otherMode)
 	cmd.Flags().StringVar(&deployment, "deployment", "",
 		"name of the worker deployment; with --build-id, enables worker versioning")
 	cmd.Flags().StringVar(&build, "build-id", "", "build ID of this worker")
@@ -93,6 +96,11 @@ func logFlag(cmd *cobra.Command, format *string) {
 	cmd.Flags().StringVar(format, "log-format", "", "json or text; default: json, and text in development")
 }
 
+func modeFlag(cmd *cobra.Command, allow *bool) {
+	cmd.Flags().BoolVar(allow, "allow-mode-mismatch", false,
+		"run with a key of Stripe's test mode although this is not development: for staging, where nothing is sold")
+}
+
 // figures are what the database says of itself, for the metrics.
 func (a *app) figures(ctx context.Context) ([]metrics.Figure, error) {
 	found, err := a.db.Figures(ctx)
@@ -109,7 +117,7 @@ func (a *app) figures(ctx context.Context) ([]metrics.Figure, error) {
 }
 
 // withApp runs fn with everything connected, from the environment's settings.
-func withApp(ctx context.Context, logFormat string, fn func(context.Context, *app) error) error {
+func withApp(ctx context.Context, logFormat string, otherMode bool, fn func(context.Context, *app) error) error {
 	if logFormat != "" && logFormat != logJSON && logFormat != logText {
 		return keyturn.Errorf(keyturn.KindInvalid, "--log-format is json or text, not %s", logFormat)
 	}
@@ -117,6 +125,7 @@ func withApp(ctx context.Context, logFormat string, fn func(context.Context, *ap
 	if err != nil {
 		return err
 	}
+	c.AllowModeMismatch = otherMode
 	a, err := newApp(ctx, c, newLogger(logFormat == logJSON || logFormat == "" && c.Production, slog.LevelInfo))
 	if err != nil && ctx.Err() != nil { // somebody stopped it while it started
 		return nil
@@ -292,7 +301,8 @@ func (a *app) newAPI(start *starter.Starter, devToken string) *api.API {
 		DB: a.db, Temporal: a.temporal, Starter: start, PublicURL: a.PublicURL, TemporalUIURL: a.TemporalUI,
 		Namespace: a.namespace, MissingSearchAttributes: a.missingSearchAttributes,
 		Production: a.Production, Payments: a.acts.Providers.Names(), DevToken: devToken,
-		Processors: slices.Sorted(maps.Keys(a.desk.Processors)), ReturnOrigins: a.ReturnOrigins,
+		Processors: slices.Sorted(maps.Keys(a.desk.Processors)), CheckPrices: a.desk.CheckPrices,
+		ReturnOrigins: a.ReturnOrigins,
 		CancelPayment: func(ctx context.Context, id string) error {
 			_, err := desk.Expire(ctx, id)
 			if keyturn.KindOf(err) == keyturn.KindNotFound { // its session is being opened at this moment
