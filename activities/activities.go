@@ -29,8 +29,8 @@ type Activities struct {
 	Providers payment.Providers
 	Logger    *slog.Logger
 
-	sending sync.WaitGroup // e-mails under way
-	begins  SourceLimiter  // calls of partners that are being booked
+	underWay sync.WaitGroup // e-mails and captures
+	begins   SourceLimiter  // calls of partners that are being booked
 }
 
 // Step asks for one step of a line.

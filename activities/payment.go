@@ -72,7 +72,9 @@ func (a *Activities) orMail(ctx context.Context, in PaymentStep, next keyturn.Pa
 	return next, asTemporal(err, 0)
 }
 
-// CapturePayment takes the money of an order whose line has its key in hand, before the key is delivered.
+// CapturePayment takes the money of an order whose line has its key in hand, before the key is delivered. A call that
+// takes longer than the activity may is not broken off: it is booked, and the activity's next attempt finds it under
+// way, or done.
 func (a *Activities) CapturePayment(ctx context.Context, in Step) (keyturn.Next, error) {
 	due, next, wait, err := a.DB.BeginCapture(ctx, in.FulfillmentID)
 	if err != nil {
@@ -84,7 +86,9 @@ func (a *Activities) CapturePayment(ctx context.Context, in Step) (keyturn.Next,
 	if due == nil {
 		return next, nil
 	}
-	state, failed := a.Desk.Capture(ctx, due)
+	a.underWay.Add(1)
+	defer a.underWay.Done()
+	state, failed := a.Desk.Capture(context.WithoutCancel(ctx), due)
 	next, err = booked(ctx, func(ctx context.Context) (keyturn.Next, error) {
 		if failed != nil {
 			return a.DB.FailCapture(ctx, in.FulfillmentID, due, failed)

@@ -17,8 +17,8 @@ func (a *Activities) SendPaymentEmail(ctx context.Context, in PaymentStep) (keyt
 	if err != nil || due == nil {
 		return next, asTemporal(err, 0)
 	}
-	a.sending.Add(1)
-	defer a.sending.Done()
+	a.underWay.Add(1)
+	defer a.underWay.Done()
 	sendCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), sendTime)
 	defer cancel()
 	sent := a.post(sendCtx, due.Message)

@@ -60,8 +60,8 @@ func (a *Activities) SendEmail(ctx context.Context, in Step) (keyturn.Next, erro
 	if err != nil || delivery == nil {
 		return a.answer(in, keyturn.DoDeliver, next, err)
 	}
-	a.sending.Add(1)
-	defer a.sending.Done()
+	a.underWay.Add(1)
+	defer a.underWay.Done()
 	sendCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), sendTime)
 	defer cancel()
 	var failed *db.StepFailure
@@ -78,9 +78,9 @@ func (a *Activities) SendEmail(ctx context.Context, in Step) (keyturn.Next, erro
 	return a.answer(in, keyturn.DoDeliver, next, err)
 }
 
-// Wait waits until every e-mail under way was sent and booked, for a process that stops: Temporal does not wait for a
-// local activity that took too long.
-func (a *Activities) Wait() { a.sending.Wait() }
+// Wait waits until every e-mail under way was sent and every capture made, and booked, for a process that stops:
+// Temporal does not wait for a local activity that took too long.
+func (a *Activities) Wait() { a.underWay.Wait() }
 
 // SendFollowUpEmail sends a stored e-mail that is not a line's first: keys once more, new keys, or the news of a
 // refund.

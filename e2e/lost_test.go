@@ -129,7 +129,7 @@ func TestPaymentsWhoseWorkflowsAreGone(t *testing.T) {
 	s.product(keyturn.Product{ID: "game", Sources: sources(fromPool("p"))}, "G-1")
 	waits := s.link("pays-other-amount", "game")
 	s.buy(waits)
-	late := s.link("cannot-authorize refund-fails-3", "game")
+	late := s.link("cannot-authorize refund-fails-8", "game")
 	address := s.orderAndPay(late)
 	_, err := s.db.Reconcile(t.Context(), s.awaitPayment(late, keyturn.PaymentOpen),
 		keyturn.ProcessorState{Status: keyturn.AtProcessorExpired}, "test", nil)

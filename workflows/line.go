@@ -14,7 +14,7 @@ var acts *activities.Activities
 
 // FulfillLineItem obtains what a line item needs and delivers it, or gives the money back. It ends when the line is
 // DELIVERED or CANCELED. A pool line that goes well is one workflow task with two local activities, ClaimKeys and
-// SendEmail.
+// SendEmail, and CapturePayment between them if a checkout link sold it.
 func FulfillLineItem(ctx workflow.Context, in LineInput) (Result, error) { return runLine(ctx, in) }
 
 // CancelLineItem takes back a line that was delivered: the keys are revoked already, the money follows.

@@ -31,16 +31,17 @@ var reviewOptions = workflow.ActivityOptions{
 
 // steps says how each step runs. local is the time of its first attempt inside the workflow task, 0 for a step that is
 // always a regular activity. The steps of one workflow task must fit into eight of its ten seconds, or the SDK extends
-// the task with new ones: ClaimKeys and SendEmail take seven at most. startToClose is of the regular activity, and
-// longer than the activity's own deadline, so that a failure comes as an error with a name rather than as a timeout.
+// the task with new ones: ClaimKeys, CapturePayment and SendEmail take eight at most. startToClose is of the regular
+// activity, and longer than the activity's own deadline, so that a failure comes as an error with a name rather than
+// as a timeout.
 var steps = map[keyturn.Do]struct {
 	local, startToClose time.Duration
 	summary             string // what follows is the source
 }{
-	keyturn.DoClaim:   {4 * time.Second, 45 * time.Second, "claim keys from "},
+	keyturn.DoClaim:   {3 * time.Second, 45 * time.Second, "claim keys from "},
 	keyturn.DoApply:   {4 * time.Second, 45 * time.Second, "update the licence"},
 	keyturn.DoDeliver: {3 * time.Second, 60 * time.Second, "send the e-mail"},
-	keyturn.DoCapture: {0, 45 * time.Second, "take the money that is authorized"},
+	keyturn.DoCapture: {2 * time.Second, 45 * time.Second, "take the money that is authorized"},
 	keyturn.DoCall:    {0, 2 * time.Minute, "call "}, // 20 s of calls, the last of which may take 30 s more
 	keyturn.DoRefund:  {0, 45 * time.Second, "refund the payment"},
 }

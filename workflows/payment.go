@@ -120,10 +120,8 @@ func settlePayment(ctx workflow.Context, next keyturn.PaymentNext, step activiti
 	if !ok {
 		return reviewPayment(ctx, step)
 	}
-	if next.Do == keyturn.PaymentDoMail {
-		if next, ok := sendInTask(ctx, step); ok {
-			return next, nil
-		}
+	if next, ok := settleInTask(ctx, does.activity(), does.summary, step); ok {
+		return next, nil
 	}
 	ctx = workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
 		StartToCloseTimeout: 45 * time.Second, HeartbeatTimeout: heartbeatTimeout, Summary: does.summary,
@@ -135,12 +133,14 @@ func settlePayment(ctx workflow.Context, next keyturn.PaymentNext, step activiti
 	return next, err
 }
 
-// sendInTask sends an e-mail inside the workflow task, while the mail server is fast: that costs the history nothing.
-// An error only means that a regular activity goes on, which waits for the lease of this one.
-func sendInTask(ctx workflow.Context, step activities.PaymentStep) (next keyturn.PaymentNext, ok bool) {
+// settleInTask tries a step once inside the workflow task, while processor and mail server are fast: that costs the
+// history nothing. An error only means that a regular activity goes on, which waits for the lease of this one.
+func settleInTask(ctx workflow.Context, activity any, summary string, step activities.PaymentStep) (
+	next keyturn.PaymentNext, ok bool,
+) {
 	ctx = workflow.WithLocalActivityOptions(ctx, workflow.LocalActivityOptions{
 		StartToCloseTimeout: steps[keyturn.DoDeliver].local, RetryPolicy: &temporal.RetryPolicy{MaximumAttempts: 1},
-		Summary: paymentSteps[keyturn.PaymentDoMail].summary,
+		Summary: summary,
 	})
-	return next, workflow.ExecuteLocalActivity(ctx, acts.SendPaymentEmail, step).Get(ctx, &next) == nil
+	return next, workflow.ExecuteLocalActivity(ctx, activity, step).Get(ctx, &next) == nil
 }
