@@ -160,8 +160,8 @@ var AlertCauses = []AlertInfo{
 	},
 	{
 		Cause: AlertLatePayment, Severity: SeverityCritical, ByPerson: true,
-		Meaning: "a customer has paid after the end of a checkout link, or a payment was taken after it had ended uncharged. " +
-			"All of it goes back",
+		Meaning: "a customer has paid after the end of a checkout link, or a payment was taken after it had ended " +
+			"uncharged. All of it goes back",
 		ToDo: "`keyturn payment show PAYMENT` shows whether the money is back; tell the customer, then " +
 			closeIt,
 	},
@@ -189,8 +189,8 @@ var AlertCauses = []AlertInfo{
 	},
 	{
 		Cause: AlertProcessorRefuses, Severity: SeverityError, ByPerson: true, Closes: "the payment provider opens a payment",
-		Meaning: "a payment provider refuses to open a payment: its account or its settings do not fit, or it does not take " +
-			"what the checkout link asks for. The link stays open, and its page says that it cannot be paid now",
+		Meaning: "a payment provider refuses to open a payment: its account or its settings do not fit, or it does not " +
+			"take what the checkout link asks for. The link stays open, and its page says that it cannot be paid now",
 		ToDo: "correct what the alert names, and pay by the link; of a provider that you no longer use, " + closeIt,
 	},
 	{

@@ -14,6 +14,9 @@ type LinkView struct {
 	Provider     string       `json:"provider"`
 	Capture      CaptureWhen  `json:"capture" enum:"whenObtained,whenPossible,atOnce"`
 	Mixed        MixedCapture `json:"mixed" enum:"chargeAll,chargeReady"`
+	Locale       string       `json:"locale,omitempty" doc:"Of the page and the e-mails; absent: as the visitor's browser asks."`
+	ReturnURL    string       `json:"returnUrl,omitempty"`
+	CancelURL    string       `json:"cancelUrl,omitempty"`
 	OrderID      string       `json:"orderId" doc:"Of the order that it makes, or has made once it is USED."`
 	ExpiresAt    time.Time    `json:"expiresAt"`
 	CreatedAt    time.Time    `json:"createdAt"`
@@ -24,6 +27,7 @@ type LinkView struct {
 	PaymentsLeft int          `json:"paymentsLeft" doc:"How often a customer may still begin to pay. At 0 the page refuses it: allow more by reopening."`
 	// LineItems are as the page shows them now: after offers and quantities that were chosen.
 	LineItems   []LinkLineView    `json:"lineItems"`
+	Offers      LinkOffers        `json:"offers,omitzero"`
 	Sellability []LineSellability `json:"sellability,omitempty"`
 	Payments    []PaymentView     `json:"payments,omitempty"`
 	Customer    *Customer         `json:"customer,omitempty" doc:"What the page is filled in with. With include=customer and the scope customers:read."`

@@ -56,6 +56,9 @@ func (l Letters) paymentMessage(f db.PaymentMailFacts) (mail.Message, error) {
 		return mail.RenderRefused(c, f.Total, l.payAgain(f))
 	case keyturn.MailEnded:
 		e := mail.Ended{Items: f.Items, Amount: f.Paid, Returned: f.Returned, Reason: reasonOf(f.EndedBy, f.FailedBy)}
+		if f.OrderID == "" {
+			e.Bought, e.PayAgain = namesOf(f.Snapshot.Lines), l.payAgain(f)
+		}
 		if f.AgainUntil != nil {
 			e.Again = mail.Again{URL: c.OrderPage, Until: *f.AgainUntil}
 		}
@@ -69,6 +72,13 @@ func (l Letters) paymentMessage(f db.PaymentMailFacts) (mail.Message, error) {
 	case keyturn.MailConfirmation:
 	}
 	return mail.RenderConfirmation(c, confirmation(f))
+}
+
+func namesOf(lines []db.SnapshotLine) (names []string) {
+	for _, line := range lines {
+		names = append(names, line.SoldAs.Name)
+	}
+	return names
 }
 
 func (l Letters) payAgain(f db.PaymentMailFacts) mail.Again {

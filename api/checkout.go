@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"crypto/sha256"
+	"encoding/json"
 	"net/http"
 	"net/url"
 	"slices"
@@ -100,13 +101,16 @@ func (a *API) createLink(ctx context.Context, c *call, _ *struct{}) (*linkAnswer
 		return nil, err
 	}
 	var link keyturn.CheckoutLink
-	raw, err := decodeBody(c, maxCatalogBody, false, &link)
+	if _, err := decodeBody(c, maxCatalogBody, false, &link); err != nil {
+		return nil, err
+	}
+	link = intake.Link(link)
+	hash, err := hashOfLink(link)
 	if err != nil {
 		return nil, err
 	}
-	hash := sha256.Sum256(raw)
 	v, repeated, err := a.DB.CreateLink(ctx, db.LinkInput{
-		Link: intake.Link(link), Client: c.client.Name, Prefix: c.client.Prefix, IdempotencyKey: key, RequestHash: hash[:],
+		Link: link, Client: c.client.Name, Prefix: c.client.Prefix, IdempotencyKey: key, RequestHash: hash,
 		Complete: a.completeLink,
 	})
 	if err != nil {
@@ -118,6 +122,13 @@ func (a *API) createLink(ctx context.Context, c *call, _ *struct{}) (*linkAnswer
 		out.Status, out.Replayed = http.StatusOK, "true"
 	}
 	return out, nil
+}
+
+// hashOfLink tells what was asked for, however it is written: a request that means the same is the same request.
+func hashOfLink(l keyturn.CheckoutLink) ([]byte, error) {
+	asked, err := json.Marshal(l.WithDefaults(time.Time{}, ""))
+	hash := sha256.Sum256(asked)
+	return hash[:], err
 }
 
 // completeLink fills in what the caller left out, and says everything that is wrong.

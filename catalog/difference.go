@@ -1,6 +1,7 @@
 package catalog
 
 import (
+	"bytes"
 	"encoding/json"
 	"maps"
 	"slices"
@@ -53,7 +54,10 @@ func flatten(at string, v any, out map[string]string) {
 			flatten(at+"["+strconv.Itoa(i)+"]", inner, out)
 		}
 	default:
-		text, _ := json.Marshal(v) //nolint:errchkjson // a scalar
-		out[at] = string(text)
+		var text bytes.Buffer
+		e := json.NewEncoder(&text)
+		e.SetEscapeHTML(false) // people read it
+		_ = e.Encode(v)        //nolint:errchkjson // a scalar
+		out[at] = strings.TrimSuffix(text.String(), "\n")
 	}
 }

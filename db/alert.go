@@ -38,7 +38,8 @@ type AlertDetail struct {
 	Source        string    `json:"source,omitempty"`
 	Happened      string    `json:"happened"`
 	GiveUpAt      time.Time `json:"giveUpAt,omitzero"`
-	Evidence      []string  `json:"evidence,omitempty"` // of an audit
+	Uncharged     bool      `json:"uncharged,omitempty"` // nothing was taken for the line: giving it up costs nothing
+	Evidence      []string  `json:"evidence,omitempty"`  // of an audit
 }
 
 // ToDo says what a person should do about the alert, with the IDs of what it is about.
@@ -57,7 +58,7 @@ func (a Alert) ToDo(d AlertDetail) string {
 func openLineAlert(ctx context.Context, tx *sqlx.Tx, l *line, cause keyturn.AlertCause, happened string) error {
 	detail, err := json.Marshal(AlertDetail{
 		OrderID: l.OrderID, FulfillmentID: l.FulfillmentID, ProductID: l.ProductID, Source: l.source().Name(),
-		Happened: happened, GiveUpAt: l.GiveUpAt,
+		Happened: happened, GiveUpAt: l.GiveUpAt, Uncharged: !l.charged(),
 	})
 	if err != nil {
 		return err

@@ -134,8 +134,8 @@ func (r alertRow) endMails(ctx context.Context, tx *sqlx.Tx) error {
 	return err
 }
 
-// refuseUndecided refuses to close the alert of a payment that waits for a decision: the customer's money is blocked, or
-// taken, until then.
+// refuseUndecided refuses to close the alert of a payment that waits for a decision: the customer's money is blocked,
+// or taken, until then.
 func (r alertRow) refuseUndecided(ctx context.Context, tx *sqlx.Tx) error {
 	if r.Cause != keyturn.AlertMismatch || r.payment() == "" {
 		return nil
@@ -160,7 +160,8 @@ func (r alertRow) forgetTroubles(ctx context.Context, tx *sqlx.Tx) error {
 }
 
 // CloseAlert books that a person has seen to what an alert is about: one that nothing closes by itself. KindConflict
-// for another, which is over when what it tells of is, and for a payment that is to be decided. One that is closed stays as it is.
+// for another, which is over when what it tells of is, and for a payment that is to be decided. One that is closed
+// stays as it is.
 func (d *DB) CloseAlert(ctx context.Context, id int64, by, reason string) (out keyturn.AlertView, err error) {
 	reason = strings.TrimSpace(reason)
 	var bad keyturn.Problems

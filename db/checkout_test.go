@@ -372,6 +372,8 @@ func TestACaptureWithoutAnAnswer(t *testing.T) {
 	require.Equal(t, keyturn.LineRetrying, next.Status)
 	require.Equal(t, keyturn.DoCapture, next.Do)
 	require.Equal(t, 1, s.alerts("cause = 'Capture' AND closed_at IS NULL"))
+	require.Contains(t, read[string](s, `SELECT detail FROM alerts WHERE cause = 'Capture'`), `"uncharged":true`,
+		"no e-mail may speak of a refund")
 	_, err = s.Resolve(s.ctx, f, keyturn.Resolution{Action: keyturn.ActionRefund})
 	wantKind(t, err, keyturn.KindConflict)
 

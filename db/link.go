@@ -397,6 +397,7 @@ func (r linkRow) view(link keyturn.CheckoutLink, draft linkDraft) keyturn.LinkVi
 		Total: total(r.Currency, lines).String(), Provider: r.Provider, Capture: link.Capture, Mixed: link.Mixed,
 		OrderID: r.OrderID, ExpiresAt: r.ExpiresAt.UTC(), CreatedAt: r.CreatedAt.UTC(), OpenedAt: utc(r.OpenedAt),
 		EndedAt: utc(r.EndedAt), BlankedAt: utc(r.BlankedAt), PaymentsLeft: r.PaymentsMost - r.PaymentsBegun,
+		Locale: link.Locale, ReturnURL: link.ReturnURL, CancelURL: link.CancelURL, Offers: link.Offers,
 		LineItems: make([]keyturn.LinkLineView, len(lines)),
 	}
 	if r.Reference != nil {

@@ -40,6 +40,7 @@ type CheckoutPage struct {
 
 	Payment *CheckoutPayment // the last one
 	OrderID string           // of a used link
+	Ending  bool             // its order was withdrawn from or cancelled
 
 	takes map[string]int // units by pool that the lines would take
 }
@@ -103,6 +104,13 @@ func (d *DB) checkoutPage(ctx context.Context, v visited) (CheckoutPage, error) 
 	}
 	if p.Status == keyturn.LinkUsed {
 		p.OrderID = row.OrderID
+		//keyturn:autocommit it reads
+		if err := d.pg.GetContext(ctx, &p.Ending, `
+			SELECT o.cancel_reason IS NOT NULL OR o.status = 'CANCELED' OR EXISTS (SELECT FROM payment_mails m
+				WHERE m.payment_id = o.payment_id AND m.kind = 'withdrawal')
+			FROM orders o WHERE o.id = $1`, row.OrderID); err != nil {
+			return p, pg.AsKind(err)
+		}
 	}
 	open := func(some []keyturn.LinkOffer) (out []keyturn.LinkOffer) {
 		for _, o := range some {

@@ -20,8 +20,8 @@ func (s *shop) voidedLink(key string) (pay string) {
 	return pay
 }
 
-// What was taken after a payment had ended uncharged goes back, and the customer, who was told that nothing was charged,
-// is told the truth.
+// What was taken after a payment had ended uncharged goes back, and the customer, who was told that nothing was
+// charged, is told the truth.
 func TestAPaymentThatIsTakenAfterItsEndGoesBack(t *testing.T) {
 	s := newShop(t)
 	s.product("game", fromPool("p"))
@@ -116,7 +116,8 @@ func TestTheAlertOfAnUndecidedPaymentStaysOpen(t *testing.T) {
 	require.NoError(t, err)
 }
 
-// A person closes the alert of a provider that is not used any more; one that is in use, and still down, is told of anew.
+// A person closes the alert of a provider that is not used any more; one that is in use, and still down, is told of
+// anew.
 func TestTheAlertOfAProviderThatIsGoneIsClosed(t *testing.T) {
 	s := newShop(t)
 	payments := s.payingCustomers(5)

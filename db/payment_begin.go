@@ -115,11 +115,11 @@ func (d *DB) BeginPayment(ctx context.Context, in PaymentStart) (PaymentBegun, e
 			return ErrOlderPage
 		case row.statusNow() != keyturn.LinkOpen:
 			return keyturn.Errorf(keyturn.KindConflict, "the checkout link is %s", row.statusNow())
-		case row.Version != in.Version || row.Version != page.Version:
-			return ErrOlderPage
 		case row.PaymentsBegun >= row.PaymentsMost:
 			return keyturn.Errorf(keyturn.KindRateLimited, "the payment was begun %d times, which is all that a link allows",
 				row.PaymentsBegun)
+		case row.Version != in.Version || row.Version != page.Version:
+			return ErrOlderPage
 		}
 		for i, l := range page.Lines {
 			if l.Sellability.Refused {

@@ -443,8 +443,8 @@ func (d *DB) followVoiding(ctx context.Context, tx *sqlx.Tx, p *payment, s keytu
 	return p.tell(ctx, tx, keyturn.MailEnded, by)
 }
 
-// RefusedByProcessor ends a payment whose session its processor refuses to open, and that can therefore not be paid, and
-// alerts until it opens one. The link is open again. KindConflict for a payment whose session is known.
+// RefusedByProcessor ends a payment whose session its processor refuses to open, and that can therefore not be paid,
+// and alerts until it opens one. The link is open again. KindConflict for a payment whose session is known.
 func (d *DB) RefusedByProcessor(ctx context.Context, id string, kind keyturn.Kind) (keyturn.PaymentNext, error) {
 	return d.paymentStep(ctx, id, func(tx *sqlx.Tx, p *payment) error {
 		if p.Status != keyturn.PaymentCreated {

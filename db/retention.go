@@ -21,8 +21,8 @@ type Retention struct {
 	Payments time.Duration // who began a payment and what for, once it has ended without an order; with its e-mails
 }
 
-// DefaultRetention keeps a quarter of reports, a year and a month of accesses and e-mails, and traffic and payments that
-// came to nothing for as long as a customer or a partner may complain.
+// DefaultRetention keeps a quarter of reports, a year and a month of accesses and e-mails, and traffic and payments
+// that came to nothing for as long as a customer or a partner may complain.
 var DefaultRetention = Retention{
 	Audits: 90 * day, Accesses: 400 * day, Traffic: 90 * day, Emails: 400 * day, Links: 30 * day, Payments: 90 * day,
 }

@@ -23,6 +23,7 @@ import (
 	"keyturn.dev/keyturn/payment"
 	"keyturn.dev/keyturn/vault"
 	"keyturn.dev/keyturn/web"
+	"keyturn.dev/keyturn/worker"
 	"keyturn.dev/keyturn/workflows"
 )
 
@@ -274,6 +275,18 @@ func TestLinksThroughTrouble(t *testing.T) {
 		s.awaitLink(ids[trouble], want.order)
 		s.awaitPayment(ids[trouble], want.payment)
 	}
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	go (&worker.Housekeeping{
+		DB: s.db, Mail: s.sender, From: "keyturn@keyturn.test", To: "ops@keyturn.test", Logger: s.logger,
+		HistoryLink: func(string) string { return "" }, RenderKeys: s.acts.Letters.Render,
+	}).Run(ctx)
+	s.eventually(func() (bool, string) { return len(s.letters("ops@keyturn.test")) == 1, "no e-mail of alerts" })
+	alerts := strings.Join(strings.Fields(s.letters("ops@keyturn.test")[0].Text), " ")
+	require.Contains(t, alerts, "without a decision the line is given up at ")
+	require.Contains(t, alerts, ", and nothing is charged.")
+	require.NotContains(t, alerts, "refunded", "nothing was charged")
+	stop()
 	mismatch := s.link("pays-other-amount", "game")
 	s.buy(mismatch)
 	s.awaitPayment(mismatch, keyturn.PaymentMismatch)
@@ -287,5 +300,16 @@ func TestLinksThroughTrouble(t *testing.T) {
 	require.Equal(t, http.StatusConflict, resp.StatusCode)
 	require.Contains(t, body, "Your payment is being checked")
 	require.Equal(t, 4, s.count(`SELECT count(*) FROM sandbox_payments`))
+
+	payment := s.texts(`SELECT id FROM payments WHERE link_id = $1`, mismatch)[0]
+	require.NoError(t, s.acts.Desk.Resolve(t.Context(), payment, keyturn.PaymentResolution{
+		Action: keyturn.PaymentGiveBack, Reason: "another sum",
+	}, "ana"))
+	s.starter.Wake()
+	told := s.mailAbout("", "Your payment could not become an order")
+	s.keep("given-back", "en", told)
+	require.Contains(t, told.Text, "You confirmed a payment of 10.01 EUR for The game, but no order could be placed")
+	require.Contains(t, told.Text, "The page is open again until ")
+	require.Contains(t, told.Text, page)
 	s.audit()
 }

@@ -13,6 +13,10 @@ func Link(l keyturn.CheckoutLink) keyturn.CheckoutLink {
 	l.Currency = strings.ToUpper(strings.TrimSpace(l.Currency))
 	l.Provider = strings.TrimSpace(l.Provider)
 	l.Locale = locale(l.Locale)
+	if l.ExpiresAt != nil {
+		end := l.ExpiresAt.UTC()
+		l.ExpiresAt = &end
+	}
 	l.Customer = customer(l.Customer)
 	l.LineItems = slices.Clone(l.LineItems)
 	for i := range l.LineItems {

@@ -117,23 +117,29 @@ func RenderRefused(c Content, amount keyturn.Money, again Again) (Message, error
 	f := newFrame(w, noOrder(c))
 	f.Paragraphs = []string{fmt.Sprintf(o.refused, w.Money(amount))}
 	if again.URL != "" {
-		f.Button = &button{
-			Lead: fmt.Sprintf(o.payAgain, w.Moment(again.Until)), Label: o.payAgainButton, Link: oneLine(again.URL),
-			Href: webURL(again.URL),
-		}
+		f.Button = w.payAgainButton(again)
 	} else {
 		f.Paragraphs = append(f.Paragraphs, o.askForLink)
 	}
 	return f.composeParagraphs(c.Envelope, o.refusedSubject)
 }
 
+func (w *words) payAgainButton(again Again) *button {
+	return &button{
+		Lead: fmt.Sprintf(w.orders.payAgain, w.Moment(again.Until)), Label: w.orders.payAgainButton, Link: oneLine(again.URL),
+		Href: webURL(again.URL),
+	}
+}
+
 // Ended is the input of RenderEnded besides the Content.
 type Ended struct {
 	Items    []string      // that were not delivered; none: the payment made no order
+	Bought   []string      // what a payment was for that made no order
 	Amount   keyturn.Money // what was paid, or authorized
 	Returned bool          // it was taken and goes back; else it was never taken
 	Reason   Reason
-	Again    Again
+	Again    Again // on the page of the order
+	PayAgain Again // by the same link, of a payment that made no order
 }
 
 // RenderEnded renders the mail that nothing comes of a payment: it was never taken, or all of it goes back. The error
@@ -147,7 +153,7 @@ func RenderEnded(c Content, e Ended) (Message, error) {
 	switch {
 	case len(e.Items) == 0:
 		f = newFrame(w, noOrder(c))
-		happened, subject = fmt.Sprintf(o.noOrder, w.Money(e.Amount)), o.noOrderSubject
+		happened, subject = fmt.Sprintf(o.noOrder, w.Money(e.Amount), w.list(e.Bought)), o.noOrderSubject
 	case e.Reason == ReasonWithdrawn:
 		happened = fmt.Sprintf(w.withdrew, w.list(e.Items), orderID)
 		subject = fmt.Sprintf(o.withdrawnSubject, orderID)
@@ -168,6 +174,9 @@ func RenderEnded(c Content, e Ended) (Message, error) {
 			Href: webURL(e.Again.URL),
 		}
 		f.Page = "" // the button leads there
+	}
+	if e.PayAgain.URL != "" && len(e.Items) == 0 {
+		f.Button = w.payAgainButton(e.PayAgain)
 	}
 	return f.composeParagraphs(c.Envelope, subject)
 }

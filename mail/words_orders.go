@@ -16,7 +16,7 @@ type orderWords struct {
 	payAgain                                        string // time
 	payAgainButton, askForLink                      string
 	noOrderSubject                                  string
-	noOrder                                         string // amount
+	noOrder                                         string // amount and names
 	unchargedSubject, withdrawnSubject              string // order
 	notCharged                                      string
 	goesBack                                        string // amount
@@ -54,7 +54,7 @@ var englishOrders = orderWords{
 	payAgainButton:   "Back to the checkout page",
 	askForLink:       "If you still want to buy, please ask the shop for a new link.",
 	noOrderSubject:   "Your payment could not become an order",
-	noOrder:          "You confirmed a payment of %s, but no order could be placed with it. Nothing is delivered.",
+	noOrder:          "You confirmed a payment of %s for %s, but no order could be placed with it. Nothing is delivered.",
 	unchargedSubject: "Your order %s: we could not deliver, and you were not charged",
 	withdrawnSubject: "Your order %s: canceled after your withdrawal",
 	notCharged:       "You were not charged. Your bank may show the amount as pending for some days; it is never taken.",
@@ -102,8 +102,8 @@ var frenchOrders = orderWords{ //nolint:gosec // no credentials: words of e-mail
 	payAgainButton: "Retour à la page de paiement",
 	askForLink:     "Si vous voulez toujours acheter, demandez un nouveau lien à la boutique.",
 	noOrderSubject: "Votre paiement n'a pas pu donner lieu à une commande",
-	noOrder: "Vous avez confirmé un paiement de %s, mais aucune commande n'a pu être passée avec lui. Rien n'est " +
-		"livré.",
+	noOrder: "Vous avez confirmé un paiement de %s pour %s, mais aucune commande n'a pu être passée avec lui. Rien " +
+		"n'est livré.",
 	unchargedSubject: "Votre commande %s\u00a0: livraison impossible, vous n'avez pas été débité",
 	withdrawnSubject: "Votre commande %s\u00a0: annulée après votre rétractation",
 	notCharged: "Vous n'avez pas été débité. Votre banque peut afficher le montant comme en attente pendant " +
@@ -153,7 +153,7 @@ var germanOrders = orderWords{ //nolint:gosec // no credentials: words of e-mail
 	payAgainButton: "Zurück zur Kasse",
 	askForLink:     "Wenn Sie weiterhin kaufen möchten, bitten Sie den Shop um einen neuen Link.",
 	noOrderSubject: "Aus Ihrer Zahlung konnte keine Bestellung werden",
-	noOrder: "Sie haben eine Zahlung von %s bestätigt, aber es konnte keine Bestellung daraus werden. Geliefert " +
+	noOrder: "Sie haben eine Zahlung von %s für %s bestätigt, aber es konnte keine Bestellung daraus werden. Geliefert " +
 		"wird nichts.",
 	unchargedSubject: "Ihre Bestellung %s: nicht lieferbar, abgebucht wurde nichts",
 	withdrawnSubject: "Ihre Bestellung %s: nach Ihrem Widerruf storniert",

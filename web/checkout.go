@@ -74,10 +74,33 @@ type checkoutAnswer struct {
 func (p *pages) chooseQuantity(w http.ResponseWriter, r *http.Request) {
 	line, lineErr := strconv.Atoi(r.PostForm.Get("line"))
 	n, nErr := strconv.Atoi(r.PostForm.Get("quantity"))
-	if lineErr != nil || nErr != nil {
+	if lineErr != nil {
 		line = -1
 	}
-	p.changed(w, r, p.DB.ChooseQuantity(r.Context(), r.PathValue("token"), versionOf(r), line, n))
+	if nErr != nil {
+		n = 0 // which no line allows
+	}
+	err := p.DB.ChooseQuantity(r.Context(), r.PathValue("token"), versionOf(r), line, n)
+	if keyturn.KindOf(err) != keyturn.KindInvalid {
+		p.changed(w, r, err)
+		return
+	}
+	page, readErr := p.DB.CheckoutPage(r.Context(), r.PathValue("token"))
+	if readErr != nil {
+		p.fail(w, r, readErr)
+		return
+	}
+	a := checkoutAnswer{
+		status: http.StatusUnprocessableEntity, notice: func(c *checkoutWords) string { return c.NotAllowed },
+	}
+	if line >= 0 && line < len(page.Lines) && !page.Lines[line].Quantity.Fixed() {
+		a.notice = func(c *checkoutWords) string { return c.quantityRange(page.Lines[line].Quantity) }
+	}
+	p.showCheckout(w, r, page, a)
+}
+
+func (c *checkoutWords) quantityRange(q keyturn.LinkQuantity) string {
+	return say(c.Range, values{"min": text(strconv.Itoa(q.Min)), "max": text(strconv.Itoa(q.Max))}).String()
 }
 
 func (p *pages) answerOffer(w http.ResponseWriter, r *http.Request) {

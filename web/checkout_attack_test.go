@@ -200,6 +200,8 @@ func TestWhatTheCheckoutPageSaysWhenItRefuses(t *testing.T) {
 		}
 	}
 	c := openCheckoutShop(t)
+	_, _, err = c.db.PutShop(t.Context(), keyturn.Shop{Legal: keyturn.Legal{Contact: "help@shop.test"}})
+	require.NoError(t, err)
 	try := func(what string, change func(*keyturn.CheckoutLink), do func(page, version string) (*http.Response, string)) {
 		t.Helper()
 		row := rows[what]
@@ -229,8 +231,11 @@ func TestWhatTheCheckoutPageSaysWhenItRefuses(t *testing.T) {
 	try("no agreement to immediate delivery", nil, func(page, version string) (*http.Response, string) {
 		return order(page, version, func(f url.Values) { f.Del("consent") })
 	})
-	try("a quantity or an offer that the link does not have", nil, func(page, version string) (*http.Response, string) {
+	try("a quantity out of its range", nil, func(page, version string) (*http.Response, string) {
 		return c.do("POST", page+"/quantity", url.Values{"version": {version}, "line": {"0"}, "quantity": {"3"}})
+	})
+	try("a line or an offer that the link does not have", nil, func(page, version string) (*http.Response, string) {
+		return c.do("POST", page+"/quantity", url.Values{"version": {version}, "line": {"7"}, "quantity": {"1"}})
 	})
 	try("a page that is older than the last change", nil, func(page, _ string) (*http.Response, string) {
 		return order(page, "0", nil)
@@ -250,9 +255,14 @@ func TestWhatTheCheckoutPageSaysWhenItRefuses(t *testing.T) {
 			resp, body := order(page, version, nil)
 			require.Equal(t, 303, resp.StatusCode, body)
 			_, _ = c.do("POST", page+"/reopen", nil)
-			_, body = c.do("GET", page, nil)
-			version = c.version(body)
+			if _, body = c.do("GET", page, nil); strings.Contains(body, `id="order"`) {
+				version = c.version(body)
+			}
 		}
+		_, body := c.do("GET", page, nil)
+		require.NotContains(t, body, "<form", "there is nothing to fill in")
+		require.Contains(t, body, "The Game, 2026")
+		require.Equal(t, 2, strings.Count(body, "mailto:help@shop.test"), "whom to ask, above what was bought and below")
 		return order(page, version, nil)
 	})
 	try("a payment that the provider refuses", nil, func(page, version string) (*http.Response, string) {

@@ -171,11 +171,8 @@ func showEveryState(t *testing.T, chrome chromium) {
 	}
 	b.run(chromedp.Navigate(c.origin + page))
 	b.calm()
-	b.fill("email", "ada@buyer.test", "street", "1 Main Street")
-	b.run(chromedp.SetValue(chromedp.CSS("#country"), "US"))
-	b.click(".pay")
 	require.True(t, b.evaluate(`document.querySelector("[role=alert]").innerText.includes("begun too often")`))
-	b.refused("429")
+	require.True(t, b.evaluate(`!document.querySelector("form")`))
 	see("begun too often")
 
 	_, page = c.link(func(l *keyturn.CheckoutLink) { l.Locale = "en" })

@@ -193,6 +193,13 @@ func TestAPurchaseWithoutScript(t *testing.T) {
 	require.Equal(t, keyturn.LinkUsed, link.Status)
 	require.Equal(t, keyturn.PaymentAuthorized, link.Payments[0].Status)
 
+	require.Contains(t, body, "Your key comes by e-mail")
+	require.NoError(t, c.db.Withdraw(t.Context(), c.db.PageToken(id)))
+	_, body = c.do("GET", page, nil)
+	require.NotContains(t, body, "Your key comes by e-mail", "no key comes any more")
+	require.Contains(t, body, "On the page of your order you see where it stands.")
+	require.Contains(t, body, "/o/"+c.db.PageToken(id))
+
 	c.client.Jar = nil // somebody else, who was sent the link
 	_, body = c.do("GET", page, nil)
 	require.Contains(t, body, "This link has been used")

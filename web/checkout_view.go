@@ -78,6 +78,7 @@ type openView struct {
 	PayNext string
 	Several string
 	Cancel  string
+	Closed  bool // no payment is left: the page says whom to ask
 }
 
 // consentView is the question that consumers are asked.
@@ -146,7 +147,9 @@ func (p *pages) showCheckout(w http.ResponseWriter, r *http.Request, page db.Che
 		v.Heading, v.Lead = c.UsedHeading, say(c.Used, values{"when": words.date.since(*page.EndedAt)}).String()
 		v.Buttons = []buttonView{{Text: c.Resend, Link: checkoutLink(token) + "/resend", Post: true}}
 		if p.ordered(r, page) && page.Now.Sub(*page.EndedAt) < thanksFor {
-			v.Heading, v.Lead = c.ThanksHeading, c.Thanks
+			if v.Heading, v.Lead = c.ThanksHeading, c.Thanks; page.Ending {
+				v.Heading, v.Lead = c.UsedHeading, c.Stands
+			}
 			v.Buttons = []buttonView{{
 				Text: c.ToOrder, Link: "/o/" + p.DB.PageToken(page.OrderID), Primary: true,
 			}}
@@ -235,6 +238,12 @@ func (p *pages) openCheckout(words *words, token string, page db.CheckoutPage, a
 			out = append(out, offer)
 		}
 		return out
+	}
+	if v.Closed = page.Left <= 0; v.Closed {
+		for i := range v.Lines {
+			v.Lines[i].Choices, v.Lines[i].Undo = false, ""
+		}
+		return v
 	}
 	v.OnVisit, v.OnLeave = offers(page.OnVisit), offers(page.OnLeave)
 	v.PayNext = say(c.PayNext, values{"n": text(strconv.Itoa(int(payWithin / time.Minute)))}).String()

@@ -9,9 +9,9 @@ type checkoutWords struct {
 	BackToShop, Accept, Decline, Instead, Low, OutOfStock,
 	PartnerDown, Promise, PromiseSome, PromiseAtOnce, PromiseFree, SeveralAll,
 	SeveralReady, CheckForm, WrongEmail, WrongCountry, WrongText, Missing, ConsentMissing,
-	Changed, NotOpened, NotAllowed, NotSold, TooOften, Refused, ProcessorDown,
+	Changed, NotOpened, NotAllowed, Range, NotSold, TooOften, Refused, ProcessorDown,
 	PayingHeading, Paying, Opening, GoOn, Reopen, ProcessingHeading,
-	Processing, CheckingHeading, Checking, UsedHeading, Used, ThanksHeading, Thanks, ToOrder,
+	Processing, CheckingHeading, Checking, UsedHeading, Used, ThanksHeading, Thanks, Stands, ToOrder,
 	Resend, Resent, ResentOften string
 	ExpiredHeading, Expired, CanceledHeading, Canceled string
 
@@ -74,6 +74,7 @@ var englishCheckout = checkoutWords{
 	ConsentMissing: "Please agree to immediate delivery, or we cannot carry out your order now.",
 	Changed:        "The page has changed since you opened it. Please check it and try again.",
 	NotAllowed:     "This quantity or offer is not available here.",
+	Range:          "Please choose a quantity from {min} to {max}.",
 	NotSold:        "This is not sold at the moment, because it could not be delivered. Nothing was charged.",
 	TooOften:       "The payment was begun too often. Please ask the shop for a new link. Nothing was charged.",
 	Refused:        "It cannot be paid at the moment. Nothing was charged. Please tell the shop.",
@@ -96,6 +97,7 @@ var englishCheckout = checkoutWords{
 	Used:          "The order was placed {when}. Its confirmation is in the mailbox of whoever ordered.",
 	ThanksHeading: "Thank you for your order",
 	Thanks:        "Your key comes by e-mail. On the page of your order you see where it stands.",
+	Stands:        "On the page of your order you see where it stands.",
 	ToOrder:       "Go to my order",
 	Resend:        "Send me the page of my order again",
 	Resent:        "We have sent the address of the order's page to the e-mail address of the order.",
@@ -165,6 +167,7 @@ var frenchCheckout = checkoutWords{
 		"maintenant.",
 	Changed:    "La page a changé depuis que vous l’avez ouverte. Veuillez la vérifier et réessayer.",
 	NotAllowed: "Cette quantité ou cette offre n’existe pas ici.",
+	Range:      "Veuillez choisir une quantité de {min} à {max}.",
 	NotSold:    "Ce n’est pas en vente pour le moment, faute de pouvoir être livré. Rien n’a été débité.",
 	TooOften: "Le paiement a été commencé trop souvent. Veuillez demander un nouveau lien à la boutique. Rien n’a " +
 		"été débité.",
@@ -189,6 +192,7 @@ var frenchCheckout = checkoutWords{
 		"a commandé.",
 	ThanksHeading: "Merci pour votre commande",
 	Thanks:        "Votre clé arrive par e-mail. La page de votre commande vous dit où elle en est.",
+	Stands:        "La page de votre commande vous dit où elle en est.",
 	ToOrder:       "Voir ma commande",
 	Resend:        "Renvoyez-moi la page de ma commande",
 	Resent:        "Nous avons envoyé l’adresse de la page de la commande à l’adresse e-mail de la commande.",
@@ -259,6 +263,7 @@ var germanCheckout = checkoutWords{
 	Changed: "Die Seite hat sich geändert, seit Sie sie geöffnet haben. Bitte prüfen Sie sie und versuchen Sie " +
 		"es noch einmal.",
 	NotAllowed: "Diese Anzahl oder dieses Angebot gibt es hier nicht.",
+	Range:      "Bitte wählen Sie eine Anzahl von {min} bis {max}.",
 	NotSold:    "Das wird zurzeit nicht verkauft, weil es nicht geliefert werden könnte. Es wurde nichts abgebucht.",
 	TooOften: "Die Zahlung wurde zu oft begonnen. Bitte fragen Sie den Shop nach einem neuen Link. Es wurde " +
 		"nichts abgebucht.",
@@ -282,6 +287,7 @@ var germanCheckout = checkoutWords{
 	Used:          "Die Bestellung ging {when} ein. Ihre Bestätigung ist im Postfach der Person, die bestellt hat.",
 	ThanksHeading: "Vielen Dank für Ihre Bestellung",
 	Thanks:        "Ihr Schlüssel kommt per E-Mail. Auf der Seite Ihrer Bestellung sehen Sie, wie es steht.",
+	Stands:        "Auf der Seite Ihrer Bestellung sehen Sie, wie es steht.",
 	ToOrder:       "Zu meiner Bestellung",
 	Resend:        "Seite meiner Bestellung noch einmal senden",
 	Resent:        "Wir haben die Adresse der Bestellseite an die E-Mail-Adresse der Bestellung gesendet.",

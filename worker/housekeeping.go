@@ -271,7 +271,11 @@ func (h *Housekeeping) entry(a db.Alert) mail.AlertEntry {
 	if a.LineID != nil {
 		e.Link = h.HistoryLink(d.OrderID)
 		if !a.Cause.Info().ByPerson && a.Cause != keyturn.AlertMoved {
-			e.Next = fmt.Sprintf("without a decision the line is refunded at %s. %s",
+			end := "refunded at %s"
+			if d.Uncharged {
+				end = "given up at %s, and nothing is charged"
+			}
+			e.Next = fmt.Sprintf("without a decision the line is "+end+". %s",
 				d.GiveUpAt.UTC().Format("2006-01-02 15:04 MST"), e.Next)
 		}
 	}

@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"context"
 	"encoding/csv"
+	"errors"
 	"fmt"
 	"io"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -25,7 +27,7 @@ import (
 func withAPI(cmd *cobra.Command, run func(context.Context, *cobra.Command, *client.Client,
 	[]string) error,
 ) *cobra.Command {
-	url := cmd.Flags().String("api", envOr("KEYTURN_API", "http://127.0.0.1:8080"), "address of the API (KEYTURN_API)")
+	address := cmd.Flags().String("api", envOr("KEYTURN_API", "http://127.0.0.1:8080"), "address of the API (KEYTURN_API)")
 	token := cmd.Flags().String("token", "", "API token (KEYTURN_TOKEN; dev on the development stack)")
 	cmd.RunE = func(cmd *cobra.Command, args []string) (err error) {
 		if *token == "" {
@@ -36,9 +38,31 @@ func withAPI(cmd *cobra.Command, run func(context.Context, *cobra.Command, *clie
 		if *token == "" {
 			*token = devToken
 		}
-		return run(cmd.Context(), cmd, &client.Client{BaseURL: *url, Token: *token}, args)
+		return sayAddress(run(cmd.Context(), cmd, &client.Client{BaseURL: *address, Token: *token}, args))
 	}
 	return cmd
+}
+
+// sayAddress says of an API that cannot be reached what gives its address.
+func sayAddress(err error) error {
+	if _, unreached := errors.AsType[*url.Error](err); !unreached {
+		return err
+	}
+	e, ok := errors.AsType[*keyturn.Error](err)
+	if !ok {
+		return err
+	}
+	said := *e
+	said.Message += ", which --api or KEYTURN_API gives"
+	return &said
+}
+
+// checkLimit refuses a --limit that the API would take for none at all.
+func checkLimit(limit int) error {
+	if limit < 1 {
+		return keyturn.Errorf(keyturn.KindInvalid, "--limit must be between 1 and 200")
+	}
+	return nil
 }
 
 func newApply() *cobra.Command {

@@ -1,11 +1,13 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
 	"io"
 	"strconv"
+	"text/tabwriter"
 	"time"
 
 	"github.com/google/uuid"
@@ -89,15 +91,21 @@ func newLinkList() *cobra.Command {
 	cmd.Flags().StringVar(&reference, "reference", "", "only links with this reference")
 	cmd.Flags().IntVar(&limit, "limit", limit, "number of links, 1 to 200")
 	return withAPI(cmd, func(ctx context.Context, cmd *cobra.Command, api *client.Client, _ []string) error {
+		if err := checkLimit(limit); err != nil {
+			return err
+		}
 		page, err := api.CheckoutLinks(ctx, keyturn.LinkStatus(status), reference, "", limit)
 		if err != nil {
 			return err
 		}
 		return show(cmd, page, func(w io.Writer) {
+			t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+			fmt.Fprintln(t, "LINK\tSINCE\tSTATUS\tTOTAL\tREFERENCE")
 			for _, l := range page.CheckoutLinks {
-				fmt.Fprintf(w, "%s  %-8s %12s %s  %s\n", l.CreatedAt.UTC().Format(time.DateTime), l.Status,
-					l.Total+" "+l.Currency, l.ID, l.Reference)
+				fmt.Fprintf(t, "%s\t%s\t%s\t%s %s\t%s\n", l.ID, l.CreatedAt.UTC().Format(time.DateTime), l.Status, l.Total,
+					l.Currency, cmp.Or(l.Reference, "-"))
 			}
+			_ = t.Flush()
 		})
 	})
 }
@@ -162,7 +170,11 @@ func printLink(w io.Writer, v keyturn.LinkView) {
 		order = v.OrderID
 	}
 	for _, fact := range []struct{ name, text string }{
-		{"page", v.URL}, {"left", paymentsLeft(v)}, {"reference", v.Reference}, {"order", order}, {"reason", v.EndReason},
+		{"page", v.URL},
+		{"left", paymentsLeft(v)},
+		{"reference", v.Reference},
+		{"order", order},
+		{"reason", v.EndReason},
 		{"blanked", blankedText(v.BlankedAt)},
 	} {
 		if fact.text != "" {

@@ -72,6 +72,7 @@ func show(cmd *cobra.Command, value any, text func(io.Writer)) error {
 	}
 	e := json.NewEncoder(cmd.OutOrStdout())
 	e.SetIndent("", "  ")
+	e.SetEscapeHTML(false) // people read it, too
 	return e.Encode(value)
 }
 

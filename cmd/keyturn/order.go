@@ -171,5 +171,23 @@ func printOrder(w io.Writer, v keyturn.OrderView) {
 			}
 		}
 	}
+	printOrderPayment(w, v)
 	printLines(w, v.LineItems)
+}
+
+// printOrderPayment says how an order is paid, and which checkout link has made it.
+func printOrderPayment(w io.Writer, v keyturn.OrderView) {
+	if p := v.Payment; p != nil {
+		fmt.Fprintf(w, "%-8s %s %s", "payment", p.Provider, p.Reference)
+		if p.Status != "" {
+			fmt.Fprintf(w, "  %s  authorized %s, captured %s, refunded %s", p.Status, p.Authorized, p.Captured, p.Refunded)
+		}
+		if p.CaptureBy != nil {
+			fmt.Fprintf(w, "  capture by %s", p.CaptureBy.UTC().Format("2006-01-02 15:04 MST"))
+		}
+		fmt.Fprintln(w)
+	}
+	if l := v.Link; l != nil {
+		fmt.Fprintf(w, "%-8s %s %s\n", "link", l.ID, l.Reference)
+	}
 }

@@ -38,6 +38,9 @@ func newPayment() *cobra.Command {
 	list.Flags().StringVar(&status, "status", "", "only payments with this status")
 	list.Flags().IntVar(&limit, "limit", limit, "number of payments, 1 to 200")
 	cmd.AddCommand(withAPI(list, func(ctx context.Context, cmd *cobra.Command, api *client.Client, _ []string) error {
+		if err := checkLimit(limit); err != nil {
+			return err
+		}
 		page, err := api.Payments(ctx, keyturn.PaymentStatus(status), "", limit)
 		if err != nil {
 			return err
@@ -90,7 +93,10 @@ func printPayment(w io.Writer, v keyturn.PaymentView) {
 		captureBy = v.CaptureBy.UTC().Format("2006-01-02 15:04 MST")
 	}
 	for _, fact := range []struct{ name, value string }{
-		{"link", v.LinkID}, {"reference", v.Reference}, {"capture by", captureBy}, {"failure", v.Failure},
+		{"link", v.LinkID},
+		{"reference", v.Reference},
+		{"capture by", captureBy},
+		{"failure", v.Failure},
 		{"blanked", blankedText(v.BlankedAt)},
 	} {
 		if fact.value != "" {
