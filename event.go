@@ -25,6 +25,42 @@ const (
 	EventLineDelivered       EventType = "line.delivered"
 	EventLineCanceled        EventType = "line.canceled"
 
+	EventRefundCompleted EventType = "refund.completed"
+	EventRefundFailed    EventType = "refund.failed"
+
+	EventLicenseCreated  EventType = "license.created"
+	EventLicenseRenewed  EventType = "license.renewed"
+	EventLicenseUpgraded EventType = "license.upgraded"
+	EventLicensePaused   EventType = "license.paused"
+	EventLicenseResumed  EventType = "license.resumed"
+	EventLicenseCanceled EventType = "license.canceled"
+	EventLicenseExpired  EventType = "license.expired"
+
+	EventLinkCreated       EventType = "checkout.link_created"
+	EventLinkOpened        EventType = "checkout.link_opened"
+	EventLinkUsed          EventType = "checkout.link_used"
+	EventLinkExpired       EventType = "checkout.link_expired"
+	EventLinkCanceled      EventType = "checkout.link_canceled"
+	EventCheckoutAbandoned EventType = "checkout.abandoned"
+
+	EventPaymentProcessing EventType = "payment.processing"
+	EventPaymentAuthorized EventType = "payment.authorized"
+	EventPaymentCaptured   EventType = "payment.captured"
+	EventPaymentVoided     EventType = "payment.voided"
+	EventPaymentLost       EventType = "payment.lost"
+	EventPaymentFailed     EventType = "payment.failed"
+	EventPaymentMismatch   EventType = "payment.mismatch"
+
+	EventPoolThreshold EventType = "pool.threshold_reached"
+	EventPoolEmpty     EventType = "pool.empty"
+	EventPoolRefilled  EventType = "pool.refilled"
+
+	EventPartnerDown EventType = "partner.down"
+	EventPartnerBack EventType = "partner.back"
+
+	EventAlertOpened EventType = "alert.opened"
+	EventAlertClosed EventType = "alert.closed"
+
 	EventWebhookTest EventType = "webhook.test"
 )
 
@@ -103,6 +139,79 @@ type EventLink struct {
 // EventLinks lead to the whole of what an event is about.
 type EventLinks struct {
 	Self string `json:"self" doc:"Path of the API."`
+}
+
+// RefundEvent is the data of refund events.
+type RefundEvent struct {
+	OrderID       string     `json:"orderId" doc:"Of a payment from which no order came: the ID that the order would have."`
+	FulfillmentID string     `json:"fulfillmentId,omitempty" doc:"Of the line whose money it is."`
+	LineItemID    string     `json:"lineItemId,omitempty"`
+	PaymentID     string     `json:"paymentId,omitempty" doc:"Of a checkout link's payment that goes back as a whole."`
+	Amount        string     `json:"amount"`
+	Currency      string     `json:"currency"`
+	Link          *EventLink `json:"link,omitempty" doc:"The checkout link that made the order."`
+	Links         EventLinks `json:"links"`
+}
+
+// LicenseEvent is the data of licence events.
+type LicenseEvent struct {
+	LicenseID     string        `json:"licenseId"`
+	Status        LicenseStatus `json:"status"`
+	ProductID     string        `json:"productId"`
+	ExpiresAt     *time.Time    `json:"expiresAt,omitempty"`
+	OrderID       string        `json:"orderId" doc:"Of the operation; of a cancelled or expired licence, the order that made it."`
+	FulfillmentID string        `json:"fulfillmentId"`
+	Link          *EventLink    `json:"link,omitempty" doc:"The checkout link that made the order."`
+	Links         EventLinks    `json:"links"`
+}
+
+// CheckoutEvent is the data of checkout events.
+type CheckoutEvent struct {
+	OrderID string     `json:"orderId" doc:"The ID of the order that the link makes."`
+	Status  LinkStatus `json:"status"`
+	Version int64      `json:"version" doc:"Never falls from one event of the link to the next: drop one that is older."`
+	Link    *EventLink `json:"link"`
+	Links   EventLinks `json:"links"`
+}
+
+// PaymentEvent is the data of payment events.
+type PaymentEvent struct {
+	PaymentID  string        `json:"paymentId"`
+	OrderID    string        `json:"orderId" doc:"The ID of the order that the link makes."`
+	Status     PaymentStatus `json:"status"`
+	Currency   string        `json:"currency"`
+	Authorized string        `json:"authorized"`
+	Captured   string        `json:"captured"`
+	Refunded   string        `json:"refunded"`
+	CaptureBy  *time.Time    `json:"captureBy,omitempty" doc:"When the authorization ends."`
+	Version    int64         `json:"version" doc:"Grows from each event of the payment to the next: drop one that is older."`
+	Link       *EventLink    `json:"link"`
+	Links      EventLinks    `json:"links"`
+}
+
+// PoolEvent is the data of pool events.
+type PoolEvent struct {
+	PoolID    string     `json:"poolId"`
+	Available int64      `json:"available" doc:"Keys that are left."`
+	Links     EventLinks `json:"links"`
+}
+
+// PartnerEvent is the data of partner events.
+type PartnerEvent struct {
+	IntegrationID string     `json:"integrationId"`
+	Links         EventLinks `json:"links"`
+}
+
+// AlertEvent is the data of alert events. What happened, in words, has the alert itself.
+type AlertEvent struct {
+	AlertID       int64      `json:"alertId"`
+	Cause         AlertCause `json:"cause"`
+	Severity      Severity   `json:"severity"`
+	OrderID       string     `json:"orderId,omitempty"`
+	FulfillmentID string     `json:"fulfillmentId,omitempty"`
+	PoolID        string     `json:"poolId,omitempty"`
+	Subject       string     `json:"subject,omitempty" doc:"What it is about, if it is neither a line nor a pool, such as endpoint/acme."`
+	Links         EventLinks `json:"links"`
 }
 
 // TestEvent is the data of webhook.test.

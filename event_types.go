@@ -1,5 +1,7 @@
 package keyturn
 
+import "time"
+
 // EventTypes is the one table of events: the catalog's check of patterns, the API's description and
 // docs/use/notifications.md are made from it.
 var EventTypes = []EventInfo{
@@ -52,6 +54,128 @@ var EventTypes = []EventInfo{
 		When: "the line's money is back, or nothing was charged",
 	},
 	{
+		Type: EventRefundCompleted, When: "money is back at the customer: a line's, or all of a checkout link's payment",
+		Example: RefundEvent{
+			OrderID: "ORD-1", FulfillmentID: exampleFulfillment, LineItemID: exampleLineItem, Amount: "59.98", Currency: "EUR",
+			Links: EventLinks{Self: "/v1/orders/ORD-1"},
+		},
+	},
+	{
+		Type: EventRefundFailed, When: "a payment provider says that a refund which it had taken on has failed for good",
+		Example: RefundEvent{
+			OrderID: "ORD-1", FulfillmentID: exampleFulfillment, LineItemID: exampleLineItem, Amount: "59.98", Currency: "EUR",
+			Links: EventLinks{Self: "/v1/orders/ORD-1"},
+		},
+	},
+	{
+		Type: EventLicenseCreated, Example: exampleLicenseEvent(LicenseRunning),
+		When: "a line is delivered that makes a licence",
+	},
+	{
+		Type: EventLicenseRenewed, Example: exampleLicenseEvent(LicenseRunning),
+		When: "a renewal is delivered",
+	},
+	{
+		Type: EventLicenseUpgraded, Example: exampleLicenseEvent(LicenseRunning),
+		When: "an upgrade is delivered",
+	},
+	{
+		Type: EventLicensePaused, Example: exampleLicenseEvent(LicensePaused),
+		When: "a pause is carried out",
+	},
+	{
+		Type: EventLicenseResumed, Example: exampleLicenseEvent(LicenseRunning),
+		When: "a resumption is carried out",
+	},
+	{
+		Type: EventLicenseCanceled, Example: exampleLicenseEvent(LicenseCanceled),
+		When: "a licence ends for good: by a cancel, or because its order is refunded",
+	},
+	{
+		Type: EventLicenseExpired, Example: exampleLicenseEvent(LicenseExpired),
+		When: "a licence's term ends without a renewal",
+	},
+	{
+		Type: EventLinkCreated, Example: exampleCheckoutEvent(LinkOpen, 1),
+		When: "a checkout link is made",
+	},
+	{
+		Type: EventLinkOpened, Example: exampleCheckoutEvent(LinkOpen, 1),
+		When: "the link's page is opened for the first time",
+	},
+	{
+		Type: EventLinkUsed, Example: exampleCheckoutEvent(LinkUsed, 3),
+		When: "the link has made its order",
+	},
+	{
+		Type: EventLinkExpired, Example: exampleCheckoutEvent(LinkExpired, 2),
+		When: "the link's time is over",
+	},
+	{
+		Type: EventLinkCanceled, Example: exampleCheckoutEvent(LinkCanceled, 2),
+		When: "the link is cancelled",
+	},
+	{
+		Type: EventCheckoutAbandoned, Example: exampleCheckoutEvent(LinkOpen, 3),
+		When: "a customer began to pay and did not end: the payment has expired, and nothing happened for an hour",
+	},
+	{
+		Type: EventPaymentProcessing, Example: examplePaymentEvent(PaymentProcessing, 3),
+		When: "a means of payment takes time, such as a bank transfer",
+	},
+	{
+		Type: EventPaymentAuthorized, Example: examplePaymentEvent(PaymentAuthorized, 3),
+		When: "the money is blocked, and not taken",
+	},
+	{
+		Type: EventPaymentCaptured, Example: examplePaymentEvent(PaymentCaptured, 5),
+		When: "the money is taken",
+	},
+	{
+		Type: EventPaymentVoided, Example: examplePaymentEvent(PaymentVoided, 5),
+		When: "the authorization is let go: nothing was charged",
+	},
+	{
+		Type: EventPaymentLost, Example: examplePaymentEvent(PaymentLost, 5),
+		When: "the authorization ended before the money was taken",
+	},
+	{
+		Type: EventPaymentFailed, Example: examplePaymentEvent(PaymentFailed, 4),
+		When: "the means of payment is refused",
+	},
+	{
+		Type: EventPaymentMismatch, Example: examplePaymentEvent(PaymentMismatch, 3),
+		When: "another sum is paid than was asked for",
+	},
+	{
+		Type: EventPoolThreshold, When: "a pool falls below its threshold",
+		Example: PoolEvent{PoolID: "acme-keys", Available: 99, Links: EventLinks{Self: "/v1/pools/acme-keys"}},
+	},
+	{
+		Type: EventPoolEmpty, When: "a pool has sold its last key",
+		Example: PoolEvent{PoolID: "acme-keys", Links: EventLinks{Self: "/v1/pools/acme-keys"}},
+	},
+	{
+		Type: EventPoolRefilled, When: "a pool is above its threshold again; one without, when it has a key again",
+		Example: PoolEvent{PoolID: "acme-keys", Available: 5000, Links: EventLinks{Self: "/v1/pools/acme-keys"}},
+	},
+	{
+		Type: EventPartnerDown, When: "a partner did not answer for five orders in a row: its lines wait",
+		Example: PartnerEvent{IntegrationID: "acme", Links: EventLinks{Self: "/v1/integrations/acme"}},
+	},
+	{
+		Type: EventPartnerBack, When: "the partner answers again",
+		Example: PartnerEvent{IntegrationID: "acme", Links: EventLinks{Self: "/v1/integrations/acme"}},
+	},
+	{
+		Type: EventAlertOpened, When: "operations are alerted",
+		Example: exampleAlertEvent(),
+	},
+	{
+		Type: EventAlertClosed, When: "an alert is over",
+		Example: exampleAlertEvent(),
+	},
+	{
 		Type: EventWebhookTest, Example: TestEvent{Webhook: "shop"},
 		When: "somebody tests the webhook; it needs no pattern",
 	},
@@ -66,8 +190,8 @@ func exampleOrderEvent(status OrderStatus, version int64) OrderEvent {
 
 func exampleLineEvent(status LineStatus, version int64) LineEvent {
 	e := LineEvent{
-		OrderID: "ORD-1", Status: OrderPending, FulfillmentID: "0198c5a2-7d54-7a4b-9c1e-2f60b7a1d3e4",
-		LineItemID: "0198c5a2-7d54-7b12-8a90-5b1f6c7d8e9f", LineStatus: status, ProductID: "acme-pro",
+		OrderID: "ORD-1", Status: OrderPending, FulfillmentID: exampleFulfillment,
+		LineItemID: exampleLineItem, LineStatus: status, ProductID: "acme-pro",
 		Operation: OpCreate, Quantity: 2, GrossPrice: "59.98", Currency: "EUR", Version: version,
 		Links: EventLinks{Self: "/v1/orders/ORD-1"},
 	}
@@ -85,4 +209,49 @@ func exampleLineEvent(status LineStatus, version int64) LineEvent {
 	case LinePending, LineObtained, LineCanceling:
 	}
 	return e
+}
+
+// The IDs of the examples.
+const (
+	exampleFulfillment = "0198c5a2-7d54-7a4b-9c1e-2f60b7a1d3e4"
+	exampleLineItem    = "0198c5a2-7d54-7b12-8a90-5b1f6c7d8e9f"
+)
+
+func exampleLicenseEvent(status LicenseStatus) LicenseEvent {
+	expires := time.Date(2027, 11, 29, 15, 0, 0, 0, time.UTC)
+	return LicenseEvent{
+		LicenseID: exampleFulfillment, Status: status, ProductID: "acme-pro", ExpiresAt: &expires, OrderID: "ORD-1",
+		FulfillmentID: exampleFulfillment, Links: EventLinks{Self: "/v1/licenses/" + exampleFulfillment},
+	}
+}
+
+func exampleLink() *EventLink { return &EventLink{ID: "cl_5f3b2a", Reference: "cart-77"} }
+
+func exampleCheckoutEvent(status LinkStatus, version int64) CheckoutEvent {
+	return CheckoutEvent{
+		OrderID: "ORD-2", Status: status, Version: version, Link: exampleLink(),
+		Links: EventLinks{Self: "/v1/checkout-links/cl_5f3b2a"},
+	}
+}
+
+func examplePaymentEvent(status PaymentStatus, version int64) PaymentEvent {
+	const id = "0198c5a2-8e01-7c33-a1b2-9d8e7f605142"
+	e := PaymentEvent{
+		PaymentID: id, OrderID: "ORD-2", Status: status, Currency: "EUR", Authorized: "0.00", Captured: "0.00",
+		Refunded: "0.00", Version: version, Link: exampleLink(), Links: EventLinks{Self: "/v1/payments/" + id},
+	}
+	if status == PaymentAuthorized || status == PaymentCaptured {
+		e.Authorized = "59.98"
+	}
+	if status == PaymentCaptured {
+		e.Captured = "59.98"
+	}
+	return e
+}
+
+func exampleAlertEvent() AlertEvent {
+	return AlertEvent{
+		AlertID: 17, Cause: AlertPartnerDown, Severity: SeverityError, Subject: "endpoint/acme",
+		Links: EventLinks{Self: "/v1/alerts"},
+	}
 }

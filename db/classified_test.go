@@ -55,6 +55,7 @@ var ofTheBooks = map[string]string{
 	"deliveries":       "error kind status",
 	"erasures":         "by customer_hash",
 	"event_deliveries": "digest error_kind status webhook",
+	"event_watch":      "what",
 	"events":           "about body facts type",
 	"idempotency_keys": "client key order_id request_hash",
 	"images":           "content owner sha256 type",

@@ -1,10 +1,10 @@
 package db
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"strings"
+	"time"
 
 	"github.com/jmoiron/sqlx"
 	"github.com/lib/pq"
@@ -14,26 +14,52 @@ import (
 
 // stepFacts is what a step has written of an event: what changes, and what it is about.
 type stepFacts struct {
-	Version    int64              `json:"version"`
-	Status     string             `json:"status"` // of the order, licence, link, payment
+	Version int64  `json:"version"`
+	Status  string `json:"status"` // of the order, licence, link or payment
+
 	Line       string             `json:"line"`
 	LineStatus keyturn.LineStatus `json:"lineStatus"`
 	Failure    keyturn.Kind       `json:"failure"`
-	Webhook    string             `json:"webhook"`
+
+	License   string     `json:"license"`
+	Product   string     `json:"product"`
+	ExpiresAt *time.Time `json:"expiresAt"`
+
+	Link       string     `json:"link"`
+	Payment    string     `json:"payment"`
+	Currency   string     `json:"currency"`
+	Amount     int64      `json:"amount"`
+	Authorized int64      `json:"authorized"`
+	Captured   int64      `json:"captured"`
+	Refunded   int64      `json:"refunded"`
+	CaptureBy  *time.Time `json:"captureBy"`
+
+	Pool        string `json:"pool"`
+	Available   int64  `json:"available"`
+	Integration string `json:"integration"`
+
+	Alert   int64              `json:"alert"`
+	Cause   keyturn.AlertCause `json:"cause"`
+	Subject string             `json:"subject"`
+	Order   string             `json:"order"`
+
+	Webhook string `json:"webhook"`
 }
 
 // eventFacts is what never changes of the things that events are about, by their IDs.
 type eventFacts struct {
+	steps  map[int64]stepFacts // by the event's ID
 	orders map[string]orderFacts
 	lines  map[string]lineFacts
+	links  map[string]*string // the shop's references
 }
 
 type orderFacts struct {
-	ID            string  `db:"id"`
-	Currency      string  `db:"currency"`
-	GrossMinor    int64   `db:"gross_minor"`
-	Link          *string `db:"link"`
-	LinkReference *string `db:"link_reference"`
+	ID         string  `db:"id"`
+	Currency   string  `db:"currency"`
+	GrossMinor int64   `db:"gross_minor"`
+	Link       *string `db:"link"`
+	Reference  *string `db:"reference"`
 }
 
 type lineFacts struct {
@@ -45,98 +71,62 @@ type lineFacts struct {
 	GrossMinor    int64                 `db:"gross_minor"`
 }
 
+type linkFacts struct {
+	ID        string  `db:"id"`
+	Reference *string `db:"reference"`
+}
+
 // readEventFacts reads what the bodies of the events need.
 func readEventFacts(ctx context.Context, tx *sqlx.Tx, rows []eventRow) (eventFacts, error) {
-	f := eventFacts{orders: map[string]orderFacts{}, lines: map[string]lineFacts{}}
-	var orderIDs, lineIDs []string
+	f := eventFacts{
+		steps: map[int64]stepFacts{}, orders: map[string]orderFacts{}, lines: map[string]lineFacts{},
+		links: map[string]*string{},
+	}
+	var orderIDs, lineIDs, linkIDs []string
 	for _, row := range rows {
-		s, err := row.facts()
-		if err != nil {
+		var s stepFacts
+		if err := json.Unmarshal([]byte(row.Facts), &s); err != nil {
 			return f, err
 		}
-		if of := familyOf(row.Type); of == "order" || of == "line" {
-			orderIDs, lineIDs = append(orderIDs, row.About), append(lineIDs, s.Line)
-		}
+		f.steps[row.ID] = s
+		orderIDs, lineIDs, linkIDs = append(orderIDs, row.About), append(lineIDs, s.Line), append(linkIDs, s.Link)
 	}
 	var orders []orderFacts
-	if ids := distinct(orderIDs); len(ids) > 0 {
-		if err := tx.SelectContext(ctx, &orders, `
-			SELECT o.id, o.currency, o.gross_minor, k.id AS link, k.reference AS link_reference
-			FROM orders o LEFT JOIN payments p ON p.id = o.payment_id LEFT JOIN checkout_links k ON k.id = p.link_id
-			WHERE o.id = ANY($1)`, pq.Array(ids)); err != nil {
-			return f, err
-		}
+	if err := selectByIDs(ctx, tx, &orders, orderIDs, `
+		SELECT o.id, o.currency, o.gross_minor, k.id AS link, k.reference
+		FROM orders o LEFT JOIN payments p ON p.id = o.payment_id LEFT JOIN checkout_links k ON k.id = p.link_id
+		WHERE o.id = ANY($1)`); err != nil {
+		return f, err
 	}
 	for _, o := range orders {
 		f.orders[o.ID] = o
 	}
 	var lines []lineFacts
-	if ids := distinct(lineIDs); len(ids) > 0 {
-		if err := tx.SelectContext(ctx, &lines, `
-			SELECT id, fulfillment_id, product_id, operation, quantity, gross_minor FROM line_items
-			WHERE id = ANY(CAST($1 AS uuid[]))`, pq.Array(ids)); err != nil {
-			return f, err
-		}
+	if err := selectByIDs(ctx, tx, &lines, lineIDs, `
+		SELECT id, fulfillment_id, product_id, operation, quantity, gross_minor FROM line_items
+		WHERE id = ANY(CAST($1 AS uuid[]))`); err != nil {
+		return f, err
 	}
 	for _, l := range lines {
 		f.lines[l.ID] = l
 	}
-	return f, nil
+	var links []linkFacts
+	err := selectByIDs(ctx, tx, &links, linkIDs, `SELECT id, reference FROM checkout_links WHERE id = ANY($1)`)
+	for _, k := range links {
+		f.links[k.ID] = k.Reference
+	}
+	return f, err
 }
 
-func (row eventRow) facts() (s stepFacts, err error) {
-	return s, json.Unmarshal([]byte(row.Facts), &s)
+// selectByIDs asks for the rows of the IDs that are not empty, if there are any.
+func selectByIDs(ctx context.Context, tx *sqlx.Tx, into any, ids []string, query string) error {
+	if ids = distinct(ids); len(ids) == 0 {
+		return nil
+	}
+	return tx.SelectContext(ctx, into, query, pq.Array(ids))
 }
 
 func familyOf(t keyturn.EventType) string {
 	family, _, _ := strings.Cut(string(t), ".")
 	return family
-}
-
-// body makes the bytes that every receiver of the event gets.
-func (f eventFacts) body(row eventRow) (string, error) {
-	s, err := row.facts()
-	if err != nil {
-		return "", err
-	}
-	var b bytes.Buffer
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false)
-	err = e.Encode(keyturn.Event{Type: row.Type, Timestamp: row.CreatedAt.UTC(), Data: f.data(row, s)})
-	return strings.TrimSuffix(b.String(), "\n"), err
-}
-
-func (f eventFacts) data(row eventRow, s stepFacts) any {
-	switch familyOf(row.Type) {
-	case "order":
-		o := f.orders[row.About]
-		return keyturn.OrderEvent{
-			OrderID: row.About, Status: keyturn.OrderStatus(s.Status), GrossPrice: o.money(o.GrossMinor),
-			Currency: o.Currency, Version: s.Version, Link: o.link(), Links: o.links(row.About),
-		}
-	case "line":
-		o, l := f.orders[row.About], f.lines[s.Line]
-		return keyturn.LineEvent{
-			OrderID: row.About, Status: keyturn.OrderStatus(s.Status), FulfillmentID: l.FulfillmentID, LineItemID: l.ID,
-			LineStatus: s.LineStatus, ProductID: l.ProductID, Operation: l.Operation, Quantity: l.Quantity,
-			GrossPrice: o.money(l.GrossMinor), Currency: o.Currency, Failure: s.Failure, Version: s.Version,
-			Link: o.link(), Links: o.links(row.About),
-		}
-	}
-	return keyturn.TestEvent{Webhook: s.Webhook}
-}
-
-func (o orderFacts) money(minor int64) string {
-	return keyturn.Money{Minor: minor, Currency: o.Currency}.String()
-}
-
-func (o orderFacts) link() *keyturn.EventLink {
-	if o.Link == nil {
-		return nil
-	}
-	return &keyturn.EventLink{ID: *o.Link, Reference: value(o.LinkReference)}
-}
-
-func (orderFacts) links(orderID string) keyturn.EventLinks {
-	return keyturn.EventLinks{Self: "/v1/orders/" + orderID}
 }

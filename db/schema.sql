@@ -245,6 +245,139 @@ BEGIN
     RETURN NULL;
 END $function$;
 
+CREATE FUNCTION note_event(p_type text, p_about text, p_facts json)
+ RETURNS void
+ LANGUAGE plpgsql
+AS $function$ BEGIN
+    IF p_type IS NOT NULL AND event_wanted(p_type, coalesce(p_about, '')) THEN
+        INSERT INTO events (type, about, facts) VALUES (p_type, coalesce(p_about, ''), p_facts);
+    END IF;
+END $function$;
+
+CREATE FUNCTION refund_events()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$ BEGIN
+    IF EXISTS (SELECT FROM webhook_types) THEN
+        PERFORM note_event(CASE NEW.status WHEN 'DONE' THEN 'refund.completed' ELSE 'refund.failed' END, NEW.order_id,
+            json_build_object('line', NEW.line_id, 'amount', NEW.amount_minor, 'currency', NEW.currency));
+    END IF;
+    RETURN NULL;
+END $function$;
+
+CREATE FUNCTION payment_refund_events()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$ BEGIN
+    IF EXISTS (SELECT FROM webhook_types) THEN
+        PERFORM note_event(CASE NEW.status WHEN 'DONE' THEN 'refund.completed' ELSE 'refund.failed' END,
+            p.link_order_id, json_build_object('payment', p.id, 'amount', NEW.amount_minor, 'currency', NEW.currency))
+        FROM payments p WHERE p.id = NEW.payment_id;
+    END IF;
+    RETURN NULL;
+END $function$;
+
+CREATE FUNCTION license_events()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$ BEGIN
+    IF EXISTS (SELECT FROM webhook_types) THEN
+        PERFORM note_event(CASE TG_OP WHEN 'INSERT' THEN 'license.created' ELSE 'license.canceled' END, l.order_id,
+            json_build_object('license', NEW.id, 'status', NEW.status, 'product', NEW.product_id,
+                'expiresAt', NEW.expires_at, 'line', NEW.line_id))
+        FROM line_items l WHERE l.id = NEW.line_id;
+    END IF;
+    RETURN NULL;
+END $function$;
+
+CREATE FUNCTION license_step_events()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$ BEGIN
+    IF EXISTS (SELECT FROM webhook_types) THEN
+        PERFORM note_event('license.' || CASE NEW.operation WHEN 'renew' THEN 'renewed' WHEN 'upgrade' THEN 'upgraded'
+                WHEN 'pause' THEN 'paused' WHEN 'resume' THEN 'resumed' END, l.order_id,
+            json_build_object('license', c.id, 'status', c.status, 'product', c.product_id, 'expiresAt', c.expires_at,
+                'line', NEW.line_id))
+        FROM licenses c, line_items l WHERE c.id = NEW.license_id AND l.id = NEW.line_id;
+    END IF;
+    RETURN NULL;
+END $function$;
+
+CREATE FUNCTION link_events()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+    what text := 'checkout.link_created';
+BEGIN
+    IF NOT EXISTS (SELECT FROM webhook_types) THEN
+        RETURN NULL;
+    END IF;
+    IF TG_OP = 'UPDATE' THEN
+        what := CASE WHEN OLD.opened_at IS NULL AND NEW.opened_at IS NOT NULL THEN 'checkout.link_opened'
+            ELSE 'checkout.link_' || lower(NEW.status) END;
+    END IF;
+    PERFORM note_event(what, NEW.order_id,
+        json_build_object('link', NEW.id, 'status', NEW.status, 'version', NEW.version));
+    RETURN NULL;
+END $function$;
+
+CREATE FUNCTION payment_events()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$ BEGIN
+    IF EXISTS (SELECT FROM webhook_types) THEN
+        PERFORM note_event('payment.' || lower(NEW.status), NEW.link_order_id, json_build_object('payment', NEW.id,
+            'link', NEW.link_id, 'status', NEW.status, 'version', NEW.version, 'currency', NEW.currency,
+            'authorized', NEW.authorized_minor, 'captured', NEW.captured_minor, 'captureBy', NEW.capture_by, 'refunded',
+            coalesce((SELECT sum(r.amount_minor) FROM refunds r JOIN line_items l ON l.id = r.line_id
+                WHERE l.order_id = NEW.order_id AND r.status = 'DONE'), 0)
+            + coalesce((SELECT amount_minor FROM payment_refunds
+                WHERE payment_id = NEW.id AND status = 'DONE'), 0)));
+    END IF;
+    RETURN NULL;
+END $function$;
+
+CREATE FUNCTION alert_events()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+    opened boolean := NEW.closed_at IS NULL;
+    whose text;
+BEGIN
+    IF NOT EXISTS (SELECT FROM webhook_types) THEN
+        RETURN NULL;
+    END IF;
+    whose := alert_subject(NEW.pool_id, NEW.subject, NEW.detail);
+    PERFORM note_event(CASE WHEN opened THEN 'alert.opened' ELSE 'alert.closed' END, whose,
+        json_build_object('alert', NEW.id, 'cause', NEW.cause, 'pool', NEW.pool_id, 'subject', NEW.subject,
+            'line', NEW.line_id, 'order', CAST(NEW.detail AS json) ->> 'orderId'));
+    PERFORM note_event(CASE
+            WHEN NEW.cause = 'PartnerDown' AND opened THEN 'partner.down'
+            WHEN NEW.cause = 'PartnerBack' AND opened THEN 'partner.back'
+            WHEN NEW.cause = 'LowStock' AND opened THEN 'pool.threshold_reached'
+            WHEN NEW.cause = 'LowStock' THEN 'pool.refilled' END,
+        whose, json_build_object('pool', NEW.pool_id, 'integration', whose,
+            'available', (SELECT coalesce(sum(available), 0) FROM pool_stock s WHERE s.pool_id = NEW.pool_id)));
+    RETURN NULL;
+END $function$;
+
+CREATE FUNCTION pool_events()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$ BEGIN
+    -- with a threshold, the end of its alert is the news
+    IF EXISTS (SELECT FROM webhook_types) AND (NEW.empty_since IS NOT NULL
+            OR coalesce(CAST(NEW.spec AS json) ->> 'threshold', '0') = '0') THEN
+        PERFORM note_event(CASE WHEN NEW.empty_since IS NULL THEN 'pool.refilled' ELSE 'pool.empty' END, NEW.id,
+            json_build_object('pool', NEW.id, 'available',
+                (SELECT coalesce(sum(available), 0) FROM pool_stock s WHERE s.pool_id = NEW.id)));
+    END IF;
+    RETURN NULL;
+END $function$;
+
 CREATE SEQUENCE integration_versions START 1000000;
 
 CREATE SEQUENCE pool_key_position START 1;
@@ -406,6 +539,7 @@ CREATE TABLE pools (
     data_key bytea NOT NULL,
     serve_after timestamptz,
     updated_at timestamptz NOT NULL DEFAULT now(),
+    empty_since timestamptz,
     CONSTRAINT pools_pkey PRIMARY KEY (id)
 );
 CREATE INDEX pools_by_merchant ON pools (split_part(id, ':', 1), id) WHERE strpos(id, ':') > 0;
@@ -734,6 +868,7 @@ CREATE TABLE licenses (
     CONSTRAINT licenses_line_id_fkey FOREIGN KEY (line_id) REFERENCES line_items(id),
     CONSTRAINT licenses_status_check CHECK (status IN ('Running', 'Paused', 'Canceled', 'Expired'))
 );
+CREATE INDEX licenses_expiring ON licenses (expires_at) WHERE expires_at IS NOT NULL;
 CREATE INDEX licenses_of_customer ON licenses (customer_id, created_at, id);
 
 CREATE TABLE license_steps (
@@ -1001,6 +1136,7 @@ CREATE INDEX payments_by_merchant_status ON payments (split_part(link_order_id, 
         WHERE strpos(link_order_id, ':') > 0;
 CREATE INDEX payments_by_status ON payments (status, created_at, id);
 CREATE INDEX payments_by_time ON payments (created_at, id);
+CREATE INDEX payments_expired ON payments (ended_at) WHERE status = 'EXPIRED';
 CREATE INDEX payments_of_customer ON payments (customer_id);
 CREATE UNIQUE INDEX payments_order ON payments (order_id) WHERE order_id IS NOT NULL;
 CREATE UNIQUE INDEX payments_payable ON payments (link_id) WHERE status IN ('CREATED', 'OPEN', 'PROCESSING');
@@ -1252,9 +1388,41 @@ CREATE INDEX event_deliveries_due_at ON event_deliveries (webhook, next_at) WHER
 CREATE INDEX event_deliveries_leased ON event_deliveries (webhook, lease_until) WHERE lease_until IS NOT NULL;
 CREATE INDEX event_deliveries_of ON event_deliveries (webhook, id);
 
+CREATE TABLE event_watch (
+    what text NOT NULL,
+    upto timestamptz NOT NULL,
+    CONSTRAINT event_watch_pkey PRIMARY KEY (what),
+    CONSTRAINT event_watch_what CHECK (what IN ('license.expired', 'checkout.abandoned'))
+);
+
 CREATE TRIGGER line_events AFTER INSERT ON line_log FOR EACH ROW WHEN (new.to_status IN ('OBTAINED', 'RETRYING',
         'WAITING_FOR_STOCK', 'HELD', 'DELIVERED', 'CANCELED')) EXECUTE FUNCTION line_events();
 
 CREATE TRIGGER order_created AFTER INSERT ON orders FOR EACH ROW EXECUTE FUNCTION order_events();
 
 CREATE TRIGGER order_events AFTER UPDATE OF status ON orders FOR EACH ROW WHEN (old.status IS DISTINCT FROM new.status AND new.status <> 'PENDING') EXECUTE FUNCTION order_events();
+
+CREATE TRIGGER refund_events AFTER UPDATE OF status,
+        failed_at ON refunds FOR EACH ROW WHEN (new.status = 'DONE' AND old.status <> 'DONE' OR new.status <> 'DONE' AND old.failed_at IS NULL AND new.failed_at IS NOT NULL) EXECUTE FUNCTION refund_events();
+
+CREATE TRIGGER payment_refund_events AFTER UPDATE OF status,
+        failed_at ON payment_refunds FOR EACH ROW WHEN (new.status = 'DONE' AND old.status <> 'DONE' OR new.status <> 'DONE' AND old.failed_at IS NULL AND new.failed_at IS NOT NULL) EXECUTE FUNCTION payment_refund_events();
+
+CREATE TRIGGER license_created AFTER INSERT ON licenses FOR EACH ROW EXECUTE FUNCTION license_events();
+
+CREATE TRIGGER license_canceled AFTER UPDATE OF status ON licenses FOR EACH ROW WHEN (new.status = 'Canceled' AND old.status <> 'Canceled') EXECUTE FUNCTION license_events();
+
+CREATE TRIGGER license_step_events AFTER INSERT ON license_steps FOR EACH ROW WHEN (new.operation <> 'cancel') EXECUTE FUNCTION license_step_events();
+
+CREATE TRIGGER link_created AFTER INSERT ON checkout_links FOR EACH ROW EXECUTE FUNCTION link_events();
+
+CREATE TRIGGER link_events AFTER UPDATE OF status,
+        opened_at ON checkout_links FOR EACH ROW WHEN (old.opened_at IS NULL AND new.opened_at IS NOT NULL OR old.status <> new.status AND (new.status IN ('USED', 'EXPIRED', 'CANCELED'))) EXECUTE FUNCTION link_events();
+
+CREATE TRIGGER payment_events AFTER UPDATE OF status ON payments FOR EACH ROW WHEN (old.status <> new.status AND (new.status IN ('PROCESSING', 'AUTHORIZED', 'CAPTURED', 'VOIDED', 'LOST', 'FAILED', 'MISMATCH'))) EXECUTE FUNCTION payment_events();
+
+CREATE TRIGGER alert_opened AFTER INSERT ON alerts FOR EACH ROW EXECUTE FUNCTION alert_events();
+
+CREATE TRIGGER alert_events AFTER UPDATE OF closed_at ON alerts FOR EACH ROW WHEN ((old.closed_at IS NULL) <> (new.closed_at IS NULL)) EXECUTE FUNCTION alert_events();
+
+CREATE TRIGGER pool_events AFTER UPDATE OF empty_since ON pools FOR EACH ROW WHEN ((old.empty_since IS NULL) <> (new.empty_since IS NULL)) EXECUTE FUNCTION pool_events();

@@ -65,13 +65,22 @@ func (s *Stock) WatchPools(ctx context.Context) error {
 			keepPace); err != nil {
 			return err
 		}
-		_, err := tx.ExecContext(ctx, watchSQL, "")
+		if _, err := tx.ExecContext(ctx, watchSQL, ""); err != nil {
+			return err
+		}
+		_, err := tx.ExecContext(ctx, emptySQL)
 		return err
 	})
 }
 
 // keepPace is for how many hours the samples of the pace are kept.
 const keepPace = 25
+
+// emptySQL notes which pools have sold their last key, and which have one again.
+const emptySQL = `
+	UPDATE pools p SET empty_since = CASE WHEN s.available = 0 THEN now() END
+	FROM (SELECT pool_id, sum(available) AS available, sum(taken) AS taken FROM pool_stock GROUP BY pool_id) s
+	WHERE s.pool_id = p.id AND (p.empty_since IS NULL) = (s.available = 0) AND (s.available > 0 OR s.taken > 0)`
 
 const watchSQL = `
 	WITH ` + forecastSQL + `, limits AS (

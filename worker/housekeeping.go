@@ -41,6 +41,7 @@ type Housekeeping struct {
 
 	lookedAtLinks, lookedAtPayments, lookedAtEvents time.Time
 
+	lookedForEvents  time.Time // that only the clock decides
 	lookAtAttributes time.Time // when search attributes are due to be looked at
 }
 
@@ -110,6 +111,7 @@ func (h *Housekeeping) jobs() []job {
 		{"expire checkout links", h.expireLinks},
 		{"wake forgotten payments", h.wakePayments},
 		{"watch for card testing", h.watchCardTesting},
+		{"watch for events", h.watchEvents},
 	}
 }
 
@@ -141,6 +143,15 @@ func (h *Housekeeping) expireLinks(ctx context.Context) error {
 	h.lookedAtLinks = time.Now()
 	_, err := h.DB.ExpireLinks(ctx)
 	return errors.Join(err, h.DB.ForgetProviderEvents(ctx))
+}
+
+// watchEvents tells of what only the clock decides.
+func (h *Housekeeping) watchEvents(ctx context.Context) error {
+	if time.Since(h.lookedForEvents) < lookAtLinks {
+		return nil
+	}
+	h.lookedForEvents = time.Now()
+	return h.DB.WatchEvents(ctx)
 }
 
 func (h *Housekeeping) wakePayments(ctx context.Context) error {
