@@ -23,7 +23,6 @@ import (
 	"keyturn.dev/keyturn/payment"
 	"keyturn.dev/keyturn/vault"
 	"keyturn.dev/keyturn/web"
-	"keyturn.dev/keyturn/worker"
 	"keyturn.dev/keyturn/workflows"
 )
 
@@ -275,18 +274,13 @@ func TestLinksThroughTrouble(t *testing.T) {
 		s.awaitLink(ids[trouble], want.order)
 		s.awaitPayment(ids[trouble], want.payment)
 	}
-	ctx, stop := context.WithCancel(t.Context())
-	defer stop()
-	go (&worker.Housekeeping{
-		DB: s.db, Mail: s.sender, From: "keyturn@keyturn.test", To: "ops@keyturn.test", Logger: s.logger,
-		HistoryLink: func(string) string { return "" }, RenderKeys: s.acts.Letters.Render,
-	}).Run(ctx)
-	s.eventually(func() (bool, string) { return len(s.letters("ops@keyturn.test")) == 1, "no e-mail of alerts" })
-	alerts := strings.Join(strings.Fields(s.letters("ops@keyturn.test")[0].Text), " ")
-	require.Contains(t, alerts, "without a decision the line is given up at ")
-	require.Contains(t, alerts, ", and nothing is charged.")
-	require.NotContains(t, alerts, "refunded", "nothing was charged")
-	stop()
+	s.eventually(func() (bool, string) { return len(s.letters("ops@keyturn.test")) > 0, "no e-mail of alerts" })
+	for _, letter := range s.letters("ops@keyturn.test") { // each is of captures that were not answered
+		alerts := strings.Join(strings.Fields(letter.Text), " ")
+		require.Contains(t, alerts, "without a decision the line is given up at ")
+		require.Contains(t, alerts, ", and nothing is charged.")
+		require.NotContains(t, alerts, "refunded", "nothing was charged")
+	}
 	mismatch := s.link("pays-other-amount", "game")
 	s.buy(mismatch)
 	s.awaitPayment(mismatch, keyturn.PaymentMismatch)
