@@ -43,7 +43,7 @@ func (s *stack) openPages(keys *vault.Keys) {
 	}
 	desk.Processors[payment.SandboxName], desk.Providers[payment.SandboxName] = s.sandbox, s.sandbox
 	s.acts.Desk, s.acts.Providers, s.acts.Letters.PublicURL = desk, desk.Providers, s.pages.URL
-	pages.Handle("/sandbox/", web.NewSandbox(web.SandboxConfig{Sessions: s.sandbox, Logger: s.logger}))
+	pages.Handle("/sandbox/", web.NewSandbox(web.SandboxConfig{Sessions: s.sandbox, DB: s.db, Logger: s.logger}))
 	pages.HandleFunc("POST /hooks/{provider}", desk.Hook)
 	pages.Handle("/", web.New(web.Config{DB: s.db, Logger: s.logger, Desk: desk}))
 }

@@ -29,6 +29,8 @@ type round struct {
 	orderID string          // of the order that the link makes
 	link    string
 	token   string
+	// withdrawal is what becomes of the customer's right of withdrawal
+	withdrawal keyturn.Withdrawal
 }
 
 // newRound makes a link. What it leaves open is one unit of the product game at 10.00 EUR.
@@ -108,6 +110,7 @@ func (r *round) begin() string {
 		}
 		begun, err := r.db.BeginPayment(r.ctx, db.PaymentStart{
 			Token: r.token, Version: page.Version, Customer: page.Customer, PayWithin: time.Hour,
+			Withdrawal:   r.withdrawal,
 			CheckAddress: mail.CheckAddress, Respond: func(db.Accepted) ([]byte, error) { return nil, nil },
 		})
 		switch {

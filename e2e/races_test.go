@@ -33,6 +33,7 @@ var races = []race{
 	{"two payments are paid", (*stack).racePayments},
 	{"a batch is recalled while its key is captured", (*stack).raceRecall},
 	{"the order is cancelled while it is captured", (*stack).raceCancelOrder},
+	{"the customer withdraws while it is captured", (*stack).raceWithdraw},
 	{"two links and an order have one ID", (*stack).raceOrderID},
 }
 
@@ -232,6 +233,25 @@ func (s *stack) raceCancelOrder() *round {
 			r.expected("cancel the order", s.db.CancelOrder(r.ctx, r.orderID, "withdrawn"))
 			r.settleLine(f)
 		},
+	)
+	return r
+}
+
+func (s *stack) raceWithdraw() *round {
+	r := s.newRound(keyturn.CheckoutLink{}, some("", "capture-lost", "capture-fails-1", "cannot-authorize"))
+	r.withdrawal = keyturn.Withdrawal(some(string(keyturn.WithdrawalWaived), string(keyturn.WithdrawalOffered)))
+	id := r.sold()
+	f := r.lines()[0]
+	withdraw := func() {
+		r.expected("withdraw", s.db.Withdraw(r.ctx, s.db.PageToken(r.orderID)))
+		r.settleLine(f)
+	}
+	if rand.IntN(2) == 0 {
+		r.claim(f)
+	}
+	r.together(
+		func() { r.claim(f); r.capture(f); r.settleLine(f) }, withdraw, withdraw, // of another tab
+		func() { r.event(id) }, func() { r.settlePayment(id) },
 	)
 	return r
 }

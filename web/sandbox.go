@@ -10,6 +10,7 @@ import (
 	"net/url"
 
 	"keyturn.dev/keyturn"
+	"keyturn.dev/keyturn/db"
 	"keyturn.dev/keyturn/internal/throttle"
 )
 
@@ -24,7 +25,8 @@ type SandboxSessions interface {
 // SandboxConfig holds what the sandbox's payment page depends on.
 type SandboxConfig struct {
 	Sessions SandboxSessions
-	ShopName string
+	DB       *db.DB // has the shop's name
+	ShopName string // where the shop has none
 	Logger   *slog.Logger
 	Throttle *throttle.Throttle // of wrong addresses; nil: one that trusts no proxy
 }
@@ -39,7 +41,7 @@ func NewSandbox(c SandboxConfig) http.Handler {
 		c.Throttle = &throttle.Throttle{}
 	}
 	p := &sandboxPages{
-		pages:    &pages{Config: Config{ShopName: c.ShopName, Logger: c.Logger, Throttle: c.Throttle}},
+		pages:    &pages{Config: Config{DB: c.DB, ShopName: c.ShopName, Logger: c.Logger, Throttle: c.Throttle}},
 		sessions: c.Sessions,
 	}
 	mux := http.NewServeMux()
@@ -130,7 +132,7 @@ func (p *sandboxPages) show(w http.ResponseWriter, r *http.Request, status int, 
 ) {
 	date := wordsFor("en").date
 	v := sandboxView{
-		Shop: p.ShopName, Nonce: nonceOf(r), CSS: template.CSS(pageCSS), //nolint:gosec // our own file
+		Shop: p.readShop(r.Context()).Name, Nonce: nonceOf(r), CSS: template.CSS(pageCSS), //nolint:gosec // our own file
 		Session: s, Total: date.money(s.Total).Text, Open: s.Status == keyturn.AtProcessorOpen,
 		Late: s.AuthorizeAs != keyturn.CaptureWhenObtained, State: sandboxStates[s.Status], Message: message,
 	}

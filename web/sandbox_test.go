@@ -27,7 +27,7 @@ func openTill(t *testing.T) *till {
 	t.Helper()
 	s := open(t)
 	x := &till{shop: s, Sandbox: payment.Sandbox{Sessions: s.db, PublicURL: "https://shop.test", Secret: s.db.SandboxSecret()}}
-	s.server = httptest.NewServer(web.NewSandbox(web.SandboxConfig{Sessions: x.Sandbox, ShopName: "The Shop"}))
+	s.server = httptest.NewServer(web.NewSandbox(web.SandboxConfig{DB: s.db, Sessions: x.Sandbox, ShopName: "The Shop"}))
 	t.Cleanup(s.server.Close)
 	return x
 }

@@ -286,7 +286,7 @@ func (a *app) newAPI(start *starter.Starter, devToken string) *api.API {
 	pages.HandleFunc("POST /hooks/{provider}", desk.Hook)
 	if a.sandbox != nil {
 		pages.Handle("/sandbox/", web.NewSandbox(web.SandboxConfig{
-			Sessions: a.sandbox, ShopName: a.MailName, Logger: a.logger, Throttle: guesses,
+			Sessions: a.sandbox, DB: a.db, ShopName: a.MailName, Logger: a.logger, Throttle: guesses,
 		}))
 	}
 	pages.Handle("/", web.New(web.Config{
