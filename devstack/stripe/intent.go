@@ -42,6 +42,7 @@ type charge struct {
 	Method         string // card, link, sepa_debit
 	Number         string // of the card or account: a test number
 	CaptureBefore  int64  // of an authorization
+	Settles        time.Duration
 	Disputed       bool
 	Email          string
 	FailureCode    string

@@ -36,6 +36,8 @@ type Method struct {
 	Number string // of a test; empty: the one that is good
 	// Lasts is how long its authorization lasts; 0: seven days. Stripe tells it in whole seconds.
 	Lasts time.Duration
+	// Settles is how long a delayed payment or a late refund of it takes; 0: three minutes and five.
+	Settles time.Duration
 }
 
 // Card is the means of payment of a test card.
@@ -100,6 +102,7 @@ func (s *Server) charge(i *intent, m Method, email string) *charge {
 	ch := &charge{
 		ID: newID("ch_"), Intent: i.ID, Status: "succeeded", Currency: i.Currency, Amount: i.Amount, Created: s.unix(),
 		Method: m.Kind, Number: m.Number, Email: email, Metadata: maps.Clone(i.Metadata), Live: i.Live,
+		Settles: m.Settles,
 	}
 	if m.Kind == "sepa_debit" {
 		ch.ID, ch.Status = newID("py_"), "pending"
@@ -119,7 +122,7 @@ func (s *Server) charge(i *intent, m Method, email string) *charge {
 		i.Status = "processing"
 		s.tell("payment_intent.processing", i)
 		s.tell("charge.pending", ch)
-		s.later(settlesAfter, due{Do: "settle", ID: ch.ID})
+		s.later(cmp.Or(m.Settles, settlesAfter), due{Do: "settle", ID: ch.ID})
 	case manual:
 		i.Status, i.Capturable = "requires_capture", i.Amount
 		lasts := cmp.Or(m.Lasts, authorizationLasts)

@@ -1,5 +1,7 @@
 package stripe
 
+import "cmp"
+
 // refund is money that goes back.
 type refund struct {
 	ID            string
@@ -100,7 +102,7 @@ func (s *Server) giveBack(ch *charge, amount int64, reason string, metadata map[
 	switch {
 	case ch.Number == CardRefundLate || ch.Method == "sepa_debit":
 		r.Status = "pending"
-		s.later(refundSettlesAfter, due{Do: "settle-refund", ID: r.ID})
+		s.later(cmp.Or(ch.Settles, refundSettlesAfter), due{Do: "settle-refund", ID: r.ID})
 	case ch.Number == CardRefundFails:
 		s.later(refundFailsAfter, due{Do: "settle-refund", ID: r.ID})
 	}

@@ -30,6 +30,12 @@ func run(args []string) error {
 	switch {
 	case len(args) > 1 && args[0] == "check":
 		return check(args[1:])
+	case len(args) == 1 && args[0] == "live":
+		out, err := quiet()
+		if err != nil {
+			return err
+		}
+		return live(out)
 	}
 	return fmt.Errorf("%s", usage)
 }
