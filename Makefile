@@ -50,8 +50,16 @@ test/purchases: bin/temporal with ## buy 5,000 times by checkout links while eve
 	@KEYTURN_PURCHASES=$${KEYTURN_PURCHASES:-5000} bin/with go test -run '^TestPurchases$$' -count=1 -timeout 2h -v $(ARGS) ./e2e | grep -vE '^=== '
 
 .PHONY: test/stripe
-test/stripe: ## compare the Stripe emulator with what Stripe publishes of its API (builds in half a minute)
+test/stripe: bin/temporal with stripecheck ## buy 2,000 times at the Stripe emulator, and compare all that is said with Stripe's OpenAPI document
 	@cd tools/stripecheck && CGO_ENABLED=0 go test -count=1 .
+	@mkdir -p .keyturn && rm -f .keyturn/stripe.jsonl
+	@KEYTURN_STRIPE_PURCHASES=$${KEYTURN_STRIPE_PURCHASES:-2000} KEYTURN_STRIPE_EXCHANGES=$(abspath .keyturn/stripe.jsonl) \
+	  bin/with go test -run Stripe -count=1 -timeout 2h -v $(ARGS) ./e2e | grep -vE '^=== '
+	@bin/stripecheck check .keyturn/stripe.jsonl
+
+.PHONY: stripecheck
+stripecheck:
+	@cd tools/stripecheck && $(GO_TOOL) -o ../../bin/stripecheck .
 
 .PHONY: lint
 lint: bin/golangci-lint autocommit ## check style, imports, determinism of workflows, and that every write is in a transaction

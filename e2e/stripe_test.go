@@ -2,6 +2,8 @@ package e2e_test
 
 import (
 	"context"
+	"io"
+	"os"
 	"testing"
 	"time"
 
@@ -21,7 +23,9 @@ type stripeShop struct {
 
 func startStripe(t *testing.T) *stripeShop {
 	t.Helper()
-	s := &stripeShop{stack: start(t, options{noWorker: true}), emulator: emulator.New(emulator.Config{})}
+	s := &stripeShop{stack: start(t, options{noWorker: true}), emulator: emulator.New(emulator.Config{
+		Exchanges: exchanges(t),
+	})}
 	require.NoError(t, s.emulator.Start())
 	t.Cleanup(func() { require.NoError(t, s.emulator.Close()) })
 	require.NoError(t, s.db.CheckKeys(t.Context()))
@@ -35,6 +39,20 @@ func startStripe(t *testing.T) *stripeShop {
 	s.emulator.AddEndpoint(s.pages.URL+"/hooks/stripe", "whsec_e2e")
 	s.startWorker()
 	return s
+}
+
+// exchanges is the file, if any, that gets what is said to the emulator and by it: tools/stripecheck compares it with
+// what Stripe publishes.
+func exchanges(t *testing.T) io.Writer {
+	t.Helper()
+	path := os.Getenv("KEYTURN_STRIPE_EXCHANGES")
+	if path == "" {
+		return nil
+	}
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = f.Close() })
+	return f
 }
 
 // pays buys a link on Stripe's page.

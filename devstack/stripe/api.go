@@ -142,8 +142,9 @@ func (s *Server) serve(w http.ResponseWriter, req *http.Request, r *route) {
 		release, refused := s.begin(&x)
 		<-s.leaves(req)
 		if refused == nil {
-			x.Response = s.carryOut(&x, r, req.PathValue("id"), fault).Body
+			a := s.carryOut(&x, r, req.PathValue("id"), fault)
 			release()
+			x.Status, x.Response = a.Status, a.Body
 			s.keep(x)
 		}
 		panic(http.ErrAbortHandler)
