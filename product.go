@@ -44,6 +44,19 @@ const (
 	CancelOrder OnGiveUp = "cancel_order"
 )
 
+// PageKeys says whether the order page shows a product's keys.
+type PageKeys string
+
+// The choices of PageKeys.
+const (
+	// PageKeysOnRequest: the customer presses a button. The default.
+	PageKeysOnRequest PageKeys = "onRequest"
+	// PageKeysAlways: the page has them.
+	PageKeysAlways PageKeys = "always"
+	// PageKeysNever: they are in the e-mail alone.
+	PageKeysNever PageKeys = "never"
+)
+
 // Product says how something is delivered.
 type Product struct {
 	ID                      string            `json:"id"`
@@ -64,9 +77,11 @@ type Product struct {
 	Retry       RetryPolicy `json:"retry,omitzero"`
 	OnGiveUp    OnGiveUp    `json:"onGiveUp,omitempty"`
 	// "refund me now" on the order page of a late line
-	CustomerMayRefund bool  `json:"customerMayRefund,omitempty"`
-	Sell              Sell  `json:"sell,omitzero"`
-	Email             Email `json:"email,omitzero"`
+	CustomerMayRefund bool `json:"customerMayRefund,omitempty"`
+	// empty: PageKeysOnRequest
+	PageKeys PageKeys `json:"pageKeys,omitempty"`
+	Sell     Sell     `json:"sell,omitzero"`
+	Email    Email    `json:"email,omitzero"`
 }
 
 var idPattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._:-]{0,63}$`)
@@ -122,6 +137,8 @@ func (p Product) Check() error {
 	for i, s := range p.Sources {
 		bad.Merge("sources["+itoa(i)+"]", s.check())
 	}
+	bad.Check(slices.Contains([]PageKeys{"", PageKeysOnRequest, PageKeysAlways, PageKeysNever}, p.PageKeys), "pageKeys",
+		"must be onRequest, always or never")
 	bad.Merge("email", p.Email.check())
 	bad.Merge("sell", p.Sell.check(p.Sources))
 	bad.Merge("retry", p.Retry.Check())

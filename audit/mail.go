@@ -12,11 +12,17 @@ var mailProbes = []probe{
 	{"D2", paymentMailUntriedSQL},
 }
 
+// revealedSQL is the condition on the line l that its customer's look at the order page delivered it, because its e-mail
+// did not go out.
+const revealedSQL = `EXISTS (SELECT FROM line_log g WHERE g.line_id = l.id AND g.by = 'customer'
+		AND g.to_status = 'DELIVERED' AND g.from_status = 'RETRYING')`
+
 const deliveredUnsentSQL = `
-	SELECT l.order_id, l.id AS line_id, NULL AS subject, 'it is delivered, and no e-mail with its keys went out' AS what
+	SELECT l.order_id, l.id AS line_id, NULL AS subject,
+		'it is delivered, no e-mail with its keys went out, and its customer did not open them' AS what
 	FROM line_items l LEFT JOIN deliveries d ON d.line_id = l.id AND d.kind = 'keys' AND (d.status = 'SENT'
 		OR l.license_id IS NOT NULL AND l.operation IN ('pause', 'resume', 'cancel')) -- done before its notice is sent
-	WHERE l.status = 'DELIVERED' AND d.id IS NULL`
+	WHERE l.status = 'DELIVERED' AND d.id IS NULL AND NOT ` + revealedSQL
 
 const sentUntriedSQL = `
 	SELECT l.order_id, d.line_id, 'e-mail ' || d.id AS subject,

@@ -208,7 +208,7 @@ const notArrivedSQL = `
 		SELECT d.line_id FROM unnest(CAST(:arrived AS uuid[])) AS t (id) JOIN deliveries d ON d.id = t.id
 			WHERE d.kind = 'keys'
 	) a ON a.line_id = l.id
-	WHERE l.status = 'DELIVERED' AND l.delivered_at < :seen AND a.line_id IS NULL
+	WHERE l.status = 'DELIVERED' AND l.delivered_at < :seen AND a.line_id IS NULL AND NOT ` + revealedSQL + `
 		AND (l.license_id IS NULL OR EXISTS (SELECT FROM deliveries d WHERE d.line_id = l.id AND d.status = 'SENT'
 			AND d.sent_at < :seen))`
 

@@ -19,6 +19,13 @@ func (l *line) appendDelivered(w *pg.StmtBuilder, deliveryID, when string) error
 	w.With("sent", `
 		UPDATE deliveries SET status = 'SENT', exposed = true, sent_at = now(), lease_until = NULL, error = NULL
 		FROM moved WHERE deliveries.id = ?`, deliveryID)
+	l.appendShown(w)
+	return nil
+}
+
+// appendShown appends that the customer has the keys of a line that is saved: nobody else gets them, and there is a
+// licence.
+func (l *line) appendShown(w *pg.StmtBuilder) {
 	w.With("shown", `
 		UPDATE pool_keys SET state = 'delivered', changed_at = now() FROM moved WHERE line_id = moved.id AND state = 'claimed'
 		RETURNING pool_id`)
@@ -31,7 +38,6 @@ func (l *line) appendDelivered(w *pg.StmtBuilder, deliveryID, when string) error
 			ON CONFLICT (id) DO NOTHING`, l.FulfillmentID, l.CustomerID, l.ProductID, l.issuer(), l.ExpiresAt)
 	}
 	l.appendOrderCounts(w, "stock")
-	return nil
 }
 
 // FinishDelivery books what the mail server said, and returns what the line needs next. With failed nil it accepted the
@@ -50,7 +56,8 @@ func (d *DB) FinishDelivery(
 		if l.Status == keyturn.LineDelivered { // by this e-mail, or by another one of a resend
 			_, err := tx.ExecContext(ctx, `
 				UPDATE deliveries SET status = CASE WHEN $2 THEN 'SENT' ELSE 'READY' END, exposed = exposed OR $3,
-					sent_at = CASE WHEN $2 THEN now() END, lease_until = NULL
+					sent_at = CASE WHEN $2 THEN now() END, lease_until = NULL,
+					message = CASE WHEN NOT $2 AND `+revealedSQL+` THEN '' ELSE message END
 				WHERE id = $1 AND status = 'SENDING' AND ($2 OR attempts = $4)`, sent.ID, failed == nil, exposed || failed == nil,
 				sent.try)
 			return err

@@ -70,8 +70,10 @@ var broken = map[string]string{
 	"a delivered line has no licence or no sent e-mail": `
 		SELECT l.id FROM line_items l WHERE l.order_id LIKE $1 AND l.status = 'DELIVERED' AND NOT (
 			(l.operation = 'cancel' OR EXISTS (SELECT FROM licenses c WHERE c.id = coalesce(l.license_id, l.fulfillment_id)))
-			AND EXISTS (SELECT FROM deliveries d WHERE d.line_id = l.id AND kind = 'keys'
-				AND (d.status = 'SENT' OR l.operation IN ('pause', 'resume', 'cancel'))))`,
+			AND (EXISTS (SELECT FROM deliveries d WHERE d.line_id = l.id AND kind = 'keys'
+					AND (d.status = 'SENT' OR l.operation IN ('pause', 'resume', 'cancel')))
+				OR EXISTS (SELECT FROM line_log g JOIN access_log a ON a.line_id = g.line_id AND a.by = g.by
+					WHERE g.line_id = l.id AND g.by = 'customer' AND g.to_status = 'DELIVERED' AND a.what IN ('keys', 'file'))))`,
 	"a licence is not what its operations made of it": `
 		SELECT c.id FROM licenses c JOIN line_items l ON l.id = c.line_id
 		WHERE l.order_id LIKE $1 AND c.status <> CASE WHEN l.status IN ('CANCELING', 'CANCELED') THEN 'Canceled'

@@ -72,6 +72,8 @@ type CustomerLine struct {
 	Unpaid        bool // its payment is authorized, and nothing has been charged yet
 	Uncharged     bool // it was given up before anything was charged
 	MayReveal     bool // its keys are to be shown on request
+	MaySendAgain  bool // its e-mail is to be sent again on request
+	ShownHere     bool // it was delivered by a look at this page, and not by e-mail
 	MayRefund     bool // the merchant leaves it to the customer to stop waiting
 }
 
@@ -194,49 +196,13 @@ func (d *DB) CustomerPageOf(ctx context.Context, token, fulfillmentID string) (i
 	return (position-1)/CustomerPageLines + 1, nil
 }
 
-// RevealToCustomer gives the keys of a delivered line of the order behind the link, and records that they were looked
-// at. what says at what: keys or file. KindNotFound as for CustomerPageOf; KindConflict while the line is not
-// delivered, because who has seen a key must not also get the money, and once it is to be cancelled.
-func (d *DB) RevealToCustomer(ctx context.Context, token, fulfillmentID, what string) (Deliverables, error) {
-	var out Deliverables
-	id, ok := canonicalID(fulfillmentID)
-	if !ok {
-		return out, keyturn.Errorf(keyturn.KindNotFound, "there is no such page")
-	}
-	err := d.pg.Tx(ctx, func(tx *sqlx.Tx) error {
-		o, _, err := d.orderByToken(ctx, tx, token)
-		if err != nil {
-			return err
-		}
-		l, err := lockLine(ctx, tx, id) // the page is no way to hold up other orders: they are refused right below
-		if err != nil {
-			return err
-		}
-		if l.OrderID != o.ID {
-			return keyturn.Errorf(keyturn.KindNotFound, "there is no such page")
-		}
-		if l.Status != keyturn.LineDelivered || l.CancelReason != nil {
-			return keyturn.Errorf(keyturn.KindConflict, "the line is %s: there is nothing to show", l.Status)
-		}
-		if l.LicenseID != nil { // what the licence has, whether this operation brought it or left it as it was
-			out, err = d.licenseDeliverables(ctx, tx, *l.LicenseID, l.CustomerID)
-		} else {
-			out, err = d.deliverables(ctx, tx, l.ID, l.CustomerID)
-		}
-		if err != nil {
-			return err
-		}
-		return logAccess(ctx, tx, byCustomer, what, l.ID)
-	})
-	return out, err
-}
-
 // keyMail is what became of the e-mails with a line's keys.
 type keyMail struct {
 	LineID      string     `db:"line_id"`
 	FirstSentAt *time.Time `db:"first_sent_at"` // of the first one, which went to the order's address
 	LaterSentAt *time.Time `db:"later_sent_at"` // of those that were sent by hand, to whatever address
 	Exposed     bool       `db:"exposed"`       // a mail server may have taken one, or is about to
+	Tried       bool       `db:"tried"`         // it was tried to send one
 }
 
 func (d *DB) keyMails(ctx context.Context, lines []shownLine) (map[string]keyMail, error) {
@@ -254,7 +220,7 @@ func (d *DB) keyMails(ctx context.Context, lines []shownLine) (map[string]keyMai
 	err := d.pg.SelectContext(ctx, &rows, `
 		SELECT line_id, max(sent_at) FILTER (WHERE number = 1) AS first_sent_at,
 			max(sent_at) FILTER (WHERE number > 1) AS later_sent_at,
-			bool_or(exposed OR status <> 'READY') AS exposed
+			bool_or(exposed OR status <> 'READY') AS exposed, bool_or(attempts > 0) AS tried
 		FROM deliveries WHERE line_id = ANY(CAST($1 AS uuid[])) AND kind = 'keys' GROUP BY line_id`, pq.Array(ids))
 	for _, r := range rows {
 		out[r.LineID] = r
@@ -285,7 +251,9 @@ func (l *shownLine) forCustomer(m keyMail, address string, orderHasKeys bool) Cu
 	if m.FirstSentAt != nil {
 		v.SentAgainAt = utc(m.LaterSentAt)
 	}
-	v.MayReveal = l.Status == keyturn.LineDelivered && !v.Canceling && !l.isNotice()
+	v.MayReveal = l.mayReveal(m.Tried)
+	v.MaySendAgain = l.Status == keyturn.LineDelivered && !v.Canceling && !l.isNotice()
+	v.ShownHere = v.MaySendAgain && m.FirstSentAt == nil && m.LaterSentAt == nil
 	// Nobody gets the key and the money: not when an e-mail may have arrived although its answer was lost, and not when
 	// giving up this line would take back others that were delivered.
 	takesOthers := l.product.OnGiveUp == keyturn.CancelOrder && orderHasKeys

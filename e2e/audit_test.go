@@ -93,7 +93,7 @@ var brokenAtRest = map[string]string{
 	"a call that is still under way":     `SELECT line_id::text || ' ' || no FROM attempts WHERE outcome = 'running'`,
 	"an e-mail that is not out": `
 		SELECT d.id::text || ' ' || d.status FROM deliveries d JOIN line_items l ON l.id = d.line_id
-		WHERE d.status = 'SENDING' OR d.status = 'READY' AND (d.kind <> 'keys' OR l.status = 'DELIVERED')`,
+		WHERE d.status = 'SENDING' OR d.status = 'READY' AND d.message <> '' AND (d.kind <> 'keys' OR l.status = 'DELIVERED')`,
 	"a cancel that a partner is owed": `SELECT line_id::text || ' ' || source FROM revocations WHERE status = 'OWED'`,
 	"an open alert of a decided line": `SELECT line_id::text || ' ' || cause FROM alerts WHERE line_id IS NOT NULL
 		AND closed_at IS NULL AND cause NOT IN ('Revocation', 'Exposed')`,

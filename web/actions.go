@@ -33,8 +33,97 @@ func (p *pages) reveal(w http.ResponseWriter, r *http.Request) {
 	case err != nil:
 		p.fail(w, r, err)
 	default:
-		p.show(w, r, page.Page, answer{notice: words.notice.revealed, line: l.FulfillmentID, keys: &found})
+		notice := words.notice.revealed
+		if len(found.Codes)+len(found.Links)+len(found.Files) == 1 {
+			notice = words.notice.revealedOne
+		}
+		p.show(w, r, page.Page, answer{
+			notice: notice, line: l.FulfillmentID, keys: map[string]db.Deliverables{l.FulfillmentID: found},
+		})
 	}
+}
+
+// revealAll shows the page with the keys of all its delivered lines.
+func (p *pages) revealAll(w http.ResponseWriter, r *http.Request) {
+	n, ok := pageNumber(r)
+	if !ok {
+		p.fail(w, r, keyturn.Errorf(keyturn.KindNotFound, "there is no such page"))
+		return
+	}
+	page, err := p.DB.CustomerPage(r.Context(), r.PathValue("token"), n)
+	if err != nil {
+		p.fail(w, r, err)
+		return
+	}
+	found, err := p.DB.RevealAllToCustomer(r.Context(), r.PathValue("token"), n, false)
+	if err != nil {
+		p.fail(w, r, err)
+		return
+	}
+	p.show(w, r, n, answer{notice: wordsFor(page.Locale).notice.revealed, keys: found})
+}
+
+// list serves a line's keys as a file, one a line. Keys of several lines stand apart.
+func (p *pages) list(w http.ResponseWriter, r *http.Request) {
+	page, l, ok := p.line(w, r)
+	if !ok {
+		return
+	}
+	found, err := p.DB.RevealToCustomer(r.Context(), r.PathValue("token"), l.FulfillmentID, "keys")
+	switch {
+	case keyturn.KindOf(err) == keyturn.KindConflict:
+		p.show(w, r, page.Page, answer{
+			status: http.StatusConflict, notice: wordsFor(page.Locale).notice.nothingToShow, line: l.FulfillmentID,
+		})
+	case err != nil:
+		p.fail(w, r, err)
+	default:
+		var text strings.Builder
+		for _, code := range found.Codes {
+			text.WriteString(strings.ReplaceAll(code.Reveal(), "\n", "\r\n") + "\r\n")
+			if strings.Contains(code.Reveal(), "\n") {
+				text.WriteString("\r\n")
+			}
+		}
+		p.download(w, page.OrderID+"-"+strconv.Itoa(l.Position)+".txt", []byte(text.String()))
+	}
+}
+
+// sendAgain has a line's e-mail sent again.
+func (p *pages) sendAgain(w http.ResponseWriter, r *http.Request) {
+	page, l, ok := p.line(w, r)
+	if !ok {
+		return
+	}
+	words := wordsFor(page.Locale)
+	a := answer{line: l.FulfillmentID, notice: words.notice.sentAgain}
+	err := error(nil)
+	if p.RenderKeys == nil {
+		err = keyturn.Errorf(keyturn.KindConflict, "this process sends no e-mail")
+	} else {
+		err = p.DB.ResendToCustomer(r.Context(), r.PathValue("token"), l.FulfillmentID, p.RenderKeys)
+	}
+	switch keyturn.KindOf(err) { //nolint:exhaustive // the others are faults
+	case "":
+	case keyturn.KindRateLimited:
+		a.status, a.notice = http.StatusTooManyRequests, words.notice.sentEnough
+	case keyturn.KindConflict, keyturn.KindInvalid, keyturn.KindConfiguration:
+		a.status, a.notice = http.StatusConflict, words.notice.nothingToShow
+	default:
+		p.fail(w, r, err)
+		return
+	}
+	p.show(w, r, page.Page, a)
+}
+
+// download serves a file with a fixed content type, so that no browser renders what somebody else wrote.
+func (p *pages) download(w http.ResponseWriter, name string, data []byte) {
+	h := w.Header()
+	h.Set("Content-Security-Policy", "default-src 'none'; sandbox")
+	h.Set("Content-Type", "application/octet-stream")
+	h.Set("Content-Disposition", mime.FormatMediaType("attachment", map[string]string{"filename": fileName(name)}))
+	h.Set("Content-Length", strconv.Itoa(len(data)))
+	_, _ = w.Write(data)
 }
 
 // file serves one file of a line as a download, with a fixed content type, so that no browser renders a partner's
@@ -61,13 +150,7 @@ func (p *pages) file(w http.ResponseWriter, r *http.Request) {
 	case n < 1 || n > len(found.Files):
 		p.fail(w, r, keyturn.Errorf(keyturn.KindNotFound, "there is no such page"))
 	default:
-		h := w.Header()
-		h.Set("Content-Security-Policy", "default-src 'none'; sandbox")
-		h.Set("Content-Type", "application/octet-stream")
-		h.Set("Content-Disposition", mime.FormatMediaType("attachment",
-			map[string]string{"filename": fileName(found.Files[n-1].Name)}))
-		h.Set("Content-Length", strconv.Itoa(len(found.Files[n-1].Data)))
-		_, _ = w.Write(found.Files[n-1].Data)
+		p.download(w, found.Files[n-1].Name, found.Files[n-1].Data)
 	}
 }
 

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"encoding/json"
 	"time"
 
 	"keyturn.dev/keyturn"
@@ -10,8 +11,16 @@ import (
 // dateWords writes times and amounts of the page in one language, machine-readable where the page can say it.
 type dateWords struct{ *local.Format }
 
-func timed(t time.Time, text string) part {
-	return part{Datetime: t.UTC().Format(time.RFC3339), Text: text}
+func timed(t time.Time, as, text string) part {
+	return part{Datetime: t.UTC().Format(time.RFC3339), As: as, Text: text}
+}
+
+// localTimes are the formats with which the script writes times in the reader's time zone.
+func (d dateWords) localTimes() string {
+	text, _ := json.Marshal(map[string]any{ //nolint:errchkjson // texts always marshal
+		"weekdays": d.Weekdays, "months": d.Months, "first": d.First, "past": d.Past, "at": d.At, "by": d.By,
+	})
+	return string(text)
 }
 
 // on formats a date.
@@ -20,13 +29,13 @@ func (d dateWords) on(t time.Time) part {
 }
 
 // since formats a past moment.
-func (d dateWords) since(t time.Time) part { return timed(t, d.Since(t)) }
+func (d dateWords) since(t time.Time) part { return timed(t, "past", d.Since(t)) }
 
 // when formats a future moment as briefly as is unambiguous: the weekday alone for the next six days.
-func (d dateWords) when(t, now time.Time) part { return timed(t, d.When(t, now)) }
+func (d dateWords) when(t, now time.Time) part { return timed(t, "at", d.When(t, now)) }
 
 // until formats a deadline.
-func (d dateWords) until(t, now time.Time) part { return timed(t, d.Until(t, now)) }
+func (d dateWords) until(t, now time.Time) part { return timed(t, "by", d.Until(t, now)) }
 
 // money formats an amount.
 func (d dateWords) money(m keyturn.Money) part { return text(d.Money(m)) }

@@ -5,8 +5,10 @@ import (
 	_ "embed"
 	"html/template"
 	"net/http"
+	"slices"
 
 	"keyturn.dev/keyturn"
+	"keyturn.dev/keyturn/db"
 )
 
 var (
@@ -41,7 +43,23 @@ func (p *pages) show(w http.ResponseWriter, r *http.Request, n int, a answer) {
 			return
 		}
 	}
+	if a.keys == nil && r.Method != http.MethodHead && alwaysShows(page) {
+		a.keys, err = p.DB.RevealAllToCustomer(r.Context(), token, page.Page, true)
+		if err != nil {
+			p.fail(w, r, err)
+			return
+		}
+		shown := p.viewOf(token, page, a)
+		shown.Refresh, shown.State, v = v.Refresh, v.State, shown // news come all the same
+	}
 	p.render(w, r, max(a.status, http.StatusOK), v)
+}
+
+// alwaysShows says whether a page has keys of products that have it show them.
+func alwaysShows(page db.CustomerPage) bool {
+	return slices.ContainsFunc(page.Lines, func(l db.CustomerLine) bool {
+		return l.Product.PageKeys == keyturn.PageKeysAlways && l.MayReveal && l.Status == keyturn.LineDelivered
+	})
 }
 
 // render writes a page. The page is complete before its first byte is sent.

@@ -59,7 +59,8 @@ func open(t *testing.T) *shop {
 	t.Cleanup(func() { require.NoError(t, s.db.Close()) })
 	s.resolve = s.db.Resolve
 	handler := web.New(web.Config{
-		DB: s.db, ShopName: "The Shop", Logger: slog.New(slog.NewTextHandler(s.logged, nil)),
+		RenderKeys: letter,
+		DB:         s.db, ShopName: "The Shop", Logger: slog.New(slog.NewTextHandler(s.logged, nil)),
 		Throttle: &throttle.Throttle{Trusted: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}},
 		Resolve: func(ctx context.Context, id string, r keyturn.Resolution) (keyturn.Next, error) {
 			return s.resolve(ctx, id, r)

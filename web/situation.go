@@ -96,6 +96,9 @@ func story(w *words, l db.CustomerLine, now time.Time) []phrase {
 		out = append(out, deadline(w, l, now, v))
 	case isMailLate:
 		out = append(out, say(w.text.mailLate, v))
+		if l.MayReveal {
+			out = append(out, say(w.text.canSee, v))
+		}
 		out = append(out, nextTry(w, l, now, at)...)
 		out = append(out, deadline(w, l, now, v))
 	case isWaiting:
@@ -107,9 +110,12 @@ func story(w *words, l db.CustomerLine, now time.Time) []phrase {
 		}
 		out = append(out, deadline(w, l, now, v))
 	case isDelivered:
-		if l.SentTo != "" {
+		switch {
+		case l.ShownHere:
+			out = append(out, at(w.text.shownHere, w.date.since(*l.DeliveredAt)))
+		case l.SentTo != "":
 			out = append(out, at(w.text.deliveredTo, w.date.since(*l.DeliveredAt)))
-		} else {
+		default:
 			out = append(out, at(w.text.delivered, w.date.since(*l.DeliveredAt)))
 		}
 		if l.SentAgainAt != nil {

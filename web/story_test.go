@@ -130,13 +130,14 @@ func TestEachStatusIsToldTruthfully(t *testing.T) {
 			play: func(o order) {
 				o.claim(0)
 				o.send(0, &partnerDown, false)
-			}, status: "E-mail late", buttons: []string{"Refund me now"},
+			}, status: "E-mail late", buttons: []string{"Show my key", "Refund me now"},
 			says: []string{"Your key is ready, but our e-mail to j…@buyer.test has not got through yet.", "Next try"},
 		},
 		{
 			name:    "the e-mail may have arrived: no money on request",
 			product: keyturn.Product{Sources: fromPool, Retry: slow, CustomerMayRefund: true}, keys: []string{canary + "-1"},
 			play: func(o order) { o.claim(0); o.send(0, &partnerDown, true) }, status: "E-mail late",
+			buttons: []string{"Show my key"},
 		},
 		{
 			name: "no stock", product: keyturn.Product{Sources: fromPool, Retry: slow, CustomerMayRefund: true},

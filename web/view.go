@@ -27,6 +27,8 @@ type view struct {
 	Refresh  int    // seconds until the page looks for news; 0: it does not
 	State    string // a hash of what the page says, to find out whether there are news
 	Revealed bool
+	Now      string // by which times are near or far
+	Times    string // the formats of times, for the script
 
 	Notice  string
 	Text    string // of a page without an order
@@ -44,6 +46,7 @@ type orderView struct {
 	Pages                    *pagesView
 	Final                    bool
 	Sold                     *soldView // of an order that a checkout link made
+	ShowAll, ShowAllLink     string    // the button that reveals all
 }
 
 type pagesView struct {
@@ -58,6 +61,7 @@ type lineView struct {
 	Status                                      string
 	Story                                       []phrase
 	Show, ShowLink                              string // the button that reveals, and where it leads
+	Again, AgainLink                            string // the button that has the e-mail sent again
 	Refund, RefundLink                          string
 	Instructions, Download                      string // links of the product
 	Keys                                        *keysView
@@ -70,6 +74,7 @@ type keysView struct {
 	Links    []linkView
 	Files    []fileView
 	Hide     string
+	List     string // where several codes are got as a file; empty: there is one
 }
 
 type linkView struct {
@@ -87,13 +92,18 @@ type fileView struct{ Label, Link string }
 
 // answer is the result of a POST, shown on the order page beside the current status.
 type answer struct {
-	status  int    // 0: 200
-	notice  string // in the customer's language
-	line    string // the line it is about
-	keys    *db.Deliverables
+	status  int                        // 0: 200
+	notice  string                     // in the customer's language
+	line    string                     // the line it is about
+	keys    map[string]db.Deliverables // by fulfillment ID
 	confirm bool
 	// withdraw: ask whether the customer wants to withdraw from the contract
 	withdraw bool
+}
+
+// quiet says that the page answers nothing.
+func (a answer) quiet() bool {
+	return a.status == 0 && a.notice == "" && a.line == "" && a.keys == nil && !a.confirm && !a.withdraw
 }
 
 const (
@@ -110,7 +120,7 @@ func (p *pages) viewOf(token string, page db.CustomerPage, a answer) view {
 	w := wordsFor(page.Locale)
 	v := view{
 		Lang: w.lang, Title: w.title + " " + page.OrderID, Label: labels(w), Notice: a.notice,
-		Revealed: a.keys != nil,
+		Revealed: a.keys != nil, Now: page.Now.Format(time.RFC3339), Times: w.date.localTimes(),
 	}
 	o := &orderView{
 		ID: page.OrderID, Total: w.date.money(page.Price).Text, Ordered: w.date.on(page.CreatedAt), Final: page.Final(),
@@ -133,16 +143,26 @@ func (p *pages) viewOf(token string, page db.CustomerPage, a answer) view {
 			o.Pages.Next = pageLink(token, page.Page+1)
 		}
 	}
+	hidden := 0
 	for _, l := range page.Lines {
 		lv := p.lineOf(w, token, l, page.Now)
-		if l.FulfillmentID == a.line && a.keys != nil {
-			lv.Keys = keysOf(w, token, l, *a.keys, pageLink(token, page.Page)+"#"+lv.Anchor)
+		if keys, shown := a.keys[l.FulfillmentID]; shown {
+			lv.Keys = keysOf(w, token, l, keys, pageLink(token, page.Page)+"#"+lv.Anchor)
 			lv.Show, lv.ShowLink = "", ""
+		}
+		if lv.Show != "" && l.Status == keyturn.LineDelivered {
+			hidden++
 		}
 		if l.FulfillmentID == a.line && a.confirm {
 			v.Confirm = confirmOf(w, token, l, page.Page)
 		}
 		o.Lines = append(o.Lines, lv)
+	}
+	if hidden > 1 {
+		o.ShowAll, o.ShowAllLink = w.action.showAll, "/o/"+url.PathEscape(token)+"/keys"
+		if page.Page > 1 {
+			o.ShowAllLink += "?page=" + strconv.Itoa(page.Page)
+		}
 	}
 	o.Sold = soldOf(w, token, page)
 	if a.withdraw {
@@ -152,7 +172,7 @@ func (p *pages) viewOf(token string, page db.CustomerPage, a answer) view {
 		v.Title = v.Confirm.Question
 	}
 	v.Order = o
-	quiet := a == answer{}
+	quiet := a.quiet()
 	if !o.Final && quiet {
 		v.Refresh = slowRefresh
 		if page.Now.Sub(page.CreatedAt) < youth {
@@ -177,10 +197,16 @@ func (p *pages) lineOf(w *words, token string, l db.CustomerLine, now time.Time)
 	v.Operation = w.operation[l.Operation] // a create has no word: it is the usual one
 	if l.MayReveal {
 		v.Show, v.ShowLink = w.action.showKey, lineLink(token, l.FulfillmentID, "keys")
-		if l.Quantity > 1 {
+		if l.Product.Units(l.Quantity) > 1 {
 			v.Show = w.action.showKeys
 		}
+		if l.Product.PageKeys == keyturn.PageKeysAlways && l.Status == keyturn.LineDelivered {
+			v.Show, v.ShowLink = "", "" // they are there
+		}
 		v.Instructions, v.Download = l.Product.URLToInstructions, l.Product.URLToDownload
+	}
+	if l.MaySendAgain && p.RenderKeys != nil {
+		v.Again, v.AgainLink = w.action.sendAgain, lineLink(token, l.FulfillmentID, "resend")
 	}
 	if l.MayRefund && p.Resolve != nil {
 		v.Refund, v.RefundLink = w.action.refund, lineLink(token, l.FulfillmentID, "refund")
@@ -193,6 +219,12 @@ func (p *pages) lineOf(w *words, token string, l db.CustomerLine, now time.Time)
 
 func keysOf(w *words, token string, l db.CustomerLine, d db.Deliverables, hide string) *keysView {
 	v := &keysView{Hide: hide}
+	if l.Product.PageKeys == keyturn.PageKeysAlways {
+		v.Hide = ""
+	}
+	if len(d.Codes) > 1 {
+		v.List = lineLink(token, l.FulfillmentID, "list")
+	}
 	for _, link := range d.Links {
 		v.Links = append(v.Links, linkView{URL: link, HTTPS: strings.HasPrefix(link, "https://")})
 	}
@@ -251,7 +283,8 @@ func labels(w *words) map[string]string {
 		"order": w.order, "ordered": w.ordered, "total": w.total, "items": w.items, "quantity": w.quantity,
 		"keepLink": w.keepLink, "zone": w.zone,
 		"pages": w.pages.nav, "previous": w.pages.previous, "next": w.pages.next, "yourKeys": w.action.yourKeys,
-		"copy":   w.action.copyKey,
+		"copy":    w.action.copyKey,
+		"copyAll": w.action.copyAll, "saveList": w.action.saveList,
 		"copied": w.action.copied, "replaced": w.action.replaced, "link": w.action.link, "hide": w.action.hide,
 		"instructions": w.action.instructions,
 		"download":     w.action.downloadProduct,

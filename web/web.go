@@ -20,12 +20,14 @@ import (
 type Config struct {
 	DB *db.DB
 	// Resolve carries out a decision on a line and returns the line's new status. If it is nil there is no refund button.
-	Resolve  func(ctx context.Context, fulfillmentID string, r keyturn.Resolution) (keyturn.Next, error)
-	ShopName string // heads the page, unless the shop's settings have a name
-	Logger   *slog.Logger
-	Throttle *throttle.Throttle // of wrong addresses; nil: one that trusts no proxy
-	Desk     *checkout.Desk     // settles payments; nil: there are no checkout pages
-	Secure   bool               // customers come by https
+	Resolve func(ctx context.Context, fulfillmentID string, r keyturn.Resolution) (keyturn.Next, error)
+	// RenderKeys makes the e-mail that a customer has sent again. If it is nil there is no button for it.
+	RenderKeys db.RenderMail
+	ShopName   string // heads the page, unless the shop's settings have a name
+	Logger     *slog.Logger
+	Throttle   *throttle.Throttle // of wrong addresses; nil: one that trusts no proxy
+	Desk       *checkout.Desk     // settles payments; nil: there are no checkout pages
+	Secure     bool               // customers come by https
 
 	UnknownLinks *throttle.Throttle // of wrong addresses of checkout pages; nil: they are not counted
 	OrderPosts   *throttle.Throttle // of "order and pay"; nil: it is not counted
@@ -45,6 +47,10 @@ func New(c Config) http.Handler {
 	mux.HandleFunc("GET /o/{token}/lines/{line}/{action}", p.back) // a reload or a bookmark of an answer
 	mux.HandleFunc("POST /o/{token}/lines/{line}/keys", p.reveal)
 	mux.HandleFunc("POST /o/{token}/lines/{line}/refund", p.refund)
+	mux.HandleFunc("POST /o/{token}/lines/{line}/list", p.list)
+	mux.HandleFunc("POST /o/{token}/lines/{line}/resend", p.sendAgain)
+	mux.HandleFunc("POST /o/{token}/keys", p.revealAll)
+	mux.HandleFunc("GET /o/{token}/keys", p.backToOrder)
 	mux.HandleFunc("POST /o/{token}/files/{line}/{n}", p.file) // files are keys too: no GET gives them
 	mux.HandleFunc("GET /o/{token}/files/{line}/{n}", p.back)
 	mux.HandleFunc("POST /o/{token}/withdrawal", p.withdraw)

@@ -38,6 +38,7 @@ type countWords struct{ delivered, underWay, late, canceling, canceled string }
 // lineWords are the sentences about one line.
 type lineWords struct {
 	delivered, deliveredTo, sentAgain        string
+	shownHere, canSee                        string
 	preparing, byHand, sending               string
 	askedOnce, asked, working                string
 	nextTry, tryingNow, whenBack             string
@@ -56,6 +57,7 @@ type lineWords struct {
 type actionWords struct {
 	showKey, showKeys, yourKeys, replaced, copyKey, copied, link, file, download, hide string
 	instructions, downloadProduct                                                      string
+	showAll, copyAll, saveList, sendAgain                                              string
 	refund, refundFree                                                                 string // {amount}
 	askRefund, askRefundFree, refundMeans, refundMeansOrder                            string
 	yes, yesFree, no                                                                   string
@@ -63,7 +65,8 @@ type actionWords struct {
 
 // noticeWords answer the customer's action.
 type noticeWords struct {
-	nothingToShow, revealed, noRefund, busy, unknown, taken string
+	nothingToShow, revealed, revealedOne, noRefund, busy, unknown, taken string
+	sentAgain, sentEnough                                                string
 }
 
 // failWords are the texts of pages without an order. None of them reveals whether an order exists.
@@ -104,8 +107,9 @@ func known(locale string) *words {
 	return nil
 }
 
-// part is a piece of a sentence: plain text, or a time that is machine-readable too.
-type part struct{ Text, Datetime string }
+// part is a piece of a sentence: plain text, or a time that is machine-readable too. As is the format of localTimes by
+// which the script writes it in the reader's time zone.
+type part struct{ Text, Datetime, As string }
 
 // phrase is a sentence. The template escapes each part.
 type phrase []part

@@ -45,6 +45,8 @@ var english = words{
 		isCancelingFree: "Being canceled",
 	},
 	text: lineWords{
+		shownHere: "You opened it on this page {when}.",
+		canSee:    "You do not have to wait for it: open your key here.",
 		capturing: "Your key is ready. Your payment is being completed.",
 		uncharged: "You were not charged for this item. Your bank may show the " +
 			"amount as pending for some days; it is never taken.",
@@ -75,8 +77,12 @@ var english = words{
 		patience:           "Depending on your bank, it can take a few days until you see it.",
 	},
 	action: actionWords{
-		replaced: "Replaced, no longer valid",
-		showKey:  "Show my key", showKeys: "Show my keys", yourKeys: "What you need to activate it", copyKey: "Copy",
+		showAll:   "Show all my keys",
+		copyAll:   "Copy all",
+		saveList:  "Save as a file",
+		sendAgain: "Send it again by e-mail",
+		replaced:  "Replaced, no longer valid",
+		showKey:   "Show my key", showKeys: "Show my keys", yourKeys: "What you need to activate it", copyKey: "Copy",
 		copied: "Copied", link: "Activation link", file: "File",
 		download: "Download {name}", hide: "Hide again", instructions: "How to activate it",
 		downloadProduct: "Download the product",
@@ -88,6 +94,11 @@ var english = words{
 		yes: "Yes, refund me", yesFree: "Yes, cancel it", no: "No, keep waiting",
 	},
 	notice: noticeWords{
+		revealedOne: "Your key is shown below. It disappears when you leave this page; you can show it again at any " +
+			"time.",
+		sentAgain: "We are sending the e-mail again. It can take a few minutes.",
+		sentEnough: "This e-mail was sent again three times today. Look into your spam folder too, or show your " +
+			"keys here.",
 		nothingToShow: "There is nothing to show for this item now. Below you see where it stands.",
 		revealed: "Your keys are shown below. They disappear when you leave this page; you can show them again at " +
 			"any time.",

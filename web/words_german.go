@@ -48,6 +48,8 @@ var german = words{
 		isCancelingFree: "Wird storniert",
 	},
 	text: lineWords{
+		shownHere: "Auf dieser Seite geöffnet {when}.",
+		canSee:    "Sie müssen nicht darauf warten: Zeigen Sie Ihren Schlüssel hier an.",
 		capturing: "Ihr Schlüssel ist da. Ihre Zahlung wird gerade abgeschlossen.",
 		uncharged: "Für diesen Artikel wurde nichts abgebucht. Ihre Bank kann den Betrag " +
 			"einige Tage als vorgemerkt zeigen; er wird nie abgebucht.",
@@ -81,8 +83,12 @@ var german = words{
 		patience:       "Je nach Bank kann es einige Tage dauern, bis Sie das Geld sehen.",
 	},
 	action: actionWords{
-		replaced: "Ersetzt, nicht mehr gültig",
-		showKey:  "Schlüssel anzeigen", showKeys: "Schlüssel anzeigen", yourKeys: "Damit aktivieren Sie Ihr Produkt",
+		showAll:   "Alle meine Schlüssel anzeigen",
+		copyAll:   "Alle kopieren",
+		saveList:  "Als Datei speichern",
+		sendAgain: "Noch einmal per E-Mail senden",
+		replaced:  "Ersetzt, nicht mehr gültig",
+		showKey:   "Schlüssel anzeigen", showKeys: "Schlüssel anzeigen", yourKeys: "Damit aktivieren Sie Ihr Produkt",
 		copyKey: "Kopieren", copied: "Kopiert", link: "Link zur Aktivierung", file: "Datei",
 		download: "{name} herunterladen", hide: "Wieder verbergen", instructions: "So aktivieren Sie es",
 		downloadProduct: "Produkt herunterladen",
@@ -95,6 +101,11 @@ var german = words{
 		yes: "Ja, Geld zurück", yesFree: "Ja, stornieren", no: "Nein, weiter warten",
 	},
 	notice: noticeWords{
+		revealedOne: "Ihr Schlüssel steht unten. Er verschwindet, wenn Sie diese Seite verlassen; Sie können ihn " +
+			"jederzeit wieder anzeigen.",
+		sentAgain: "Wir senden die E-Mail noch einmal. Das kann einige Minuten dauern.",
+		sentEnough: "Diese E-Mail wurde heute dreimal noch einmal gesendet. Sehen Sie auch im Spam-Ordner nach, " +
+			"oder zeigen Sie Ihre Schlüssel hier an.",
 		nothingToShow: "Für diesen Artikel gibt es gerade nichts anzuzeigen. Hier sehen Sie, wie es um ihn steht.",
 		revealed: "Ihre Schlüssel stehen unten. Sie verschwinden, wenn Sie diese Seite verlassen; Sie können sie " +
 			"jederzeit wieder anzeigen.",

@@ -8,7 +8,7 @@ var (
 		seller: "Sold by {seller}", questions: "Questions?", terms: "Terms", privacy: "Privacy", imprint: "Legal notice",
 	}
 	frenchShop = shopWords{
-		seller: "Vendu par {seller}", questions: "Une question ?", terms: "Conditions générales de vente",
+		seller: "Vendu par {seller}", questions: "Une question\u00a0?", terms: "Conditions générales de vente",
 		privacy: "Confidentialité", imprint: "Mentions légales",
 	}
 	germanShop = shopWords{

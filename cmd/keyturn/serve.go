@@ -290,7 +290,7 @@ func (a *app) newAPI(start *starter.Starter, devToken string) *api.API {
 		}))
 	}
 	pages.Handle("/", web.New(web.Config{
-		DB: a.db, ShopName: a.MailName, Logger: a.logger, Throttle: guesses, Desk: &desk,
+		DB: a.db, RenderKeys: a.acts.Letters.Render, ShopName: a.MailName, Logger: a.logger, Throttle: guesses, Desk: &desk,
 		UnknownLinks: &throttle.Throttle{Trusted: a.Proxies, Most: unknownLinksPerHour, Every: time.Hour}, OrderPosts: orders,
 		Secure: strings.HasPrefix(a.PublicURL, "https://"),
 		Resolve: func(ctx context.Context, id string, r keyturn.Resolution) (keyturn.Next, error) {

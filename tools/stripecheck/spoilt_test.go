@@ -45,8 +45,10 @@ func TestSpoiltRequestsAreRefused(t *testing.T) {
 		"a quantity in words":            {post(sessions, with("line_items[0][quantity]", "two")), byMock, "quantity"},
 		"a product without a name":       {post(sessions, with(price+"[product_data][name]", "", price+"[product_data][description]", "x")), byMock, "product_data.name: is required"},
 		"a price without a currency":     {post(sessions, with(price+"[currency]", "")), byMock, "currency: is required"},
-		"lines that begin at 1": {post(sessions, strings.ReplaceAll(with(), "line_items%5B0%5D", "line_items%5B1%5D")),
-			byMock, "numbered from 0"},
+		"lines that begin at 1": {
+			post(sessions, strings.ReplaceAll(with(), "line_items%5B0%5D", "line_items%5B1%5D")),
+			byMock, "numbered from 0",
+		},
 		"a locale of ours":             {post(sessions, with("locale", "de-DE")), byMock, "locale"},
 		"a page mode of older days":    {post(sessions, with("ui_mode", "hosted")), byMock, "ui_mode"},
 		"a time in words":              {post(sessions, with("expires_at", "2026-12-01T00:00:00Z")), byMock, "expires_at"},
