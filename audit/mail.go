@@ -9,6 +9,7 @@ var mailProbes = []probe{
 	{"D4", keysAfterCancelSQL},
 	{"D6", numberingSQL},
 	{"D1", untoldSQL},
+	{"D1", withdrawnInVainSQL},
 	{"D2", paymentMailUntriedSQL},
 }
 
@@ -55,6 +56,14 @@ const untoldSQL = `
 			OR p.status = 'CAPTURED' AND p.order_id IS NULL
 	) t
 	WHERE NOT EXISTS (SELECT FROM payment_mails m WHERE m.payment_id = p.id AND m.kind = t.kind)`
+
+// withdrawnInVainSQL: a withdrawal is confirmed in the transaction that has something cancelled for it.
+const withdrawnInVainSQL = `
+	SELECT p.order_id, NULL AS line_id, 'payment ' || p.id AS subject,
+		'its customer was told that the withdrawal has arrived, and nothing of the order is to be cancelled' AS what
+	FROM payment_mails m JOIN payments p ON p.id = m.payment_id JOIN orders o ON o.id = p.order_id
+	WHERE m.kind = '` + string(keyturn.MailWithdrawal) + `' AND o.cancel_reason IS NULL
+		AND NOT EXISTS (SELECT FROM line_items l WHERE l.order_id = o.id AND l.cancel_reason IS NOT NULL)`
 
 const paymentMailUntriedSQL = `
 	SELECT p.order_id, NULL AS line_id, 'e-mail ' || m.id AS subject,

@@ -312,6 +312,12 @@ var planted = []struct {
 		id: "D1", name: "nobody says that nothing was charged", at: "uncharged", sql: `
 			UPDATE payment_mails SET kind = 'orderPage' WHERE kind = 'ended'`,
 	},
+	{id: "D1", name: "a withdrawal cancels nothing", at: "linked", do: func(s *shop) {
+		id := s.read(`SELECT id FROM payments WHERE order_id = 'linked'`)
+		s.exec(`INSERT INTO payment_mails (id, payment_id, kind, due_at) VALUES (gen_random_uuid(), $1, 'withdrawal', now())`,
+			id)
+		s.tell(id)
+	}},
 	{id: "D1", name: "a confirmation never arrived", at: "linked", do: func(s *shop) {
 		id := s.read(`SELECT m.id FROM payment_mails m JOIN payments p ON p.id = m.payment_id WHERE p.order_id = 'linked'`)
 		s.outer.Letters = slices.DeleteFunc(slices.Clone(s.outer.Letters), func(l Letter) bool {

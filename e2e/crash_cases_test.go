@@ -114,6 +114,30 @@ var crashCases = []crashCase{
 		product: keyturn.Product{Sources: sources(fromPool("games"))},
 		link:    &crashLink{trouble: "cannot-authorize", late: true, payment: keyturn.PaymentCaptured},
 	},
+	{
+		name:    "a link whose means of payment is refused later",
+		product: keyturn.Product{Sources: sources(fromPool("games"))},
+		link:    &crashLink{trouble: "settles-not", payment: keyturn.PaymentFailed},
+	},
+	{
+		name: "a link whose customer withdraws", product: keyturn.Product{Sources: sources(fromPool("games"))},
+		keys: "KEY-1\nKEY-2", status: keyturn.LineCanceled,
+		link: &crashLink{returns: true, withdraws: true, payment: keyturn.PaymentCaptured},
+	},
+	{
+		name: "a link whose payment a person accepts", product: keyturn.Product{Sources: sources(fromPool("games"))},
+		keys: "KEY-1\nKEY-2", status: keyturn.LineDelivered,
+		link: &crashLink{
+			trouble: "pays-other-amount", decides: keyturn.PaymentAccept, payment: keyturn.PaymentCaptured,
+		},
+	},
+	{
+		name:    "a link whose payment a person gives back",
+		product: keyturn.Product{Sources: sources(fromPool("games"))},
+		link: &crashLink{
+			trouble: "pays-other-amount cannot-authorize", decides: keyturn.PaymentGiveBack, payment: keyturn.PaymentCaptured,
+		},
+	},
 }
 
 // manyKeys are more than have rows of their own after an import.

@@ -18,6 +18,9 @@ type crashLink struct {
 	returns bool   // the customer comes back after paying; otherwise the sandbox's event tells of it, or nobody
 	late    bool   // the processor says that the session has ended, and takes the customer's money all the same
 	payment keyturn.PaymentStatus
+	decides keyturn.PaymentAction // what a person decides on the payment; empty: there is nothing to decide
+	// withdraws: the customer withdraws from what was delivered
+	withdraws bool
 }
 
 // buys makes a link and buys by it. A customer whose page shows an error presses the button again.
@@ -44,6 +47,7 @@ func (s *succession) buys(c *crashLink) {
 		begun, err := l.db.BeginPayment(ctx, db.PaymentStart{
 			Token: token, Version: page.Version, Customer: page.Customer, PayWithin: 10 * time.Minute,
 			CheckAddress: mail.CheckAddress, Respond: func(db.Accepted) ([]byte, error) { return nil, nil },
+			Withdrawal: map[bool]keyturn.Withdrawal{true: keyturn.WithdrawalOffered}[c.withdraws],
 		})
 		if err != nil {
 			return err
@@ -74,4 +78,29 @@ func (s *succession) buys(c *crashLink) {
 	if c.late { // without an event, nobody asks for a payment that has ended
 		s.ask(func(ctx context.Context, l *life) error { return l.db.LookAtPayment(ctx, payment) })
 	}
+	if c.decides != "" {
+		s.decides(payment, c.decides)
+	}
+	if c.withdraws {
+		s.ask(func(ctx context.Context, l *life) error {
+			if s.w.one(`SELECT count(*) FROM line_items WHERE status IN ('DELIVERED', 'CANCELING', 'CANCELED')`) == "0" {
+				return keyturn.Errorf(keyturn.KindConflict, "nothing is delivered yet")
+			}
+			return l.db.Withdraw(ctx, l.db.PageToken("ORDER-1"))
+		})
+	}
+}
+
+// decides has a person decide on a payment of another sum, who looks at it before asking again.
+func (s *succession) decides(payment string, a keyturn.PaymentAction) {
+	s.ask(func(ctx context.Context, l *life) error {
+		switch status := s.w.one(`SELECT status FROM payments`); status {
+		case "MISMATCH":
+			return l.desk.Resolve(ctx, payment, keyturn.PaymentResolution{Action: a, Reason: "another sum"}, "ana")
+		case "CREATED", "OPEN", "PROCESSING":
+			return keyturn.Errorf(keyturn.KindConflict, "the payment is %s", status)
+		default:
+			return nil
+		}
+	})
 }

@@ -272,6 +272,29 @@ var allMutants = []mutant{
 		edits: becomes(`DELETE FROM reservations WHERE payment_id = \$1`, `$0 AND false`),
 		run:   (*stack).sellsEditorByLink,
 	},
+	{
+		name: "nobody is told that nothing was charged", invariants: "D1",
+		edits: becomes(`(INSERT INTO payment_mails \(id, payment_id, kind, due_at\)) VALUES \(\$1, \$2, \$3, clock_timestamp\(\)\)`,
+			`$1 SELECT CAST($$1 AS uuid), CAST($$2 AS uuid), CAST($$3 AS text), clock_timestamp() WHERE $$3 <> 'ended'`),
+		run: (*stack).sellsWhatIsNotDelivered,
+	},
+	{
+		name: "attempts to send e-mails about payments are not counted", invariants: "D2",
+		edits: becomes(`status = 'SENDING', attempts = attempts \+ 1, message`, `status = 'SENDING', message`),
+		run:   (*stack).sellsEditorByLink,
+	},
+	{
+		name: "what a person gives back is kept", invariants: "P1",
+		edits: becomes(`(INSERT INTO payment_refunds \(.*?\)) VALUES \(\$1, \$2, \$3\)`,
+			`$1 SELECT CAST($$1 AS uuid), CAST($$2 AS bigint), CAST($$3 AS text) WHERE false`),
+		run: (*stack).sellsAndGivesBack,
+	},
+	{
+		name: "a withdrawal is confirmed and cancels nothing", invariants: "D1",
+		edits: becomes(`UPDATE orders SET cancel_reason = \$2, cancel_failure = nullif\(\$3, ''\) WHERE id = \$1`,
+			`$0 AND false`),
+		run: (*stack).sellsAndIsWithdrawnFrom,
+	},
 	{name: "an event is noted and nobody asks its processor", invariants: "P8", run: (*stack).sellsAndHearsOfIt},
 
 	// Steps.

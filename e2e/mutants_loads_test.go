@@ -256,6 +256,40 @@ func (s *stack) sellsWhatDoesNotComeInTime() {
 	})
 }
 
+// sellsWhatIsNotDelivered ends uncharged.
+func (s *stack) sellsWhatIsNotDelivered() {
+	s.product(keyturn.Product{
+		ID: "rare", Sources: sources(fromPool("rare-keys")), Retry: every(200*time.Millisecond, time.Second),
+	})
+	link := s.link("", "rare")
+	s.buy(link)
+	s.awaitLink(link, keyturn.OrderCanceled)
+	s.awaitPayment(link, keyturn.PaymentVoided)
+}
+
+// sellsAndGivesBack has a person give back what was taken of another sum than was asked for.
+func (s *stack) sellsAndGivesBack() {
+	link := s.link("pays-other-amount cannot-authorize", "editor")
+	s.buy(link)
+	id := s.awaitPayment(link, keyturn.PaymentMismatch)
+	require.NoError(s.t, s.acts.Desk.Resolve(context.Background(), id, keyturn.PaymentResolution{
+		Action: keyturn.PaymentGiveBack, Reason: "another sum",
+	}, "ana"))
+	s.awaitPayment(link, keyturn.PaymentCaptured)
+}
+
+// sellsAndIsWithdrawnFrom has the customer withdraw from what was delivered.
+func (s *stack) sellsAndIsWithdrawnFrom() {
+	_, _, err := s.db.PutShop(context.Background(), keyturn.Shop{
+		Checkout: keyturn.CheckoutSettings{Withdrawal: keyturn.WithdrawalOffered},
+	})
+	require.NoError(s.t, err)
+	link := s.link("", "editor")
+	s.buy(link)
+	s.awaitLink(link, keyturn.OrderCompleted)
+	require.NoError(s.t, s.db.Withdraw(context.Background(), s.db.PageToken(link)))
+}
+
 // sellsAndHearsOfIt lets time pass after the processor has told of the capture.
 func (s *stack) sellsAndHearsOfIt() {
 	link := s.link("", "editor")

@@ -159,16 +159,15 @@ func (c *conn) ExecContext(ctx context.Context, query string, args []driver.Name
 	},
 	{
 		Old: `
-	id, err := a.Providers.Refund(callCtx, due.Provider, payment.Refund{
-		IdempotencyKey: "refund-" + due.LineID,
+	}, "refund-"+due.LineID, payment.Repetition(due.Repetition()), func(ctx context.Context) (int, error) {
 `,
 		New: `
-	key := "refund-" + due.LineID
-	if mutants.Active("refund without key") { // each attempt has one of its own
-		key += time.Now().String()
-	}
-	id, err := a.Providers.Refund(callCtx, due.Provider, payment.Refund{
-		IdempotencyKey: key,
+	}, func() string {
+		if mutants.Active("refund without key") { // each attempt has one of its own
+			return "refund-" + due.LineID + time.Now().String()
+		}
+		return "refund-" + due.LineID
+	}(), payment.Repetition(due.Repetition()), func(ctx context.Context) (int, error) {
 `,
 	},
 
