@@ -9,7 +9,7 @@ import (
 )
 
 // attendSQL is todoSQL by indexes of what is open, for a look every few minutes, without what the relay has and what
-// waits for something that the database knows.
+// waits for something that the database knows. E-mails it looks at for a day longer than they are tried.
 const attendSQL = `
 	SELECT 'line' AS kind, CAST(l.fulfillment_id AS text) AS id, '' AS source, l.order_id, CAST(l.id AS text) AS line_id,
 		l.status AS what, false AS relayed
@@ -28,7 +28,8 @@ const attendSQL = `
 	UNION ALL
 	SELECT 'letter', CAST(d.id AS text), '', l.order_id, CAST(l.id AS text), 'owed an e-mail', false
 	FROM deliveries d JOIN line_items l ON l.id = d.line_id
-	WHERE d.status <> 'SENT' AND d.message <> '' AND (d.number > 1 OR d.kind <> 'keys') AND (d.kind = 'canceled' OR l.status = 'DELIVERED')
+	WHERE d.status <> 'SENT' AND d.message <> '' AND (d.number > 1 OR d.kind <> 'keys')
+		AND d.created_at > now() - interval '4 days' AND (d.kind = 'canceled' OR l.status = 'DELIVERED')
 		AND NOT EXISTS (SELECT FROM deliveries n WHERE n.line_id = d.line_id AND n.kind = d.kind AND n.number > d.number)
 		AND NOT EXISTS (SELECT FROM alerts a WHERE a.line_id = d.line_id AND a.cause = '` +
 	string(keyturn.AlertUndelivered) + `' AND a.closed_by IS NOT NULL AND a.closed_at > d.created_at)

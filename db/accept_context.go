@@ -43,10 +43,15 @@ type acceptContext struct {
 func (d *DB) readAcceptContext(ctx context.Context, in AcceptInput) (acceptContext, error) {
 	row := acceptContext{readAt: time.Now()}
 	provider, reference := in.payment()
+	args := []any{
+		in.Client, in.IdempotencyKey, in.Order.Customer.ID, pq.Array(productIDs(in.Order)), in.Order.ID, provider, reference,
+	}
+	query := acceptContextSQL + acceptContextFromSQL
+	if m := in.Prefix.Merchant(); m != "" {
+		query, args = acceptContextSQL+paysAnotherSQL+acceptContextFromSQL, append(args, m)
+	}
 	//keyturn:autocommit it reads
-	err := d.pg.GetContext(ctx, &row, acceptContextSQL,
-		in.Client, in.IdempotencyKey, in.Order.Customer.ID, pq.Array(productIDs(in.Order)), in.Order.ID,
-		provider, reference, in.Prefix.Merchant())
+	err := d.pg.GetContext(ctx, &row, query, args...)
 	return row, pg.AsKind(err)
 }
 
@@ -63,15 +68,20 @@ var acceptContextSQL = `
 				WHERE p.id = ANY($4) AND s ->> 'pool' <> '') AS stock,
 			ARRAY(SELECT integration FROM partner_gates WHERE opened_at IS NOT NULL) AS down,
 			EXISTS (SELECT FROM lost_lines WHERE order_id = $5 AND taken_at IS NULL) AS lost,
-			EXISTS (SELECT FROM payments WHERE provider = $6 AND payment_reference = $7) AS pays_link,
-			$8 <> '' AND (EXISTS (SELECT FROM merchant_payments WHERE provider = $6 AND reference = $7 AND merchant <> $8)
+			EXISTS (SELECT FROM payments WHERE provider = $6 AND payment_reference = $7) AS pays_link`
+
+const (
+	paysAnotherSQL = `,
+			EXISTS (SELECT FROM merchant_payments WHERE provider = $6 AND reference = $7 AND merchant <> $8)
 				OR EXISTS (SELECT FROM orders WHERE payment_provider = $6 AND payment_reference = $7
-					AND (strpos(id, ':') = 0 OR split_part(id, ':', 1) <> $8))) AS pays_another
+					AND (strpos(id, ':') = 0 OR split_part(id, ':', 1) <> $8)) AS pays_another`
+	acceptContextFromSQL = `
 		FROM (SELECT) AS this
 		LEFT JOIN idempotency_keys i ON i.client = $1 AND i.key = $2
 		LEFT JOIN orders o ON o.id = i.order_id
 		LEFT JOIN customers oc ON oc.id = o.customer_id
 		LEFT JOIN customers c ON c.id = $3`
+)
 
 // payment is the payment that nobody else's order may have; empty of an order that a checkout link makes, whose payment
 // is its own, and of one for which nothing was paid.

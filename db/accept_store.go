@@ -90,19 +90,30 @@ func (d *DB) store(
 	if err != nil {
 		return nil, nil, err
 	}
-	query := acceptSQL
-	if len(known.CustomerKey) > 0 {
-		query = acceptKnownSQL
-	}
-	var stored []int
-	err = s.SelectContext(ctx, &stored, query,
+	args := []any{
 		o.ID, in.Client, o.Customer.ID, sealed, o.Currency, a.GrossPrice.Minor, o.Payment.Provider, o.Payment.Reference,
 		pageHash(a.PageToken), len(o.LineItems), a.CreatedAt, in.IdempotencyKey, in.RequestHash, sealedResponse,
 		relayAt, pq.Array(rows.ids), pq.Array(rows.fulfillments), pq.Array(rows.products), pq.Array(rows.quantities),
 		pq.Array(rows.minors), pq.Array(rows.operations), pq.Array(rows.subscriptions), pq.Array(rows.trials),
 		pq.Array(rows.deadlines),
 		wrapped, pq.Array([]string(known.ProductIDs)), len(known.ProductIDs), pq.Array(rows.modes), in.PaymentID,
-		pq.Array(rows.soldAs), in.merchant())
+		pq.Array(rows.soldAs),
+	}
+	query := acceptSQL
+	if len(known.CustomerKey) > 0 {
+		query = acceptKnownSQL
+	}
+	query += acceptOrderSQL
+	if len(o.LineItems) > turnSize {
+		query += acceptTurnsSQL
+	}
+	if m := in.merchant(); m != "" {
+		query, args = query+acceptedOwnSQL, append(args, m)
+	} else {
+		query += acceptedSQL
+	}
+	var stored []int
+	err = s.SelectContext(ctx, &stored, query, args...)
 	if pg.SQLState(err) == pg.DivisionByZero {
 		err = errOvertaken
 	}
@@ -147,7 +158,7 @@ func newLine(in AcceptInput, l keyturn.LineItem, price keyturn.Money, known acce
 // acceptSQL stores an order with all that belongs to it in one statement, however many lines it has: if its products
 // are still for sale and its customer's key is still the one that it was encrypted with, which the locks on their rows
 // keep so until the order is there; and if its payment is no other merchant's. Otherwise it fails with a division by
-// zero, which undoes what it has stored by then, such as a new customer.
+// zero, which undoes what it has stored by then, such as a new customer. What most orders do not need is left out.
 var (
 	acceptSQL = `
 	WITH sold AS (
@@ -156,23 +167,16 @@ var (
 		INSERT INTO customers (id, data_key) SELECT $3, CAST($25 AS bytea) WHERE (SELECT count(*) FROM sold) = $27
 		ON CONFLICT (id) DO UPDATE SET data_key = excluded.data_key WHERE customers.data_key IS NULL
 		RETURNING id
-	), ready AS (
+	), settled AS (
 		SELECT 1 AS yes FROM customer
-	)` + acceptOrderSQL
+	)`
 	acceptKnownSQL = `
 	WITH sold AS (
 		SELECT id FROM products WHERE id = ANY($26) FOR KEY SHARE
-	), ready AS (
-		SELECT 1 AS yes FROM customers WHERE id = $3 AND data_key = $25 AND (SELECT count(*) FROM sold) = $27 FOR KEY SHARE
-	)` + acceptOrderSQL
-	acceptOrderSQL = `, own AS (
-		INSERT INTO merchant_payments (provider, reference, merchant) SELECT $7, $8, $31 FROM ready WHERE $31 <> ''
-		ON CONFLICT (provider, reference) DO UPDATE SET merchant = excluded.merchant
-			WHERE merchant_payments.merchant = excluded.merchant
-		RETURNING 1
 	), settled AS (
-		SELECT yes FROM ready WHERE $31 = '' OR EXISTS (SELECT FROM own)
-	), o AS (
+		SELECT 1 AS yes FROM customers WHERE id = $3 AND data_key = $25 AND (SELECT count(*) FROM sold) = $27 FOR KEY SHARE
+	)`
+	acceptOrderSQL = `, o AS (
 		INSERT INTO orders (id, client, customer_id, customer, currency, gross_minor, payment_provider, payment_reference,
 			page_hash, lines_total, created_at, payment_id)
 		SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, CAST(nullif($29, '') AS uuid) FROM settled
@@ -192,11 +196,19 @@ var (
 			CAST($28 AS text[]), CAST($30 AS text[]))
 			WITH ORDINALITY AS t (id, fulfillment_id, product_id, quantity, minor, operation, subscription_id,
 				trial_context, give_up_at, mode, sold_as, position)
-	), turns AS (
+	)`
+	acceptTurnsSQL = `, turns AS (
 		INSERT INTO outbox (workflow, subject, position) SELECT '` + WorkflowTurn + `', $1, ` + itoa(turnSize) + ` FROM settled
-		WHERE $10 > ` + itoa(turnSize) + `
-	)
+	)`
+	acceptedSQL = `
 	SELECT 1 / CAST(count(*) AS int) FROM settled`
+	acceptedOwnSQL = `, own AS (
+		INSERT INTO merchant_payments (provider, reference, merchant) SELECT $7, $8, $31 FROM settled
+		ON CONFLICT (provider, reference) DO UPDATE SET merchant = excluded.merchant
+			WHERE merchant_payments.merchant = excluded.merchant
+		RETURNING 1
+	)
+	SELECT 1 / CAST(count(*) AS int) FROM own`
 )
 
 // storedCustomer is what is encrypted of an order.

@@ -150,7 +150,9 @@ func (d *DB) leaseFast(ctx context.Context, fulfillmentID string) (*Delivery, ke
 }
 
 const leaseFastSQL = `
-	WITH l AS MATERIALIZED (` + readLineSQL + `
+	WITH l AS MATERIALIZED (SELECT` + lineColumns + `, c.data_key AS customer_key` + lineTables + `
+		JOIN customers c ON c.id = o.customer_id
+		WHERE l.fulfillment_id = $1
 			AND l.status = 'OBTAINED' AND l.next_attempt_at IS NULL AND l.license_id IS NULL AND NOT l.blocked AND NOT l.awaited
 			AND l.cancel_reason IS NULL AND o.cancel_reason IS NULL
 			AND (pay.status IS NULL OR pay.status = 'CAPTURED')

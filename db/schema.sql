@@ -593,8 +593,8 @@ CREATE TABLE deliveries (
     CONSTRAINT deliveries_consistent CHECK (delivery_is_consistent(kind, status))
 );
 ALTER TABLE deliveries ALTER COLUMN message SET STORAGE EXTERNAL;
+CREATE INDEX deliveries_follow_ups ON deliveries (created_at) WHERE number > 1 OR kind <> 'keys';
 CREATE INDEX deliveries_kept ON deliveries (created_at) WHERE message <> '\x';
-CREATE INDEX deliveries_to_follow ON deliveries (created_at) WHERE status <> 'SENT' AND (number > 1 OR kind <> 'keys');
 
 CREATE TABLE access_log (
     at timestamptz NOT NULL DEFAULT now(),

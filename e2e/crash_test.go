@@ -53,7 +53,7 @@ func pointsOf(effects []string) (out []point) {
 func TestProcessDiesAtASideEffect(t *testing.T) {
 	for name, at := range map[string]point{
 		// the order is accepted, and nobody was told
-		"pool":                                {"after commit of customers merchant_payments orders", 1},
+		"pool":                                {"after commit of customers orders", 1},
 		"partner":                             {"before Temporal's StartWorkflow", 1},  // nothing is started
 		"nothing in stock until the deadline": {"after the refund at the provider", 1}, // paid, and not booked
 	} {
