@@ -13,9 +13,17 @@ import (
 // SendPaymentEmail sends the payment's oldest e-mail that is due: rendered and stored once, and sent again byte for
 // byte. One attempt: what does not go out is the workflow's to try again, which has more to do meanwhile.
 func (a *Activities) SendPaymentEmail(ctx context.Context, in PaymentStep) (keyturn.PaymentNext, error) {
-	due, next, err := a.DB.BeginPaymentMail(ctx, in.PaymentID, a.Letters.RenderPayment)
+	_, next, err := a.sendPaymentEmail(ctx, in.PaymentID)
+	return next, asTemporal(err, 0)
+}
+
+// sendPaymentEmail is SendPaymentEmail; tried is false where nothing was due, or another process sends it.
+func (a *Activities) sendPaymentEmail(ctx context.Context, paymentID string) (tried bool, next keyturn.PaymentNext,
+	err error,
+) {
+	due, next, err := a.DB.BeginPaymentMail(ctx, paymentID, a.Letters.RenderPayment)
 	if err != nil || due == nil {
-		return next, asTemporal(err, 0)
+		return false, next, err
 	}
 	a.underWay.Add(1)
 	defer a.underWay.Done()
@@ -23,13 +31,13 @@ func (a *Activities) SendPaymentEmail(ctx context.Context, in PaymentStep) (keyt
 	defer cancel()
 	sent := a.post(sendCtx, due.Message)
 	if sent != nil {
-		a.Logger.Warn("an e-mail about a payment did not go out", "paymentId", in.PaymentID, "deliveryId", due.ID, "kind",
+		a.Logger.Warn("an e-mail about a payment did not go out", "paymentId", paymentID, "deliveryId", due.ID, "kind",
 			string(keyturn.KindOf(sent)), "error", sent)
 	}
 	next, err = booked(ctx, func(ctx context.Context) (keyturn.PaymentNext, error) {
-		return a.DB.FinishPaymentMail(ctx, in.PaymentID, due, sent)
+		return a.DB.FinishPaymentMail(ctx, paymentID, due, sent)
 	})
-	return next, asTemporal(err, 0)
+	return true, next, err
 }
 
 // RenderPayment makes an e-mail about a payment, as it is stored.

@@ -21,8 +21,9 @@ type Sending struct {
 // lookAgain is when a process that found another one sending an e-mail asks whether that is done.
 const lookAgain = 2 * time.Second
 
-// An e-mail with keys waits for the first attempt to send its order's confirmation: at first inside the activity, so
-// that its line's history does not grow while the mail server is fast.
+// An e-mail with keys waits for the first attempt to send its order's confirmation. Whoever comes first makes it: the
+// payment's workflow, or a line that has its keys. The other one waits inside the activity for so long, so that its
+// line's history does not grow while the mail server is fast.
 const (
 	confirmTime = 1500 * time.Millisecond
 	confirmLook = 50 * time.Millisecond
@@ -47,13 +48,7 @@ const sendTime = 30 * time.Second
 // until the mail server takes it. One that takes longer than the activity may is not broken off: it comes to its end
 // and is booked, and the activity's next attempt finds it under way, or sent.
 func (a *Activities) SendEmail(ctx context.Context, in Step) (keyturn.Next, error) {
-	delivery, next, wait, err := a.DB.BeginDelivery(ctx, in.FulfillmentID, a.Letters.Render)
-	for end := time.Now().Add(confirmTime); errors.Is(err, db.ErrConfirmationFirst) && time.Now().Before(end); {
-		if !pause(ctx, confirmLook) {
-			break
-		}
-		delivery, next, wait, err = a.DB.BeginDelivery(ctx, in.FulfillmentID, a.Letters.Render)
-	}
+	delivery, next, wait, err := a.beginDelivery(ctx, in.FulfillmentID)
 	if wait > 0 { // mostly the other one is done at once; a dead one is waited out, a look at a time
 		return next, asTemporal(err, min(wait, lookAgain))
 	}
@@ -76,6 +71,22 @@ func (a *Activities) SendEmail(ctx context.Context, in Step) (keyturn.Next, erro
 		return a.DB.FinishDelivery(ctx, in.FulfillmentID, delivery, failed, exposed)
 	})
 	return a.answer(in, keyturn.DoDeliver, next, err)
+}
+
+// beginDelivery takes the lease on the line's e-mail, after its order's confirmation was sent.
+func (a *Activities) beginDelivery(ctx context.Context, fulfillmentID string) (*db.Delivery, keyturn.Next,
+	time.Duration, error,
+) {
+	for end := time.Now().Add(confirmTime); ; {
+		delivery, next, wait, err := a.DB.BeginDelivery(ctx, fulfillmentID, a.Letters.Render)
+		first, ok := errors.AsType[*db.ConfirmationFirst](err)
+		if !ok || time.Now().After(end) {
+			return delivery, next, wait, err
+		}
+		if tried, _, _ := a.sendPaymentEmail(ctx, first.PaymentID); !tried && !pause(ctx, confirmLook) {
+			return delivery, next, wait, err
+		}
+	}
 }
 
 // Wait waits until every e-mail under way was sent and every capture made, and booked, for a process that stops:

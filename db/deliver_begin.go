@@ -23,13 +23,19 @@ type Delivery struct {
 // than the sender's own deadline, so that a frozen process wakes up to a dead connection.
 const sendLease = 45 * time.Second
 
-// ErrConfirmationFirst: the confirmation of the line's order is about to be sent, and comes first.
-var ErrConfirmationFirst = keyturn.Errorf(keyturn.KindConflict, "the order's confirmation is sent first")
+// ConfirmationFirst is the error of an e-mail with keys that waits for its order's confirmation, which comes first.
+type ConfirmationFirst struct{ PaymentID string }
+
+func (e *ConfirmationFirst) Error() string { return errConfirmationFirst.Error() }
+
+// Unwrap gives it its kind.
+func (e *ConfirmationFirst) Unwrap() error { return errConfirmationFirst }
+
+var errConfirmationFirst = keyturn.Errorf(keyturn.KindConflict, "the order's confirmation is sent first")
 
 // BeginDelivery takes the lease on sending the line's keys, and returns the e-mail that is stored with them, or that
 // render makes if none is. Every later attempt returns the same bytes. A nil Delivery with a Next means that there is
-// nothing to send. KindConflict while another process sends, ErrConfirmationFirst while the keys wait for that; wait is
-// for how long at most.
+// nothing to send. KindConflict while another process sends, also a *ConfirmationFirst; wait is for how long at most.
 func (d *DB) BeginDelivery(
 	ctx context.Context, fulfillmentID string, render RenderMail,
 ) (out *Delivery, next keyturn.Next, wait time.Duration, err error) {
@@ -50,7 +56,7 @@ func (d *DB) BeginDelivery(
 		}
 		if l.KeysWaitUntil != nil && l.KeysWaitUntil.After(l.Now) {
 			wait = l.KeysWaitUntil.Sub(l.Now)
-			return ErrConfirmationFirst
+			return &ConfirmationFirst{PaymentID: *l.PaymentID}
 		}
 		var last []deliveryRow
 		err = tx.SelectContext(ctx, &last,

@@ -58,7 +58,8 @@ func (s *shop) capturedLink(key string) (pay, fulfillment string) {
 func (s *shop) keysWait(f string) bool {
 	s.t.Helper()
 	d, _, wait, err := s.BeginDelivery(s.ctx, f, renderMail)
-	if errors.Is(err, ErrConfirmationFirst) {
+	if first, ok := errors.AsType[*ConfirmationFirst](err); ok {
+		require.NotEmpty(s.t, first.PaymentID)
 		require.Positive(s.t, wait)
 		require.LessOrEqual(s.t, wait, keysWait)
 		return true
