@@ -51,7 +51,7 @@ needs it (keyturn customer replay).`,
 	})
 }
 
-const databaseEnv = "\n\nIt works on the database itself: KEYTURN_DATABASE_URL and KEYTURN_KEYS say where it is."
+const databaseEnv = "\n\nIt works on the database itself, with the settings KEYTURN_DATABASE_URL and KEYTURN_KEYS."
 
 func newErasures() *cobra.Command {
 	return &cobra.Command{

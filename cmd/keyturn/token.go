@@ -19,7 +19,7 @@ import (
 func newToken() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "token", Short: "Create, list and withdraw API tokens",
-		Long: "Creates, lists and withdraws API tokens, in the database itself: no route of the API does." + configHelp,
+		Long: "Creates, lists and withdraws API tokens. No route of the API does." + databaseEnv,
 		Example: "  keyturn token create shop --scope orders:write --scope orders:read\n  keyturn token list\n" +
 			"  keyturn token withdraw shop",
 	}
@@ -42,11 +42,11 @@ func newTokenCreate() *cobra.Command {
 		Long: `Creates an API token and prints it once; only its hash is stored. The name appears in records of
 what was done with the token, and is never given again.
 
-A token with a --prefix is a merchant's: it sees, makes and touches only orders, products, pools and
-integrations whose ID begins with the prefix, and what belongs to those orders. To it, everything else
-does not exist. A token without one sees all.
+A token with a --prefix is a merchant's: it sees, makes and touches only orders, products, pools,
+integrations and webhooks whose ID begins with the prefix, and what belongs to those orders. To it,
+everything else does not exist. A token without one sees all.
 
-Scopes: ` + strings.Join(api.Scopes, ", ") + "." + configHelp,
+Scopes: ` + strings.Join(api.Scopes, ", ") + "." + databaseEnv,
 		Example: "  keyturn token create shop --scope orders:write --scope orders:read\n  keyturn token create m42 " +
 			"--prefix m42: --scope orders:write,orders:read,catalog:write,keys:write,ops\n  keyturn token create erp " +
 			"--scope orders:write --unknown-fields ignore", Args: cobra.ExactArgs(1),
@@ -109,7 +109,7 @@ func newTokenList() *cobra.Command {
 	return &cobra.Command{
 		Use: "list", Short: "List API tokens", Args: cobra.NoArgs,
 		Long: "Lists all tokens, also those that were withdrawn: name, scopes, prefix, when it was made, when it was used " +
-			"last (to a minute), and when it was withdrawn." + configHelp,
+			"last (to a minute), and when it was withdrawn." + databaseEnv,
 		Example: "  keyturn token list\n  keyturn token list --output json",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return withDatabase(cmd.Context(), func(ctx context.Context, d *db.DB) error {
@@ -161,7 +161,7 @@ func newTokenWithdraw() *cobra.Command {
 	return &cobra.Command{
 		Use: "withdraw NAME", Short: "Withdraw an API token", Args: cobra.ExactArgs(1),
 		Long: "Withdraws a token for good: each API process refuses it within " + api.TokenLife.String() + ", and ends its " +
-			"streams. Withdrawing it again changes nothing." + configHelp,
+			"streams. Withdrawing it again changes nothing." + databaseEnv,
 		Example: "  keyturn token withdraw shop",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return withDatabase(cmd.Context(), func(ctx context.Context, d *db.DB) error {
