@@ -133,8 +133,9 @@ func New(c Config) *API {
 
 const description = `Turns paid orders for digital goods into delivered licence keys, or gives the money back.
 
-Unknown fields, duplicate fields and trailing bytes are refused. Money is a decimal string with a currency; times are
-RFC 3339 in UTC. Errors are application/problem+json with every wrong field and the rule it breaks.`
+Duplicate fields and trailing bytes are refused, and so are unknown fields, unless the token was made to ignore them.
+Money is a decimal string with a currency; times are RFC 3339 in UTC. Errors are application/problem+json with
+every wrong field, the first fifty of them, and the rule that it breaks.`
 
 // Server gives a server for the handler. Its time limits are set per request by the handler, because an import may
 // take long and a stream has no end; only the header has one limit for all. Shutdown ends the streams and waits for the

@@ -4,6 +4,7 @@ import (
 	"context"
 	"maps"
 	"net/http"
+	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -61,7 +62,7 @@ func catalogRoutes[T any](a *API, k catalogKind[T]) {
 	maps.Copy(stored, a.answers("201", "Created", answered))
 	register(a, operation{of: k.of, body: zero, Operation: huma.Operation{
 		OperationID: "put-" + k.one, Method: http.MethodPut, Path: base + "/{id}", Tags: []string{k.tag},
-		Summary: "Create or change a " + k.one,
+		Summary: "Create or change " + withArticle(k.one),
 		Description: "Idempotent. The header `Keyturn-Change` reports what happened. With `dryRun=true` the response lists " +
 			"what would change, as {change, differences}.",
 		Security: anyOf(ScopeCatalogWrite), Responses: stored,
@@ -69,8 +70,8 @@ func catalogRoutes[T any](a *API, k catalogKind[T]) {
 		return k.handlePut(ctx, c, in.ID, in.DryRun)
 	})
 	register(a, operation{of: k.of, Operation: huma.Operation{
-		OperationID: "get-" + k.one, Method: http.MethodGet, Path: base + "/{id}", Tags: []string{k.tag}, Summary: "Show a " +
-			k.one,
+		OperationID: "get-" + k.one, Method: http.MethodGet, Path: base + "/{id}", Tags: []string{k.tag},
+		Summary:  "Show " + withArticle(k.one),
 		Security: anyOf(k.readers...), Responses: a.answers("200", "OK", k.shown),
 	}}, func(ctx context.Context, _ *call, in *idInput) (*anyOutput, error) {
 		if err := missing(in.ID); err != nil {
@@ -89,7 +90,7 @@ func catalogRoutes[T any](a *API, k catalogKind[T]) {
 	})
 	register(a, operation{of: k.of, Operation: huma.Operation{
 		OperationID: "delete-" + k.one, Method: http.MethodDelete, Path: base + "/{id}", Tags: []string{k.tag},
-		Summary:     "Delete a " + k.one,
+		Summary:     "Delete " + withArticle(k.one),
 		Description: "409 while anything refers to it.", Security: anyOf(ScopeCatalogWrite),
 	}}, func(ctx context.Context, _ *call, in *idInput) (*struct{}, error) {
 		if err := missing(in.ID); err != nil {
@@ -97,6 +98,13 @@ func catalogRoutes[T any](a *API, k catalogKind[T]) {
 		}
 		return nil, k.remove(ctx, in.ID)
 	})
+}
+
+func withArticle(noun string) string {
+	if strings.ContainsAny(noun[:1], "aeiou") {
+		return "an " + noun
+	}
+	return "a " + noun
 }
 
 func (k catalogKind[T]) handlePut(ctx context.Context, c *call, id string, dryRun bool) (*putOutput, error) {

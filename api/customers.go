@@ -42,7 +42,8 @@ func (a *API) customerRoutes() {
 		OperationID: "eraseCustomer", Method: http.MethodDelete, Path: "/v1/customers/{id}/data", Tags: []string{"Customers"},
 		DefaultStatus: http.StatusOK, Summary: "Erase a customer's personal data",
 		Description: "Removes everything that identifies the customer and keeps orders, lines and amounts. 409, naming the " +
-			"orders, while a line is open or a refund is owed. Idempotent.",
+			"orders and what is owed, while a line is undecided or something is owed: a refund, a cancel at a partner, the " +
+			"replacement of a key, or an e-mail under way. Idempotent.",
 		Security: anyOf(ScopeOps),
 	}}, func(ctx context.Context, c *call, in *idInput) (*erasureOutput, error) {
 		e, err := a.DB.EraseCustomer(ctx, c.client.Prefix, in.ID, c.by())

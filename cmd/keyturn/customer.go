@@ -31,9 +31,9 @@ func newErase() *cobra.Command {
 		Use: "erase CUSTOMER", Short: "Erase a customer's personal data", Args: cobra.ExactArgs(1),
 		Long: `Erases everything that identifies a customer, by the shop's customer ID: names, addresses, e-mails,
 and what partners were asked and what they returned. Orders, lines and amounts remain. It is
-refused, naming the orders, while a line is open or a refund is owed. It can be repeated. Export the
-list of erasures afterwards (keyturn customer erasures): a database restored from an older backup
-needs it (keyturn customer replay).`,
+refused, naming the orders, while a line is open or something is owed: a refund, a cancel at a partner,
+the replacement of a key. It can be repeated. Export the list of erasures afterwards (keyturn customer
+erasures): a database restored from an older backup needs it (keyturn customer replay).`,
 		Example: "  keyturn customer erase user-abc123",
 	}, func(ctx context.Context, cmd *cobra.Command, api *client.Client, args []string) error {
 		e, err := api.EraseCustomer(ctx, args[0])

@@ -18,7 +18,7 @@ func newDrill() *cobra.Command {
 other server is called. The emulator is slow, cuts connections after issuing, replies with errors,
 HTML, too much data or other keys, asks for fewer calls, and presents untrusted certificates. The
 sheet lists what was expected of Keyturn with this integration, what happened, and the reason for
-any difference. A run takes about half a minute.
+any difference. A run takes some seconds.
 
 A secret whose environment variable is not set is replaced by a placeholder.`,
 		Example: "  keyturn drill catalog.yaml\n  keyturn drill catalog.yaml --integration acme-licenses --output json",

@@ -73,7 +73,7 @@ Scopes: ` + strings.Join(api.Scopes, ", ") + "." + databaseEnv,
 	cmd.Flags().StringVar(&prefix, "prefix", "",
 		"what the IDs begin with that the token sees, makes and touches, such as m42:; default: it sees all")
 	cmd.Flags().StringVar(&unknownFields, "unknown-fields", unknownFields,
-		"unknown fields of its orders: refuse, or ignore for an order system that sends more than Keyturn knows")
+		"unknown fields of its requests: refuse, or ignore for an order system that sends more than Keyturn knows")
 	_ = cmd.MarkFlagRequired("scope")
 	return cmd
 }
