@@ -23,8 +23,7 @@ type spec struct{ json, yaml, page []byte }
 var docsHTML string
 
 var docsPage = template.Must(template.New("docs").Funcs(template.FuncMap{
-	"typeOf": typeOf, "refOf": refOf, "scopes": scopesOf, "examplesOf": examplesOf,
-	"paragraphs": func(s string) []string { return strings.Split(s, "\n\n") },
+	"typeOf": typeOf, "refOf": refOf, "scopes": scopesOf, "examplesOf": examplesOf, "markup": markup,
 }).Parse(docsHTML))
 
 // describe makes the description and serves it: for machines, and for people without anybody else's server.
