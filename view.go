@@ -27,7 +27,7 @@ type OrderPayment struct {
 	Authorized string        `json:"authorized,omitempty"`
 	Captured   string        `json:"captured,omitempty"`
 	Refunded   string        `json:"refunded,omitempty"`
-	CaptureBy  *time.Time    `json:"captureBy,omitempty" doc:"Until then the money is taken, or let go."`
+	CaptureBy  *time.Time    `json:"captureBy,omitempty" doc:"Until then the money that is authorized is taken, or let go."`
 }
 
 // OrderLink is the checkout link that made an order.

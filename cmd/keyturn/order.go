@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -182,12 +183,12 @@ func printOrderPayment(w io.Writer, v keyturn.OrderView) {
 		if p.Status != "" {
 			fmt.Fprintf(w, "  %s  authorized %s, captured %s, refunded %s", p.Status, p.Authorized, p.Captured, p.Refunded)
 		}
-		if p.CaptureBy != nil {
+		if p.CaptureBy != nil && (p.Status == keyturn.PaymentAuthorized || p.Status == keyturn.PaymentCapturing) {
 			fmt.Fprintf(w, "  capture by %s", p.CaptureBy.UTC().Format("2006-01-02 15:04 MST"))
 		}
 		fmt.Fprintln(w)
 	}
 	if l := v.Link; l != nil {
-		fmt.Fprintf(w, "%-8s %s %s\n", "link", l.ID, l.Reference)
+		fmt.Fprintln(w, strings.TrimSpace(fmt.Sprintf("%-8s %s %s", "link", l.ID, l.Reference)))
 	}
 }
