@@ -115,7 +115,11 @@ func (s *stripeShop) badEvents(emulator.Notice) []emulator.Delivery {
 		all = append(all, emulator.Delivery{})
 	}
 	bad := []emulator.Delivery{
-		{Secret: "whsec_of_nobody"}, {Age: time.Hour}, {Age: -time.Hour}, {Unsigned: true}, {Altered: true},
+		{Secret: "whsec_of_nobody"},
+		{Age: time.Hour},
+		{Age: -time.Hour},
+		{Unsigned: true},
+		{Altered: true},
 		{OtherMode: true},
 		{Metadata: map[string]string{"keyturn": "elsewhere/" + s.queue}},
 	}
@@ -192,8 +196,8 @@ func (s *stripeShop) buyOnceAtStripe(i int) {
 	}
 }
 
-// timePasses has a quarter of an hour pass soon for whatever waits for that long: a write whose provider has failed, and
-// refunds that the provider has taken on.
+// timePasses has a quarter of an hour pass soon for whatever waits for that long: a write whose provider has failed,
+// and refunds that the provider has taken on.
 func (s *stripeShop) timePasses(over <-chan struct{}) {
 	for {
 		select {

@@ -1,6 +1,7 @@
 package stripe
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -51,6 +52,7 @@ type Server struct {
 	webhooks func(Notice) []Delivery
 	calls    map[string]int // by operation and fault
 	origin   origin
+	kept     []byte // the state as its file has it
 
 	exchangeMu sync.Mutex
 }
@@ -119,17 +121,21 @@ func (s *Server) Close() error {
 	return errors.Join(append(errs, s.save())...)
 }
 
-// tick does what time brings while nobody asks.
+// tick does what time brings while nobody asks, and keeps the state every other second: whoever is killed loses that
+// much.
 func (s *Server) tick() {
 	every := time.NewTicker(50 * time.Millisecond)
 	defer every.Stop()
-	for {
+	for n := 1; ; n++ {
 		select {
 		case <-s.ctx.Done():
 			return
 		case <-every.C:
 			s.mu.Lock()
 			s.passTime()
+			if n%40 == 0 {
+				_ = s.save() // Close says what is wrong
+			}
 			s.mu.Unlock()
 		}
 	}
@@ -160,9 +166,10 @@ func (s *Server) save() error {
 		return nil
 	}
 	text, err := json.Marshal(s.state)
-	if err != nil {
+	if err != nil || bytes.Equal(text, s.kept) {
 		return err
 	}
+	s.kept = text
 	if err := os.WriteFile(s.cfg.State+".part", text, 0o600); err != nil {
 		return err
 	}
