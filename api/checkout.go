@@ -205,54 +205,51 @@ func (a *API) listLinks(ctx context.Context, c *call, in *listLinksInput) (*list
 }
 
 func (a *API) cancelLink(ctx context.Context, c *call, in *idInput) (*linkOutput, error) {
-	var body keyturn.LinkCancellation
-	if _, err := decodeBody(c, maxSmallBody, false, &body); err != nil {
-		return nil, err
-	}
-	var bad keyturn.Problems
-	bad.Check(keyturn.CleanText(body.Reason, 1, 500), "reason", "must be 1 to 500 printable characters")
-	if err := bad.Err("the cancellation is not valid"); err != nil {
-		return nil, err
-	}
-	link, err := a.DB.Link(ctx, in.ID) // names that are no link's must not reach a statement that writes
-	if err != nil {
-		return nil, err
-	}
-	err = a.DB.CancelLink(ctx, link.ID, c.by(), body.Reason)
-	if keyturn.KindOf(err) == keyturn.KindConflict && a.CancelPayment != nil {
-		paying, findErr := a.DB.PayableOf(ctx, link.ID)
+	return a.changeLink(ctx, c, in.ID, "the cancellation is not valid", func(id, reason string) error {
+		err := a.DB.CancelLink(ctx, id, c.by(), reason)
+		if keyturn.KindOf(err) != keyturn.KindConflict || a.CancelPayment == nil {
+			return err
+		}
+		paying, findErr := a.DB.PayableOf(ctx, id)
 		switch {
 		case findErr != nil:
-			return nil, findErr
+			return findErr
 		case paying == "": // it is used, or has expired
-			return nil, err
+			return err
 		}
 		if err := a.CancelPayment(ctx, paying); err != nil {
-			return nil, err
+			return err
 		}
-		err = a.DB.CancelLink(ctx, link.ID, c.by(), body.Reason)
-	}
-	if err != nil {
-		return nil, err
-	}
-	return a.checkoutLink(ctx, c, link.ID)
+		return a.DB.CancelLink(ctx, id, c.by(), reason)
+	})
 }
 
 func (a *API) reopenLink(ctx context.Context, c *call, in *idInput) (*linkOutput, error) {
-	var body keyturn.LinkReopening
+	return a.changeLink(ctx, c, in.ID, "the reopening is not valid", func(id, reason string) error {
+		return a.DB.ReopenLink(ctx, id, c.by(), reason)
+	})
+}
+
+// changeLink reads the reason of a change, makes it, and answers with the link.
+func (a *API) changeLink(ctx context.Context, c *call, id, invalid string, change func(id, reason string) error) (
+	*linkOutput, error,
+) {
+	var body struct {
+		Reason string `json:"reason"`
+	}
 	if _, err := decodeBody(c, maxSmallBody, false, &body); err != nil {
 		return nil, err
 	}
 	var bad keyturn.Problems
 	bad.Check(keyturn.CleanText(body.Reason, 1, 500), "reason", "must be 1 to 500 printable characters")
-	if err := bad.Err("the reopening is not valid"); err != nil {
+	if err := bad.Err(invalid); err != nil {
 		return nil, err
 	}
-	link, err := a.DB.Link(ctx, in.ID) // names that are no link's must not reach a statement that writes
+	link, err := a.DB.Link(ctx, id) // names that are no link's must not reach a statement that writes
 	if err != nil {
 		return nil, err
 	}
-	if err := a.DB.ReopenLink(ctx, link.ID, c.by(), body.Reason); err != nil {
+	if err := change(link.ID, body.Reason); err != nil {
 		return nil, err
 	}
 	return a.checkoutLink(ctx, c, link.ID)
