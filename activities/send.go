@@ -26,7 +26,7 @@ const lookAgain = 2 * time.Second
 // line's history does not grow while the mail server is fast.
 const (
 	confirmTime = 1500 * time.Millisecond
-	confirmLook = 50 * time.Millisecond
+	confirmLook = 50 * time.Millisecond // doubling
 )
 
 // pause waits, unless the activity is to end.
@@ -77,13 +77,14 @@ func (a *Activities) SendEmail(ctx context.Context, in Step) (keyturn.Next, erro
 func (a *Activities) beginDelivery(ctx context.Context, fulfillmentID string) (*db.Delivery, keyturn.Next,
 	time.Duration, error,
 ) {
-	for end := time.Now().Add(confirmTime); ; {
+	end := time.Now().Add(confirmTime)
+	for look := confirmLook; ; look *= 2 {
 		delivery, next, wait, err := a.DB.BeginDelivery(ctx, fulfillmentID, a.Letters.Render)
 		first, ok := errors.AsType[*db.ConfirmationFirst](err)
 		if !ok || time.Now().After(end) {
 			return delivery, next, wait, err
 		}
-		if tried, _, _ := a.sendPaymentEmail(ctx, first.PaymentID); !tried && !pause(ctx, confirmLook) {
+		if tried, _, _ := a.sendPaymentEmail(ctx, first.PaymentID); !tried && !pause(ctx, look) {
 			return delivery, next, wait, err
 		}
 	}
