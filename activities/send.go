@@ -152,6 +152,8 @@ func (l Letters) message(f db.MailFacts) (mail.Message, error) {
 			Amount:    f.Price, Free: f.Price.Minor == 0,
 			Reason: reasonOf(f.EndedBy, f.FailureKind),
 		})
+	case f.ByPage:
+		return mail.RenderKeysOnPage(c)
 	case f.Line.LicenseID != "" && f.Deliverables.Empty():
 		return mail.RenderNotice(c, mail.Notice{Operation: f.Line.Operation})
 	}

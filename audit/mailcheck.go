@@ -112,6 +112,13 @@ func (c *mailCheck) letter(l Letter, p *parsedMail, b storedLetter) {
 	}
 	for _, code := range b.Codes {
 		key := code.Reveal()
+		if b.ByPage { // it leads to the page, and shows none
+			if len(key) >= shortest && (strings.Contains(p.text, key) || strings.Contains(p.html, key)) {
+				at("D5", "it leads to the order page, and shows a key all the same")
+				break
+			}
+			continue
+		}
 		if !strings.Contains(p.text, key) || !strings.Contains(p.html, key) || strings.ContainsAny(key, "<&") &&
 			strings.Contains(p.rawHTML, key) {
 			at("D5", "it does not show each key of its line exactly, in text and in HTML")

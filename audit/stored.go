@@ -15,7 +15,7 @@ import (
 )
 
 const storedLettersSQL = `
-	SELECT y.id, y.line_id, l.order_id, y.kind, y.attempts, y.message, l.status, o.customer_id, o.customer, c.data_key,
+	SELECT y.id, y.line_id, l.order_id, y.kind, y.attempts, y.by_page, y.message, l.status, o.customer_id, o.customer, c.data_key,
 		EXISTS (SELECT FROM access_log a WHERE a.line_id = y.line_id AND a.what = 'resend') AS resent,
 		ARRAY(SELECT k.fingerprint FROM replacements r JOIN deliveries n ON n.id = r.delivery_id
 			JOIN pool_keys k ON k.id = r.new_key_id WHERE r.line_id = y.line_id AND n.number > y.number) AS later
@@ -38,6 +38,7 @@ func (r *run) storedLetters(ctx context.Context, ids []string) (map[string]store
 		OrderID    string               `db:"order_id"`
 		Kind       keyturn.DeliveryKind `db:"kind"`
 		Attempts   int                  `db:"attempts"`
+		ByPage     bool                 `db:"by_page"`
 		Message    []byte               `db:"message"`
 		Status     keyturn.LineStatus   `db:"status"`
 		CustomerID string               `db:"customer_id"`
@@ -52,7 +53,7 @@ func (r *run) storedLetters(ctx context.Context, ids []string) (map[string]store
 	for _, row := range rows {
 		l := storedLetter{
 			ID: row.ID, LineID: row.LineID, OrderID: row.OrderID, Kind: row.Kind, Attempts: row.Attempts, Resent: row.Resent,
-			Canceled: row.Status == keyturn.LineCanceled,
+			Canceled: row.Status == keyturn.LineCanceled, ByPage: row.ByPage,
 		}
 		if plain, err := r.DB.OpenSealed(row.DataKey, "customer/"+row.CustomerID, "deliveries/"+row.ID,
 			row.Message); err == nil {
@@ -128,6 +129,7 @@ type storedLetter struct {
 	Resent   bool             // somebody had it sent again, perhaps to another address
 	Address  string           // the order's
 	Canceled bool             // its line is
+	ByPage   bool             // it leads to the order page in place of keys that no e-mail can carry
 	Stored   []byte           // as the renderer of the delivery made it
 	Codes    []keyturn.Secret // that the line had then, without those that were recalled since
 }

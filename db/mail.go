@@ -8,6 +8,7 @@ import (
 
 	"keyturn.dev/keyturn"
 	"keyturn.dev/keyturn/pg"
+	"keyturn.dev/keyturn/vault"
 )
 
 // MailFacts is everything an e-mail about a line is made of. It holds personal data and keys.
@@ -29,6 +30,7 @@ type MailFacts struct {
 	EndedBy     CancelCause  // of a cancelled line
 	FailureKind keyturn.Kind // of CancelFailed
 	Uncharged   bool         // of a cancelled line whose payment was authorized and never taken
+	ByPage      bool         // no e-mail can carry the keys: it leads to the order page, which shows them
 }
 
 // RenderMail makes the bytes of an e-mail. KindInvalid and KindConfiguration when it cannot be made of these facts.
@@ -123,18 +125,28 @@ func (d *DB) appendDelivery(w *pg.StmtBuilder, l *line, m newMail) (*Delivery, e
 		f.Deliverables = *m.have
 	}
 	message, err := m.render(f)
+	if cannotBeMade(err) && m.kind == keyturn.DeliveryKeys && l.product.PageKeys != keyturn.PageKeysNever && !l.isNotice() {
+		f.ByPage = true
+		if message, byPageErr := m.render(f); byPageErr == nil {
+			return d.appendMessage(w, f, dk, message)
+		}
+	}
 	if err != nil {
 		return nil, err
 	}
+	return d.appendMessage(w, f, dk, message)
+}
+
+func (d *DB) appendMessage(w *pg.StmtBuilder, f MailFacts, dk vault.DataKey, message []byte) (*Delivery, error) {
 	sealed, err := dk.Seal(message, "deliveries/"+f.DeliveryID)
 	if err != nil {
 		return nil, err
 	}
 	w.With("mailed", `
-		INSERT INTO deliveries (id, line_id, number, kind, message, status)
-		SELECT ?, id, 1 + coalesce((SELECT max(number) FROM deliveries d WHERE d.line_id = moved.id), 0), ?, ?, 'READY'
+		INSERT INTO deliveries (id, line_id, number, kind, message, status, by_page)
+		SELECT ?, id, 1 + coalesce((SELECT max(number) FROM deliveries d WHERE d.line_id = moved.id), 0), ?, ?, 'READY', ?
 		FROM moved`,
-		f.DeliveryID, m.kind, sealed)
+		f.DeliveryID, f.Kind, sealed, f.ByPage)
 	return &Delivery{ID: f.DeliveryID, Message: message, try: 1}, nil
 }
 

@@ -587,6 +587,7 @@ CREATE TABLE deliveries (
     error text,
     created_at timestamptz NOT NULL DEFAULT now(),
     sent_at timestamptz,
+    by_page boolean NOT NULL DEFAULT false,
     CONSTRAINT deliveries_pkey PRIMARY KEY (id),
     CONSTRAINT deliveries_line_id_number_key UNIQUE (line_id, number),
     CONSTRAINT deliveries_line_id_fkey FOREIGN KEY (line_id) REFERENCES line_items(id),

@@ -23,6 +23,7 @@ func everyMail(t *testing.T, c mail.Content) map[string]mail.Message {
 		"canceled": func() (mail.Message, error) {
 			return mail.RenderCanceled(c, mail.Cancellation{Amount: c.TotalPrice, Reason: mail.ReasonOutOfStock})
 		},
+		"on the page": func() (mail.Message, error) { return mail.RenderKeysOnPage(c) },
 		"notice": func() (mail.Message, error) {
 			return mail.RenderNotice(c, mail.Notice{Operation: keyturn.OpRenew})
 		},

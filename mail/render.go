@@ -53,6 +53,21 @@ func RenderKeys(t Template, c Content) (Message, error) {
 	return f.compose(c.Envelope, expand(t.Subject, values), c.Attachments)
 }
 
+// RenderKeysOnPage renders the mail that leads to the order page in place of keys that no mail can carry. It contains no
+// key and no attachment, whatever the Content holds. The error is KindInvalid: a wrong envelope, or no page.
+func RenderKeysOnPage(c Content) (Message, error) {
+	if c.OrderPage == "" {
+		return Message{}, keyturn.Errorf(keyturn.KindInvalid, "the mail has no page to lead to")
+	}
+	w := wordsFor(c.Locale)
+	c.Replaced = nil
+	f := newFrame(w, c)
+	f.Paragraphs = []string{fmt.Sprintf(w.onPage, oneLine(c.ProductName)), w.onPageWhy}
+	f.Button = &button{Lead: w.orders.pageSecret, Label: w.onPageButton, Link: f.Page, Href: f.PageHref}
+	f.Page = "" // the button leads there
+	return f.composeParagraphs(c.Envelope, expand(w.keySubject, tagValues(w, c)))
+}
+
 // clipped is how many bytes of HTML the merchant's part may have before mailboxes cut the mail off: Gmail shows the
 // first 102 KB. The frame around it has less than 8.
 const clipped = 92 << 10

@@ -16,6 +16,7 @@ type words struct {
 	keySubject, keyText, keepMail                        string // the default Template
 	howTo, download                                      string // links of the product in it
 	longMail                                             string // of a mail that mailboxes cut off; a link follows
+	onPage, onPageWhy, onPageButton                      string // onPage takes the product
 	privacy, imprint                                     string
 	yourKey                                              string // heads keys that the template forgot
 	order, ordered, product, quantity, total, link, file string
@@ -48,7 +49,11 @@ var english = words{
 	keepMail:   "Please keep this e-mail in a safe place.",
 	howTo:      "How to activate it", download: "Download",
 	longMail: "This e-mail is long, and your mailbox may cut it off. Everything in it is on the page of your order:",
-	privacy:  "Privacy", imprint: "Legal notice",
+	onPage:   "Thank you for your order. What you need to activate %s is ready, on the page of your order.",
+	onPageWhy: "It is too large for an e-mail, or has signs that e-mails do not carry unchanged. On the page you can copy " +
+		"it, or save it as a file.",
+	onPageButton: "Open the page of my order",
+	privacy:      "Privacy", imprint: "Legal notice",
 	yourKey: "Here is what you need to activate your product:",
 	details: "Order details", order: "Order", ordered: "Date", product: "Product", quantity: "Quantity", total: "Total",
 	tracking: "Tracking number",
@@ -85,7 +90,11 @@ var french = words{
 	howTo:      "Comment l'activer", download: "Télécharger",
 	longMail: "Cet e-mail est long, et votre messagerie peut le couper. Tout ce qu'il contient est sur la page de " +
 		"votre commande\u00a0:",
-	privacy: "Confidentialité", imprint: "Mentions légales",
+	onPage: "Merci pour votre commande. De quoi activer %s est prêt, sur la page de votre commande.",
+	onPageWhy: "C'est trop volumineux pour un e-mail, ou contient des signes que les e-mails ne transmettent pas tels " +
+		"quels. Sur la page, vous pouvez le copier ou l'enregistrer dans un fichier.",
+	onPageButton: "Ouvrir la page de ma commande",
+	privacy:      "Confidentialité", imprint: "Mentions légales",
 	yourKey: "Voici de quoi activer votre produit\u00a0:",
 	details: "Détails de la commande", order: "Commande", ordered: "Date", product: "Produit", quantity: "Quantité",
 	total:    "Total",
@@ -123,7 +132,11 @@ var german = words{
 	howTo:      "So aktivieren Sie es", download: "Herunterladen",
 	longMail: "Diese E-Mail ist lang, und Ihr Postfach schneidet sie vielleicht ab. Alles, was darin steht, steht auf " +
 		"der Seite Ihrer Bestellung:",
-	privacy: "Datenschutz", imprint: "Impressum",
+	onPage: "Vielen Dank für Ihre Bestellung. Was Sie zum Aktivieren von %s brauchen, steht auf der Seite Ihrer Bestellung.",
+	onPageWhy: "Es ist zu groß für eine E-Mail oder enthält Zeichen, die E-Mails nicht unverändert befördern. Auf der " +
+		"Seite können Sie es kopieren oder als Datei speichern.",
+	onPageButton: "Die Seite meiner Bestellung öffnen",
+	privacy:      "Datenschutz", imprint: "Impressum",
 	yourKey: "Damit aktivieren Sie Ihr Produkt:",
 	details: "Ihre Bestellung", order: "Bestellung", ordered: "Datum", product: "Produkt", quantity: "Menge",
 	total:    "Summe",
