@@ -45,7 +45,9 @@ func TestWebhookSecrets(t *testing.T) {
 	key, ok := keyturn.ParseWebhookSecret(one)
 	require.True(t, ok)
 	require.Len(t, key, 32)
-	for _, bad := range []string{"", "whsec_", strings.TrimPrefix(one, "whsec_"), one + "=", "whsec_" + strings.Repeat("A", 92)} {
+	for _, bad := range []string{
+		"", "whsec_", strings.TrimPrefix(one, "whsec_"), one + "=", "whsec_" + strings.Repeat("A", 92),
+	} {
 		_, ok := keyturn.ParseWebhookSecret(bad)
 		require.False(t, ok, bad)
 	}

@@ -51,7 +51,9 @@ type Config struct {
 	CancelPayment func(ctx context.Context, paymentID string) error
 	// ResolvePayment carries out a decision on a payment whose sum is another one than was asked for.
 	ResolvePayment func(ctx context.Context, paymentID string, r keyturn.PaymentResolution, by string) error
-	DevToken       string // accepted with every scope; empty: none
+	// TestWebhook sends a test event to a webhook and says what came of it; nil: these answer 503.
+	TestWebhook func(ctx context.Context, id string) (keyturn.EventDelivery, error)
+	DevToken    string // accepted with every scope; empty: none
 	// MissingSearchAttributes names what Temporal's namespace lacks; nil: nobody asks.
 	MissingSearchAttributes func(context.Context) ([]string, error)
 	// RenderKeys makes the e-mail of a resend, as it is stored.

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"encoding/json"
 	"time"
 
 	"keyturn.dev/keyturn"
@@ -54,7 +55,7 @@ func exampleWebhookShown() keyturn.Webhook {
 
 func exampleWebhookMade() keyturn.WebhookPut {
 	return keyturn.WebhookPut{
-		Webhook: exampleWebhookShown(), NewSecret: "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwMfKQ9r8GKYo=",
+		Webhook: exampleWebhookShown(), NewSecret: "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwMfKQ9r8GKYo=", //nolint:gosec // an example
 	}
 }
 
@@ -104,8 +105,48 @@ var catalogExamples = map[string]example{
 	"list-integrations":  {answer: keyturn.IntegrationList{Integrations: []keyturn.Integration{examplePartnerShown()}}},
 	"delete-integration": {},
 
-	"put-webhook":    {request: exampleWebhookEntry, answer: exampleWebhookMade()},
-	"get-webhook":    {answer: exampleWebhookShown()},
+	"put-webhook": {request: exampleWebhookEntry, answer: exampleWebhookMade()},
+	"get-webhook": {answer: keyturn.WebhookView{
+		Webhook: exampleWebhookShown(), State: keyturn.WebhookState{Breaker: keyturn.BreakerClosed},
+	}},
+	"listEventDeliveries": {answer: keyturn.EventDeliveryPage{Deliveries: []keyturn.EventDelivery{exampleDelivery()}}},
+	"retryEventDelivery":  {answer: exampleDelivery()},
+	"replayEvents": {
+		request: keyturn.ReplayEvents{From: *exampleAt(0), Types: []string{"order.*"}, FailedOnly: true},
+		answer:  keyturn.ReplayedEvents{Events: 42, Until: exampleAt(1)},
+	},
+	"pullEvents": {answer: keyturn.EventPage{
+		Events: []keyturn.PulledEvent{{Number: 1795964400123456, ID: exampleEventID, Event: exampleDelivery().Request}},
+		Next:   1795964400123456,
+	}},
+	"testWebhook":    {answer: exampleTest()},
+	"rotateWebhook":  {answer: keyturn.WebhookSecret{Secret: exampleWebhookMade().NewSecret, BothUntil: *exampleAt(2)}},
 	"list-webhooks":  {answer: keyturn.WebhookList{Webhooks: []keyturn.Webhook{exampleWebhookShown()}}},
 	"delete-webhook": {},
+}
+
+const exampleEventID = "evt_0198c5a2-7d54-7a4b-9c1e-2f60b7a1d3e4"
+
+func exampleDelivery() keyturn.EventDelivery {
+	return keyturn.EventDelivery{
+		ID: 4711, EventID: exampleEventID, Number: 1795964400123456, Type: keyturn.EventOrderCompleted,
+		Status: keyturn.EventPending, Attempts: 2, TriedAt: exampleAt(0), NextAt: exampleAt(1), HTTPStatus: 503,
+		Error: keyturn.KindUnavailable, DurationMS: 41, Answer: "maintenance", Request: exampleEventBody(keyturn.EventOrderCompleted),
+	}
+}
+
+func exampleTest() keyturn.EventDelivery {
+	return keyturn.EventDelivery{
+		ID: 4712, EventID: exampleEventID, Number: 1795964400123457, Type: keyturn.EventWebhookTest,
+		Status: keyturn.EventDelivered, Attempts: 10, TriedAt: exampleAt(0), DoneAt: exampleAt(0), HTTPStatus: 204,
+		DurationMS: 38, Request: exampleEventBody(keyturn.EventWebhookTest),
+	}
+}
+
+func exampleEventBody(t keyturn.EventType) json.RawMessage {
+	text, err := json.Marshal(keyturn.Event{Type: t, Timestamp: *exampleAt(0), Data: t.Info().Example})
+	if err != nil {
+		panic(err) // the first test finds it
+	}
+	return text
 }

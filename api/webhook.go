@@ -10,7 +10,7 @@ import (
 
 func (a *API) webhookRoutes() {
 	catalogRoutes(a, catalogKind[keyturn.Webhook]{
-		of: ofWebhook, one: "webhook", many: "webhooks", tag: "Webhooks", shown: keyturn.Webhook{},
+		of: ofWebhook, one: "webhook", many: "webhooks", tag: "Webhooks", shown: keyturn.WebhookView{},
 		list: keyturn.WebhookList{}, readers: []string{ScopeCatalogWrite, ScopeOps},
 		id:    func(w *keyturn.Webhook) *string { return &w.ID },
 		check: a.checkWebhook, secrets: a.DB.CheckWebhookSecrets, show: hideWebhookSecrets,
@@ -18,12 +18,13 @@ func (a *API) webhookRoutes() {
 		answer: func(given, stored keyturn.Webhook) any {
 			return keyturn.WebhookPut{Webhook: stored, NewSecret: given.NewSecret}
 		},
-		view: func(ctx context.Context, id string) (any, error) { return a.DB.Webhook(ctx, id) },
+		view: func(ctx context.Context, id string) (any, error) { return a.DB.WebhookView(ctx, id) },
 		all: func(ctx context.Context, prefix keyturn.Prefix) (any, error) {
 			all, err := a.DB.Webhooks(ctx, prefix)
 			return keyturn.WebhookList{Webhooks: all}, err
 		},
 	})
+	a.eventRoutes()
 }
 
 // checkWebhook checks a webhook, and gives it a secret if it needs one. A merchant's own webhook gets the merchant's

@@ -23,6 +23,7 @@ var multiplied = []string{
 	"customers", "orders", "idempotency_keys", "line_items", "line_log", "partner_requests", "attempts", "deliverables",
 	"deliveries", "refunds", "revocations", "licenses", "alerts", "access_log", "pool_keys", "batches", "key_log",
 	"outbox", "merchant_payments", "checkout_links", "link_log", "payments", "payment_log", "audits",
+	"events", "event_deliveries",
 }
 
 // erasedCopies: what is copied belongs to customers whose data was erased, because nobody could open it under new IDs.
@@ -30,6 +31,7 @@ var multiplied = []string{
 var erasedCopies = map[string]string{
 	"customers.data_key": "NULL", "customers.erased_at": "now()", "orders.customer": "''",
 	"payments.status": "'EXPIRED'", "payments.ended_at": "now()",
+	"events.number": "number + 10000 * g", "events.public_id": "CASE WHEN number > 0 THEN gen_random_uuid() END",
 }
 
 // someQueries are the values of every parameter that a route which reads takes in its query: those that many have, and
@@ -47,6 +49,10 @@ var someQueries = map[string][]string{
 	"include":                     {"customer"},
 	"replayFulfillment attempt":   {"1"},
 	"followOrder follow":          {"false"}, // with true it has no end
+	"listEventDeliveries status":  textsOf(keyturn.EventStatuses),
+	"listEventDeliveries before":  {"3"},
+	"pullEvents after":            {"3"},
+	"pullEvents types":            {"order.*", "payment.lost"},
 	"limit":                       {"2"},
 }
 
@@ -137,6 +143,8 @@ func TestNoRouteReadsAWholeTable(t *testing.T) {
 	routes := b.queryingRoutes(t)
 	link := strings.Replace(linkOfMerchant("m43", "6"), "{", `{"reference": "CRM-m43", `, 1)
 	b.must(t, "POST", "/v1/checkout-links", link, "Idempotency-Key", "6")
+	_, _, err := b.db.NumberEvents(t.Context())
+	require.NoError(t, err)
 	b.Close()
 	require.NoError(t, b.db.Close())
 	testkit.Multiply(t, b.dsn, 3000, multiplied, erasedCopies)

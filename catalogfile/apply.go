@@ -19,8 +19,8 @@ type Applied struct {
 	NewSecret string `json:"newSecret,omitempty"` // of a webhook: the secret that Keyturn has made, shown this once
 }
 
-// Apply brings the server's catalog to what this one declares: the shop, integrations, pools, products, webhooks; what it
-// does not name stays as it is. Everything is first tried without storing it, so that a mistake anywhere changes
+// Apply brings the server's catalog to what this one declares: the shop, integrations, pools, products, webhooks; what
+// it does not name stays as it is. Everything is first tried without storing it, so that a mistake anywhere changes
 // nothing; with dryRun it ends there. Mistakes that only the server sees are located by line, like those of Read.
 func (c *Catalog) Apply(ctx context.Context, api *client.Client, dryRun bool) ([]Applied, error) {
 	found, err := c.pass(ctx, api, true)

@@ -25,8 +25,8 @@ type eventRow struct {
 }
 
 // NumberEvents gives committed events their numbers and bodies, and each to the webhooks that want it. One process at a
-// time does, so that numbers grow in the order of commits: whoever has seen a number has seen all smaller ones, whatever
-// transactions are open. more says that there may be more of them now. Idempotent.
+// time does, so that numbers grow in the order of commits: whoever has seen a number has seen all smaller ones,
+// whatever transactions are open. more says that there may be more of them now. Idempotent.
 func (d *DB) NumberEvents(ctx context.Context) (n int, more bool, err error) {
 	err = d.pg.Tx(ctx, func(tx *sqlx.Tx) error {
 		n, more = 0, false

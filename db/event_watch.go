@@ -28,8 +28,8 @@ var watchedEvents = map[keyturn.EventType]string{
 			AND NOT EXISTS (SELECT FROM payments n WHERE n.link_id = k.id AND n.number > p.number)`,
 }
 
-// WatchEvents writes the events of what only the clock decides: licences that have expired, checkout links whose payment
-// has expired and at which nothing has happened for an hour. Each is told once, in any number of processes.
+// WatchEvents writes the events of what only the clock decides: licences that have expired, checkout links whose
+// payment has expired and at which nothing has happened for an hour. Each is told once, in any number of processes.
 func (d *DB) WatchEvents(ctx context.Context) error {
 	return d.pg.Tx(ctx, func(tx *sqlx.Tx) error {
 		var watches []struct {

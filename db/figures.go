@@ -47,6 +47,10 @@ const figuresSQL = `
 	UNION ALL SELECT 'capture_due_seconds', '', '', extract(epoch FROM due.at - now())
 		FROM (SELECT min(capture_by) AS at FROM payments WHERE status IN ('AUTHORIZED', 'CAPTURING')) due
 		WHERE due.at IS NOT NULL
+	UNION ALL SELECT 'events_due', w.id, '', (SELECT count(*) FROM (SELECT FROM event_deliveries d WHERE d.webhook = w.id
+			AND d.next_at <= now() LIMIT 100000) AS first) FROM webhooks w WHERE w.called
+	UNION ALL SELECT 'events_oldest_due_seconds', w.id, '', coalesce((SELECT extract(epoch FROM now() - min(next_at))
+		FROM event_deliveries d WHERE d.webhook = w.id AND d.next_at <= now()), 0) FROM webhooks w WHERE w.called
 	UNION ALL SELECT 'refunds_pending', '', '', count(*) FROM refunds WHERE status = 'PENDING'
 	UNION ALL SELECT 'refund_oldest_seconds', '', '', coalesce((SELECT extract(epoch FROM now() - min(created_at))
 		FROM refunds WHERE status = 'PENDING' AND provider <> 'manual'), 0)

@@ -19,18 +19,20 @@ type Retention struct {
 	Emails   time.Duration // the text of e-mails that went out, once their line is decided
 	Links    time.Duration // whom a checkout link was for, once it has ended unused
 	Payments time.Duration // who began a payment and what for, once it has ended without an order; with its e-mails
+	Events   time.Duration // events, and what became of them at webhooks
 }
 
 // DefaultRetention keeps a quarter of reports, a year and a month of accesses and e-mails, and traffic and payments
 // that came to nothing for as long as a customer or a partner may complain.
 var DefaultRetention = Retention{
 	Audits: 90 * day, Accesses: 400 * day, Traffic: 90 * day, Emails: 400 * day, Links: 30 * day, Payments: 90 * day,
+	Events: 30 * day,
 }
 
 const day = 24 * time.Hour
 
 // Tidied counts what Tidy removed.
-type Tidied struct{ Audits, Accesses, Requests, Replies, Emails, Links, Payments int64 }
+type Tidied struct{ Audits, Accesses, Requests, Replies, Emails, Links, Payments, Events int64 }
 
 // tidyChunk bounds one transaction of Tidy, so that nobody waits for it.
 const tidyChunk = 2000
@@ -52,6 +54,7 @@ func (d *DB) Tidy(ctx context.Context, r Retention) (Tidied, error) {
 		{&t.Emails, r.Emails, tidyEmailsSQL},
 		{&t.Emails, r.Emails, tidyPaymentMailsSQL},
 		{&t.Payments, r.Payments, tidyPaymentsSQL},
+		{&t.Events, r.Events, tidyEventsSQL},
 	} {
 		for {
 			n, err := d.tidy(ctx, part.query, part.age)
@@ -124,3 +127,14 @@ const tidyPaymentMailsSQL = `
 		SELECT ctid FROM payment_mails WHERE message <> '' AND created_at < now() - make_interval(secs => $1)
 			AND due_at IS NULL AND (sent_at IS NULL OR sent_at < now() - make_interval(secs => $1))
 		ORDER BY created_at LIMIT $2))`
+
+// tidyEventsSQL removes the oldest events, whatever became of them: the longest schedule is a tenth of their time.
+const tidyEventsSQL = `
+	WITH old AS MATERIALIZED (
+		SELECT id FROM events WHERE created_at < now() - make_interval(secs => $1) AND id <= (
+			SELECT max(id) FROM (SELECT id FROM events ORDER BY id LIMIT $2) first)
+		ORDER BY id LIMIT $2
+	), gone AS (
+		DELETE FROM event_deliveries WHERE event_id IN (SELECT id FROM old)
+	)
+	DELETE FROM events WHERE id IN (SELECT id FROM old)`

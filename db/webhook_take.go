@@ -73,9 +73,9 @@ func (w webhookRow) room() int {
 	return max(w.MaxConcurrent-w.Running, 0)
 }
 
-// TakeEvents takes events that are due to be sent to a webhook, at most limit, and at most as many as the webhook allows
-// at the same time over all workers. While its breaker is open, one goes out at a time. Another process that asks at the
-// same time gets others. KindConfiguration when the webhook's secrets do not open.
+// TakeEvents takes events that are due to be sent to a webhook, at most limit, and at most as many as the webhook
+// allows at the same time over all workers. While its breaker is open, one goes out at a time. Another process that
+// asks at the same time gets others. KindConfiguration when the webhook's secrets do not open.
 func (d *DB) TakeEvents(ctx context.Context, id string, limit int) (s Sending, err error) {
 	err = d.pg.Tx(ctx, func(tx *sqlx.Tx) error {
 		s = Sending{}

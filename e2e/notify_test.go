@@ -137,7 +137,7 @@ func TestAnEventIsSentAgainUntilItIsTaken(t *testing.T) {
 func TestAReceiverThatIsGoneIsSwitchedOff(t *testing.T) {
 	s := start(t, options{noWorker: true})
 	s.product(keyturn.Product{ID: "game", Sources: sources(fromPool("games"))})
-	gone, fine := s.webhook("gone", "*"), s.webhook("fine", "*")
+	gone, fine := s.webhook("gone", "*"), s.webhook("fine", "order.created")
 	gone.Answer(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusGone) })
 	s.sends()
 	s.order("game")

@@ -1,5 +1,5 @@
-// Package notify sends events to webhooks: the order notifications of shops. It numbers what has happened and sends what
-// is due, signed, in any number of processes. Nothing of it ever holds up an order.
+// Package notify sends events to webhooks: the order notifications of shops. It numbers what has happened and sends
+// what is due, signed, in any number of processes. Nothing of it ever holds up an order.
 package notify
 
 import (
@@ -108,8 +108,8 @@ func (s *Sender) serve(ctx context.Context, id string) {
 // maxConcurrent is the most that a webhook allows.
 const maxConcurrent = 100
 
-// send sends one event and books what became of it. A request that is under way goes on when ctx ends: its outcome would
-// be unknown otherwise.
+// send sends one event and books what became of it. A request that is under way goes on when ctx ends: its outcome
+// would be unknown otherwise.
 func (s *Sender) send(ctx context.Context, sending db.Sending, e db.SendingEvent) {
 	ctx = context.WithoutCancel(ctx)
 	r := s.Send(ctx, sending, e)

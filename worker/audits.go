@@ -101,7 +101,8 @@ func (a *Auditor) PurgeExpired(ctx context.Context) (workflows.TidyOutcome, erro
 	}
 	if t != (db.Tidied{}) {
 		a.Logger.Info("what was kept long enough is gone", "audits", t.Audits, "accesses", t.Accesses, "requests", t.Requests,
-			"replies", t.Replies, "emails", t.Emails, "links", t.Links, "payments", t.Payments)
+			"replies", t.Replies, "emails", t.Emails, "links", t.Links, "payments", t.Payments,
+			"events", t.Events)
 	}
 	return workflows.TidyOutcome(t), nil
 }

@@ -28,6 +28,7 @@ type TidyOutcome struct {
 	Emails   int64 `json:"emails"`
 	Links    int64 `json:"links"`
 	Payments int64 `json:"payments"`
+	Events   int64 `json:"events"`
 }
 
 // An audit reads every table; a worker that stops or dies in the middle is noticed by its heartbeat, and another one

@@ -136,6 +136,7 @@ func (a *app) historyLink(orderID string) string {
 	return a.TemporalUI + "/namespaces/" + url.PathEscape(a.namespace) + "/workflows?query=" + url.QueryEscape(query)
 }
 
+// sender sends events to webhooks.
 func (a *app) sender() *notify.Sender {
 	return &notify.Sender{DB: a.db, Caller: a.acts.Caller, Logger: a.logger}
 }

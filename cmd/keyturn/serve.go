@@ -303,6 +303,7 @@ func (a *app) newAPI(start *starter.Starter, devToken string) *api.API {
 		Production: a.Production, Payments: a.acts.Providers.Names(), DevToken: devToken,
 		Processors: slices.Sorted(maps.Keys(a.desk.Processors)), CheckPrices: a.desk.CheckPrices,
 		ReturnOrigins: a.ReturnOrigins,
+		TestWebhook:   a.sender().Test,
 		CancelPayment: func(ctx context.Context, id string) error {
 			_, err := desk.Expire(ctx, id)
 			if keyturn.KindOf(err) == keyturn.KindNotFound { // its session is being opened at this moment

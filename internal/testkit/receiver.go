@@ -10,6 +10,8 @@ import (
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"keyturn.dev/keyturn"
 )
 
 // Receiver is a shop's server that takes events. It verifies each request with the library of Standard Webhooks.
@@ -32,7 +34,7 @@ type Received struct {
 // NewReceiver starts a receiver that ends with the test.
 func NewReceiver(t testing.TB) *Receiver {
 	t.Helper()
-	r := &Receiver{Secret: "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwMfKQ9r8GKYo="}
+	r := &Receiver{Secret: keyturn.NewWebhookSecret()}
 	hook, err := standardwebhooks.NewWebhook(r.Secret)
 	require.NoError(t, err)
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
