@@ -54,6 +54,10 @@ const (
 	AlertRefundPending AlertCause = "RefundPending"
 	AlertRefundFailed  AlertCause = "RefundFailed"
 
+	AlertExternalRefund AlertCause = "ExternalRefund"
+	AlertDispute        AlertCause = "Dispute"
+	AlertFraudWarning   AlertCause = "FraudWarning"
+
 	AlertWebhookFailing AlertCause = "WebhookFailing"
 )
 

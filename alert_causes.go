@@ -216,6 +216,25 @@ var AlertCauses = []AlertInfo{
 		ToDo: "correct the address or the secret of the endpoint at the provider, then " + closeIt,
 	},
 	{
+		Cause: AlertExternalRefund, Severity: SeverityWarning, ByPerson: true,
+		Meaning: "somebody has refunded a part of a payment at the payment provider. Keyturn does not know for which line, and " +
+			"delivers on",
+		ToDo: "cancel the line that it was for, if there is one: what is left of the payment is all that can go back; then " +
+			closeIt,
+	},
+	{
+		Cause: AlertDispute, Severity: SeverityError, ByPerson: true, Closes: "the dispute is decided",
+		Meaning: "a customer has disputed a payment at the bank. The alert says until when evidence is to be given. Refunds of " +
+			"the payment wait for the outcome; if it is lost, the order is cancelled and its keys revoked",
+		ToDo: "`keyturn order evidence ORDER` writes what there is to say; give it at the payment provider before it is due",
+	},
+	{
+		Cause: AlertFraudWarning, Severity: SeverityWarning, ByPerson: true,
+		Meaning: "the bank of a customer has warned that a payment may be fraudulent. A dispute often follows",
+		ToDo: "look at the order; `keyturn order cancel ORDER --reason REASON` gives the money back before it is disputed. " +
+			"Then " + closeIt,
+	},
+	{
 		Cause: AlertRefundPending, Severity: SeverityError, ByPerson: true,
 		Meaning: "the payment provider took on a refund ten days ago, and the money is not back yet. The line or payment " +
 			"counts as refunded",

@@ -26,14 +26,13 @@ func (a *Activities) Refund(ctx context.Context, in Step) (keyturn.Next, error) 
 	if err != nil || due == nil {
 		return next, asTemporal(err, 0)
 	}
+	if due.Lost != "" && due.Minor > 0 {
+		next, err = a.DB.FinishRefund(ctx, in.FulfillmentID, due.Lost, a.Letters.Render)
+		return next, asTemporal(err, 0)
+	}
 	callCtx, cancel := context.WithTimeout(ctx, 20*time.Second)
 	defer cancel()
-	id, err := a.Providers.Repay(callCtx, due.Provider, payment.Refund{
-		ID: due.LineID, Reference: due.Reference, OrderID: due.OrderID,
-		Amount: keyturn.Money{Minor: due.Minor, Currency: due.Currency},
-	}, "refund-"+due.LineID, payment.Repetition(due.Repetition()), func(ctx context.Context) (int, error) {
-		return a.DB.NextRefundKey(ctx, due.LineID, due.KeyNo)
-	})
+	id, err := a.repay(callCtx, due)
 	if taken, ok := errors.AsType[*payment.RefundError](err); ok {
 		return a.refundTaken(ctx, in, taken)
 	}
@@ -60,4 +59,17 @@ func (a *Activities) refundTaken(ctx context.Context, in Step, taken *payment.Re
 		err = keyturn.Errorf(keyturn.KindUnavailable, "the payment provider's refund is %s", string(taken.Status))
 	}
 	return next, asTemporal(err, refundLook)
+}
+
+// repay asks for a refund, unless a dispute of its payment is open.
+func (a *Activities) repay(ctx context.Context, due *db.RefundDue) (id string, err error) {
+	if due.Disputed && due.Minor > 0 {
+		return "", keyturn.Errorf(keyturn.KindConflict, "a dispute of the payment is open: its outcome comes first")
+	}
+	return a.Providers.Repay(ctx, due.Provider, payment.Refund{
+		ID: due.LineID, Reference: due.Reference, OrderID: due.OrderID,
+		Amount: keyturn.Money{Minor: due.Minor, Currency: due.Currency},
+	}, "refund-"+due.LineID, payment.Repetition(due.Repetition()), func(ctx context.Context) (int, error) {
+		return a.DB.NextRefundKey(ctx, due.LineID, due.KeyNo)
+	})
 }

@@ -88,6 +88,15 @@ var orderExamples = map[string]example{
 		answer: exampleOrder(keyturn.OrderPending, exampleLineView(keyturn.LinePending)),
 	},
 	"getOrder": {answer: exampleOrder(keyturn.OrderCompleted, exampleLineView(keyturn.LineDelivered))},
+	"getOrderEvidence": {answer: keyturn.OrderEvidence{
+		OrderID: exampleOrderID, CreatedAt: exampleTime(0),
+		Disputes: []keyturn.DisputeView{{
+			ID: "du_1", Status: string(keyturn.DisputeOpen), Amount: "49.90", Currency: "EUR", Reason: "fraudulent",
+		}},
+		Text:     map[string]string{"access_activity_log": "2026-11-22 10:00:03 UTC: the customer's mail server accepted …"},
+		Mails:    []keyturn.EvidenceOfMail{{What: "keys", Line: 1, AcceptedAt: exampleTime(3)}},
+		Accesses: []keyturn.EvidenceOfAccess{{Line: 1, By: "customer", What: "page", At: exampleTime(60)}},
+	}},
 	"listOrders": {answer: keyturn.OrderPage{
 		Orders: []keyturn.OrderSummary{{
 			ID: exampleOrderID, Status: keyturn.OrderCompleted, Currency: "EUR", GrossPrice: "49.90",

@@ -83,8 +83,21 @@ func (a *API) orderRoutes() {
 			"cancellation has begun.",
 		Security: anyOf(ScopeOrdersWrite, ScopeOps),
 	}}, a.cancelOrder)
+	register(a, operation{of: ofOrder, Operation: huma.Operation{
+		OperationID: "getOrderEvidence", Method: http.MethodGet, Path: "/v1/orders/{id}/evidence", Tags: []string{tag},
+		Summary: "Show what there is to say in a dispute of an order",
+		Description: "Consent, e-mails that the customer's mail server accepted, looks at the keys, and the disputes; `text` " +
+			"has it in words, by the fields of Stripe's form for evidence. Who the customer is, it says to tokens with " +
+			"`customers:read`, and records that.",
+		Security: anyOf(ScopeOps),
+	}}, func(ctx context.Context, c *call, in *idInput) (*evidenceOutput, error) {
+		v, err := a.DB.OrderEvidence(ctx, in.ID, c.may(ScopeCustomersRead), c.by())
+		return &evidenceOutput{Body: v}, err
+	})
 	a.eventRoute(tag)
 }
+
+type evidenceOutput struct{ Body keyturn.OrderEvidence }
 
 const idempotencyKey = "Idempotency-Key"
 

@@ -96,6 +96,9 @@ func (k *Desk) opening(f db.PaymentFacts) payment.Opening {
 
 // Look asks the processor where the payment stands, and books it.
 func (k *Desk) Look(ctx context.Context, paymentID string) (db.Reconciled, error) {
+	if err := k.lookAfter(ctx, paymentID); err != nil {
+		return db.Reconciled{}, err
+	}
 	return k.call(ctx, paymentID, func(ctx context.Context, p payment.Processor, f db.PaymentFacts) (
 		keyturn.ProcessorState, error,
 	) {

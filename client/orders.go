@@ -37,6 +37,11 @@ func (c *Client) Order(ctx context.Context, id string) (v keyturn.OrderView, err
 	return v, c.get(ctx, at("v1", "orders", id), nil, &v)
 }
 
+// OrderEvidence shows what there is to say in a dispute of an order.
+func (c *Client) OrderEvidence(ctx context.Context, id string) (e keyturn.OrderEvidence, err error) {
+	return e, c.get(ctx, at("v1", "orders", id, "evidence"), nil, &e)
+}
+
 // Orders lists orders, the newest first; status and cursor may be empty, a limit of 0 is the API's own.
 func (c *Client) Orders(ctx context.Context, status keyturn.OrderStatus, cursor string, limit int) (p keyturn.OrderPage,
 	err error,

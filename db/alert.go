@@ -51,7 +51,7 @@ func (a Alert) ToDo(d AlertDetail) string {
 	fulfillment := cmp.Or(d.FulfillmentID, "FULFILLMENT") // of an alert that is about none, advice is as in the table
 	return strings.NewReplacer("FULFILLMENT", fulfillment, "POOL", pool, "ALERT", strconv.FormatInt(a.ID, 10),
 		"INTEGRATION", partnerOf(d.Source), "PAYMENT", a.about("payment/"), "WEBHOOK", a.about("webhook/"),
-		"`", "").Replace(a.Cause.Info().ToDo)
+		"ORDER", cmp.Or(d.OrderID, "ORDER"), "`", "").Replace(a.Cause.Info().ToDo)
 }
 
 // openLineAlert opens the alert of this line and cause unless it is open. One that was closed tells operations anew.

@@ -139,6 +139,9 @@ type RefundDue struct {
 	CreatedAt time.Time `db:"created_at"`
 	Attempts  int       `db:"attempts"` // with this one: whose failure it is
 	repetition
+
+	Disputed bool   // the customer's bank is to decide first
+	Lost     string // the dispute by which the customer has the money already
 }
 
 // slowRefund is when a refund that does not come through is worth an alert.
@@ -160,8 +163,10 @@ func (d *DB) BeginRefund(ctx context.Context, fulfillmentID string) (*RefundDue,
 			l.ID); err != nil {
 			return err
 		}
+		var err error
+		r.Disputed, r.Lost, err = disputeOf(ctx, tx, l.OrderID)
 		due = &r
-		return nil
+		return err
 	})
 	return due, next, err
 }

@@ -73,11 +73,13 @@ var ofTheBooks = map[string]string{
 	"merchant_payments": "merchant provider reference",
 	"orders": "cancel_failure client currency customer_id id page_hash payment_provider payment_reference " +
 		"status",
-	"outbox":          "subject workflow",
-	"payment_log":     "by from_status to_status",
-	"payment_refunds": "currency error provider_id status",
+	"outbox":            "subject workflow",
+	"payment_aftermath": "currency id kind provider reason status",
+	"payment_log":       "by from_status to_status",
+	"payment_refunds":   "currency error provider_id status",
 	"payments": "capture currency customer_id failure link_id link_order_id mixed order_id payment_reference provider " +
 		"session_reference status",
+	"processor_reviews":  "provider",
 	"processor_troubles": "failing failure provider",
 	"provider_events":    "id outcome provider type",
 	"sandbox_sessions": "authorize back_url capture_key currency id key lines locale method order_id reference request " +

@@ -38,6 +38,17 @@ type Processor interface {
 	CheckTotal(m keyturn.Money) error
 }
 
+// Watcher is a processor that tells of what comes after a payment was taken: refunds that others made, refunds that
+// fail later, disputes, early fraud warnings.
+type Watcher interface {
+	Processor
+
+	// Aftermath lists what came of a payment after it was taken.
+	Aftermath(ctx context.Context, ref Ref) (keyturn.Aftermath, error)
+	// Recent gives the references of payments of which something came since then.
+	Recent(ctx context.Context, since time.Time) (references []string, err error)
+}
+
 // Ref names a payment at its processor: by its session, and by the payment once there is one.
 type Ref struct {
 	PaymentID        string // ours

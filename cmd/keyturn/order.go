@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -100,7 +102,7 @@ same order again changes nothing.
 		}
 		return show(cmd, v, func(w io.Writer) { printOrder(w, v) })
 	}))
-	cmd.AddCommand(newRefundConfirm())
+	cmd.AddCommand(newRefundConfirm(), newOrderEvidence())
 	return cmd
 }
 
@@ -144,6 +146,34 @@ Repeating it with the same reference changes nothing.`,
 			return err
 		}
 		return show(cmd, v, func(w io.Writer) { printLines(w, []keyturn.LineView{v}) })
+	})
+}
+
+func newOrderEvidence() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "evidence ORDER", Short: "Write what there is to say in a dispute of an order", Args: cobra.ExactArgs(1),
+		Long: `Writes what there is to say when a customer has disputed the payment of an order at the bank: what was ordered
+and agreed to, which e-mails the customer's mail server accepted, and when the keys were looked at. The texts are for the
+fields of Stripe's form for evidence. With customers:read they say who the customer is, which is recorded.`,
+		Example: "  keyturn order evidence ORD-2026-000123",
+	}
+	return withAPI(cmd, func(ctx context.Context, cmd *cobra.Command, api *client.Client, args []string) error {
+		e, err := api.OrderEvidence(ctx, args[0])
+		if err != nil {
+			return err
+		}
+		return show(cmd, e, func(w io.Writer) {
+			for _, d := range e.Disputes {
+				fmt.Fprintf(w, "dispute %s  %s  %s %s  %s", d.ID, d.Status, d.Amount, d.Currency, d.Reason)
+				if d.DueAt != nil {
+					fmt.Fprintf(w, "  evidence is due by %s", d.DueAt.UTC().Format("2006-01-02 15:04 MST"))
+				}
+				fmt.Fprintln(w)
+			}
+			for _, field := range slices.Sorted(maps.Keys(e.Text)) {
+				fmt.Fprintf(w, "\n%s:\n%s\n", field, strings.TrimSpace(e.Text[field]))
+			}
+		})
 	})
 }
 

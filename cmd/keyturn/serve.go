@@ -249,6 +249,9 @@ func (a *app) attend(ctx context.Context) {
 		if err == nil {
 			err = auditor.Attend(tryCtx)
 		}
+		if err == nil {
+			err = a.desk.ReviewRecent(tryCtx)
+		}
 		cancel()
 		wait := attendEvery
 		if err != nil && ctx.Err() == nil {

@@ -53,6 +53,7 @@ type Processor struct {
 var (
 	_ payment.Processor = Processor{}
 	_ payment.Finder    = Processor{}
+	_ payment.Watcher   = Processor{}
 )
 
 // New checks the configuration and makes the processor. It calls nobody. KindInvalid, with the setting's field.
