@@ -35,7 +35,7 @@ func TestTheAPIDescribesItself(t *testing.T) {
 	require.Equal(t, keyturn.Version, doc.Info.Version)
 	for path, methods := range map[string]string{
 		"/v1/orders": "get post", "/v1/orders/{id}": "get", "/v1/orders/{id}/cancellation": "post",
-		"/v1/orders/{id}/events": "get", "/v1/checkout-links": "get post", "/v1/checkout-links/{id}": "get",
+		"/v1/orders/{id}/events": "get", "/v1/orders/{id}/evidence": "get", "/v1/checkout-links": "get post", "/v1/checkout-links/{id}": "get",
 		"/v1/checkout-links/{id}/cancellation": "post", "/v1/payments": "get", "/v1/payments/{id}": "get",
 		"/v1/payments/{id}/refresh": "post",
 		"/v1/fulfillments/{id}":     "get", "/v1/fulfillments/{id}/resolution": "post", "/v1/fulfillments/{id}/resend": "post",

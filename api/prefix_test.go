@@ -116,6 +116,7 @@ type reach struct {
 var reaches = map[string]reach{
 	"POST /v1/orders":                   {"/v1/orders", "ORDER", 403, 201},
 	"GET /v1/orders/{id}":               {"/v1/orders/{name}:1", "", 404, 200},
+	"GET /v1/orders/{id}/evidence":      {"/v1/orders/{name}:1/evidence", "", 404, 200},
 	"GET /v1/orders":                    {"/v1/orders", "", 200, 200},
 	"POST /v1/orders/{id}/cancellation": {"/v1/orders/{name}:3/cancellation", `{}`, 404, 202},
 	"GET /v1/orders/{id}/events":        {"/v1/orders/{name}:3/events", "", 404, 200},

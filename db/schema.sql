@@ -915,7 +915,8 @@ CREATE TABLE alerts (
         'Revocation', 'Exposed', 'Undelivered', 'Restored', 'PartnerAnsweredDifferently', 'PartnerMoved',
         'PartnerDown', 'PartnerBack', 'CertificateExpiring', 'ClockSkew', 'LowStock', 'RunsDry', 'Owed', 'Audit',
         'SearchAttributes', 'Capture', 'LatePayment', 'Mismatch', 'NotAccepted', 'ProcessorDown', 'ProcessorRefuses',
-        'UnknownPayment', 'CardTesting', 'WebhookFailing', 'RefundPending', 'RefundFailed', 'ProcessorMode'))
+        'UnknownPayment', 'CardTesting', 'WebhookFailing', 'RefundPending', 'RefundFailed', 'ProcessorMode',
+        'ExternalRefund', 'Dispute', 'FraudWarning'))
 );
 CREATE INDEX alerts_by_cause ON alerts (cause, id);
 CREATE INDEX alerts_by_merchant ON alerts (split_part(alert_subject(pool_id, subject, detail), ':', 1), id)
@@ -1394,6 +1395,31 @@ CREATE TABLE event_watch (
     upto timestamptz NOT NULL,
     CONSTRAINT event_watch_pkey PRIMARY KEY (what),
     CONSTRAINT event_watch_what CHECK (what IN ('license.expired', 'checkout.abandoned'))
+);
+
+CREATE TABLE payment_aftermath (
+    provider text NOT NULL,
+    id text NOT NULL,
+    payment_id uuid NOT NULL,
+    kind text NOT NULL,
+    amount_minor bigint NOT NULL DEFAULT 0,
+    currency text NOT NULL DEFAULT '',
+    status text NOT NULL,
+    reason text NOT NULL DEFAULT '',
+    due_at timestamptz,
+    noted_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    closed_at timestamptz,
+    CONSTRAINT payment_aftermath_pkey PRIMARY KEY (provider, id),
+    CONSTRAINT payment_aftermath_payment_id_fkey FOREIGN KEY (payment_id) REFERENCES payments(id),
+    CONSTRAINT payment_aftermath_kind_check CHECK (kind IN ('refund', 'dispute', 'warning')),
+    CONSTRAINT payment_aftermath_status_check CHECK (status IN ('', 'open', 'won', 'lost', 'failed'))
+);
+CREATE INDEX payment_aftermath_of_payment ON payment_aftermath (payment_id);
+
+CREATE TABLE processor_reviews (
+    provider text NOT NULL,
+    at timestamptz NOT NULL,
+    CONSTRAINT processor_reviews_pkey PRIMARY KEY (provider)
 );
 
 CREATE TRIGGER line_events AFTER INSERT ON line_log FOR EACH ROW WHEN (new.to_status IN ('OBTAINED', 'RETRYING',
