@@ -149,13 +149,15 @@ func (d *DB) deliverByReveal(ctx context.Context, tx *sqlx.Tx, l *line) error {
 	if err := l.wakeNext(ctx, tx); err != nil {
 		return err
 	}
-	l.WakeAt = &l.Now
 	var w pg.StmtBuilder
 	if err := l.appendLineUpdate(&w, byCustomer, whyRevealed, ""); err != nil {
 		return err
 	}
 	l.appendShown(&w)
-	return l.runUpdate(ctx, tx, &w)
+	if err := l.runUpdate(ctx, tx, &w); err != nil {
+		return err
+	}
+	return enqueue(ctx, tx, WorkflowWake, l.FulfillmentID)
 }
 
 // cancelMailsSQL keeps the e-mails with a line's keys from being sent. One that is being sent comes to its end; one

@@ -50,7 +50,8 @@ func TestALookDeliversWhatNoEmailDid(t *testing.T) {
 	require.Equal(t, 1, read[int](s, `SELECT count(*) FROM licenses WHERE id = $1`, f))
 	require.Zero(t, read[int](s, `SELECT count(*) FROM alerts WHERE closed_at IS NULL`))
 	require.Equal(t, 1, read[int](s, `SELECT count(*) FROM access_log WHERE by = 'customer' AND what = 'keys'`))
-	require.Equal(t, 1, read[int](s, `SELECT count(*) FROM line_items WHERE wake_at <= now()`), "its workflow is to end")
+	require.Equal(t, 1, read[int](s, `SELECT count(*) FROM outbox WHERE workflow = $1 AND subject = $2`, WorkflowWake, f),
+		"its workflow is to end")
 	require.Equal(t, "READY revealed", read[string](s, `SELECT status || ' ' || error FROM deliveries WHERE message = ''`))
 
 	none, next, _, err := s.BeginDelivery(s.ctx, f, renderMail)
