@@ -159,6 +159,6 @@ func (r *run) readOutside(ctx context.Context) (err error) {
 func (r *run) args() map[string]any {
 	return map[string]any{
 		"slack": r.Slack.Seconds(), "strict": r.Quiescent, "listed": r.Listed, "seen": r.seen,
-		"partners": pq.Array(keyturn.PartnerSources()),
+		"partners": pq.Array(keyturn.PartnerSources()), "known_events": pq.Array(keyturn.EventTypesOf(nil)),
 	}
 }

@@ -20,6 +20,7 @@ func (s *shop) fill() {
 		$$ SELECT id FROM line_items WHERE order_id = split_part(place, '/', 1)
 			AND position = 1 + CAST('0' || split_part(place, '/', 2) AS int) $$`)
 	s.catalog()
+	s.webhooks()
 
 	sold := s.order("sold", line("game", 2), line("game", 1))
 	for _, f := range sold {
@@ -115,6 +116,7 @@ func (s *shop) fill() {
 	s.fillLinks()
 
 	s.ok(s.Stock().WatchPools(s.ctx))
+	s.tells()
 	_, err = s.TakeAlerts(s.ctx, 1000, func([]db.Alert) error { return nil })
 	s.ok(err)
 	s.exec(`DELETE FROM outbox`) // the relay has been

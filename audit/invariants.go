@@ -32,6 +32,8 @@ const (
 	looksHistories    = "histories"
 	looksHoneypots    = "calls of honeypots"
 	looksSent         = "lines of the submission journal"
+	looksEvents       = "events"
+	looksEventsSent   = "events on their way to webhooks"
 )
 
 // invariant is one thing that must always be so. IDs and severities are those of the catalogue of invariants.
@@ -330,5 +332,22 @@ var invariants = []invariant{
 	{
 		id: "P8", severity: S1, meaning: "After each event of a processor it was asked where the payment stands.",
 		looks: []string{looksPayments},
+	},
+
+	{
+		id: "N1", severity: S1,
+		meaning: "Each step of an order that a webhook wants is told: one event, given to each webhook that wants it.",
+		looks:   []string{looksSteps, looksOrders, looksEvents},
+	},
+	{
+		id: "N2", severity: S1, meaning: "A receiver gets the event's own bytes, at each try.",
+		looks: []string{looksEventsSent},
+	},
+	{
+		id: "N3", severity: S0, meaning: "No event holds keys or customers of the newest lines.", looks: []string{looksEvents},
+	},
+	{
+		id: "N4", severity: S2, meaning: "No event waits for its number, or longer than the schedule of its tries.",
+		looks: []string{looksEvents, looksEventsSent},
 	},
 }

@@ -20,6 +20,7 @@ var probes = func() []probe {
 	for _, some := range [][]probe{
 		orderProbes, keyProbes, partnerProbes, mailProbes, moneyProbes, stepProbes,
 		licenseProbes, alertProbes, overdueProbes, erasedProbes, duplicateProbes, limitProbes, linkProbes,
+		eventProbes,
 	} {
 		all = append(all, some...)
 	}
@@ -119,6 +120,8 @@ const countSQL = `
 	UNION ALL SELECT 'outbox entries', count(*) FROM outbox
 	UNION ALL SELECT 'checkout links', count(*) FROM checkout_links
 	UNION ALL SELECT 'payments of checkout links', count(*) FROM payments
+	UNION ALL SELECT 'events', count(*) FROM events
+	UNION ALL SELECT 'events on their way to webhooks', count(*) FROM event_deliveries
 	UNION ALL SELECT 'erased customers', count(*) FROM customers WHERE erased_at IS NOT NULL`
 
 func (r *run) count(ctx context.Context) error {

@@ -67,7 +67,8 @@ func (d *DB) SwitchWebhookOn(ctx context.Context, id string) error {
 	return d.pg.Tx(ctx, func(tx *sqlx.Tx) error {
 		if _, err := tx.ExecContext(ctx, `
 			UPDATE webhooks SET off_at = NULL, off_why = NULL, failing = '{}', opened_at = NULL, probes = 0,
-				probe_until = NULL, next_try_at = NULL, failing_since = NULL, failing_days = 0, failed_on = NULL
+				probe_until = NULL, next_try_at = NULL, failing_since = NULL, failing_days = 0, failed_on = NULL,
+				updated_at = now() -- the audit expects events from here on
 			WHERE id = $1 AND (off_at IS NOT NULL OR failing_since IS NOT NULL)`, id); err != nil {
 			return err
 		}

@@ -297,6 +297,24 @@ var allMutants = []mutant{
 	},
 	{name: "an event is noted and nobody asks its processor", invariants: "P8", run: (*stack).sellsAndHearsOfIt},
 
+	// Events.
+	{
+		name: "an event is given to nobody", invariants: "N1",
+		edits: becomes(`JOIN hooks ON hooks\.id = t\.webhook`, `JOIN hooks ON hooks.id <> t.webhook`),
+		run:   (*stack).sellsAndTells,
+	},
+	{
+		name: "an event is sent with other bytes", invariants: "N2",
+		edits: becomes(`ELSE e\.body END`, `ELSE e.body || ' ' END`),
+		run:   (*stack).sellsAndTells,
+	},
+	{name: "an event tells who bought", invariants: "N3", run: (*stack).sellsAndTells},
+	{
+		name: "nobody numbers events", invariants: "N4",
+		edits: becomes(`number IS NULL AND type = ANY\(\$1\)`, `$0 AND false`),
+		run:   (*stack).sellsAndTells,
+	},
+
 	// Steps.
 	{
 		name: "a status is written without its version", invariants: "F1 F3",

@@ -303,6 +303,15 @@ func (s *stack) sellsAndHearsOfIt() {
 	s.exec(`UPDATE provider_events SET received_at = received_at - interval '1 hour'`)
 }
 
+// sellsAndTells lets time pass after a webhook was told of an order.
+func (s *stack) sellsAndTells() {
+	s.webhook("shop", "order.*")
+	s.exec(`UPDATE webhooks SET updated_at = updated_at - interval '1 hour'`)
+	s.sends()
+	s.await(s.order("editor"), keyturn.OrderCompleted)
+	s.exec(`UPDATE events SET created_at = created_at - interval '20 minutes'`)
+}
+
 func (s *stack) sellsALinkTwice() {
 	link := s.link("", "editor")
 	for n := range 2 {

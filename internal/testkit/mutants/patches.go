@@ -239,4 +239,32 @@ func (c *conn) ExecContext(ctx context.Context, query string, args []driver.Name
 		f.show(ctx)
 `,
 	},
+
+	// Events.
+	{
+		Old: `
+		return storeEvents(ctx, tx, rows, facts)
+`,
+		New: `
+		if mutants.Active("an event tells who bought") {
+			for _, row := range rows {
+				var o struct {
+					CustomerID string ` + "`db:\"customer_id\"`" + `
+					Customer   []byte ` + "`db:\"customer\"`" + `
+					DataKey    []byte ` + "`db:\"data_key\"`" + `
+				}
+				if err := tx.GetContext(ctx, &o, "SELECT o.customer_id, o.customer, c.data_key FROM orders o JOIN customers c ON "+
+					"c.id = o.customer_id WHERE o.id = $1", row.About); err != nil {
+					continue
+				}
+				if c, err := d.OpenCustomer(o.DataKey, o.CustomerID, row.About, o.Customer); err == nil {
+					s := facts.steps[row.ID]
+					s.Status = c.Email
+					facts.steps[row.ID] = s
+				}
+			}
+		}
+		return storeEvents(ctx, tx, rows, facts)
+`,
+	},
 }
