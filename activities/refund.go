@@ -53,8 +53,10 @@ func (a *Activities) Refund(ctx context.Context, in Step) (keyturn.Next, error) 
 
 // refundTaken books a refund that the payment provider has taken on and that has not come through.
 func (a *Activities) refundTaken(ctx context.Context, in Step, taken *payment.RefundError) (keyturn.Next, error) {
-	next, err := a.DB.RefundUnderWay(ctx, in.FulfillmentID,
-		db.RefundProgress{ID: taken.ID, Failed: taken.Status == payment.RefundFailed}, refundLook, a.Letters.Render)
+	next, err := a.DB.RefundUnderWay(ctx, in.FulfillmentID, db.RefundProgress{
+		ID: taken.ID, Failed: taken.Status == payment.RefundFailed,
+		NeedsCustomer: taken.Status == payment.RefundNeedsCustomer,
+	}, refundLook, a.Letters.Render)
 	if err == nil && next.Do == keyturn.DoRefund {
 		err = keyturn.Errorf(keyturn.KindUnavailable, "the payment provider's refund is %s", string(taken.Status))
 	}

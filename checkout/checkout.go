@@ -172,8 +172,10 @@ func (k *Desk) GiveBack(ctx context.Context, paymentID string) (keyturn.PaymentN
 		return k.DB.NextPaymentRefundKey(ctx, paymentID, due.Known.No)
 	})
 	if taken, ok := errors.AsType[*payment.RefundError](err); ok {
-		next, err := k.DB.PaymentRefundUnderWay(ctx, paymentID,
-			db.RefundProgress{ID: taken.ID, Failed: taken.Status == payment.RefundFailed})
+		next, err := k.DB.PaymentRefundUnderWay(ctx, paymentID, db.RefundProgress{
+			ID: taken.ID, Failed: taken.Status == payment.RefundFailed,
+			NeedsCustomer: taken.Status == payment.RefundNeedsCustomer,
+		})
 		if err == nil && next.Do == keyturn.PaymentDoRefund {
 			return next, taken
 		}

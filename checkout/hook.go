@@ -71,7 +71,7 @@ func (k *Desk) Hook(w http.ResponseWriter, r *http.Request) {
 func (k *Desk) Tell(ctx context.Context, provider string, e payment.Event) error {
 	result, err := k.DB.BookProviderEvent(ctx, db.ProviderEvent{
 		Provider: provider, ID: e.ID, Type: e.Type, SessionReference: e.SessionReference,
-		PaymentReference: e.PaymentReference, PaymentID: e.PaymentID, Outcome: e.Outcome,
+		PaymentReference: e.PaymentReference, PaymentID: e.PaymentID, RefundOf: e.RefundOf, Outcome: e.Outcome,
 	})
 	if err != nil {
 		result = "failed"

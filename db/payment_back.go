@@ -128,6 +128,6 @@ func (d *DB) FinishPaymentRefund(ctx context.Context, id, providerID string) (ke
 			return err
 		}
 		p.Owed = false
-		return nil
+		return closeAlertOf(ctx, tx, "payment/"+p.ID, keyturn.AlertRefund)
 	})
 }

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/jmoiron/sqlx"
 
 	"keyturn.dev/keyturn"
@@ -22,6 +23,7 @@ type ProviderEvent struct {
 	SessionReference string // one of the two names the payment
 	PaymentReference string
 	PaymentID        string             // ours, where the processor repeats it
+	RefundOf         string             // ours, of a refund: a line's ID, or a payment's
 	Outcome          keyturn.PayOutcome // of a try to pay; empty: it tells of something else
 }
 
@@ -36,7 +38,8 @@ const (
 )
 
 // BookProviderEvent notes an event of a processor, once, and has the payment's workflow look at the payment that it
-// names by its session or payment reference, or by our ID. An event about nothing of ours is noted, no more.
+// names by its session or payment reference, or by our ID. An event of a line's refund that the provider has taken on
+// wakes the line, also of an order that came in paid. An event about nothing of ours is noted, no more.
 func (d *DB) BookProviderEvent(ctx context.Context, e ProviderEvent) (out BookedEvent, err error) {
 	var named []string
 	paymentID, err := d.PaymentOf(ctx, e.Provider, e.SessionReference, e.PaymentReference)
@@ -50,9 +53,12 @@ func (d *DB) BookProviderEvent(ctx context.Context, e ProviderEvent) (out Booked
 	}
 	err = d.pg.Tx(ctx, func(tx *sqlx.Tx) error {
 		out = EventKnown
+		woken, err := wakeRefund(ctx, tx, e) // before the payment is locked, as a line's step does it
+		if err != nil {
+			return err
+		}
 		var p *payment
 		if paymentID != "" { // first: the event refers to it, and several of a payment come at the same moment
-			var err error
 			if p, err = lockPayment(ctx, tx, paymentID); err != nil {
 				return err
 			}
@@ -64,13 +70,30 @@ func (d *DB) BookProviderEvent(ctx context.Context, e ProviderEvent) (out Booked
 			e.Provider, e.ID, e.Type, paymentID, e.Outcome); err != nil || len(fresh) == 0 {
 			return err
 		}
-		if out = EventForeign; p == nil {
+		if out = EventForeign; woken {
+			out = EventBooked
+		}
+		if p == nil {
 			return nil
 		}
 		out = EventBooked
 		return p.lookNow(ctx, tx)
 	})
 	return out, err
+}
+
+// wakeRefund wakes the line whose refund an event tells of, if the provider has taken it on and it has not come
+// through. Only then: while the provider is being asked for it, nothing is to be asked for again.
+func wakeRefund(ctx context.Context, tx *sqlx.Tx, e ProviderEvent) (woken bool, err error) {
+	if uuid.Validate(e.RefundOf) != nil {
+		return false, nil
+	}
+	var lines []string
+	err = tx.SelectContext(ctx, &lines, `
+		UPDATE line_items l SET wake_at = now(), next_attempt_at = now() FROM refunds r
+		WHERE l.id = $1 AND r.line_id = l.id AND r.provider = $2 AND r.status = 'PENDING'
+			AND r.under_way_since IS NOT NULL AND l.status = 'CANCELING' RETURNING l.id`, e.RefundOf, e.Provider)
+	return len(lines) > 0, err
 }
 
 // ForgetProviderEvents removes events that no processor repeats any more, at most 10,000 at once.

@@ -16,6 +16,8 @@ const RefundMost = 10 * 24 * time.Hour
 type RefundProgress struct {
 	ID     string // the provider's
 	Failed bool   // for good
+	// NeedsCustomer: the customer has to say where the money goes.
+	NeedsCustomer bool
 }
 
 // whatBecame says which alert a refund that has not come through deserves; empty: it may take longer.
@@ -31,6 +33,11 @@ func (r RefundProgress) whatBecame(waited time.Duration) (cause keyturn.AlertCau
 	return "", ""
 }
 
+// needsCustomer is what a person hears of a refund that waits for the customer.
+func (r RefundProgress) needsCustomer() string {
+	return "the refund " + r.ID + " waits for the customer, whom the payment provider has asked where the money goes"
+}
+
 // RefundUnderWay books a line's refund that the provider has taken on. The line stays CANCELING until it has come
 // through, ten days at most; it ends, with an alert, also where the refund failed for good.
 func (d *DB) RefundUnderWay(ctx context.Context, fulfillmentID string, r RefundProgress, again time.Duration,
@@ -41,16 +48,22 @@ func (d *DB) RefundUnderWay(ctx context.Context, fulfillmentID string, r RefundP
 			return nil
 		}
 		var since time.Time
-		if err := tx.GetContext(ctx, &since, `
+		err := tx.GetContext(ctx, &since, `
 			UPDATE refunds SET under_way_since = coalesce(under_way_since, clock_timestamp()), error = NULL, key_failed_at = NULL,
 				failed_at = CASE WHEN $2 THEN clock_timestamp() END
-			WHERE line_id = $1 RETURNING under_way_since`, l.ID, r.Failed); err != nil {
+			WHERE line_id = $1 RETURNING under_way_since`, l.ID, r.Failed)
+		if err != nil {
 			return err
 		}
 		cause, happened := r.whatBecame(l.Now.Sub(since))
 		if cause == "" {
 			l.NextAttemptAt = ptr(l.Now.Add(again))
-			if err := closeLineAlert(ctx, tx, l, keyturn.AlertRefund); err != nil {
+			if r.NeedsCustomer {
+				err = openLineAlert(ctx, tx, l, keyturn.AlertRefund, r.needsCustomer())
+			} else {
+				err = closeLineAlert(ctx, tx, l, keyturn.AlertRefund)
+			}
+			if err != nil {
 				return err
 			}
 			return l.save(ctx, tx, byWorkflow, "")
@@ -74,13 +87,19 @@ func (d *DB) PaymentRefundUnderWay(ctx context.Context, id string, r RefundProgr
 			return err
 		}
 		cause, happened := r.whatBecame(p.Now.Sub(since[0]))
-		if cause == "" {
-			return nil
+		switch {
+		case cause == "" && r.NeedsCustomer:
+			return p.alert(ctx, tx, keyturn.AlertRefund, r.needsCustomer())
+		case cause == "":
+			return closeAlertOf(ctx, tx, "payment/"+p.ID, keyturn.AlertRefund)
 		}
 		p.Owed = false
 		if _, err := tx.ExecContext(ctx, `
 			UPDATE payment_refunds SET status = 'DONE', done_at = now(), provider_id = $2 WHERE payment_id = $1`,
 			p.ID, r.ID); err != nil {
+			return err
+		}
+		if err := closeAlertOf(ctx, tx, "payment/"+p.ID, keyturn.AlertRefund); err != nil {
 			return err
 		}
 		return p.alert(ctx, tx, cause, happened)

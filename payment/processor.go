@@ -89,6 +89,7 @@ type Event struct {
 	SessionReference string // of one of the two
 	PaymentReference string
 	PaymentID        string             // ours, where the processor repeats it: of one whose references are not known yet
+	RefundOf         string             // ours, of a refund that it tells of: a line's ID, or a payment's
 	Outcome          keyturn.PayOutcome // of a try to pay; empty: it tells of something else
 }
 

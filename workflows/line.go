@@ -131,14 +131,26 @@ func (f *fulfillment) await(ctx workflow.Context, run workflow.Future) (next key
 			if n.next.Version < f.next.Version {
 				return // it was overtaken on its way
 			}
-			now := n.next.Status.InTrouble() && n.next.Wait == 0 // somebody wants it at once, whatever the server waits for
-			if n.decided || now || n.next.Do != f.next.Do || n.next.Source != f.next.Source || n.next.Status != f.next.Status {
+			if n.decided || n.next.Do != f.next.Do || n.next.Source != f.next.Source || n.next.Status != f.next.Status ||
+				atOnce(ctx, n.next) {
 				interrupted, next = true, n.next
 			}
 		})
 		selector.Select(ctx)
 	}
 	return next, interrupted, err
+}
+
+// atOnce says that somebody wants the step now, whatever the server waits for: a line in trouble is to be tried, or the
+// provider tells of a refund that was under way.
+func atOnce(ctx workflow.Context, next keyturn.Next) bool {
+	switch {
+	case next.Wait > 0:
+		return false
+	case next.Do == keyturn.DoRefund:
+		return workflow.GetVersion(ctx, "refund told of", workflow.DefaultVersion, 1) >= 1
+	}
+	return next.Status.InTrouble()
 }
 
 // review asks the database after a wait for a person, or when the relay says so.

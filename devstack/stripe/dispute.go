@@ -248,6 +248,20 @@ func (s *Server) FailRefund(refundID string) error {
 	return nil
 }
 
+// AskCustomer has a pending refund wait for the customer, who is asked where the money goes and answers by the time
+// that it would have taken.
+func (s *Server) AskCustomer(refundID string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r, ok := s.state.byID[refundID].(*refund)
+	if !ok || r.Status != "pending" {
+		return keyturn.Errorf(keyturn.KindNotFound, "there is no pending refund %s", refundID)
+	}
+	r.Status = "requires_action"
+	s.tell("refund.updated", r)
+	return nil
+}
+
 // Cancel does what a person does in Stripe's dashboard: it lets an authorization go.
 func (s *Server) Cancel(intentID string) error {
 	s.mu.Lock()

@@ -7,7 +7,7 @@ type refund struct {
 	ID            string
 	Charge        string
 	Intent        string
-	Status        string // pending, succeeded, failed, canceled
+	Status        string // pending, requires_action, succeeded, failed, canceled
 	Currency      string
 	Amount        int64
 	Created       int64
@@ -115,7 +115,7 @@ func (s *Server) giveBack(ch *charge, amount int64, reason string, metadata map[
 func (s *Server) settleRefund(r *refund) {
 	ch, _ := s.state.byID[r.Charge].(*charge)
 	switch {
-	case r.Status == "pending":
+	case r.Status == "pending", r.Status == "requires_action":
 		r.Status = "succeeded"
 		s.tell("refund.updated", r)
 	case r.Status == "succeeded" && ch.Number == CardRefundFails:
@@ -124,7 +124,7 @@ func (s *Server) settleRefund(r *refund) {
 }
 
 func (s *Server) failRefund(r *refund) {
-	if r.Status != "pending" && r.Status != "succeeded" {
+	if r.Status != "pending" && r.Status != "requires_action" && r.Status != "succeeded" {
 		return
 	}
 	ch, _ := s.state.byID[r.Charge].(*charge)

@@ -75,7 +75,9 @@ func (x Processor) Event(body []byte, h http.Header, now time.Time) (payment.Eve
 		out.PaymentID = owner
 	case "payment_intent":
 		out.PaymentReference, out.PaymentID = id, owner
-	default: // a charge, a refund, a dispute or a warning
+	case "refund":
+		out.PaymentReference, out.RefundOf = reference(object["payment_intent"]), owner
+	default: // a charge, a dispute or a warning
 		out.PaymentReference = reference(object["payment_intent"])
 	}
 	return out, nil
