@@ -42,6 +42,8 @@ type Config struct {
 	Payments []string
 	// Processors are those of Payments that sell by checkout links.
 	Processors []string
+	// CheckReference says whether an order's provider could refund a payment of this reference; nil: any.
+	CheckReference func(provider, reference string) error
 	// CheckPrices says which prices of a link its processor cannot take; nil: they take all.
 	CheckPrices func(keyturn.CheckoutLink) error
 	// ReturnOrigins are the origins that a checkout link may lead back to, such as https://shop.example.

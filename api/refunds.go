@@ -59,6 +59,9 @@ func (a *API) checkPayment(o keyturn.Order) error {
 			}
 		}
 	case name == keyturn.PaymentManual || slices.Contains(a.Payments, name):
+		if a.CheckReference != nil {
+			bad.Merge("payment.reference", a.CheckReference(name, o.Payment.Reference))
+		}
 	case name == payment.SandboxName:
 		bad.Addf("payment.provider", "must not be sandbox outside development, because it moves no money; there are %s",
 			a.paymentNames())

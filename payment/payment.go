@@ -28,6 +28,24 @@ type Provider interface {
 	Refund(ctx context.Context, r Refund) (id string, err error)
 }
 
+// Referring is a provider that knows what references of its payments look like.
+type Referring interface {
+	Provider
+
+	// CheckReference says whether this can be the reference of a payment that it could refund. KindInvalid, worded to
+	// follow a field's name.
+	CheckReference(reference string) error
+}
+
+// CheckReference says whether an order's provider could refund a payment of this reference, as far as that can be said
+// without asking it. KindInvalid, worded to follow a field's name.
+func (p Providers) CheckReference(provider, reference string) error {
+	if r, ok := p[provider].(Referring); ok {
+		return r.CheckReference(reference)
+	}
+	return nil
+}
+
 // Providers maps the names that orders use (payment.provider) to providers.
 type Providers map[string]Provider
 

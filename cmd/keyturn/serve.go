@@ -305,8 +305,9 @@ func (a *app) newAPI(start *starter.Starter, devToken string) *api.API {
 		Namespace: a.namespace, MissingSearchAttributes: a.missingSearchAttributes,
 		Production: a.Production, Payments: a.acts.Providers.Names(), DevToken: devToken,
 		Processors: slices.Sorted(maps.Keys(a.desk.Processors)), CheckPrices: a.desk.CheckPrices,
-		ReturnOrigins: a.ReturnOrigins,
-		TestWebhook:   a.sender().Test,
+		CheckReference: a.acts.Providers.CheckReference,
+		ReturnOrigins:  a.ReturnOrigins,
+		TestWebhook:    a.sender().Test,
 		CancelPayment: func(ctx context.Context, id string) error {
 			_, err := desk.Expire(ctx, id)
 			if keyturn.KindOf(err) == keyturn.KindNotFound { // its session is being opened at this moment

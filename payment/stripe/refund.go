@@ -12,9 +12,17 @@ import (
 
 const refundsPath = "/v1/refunds"
 
+// CheckReference is payment.Referring's.
+func (x Processor) CheckReference(reference string) error {
+	if !strings.HasPrefix(reference, "pi_") {
+		return keyturn.Errorf(keyturn.KindInvalid, "must be the ID of a PaymentIntent, which begins with pi_")
+	}
+	return nil
+}
+
 // Refund is payment.Provider's. A refund that is under way is an error with payment.RefundUnderWay.
 func (x Processor) Refund(ctx context.Context, r payment.Refund) (string, error) {
-	if !strings.HasPrefix(r.Reference, "pi_") {
+	if x.CheckReference(r.Reference) != nil {
 		return "", keyturn.Errorf(keyturn.KindRejected,
 			"Stripe refunds the payment of a PaymentIntent, whose ID begins with pi_: the order names another one")
 	}
