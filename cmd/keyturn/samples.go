@@ -74,11 +74,22 @@ func present(ctx context.Context, a *app, s *devStack, o devOptions) error {
 	if o.noSamples {
 		return nil
 	}
-	return showSamples(ctx, a, api, o.out)
+	return showSamples(ctx, a, api, o.out, s.takes())
+}
+
+// takes names where links are paid.
+func (s *devStack) takes() string {
+	switch {
+	case s.stripe != nil:
+		return "the Stripe emulator"
+	case s.config.Stripe != nil:
+		return "Stripe's test mode (card 4242 4242 4242 4242)"
+	}
+	return "the sandbox"
 }
 
 // showSamples places the sample orders and prints each step of each as it happens.
-func showSamples(ctx context.Context, a *app, api *client.Client, out io.Writer) error {
+func showSamples(ctx context.Context, a *app, api *client.Client, out io.Writer, takes string) error {
 	run := time.Now().Format("0102-150405")
 	if _, err := api.ImportKeys(ctx, "orbit-editor-keys", strings.NewReader(sampleKeys(run)),
 		client.ImportOptions{}); err != nil {
@@ -117,7 +128,7 @@ func showSamples(ctx context.Context, a *app, api *client.Client, out io.Writer)
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "\nbuy something yourself; the sandbox takes no money:\n  %s\n\n", page)
+	fmt.Fprintf(out, "\nbuy something yourself; %s takes no money:\n  %s\n\n", takes, page)
 	return watch.run(ctx)
 }
 
