@@ -33,7 +33,28 @@ type CheckoutSettings struct {
 	Fields     CheckoutFields    `json:"fields,omitzero"`
 	Withdrawal Withdrawal        `json:"withdrawal,omitempty"`
 	Consent    map[string]string `json:"consent,omitempty"` // by language, in place of our own words
+
+	OnDispute      OnDispute      `json:"onDispute,omitempty"`
+	OnFraudWarning OnFraudWarning `json:"onFraudWarning,omitempty"`
 }
+
+// OnDispute says what follows when a customer disputes a payment, beside the alert.
+type OnDispute string
+
+// The choices of OnDispute.
+const (
+	OnDisputeAlert  OnDispute = "alert"  // nothing more until the bank decides. The default
+	OnDisputeRevoke OnDispute = "revoke" // the order is cancelled and its keys are revoked; a dispute that is won is refunded
+)
+
+// OnFraudWarning says what follows when a customer's bank warns of fraud, beside the alert.
+type OnFraudWarning string
+
+// The choices of OnFraudWarning.
+const (
+	OnFraudWarningAlert  OnFraudWarning = "alert"  // nothing more. The default
+	OnFraudWarningRefund OnFraudWarning = "refund" // the order is cancelled, its keys revoked, the money given back
+)
 
 // CheckoutFields say which details the checkout page asks for, beside the e-mail address and the country.
 type CheckoutFields struct {
@@ -145,6 +166,10 @@ func (c CheckoutSettings) check() error {
 	}
 	bad.Check(len(c.Consent) == 0 || c.Withdrawal != WithdrawalOffered, "consent",
 		"is asked only where withdrawal is waived")
+	bad.Check(slices.Contains([]OnDispute{"", OnDisputeAlert, OnDisputeRevoke}, c.OnDispute), "onDispute",
+		"must be alert or revoke")
+	bad.Check(slices.Contains([]OnFraudWarning{"", OnFraudWarningAlert, OnFraudWarningRefund}, c.OnFraudWarning),
+		"onFraudWarning", "must be alert or refund")
 	return bad.Err("the settings of the checkout page are not valid")
 }
 

@@ -28,6 +28,7 @@ type OrderPayment struct {
 	Captured   string        `json:"captured,omitempty"`
 	Refunded   string        `json:"refunded,omitempty"`
 	CaptureBy  *time.Time    `json:"captureBy,omitempty" doc:"Until then the money that is authorized is taken, or let go."`
+	DisputedAt *time.Time    `json:"disputedAt,omitempty" doc:"When a dispute became known that the customer's bank has not decided."`
 }
 
 // OrderLink is the checkout link that made an order.

@@ -21,26 +21,37 @@ const (
 const (
 	whyRefundedThere = "it was refunded at the payment provider"
 	whyDisputeLost   = "the customer's bank has taken the money back"
+	whyDisputed      = "the customer disputes the payment"
+	whyFraudWarning  = "the customer's bank has warned of fraud"
 )
 
 // BookAftermath books what a processor lists of a payment after it was taken, each thing once, and tells operations. An
-// order whose whole payment somebody refunded at the processor is cancelled, and so is one whose dispute is lost.
+// order whose whole payment somebody refunded at the processor is cancelled, and so is one whose dispute is lost. What a
+// dispute and a fraud warning do beside that is a setting of the shop.
 func (d *DB) BookAftermath(ctx context.Context, id string, a keyturn.Aftermath) error {
 	return d.pg.Tx(ctx, func(tx *sqlx.Tx) error {
 		p, err := lockPayment(ctx, tx, id)
 		if err != nil {
 			return err
 		}
+		shop, err := shopIn(ctx, tx)
+		if err != nil {
+			return err
+		}
+		refund := shop.Checkout.OnFraudWarning == keyturn.OnFraudWarningRefund
 		for _, w := range a.Warnings {
 			fresh, err := p.note(ctx, tx, noted{ID: w, Kind: afterWarning})
 			if err == nil && fresh {
 				err = p.alert(ctx, tx, keyturn.AlertFraudWarning, "the customer's bank has warned that the payment may be fraudulent")
 			}
+			if err == nil && fresh && refund && p.OrderID != nil {
+				err = cancelOrder(ctx, tx, *p.OrderID, whyFraudWarning, "")
+			}
 			if err != nil {
 				return err
 			}
 		}
-		if err := p.bookDisputes(ctx, tx, a.Disputes); err != nil {
+		if err := p.bookDisputes(ctx, tx, a.Disputes, shop.Checkout.OnDispute); err != nil {
 			return err
 		}
 		return p.bookRefunds(ctx, tx, a.Refunds)
@@ -72,7 +83,9 @@ func (p *payment) note(ctx context.Context, tx *sqlx.Tx, n noted) (changed bool,
 	return len(ids) > 0, err
 }
 
-func (p *payment) bookDisputes(ctx context.Context, tx *sqlx.Tx, disputes []keyturn.Dispute) error {
+func (p *payment) bookDisputes(ctx context.Context, tx *sqlx.Tx, disputes []keyturn.Dispute,
+	then keyturn.OnDispute,
+) error {
 	for _, x := range disputes {
 		changed, err := p.note(ctx, tx, noted{
 			ID: x.ID, Kind: afterDispute, Amount: x.Amount, Status: string(x.Status), Reason: x.Reason, DueAt: x.DueAt,
@@ -88,7 +101,11 @@ func (p *payment) bookDisputes(ctx context.Context, tx *sqlx.Tx, disputes []keyt
 			if !x.DueAt.IsZero() {
 				happened += ": evidence is due by " + x.DueAt.UTC().Format(time.RFC3339)
 			}
-			if err := p.alert(ctx, tx, keyturn.AlertDispute, happened); err != nil {
+			err := p.alert(ctx, tx, keyturn.AlertDispute, happened)
+			if err == nil && then == keyturn.OnDisputeRevoke && p.OrderID != nil {
+				err = cancelOrder(ctx, tx, *p.OrderID, whyDisputed, "")
+			}
+			if err != nil {
 				return err
 			}
 			continue

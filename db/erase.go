@@ -189,20 +189,22 @@ const openSQL = `
 			WHERE l.order_id = ANY($1) AND y.created_at > now() - interval '73 hours' AND ` + toFollowSQL + `
 	) o ORDER BY order_id, why LIMIT 6`
 
-// refuseWhilePaying refuses to erase a customer who is paying, or whose payment is not settled or not told of.
+// refuseWhilePaying refuses to erase a customer who is paying, or whose payment is not settled, not told of or disputed.
 func (e *eraser) refuseWhilePaying() error {
 	var links []string
 	if err := e.tx.SelectContext(e.ctx, &links, `
 		SELECT DISTINCT link_id FROM payments WHERE customer_id = $1 AND created_at <= $2 AND (status NOT IN ('CAPTURED',
 				'VOIDED', 'LOST', 'EXPIRED', 'FAILED')
 			OR EXISTS (SELECT FROM payment_refunds r WHERE r.payment_id = payments.id AND r.status = 'PENDING')
-			OR EXISTS (SELECT FROM payment_mails m WHERE m.payment_id = payments.id AND m.due_at IS NOT NULL))
+			OR EXISTS (SELECT FROM payment_mails m WHERE m.payment_id = payments.id AND m.due_at IS NOT NULL)
+			OR EXISTS (SELECT FROM payment_aftermath a WHERE a.payment_id = payments.id AND a.kind = '`+afterDispute+`'
+				AND a.status = '`+string(keyturn.DisputeOpen)+`'))
 		LIMIT 5`, e.customerID, e.until); err != nil || len(links) == 0 {
 		return err
 	}
 	return keyturn.Errorf(keyturn.KindConflict,
-		"a payment of the customer's checkout link is not settled, or an e-mail about it is on its way (%s): wait until it "+
-			"is", strings.Join(links, ", "))
+		"a payment of the customer's checkout link is not settled or is disputed, or an e-mail about it is on its way (%s): "+
+			"wait until it is", strings.Join(links, ", "))
 }
 
 func (e *eraser) refuseWhileOpen() error {

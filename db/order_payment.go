@@ -2,6 +2,7 @@ package db
 
 import (
 	"context"
+	"time"
 
 	"github.com/jmoiron/sqlx"
 
@@ -25,6 +26,13 @@ func (d *DB) showPayment(ctx context.Context, o orderRow, v *keyturn.OrderView) 
 	pay := found[0]
 	v.Payment.Status, v.Payment.CaptureBy = pay.Status, pay.CaptureBy
 	v.Payment.Authorized, v.Payment.Captured, v.Payment.Refunded = pay.Authorized, pay.Captured, pay.Refunded
+	var disputed *time.Time
+	if err := d.pg.GetContext(ctx, &disputed, `
+		SELECT min(noted_at) FROM payment_aftermath WHERE payment_id = $1 AND kind = '`+afterDispute+`'
+			AND status = '`+string(keyturn.DisputeOpen)+`'`, pay.ID); err != nil {
+		return pg.AsKind(err)
+	}
+	v.Payment.DisputedAt = utc(disputed)
 	v.Link = &keyturn.OrderLink{ID: pay.LinkID}
 	var reference *string
 	if err := d.pg.GetContext(ctx, &reference, `SELECT reference FROM checkout_links WHERE id = $1`,

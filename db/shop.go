@@ -61,6 +61,15 @@ func (d *DB) CheckShop(ctx context.Context, s keyturn.Shop) error {
 	return d.pg.Tx(ctx, func(tx *sqlx.Tx) error { return keepsImage(ctx, tx, theShop, "logo", s.Logo) })
 }
 
+// shopIn gives the shop's settings inside of a transaction.
+func shopIn(ctx context.Context, tx *sqlx.Tx) (keyturn.Shop, error) {
+	var spec []string
+	if err := tx.SelectContext(ctx, &spec, `SELECT spec FROM shop`); err != nil || len(spec) == 0 {
+		return keyturn.Shop{}, err
+	}
+	return shopFrom(&spec[0])
+}
+
 // Shop gives the shop's settings as they were stored; the zero value where there are none.
 func (d *DB) Shop(ctx context.Context) (keyturn.Shop, error) {
 	s, err := specOf[keyturn.Shop](ctx, d.pg, "shop", "entry", theShop)

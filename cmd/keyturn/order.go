@@ -216,6 +216,9 @@ func printOrderPayment(w io.Writer, v keyturn.OrderView) {
 		if p.CaptureBy != nil && (p.Status == keyturn.PaymentAuthorized || p.Status == keyturn.PaymentCapturing) {
 			fmt.Fprintf(w, "  capture by %s", p.CaptureBy.UTC().Format("2006-01-02 15:04 MST"))
 		}
+		if p.DisputedAt != nil {
+			fmt.Fprintf(w, "  disputed %s", p.DisputedAt.UTC().Format("2006-01-02 15:04 MST"))
+		}
 		fmt.Fprintln(w)
 	}
 	if l := v.Link; l != nil {
