@@ -211,21 +211,21 @@ var AlertCauses = []AlertInfo{
 	},
 	{
 		Cause: AlertProcessorMode, Severity: SeverityError, ByPerson: true,
-		Meaning: "a payment provider sends events of its test mode to an installation that takes real money, or the other way " +
-			"round. They are refused",
+		Meaning: "a payment provider sends events of its test mode to an installation that takes real money, or the other " +
+			"way round. They are refused",
 		ToDo: "correct the address or the secret of the endpoint at the provider, then " + closeIt,
 	},
 	{
 		Cause: AlertExternalRefund, Severity: SeverityWarning, ByPerson: true,
-		Meaning: "somebody has refunded a part of a payment at the payment provider. Keyturn does not know for which line, and " +
-			"delivers on",
+		Meaning: "somebody has refunded a part of a payment at the payment provider. Keyturn does not know for which line, " +
+			"and delivers on",
 		ToDo: "cancel the line that it was for, if there is one: what is left of the payment is all that can go back; then " +
 			closeIt,
 	},
 	{
 		Cause: AlertDispute, Severity: SeverityError, ByPerson: true, Closes: "the dispute is decided",
-		Meaning: "a customer has disputed a payment at the bank. The alert says until when evidence is to be given. Refunds of " +
-			"the payment wait for the outcome; if it is lost, the order is cancelled and its keys revoked",
+		Meaning: "a customer has disputed a payment at the bank. The alert says until when evidence is to be given. " +
+			"Refunds of the payment wait for the outcome; if it is lost, the order is cancelled and its keys revoked",
 		ToDo: "`keyturn order evidence ORDER` writes what there is to say; give it at the payment provider before it is due",
 	},
 	{
@@ -243,8 +243,8 @@ var AlertCauses = []AlertInfo{
 	},
 	{
 		Cause: AlertRefundFailed, Severity: SeverityCritical, ByPerson: true,
-		Meaning: "the payment provider took on a refund, and it failed for good: the customer's bank or card does not take the " +
-			"money. The line or payment counts as refunded",
+		Meaning: "the payment provider took on a refund, and it failed for good: the customer's bank or card does not take " +
+			"the money. The line or payment counts as refunded",
 		ToDo: "pay the customer back in another way, for example by bank transfer, then " + closeIt,
 	},
 	{

@@ -2,8 +2,8 @@ package keyturn
 
 import "time"
 
-// OrderEvidence is what there is to say in a dispute of an order: as data, and as text for the fields that Stripe's form
-// for evidence has.
+// OrderEvidence is what there is to say in a dispute of an order: as data, and as text for the fields that Stripe's
+// form for evidence has.
 type OrderEvidence struct {
 	OrderID   string             `json:"orderId"`
 	Disputes  []DisputeView      `json:"disputes,omitempty"`

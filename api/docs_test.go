@@ -72,8 +72,8 @@ func TestTheDescriptionForPeopleNeedsNobodyElse(t *testing.T) {
 	require.NotRegexp(t, `(src|href)="(https?:)?//`, a.body)
 	require.Contains(t, a.body, "/v1/orders/{id}/cancellation")
 	require.Contains(t, a.body, "orders:write or ops")
-	require.Contains(t, a.body, "<tr><td><code>OutOfStock</code></td><td>warning</td><td>the pool has too few keys for the line</td>",
-		"tables are shown as tables")
+	require.Contains(t, a.body, "<tr><td><code>OutOfStock</code></td><td>warning</td>"+
+		"<td>the pool has too few keys for the line</td>", "tables are shown as tables")
 	require.NotContains(t, a.body, "|---|")
 	require.NotRegexp(t, "`[A-Za-z]+`", regexp.MustCompile(`(?s)<pre.*?</pre>`).ReplaceAllString(a.body, ""), "code is shown as code")
 	var doc struct {

@@ -54,8 +54,8 @@ func exampleWebhookShown() keyturn.Webhook {
 }
 
 func exampleWebhookMade() keyturn.WebhookPut {
-	return keyturn.WebhookPut{
-		Webhook: exampleWebhookShown(), NewSecret: "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwMfKQ9r8GKYo=", //nolint:gosec // an example
+	return keyturn.WebhookPut{ //nolint:gosec // an example
+		Webhook: exampleWebhookShown(), NewSecret: "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwMfKQ9r8GKYo=",
 	}
 }
 
@@ -131,7 +131,8 @@ func exampleDelivery() keyturn.EventDelivery {
 	return keyturn.EventDelivery{
 		ID: 4711, EventID: exampleEventID, Number: 1795964400123456, Type: keyturn.EventOrderCompleted,
 		Status: keyturn.EventPending, Attempts: 2, TriedAt: exampleAt(0), NextAt: exampleAt(1), HTTPStatus: 503,
-		Error: keyturn.KindUnavailable, DurationMS: 41, Answer: "maintenance", Request: exampleEventBody(keyturn.EventOrderCompleted),
+		Error: keyturn.KindUnavailable, DurationMS: 41, Answer: "maintenance",
+		Request: exampleEventBody(keyturn.EventOrderCompleted),
 	}
 }
 

@@ -105,7 +105,9 @@ func (a *API) eventRoutes() {
 	})
 }
 
-func (a *API) listEventDeliveries(ctx context.Context, _ *call, in *eventDeliveriesInput) (*eventDeliveriesOutput, error) {
+func (a *API) listEventDeliveries(ctx context.Context, _ *call, in *eventDeliveriesInput) (
+	*eventDeliveriesOutput, error,
+) {
 	known := in.Status == ""
 	for _, s := range keyturn.EventStatuses {
 		known = known || s == in.Status

@@ -13,8 +13,8 @@ var mailProbes = []probe{
 	{"D2", paymentMailUntriedSQL},
 }
 
-// revealedSQL is the condition on the line l that its customer's look at the order page delivered it, because its e-mail
-// did not go out.
+// revealedSQL is the condition on the line l that its customer's look at the order page delivered it, because its
+// e-mail did not go out.
 const revealedSQL = `EXISTS (SELECT FROM line_log g WHERE g.line_id = l.id AND g.by = 'customer'
 		AND g.to_status = 'DELIVERED' AND g.from_status = 'RETRYING')`
 

@@ -15,7 +15,8 @@ import (
 )
 
 const storedLettersSQL = `
-	SELECT y.id, y.line_id, l.order_id, y.kind, y.attempts, y.by_page, y.message, l.status, o.customer_id, o.customer, c.data_key,
+	SELECT y.id, y.line_id, l.order_id, y.kind, y.attempts, y.by_page, y.message, l.status, o.customer_id, o.customer,
+		c.data_key,
 		EXISTS (SELECT FROM access_log a WHERE a.line_id = y.line_id AND a.what = 'resend') AS resent,
 		ARRAY(SELECT k.fingerprint FROM replacements r JOIN deliveries n ON n.id = r.delivery_id
 			JOIN pool_keys k ON k.id = r.new_key_id WHERE r.line_id = y.line_id AND n.number > y.number) AS later

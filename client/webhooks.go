@@ -41,8 +41,8 @@ func (c *Client) WebhookView(ctx context.Context, id string) (v keyturn.WebhookV
 	return v, c.get(ctx, at("v1", "webhooks", id), nil, &v)
 }
 
-// EventDeliveries lists what was sent to a webhook, the newest first: those with an ID below before, 0 for all, and with
-// a status unless it is empty.
+// EventDeliveries lists what was sent to a webhook, the newest first: those with an ID below before, 0 for all, and
+// with a status unless it is empty.
 func (c *Client) EventDeliveries(ctx context.Context, webhook string, status keyturn.EventStatus, before int64,
 	limit int,
 ) (page keyturn.EventDeliveryPage, err error) {

@@ -42,7 +42,8 @@ func (d *DB) BookAftermath(ctx context.Context, id string, a keyturn.Aftermath) 
 		for _, w := range a.Warnings {
 			fresh, err := p.note(ctx, tx, noted{ID: w, Kind: afterWarning})
 			if err == nil && fresh {
-				err = p.alert(ctx, tx, keyturn.AlertFraudWarning, "the customer's bank has warned that the payment may be fraudulent")
+				err = p.alert(ctx, tx, keyturn.AlertFraudWarning,
+					"the customer's bank has warned that the payment may be fraudulent")
 			}
 			if err == nil && fresh && refund && p.OrderID != nil {
 				err = cancelOrder(ctx, tx, *p.OrderID, whyFraudWarning, "")

@@ -40,8 +40,8 @@ func (d *DB) CheckKeys(ctx context.Context) error {
 	return sameKeyFile(bound, mark)
 }
 
-// NameInstallation stores what this installation is called at payment providers, once. Another name later would make all
-// that was made there another installation's: KindConfiguration.
+// NameInstallation stores what this installation is called at payment providers, once. Another name later would make
+// all that was made there another installation's: KindConfiguration.
 func (d *DB) NameInstallation(ctx context.Context, name string) error {
 	return d.pg.Tx(ctx, func(tx *sqlx.Tx) error {
 		var stored []string

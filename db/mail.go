@@ -125,7 +125,8 @@ func (d *DB) appendDelivery(w *pg.StmtBuilder, l *line, m newMail) (*Delivery, e
 		f.Deliverables = *m.have
 	}
 	message, err := m.render(f)
-	if cannotBeMade(err) && m.kind == keyturn.DeliveryKeys && l.product.PageKeys != keyturn.PageKeysNever && !l.isNotice() {
+	if cannotBeMade(err) && m.kind == keyturn.DeliveryKeys && !l.isNotice() &&
+		l.product.PageKeys != keyturn.PageKeysNever {
 		f.ByPage = true
 		if message, byPageErr := m.render(f); byPageErr == nil {
 			return d.appendMessage(w, f, dk, message)

@@ -10,9 +10,11 @@ import (
 	"keyturn.dev/keyturn/pg"
 )
 
-// OrderEvidence gathers what there is to say in a dispute of an order. With customer it says who that is, and records that by saw it.
-// KindNotFound.
-func (d *DB) OrderEvidence(ctx context.Context, orderID string, customer bool, by string) (keyturn.OrderEvidence, error) {
+// OrderEvidence gathers what there is to say in a dispute of an order. With customer it says who that is, and
+// records that by saw it. KindNotFound.
+func (d *DB) OrderEvidence(ctx context.Context, orderID string, customer bool, by string) (
+	keyturn.OrderEvidence, error,
+) {
 	order, err := d.Order(ctx, orderID)
 	if customer && err == nil {
 		order, err = d.OrderWithCustomer(ctx, orderID, by)

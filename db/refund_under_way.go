@@ -24,8 +24,8 @@ type RefundProgress struct {
 func (r RefundProgress) whatBecame(waited time.Duration) (cause keyturn.AlertCause, happened string) {
 	switch {
 	case r.Failed:
-		return keyturn.AlertRefundFailed, "the refund " + r.ID + " failed at the payment provider: the customer has not got " +
-			"the money"
+		return keyturn.AlertRefundFailed, "the refund " + r.ID + " failed at the payment provider: the customer has not " +
+			"got the money"
 	case waited >= RefundMost:
 		return keyturn.AlertRefundPending, "the payment provider has taken on the refund " + r.ID +
 			" ten days ago, and the customer has not got the money"
@@ -49,8 +49,8 @@ func (d *DB) RefundUnderWay(ctx context.Context, fulfillmentID string, r RefundP
 		}
 		var since time.Time
 		err := tx.GetContext(ctx, &since, `
-			UPDATE refunds SET under_way_since = coalesce(under_way_since, clock_timestamp()), error = NULL, key_failed_at = NULL,
-				failed_at = CASE WHEN $2 THEN clock_timestamp() END
+			UPDATE refunds SET under_way_since = coalesce(under_way_since, clock_timestamp()), error = NULL,
+				key_failed_at = NULL, failed_at = CASE WHEN $2 THEN clock_timestamp() END
 			WHERE line_id = $1 RETURNING under_way_since`, l.ID, r.Failed)
 		if err != nil {
 			return err

@@ -133,7 +133,8 @@ func TestALookWhileTheEmailIsBeingSent(t *testing.T) {
 	}
 }
 
-// Look, refund and a late e-mail at the same moment: the customer has the key or the money, and what happened is booked.
+// Look, refund and a late e-mail at the same moment: the customer has the key or the money, and what happened is
+// booked.
 func TestRacesOfALook(t *testing.T) {
 	s := newShop(t)
 	s.product("game", fromPool("p"))

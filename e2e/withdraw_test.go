@@ -102,8 +102,8 @@ func TestACustomerOrdersAgain(t *testing.T) {
 	s.audit()
 }
 
-// A provider that takes the money after it had refused to: it goes back, and the customer, who was told that nothing was
-// charged, is told the truth.
+// A provider that takes the money after it had refused to: it goes back, and the customer, who was told that nothing
+// was charged, is told the truth.
 func TestALateCaptureIsCorrected(t *testing.T) {
 	s := start(t, options{})
 	s.product(keyturn.Product{ID: "game", Sources: []keyturn.Source{keyturn.FromPool("p")}}, "G-1")

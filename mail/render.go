@@ -53,8 +53,8 @@ func RenderKeys(t Template, c Content) (Message, error) {
 	return f.compose(c.Envelope, expand(t.Subject, values), c.Attachments)
 }
 
-// RenderKeysOnPage renders the mail that leads to the order page in place of keys that no mail can carry. It contains no
-// key and no attachment, whatever the Content holds. The error is KindInvalid: a wrong envelope, or no page.
+// RenderKeysOnPage renders the mail that leads to the order page in place of keys that no mail can carry. It contains
+// no key and no attachment, whatever the Content holds. The error is KindInvalid: a wrong envelope, or no page.
 func RenderKeysOnPage(c Content) (Message, error) {
 	if c.OrderPage == "" {
 		return Message{}, keyturn.Errorf(keyturn.KindInvalid, "the mail has no page to lead to")

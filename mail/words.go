@@ -50,8 +50,8 @@ var english = words{
 	howTo:      "How to activate it", download: "Download",
 	longMail: "This e-mail is long, and your mailbox may cut it off. Everything in it is on the page of your order:",
 	onPage:   "Thank you for your order. What you need to activate %s is ready, on the page of your order.",
-	onPageWhy: "It is too large for an e-mail, or has signs that e-mails do not carry unchanged. On the page you can copy " +
-		"it, or save it as a file.",
+	onPageWhy: "It is too large for an e-mail, or has signs that e-mails do not carry unchanged. On the page you can " +
+		"copy it, or save it as a file.",
 	onPageButton: "Open the page of my order",
 	privacy:      "Privacy", imprint: "Legal notice",
 	yourKey: "Here is what you need to activate your product:",
@@ -132,7 +132,8 @@ var german = words{
 	howTo:      "So aktivieren Sie es", download: "Herunterladen",
 	longMail: "Diese E-Mail ist lang, und Ihr Postfach schneidet sie vielleicht ab. Alles, was darin steht, steht auf " +
 		"der Seite Ihrer Bestellung:",
-	onPage: "Vielen Dank für Ihre Bestellung. Was Sie zum Aktivieren von %s brauchen, steht auf der Seite Ihrer Bestellung.",
+	onPage: "Vielen Dank für Ihre Bestellung. Was Sie zum Aktivieren von %s brauchen, steht auf der Seite Ihrer " +
+		"Bestellung.",
 	onPageWhy: "Es ist zu groß für eine E-Mail oder enthält Zeichen, die E-Mails nicht unverändert befördern. Auf der " +
 		"Seite können Sie es kopieren oder als Datei speichern.",
 	onPageButton: "Die Seite meiner Bestellung öffnen",

@@ -6,8 +6,8 @@ import (
 	"keyturn.dev/keyturn"
 )
 
-// Test sends a webhook.test event to a webhook, once, and says what came of it. If the receiver takes it, a webhook that
-// Keyturn has switched off is on again. KindNotFound; KindConflict for a webhook without an address.
+// Test sends a webhook.test event to a webhook, once, and says what came of it. If the receiver takes it, a webhook
+// that Keyturn has switched off is on again. KindNotFound; KindConflict for a webhook without an address.
 func (s *Sender) Test(ctx context.Context, webhook string) (keyturn.EventDelivery, error) {
 	sending, err := s.DB.BeginWebhookTest(ctx, webhook)
 	if err != nil {

@@ -97,13 +97,13 @@ func (p *pages) sendAgain(w http.ResponseWriter, r *http.Request) {
 	}
 	words := wordsFor(page.Locale)
 	a := answer{line: l.FulfillmentID, notice: words.notice.sentAgain}
-	err := error(nil)
+	var err error
 	if p.RenderKeys == nil {
 		err = keyturn.Errorf(keyturn.KindConflict, "this process sends no e-mail")
 	} else {
 		err = p.DB.ResendToCustomer(r.Context(), r.PathValue("token"), l.FulfillmentID, p.RenderKeys)
 	}
-	switch keyturn.KindOf(err) { //nolint:exhaustive // the others are faults
+	switch keyturn.KindOf(err) {
 	case "":
 	case keyturn.KindRateLimited:
 		a.status, a.notice = http.StatusTooManyRequests, words.notice.sentEnough

@@ -47,7 +47,9 @@ func openCheckoutShop(t *testing.T) *checkoutShop {
 		PublicURL: c.origin, Logger: logger,
 	}
 	pages := http.NewServeMux()
-	pages.Handle("/sandbox/", web.NewSandbox(web.SandboxConfig{Sessions: c.sandbox, DB: c.db, ShopName: "Kiosk", Logger: logger}))
+	pages.Handle("/sandbox/", web.NewSandbox(web.SandboxConfig{
+		Sessions: c.sandbox, DB: c.db, ShopName: "Kiosk", Logger: logger,
+	}))
 	pages.Handle("/", web.New(web.Config{
 		DB: c.db, ShopName: "Kiosk", Logger: logger, Desk: desk, Resolve: c.db.Resolve,
 	}))

@@ -2,7 +2,6 @@ package web
 
 import (
 	"reflect"
-	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -54,6 +53,3 @@ func length(v reflect.Value) int {
 	}
 	return 1
 }
-
-// spaced makes no-break spaces ordinary ones.
-func spaced(s string) string { return strings.ReplaceAll(s, "\u00a0", " ") }

@@ -1,7 +1,6 @@
 package web_test
 
 import (
-	"io"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -39,11 +38,7 @@ func TestProductsSayWhetherThePageShowsTheirKeys(t *testing.T) {
 	o := s.buy("en", "shown")
 	require.NotContains(t, o.get().body, canary)
 	o.deliver(0)
-	res, err := http.Get(s.server.URL + o.path) // ask lets no GET give a key
-	require.NoError(t, err)
-	body, err := io.ReadAll(res.Body)
-	require.NoError(t, err)
-	got := reply{status: res.StatusCode, header: res.Header, body: string(body)}
+	got := s.fetch(http.MethodGet, o.path, nil)
 	require.Contains(t, got.body, canary+"-1")
 	require.NotContains(t, got.shown(), "Show my key")
 	require.NotContains(t, got.shown(), "Hide again")
@@ -120,8 +115,9 @@ func TestOrderPageInABrowser(t *testing.T) {
 	line := keyturn.LineItem{ProductID: "acme", Quantity: 2, GrossPrice: "59.98"}
 	chrome := launch(t)
 	for _, locale := range []string{"en", "fr", "de"} {
-		o := s.accept(keyturn.Customer{Email: strings.Repeat("jean.", 11) + "dupont@buyer.test", Locale: locale, FirstName: "Jean"},
-			line, line)
+		o := s.accept(keyturn.Customer{
+			Email: strings.Repeat("jean.", 11) + "dupont@buyer.test", Locale: locale, FirstName: "Jean",
+		}, line, line)
 		o.deliver(0)
 		o.claim(1)
 		if locale == "en" {

@@ -235,8 +235,18 @@ type reply struct {
 	body   string
 }
 
-// ask sends a request as a browser does, without following redirects.
+// ask sends a request as fetch does, of which no GET may give a key.
 func (s *shop) ask(method, path string, form url.Values, headers ...string) reply {
+	s.t.Helper()
+	got := s.fetch(method, path, form, headers...)
+	if method == http.MethodGet {
+		require.NotContains(s.t, got.body, canary, "no GET gives a key: %s", path)
+	}
+	return got
+}
+
+// fetch sends a request as a browser does, without following redirects.
+func (s *shop) fetch(method, path string, form url.Values, headers ...string) reply {
 	s.t.Helper()
 	req, err := http.NewRequestWithContext(context.Background(), method, s.server.URL+path,
 		strings.NewReader(form.Encode()))
@@ -252,9 +262,6 @@ func (s *shop) ask(method, path string, form url.Values, headers ...string) repl
 	defer res.Body.Close()
 	body, err := io.ReadAll(res.Body)
 	require.NoError(s.t, err)
-	if method == http.MethodGet {
-		require.NotContains(s.t, string(body), canary, "no GET gives a key: %s", path)
-	}
 	return reply{status: res.StatusCode, header: res.Header, body: string(body)}
 }
 

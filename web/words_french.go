@@ -23,8 +23,8 @@ var french = words{
 	zone:     "Toutes les heures sont en UTC.",
 	summary: map[keyturn.OrderStatus]string{
 		keyturn.OrderPending: "Nous préparons votre commande.",
-		keyturn.OrderPartialCompleted: "Une partie de votre commande est en retard. Nous nous en occupons\u00a0; voici où en " +
-			"est chaque article.",
+		keyturn.OrderPartialCompleted: "Une partie de votre commande est en retard. Nous nous en occupons\u00a0; voici où " +
+			"en est chaque article.",
 		keyturn.OrderCompleted:       "Votre commande est complète\u00a0: tout a été livré.",
 		keyturn.OrderCancelPending:   "Une annulation est en cours. Voici où en est chaque article.",
 		keyturn.OrderPartialCanceled: "Votre commande est close\u00a0: une partie a été livrée, le reste a été remboursé.",
@@ -66,8 +66,8 @@ var french = words{
 		tryingNow: "Un nouvel essai est en cours.",
 		whenBack:  "L'éditeur du produit est injoignable pour l'instant. Nous reprenons dès qu'il répond.",
 		mailLate:  "Votre clé est prête, mais notre e-mail à {address} n'est pas encore passé.",
-		waiting: "Il n'y a plus de clé en stock pour le moment. Votre place dans la file est gardée\u00a0: les nouvelles clés " +
-			"partent dans l'ordre des commandes.",
+		waiting: "Il n'y a plus de clé en stock pour le moment. Votre place dans la file est gardée\u00a0: les nouvelles " +
+			"clés partent dans l'ordre des commandes.",
 		held: "La boutique a mis cet article en pause pour l'examiner.", heldUntil: "Il reprend au plus tard {when}.",
 		deadline:           "Vous recevez votre clé ou votre argent au plus tard {by}.",
 		deadlinePassed:     "Vous avez assez attendu\u00a0: votre clé ou votre remboursement arrive.",

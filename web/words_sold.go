@@ -29,18 +29,19 @@ var englishSold = soldWords{
 var frenchSold = soldWords{
 	Withdraw: "Se rétracter du contrat ici",
 	Ask:      "Se rétracter du contrat de la commande {order}\u00a0?",
-	MeansAll: "Toute la commande est annulée\u00a0: ce qui a été débité vous est remboursé sur le moyen de paiement que vous " +
-		"avez utilisé, et les clés que vous avez cessent de fonctionner. Nous confirmons votre rétractation par e-mail, " +
-		"avec sa date et son heure.",
-	MeansUndelivered: "Ce qui n’est pas encore livré est annulé\u00a0: ce qui a été débité pour cela vous est remboursé sur " +
-		"le moyen de paiement que vous avez utilisé. Nous confirmons votre rétractation par e-mail, avec sa date et " +
+	MeansAll: "Toute la commande est annulée\u00a0: ce qui a été débité vous est remboursé sur le moyen de paiement que " +
+		"vous avez utilisé, et les clés que vous avez cessent de fonctionner. Nous confirmons votre rétractation par " +
+		"e-mail, avec sa date et son heure.",
+	MeansUndelivered: "Ce qui n’est pas encore livré est annulé\u00a0: ce qui a été débité pour cela vous est remboursé " +
+		"sur le moyen de paiement que vous avez utilisé. Nous confirmons votre rétractation par e-mail, avec sa date et " +
 		"son heure.",
 	Confirm: "Confirmer la rétractation", Keep: "Non, garder ma commande",
 	Until:     "Vous pouvez vous rétracter du contrat sans donner de motif. Fin du délai\u00a0: {by}.",
 	Withdrawn: "Vous vous êtes rétracté du contrat {when}.",
 	Nothing:   "Il ne reste rien dont vous rétracter. Ci-dessous, vous voyez où en est chaque article.",
-	Again:     "Commander à nouveau", AgainText: "Vous pouvez commander la même chose au même prix. Fin du délai\u00a0: {by}.",
-	NotAgain: "Cela ne peut pas être commandé à nouveau ici. Veuillez vous adresser à la boutique.",
+	Again:     "Commander à nouveau",
+	AgainText: "Vous pouvez commander la même chose au même prix. Fin du délai\u00a0: {by}.",
+	NotAgain:  "Cela ne peut pas être commandé à nouveau ici. Veuillez vous adresser à la boutique.",
 }
 
 var germanSold = soldWords{

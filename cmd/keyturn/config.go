@@ -71,8 +71,8 @@ Settings come from the environment:
   KEYTURN_TEMPORAL_UI      https://temporal.example.com, for links to histories
   TEMPORAL_ADDRESS, TEMPORAL_NAMESPACE, TEMPORAL_API_KEY, TEMPORAL_TLS… as for Temporal's own tools
   KEYTURN_DEVELOPMENT=1    allows plain HTTP, loopback partners, mail without TLS, and the payment provider sandbox
-KEYTURN_DATABASE_URL, KEYTURN_SMTP_URL, KEYTURN_PAYMENTS, KEYTURN_STRIPE_KEY and KEYTURN_STRIPE_WEBHOOK_SECRETS may stand
-in files: KEYTURN_DATABASE_URL_FILE=/run/secrets/…`
+KEYTURN_DATABASE_URL, KEYTURN_SMTP_URL, KEYTURN_PAYMENTS, KEYTURN_STRIPE_KEY and KEYTURN_STRIPE_WEBHOOK_SECRETS may
+stand in files: KEYTURN_DATABASE_URL_FILE=/run/secrets/…`
 
 // configFromEnv reads the settings and names every one that is missing or wrong.
 func configFromEnv() (config, error) {
@@ -165,7 +165,8 @@ func originsFrom(text string) (origins []string, err error) {
 	return origins, nil
 }
 
-const builtIn = "stripe has settings of its own (KEYTURN_STRIPE_KEY), sandbox is for development (KEYTURN_DEVELOPMENT=1), manual is refunded by a person, none costs nothing"
+const builtIn = "stripe has settings of its own (KEYTURN_STRIPE_KEY), " +
+	"sandbox is for development (KEYTURN_DEVELOPMENT=1), manual is refunded by a person, none costs nothing"
 
 // paymentsFrom reads name=URL pairs.
 func paymentsFrom(text string, production bool) (map[string]payment.Gateway, error) {

@@ -59,8 +59,9 @@ progress. State survives a restart; Ctrl-C stops everything that was started.
 With --stripe, checkout links are paid at Stripe: in its test mode with a test key in KEYTURN_STRIPE_KEY, which
 needs no address that Stripe reaches, because each payment is asked for; without a key on an emulator, which was
 not compared with Stripe itself yet.`,
-		Example: "  keyturn dev\n  keyturn dev --port-offset 100 --data-dir /tmp/keyturn\n  keyturn dev --no-samples\n  keyturn dev --stripe",
-		Args:    cobra.NoArgs,
+		Example: "  keyturn dev\n  keyturn dev --port-offset 100 --data-dir /tmp/keyturn\n" +
+			"  keyturn dev --no-samples\n  keyturn dev --stripe",
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			o.out = cmd.OutOrStdout()
 			err := runDev(cmd.Context(), o)

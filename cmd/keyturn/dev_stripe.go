@@ -8,7 +8,7 @@ import (
 )
 
 // devSecret signs the emulator's events.
-const devSecret = "whsec_development"
+const devSecret = "whsec_development" //nolint:gosec // the emulator runs on this machine
 
 // startStripe has the stack sell through Stripe: with a key in the environment in Stripe's test mode, else on the
 // emulator.

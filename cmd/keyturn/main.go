@@ -51,9 +51,8 @@ the source of truth.`,
 	root.PersistentFlags().String("output", "text", "text or json")
 	root.AddCommand(
 		newDev(), newAPI(), newWorker(), newMigrate(), newKeys(), newToken(), newApply(), newPool(), newOrder(), newLink(),
-		newPayment(), newStripe(), newLicense(),
-		newResolve(), newIntegration(), newEmulator(), newDrill(), newBench(), newAlert(), newWebhook(), newAudit(), newCustomer(),
-		newMail(), newRestored(), newHealth(), newVersion(),
+		newPayment(), newStripe(), newLicense(), newResolve(), newIntegration(), newEmulator(), newDrill(), newBench(),
+		newAlert(), newWebhook(), newAudit(), newCustomer(), newMail(), newRestored(), newHealth(), newVersion(),
 	)
 	return root
 }

@@ -153,8 +153,8 @@ func newOrderEvidence() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "evidence ORDER", Short: "Write what there is to say in a dispute of an order", Args: cobra.ExactArgs(1),
 		Long: `Writes what there is to say when a customer has disputed the payment of an order at the bank: what was ordered
-and agreed to, which e-mails the customer's mail server accepted, and when the keys were looked at. The texts are for the
-fields of Stripe's form for evidence. With customers:read they say who the customer is, which is recorded.`,
+and agreed to, which e-mails the customer's mail server accepted, and when the keys were looked at. The texts are for
+the fields of Stripe's form for evidence. With customers:read they say who the customer is, which is recorded.`,
 		Example: "  keyturn order evidence ORD-2026-000123",
 	}
 	return withAPI(cmd, func(ctx context.Context, cmd *cobra.Command, api *client.Client, args []string) error {

@@ -31,7 +31,7 @@ func TestSecretsMayStandInFiles(t *testing.T) {
 	require.Equal(t, values[databaseURLEnv], databaseFromEnv().url)
 	require.Equal(t, "user", c.Mail.Username)
 	require.Len(t, c.Payments, 1)
-	require.EqualValues(t, values[stripeKeyEnv], c.Stripe.Key.Reveal())
+	require.Equal(t, values[stripeKeyEnv], c.Stripe.Key.Reveal())
 	require.Len(t, c.Stripe.WebhookSecrets, 1)
 	token, err := secretFromEnv(tokenEnv)
 	require.NoError(t, err)

@@ -102,8 +102,8 @@ func newStripeSetup() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "setup", Short: "Check the key, and have Stripe send its events here", Args: cobra.NoArgs,
 		Long: `Says which mode the key in KEYTURN_STRIPE_KEY is of and which permissions it lacks, and makes the endpoint
-to which Stripe sends its events, or corrects its list of events. The secret of a new endpoint is printed once: set it as
-KEYTURN_STRIPE_WEBHOOK_SECRETS. It may be repeated.
+to which Stripe sends its events, or corrects its list of events. The secret of a new endpoint is printed once: set it
+as KEYTURN_STRIPE_WEBHOOK_SECRETS. It may be repeated.
 
 To change the secret over: --roll makes a further endpoint and prints its secret; set both, with a space between them,
 for all processes; then --retire removes the one before, and its secret can go.
@@ -157,8 +157,8 @@ func tellSetup(w io.Writer, o stripe.SetupOptions, s stripe.Setup) {
 		fmt.Fprintln(w, "the key has the permissions that it needs")
 	}
 	if s.Made {
-		fmt.Fprintf(w, "made the endpoint %s for %s; its secret, which is shown this once:\n\n  %s=%s\n\n", s.Endpoint, o.Address,
-			stripeSecretsEnv, s.Secret)
+		fmt.Fprintf(w, "made the endpoint %s for %s; its secret, which is shown this once:\n\n  %s=%s\n\n", s.Endpoint,
+			o.Address, stripeSecretsEnv, s.Secret)
 	} else {
 		fmt.Fprintf(w, "the endpoint %s sends events to %s\n", s.Endpoint, o.Address)
 	}

@@ -22,7 +22,8 @@ func (x Processor) Aftermath(ctx context.Context, ref payment.Ref) (out keyturn.
 	}
 	intent := api.String(ref.PaymentReference)
 	var refunds api.RefundList
-	if err := x.list(ctx, refundsPath, &api.RefundListParams{PaymentIntent: intent, ListParams: whole()}, &refunds); err != nil {
+	asked := &api.RefundListParams{PaymentIntent: intent, ListParams: whole()}
+	if err := x.list(ctx, refundsPath, asked, &refunds); err != nil {
 		return out, err
 	}
 	for _, r := range refunds.Data {

@@ -48,8 +48,8 @@ func asError(err error) error {
 	case status == http.StatusUnauthorized:
 		return keyturn.Errorf(keyturn.KindConfiguration, "Stripe refuses the key: check KEYTURN_STRIPE_KEY: %w", cause)
 	case status == http.StatusForbidden:
-		return keyturn.Errorf(keyturn.KindConfiguration, "Stripe's key lacks a permission: keyturn stripe setup lists them: %w",
-			errForbidden)
+		return keyturn.Errorf(keyturn.KindConfiguration,
+			"Stripe's key lacks a permission: keyturn stripe setup lists them: %w", errForbidden)
 	case e.Code == api.ErrorCodeResourceMissing || status == http.StatusNotFound:
 		return keyturn.Errorf(keyturn.KindNotFound, "Stripe does not know it: %w", cause)
 	}

@@ -46,8 +46,8 @@ func (x Processor) Capture(ctx context.Context, ref payment.Ref, sum keyturn.Mon
 	return stateOfIntent(&i), nil
 }
 
-// afterRefusal says where a payment stands that its state forbids to capture: it was captured already, or it is gone for
-// good.
+// afterRefusal says where a payment stands that its state forbids to capture: it was captured already, or it is gone
+// for good.
 func (x Processor) afterRefusal(ctx context.Context, ref payment.Ref, refused error) (keyturn.ProcessorState, error) {
 	i, err := x.intent(ctx, ref.PaymentReference)
 	if err != nil {

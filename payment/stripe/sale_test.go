@@ -182,7 +182,8 @@ func TestASessionWhoseAnswerWasLostIsFound(t *testing.T) {
 	s := sell(t)
 	for _, f := range []emulator.Fault{emulator.Lost, emulator.Cut, emulator.FailedAfter} {
 		s.fault("checkout.session.create", f)
-		s.opening.Key, s.opening.PaymentID = "open-"+string(f), "019b0000-0000-7000-8000-0000000000"+map[emulator.Fault]string{
+		s.opening.Key = "open-" + string(f)
+		s.opening.PaymentID = "019b0000-0000-7000-8000-0000000000" + map[emulator.Fault]string{
 			emulator.Lost: "11", emulator.Cut: "12", emulator.FailedAfter: "13",
 		}[f]
 		_, err := s.Open(t.Context(), s.opening)
