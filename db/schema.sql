@@ -1388,7 +1388,6 @@ CREATE INDEX event_deliveries_by_event ON event_deliveries (event_id);
 CREATE INDEX event_deliveries_by_status ON event_deliveries (webhook, status, id);
 CREATE INDEX event_deliveries_due_at ON event_deliveries (webhook, next_at) WHERE next_at IS NOT NULL;
 CREATE INDEX event_deliveries_leased ON event_deliveries (webhook, lease_until) WHERE lease_until IS NOT NULL;
-CREATE INDEX event_deliveries_of ON event_deliveries (webhook, id);
 
 CREATE TABLE event_watch (
     what text NOT NULL,

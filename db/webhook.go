@@ -203,7 +203,7 @@ func (d *DB) DeleteWebhook(ctx context.Context, id string) error {
 	for n := int64(forgetChunk); n == forgetChunk; { // most of them, in transactions that nobody waits for
 		if err := d.pg.Tx(ctx, func(tx *sqlx.Tx) error {
 			res, err := tx.ExecContext(ctx, `DELETE FROM event_deliveries WHERE id = ANY(ARRAY(
-				SELECT id FROM event_deliveries WHERE webhook = $1 ORDER BY id LIMIT $2))`, id, forgetChunk)
+				SELECT id FROM event_deliveries WHERE webhook = $1 LIMIT $2))`, id, forgetChunk)
 			if err != nil {
 				return err
 			}

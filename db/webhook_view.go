@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"time"
 
+	"github.com/lib/pq"
+
 	"keyturn.dev/keyturn"
 	"keyturn.dev/keyturn/pg"
 )
@@ -72,11 +74,20 @@ type sentRow struct {
 	Body       string              `db:"sent"`
 }
 
-const sentEventsSQL = `
+const sentEventColumns = `
 	SELECT d.id, e.public_id, e.number, e.type, d.status, d.replay > 0 AS replay, d.attempts, d.next_at, d.tried_at,
-		d.done_at, coalesce(d.http_status, 0) AS http_status, d.error_kind, coalesce(d.duration_ms, 0) AS duration_ms, d.reply, ` + eventBodySQL + ` AS sent
-	FROM event_deliveries d JOIN events e ON e.id = d.event_id
-	WHERE d.webhook = $1 AND d.id < $2`
+		d.done_at, coalesce(d.http_status, 0) AS http_status, d.error_kind, coalesce(d.duration_ms, 0) AS duration_ms,
+		d.reply, ` + eventBodySQL + ` AS sent
+	FROM `
+
+// sentEventsSQL reads the newest of each status. Compared as a whole, the columns are those of the one index in this
+// order: by equal ones alone, PostgreSQL reads all events of a shop with one webhook.
+const sentEventsSQL = sentEventColumns + `unnest(CAST($4 AS text[])) AS s (status) CROSS JOIN LATERAL (
+		SELECT * FROM event_deliveries d
+		WHERE (d.webhook, d.status, d.id) >= ($1, s.status, 0) AND (d.webhook, d.status, d.id) < ($1, s.status, $2)
+		ORDER BY d.webhook DESC, d.status DESC, d.id DESC LIMIT $3
+	) d JOIN events e ON e.id = d.event_id
+	ORDER BY d.id DESC LIMIT $3`
 
 // EventDeliveries lists what is sent and was sent to a webhook, the newest first: those with an ID below before, 0 for
 // all, and with a status unless it is empty. KindNotFound.
@@ -88,14 +99,13 @@ func (d *DB) EventDeliveries(ctx context.Context, webhook string, status keyturn
 	if before <= 0 {
 		before = 1 << 62
 	}
-	args := []any{webhook, before, limit + 1}
-	which := ""
-	if status != "" { // another index
-		which, args = ` AND d.status = $4`, append(args, status)
+	statuses := keyturn.EventStatuses
+	if status != "" {
+		statuses = []keyturn.EventStatus{status}
 	}
 	var rows []sentRow
 	//keyturn:autocommit it reads
-	if err := d.pg.SelectContext(ctx, &rows, sentEventsSQL+which+` ORDER BY d.id DESC LIMIT $3`, args...); err != nil {
+	if err := d.pg.SelectContext(ctx, &rows, sentEventsSQL, webhook, before, limit+1, pq.Array(statuses)); err != nil {
 		return page, pg.AsKind(err)
 	}
 	page.Deliveries = []keyturn.EventDelivery{}
@@ -113,7 +123,8 @@ func (d *DB) EventDeliveries(ctx context.Context, webhook string, status keyturn
 func (d *DB) EventDelivery(ctx context.Context, webhook string, id int64) (v keyturn.EventDelivery, err error) {
 	var row sentRow
 	//keyturn:autocommit it reads
-	err = d.pg.GetContext(ctx, &row, sentEventsSQL+` AND d.id = $3`, webhook, id+1, id)
+	err = d.pg.GetContext(ctx, &row, sentEventColumns+`event_deliveries d JOIN events e ON e.id = d.event_id
+		WHERE d.webhook = $1 AND d.id = $2`, webhook, id)
 	return row.view(), pg.NotFound(err, "webhook %s has no delivery %d", webhook, id)
 }
 
