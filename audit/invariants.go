@@ -344,7 +344,8 @@ var invariants = []invariant{
 		looks: []string{looksEventsSent},
 	},
 	{
-		id: "N3", severity: S0, meaning: "No event holds keys or customers of the newest lines.", looks: []string{looksEvents},
+		id: "N3", severity: S0, meaning: "No event holds keys or customers of the newest lines.",
+		looks: []string{looksEvents},
 	},
 	{
 		id: "N4", severity: S2, meaning: "No event waits for its number, or longer than the schedule of its tries.",

@@ -305,7 +305,7 @@ var allMutants = []mutant{
 	},
 	{
 		name: "an event is sent with other bytes", invariants: "N2",
-		edits: becomes(`ELSE e\.body END`, `ELSE e.body || ' ' END`),
+		edits: becomes(`ELSE e\.body END AS sent`, `ELSE e.body || ' ' END AS sent`),
 		run:   (*stack).sellsAndTells,
 	},
 	{name: "an event tells who bought", invariants: "N3", run: (*stack).sellsAndTells},
