@@ -41,6 +41,7 @@ var wrappedTables = []struct{ table, column, bound string }{
 	{"customers", "data_key", "data-key/customer/"},
 	{"pools", "data_key", "data-key/pool/"},
 	{"integrations", "secrets", "integrations/"},
+	{"webhooks", "secrets", "webhooks/"},
 }
 
 // KeyUses says what each key of the key file, and each that the file lacks, wraps in the database.

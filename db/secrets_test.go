@@ -265,3 +265,28 @@ func TestRotatedKeyFileIsTheSame(t *testing.T) {
 	defer again.Close()
 	require.NoError(t, again.CheckKeys(s.ctx))
 }
+
+// After a rotation nothing is wrapped by the old key, whatever it is: what still is would be lost when that key is retired.
+func TestARotationReachesWhateverIsWrapped(t *testing.T) {
+	s := newShop(t)
+	s.product("game", keyturn.Source{Type: keyturn.SourcePool, Pool: "keys"})
+	s.stock("keys", "K-1")
+	s.sell("game")
+	_, _, err := s.PutWebhook(s.ctx, keyturn.Webhook{
+		ID: "shop", URL: "https://shop.test/hook", Events: []string{"*"},
+		Secret: &keyturn.SecretRef{Value: "whsec_" + base64.StdEncoding.EncodeToString(make([]byte, 32))},
+	})
+	require.NoError(t, err)
+	require.NoError(t, vault.RotateKeys(s.keyFile))
+	again := s.open(t, s.dsn)
+	defer again.Close()
+	_, err = again.RewrapAll(s.ctx, func(int) {})
+	require.NoError(t, err)
+	_, err = again.RetireKeys(s.ctx, s.keyFile)
+	require.NoError(t, err)
+	last := s.open(t, s.dsn)
+	defer last.Close()
+	require.NoError(t, last.CheckKeys(s.ctx))
+	_, _, err = last.webhookSecrets(s.ctx, last.pg, "shop")
+	require.NoError(t, err)
+}

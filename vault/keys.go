@@ -34,6 +34,8 @@ type Keys struct {
 	handle *keyset.Handle
 	looked time.Time // at the file, because something did not open
 
+	refreshed time.Time // from the file, before something was wrapped
+
 	open    map[string]DataKey // by wrapped form and owner: unwrapping costs more than using
 	cleared time.Time          // open
 }
@@ -123,8 +125,12 @@ func (k *Keys) primitive() tink.AEAD {
 }
 
 // Wrap encrypts with the primary key-encryption key. bound names what the ciphertext belongs to: it opens for that
-// only.
+// only. A key that was added to the file counts within a second, so that nothing new is wrapped by a key that is about
+// to be retired. A file that cannot be read at the moment changes nothing.
 func (k *Keys) Wrap(plain []byte, bound string) ([]byte, error) {
+	if k.mayLook(&k.refreshed) {
+		_ = k.load()
+	}
 	return k.primitive().Encrypt(plain, []byte(bound))
 }
 
@@ -132,7 +138,7 @@ func (k *Keys) Wrap(plain []byte, bound string) ([]byte, error) {
 // processes need no restart at a rotation.
 func (k *Keys) Unwrap(wrapped []byte, bound string) ([]byte, error) {
 	plain, err := k.primitive().Decrypt(wrapped, []byte(bound))
-	if err == nil || !k.mayReload() {
+	if err == nil || !k.mayLook(&k.looked) {
 		return plain, err
 	}
 	if loadErr := k.load(); loadErr != nil {
@@ -141,14 +147,14 @@ func (k *Keys) Unwrap(wrapped []byte, bound string) ([]byte, error) {
 	return k.primitive().Decrypt(wrapped, []byte(bound))
 }
 
-// mayReload allows a look at the file once a second.
-func (k *Keys) mayReload() bool {
+// mayLook allows a look at the file once a second.
+func (k *Keys) mayLook(last *time.Time) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if time.Since(k.looked) < time.Second {
+	if time.Since(*last) < time.Second {
 		return false
 	}
-	k.looked = time.Now()
+	*last = time.Now()
 	return true
 }
 

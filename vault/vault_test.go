@@ -1,10 +1,12 @@
 package vault_test
 
 import (
+	"bytes"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -138,4 +140,20 @@ func TestRotation(t *testing.T) {
 	require.Error(t, err)
 	_, err = last.Unwrap(wrapped, "a")
 	require.NoError(t, err)
+}
+
+// A running process wraps by the newest key, although it has met nothing that this key has wrapped: what it wrapped by an
+// old key after that key was found unused would be lost with the key.
+func TestARunningProcessWrapsByTheNewestKey(t *testing.T) {
+	t.Parallel()
+	keys, path := newKeys(t)
+	_, err := keys.Wrap([]byte("secret"), "a")
+	require.NoError(t, err)
+	require.NoError(t, vault.RotateKeys(path))
+	rotated, err := vault.LoadKeys(path)
+	require.NoError(t, err)
+	require.Eventually(t, func() bool {
+		sealed, err := keys.Wrap([]byte("newer"), "a")
+		return err == nil && bytes.HasPrefix(sealed, rotated.PrimaryPrefix())
+	}, 30*time.Second, 50*time.Millisecond)
 }
