@@ -105,6 +105,12 @@ func TestEventsGoToWhoWantsThem(t *testing.T) {
 	require.NoError(t, err)
 	s.events()
 	require.Equal(t, 1, read[int](s, `SELECT count(*) FROM event_deliveries WHERE webhook = 'm42'`))
+
+	_, _, err = s.PutWebhook(s.ctx, keyturn.Webhook{
+		ID: "m42", URL: "https://a.test", Events: []string{"*"}, Prefix: "m42:", Enabled: &off,
+	}.WithDefaults())
+	require.NoError(t, err)
+	require.Zero(t, read[int](s, `SELECT count(*) FROM webhook_types WHERE webhook = 'm42'`), "switched off, it wants nothing")
 }
 
 // An event whose transaction is open gets a larger number than all that were committed before it: whoever pulls misses

@@ -266,7 +266,8 @@ func TestRotatedKeyFileIsTheSame(t *testing.T) {
 	require.NoError(t, again.CheckKeys(s.ctx))
 }
 
-// After a rotation nothing is wrapped by the old key, whatever it is: what still is would be lost when that key is retired.
+// After a rotation nothing is wrapped by the old key, whatever it is: what still is would be lost when that key is
+// retired.
 func TestARotationReachesWhateverIsWrapped(t *testing.T) {
 	s := newShop(t)
 	s.product("game", keyturn.Source{Type: keyturn.SourcePool, Pool: "keys"})
@@ -275,7 +276,7 @@ func TestARotationReachesWhateverIsWrapped(t *testing.T) {
 	_, _, err := s.PutWebhook(s.ctx, keyturn.Webhook{
 		ID: "shop", URL: "https://shop.test/hook", Events: []string{"*"},
 		Secret: &keyturn.SecretRef{Value: "whsec_" + base64.StdEncoding.EncodeToString(make([]byte, 32))},
-	})
+	}.WithDefaults())
 	require.NoError(t, err)
 	require.NoError(t, vault.RotateKeys(s.keyFile))
 	again := s.open(t, s.dsn)

@@ -97,7 +97,7 @@ func (d *DB) PutWebhook(ctx context.Context, w keyturn.Webhook) (created, change
 
 // wantTypes notes what a webhook wants: nothing if it is switched off.
 func wantTypes(ctx context.Context, tx *sqlx.Tx, w keyturn.Webhook) error {
-	var patterns []string
+	patterns := []string{} // nil would be NULL, which deletes nothing
 	if w.On() {
 		patterns = w.Events
 	}
