@@ -50,7 +50,8 @@ var AlertCauses = []AlertInfo{
 		ToDo: "`keyturn resolve FULFILLMENT supply --keys FILE`", Closes: "keys are supplied, or the line is decided",
 	},
 	{
-		Cause: AlertRefund, Severity: SeverityCritical, Meaning: "a refund does not come through, or it waits for the customer, whom the provider asks where the money goes",
+		Cause: AlertRefund, Severity: SeverityCritical,
+		Meaning: "a refund does not come through, or it waits for the customer, whom the provider asks where the money goes",
 		ToDo: "look at the payment provider; the refund is tried until it is done", Closes: "the refund is done",
 	},
 	{

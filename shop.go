@@ -44,7 +44,7 @@ type OnDispute string
 // The choices of OnDispute.
 const (
 	OnDisputeAlert  OnDispute = "alert"  // nothing more until the bank decides. The default
-	OnDisputeRevoke OnDispute = "revoke" // the order is cancelled and its keys are revoked; a dispute that is won is refunded
+	OnDisputeRevoke OnDispute = "revoke" // the order is cancelled, its keys revoked; a dispute that is won is refunded
 )
 
 // OnFraudWarning says what follows when a customer's bank warns of fraud, beside the alert.

@@ -85,7 +85,7 @@ func (d *DB) BookProviderEvent(ctx context.Context, e ProviderEvent) (out Booked
 // wakeRefund wakes the line whose refund an event tells of, if the provider has taken it on and it has not come
 // through. Only then: while the provider is being asked for it, nothing is to be asked for again.
 func wakeRefund(ctx context.Context, tx *sqlx.Tx, e ProviderEvent) (woken bool, err error) {
-	if uuid.Validate(e.RefundOf) != nil {
+	if valid := uuid.Validate(e.RefundOf) == nil; !valid {
 		return false, nil
 	}
 	var lines []string
