@@ -26,8 +26,8 @@ const (
 )
 
 // BookAftermath books what a processor lists of a payment after it was taken, each thing once, and tells operations. An
-// order whose whole payment somebody refunded at the processor is cancelled, and so is one whose dispute is lost. What a
-// dispute and a fraud warning do beside that is a setting of the shop.
+// order whose whole payment somebody refunded at the processor is cancelled, and so is one whose dispute is lost. What
+// a dispute and a fraud warning do beside that is a setting of the shop.
 func (d *DB) BookAftermath(ctx context.Context, id string, a keyturn.Aftermath) error {
 	return d.pg.Tx(ctx, func(tx *sqlx.Tx) error {
 		p, err := lockPayment(ctx, tx, id)

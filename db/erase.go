@@ -189,7 +189,8 @@ const openSQL = `
 			WHERE l.order_id = ANY($1) AND y.created_at > now() - interval '73 hours' AND ` + toFollowSQL + `
 	) o ORDER BY order_id, why LIMIT 6`
 
-// refuseWhilePaying refuses to erase a customer who is paying, or whose payment is not settled, not told of or disputed.
+// refuseWhilePaying refuses to erase a customer who is paying, or whose payment is not settled, not told of or
+// disputed.
 func (e *eraser) refuseWhilePaying() error {
 	var links []string
 	if err := e.tx.SelectContext(e.ctx, &links, `

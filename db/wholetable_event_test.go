@@ -21,8 +21,8 @@ const manyEvents = `
 	INSERT INTO events (type, about, facts) SELECT type, about, facts FROM events, generate_series(1, 20000) WHERE id = 1;
 	ANALYZE`
 
-// However many events are kept, are due or have no number: whoever sends, lists or pulls them takes some from the front.
-// A step tells its own.
+// However many events are kept, are due or have no number: whoever sends, lists or pulls them takes some from the
+// front. A step tells its own.
 func TestNobodyReadsAllEvents(t *testing.T) {
 	t.Parallel()
 	s := emptyShop(t)

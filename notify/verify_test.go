@@ -16,8 +16,8 @@ import (
 	"keyturn.dev/keyturn/notify"
 )
 
-// languages are those of the page, each with what makes a program of its function. Arguments are the secret, and ID, time,
-// signatures and body of each request; it prints a line for each.
+// languages are those of the page, each with what makes a program of its function. Arguments are the secret, and ID,
+// time, signatures and body of each request; it prints a line for each.
 var languages = []struct {
 	name, file string
 	run        string
