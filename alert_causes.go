@@ -52,7 +52,7 @@ var AlertCauses = []AlertInfo{
 	{
 		Cause: AlertRefund, Severity: SeverityCritical,
 		Meaning: "a refund does not come through, or it waits for the customer, whom the provider asks where the money goes",
-		ToDo: "look at the payment provider; the refund is tried until it is done", Closes: "the refund is done",
+		ToDo:    "look at the payment provider; the refund is tried until it is done", Closes: "the refund is done",
 	},
 	{
 		Cause: AlertManualRefund, Severity: SeverityError, Closes: "somebody confirms the refund",

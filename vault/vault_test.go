@@ -142,8 +142,8 @@ func TestRotation(t *testing.T) {
 	require.NoError(t, err)
 }
 
-// A running process wraps by the newest key, although it has met nothing that this key has wrapped: what it wrapped by an
-// old key after that key was found unused would be lost with the key.
+// A running process wraps by the newest key, although it has met nothing that this key has wrapped: what it wrapped by
+// an old key after that key was found unused would be lost with the key.
 func TestARunningProcessWrapsByTheNewestKey(t *testing.T) {
 	t.Parallel()
 	keys, path := newKeys(t)
