@@ -4,7 +4,6 @@ import (
 	"context"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/jmoiron/sqlx"
 
 	"keyturn.dev/keyturn"
@@ -128,7 +127,7 @@ func (p *payment) bookRefunds(ctx context.Context, tx *sqlx.Tx, refunds []keytur
 	var all, foreign int64 // what has gone back, and what of it others gave back
 	fresh := false
 	for _, r := range refunds {
-		if uuid.Validate(r.OurID) == nil {
+		if _, ours := canonicalID(r.OurID); ours {
 			if !r.Failed {
 				all += r.Amount.Minor
 				continue

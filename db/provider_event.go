@@ -5,7 +5,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/jmoiron/sqlx"
 
 	"keyturn.dev/keyturn"
@@ -85,14 +84,15 @@ func (d *DB) BookProviderEvent(ctx context.Context, e ProviderEvent) (out Booked
 // wakeRefund wakes the line whose refund an event tells of, if the provider has taken it on and it has not come
 // through. Only then: while the provider is being asked for it, nothing is to be asked for again.
 func wakeRefund(ctx context.Context, tx *sqlx.Tx, e ProviderEvent) (woken bool, err error) {
-	if valid := uuid.Validate(e.RefundOf) == nil; !valid {
+	id, ok := canonicalID(e.RefundOf)
+	if !ok {
 		return false, nil
 	}
 	var lines []string
 	err = tx.SelectContext(ctx, &lines, `
 		UPDATE line_items l SET wake_at = now(), next_attempt_at = now() FROM refunds r
 		WHERE l.id = $1 AND r.line_id = l.id AND r.provider = $2 AND r.status = 'PENDING'
-			AND r.under_way_since IS NOT NULL AND l.status = 'CANCELING' RETURNING l.id`, e.RefundOf, e.Provider)
+			AND r.under_way_since IS NOT NULL AND l.status = 'CANCELING' RETURNING l.id`, id, e.Provider)
 	return len(lines) > 0, err
 }
 
