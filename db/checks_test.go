@@ -78,6 +78,7 @@ func TestStatementsNameKnownStatuses(t *testing.T) {
 	} {
 		known["status"][string(at)] = true
 	}
+	known["status"][string(keyturn.DisputeOpen)] = true
 	for _, o := range []keyturn.PayOutcome{"", keyturn.Paid, keyturn.Refused} { // of tries to pay
 		known["outcome"][string(o)] = true
 	}

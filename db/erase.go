@@ -199,7 +199,7 @@ func (e *eraser) refuseWhilePaying() error {
 			OR EXISTS (SELECT FROM payment_refunds r WHERE r.payment_id = payments.id AND r.status = 'PENDING')
 			OR EXISTS (SELECT FROM payment_mails m WHERE m.payment_id = payments.id AND m.due_at IS NOT NULL)
 			OR EXISTS (SELECT FROM payment_aftermath a WHERE a.payment_id = payments.id AND a.kind = '`+afterDispute+`'
-				AND a.status = '`+string(keyturn.DisputeOpen)+`'))
+				AND a.status = 'open'))
 		LIMIT 5`, e.customerID, e.until); err != nil || len(links) == 0 {
 		return err
 	}

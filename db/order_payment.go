@@ -29,7 +29,7 @@ func (d *DB) showPayment(ctx context.Context, o orderRow, v *keyturn.OrderView) 
 	var disputed *time.Time
 	if err := d.pg.GetContext(ctx, &disputed, `
 		SELECT min(noted_at) FROM payment_aftermath WHERE payment_id = $1 AND kind = '`+afterDispute+`'
-			AND status = '`+string(keyturn.DisputeOpen)+`'`, pay.ID); err != nil {
+			AND status = 'open'`, pay.ID); err != nil {
 		return pg.AsKind(err)
 	}
 	v.Payment.DisputedAt = utc(disputed)

@@ -131,7 +131,7 @@ func TestWhatAnEventNames(t *testing.T) {
 		{
 			"refund.failed",
 			`{"id":"re_1","object":"refund","payment_intent":{"id":"pi_1"},"metadata":{"keyturn":"shop-1/x"}}`,
-			payment.Event{PaymentReference: "pi_1"},
+			payment.Event{PaymentReference: "pi_1", RefundOf: "x"},
 		},
 		{
 			"charge.dispute.created", `{"id":"dp_1","object":"dispute","payment_intent":"pi_1","metadata":{}}`,
