@@ -179,7 +179,7 @@ func (p *payment) bookFailed(ctx context.Context, tx *sqlx.Tx, r keyturn.MadeRef
 		" failed at the payment provider: the customer has not got the money")
 }
 
-// dispute says what a dispute of the payment does to its refunds: while one is open they wait, and what was lost is
+// disputeOf says what a dispute of the payment does to its refunds: while one is open they wait, and what was lost is
 // back already. lost is the processor's ID of it.
 func disputeOf(ctx context.Context, tx *sqlx.Tx, orderID string) (open bool, lost string, err error) {
 	var rows []struct {

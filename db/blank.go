@@ -17,7 +17,7 @@ import (
 const blankChunk = 200
 
 // blankLinks removes whom links were for that ended unused so long ago, with the data that came along. What they sold
-// stays. It says how many there were. One that cannot be opened keeps none of the others.
+// stays. It says how many there were. One that cannot be opened does not stop the others.
 func (d *DB) blankLinks(ctx context.Context, age time.Duration) (n int64, err error) {
 	var failed error
 	after, afterID := time.Time{}, ""
