@@ -101,8 +101,11 @@ func wantTypes(ctx context.Context, tx *sqlx.Tx, w keyturn.Webhook) error {
 	if w.On() {
 		patterns = w.Events
 	}
+	if _, err := tx.ExecContext(ctx, `DELETE FROM webhook_types WHERE webhook = $1 AND NOT pattern = ANY($2)`,
+		w.ID, pq.Array(patterns)); err != nil {
+		return err
+	}
 	_, err := tx.ExecContext(ctx, `
-		WITH gone AS (DELETE FROM webhook_types WHERE webhook = $1 AND NOT (pattern = ANY($2) AND prefix = $3))
 		INSERT INTO webhook_types (webhook, pattern, prefix) SELECT $1, p, $3 FROM unnest(CAST($2 AS text[])) p
 		ON CONFLICT (pattern, webhook) DO UPDATE SET prefix = excluded.prefix`, w.ID, pq.Array(patterns), string(w.Prefix))
 	return err
