@@ -31,6 +31,27 @@ func TestRelayStartsWhatACrashLeft(t *testing.T) {
 	s.atRest(a)
 }
 
+// A process of the API that runs no relay starts what it accepts itself, and leaves to the others what it does not know
+// of.
+func TestWhoServesStartsWhatIsOfferedAndNoMore(t *testing.T) {
+	s := start(t, options{noRelay: true})
+	s.pooled(every(time.Second, 10*time.Minute))
+	s.load("game-keys", "GAME-2")
+	left := s.store(keyturn.Order{LineItems: []keyturn.LineItem{{ProductID: "game", Quantity: 1, GrossPrice: "1"}}})
+	s.soon()
+	ctx, stop := context.WithCancel(t.Context())
+	served := make(chan struct{})
+	go func() { s.starter.Serve(ctx); close(served) }()
+	offered := s.order("game")
+	s.await(offered, keyturn.OrderCompleted)
+	require.Equal(t, keyturn.LinePending, s.status(fulfillment(left)), "the relay's to start")
+	stop()
+	<-served
+	s.startStarter()
+	s.await(left, keyturn.OrderCompleted)
+	s.atRest(offered, left)
+}
+
 // Nobody is there to do the work; the line is started, woken, and done once when a worker comes.
 func TestWorkerIsAbsentForAWhile(t *testing.T) {
 	s := start(t, options{noWorker: true})
