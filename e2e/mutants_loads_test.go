@@ -163,6 +163,22 @@ func (s *stack) refusesTheFirstEmail() {
 	s.await(s.order("editor"), keyturn.OrderCompleted)
 }
 
+// opensWhatIsNotMailed has the customer open the key on the order page, because the mailbox takes no e-mail.
+func (s *stack) opensWhatIsNotMailed() {
+	s.inbox.Fail(func(_, to string) error {
+		if to == buyer {
+			return inbox.Reject(550)
+		}
+		return nil
+	})
+	a := s.order("editor")
+	s.await(a, keyturn.OrderPartialCompleted)
+	f := fulfillment(a)
+	resp, body := s.visit("POST", "/o/"+s.db.PageToken(a.Order.ID)+"/lines/"+f+"/keys", url.Values{})
+	require.Equal(s.t, http.StatusOK, resp.StatusCode, body)
+	s.awaitLine(f, keyturn.LineDelivered)
+}
+
 // resolve stores an operator's decision and signals nobody.
 func (s *stack) resolve(fulfillmentID string, r keyturn.Resolution) error {
 	r.ID, r.By = "one", "operator"

@@ -57,6 +57,19 @@ func (c *conn) ExecContext(ctx context.Context, query string, args []driver.Name
 `,
 	},
 
+	{ // as an operator's look would be booked
+		Old: `
+	if err := l.appendLineUpdate(&w, byCustomer, whyRevealed, ""); err != nil {
+`,
+		New: `
+	by := byCustomer
+	if mutants.Active("a look that is not the customer's delivers a line") {
+		by = "ops"
+	}
+	if err := l.appendLineUpdate(&w, by, whyRevealed, ""); err != nil {
+`,
+	},
+
 	// Partners.
 	{
 		Old: `
