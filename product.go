@@ -110,6 +110,15 @@ func (p Product) Units(quantity int) int {
 	return quantity
 }
 
+// MaxUnitsByMail is how many units one line may have of a product whose keys are in its e-mail alone: so many of the
+// longest keys in ASCII fit into one. The order page shows any number.
+const MaxUnitsByMail = 1000
+
+// FitsMail says whether the keys of a line of so many reach their customer if no page shows them.
+func (p Product) FitsMail(quantity int) bool {
+	return p.PageKeys != PageKeysNever || p.Units(quantity) <= MaxUnitsByMail
+}
+
 // Check says what is wrong with a product by itself; whether its pools and integrations exist is checked where it is
 // stored, and its e-mail by package mail.
 func (p Product) Check() error {

@@ -150,7 +150,7 @@ func productIDs(o keyturn.Order) []string {
 
 // productsOf reads the products of an order; every unknown one is named with its line. Without the prefix they are
 // unknown.
-func productsOf(o keyturn.Order, known acceptContext, prefix keyturn.Prefix) (map[string]keyturn.Product, error) {
+func productsOf(in AcceptInput, known acceptContext) (map[string]keyturn.Product, error) {
 	found := map[string]keyturn.Product{}
 	for i, id := range known.ProductIDs {
 		p, err := readStored(id, known.Specs[i])
@@ -160,13 +160,20 @@ func productsOf(o keyturn.Order, known acceptContext, prefix keyturn.Prefix) (ma
 		found[id] = p
 	}
 	var bad keyturn.Problems
-	for i, l := range o.LineItems {
-		_, ok := found[l.ProductID]
-		bad.Check(ok && prefix.Covers(l.ProductID), lineAt(i)+".productId",
+	for i, l := range in.Order.LineItems {
+		p, ok := found[l.ProductID]
+		bad.Check(ok && in.Prefix.Covers(l.ProductID), lineAt(i)+".productId",
 			"names a product that is not in the catalog: %s", l.ProductID)
+		// what a checkout link has sold was checked when it was made
+		bad.Check(in.PaymentID != "" || p.FitsMail(l.Quantity), lineAt(i)+".quantity", tooManyForMail,
+			keyturn.MaxUnitsByMail)
 	}
 	return found, bad.Err("the order is not valid")
 }
+
+// tooManyForMail is the rule of lines whose keys no page shows.
+const tooManyForMail = "must be at most %d: the product's keys are sent by e-mail alone (pageKeys: never), and no " +
+	"e-mail carries more"
 
 // customerKey gives the data key of a customer, or makes one for a new customer, and for one who was erased and comes
 // again.

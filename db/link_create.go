@@ -194,6 +194,7 @@ func linkedProducts(link keyturn.CheckoutLink, known acceptContext, prefix keytu
 		}
 		bad.Check(len(sourcesFor(p, only[l.ProductID], link.Currency)) > 0, at+"productId",
 			"no pool of product %s sells in %s", l.ProductID, link.Currency)
+		bad.Check(p.FitsMail(l.Quantity.Max), at+"quantity", tooManyForMail, keyturn.MaxUnitsByMail)
 	}
 	for i, l := range link.LineItems {
 		check(lineAt(i)+".", l)

@@ -43,3 +43,16 @@ func TestAnEmailThatCannotCarryTheKeysLeadsToThePage(t *testing.T) {
 	require.Nil(t, d)
 	require.Equal(t, keyturn.LineRetrying, s.status(f))
 }
+
+// Where the product shows no keys on the page, a line of more units than an e-mail carries is refused with the limit.
+func TestWhatNoPageShowsFitsAnEmail(t *testing.T) {
+	s := newShop(t)
+	s.put(keyturn.Product{ID: "hidden", PageKeys: keyturn.PageKeysNever, Sources: []keyturn.Source{fromPool("p")}})
+	s.put(keyturn.Product{
+		ID: "volume", PageKeys: keyturn.PageKeysNever, QuantityMode: keyturn.OnePerLine, Sources: []keyturn.Source{fromPool("p")},
+	})
+	_, _, err := s.Accept(s.ctx, orderOf("o1", lineOf("hidden", keyturn.MaxUnitsByMail+1)))
+	wantKind(t, err, keyturn.KindInvalid, "lineItems[0].quantity")
+	require.ErrorContains(t, err, "must be at most 1000")
+	s.order("o2", lineOf("hidden", keyturn.MaxUnitsByMail), lineOf("volume", keyturn.MaxUnitsByMail+1))
+}

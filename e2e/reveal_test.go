@@ -1,14 +1,17 @@
 package e2e_test
 
 import (
+	"fmt"
 	"net/http"
 	"net/url"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"keyturn.dev/keyturn"
+	"keyturn.dev/keyturn/db"
 	"keyturn.dev/keyturn/devstack/inbox"
 )
 
@@ -48,4 +51,43 @@ func TestAKeyInHandReachesItsBuyerWithoutEmail(t *testing.T) {
 	require.Contains(t, s.awaitLetters(1)[0].Subject, "confirmation", "the e-mail with the key is not sent any more")
 	s.atRest(paid, s.orderOf(link))
 	require.Len(t, s.letters(buyer), 1)
+}
+
+// Keys that are more than an e-mail carries reach their buyer all the same: an e-mail without them leads to the order
+// page, its acceptance delivers the line, and the audit knows it. Where no page shows them, such an order is refused.
+func TestWhatNoEmailCarriesIsOnThePage(t *testing.T) {
+	const units = 400
+	s := start(t, options{})
+	var keys []string
+	for i := range units {
+		keys = append(keys, fmt.Sprintf("KEY-%03d-", i)+strings.Repeat("鍵", keyturn.MaxKeyLength-8))
+	}
+	s.product(keyturn.Product{ID: "game", Name: "The game", Sources: sources(fromPool("long-keys"))}, keys...)
+	a := s.accept([]keyturn.LineItem{{ProductID: "game", Quantity: units, GrossPrice: "400.00"}}, "pay_1")
+	s.await(a, keyturn.OrderCompleted)
+	f := fulfillment(a)
+	require.Equal(t, "PENDING OBTAINED DELIVERED", s.path(f))
+	letter := s.awaitLetters(1)[0]
+	page := "/o/" + s.db.PageToken(a.Order.ID)
+	require.Contains(t, letter.Text, page)
+	require.NotContains(t, letter.Raw, "KEY-000")
+	require.Equal(t, 1, s.count(`SELECT count(*) FROM deliveries WHERE by_page AND status = 'SENT'`))
+	resp, body := s.visit("POST", page+"/lines/"+f+"/keys", url.Values{})
+	require.Equal(t, http.StatusOK, resp.StatusCode)
+	require.Contains(t, body, keys[0])
+	require.Contains(t, body, keys[units-1])
+	s.atRest(a)
+
+	s.product(keyturn.Product{ID: "hidden", PageKeys: keyturn.PageKeysNever, Sources: sources(fromPool("long-keys"))})
+	order := keyturn.Order{
+		ID: "too-many", Currency: "EUR", Payment: keyturn.Payment{Provider: "sandbox", Reference: "pay_2"},
+		Customer:  keyturn.Customer{ID: "jean", Email: buyer, Country: "FR"},
+		LineItems: []keyturn.LineItem{{ProductID: "hidden", Quantity: keyturn.MaxUnitsByMail + 1, GrossPrice: "1.00"}},
+	}
+	_, _, err := s.db.Accept(t.Context(), db.AcceptInput{
+		Order: order, Client: "test", IdempotencyKey: "k", RequestHash: []byte("k"),
+		Respond: func(db.Accepted) ([]byte, error) { return []byte("{}"), nil },
+	})
+	require.Equal(t, keyturn.KindInvalid, keyturn.KindOf(err))
+	require.ErrorContains(t, err, "must be at most 1000")
 }

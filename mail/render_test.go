@@ -314,3 +314,14 @@ func TestKeysSurviveAndNamesAreHarmless(t *testing.T) {
 		require.NotContains(t, parse(t, alert).html, "<script")
 	})
 }
+
+// So many of the longest keys in ASCII fit into one e-mail, as keyturn.MaxUnitsByMail says.
+func TestAsManyKeysAsAreSoldFitIntoOneEmail(t *testing.T) {
+	c := content()
+	c.Attachments, c.Keys = nil, nil
+	for i := range keyturn.MaxUnitsByMail {
+		c.Keys = append(c.Keys, fmt.Sprintf("%04d", i)+strings.Repeat("K", keyturn.MaxKeyLength-4))
+	}
+	_, err := mail.RenderKeys(mail.Template{}, c)
+	require.NoError(t, err)
+}
