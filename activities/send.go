@@ -166,7 +166,7 @@ func (l Letters) content(f db.MailFacts) mail.Content {
 		Envelope: l.envelope(f.Shop, f.DeliveryID, f.To, f.Now), Shop: l.shop(f.Shop),
 		Locale: customer.Locale, OrderID: f.Order.ID, OrderedAt: f.AcceptedAt, OrderPage: l.orderPage(f.PageToken),
 		ProductID: f.Product.ID, ProductName: f.Product.Name, ProductShort: f.Product.ShortName, Quantity: f.Line.Quantity,
-		UnitPrice:  keyturn.Money{Minor: f.Price.Minor / int64(f.Line.Quantity), Currency: f.Price.Currency},
+		UnitPrice:  unitPrice(f),
 		TotalPrice: f.Price, ValidUntil: f.Line.ExpiresAt, LicenseFor: licensee(customer.Licensee),
 		AdditionalInfo: customer.AdditionalInfo,
 		Customer: mail.Customer{
@@ -198,6 +198,17 @@ func (l Letters) content(f db.MailFacts) mail.Content {
 		})
 	}
 	return c
+}
+
+// unitPrice is what one unit was sold for: as the checkout link said, or the line's price divided, to the nearest.
+func unitPrice(f db.MailFacts) keyturn.Money {
+	if f.Line.SoldAs != nil {
+		if each, err := keyturn.ParseMoney(f.Line.SoldAs.UnitPrice, f.Price.Currency); err == nil {
+			return each
+		}
+	}
+	n := int64(f.Line.Quantity)
+	return keyturn.Money{Minor: (f.Price.Minor + n/2) / n, Currency: f.Price.Currency}
 }
 
 // licensee is who owns what was bought, on one line; empty: the customer.

@@ -159,7 +159,7 @@ func (d *DB) mailFacts(l *line, c storedCustomer, kind keyturn.DeliveryKind) (Ma
 		Line: keyturn.LineItem{
 			ID: l.ID, FulfillmentID: l.FulfillmentID, ProductID: l.ProductID, Quantity: l.Quantity,
 			Operation: keyturn.OperationName(l.Operation),
-			LicenseID: value(l.LicenseID), ExpiresAt: l.ExpiresAt,
+			LicenseID: value(l.LicenseID), ExpiresAt: l.ExpiresAt, SoldAs: l.sold,
 		},
 		Price: keyturn.Money{Minor: l.GrossMinor, Currency: l.Currency}, PageToken: d.PageToken(l.OrderID),
 	}, err
