@@ -38,12 +38,20 @@ func soldOf(w *words, token string, page db.CustomerPage) *soldView {
 	return v
 }
 
-// withdraw asks for confirmation first. Once confirmed, the customer has withdrawn from the contract.
-func (p *pages) withdraw(w http.ResponseWriter, r *http.Request) {
-	token := r.PathValue("token")
+// firstPage reads the order behind a request's link. If there is none it has answered already.
+func (p *pages) firstPage(w http.ResponseWriter, r *http.Request) (token string, page db.CustomerPage, ok bool) {
+	token = r.PathValue("token")
 	page, err := p.DB.CustomerPage(r.Context(), token, 1)
 	if err != nil {
 		p.fail(w, r, err)
+	}
+	return token, page, err == nil
+}
+
+// withdraw asks for confirmation first. Once confirmed, the customer has withdrawn from the contract.
+func (p *pages) withdraw(w http.ResponseWriter, r *http.Request) {
+	token, page, ok := p.firstPage(w, r)
+	if !ok {
 		return
 	}
 	words := wordsFor(page.Locale)
@@ -82,10 +90,8 @@ func confirmWithdrawal(w *words, token string, page db.CustomerPage) *confirmVie
 
 // orderAgain leads to the page that sells the same once more. There is one such page for an order, whoever asks.
 func (p *pages) orderAgain(w http.ResponseWriter, r *http.Request) {
-	token := r.PathValue("token")
-	page, err := p.DB.CustomerPage(r.Context(), token, 1)
-	if err != nil {
-		p.fail(w, r, err)
+	token, page, ok := p.firstPage(w, r)
+	if !ok {
 		return
 	}
 	words := wordsFor(page.Locale)
@@ -102,10 +108,8 @@ func (p *pages) orderAgain(w http.ResponseWriter, r *http.Request) {
 }
 
 func (p *pages) backToOrder(w http.ResponseWriter, r *http.Request) {
-	if _, err := p.DB.CustomerPage(r.Context(), r.PathValue("token"), 1); err != nil {
-		p.fail(w, r, err)
-		return
+	if token, _, ok := p.firstPage(w, r); ok {
+		//nolint:gosec // to a page of our own, below /o/
+		http.Redirect(w, r, pageLink(token, 1), http.StatusSeeOther)
 	}
-	//nolint:gosec // to a page of our own, below /o/
-	http.Redirect(w, r, pageLink(r.PathValue("token"), 1), http.StatusSeeOther)
 }

@@ -137,7 +137,7 @@ var frenchCheckout = checkoutWords{
 	OnFile:     "déjà connu",
 	Change:     "Modifier",
 	KeyGoesTo:  "Votre clé sera envoyée à",
-	DidYouMean: "Vouliez-vous dire {address} ?",
+	DidYouMean: "Vouliez-vous dire {address}\u00a0?",
 	Consent: "Je demande l’exécution immédiate de ma commande, avant la fin du délai de rétractation, et je sais " +
 		"que je perds mon droit de rétractation dès la livraison.",
 	ConsentWho: "Pour les consommateurs de l’Union européenne, de l’Espace économique européen et du Royaume-Uni.",
@@ -161,8 +161,8 @@ var frenchCheckout = checkoutWords{
 	CheckForm:     "Veuillez vérifier votre saisie.",
 	WrongEmail:    "Veuillez saisir une adresse e-mail comme nom@example.com.",
 	WrongCountry:  "Veuillez choisir votre pays.",
-	WrongText:     "{field} : au plus 200 caractères ordinaires.",
-	Missing:       "{field} : veuillez remplir ce champ.",
+	WrongText:     "{field}\u00a0: au plus 200 caractères ordinaires.",
+	Missing:       "{field}\u00a0: veuillez remplir ce champ.",
 	ConsentMissing: "Veuillez accepter la livraison immédiate, sinon nous ne pouvons pas exécuter votre commande " +
 		"maintenant.",
 	Changed:    "La page a changé depuis que vous l’avez ouverte. Veuillez la vérifier et réessayer.",
@@ -173,7 +173,7 @@ var frenchCheckout = checkoutWords{
 		"été débité.",
 	Refused: "Le paiement n’est pas possible pour le moment. Rien n’a été débité ; veuillez prévenir la boutique.",
 	NotOpened: "La page de paiement ne répond pas pour le moment. Rien n’a été débité, et votre commande est " +
-		"conservée : nous essayons encore, et cette page vous dira quand cela marche.",
+		"conservée\u00a0: nous essayons encore, et cette page vous dira quand cela marche.",
 	ProcessorDown: "La page de paiement ne répond pas pour le moment. Rien n’a été débité, et votre commande est " +
 		"conservée : veuillez réessayer dans une minute.",
 	PayingHeading:   "Votre paiement reste à terminer",
@@ -183,7 +183,7 @@ var frenchCheckout = checkoutWords{
 	Reopen:          "Modifier ma commande",
 	CheckingHeading: "Votre paiement est en cours de vérification",
 	Checking: "La somme payée n’est pas celle qui était demandée. La boutique décide si votre commande est " +
-		"acceptée ou si la somme entière vous est rendue. Vous n’avez rien à faire : nous vous écrirons.",
+		"acceptée ou si la somme entière vous est rendue. Vous n’avez rien à faire\u00a0: nous vous écrirons.",
 	ProcessingHeading: "Votre paiement est en traitement",
 	Processing: "Votre banque traite le paiement, ce qui peut prendre un moment. Vous n’avez rien à faire : nous " +
 		"vous écrirons dès que ce sera fait.",
