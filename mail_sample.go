@@ -7,7 +7,7 @@ import (
 
 // MailSampleRequest is the body of POST /v1/mails/preview and POST /v1/mails/test.
 type MailSampleRequest struct {
-	Kind      string `json:"kind,omitempty" enum:"keys,canceled,notice,confirmation,refused,ended,corrected,orderPage,withdrawal" doc:"Default: keys."`
+	Kind      string `json:"kind,omitempty" enum:"keys,canceled,notice,confirmation,refused,ended,corrected,orderPage,withdrawal,library" doc:"Default: keys."`
 	ProductID string `json:"productId,omitempty" doc:"Whose text and name the e-mail has. Default: a product that is invented."`
 	Locale    string `json:"locale,omitempty" doc:"The customer's language tag, such as fr-FR. Default: English."`
 	Email     string `json:"email,omitempty" doc:"The recipient. Required for a test."`
@@ -25,11 +25,12 @@ type MailSample struct {
 	Sent    bool   `json:"sent,omitempty" doc:"The mail server has taken it."`
 }
 
-// The kinds of e-mails about a line that have samples, beside PaymentMailKinds.
+// The kinds of e-mails that have samples, beside PaymentMailKinds: those about a line, and the link to the library.
 const (
 	SampleKeys     = "keys"
 	SampleCanceled = "canceled"
 	SampleNotice   = "notice"
+	SampleLibrary  = "library"
 )
 
 // SampleKinds are the kinds of e-mails that have samples.
@@ -38,7 +39,7 @@ var SampleKinds = func() []string {
 	for _, k := range PaymentMailKinds {
 		kinds = append(kinds, string(k))
 	}
-	return kinds
+	return append(kinds, SampleLibrary)
 }()
 
 // Check says what is wrong with a request. Without an address the recipient is invented, unless toSend.

@@ -41,6 +41,11 @@ func (l Letters) RenderSample(s Sample) (mail.Message, error) {
 	}
 	each := keyturn.Money{Minor: 4990, Currency: "EUR"}
 	total := keyturn.Money{Minor: sampleQuantity * each.Minor, Currency: each.Currency}
+	if s.Kind == keyturn.SampleLibrary {
+		return l.libraryMessage(db.LibraryMailFacts{
+			ID: s.ID, Now: s.Now, Customer: customer, Token: "sample", ExpiresAt: s.Now.Add(15 * time.Minute), Shop: s.Shop,
+		})
+	}
 	if kind := keyturn.PaymentMailKind(s.Kind); s.Kind != keyturn.SampleKeys && s.Kind != keyturn.SampleCanceled &&
 		s.Kind != keyturn.SampleNotice {
 		return l.paymentMessage(s.payment(kind, customer, each, total))

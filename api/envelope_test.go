@@ -176,6 +176,9 @@ func TestAFaultOfOursShowsAReferenceAndNothingElse(t *testing.T) {
 	require.NotContains(t, a.body, "secret")
 	require.Contains(t, b.log.String(), "the secret of the house")
 	require.NotContains(t, b.log.String(), "secret-of-a-page", "a page's address is as good as a key")
+	require.Equal(t, 500, b.do(t, "GET", "/library/secret-of-a-link", "").status)
+	require.NotContains(t, b.log.String(), "secret-of-a-link")
+	require.Equal(t, 500, b.do(t, "GET", "/library", "").status, "it is a page, too")
 }
 
 func TestTheLogHoldsNoPersonalDatum(t *testing.T) {

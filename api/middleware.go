@@ -75,7 +75,10 @@ func (a *API) Handler() http.Handler {
 // pagePrefix says with what the address of a page for people begins, or of what processors tell; empty for the API's
 // own.
 func pagePrefix(address string) string {
-	for _, prefix := range []string{"/o/", "/c/", "/images/", "/sandbox/", "/hooks/"} {
+	if address == "/library" {
+		return address
+	}
+	for _, prefix := range []string{"/o/", "/c/", "/library/", "/images/", "/sandbox/", "/hooks/"} {
 		if strings.HasPrefix(address, prefix) {
 			return prefix
 		}

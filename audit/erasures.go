@@ -14,6 +14,7 @@ var erasedProbes = []probe{
 	{"G3", erasedLineSQL},
 	{"G3", erasedLinkSQL},
 	{"G3", erasedPaymentSQL},
+	{"G3", erasedLibrarySQL},
 	{"G3", erasedKeySQL},
 }
 
@@ -43,6 +44,16 @@ const erasedPaymentSQL = `
 	FROM customers c JOIN payments p ON p.customer_id = c.id AND p.created_at <= c.erased_at
 	WHERE c.erased_at IS NOT NULL AND (p.snapshot <> ''
 		OR EXISTS (SELECT FROM payment_mails y WHERE y.payment_id = p.id AND y.message <> ''))`
+
+// erasedLibrarySQL: the order of an erased customer is found by no address.
+const erasedLibrarySQL = `
+	SELECT o.id AS order_id, NULL AS line_id, NULL AS subject,
+		'its customer was erased, and it can be found by an e-mail address' AS what
+	FROM orders o WHERE o.email_tag IS NOT NULL AND o.customer = ''
+	UNION ALL
+	SELECT NULL, NULL, 'library link ' || k.id, 'its customer was erased, and what was sent to them is still there'
+	FROM customers c JOIN library_links k ON k.customer_id = c.id AND k.created_at <= c.erased_at
+	WHERE c.erased_at IS NOT NULL AND (k.email_tag IS NOT NULL OR k.message <> '')`
 
 const erasedLinkSQL = `
 	SELECT k.order_id, NULL AS line_id, 'link ' || k.id AS subject,

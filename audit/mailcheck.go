@@ -203,6 +203,9 @@ func (c *mailCheck) missing(ctx context.Context) error {
 	if err := c.probe(ctx, probe{"D1", paymentMailLostSQL}, args); err != nil {
 		return err
 	}
+	if err := c.probe(ctx, probe{"D1", libraryMailLostSQL}, args); err != nil {
+		return err
+	}
 	if err := c.probe(ctx, probe{"E3", arrivedAndRefundedSQL}, args); err != nil {
 		return err
 	}
@@ -223,6 +226,11 @@ const paymentMailLostSQL = `
 	SELECT p.order_id, NULL AS line_id, 'e-mail ' || m.id AS subject, 'it was sent, and did not arrive' AS what
 	FROM payment_mails m JOIN payments p ON p.id = m.payment_id
 	WHERE m.status = 'SENT' AND m.sent_at < :seen AND NOT m.id = ANY(CAST(:arrived AS uuid[]))`
+
+const libraryMailLostSQL = `
+	SELECT NULL AS order_id, NULL AS line_id, 'e-mail ' || k.id AS subject, 'it was sent, and did not arrive' AS what
+	FROM library_links k
+	WHERE k.status = 'SENT' AND k.sent_at < :seen AND NOT k.id = ANY(CAST(:arrived AS uuid[]))`
 
 // arrivedAndRefundedSQL: a line that was delivered and cancelled later had both in turn, and its keys are in
 // quarantine.

@@ -26,6 +26,7 @@ var overdueProbes = []probe{
 	{"F5", revocationUntriedSQL},
 	{"F5", letterUntriedSQL},
 	{"F5", paymentMailOverdueSQL},
+	{"F5", libraryMailOverdueSQL},
 	{"F5", replacementOverdueSQL},
 	{"F5", recallOverdueSQL},
 }
@@ -141,6 +142,11 @@ const paymentMailOverdueSQL = `
 	SELECT p.order_id, NULL AS line_id, 'e-mail ' || m.id AS subject, 'nobody sends it' AS what
 	FROM payment_mails m JOIN payments p ON p.id = m.payment_id
 	WHERE m.due_at < now() - make_interval(secs => :slack)`
+
+const libraryMailOverdueSQL = `
+	SELECT NULL AS order_id, NULL AS line_id, 'e-mail ' || k.id AS subject, 'nobody sends it' AS what
+	FROM library_links k
+	WHERE k.due_at < now() - make_interval(secs => :slack)`
 
 // replacementOverdueSQL finds customers who were promised another key that nobody gives them although there are some.
 const replacementOverdueSQL = `

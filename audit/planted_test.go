@@ -22,6 +22,16 @@ const takesAnyCode = `
 	RETURNS TABLE (code bytea, why text, refused boolean, of_pool boolean, of_order text)
 	LANGUAGE sql AS $$ SELECT CAST(NULL AS bytea), NULL, false, false, NULL WHERE false $$;`
 
+// libraryLink is the ID of a link to a customer's library that is planted.
+const libraryLink = "0199e000-0000-7000-8000-000000000001"
+
+// libraryLinkSQL plants it with a status, when it was sent, when it is due, and how often it was tried.
+func libraryLinkSQL(values string) string {
+	return `INSERT INTO library_links (id, email_tag, day, number, customer_id, token_hash, message, status, sent_at, due_at,
+			attempts, expires_at)
+		VALUES ('` + libraryLink + `', 'x', now(), 1, 'c-fresh', 'x', '', ` + values + `, now())`
+}
+
 // planted are corruptions, each of exactly one invariant: in SQL, or by what a use case allows. at is the order, and
 // where there is none the subject, that the audit must name.
 var planted = []struct {
@@ -575,6 +585,23 @@ var planted = []struct {
 		s.ok(err)
 		s.exec(`UPDATE checkout_links SET spec = decode($1, 'hex') WHERE order_id = 'linked'`, spec)
 	}},
+	{id: "G3", name: "an erased customer's order is found by an address", at: "sold", do: func(s *shop) {
+		_, err := s.EraseCustomer(s.ctx, "", "c-sold", "test")
+		s.ok(err)
+		s.exec(`UPDATE orders SET email_tag = decode('00', 'hex') WHERE id = 'sold'`)
+	}},
+	{
+		id: "D1", name: "a link to a library was sent and did not arrive", at: libraryLink,
+		sql: libraryLinkSQL("'SENT', now() - interval '1 h', NULL, 1"),
+	},
+	{
+		id: "D2", name: "a link to a library is sent without an attempt", at: libraryLink,
+		sql: libraryLinkSQL("'SENDING', NULL, now() + interval '1 min', 0"),
+	},
+	{
+		id: "F5", name: "nobody sends a link to a library", at: libraryLink,
+		sql: libraryLinkSQL("'READY', NULL, now() - interval '1 h', 1"),
+	},
 	{id: "G3", name: "an erased customer's key is still there", at: "sold", do: func(s *shop) {
 		key := s.read(`SELECT encode(data_key, 'hex') FROM customers WHERE id = 'c-sold'`)
 		_, err := s.EraseCustomer(s.ctx, "", "c-sold", "test")
@@ -613,6 +640,8 @@ var planted = []struct {
 		WHERE k.pool_id = 'low' AND o.pool_id = 'low' AND o.id <> k.id`},
 	{id: "G2", name: "two customers changed places", at: "fresh", sql: `
 		UPDATE orders o SET customer = (SELECT customer FROM orders WHERE id = 'held') WHERE o.id = 'fresh'`},
+	{id: "G2", name: "an order is found by another's address", at: "fresh", sql: `
+		UPDATE orders SET email_tag = decode('00', 'hex') WHERE id = 'fresh'`},
 	{id: "G2", name: "a key says that it is another", at: "pool_keys", sql: `
 		UPDATE pool_keys SET fingerprint = decode('00', 'hex')
 			WHERE id = (SELECT min(id) FROM pool_keys WHERE pool_id = 'low')`},

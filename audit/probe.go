@@ -113,6 +113,7 @@ const countSQL = `
 	UNION ALL SELECT 'attempts', count(*) FROM attempts
 	UNION ALL SELECT 'revocations', count(*) FROM revocations
 	UNION ALL SELECT 'e-mails', (SELECT count(*) FROM deliveries) + (SELECT count(*) FROM payment_mails)
+		+ (SELECT count(*) FROM library_links WHERE customer_id IS NOT NULL)
 	UNION ALL SELECT 'refunds', count(*) FROM refunds
 	UNION ALL SELECT 'alerts', count(*) FROM alerts
 	UNION ALL SELECT 'licences', count(*) FROM licenses

@@ -1,10 +1,13 @@
 package audit
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"strconv"
 	"time"
 
+	"keyturn.dev/keyturn"
 	"keyturn.dev/keyturn/stock"
 )
 
@@ -37,6 +40,7 @@ type sealedRow struct {
 	Place       string  `db:"place"` // what the ciphertext is bound to, but for a pool key
 	Content     []byte  `db:"content"`
 	Fingerprint []byte  `db:"fingerprint"` // of a key: must be that of what opens
+	EmailTag    []byte  `db:"email_tag"`   // of an order: must be that of its address
 }
 
 // sealedTables are the tables with ciphertexts of a customer or a pool, called y. A customer who was erased has nothing
@@ -48,7 +52,7 @@ var sealedTables = []struct{ name, query string }{
 		FROM pool_keys y JOIN pools p ON p.id = y.pool_id LEFT JOIN line_items l ON l.id = y.line_id WHERE true`},
 	{"orders", `
 		SELECT y.id AS row, y.id AS order_id, 'customer/' || c.id AS owner, c.data_key AS wrapped, 'orders/' || y.id AS place,
-			y.customer AS content
+			y.customer AS content, y.email_tag
 		FROM orders y JOIN customers c ON c.id = y.customer_id WHERE c.data_key IS NOT NULL AND y.customer <> ''`},
 	{"idempotency_keys", `
 		SELECT y.order_id AS row, o.id AS order_id, 'customer/' || c.id AS owner, c.data_key AS wrapped,
@@ -87,6 +91,10 @@ var sealedTables = []struct{ name, query string }{
 			'payment_mails/' || y.id AS place, y.message AS content
 		FROM payment_mails y JOIN payments p ON p.id = y.payment_id
 		JOIN customers c ON c.id = p.customer_id WHERE c.data_key IS NOT NULL AND y.message <> ''`},
+	{"library_links", `
+		SELECT CAST(y.id AS text) AS row, 'customer/' || c.id AS owner, c.data_key AS wrapped,
+			'library_links/' || y.id AS place, y.message AS content
+		FROM library_links y JOIN customers c ON c.id = y.customer_id WHERE c.data_key IS NOT NULL AND y.message <> ''`},
 }
 
 // turns is how many audits, a day apart, open every ciphertext once. A table that is smaller than so many pages is
@@ -148,7 +156,7 @@ func (r *run) openInTurn(ctx context.Context) (opened int, broken []unopened, er
 	return opened, broken, nil
 }
 
-// cannotOpen says why a ciphertext does not open where it stands, or is another key than its fingerprint says.
+// cannotOpen says why a ciphertext does not open where it stands, or is another key or address than its hash says.
 func (r *run) cannotOpen(row sealedRow, table string) string {
 	place := row.Place
 	if table == "pool_keys" {
@@ -160,6 +168,11 @@ func (r *run) cannotOpen(row sealedRow, table string) string {
 	}
 	if len(row.Fingerprint) > 0 && string(r.DB.Fingerprint(string(plain))) != string(row.Fingerprint) {
 		return "its fingerprint is another key's"
+	}
+	var customer keyturn.Customer
+	if len(row.EmailTag) > 0 && (json.Unmarshal(plain, &customer) != nil ||
+		!bytes.Equal(r.DB.EmailTag(customer.Email), row.EmailTag)) {
+		return "it is found by another e-mail address than its own"
 	}
 	return ""
 }

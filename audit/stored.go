@@ -33,6 +33,9 @@ func (r *run) storedLetters(ctx context.Context, ids []string) (map[string]store
 	if err != nil {
 		return nil, err
 	}
+	if err := r.addLibraryLetters(ctx, ids, out); err != nil {
+		return nil, err
+	}
 	var rows []struct {
 		ID         string               `db:"id"`
 		LineID     string               `db:"line_id"`
@@ -111,6 +114,38 @@ func (r *run) storedPaymentLetters(ctx context.Context, ids []string) (map[strin
 		out[row.ID] = l
 	}
 	return out, nil
+}
+
+// addLibraryLetters adds those that bring a link to a customer's library. They hold no key, and go to an address whose
+// tag they were asked for by.
+func (r *run) addLibraryLetters(ctx context.Context, ids []string, out map[string]storedLetter) error {
+	var rows []struct {
+		ID         string `db:"id"`
+		Attempts   int    `db:"attempts"`
+		Message    []byte `db:"message"`
+		EmailTag   []byte `db:"email_tag"`
+		CustomerID string `db:"customer_id"`
+		DataKey    []byte `db:"data_key"`
+	}
+	if err := r.s.Select(ctx, &rows, `
+		SELECT k.id, k.attempts, k.message, k.email_tag, k.customer_id, c.data_key
+		FROM unnest(CAST(:ids AS uuid[])) AS t (id) JOIN library_links k ON k.id = t.id
+		JOIN customers c ON c.id = k.customer_id`, map[string]any{"ids": pq.Array(ids)}); err != nil {
+		return err
+	}
+	for _, row := range rows {
+		l := storedLetter{ID: row.ID, Attempts: row.Attempts}
+		if plain, err := r.DB.OpenSealed(row.DataKey, "customer/"+row.CustomerID, "library_links/"+row.ID,
+			row.Message); err == nil {
+			l.Stored = plain
+		}
+		var message mail.Message
+		if message.UnmarshalBinary(l.Stored) == nil && bytes.Equal(r.DB.EmailTag(message.To), row.EmailTag) {
+			l.Address = message.To
+		}
+		out[row.ID] = l
+	}
+	return nil
 }
 
 func asciiAddress(address string) string {

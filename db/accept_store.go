@@ -18,7 +18,7 @@ func (d *DB) store(
 	ctx context.Context, s pg.Queryer, in AcceptInput, known acceptContext, ops *operations,
 ) (*Accepted, []byte, error) {
 	o, now := in.Order, known.Now
-	products, err := productsOf(o, known, in.Prefix)
+	products, err := productsOf(in, known)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -97,7 +97,7 @@ func (d *DB) store(
 		pq.Array(rows.minors), pq.Array(rows.operations), pq.Array(rows.subscriptions), pq.Array(rows.trials),
 		pq.Array(rows.deadlines),
 		wrapped, pq.Array([]string(known.ProductIDs)), len(known.ProductIDs), pq.Array(rows.modes), in.PaymentID,
-		pq.Array(rows.soldAs),
+		pq.Array(rows.soldAs), d.EmailTag(o.Customer.Email),
 	}
 	query := acceptSQL
 	if len(known.CustomerKey) > 0 {
@@ -178,8 +178,8 @@ var (
 	)`
 	acceptOrderSQL = `, o AS (
 		INSERT INTO orders (id, client, customer_id, customer, currency, gross_minor, payment_provider, payment_reference,
-			page_hash, lines_total, created_at, payment_id)
-		SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, CAST(nullif($29, '') AS uuid) FROM settled
+			page_hash, lines_total, created_at, payment_id, email_tag)
+		SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, CAST(nullif($29, '') AS uuid), CAST($31 AS bytea) FROM settled
 	), captured AS (
 		INSERT INTO sandbox_payments (reference, order_id, captured_minor, currency)
 		SELECT $8, $1, $6, $5 FROM settled WHERE $7 = 'sandbox' AND $29 = ''
@@ -203,7 +203,7 @@ var (
 	acceptedSQL = `
 	SELECT 1 / CAST(count(*) AS int) FROM settled`
 	acceptedOwnSQL = `, own AS (
-		INSERT INTO merchant_payments (provider, reference, merchant) SELECT $7, $8, $31 FROM settled
+		INSERT INTO merchant_payments (provider, reference, merchant) SELECT $7, $8, $32 FROM settled
 		ON CONFLICT (provider, reference) DO UPDATE SET merchant = excluded.merchant
 			WHERE merchant_payments.merchant = excluded.merchant
 		RETURNING 1

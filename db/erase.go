@@ -231,7 +231,10 @@ func (e *eraser) refuseWhileOpen() error {
 // somebody added after our own words goes.
 var eraseSQL = []string{
 	`UPDATE idempotency_keys SET response = '' WHERE order_id = ANY($1) AND response <> ''`,
-	`UPDATE orders SET customer = '', cancel_reason = split_part(cancel_reason, ': ', 1) WHERE id = ANY($1)`,
+	`UPDATE library_links SET email_tag = NULL, message = '', ` + endLibrarySQL + `
+		WHERE email_tag IN (SELECT email_tag FROM orders WHERE id = ANY($1))`,
+	`UPDATE orders SET customer = '', email_tag = NULL, cancel_reason = split_part(cancel_reason, ': ', 1)
+		WHERE id = ANY($1)`,
 	`UPDATE deliverables SET content = '' WHERE line_id IN (SELECT id FROM line_items WHERE order_id = ANY($1))`,
 	`DELETE FROM supplies WHERE line_id IN (SELECT id FROM line_items WHERE order_id = ANY($1))`,
 	`DELETE FROM partner_requests WHERE line_id IN (SELECT id FROM line_items WHERE order_id = ANY($1))`,
@@ -264,6 +267,8 @@ var eraseLinksSQL = []string{
 		WHERE customer_id = $1 AND created_at <= $2`,
 	`UPDATE payment_mails SET message = '', due_at = NULL, status = CASE WHEN status = 'SENDING' THEN 'READY' ELSE status END
 		WHERE payment_id IN (SELECT id FROM payments WHERE customer_id = $1 AND created_at <= $2)`,
+	`UPDATE library_links SET email_tag = NULL, message = '', ` + endLibrarySQL + `
+		WHERE customer_id = $1 AND created_at <= $2`,
 	`UPDATE alerts SET close_reason = '` + erasedText + `' WHERE close_reason IS NOT NULL
 		AND cause IN (` + lastingCauses + `, '` + string(keyturn.AlertMismatch) + `')
 		AND subject IN (SELECT 'payment/' || id FROM payments WHERE customer_id = $1 AND created_at <= $2)`,

@@ -411,6 +411,7 @@ CREATE TABLE orders (
     cancel_failure text,
     created_at timestamptz NOT NULL,
     payment_id uuid,
+    email_tag bytea,
     CONSTRAINT orders_pkey PRIMARY KEY (id),
     CONSTRAINT orders_page_hash_key UNIQUE (page_hash),
     CONSTRAINT orders_customer_id_fkey FOREIGN KEY (customer_id) REFERENCES customers(id),
@@ -421,11 +422,13 @@ CREATE TABLE orders (
 );
 ALTER TABLE orders ALTER COLUMN customer SET STORAGE EXTERNAL;
 CREATE INDEX orders_by_any_status ON orders (status, created_at, id);
+CREATE INDEX orders_by_email ON orders (email_tag, created_at, id) WHERE email_tag IS NOT NULL;
 CREATE INDEX orders_by_merchant ON orders (split_part(id, ':', 1), created_at, id) WHERE strpos(id, ':') > 0;
 CREATE INDEX orders_by_merchant_any_status ON orders (split_part(id, ':', 1), status, created_at, id) WHERE strpos(id,
         ':') > 0;
 CREATE INDEX orders_by_payment ON orders (payment_provider, payment_reference);
 CREATE INDEX orders_by_time ON orders (created_at, id);
+CREATE INDEX orders_untagged ON orders (created_at, id) WHERE email_tag IS NULL AND customer <> '\x';
 
 CREATE TABLE idempotency_keys (
     client text NOT NULL,
@@ -1420,6 +1423,41 @@ CREATE TABLE processor_reviews (
     at timestamptz NOT NULL,
     CONSTRAINT processor_reviews_pkey PRIMARY KEY (provider)
 );
+
+CREATE TABLE library_links (
+    id uuid NOT NULL,
+    email_tag bytea,
+    day date NOT NULL,
+    number integer NOT NULL,
+    customer_id text,
+    token_hash bytea,
+    message bytea,
+    status text NOT NULL DEFAULT 'READY',
+    due_at timestamptz,
+    attempts integer NOT NULL DEFAULT 0,
+    error text,
+    created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    expires_at timestamptz NOT NULL,
+    sent_at timestamptz,
+    used_at timestamptz,
+    session_hash bytea,
+    session_until timestamptz,
+    CONSTRAINT library_links_pkey PRIMARY KEY (id),
+    CONSTRAINT library_links_once UNIQUE (email_tag, day, number),
+    CONSTRAINT library_links_session_hash_key UNIQUE (session_hash),
+    CONSTRAINT library_links_token_hash_key UNIQUE (token_hash),
+    CONSTRAINT library_links_due CHECK (status <> 'SENT' OR due_at IS NULL),
+    CONSTRAINT library_links_made CHECK ((token_hash IS NULL) = (customer_id IS NULL)),
+    CONSTRAINT library_links_number CHECK (number >= 1 AND number <= 5),
+    CONSTRAINT library_links_sent CHECK ((status = 'SENT') = (sent_at IS NOT NULL)),
+    CONSTRAINT library_links_session CHECK ((session_hash IS NULL) = (used_at IS NULL) AND (session_hash IS NULL) = (session_until IS NULL)),
+    CONSTRAINT library_links_status CHECK (status IN ('READY', 'SENDING', 'SENT')),
+    CONSTRAINT library_links_used CHECK (used_at IS NULL OR token_hash IS NOT NULL)
+);
+ALTER TABLE library_links ALTER COLUMN message SET STORAGE EXTERNAL;
+CREATE INDEX library_links_due_at ON library_links (due_at) WHERE due_at IS NOT NULL;
+CREATE INDEX library_links_kept ON library_links (created_at) WHERE email_tag IS NOT NULL;
+CREATE INDEX library_links_of_customer ON library_links (customer_id) WHERE customer_id IS NOT NULL;
 
 CREATE TRIGGER line_events AFTER INSERT ON line_log FOR EACH ROW WHEN (new.to_status IN ('OBTAINED', 'RETRYING',
         'WAITING_FOR_STOCK', 'HELD', 'DELIVERED', 'CANCELED')) EXECUTE FUNCTION line_events();

@@ -86,7 +86,10 @@ func TestNothingSecretIsReadableInTheDatabase(t *testing.T) {
 	s.refunded(failed)
 	token, err := s.CreateToken(s.ctx, Client{Name: "shop", Scopes: []string{"orders"}})
 	require.NoError(t, err)
-	s.absent(token, s.PageToken("o1"))
+	link := linkIn(s.asked(c["e-mail"])[0])
+	session, err := s.OpenLibrary(s.ctx, link)
+	require.NoError(t, err)
+	s.absent(token, s.PageToken("o1"), link, session)
 
 	require.Equal(t, []string{c["pool key"]}, s.keysOf(pooled))
 	require.Equal(t, []string{c["partner's key"]}, s.keysOf(called))

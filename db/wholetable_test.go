@@ -19,7 +19,7 @@ const copies = 4000
 var copied = []string{
 	"customers", "orders", "idempotency_keys", "line_items", "line_log", "partner_requests", "attempts", "deliverables",
 	"deliveries", "refunds", "revocations", "licenses", "alerts", "access_log", "pool_keys", "key_log", "partner_queue",
-	"outbox", "sandbox_payments", "sandbox_refunds",
+	"outbox", "sandbox_payments", "sandbox_refunds", "library_links",
 }
 
 // step is something that is done in a shop.
@@ -90,6 +90,9 @@ func TestNoStepReadsAWholeTable(t *testing.T) {
 		s.revoked(f, "endpoint/acme")
 		_, err := s.Resend(s.ctx, sold, "", "ops", renderMail)
 		require.NoError(t, err)
+		s.opened("ada@buyer.test")
+		s.asked("ada@buyer.test")
+		require.NoError(t, s.AskForLibrary(s.ctx, "ada@buyer.test")) // what is copied is due
 		s.exec(`UPDATE deliveries SET status = 'SENT', sent_at = now(); DELETE FROM outbox; UPDATE alerts
 			SET closed_at = now(), mailed_at = now()`)
 	})
@@ -97,6 +100,7 @@ func TestNoStepReadsAWholeTable(t *testing.T) {
 	f := map[string]string{}
 	out := map[string]*Delivery{}
 	calls := map[string]*Call{}
+	var link, session string
 	ok := func(err error) { t.Helper(); require.NoError(t, err) }
 	require.Empty(t, s.readMuch(t, []step{
 		{"accept", func() { f["game"], f["app"], f["bad"] = s.sell("game"), s.sell("app"), s.sell("app") }},
@@ -135,6 +139,26 @@ func TestNoStepReadsAWholeTable(t *testing.T) {
 			}
 		}},
 		{"the customer's page", func() { _, err = s.CustomerPage(s.ctx, s.PageToken("more"), 1); ok(err) }},
+		{"ask for a library", func() { ok(s.AskForLibrary(s.ctx, "ada@buyer.test")) }},
+		{"find links to send", func() {
+			due, err := s.DueLibraryMails(s.ctx, 20)
+			ok(err)
+			require.Len(t, due, 20)
+		}},
+		{"send a link to a library", func() {
+			out, err := s.BeginLibraryMail(s.ctx, read[string](s,
+				`SELECT id FROM library_links WHERE email_tag IS NOT NULL ORDER BY created_at DESC LIMIT 1`), renderLibrary)
+			ok(err)
+			link = linkIn(string(out.Message))
+			ok(s.FinishLibraryMail(s.ctx, out, nil))
+		}},
+		{"see a link to a library", func() { ok(s.CheckLibraryLink(s.ctx, link)) }},
+		{"open a library", func() { session, err = s.OpenLibrary(s.ctx, link); ok(err) }},
+		{"look into a library", func() { require.NotEmpty(t, s.inLibrary(session)) }},
+		{"a receipt", func() { _, err = s.LibraryReceipt(s.ctx, session, "more"); ok(err) }},
+		{"close a library", func() { ok(s.CloseLibrary(s.ctx, session)) }},
+		{"forget links to libraries", func() { ok(s.ForgetLibraryLinks(s.ctx)) }},
+		{"tag orders", func() { _, err = s.TagOrders(s.ctx, 100); ok(err) }},
 		{"reveal", func() { _, err = s.RevealToCustomer(s.ctx, s.PageToken("more"), f["more"], "keys"); ok(err) }},
 		{"show a pool", func() { _, err = s.Stock().Pool(s.ctx, "games"); ok(err) }},
 		{"find a key", func() { _, err = s.Stock().Key(s.ctx, "games", "K-00000"); ok(err) }},

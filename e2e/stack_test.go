@@ -197,6 +197,7 @@ func start(t *testing.T, o options) *stack {
 		DB: s.db, Mail: s.sender, From: "keyturn@keyturn.test", To: "ops@keyturn.test", Logger: s.logger,
 		Every:       200 * time.Millisecond,
 		HistoryLink: func(string) string { return "http://127.0.0.1:8233" }, RenderKeys: s.acts.Letters.Render,
+		RenderLibrary: s.acts.Letters.RenderLibrary,
 	}).Run(ctx)
 	return s
 }

@@ -199,6 +199,19 @@ func RenderOrderPage(c Content) (Message, error) {
 	return f.composeParagraphs(c.Envelope, fmt.Sprintf(w.orders.pageSubject, oneLine(c.OrderID)))
 }
 
+// RenderLibrary renders the mail with a link that shows once, until then, all that its address has bought. The error is
+// KindInvalid: a wrong envelope.
+func RenderLibrary(c Content, link string, until time.Time) (Message, error) {
+	w := wordsFor(c.Locale)
+	o := w.orders
+	f := newFrame(w, noOrder(c))
+	f.Paragraphs = []string{o.libraryAsked, o.libraryIgnore}
+	f.Button = &button{
+		Lead: fmt.Sprintf(o.libraryUse, w.Moment(until)), Label: o.libraryButton, Link: oneLine(link), Href: webURL(link),
+	}
+	return f.composeParagraphs(c.Envelope, fmt.Sprintf(o.librarySubject, f.Seller))
+}
+
 // RenderWithdrawal renders the mail that the customer's withdrawal has arrived, and when. revoked: keys that were
 // delivered are taken back. The error is KindInvalid: a wrong envelope.
 func RenderWithdrawal(c Content, at time.Time, revoked bool) (Message, error) {

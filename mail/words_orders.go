@@ -28,6 +28,10 @@ type orderWords struct {
 	withdrawalSubject                               string // order
 	withdrawn                                       string // order and time
 	withdrawnNext, withdrawnKeys                    string
+	librarySubject                                  string // shop
+	libraryAsked, libraryIgnore                     string
+	libraryUse                                      string // time
+	libraryButton                                   string
 }
 
 var englishOrders = orderWords{
@@ -72,7 +76,13 @@ var englishOrders = orderWords{
 	withdrawn:         "We received your withdrawal from the contract of order %s on %s.",
 	withdrawnNext: "We cancel what you withdrew from. What was charged for it goes back to the means of payment " +
 		"you used, and what was not charged is never charged. We write to you again when that is done.",
-	withdrawnKeys: "Keys that you have received already stop working.",
+	withdrawnKeys:  "Keys that you have received already stop working.",
+	librarySubject: "Your purchases at %s",
+	libraryAsked: "Somebody, most likely you, asked to see everything that was bought with this e-mail address: orders, " +
+		"licences, files and receipts.",
+	libraryIgnore: "If it was not you, you do not have to do anything: nobody sees your purchases without this e-mail.",
+	libraryUse:    "This link opens them. It works once, until %s:",
+	libraryButton: "Show my purchases",
 }
 
 var frenchOrders = orderWords{ //nolint:gosec // no credentials: words of e-mails
@@ -123,7 +133,13 @@ var frenchOrders = orderWords{ //nolint:gosec // no credentials: words of e-mail
 	withdrawnNext: "Nous annulons ce dont vous vous êtes rétracté. Ce qui a été débité vous est remboursé sur le " +
 		"moyen de paiement que vous avez utilisé, et ce qui ne l'a pas été ne le sera jamais. Nous vous écrivons à " +
 		"nouveau dès que c'est fait.",
-	withdrawnKeys: "Les clés que vous avez déjà reçues cessent de fonctionner.",
+	withdrawnKeys:  "Les clés que vous avez déjà reçues cessent de fonctionner.",
+	librarySubject: "Vos achats chez %s",
+	libraryAsked: "Quelqu'un, sans doute vous, a demandé à voir tout ce qui a été acheté avec cette adresse " +
+		"e-mail\u00a0: commandes, licences, fichiers et reçus.",
+	libraryIgnore: "Si ce n'était pas vous, vous n'avez rien à faire\u00a0: personne ne voit vos achats sans cet e-mail.",
+	libraryUse:    "Ce lien les affiche. Il fonctionne une seule fois, jusqu'au %s\u00a0:",
+	libraryButton: "Voir mes achats",
 }
 
 var germanOrders = orderWords{ //nolint:gosec // no credentials: words of e-mails
@@ -174,5 +190,11 @@ var germanOrders = orderWords{ //nolint:gosec // no credentials: words of e-mail
 	withdrawnNext: "Wir stornieren, was Sie widerrufen haben. Was dafür abgebucht wurde, erstatten wir auf das " +
 		"Zahlungsmittel, das Sie benutzt haben; was nicht abgebucht wurde, wird nie abgebucht. Wir schreiben Ihnen " +
 		"noch einmal, sobald das geschehen ist.",
-	withdrawnKeys: "Schlüssel, die Sie schon erhalten haben, gelten nicht mehr.",
+	withdrawnKeys:  "Schlüssel, die Sie schon erhalten haben, gelten nicht mehr.",
+	librarySubject: "Ihre Einkäufe bei %s",
+	libraryAsked: "Jemand, wahrscheinlich Sie, möchte alles sehen, was mit dieser E-Mail-Adresse gekauft wurde: " +
+		"Bestellungen, Lizenzen, Dateien und Belege.",
+	libraryIgnore: "Falls Sie es nicht waren, müssen Sie nichts tun: Ohne diese E-Mail sieht niemand Ihre Einkäufe.",
+	libraryUse:    "Dieser Link zeigt sie. Er gilt einmal, bis %s:",
+	libraryButton: "Meine Einkäufe zeigen",
 }

@@ -281,7 +281,7 @@ func counts(w *words, c keyturn.LineCounts) []string {
 func labels(w *words) map[string]string {
 	return map[string]string{
 		"order": w.order, "ordered": w.ordered, "total": w.total, "items": w.items, "quantity": w.quantity,
-		"keepLink": w.keepLink, "zone": w.zone,
+		"keepLink": w.keepLink, "zone": w.zone, "library": w.library.All,
 		"pages": w.pages.nav, "previous": w.pages.previous, "next": w.pages.next, "yourKeys": w.action.yourKeys,
 		"copy":    w.action.copyKey,
 		"copyAll": w.action.copyAll, "saveList": w.action.saveList,

@@ -31,9 +31,10 @@ type Config struct {
 
 	UnknownLinks *throttle.Throttle // of wrong addresses of checkout pages; nil: they are not counted
 	OrderPosts   *throttle.Throttle // of "order and pay"; nil: it is not counted
+	LibraryPosts *throttle.Throttle // of asking for a link to a library; nil: it is not counted
 }
 
-// New returns the handler of all paths below /o/, /c/ and /images/.
+// New returns the handler of /library and of all paths below /o/, /c/, /library/ and /images/.
 func New(c Config) http.Handler {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
@@ -64,6 +65,7 @@ func New(c Config) http.Handler {
 	mux.HandleFunc("GET /images/none", func(w http.ResponseWriter, _ *http.Request) { // the icon of a shop without a logo
 		w.WriteHeader(http.StatusNoContent)
 	})
+	p.libraryRoutes(mux)
 	if c.Desk != nil {
 		p.checkoutRoutes(mux)
 	}

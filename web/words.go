@@ -30,6 +30,7 @@ type words struct {
 	checkout checkoutWords
 	sold     soldWords
 	shop     shopWords
+	library  libraryWords
 }
 
 // countWords sum up the lines of a large order by status. {n}

@@ -10,7 +10,7 @@ var english = words{
 	lang:     "en",
 	date:     dateWords{local.Languages["en"]},
 	checkout: englishCheckout, sold: englishSold,
-	shop:  englishShop,
+	shop: englishShop, library: englishLibrary,
 	title: "Your order", hello: "Hello {name},", order: "Order", ordered: "Date", total: "Total", items: "Items",
 	quantity: "Quantity",
 	operation: map[keyturn.OperationName]string{

@@ -12,7 +12,7 @@ var french = words{
 	lang:     "fr",
 	date:     dateWords{local.Languages["fr"]},
 	checkout: frenchCheckout, sold: frenchSold,
-	shop:  frenchShop,
+	shop: frenchShop, library: frenchLibrary,
 	title: "Votre commande", hello: "Bonjour {name},", order: "Commande", ordered: "Date", total: "Total",
 	items: "Articles", quantity: "Quantité",
 	operation: map[keyturn.OperationName]string{

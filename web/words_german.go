@@ -12,7 +12,7 @@ var german = words{
 	lang:     "de",
 	date:     dateWords{local.Languages["de"]},
 	checkout: germanCheckout, sold: germanSold,
-	shop:  germanShop,
+	shop: germanShop, library: germanLibrary,
 	title: "Ihre Bestellung", hello: "Guten Tag {name},", order: "Bestellung", ordered: "Datum", total: "Summe",
 	items: "Artikel", quantity: "Menge",
 	operation: map[keyturn.OperationName]string{

@@ -25,6 +25,8 @@ type Housekeeping struct {
 	Logger *slog.Logger
 	// RenderKeys makes the e-mail with the keys that replace recalled ones, as it is stored.
 	RenderKeys func(db.MailFacts) ([]byte, error)
+	// RenderLibrary makes the e-mail with a link to a customer's library, as it is stored; nil: none is sent.
+	RenderLibrary db.RenderLibraryMail
 	// HistoryLink gives the address of an order's workflows in Temporal's Web UI.
 	HistoryLink func(orderID string) string
 	// EnsureSearchAttributes creates what Temporal's namespace lacks, and names what it still lacks with the command that
@@ -40,6 +42,7 @@ type Housekeeping struct {
 	lookedAtOwed  time.Time // for what is owed for too long
 
 	lookedAtLinks, lookedAtPayments, lookedAtEvents time.Time
+	lookedAtLibrary, lookedForUntagged              time.Time
 
 	lookedForEvents  time.Time // that only the clock decides
 	lookAtAttributes time.Time // when search attributes are due to be looked at
@@ -112,6 +115,9 @@ func (h *Housekeeping) jobs() []job {
 		{"wake forgotten payments", h.wakePayments},
 		{"watch for card testing", h.watchCardTesting},
 		{"watch for events", h.watchEvents},
+		{"send links to libraries", h.sendLibraryLinks},
+		{"forget links to libraries", h.forgetLibraryLinks},
+		{"tag orders with their e-mail addresses", h.tagOrders},
 	}
 }
 

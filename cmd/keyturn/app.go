@@ -144,7 +144,7 @@ func (a *app) sender() *notify.Sender {
 func (a *app) housekeeping() *worker.Housekeeping {
 	return &worker.Housekeeping{
 		DB: a.db, Mail: a.mail, From: a.MailFrom, To: a.Operations, Logger: a.logger,
-		HistoryLink: a.historyLink, RenderKeys: a.acts.Letters.Render,
+		HistoryLink: a.historyLink, RenderKeys: a.acts.Letters.Render, RenderLibrary: a.acts.Letters.RenderLibrary,
 		EnsureSearchAttributes: func(ctx context.Context) ([]string, string, error) {
 			missing, err := starter.EnsureSearchAttributes(ctx, a.temporal, a.namespace)
 			return missing, starter.HowToCreate(a.namespace), err

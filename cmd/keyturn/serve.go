@@ -270,6 +270,7 @@ const (
 	ordersPerHour       = 10 // press "order and pay"
 	testMailsPerHour    = 30 // send an e-mail to try it
 	unknownLinksPerHour = 60 // ask for checkout pages that are not there
+	libraryLinksPerHour = 20 // ask for a link to all that an e-mail address has bought
 )
 
 // newAPI makes the HTTP surface: the API, and the order pages, whose decisions go the same way as those of operators.
@@ -295,7 +296,8 @@ func (a *app) newAPI(start *starter.Starter, devToken string) *api.API {
 	pages.Handle("/", web.New(web.Config{
 		DB: a.db, RenderKeys: a.acts.Letters.Render, ShopName: a.MailName, Logger: a.logger, Throttle: guesses, Desk: &desk,
 		UnknownLinks: &throttle.Throttle{Trusted: a.Proxies, Most: unknownLinksPerHour, Every: time.Hour}, OrderPosts: orders,
-		Secure: strings.HasPrefix(a.PublicURL, "https://"),
+		LibraryPosts: &throttle.Throttle{Trusted: a.Proxies, Most: libraryLinksPerHour, Every: time.Hour},
+		Secure:       strings.HasPrefix(a.PublicURL, "https://"),
 		Resolve: func(ctx context.Context, id string, r keyturn.Resolution) (keyturn.Next, error) {
 			return server.Decide(ctx, id, r)
 		},

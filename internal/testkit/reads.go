@@ -76,7 +76,8 @@ func copyOfColumn(table, name, kind string) string {
 	switch {
 	case kind == "uuid" && name != "batch_id":
 		return "CAST(md5(CAST(" + name + " AS text) || g) AS uuid)"
-	case kind == "bytea" && (name == "fingerprint" || name == "page_hash"):
+	case kind == "bytea" && (name == "fingerprint" || name == "email_tag" || strings.HasSuffix(name, "_hash") &&
+		name != "request_hash"):
 		return "decode(md5(encode(" + name + ", 'hex') || g), 'hex')"
 	case table == "pool_keys" && name == "position":
 		return "position + 1000 * g"
