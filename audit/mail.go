@@ -11,6 +11,7 @@ var mailProbes = []probe{
 	{"D1", untoldSQL},
 	{"D1", withdrawnInVainSQL},
 	{"D2", paymentMailUntriedSQL},
+	{"D2", libraryMailUntriedSQL},
 }
 
 // revealedSQL is the condition on the line l that its customer's look at the order page delivered it, because its
@@ -44,7 +45,8 @@ const numberingSQL = `
 		GROUP BY line_id HAVING count(*) <> max(number) OR min(number) <> 1) d
 	LEFT JOIN line_items l ON l.id = d.line_id`
 
-// untoldSQL finds orders and payments of checkout links whose customer is told nothing of them.
+// untoldSQL finds orders and payments of checkout links whose customer is told nothing of them. What is owed back of a
+// payment with an order is told by the e-mail that nothing is delivered, or corrects one that said otherwise.
 const untoldSQL = `
 	SELECT coalesce(p.order_id, k.order_id) AS order_id, NULL AS line_id, 'payment ' || p.id AS subject,
 		'there is no e-mail of the kind ' || t.kind AS what
@@ -54,6 +56,10 @@ const untoldSQL = `
 		UNION ALL SELECT '` + string(keyturn.MailRefused) + `' WHERE p.status = 'FAILED'
 		UNION ALL SELECT '` + string(keyturn.MailEnded) + `' WHERE p.status IN ('VOIDED', 'LOST')
 			OR p.status = 'CAPTURED' AND p.order_id IS NULL
+		UNION ALL SELECT '` + string(keyturn.MailCorrected) + `' WHERE p.order_id IS NOT NULL AND EXISTS (
+			SELECT FROM payment_refunds r WHERE r.payment_id = p.id AND NOT EXISTS (
+				SELECT FROM payment_mails e WHERE e.payment_id = p.id AND e.kind = '` + string(keyturn.MailEnded) + `'
+					AND e.created_at >= r.created_at))
 	) t
 	WHERE NOT EXISTS (SELECT FROM payment_mails m WHERE m.payment_id = p.id AND m.kind = t.kind)`
 
@@ -70,3 +76,9 @@ const paymentMailUntriedSQL = `
 		'it counts as sent or tried without an attempt' AS what
 	FROM payment_mails m JOIN payments p ON p.id = m.payment_id
 	WHERE m.status <> 'READY' AND (m.attempts < 1 OR m.message IS NULL)`
+
+const libraryMailUntriedSQL = `
+	SELECT NULL AS order_id, NULL AS line_id, 'e-mail ' || k.id AS subject,
+		'it counts as sent or tried without an attempt' AS what
+	FROM library_links k
+	WHERE k.status <> 'READY' AND (k.attempts < 1 OR k.message IS NULL)`
