@@ -289,7 +289,8 @@ var invariants = []invariant{
 		looks: []string{looksLines, looksHistories}, betters: needTemporal,
 	},
 	{
-		id: "G2", severity: S0, meaning: "Secrets open where they stand, and only there, and orders are found by their own address: each in a month.",
+		id: "G2", severity: S0,
+		meaning: "Secrets open where they stand, and only there, and orders are found by their own address: each in a month.",
 		looks: []string{looksOpened},
 	},
 	{

@@ -49,7 +49,8 @@ func TestWhatNoPageShowsFitsAnEmail(t *testing.T) {
 	s := newShop(t)
 	s.put(keyturn.Product{ID: "hidden", PageKeys: keyturn.PageKeysNever, Sources: []keyturn.Source{fromPool("p")}})
 	s.put(keyturn.Product{
-		ID: "volume", PageKeys: keyturn.PageKeysNever, QuantityMode: keyturn.OnePerLine, Sources: []keyturn.Source{fromPool("p")},
+		ID: "volume", PageKeys: keyturn.PageKeysNever, QuantityMode: keyturn.OnePerLine,
+		Sources: []keyturn.Source{fromPool("p")},
 	})
 	_, _, err := s.Accept(s.ctx, orderOf("o1", lineOf("hidden", keyturn.MaxUnitsByMail+1)))
 	wantKind(t, err, keyturn.KindInvalid, "lineItems[0].quantity")

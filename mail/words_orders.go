@@ -136,7 +136,7 @@ var frenchOrders = orderWords{ //nolint:gosec // no credentials: words of e-mail
 	withdrawnKeys:  "Les clés que vous avez déjà reçues cessent de fonctionner.",
 	librarySubject: "Vos achats chez %s",
 	libraryAsked: "Quelqu'un, sans doute vous, a demandé à voir tout ce qui a été acheté avec cette adresse " +
-		"e-mail\u00a0: commandes, licences, fichiers et reçus.",
+		"e-mail\u00a0: articles, licences, fichiers et reçus.",
 	libraryIgnore: "Si ce n'était pas vous, vous n'avez rien à faire\u00a0: personne ne voit vos achats sans cet e-mail.",
 	libraryUse:    "Ce lien les affiche. Il fonctionne une seule fois, jusqu'au %s\u00a0:",
 	libraryButton: "Voir mes achats",

@@ -58,7 +58,7 @@ var englishLibrary = libraryWords{
 
 var frenchLibrary = libraryWords{
 	Title: "Vos achats", All: "Tous vos achats",
-	Ask: "Voyez tout ce que vous avez acheté avec une adresse e-mail\u00a0: commandes, licences, fichiers et reçus. " +
+	Ask: "Voyez tout ce que vous avez acheté avec une adresse e-mail\u00a0: articles, licences, fichiers et reçus. " +
 		"Nous envoyons un lien à cette adresse.",
 	Email: "Adresse e-mail", Submit: "M’envoyer le lien",
 	WrongAddress: "Veuillez saisir une adresse e-mail comme nom@exemple.fr.",
@@ -72,7 +72,7 @@ var frenchLibrary = libraryWords{
 	LinkOver: "Ce lien a déjà servi, ou il est trop tard. Vous pouvez en demander un autre.",
 	Over: "Vos achats sont maintenant fermés, pour que personne d’autre ne les voie ici. Vous pouvez demander un " +
 		"autre lien.",
-	Until:    "Fin de l’affichage\u00a0: {by}. Vos commandes ont leurs propres pages, qui restent.",
+	Until:    "Fin de l’affichage\u00a0: {by}. Chaque commande a sa propre page, qui reste.",
 	Nothing:  "Il n’y a plus d’achats avec votre adresse e-mail.",
 	Quantity: "Quantité", License: "Licence",
 	Licenses: map[keyturn.LicenseStatus]string{
