@@ -250,8 +250,9 @@ var AlertCauses = []AlertInfo{
 	},
 	{
 		Cause: AlertWebhookFailing, Severity: SeverityError, Closes: "a test of the webhook succeeds, or it is deleted",
-		Meaning: "Keyturn has switched a webhook off: its receiver answered 410, or took nothing on five days of tries",
-		ToDo: "correct the receiver, then `keyturn webhook test WEBHOOK`, which switches it on again; " +
+		Meaning: "Keyturn has switched a webhook off: its receiver answered 410, or took nothing on five days of tries. Or " +
+			"it is sent nothing, because its secrets do not open with the workers' key file",
+		ToDo: "correct the receiver or the key file, then `keyturn webhook test WEBHOOK`, which switches it on again; " +
 			"`keyturn webhook replay WEBHOOK --from TIME` sends what it missed",
 	},
 }

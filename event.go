@@ -27,6 +27,7 @@ const (
 
 	EventRefundCompleted EventType = "refund.completed"
 	EventRefundFailed    EventType = "refund.failed"
+	EventRefundExternal  EventType = "refund.external"
 
 	EventLicenseCreated  EventType = "license.created"
 	EventLicenseRenewed  EventType = "license.renewed"
@@ -43,13 +44,16 @@ const (
 	EventLinkCanceled      EventType = "checkout.link_canceled"
 	EventCheckoutAbandoned EventType = "checkout.abandoned"
 
-	EventPaymentProcessing EventType = "payment.processing"
-	EventPaymentAuthorized EventType = "payment.authorized"
-	EventPaymentCaptured   EventType = "payment.captured"
-	EventPaymentVoided     EventType = "payment.voided"
-	EventPaymentLost       EventType = "payment.lost"
-	EventPaymentFailed     EventType = "payment.failed"
-	EventPaymentMismatch   EventType = "payment.mismatch"
+	EventPaymentProcessing    EventType = "payment.processing"
+	EventPaymentAuthorized    EventType = "payment.authorized"
+	EventPaymentCaptured      EventType = "payment.captured"
+	EventPaymentVoided        EventType = "payment.voided"
+	EventPaymentLost          EventType = "payment.lost"
+	EventPaymentFailed        EventType = "payment.failed"
+	EventPaymentMismatch      EventType = "payment.mismatch"
+	EventPaymentDisputed      EventType = "payment.disputed"
+	EventPaymentDisputeClosed EventType = "payment.dispute_closed"
+	EventPaymentFraudWarning  EventType = "payment.fraud_warning"
 
 	EventPoolThreshold EventType = "pool.threshold_reached"
 	EventPoolEmpty     EventType = "pool.empty"
@@ -184,9 +188,19 @@ type PaymentEvent struct {
 	Captured   string        `json:"captured"`
 	Refunded   string        `json:"refunded"`
 	CaptureBy  *time.Time    `json:"captureBy,omitempty" doc:"When the authorization ends."`
-	Version    int64         `json:"version" doc:"Grows from each event of the payment to the next: drop one that is older."`
+	Version    int64         `json:"version" doc:"Never falls from one event of the payment to the next: drop one that is older."`
+	Dispute    *EventDispute `json:"dispute,omitempty" doc:"Of payment.disputed and payment.dispute_closed."`
 	Link       *EventLink    `json:"link"`
 	Links      EventLinks    `json:"links"`
+}
+
+// EventDispute is a dispute of a payment at the customer's bank.
+type EventDispute struct {
+	ID            string        `json:"id" doc:"The payment provider's."`
+	Status        DisputeStatus `json:"status" enum:"open,won,lost"`
+	Amount        string        `json:"amount"`
+	Currency      string        `json:"currency"`
+	EvidenceDueBy *time.Time    `json:"evidenceDueBy,omitempty"`
 }
 
 // PoolEvent is the data of pool events.

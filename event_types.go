@@ -68,6 +68,13 @@ var EventTypes = []EventInfo{
 		},
 	},
 	{
+		Type: EventRefundExternal, When: "somebody has refunded money of a checkout link's payment at the payment provider",
+		Example: RefundEvent{
+			OrderID: "ORD-2", PaymentID: examplePayment, Amount: "20.00", Currency: "EUR",
+			Link: exampleLink(), Links: EventLinks{Self: "/v1/payments/" + examplePayment},
+		},
+	},
+	{
 		Type: EventLicenseCreated, Example: exampleLicenseEvent(LicenseRunning),
 		When: "a line is delivered that makes a licence",
 	},
@@ -148,6 +155,18 @@ var EventTypes = []EventInfo{
 		When: "another sum is paid than was asked for",
 	},
 	{
+		Type: EventPaymentDisputed, Example: exampleDisputeEvent(DisputeOpen),
+		When: "a customer disputes the payment at the bank",
+	},
+	{
+		Type: EventPaymentDisputeClosed, Example: exampleDisputeEvent(DisputeWon),
+		When: "the dispute is decided",
+	},
+	{
+		Type: EventPaymentFraudWarning, Example: examplePaymentEvent(PaymentCaptured, 5),
+		When: "the customer's bank warns that the payment may be fraudulent",
+	},
+	{
 		Type: EventPoolThreshold, When: "a pool falls below its threshold",
 		Example: PoolEvent{PoolID: "acme-keys", Available: 99, Links: EventLinks{Self: "/v1/pools/acme-keys"}},
 	},
@@ -215,6 +234,7 @@ func exampleLineEvent(status LineStatus, version int64) LineEvent {
 const (
 	exampleFulfillment = "0198c5a2-7d54-7a4b-9c1e-2f60b7a1d3e4"
 	exampleLineItem    = "0198c5a2-7d54-7b12-8a90-5b1f6c7d8e9f"
+	examplePayment     = "0198c5a2-8e01-7c33-a1b2-9d8e7f605142"
 )
 
 func exampleLicenseEvent(status LicenseStatus) LicenseEvent {
@@ -235,16 +255,24 @@ func exampleCheckoutEvent(status LinkStatus, version int64) CheckoutEvent {
 }
 
 func examplePaymentEvent(status PaymentStatus, version int64) PaymentEvent {
-	const id = "0198c5a2-8e01-7c33-a1b2-9d8e7f605142"
 	e := PaymentEvent{
-		PaymentID: id, OrderID: "ORD-2", Status: status, Currency: "EUR", Authorized: "0.00", Captured: "0.00",
-		Refunded: "0.00", Version: version, Link: exampleLink(), Links: EventLinks{Self: "/v1/payments/" + id},
+		PaymentID: examplePayment, OrderID: "ORD-2", Status: status, Currency: "EUR", Authorized: "0.00", Captured: "0.00",
+		Refunded: "0.00", Version: version, Link: exampleLink(), Links: EventLinks{Self: "/v1/payments/" + examplePayment},
 	}
 	if status == PaymentAuthorized || status == PaymentCaptured {
 		e.Authorized = "59.98"
 	}
 	if status == PaymentCaptured {
 		e.Captured = "59.98"
+	}
+	return e
+}
+
+func exampleDisputeEvent(status DisputeStatus) PaymentEvent {
+	due := time.Date(2026, 12, 6, 23, 59, 59, 0, time.UTC)
+	e := examplePaymentEvent(PaymentCaptured, 5)
+	e.Dispute = &EventDispute{
+		ID: "dp_1MtJUT2eZvKYlo2CNaw2HvEv", Status: status, Amount: "59.98", Currency: "EUR", EvidenceDueBy: &due,
 	}
 	return e
 }

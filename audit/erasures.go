@@ -15,6 +15,7 @@ var erasedProbes = []probe{
 	{"G3", erasedLinkSQL},
 	{"G3", erasedPaymentSQL},
 	{"G3", erasedLibrarySQL},
+	{"G3", erasedAnswerSQL},
 	{"G3", erasedKeySQL},
 }
 
@@ -60,6 +61,15 @@ const erasedLinkSQL = `
 		'its customer was erased, and whom it is for is still there' AS what
 	FROM customers c JOIN checkout_links k ON k.customer_id = c.id AND k.created_at <= c.erased_at
 	WHERE c.erased_at IS NOT NULL AND k.spec <> ''`
+
+const erasedAnswerSQL = `
+	SELECT e.about AS order_id, NULL AS line_id, 'event ' || e.id AS subject,
+		'its customer was erased, and what webhook ' || d.webhook || ' answered is still there' AS what
+	FROM (
+		SELECT o.id FROM customers c JOIN orders o ON o.customer_id = c.id AND o.created_at <= c.erased_at
+		UNION SELECT k.order_id FROM customers c JOIN checkout_links k ON k.customer_id = c.id AND k.created_at <= c.erased_at
+	) o JOIN events e ON e.about = o.id JOIN event_deliveries d ON d.event_id = e.id
+	WHERE d.reply IS NOT NULL`
 
 const erasedKeySQL = `
 	SELECT (SELECT min(o.id) FROM orders o WHERE o.customer_id = c.id) AS order_id, NULL AS line_id, NULL AS subject,

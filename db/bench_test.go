@@ -39,12 +39,13 @@ func BenchmarkLine(b *testing.B) {
 	finish := phase{"finish", func(l *benchedLine) error {
 		return second(s.FinishDelivery(s.ctx, l.fulfillment, l.delivery, nil, false))
 	}}
-	b.Run("pool", func(b *testing.B) {
+	pool := func(b *testing.B) {
 		s.stock("p", keysNamed("K"+uuid.NewString(), b.N)...)
 		s.bench(b, "game", phase{"claim", func(l *benchedLine) error {
 			return second(s.Claim(s.ctx, l.fulfillment, renderMail))
 		}}, lease, finish)
-	})
+	}
+	b.Run("pool", pool)
 	b.Run("endpoint", func(b *testing.B) {
 		s.bench(b, "app", phase{"call", func(l *benchedLine) (err error) {
 			l.call, _, _, err = s.BeginCall(s.ctx, l.fulfillment, callTimeout, renderCall)
@@ -53,6 +54,28 @@ func BenchmarkLine(b *testing.B) {
 			return second(s.FinishCall(s.ctx, l.fulfillment, answered(l.call, "KEY-"+l.fulfillment), renderMail))
 		}}, lease, finish)
 	})
+	b.Run("pool with two webhooks", func(b *testing.B) {
+		s.tellAll(b)
+		pool(b)
+		before := s.costs(b) // of what a worker does later
+		for more := true; more; {
+			var err error
+			_, more, err = s.NumberEvents(s.ctx)
+			require.NoError(b, err)
+		}
+		s.costs(b).since(before).report(b, "number")
+	})
+}
+
+// tellAll has two webhooks that want everything. It is for what is measured last: once a webhook was there, triggers
+// look for others.
+func (s *shop) tellAll(b *testing.B) {
+	for _, id := range []string{"shop", "books"} {
+		w, err := s.PrepareWebhook(s.ctx, keyturn.Webhook{ID: id, URL: "https://a.test", Events: []string{"*"}}.WithDefaults())
+		require.NoError(b, err)
+		_, _, err = s.PutWebhook(s.ctx, w)
+		require.NoError(b, err)
+	}
 }
 
 type benchedLine struct {

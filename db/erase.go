@@ -274,6 +274,8 @@ var eraseLinksSQL = []string{
 		AND subject IN (SELECT 'payment/' || id FROM payments WHERE customer_id = $1 AND created_at <= $2)`,
 	`UPDATE link_log SET reason = split_part(reason, ': ', 1)
 		WHERE link_id IN (SELECT id FROM checkout_links WHERE customer_id = $1 AND created_at <= $2)`,
+	`UPDATE event_deliveries SET reply = NULL WHERE reply IS NOT NULL AND event_id IN (SELECT id FROM events
+		WHERE about IN (SELECT order_id FROM checkout_links WHERE customer_id = $1 AND created_at <= $2))`,
 	`UPDATE payment_log SET reason = split_part(reason, ': ', 1)
 		WHERE payment_id IN (SELECT id FROM payments WHERE customer_id = $1 AND created_at <= $2)`,
 }

@@ -59,8 +59,8 @@ func (f eventFacts) data(row eventRow) any {
 		return keyturn.PaymentEvent{
 			PaymentID: s.Payment, OrderID: row.About, Status: keyturn.PaymentStatus(s.Status), Currency: s.Currency,
 			Authorized: money(s.Authorized, s.Currency), Captured: money(s.Captured, s.Currency),
-			Refunded: money(s.Refunded, s.Currency), CaptureBy: s.CaptureBy, Version: s.Version, Link: f.link(s.Link),
-			Links: selfLink("payments", s.Payment),
+			Refunded: money(s.Refunded, s.Currency), CaptureBy: s.CaptureBy, Version: s.Version, Dispute: s.dispute(),
+			Link: f.link(s.Link), Links: selfLink("payments", s.Payment),
 		}
 	case "pool":
 		return keyturn.PoolEvent{PoolID: s.Pool, Available: s.Available, Links: selfLink("pools", s.Pool)}
@@ -73,6 +73,17 @@ func (f eventFacts) data(row eventRow) any {
 		}
 	}
 	return keyturn.TestEvent{Webhook: s.Webhook}
+}
+
+// dispute is what an event tells of a dispute; nil: it tells of none.
+func (s stepFacts) dispute() *keyturn.EventDispute {
+	if s.Dispute == nil {
+		return nil
+	}
+	return &keyturn.EventDispute{
+		ID: s.Dispute.ID, Status: s.Dispute.Status, Amount: money(s.Dispute.Amount, s.Dispute.Currency),
+		Currency: s.Dispute.Currency, EvidenceDueBy: s.Dispute.DueAt,
+	}
 }
 
 // selfLink is the API's path of what an event is about.

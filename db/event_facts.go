@@ -33,6 +33,13 @@ type stepFacts struct {
 	Captured   int64      `json:"captured"`
 	Refunded   int64      `json:"refunded"`
 	CaptureBy  *time.Time `json:"captureBy"`
+	Dispute    *struct {
+		ID       string                `json:"id"`
+		Status   keyturn.DisputeStatus `json:"status"`
+		Amount   int64                 `json:"amount"`
+		Currency string                `json:"currency"`
+		DueAt    *time.Time            `json:"dueAt"`
+	} `json:"dispute"`
 
 	Pool        string `json:"pool"`
 	Available   int64  `json:"available"`

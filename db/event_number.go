@@ -13,7 +13,7 @@ import (
 )
 
 // numberAtOnce bounds how many events one transaction numbers.
-const numberAtOnce = 500
+const numberAtOnce = 150
 
 // eventRow is an event as its step wrote it.
 type eventRow struct {

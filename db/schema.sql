@@ -211,15 +211,16 @@ END $function$;
 CREATE FUNCTION line_events()
  RETURNS trigger
  LANGUAGE plpgsql
-AS $function$ BEGIN
-    IF NOT EXISTS (SELECT FROM webhook_types) THEN
-        RETURN NULL;
-    END IF;
+AS $function$
+DECLARE
+    what text := 'line.' || lower(NEW.to_status);
+BEGIN
     INSERT INTO events (type, about, facts)
-    SELECT 'line.' || lower(NEW.to_status), l.order_id, json_build_object('line', l.id, 'lineStatus', NEW.to_status,
-        'version', NEW.version, 'status', o.status, 'failure', CAST(l.failure AS json) ->> 'kind')
+    SELECT what, l.order_id, json_build_object('line', l.id, 'lineStatus', NEW.to_status, 'version', NEW.version,
+        'status', o.status, 'failure', CAST(l.failure AS json) ->> 'kind')
     FROM line_items l JOIN orders o ON o.id = l.order_id
-    WHERE l.id = NEW.line_id AND event_wanted('line.' || lower(NEW.to_status), l.order_id);
+    WHERE l.id = NEW.line_id AND EXISTS (SELECT FROM webhook_types t
+        WHERE t.pattern IN (what, 'line.*', '*') AND starts_with(l.order_id, t.prefix));
     RETURN NULL;
 END $function$;
 
@@ -230,18 +231,16 @@ AS $function$
 DECLARE
     what text := 'order.created';
 BEGIN
-    IF NOT EXISTS (SELECT FROM webhook_types) THEN
-        RETURN NULL;
-    END IF;
     IF TG_OP = 'UPDATE' THEN
         what := 'order.' || CASE NEW.status WHEN 'PARTIAL_COMPLETED' THEN 'partially_completed'
             WHEN 'PARTIAL_CANCELED' THEN 'partially_canceled' ELSE lower(NEW.status) END;
     END IF;
-    IF event_wanted(what, NEW.id) THEN
-        -- the order's row is locked, so that the sum grows from each event to the next
-        INSERT INTO events (type, about, facts) VALUES (what, NEW.id, json_build_object('status', NEW.status,
-            'version', (SELECT sum(version) FROM line_items WHERE order_id = NEW.id)));
-    END IF;
+    -- the order's row is locked, so that the sum grows from each event to the next
+    INSERT INTO events (type, about, facts)
+    SELECT what, NEW.id, json_build_object('status', NEW.status,
+        'version', (SELECT sum(version) FROM line_items WHERE order_id = NEW.id))
+    WHERE EXISTS (SELECT FROM webhook_types t
+        WHERE t.pattern IN (what, 'order.*', '*') AND starts_with(NEW.id, t.prefix));
     RETURN NULL;
 END $function$;
 
@@ -259,7 +258,8 @@ CREATE FUNCTION refund_events()
  LANGUAGE plpgsql
 AS $function$ BEGIN
     IF EXISTS (SELECT FROM webhook_types) THEN
-        PERFORM note_event(CASE NEW.status WHEN 'DONE' THEN 'refund.completed' ELSE 'refund.failed' END, NEW.order_id,
+        PERFORM note_event(CASE WHEN NEW.failed_at IS NULL THEN 'refund.completed' ELSE 'refund.failed' END,
+        NEW.order_id,
             json_build_object('line', NEW.line_id, 'amount', NEW.amount_minor, 'currency', NEW.currency));
     END IF;
     RETURN NULL;
@@ -270,7 +270,7 @@ CREATE FUNCTION payment_refund_events()
  LANGUAGE plpgsql
 AS $function$ BEGIN
     IF EXISTS (SELECT FROM webhook_types) THEN
-        PERFORM note_event(CASE NEW.status WHEN 'DONE' THEN 'refund.completed' ELSE 'refund.failed' END,
+        PERFORM note_event(CASE WHEN NEW.failed_at IS NULL THEN 'refund.completed' ELSE 'refund.failed' END,
             p.link_order_id, json_build_object('payment', p.id, 'amount', NEW.amount_minor, 'currency', NEW.currency))
         FROM payments p WHERE p.id = NEW.payment_id;
     END IF;
@@ -280,13 +280,16 @@ END $function$;
 CREATE FUNCTION license_events()
  RETURNS trigger
  LANGUAGE plpgsql
-AS $function$ BEGIN
-    IF EXISTS (SELECT FROM webhook_types) THEN
-        PERFORM note_event(CASE TG_OP WHEN 'INSERT' THEN 'license.created' ELSE 'license.canceled' END, l.order_id,
-            json_build_object('license', NEW.id, 'status', NEW.status, 'product', NEW.product_id,
-                'expiresAt', NEW.expires_at, 'line', NEW.line_id))
-        FROM line_items l WHERE l.id = NEW.line_id;
-    END IF;
+AS $function$
+DECLARE
+    what text := CASE TG_OP WHEN 'INSERT' THEN 'license.created' ELSE 'license.canceled' END;
+BEGIN
+    INSERT INTO events (type, about, facts)
+    SELECT what, l.order_id, json_build_object('license', NEW.id, 'status', NEW.status, 'product', NEW.product_id,
+        'expiresAt', NEW.expires_at, 'line', NEW.line_id)
+    FROM line_items l
+    WHERE l.id = NEW.line_id AND EXISTS (SELECT FROM webhook_types t
+        WHERE t.pattern IN (what, 'license.*', '*') AND starts_with(l.order_id, t.prefix));
     RETURN NULL;
 END $function$;
 
@@ -328,13 +331,7 @@ CREATE FUNCTION payment_events()
  LANGUAGE plpgsql
 AS $function$ BEGIN
     IF EXISTS (SELECT FROM webhook_types) THEN
-        PERFORM note_event('payment.' || lower(NEW.status), NEW.link_order_id, json_build_object('payment', NEW.id,
-            'link', NEW.link_id, 'status', NEW.status, 'version', NEW.version, 'currency', NEW.currency,
-            'authorized', NEW.authorized_minor, 'captured', NEW.captured_minor, 'captureBy', NEW.capture_by, 'refunded',
-            coalesce((SELECT sum(r.amount_minor) FROM refunds r JOIN line_items l ON l.id = r.line_id
-                WHERE l.order_id = NEW.order_id AND r.status = 'DONE'), 0)
-            + coalesce((SELECT amount_minor FROM payment_refunds
-                WHERE payment_id = NEW.id AND status = 'DONE'), 0)));
+        PERFORM note_event('payment.' || lower(NEW.status), NEW.link_order_id, CAST(payment_facts(NEW.id) AS json));
     END IF;
     RETURN NULL;
 END $function$;
@@ -378,9 +375,55 @@ AS $function$ BEGIN
     RETURN NULL;
 END $function$;
 
+CREATE FUNCTION see_webhooks()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$ BEGIN
+    PERFORM setval('webhooks_seen', 1);
+    RETURN NULL;
+END $function$;
+
+CREATE FUNCTION payment_facts(p_payment uuid)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ STABLE
+AS $function$ BEGIN
+    RETURN (
+        SELECT jsonb_build_object('payment', p.id, 'link', p.link_id, 'status', p.status, 'version', p.version,
+            'currency', p.currency, 'authorized', p.authorized_minor, 'captured', p.captured_minor,
+            'captureBy', p.capture_by, 'refunded',
+            coalesce((SELECT sum(r.amount_minor) FROM refunds r JOIN line_items l ON l.id = r.line_id
+                WHERE l.order_id = p.order_id AND r.status = 'DONE'), 0)
+            + coalesce((SELECT amount_minor FROM payment_refunds WHERE payment_id = p.id AND status = 'DONE'), 0))
+        FROM payments p WHERE p.id = p_payment);
+END $function$;
+
+CREATE FUNCTION aftermath_events()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$ BEGIN
+    IF EXISTS (SELECT FROM webhook_types) THEN
+        PERFORM note_event(CASE NEW.kind WHEN 'warning' THEN 'payment.fraud_warning'
+                WHEN 'dispute' THEN CASE NEW.status WHEN 'open' THEN 'payment.disputed' ELSE 'payment.dispute_closed' END
+                WHEN 'refund' THEN CASE NEW.status WHEN '' THEN 'refund.external' END END,
+            p.link_order_id, CASE NEW.kind
+                WHEN 'refund' THEN json_build_object('payment', p.id, 'amount', NEW.amount_minor, 'currency',
+        NEW.currency)
+                WHEN 'dispute' THEN CAST(payment_facts(p.id) || jsonb_build_object('dispute', jsonb_build_object('id',
+        NEW.id,
+                    'status', NEW.status, 'amount', NEW.amount_minor, 'currency', NEW.currency, 'dueAt',
+        NEW.due_at)) AS json)
+                ELSE CAST(payment_facts(p.id) AS json) END)
+        FROM payments p WHERE p.id = NEW.payment_id;
+    END IF;
+    RETURN NULL;
+END $function$;
+
 CREATE SEQUENCE integration_versions START 1000000;
 
 CREATE SEQUENCE pool_key_position START 1;
+
+CREATE SEQUENCE webhooks_seen START 1;
 
 CREATE TABLE customers (
     id text NOT NULL,
@@ -1357,9 +1400,9 @@ CREATE TABLE events (
     public_id uuid,
     body text,
     CONSTRAINT events_pkey PRIMARY KEY (id),
-    CONSTRAINT events_number_key UNIQUE (number),
     CONSTRAINT events_numbered CHECK ((number IS NULL) = (body IS NULL) AND (number IS NULL) = (public_id IS NULL))
 );
+CREATE UNIQUE INDEX events_number ON events (number) WHERE number IS NOT NULL;
 CREATE INDEX events_to_number ON events (id) WHERE number IS NULL;
 
 CREATE TABLE event_deliveries (
@@ -1380,14 +1423,13 @@ CREATE TABLE event_deliveries (
     created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     done_at timestamptz,
     CONSTRAINT event_deliveries_pkey PRIMARY KEY (id),
-    CONSTRAINT event_deliveries_once UNIQUE (webhook, event_id, replay),
+    CONSTRAINT event_deliveries_once UNIQUE (event_id, webhook, replay),
     CONSTRAINT event_deliveries_event_id_fkey FOREIGN KEY (event_id) REFERENCES events(id),
     CONSTRAINT event_deliveries_done CHECK ((status = 'PENDING') = (done_at IS NULL)),
     CONSTRAINT event_deliveries_due CHECK ((status = 'PENDING') = (next_at IS NOT NULL)),
     CONSTRAINT event_deliveries_lease CHECK (status = 'PENDING' OR lease_until IS NULL),
     CONSTRAINT event_deliveries_status CHECK (status IN ('PENDING', 'DELIVERED', 'FAILED'))
 );
-CREATE INDEX event_deliveries_by_event ON event_deliveries (event_id);
 CREATE INDEX event_deliveries_by_status ON event_deliveries (webhook, status, id);
 CREATE INDEX event_deliveries_due_at ON event_deliveries (webhook, next_at) WHERE next_at IS NOT NULL;
 CREATE INDEX event_deliveries_leased ON event_deliveries (webhook, lease_until) WHERE lease_until IS NOT NULL;
@@ -1459,21 +1501,6 @@ CREATE INDEX library_links_due_at ON library_links (due_at) WHERE due_at IS NOT 
 CREATE INDEX library_links_kept ON library_links (created_at) WHERE email_tag IS NOT NULL;
 CREATE INDEX library_links_of_customer ON library_links (customer_id) WHERE customer_id IS NOT NULL;
 
-CREATE TRIGGER line_events AFTER INSERT ON line_log FOR EACH ROW WHEN (new.to_status IN ('OBTAINED', 'RETRYING',
-        'WAITING_FOR_STOCK', 'HELD', 'DELIVERED', 'CANCELED')) EXECUTE FUNCTION line_events();
-
-CREATE TRIGGER order_created AFTER INSERT ON orders FOR EACH ROW EXECUTE FUNCTION order_events();
-
-CREATE TRIGGER order_events AFTER UPDATE OF status ON orders FOR EACH ROW WHEN (old.status IS DISTINCT FROM new.status AND new.status <> 'PENDING') EXECUTE FUNCTION order_events();
-
-CREATE TRIGGER refund_events AFTER UPDATE OF status,
-        failed_at ON refunds FOR EACH ROW WHEN (new.status = 'DONE' AND old.status <> 'DONE' OR new.status <> 'DONE' AND old.failed_at IS NULL AND new.failed_at IS NOT NULL) EXECUTE FUNCTION refund_events();
-
-CREATE TRIGGER payment_refund_events AFTER UPDATE OF status,
-        failed_at ON payment_refunds FOR EACH ROW WHEN (new.status = 'DONE' AND old.status <> 'DONE' OR new.status <> 'DONE' AND old.failed_at IS NULL AND new.failed_at IS NOT NULL) EXECUTE FUNCTION payment_refund_events();
-
-CREATE TRIGGER license_created AFTER INSERT ON licenses FOR EACH ROW EXECUTE FUNCTION license_events();
-
 CREATE TRIGGER license_canceled AFTER UPDATE OF status ON licenses FOR EACH ROW WHEN (new.status = 'Canceled' AND old.status <> 'Canceled') EXECUTE FUNCTION license_events();
 
 CREATE TRIGGER license_step_events AFTER INSERT ON license_steps FOR EACH ROW WHEN (new.operation <> 'cancel') EXECUTE FUNCTION license_step_events();
@@ -1490,3 +1517,23 @@ CREATE TRIGGER alert_opened AFTER INSERT ON alerts FOR EACH ROW EXECUTE FUNCTION
 CREATE TRIGGER alert_events AFTER UPDATE OF closed_at ON alerts FOR EACH ROW WHEN ((old.closed_at IS NULL) <> (new.closed_at IS NULL)) EXECUTE FUNCTION alert_events();
 
 CREATE TRIGGER pool_events AFTER UPDATE OF empty_since ON pools FOR EACH ROW WHEN ((old.empty_since IS NULL) <> (new.empty_since IS NULL)) EXECUTE FUNCTION pool_events();
+
+CREATE TRIGGER see_webhooks BEFORE INSERT ON webhook_types FOR EACH STATEMENT EXECUTE FUNCTION see_webhooks();
+
+CREATE TRIGGER line_events AFTER INSERT ON line_log FOR EACH ROW WHEN ((new.to_status IN ('OBTAINED', 'RETRYING',
+        'WAITING_FOR_STOCK', 'HELD', 'DELIVERED',
+        'CANCELED')) AND pg_sequence_last_value('webhooks_seen'::regclass) IS NOT NULL) EXECUTE FUNCTION line_events();
+
+CREATE TRIGGER order_created AFTER INSERT ON orders FOR EACH ROW WHEN (pg_sequence_last_value('webhooks_seen'::regclass) IS NOT NULL) EXECUTE FUNCTION order_events();
+
+CREATE TRIGGER order_events AFTER UPDATE OF status ON orders FOR EACH ROW WHEN (old.status IS DISTINCT FROM new.status AND new.status <> 'PENDING' AND pg_sequence_last_value('webhooks_seen'::regclass) IS NOT NULL) EXECUTE FUNCTION order_events();
+
+CREATE TRIGGER license_created AFTER INSERT ON licenses FOR EACH ROW WHEN (pg_sequence_last_value('webhooks_seen'::regclass) IS NOT NULL) EXECUTE FUNCTION license_events();
+
+CREATE TRIGGER aftermath_events AFTER INSERT OR UPDATE OF status ON payment_aftermath FOR EACH ROW EXECUTE FUNCTION aftermath_events();
+
+CREATE TRIGGER refund_events AFTER UPDATE OF status,
+        failed_at ON refunds FOR EACH ROW WHEN (old.failed_at IS NULL AND new.failed_at IS NOT NULL OR old.status <> 'DONE' AND new.status = 'DONE' AND new.failed_at IS NULL AND new.amount_minor > 0) EXECUTE FUNCTION refund_events();
+
+CREATE TRIGGER payment_refund_events AFTER UPDATE OF status,
+        failed_at ON payment_refunds FOR EACH ROW WHEN (old.failed_at IS NULL AND new.failed_at IS NOT NULL OR old.status <> 'DONE' AND new.status = 'DONE' AND new.failed_at IS NULL AND new.amount_minor > 0) EXECUTE FUNCTION payment_refund_events();

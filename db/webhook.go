@@ -50,7 +50,7 @@ func (d *DB) PrepareWebhook(ctx context.Context, w keyturn.Webhook) (keyturn.Web
 		w.NewSecret = keyturn.NewWebhookSecret()
 		w.Secret = &keyturn.SecretRef{Value: w.NewSecret}
 	}
-	_, _, err = storedWebhook(w, old, &secrets)
+	_, _, err = storedWebhook(w, old, &secrets, time.Time{})
 	return w, err
 }
 
@@ -66,7 +66,11 @@ func (d *DB) PutWebhook(ctx context.Context, w keyturn.Webhook) (created, change
 		if err != nil && keyturn.KindOf(err) != keyturn.KindNotFound {
 			return err
 		}
-		stored, fresh, err := storedWebhook(w, old, &secrets)
+		now, err := clockIn(ctx, tx)
+		if err != nil {
+			return err
+		}
+		stored, fresh, err := storedWebhook(w, old, &secrets, now)
 		if err != nil {
 			return err
 		}
@@ -113,7 +117,9 @@ func wantTypes(ctx context.Context, tx *sqlx.Tx, w keyturn.Webhook) error {
 
 // storedWebhook copies a webhook with every secret reduced to the mark that it is set, and puts the values that were
 // sent into secrets. old is the webhook as it was, if it was. fresh: a value is new or different.
-func storedWebhook(w, old keyturn.Webhook, secrets *webhookSecrets) (out keyturn.Webhook, fresh bool, err error) {
+func storedWebhook(w, old keyturn.Webhook, secrets *webhookSecrets, now time.Time) (out keyturn.Webhook, fresh bool,
+	err error,
+) {
 	text, err := json.Marshal(w)
 	if err != nil {
 		return out, false, err
@@ -132,7 +138,7 @@ func storedWebhook(w, old keyturn.Webhook, secrets *webhookSecrets) (out keyturn
 		case ref.Value != "" && ref.Value != was:
 			fresh = true
 			if at == signingSecret && was != "" {
-				secrets.Previous, secrets.Until = was, time.Now().Add(rotationTime).UTC()
+				secrets.Previous, secrets.Until = was, now.Add(rotationTime).UTC()
 			}
 			given[at] = ref.Value
 		case was == "":
@@ -146,6 +152,11 @@ func storedWebhook(w, old keyturn.Webhook, secrets *webhookSecrets) (out keyturn
 	})
 	secrets.Values = given
 	return out, fresh, bad.Err("the webhook is not valid")
+}
+
+// clockIn is the database's clock, by which a rotation ends.
+func clockIn(ctx context.Context, tx *sqlx.Tx) (now time.Time, err error) {
+	return now, tx.GetContext(ctx, &now, `SELECT clock_timestamp()`)
 }
 
 func (d *DB) sealWebhook(id string, s webhookSecrets) ([]byte, error) {
@@ -194,7 +205,7 @@ func (d *DB) CheckWebhookSecrets(ctx context.Context, w keyturn.Webhook) (fresh 
 			fresh = append(fresh, at)
 		}
 	})
-	_, _, err = storedWebhook(w, old, &secrets)
+	_, _, err = storedWebhook(w, old, &secrets, time.Time{})
 	return fresh, err
 }
 

@@ -54,13 +54,17 @@ func (d *DB) BookSent(ctx context.Context, r SendResult) error {
 		}
 	}
 	return d.pg.Tx(ctx, func(tx *sqlx.Tx) error {
+		reply, err := replyKept(ctx, tx, r)
+		if err != nil {
+			return err
+		}
 		res, err := tx.ExecContext(ctx, `
 			UPDATE event_deliveries SET status = $3, lease_until = NULL,
 				next_at = clock_timestamp() + make_interval(secs => $4),
 				done_at = CASE WHEN $3 <> 'PENDING' THEN clock_timestamp() END,
 				http_status = nullif($5, 0), error_kind = nullif($6, ''), reply = nullif($7, ''), duration_ms = $8
 			WHERE id = $1 AND attempts = $2 AND status = 'PENDING' AND lease_until IS NOT NULL`,
-			r.Event.ID, r.Event.Try, status, next, r.Status, string(r.Failed), r.Reply, r.Duration.Milliseconds())
+			r.Event.ID, r.Event.Try, status, next, r.Status, string(r.Failed), reply, r.Duration.Milliseconds())
 		if err != nil {
 			return err
 		}
@@ -69,6 +73,33 @@ func (d *DB) BookSent(ctx context.Context, r SendResult) error {
 		}
 		return bookReceiver(ctx, tx, r)
 	})
+}
+
+// buyerErasedSQL says of whoever an event is about whether they were erased. It waits for an erasure that is under way,
+// and an erasure waits for it.
+const buyerErasedSQL = `
+	SELECT coalesce(b.since <= c.erased_at, false) FROM (
+		SELECT o.customer_id, o.created_at AS since FROM events e JOIN orders o ON o.id = e.about WHERE e.id = $1
+		UNION ALL
+		SELECT k.customer_id, k.created_at FROM events e JOIN checkout_links k ON k.id = coalesce(
+			CAST(e.facts AS json) ->> 'link',
+			(SELECT p.link_id FROM payments p WHERE p.id = CAST(CAST(e.facts AS json) ->> 'payment' AS uuid)))
+		WHERE e.id = $1
+	) b JOIN customers c ON c.id = b.customer_id FOR KEY SHARE OF c`
+
+// replyKept is what is kept of a receiver's answer: nothing once the buyer is erased, of whom it may tell.
+func replyKept(ctx context.Context, tx *sqlx.Tx, r SendResult) (string, error) {
+	if r.Reply == "" {
+		return "", nil
+	}
+	var erased []bool
+	if err := tx.SelectContext(ctx, &erased, buyerErasedSQL, r.Event.Event); err != nil {
+		return "", err
+	}
+	if slices.Contains(erased, true) {
+		return "", nil
+	}
+	return r.Reply, nil
 }
 
 // jitter makes a time up to 10 % shorter or longer, so that what failed together is not tried together.

@@ -53,13 +53,14 @@ type SendingEvent struct {
 
 // webhookRow is a webhook as it is locked to send to it.
 type webhookRow struct {
-	Version       int64  `db:"version"`
-	Spec          string `db:"spec"`
-	Secrets       []byte `db:"secrets"`
-	MaxConcurrent int    `db:"max_concurrent"`
-	Opened        bool   `db:"opened"`
-	Blocked       bool   `db:"blocked"`
-	Running       int    `db:"running"`
+	Version       int64     `db:"version"`
+	Spec          string    `db:"spec"`
+	Secrets       []byte    `db:"secrets"`
+	MaxConcurrent int       `db:"max_concurrent"`
+	Opened        bool      `db:"opened"`
+	Blocked       bool      `db:"blocked"`
+	Running       int       `db:"running"`
+	Now           time.Time `db:"now"`
 }
 
 // room is how many requests may go out now.
@@ -75,15 +76,24 @@ func (w webhookRow) room() int {
 
 // TakeEvents takes events that are due to be sent to a webhook, at most limit, and at most as many as the webhook
 // allows at the same time over all workers. While its breaker is open, one goes out at a time. Another process that
-// asks at the same time gets others. KindConfiguration when the webhook's secrets do not open.
+// asks at the same time gets others. KindConfiguration when the webhook's secrets do not open, which is alerted.
 func (d *DB) TakeEvents(ctx context.Context, id string, limit int) (s Sending, err error) {
+	s, err = d.takeEvents(ctx, id, limit)
+	if keyturn.KindOf(err) == keyturn.KindConfiguration {
+		err = errors.Join(err, d.alertSealed(ctx, id))
+	}
+	return s, err
+}
+
+func (d *DB) takeEvents(ctx context.Context, id string, limit int) (s Sending, err error) {
 	err = d.pg.Tx(ctx, func(tx *sqlx.Tx) error {
 		s = Sending{}
 		var w webhookRow
 		err := tx.GetContext(ctx, &w, `
 			SELECT version, spec, secrets, max_concurrent, opened_at IS NOT NULL AS opened,
 				coalesce(next_try_at > clock_timestamp(), false) OR coalesce(probe_until > clock_timestamp(), false) AS blocked,
-				(SELECT count(*) FROM event_deliveries d WHERE d.webhook = w.id AND d.lease_until > clock_timestamp()) AS running
+				(SELECT count(*) FROM event_deliveries d WHERE d.webhook = w.id AND d.lease_until > clock_timestamp()) AS running,
+				clock_timestamp() AS now
 			FROM webhooks w WHERE id = $1 AND called AND off_at IS NULL FOR NO KEY UPDATE`, id)
 		if errors.Is(err, sql.ErrNoRows) {
 			return nil
@@ -141,8 +151,17 @@ func (d *DB) readSending(id string, w webhookRow, s *Sending) error {
 	}
 	s.Version = w.Version
 	s.Webhook.Secrets(func(at string, ref *keyturn.SecretRef) { *ref = keyturn.SecretRef{Value: secrets.Values[at]} })
-	s.Keys = secrets.keys(time.Now())
+	s.Keys = secrets.keys(w.Now)
 	return nil
+}
+
+// alertSealed alerts that a webhook is sent nothing because its secrets do not open.
+func (d *DB) alertSealed(ctx context.Context, id string) error {
+	return d.pg.Tx(ctx, func(tx *sqlx.Tx) error {
+		return openAlertOf(ctx, tx, webhookSubject(id), keyturn.AlertWebhookFailing, AlertDetail{
+			Happened: "webhook " + id + " is sent nothing: its secrets do not open with the workers' key file",
+		})
+	})
 }
 
 // keys are the secrets that a request is signed with.

@@ -3,7 +3,6 @@ package db
 import (
 	"context"
 	"encoding/json"
-	"time"
 
 	"github.com/jmoiron/sqlx"
 
@@ -24,7 +23,8 @@ func (d *DB) BeginWebhookTest(ctx context.Context, id string) (s Sending, err er
 		}
 		var row webhookRow
 		if err := tx.GetContext(ctx, &row,
-			`SELECT version, spec, secrets FROM webhooks WHERE id = $1 FOR NO KEY UPDATE`, id); err != nil {
+			`SELECT version, spec, secrets, clock_timestamp() AS now FROM webhooks WHERE id = $1 FOR NO KEY UPDATE`,
+			id); err != nil {
 			return err
 		}
 		if err := d.readSending(id, row, &s); err != nil {
@@ -90,7 +90,11 @@ func (d *DB) RotateWebhook(ctx context.Context, id string) (out keyturn.WebhookS
 		if w.URL == "" {
 			return errNoReceiver(id)
 		}
-		out = keyturn.WebhookSecret{Secret: keyturn.NewWebhookSecret(), BothUntil: time.Now().Add(rotationTime).UTC()}
+		now, err := clockIn(ctx, tx)
+		if err != nil {
+			return err
+		}
+		out = keyturn.WebhookSecret{Secret: keyturn.NewWebhookSecret(), BothUntil: now.Add(rotationTime).UTC()}
 		secrets.Previous, secrets.Until = secrets.Values[signingSecret], out.BothUntil
 		secrets.Values[signingSecret] = out.Secret
 		sealed, err := d.sealWebhook(id, secrets)

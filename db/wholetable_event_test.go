@@ -28,12 +28,8 @@ func TestNobodyReadsAllEvents(t *testing.T) {
 	s := emptyShop(t)
 	s.product("game", fromPool("games"))
 	s.stock("games", keysNamed("K", 30)...)
-	for _, id := range []string{"shop", "idle"} {
-		w, err := s.PrepareWebhook(s.ctx, keyturn.Webhook{ID: id, URL: "https://a.test", Events: []string{"order.*"}}.WithDefaults())
-		require.NoError(t, err)
-		_, _, err = s.PutWebhook(s.ctx, w)
-		require.NoError(t, err)
-	}
+	s.receiver("shop", "order.*")
+	s.receiver("idle", "order.*")
 	s.subscribe("pull", "order.canceled")
 	s.sell("game")
 	_, _, err := s.NumberEvents(s.ctx)
@@ -87,6 +83,12 @@ func TestNobodyReadsAllEvents(t *testing.T) {
 			page, err = s.PullEvents(s.ctx, "pull", first, nil, 100)
 			ok(err)
 			require.Empty(t, page.Events)
+		}},
+		{"number", func() {
+			n, more, err := s.NumberEvents(s.ctx)
+			ok(err)
+			require.Equal(t, numberAtOnce, n)
+			require.True(t, more)
 		}},
 		{"watch the clock", func() { ok(s.WatchEvents(s.ctx)) }},
 	}))

@@ -86,6 +86,7 @@ func (s *Sender) serve(ctx context.Context, id string) {
 		sending, err := s.DB.TakeEvents(ctx, id, maxConcurrent-under)
 		if err != nil {
 			s.warn(ctx, "events are not taken", id, err)
+			s.rest(ctx, err)
 			return
 		}
 		for _, e := range sending.Events {
@@ -104,6 +105,19 @@ func (s *Sender) serve(ctx context.Context, id string) {
 		}
 	}
 }
+
+// rest waits after a failure that is there until somebody mends it: it need not be met at every look.
+func (s *Sender) rest(ctx context.Context, err error) {
+	if keyturn.KindOf(err) != keyturn.KindConfiguration {
+		return
+	}
+	select {
+	case <-ctx.Done():
+	case <-time.After(restTime):
+	}
+}
+
+const restTime = 30 * time.Second
 
 // maxConcurrent is the most that a webhook allows.
 const maxConcurrent = 100

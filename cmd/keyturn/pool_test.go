@@ -21,7 +21,9 @@ import (
 	"keyturn.dev/keyturn/api"
 	"keyturn.dev/keyturn/client"
 	"keyturn.dev/keyturn/db"
+	"keyturn.dev/keyturn/endpoint"
 	"keyturn.dev/keyturn/internal/testkit"
+	"keyturn.dev/keyturn/notify"
 	"keyturn.dev/keyturn/vault"
 )
 
@@ -34,6 +36,8 @@ type poolShop struct {
 	api   *client.Client
 	dir   string
 	mails activities.Letters
+
+	sender *notify.Sender // of events
 }
 
 // noStarts starts nothing: Temporal is down.
@@ -48,8 +52,11 @@ func newPoolShop(t *testing.T) *poolShop {
 	var err error
 	s.d, err = databaseFromEnv().open(t.Context())
 	require.NoError(t, err)
+	s.sender = &notify.Sender{
+		DB: s.d, Caller: endpoint.NewCaller(endpoint.Options{}), Logger: slog.New(slog.DiscardHandler),
+	}
 	server := httptest.NewServer(api.New(api.Config{
-		Payments: []string{"sandbox"}, Processors: []string{"sandbox"},
+		Payments: []string{"sandbox"}, Processors: []string{"sandbox"}, TestWebhook: s.sender.Test,
 		DB: s.d, Starter: noStarts{}, PublicURL: "https://shop.test", DevToken: devToken, Logger: slog.New(
 			slog.DiscardHandler),
 	}).Handler())

@@ -35,6 +35,9 @@ func newWebhookListen() *cobra.Command {
 		after := time.Now().UnixMicro()
 		for {
 			page, err := api.PullEvents(ctx, args[0], after, 100)
+			if ctx.Err() != nil { // somebody has ended it
+				return nil
+			}
 			if err != nil {
 				return err
 			}

@@ -1,6 +1,7 @@
 package testkit
 
 import (
+	"crypto/tls"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -31,13 +32,13 @@ type Received struct {
 	Status   int // what it was answered; 0: nothing
 }
 
-// NewReceiver starts a receiver that ends with the test.
-func NewReceiver(t testing.TB) *Receiver {
+// NewReceiver starts a receiver that ends with the test, by TLS if there is a configuration.
+func NewReceiver(t testing.TB, config ...*tls.Config) *Receiver {
 	t.Helper()
 	r := &Receiver{Secret: keyturn.NewWebhookSecret()}
 	hook, err := standardwebhooks.NewWebhook(r.Secret)
 	require.NoError(t, err)
-	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		body, err := io.ReadAll(req.Body)
 		if err != nil { // the sender was killed
 			return
@@ -61,6 +62,12 @@ func NewReceiver(t testing.TB) *Receiver {
 		}
 		answer(rec, req)
 	}))
+	if len(config) > 0 {
+		s.TLS = config[0]
+		s.StartTLS()
+	} else {
+		s.Start()
+	}
 	t.Cleanup(s.Close)
 	r.URL = s.URL + "/hooks?shop=1"
 	return r
