@@ -50,6 +50,11 @@ test/races: bin/temporal with ## run 200 rounds of each race of a checkout link,
 test/purchases: bin/temporal with ## buy 5,000 times by checkout links while every call fails now and then, and compare all books
 	@KEYTURN_PURCHASES=$${KEYTURN_PURCHASES:-5000} bin/with go test -run '^TestPurchases$$' -count=1 -timeout 2h -v $(ARGS) ./e2e | grep -vE '^=== '
 
+.PHONY: test/webhooks
+test/webhooks: bin/temporal with keyturn ## tell shops of orders beside a receiver that never answers, and while workers and receivers die
+	@KEYTURN_DEAD_EVENTS=$${KEYTURN_DEAD_EVENTS:-100000} bin/with go test -run '^TestADeadReceiver' -count=1 -timeout 30m -v $(ARGS) ./e2e | grep -vE '^=== '
+	@KEYTURN_SURVIVE_LONG=1 bin/with go test -run '^TestEachEventArrives' -count=1 -timeout 30m -v $(ARGS) ./survive | grep -vE '^=== '
+
 .PHONY: test/stripe
 test/stripe: bin/temporal with stripecheck ## buy 2,000 times at the Stripe emulator, and compare all that is said with Stripe's OpenAPI document
 	@cd tools/stripecheck && CGO_ENABLED=0 go test -count=1 .

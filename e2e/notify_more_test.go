@@ -140,3 +140,17 @@ func TestEventsHoldNothingPersonal(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, 0, s.count(`SELECT count(*) FROM event_deliveries WHERE reply LIKE '%buyer%'`))
 }
+
+// A rotation ends by the database's clock, as everything does: processes whose clocks differ sign with the same secrets.
+func TestARotationEndsByTheDatabasesClock(t *testing.T) {
+	const ahead = 48 * time.Hour
+	s := start(t, options{noWorker: true, skew: ahead})
+	shop := s.webhook("shop", "order.*")
+	out, err := s.db.RotateWebhook(context.Background(), "shop")
+	require.NoError(t, err)
+	require.WithinDuration(t, time.Now().Add(ahead+24*time.Hour), out.BothUntil, time.Minute)
+	sender := &notify.Sender{DB: s.db, Caller: s.acts.Caller, Logger: s.logger}
+	_, err = sender.Test(context.Background(), "shop")
+	require.NoError(t, err)
+	require.Len(t, strings.Fields(shop.Got()[0].Header.Get("Webhook-Signature")), 2)
+}

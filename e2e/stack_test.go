@@ -106,6 +106,12 @@ type options struct {
 func start(t *testing.T, o options) *stack {
 	t.Helper()
 	t.Parallel()
+	return begin(t, o)
+}
+
+// begin is start for a test that runs several.
+func begin(t *testing.T, o options) *stack {
+	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	s := &stack{t: t, slots: o.slots, queue: "test-" + strings.ReplaceAll(t.Name(), "/", "-") + "-" + rand.Text()[:6]}
 	s.logger = slog.New(slog.NewTextHandler(&s.logs, &slog.HandlerOptions{Level: slog.LevelDebug}))

@@ -120,6 +120,7 @@ func (l *lab) quiesce(since time.Time) time.Duration {
 	l.t.Helper()
 	c := l.dial()
 	defer c.Close()
+	l.calmReceivers()
 	for {
 		left := l.left(c)
 		if left == "" {
@@ -156,12 +157,19 @@ func (l *lab) left(c client.Client) string {
 			open = append(open, id)
 		}
 	}
-	if lines+payments+outbox+owed+unsent+alerts+len(open) == 0 {
+	if err := hurryHooks(l.direct); err != nil {
+		return err.Error()
+	}
+	events, err := hooksLeft(l.direct)
+	if err != nil {
+		return err.Error()
+	}
+	if lines+payments+outbox+owed+unsent+alerts+events+len(open) == 0 {
 		return ""
 	}
 	return fmt.Sprintf("%d lines undecided, %d payments under way, %d starts due, %d cancels owed, "+
-		"%d e-mails under way, %d alerts to mail, %d workflows open\n%s",
-		lines, payments, outbox, owed, unsent, alerts, len(open), l.undecided(open))
+		"%d e-mails under way, %d alerts to mail, %d events to tell, %d workflows open\n%s",
+		lines, payments, outbox, owed, unsent, alerts, events, len(open), l.undecided(open))
 }
 
 // undecided describes some of what is left.

@@ -135,6 +135,9 @@ func (l *lab) working(name string) bool {
 		return l.at(nil, l.proxies[toPartner]...)
 	case "payment provider":
 		return l.at(nil, l.proxies[toPayment]...)
+	case "receivers":
+		return l.becomes(patience, `SELECT EXISTS (SELECT FROM event_deliveries WHERE webhook IN ('good', 'flaky')
+			AND lease_until > now())`)
 	case "api":
 		for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
 			if l.load.busy.Load() > 0 {

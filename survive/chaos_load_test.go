@@ -8,7 +8,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -22,14 +21,6 @@ import (
 	"keyturn.dev/keyturn"
 	"keyturn.dev/keyturn/audit"
 )
-
-func dials(addr string) bool {
-	c, err := net.DialTimeout("tcp", addr, time.Second)
-	if err != nil {
-		return false
-	}
-	return c.Close() == nil
-}
 
 // shoppers are a checkout and an order system: they capture money, place orders until each is acknowledged, and keep a
 // journal, flushed to the disk before a request leaves and after its answer came.

@@ -41,6 +41,7 @@ func (l *lab) allParts() map[string]*part {
 	out["partner"] = l.neighbour("partner", "partner", at(l.ports.partner), filepath.Join(l.dir, "partner"))
 	out["payment provider"] = l.neighbour("payment provider", "payment", at(l.ports.payment),
 		filepath.Join(l.dir, "payments.jsonl"))
+	out["receivers"] = l.neighbour("receivers", "hooks", at(l.ports.hooks), filepath.Join(l.dir, "hooks.jsonl"))
 	for _, name := range keyturns {
 		out[name] = l.ofProcess(name, func() { l.startKeyturn(name, binary) })
 	}
@@ -120,6 +121,9 @@ func (l *lab) neighbour(name, role, addr, dir string) *part {
 	return l.ofProcess(name, func() {
 		env := []string{roleEnv + "=" + role, roleAddrEnv + "=" + addr, roleDirEnv + "=" + dir, rolePageEnv + "=" +
 			fmt.Sprintf("127.0.0.1:%d", l.ports.inbox)}
+		if l.calm {
+			env = append(env, hooksCalmEnv+"=1")
+		}
 		p := superviseProgram(l.t, nil, self, strings.ReplaceAll(name, " ", "-"), l.dir, env)
 		l.mu.Lock()
 		l.process[name] = p

@@ -4,6 +4,7 @@ package survive_test
 
 import (
 	"context"
+	"fmt"
 	"math/rand"
 	"os"
 	"path/filepath"
@@ -29,13 +30,14 @@ var studioSources = []string{"good", "better"}
 // applyCatalog puts the whole catalog, until the API has taken it.
 func (l *lab) applyCatalog() bool {
 	text := strings.NewReplacer("{PARTNER}", "http://"+l.proxies[toPartner][l.shop.at].Addr(), "{STUDIO}",
-		l.shop.studio).Replace(labCatalog)
+		l.shop.studio, "{HOOKS}", fmt.Sprintf("http://127.0.0.1:%d", l.ports.hooks)).Replace(labCatalog + hooksCatalog)
 	file := filepath.Join(l.dir, "catalog.yaml")
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		l.t.Errorf("write the catalog: %v", err)
 		return false
 	}
-	env := append(l.env[:len(l.env):len(l.env)], "CANARY_PASSWORD="+canaryPassword, "CANARY_BEARER="+canaryBearer)
+	env := append(l.env[:len(l.env):len(l.env)], "CANARY_PASSWORD="+canaryPassword, "CANARY_BEARER="+canaryBearer,
+		"SURVIVE_HOOK="+hooksSecret)
 	said := ""
 	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(200 * time.Millisecond) {
 		var code int

@@ -39,7 +39,7 @@ func (l *lab) lanes() [][]fault {
 		join(processFaults("API", "api"), deployFaults("API", "api"), processFaults("worker", "worker-3", "worker-2"),
 			deployFaults("worker", "worker-3", "worker-2")),
 		join(processFaults("mail server", "mail server"), processFaults("partner", "partner"),
-			processFaults("payment provider", "payment provider")),
+			processFaults("payment provider", "payment provider"), processFaults("receivers", "receivers")),
 		{twoWorkers("worker-1", "worker-2", "worker-3")},
 		{lateWorker("worker-1", "worker-2", "worker-3")},
 		{

@@ -46,6 +46,7 @@ func (l *lab) restores() {
 	}
 	l.auditAtRest(func(id string) bool { return slices.Contains(bookless, id) })
 	l.requireNothingTwice()
+	l.checkReceivers()
 }
 
 func (l *lab) restoreOnce(no int) {

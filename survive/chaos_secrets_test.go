@@ -42,6 +42,7 @@ func (l *lab) canaries() []canary {
 		{"token of the payment provider", roleToken},
 		{"password of the database", password},
 		{"token of the API", l.api.Token},
+		{"secret of webhooks", hooksSecret},
 		{"first name", canaryFirst},
 		{"last name", canaryLast},
 		{"street", canaryStreet},
@@ -102,6 +103,7 @@ func (l *lab) searched() map[string]string {
 		}
 	}
 	require.Contains(l.t, out, "temporal.db")
+	read("what receivers of events got", filepath.Join(l.dir, "hooks.jsonl"))
 	rows, err := l.direct.Query(`SELECT tablename FROM pg_tables WHERE schemaname = 'public'`)
 	require.NoError(l.t, err)
 	defer rows.Close()

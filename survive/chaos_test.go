@@ -64,7 +64,7 @@ func TestChaos(t *testing.T) {
 	require.NotEmpty(t, all.fired)
 	for _, outcome := range []string{
 		"lines delivered", "lines refunded", "alerts of clocks that differ", "keys replaced after a recall",
-		"customers erased",
+		"customers erased", "events that receivers took", "requests of events that failed",
 	} {
 		require.NotZero(t, all.sums[outcome], "void: no %s", outcome)
 	}
@@ -102,5 +102,6 @@ func (l *lab) disturb() {
 	people.Wait()
 	l.tally.healed = append(l.tally.healed, healed)
 	l.auditAtRest(nil)
+	l.checkReceivers()
 	l.scanForSecrets()
 }

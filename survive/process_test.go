@@ -2,6 +2,7 @@ package survive_test
 
 import (
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"runtime"
@@ -145,6 +146,14 @@ func must(t *testing.T, env []string, args ...string) string {
 	out, errs, code := command(t, env, args...)
 	require.Equal(t, 0, code, "keyturn %s: %s", strings.Join(args, " "), errs)
 	return strings.TrimSpace(out)
+}
+
+func dials(addr string) bool {
+	c, err := net.DialTimeout("tcp", addr, time.Second)
+	if err != nil {
+		return false
+	}
+	return c.Close() == nil
 }
 
 func seconds(d time.Duration) string { return fmt.Sprintf("%.1f s", d.Seconds()) }

@@ -13,7 +13,7 @@ import (
 // The test's binary plays the merchant's neighbours, each as a process of its own that can be killed: what they took is
 // on the disk before they say so. The role is in the environment, and so are its folder and its ports.
 const (
-	roleEnv     = "KEYTURN_SURVIVE_ROLE" // mail, partner or payment
+	roleEnv     = "KEYTURN_SURVIVE_ROLE" // mail, partner, payment or hooks
 	roleDirEnv  = "KEYTURN_SURVIVE_DIR"
 	roleAddrEnv = "KEYTURN_SURVIVE_ADDR"
 	rolePageEnv = "KEYTURN_SURVIVE_PAGE" // mail: its HTTP address
@@ -33,6 +33,8 @@ func serve(role string) {
 			Addr: addr, Journal: dir, Token: roleToken,
 			Latency: 40 * time.Millisecond,
 		}).Start
+	case "hooks":
+		start = func() error { return startHooks(addr, dir) }
 	default:
 		fmt.Fprintln(os.Stderr, "no such role:", role)
 		os.Exit(2)
