@@ -12,8 +12,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sync/errgroup"
 
 	"keyturn.dev/keyturn"
 	"keyturn.dev/keyturn/api"
@@ -41,6 +41,23 @@ func (b *bench) pull(t *testing.T, query string, after int64) (ids []string, nex
 // noteSQL writes an event as a step's trigger does.
 const noteSQL = `SELECT note_event('order.created', $1, '{"status": "PENDING", "version": 1}')`
 
+// writeSlowly writes an event in a transaction of its own, and commits it, or not, a moment later.
+func writeSlowly(x *sql.DB, id string, commit bool) error {
+	tx, err := x.Begin()
+	if err != nil {
+		return err
+	}
+	defer func() { _ = tx.Rollback() }()
+	if _, err := tx.Exec(noteSQL, id); err != nil {
+		return err
+	}
+	time.Sleep(time.Duration(rand.IntN(20)) * time.Millisecond)
+	if !commit {
+		return nil
+	}
+	return tx.Commit()
+}
+
 // A puller gets each event once, also those whose transaction is open for long, or committed after younger ones; of
 // those that were undone it hears nothing.
 func TestAPullerMissesNothing(t *testing.T) {
@@ -58,38 +75,33 @@ func TestAPullerMissesNothing(t *testing.T) {
 
 	var mu sync.Mutex
 	var want []string
-	var writers, numbering sync.WaitGroup
+	var writers, numbering errgroup.Group
 	for w := range 4 {
-		writers.Go(func() {
+		writers.Go(func() error {
 			for i := range 40 {
-				tx, err := x.BeginTx(ctx, nil)
-				if !assert.NoError(t, err) {
-					return
-				}
 				id := fmt.Sprintf("%d-%d", w, i)
-				_, err = tx.Exec(noteSQL, id)
-				assert.NoError(t, err)
-				time.Sleep(time.Duration(rand.IntN(20)) * time.Millisecond)
-				if i%8 == 7 {
-					assert.NoError(t, tx.Rollback())
-					continue
+				switch err := writeSlowly(x, id, i%8 != 7); {
+				case err != nil:
+					return err
+				case i%8 != 7:
+					mu.Lock()
+					want = append(want, id)
+					mu.Unlock()
 				}
-				assert.NoError(t, tx.Commit())
-				mu.Lock()
-				want = append(want, id)
-				mu.Unlock()
 			}
+			return nil
 		})
 	}
 	stop := make(chan struct{})
 	for range 2 {
-		numbering.Go(func() {
+		numbering.Go(func() error {
 			for {
-				_, _, err := b.db.NumberEvents(ctx)
-				assert.NoError(t, err)
+				if _, _, err := b.db.NumberEvents(ctx); err != nil {
+					return err
+				}
 				select {
 				case <-stop:
-					return
+					return nil
 				case <-time.After(3 * time.Millisecond):
 				}
 			}
@@ -101,11 +113,12 @@ func TestAPullerMissesNothing(t *testing.T) {
 		ids, next := b.pull(t, "&limit=7", after)
 		got, after = append(got, ids...), next
 	}
-	written := make(chan struct{})
-	go func() { writers.Wait(); close(written) }()
+	written := make(chan error)
+	go func() { written <- writers.Wait() }()
 	for writing := true; writing; {
 		select {
-		case <-written:
+		case err := <-written:
+			require.NoError(t, err)
 			writing = false
 		default:
 			pull()
@@ -117,7 +130,7 @@ func TestAPullerMissesNothing(t *testing.T) {
 		pull()
 	}
 	close(stop)
-	numbering.Wait()
+	require.NoError(t, numbering.Wait())
 	pull()
 	require.Equal(t, "early", got[len(got)-1])
 	slices.Sort(want)
@@ -147,8 +160,13 @@ func TestPullingByHTTP(t *testing.T) {
 	require.Len(t, lines, 1)
 	reader := b.token(t, "reader", api.ScopeOrdersRead)
 	b.play(t, []scenario{
-		{"a token that may read orders", "GET", "/v1/webhooks/dev/events", []string{"Authorization", reader}, "", 200,
-			[]string{`"type":"order.completed"`, `"id":"evt_`}, []string{"KEY-1", "@"}},
+		{
+			"a token that may read orders", "GET", "/v1/webhooks/dev/events",
+			[]string{"Authorization", reader},
+			"", 200,
+			[]string{`"type":"order.completed"`, `"id":"evt_`},
+			[]string{"KEY-1", "@"},
+		},
 		{"its webhook", "GET", "/v1/webhooks/dev", []string{"Authorization", reader}, "", 403, nil, nil},
 		{"no webhook", "GET", "/v1/webhooks/none/events", nil, "", 404, []string{"none"}, nil},
 		{"a pattern of nothing", "GET", "/v1/webhooks/dev/events?types=order.eaten", nil, "", 422, []string{"order.completed"}, nil},
@@ -182,17 +200,30 @@ func TestOperationsOnWebhooks(t *testing.T) {
 	b.play(t, []scenario{
 		{"replay what is pulled", "POST", "/v1/webhooks/dev/replay", nil, from, 409, []string{"/v1/webhooks/dev/events"}, nil},
 		{"replay since when", "POST", "/v1/webhooks/shop/replay", nil, `{}`, 422, []string{"from"}, nil},
-		{"replay backwards", "POST", "/v1/webhooks/shop/replay", nil,
-			`{"from": "2026-02-01T00:00:00Z", "to": "2026-01-01T00:00:00Z"}`, 422, []string{`"location":"to"`}, nil},
+		{
+			"replay backwards", "POST", "/v1/webhooks/shop/replay", nil,
+			`{"from": "2026-02-01T00:00:00Z", "to": "2026-01-01T00:00:00Z"}`, 422,
+			[]string{`"location":"to"`},
+			nil,
+		},
 		{"rotate what is pulled", "POST", "/v1/webhooks/dev/rotation", nil, "", 409, []string{"no url"}, nil},
 		{"no such status", "GET", "/v1/webhooks/shop/deliveries?status=LOST", nil, "", 422, []string{"PENDING"}, nil},
 		{"no such delivery", "POST", "/v1/webhooks/shop/deliveries/99/retry", nil, "", 404, []string{"99"}, nil},
-		{"a weak secret", "PUT", "/v1/webhooks/weak", nil,
-			`{"url": "https://shop.test", "events": ["*"], "secret": {"value": "whsec_dG9vIHNob3J0"}}`, 422, []string{"24 to 64"},
-			[]string{"dG9vIHNob3J0"}},
-		{"twice the same pattern", "PUT", "/v1/webhooks/twice", nil, `{"events": ["order.*", "order.*"]}`, 422,
-			[]string{"events[1]"}, nil},
-		{"a secret to pull with", "PUT", "/v1/webhooks/pull", nil, `{"events": ["*"], "auth": {"type": "basic"}}`, 422,
-			[]string{"url"}, nil},
+		{
+			"a weak secret", "PUT", "/v1/webhooks/weak", nil,
+			`{"url": "https://shop.test", "events": ["*"], "secret": {"value": "whsec_dG9vIHNob3J0"}}`, 422,
+			[]string{"24 to 64"},
+			[]string{"dG9vIHNob3J0"},
+		},
+		{
+			"twice the same pattern", "PUT", "/v1/webhooks/twice", nil, `{"events": ["order.*", "order.*"]}`, 422,
+			[]string{"events[1]"},
+			nil,
+		},
+		{
+			"a secret to pull with", "PUT", "/v1/webhooks/pull", nil, `{"events": ["*"], "auth": {"type": "basic"}}`, 422,
+			[]string{"url"},
+			nil,
+		},
 	})
 }

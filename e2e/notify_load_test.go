@@ -102,8 +102,8 @@ func TestADeadReceiverCostsOthersNothing(t *testing.T) {
 		}
 	}
 	for name, s := range map[string]*toldShop{"nothing": empty, strconv.Itoa(due) + " events": full} {
-		t.Logf("%s due to the dead receiver: order delivered after %v, 95 %% after %v; other receiver told after %v, 95 %% after %v",
-			name, quantile(s.done, 0.5), quantile(s.done, 0.95), quantile(s.told, 0.5), quantile(s.told, 0.95))
+		t.Logf("%s due to the dead receiver: an order is delivered after %v, 95 %% after %v; another receiver told after "+
+			"%v, 95 %% after %v", name, quantile(s.done, 0.5), quantile(s.done, 0.95), quantile(s.told, 0.5), quantile(s.told, 0.95))
 	}
 	const noise = 150 * time.Millisecond // of a machine that does other things, too
 	require.Less(t, quantile(full.done, 0.5), 2*quantile(empty.done, 0.5)+noise)

@@ -141,7 +141,8 @@ func TestEventsHoldNothingPersonal(t *testing.T) {
 	require.Equal(t, 0, s.count(`SELECT count(*) FROM event_deliveries WHERE reply LIKE '%buyer%'`))
 }
 
-// A rotation ends by the database's clock, as everything does: processes whose clocks differ sign with the same secrets.
+// A rotation ends by the database's clock, as everything does: processes whose clocks differ sign with the same
+// secrets.
 func TestARotationEndsByTheDatabasesClock(t *testing.T) {
 	const ahead = 48 * time.Hour
 	s := start(t, options{noWorker: true, skew: ahead})

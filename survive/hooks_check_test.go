@@ -44,8 +44,8 @@ func hooksLeft(db *sql.DB) (n int, err error) {
 	return n, err
 }
 
-// checkHooks compares what receivers have written down with the books: each event came to those that live, and what came
-// had the event's bytes at each try. It gives what is wrong, and how many events came to each, of how many tries.
+// checkHooks compares what receivers have written down with the books: each event came to those that live, and what
+// came had the event's bytes at each try. It gives what is wrong, and how many events came to each, of how many tries.
 func checkHooks(db *sql.DB, came []toldOf) (wrong []string, events, tries map[string]int, err error) {
 	events, tries = map[string]int{}, map[string]int{}
 	taken := map[string]bool{} // by webhook and event
@@ -82,8 +82,8 @@ func checkHooks(db *sql.DB, came []toldOf) (wrong []string, events, tries map[st
 	}
 	for _, d := range all {
 		events[d.webhook]++
-		if !taken[d.webhook+" "+d.id] || d.status != "DELIVERED" {
-			wrong = append(wrong, fmt.Sprintf("%s: %s is %s, and came: %v", d.webhook, d.id, d.status, taken[d.webhook+" "+d.id]))
+		if came := taken[d.webhook+" "+d.id]; !came || d.status != "DELIVERED" {
+			wrong = append(wrong, fmt.Sprintf("%s: %s is %s, and came: %v", d.webhook, d.id, d.status, came))
 		}
 	}
 	return wrong, events, tries, rows.Err()

@@ -56,7 +56,7 @@ func startHooks(addr, journal string) error {
 	if err != nil {
 		return err
 	}
-	go func() { _ = http.Serve(l, h) }() //nolint:gosec // of a test
+	go func() { _ = http.Serve(l, h) }()
 	return nil
 }
 

@@ -133,7 +133,8 @@ func TestEachEventArrivesWhateverDies(t *testing.T) {
 	require.Greater(t, events["good"], 3*len(orders))
 	require.Equal(t, events["good"], events["flaky"])
 	require.Greater(t, tries["flaky"], events["flaky"], "it failed now and then")
-	t.Logf("%d events; %d requests to the good receiver, %d to the flaky one", events["good"], tries["good"], tries["flaky"])
+	t.Logf("%d events; %d requests to the good receiver, %d to the flaky one", events["good"], tries["good"],
+		tries["flaky"])
 	s.auditEvents()
 	s.audit(l)
 }

@@ -35,10 +35,7 @@ func newWebhookListen() *cobra.Command {
 		after := time.Now().UnixMicro()
 		for {
 			page, err := api.PullEvents(ctx, args[0], after, 100)
-			if ctx.Err() != nil { // somebody has ended it
-				return nil
-			}
-			if err != nil {
+			if err != nil && ctx.Err() == nil { // nobody has ended it
 				return err
 			}
 			for _, e := range page.Events {

@@ -114,7 +114,8 @@ func TestWebhooksFromTheCommandLine(t *testing.T) {
 	_, err = execute(t, "webhook", "retry", "shop", "first")
 	require.ErrorContains(t, err, "keyturn webhook deliveries")
 
-	require.Contains(t, s.run("webhook", "replay", "shop", "--from", began, "--failed-only"), "2 events are sent once more")
+	require.Contains(t, s.run("webhook", "replay", "shop", "--from", began, "--failed-only"),
+		"2 events are sent once more")
 	replayed := s.awaitDelivery("shop", func(d keyturn.EventDelivery) bool {
 		return d.Replay && d.Type == keyturn.EventOrderCompleted && d.Status == keyturn.EventDelivered
 	})
