@@ -26,6 +26,7 @@ const (
 	AlertRevocation   AlertCause = "Revocation"
 	AlertExposed      AlertCause = "Exposed"
 	AlertUndelivered  AlertCause = "Undelivered"
+	AlertBounced      AlertCause = "Bounced"
 	AlertRestored     AlertCause = "Restored"
 	AlertTwoAnswers   AlertCause = "PartnerAnsweredDifferently"
 	AlertMoved        AlertCause = "PartnerMoved"

@@ -81,6 +81,15 @@ var AlertCauses = []AlertInfo{
 			"payment is not tried after that. Or reach the customer otherwise and " + closeIt + ", which ends the attempts",
 	},
 	{
+		Cause: AlertBounced, Severity: SeverityWarning, ByPerson: true,
+		Closes: "a newer e-mail with the keys has not come back for a day",
+		Meaning: "an e-mail came back, or its recipient calls it spam. The alert says why. The customer sees it on the " +
+			"order page, and can give another address there",
+		ToDo: "`GET /v1/fulfillments/FULFILLMENT` shows what was reported. Reach the customer otherwise, then `keyturn order " +
+			"resend FULFILLMENT --to ADDRESS`; `--asked` sends to the address that the customer gave, where the alert says " +
+			"that it waits for you. Or " + closeIt,
+	},
+	{
 		Cause: AlertRestored, Severity: SeverityCritical,
 		Meaning: "a line may have got its keys after the backup that was restored",
 		ToDo:    "look at the customer's e-mail, then `keyturn resolve FULFILLMENT supply`, `release` or `refund`",

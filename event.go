@@ -65,6 +65,8 @@ const (
 	EventAlertOpened EventType = "alert.opened"
 	EventAlertClosed EventType = "alert.closed"
 
+	EventEmailBounced EventType = "email.bounced"
+
 	EventWebhookTest EventType = "webhook.test"
 )
 

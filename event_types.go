@@ -187,6 +187,14 @@ var EventTypes = []EventInfo{
 		Example: PartnerEvent{IntegrationID: "acme", Links: EventLinks{Self: "/v1/integrations/acme"}},
 	},
 	{
+		Type: EventEmailBounced, When: "an e-mail has come back, or its recipient calls it spam",
+		Example: EmailEvent{
+			OrderID: "ORD-1", FulfillmentID: exampleFulfillment, LineItemID: exampleLineItem,
+			DeliveryID: "0198c5a2-9a10-7d22-b3c4-5e6f70819203", Kind: BounceBadAddress, StatusCode: "5.1.1",
+			Links: EventLinks{Self: "/v1/fulfillments/" + exampleFulfillment},
+		},
+	},
+	{
 		Type: EventAlertOpened, When: "operations are alerted",
 		Example: exampleAlertEvent(),
 	},

@@ -7,7 +7,7 @@ import (
 
 // MailSampleRequest is the body of POST /v1/mails/preview and POST /v1/mails/test.
 type MailSampleRequest struct {
-	Kind      string `json:"kind,omitempty" enum:"keys,canceled,notice,confirmation,refused,ended,corrected,orderPage,withdrawal,library" doc:"Default: keys."`
+	Kind      string `json:"kind,omitempty" enum:"keys,canceled,notice,addressChanged,confirmation,refused,ended,corrected,orderPage,withdrawal,library" doc:"Default: keys."`
 	ProductID string `json:"productId,omitempty" doc:"Whose text and name the e-mail has. Default: a product that is invented."`
 	Locale    string `json:"locale,omitempty" doc:"The customer's language tag, such as fr-FR. Default: English."`
 	Email     string `json:"email,omitempty" doc:"The recipient. Required for a test."`
@@ -31,11 +31,13 @@ const (
 	SampleCanceled = "canceled"
 	SampleNotice   = "notice"
 	SampleLibrary  = "library"
+	// SampleAddressChanged is what the old address gets.
+	SampleAddressChanged = "addressChanged"
 )
 
 // SampleKinds are the kinds of e-mails that have samples.
 var SampleKinds = func() []string {
-	kinds := []string{SampleKeys, SampleCanceled, SampleNotice}
+	kinds := []string{SampleKeys, SampleCanceled, SampleNotice, SampleAddressChanged}
 	for _, k := range PaymentMailKinds {
 		kinds = append(kinds, string(k))
 	}

@@ -25,10 +25,12 @@ type DeliveryKind string
 const (
 	DeliveryKeys     DeliveryKind = "keys"     // it brings what was bought
 	DeliveryCanceled DeliveryKind = "canceled" // it tells of the refund
+	// DeliveryAddressChanged tells the old address that another one was given.
+	DeliveryAddressChanged DeliveryKind = "addressChanged"
 )
 
 // DeliveryKinds are all kinds of deliveries. The database's constraint agrees.
-var DeliveryKinds = []DeliveryKind{DeliveryKeys, DeliveryCanceled}
+var DeliveryKinds = []DeliveryKind{DeliveryKeys, DeliveryCanceled, DeliveryAddressChanged}
 
 // DeliveryStatus is where an e-mail about a line stands.
 type DeliveryStatus string

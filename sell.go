@@ -92,10 +92,11 @@ func (s Sell) Sellable(sources []Source, short func(Source) Shortage) (SellRule,
 	return rule, why
 }
 
-// Warning tells of a line that was accepted although nothing can deliver it at the moment.
+// Warning tells of a line that was accepted although nothing can deliver it at the moment, or of an address whose
+// e-mails came back.
 type Warning struct {
 	Location  string   `json:"location" doc:"The field, such as lineItems[0].productId."`
-	ProductID string   `json:"productId"`
-	Shortage  Shortage `json:"shortage" enum:"OUT_OF_STOCK,PARTNER_DOWN"`
+	ProductID string   `json:"productId,omitempty"`
+	Shortage  Shortage `json:"shortage,omitempty" enum:"OUT_OF_STOCK,PARTNER_DOWN"`
 	Message   string   `json:"message"`
 }

@@ -114,9 +114,11 @@ type ResolutionView struct {
 type DeliveryView struct {
 	ID     string         `json:"id"`
 	Number int            `json:"number"`
-	Kind   DeliveryKind   `json:"kind" enum:"keys,canceled"`
+	Kind   DeliveryKind   `json:"kind" enum:"keys,canceled,addressChanged"`
 	Status DeliveryStatus `json:"status" enum:"READY,SENDING,SENT"`
 	SentAt *time.Time     `json:"sentAt,omitempty"`
+	// What came back of it.
+	Bounces []BounceView `json:"bounces,omitempty" doc:"What mail servers and providers reported of it."`
 }
 
 // StatusEvent is one step of one line, as the event stream gives it.

@@ -11,7 +11,7 @@ func (l Letters) RenderLibrary(f db.LibraryMailFacts) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return message.MarshalBinary()
+	return l.sealed(message)
 }
 
 func (l Letters) libraryMessage(f db.LibraryMailFacts) (mail.Message, error) {

@@ -46,13 +46,13 @@ func (l Letters) RenderPayment(f db.PaymentMailFacts) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return message.MarshalBinary()
+	return l.sealed(message)
 }
 
 func (l Letters) paymentMessage(f db.PaymentMailFacts) (mail.Message, error) {
 	customer := f.Snapshot.Customer
 	c := mail.Content{
-		Envelope: l.envelope(f.Shop, f.ID, customer.Email, f.Now), Shop: l.shop(f.Shop), Locale: customer.Locale,
+		Envelope: l.envelope(f.Shop, f.ID, f.To, f.Now), Shop: l.shop(f.Shop), Locale: customer.Locale,
 		OrderID: f.OrderID, OrderedAt: f.OrderedAt,
 		Customer: mail.Customer{FirstName: customer.FirstName, LastName: customer.LastName},
 	}

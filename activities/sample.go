@@ -33,6 +33,14 @@ func SampleProduct() keyturn.Product {
 
 // RenderSample makes an e-mail of invented data. The error is KindInvalid.
 func (l Letters) RenderSample(s Sample) (mail.Message, error) {
+	m, err := l.sample(s)
+	if err != nil {
+		return mail.Message{}, err
+	}
+	return l.Signer.Sign(m)
+}
+
+func (l Letters) sample(s Sample) (mail.Message, error) {
 	customer := keyturn.Customer{
 		ID: "sample", Email: s.To, Country: "FR", Locale: s.Locale, FirstName: "Jean", LastName: "Dupont",
 		CompanyName: "Dupont SARL", Street: "1 rue de la Paix", City: "Paris", ZipCode: "75001", Phone: "+33 1 23 45 67 89",
@@ -47,7 +55,7 @@ func (l Letters) RenderSample(s Sample) (mail.Message, error) {
 		})
 	}
 	if kind := keyturn.PaymentMailKind(s.Kind); s.Kind != keyturn.SampleKeys && s.Kind != keyturn.SampleCanceled &&
-		s.Kind != keyturn.SampleNotice {
+		s.Kind != keyturn.SampleNotice && s.Kind != keyturn.SampleAddressChanged {
 		return l.paymentMessage(s.payment(kind, customer, each, total))
 	}
 	f := db.MailFacts{
@@ -59,6 +67,8 @@ func (l Letters) RenderSample(s Sample) (mail.Message, error) {
 	switch s.Kind {
 	case keyturn.SampleCanceled:
 		f.Kind, f.EndedBy, f.FailureKind = keyturn.DeliveryCanceled, db.CancelFailed, keyturn.KindOutOfStock
+	case keyturn.SampleAddressChanged:
+		f.Kind = keyturn.DeliveryAddressChanged
 	case keyturn.SampleNotice:
 		ends := s.Now.AddDate(1, 0, 0)
 		f.Line.Operation, f.Line.LicenseID, f.Line.ExpiresAt = keyturn.OpRenew, "sample", &ends
@@ -79,6 +89,7 @@ func (s Sample) payment(kind keyturn.PaymentMailKind, customer keyturn.Customer,
 	week := s.Now.AddDate(0, 0, 7)
 	f := db.PaymentMailFacts{
 		ID: s.ID, Kind: kind, AskedAt: s.Now, Now: s.Now, Total: total, Paid: total, Shop: s.Shop, LinkToken: "sample",
+		To: s.To,
 		Snapshot: db.PaymentSnapshot{Customer: customer, Lines: []db.SnapshotLine{{
 			LineItem: keyturn.LineItem{Quantity: sampleQuantity, GrossPrice: total.String()},
 			SoldAs:   &keyturn.SoldAs{Name: s.Product.Name, UnitPrice: each.String()},
@@ -94,4 +105,14 @@ func (s Sample) payment(kind keyturn.PaymentMailKind, customer keyturn.Customer,
 		f.WithdrawBefore = &ends
 	}
 	return f
+}
+
+// Probe makes an e-mail to an address that does not exist, which is to come back.
+func (l Letters) Probe(p db.MailProbe, to string, now time.Time) (mail.Message, error) {
+	e := l.tagged(l.envelope(keyturn.Shop{}, p.ID, to, now), p.Ref)
+	m, err := mail.RenderAlert(mail.Alert{Envelope: e, Subject: "A probe of keyturn doctor: this address does not exist"})
+	if err != nil {
+		return mail.Message{}, err
+	}
+	return l.Signer.Sign(m)
 }

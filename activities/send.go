@@ -129,9 +129,12 @@ func (a *Activities) post(ctx context.Context, stored []byte) error {
 
 // Letters renders e-mails.
 type Letters struct {
-	From       string // bare address of the sender
-	SenderName string // of a shop whose settings have no name
-	PublicURL  string // of our pages, without a trailing slash
+	From       string       // bare address of the sender
+	Bounces    string       // bare address to which reports about lines' e-mails go, each with a tag of its own; empty: none
+	Refs       bool         // e-mails name their reference in a header, for reports
+	Signer     *mail.Signer // signs them; nil: nobody does
+	SenderName string       // of a shop whose settings have no name
+	PublicURL  string       // of our pages, without a trailing slash
 }
 
 // Render makes the e-mail of a delivery, as it is stored.
@@ -140,7 +143,16 @@ func (l Letters) Render(f db.MailFacts) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return message.MarshalBinary()
+	return l.sealed(message)
+}
+
+// sealed is a message as it is stored: signed, if somebody signs.
+func (l Letters) sealed(m mail.Message) ([]byte, error) {
+	m, err := l.Signer.Sign(m)
+	if err != nil {
+		return nil, err
+	}
+	return m.MarshalBinary()
 }
 
 func (l Letters) message(f db.MailFacts) (mail.Message, error) {
@@ -152,6 +164,8 @@ func (l Letters) message(f db.MailFacts) (mail.Message, error) {
 			Amount:    f.Price, Free: f.Price.Minor == 0,
 			Reason: reasonOf(f.EndedBy, f.FailureKind),
 		})
+	case f.Kind == keyturn.DeliveryAddressChanged:
+		return mail.RenderAddressChanged(c, db.MaskAddress(f.Order.Customer.Email))
 	case f.ByPage:
 		return mail.RenderKeysOnPage(c)
 	case f.Line.LicenseID != "" && f.Deliverables.Empty():
@@ -160,10 +174,24 @@ func (l Letters) message(f db.MailFacts) (mail.Message, error) {
 	return mail.RenderKeys(mail.Template(f.Product.Email.In(c.Locale)), c)
 }
 
+// tagged has reports about an e-mail come to an address of its own, and gives it its reference.
+func (l Letters) tagged(e mail.Envelope, ref string) mail.Envelope {
+	if ref == "" {
+		return e
+	}
+	if local, domain, ok := strings.Cut(l.Bounces, "@"); ok {
+		e.ReturnPath = local + "+" + ref + "@" + domain
+	}
+	if l.Refs {
+		e.Ref = ref
+	}
+	return e
+}
+
 func (l Letters) content(f db.MailFacts) mail.Content {
 	customer := f.Order.Customer
 	c := mail.Content{
-		Envelope: l.envelope(f.Shop, f.DeliveryID, f.To, f.Now), Shop: l.shop(f.Shop),
+		Envelope: l.tagged(l.envelope(f.Shop, f.DeliveryID, f.To, f.Now), f.Ref), Shop: l.shop(f.Shop),
 		Locale: customer.Locale, OrderID: f.Order.ID, OrderedAt: f.AcceptedAt, OrderPage: l.orderPage(f.PageToken),
 		ProductID: f.Product.ID, ProductName: f.Product.Name, ProductShort: f.Product.ShortName, Quantity: f.Line.Quantity,
 		UnitPrice:  unitPrice(f),

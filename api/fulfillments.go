@@ -57,8 +57,8 @@ func (a *API) fulfillmentRoutes() {
 		OperationID: "resendFulfillment", Method: http.MethodPost, Path: "/v1/fulfillments/{id}/resend", Tags: []string{tag},
 		DefaultStatus: http.StatusAccepted,
 		Summary:       "Resend the keys by e-mail",
-		Description: "To the order's address, or to `email`, which needs the scope `keys:read` too. Access to keys is " +
-			"recorded.",
+		Description: "To the order's address, or to `email` or the address that the customer `asked` for, which need the " +
+			"scope `keys:read` too. Access to keys is recorded.",
 		Security: anyOf(ScopeOps),
 	}}, a.resend)
 	register(a, operation{of: ofFulfillment, Operation: huma.Operation{
@@ -95,18 +95,19 @@ func (a *API) resend(ctx context.Context, c *call, in *idInput) (*resendOutput, 
 	if _, err := decodeBody(c, maxSmallBody, true, &body); err != nil {
 		return nil, err
 	}
-	if body.Email != "" && !c.may(ScopeKeysRead) { // the keys go to somebody else than their owner
+	if (body.Email != "" || body.Asked) && !c.may(ScopeKeysRead) { // the keys go to somebody else than their owner
 		return nil, keyturn.Errorf(keyturn.KindForbidden,
 			"the token lacks the scope %s, which sending the keys to another address needs", ScopeKeysRead)
 	}
+	var bad keyturn.Problems
 	if body.Email != "" {
-		var bad keyturn.Problems
 		if err := mail.CheckAddress(body.Email); err != nil {
 			bad.Addf("email", "%s", err.Error())
 		}
-		if err := bad.Err("the address is not valid"); err != nil {
-			return nil, err
-		}
+		bad.Check(!body.Asked, "asked", "must not stand beside email: the address is one of the two")
+	}
+	if err := bad.Err("the address is not valid"); err != nil {
+		return nil, err
 	}
 	if a.RenderKeys == nil {
 		return nil, keyturn.Errorf(keyturn.KindConfiguration, "this process is not configured to render e-mails")
@@ -115,7 +116,12 @@ func (a *API) resend(ctx context.Context, c *call, in *idInput) (*resendOutput, 
 	if err != nil {
 		return nil, err
 	}
-	id, err := a.DB.Resend(ctx, line.FulfillmentID, body.Email, c.by(), a.RenderKeys)
+	var id string
+	if body.Asked {
+		id, err = a.DB.AcceptAddress(ctx, line.FulfillmentID, c.by(), a.RenderKeys)
+	} else {
+		id, err = a.DB.Resend(ctx, line.FulfillmentID, body.Email, c.by(), a.RenderKeys)
+	}
 	if err != nil {
 		return nil, err
 	}

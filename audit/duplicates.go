@@ -15,7 +15,9 @@ const mailedTwiceSQL = `
 	FROM (
 		SELECT y.line_id, count(*) AS n, 1 + (SELECT count(*) FROM access_log a WHERE a.line_id = y.line_id
 			AND a.what = 'resend')
-			+ (SELECT count(DISTINCT r.delivery_id) FROM replacements r WHERE r.line_id = y.line_id) AS wanted
+			+ (SELECT count(DISTINCT r.delivery_id) FROM replacements r WHERE r.line_id = y.line_id)
+			+ (SELECT count(*) FROM line_items i JOIN address_changes h ON h.order_id = i.order_id
+				WHERE i.id = y.line_id AND h.done_at IS NOT NULL) AS wanted
 		FROM deliveries y WHERE y.kind = 'keys' AND y.created_at > now() - interval '390 days' AND (y.number > 1
 			OR EXISTS (SELECT FROM deliveries z WHERE z.line_id = y.line_id AND z.kind = 'keys' AND z.number > 1))
 		GROUP BY y.line_id

@@ -34,6 +34,7 @@ const (
 	looksSent         = "lines of the submission journal"
 	looksEvents       = "events"
 	looksEventsSent   = "events on their way to webhooks"
+	looksBounces      = "reports about e-mails"
 )
 
 // invariant is one thing that must always be so. IDs and severities are those of the catalogue of invariants.
@@ -218,6 +219,10 @@ var invariants = []invariant{
 		looks: []string{looksLetters}, needs: needMailbox,
 	},
 	{id: "D6", severity: S1, meaning: "A line's e-mails are numbered without a gap.", looks: []string{looksDeliveries}},
+	{
+		id: "M1", severity: S1, meaning: "Of an e-mail that came back operations know, or another was made.",
+		looks: []string{looksBounces, looksAlerts},
+	},
 
 	{
 		id: "E1", severity: S0,
@@ -291,7 +296,7 @@ var invariants = []invariant{
 	{
 		id: "G2", severity: S0,
 		meaning: "Secrets open where they stand, and only there, and orders are found by their own address: each in a month.",
-		looks: []string{looksOpened},
+		looks:   []string{looksOpened},
 	},
 	{
 		id: "G3", severity: S0, meaning: "What was erased is gone, also after a restore.", looks: []string{looksErased},

@@ -1,6 +1,9 @@
 package audit
 
-import "keyturn.dev/keyturn"
+import (
+	"keyturn.dev/keyturn"
+	"keyturn.dev/keyturn/pg"
+)
 
 // mailProbes look at e-mails as they were booked.
 var mailProbes = []probe{
@@ -12,6 +15,7 @@ var mailProbes = []probe{
 	{"D1", withdrawnInVainSQL},
 	{"D2", paymentMailUntriedSQL},
 	{"D2", libraryMailUntriedSQL},
+	{"M1", bouncedUnknownSQL},
 }
 
 // revealedSQL is the condition on the line l that its customer's look at the order page delivered it, because its
@@ -82,3 +86,13 @@ const libraryMailUntriedSQL = `
 		'it counts as sent or tried without an attempt' AS what
 	FROM library_links k
 	WHERE k.status <> 'READY' AND (k.attempts < 1 OR k.message IS NULL)`
+
+// bouncedUnknownSQL: an alert stays, whoever closes it.
+var bouncedUnknownSQL = `
+	SELECT l.order_id, y.line_id, 'e-mail ' || y.id AS subject,
+		'it came back (' || b.kind || '), operations were not told, and no other e-mail was made' AS what
+	FROM bounces b JOIN deliveries y ON y.id = b.delivery_id JOIN line_items l ON l.id = y.line_id
+	WHERE NOT b.replaced AND b.kind IN (` + pg.TextList(keyturn.BouncedKinds...) + `)
+		AND NOT EXISTS (SELECT FROM alerts a WHERE a.line_id = y.line_id
+			AND a.cause = '` + string(keyturn.AlertBounced) + `')
+		AND NOT EXISTS (SELECT FROM deliveries n WHERE n.line_id = y.line_id AND n.kind = y.kind AND n.number > y.number)`

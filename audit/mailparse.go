@@ -29,7 +29,7 @@ type parsedMail struct {
 // letterHeaders are those that we write.
 var letterHeaders = map[string]bool{
 	"From": true, "To": true, "Reply-To": true, "Subject": true, "Date": true, "Message-Id": true, "Mime-Version": true,
-	"Auto-Submitted": true, "Content-Type": true,
+	"Auto-Submitted": true, "Content-Type": true, "X-Keyturn-Ref": true, "Dkim-Signature": true,
 }
 
 func parseMail(raw []byte) parsedMail {

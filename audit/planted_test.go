@@ -40,6 +40,9 @@ var planted = []struct {
 	sql          string
 	do           func(*shop)
 }{
+	{id: "M1", name: "nobody was told of an e-mail that came back", at: "studio", sql: `
+		INSERT INTO bounces (id, delivery_id, kind, via, replaced)
+		SELECT gen_random_uuid(), id, 'refused', 'smtp', false FROM deliveries WHERE line_id = line_of('studio/0')`},
 	{
 		id: "P1", name: "an order of a link has no payment", at: "linked",
 		sql: `UPDATE orders SET payment_id = gen_random_uuid() WHERE id = 'linked'`,

@@ -110,6 +110,7 @@ const countSQL = `
 	UNION ALL SELECT 'codes of partners and people', count(*) FROM deliverables WHERE kind = 'code'
 	UNION ALL SELECT 'pools', count(*) FROM pools
 	UNION ALL SELECT 'imports', count(*) FROM batches
+	UNION ALL SELECT 'reports about e-mails', count(*) FROM bounces
 	UNION ALL SELECT 'attempts', count(*) FROM attempts
 	UNION ALL SELECT 'revocations', count(*) FROM revocations
 	UNION ALL SELECT 'e-mails', (SELECT count(*) FROM deliveries) + (SELECT count(*) FROM payment_mails)

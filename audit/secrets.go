@@ -86,6 +86,17 @@ var sealedTables = []struct{ name, query string }{
 		FROM deliveries y JOIN line_items l ON l.id = y.line_id
 			JOIN orders o ON o.id = l.order_id
 		JOIN customers c ON c.id = o.customer_id WHERE c.data_key IS NOT NULL AND y.message <> ''`},
+	{"bounces", `
+		SELECT CAST(y.id AS text) AS row, o.id AS order_id, l.id AS line_id, 'customer/' || c.id AS owner,
+			c.data_key AS wrapped, 'bounces/' || y.id AS place, y.diagnostic AS content
+		FROM bounces y JOIN deliveries d ON d.id = y.delivery_id JOIN line_items l ON l.id = d.line_id
+			JOIN orders o ON o.id = l.order_id
+		JOIN customers c ON c.id = o.customer_id WHERE c.data_key IS NOT NULL AND y.diagnostic <> ''`},
+	{"address_changes", `
+		SELECT CAST(y.id AS text) AS row, o.id AS order_id, y.line_id, 'customer/' || c.id AS owner,
+			c.data_key AS wrapped, 'address_changes/' || y.id AS place, y.address AS content
+		FROM address_changes y JOIN orders o ON o.id = y.order_id
+		JOIN customers c ON c.id = o.customer_id WHERE c.data_key IS NOT NULL AND y.address <> ''`},
 	{"payment_mails", `
 		SELECT CAST(y.id AS text) AS row, p.order_id, 'customer/' || c.id AS owner, c.data_key AS wrapped,
 			'payment_mails/' || y.id AS place, y.message AS content

@@ -17,7 +17,8 @@ import (
 const storedLettersSQL = `
 	SELECT y.id, y.line_id, l.order_id, y.kind, y.attempts, y.by_page, y.message, l.status, o.customer_id, o.customer,
 		c.data_key,
-		EXISTS (SELECT FROM access_log a WHERE a.line_id = y.line_id AND a.what = 'resend') AS resent,
+		EXISTS (SELECT FROM access_log a WHERE a.line_id = y.line_id AND a.what = 'resend')
+			OR EXISTS (SELECT FROM address_changes h WHERE h.order_id = l.order_id AND h.done_at IS NOT NULL) AS resent,
 		ARRAY(SELECT k.fingerprint FROM replacements r JOIN deliveries n ON n.id = r.delivery_id
 			JOIN pool_keys k ON k.id = r.new_key_id WHERE r.line_id = y.line_id AND n.number > y.number) AS later
 	FROM unnest(CAST(:ids AS uuid[])) AS t (id)
@@ -90,10 +91,12 @@ func (r *run) storedPaymentLetters(ctx context.Context, ids []string) (map[strin
 		CustomerID string `db:"customer_id"`
 		Snapshot   []byte `db:"snapshot"`
 		DataKey    []byte `db:"data_key"`
+		Moved      bool   `db:"moved"` // its order has another address by now
 	}
 	if err := r.s.Select(ctx, &rows, `
 		SELECT m.id, m.payment_id, coalesce(p.order_id, '') AS order_id, m.attempts, m.message, p.customer_id, p.snapshot,
-			c.data_key
+			c.data_key,
+			EXISTS (SELECT FROM address_changes h WHERE h.order_id = p.order_id AND h.done_at IS NOT NULL) AS moved
 		FROM unnest(CAST(:ids AS uuid[])) AS t (id) JOIN payment_mails m ON m.id = t.id
 		JOIN payments p ON p.id = m.payment_id JOIN customers c ON c.id = p.customer_id`,
 		map[string]any{"ids": pq.Array(ids)}); err != nil {
@@ -101,7 +104,7 @@ func (r *run) storedPaymentLetters(ctx context.Context, ids []string) (map[strin
 	}
 	out := make(map[string]storedLetter, len(rows))
 	for _, row := range rows {
-		l := storedLetter{ID: row.ID, OrderID: row.OrderID, Attempts: row.Attempts}
+		l := storedLetter{ID: row.ID, OrderID: row.OrderID, Attempts: row.Attempts, Resent: row.Moved}
 		if plain, err := r.DB.OpenSealed(row.DataKey, "customer/"+row.CustomerID, "payment_mails/"+row.ID,
 			row.Message); err == nil {
 			l.Stored = plain

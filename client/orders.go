@@ -133,6 +133,14 @@ func (c *Client) Resend(ctx context.Context, id, email string) (string, error) {
 	return out.DeliveryID, err
 }
 
+// AcceptAddress sends a line's keys to the address that its customer gave on the order page and that waits for a yes,
+// and gives the ID of the new delivery.
+func (c *Client) AcceptAddress(ctx context.Context, id string) (string, error) {
+	var out keyturn.Resent
+	_, err := c.post(ctx, at("v1", "fulfillments", id, "resend"), nil, keyturn.ResendRequest{Asked: true}, &out)
+	return out.DeliveryID, err
+}
+
 // Deliverables reveals what the customer gets of a line. It is recorded.
 func (c *Client) Deliverables(ctx context.Context, id string) (v keyturn.Deliverables, err error) {
 	return v, c.get(ctx, at("v1", "fulfillments", id, "deliverables"), nil, &v)

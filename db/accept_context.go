@@ -24,6 +24,7 @@ type acceptContext struct {
 	DataKey     []byte  `db:"data_key"`
 
 	CustomerKey []byte         `db:"customer_key"` // empty: the customer is new, or was erased
+	BadAddress  []byte         `db:"bad_address_tag"`
 	ProductIDs  pq.StringArray `db:"product_ids"`
 	Specs       pq.StringArray `db:"specs"`
 	Currencies  pq.StringArray `db:"currencies"` // products.pool_currencies, or empty
@@ -57,6 +58,7 @@ func (d *DB) readAcceptContext(ctx context.Context, in AcceptInput) (acceptConte
 
 var acceptContextSQL = `
 		SELECT now() AS now, i.request_hash, i.order_id, i.response, o.customer_id, oc.data_key, c.data_key AS customer_key,
+			c.bad_address_tag,
 			ARRAY(SELECT id FROM products WHERE id = ANY($4) ORDER BY id) AS product_ids,
 			ARRAY(SELECT spec FROM products WHERE id = ANY($4) ORDER BY id) AS specs,
 			ARRAY(SELECT coalesce(pool_currencies, '') FROM products WHERE id = ANY($4) ORDER BY id) AS currencies,

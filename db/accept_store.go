@@ -27,6 +27,7 @@ func (d *DB) store(
 	if err != nil {
 		return nil, nil, err
 	}
+	warnings = append(d.warnOfAddress(o.Customer, known), warnings...)
 	dk, wrapped, err := d.customerKey(o.Customer.ID, known)
 	if err != nil {
 		return nil, nil, err

@@ -241,6 +241,9 @@ var eraseSQL = []string{
 	`UPDATE attempts SET reply = NULL, message = NULL, error_code = NULL
 		WHERE line_id IN (SELECT id FROM line_items WHERE order_id = ANY($1))`,
 	`UPDATE deliveries SET message = '' WHERE line_id IN (SELECT id FROM line_items WHERE order_id = ANY($1))`,
+	`UPDATE bounces SET diagnostic = '' WHERE delivery_id IN (SELECT y.id FROM deliveries y
+		JOIN line_items l ON l.id = y.line_id WHERE l.order_id = ANY($1))`,
+	`UPDATE address_changes SET address = '' WHERE order_id = ANY($1)`,
 	`UPDATE alerts SET close_reason = $2 WHERE close_reason IS NOT NULL
 		AND line_id IN (SELECT id FROM line_items WHERE order_id = ANY($1))`,
 	`UPDATE key_log SET reason = $2 WHERE reason <> ''
@@ -310,7 +313,9 @@ func (e *eraser) erase(by string) (Erasure, error) {
 		return Erasure{}, err
 	}
 	if err := pg.ExpectOne(e.tx.ExecContext(e.ctx, `
-		UPDATE customers SET erased_at = greatest(erased_at, $2), data_key = CASE WHEN $3 THEN data_key END WHERE id = $1`,
+		UPDATE customers SET erased_at = greatest(erased_at, $2), data_key = CASE WHEN $3 THEN data_key END,
+			bad_address_tag = NULL
+		WHERE id = $1`,
 		e.customerID, e.until, e.later)); err != nil {
 		return Erasure{}, err
 	}

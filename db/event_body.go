@@ -66,6 +66,11 @@ func (f eventFacts) data(row eventRow) any {
 		return keyturn.PoolEvent{PoolID: s.Pool, Available: s.Available, Links: selfLink("pools", s.Pool)}
 	case "partner":
 		return keyturn.PartnerEvent{IntegrationID: s.Integration, Links: selfLink("integrations", s.Integration)}
+	case "email":
+		return keyturn.EmailEvent{
+			OrderID: row.About, FulfillmentID: l.FulfillmentID, LineItemID: l.ID, DeliveryID: s.Delivery, Kind: s.Bounce,
+			StatusCode: s.Code, Link: o.link(), Links: selfLink("fulfillments", l.FulfillmentID),
+		}
 	case "alert":
 		return keyturn.AlertEvent{
 			AlertID: s.Alert, Cause: s.Cause, Severity: s.Cause.Info().Severity, FulfillmentID: l.FulfillmentID,

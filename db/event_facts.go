@@ -50,6 +50,10 @@ type stepFacts struct {
 	Subject string             `json:"subject"`
 	Order   string             `json:"order"`
 
+	Delivery string             `json:"delivery"`
+	Bounce   keyturn.BounceKind `json:"bounce"`
+	Code     string             `json:"code"`
+
 	Webhook string `json:"webhook"`
 }
 

@@ -27,7 +27,7 @@ func (d *DB) Fulfillment(ctx context.Context, fulfillmentID string) (keyturn.Lin
 	if v.Resolutions, err = d.resolutions(ctx, l.ID); err != nil {
 		return v, err
 	}
-	v.Deliveries, err = d.deliveriesOf(ctx, l.ID)
+	v.Deliveries, err = d.deliveriesOf(ctx, l)
 	return v, err
 }
 
@@ -70,7 +70,7 @@ func (d *DB) resolutions(ctx context.Context, lineID string) ([]keyturn.Resoluti
 	return rows, pg.AsKind(err)
 }
 
-func (d *DB) deliveriesOf(ctx context.Context, lineID string) ([]keyturn.DeliveryView, error) {
+func (d *DB) deliveriesOf(ctx context.Context, l *shownLine) ([]keyturn.DeliveryView, error) {
 	var rows []struct {
 		ID     string                 `db:"id"`
 		Number int                    `db:"number"`
@@ -79,15 +79,19 @@ func (d *DB) deliveriesOf(ctx context.Context, lineID string) ([]keyturn.Deliver
 		SentAt *time.Time             `db:"sent_at"`
 	}
 	err := d.pg.SelectContext(ctx, &rows, `
-		SELECT id, number, kind, status, sent_at FROM deliveries WHERE line_id = $1 ORDER BY number LIMIT 200`, lineID)
+		SELECT id, number, kind, status, sent_at FROM deliveries WHERE line_id = $1 ORDER BY number LIMIT 200`, l.ID)
+	if err != nil {
+		return nil, pg.AsKind(err)
+	}
+	bounces, err := d.bouncesOf(ctx, l)
 	var out []keyturn.DeliveryView
 	for _, r := range rows {
 		out = append(out, keyturn.DeliveryView{
 			ID: r.ID, Number: r.Number, Kind: r.Kind, Status: r.Status,
-			SentAt: utc(r.SentAt),
+			SentAt: utc(r.SentAt), Bounces: bounces[r.ID],
 		})
 	}
-	return out, pg.AsKind(err)
+	return out, err
 }
 
 // Deliverables gives what the customer gets of a line and records who looked, under the line's lock: a key that was

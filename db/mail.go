@@ -15,6 +15,7 @@ import (
 type MailFacts struct {
 	Kind         keyturn.DeliveryKind
 	DeliveryID   string
+	Ref          string        // what the e-mail is called in its envelope
 	Order        keyturn.Order // without lines
 	AcceptedAt   time.Time
 	Line         keyturn.LineItem
@@ -153,8 +154,10 @@ func (d *DB) appendMessage(w *pg.StmtBuilder, f MailFacts, dk vault.DataKey, mes
 
 func (d *DB) mailFacts(l *line, c storedCustomer, kind keyturn.DeliveryKind) (MailFacts, error) {
 	shop, err := shopFrom(l.ShopSpec)
+	id := newID()
 	return MailFacts{
-		Kind: kind, DeliveryID: newID(), AcceptedAt: l.CreatedAt, Product: l.product, Shop: shop, Now: l.Now, To: c.Email,
+		Kind: kind, DeliveryID: id, Ref: d.MailRef(id), AcceptedAt: l.CreatedAt, Product: l.product, Shop: shop, Now: l.Now,
+		To:    c.Email,
 		Order: keyturn.Order{ID: l.OrderID, Currency: l.Currency, Customer: c.Customer},
 		Line: keyturn.LineItem{
 			ID: l.ID, FulfillmentID: l.FulfillmentID, ProductID: l.ProductID, Quantity: l.Quantity,

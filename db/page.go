@@ -74,6 +74,10 @@ type CustomerLine struct {
 	MayReveal     bool // its keys are to be shown on request
 	MaySendAgain  bool // its e-mail is to be sent again on request
 	ShownHere     bool // it was delivered by a look at this page, and not by e-mail
+	CameBack      bool // its newest e-mail did not reach the order's address, or another one that somebody sent it to
+	MayCorrect    bool // another address may be given for it
+	Asked         bool // another address was given, and waits for the shop's yes
+	Corrected     bool // SentTo was given later, and the e-mail to it went at SentAgainAt, or is on its way
 	MayRefund     bool // the merchant leaves it to the customer to stop waiting
 }
 
@@ -86,6 +90,7 @@ type pageOrder struct {
 	DataKey      []byte    `db:"data_key"`
 	CancelReason *string   `db:"cancel_reason"`
 	Now          time.Time `db:"now"`
+	corrections
 }
 
 // orderByToken finds the order of a link, and whom it is for. One error for all that is not to be seen, so that it
@@ -96,7 +101,7 @@ func (d *DB) orderByToken(ctx context.Context, q sqlx.QueryerContext, token stri
 	err := sqlx.GetContext(ctx, q, &o, `
 		SELECT o.id, o.status, o.currency, o.gross_minor, o.created_at, o.lines_total AS total, o.lines_trouble AS trouble,
 			o.lines_delivered AS delivered, o.lines_canceling AS canceling, o.lines_canceled AS canceled, o.customer_id,
-				o.customer, c.data_key, o.cancel_reason, o.payment_id, clock_timestamp() AS now
+				o.customer, c.data_key, o.cancel_reason, o.payment_id, clock_timestamp() AS now, `+correctionsSQL+`
 		FROM orders o JOIN customers c ON c.id = o.customer_id
 		WHERE o.page_hash = $1`, pageHash(token))
 	if err != nil {
@@ -153,7 +158,9 @@ func (d *DB) CustomerPage(ctx context.Context, token string, page int) (Customer
 		return CustomerPage{}, err
 	}
 	for i := range lines {
-		v := lines[i].forCustomer(mails[lines[i].ID], MaskAddress(c.Email), o.Delivered > 0)
+		m := mails[lines[i].ID]
+		v := lines[i].forCustomer(m, MaskAddress(c.Email), o.Delivered > 0)
+		lines[i].showCorrections(&v, m, o.corrections)
 		v.Position = first + i + 1
 		p.Lines = append(p.Lines, v)
 	}
@@ -203,6 +210,7 @@ type keyMail struct {
 	LaterSentAt *time.Time `db:"later_sent_at"` // of those that were sent by hand, to whatever address
 	Exposed     bool       `db:"exposed"`       // a mail server may have taken one, or is about to
 	Tried       bool       `db:"tried"`         // it was tried to send one
+	CameBack    bool       `db:"came_back"`     // the newest one
 }
 
 func (d *DB) keyMails(ctx context.Context, lines []shownLine) (map[string]keyMail, error) {
@@ -220,8 +228,9 @@ func (d *DB) keyMails(ctx context.Context, lines []shownLine) (map[string]keyMai
 	err := d.pg.SelectContext(ctx, &rows, `
 		SELECT line_id, max(sent_at) FILTER (WHERE number = 1) AS first_sent_at,
 			max(sent_at) FILTER (WHERE number > 1) AS later_sent_at,
-			bool_or(exposed OR status <> 'READY') AS exposed, bool_or(attempts > 0) AS tried
-		FROM deliveries WHERE line_id = ANY(CAST($1 AS uuid[])) AND kind = 'keys' GROUP BY line_id`, pq.Array(ids))
+			bool_or(exposed OR status <> 'READY') AS exposed, bool_or(attempts > 0) AS tried,
+			bool_or(`+newestLostSQL+`) AS came_back
+		FROM deliveries y WHERE line_id = ANY(CAST($1 AS uuid[])) AND kind = 'keys' GROUP BY line_id`, pq.Array(ids))
 	for _, r := range rows {
 		out[r.LineID] = r
 	}
@@ -259,6 +268,21 @@ func (l *shownLine) forCustomer(m keyMail, address string, orderHasKeys bool) Cu
 	takesOthers := l.product.OnGiveUp == keyturn.CancelOrder && orderHasKeys
 	v.MayRefund = l.product.CustomerMayRefund && l.Status.InTrouble() && !v.Canceling && !m.Exposed && !takesOthers
 	return v
+}
+
+// showCorrections adds that the line's e-mail came back, and what its customer may do about it. An e-mail before the
+// order's present address went elsewhere.
+func (l *shownLine) showCorrections(v *CustomerLine, m keyMail, c corrections) {
+	if !v.Canceling && !refundedLine(&l.line) {
+		v.CameBack, v.Asked = m.CameBack, m.CameBack && c.Asked
+		v.MayCorrect = m.CameBack && l.charged() && c.Corrections < MostCorrections
+	}
+	if c.CorrectedAt != nil && m.FirstSentAt != nil && m.FirstSentAt.Before(*c.CorrectedAt) && !m.CameBack {
+		v.Corrected = true
+		if m.LaterSentAt == nil || m.LaterSentAt.Before(*c.CorrectedAt) {
+			v.SentAgainAt = nil
+		}
+	}
 }
 
 // MaskAddress leaves of an e-mail address what its owner recognises: j…@buyer.test.

@@ -2,6 +2,7 @@ package db
 
 import (
 	"context"
+	"encoding/json"
 	"time"
 
 	"github.com/jmoiron/sqlx"
@@ -15,6 +16,7 @@ type PaymentMailFacts struct {
 	Kind     keyturn.PaymentMailKind
 	AskedAt  time.Time // when what it tells of has happened
 	Now      time.Time
+	To       string // the order's present address, or whom the payment was made by
 	Snapshot PaymentSnapshot
 	Status   keyturn.PaymentStatus
 	Mixed    keyturn.MixedCapture
@@ -75,7 +77,7 @@ func (d *DB) paymentMailFacts(ctx context.Context, tx *sqlx.Tx, p *payment, snap
 	error,
 ) {
 	f := PaymentMailFacts{
-		Now: p.Now.UTC(), Snapshot: snapshot, Status: p.Status, Mixed: p.Mixed,
+		Now: p.Now.UTC(), To: snapshot.Customer.Email, Snapshot: snapshot, Status: p.Status, Mixed: p.Mixed,
 		Total:     keyturn.Money{Minor: p.TotalMinor, Currency: p.Currency},
 		Paid:      keyturn.Money{Minor: max(p.AuthorizedMinor, p.CapturedMinor), Currency: p.Currency},
 		AtOnce:    p.Status == keyturn.PaymentCaptured && p.CaptureBy == nil,
@@ -103,6 +105,9 @@ func (d *DB) paymentMailFacts(ctx context.Context, tx *sqlx.Tx, p *payment, snap
 	if p.OrderID == nil {
 		return f, nil
 	}
+	if f.To, err = d.presentAddress(ctx, tx, p, f.To); err != nil {
+		return f, err
+	}
 	o, err := readSold(ctx, tx, p, snapshot)
 	if err != nil {
 		return f, err
@@ -115,4 +120,26 @@ func (d *DB) paymentMailFacts(ctx context.Context, tx *sqlx.Tx, p *payment, snap
 		}
 	}
 	return f, nil
+}
+
+// presentAddress is the address of the payment's order, where another one was given after it had been paid.
+func (d *DB) presentAddress(ctx context.Context, tx *sqlx.Tx, p *payment, otherwise string) (string, error) {
+	var sealed [][]byte
+	if err := tx.SelectContext(ctx, &sealed, `
+		SELECT customer FROM orders o WHERE id = $1 AND customer <> '' AND EXISTS (
+			SELECT FROM address_changes h WHERE h.order_id = o.id AND h.done_at IS NOT NULL)`, *p.OrderID); err != nil ||
+		len(sealed) == 0 {
+		return otherwise, err
+	}
+	dk, err := d.keyOfCustomer(ctx, tx, p.CustomerID)
+	if err != nil {
+		return "", err
+	}
+	plain, err := dk.Open(sealed[0], "orders/"+*p.OrderID)
+	if err != nil {
+		return "", err
+	}
+	var c storedCustomer
+	err = json.Unmarshal(plain, &c)
+	return c.Email, err
 }

@@ -15,13 +15,20 @@ import (
 // a refund. Its subject is the delivery's ID.
 const WorkflowSend = "SendFollowUpEmail"
 
-// Resend stores a new e-mail with the same keys, to another address if one is given, and has it sent. For a line whose
-// keys are ours but whose e-mail does not go out, the new e-mail takes the place of the old one. KindConflict when the
-// line has no keys to send.
+// Resend stores a new e-mail with the same keys, to another address if one is given, and has it sent. Where the e-mail
+// before came back, the other address becomes the order's, as if the customer had given it (CorrectAddress). For a line
+// whose keys are ours but whose e-mail does not go out, the new e-mail takes the place of the old one. KindConflict when
+// the line has no keys to send.
 func (d *DB) Resend(ctx context.Context, fulfillmentID, to, by string, render RenderMail) (deliveryID string,
 	err error,
 ) {
 	err = d.pg.Tx(ctx, func(tx *sqlx.Tx) error {
+		if to != "" {
+			var corrected bool
+			if deliveryID, corrected, err = d.resendCorrected(ctx, tx, fulfillmentID, to, by, render); corrected || err != nil {
+				return err
+			}
+		}
 		l, err := lockLine(ctx, tx, fulfillmentID)
 		if err != nil {
 			return err
@@ -47,6 +54,29 @@ func (d *DB) Resend(ctx context.Context, fulfillmentID, to, by string, render Re
 	return deliveryID, err
 }
 
+// resendCorrected is Resend to another address for a line whose e-mail came back. corrected is false for others.
+func (d *DB) resendCorrected(ctx context.Context, tx *sqlx.Tx, fulfillmentID, to, by string, render RenderMail,
+) (deliveryID string, corrected bool, err error) {
+	a, err := d.changeOf(ctx, tx, fulfillmentID, by, render)
+	if err != nil {
+		return "", false, err
+	}
+	lost, err := a.lost(ctx)
+	if err != nil || !lost || a.line.Status != keyturn.LineDelivered {
+		return "", false, err
+	}
+	c, _, err := d.customer(a.line)
+	if err != nil || c.Email == to {
+		return "", false, err
+	}
+	a.address = to
+	if err := a.store(ctx, 0); err != nil {
+		return "", false, err
+	}
+	deliveryID, err = a.carryOutAll(ctx)
+	return deliveryID, true, err
+}
+
 // seenToSQL is the condition on the e-mail y that a person has closed the alert which said that it does not go out:
 // they reached the customer otherwise, and nobody tries any more.
 const seenToSQL = `EXISTS (SELECT FROM alerts a WHERE a.line_id = y.line_id AND a.cause = '` +
@@ -56,7 +86,8 @@ const seenToSQL = `EXISTS (SELECT FROM alerts a WHERE a.line_id = y.line_id AND 
 // toFollowSQL is the condition on the e-mail y of the line l, which is not the line's first, that it is still to go
 // out. One whose customer was erased is empty.
 const toFollowSQL = `y.status <> 'SENT' AND y.message <> '' AND (y.kind = 'canceled' OR l.status = 'DELIVERED')
-	AND NOT EXISTS (SELECT FROM deliveries n WHERE n.line_id = y.line_id AND n.kind = y.kind AND n.number > y.number)
+	AND (y.kind = 'addressChanged' OR NOT EXISTS (
+		SELECT FROM deliveries n WHERE n.line_id = y.line_id AND n.kind = y.kind AND n.number > y.number))
 		AND NOT ` + seenToSQL
 
 // BeginSend takes the lease on a stored e-mail. A nil Delivery: it was sent already, a person has seen to it, it holds

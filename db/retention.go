@@ -53,6 +53,7 @@ func (d *DB) Tidy(ctx context.Context, r Retention) (Tidied, error) {
 		{&t.Replies, r.Traffic, tidyRepliesSQL},
 		{&t.Emails, r.Emails, tidyEmailsSQL},
 		{&t.Emails, r.Emails, tidyPaymentMailsSQL},
+		{&t.Emails, r.Emails, tidyBouncesSQL},
 		{&t.Payments, r.Payments, tidyPaymentsSQL},
 		{&t.Events, r.Events, tidyEventsSQL},
 	} {
@@ -127,6 +128,11 @@ const tidyPaymentMailsSQL = `
 		SELECT ctid FROM payment_mails WHERE message <> '' AND created_at < now() - make_interval(secs => $1)
 			AND due_at IS NULL AND (sent_at IS NULL OR sent_at < now() - make_interval(secs => $1))
 		ORDER BY created_at LIMIT $2))`
+
+// tidyBouncesSQL removes what mail servers said of e-mails. That they came back stays, and why.
+const tidyBouncesSQL = `
+	UPDATE bounces SET diagnostic = '' WHERE id IN (
+		SELECT id FROM bounces WHERE diagnostic <> '' AND at < now() - make_interval(secs => $1) ORDER BY at LIMIT $2)`
 
 // tidyEventsSQL removes the oldest events, whatever became of them: the longest schedule is a tenth of their time.
 const tidyEventsSQL = `

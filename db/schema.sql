@@ -63,7 +63,7 @@ CREATE FUNCTION delivery_is_consistent(kind text, status text)
  LANGUAGE plpgsql
  IMMUTABLE PARALLEL SAFE
 AS $function$ BEGIN
-    RETURN kind IN ('keys', 'canceled') AND status IN ('READY', 'SENDING', 'SENT');
+    RETURN kind IN ('keys', 'canceled', 'addressChanged') AND status IN ('READY', 'SENDING', 'SENT');
 END $function$;
 
 CREATE FUNCTION key_is_consistent(state text, line_id uuid, unit_no integer)
@@ -419,6 +419,16 @@ AS $function$ BEGIN
     RETURN NULL;
 END $function$;
 
+CREATE FUNCTION bounce_events()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$ BEGIN
+    PERFORM note_event('email.bounced', l.order_id, json_build_object('line', l.id, 'delivery', NEW.delivery_id,
+        'bounce', NEW.kind, 'code', NEW.status))
+    FROM deliveries y JOIN line_items l ON l.id = y.line_id WHERE y.id = NEW.delivery_id;
+    RETURN NULL;
+END $function$;
+
 CREATE SEQUENCE integration_versions START 1000000;
 
 CREATE SEQUENCE pool_key_position START 1;
@@ -430,6 +440,7 @@ CREATE TABLE customers (
     data_key bytea,
     created_at timestamptz NOT NULL DEFAULT now(),
     erased_at timestamptz,
+    bad_address_tag bytea,
     CONSTRAINT customers_pkey PRIMARY KEY (id)
 );
 CREATE INDEX customers_erased ON customers (erased_at) WHERE erased_at IS NOT NULL;
@@ -958,7 +969,7 @@ CREATE TABLE alerts (
     CONSTRAINT alerts_line_id_fkey FOREIGN KEY (line_id) REFERENCES line_items(id),
     CONSTRAINT alerts_cause_check CHECK (cause IN ('Unavailable', 'RateLimited', 'Rejected', 'BadReply',
         'Configuration', 'OutOfStock', 'Conflict', 'DuplicateKey', 'Internal', 'Manual', 'Refund', 'ManualRefund',
-        'Revocation', 'Exposed', 'Undelivered', 'Restored', 'PartnerAnsweredDifferently', 'PartnerMoved',
+        'Revocation', 'Exposed', 'Undelivered', 'Bounced', 'Restored', 'PartnerAnsweredDifferently', 'PartnerMoved',
         'PartnerDown', 'PartnerBack', 'CertificateExpiring', 'ClockSkew', 'LowStock', 'RunsDry', 'Owed', 'Audit',
         'SearchAttributes', 'Capture', 'LatePayment', 'Mismatch', 'NotAccepted', 'ProcessorDown', 'ProcessorRefuses',
         'UnknownPayment', 'CardTesting', 'WebhookFailing', 'RefundPending', 'RefundFailed', 'ProcessorMode',
@@ -1501,6 +1512,53 @@ CREATE INDEX library_links_due_at ON library_links (due_at) WHERE due_at IS NOT 
 CREATE INDEX library_links_kept ON library_links (created_at) WHERE email_tag IS NOT NULL;
 CREATE INDEX library_links_of_customer ON library_links (customer_id) WHERE customer_id IS NOT NULL;
 
+CREATE TABLE bounces (
+    id uuid NOT NULL,
+    delivery_id uuid NOT NULL,
+    kind text NOT NULL,
+    status text NOT NULL DEFAULT '',
+    diagnostic bytea NOT NULL DEFAULT '\x',
+    via text NOT NULL,
+    replaced boolean NOT NULL,
+    at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    CONSTRAINT bounces_pkey PRIMARY KEY (id),
+    CONSTRAINT bounces_once UNIQUE (delivery_id, kind),
+    CONSTRAINT bounces_delivery_id_fkey FOREIGN KEY (delivery_id) REFERENCES deliveries(id),
+    CONSTRAINT bounces_kind CHECK (kind IN ('bad_address', 'refused', 'undeliverable', 'complaint', 'delayed',
+        'unknown')),
+    CONSTRAINT bounces_via CHECK (via IN ('smtp', 'imap', 'ses', 'postmark', 'mailgun', 'sendgrid'))
+);
+CREATE INDEX bounces_kept ON bounces (at) WHERE diagnostic <> '\x';
+
+CREATE TABLE address_changes (
+    id uuid NOT NULL,
+    order_id text NOT NULL,
+    number integer,
+    line_id uuid NOT NULL,
+    address bytea NOT NULL,
+    by text NOT NULL,
+    at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    done_at timestamptz,
+    done_by text,
+    CONSTRAINT address_changes_pkey PRIMARY KEY (id),
+    CONSTRAINT address_changes_number UNIQUE (order_id, number),
+    CONSTRAINT address_changes_line_id_fkey FOREIGN KEY (line_id) REFERENCES line_items(id),
+    CONSTRAINT address_changes_order_id_fkey FOREIGN KEY (order_id) REFERENCES orders(id),
+    CONSTRAINT address_changes_done CHECK ((done_at IS NULL) = (done_by IS NULL)),
+    CONSTRAINT address_changes_most CHECK (number >= 1 AND number <= 3)
+);
+CREATE INDEX address_changes_of_line ON address_changes (line_id);
+
+CREATE TABLE mail_probes (
+    id uuid NOT NULL,
+    sent_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    returned_at timestamptz,
+    kind text,
+    via text,
+    CONSTRAINT mail_probes_pkey PRIMARY KEY (id),
+    CONSTRAINT mail_probes_returned CHECK ((returned_at IS NULL) = (kind IS NULL) AND (kind IS NULL) = (via IS NULL))
+);
+
 CREATE TRIGGER license_canceled AFTER UPDATE OF status ON licenses FOR EACH ROW WHEN (new.status = 'Canceled' AND old.status <> 'Canceled') EXECUTE FUNCTION license_events();
 
 CREATE TRIGGER license_step_events AFTER INSERT ON license_steps FOR EACH ROW WHEN (new.operation <> 'cancel') EXECUTE FUNCTION license_step_events();
@@ -1537,3 +1595,7 @@ CREATE TRIGGER refund_events AFTER UPDATE OF status,
 
 CREATE TRIGGER payment_refund_events AFTER UPDATE OF status,
         failed_at ON payment_refunds FOR EACH ROW WHEN (old.failed_at IS NULL AND new.failed_at IS NOT NULL OR old.status <> 'DONE' AND new.status = 'DONE' AND new.failed_at IS NULL AND new.amount_minor > 0) EXECUTE FUNCTION payment_refund_events();
+
+CREATE TRIGGER bounce_events AFTER INSERT ON bounces FOR EACH ROW WHEN (NOT new.replaced AND (new.kind
+        IN ('bad_address', 'refused', 'undeliverable',
+        'complaint')) AND pg_sequence_last_value('webhooks_seen'::regclass) IS NOT NULL) EXECUTE FUNCTION bounce_events();

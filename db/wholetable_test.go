@@ -18,8 +18,8 @@ const copies = 4000
 // copied are the tables that grow with every order, in the order of their references.
 var copied = []string{
 	"customers", "orders", "idempotency_keys", "line_items", "line_log", "partner_requests", "attempts", "deliverables",
-	"deliveries", "refunds", "revocations", "licenses", "alerts", "access_log", "pool_keys", "key_log", "partner_queue",
-	"outbox", "sandbox_payments", "sandbox_refunds", "library_links",
+	"deliveries", "bounces", "address_changes", "refunds", "revocations", "licenses", "alerts", "access_log", "pool_keys",
+	"key_log", "partner_queue", "outbox", "sandbox_payments", "sandbox_refunds", "library_links",
 }
 
 // step is something that is done in a shop.
@@ -90,6 +90,9 @@ func TestNoStepReadsAWholeTable(t *testing.T) {
 		s.revoked(f, "endpoint/acme")
 		_, err := s.Resend(s.ctx, sold, "", "ops", renderMail)
 		require.NoError(t, err)
+		s.bounced(s.newestMail(sold), keyturn.BounceBadAddress)
+		_, err = s.Resend(s.ctx, sold, "other@buyer.test", "ops", renderMail)
+		require.NoError(t, err)
 		s.opened("ada@buyer.test")
 		s.asked("ada@buyer.test")
 		require.NoError(t, s.AskForLibrary(s.ctx, "ada@buyer.test")) // what is copied is due
@@ -122,6 +125,14 @@ func TestNoStepReadsAWholeTable(t *testing.T) {
 		{"decide and pay back", func() { s.resolve(f["bad"], keyturn.ActionRefund); s.refunded(f["bad"]) }},
 		{"revoke", func() { s.revoked(f["bad"], "endpoint/acme") }},
 		{"resend", func() { _, err = s.Resend(s.ctx, f["game"], "", "ops", renderMail); ok(err) }},
+		{"book a bounce", func() { s.bounced(s.newestMail(f["game"]), keyturn.BounceBadAddress) }},
+		{"show a bounced fulfillment", func() { _, err = s.Fulfillment(s.ctx, f["game"]); ok(err) }},
+		{"show a bounced page", func() { _, err = s.CustomerPage(s.ctx, s.tokenOf(f["game"]), 1); ok(err) }},
+		{"correct an address", func() {
+			_, err = s.CorrectAddress(s.ctx, s.tokenOf(f["game"]), f["game"], "jean@buyer.test", renderMail)
+			ok(err)
+		}},
+		{"close alerts of bounces", func() { ok(s.CloseBounced(s.ctx)) }},
 		{"relay", func() {
 			due, err := s.TakeDue(s.ctx, 100)
 			ok(err)

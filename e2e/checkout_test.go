@@ -45,7 +45,10 @@ func (s *stack) openPages(keys *vault.Keys) {
 	s.acts.Desk, s.acts.Providers, s.acts.Letters.PublicURL = desk, desk.Providers, s.pages.URL
 	pages.Handle("/sandbox/", web.NewSandbox(web.SandboxConfig{Sessions: s.sandbox, DB: s.db, Logger: s.logger}))
 	pages.HandleFunc("POST /hooks/{provider}", desk.Hook)
-	pages.Handle("/", web.New(web.Config{DB: s.db, Logger: s.logger, Desk: desk}))
+	pages.Handle("/", web.New(web.Config{
+		DB: s.db, Logger: s.logger, Desk: desk,
+		RenderKeys: func(f db.MailFacts) ([]byte, error) { return s.acts.Letters.Render(f) },
+	}))
 }
 
 // link makes a checkout link that sells one unit of each product for 10.00 EUR; trouble is what the sandbox is to do.

@@ -11,7 +11,9 @@ import (
 // Envelope identifies a mail: its sender, its recipient, and the MessageID and Date that make two copies the same mail.
 // The caller stores both with the delivery: rendering reads no clock and draws no random number.
 type Envelope struct {
-	From       string    // the sender's bare address, in the SMTP envelope and in the From header
+	From       string    // the sender's bare address, in the From header and, without a ReturnPath, in the SMTP envelope
+	ReturnPath string    // the bare address to which reports go, in the SMTP envelope; empty: From
+	Ref        string    // what reports call the mail, in X-Keyturn-Ref and as the envelope's ID; optional
 	SenderName string    // the seller's name, in the From header, over and under the mail; empty: the domain of From
 	ReplyTo    string    // bare address, optional
 	To         string    // the one recipient's bare address
@@ -134,6 +136,7 @@ type Message struct {
 	From      string // the one envelope sender
 	To        string // the one envelope recipient
 	MessageID string // without angle brackets
+	Ref       string // what reports call it; empty: none are asked for
 	Data      []byte
 }
 

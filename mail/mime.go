@@ -2,6 +2,7 @@ package mail
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
@@ -25,14 +26,16 @@ const maxMailSubject = 300
 
 var messageID = regexp.MustCompile(`^[A-Za-z0-9!#$%&'*+/=?^_{|}~.-]{1,128}@[A-Za-z0-9.-]{1,128}$`)
 
+var refPattern = regexp.MustCompile(`^[a-z0-9]{1,64}\.[a-z0-9]{1,64}$`)
+
 // check reports every fault of the envelope (KindInvalid) and gives it with its addresses in ASCII.
 func (e Envelope) check() (Envelope, error) {
 	var bad keyturn.Problems
 	for _, a := range []struct {
 		at      string
 		address *string
-	}{{"from", &e.From}, {"to", &e.To}, {"replyTo", &e.ReplyTo}} {
-		if a.at == "replyTo" && e.ReplyTo == "" {
+	}{{"from", &e.From}, {"to", &e.To}, {"replyTo", &e.ReplyTo}, {"returnPath", &e.ReturnPath}} {
+		if *a.address == "" && (a.at == "replyTo" || a.at == "returnPath") {
 			continue
 		}
 		ascii, err := ASCIIAddress(*a.address)
@@ -41,6 +44,7 @@ func (e Envelope) check() (Envelope, error) {
 	}
 	bad.Check(messageID.MatchString(e.MessageID), "messageId", "must look like unique@domain")
 	bad.Check(!e.Date.IsZero(), "date", "is required")
+	bad.Check(e.Ref == "" || refPattern.MatchString(e.Ref), "ref", "must be letters and digits around a dot")
 	return e, bad.Err("the mail cannot be rendered")
 }
 
@@ -80,13 +84,18 @@ func compose(e Envelope, subject, text, html string, files []Attachment) (Messag
 	header("Message-ID", "<"+e.MessageID+">")
 	header("MIME-Version", "1.0")
 	header("Auto-Submitted", "auto-generated") // suppresses out-of-office replies (RFC 3834)
+	if e.Ref != "" {
+		header("X-Keyturn-Ref", e.Ref)
+	}
 	header("Content-Type", body.header.Get("Content-Type"))
 	out.WriteString("\r\n")
 	out.Write(body.data)
 	if out.Len() > maxMessage {
 		return Message{}, keyturn.Errorf(keyturn.KindInvalid, "the mail must have at most %s", keyturn.Bytes(maxMessage))
 	}
-	return Message{From: e.From, To: e.To, MessageID: e.MessageID, Data: out.Bytes()}, nil
+	return Message{
+		From: cmp.Or(e.ReturnPath, e.From), To: e.To, MessageID: e.MessageID, Ref: e.Ref, Data: out.Bytes(),
+	}, nil
 }
 
 // part is a MIME entity: its header, and its content in the header's transfer encoding.

@@ -79,7 +79,7 @@ func parse(t fataler, m mail.Message) parsed {
 	require.NoError(t, err)
 	allowed := []string{
 		"From", "To", "Reply-To", "Subject", "Date", "Message-Id", "Mime-Version", "Auto-Submitted",
-		"Content-Type",
+		"Content-Type", "X-Keyturn-Ref",
 	}
 	for name, values := range read.Header {
 		require.Contains(t, allowed, name)

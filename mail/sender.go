@@ -8,6 +8,7 @@ import (
 	"errors"
 	"net"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/emersion/go-smtp"
@@ -155,12 +156,24 @@ func (s *session) send(ctx context.Context, m Message) (again *session, dead boo
 	return s, false, failure(at, err)
 }
 
+// reports asks servers that send delivery status notifications (RFC 3461) for those of a failure or a delay, under the
+// message's reference and with its headers alone. Others are not asked.
+func (m Message) reports() (*smtp.MailOptions, *smtp.RcptOptions) {
+	if m.Ref == "" {
+		return nil, nil
+	}
+	ref, _, _ := strings.Cut(m.Ref, ".")
+	return &smtp.MailOptions{Return: smtp.DSNReturnHeaders, EnvelopeID: ref},
+		&smtp.RcptOptions{Notify: []smtp.DSNNotify{smtp.DSNNotifyFailure, smtp.DSNNotifyDelayed}}
+}
+
 // transmit runs one mail transaction and returns the stage at which it failed.
 func (s *session) transmit(m Message) (stage, error) {
-	if err := s.client.Mail(quoted(m.From), nil); err != nil {
+	from, to := m.reports()
+	if err := s.client.Mail(quoted(m.From), from); err != nil {
 		return stageSender, err
 	}
-	if err := s.client.Rcpt(quoted(m.To), nil); err != nil {
+	if err := s.client.Rcpt(quoted(m.To), to); err != nil {
 		return stageRecipient, err
 	}
 	data, err := s.client.Data()
@@ -181,4 +194,16 @@ func (s *session) transmit(m Message) (stage, error) {
 		return stageMessage, err
 	}
 	return stageAnswer, err
+}
+
+// Check connects to the server, signs in and leaves. Errors are KindUnavailable, as of Send.
+func (s *Sender) Check(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.Timeout)
+	defer cancel()
+	opened, err := s.dial(ctx)
+	if err != nil {
+		return err
+	}
+	opened.quit()
+	return nil
 }

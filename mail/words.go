@@ -36,10 +36,11 @@ type words struct {
 	orders                                               *orderWords
 	and                                                  string
 	withdrew, withdrawnSubject                           string // product and order; order
+	addressChanged                                       addressWords
 }
 
 var english = words{
-	orders: &englishOrders, and: "and",
+	orders: &englishOrders, addressChanged: englishAddress, and: "and",
 	withdrew:         "You withdrew from the contract for %s of your order %s.",
 	withdrawnSubject: "Your order %s: your money is on its way back after your withdrawal",
 	notices:          englishNotices, validUntil: "Valid until",
@@ -79,7 +80,7 @@ var english = words{
 }
 
 var french = words{
-	orders: &frenchOrders, and: "et",
+	orders: &frenchOrders, addressChanged: frenchAddress, and: "et",
 	withdrew:         "Vous vous êtes rétracté du contrat pour %s de votre commande %s.",
 	withdrawnSubject: "Votre commande %s\u00a0: vous êtes remboursé après votre rétractation",
 	notices:          frenchNotices, validUntil: "Valable jusqu'au",
@@ -121,7 +122,7 @@ var french = words{
 }
 
 var german = words{
-	orders: &germanOrders, and: "und",
+	orders: &germanOrders, addressChanged: germanAddress, and: "und",
 	withdrew:         "Sie haben den Vertrag über %s aus Ihrer Bestellung %s widerrufen.",
 	withdrawnSubject: "Ihre Bestellung %s: Sie erhalten nach Ihrem Widerruf Ihr Geld zurück",
 	notices:          germanNotices, validUntil: "Gültig bis",

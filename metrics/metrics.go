@@ -57,6 +57,11 @@ var (
 		Name: "keyturn_events_sent_total",
 		Help: "Tries to send an event to a webhook, by outcome: delivered, or the kind of failure.",
 	}, []string{"webhook", "outcome"})
+	bounces = factory.NewCounterVec(prometheus.CounterOpts{
+		Name: "keyturn_bounce_reports_total",
+		Help: "Reports about e-mails, by inlet, by what became of them (booked, known, probe, forged, foreign, ignored, " +
+			"refused, failed), and of booked ones by kind.",
+	}, []string{"via", "result", "kind"})
 	requests = factory.NewHistogramVec(prometheus.HistogramOpts{
 		Name: "keyturn_http_seconds", Help: "Duration of API requests by route and status.",
 		Buckets: []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 10},
@@ -96,6 +101,9 @@ func ProviderEvent(processor, result string) { events.WithLabelValues(processor,
 
 // EventSent counts a try to send an event to a webhook.
 func EventSent(webhook, outcome string) { sent.WithLabelValues(webhook, outcome).Inc() }
+
+// Bounce counts a report about an e-mail. kind is empty unless it was booked.
+func Bounce(via, result, kind string) { bounces.WithLabelValues(via, result, kind).Inc() }
 
 // Request counts an API request by the pattern of its route.
 func Request(route string, status int, took time.Duration) {

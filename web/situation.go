@@ -20,6 +20,7 @@ const (
 	isWaiting       situation = "waiting"
 	isHeld          situation = "held"
 	isDelivered     situation = "delivered"
+	isReturned      situation = "returned" // its e-mail came back
 	isCanceling     situation = "canceling"
 	isCancelingFree situation = "canceling-free" // there is no money to give back
 	isCanceled      situation = "canceled"
@@ -48,6 +49,9 @@ func situationOf(l db.CustomerLine) situation {
 	case keyturn.LineHeld:
 		return isHeld
 	case keyturn.LineDelivered:
+		if l.CameBack {
+			return isReturned
+		}
 		return isDelivered
 	case keyturn.LineCanceling:
 		return canceling(l)
@@ -109,8 +113,12 @@ func story(w *words, l db.CustomerLine, now time.Time) []phrase {
 			out = append(out, at(w.text.heldUntil, w.date.when(*l.HeldUntil, now)))
 		}
 		out = append(out, deadline(w, l, now, v))
+	case isReturned:
+		out = append(out, returned(w, l, v)...)
 	case isDelivered:
 		switch {
+		case l.Corrected:
+			return append(out, corrected(w, l, v, at)...)
 		case l.ShownHere:
 			out = append(out, at(w.text.shownHere, w.date.since(*l.DeliveredAt)))
 		case l.SentTo != "":
@@ -157,7 +165,7 @@ func change(w *words, l db.CustomerLine, now time.Time, v values, at func(string
 		return append(append([]phrase{say(w.text.changeLate, v)}, nextTry(w, l, now, at)...), changeDeadline(w, l, now, v))
 	case isHeld:
 		return []phrase{say(w.text.held, v), changeDeadline(w, l, now, v)}
-	case isDelivered:
+	case isDelivered, isReturned:
 		return []phrase{at(w.text.changed, w.date.since(*l.DeliveredAt))}
 	}
 	return nil

@@ -65,6 +65,7 @@ type lineView struct {
 	Refund, RefundLink                          string
 	Instructions, Download                      string // links of the product
 	Keys                                        *keysView
+	Address                                     *addressView // the form for another one
 }
 
 // keysView holds the keys that a customer asked to see. Only answers to a POST contain it.
@@ -95,6 +96,7 @@ type answer struct {
 	status  int                        // 0: 200
 	notice  string                     // in the customer's language
 	line    string                     // the line it is about
+	given   string                     // an address that is none
 	keys    map[string]db.Deliverables // by fulfillment ID
 	confirm bool
 	// withdraw: ask whether the customer wants to withdraw from the contract
@@ -143,7 +145,7 @@ func (p *pages) viewOf(token string, page db.CustomerPage, a answer) view {
 			o.Pages.Next = pageLink(token, page.Page+1)
 		}
 	}
-	hidden := 0
+	hidden, asks := 0, false
 	for _, l := range page.Lines {
 		lv := p.lineOf(w, token, l, page.Now)
 		if keys, shown := a.keys[l.FulfillmentID]; shown {
@@ -152,6 +154,12 @@ func (p *pages) viewOf(token string, page db.CustomerPage, a answer) view {
 		}
 		if lv.Show != "" && l.Status == keyturn.LineDelivered {
 			hidden++
+		}
+		if lv.Address != nil {
+			asks = true
+			if l.FulfillmentID == a.line {
+				lv.Address.Value = a.given
+			}
 		}
 		if l.FulfillmentID == a.line && a.confirm {
 			v.Confirm = confirmOf(w, token, l, page.Page)
@@ -173,7 +181,7 @@ func (p *pages) viewOf(token string, page db.CustomerPage, a answer) view {
 	}
 	v.Order = o
 	quiet := a.quiet()
-	if !o.Final && quiet {
+	if !o.Final && quiet && !asks { // nothing is to vanish while somebody fills it in
 		v.Refresh = slowRefresh
 		if page.Now.Sub(page.CreatedAt) < youth {
 			v.Refresh = fastRefresh
@@ -208,6 +216,7 @@ func (p *pages) lineOf(w *words, token string, l db.CustomerLine, now time.Time)
 	if l.MaySendAgain && p.RenderKeys != nil {
 		v.Again, v.AgainLink = w.action.sendAgain, lineLink(token, l.FulfillmentID, "resend")
 	}
+	v.Address = p.addressOf(w, token, l)
 	if l.MayRefund && p.Resolve != nil {
 		v.Refund, v.RefundLink = w.action.refund, lineLink(token, l.FulfillmentID, "refund")
 		if l.Price.Minor == 0 || l.Unpaid {
@@ -249,6 +258,8 @@ func summary(w *words, p db.CustomerPage) string {
 	switch {
 	case p.Canceling && p.Status != keyturn.OrderCanceled:
 		return w.orderCancel
+	case p.Status == keyturn.OrderCompleted && cameBack(p):
+		return w.address.summary
 	case p.Status == keyturn.OrderPartialCompleted && p.Counts.Trouble == 0:
 		return w.underWay
 	}

@@ -31,6 +31,7 @@ type words struct {
 	sold     soldWords
 	shop     shopWords
 	library  libraryWords
+	address  addressWords
 }
 
 // countWords sum up the lines of a large order by status. {n}

@@ -10,7 +10,7 @@ var english = words{
 	lang:     "en",
 	date:     dateWords{local.Languages["en"]},
 	checkout: englishCheckout, sold: englishSold,
-	shop: englishShop, library: englishLibrary,
+	shop: englishShop, library: englishLibrary, address: englishAddress,
 	title: "Your order", hello: "Hello {name},", order: "Order", ordered: "Date", total: "Total", items: "Items",
 	quantity: "Quantity",
 	operation: map[keyturn.OperationName]string{
@@ -41,7 +41,8 @@ var english = words{
 		isCapturing: "Payment being completed",
 		isPreparing: "Being prepared", isSending: "On its way", isRetrying: "Late", isMailLate: "E-mail late",
 		isWaiting: "Waiting for stock", isHeld: "On hold",
-		isDelivered: "Delivered", isCanceling: "Refund under way", isCanceled: "Refunded", isCanceledFree: "Canceled",
+		isDelivered: "Delivered", isReturned: englishAddress.status,
+		isCanceling: "Refund under way", isCanceled: "Refunded", isCanceledFree: "Canceled",
 		isCancelingFree: "Being canceled",
 	},
 	text: lineWords{

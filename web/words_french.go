@@ -12,7 +12,7 @@ var french = words{
 	lang:     "fr",
 	date:     dateWords{local.Languages["fr"]},
 	checkout: frenchCheckout, sold: frenchSold,
-	shop: frenchShop, library: frenchLibrary,
+	shop: frenchShop, library: frenchLibrary, address: frenchAddress,
 	title: "Votre commande", hello: "Bonjour {name},", order: "Commande", ordered: "Date", total: "Total",
 	items: "Articles", quantity: "Quantité",
 	operation: map[keyturn.OperationName]string{
@@ -44,7 +44,8 @@ var french = words{
 		isCapturing: "Paiement en cours",
 		isPreparing: "En préparation", isSending: "En route", isRetrying: "En retard", isMailLate: "E-mail en retard",
 		isWaiting: "En attente de stock", isHeld: "En pause",
-		isDelivered: "Livré", isCanceling: "Remboursement en cours", isCanceled: "Remboursé", isCanceledFree: "Annulé",
+		isDelivered: "Livré", isReturned: frenchAddress.status,
+		isCanceling: "Remboursement en cours", isCanceled: "Remboursé", isCanceledFree: "Annulé",
 		isCancelingFree: "Annulation en cours",
 	},
 	text: lineWords{

@@ -12,7 +12,7 @@ var german = words{
 	lang:     "de",
 	date:     dateWords{local.Languages["de"]},
 	checkout: germanCheckout, sold: germanSold,
-	shop: germanShop, library: germanLibrary,
+	shop: germanShop, library: germanLibrary, address: germanAddress,
 	title: "Ihre Bestellung", hello: "Guten Tag {name},", order: "Bestellung", ordered: "Datum", total: "Summe",
 	items: "Artikel", quantity: "Menge",
 	operation: map[keyturn.OperationName]string{
@@ -44,7 +44,8 @@ var german = words{
 		isCapturing: "Zahlung wird abgeschlossen",
 		isPreparing: "In Vorbereitung", isSending: "Unterwegs", isRetrying: "Verspätet", isMailLate: "E-Mail verspätet",
 		isWaiting: "Wartet auf Nachschub", isHeld: "Angehalten",
-		isDelivered: "Geliefert", isCanceling: "Erstattung unterwegs", isCanceled: "Erstattet", isCanceledFree: "Storniert",
+		isDelivered: "Geliefert", isReturned: germanAddress.status,
+		isCanceling: "Erstattung unterwegs", isCanceled: "Erstattet", isCanceledFree: "Storniert",
 		isCancelingFree: "Wird storniert",
 	},
 	text: lineWords{

@@ -41,8 +41,8 @@ type Housekeeping struct {
 	lookedAtClock time.Time
 	lookedAtOwed  time.Time // for what is owed for too long
 
-	lookedAtLinks, lookedAtPayments, lookedAtEvents time.Time
-	lookedAtLibrary, lookedForUntagged              time.Time
+	lookedAtLinks, lookedAtPayments, lookedAtEvents, lookedAtBounces time.Time
+	lookedAtLibrary, lookedForUntagged                               time.Time
 
 	lookedForEvents  time.Time // that only the clock decides
 	lookAtAttributes time.Time // when search attributes are due to be looked at
@@ -118,6 +118,7 @@ func (h *Housekeeping) jobs() []job {
 		{"send links to libraries", h.sendLibraryLinks},
 		{"forget links to libraries", h.forgetLibraryLinks},
 		{"tag orders with their e-mail addresses", h.tagOrders},
+		{"close alerts of bounces", h.closeBounced},
 	}
 }
 
@@ -158,6 +159,15 @@ func (h *Housekeeping) watchEvents(ctx context.Context) error {
 	}
 	h.lookedForEvents = time.Now()
 	return h.DB.WatchEvents(ctx)
+}
+
+// closeBounced closes the alerts of e-mails that came back once newer ones have arrived.
+func (h *Housekeeping) closeBounced(ctx context.Context) error {
+	if time.Since(h.lookedAtBounces) < lookOwed {
+		return nil
+	}
+	h.lookedAtBounces = time.Now()
+	return h.DB.CloseBounced(ctx)
 }
 
 func (h *Housekeeping) wakePayments(ctx context.Context) error {

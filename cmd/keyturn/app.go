@@ -78,8 +78,11 @@ func newApp(ctx context.Context, c config, logger *slog.Logger) (*app, error) {
 	}
 	a.acts = &activities.Activities{
 		DB: a.db, Caller: endpoint.NewCaller(endpoint.Options{Production: c.Production, Logger: logger}), Mail: a.mail,
-		Logger:    logger,
-		Letters:   activities.Letters{From: c.MailFrom, SenderName: c.MailName, PublicURL: c.PublicURL},
+		Logger: logger,
+		Letters: activities.Letters{
+			From: c.MailFrom, SenderName: c.MailName, PublicURL: c.PublicURL, Bounces: c.Bounces.Address,
+			Refs: c.Bounces.takes(), Signer: c.Signer,
+		},
 		Providers: payment.Providers{},
 	}
 	for name, gateway := range c.Payments {

@@ -42,6 +42,9 @@ type config struct {
 	ReturnOrigins []string
 	// Proxies are those whose X-Forwarded-For tells who a client is: KEYTURN_TRUSTED_PROXIES.
 	Proxies []netip.Prefix
+	Bounces bounceSettings
+	// Signer signs e-mails: KEYTURN_DKIM_KEY. nil: nobody does.
+	Signer *mail.Signer
 	// Retention is how long is kept what nothing depends on any more: KEYTURN_KEEP_EMAILS.
 	Retention db.Retention
 }
@@ -55,6 +58,13 @@ Settings come from the environment:
   KEYTURN_MAIL_FROM        keys@shop.example.com
   KEYTURN_MAIL_NAME        Example Shop
   KEYTURN_OPERATIONS_MAIL  ops@shop.example.com, who gets the alerts
+  KEYTURN_BOUNCE_ADDRESS   bounce@mail.shop.example.com, where e-mails come back to, each with a tag of its own
+  KEYTURN_BOUNCE_LISTEN    :2525, where workers take what comes back by SMTP; lmtp://:2525 by LMTP
+  KEYTURN_BOUNCE_IMAP      imaps://user:password@mail.example.com/INBOX, a mailbox that workers look into
+  KEYTURN_BOUNCE_SES, KEYTURN_BOUNCE_POSTMARK, KEYTURN_BOUNCE_MAILGUN, KEYTURN_BOUNCE_SENDGRID
+                           a secret, which ends the address of the hook /hooks/mail/ses/SECRET; of Mailgun and SendGrid
+                           the key of their signatures follows after a space
+  KEYTURN_DKIM_KEY         the private key that signs e-mails (PEM), and KEYTURN_DKIM_SELECTOR, where its public key is
   KEYTURN_PAYMENTS         till=https://:token@pay.example.com, where orders of the provider till are refunded;
                            several with spaces between them; manual (refunded by a person) and none (costs nothing)
                            are built in
@@ -71,8 +81,9 @@ Settings come from the environment:
   KEYTURN_TEMPORAL_UI      https://temporal.example.com, for links to histories
   TEMPORAL_ADDRESS, TEMPORAL_NAMESPACE, TEMPORAL_API_KEY, TEMPORAL_TLS… as for Temporal's own tools
   KEYTURN_DEVELOPMENT=1    allows plain HTTP, loopback partners, mail without TLS, and the payment provider sandbox
-KEYTURN_DATABASE_URL, KEYTURN_SMTP_URL, KEYTURN_PAYMENTS, KEYTURN_STRIPE_KEY and KEYTURN_STRIPE_WEBHOOK_SECRETS may
-stand in files: KEYTURN_DATABASE_URL_FILE=/run/secrets/…`
+KEYTURN_DATABASE_URL, KEYTURN_SMTP_URL, KEYTURN_PAYMENTS, KEYTURN_STRIPE_KEY, KEYTURN_STRIPE_WEBHOOK_SECRETS,
+KEYTURN_DKIM_KEY, KEYTURN_BOUNCE_IMAP and those of the hooks may stand in files:
+KEYTURN_DATABASE_URL_FILE=/run/secrets/…`
 
 // configFromEnv reads the settings and names every one that is missing or wrong.
 func configFromEnv() (config, error) {
@@ -116,6 +127,10 @@ func configFromEnv() (config, error) {
 		bad.Merge("KEYTURN_OPERATIONS_MAIL", mail.CheckAddress(c.Operations))
 	}
 	var err error
+	c.Bounces, err = bouncesFromEnv(c.Production)
+	bad.Merge("", err)
+	c.Signer, err = signerFrom(secret(dkimKeyEnv, ""), os.Getenv("KEYTURN_DKIM_SELECTOR"), c.MailFrom)
+	bad.Merge(dkimKeyEnv, err)
 	c.Payments, err = paymentsFrom(secret(paymentsEnv, ""), c.Production)
 	bad.Merge(paymentsEnv, err)
 	c.Stripe, err = stripeFromEnv(secret(stripeKeyEnv, ""), secret(stripeSecretsEnv, ""))
@@ -128,6 +143,18 @@ func configFromEnv() (config, error) {
 	c.Retention.Emails, err = keepFrom(os.Getenv("KEYTURN_KEEP_EMAILS"), c.Retention.Emails)
 	bad.Merge("KEYTURN_KEEP_EMAILS", err)
 	return c, bad.Err("the settings are not complete")
+}
+
+// signerFrom makes the signer of e-mails for the domain that they come from.
+func signerFrom(key, selector, from string) (*mail.Signer, error) {
+	if key == "" && selector == "" {
+		return nil, nil //nolint:nilnil // nobody signs
+	}
+	if key == "" || selector == "" {
+		return nil, keyturn.Errorf(keyturn.KindInvalid, "and KEYTURN_DKIM_SELECTOR belong together")
+	}
+	_, domain, _ := strings.Cut(from, "@")
+	return mail.NewSigner(keyturn.Secret(key), domain, selector)
 }
 
 // keepFrom reads for how many days something is kept.

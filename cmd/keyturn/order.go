@@ -102,7 +102,7 @@ same order again changes nothing.
 		}
 		return show(cmd, v, func(w io.Writer) { printOrder(w, v) })
 	}))
-	cmd.AddCommand(newRefundConfirm(), newOrderEvidence())
+	cmd.AddCommand(newRefundConfirm(), newOrderEvidence(), newOrderResend())
 	return cmd
 }
 

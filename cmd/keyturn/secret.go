@@ -11,7 +11,8 @@ import (
 // secretSettings are the settings with a secret in them. Each may stand in a file instead, whose name the setting of
 // the same name with _FILE gives, so that the secret is in no environment.
 var secretSettings = []string{
-	databaseURLEnv, smtpURLEnv, paymentsEnv, stripeKeyEnv, stripeSecretsEnv, tokenEnv,
+	databaseURLEnv, smtpURLEnv, paymentsEnv, stripeKeyEnv, stripeSecretsEnv, tokenEnv, dkimKeyEnv,
+	bounceIMAPEnv, "KEYTURN_BOUNCE_SES", "KEYTURN_BOUNCE_POSTMARK", "KEYTURN_BOUNCE_MAILGUN", "KEYTURN_BOUNCE_SENDGRID",
 }
 
 const (
@@ -19,6 +20,7 @@ const (
 	smtpURLEnv     = "KEYTURN_SMTP_URL"
 	paymentsEnv    = "KEYTURN_PAYMENTS"
 	tokenEnv       = "KEYTURN_TOKEN"
+	dkimKeyEnv     = "KEYTURN_DKIM_KEY"
 )
 
 const fileSuffix = "_FILE"

@@ -162,6 +162,7 @@ func (a *app) serve(ctx context.Context, o serveOptions) error {
 		g.Go(func() error { return a.runWorker(ctx, o.versions) })
 		g.Go(func() error { a.attend(ctx); return nil })
 		g.Go(func() error { a.sender().Run(ctx); return nil })
+		a.takeBounces(ctx, g)
 	}
 	if o.api {
 		g.Go(func() error { start.Run(ctx); return nil })
@@ -288,6 +289,7 @@ func (a *app) newAPI(start *starter.Starter, devToken string) *api.API {
 	}
 	pages := http.NewServeMux()
 	pages.HandleFunc("POST /hooks/{provider}", desk.Hook)
+	pages.Handle("POST /hooks/mail/{provider}/{secret}", a.bounceHooks())
 	if a.sandbox != nil {
 		pages.Handle("/sandbox/", web.NewSandbox(web.SandboxConfig{
 			Sessions: a.sandbox, DB: a.db, ShopName: a.MailName, Logger: a.logger, Throttle: guesses,

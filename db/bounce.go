@@ -1,0 +1,256 @@
+package db
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"regexp"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/jmoiron/sqlx"
+	"github.com/lib/pq"
+
+	"keyturn.dev/keyturn"
+	"keyturn.dev/keyturn/pg"
+)
+
+// BounceReport is what an inlet has understood of a report about an e-mail.
+type BounceReport struct {
+	Refs       []string // the references (MailRef) that it names; the first with a right tag counts
+	DeliveryID string   // of the e-mail, where the inlet has proved who reports; then no reference is needed
+	Kind       keyturn.BounceKind
+	Status     string // RFC 3463, such as 5.1.1
+	Diagnostic string // what the mail server said
+	Recipient  string // whom the e-mail did not reach
+	Via        keyturn.BounceInlet
+}
+
+// BounceResult says what became of a report.
+type BounceResult string
+
+// The results of reports.
+const (
+	BounceBooked  BounceResult = "booked"
+	BounceKnown   BounceResult = "known"   // it came before
+	BounceForged  BounceResult = "forged"  // it names e-mails by tags that are not ours
+	BounceForeign BounceResult = "foreign" // it is about no e-mail of ours
+	BounceProbe   BounceResult = "probe"   // it is about one that was sent to find out whether it comes back
+)
+
+const maxDiagnostic = 300
+
+var (
+	lostKindsSQL    = pg.TextList(keyturn.LostKinds...)
+	bouncedKindsSQL = pg.TextList(keyturn.BouncedKinds...)
+)
+
+// lostSQL is the condition on the e-mail y that it came back.
+var lostSQL = `EXISTS (SELECT FROM bounces b WHERE b.delivery_id = y.id AND b.kind IN (` + lostKindsSQL + `))`
+
+// Bounced books a report about an e-mail, once for each kind, and tells operations of one that has come back or is
+// called spam. The line's status stays. Of an e-mail that a newer one has replaced nobody is told, nor of one whose
+// customer was erased. A report without a reference of ours changes nothing.
+func (d *DB) Bounced(ctx context.Context, r BounceReport) (BounceResult, error) {
+	id, ok := d.reported(r)
+	if !ok && len(r.Refs) > 0 {
+		return BounceForged, nil
+	}
+	if !ok {
+		return BounceForeign, nil
+	}
+	result := BounceForeign
+	err := d.pg.Tx(ctx, func(tx *sqlx.Tx) error {
+		result = BounceForeign // it was made before a restore
+		var found []string
+		if err := tx.SelectContext(ctx, &found, `
+			SELECT l.fulfillment_id FROM deliveries y JOIN line_items l ON l.id = y.line_id WHERE y.id = $1`, id); err != nil {
+			return err
+		}
+		if len(found) == 0 {
+			var err error
+			result, err = probeReturned(ctx, tx, id, r)
+			return err
+		}
+		l, err := lockLine(ctx, tx, found[0])
+		if err != nil {
+			return err
+		}
+		result, err = d.bookBounce(ctx, tx, l, id, r)
+		return err
+	})
+	return result, err
+}
+
+// reported is the ID of the e-mail that a report is about.
+func (d *DB) reported(r BounceReport) (string, bool) {
+	for _, ref := range r.Refs {
+		if id, ok := d.MailOfRef(ref); ok {
+			return id, true
+		}
+	}
+	return canonicalID(r.DeliveryID)
+}
+
+// replacedSQL is the condition on the e-mail y that its way concerns nobody any more.
+const replacedSQL = `(y.kind = '` + string(keyturn.DeliveryAddressChanged) + `' OR EXISTS (SELECT FROM deliveries n
+	WHERE n.line_id = y.line_id AND n.kind = y.kind AND n.number > y.number))`
+
+func (d *DB) bookBounce(ctx context.Context, tx *sqlx.Tx, l *line, deliveryID string, r BounceReport) (BounceResult,
+	error,
+) {
+	id := newID()
+	diagnostic, err := d.sealDiagnostic(l, id, r.Diagnostic)
+	if err != nil {
+		return "", err
+	}
+	var booked []bool
+	if err := tx.SelectContext(ctx, &booked, `
+		INSERT INTO bounces (id, delivery_id, kind, status, diagnostic, via, replaced)
+		SELECT $1, y.id, $3, $4, $5, $6, `+replacedSQL+` OR $7 FROM deliveries y WHERE y.id = $2
+		ON CONFLICT (delivery_id, kind) DO NOTHING RETURNING replaced`,
+		id, deliveryID, r.Kind, r.Status, diagnostic, r.Via, l.erased()); err != nil {
+		return "", err
+	}
+	switch {
+	case len(booked) == 0:
+		return BounceKnown, nil
+	case booked[0] || !r.Kind.Alerts():
+		return BounceBooked, nil
+	}
+	if r.Kind == keyturn.BounceBadAddress {
+		if err := d.noteBadAddress(ctx, tx, l, r.Recipient); err != nil {
+			return "", err
+		}
+	}
+	return BounceBooked, openLineAlert(ctx, tx, l, keyturn.AlertBounced, happenedTo(r))
+}
+
+// sealDiagnostic seals what a server said for the line's customer; of one who was erased nothing is kept.
+func (d *DB) sealDiagnostic(l *line, bounceID, text string) ([]byte, error) {
+	if text = clipText(text, maxDiagnostic); text == "" || l.erased() {
+		return []byte{}, nil
+	}
+	dk, err := d.keys.OpenDataKey(l.CustomerKey, "customer/"+l.CustomerID)
+	if err != nil {
+		return nil, err
+	}
+	return dk.Seal([]byte(text), bouncePlace(bounceID))
+}
+
+func bouncePlace(id string) string { return "bounces/" + id }
+
+// clipText is the beginning of a text that somebody else wrote, on one line and in valid UTF-8.
+func clipText(text string, most int) string {
+	text = strings.Join(strings.Fields(strings.ToValidUTF8(text, "")), " ")
+	for text = strings.ReplaceAll(text, "\x00", ""); len(text) > most; {
+		_, size := utf8.DecodeLastRuneInString(text)
+		text = text[:len(text)-size]
+	}
+	return text
+}
+
+// noteBadAddress notes that nobody has the order's address, of which the customer's next order to it is warned. One
+// that an operator has sent to is not noted.
+func (d *DB) noteBadAddress(ctx context.Context, tx *sqlx.Tx, l *line, recipient string) error {
+	c, _, err := d.customer(l)
+	if err != nil || recipient != "" && normalAddress(recipient) != normalAddress(c.Email) {
+		return err
+	}
+	_, err = tx.ExecContext(ctx, `UPDATE customers SET bad_address_tag = $2 WHERE id = $1`, l.CustomerID,
+		d.EmailTag(c.Email))
+	return err
+}
+
+// warnOfAddress warns of an order to an address that nobody has. Nothing is refused because of it: a mailbox may be there
+// again, and the customer can give another address on the order page.
+func (d *DB) warnOfAddress(c keyturn.Customer, known acceptContext) []keyturn.Warning {
+	if len(known.BadAddress) == 0 || !bytes.Equal(known.BadAddress, d.EmailTag(c.Email)) {
+		return nil
+	}
+	return []keyturn.Warning{{
+		Location: "customer.email", Message: "an e-mail to this address came back: nobody has it. Ask the customer for another",
+	}}
+}
+
+// happenedTo says what a report means, in our own words.
+func happenedTo(r BounceReport) string {
+	what := map[keyturn.BounceKind]string{
+		keyturn.BounceBadAddress:    "an e-mail came back: nobody has its address",
+		keyturn.BounceRefused:       "an e-mail came back: the recipient's mail server refused it",
+		keyturn.BounceUndeliverable: "an e-mail came back: the recipient's mail server did not take it for days",
+		keyturn.BounceComplaint:     "the recipient of an e-mail calls it spam",
+	}[r.Kind]
+	if r.Status == "" {
+		return what
+	}
+	return fmt.Sprintf("%s (%s)", what, r.Status)
+}
+
+// bouncesOf gives the reports about a line's e-mails, by the e-mail.
+func (d *DB) bouncesOf(ctx context.Context, l *shownLine) (map[string][]keyturn.BounceView, error) {
+	var rows []struct {
+		ID         string              `db:"id"`
+		DeliveryID string              `db:"delivery_id"`
+		Kind       keyturn.BounceKind  `db:"kind"`
+		Status     string              `db:"status"`
+		Diagnostic []byte              `db:"diagnostic"`
+		Via        keyturn.BounceInlet `db:"via"`
+		At         time.Time           `db:"at"`
+	}
+	if err := d.pg.SelectContext(ctx, &rows, `
+		SELECT b.id, b.delivery_id, b.kind, b.status, b.diagnostic, b.via, b.at
+		FROM bounces b WHERE b.delivery_id = ANY(ARRAY(SELECT y.id FROM deliveries y WHERE y.line_id = $1))
+		ORDER BY b.at, b.id LIMIT 200`, l.ID); err != nil || len(rows) == 0 {
+		return nil, pg.AsKind(err)
+	}
+	read, err := d.readLine(ctx, l.FulfillmentID) // with whom it is for
+	if err != nil {
+		return nil, pg.AsKind(err)
+	}
+	out := map[string][]keyturn.BounceView{}
+	for _, r := range rows {
+		v := keyturn.BounceView{Kind: r.Kind, Status: r.Status, Via: r.Via, At: r.At.UTC()}
+		if len(r.Diagnostic) > 0 && !read.erased() {
+			if v.Diagnostic, err = d.shownDiagnostic(read, r.ID, r.Diagnostic); err != nil {
+				return nil, err
+			}
+		}
+		out[r.DeliveryID] = append(out[r.DeliveryID], v)
+	}
+	return out, nil
+}
+
+// addressText is an e-mail address in what a server said: a customer's other one, where an e-mail was forwarded.
+var addressText = regexp.MustCompile(`[^\s<>@]+@[^\s<>@]+`)
+
+// shownDiagnostic is what a server said, without whom the e-mail was for.
+func (d *DB) shownDiagnostic(l *line, id string, sealed []byte) (string, error) {
+	c, dk, err := d.customer(l)
+	if err != nil {
+		return "", err
+	}
+	plain, err := dk.Open(sealed, bouncePlace(id))
+	return personalData(c).text(addressText.ReplaceAllString(string(plain), redactedText)), err
+}
+
+// quietAfter is how long an e-mail must not have come back to count as arrived.
+const quietAfter = 24 * time.Hour
+
+// CloseBounced closes the alerts of lines whose newest e-mail with the keys was made after the alert was opened, went
+// out a day ago, and has not come back.
+func (d *DB) CloseBounced(ctx context.Context) error {
+	return d.pg.Tx(ctx, func(tx *sqlx.Tx) error {
+		_, err := tx.ExecContext(ctx, closeBouncedSQL, quietAfter.Seconds(), pq.Array(keyturn.BouncedKinds))
+		return err
+	})
+}
+
+const closeBouncedSQL = `
+	UPDATE alerts a SET closed_at = now()
+	WHERE a.cause = '` + string(keyturn.AlertBounced) + `' AND a.closed_at IS NULL AND EXISTS (
+		SELECT FROM deliveries y WHERE y.line_id = a.line_id AND y.kind = 'keys' AND y.created_at > a.opened_at
+			AND y.status = 'SENT' AND y.sent_at < now() - make_interval(secs => $1)
+			AND NOT EXISTS (SELECT FROM deliveries n WHERE n.line_id = y.line_id AND n.kind = y.kind AND n.number > y.number)
+			AND NOT EXISTS (SELECT FROM bounces b WHERE b.delivery_id = y.id AND b.kind = ANY(CAST($2 AS text[]))))`

@@ -1,0 +1,97 @@
+package web
+
+import (
+	"net/http"
+	"strings"
+
+	"keyturn.dev/keyturn"
+	"keyturn.dev/keyturn/db"
+	"keyturn.dev/keyturn/mail"
+)
+
+// addressView is the form in which the customer gives another address.
+type addressView struct{ Question, Label, Button, Link, Value string }
+
+// correct gives the order another address, because an e-mail of the line came back.
+func (p *pages) correct(w http.ResponseWriter, r *http.Request) {
+	page, l, ok := p.line(w, r)
+	if !ok {
+		return
+	}
+	words := wordsFor(page.Locale).address
+	given := strings.TrimSpace(r.PostForm.Get("email"))
+	if mail.CheckAddress(given) != nil {
+		p.show(w, r, page.Page, answer{
+			status: http.StatusUnprocessableEntity, notice: words.wrong, line: l.FulfillmentID, given: given,
+		})
+		return
+	}
+	a := answer{line: l.FulfillmentID, notice: words.done}
+	var became db.Correction
+	var err error
+	if p.RenderKeys == nil {
+		err = keyturn.Errorf(keyturn.KindConflict, "this process sends no e-mail")
+	} else {
+		became, err = p.DB.CorrectAddress(r.Context(), r.PathValue("token"), l.FulfillmentID, given, p.RenderKeys)
+	}
+	switch keyturn.KindOf(err) {
+	case "":
+		if became == db.CorrectionAsked {
+			a.notice = words.waits
+		}
+	case keyturn.KindInvalid:
+		a.status, a.notice = http.StatusUnprocessableEntity, words.same
+	case keyturn.KindRateLimited:
+		a.status, a.notice = http.StatusTooManyRequests, words.enough
+	case keyturn.KindConflict, keyturn.KindConfiguration:
+		a.status, a.notice = http.StatusConflict, words.none
+	default:
+		p.fail(w, r, err)
+		return
+	}
+	p.show(w, r, page.Page, a)
+}
+
+// addressOf is the form, if the customer may give another address.
+func (p *pages) addressOf(w *words, token string, l db.CustomerLine) *addressView {
+	if !l.MayCorrect || p.RenderKeys == nil {
+		return nil
+	}
+	return &addressView{
+		Question: w.address.question, Label: w.address.label, Button: w.address.button,
+		Link: lineLink(token, l.FulfillmentID, "address"),
+	}
+}
+
+// returned tells of a line whose e-mail came back.
+func returned(w *words, l db.CustomerLine, v values) []phrase {
+	out := []phrase{say(w.address.cameBackFrom, v)}
+	if l.SentTo == "" {
+		out = []phrase{say(w.address.cameBack, v)}
+	}
+	if l.MayReveal {
+		out = append(out, say(w.address.canOpen, v))
+	}
+	if l.Asked {
+		out = append(out, say(w.address.asked, v))
+	}
+	return out
+}
+
+// corrected tells of a line whose e-mail went, or goes, to an address that was given later.
+func corrected(w *words, l db.CustomerLine, v values, at func(string, part) phrase) []phrase {
+	if l.SentAgainAt == nil {
+		return []phrase{say(w.address.onItsWay, v)}
+	}
+	return []phrase{at(w.address.sentTo, w.date.since(*l.SentAgainAt))}
+}
+
+// cameBack says that an e-mail of the page's lines came back.
+func cameBack(p db.CustomerPage) bool {
+	for _, l := range p.Lines {
+		if situationOf(l) == isReturned {
+			return true
+		}
+	}
+	return false
+}
