@@ -52,7 +52,8 @@ the source of truth.`,
 	root.AddCommand(
 		newDev(), newAPI(), newWorker(), newMigrate(), newKeys(), newToken(), newApply(), newPool(), newOrder(), newLink(),
 		newPayment(), newStripe(), newLicense(), newResolve(), newIntegration(), newEmulator(), newDrill(), newBench(),
-		newAlert(), newWebhook(), newAudit(), newCustomer(), newMail(), newRestored(), newHealth(), newVersion(),
+		newAlert(), newWebhook(), newAudit(), newCustomer(), newMail(), newRestored(), newHealth(),
+		newDoctor(), newVersion(),
 	)
 	return root
 }
