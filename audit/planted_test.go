@@ -594,6 +594,11 @@ var planted = []struct {
 		s.exec(`UPDATE orders SET email_tag = decode('00', 'hex') WHERE id = 'sold'`)
 	}},
 	{
+		id: "D1", name: "who is owed what was taken too much is not told", at: "linked", also: "A5 P2", sql: `
+			INSERT INTO payment_refunds (payment_id, amount_minor, currency)
+			SELECT id, 1, currency FROM payments WHERE order_id = 'linked'`,
+	},
+	{
 		id: "D1", name: "a link to a library was sent and did not arrive", at: libraryLink,
 		sql: libraryLinkSQL("'SENT', now() - interval '1 h', NULL, 1"),
 	},

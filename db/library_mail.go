@@ -1,6 +1,7 @@
 package db
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"time"
@@ -56,7 +57,7 @@ func (d *DB) BeginLibraryMail(ctx context.Context, id string, render RenderLibra
 		}
 		var rows []libraryMailRow
 		if err := tx.SelectContext(ctx, &rows, `
-			SELECT id, message, attempts, expires_at, clock_timestamp() AS now FROM library_links
+			SELECT id, email_tag, message, attempts, expires_at, clock_timestamp() AS now FROM library_links
 			WHERE id = $1 AND due_at <= clock_timestamp() FOR UPDATE SKIP LOCKED`, id); err != nil || len(rows) == 0 {
 			return err
 		}
@@ -83,6 +84,7 @@ func (d *DB) BeginLibraryMail(ctx context.Context, id string, render RenderLibra
 
 type libraryMailRow struct {
 	ID        string    `db:"id"`
+	EmailTag  []byte    `db:"email_tag"`
 	Message   []byte    `db:"message"`
 	Attempts  int       `db:"attempts"`
 	ExpiresAt time.Time `db:"expires_at"`
@@ -141,6 +143,9 @@ func (d *DB) libraryMail(ctx context.Context, tx *sqlx.Tx, m libraryMailRow, to 
 	var c storedCustomer
 	if err := json.Unmarshal(plain, &c); err != nil {
 		return nil, nil, err
+	}
+	if !bytes.Equal(d.EmailTag(c.Email), m.EmailTag) { // it would show one address what another has bought
+		return nil, nil, keyturn.Errorf(keyturn.KindInvalid, "order %s is found by another address than its own", to.OrderID)
 	}
 	f := LibraryMailFacts{
 		ID: m.ID, Now: m.Now.UTC(), Customer: c.Customer, Token: d.LibraryToken(m.ID), ExpiresAt: m.ExpiresAt.UTC(),

@@ -111,6 +111,12 @@ func TestALibraryHasTheOrdersOfItsAddressAndNoOthers(t *testing.T) {
 		_, err = s.LibraryReceipt(s.ctx, session, foreign)
 		wantKind(t, err, keyturn.KindNotFound)
 	}
+	s.exec(`UPDATE orders SET email_tag = $1 WHERE id = 'another'`, s.EmailTag("ada@buyer.test")) // a fault of ours
+	require.Equal(t, want, s.inLibrary(session), "whose address is another is not shown")
+	_, err = s.LibraryReceipt(s.ctx, session, "another")
+	wantKind(t, err, keyturn.KindNotFound)
+	s.exec(`UPDATE orders SET email_tag = $1 WHERE id = 'shouted'`, s.EmailTag("eve@buyer.test"))
+	require.Empty(t, s.asked("eve@buyer.test"), "no address is sent a link to what another has bought")
 	require.Equal(t, 3, read[int](s, `SELECT count(*) FROM access_log WHERE by = 'customer' AND subject LIKE 'library/%'`))
 }
 
