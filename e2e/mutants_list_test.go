@@ -202,7 +202,7 @@ var allMutants = []mutant{
 			`UPDATE deliveries SET status = 'READY', $1`),
 		run: (*stack).editor,
 	},
-	{name: "a look that is not the customer's delivers a line", invariants: "D1", run: (*stack).opensWhatIsNotMailed},
+	{name: "a look of an operator delivers a line", invariants: "D1", run: (*stack).opensWhatIsNotMailed},
 	{
 		name: "keys are mailed after their refund", invariants: "D4",
 		edits: becomes(`l\.status AS line_status`, `'DELIVERED' AS line_status`),

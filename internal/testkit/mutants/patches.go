@@ -63,7 +63,7 @@ func (c *conn) ExecContext(ctx context.Context, query string, args []driver.Name
 `,
 		New: `
 	by := byCustomer
-	if mutants.Active("a look that is not the customer's delivers a line") {
+	if mutants.Active("a look of an operator delivers a line") {
 		by = "ops"
 	}
 	if err := l.appendLineUpdate(&w, by, whyRevealed, ""); err != nil {
