@@ -97,6 +97,14 @@ var sealedTables = []struct{ name, query string }{
 			c.data_key AS wrapped, 'address_changes/' || y.id AS place, y.address AS content
 		FROM address_changes y JOIN orders o ON o.id = y.order_id
 		JOIN customers c ON c.id = o.customer_id WHERE c.data_key IS NOT NULL AND y.address <> ''`},
+	{"access_log", `
+		SELECT y.what AS row, coalesce(o.id, p.order_id) AS order_id, l.id AS line_id, 'customer/' || c.id AS owner,
+			c.data_key AS wrapped, 'access_log/' || coalesce(CAST(y.line_id AS text), y.subject) AS place, y.address AS content
+		FROM access_log y LEFT JOIN line_items l ON l.id = y.line_id LEFT JOIN orders o ON o.id = l.order_id
+			LEFT JOIN payments p
+				ON p.id = CASE WHEN y.subject LIKE 'payment/%' THEN CAST(substr(y.subject, 9) AS uuid) END
+			JOIN customers c ON c.id = coalesce(o.customer_id, p.customer_id)
+		WHERE c.data_key IS NOT NULL AND y.address IS NOT NULL`},
 	{"payment_mails", `
 		SELECT CAST(y.id AS text) AS row, p.order_id, 'customer/' || c.id AS owner, c.data_key AS wrapped,
 			'payment_mails/' || y.id AS place, y.message AS content

@@ -82,6 +82,8 @@ const tidyPaymentsSQL = `
 			AND NOT EXISTS (SELECT FROM payment_refunds r WHERE r.payment_id = p.id AND r.status = 'PENDING')
 			AND NOT EXISTS (SELECT FROM payment_mails m WHERE m.payment_id = p.id AND m.due_at IS NOT NULL)
 		ORDER BY p.ended_at LIMIT $2 FOR UPDATE OF p SKIP LOCKED
+	), from_where AS (
+		DELETE FROM access_log a USING due WHERE a.what = '` + whatOrdered + `' AND a.subject = 'payment/' || due.id
 	), told AS (
 		UPDATE payment_mails m SET message = '' FROM due WHERE m.payment_id = due.id AND m.message <> ''
 	)

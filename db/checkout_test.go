@@ -50,7 +50,7 @@ func (s *shop) beginPayment(token string) (PaymentBegun, error) {
 		return PaymentBegun{}, err
 	}
 	return s.BeginPayment(s.ctx, PaymentStart{
-		Token: token, Version: page.Version, Customer: page.Customer, PayWithin: 30 * time.Minute,
+		Token: token, Version: page.Version, Customer: page.Customer, From: home, PayWithin: 30 * time.Minute,
 		CheckAddress: func(string) error { return nil }, Respond: answerOf,
 	})
 }
@@ -159,7 +159,7 @@ func TestALinkIsAuthorizedObtainedCapturedDelivered(t *testing.T) {
 	require.NoError(t, err)
 	require.Nil(t, mail, "no key goes out before the money is taken")
 	require.Equal(t, keyturn.DoCapture, next.Do)
-	_, err = s.RevealToCustomer(s.ctx, s.PageToken(out.Accepted.Order.ID), f, "keys")
+	_, err = s.RevealToCustomer(s.ctx, s.PageToken(out.Accepted.Order.ID), f, "keys", home)
 	wantKind(t, err, keyturn.KindConflict)
 
 	until := time.Now().Add(30 * 24 * time.Hour)

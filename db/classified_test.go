@@ -11,6 +11,7 @@ import (
 // ofPersons are the columns that can hold what says who somebody is, or what only that person should have:
 // EraseCustomer blanks or removes each. Whoever adds a column decides here which it is.
 var ofPersons = []string{
+	"access_log.address",
 	"alerts.close_reason",
 	"address_changes.address",
 	"attempts.error_code",
@@ -84,7 +85,7 @@ var ofTheBooks = map[string]string{
 	"orders": "cancel_failure client currency customer_id id page_hash payment_provider payment_reference " +
 		"status",
 	"outbox":            "subject workflow",
-	"payment_aftermath": "currency id kind provider reason status",
+	"payment_aftermath": "currency id kind provider reason reference status",
 	"payment_log":       "by from_status to_status",
 	"payment_refunds":   "currency error provider_id status",
 	"payments": "capture currency customer_id failure link_id link_order_id mixed order_id payment_reference provider " +

@@ -184,6 +184,9 @@ const openSQL = `
 		SELECT o.id, 'it is being cancelled' FROM orders o WHERE o.id = ANY($1) AND o.cancel_reason IS NOT NULL
 			AND o.status <> 'CANCELED'
 		UNION ALL
+		SELECT o.id, 'its payment is disputed' FROM ` + afterOrderSQL + `
+			WHERE o.id = ANY($1) AND o.payment_id IS NULL AND a.kind = '` + afterDispute + `' AND a.status = 'open'
+		UNION ALL
 		SELECT l.order_id, 'an e-mail is on its way' FROM deliveries y JOIN line_items l ON l.id = y.line_id
 			WHERE l.order_id = ANY($1) AND y.created_at > now() - interval '73 hours' AND ` + toFollowSQL + `
 	) o ORDER BY order_id, why LIMIT 6`
@@ -246,6 +249,10 @@ var eraseSQL = []string{
 	`UPDATE address_changes SET address = '' WHERE order_id = ANY($1)`,
 	`UPDATE alerts SET close_reason = $2 WHERE close_reason IS NOT NULL
 		AND line_id IN (SELECT id FROM line_items WHERE order_id = ANY($1))`,
+	`UPDATE alerts SET close_reason = $2 WHERE close_reason IS NOT NULL AND cause IN (` + lastingCauses + `)
+		AND subject IN (SELECT 'payment/' || payment_reference FROM orders WHERE id = ANY($1) AND payment_id IS NULL)`,
+	`UPDATE access_log SET address = NULL WHERE address IS NOT NULL
+		AND line_id IN (SELECT id FROM line_items WHERE order_id = ANY($1))`,
 	`UPDATE key_log SET reason = $2 WHERE reason <> ''
 		AND line_id IN (SELECT id FROM line_items WHERE order_id = ANY($1))`,
 	`UPDATE replacements SET reason = $2, status = CASE WHEN status = 'LISTED' THEN 'VOID' ELSE status END,
@@ -268,6 +275,8 @@ var eraseLinksSQL = []string{
 		WHERE customer_id = $1 AND created_at <= $2`,
 	`UPDATE payments SET snapshot = '', session_url = NULL, blanked_at = coalesce(blanked_at, now())
 		WHERE customer_id = $1 AND created_at <= $2`,
+	`UPDATE access_log SET address = NULL WHERE what = '` + whatOrdered + `'
+		AND subject IN (SELECT 'payment/' || id FROM payments WHERE customer_id = $1 AND created_at <= $2)`,
 	`UPDATE payment_mails SET message = '', due_at = NULL, status = CASE WHEN status = 'SENDING' THEN 'READY' ELSE status END
 		WHERE payment_id IN (SELECT id FROM payments WHERE customer_id = $1 AND created_at <= $2)`,
 	`UPDATE library_links SET email_tag = NULL, message = '', ` + endLibrarySQL + `

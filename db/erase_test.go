@@ -98,7 +98,7 @@ func TestErasureLeavesTheMoneyAndNothingOfThePerson(t *testing.T) {
 		}
 		_, err := s.CustomerPage(s.ctx, s.PageToken("o1"), 1)
 		wantKind(t, err, keyturn.KindNotFound)
-		_, err = s.RevealToCustomer(s.ctx, s.PageToken("o1"), a.Starts[0].FulfillmentID, "keys")
+		_, err = s.RevealToCustomer(s.ctx, s.PageToken("o1"), a.Starts[0].FulfillmentID, "keys", home)
 		wantKind(t, err, keyturn.KindNotFound)
 		in := orderOf("o1", lineOf("game", 1))
 		_, _, err = s.Accept(s.ctx, in)

@@ -8,6 +8,7 @@ import (
 	"flag"
 	"fmt"
 	"io/fs"
+	"net/netip"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -197,6 +198,9 @@ func (s *shop) put(p keyturn.Product) {
 	_, _, err := s.PutProduct(s.ctx, p)
 	require.NoError(s.t, err)
 }
+
+// home is where customers look at their keys from.
+var home = netip.MustParseAddr("192.0.2.7")
 
 var (
 	fromPool     = keyturn.FromPool

@@ -35,11 +35,8 @@ func (d *DB) OrderEvidence(ctx context.Context, orderID string, customer bool, b
 		WHERE l.order_id = $1 AND s.status = 'SENT' ORDER BY 3`, orderID); err != nil {
 		return out, pg.AsKind(err)
 	}
-	//keyturn:autocommit it reads
-	if err := d.pg.SelectContext(ctx, &out.Accesses, `
-		SELECT l.position + 1 AS line, a.by, a.what, a.at FROM line_items l JOIN access_log a ON a.line_id = l.id
-		WHERE l.order_id = $1 AND a.by = '`+byCustomer+`' ORDER BY a.at`, orderID); err != nil {
-		return out, pg.AsKind(err)
+	if out.Accesses, err = d.accesses(ctx, orderID, customer); err != nil {
+		return out, err
 	}
 	if out.Disputes, err = d.disputes(ctx, orderID); err != nil {
 		return out, err
@@ -50,10 +47,53 @@ func (d *DB) OrderEvidence(ctx context.Context, orderID string, customer bool, b
 			return out, err
 		}
 		out.Consent = snapshot.Consent
+		if customer {
+			if out.OrderedFrom, err = d.orderedFrom(ctx, p); err != nil {
+				return out, err
+			}
+		}
 	} else if keyturn.KindOf(err) != keyturn.KindNotFound {
 		return out, err
 	}
 	out.Text = evidenceText(order, out)
+	return out, nil
+}
+
+// accesses are the looks at the keys of an order's lines on its page; where from is told to those who may know who the
+// customer is.
+func (d *DB) accesses(ctx context.Context, orderID string, where bool) ([]keyturn.EvidenceOfAccess, error) {
+	var rows []struct {
+		keyturn.EvidenceOfAccess
+
+		LineID     string `db:"line_id"`
+		CustomerID string `db:"customer_id"`
+		Sealed     []byte `db:"sealed"`
+		DataKey    []byte `db:"data_key"`
+	}
+	//keyturn:autocommit it reads
+	if err := d.pg.SelectContext(ctx, &rows, `
+		SELECT l.position + 1 AS line, a.by, a.what, a.at, l.id AS line_id, o.customer_id, a.address AS sealed, c.data_key
+		FROM orders o JOIN customers c ON c.id = o.customer_id JOIN line_items l ON l.order_id = o.id
+			JOIN access_log a ON a.line_id = l.id
+		WHERE o.id = $1 AND a.by = '`+byCustomer+`' ORDER BY a.at`, orderID); err != nil {
+		return nil, pg.AsKind(err)
+	}
+	out := make([]keyturn.EvidenceOfAccess, len(rows))
+	for i, r := range rows {
+		out[i] = r.EvidenceOfAccess
+		if !where || len(r.Sealed) == 0 || len(r.DataKey) == 0 {
+			continue
+		}
+		dk, err := d.keys.OpenDataKey(r.DataKey, "customer/"+r.CustomerID)
+		if err != nil {
+			return nil, err
+		}
+		plain, err := dk.Open(r.Sealed, addressAt(r.LineID))
+		if err != nil {
+			return nil, err
+		}
+		out[i].Address = string(plain)
+	}
 	return out, nil
 }
 
@@ -70,8 +110,7 @@ func (d *DB) disputes(ctx context.Context, orderID string) (out []keyturn.Disput
 	//keyturn:autocommit it reads
 	err = d.pg.SelectContext(ctx, &rows, `
 		SELECT a.id, a.status, a.amount_minor, a.currency, a.reason, a.due_at, a.closed_at
-		FROM payments p JOIN payment_aftermath a ON a.payment_id = p.id
-		WHERE p.order_id = $1 AND a.kind = '`+afterDispute+`' ORDER BY a.noted_at`, orderID)
+		FROM `+afterOrderSQL+` WHERE o.id = $1 AND a.kind = '`+afterDispute+`' ORDER BY a.noted_at`, orderID)
 	for _, r := range rows {
 		out = append(out, keyturn.DisputeView{
 			ID: r.ID, Status: r.Status, Amount: keyturn.Money{Minor: r.Minor, Currency: r.Currency}.String(),
@@ -100,11 +139,18 @@ func evidenceText(order keyturn.OrderView, e keyturn.OrderEvidence) map[string]s
 		log.WriteString("\n")
 	}
 	for _, a := range e.Accesses {
-		fmt.Fprintf(&log, "%s: the customer opened line %d on the order's page (%s)\n", at(a.At), a.Line, a.What)
+		fmt.Fprintf(&log, "%s: the customer opened line %d on the order's page (%s)", at(a.At), a.Line, a.What)
+		if a.Address != "" {
+			log.WriteString(" from " + a.Address)
+		}
+		log.WriteString("\n")
 	}
 	text["product_description"], text["access_activity_log"] = goods.String(), log.String()
 	if e.Consent != nil {
 		text["uncategorized_text"] = "On " + at(e.Consent.At) + " the customer agreed to: " + e.Consent.Text
+	}
+	if e.OrderedFrom != "" {
+		text["customer_purchase_ip"] = e.OrderedFrom
 	}
 	if e.Customer != nil {
 		text["customer_email_address"] = e.Customer.Email

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"maps"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -26,6 +27,7 @@ type PaymentStart struct {
 	Consent  *keyturn.Consent
 	// Withdrawal is what becomes of the customer's right of withdrawal; empty of one who has none
 	Withdrawal keyturn.Withdrawal
+	From       netip.Addr // where the customer orders from, if that is known
 	// PayWithin is how long the customer has to pay.
 	PayWithin    time.Duration
 	CheckAddress func(string) error // the rule for e-mail addresses
@@ -88,6 +90,10 @@ func (d *DB) BeginPayment(ctx context.Context, in PaymentStart) (PaymentBegun, e
 		return PaymentBegun{}, err
 	}
 	p.DataKey = row.DataKey
+	from, err := sealAddress(dk, "payment/"+p.ID, in.From)
+	if err != nil {
+		return PaymentBegun{}, err
+	}
 	var accept acceptance
 	if p.TotalMinor == 0 { // there is nothing to wait for: the order is accepted along with it
 		if accept, err = d.prepareAcceptance(ctx, &p, snapshot, row, in.Respond); err != nil {
@@ -132,6 +138,11 @@ func (d *DB) BeginPayment(ctx context.Context, in PaymentStart) (PaymentBegun, e
 		p := p
 		if err := p.insert(ctx, tx, in.PayWithin, page.takes); err != nil {
 			return err
+		}
+		if from != nil {
+			if err := logOrdered(ctx, tx, p.ID, from); err != nil {
+				return err
+			}
 		}
 		if p.TotalMinor > 0 {
 			if err := moveLink(ctx, tx, &row, keyturn.LinkPaying, byCustomer, ""); err != nil {

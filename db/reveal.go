@@ -2,6 +2,7 @@ package db
 
 import (
 	"context"
+	"net/netip"
 	"time"
 
 	"github.com/jmoiron/sqlx"
@@ -26,18 +27,21 @@ func (l *line) mayReveal(tried bool) bool {
 		l.Status == keyturn.LineRetrying && l.ObtainedAt != nil && l.charged() && !l.Blocked && failed
 }
 
-// RevealToCustomer gives the keys of a line of the order behind the link, and records that they were looked at. what
-// says at what: keys or file. Of a line whose e-mail does not go out, this look is the delivery: the e-mail is not sent
-// any more, unless it is being sent at this moment. KindNotFound as for CustomerPageOf; KindConflict while the line has
-// nothing to show, because who has seen a key must not also get the money, and once it is to be cancelled.
-func (d *DB) RevealToCustomer(ctx context.Context, token, fulfillmentID, what string) (Deliverables, error) {
+// RevealToCustomer gives the keys of a line of the order behind the link, and records that they were looked at, and
+// from where. what says at what: keys or file. Of a line whose e-mail does not go out, this look is the delivery: the
+// e-mail is not sent any more, unless it is being sent at this moment. KindNotFound as for CustomerPageOf; KindConflict
+// while the line has nothing to show, because who has seen a key must not also get the money, and once it is to be
+// cancelled.
+func (d *DB) RevealToCustomer(ctx context.Context, token, fulfillmentID, what string, from netip.Addr) (Deliverables,
+	error,
+) {
 	var out Deliverables
 	err := d.pg.Tx(ctx, func(tx *sqlx.Tx) error {
 		l, err := d.lineByToken(ctx, tx, token, fulfillmentID)
 		if err != nil {
 			return err
 		}
-		out, err = d.reveal(ctx, tx, l, what)
+		out, err = d.reveal(ctx, tx, l, what, from)
 		return err
 	})
 	return out, err
@@ -45,8 +49,8 @@ func (d *DB) RevealToCustomer(ctx context.Context, token, fulfillmentID, what st
 
 // RevealAllToCustomer is RevealToCustomer of the delivered lines on a page (from 1) of the order, by fulfillment ID.
 // With always, it is of the products alone that have the page show their keys.
-func (d *DB) RevealAllToCustomer(ctx context.Context, token string, page int, always bool) (map[string]Deliverables,
-	error,
+func (d *DB) RevealAllToCustomer(ctx context.Context, token string, page int, always bool, from netip.Addr) (
+	map[string]Deliverables, error,
 ) {
 	out := map[string]Deliverables{}
 	err := d.pg.Tx(ctx, func(tx *sqlx.Tx) error {
@@ -71,7 +75,7 @@ func (d *DB) RevealAllToCustomer(ctx context.Context, token string, page int, al
 				always && l.product.PageKeys != keyturn.PageKeysAlways {
 				continue
 			}
-			shown, err := d.reveal(ctx, tx, l, "keys")
+			shown, err := d.reveal(ctx, tx, l, "keys", from)
 			if keyturn.KindOf(err) == keyturn.KindConflict { // its licence was cancelled
 				continue
 			}
@@ -106,7 +110,9 @@ func (d *DB) lineByToken(ctx context.Context, tx *sqlx.Tx, token, fulfillmentID 
 }
 
 // reveal is RevealToCustomer of a locked line.
-func (d *DB) reveal(ctx context.Context, tx *sqlx.Tx, l *line, what string) (out Deliverables, err error) {
+func (d *DB) reveal(ctx context.Context, tx *sqlx.Tx, l *line, what string, from netip.Addr) (out Deliverables,
+	err error,
+) {
 	var tried bool
 	if err := tx.GetContext(ctx, &tried, `
 		SELECT EXISTS (SELECT FROM deliveries WHERE line_id = $1 AND kind = 'keys' AND attempts > 0)`, l.ID); err != nil {
@@ -128,7 +134,7 @@ func (d *DB) reveal(ctx context.Context, tx *sqlx.Tx, l *line, what string) (out
 	if err != nil {
 		return out, err
 	}
-	return out, logAccess(ctx, tx, byCustomer, what, l.ID)
+	return out, d.logLook(ctx, tx, l, what, from)
 }
 
 // deliverByReveal delivers a line in the transaction in which its customer sees its keys. Its workflow, which waits to

@@ -16,7 +16,7 @@ func (s *shop) tokenOf(f string) string {
 }
 
 func (s *shop) reveals(f string) (Deliverables, error) {
-	return s.RevealToCustomer(s.ctx, s.tokenOf(f), f, "keys")
+	return s.RevealToCustomer(s.ctx, s.tokenOf(f), f, "keys", home)
 }
 
 // unsent gives a line that has its key, and whose e-mail did not go out at the first try.

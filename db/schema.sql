@@ -660,9 +660,11 @@ CREATE TABLE access_log (
     by text NOT NULL,
     what text NOT NULL,
     subject text,
+    address bytea,
     CONSTRAINT access_log_about CHECK ((line_id IS NULL) = (subject IS NOT NULL))
 );
 CREATE INDEX access_log_by_line ON access_log (line_id, at);
+CREATE INDEX access_log_ordered ON access_log (subject) WHERE what = 'ordered';
 
 CREATE TABLE refunds (
     line_id uuid NOT NULL,
@@ -1169,6 +1171,7 @@ CREATE TABLE payments (
     keys_wait_until timestamptz,
     blanked_at timestamptz,
     open_failed_at timestamptz,
+    opening_at timestamptz,
     CONSTRAINT payments_pkey PRIMARY KEY (id),
     CONSTRAINT payments_link_id_number_key UNIQUE (link_id, number),
     CONSTRAINT payments_customer_id_fkey FOREIGN KEY (customer_id) REFERENCES customers(id),
@@ -1455,7 +1458,7 @@ CREATE TABLE event_watch (
 CREATE TABLE payment_aftermath (
     provider text NOT NULL,
     id text NOT NULL,
-    payment_id uuid NOT NULL,
+    payment_id uuid,
     kind text NOT NULL,
     amount_minor bigint NOT NULL DEFAULT 0,
     currency text NOT NULL DEFAULT '',
@@ -1464,12 +1467,15 @@ CREATE TABLE payment_aftermath (
     due_at timestamptz,
     noted_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     closed_at timestamptz,
+    reference text NOT NULL DEFAULT '',
     CONSTRAINT payment_aftermath_pkey PRIMARY KEY (provider, id),
     CONSTRAINT payment_aftermath_payment_id_fkey FOREIGN KEY (payment_id) REFERENCES payments(id),
     CONSTRAINT payment_aftermath_kind_check CHECK (kind IN ('refund', 'dispute', 'warning')),
+    CONSTRAINT payment_aftermath_of CHECK ((payment_id IS NULL) = (reference <> '')),
     CONSTRAINT payment_aftermath_status_check CHECK (status IN ('', 'open', 'won', 'lost', 'failed'))
 );
 CREATE INDEX payment_aftermath_of_payment ON payment_aftermath (payment_id);
+CREATE INDEX payment_aftermath_of_reference ON payment_aftermath (provider, reference) WHERE payment_id IS NULL;
 
 CREATE TABLE processor_reviews (
     provider text NOT NULL,

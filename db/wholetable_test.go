@@ -170,7 +170,7 @@ func TestNoStepReadsAWholeTable(t *testing.T) {
 		{"close a library", func() { ok(s.CloseLibrary(s.ctx, session)) }},
 		{"forget links to libraries", func() { ok(s.ForgetLibraryLinks(s.ctx)) }},
 		{"tag orders", func() { _, err = s.TagOrders(s.ctx, 100); ok(err) }},
-		{"reveal", func() { _, err = s.RevealToCustomer(s.ctx, s.PageToken("more"), f["more"], "keys"); ok(err) }},
+		{"reveal", func() { _, err = s.RevealToCustomer(s.ctx, s.PageToken("more"), f["more"], "keys", home); ok(err) }},
 		{"show a pool", func() { _, err = s.Stock().Pool(s.ctx, "games"); ok(err) }},
 		{"find a key", func() { _, err = s.Stock().Key(s.ctx, "games", "K-00000"); ok(err) }},
 		{"import", func() { s.stock("games", "N-1", "N-2") }},

@@ -20,7 +20,8 @@ func (s *shop) soldTo(key string, withdrawal keyturn.Withdrawal, products ...str
 	page, err := s.CheckoutPage(s.ctx, linkToken)
 	require.NoError(s.t, err)
 	begun, err := s.BeginPayment(s.ctx, PaymentStart{
-		Token: linkToken, Version: page.Version, Customer: page.Customer, PayWithin: 30 * time.Minute, Withdrawal: withdrawal,
+		Token: linkToken, Version: page.Version, Customer: page.Customer, From: home, PayWithin: 30 * time.Minute,
+		Withdrawal:   withdrawal,
 		CheckAddress: func(string) error { return nil }, Respond: answerOf,
 	})
 	require.NoError(s.t, err)
@@ -126,7 +127,7 @@ func TestACustomerWithdrawsAfterADelivery(t *testing.T) {
 	require.NoError(t, err)
 	s.refunded(lines[0])
 	require.Equal(t, 1, s.count(`pool_keys WHERE state = 'revoked' OR state = 'quarantined'`), "its key is sold to nobody")
-	_, err = s.RevealToCustomer(s.ctx, token, lines[0], "keys")
+	_, err = s.RevealToCustomer(s.ctx, token, lines[0], "keys", home)
 	wantKind(t, err, keyturn.KindConflict)
 }
 

@@ -23,7 +23,7 @@ func (p *pages) reveal(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	words := wordsFor(page.Locale)
-	found, err := p.DB.RevealToCustomer(r.Context(), r.PathValue("token"), l.FulfillmentID, "keys")
+	found, err := p.DB.RevealToCustomer(r.Context(), r.PathValue("token"), l.FulfillmentID, "keys", p.Throttle.Address(r))
 	switch {
 	case keyturn.KindOf(err) == keyturn.KindConflict:
 		p.show(w, r, page.Page, answer{
@@ -55,7 +55,7 @@ func (p *pages) revealAll(w http.ResponseWriter, r *http.Request) {
 		p.fail(w, r, err)
 		return
 	}
-	found, err := p.DB.RevealAllToCustomer(r.Context(), r.PathValue("token"), n, false)
+	found, err := p.DB.RevealAllToCustomer(r.Context(), r.PathValue("token"), n, false, p.Throttle.Address(r))
 	if err != nil {
 		p.fail(w, r, err)
 		return
@@ -69,7 +69,7 @@ func (p *pages) list(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	found, err := p.DB.RevealToCustomer(r.Context(), r.PathValue("token"), l.FulfillmentID, "keys")
+	found, err := p.DB.RevealToCustomer(r.Context(), r.PathValue("token"), l.FulfillmentID, "keys", p.Throttle.Address(r))
 	switch {
 	case keyturn.KindOf(err) == keyturn.KindConflict:
 		p.show(w, r, page.Page, answer{
@@ -138,7 +138,7 @@ func (p *pages) file(w http.ResponseWriter, r *http.Request) {
 		p.fail(w, r, keyturn.Errorf(keyturn.KindNotFound, "there is no such page"))
 		return
 	}
-	found, err := p.DB.RevealToCustomer(r.Context(), r.PathValue("token"), l.FulfillmentID, "file")
+	found, err := p.DB.RevealToCustomer(r.Context(), r.PathValue("token"), l.FulfillmentID, "file", p.Throttle.Address(r))
 	switch {
 	case keyturn.KindOf(err) == keyturn.KindConflict:
 		p.show(w, r, page.Page, answer{

@@ -181,6 +181,7 @@ func (p *pages) orderAndPay(w http.ResponseWriter, r *http.Request) {
 	}
 	begun, err := p.DB.BeginPayment(r.Context(), db.PaymentStart{
 		Token: token, Version: versionOf(r), Customer: customer, Consent: consent, Withdrawal: withdrawal,
+		From:         p.Throttle.Address(r),
 		PayWithin:    payWithin,
 		CheckAddress: mail.CheckAddress, Respond: func(db.Accepted) ([]byte, error) { return nil, nil },
 	})

@@ -44,7 +44,7 @@ func (p *pages) show(w http.ResponseWriter, r *http.Request, n int, a answer) {
 		}
 	}
 	if a.keys == nil && r.Method != http.MethodHead && alwaysShows(page) {
-		a.keys, err = p.DB.RevealAllToCustomer(r.Context(), token, page.Page, true)
+		a.keys, err = p.DB.RevealAllToCustomer(r.Context(), token, page.Page, true, p.Throttle.Address(r))
 		if err != nil {
 			p.fail(w, r, err)
 			return

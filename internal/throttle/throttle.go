@@ -84,12 +84,23 @@ func (t *Throttle) Failed(r *http.Request) (wait time.Duration) {
 	return t.since.Add(every).Sub(now)
 }
 
-// client is the network of the request's client: an IPv4 address, or the /64 that one holder of IPv6 has. Each trusted
-// proxy says whom it forwards for; what an untrusted one says counts for nothing.
+// client is the network of the request's client: an IPv4 address, or the /64 that one holder of IPv6 has.
 func (t *Throttle) client(r *http.Request) netip.Prefix {
+	at := t.Address(r)
+	bits := at.BitLen()
+	if at.Is6() {
+		bits = 64
+	}
+	p, _ := at.Prefix(bits) // of that many bits there is one; of an address that is not known the zero prefix
+	return p
+}
+
+// Address is the address of the request's client; the zero Addr: it is not known. Each trusted proxy says whom it
+// forwards for; what an untrusted one says counts for nothing.
+func (t *Throttle) Address(r *http.Request) netip.Addr {
 	at, ok := parseAddr(r.RemoteAddr)
 	if !ok {
-		return netip.Prefix{}
+		return netip.Addr{}
 	}
 	hops := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
 	for i := len(hops) - 1; i >= 0 && t.trusts(at); i-- {
@@ -99,12 +110,7 @@ func (t *Throttle) client(r *http.Request) netip.Prefix {
 		}
 		at = before
 	}
-	bits := at.BitLen()
-	if at.Is6() {
-		bits = 64
-	}
-	p, _ := at.Prefix(bits) // of that many bits there is one
-	return p
+	return at
 }
 
 func (t *Throttle) trusts(a netip.Addr) bool {
