@@ -72,6 +72,18 @@ func (a *Activities) orMail(ctx context.Context, in PaymentStep, next keyturn.Pa
 	return next, asTemporal(err, 0)
 }
 
+// PaidOrders names a payment that orders came in paid with.
+type PaidOrders struct {
+	Provider  string `json:"provider"`
+	Reference string `json:"reference"`
+}
+
+// FollowPayment asks the processor what came of a payment that orders came in paid with: disputes, fraud warnings,
+// refunds that others made.
+func (a *Activities) FollowPayment(ctx context.Context, in PaidOrders) error {
+	return asTemporal(a.Desk.Follow(ctx, in.Provider, in.Reference), 0)
+}
+
 // CapturePayment takes the money of an order whose line has its key in hand, before the key is delivered. A call that
 // takes longer than the activity may is not broken off: it is booked, and the activity's next attempt finds it under
 // way, or done.

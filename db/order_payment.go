@@ -13,6 +13,13 @@ import (
 // showPayment adds to an order how it is paid, and, where a checkout link made it, which link.
 func (d *DB) showPayment(ctx context.Context, o orderRow, v *keyturn.OrderView) error {
 	v.Payment = &keyturn.OrderPayment{Provider: o.PaymentProvider, Reference: o.PaymentReference}
+	var disputed *time.Time
+	if err := d.pg.GetContext(ctx, &disputed, `
+		SELECT min(a.noted_at) FROM `+afterOrderSQL+`
+		WHERE o.id = $1 AND a.kind = '`+afterDispute+`' AND a.status = 'open'`, o.ID); err != nil {
+		return pg.AsKind(err)
+	}
+	v.Payment.DisputedAt = utc(disputed)
 	if o.PaymentID == nil {
 		return nil
 	}
@@ -26,13 +33,6 @@ func (d *DB) showPayment(ctx context.Context, o orderRow, v *keyturn.OrderView) 
 	pay := found[0]
 	v.Payment.Status, v.Payment.CaptureBy = pay.Status, pay.CaptureBy
 	v.Payment.Authorized, v.Payment.Captured, v.Payment.Refunded = pay.Authorized, pay.Captured, pay.Refunded
-	var disputed *time.Time
-	if err := d.pg.GetContext(ctx, &disputed, `
-		SELECT min(noted_at) FROM payment_aftermath WHERE payment_id = $1 AND kind = '`+afterDispute+`'
-			AND status = 'open'`, pay.ID); err != nil {
-		return pg.AsKind(err)
-	}
-	v.Payment.DisputedAt = utc(disputed)
 	v.Link = &keyturn.OrderLink{ID: pay.LinkID}
 	var reference *string
 	if err := d.pg.GetContext(ctx, &reference, `SELECT reference FROM checkout_links WHERE id = $1`,

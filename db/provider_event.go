@@ -38,7 +38,8 @@ const (
 
 // BookProviderEvent notes an event of a processor, once, and has the payment's workflow look at the payment that it
 // names by its session or payment reference, or by our ID. An event of a line's refund that the provider has taken on
-// wakes the line, also of an order that came in paid. An event about nothing of ours is noted, no more.
+// wakes the line, also of an order that came in paid; any event of such an order's payment has the processor asked for
+// what came of it. An event about nothing of ours is noted, no more.
 func (d *DB) BookProviderEvent(ctx context.Context, e ProviderEvent) (out BookedEvent, err error) {
 	var named []string
 	paymentID, err := d.PaymentOf(ctx, e.Provider, e.SessionReference, e.PaymentReference)
@@ -73,12 +74,26 @@ func (d *DB) BookProviderEvent(ctx context.Context, e ProviderEvent) (out Booked
 			out = EventBooked
 		}
 		if p == nil {
-			return nil
+			return followPaid(ctx, tx, e, &out)
 		}
 		out = EventBooked
 		return p.lookNow(ctx, tx)
 	})
 	return out, err
+}
+
+// followPaid has the processor asked for what came of a payment that orders came in paid with.
+func followPaid(ctx context.Context, tx *sqlx.Tx, e ProviderEvent, out *BookedEvent) error {
+	if e.PaymentReference == "" {
+		return nil
+	}
+	var orders []string
+	if err := tx.SelectContext(ctx, &orders, ordersPaidWith, e.Provider, e.PaymentReference); err != nil ||
+		len(orders) == 0 {
+		return err
+	}
+	*out = EventBooked
+	return enqueue(ctx, tx, WorkflowFollow, e.Provider+"/"+e.PaymentReference)
 }
 
 // wakeRefund wakes the line whose refund an event tells of, if the provider has taken it on and it has not come

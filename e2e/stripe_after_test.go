@@ -9,6 +9,7 @@ import (
 
 	"keyturn.dev/keyturn"
 	emulator "keyturn.dev/keyturn/devstack/stripe"
+	"keyturn.dev/keyturn/workflows"
 )
 
 // sold buys a key by a link, and gives the link and its PaymentIntent.
@@ -135,6 +136,8 @@ func TestARefundThatIsPending(t *testing.T) {
 	s.await(s.orderOf(link), keyturn.OrderCancelPending)
 	s.emulator.Advance(5 * time.Minute)
 	s.await(s.orderOf(link), keyturn.OrderCanceled)
+	f := s.texts(`SELECT CAST(fulfillment_id AS text) FROM line_items`)[0]
+	s.record(workflows.CancelWorkflowID(f), "refund-told-of")
 	s.awaitAlert(keyturn.AlertRefund, 0)
 	require.Equal(t, 1, s.atStripe(link).Refunds)
 	s.audit()

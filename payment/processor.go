@@ -45,8 +45,8 @@ type Watcher interface {
 
 	// Aftermath lists what came of a payment after it was taken.
 	Aftermath(ctx context.Context, ref Ref) (keyturn.Aftermath, error)
-	// Recent gives the references of payments of which something came since then.
-	Recent(ctx context.Context, since time.Time) (references []string, err error)
+	// Books lists everything that was made since then.
+	Books(ctx context.Context, since time.Time) (keyturn.ProcessorBooks, error)
 }
 
 // Ref names a payment at its processor: by its session, and by the payment once there is one.

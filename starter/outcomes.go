@@ -27,7 +27,7 @@ const askedAtOnce = 16
 const (
 	ofLines = `WorkflowType IN ("FulfillLineItem", "CancelLineItem")`
 	ofOrder = `WorkflowType IN ("FulfillLineItem", "CancelLineItem", "CancelAtPartner", "SendFollowUpEmail", ` +
-		`"SettlePayment")`
+		`"SettlePayment", "FollowPayment")`
 	ofPayments = `WorkflowType = "SettlePayment"`
 )
 

@@ -199,6 +199,8 @@ func (s *Starter) startEntry(ctx context.Context, d db.Due) error {
 			activities.Revocation{FulfillmentID: fulfillmentID, Source: source})
 	case db.WorkflowPayment:
 		return s.startOrWakePayment(ctx, d.Subject)
+	case db.WorkflowFollow:
+		return s.startOrWakeFollow(ctx, d.Subject)
 	case db.WorkflowSend:
 		err = s.start(ctx, s.options(workflows.SendWorkflowID(d.Subject), "send a stored e-mail"), "SendFollowUpEmail",
 			activities.Sending{DeliveryID: d.Subject})
@@ -222,6 +224,23 @@ func (s *Starter) wakeWorkflows(ctx context.Context, fulfillmentID string) error
 		}
 	}
 	return nil
+}
+
+// startOrWakeFollow starts the workflow that follows a payment which orders came in paid with, or has the one that runs
+// ask again.
+func (s *Starter) startOrWakeFollow(ctx context.Context, subject string) error {
+	provider, reference, _ := strings.Cut(subject, "/")
+	orders, err := s.db.OrdersPaidWith(ctx, provider, reference)
+	if err != nil || len(orders) == 0 {
+		return err
+	}
+	o := s.options(workflows.FollowWorkflowID(subject), "payment that came with order "+orders[0])
+	o.TypedSearchAttributes = temporal.NewSearchAttributes(workflows.OrderIDKey.ValueSet(orders[0]))
+	err = s.start(ctx, o, "FollowPayment", activities.PaidOrders{Provider: provider, Reference: reference})
+	if !errors.Is(err, errRunning) {
+		return err
+	}
+	return s.wakeRunning(ctx, o.ID)
 }
 
 // startOrWakePayment starts a payment's workflow, or tells the one that runs to look at the database.

@@ -19,16 +19,20 @@ import (
 	"keyturn.dev/keyturn"
 	"keyturn.dev/keyturn/audit"
 	"keyturn.dev/keyturn/db"
+	"keyturn.dev/keyturn/payment"
 	"keyturn.dev/keyturn/workflows"
 )
 
-// Auditor keeps the books in order: its activities audit, repair and purge. Every field but Retention is required.
+// Auditor keeps the books in order: its activities audit, repair and purge. Every field but
+// Retention and Processors is required.
 type Auditor struct {
 	DB        *db.DB
 	Temporal  client.Client
 	TaskQueue string
 	Logger    *slog.Logger
 	Retention db.Retention // the zero value: db.DefaultRetention
+	// Processors are asked, at each audit, what they have of the last days
+	Processors payment.Processors
 }
 
 // Register adds the auditor's activities to a worker.
@@ -49,6 +53,7 @@ func (a *Auditor) AuditBooks(ctx context.Context) (workflows.AuditOutcome, error
 	out := workflows.AuditOutcome{ID: info.WorkflowExecution.RunID}
 	report, err := audit.Run(ctx, audit.Evidence{
 		DB: a.DB, Temporal: audit.Temporal{Client: a.Temporal, TaskQueue: a.TaskQueue}, Listed: keptViolations, Gentle: true,
+		Processors: a.Processors,
 	})
 	if err != nil {
 		return out, a.failed("the audit could not be made", err)

@@ -84,7 +84,7 @@ func Register(r worker.Registry, acts *activities.Activities) {
 		"CapturePayment": acts.CapturePayment, "ReviewPayment": acts.ReviewPayment, "OpenSession": acts.OpenSession,
 		"RetrievePayment": acts.RetrievePayment, "ExpireSession": acts.ExpireSession, "VoidPayment": acts.VoidPayment,
 		"RefundPayment":    acts.RefundPayment,
-		"SendPaymentEmail": acts.SendPaymentEmail,
+		"SendPaymentEmail": acts.SendPaymentEmail, "FollowPayment": acts.FollowPayment,
 	} {
 		r.RegisterActivityWithOptions(fn, activity.RegisterOptions{Name: name})
 	}
@@ -96,6 +96,7 @@ func RegisterWorkflows(r worker.WorkflowRegistry) {
 		"FulfillLineItem": workflows.FulfillLineItem, "CancelLineItem": workflows.CancelLineItem,
 		"CancelAtPartner": workflows.CancelAtPartner, "SendFollowUpEmail": workflows.SendFollowUpEmail,
 		"AuditBooks": workflows.AuditBooks, "SettlePayment": workflows.SettlePayment,
+		"FollowPayment": workflows.FollowPayment,
 	} {
 		r.RegisterWorkflowWithOptions(fn, workflow.RegisterOptions{Name: name})
 	}

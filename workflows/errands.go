@@ -25,6 +25,28 @@ func CancelAtPartner(ctx workflow.Context, in activities.Revocation) error {
 	return workflow.ExecuteActivity(ctx, acts.CancelAtPartner, in).Get(ctx, nil)
 }
 
+// followFor is how long a processor is asked for what came of a payment; each night all are reviewed.
+const followFor = 24 * time.Hour
+
+// FollowPayment asks a processor for what came of a payment that orders came in paid with. Whoever is told of more
+// wakes it.
+func FollowPayment(ctx workflow.Context, in activities.PaidOrders) error {
+	wake := workflow.GetSignalChannelWithOptions(ctx, WakeName,
+		workflow.SignalChannelOptions{Description: "ask the payment provider again"})
+	ctx = workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
+		StartToCloseTimeout: 45 * time.Second, HeartbeatTimeout: heartbeatTimeout, ScheduleToCloseTimeout: followFor,
+		RetryPolicy: errandPolicy, Summary: "ask what came of " + in.Reference,
+	})
+	for {
+		for wake.ReceiveAsync(nil) {
+		}
+		err := workflow.ExecuteActivity(ctx, acts.FollowPayment, in).Get(ctx, nil)
+		if err != nil || wake.Len() == 0 {
+			return err
+		}
+	}
+}
+
 // sendFor is how long an e-mail that is not a line's first is tried.
 const sendFor = 72 * time.Hour
 

@@ -72,5 +72,9 @@ func RevokeWorkflowID(subject string) string {
 	return "revoke-" + strings.ReplaceAll(subject, "/", "-")
 }
 
+// FollowWorkflowID is the ID of the workflow that follows a payment that orders came in paid with; subject is
+// `<provider>/<reference>`.
+func FollowWorkflowID(subject string) string { return "paid-" + strings.ReplaceAll(subject, "/", "-") }
+
 // SendWorkflowID is the ID of the workflow that sends a stored e-mail that is not a line's first.
 func SendWorkflowID(deliveryID string) string { return "delivery-" + deliveryID }

@@ -53,6 +53,14 @@ func TestErrandsAreRepeated(t *testing.T) {
 			}, activity.RegisterOptions{Name: "SendFollowUpEmail"})
 			env.ExecuteWorkflow(workflows.SendFollowUpEmail, activities.Sending{DeliveryID: "d"})
 		},
+		"FollowPayment": func(env *testsuite.TestWorkflowEnvironment, try func() error) {
+			in := activities.PaidOrders{Provider: "stripe", Reference: "pi_1"}
+			env.RegisterActivityWithOptions(func(_ context.Context, got activities.PaidOrders) error {
+				require.Equal(t, in, got)
+				return try()
+			}, activity.RegisterOptions{Name: "FollowPayment"})
+			env.ExecuteWorkflow(workflows.FollowPayment, in)
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -87,4 +95,22 @@ func TestTheBooksAreAuditedAndThenPurged(t *testing.T) {
 	require.NoError(t, env.GetWorkflowResult(&out))
 	require.EqualValues(t, 2, out.Violations)
 	require.Equal(t, []string{"AuditBooks", "PurgeExpired"}, ran)
+}
+
+// An event that comes while a processor is asked has it asked once more.
+func TestAPaymentIsFollowedAgainWhenItIsToldOf(t *testing.T) {
+	t.Parallel()
+	var suite testsuite.WorkflowTestSuite
+	env := suite.NewTestWorkflowEnvironment()
+	worker.RegisterWorkflows(env)
+	asked := 0
+	env.RegisterActivityWithOptions(func(context.Context, activities.PaidOrders) error {
+		if asked++; asked == 1 {
+			env.SignalWorkflow(workflows.WakeName, nil)
+		}
+		return nil
+	}, activity.RegisterOptions{Name: "FollowPayment"})
+	env.ExecuteWorkflow(workflows.FollowPayment, activities.PaidOrders{Provider: "stripe", Reference: "pi_1"})
+	require.NoError(t, env.GetWorkflowError())
+	require.Equal(t, 2, asked)
 }

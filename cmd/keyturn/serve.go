@@ -161,6 +161,7 @@ func (a *app) serve(ctx context.Context, o serveOptions) error {
 		metrics.Watch(a.figures, a.logger)
 		g.Go(func() error { return a.runWorker(ctx, o.versions) })
 		g.Go(func() error { a.attend(ctx); return nil })
+		g.Go(func() error { a.review(ctx); return nil })
 		g.Go(func() error { a.sender().Run(ctx); return nil })
 		a.takeBounces(ctx, g)
 	}
@@ -225,6 +226,7 @@ func (a *app) runWorker(ctx context.Context, o worker.Options) error {
 func (a *app) auditor() *worker.Auditor {
 	return &worker.Auditor{
 		DB: a.db, Temporal: a.temporal, TaskQueue: workflows.TaskQueue, Logger: a.logger, Retention: a.Retention,
+		Processors: a.desk.Processors,
 	}
 }
 
@@ -250,9 +252,6 @@ func (a *app) attend(ctx context.Context) {
 		if err == nil {
 			err = auditor.Attend(tryCtx)
 		}
-		if err == nil {
-			err = a.desk.ReviewRecent(tryCtx)
-		}
 		cancel()
 		wait := attendEvery
 		if err != nil && ctx.Err() == nil {
@@ -262,6 +261,22 @@ func (a *app) attend(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 		case <-time.After(wait):
+		}
+	}
+}
+
+// reviewEvery is how often a process looks whether a review of what payment providers have is due.
+const reviewEvery = 3 * time.Minute
+
+// review asks payment providers, once a day over all processes, what they have of the last days.
+func (a *app) review(ctx context.Context) {
+	for ctx.Err() == nil {
+		if err := a.desk.ReviewRecent(ctx); err != nil && ctx.Err() == nil {
+			a.logger.Warn("the review of what payment providers have failed; it is tried again in 10 minutes", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(reviewEvery):
 		}
 	}
 }

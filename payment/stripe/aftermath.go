@@ -27,11 +27,7 @@ func (x Processor) Aftermath(ctx context.Context, ref payment.Ref) (out keyturn.
 		return out, err
 	}
 	for _, r := range refunds.Data {
-		id, _ := x.owner(r.Metadata)
-		out.Refunds = append(out.Refunds, keyturn.MadeRefund{
-			ID: r.ID, OurID: id, Amount: money(r.Amount, string(r.Currency)),
-			Failed: r.Status == api.RefundStatusFailed || r.Status == api.RefundStatusCanceled,
-		})
+		out.Refunds = append(out.Refunds, x.madeRefund(r))
 	}
 	var disputes api.DisputeList
 	if err := x.list(ctx, disputesPath, &api.DisputeListParams{PaymentIntent: intent, ListParams: whole()},
@@ -52,12 +48,28 @@ func (x Processor) Aftermath(ctx context.Context, ref payment.Ref) (out keyturn.
 	return out, nil
 }
 
+func (x Processor) madeRefund(r *api.Refund) keyturn.MadeRefund {
+	id, _ := x.owner(r.Metadata)
+	return keyturn.MadeRefund{
+		ID: r.ID, OurID: id, Reference: intentOf(r.PaymentIntent), Amount: money(r.Amount, string(r.Currency)),
+		Failed: r.Status == api.RefundStatusFailed || r.Status == api.RefundStatusCanceled, At: time.Unix(r.Created, 0).UTC(),
+	}
+}
+
+func intentOf(i *api.PaymentIntent) string {
+	if i == nil {
+		return ""
+	}
+	return i.ID
+}
+
 // whole asks for as much of a list as one page has: a payment has at most twenty lines.
 func whole() api.ListParams { return api.ListParams{Limit: api.Int64(pageSize)} }
 
 func disputeOf(d *api.Dispute) keyturn.Dispute {
 	out := keyturn.Dispute{
-		ID: d.ID, Amount: money(d.Amount, string(d.Currency)), Reason: string(d.Reason), Status: keyturn.DisputeOpen,
+		ID: d.ID, Reference: intentOf(d.PaymentIntent), Amount: money(d.Amount, string(d.Currency)),
+		Reason: string(d.Reason), Status: keyturn.DisputeOpen, At: time.Unix(d.Created, 0).UTC(),
 	}
 	switch d.Status {
 	case api.DisputeStatusWon, api.DisputeStatusWarningClosed, api.DisputeStatusPrevented:
@@ -71,58 +83,4 @@ func disputeOf(d *api.Dispute) keyturn.Dispute {
 		}
 	}
 	return out
-}
-
-// Recent is payment.Watcher's.
-func (x Processor) Recent(ctx context.Context, since time.Time) (references []string, err error) {
-	seen := map[string]bool{}
-	note := func(i *api.PaymentIntent) {
-		if i != nil && !seen[i.ID] {
-			seen[i.ID] = true
-			references = append(references, i.ID)
-		}
-	}
-	created := &api.RangeQueryParams{GreaterThanOrEqual: since.Unix()}
-	rp := &api.RefundListParams{CreatedRange: created, ListParams: whole()}
-	for {
-		var page api.RefundList
-		if err := x.list(ctx, refundsPath, rp, &page); err != nil {
-			return nil, err
-		}
-		for _, r := range page.Data {
-			note(r.PaymentIntent)
-		}
-		if !page.HasMore || len(page.Data) == 0 {
-			break
-		}
-		rp.StartingAfter = api.String(page.Data[len(page.Data)-1].ID)
-	}
-	dp := &api.DisputeListParams{CreatedRange: created, ListParams: whole()}
-	for {
-		var page api.DisputeList
-		if err := x.list(ctx, disputesPath, dp, &page); err != nil {
-			return nil, err
-		}
-		for _, d := range page.Data {
-			note(d.PaymentIntent)
-		}
-		if !page.HasMore || len(page.Data) == 0 {
-			break
-		}
-		dp.StartingAfter = api.String(page.Data[len(page.Data)-1].ID)
-	}
-	wp := &api.RadarEarlyFraudWarningListParams{CreatedRange: created, ListParams: whole()}
-	for {
-		var page api.RadarEarlyFraudWarningList
-		if err := x.list(ctx, warningsPath, wp, &page); err != nil {
-			return nil, err
-		}
-		for _, w := range page.Data {
-			note(w.PaymentIntent)
-		}
-		if !page.HasMore || len(page.Data) == 0 {
-			return references, nil
-		}
-		wp.StartingAfter = api.String(page.Data[len(page.Data)-1].ID)
-	}
 }

@@ -83,24 +83,14 @@ func sameEvents(has []string) bool {
 // endpoints are those at our address that this installation has made, the newest first.
 func (x Processor) endpoints(ctx context.Context, address string) (ours []*api.WebhookEndpoint, err error) {
 	p := &api.WebhookEndpointListParams{}
-	p.Limit = api.Int64(pageSize)
-	for {
-		var page api.WebhookEndpointList
-		if err := x.list(ctx, endpointsPath, p, &page); err != nil {
-			return nil, err
+	err = each(ctx, x, endpointsPath, p, &p.ListParams, func(e *api.WebhookEndpoint) (id string) {
+		if id, _ := x.owner(e.Metadata); id == "endpoint" && e.URL == address {
+			ours = append(ours, e)
 		}
-		for _, e := range page.Data {
-			if id, _ := x.owner(e.Metadata); id == "endpoint" && e.URL == address {
-				ours = append(ours, e)
-			}
-		}
-		if !page.HasMore || len(page.Data) == 0 {
-			break
-		}
-		p.StartingAfter = api.String(page.Data[len(page.Data)-1].ID)
-	}
+		return e.ID
+	})
 	slices.SortStableFunc(ours, func(a, b *api.WebhookEndpoint) int { return int(b.Created - a.Created) })
-	return ours, nil
+	return ours, err
 }
 
 // Permissions are those that a restricted key needs, as Stripe's dashboard names them.
