@@ -10,7 +10,7 @@ type LinkView struct {
 	Status       LinkStatus   `json:"status" enum:"OPEN,PAYING,USED,EXPIRED,CANCELED"`
 	Version      int          `json:"version" doc:"Grows with each change."`
 	Currency     string       `json:"currency"`
-	Total        string       `json:"total"`
+	Total        string       `json:"total,omitempty" doc:"Absent once the customer was erased: its payments have their sums."`
 	Provider     string       `json:"provider"`
 	Capture      CaptureWhen  `json:"capture" enum:"whenObtained,whenPossible,atOnce"`
 	Mixed        MixedCapture `json:"mixed" enum:"chargeAll,chargeReady"`

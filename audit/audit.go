@@ -12,6 +12,7 @@ import (
 
 	"keyturn.dev/keyturn"
 	"keyturn.dev/keyturn/db"
+	"keyturn.dev/keyturn/payment"
 	"keyturn.dev/keyturn/pg"
 )
 
@@ -23,6 +24,10 @@ type Evidence struct {
 	Payments    []Payments // nil: the sandbox, whose books are in the database
 	Temporal    Workflows
 	Submissions Submissions
+	// Processors are asked for their lists of what was made in the last ProcessorsFor (0: four days), where they have any:
+	// they are compared with our rows.
+	Processors    payment.Processors
+	ProcessorsFor time.Duration
 	// Honeypots is the log of servers that nobody should ask, such as where a redirect leads; nil: there are none.
 	Honeypots PartnerLog
 	// Erasures is the list of erasures that is kept outside of the database; nil: there is none.
@@ -52,6 +57,9 @@ func (e Evidence) withDefaults() Evidence {
 	if e.Listed == 0 {
 		e.Listed = 100
 	}
+	if e.ProcessorsFor == 0 {
+		e.ProcessorsFor = listedFor
+	}
 	if e.Payments == nil {
 		e.Payments = []Payments{SandboxPayments{}}
 	}
@@ -71,6 +79,8 @@ type run struct {
 	submissions   []Submission
 	open          []OpenWorkflow
 	samples       []canarySample
+	listed        []providerLists // of processors
+	unread        []string        // processors that did not answer, and why
 	counts        map[string]int64
 	// suspects are violations by Temporal's list, which may be behind.
 	suspects []suspect
@@ -93,7 +103,7 @@ func Run(ctx context.Context, e Evidence) (*Report, error) {
 		r.s, r.report.SnapshotAt = s, s.At.UTC()
 		for _, check := range []func(context.Context) error{
 			r.count, r.runProbes, r.checkOrderStatus, r.checkDeadlines, r.checkSupplied, r.checkSubmissions, r.checkPayments,
-			r.checkSecrets, r.checkAnswers, r.checkErasures, r.checkMailbox, r.checkPartner, r.checkHoneypots,
+			r.checkProcessors, r.checkSecrets, r.checkAnswers, r.checkErasures, r.checkMailbox, r.checkPartner, r.checkHoneypots,
 			r.checkConcurrency,
 			r.checkSamples,
 		} {
@@ -146,6 +156,7 @@ func (r *run) readOutside(ctx context.Context) (err error) {
 			return err
 		}
 	}
+	r.readProcessors(ctx)
 	if r.Temporal != nil {
 		if r.open, err = r.Temporal.Open(ctx); err != nil {
 			return err

@@ -18,6 +18,7 @@ const (
 	looksRefunds      = "refunds"
 	looksPaid         = "provider's refunds"
 	looksCaptured     = "provider's payments"
+	looksListed       = "entries of processors' lists"
 	looksAlerts       = "alerts"
 	looksOutbox       = "outbox entries"
 	looksLinks        = "checkout links"
@@ -58,6 +59,8 @@ const (
 	needJournal   need = "journal of whoever sent the orders"
 	needErasures  need = "list of erasures"
 	needHoneypots need = "log of honeypots"
+	// needProcessors is of payment providers whose books are not in the database
+	needProcessors need = "lists of payment processors"
 )
 
 func (n need) given(e Evidence) bool {
@@ -76,6 +79,8 @@ func (n need) given(e Evidence) bool {
 		return e.Erasures != nil
 	case needHoneypots:
 		return e.Honeypots != nil
+	case needProcessors:
+		return e.Processors != nil
 	}
 	return false
 }
@@ -327,8 +332,8 @@ var invariants = []invariant{
 		looks: []string{looksPayments},
 	},
 	{
-		id: "P5", severity: S0, meaning: "The processor's sessions and our payments agree, both ways.",
-		looks: []string{looksPayments},
+		id: "P5", severity: S0, meaning: "The processor's sessions, payments and refunds and our rows agree, both ways.",
+		looks: []string{looksPayments, looksListed}, betters: needProcessors,
 	},
 	{id: "P6", severity: S0, meaning: "No checkout link is sold twice.", looks: []string{looksLinks}},
 	{
@@ -337,7 +342,7 @@ var invariants = []invariant{
 	},
 	{
 		id: "P8", severity: S1, meaning: "After each event of a processor it was asked where the payment stands.",
-		looks: []string{looksPayments},
+		looks: []string{looksPayments, looksListed}, betters: needProcessors,
 	},
 
 	{

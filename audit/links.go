@@ -41,19 +41,24 @@ const otherPaymentKeptSQL = `
 		OR k.status = 'USED' AND p.status IN ('CREATED', 'OPEN', 'PROCESSING'))`
 
 // capturedOtherSumSQL: what was captured is what the lines cost that were not given up before. Of those the refund is
-// of nothing; should they have been charged all the same, the payment has one of its own.
+// of nothing; should they have been charged all the same, the payment has one of its own. Where a person has accepted a
+// payment of another sum, it is that sum less what was given up before; and less than is due may have been taken by
+// somebody else, if a person has seen to it since.
 const capturedOtherSumSQL = `
 	SELECT p.order_id, NULL AS line_id, 'payment ' || p.id AS subject,
 		p.captured_minor || ' minor units were captured, ' || p.authorized_minor || ' authorized, and ' || due.minor
 			|| ' were due' AS what
-	FROM payments p CROSS JOIN LATERAL (
-		SELECT coalesce(sum(CASE WHEN r.line_id IS NULL THEN l.gross_minor ELSE r.amount_minor END), 0) AS minor
+	FROM payments p LEFT JOIN payment_refunds y ON y.payment_id = p.id CROSS JOIN LATERAL (
+		SELECT coalesce(sum(CASE WHEN r.line_id IS NULL THEN l.gross_minor ELSE r.amount_minor END), 0) AS minor,
+			coalesce(sum(l.gross_minor) FILTER (WHERE r.amount_minor = 0 AND r.created_at < p.captured_at), 0) AS uncharged
 		FROM line_items l LEFT JOIN refunds r ON r.line_id = l.id WHERE l.order_id = p.order_id
-	) due
+	) due CROSS JOIN LATERAL (SELECT p.captured_minor - coalesce(y.amount_minor, 0) AS minor) kept
 	WHERE p.order_id IS NOT NULL AND p.status = 'CAPTURED'
-		AND (p.captured_minor > p.authorized_minor OR p.captured_minor <> due.minor + coalesce((
-			SELECT r.amount_minor FROM payment_refunds r WHERE r.payment_id = p.id), 0))
-		AND NOT EXISTS (SELECT FROM alerts a WHERE a.subject = 'payment/' || p.id AND a.cause = 'Mismatch')`
+		AND (kept.minor > p.authorized_minor OR kept.minor <> due.minor)
+		AND NOT (kept.minor = greatest(least(p.total_minor, p.authorized_minor) - due.uncharged, 0)
+			AND EXISTS (SELECT FROM payment_log g WHERE g.payment_id = p.id AND g.from_status = 'MISMATCH'))
+		AND NOT (kept.minor < due.minor AND EXISTS (SELECT FROM alerts a WHERE a.subject = 'payment/' || p.id
+			AND a.cause = 'Mismatch' AND a.closed_by IS NOT NULL AND a.closed_at >= p.captured_at))`
 
 const refundedUnchargedSQL = `
 	SELECT p.order_id, r.line_id, 'payment ' || p.id AS subject,

@@ -59,6 +59,15 @@ var planted = []struct {
 		sql: `UPDATE payments SET captured_minor = captured_minor - 1 WHERE order_id = 'linked'`,
 	},
 	{
+		id: "P2", name: "another sum was taken than a person has accepted", at: "linked", also: "P5",
+		sql: `INSERT INTO payment_log (payment_id, version, from_status, to_status, by)
+				SELECT id, 1000, 'MISMATCH', 'AUTHORIZED', 'ana' FROM payments WHERE order_id = 'linked';
+			INSERT INTO alerts (cause, subject, detail, opened_at, mailed_at, closed_at, closed_by)
+				SELECT 'Mismatch', 'payment/' || id, '{}', now() - interval '1 day', now() - interval '1 day',
+					now() - interval '1 day', 'ana' FROM payments WHERE order_id = 'linked';
+			UPDATE payments SET authorized_minor = 900, captured_minor = 800 WHERE order_id = 'linked'`,
+	},
+	{
 		id: "P2", name: "what was never charged is refunded", at: "uncharged", also: "E2",
 		sql: `UPDATE refunds SET amount_minor = 1000 WHERE order_id = 'uncharged'`,
 	},

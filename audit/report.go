@@ -44,7 +44,7 @@ func (r *Report) Capped(n int) *Report {
 
 func newReport(e Evidence) *Report {
 	r := &Report{AuditReport: keyturn.AuditReport{StartedAt: time.Now().UTC(), Quiescent: e.Quiescent}}
-	for _, n := range []need{needMailbox, needPartner, needTemporal, needJournal, needErasures} {
+	for _, n := range []need{needMailbox, needPartner, needTemporal, needJournal, needErasures, needProcessors} {
 		if n.given(e) {
 			r.Evidence = append(r.Evidence, string(n))
 		}

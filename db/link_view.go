@@ -15,7 +15,11 @@ func (d *DB) viewOfLink(row linkRow) (keyturn.LinkView, error) {
 	if err != nil && keyturn.KindOf(err) != keyturn.KindErased {
 		return keyturn.LinkView{}, err
 	}
-	return row.view(link, draft), nil
+	v := row.view(link, draft)
+	if keyturn.KindOf(err) == keyturn.KindErased {
+		v.Total = ""
+	}
+	return v, nil
 }
 
 func (r linkRow) view(link keyturn.CheckoutLink, draft linkDraft) keyturn.LinkView {
@@ -75,6 +79,9 @@ func (d *DB) linkView(ctx context.Context, id string) (keyturn.LinkView, *keytur
 		return keyturn.LinkView{}, nil, err
 	}
 	v := row.view(link, draft)
+	if erased { // what it sold is gone: its payments have their sums
+		v.Total = ""
+	}
 	v.Payments, err = d.paymentsWhere(ctx, "p.link_id = $1 ORDER BY p.number", id)
 	if erased || row.BlankedAt != nil {
 		return v, nil, err

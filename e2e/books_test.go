@@ -31,7 +31,8 @@ func (s *stack) evidence() audit.Evidence {
 	require.NoError(s.t, err)
 	return audit.Evidence{
 		DB: s.db, Mailbox: mailbox, Partner: partner,
-		Temporal: audit.Temporal{Client: s.temporal, TaskQueue: s.queue},
+		Temporal:   audit.Temporal{Client: s.temporal, TaskQueue: s.queue},
+		Processors: s.acts.Desk.Processors,
 	}
 }
 

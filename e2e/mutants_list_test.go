@@ -14,6 +14,7 @@ type mutant struct {
 	edits            []mutants.Edit // of SQL; a mutant without any is an edit of source
 	drop             string         // constraints that would have prevented the harm
 	slack            time.Duration  // of the audit; 0: the usual one
+	rest             bool           // the audit takes the system to be at rest
 	options          options
 	run              func(*stack)
 	seen             func(*stack) bool
@@ -297,6 +298,22 @@ var allMutants = []mutant{
 		run: (*stack).sellsAndIsWithdrawnFrom,
 	},
 	{name: "an event is noted and nobody asks its processor", invariants: "P8", run: (*stack).sellsAndHearsOfIt},
+
+	// Stripe, by its lists.
+	{
+		name: "a refund whose answer is lost is asked for under another key", invariants: "P5",
+		run: (*stack).sellsOneOfTwoAtStripe, options: options{noWorker: true},
+	},
+	{
+		name: "a dispute is not booked", invariants: "P8",
+		edits: becomes(`(payment_id, reference, kind, amount_minor, currency, status, reason, due_at, closed_at\)) VALUES `+
+			`\(\$1, \$2, \$3, \$4, \$5, \$6, \$7, \$8, \$9, \$10, CASE WHEN \$8 IN \('won', 'lost'\) THEN clock_timestamp\(\) END\)`,
+			`$1 SELECT CAST($$1 AS text), CAST($$2 AS text), CAST($$3 AS uuid), CAST($$4 AS text), CAST($$5 AS text),
+				CAST($$6 AS bigint), CAST($$7 AS text), CAST($$8 AS text), CAST($$9 AS text), CAST($$10 AS timestamptz),
+				CASE WHEN $$8 = 'lost' THEN clock_timestamp() END WHERE $$5 <> 'dispute'`),
+		slack: time.Second, rest: true,
+		run: (*stack).sellsAndIsDisputedAtStripe, options: options{noWorker: true},
+	},
 
 	// Events.
 	{

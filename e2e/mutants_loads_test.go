@@ -20,6 +20,7 @@ import (
 	"keyturn.dev/keyturn/db"
 	"keyturn.dev/keyturn/devstack/emulator"
 	"keyturn.dev/keyturn/devstack/inbox"
+	stripeemulator "keyturn.dev/keyturn/devstack/stripe"
 	"keyturn.dev/keyturn/internal/testkit/faultproxy"
 	"keyturn.dev/keyturn/payment"
 	"keyturn.dev/keyturn/workflows"
@@ -317,6 +318,36 @@ func (s *stack) sellsAndHearsOfIt() {
 	s.awaitLink(link, keyturn.OrderCompleted)
 	s.exec(`UPDATE payments SET asked_at = asked_at - interval '1 hour'`)
 	s.exec(`UPDATE provider_events SET received_at = received_at - interval '1 hour'`)
+}
+
+// sellsOneOfTwoAtStripe sells two things at Stripe, of which one cannot be delivered; the answer to its refund is lost.
+func (s *stack) sellsOneOfTwoAtStripe() {
+	x := s.throughStripe()
+	s.product(keyturn.Product{
+		ID: "soldout", Sources: sources(fromPool("no-keys")), Retry: every(100*time.Millisecond, 2*time.Second),
+	})
+	lost := false
+	x.emulator.SetFaults(func(c stripeemulator.Call) stripeemulator.Fault {
+		if c.Operation != "refund.create" || lost {
+			return ""
+		}
+		lost = true
+		return stripeemulator.Lost
+	})
+	link := x.stripeLink("editor", "soldout")
+	x.pays(link, stripeemulator.Card(""))
+	s.awaitLink(link, keyturn.OrderPartialCanceled)
+}
+
+// sellsAndIsDisputedAtStripe has a customer dispute a payment, and Stripe tell of it.
+func (s *stack) sellsAndIsDisputedAtStripe() {
+	x := s.throughStripe()
+	link := x.stripeLink("editor")
+	x.pays(link, stripeemulator.Card(""))
+	s.awaitLink(link, keyturn.OrderCompleted)
+	s.awaitPayment(link, keyturn.PaymentCaptured)
+	_, err := x.emulator.Dispute(x.atStripe(link).ID)
+	require.NoError(s.t, err)
 }
 
 // sellsAndTells lets time pass after a webhook was told of an order.

@@ -38,7 +38,7 @@ func TestEveryMutantIsCaught(t *testing.T) {
 				s.eventually(func() (bool, string) { return m.seen(s), "it is not seen" })
 			} else {
 				s.eventually(func() (bool, string) {
-					violated := s.violated(m.slack)
+					violated := s.violated(m.slack, m.rest)
 					caught = strings.Join(violated, " ")
 					return slices.ContainsFunc(strings.Fields(m.invariants), func(id string) bool {
 						return slices.Contains(violated, id)
@@ -65,9 +65,9 @@ func TestEveryMutantIsDefinedOnce(t *testing.T) {
 }
 
 // violated audits and names the invariants that do not hold.
-func (s *stack) violated(slack time.Duration) []string {
+func (s *stack) violated(slack time.Duration, rest bool) []string {
 	e := s.evidence()
-	e.Slack = slack
+	e.Slack, e.Quiescent = slack, rest
 	r, err := audit.Run(context.Background(), e)
 	require.NoError(s.t, err)
 	return r.Violated()

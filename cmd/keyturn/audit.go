@@ -28,6 +28,8 @@ type auditOptions struct {
 	erasures                      string
 	payments                      []string
 	temporal, quiescent, all, dev bool
+	processors                    bool
+	processorsFor                 time.Duration
 	noStore, gentle               bool
 	dir                           string
 	offset                        int
@@ -72,6 +74,9 @@ A schedule runs an audit every night; the subcommands now, list and show ask the
 	f.StringVar(&o.submissions, "submissions", "", "journal of the order system, a file of JSON lines (docs/run/audit.md)")
 	f.StringArrayVar(&o.payments, "payment-log", nil,
 		"books of a payment provider other than the sandbox: till=payments.jsonl; may be repeated")
+	f.BoolVar(&o.processors, "processors", false,
+		"compare with the lists of payment processors: Stripe's, by KEYTURN_STRIPE_KEY and KEYTURN_INSTALLATION")
+	f.DurationVar(&o.processorsFor, "processors-for", 0, "with --processors: how far back; 0: 96h")
 	f.StringVar(&o.erasures, "erasures", "",
 		"file with the list of erasures that is kept outside (keyturn customer erasures)")
 	f.BoolVar(&o.temporal, "temporal", false,
@@ -109,7 +114,7 @@ func runAudit(ctx context.Context, cmd *cobra.Command, o auditOptions) error {
 	if o.all {
 		e.Listed = allViolations
 	}
-	done, err := o.addEvidence(&e)
+	done, err := o.addEvidence(ctx, &e)
 	defer done()
 	if err != nil {
 		return err
@@ -155,7 +160,7 @@ func (o *auditOptions) useDev() error {
 func fileIsThere(path string) bool { _, err := os.Stat(path); return err == nil }
 
 // addEvidence opens what was named. done closes it again.
-func (o auditOptions) addEvidence(e *audit.Evidence) (done func(), err error) {
+func (o auditOptions) addEvidence(ctx context.Context, e *audit.Evidence) (done func(), err error) {
 	done = func() {}
 	if o.mailbox != "" {
 		if e.Mailbox, err = audit.OpenMailbox(o.mailbox); err != nil {
@@ -192,6 +197,12 @@ func (o auditOptions) addEvidence(e *audit.Evidence) (done func(), err error) {
 			return done, err
 		}
 		e.Payments = append(e.Payments, books)
+	}
+	if o.processors {
+		if e.Processors, err = configuredProcessors(ctx, e.DB); err != nil {
+			return done, err
+		}
+		e.ProcessorsFor = o.processorsFor
 	}
 	if !o.temporal {
 		return done, nil

@@ -216,6 +216,21 @@ func (c *conn) ExecContext(ctx context.Context, query string, args []driver.Name
 `,
 	},
 
+	{ // two refunds under two keys are two refunds
+		Old: `
+	id, err := finder.FindRefund(ctx, r)
+	if err == nil || keyturn.KindOf(err) != keyturn.KindNotFound {
+`,
+		New: `
+	id, err := finder.FindRefund(ctx, r)
+	if mutants.Active("a refund whose answer is lost is asked for under another key") {
+		r.IdempotencyKey += time.Now().String()
+		return p.Refund(ctx, provider, r)
+	}
+	if err == nil || keyturn.KindOf(err) != keyturn.KindNotFound {
+`,
+	},
+
 	// Workflows.
 	{
 		Old: `
