@@ -170,10 +170,10 @@ var AlertCauses = []AlertInfo{
 	},
 	{
 		Cause: AlertLatePayment, Severity: SeverityCritical, ByPerson: true,
-		Meaning: "a customer has paid after the end of a checkout link, or a payment was taken after it had ended " +
-			"uncharged. All of it goes back",
-		ToDo: "`keyturn payment show PAYMENT` shows whether the money is back; tell the customer, then " +
-			closeIt,
+		Meaning: "a customer has paid after the end of a checkout link, a payment was taken after it had ended " +
+			"uncharged, or a restored database does not have it. All of it goes back",
+		ToDo: "`keyturn payment show PAYMENT` shows whether the money is back, or the alert says so; tell the customer, " +
+			"then " + closeIt,
 	},
 	{
 		Cause: AlertMismatch, Severity: SeverityCritical, ByPerson: true,

@@ -46,14 +46,17 @@ func (k *Desk) Open(ctx context.Context, paymentID string) (db.Reconciled, error
 		next, err := k.DB.ReviewPayment(ctx, paymentID)
 		return db.Reconciled{Next: next}, err
 	}
+	processor, err := k.processor(f.Provider)
+	if err != nil {
+		return k.cannotOpen(ctx, f, err)
+	}
 	if opened, done, err := k.openedBefore(ctx, &f); done || err != nil {
 		return opened, err
 	}
 	if len(f.Snapshot.Lines) == 0 {
 		return db.Reconciled{}, keyturn.Errorf(keyturn.KindErased, "the payment's customer was erased")
 	}
-	processor, err := k.processor(f.Provider)
-	if err != nil {
+	if err := k.DB.BeginOpening(ctx, f.ID); err != nil {
 		return db.Reconciled{}, err
 	}
 	callCtx, cancel := context.WithTimeout(ctx, callTime)
@@ -75,6 +78,20 @@ func (k *Desk) Open(ctx context.Context, paymentID string) (db.Reconciled, error
 		return db.Reconciled{Next: next}, err
 	}
 	return k.book(ctx, f, state, err)
+}
+
+// cannotOpen ends a payment whose processor is not one of ours any more, and that it was never asked to open: it cannot
+// have been paid. Of one that it may have opened nobody knows: somebody has to bring the processor back.
+func (k *Desk) cannotOpen(ctx context.Context, f db.PaymentFacts, missing error) (db.Reconciled, error) {
+	next, err := k.DB.ProcessorMissing(ctx, f.ID)
+	if err != nil {
+		return db.Reconciled{}, err
+	}
+	k.Logger.Error("a payment is of a provider that is not configured", "paymentId", f.ID, "provider", f.Provider)
+	if next.Status == keyturn.PaymentCreated {
+		return db.Reconciled{}, missing
+	}
+	return db.Reconciled{Next: next}, missing
 }
 
 func (k *Desk) opening(f db.PaymentFacts) payment.Opening {
@@ -152,10 +169,11 @@ func (k *Desk) Void(ctx context.Context, paymentID string) (db.Reconciled, error
 	})
 }
 
-// voidKey is the key of letting an authorization go. That happens once, whatever the key: a new one each quarter of an
-// hour is for a processor that answers under the same one, for a day, that it has failed.
+// voidKey is the key of letting an authorization go: a new one each minute, for a processor that answers under the same
+// one, for a day, that it has failed. Letting go happens once, whatever the key, so nothing is waited for as before a
+// second key of a refund, and the customer's money is not blocked meanwhile.
 func voidKey(f db.PaymentFacts) string {
-	return "void-" + f.ID + "-" + strconv.FormatInt(f.Now.Unix()/int64(payment.FailedFor/time.Second), 10)
+	return "void-" + f.ID + "-" + strconv.FormatInt(f.Now.Unix()/60, 10)
 }
 
 // GiveBack refunds what was taken without an order, under one key, until it is done.
@@ -246,6 +264,9 @@ func (k *Desk) call(ctx context.Context, paymentID string,
 	}
 	processor, err := k.processor(f.Provider)
 	if err != nil {
+		if _, bookErr := k.DB.ProcessorMissing(ctx, f.ID); bookErr != nil {
+			return db.Reconciled{}, bookErr
+		}
 		return db.Reconciled{}, err
 	}
 	callCtx, cancel := context.WithTimeout(ctx, callTime)

@@ -65,6 +65,20 @@ func (p *payment) alertRefused(ctx context.Context, tx *sqlx.Tx, kind keyturn.Ki
 	})
 }
 
+// alertMissing alerts that the payment's processor is not one of ours any more. known: it may know the payment.
+func (p *payment) alertMissing(ctx context.Context, tx *sqlx.Tx, known bool) error {
+	happened := "the payment provider " + p.Provider + " is not configured any more, and a "
+	if known {
+		happened += "payment of checkout link " + p.LinkID + " is " + string(p.Status) +
+			" there: configure it until its payments have ended"
+	} else {
+		happened += "customer wanted to pay checkout link " + p.LinkID +
+			" by it. The payment has ended, and nothing was charged"
+	}
+	return openAlertOf(ctx, tx, processorSubject(p.Provider), keyturn.AlertProcessorRefuses,
+		AlertDetail{Happened: happened})
+}
+
 // askedAt is when the processor was asked for what it says.
 func (p *payment) askedAt(s keyturn.ProcessorState) time.Time {
 	if s.AskedAt.IsZero() {

@@ -32,6 +32,8 @@ type Restored struct {
 	Payments int      `json:"paymentsAsked"`   // of checkout links: their providers are asked what became of them
 	// begun after the backup: a person looks for them at the payment provider
 	MissingPayments []PaymentOutcome `json:"missingPayments,omitempty"`
+	// Money is, by provider and currency, what payment providers have that the database does not
+	Money []MoneyApart `json:"money,omitempty"`
 }
 
 const (

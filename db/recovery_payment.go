@@ -7,6 +7,7 @@ import (
 	"github.com/jmoiron/sqlx"
 	"github.com/lib/pq"
 
+	"keyturn.dev/keyturn"
 	"keyturn.dev/keyturn/pg"
 )
 
@@ -51,6 +52,48 @@ func (d *DB) MissingPayments(ctx context.Context, all []PaymentOutcome) ([]Payme
 	}
 	known := func(p PaymentOutcome) bool { return slices.Contains(there, p.PaymentID) }
 	return slices.DeleteFunc(slices.Clone(all), known), nil
+}
+
+// SoldBy says whether the database has payments at a provider.
+func (d *DB) SoldBy(ctx context.Context, provider string) (sold bool, err error) {
+	err = d.pg.GetContext(ctx, &sold, `SELECT EXISTS (SELECT FROM payments WHERE provider = $1 LIMIT 1)`, provider)
+	return sold, pg.AsKind(err)
+}
+
+// RefundedOutcomes are the outcomes of lines whose refunds a payment provider has, and that are not given up here.
+func (d *DB) RefundedOutcomes(ctx context.Context, refunds []keyturn.MadeRefund) (out []WorkflowOutcome, err error) {
+	ids := pq.StringArray{}
+	for _, r := range refunds {
+		if id, ours := canonicalID(r.OurID); ours {
+			ids = append(ids, id)
+		}
+	}
+	var lines []struct {
+		FulfillmentID string `db:"fulfillment_id"`
+		ID            string `db:"id"`
+		OrderID       string `db:"order_id"`
+		ProductID     string `db:"product_id"`
+	}
+	//keyturn:autocommit it reads
+	err = d.pg.SelectContext(ctx, &lines, `
+		SELECT fulfillment_id, id, order_id, product_id FROM line_items
+		WHERE id = ANY(CAST($1 AS uuid[])) AND status NOT IN ('CANCELING', 'CANCELED')`, ids)
+	for _, l := range lines {
+		out = append(out, WorkflowOutcome{
+			FulfillmentID: l.FulfillmentID, LineID: l.ID, OrderID: l.OrderID, ProductID: l.ProductID,
+			Status: keyturn.LineCanceled,
+		})
+	}
+	return out, pg.AsKind(err)
+}
+
+// AlertMissingPayment tells operations of a payment that its provider has and this database does not, and what was done
+// about it.
+func (d *DB) AlertMissingPayment(ctx context.Context, id, orderID, happened string) error {
+	return d.pg.Tx(ctx, func(tx *sqlx.Tx) error {
+		return openAlertOf(ctx, tx, "payment/"+id, keyturn.AlertLatePayment,
+			AlertDetail{OrderID: orderID, Happened: happened})
+	})
 }
 
 // madeByPayments are those of the orders that checkout links make by themselves: their payments are asked for.

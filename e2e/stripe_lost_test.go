@@ -57,6 +57,17 @@ func (s *stripeShop) openIsLost(link string) (paymentID string) {
 		}
 		return emulator.Down
 	})
+	paymentID = s.begins(link)
+	for range 3 {
+		_, err := s.acts.Desk.Open(context.Background(), paymentID)
+		require.Equal(s.t, keyturn.KindUnavailable, keyturn.KindOf(err), fmt.Sprint(err))
+	}
+	return paymentID
+}
+
+// begins presses "order and pay", and dies before Stripe is asked for anything.
+func (s *stripeShop) begins(link string) (paymentID string) {
+	s.t.Helper()
 	ctx := context.Background()
 	token := s.db.LinkToken(link)
 	page, err := s.db.CheckoutPage(ctx, token)
@@ -67,9 +78,5 @@ func (s *stripeShop) openIsLost(link string) (paymentID string) {
 		Respond:  func(db.Accepted) ([]byte, error) { return nil, nil },
 	})
 	require.NoError(s.t, err)
-	for range 3 {
-		_, err = s.acts.Desk.Open(ctx, begun.ID)
-		require.Equal(s.t, keyturn.KindUnavailable, keyturn.KindOf(err), fmt.Sprint(err))
-	}
 	return begun.ID
 }

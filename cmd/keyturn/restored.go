@@ -27,6 +27,7 @@ type restoredOptions struct {
 	since        time.Time
 	first        int
 	temporalLost bool
+	yes          bool
 }
 
 func newRestored() *cobra.Command {
@@ -43,6 +44,8 @@ what became of each line and makes sure that nothing is done twice and nothing i
   lines that may have received keys from a pool, a person or a URL are held: check their e-mails, then resolve them
   every other open line continues; its partner is called under the same ID
   payments of checkout links are asked for at their providers: one that was paid since makes its order
+  Stripe is asked for everything since, and the sums are printed that it has and this database does not: what was
+    refunded there is not refunded again; payments that are not here are given back, if you say so
   orders that are missing are listed: have them sent again, and their lines get the same IDs
 
 The time of the backup is read from the database: its newest row. Before anything is changed the command
@@ -50,9 +53,11 @@ checks that the database can be written, has this version's schema, opens with t
 else, and is the one whose workflows Temporal has.
 
 It can be repeated. docs/run/operating.md describes the whole procedure.` + databaseEnv +
-			" TEMPORAL_ADDRESS and Temporal's other variables name its server.",
+			" TEMPORAL_ADDRESS and Temporal's other variables name its server; KEYTURN_STRIPE_KEY and KEYTURN_INSTALLATION " +
+			"are those of API and workers.",
 		Example: `  keyturn restored
   keyturn restored --first 2000                      no pool has sold more than 2,000 keys since
+  keyturn restored --yes                             give back what the database does not have, without asking
   keyturn restored --since 2026-05-14T03:00:00Z      the database's clock was wrong: look at all since this time`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if since != "" {
@@ -74,6 +79,8 @@ It can be repeated. docs/run/operating.md describes the whole procedure.` + data
 	cmd.Flags().IntVar(&o.first, "first", 0, "upper bound of keys that each pool has sold since; 0: no bound")
 	cmd.Flags().BoolVar(&o.temporalLost, "temporal-lost", false,
 		"Temporal has lost its state, too: hold every open line that may have got keys")
+	cmd.Flags().BoolVar(&o.yes, "yes", false,
+		"give back at Stripe what was paid for payments that the database does not have, without asking")
 	return cmd
 }
 
@@ -89,6 +96,10 @@ func runRestored(ctx context.Context, cmd *cobra.Command, o restoredOptions) err
 		return err
 	}
 	since, err := d.InspectRestored(ctx, o.since)
+	if err != nil {
+		return err
+	}
+	abroad, err := askProviders(ctx, cmd.ErrOrStderr(), d, since.Add(-beforeBackup))
 	if err != nil {
 		return err
 	}
@@ -127,12 +138,34 @@ func runRestored(ctx context.Context, cmd *cobra.Command, o restoredOptions) err
 	if err != nil {
 		return repeatable(err, since)
 	}
-	out, err := d.Restored(ctx, since, o.first, append(known, outcomes...))
+	known = append(known, outcomes...)
+	for _, a := range abroad {
+		if err := a.Settle(ctx); err != nil {
+			return err
+		}
+		if known, err = a.AddOutcomes(ctx, known); err != nil {
+			return err
+		}
+	}
+	out, err := d.Restored(ctx, since, o.first, known)
 	if err != nil {
 		return err
 	}
 	if out.MissingPayments, err = d.MissingPayments(ctx, payments); err != nil {
 		return err
+	}
+	orders := map[string]string{}
+	for _, p := range payments {
+		orders[p.PaymentID] = p.OrderID
+	}
+	for _, a := range abroad {
+		if err := a.CatchUp(ctx); err != nil {
+			return err
+		}
+		if err := giveBack(ctx, cmd, a, o.yes, orders); err != nil {
+			return err
+		}
+		out.Money = append(out.Money, a.Sums()...)
 	}
 	return show(cmd, out, func(w io.Writer) { tellRestored(w, out) })
 }
@@ -172,6 +205,7 @@ func tellRestored(w io.Writer, r db.Restored) {
 	fmt.Fprintf(w, "%7d lines continue once API and workers run\n", r.Woken)
 	fmt.Fprintf(w, "%7d payments of checkout links are asked for at their providers then, and make their orders if they "+
 		"are paid\n", r.Payments)
+	tellMoney(w, r.Money)
 	if len(r.MissingPayments) > 0 {
 		fmt.Fprintf(w, "%7d payments of checkout links are missing; look for them at the payment provider, and give "+
 			"back what was taken:\n", len(r.MissingPayments))
