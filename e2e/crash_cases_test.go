@@ -97,6 +97,23 @@ var crashCases = []crashCase{
 		status: keyturn.LineDelivered, link: &crashLink{returns: true, payment: keyturn.PaymentCaptured},
 	},
 	{
+		name: "a link at Stripe", product: keyturn.Product{Sources: sources(fromPool("games"))}, keys: "KEY-1\nKEY-2",
+		status: keyturn.LineDelivered, link: &crashLink{stripe: true, returns: true, payment: keyturn.PaymentCaptured},
+	},
+	{
+		name: "a link at Stripe that cannot be delivered", status: keyturn.LineCanceled,
+		product: keyturn.Product{
+			Sources: sources(fromPool("games")),
+			Retry:   every(200*time.Millisecond, 700*time.Millisecond),
+		},
+		link: &crashLink{stripe: true, returns: true, payment: keyturn.PaymentVoided},
+	},
+	{
+		name: "a link at Stripe whose customer withdraws", product: keyturn.Product{Sources: sources(fromPool("games"))},
+		keys: "KEY-1\nKEY-2", status: keyturn.LineCanceled,
+		link: &crashLink{stripe: true, returns: true, withdraws: true, payment: keyturn.PaymentCaptured},
+	},
+	{
 		name: "a link whose capture is not answered", product: keyturn.Product{Sources: sources(fromPool("games"))},
 		keys: "KEY-1\nKEY-2", status: keyturn.LineDelivered,
 		link: &crashLink{trouble: "capture-lost", payment: keyturn.PaymentCaptured},

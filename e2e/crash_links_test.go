@@ -9,11 +9,14 @@ import (
 
 	"keyturn.dev/keyturn"
 	"keyturn.dev/keyturn/db"
+	stripeemulator "keyturn.dev/keyturn/devstack/stripe"
 	"keyturn.dev/keyturn/mail"
+	"keyturn.dev/keyturn/payment/stripe"
 )
 
 // crashLink is how a checkout link is bought.
 type crashLink struct {
+	stripe  bool   // it is paid at Stripe
 	trouble string // that the sandbox makes
 	returns bool   // the customer comes back after paying; otherwise the sandbox's event tells of it, or nobody
 	late    bool   // the processor says that the session has ended, and takes the customer's money all the same
@@ -28,6 +31,9 @@ func (s *succession) buys(c *crashLink) {
 	link := keyturn.CheckoutLink{
 		OrderID: "ORDER-1", Currency: "EUR", Customer: keyturn.Customer{Email: buyer, Country: "FR", Locale: "en-GB"},
 		LineItems: []keyturn.LinkLine{{ProductID: "thing", Name: "Thing", UnitPrice: "10.00"}},
+	}
+	if c.stripe {
+		link.Provider = stripe.Name
 	}
 	if c.trouble != "" {
 		link.AdditionalData = map[string]string{"sandbox": c.trouble}
@@ -64,6 +70,10 @@ func (s *succession) buys(c *crashLink) {
 	s.ask(func(ctx context.Context, l *life) error {
 		facts, err := l.db.Payment(ctx, payment)
 		if err != nil {
+			return err
+		}
+		if c.stripe {
+			_, err = s.w.stripe.Pay(facts.SessionReference, stripeemulator.Card(""))
 			return err
 		}
 		_, err = l.sandbox.Act(ctx, facts.SessionURL[strings.LastIndex(facts.SessionURL, "/")+1:], keyturn.SandboxPay)

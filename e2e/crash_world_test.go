@@ -28,11 +28,13 @@ import (
 	"keyturn.dev/keyturn/devstack/emulator"
 	"keyturn.dev/keyturn/devstack/inbox"
 	"keyturn.dev/keyturn/devstack/paymentemulator"
+	stripeemulator "keyturn.dev/keyturn/devstack/stripe"
 	"keyturn.dev/keyturn/endpoint"
 	"keyturn.dev/keyturn/internal/testkit"
 	"keyturn.dev/keyturn/internal/testkit/faultproxy"
 	"keyturn.dev/keyturn/mail"
 	"keyturn.dev/keyturn/payment"
+	"keyturn.dev/keyturn/payment/stripe"
 	"keyturn.dev/keyturn/starter"
 	"keyturn.dev/keyturn/vault"
 	"keyturn.dev/keyturn/worker"
@@ -48,6 +50,7 @@ type world struct {
 	inbox   *inbox.Server
 	partner *emulator.Server
 	till    *paymentemulator.Server
+	stripe  *stripeemulator.Server
 	journal string // of the till
 	books   *db.DB
 
@@ -78,6 +81,8 @@ func newWorld(t *testing.T) *world {
 	require.NoError(t, w.partner.Start())
 	w.till = paymentemulator.New(paymentemulator.Config{Addr: "127.0.0.1:0", Journal: w.journal})
 	require.NoError(t, w.till.Start())
+	w.stripe = stripeemulator.New(stripeemulator.Config{})
+	require.NoError(t, w.stripe.Start())
 	w.toPartner, err = faultproxy.Start("127.0.0.1:0", strings.TrimPrefix(w.partner.URL(), "http://"), faultproxy.HTTP)
 	require.NoError(t, err)
 	w.toPartner.Watch(func(name string, answered bool) bool {
@@ -87,7 +92,7 @@ func newWorld(t *testing.T) *world {
 		return l != nil && l.passes("partner", name, answered)
 	})
 	t.Cleanup(func() {
-		for _, c := range []interface{ Close() error }{w.sql, w.books, w.inbox, w.partner, w.till, w.toPartner} {
+		for _, c := range []interface{ Close() error }{w.sql, w.books, w.inbox, w.partner, w.till, w.stripe, w.toPartner} {
 			_ = c.Close()
 		}
 	})
@@ -132,6 +137,7 @@ func (w *world) live(dies func(point string) bool) *life {
 	temporal := l.through("Temporal", testkit.Temporal(w.t), faultproxy.GRPC)
 	smtp := l.through("SMTP", w.inbox.SMTPAddr(), faultproxy.SMTP)
 	till := l.through("payment", strings.TrimPrefix(w.till.URL(), "http://"), faultproxy.HTTP)
+	atStripe := w.processor("http://" + l.through("Stripe", strings.TrimPrefix(w.stripe.URL(), "http://"), faultproxy.HTTP))
 	w.mu.Lock()
 	w.lives = l
 	w.mu.Unlock()
@@ -159,10 +165,10 @@ func (w *world) live(dies func(point string) bool) *life {
 		Providers: payment.Providers{"till": payment.Gateway{URL: "http://" + till}},
 	}
 	l.starter = starter.New(starter.Config{DB: l.db, Temporal: l.temp, TaskQueue: w.queue, Logger: logger})
-	l.sell(logger)
+	l.sell(logger, atStripe)
 	server := httptest.NewUnstartedServer(nil)
 	server.Config = api.New(api.Config{
-		Payments: []string{"till"}, Processors: []string{payment.SandboxName}, PublicURL: crashURL,
+		Payments: []string{"till"}, Processors: []string{payment.SandboxName, stripe.Name}, PublicURL: crashURL,
 		DB: l.db, Temporal: l.temp, Starter: l.starter, TaskQueue: w.queue, DevToken: "dev",
 		RenderKeys: l.acts.Letters.Render, Logger: logger,
 	}).Server()
@@ -192,8 +198,18 @@ func (w *world) live(dies func(point string) bool) *life {
 // crashURL is of the pages, which outlive a process.
 const crashURL = "http://shop.test"
 
-// sell makes the sandbox the processor of checkout links.
-func (l *life) sell(logger *slog.Logger) {
+// processor is Stripe at an address.
+func (w *world) processor(url string) payment.Processor {
+	x, err := stripe.New(stripe.Config{
+		Key: stripeemulator.Key, Authorize: stripe.DefaultAuthorize, Installation: "crash", URL: url,
+		PageOrigin: w.stripe.PageURL(),
+	})
+	require.NoError(w.t, err)
+	return x
+}
+
+// sell makes the sandbox and Stripe the processors of checkout links.
+func (l *life) sell(logger *slog.Logger, atStripe payment.Processor) {
 	l.desk = &checkout.Desk{
 		DB: l.db, Processors: payment.Processors{}, Providers: l.acts.Providers, PublicURL: crashURL, Logger: logger,
 		Accepted: l.starter.Enqueue,
@@ -203,6 +219,7 @@ func (l *life) sell(logger *slog.Logger) {
 		OnEvent: func(ctx context.Context, e payment.Event) { _ = l.desk.Tell(ctx, payment.SandboxName, e) },
 	}
 	l.desk.Processors[payment.SandboxName], l.acts.Providers[payment.SandboxName] = l.sandbox, l.sandbox
+	l.desk.Processors[stripe.Name], l.acts.Providers[stripe.Name] = atStripe, atStripe
 	l.acts.Desk = l.desk
 }
 
@@ -310,6 +327,10 @@ func effectName(boundary, name string) string {
 		}
 	case "payment":
 		return "the refund at the provider"
+	case "Stripe":
+		if strings.HasPrefix(name, "POST ") {
+			return "Stripe's " + name[strings.LastIndex(name, "/")+1:]
+		}
 	case "partner":
 		verb := name[strings.LastIndex(name, "/")+1:]
 		verb, _, _ = strings.Cut(verb, "?")
@@ -361,6 +382,7 @@ func (w *world) rest(now func() *life, within time.Duration) {
 	r, err := audit.Run(context.Background(), audit.Evidence{
 		DB: w.books, Mailbox: mailbox, Partner: partner,
 		Payments: []audit.Payments{audit.SandboxPayments{}, till}, Quiescent: true,
+		Processors: payment.Processors{stripe.Name: w.processor(w.stripe.URL())},
 	})
 	require.NoError(w.t, err)
 	for _, res := range r.Invariants {

@@ -47,32 +47,10 @@ var (
 // the mail server, PostgreSQL and Temporal, and compares the books of all. KEYTURN_PURCHASES says how many: make
 // test/purchases.
 func TestPurchases(t *testing.T) {
-	if os.Getenv("KEYTURN_PURCHASES") == "" {
-		t.Skip("payments of which nobody tells are asked for after half a minute and more: make test/purchases")
-	}
-	n, err := strconv.Atoi(os.Getenv("KEYTURN_PURCHASES"))
-	require.NoError(t, err)
-	var proxies []*faultproxy.Proxy
-	through := func(to string, speaks faultproxy.Protocol) string {
-		p, err := faultproxy.Start("127.0.0.1:0", to, speaks)
-		require.NoError(t, err)
-		proxies = append(proxies, p)
-		return p.Addr()
-	}
-	s := start(t, options{
-		noWorker: true, temporal: through(testkit.Temporal(t), faultproxy.GRPC),
-		dsn: func(dsn string) string {
-			u, err := url.Parse(dsn)
-			require.NoError(t, err)
-			u.Host = through(u.Host, faultproxy.Postgres)
-			return u.String()
-		},
-	})
-	t.Cleanup(func() {
-		for _, p := range proxies {
-			_ = p.Close()
-		}
-	})
+	n := howMany(t, "KEYTURN_PURCHASES", "make test/purchases")
+	o, proxies := lossyConnections(t)
+	o.noWorker = true
+	s := start(t, o)
 	s.catalogOfPurchases(n)
 	s.losesEvents()
 	processor := s.shake(0, 5)
@@ -89,10 +67,10 @@ func TestPurchases(t *testing.T) {
 	over := make(chan struct{})
 	var faults sync.WaitGroup
 	lost := 0
-	faults.Go(func() { lost = loseAnswers(proxies, over) })
+	faults.Go(func() { lost = loseAnswers(*proxies, over) })
 
 	began := time.Now()
-	s.purchase(n)
+	s.customers(n, s.buyOnce)
 	bought := time.Since(began)
 	close(over)
 	faults.Wait()
@@ -149,6 +127,29 @@ func (s *stack) losesEvents() {
 	}
 }
 
+// lossyConnections are options by which PostgreSQL and Temporal are reached through proxies, and the proxies, once the
+// stack has started.
+func lossyConnections(t *testing.T) (o options, proxies *[]*faultproxy.Proxy) {
+	t.Helper()
+	proxies = &[]*faultproxy.Proxy{}
+	through := func(to string, speaks faultproxy.Protocol) string {
+		p, err := faultproxy.Start("127.0.0.1:0", to, speaks)
+		require.NoError(t, err)
+		*proxies = append(*proxies, p)
+		t.Cleanup(func() { _ = p.Close() })
+		return p.Addr()
+	}
+	return options{
+		temporal: through(testkit.Temporal(t), faultproxy.GRPC),
+		dsn: func(dsn string) string {
+			u, err := url.Parse(dsn)
+			require.NoError(t, err)
+			u.Host = through(u.Host, faultproxy.Postgres)
+			return u.String()
+		},
+	}, proxies
+}
+
 // loseAnswers loses an answer at one of the proxies every now and then, after its request took effect.
 func loseAnswers(proxies []*faultproxy.Proxy, over <-chan struct{}) (lost int) {
 	for {
@@ -168,17 +169,28 @@ func loseAnswers(proxies []*faultproxy.Proxy, over <-chan struct{}) (lost int) {
 	}
 }
 
+// howMany says how many purchases a setting asks for. Without it the test is skipped.
+func howMany(t *testing.T, setting, target string) int {
+	t.Helper()
+	if os.Getenv(setting) == "" {
+		t.Skip("payments of which nobody tells are asked for after half a minute and more: " + target)
+	}
+	n, err := strconv.Atoi(os.Getenv(setting))
+	require.NoError(t, err)
+	return n
+}
+
 // underWay bounds how many purchases are under way, so that what is measured is not a queue.
 const underWay = 200
 
-// purchase has customers buy n times, some at the same time.
-func (s *stack) purchase(n int) {
-	var customers sync.WaitGroup
+// customers has twelve customers buy n times between them.
+func (s *stack) customers(n int, buy func(i int)) {
+	var all sync.WaitGroup
 	numbers := make(chan int)
 	for range 12 {
-		customers.Go(func() {
+		all.Go(func() {
 			for i := range numbers {
-				s.buyOnce(i)
+				buy(i)
 			}
 		})
 	}
@@ -189,11 +201,11 @@ func (s *stack) purchase(n int) {
 		numbers <- i
 	}
 	close(numbers)
-	customers.Wait()
+	all.Wait()
 }
 
-// buyOnce is one customer: some change their order, some return from paying, most close the window, some never pay.
-func (s *stack) buyOnce(i int) {
+// cart is a link of one of the carts, at prices of its own.
+func cart(i int) keyturn.CheckoutLink {
 	link := keyturn.CheckoutLink{Mixed: keyturn.MixedChargeAll}
 	if rand.IntN(2) == 0 {
 		link.Mixed = keyturn.MixedChargeReady
@@ -203,17 +215,27 @@ func (s *stack) buyOnce(i int) {
 			ProductID: product, Name: strings.ToUpper(product), UnitPrice: fmt.Sprintf("%d.50", 1+rand.IntN(99)),
 		})
 	}
-	r := s.newRound(link, troubles[rand.IntN(len(troubles))])
+	return link
+}
+
+// buyOnce is one customer: some change their order, some return from paying, most close the window, some never pay.
+func (s *stack) buyOnce(i int) {
+	r := s.newRound(cart(i), troubles[rand.IntN(len(troubles))])
 	id := r.begin()
+	r.paysOrNot(id, func() { r.pay(id) })
+}
+
+// paysOrNot is what a customer does who has begun to pay.
+func (r *round) paysOrNot(id string, pay func()) {
 	switch luck := rand.IntN(20); {
 	case id == "" || luck == 0:
 	case luck == 1:
-		r.together(func() { r.pay(id) }, func() { r.reopen(id) })
+		r.together(pay, func() { r.reopen(id) })
 	case luck < 8:
-		r.pay(id)
+		pay()
 		r.look(id)
 	default:
-		r.pay(id)
+		pay()
 	}
 }
 

@@ -3,7 +3,6 @@ package e2e_test
 import (
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -18,6 +17,7 @@ import (
 	"keyturn.dev/keyturn"
 	"keyturn.dev/keyturn/audit"
 	emulator "keyturn.dev/keyturn/devstack/stripe"
+	"keyturn.dev/keyturn/internal/testkit/faultproxy"
 	"keyturn.dev/keyturn/payment/stripe"
 	"keyturn.dev/keyturn/workflows"
 )
@@ -38,17 +38,15 @@ var payers = []emulator.Method{
 // TestStripePurchases has customers buy at Stripe while its answers and events go wrong in every way that the emulator
 // knows, and compares Stripe's books with ours. KEYTURN_STRIPE_PURCHASES says how many: make test/stripe.
 func TestStripePurchases(t *testing.T) {
-	if os.Getenv("KEYTURN_STRIPE_PURCHASES") == "" {
-		t.Skip("payments of which nobody tells are asked for after half a minute and more: make test/stripe")
-	}
-	n, err := strconv.Atoi(os.Getenv("KEYTURN_STRIPE_PURCHASES"))
-	require.NoError(t, err)
-	s := startStripe(t)
+	n := howMany(t, "KEYTURN_STRIPE_PURCHASES", "make test/stripe")
+	o, proxies := lossyConnections(t)
+	s := startStripe(t, o)
 	s.catalogOfPurchases(n)
 	s.emulator.SetFaults(badCalls)
 	s.emulator.SetWebhooks(s.badEvents)
+	trouble := s.breakConnections(proxies)
 	began := time.Now()
-	s.buyAtStripe(n)
+	s.customers(n, s.buyOnceAtStripe)
 	bought := time.Since(began)
 	over := make(chan struct{})
 	var clock sync.WaitGroup
@@ -56,6 +54,7 @@ func TestStripePurchases(t *testing.T) {
 	s.purchasesEnd()
 	close(over)
 	clock.Wait()
+	trouble()
 	took := time.Since(began)
 	s.emulator.SetFaults(nil)
 	s.emulator.SetWebhooks(nil)
@@ -136,45 +135,17 @@ func (s *stripeShop) badEvents(emulator.Notice) []emulator.Delivery {
 	return all
 }
 
-// buyAtStripe has customers buy n times, some at the same time.
-func (s *stripeShop) buyAtStripe(n int) {
-	var customers sync.WaitGroup
-	numbers := make(chan int)
-	for range 12 {
-		customers.Go(func() {
-			for i := range numbers {
-				s.buyOnceAtStripe(i)
-			}
-		})
-	}
-	for i := range n {
-		for i%20 == 0 && s.count(`SELECT count(*) FROM payments WHERE ended_at IS NULL AND status <> 'OPEN'`) > underWay {
-			time.Sleep(200 * time.Millisecond)
-		}
-		numbers <- i
-	}
-	close(numbers)
-	customers.Wait()
-}
-
 // buyOnceAtStripe is one customer: some are declined first, some change their order, some return, most close
 // the window, some never pay.
 func (s *stripeShop) buyOnceAtStripe(i int) {
-	link := keyturn.CheckoutLink{Provider: stripe.Name, Mixed: keyturn.MixedChargeAll}
-	if rand.IntN(2) == 0 {
-		link.Mixed = keyturn.MixedChargeReady
-	}
+	link := cart(i)
+	link.Provider = stripe.Name
 	if rand.IntN(4) == 0 {
 		link.Capture = keyturn.CaptureWhenObtained
 	}
-	for _, product := range carts[i%len(carts)] {
-		link.LineItems = append(link.LineItems, keyturn.LinkLine{
-			ProductID: product, Name: strings.ToUpper(product), UnitPrice: fmt.Sprintf("%d.50", 1+rand.IntN(99)),
-		})
-	}
 	r := s.newRound(link, "")
 	id := r.begin()
-	pay := func() {
+	r.paysOrNot(id, func() {
 		facts, err := r.db.Payment(r.ctx, id)
 		if err != nil || facts.SessionReference == "" {
 			r.expected("pay", err)
@@ -188,21 +159,11 @@ func (s *stripeShop) buyOnceAtStripe(i int) {
 				return
 			}
 		}
-	}
-	switch luck := rand.IntN(20); {
-	case id == "" || luck == 0:
-	case luck == 1:
-		r.together(pay, func() { r.reopen(id) })
-	case luck < 8:
-		pay()
-		r.look(id)
-	default:
-		pay()
-	}
+	})
 }
 
 // timePasses has a quarter of an hour pass soon for whatever waits for that long: a write whose provider has failed,
-// and refunds that the provider has taken on.
+// refunds that the provider has taken on, and what is tried again later each time.
 func (s *stripeShop) timePasses(over <-chan struct{}) {
 	for {
 		select {
@@ -218,12 +179,54 @@ func (s *stripeShop) timePasses(over <-chan struct{}) {
 			WHERE open_failed_at > now() - interval '20 minutes'`)
 		for _, f := range s.texts(`SELECT CAST(fulfillment_id AS text) FROM line_items
 			WHERE status = 'CANCELING' AND next_attempt_at > now() + interval '10 seconds'`) {
-			_, _ = s.temporal.WorkflowService().ResetActivity(s.t.Context(), &workflowservice.ResetActivityRequest{
-				Namespace: "default", Execution: &common.WorkflowExecution{WorkflowId: workflows.LineWorkflowID(f)},
-				Activity: &workflowservice.ResetActivityRequest_Type{Type: "Refund"},
-			})
+			s.isTriedNow(workflows.LineWorkflowID(f), "Refund")
+		}
+		for _, id := range s.texts(`SELECT CAST(p.id AS text) FROM payments p WHERE p.status = 'VOIDING' AND NOT EXISTS (
+			SELECT FROM payment_log g WHERE g.payment_id = p.id AND g.at > now() - interval '20 seconds')`) {
+			s.isTriedNow(workflows.PaymentWorkflowID(id), "VoidPayment")
 		}
 	}
+}
+
+// isTriedNow has a workflow's activity, if it waits for its next try, not wait any longer.
+func (s *stack) isTriedNow(workflowID, activity string) {
+	_, _ = s.temporal.WorkflowService().ResetActivity(s.t.Context(), &workflowservice.ResetActivityRequest{
+		Namespace: "default", Execution: &common.WorkflowExecution{WorkflowId: workflowID},
+		Activity: &workflowservice.ResetActivityRequest_Type{Type: activity},
+	})
+}
+
+// breakConnections loses answers of PostgreSQL and Temporal, and every now and then ends all connections at once, which
+// is what a restart of PostgreSQL and the death of a process look like to everybody else, and has another worker take
+// over. It goes on until healed is called.
+func (s *stripeShop) breakConnections(proxies *[]*faultproxy.Proxy) (healed func()) {
+	over := make(chan struct{})
+	var faults sync.WaitGroup
+	lost, restarts := 0, 0
+	faults.Go(func() { lost = loseAnswers(*proxies, over) })
+	faults.Go(func() {
+		for {
+			select {
+			case <-over:
+				return
+			case <-time.After(20 * time.Second):
+			}
+			restarts++
+			for _, p := range *proxies {
+				p.Cut(restarts%2 == 0)
+			}
+			s.worker.Stop()
+			s.startWorker()
+		}
+	})
+	healed = sync.OnceFunc(func() {
+		close(over)
+		faults.Wait()
+		s.t.Logf("%d answers of PostgreSQL and Temporal were lost, and %d times everything was cut off and a worker stopped",
+			lost, restarts)
+	})
+	s.t.Cleanup(healed)
+	return healed
 }
 
 // unfair compares Stripe's books with ours: of each order, what was taken and not given back is the price of what was

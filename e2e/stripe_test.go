@@ -21,24 +21,34 @@ type stripeShop struct {
 	emulator *emulator.Server
 }
 
-func startStripe(t *testing.T) *stripeShop {
+func startStripe(t *testing.T, with ...options) *stripeShop {
 	t.Helper()
-	s := &stripeShop{stack: start(t, options{noWorker: true}), emulator: emulator.New(emulator.Config{
-		Exchanges: exchanges(t),
-	})}
-	require.NoError(t, s.emulator.Start())
-	t.Cleanup(func() { require.NoError(t, s.emulator.Close()) })
+	o := options{}
+	if len(with) > 0 {
+		o = with[0]
+	}
+	o.noWorker = true
+	return start(t, o).throughStripe()
+}
+
+// throughStripe has a stack sell through Stripe's emulator, and starts its worker.
+func (s *stack) throughStripe() *stripeShop {
+	t := s.t
+	t.Helper()
+	x := &stripeShop{stack: s, emulator: emulator.New(emulator.Config{Exchanges: exchanges(t)})}
+	require.NoError(t, x.emulator.Start())
+	t.Cleanup(func() { require.NoError(t, x.emulator.Close()) })
 	require.NoError(t, s.db.CheckKeys(t.Context()))
 	require.NoError(t, s.db.NameInstallation(t.Context(), "e2e"))
 	processor, err := stripe.New(stripe.Config{
 		Key: emulator.Key, WebhookSecrets: []keyturn.Secret{"whsec_e2e"}, Authorize: stripe.DefaultAuthorize,
-		Installation: "e2e", URL: s.emulator.URL(), PageOrigin: s.emulator.PageURL(),
+		Installation: "e2e", URL: x.emulator.URL(), PageOrigin: x.emulator.PageURL(),
 	})
 	require.NoError(t, err)
 	s.acts.Desk.Processors[stripe.Name], s.acts.Providers[stripe.Name] = processor, processor
-	s.emulator.AddEndpoint(s.pages.URL+"/hooks/stripe", "whsec_e2e")
+	x.emulator.AddEndpoint(s.pages.URL+"/hooks/stripe", "whsec_e2e")
 	s.startWorker()
-	return s
+	return x
 }
 
 // exchanges is the file, if any, that gets what is said to the emulator and by it: tools/stripecheck compares it with
