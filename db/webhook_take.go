@@ -23,10 +23,10 @@ func (d *DB) DueWebhooks(ctx context.Context) ([]string, error) {
 	//keyturn:autocommit it reads
 	err := d.pg.SelectContext(ctx, &ids, `
 		SELECT w.id FROM webhooks w, LATERAL (
-			SELECT next_at FROM event_deliveries d WHERE d.webhook = w.id AND d.next_at <= clock_timestamp()
+			SELECT next_at FROM event_deliveries d WHERE d.webhook = w.id AND d.next_at <= now()
 			ORDER BY next_at LIMIT 1) due
-		WHERE w.called AND w.off_at IS NULL AND (w.next_try_at IS NULL OR w.next_try_at <= clock_timestamp())
-			AND (w.probe_until IS NULL OR w.probe_until <= clock_timestamp())
+		WHERE w.called AND w.off_at IS NULL AND (w.next_try_at IS NULL OR w.next_try_at <= now())
+			AND (w.probe_until IS NULL OR w.probe_until <= now())
 		ORDER BY due.next_at`)
 	return ids, pg.AsKind(err)
 }
@@ -92,7 +92,7 @@ func (d *DB) takeEvents(ctx context.Context, id string, limit int) (s Sending, e
 		err := tx.GetContext(ctx, &w, `
 			SELECT version, spec, secrets, max_concurrent, opened_at IS NOT NULL AS opened,
 				coalesce(next_try_at > clock_timestamp(), false) OR coalesce(probe_until > clock_timestamp(), false) AS blocked,
-				(SELECT count(*) FROM event_deliveries d WHERE d.webhook = w.id AND d.lease_until > clock_timestamp()) AS running,
+				(SELECT count(*) FROM event_deliveries d WHERE d.webhook = w.id AND d.lease_until > now()) AS running,
 				clock_timestamp() AS now
 			FROM webhooks w WHERE id = $1 AND called AND off_at IS NULL FOR NO KEY UPDATE`, id)
 		if errors.Is(err, sql.ErrNoRows) {
@@ -123,22 +123,21 @@ func (d *DB) takeEvents(ctx context.Context, id string, limit int) (s Sending, e
 // eventBodySQL is the body that a delivery sends.
 const eventBodySQL = `CASE WHEN d.replay > 0 THEN '{"replay":true,' || substr(e.body, 2) ELSE e.body END`
 
+// takeEventsSQL names what it takes as an array: a join with a table of unknown length reads all that is due to anybody.
 const takeEventsSQL = `
 	WITH due AS MATERIALIZED (
-		SELECT id FROM event_deliveries WHERE webhook = $1 AND next_at <= clock_timestamp()
+		SELECT id FROM event_deliveries WHERE webhook = $1 AND next_at <= now()
 		ORDER BY next_at LIMIT $2 FOR UPDATE SKIP LOCKED
-	), body AS MATERIALIZED (
-		SELECT d.id, e.public_id, ` + eventBodySQL + ` AS sent FROM due JOIN event_deliveries d USING (id)
-		JOIN events e ON e.id = d.event_id
 	), taken AS (
 		UPDATE event_deliveries d SET attempts = attempts + 1, tried_at = clock_timestamp(),
 			lease_until = clock_timestamp() + make_interval(secs => $3),
 			next_at = clock_timestamp() + make_interval(secs => $3),
-			digest = coalesce(d.digest, sha256(convert_to(b.sent, 'UTF8')))
-		FROM body b WHERE d.id = b.id
-		RETURNING d.id, d.event_id, b.public_id, b.sent, d.attempts, d.digest = sha256(convert_to(b.sent, 'UTF8')) AS same
+			digest = coalesce(d.digest, sha256(convert_to(` + eventBodySQL + `, 'UTF8')))
+		FROM events e WHERE d.id = ANY(ARRAY(SELECT id FROM due)) AND e.id = d.event_id
+		RETURNING d.id, d.event_id, e.public_id, ` + eventBodySQL + ` AS sent, d.attempts, d.digest
 	)
-	SELECT id, event_id, public_id, sent, attempts, same FROM taken ORDER BY id`
+	SELECT id, event_id, public_id, sent, attempts, digest = sha256(convert_to(sent, 'UTF8')) AS same FROM taken
+	ORDER BY id`
 
 // readSending reads a locked webhook with its secrets.
 func (d *DB) readSending(id string, w webhookRow, s *Sending) error {

@@ -33,9 +33,9 @@ func (d *DB) WebhookView(ctx context.Context, id string) (v keyturn.WebhookView,
 		SELECT spec, off_why, off_at, opened_at IS NOT NULL AS opened,
 			coalesce(probe_until > clock_timestamp(), false) AS probing, cardinality(failing) AS failing, failing_since,
 			CASE WHEN next_try_at > clock_timestamp() THEN next_try_at END AS next_try_at,
-			(SELECT count(*) FROM (SELECT FROM event_deliveries d WHERE d.webhook = w.id AND d.next_at <= clock_timestamp()
+			(SELECT count(*) FROM (SELECT FROM event_deliveries d WHERE d.webhook = w.id AND d.next_at <= now()
 				LIMIT $2) seen) AS due,
-			(SELECT min(next_at) FROM event_deliveries d WHERE d.webhook = w.id AND d.next_at <= clock_timestamp()) AS oldest
+			(SELECT min(next_at) FROM event_deliveries d WHERE d.webhook = w.id AND d.next_at <= now()) AS oldest
 		FROM webhooks w WHERE id = $1`, id, webhookDueSeen); err != nil {
 		return v, pg.NotFound(err, "there is no webhook %s in the catalog", id)
 	}
