@@ -55,6 +55,13 @@ test/webhooks: bin/temporal with keyturn ## tell shops of orders beside a receiv
 	@KEYTURN_DEAD_EVENTS=$${KEYTURN_DEAD_EVENTS:-100000} bin/with go test -run '^TestADeadReceiver' -count=1 -timeout 30m -v $(ARGS) ./e2e | grep -vE '^=== '
 	@KEYTURN_SURVIVE_LONG=1 bin/with go test -run '^TestEachEventArrives' -count=1 -timeout 30m -v $(ARGS) ./survive | grep -vE '^=== '
 
+# The mail servers run in a network namespace of their own, where their ports are free.
+.PHONY: test/mail
+test/mail: bin/temporal with ## (root) bring reports of real Postfix, Exim and Dovecot back by each inlet
+	@go run ./internal/testkit/mailservers .keyturn/dist/mailservers
+	@unshare --net --mount bash -c 'ip link set lo up && exec bin/with go test -tags mailservers -run "^TestRealMailServers$$" \
+	  -count=1 -timeout 20m $(ARGS) ./e2e'
+
 .PHONY: test/stripe
 test/stripe: bin/temporal with stripecheck ## buy 2,000 times at the Stripe emulator, and compare all that is said with Stripe's OpenAPI document
 	@cd tools/stripecheck && CGO_ENABLED=0 go test -count=1 .
