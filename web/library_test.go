@@ -103,7 +103,8 @@ func TestALibraryShowsWhatWasBoughtAndPaid(t *testing.T) {
 	shown := list.shown()
 	for _, part := range []string{
 		first.id, second.id, "Acme Pro", "Acme Files", "Acme Late", "Delivered", "Refunded", "Total 89.97\u00a0EUR",
-		"Paid 89.97\u00a0EUR", "Refunded 29.99\u00a0EUR", "Paid 12.00\u00a0EUR", "Licence " + first.lines[0], "running", "runs until ",
+		"Paid 89.97\u00a0EUR", "Refunded 29.99\u00a0EUR", "Paid 12.00\u00a0EUR", "Licence " + first.lines[0],
+		"running", "runs until ",
 		"Download file 1",
 		"How to activate it", "Download the product",
 	} {
@@ -117,7 +118,8 @@ func TestALibraryShowsWhatWasBoughtAndPaid(t *testing.T) {
 
 	receipt := s.ask("GET", "/library/receipts/"+first.id, nil, "Cookie", session, "Accept-Language", "de").shown()
 	for _, part := range []string{
-		"Beleg " + first.id, "Acme Late", "Erstattet am ", "29,99\u00a0EUR", "Bezahlt 89,97\u00a0EUR", "keine Rechnung", "Jean",
+		"Beleg " + first.id, "Acme Late", "Erstattet am ", "29,99\u00a0EUR", "Bezahlt 89,97\u00a0EUR",
+		"keine Rechnung", "Jean",
 	} {
 		require.Contains(t, receipt, part)
 	}
