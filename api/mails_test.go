@@ -33,7 +33,7 @@ func TestSamplesOfMails(t *testing.T) {
 	b.must(t, "POST", "/v1/mails/preview", `{"productId": "app", "locale": "fr-CA"}`).into(t, &m)
 	require.Equal(t, `"Kiosk" <keys@shop.test>`, m.From)
 	require.Equal(t, "help@kiosk.test", m.ReplyTo)
-	require.Equal(t, "Votre clé The App", m.Subject)
+	require.Equal(t, "Vos clés The App", m.Subject)
 	require.Contains(t, m.Text, "Clé de App, Ada Martin, ada@buyer.example, What the customer filled in: \nSAMPLE-0001-")
 	require.Contains(t, m.HTML, "border-top:4px solid #102030")
 	b.must(t, "POST", "/v1/mails/preview", `{"productId": "app", "locale": "de"}`).into(t, &m)

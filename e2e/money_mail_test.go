@@ -30,8 +30,8 @@ var moneyIn = map[string]moneyWords{
 		"Aus Ihrer Zahlung konnte keine Bestellung werden", "Ihre Zahlung wurde abgelehnt, abgebucht wurde nichts",
 	},
 	"fr": {
-		"vous n'avez pas été débité", "remboursons 10,00 eur", "remboursons", "vous n'avez pas été débité",
-		"Votre paiement n'a pas pu donner lieu à une commande", "Votre paiement a été refusé, et rien n'a été débité",
+		"vous n’avez pas été débité", "remboursons 10,00 eur", "remboursons", "vous n’avez pas été débité",
+		"Votre paiement n’a pas pu donner lieu à une commande", "Votre paiement a été refusé, et rien n’a été débité",
 	},
 }
 

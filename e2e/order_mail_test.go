@@ -26,18 +26,18 @@ func TestAnOrderIsConfirmedInThreeLanguages(t *testing.T) {
 	for locale, says := range map[string][]string{
 		"en-GB": {
 			"confirmation", "Hello Jean,",
-			"You are charged only when your key is ready: by ", "Total, all taxes included: 30.00 EUR",
+			"You are charged only when your keys are ready: by ", "Total, all taxes included: 30.00 EUR",
 			"Seller: The Shop Ltd, 1 High Street, London",
 			"You agreed to this on ", "> I want my order to be carried out at once",
 			"Your right of withdrawal", "Until then you can withdraw",
 		},
 		"de-DE": {
-			"Bestätigung", "Guten Tag Jean,", "Abgebucht wird erst, wenn Ihr Schlüssel da ist: bis ",
+			"Bestätigung", "Guten Tag Jean,", "Abgebucht wird erst, wenn Ihre Schlüssel da sind: bis ",
 			"Summe, alle Steuern enthalten: 30,00 EUR", "Verkäufer: The Shop Ltd", "Dem haben Sie am ",
 			"> Ich möchte, dass meine Bestellung sofort ausgeführt wird", "Ihr Widerrufsrecht", "Bis dahin können Sie",
 		},
 		"fr-FR": {
-			"confirmation", "Bonjour Jean,", "Vous n'êtes débité que lorsque votre clé est prête : au plus tard le ",
+			"confirmation", "Bonjour Jean,", "Vous n’êtes débité que lorsque vos clés sont prêtes : au plus tard le ",
 			"Total, toutes taxes comprises : 30,00 EUR", "Vendeur : The Shop Ltd", "Vous avez accepté ceci le ",
 			"> Je demande l’exécution immédiate de ma commande", "Votre droit de rétractation", "Jusque-là, vous pouvez",
 		},

@@ -104,7 +104,7 @@ func TestAMailSpeaksItsReadersLanguage(t *testing.T) {
 	c.TotalPrice, c.ValidUntil = euro(123450), &c.OrderedAt
 	for locale, says := range map[string][]string{
 		"en": {"Date: 4 March 2026", "Total: 1,234.50 EUR", "Valid until: 4 March 2026", "1,234.50 EUR of 4 March 2026"},
-		"fr": {"Date : 4 mars 2026", "Total : 1 234,50 EUR", "Valable jusqu'au : 4 mars 2026", "1 234,50 EUR of 4 mars 2026"},
+		"fr": {"Date : 4 mars 2026", "Total : 1 234,50 EUR", "Valable jusqu’au : 4 mars 2026", "1 234,50 EUR of 4 mars 2026"},
 		"de": {"Datum: 4. März 2026", "Summe: 1.234,50 EUR", "Gültig bis: 4. März 2026", "1.234,50 EUR of 4. März 2026"},
 	} {
 		c.Locale = locale

@@ -59,7 +59,7 @@ var frenchNotices = map[keyturn.OperationName]noticeWords{
 	},
 	keyturn.OpRenew: {
 		"Votre licence %s est renouvelée", "Merci\u00a0: votre licence pour %s est renouvelée.",
-		"Votre clé reste la même\u00a0; vous n'avez rien à faire.",
+		"Votre clé reste la même\u00a0; vous n’avez rien à faire.",
 	},
 	keyturn.OpUpgrade: {
 		"Votre licence passe à %s", "Merci\u00a0: votre licence passe à %s.",

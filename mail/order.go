@@ -21,6 +21,14 @@ type Confirmation struct {
 	WithdrawBefore time.Time // of WithdrawalOffered: the moment at which it ends
 }
 
+// units is how many units were ordered: at least one.
+func (p Confirmation) units() (n int) {
+	for _, l := range p.Lines {
+		n += l.Quantity
+	}
+	return max(n, 1)
+}
+
 // OrderLine is a line of an order.
 type OrderLine struct {
 	Name        string
@@ -69,9 +77,9 @@ func RenderConfirmation(c Content, p Confirmation) (Message, error) {
 	w := wordsFor(c.Locale)
 	o := w.orders
 	f := newFrame(w, orderOnly(c))
-	promise := fmt.Sprintf(map[Promise]string{
+	promise := fmt.Sprintf(map[Promise][2]string{
 		PromiseCharge: o.promiseCharge, PromisePaid: o.promisePaid, PromiseFree: o.promiseFree,
-	}[p.Promise], w.Moment(p.By))
+	}[p.Promise][min(p.units()-1, 1)], w.Moment(p.By))
 	if p.Promise == PromiseCharge {
 		promise = joinNonEmpty(" ", promise, map[Several]string{
 			SeveralTogether: o.severalTogether, SeveralReady: o.severalReady,

@@ -65,7 +65,7 @@ func RenderKeysOnPage(c Content) (Message, error) {
 	f.Paragraphs = []string{fmt.Sprintf(w.onPage, oneLine(c.ProductName)), w.onPageWhy}
 	f.Button = &button{Lead: w.orders.pageSecret, Label: w.onPageButton, Link: f.Page, Href: f.PageHref}
 	f.Page = "" // the button leads there
-	return f.composeParagraphs(c.Envelope, expand(w.keySubject, tagValues(w, c)))
+	return f.composeParagraphs(c.Envelope, expand(w.subjectOf(c), tagValues(w, c)))
 }
 
 // clipped is how many bytes of HTML the merchant's part may have before mailboxes cut the mail off: Gmail shows the

@@ -150,19 +150,22 @@ func webURL(link string) string {
 const maxValue = 2000
 
 // oneLine makes a value safe where a line break has a meaning: control characters, line separators and runs of white
-// space become one space; bidirectional marks and invalid UTF-8 are dropped.
+// space become one space, except spaces that do not break; bidirectional marks and invalid UTF-8 are dropped.
 func oneLine(value string) string {
 	value = strings.ToValidUTF8(value, "\uFFFD")
 	value = strings.Map(func(r rune) rune {
 		switch {
 		case unicode.Is(unicode.Bidi_Control, r):
 			return -1
+		case r == '\u00a0', r == '\u202f':
+			return r
 		case unicode.IsControl(r), unicode.IsSpace(r), r == '\u2028', r == '\u2029':
 			return ' '
 		}
 		return r
 	}, value)
-	return cut(strings.Join(strings.Fields(value), " "), maxValue)
+	words := strings.FieldsFunc(strings.TrimSpace(value), func(r rune) bool { return r == ' ' })
+	return cut(strings.Join(words, " "), maxValue)
 }
 
 // cut shortens text to at most n bytes at a character boundary and marks the cut.

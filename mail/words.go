@@ -13,7 +13,7 @@ type words struct {
 
 	lang                                                 string
 	hello, helloNobody                                   string // hello takes the name
-	keySubject, keyText, keepMail                        string // the default Template
+	keySubject, keysSubject, keyText, keepMail           string // the default Template
 	howTo, download                                      string // links of the product in it
 	longMail                                             string // of a mail that mailboxes cut off; a link follows
 	onPage, onPageWhy, onPageButton                      string // onPage takes the product
@@ -45,10 +45,10 @@ var english = words{
 	withdrawnSubject: "Your order %s: your money is on its way back after your withdrawal",
 	notices:          englishNotices, validUntil: "Valid until",
 	Format: local.Languages["en"], lang: "en", colon: ": ", hello: "Hello %s,", helloNobody: "Hello,",
-	keySubject: "Your {PROGRAM_NAME} key",
-	keyText:    "Thank you for your order. Here is what you need to activate {PROGRAM_NAME}:\n\n{KEY}",
-	keepMail:   "Please keep this e-mail in a safe place.",
-	howTo:      "How to activate it", download: "Download",
+	keySubject: "Your {PROGRAM_NAME} key", keysSubject: "Your {PROGRAM_NAME} keys",
+	keyText:  "Thank you for your order. Here is what you need to activate {PROGRAM_NAME}:\n\n{KEY}",
+	keepMail: "Please keep this e-mail in a safe place.",
+	howTo:    "How to activate it", download: "Download",
 	longMail: "This e-mail is long, and your mailbox may cut it off. Everything in it is on the page of your order:",
 	onPage:   "Thank you for your order. What you need to activate %s is ready, on the page of your order.",
 	onPageWhy: "It is too large for an e-mail, or has signs that e-mails do not carry unchanged. On the page you can " +
@@ -83,17 +83,17 @@ var french = words{
 	orders: &frenchOrders, addressChanged: frenchAddress, and: "et",
 	withdrew:         "Vous vous êtes rétracté du contrat pour %s de votre commande %s.",
 	withdrawnSubject: "Votre commande %s\u00a0: vous êtes remboursé après votre rétractation",
-	notices:          frenchNotices, validUntil: "Valable jusqu'au",
+	notices:          frenchNotices, validUntil: "Valable jusqu’au",
 	Format: local.Languages["fr"], lang: "fr", colon: "\u00a0: ", hello: "Bonjour %s,", helloNobody: "Bonjour,",
-	keySubject: "Votre clé {PROGRAM_NAME}",
-	keyText:    "Merci pour votre commande. Voici de quoi activer {PROGRAM_NAME}\u00a0:\n\n{KEY}",
-	keepMail:   "Conservez cet e-mail en lieu sûr.",
-	howTo:      "Comment l'activer", download: "Télécharger",
-	longMail: "Cet e-mail est long, et votre messagerie peut le couper. Tout ce qu'il contient est sur la page de " +
+	keySubject: "Votre clé {PROGRAM_NAME}", keysSubject: "Vos clés {PROGRAM_NAME}",
+	keyText:  "Merci pour votre commande. Voici de quoi activer {PROGRAM_NAME}\u00a0:\n\n{KEY}",
+	keepMail: "Conservez cet e-mail en lieu sûr.",
+	howTo:    "Comment l’activer", download: "Télécharger",
+	longMail: "Cet e-mail est long, et votre messagerie peut le couper. Tout ce qu’il contient est sur la page de " +
 		"votre commande\u00a0:",
 	onPage: "Merci pour votre commande. De quoi activer %s est prêt, sur la page de votre commande.",
-	onPageWhy: "C'est trop volumineux pour un e-mail, ou contient des signes que les e-mails ne transmettent pas tels " +
-		"quels. Sur la page, vous pouvez le copier ou l'enregistrer dans un fichier.",
+	onPageWhy: "C’est trop volumineux pour un e-mail, ou contient des signes que les e-mails ne transmettent pas tels " +
+		"quels. Sur la page, vous pouvez le copier ou l’enregistrer dans un fichier.",
 	onPageButton: "Ouvrir la page de ma commande",
 	privacy:      "Confidentialité", imprint: "Mentions légales",
 	yourKey: "Voici de quoi activer votre produit\u00a0:",
@@ -104,19 +104,19 @@ var french = words{
 	link:     "Lien", file: "Fichier joint", page: "La page de votre commande\u00a0:", signature: "Cordialement,",
 	canceledSubject:     "Votre commande %s\u00a0: livraison impossible, vous êtes remboursé",
 	canceledFreeSubject: "Votre commande %s\u00a0: livraison impossible",
-	sorry:               "Nous sommes désolés\u00a0: nous n'avons pas pu livrer %s de votre commande %s.",
-	refund:              "Nous l'avons annulé et nous vous remboursons sur le moyen de paiement que vous avez utilisé.",
-	refundAmount:        "Nous l'avons annulé et nous vous remboursons %s sur le moyen de paiement que vous avez utilisé.",
-	refundFree:          "Nous l'avons annulé. Vous n'aviez rien payé\u00a0: il n'y a rien à rembourser.",
-	uncharged: "Nous l'avons annulé, et vous n'avez pas été débité. Votre banque peut afficher le montant comme en " +
-		"attente pendant quelques jours\u00a0; il n'est jamais prélevé.",
-	patience: "Selon votre banque, quelques jours peuvent passer avant que vous ne le voyiez. Vous n'avez rien " +
+	sorry:               "Nous sommes désolés\u00a0: nous n’avons pas pu livrer %s de votre commande %s.",
+	refund:              "Nous l’avons annulé et nous vous remboursons sur le moyen de paiement que vous avez utilisé.",
+	refundAmount:        "Nous l’avons annulé et nous vous remboursons %s sur le moyen de paiement que vous avez utilisé.",
+	refundFree:          "Nous l’avons annulé. Vous n’aviez rien payé\u00a0: il n’y a rien à rembourser.",
+	uncharged: "Nous l’avons annulé, et vous n’avez pas été débité. Votre banque peut afficher le montant comme en " +
+		"attente pendant quelques jours\u00a0; il n’est jamais prélevé.",
+	patience: "Selon votre banque, quelques jours peuvent passer avant que vous ne le voyiez. Vous n’avez rien " +
 		"à faire.",
 	reasons: map[Reason]string{
-		ReasonOutOfStock: "Il ne restait plus de clé, et aucune n'est arrivée à temps.",
-		ReasonSupplier:   "L'éditeur du produit n'a pas pu nous fournir de clé à temps.",
+		ReasonOutOfStock: "Il ne restait plus de clé, et aucune n’est arrivée à temps.",
+		ReasonSupplier:   "L’éditeur du produit n’a pas pu nous fournir de clé à temps.",
 		ReasonRequested:  "Cette annulation a été demandée.",
-		ReasonPayment:    "Le paiement n'a pas pu être mené à bien à temps.",
+		ReasonPayment:    "Le paiement n’a pas pu être mené à bien à temps.",
 		ReasonOthers:     "Les autres articles de votre commande étaient prêts avant.",
 	},
 }
@@ -127,10 +127,10 @@ var german = words{
 	withdrawnSubject: "Ihre Bestellung %s: Sie erhalten nach Ihrem Widerruf Ihr Geld zurück",
 	notices:          germanNotices, validUntil: "Gültig bis",
 	Format: local.Languages["de"], lang: "de", colon: ": ", hello: "Guten Tag %s,", helloNobody: "Guten Tag,",
-	keySubject: "Ihr Schlüssel für {PROGRAM_NAME}",
-	keyText:    "Vielen Dank für Ihre Bestellung. Damit aktivieren Sie {PROGRAM_NAME}:\n\n{KEY}",
-	keepMail:   "Bitte bewahren Sie diese E-Mail gut auf.",
-	howTo:      "So aktivieren Sie es", download: "Herunterladen",
+	keySubject: "Ihr Schlüssel für {PROGRAM_NAME}", keysSubject: "Ihre Schlüssel für {PROGRAM_NAME}",
+	keyText:  "Vielen Dank für Ihre Bestellung. Damit aktivieren Sie {PROGRAM_NAME}:\n\n{KEY}",
+	keepMail: "Bitte bewahren Sie diese E-Mail gut auf.",
+	howTo:    "So aktivieren Sie es", download: "Herunterladen",
 	longMail: "Diese E-Mail ist lang, und Ihr Postfach schneidet sie vielleicht ab. Alles, was darin steht, steht auf " +
 		"der Seite Ihrer Bestellung:",
 	onPage: "Vielen Dank für Ihre Bestellung. Was Sie zum Aktivieren von %s brauchen, steht auf der Seite Ihrer " +
@@ -177,10 +177,18 @@ func wordsFor(locale string) *words {
 	return &english
 }
 
+// subjectOf is the subject of an e-mail with keys.
+func (w *words) subjectOf(c Content) string {
+	if len(c.Keys) > 1 {
+		return w.keysSubject
+	}
+	return w.keySubject
+}
+
 // withDefaults fills in what the merchant left out.
 func (t Template) withDefaults(w *words, c Content) Template {
 	if strings.TrimSpace(t.Subject) == "" {
-		t.Subject = w.keySubject
+		t.Subject = w.subjectOf(c)
 	}
 	if strings.TrimSpace(t.Text) != "" {
 		return t

@@ -5,7 +5,7 @@ package mail
 type orderWords struct {
 	confirmSubject                                  string // order
 	confirmed                                       string
-	promiseCharge, promisePaid, promiseFree         string // time
+	promiseCharge, promisePaid, promiseFree         [2]string // of one key, and of several; time
 	severalTogether, severalReady                   string
 	totalWithTax, seller, contact, terms            string
 	consent                                         string // time
@@ -35,11 +35,19 @@ type orderWords struct {
 }
 
 var englishOrders = orderWords{
-	confirmSubject:  "Your order %s: confirmation",
-	confirmed:       "Thank you for your order. We have accepted it, and this e-mail confirms it.",
-	promiseCharge:   "You are charged only when your key is ready: by %s, or you are not charged.",
-	promisePaid:     "Your payment has arrived. You get your key, or your money back, by %s.",
-	promiseFree:     "You get your key by %s. There is nothing to pay.",
+	confirmSubject: "Your order %s: confirmation",
+	confirmed:      "Thank you for your order. We have accepted it, and this e-mail confirms it.",
+	promiseCharge: [2]string{
+		"You are charged only when your key is ready: by %s, or you are not charged.",
+		"You are charged only when your keys are ready: by %s, or you are not charged.",
+	},
+	promisePaid: [2]string{
+		"Your payment has arrived. You get your key, or your money back, by %s.",
+		"Your payment has arrived. You get your keys, or your money back, by %s.",
+	},
+	promiseFree: [2]string{
+		"You get your key by %s. There is nothing to pay.", "You get your keys by %s. There is nothing to pay.",
+	},
 	severalTogether: "Your items are charged together. What cannot be delivered after that is refunded.",
 	severalReady:    "You are charged for the items that are ready. What cannot be delivered is not charged.",
 	totalWithTax:    "Total, all taxes included", seller: "Seller", contact: "Contact", terms: "Terms",
@@ -50,7 +58,7 @@ var englishOrders = orderWords{
 	withdrawWaived: "You asked us to begin at once, so your right of withdrawal ends with the delivery. Until " +
 		"then you can withdraw from the contract on the page of your order, without giving a reason.",
 	withdrawOffered: "You can withdraw from the contract until %s, without giving a reason: on the page of your " +
-		"order, choose \"Withdraw from the contract here\". You get your money back, and the keys stop working.",
+		"order, choose “Withdraw from the contract here”. You get your money back, and the keys stop working.",
 	refusedSubject: "Your payment was refused, and nothing was charged",
 	refused: "Your bank, or the means of payment that you chose, has refused the payment of %s. Nothing was " +
 		"charged, and nothing was ordered.",
@@ -87,67 +95,83 @@ var englishOrders = orderWords{
 
 var frenchOrders = orderWords{ //nolint:gosec // no credentials: words of e-mails
 	confirmSubject: "Votre commande %s\u00a0: confirmation",
-	confirmed:      "Merci pour votre commande. Nous l'avons acceptée, et cet e-mail la confirme.",
-	promiseCharge: "Vous n'êtes débité que lorsque votre clé est prête\u00a0: au plus tard le %s, sinon vous ne payez " +
-		"rien.",
-	promisePaid: "Votre paiement est arrivé. Vous recevez votre clé, ou votre argent en retour, au plus tard le " +
-		"%s.",
-	promiseFree:     "Vous recevez votre clé au plus tard le %s. Il n'y a rien à payer.",
+	confirmed:      "Merci pour votre commande. Nous l’avons acceptée, et cet e-mail la confirme.",
+	promiseCharge: [2]string{
+		"Vous n’êtes débité que lorsque votre clé est prête\u00a0: au plus tard le %s, sinon vous ne payez rien.",
+		"Vous n’êtes débité que lorsque vos clés sont prêtes\u00a0: au plus tard le %s, sinon vous ne payez rien.",
+	},
+	promisePaid: [2]string{
+		"Votre paiement est arrivé. Vous recevez votre clé, ou votre argent en retour, au plus tard le %s.",
+		"Votre paiement est arrivé. Vous recevez vos clés, ou votre argent en retour, au plus tard le %s.",
+	},
+	promiseFree: [2]string{
+		"Vous recevez votre clé au plus tard le %s. Il n’y a rien à payer.",
+		"Vous recevez vos clés au plus tard le %s. Il n’y a rien à payer.",
+	},
 	severalTogether: "Vos articles sont débités ensemble. Ce qui ne peut pas être livré ensuite est remboursé.",
-	severalReady:    "Vous payez les articles qui sont prêts. Ce qui ne peut pas être livré n'est pas débité.",
+	severalReady:    "Vous payez les articles qui sont prêts. Ce qui ne peut pas être livré n’est pas débité.",
 	totalWithTax:    "Total, toutes taxes comprises", seller: "Vendeur", contact: "Contact", terms: "Conditions",
 	consent:    "Vous avez accepté ceci le %s",
 	withdrawal: "Votre droit de rétractation",
-	withdrawUndelivered: "Tant qu'un article n'est pas livré, vous pouvez vous rétracter sur la page de votre " +
+	withdrawUndelivered: "Tant qu’un article n’est pas livré, vous pouvez vous rétracter sur la page de votre " +
 		"commande.",
-	withdrawWaived: "Vous avez demandé l'exécution immédiate\u00a0: votre droit de rétractation prend donc fin avec " +
+	withdrawWaived: "Vous avez demandé l’exécution immédiate\u00a0: votre droit de rétractation prend donc fin avec " +
 		"la livraison. Jusque-là, vous pouvez vous rétracter sur la page de votre commande, sans donner de motif.",
-	withdrawOffered: "Vous pouvez vous rétracter jusqu'au %s inclus, sans donner de motif\u00a0: sur la page de votre " +
+	withdrawOffered: "Vous pouvez vous rétracter jusqu’au %s inclus, sans donner de motif\u00a0: sur la page de votre " +
 		"commande, choisissez «\u00a0Se rétracter du contrat ici\u00a0». Vous êtes remboursé, et les clés cessent de " +
 		"fonctionner.",
-	refusedSubject: "Votre paiement a été refusé, et rien n'a été débité",
-	refused: "Votre banque, ou le moyen de paiement que vous avez choisi, a refusé le paiement de %s. Rien n'a " +
-		"été débité, et rien n'a été commandé.",
-	payAgain:       "La page est de nouveau ouverte jusqu'au %s, si vous voulez payer autrement\u00a0:",
+	refusedSubject: "Votre paiement a été refusé, et rien n’a été débité",
+	refused: "Votre banque, ou le moyen de paiement que vous avez choisi, a refusé le paiement de %s. Rien n’a " +
+		"été débité, et rien n’a été commandé.",
+	payAgain:       "La page est de nouveau ouverte jusqu’au %s, si vous voulez payer autrement\u00a0:",
 	payAgainButton: "Retour à la page de paiement",
 	askForLink:     "Si vous voulez toujours acheter, demandez un nouveau lien à la boutique.",
-	noOrderSubject: "Votre paiement n'a pas pu donner lieu à une commande",
-	noOrder: "Vous avez confirmé un paiement de %s pour %s, mais aucune commande n'a pu être passée avec lui. Rien " +
-		"n'est livré.",
-	unchargedSubject: "Votre commande %s\u00a0: livraison impossible, vous n'avez pas été débité",
+	noOrderSubject: "Votre paiement n’a pas pu donner lieu à une commande",
+	noOrder: "Vous avez confirmé un paiement de %s pour %s, mais aucune commande n’a pu être passée avec lui. Rien " +
+		"n’est livré.",
+	unchargedSubject: "Votre commande %s\u00a0: livraison impossible, vous n’avez pas été débité",
 	withdrawnSubject: "Votre commande %s\u00a0: annulée après votre rétractation",
-	notCharged: "Vous n'avez pas été débité. Votre banque peut afficher le montant comme en attente pendant " +
-		"quelques jours\u00a0; il n'est jamais prélevé.",
+	notCharged: "Vous n’avez pas été débité. Votre banque peut afficher le montant comme en attente pendant " +
+		"quelques jours\u00a0; il n’est jamais prélevé.",
 	goesBack: "Nous vous remboursons %s sur le moyen de paiement que vous avez utilisé.",
-	orderAgain: "Si vous le voulez toujours, vous pouvez commander la même chose au même prix jusqu'au %s, sur " +
+	orderAgain: "Si vous le voulez toujours, vous pouvez commander la même chose au même prix jusqu’au %s, sur " +
 		"la page de votre commande\u00a0:",
 	orderAgainButton: "Commander à nouveau",
-	correctedSubject: "Vous avez été débité de plus qu'annoncé\u00a0: vous êtes remboursé",
-	corrected: "Votre moyen de paiement a été débité de plus que ce que nous vous avions annoncé. Cela n'aurait pas dû " +
+	correctedSubject: "Vous avez été débité de plus qu’annoncé\u00a0: vous êtes remboursé",
+	corrected: "Votre moyen de paiement a été débité de plus que ce que nous vous avions annoncé. Cela n’aurait pas dû " +
 		"arriver, et nous en sommes désolés.",
 	pageSubject:       "La page de votre commande %s",
-	pageAsked:         "Quelqu'un, sans doute vous, a demandé l'adresse de cette page. La voici.",
+	pageAsked:         "Quelqu’un, sans doute vous, a demandé l’adresse de cette page. La voici.",
 	pageSecret:        "Gardez-la pour vous\u00a0: quiconque la connaît peut voir vos clés.",
 	withdrawalSubject: "Votre commande %s\u00a0: nous avons reçu votre rétractation",
 	withdrawn:         "Nous avons reçu votre rétractation du contrat de la commande %s le %s.",
 	withdrawnNext: "Nous annulons ce dont vous vous êtes rétracté. Ce qui a été débité vous est remboursé sur le " +
-		"moyen de paiement que vous avez utilisé, et ce qui ne l'a pas été ne le sera jamais. Nous vous écrivons à " +
-		"nouveau dès que c'est fait.",
+		"moyen de paiement que vous avez utilisé, et ce qui ne l’a pas été ne le sera jamais. Nous vous écrivons à " +
+		"nouveau dès que c’est fait.",
 	withdrawnKeys:  "Les clés que vous avez déjà reçues cessent de fonctionner.",
 	librarySubject: "Vos achats chez %s",
-	libraryAsked: "Quelqu'un, sans doute vous, a demandé à voir tout ce qui a été acheté avec cette adresse " +
+	libraryAsked: "Quelqu’un, sans doute vous, a demandé à voir tout ce qui a été acheté avec cette adresse " +
 		"e-mail\u00a0: articles, licences, fichiers et reçus.",
-	libraryIgnore: "Si ce n'était pas vous, vous n'avez rien à faire\u00a0: personne ne voit vos achats sans cet e-mail.",
-	libraryUse:    "Ce lien les affiche. Il fonctionne une seule fois, jusqu'au %s\u00a0:",
+	libraryIgnore: "Si ce n’était pas vous, vous n’avez rien à faire\u00a0: personne ne voit vos achats sans cet e-mail.",
+	libraryUse:    "Ce lien les affiche. Il fonctionne une seule fois, jusqu’au %s\u00a0:",
 	libraryButton: "Voir mes achats",
 }
 
 var germanOrders = orderWords{ //nolint:gosec // no credentials: words of e-mails
 	confirmSubject: "Ihre Bestellung %s: Bestätigung",
 	confirmed:      "Vielen Dank für Ihre Bestellung. Wir haben sie angenommen, und diese E-Mail bestätigt sie.",
-	promiseCharge:  "Abgebucht wird erst, wenn Ihr Schlüssel da ist: bis %s, sonst gar nicht.",
-	promisePaid:    "Ihre Zahlung ist da. Sie erhalten Ihren Schlüssel oder Ihr Geld zurück, bis %s.",
-	promiseFree:    "Sie erhalten Ihren Schlüssel bis %s. Zu zahlen ist nichts.",
+	promiseCharge: [2]string{
+		"Abgebucht wird erst, wenn Ihr Schlüssel da ist: bis %s, sonst gar nicht.",
+		"Abgebucht wird erst, wenn Ihre Schlüssel da sind: bis %s, sonst gar nicht.",
+	},
+	promisePaid: [2]string{
+		"Ihre Zahlung ist da. Sie erhalten Ihren Schlüssel oder Ihr Geld zurück, bis %s.",
+		"Ihre Zahlung ist da. Sie erhalten Ihre Schlüssel oder Ihr Geld zurück, bis %s.",
+	},
+	promiseFree: [2]string{
+		"Sie erhalten Ihren Schlüssel bis %s. Zu zahlen ist nichts.",
+		"Sie erhalten Ihre Schlüssel bis %s. Zu zahlen ist nichts.",
+	},
 	severalTogether: "Ihre Artikel werden zusammen abgebucht. Was sich danach nicht liefern lässt, wird " +
 		"erstattet.",
 	severalReady: "Abgebucht werden die Artikel, die da sind. Was sich nicht liefern lässt, wird nicht abgebucht.",

@@ -47,6 +47,12 @@ type chromium struct {
 // launch starts a browser.
 func launch(t *testing.T) chromium {
 	t.Helper()
+	return launchFor(t, 5*time.Minute)
+}
+
+// launchFor starts a browser that is ended after this time.
+func launchFor(t *testing.T, limit time.Duration) chromium {
+	t.Helper()
 	path := testkit.Browser(t)
 	options := append(chromedp.DefaultExecAllocatorOptions[:],
 		chromedp.ExecPath(path), chromedp.UserDataDir(t.TempDir()), chromedp.DisableGPU, chromedp.WindowSize(1000, 900),
@@ -54,7 +60,7 @@ func launch(t *testing.T) chromium {
 	if os.Geteuid() == 0 {
 		options = append(options, chromedp.NoSandbox) // which root cannot have
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	t.Cleanup(cancel)
 	ctx, cancel = chromedp.NewExecAllocator(ctx, options...)
 	t.Cleanup(cancel)

@@ -168,7 +168,7 @@ func (p *pages) orderAndPay(w http.ResponseWriter, r *http.Request) {
 	case consent != nil && r.PostForm.Get("consent") != consent.Version: // nothing was agreed to, or other words
 		a.wrong["consent"] = words.checkout.ConsentMissing
 	case consent != nil:
-		consent.At = time.Now().UTC()
+		consent.At = page.Now
 	}
 	switch {
 	case len(a.wrong) == 0:

@@ -40,17 +40,22 @@ func (b *browser) picture(state string) {
 func (b *browser) accessible(state, rule string) {
 	b.t.Helper()
 	b.picture(state)
-	if b.evaluate(`typeof axe === "undefined"`) {
-		get(b, chromedp.Evaluate[int](axe.Script+";0"))
-	}
 	which := `{}`
 	if rule != "" {
 		which = `{runOnly: {type: "rule", values: ["` + rule + `"]}}`
 	}
-	found := get(b, chromedp.Evaluate[[]string](`axe.run(document, `+which+`).then((result) =>
+	assert.Empty(b.t, b.axe(which), state)
+}
+
+// axe is what axe-core finds wrong with the page as it is.
+func (b *browser) axe(options string) []string {
+	b.t.Helper()
+	if b.evaluate(`typeof axe === "undefined"`) {
+		get(b, chromedp.Evaluate[int](axe.Script+";0"))
+	}
+	return get(b, chromedp.Evaluate[[]string](`axe.run(document, `+options+`).then((result) =>
 		result.violations.map((v) => v.id + ": " + v.help + " at " + v.nodes.map((n) => n.target.join(" ")).join(", ")))`,
 		chromedp.EvalAwaitPromise))
-	assert.Empty(b.t, found, state)
 }
 
 func (b *browser) dark(on bool) {

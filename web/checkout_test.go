@@ -30,6 +30,7 @@ type checkoutShop struct {
 
 	sandbox    payment.Sandbox
 	processors payment.Processors
+	desk       *checkout.Desk
 	client     *http.Client // the customer's browser, without script; it follows no redirect
 	origin     string
 	referrers  referrers // what requests said of where they came from
@@ -37,12 +38,27 @@ type checkoutShop struct {
 
 func openCheckoutShop(t *testing.T) *checkoutShop {
 	t.Helper()
-	c := &checkoutShop{shop: open(t)}
+	c := sells(t, open(t))
+	_, _, err := c.db.PutPool(t.Context(), keyturn.Pool{ID: "p"})
+	require.NoError(t, err)
+	_, _, err = c.db.PutProduct(t.Context(), keyturn.Product{ID: "game", Name: "The Game", Sources: []keyturn.Source{
+		keyturn.FromPool("p"),
+	}})
+	require.NoError(t, err)
+	_, err = c.db.Import(t.Context(), "p", strings.NewReader(canary+"-1\n"+canary+"-2\n"), "test", false)
+	require.NoError(t, err)
+	return c
+}
+
+// sells has a shop sell by checkout links.
+func sells(t *testing.T, s *shop) *checkoutShop {
+	t.Helper()
+	c := &checkoutShop{shop: s}
 	c.origin = c.server.URL
 	logger := slog.New(slog.NewTextHandler(c.logged, nil))
 	c.sandbox = payment.Sandbox{Ledger: c.db, Sessions: c.db, PublicURL: "http://localhost:" + port(c.origin), Secret: []byte("of the test's own")}
 	c.processors = payment.Processors{"sandbox": c.sandbox}
-	desk := &checkout.Desk{
+	c.desk = &checkout.Desk{
 		DB: c.db, Processors: c.processors, Providers: payment.Providers{"sandbox": c.sandbox},
 		PublicURL: c.origin, Logger: logger,
 	}
@@ -51,7 +67,7 @@ func openCheckoutShop(t *testing.T) *checkoutShop {
 		Sessions: c.sandbox, DB: c.db, ShopName: "Kiosk", Logger: logger,
 	}))
 	pages.Handle("/", web.New(web.Config{
-		DB: c.db, ShopName: "Kiosk", Logger: logger, Desk: desk, Resolve: c.db.Resolve,
+		DB: c.db, ShopName: "Kiosk", Logger: logger, Desk: c.desk, Resolve: c.db.Resolve, RenderKeys: c.render,
 	}))
 	c.server.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		c.referrers.note(r)
@@ -62,14 +78,6 @@ func openCheckoutShop(t *testing.T) *checkoutShop {
 	c.client = &http.Client{
 		Jar: jar, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
-	_, _, err = c.db.PutPool(t.Context(), keyturn.Pool{ID: "p"})
-	require.NoError(t, err)
-	_, _, err = c.db.PutProduct(t.Context(), keyturn.Product{ID: "game", Name: "The Game", Sources: []keyturn.Source{
-		keyturn.FromPool("p"),
-	}})
-	require.NoError(t, err)
-	_, err = c.db.Import(t.Context(), "p", strings.NewReader(canary+"-1\n"+canary+"-2\n"), "test", false)
-	require.NoError(t, err)
 	return c
 }
 

@@ -74,6 +74,7 @@ type openView struct {
 	Fields  []fieldView
 	Consent *consentView
 	Email   string // on file, masked
+	GoesTo  string // introduces it
 	Promise string
 	PayNext string
 	Several string
@@ -147,7 +148,7 @@ func (p *pages) showCheckout(w http.ResponseWriter, r *http.Request, page db.Che
 		v.Heading, v.Lead = c.UsedHeading, say(c.Used, values{"when": words.date.since(*page.EndedAt)}).String()
 		v.Buttons = []buttonView{{Text: c.Resend, Link: checkoutLink(token) + "/resend", Post: true}}
 		if p.ordered(r, page) && page.Now.Sub(*page.EndedAt) < thanksFor {
-			if v.Heading, v.Lead = c.ThanksHeading, c.Thanks; page.Ending {
+			if v.Heading, v.Lead = c.ThanksHeading, thanks(c, page); page.Ending {
 				v.Heading, v.Lead = c.UsedHeading, c.Stands
 			}
 			v.Buttons = []buttonView{{
@@ -162,6 +163,22 @@ func (p *pages) showCheckout(w http.ResponseWriter, r *http.Request, page db.Che
 		v.Heading, v.Lead = c.CanceledHeading, c.Canceled
 	}
 	p.renderCheckout(w, r, max(a.status, http.StatusOK), v, page.Provider)
+}
+
+func thanks(c *checkoutWords, page db.CheckoutPage) string {
+	v := values{}
+	if unitsOf(page) > 1 {
+		v[several] = part{}
+	}
+	return say(c.Thanks, v).String()
+}
+
+// unitsOf is how many units a page sells.
+func unitsOf(page db.CheckoutPage) (n int) {
+	for _, l := range page.Lines {
+		n += l.Quantity.Value
+	}
+	return n
 }
 
 func (p *pages) payingCheckout(v *checkoutView, words *words, token string, page db.CheckoutPage) {
@@ -248,6 +265,10 @@ func (p *pages) openCheckout(words *words, token string, page db.CheckoutPage, a
 	v.OnVisit, v.OnLeave = offers(page.OnVisit), offers(page.OnLeave)
 	v.PayNext = say(c.PayNext, values{"n": text(strconv.Itoa(int(payWithin / time.Minute)))}).String()
 	by := values{"by": words.date.until(page.Now.Add(page.Promise), page.Now)}
+	if unitsOf(page) > 1 {
+		by[several] = part{}
+	}
+	v.GoesTo = say(c.KeyGoesTo, by).String()
 	switch {
 	case page.Total.Minor == 0:
 		v.Promise = say(c.PromiseFree, by).String()

@@ -56,7 +56,7 @@ func TestWhoDoesNotKnowTheLinkLearnsNothing(t *testing.T) {
 	}
 	require.Zero(t, s.count(`SELECT count(*) FROM access_log`))
 	require.Contains(t, s.ask(http.MethodGet, unknown, nil, "Accept-Language", "fr-CH,en;q=0.5").shown(),
-		"Cette page n'existe pas")
+		"Cette page n’existe pas")
 }
 
 func TestErasedCustomersHaveNoPage(t *testing.T) {

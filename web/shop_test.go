@@ -42,14 +42,23 @@ type shop struct {
 	logged  *bytes.Buffer
 	orders  int
 	resolve func(context.Context, string, keyturn.Resolution) (keyturn.Next, error)
+	render  db.RenderMail // makes e-mails about lines
 }
 
 func open(t *testing.T) *shop {
 	t.Helper()
 	t.Parallel()
+	return openOn(t, testkit.Postgres(t, "keyturn", func(dsn string) error {
+		_, err := db.Migrate(context.Background(), dsn)
+		return err
+	}), letter)
+}
+
+// openOn is a shop on a database of the test's own.
+func openOn(t *testing.T, dsn string, render db.RenderMail) *shop {
+	t.Helper()
 	ctx := context.Background()
-	s := &shop{t: t, logged: new(bytes.Buffer)}
-	s.dsn = testkit.Postgres(t, "keyturn", func(dsn string) error { _, err := db.Migrate(ctx, dsn); return err })
+	s := &shop{t: t, dsn: dsn, render: render, logged: new(bytes.Buffer)}
 	keyFile := filepath.Join(t.TempDir(), "keys.json")
 	require.NoError(t, vault.CreateKeys(keyFile))
 	keys, err := vault.LoadKeys(keyFile)
@@ -59,7 +68,7 @@ func open(t *testing.T) *shop {
 	t.Cleanup(func() { require.NoError(t, s.db.Close()) })
 	s.resolve = s.db.Resolve
 	handler := web.New(web.Config{
-		RenderKeys: letter,
+		RenderKeys: render,
 		DB:         s.db, ShopName: "The Shop", Logger: slog.New(slog.NewTextHandler(s.logged, nil)),
 		Throttle: &throttle.Throttle{Trusted: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}},
 		Resolve: func(ctx context.Context, id string, r keyturn.Resolution) (keyturn.Next, error) {
@@ -156,7 +165,7 @@ func letter(db.MailFacts) ([]byte, error) { return []byte("a letter"), nil }
 func (o order) send(i int, failed *db.StepFailure, exposed bool) {
 	o.shop.t.Helper()
 	ctx := context.Background()
-	d, _, _, err := o.shop.db.BeginDelivery(ctx, o.lines[i], letter)
+	d, _, _, err := o.shop.db.BeginDelivery(ctx, o.lines[i], o.shop.render)
 	require.NoError(o.shop.t, err)
 	require.NotNil(o.shop.t, d)
 	_, err = o.shop.db.FinishDelivery(ctx, o.lines[i], d, failed, exposed)
@@ -201,7 +210,7 @@ func (o order) refunded(i int) {
 	ctx := context.Background()
 	_, _, err := o.shop.db.BeginRefund(ctx, o.lines[i])
 	require.NoError(o.shop.t, err)
-	_, err = o.shop.db.FinishRefund(ctx, o.lines[i], "re_1", letter)
+	_, err = o.shop.db.FinishRefund(ctx, o.lines[i], "re_1", o.shop.render)
 	require.NoError(o.shop.t, err)
 }
 

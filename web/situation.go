@@ -77,6 +77,9 @@ func story(w *words, l db.CustomerLine, now time.Time) []phrase {
 		"address": text(l.SentTo), "n": text(strconv.Itoa(l.Attempts)), "amount": w.date.money(l.Price),
 		"by": w.date.until(l.GiveUpAt, now),
 	}
+	if l.Product.Units(l.Quantity) > 1 {
+		v[several] = part{}
+	}
 	at := func(sentence string, when part) phrase { v["when"] = when; return say(sentence, v) }
 	if l.Changes {
 		if told := change(w, l, now, v, at); told != nil {

@@ -25,11 +25,11 @@ func soldOf(w *words, token string, page db.CustomerPage) *soldView {
 	if page.MayWithdraw {
 		v.Withdraw, v.WithdrawLink = w.sold.Withdraw, pageLink(token, 1)+"/withdrawal"
 		if page.WithdrawBefore != nil && page.Now.Before(*page.WithdrawBefore) {
-			v.Until = say(w.sold.Until, values{"by": w.date.until(*page.WithdrawBefore, page.Now)}).String()
+			v.Until = say(w.sold.Until, values{"day": text(w.date.LastDay(*page.WithdrawBefore))}).String()
 		}
 	}
 	if page.AgainUntil != nil {
-		v.AgainText = say(w.sold.AgainText, values{"by": w.date.until(*page.AgainUntil, page.Now)}).String()
+		v.AgainText = say(w.sold.AgainText, values{"day": text(w.date.LastDay(*page.AgainUntil))}).String()
 		v.Again, v.AgainLink = w.sold.Again, pageLink(token, 1)+"/again"
 	}
 	if *v == (soldView{}) {

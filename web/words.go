@@ -7,7 +7,8 @@ import (
 )
 
 // words are the page's texts in one language. {names} stand for values; {when} and {by} are times, which bring their
-// own preposition. A sentence promises only what the database states.
+// own preposition. A sentence about keys has a form for one and a form for several, parted by |. A sentence
+// promises only what the database states.
 type words struct {
 	lang string
 	date dateWords
@@ -129,8 +130,17 @@ type values map[string]part
 
 func text(s string) part { return part{Text: s} }
 
-// say substitutes the values for their names.
+// several, among the values, says that a sentence is about several keys.
+const several = "several"
+
+// say substitutes the values for their names. Of a sentence that has two forms, one key|several, it takes one.
 func say(sentence string, v values) phrase {
+	one, more, both := strings.Cut(sentence, "|")
+	if _, many := v[several]; both && many {
+		sentence = more
+	} else {
+		sentence = one
+	}
 	var out phrase
 	for sentence != "" {
 		before, rest, found := strings.Cut(sentence, "{")

@@ -1,7 +1,8 @@
 package web
 
 // checkoutWords are the checkout page's texts in one language. {names} stand for values; {when} and {by} are times,
-// which bring their own preposition. The page promises only what the database and the processor keep.
+// which bring their own preposition. A sentence about keys has a form for one and a form for several, parted by |. The
+// page promises only what the database and the processor keep.
 type checkoutWords struct {
 	Title, Heading, Items, Each, Quantity, Update,
 	Undo, Total, TaxIncluded, You, Optional, Choose,
@@ -32,7 +33,7 @@ var englishCheckout = checkoutWords{
 	Optional:    "optional",
 	Choose:      "Please choose",
 	Fields: map[string]string{
-		"email":             "E-mail address, where your key goes",
+		"email":             "E-mail address for the delivery",
 		"country":           "Country",
 		"firstName":         "First name",
 		"lastName":          "Last name",
@@ -45,7 +46,7 @@ var englishCheckout = checkoutWords{
 	},
 	OnFile:     "on file",
 	Change:     "Change",
-	KeyGoesTo:  "Your key goes to",
+	KeyGoesTo:  "Your key goes to|Your keys go to",
 	DidYouMean: "Did you mean {address}?",
 	Consent: "I want my order to be carried out at once, before the withdrawal period ends, and I know that I " +
 		"lose my right of withdrawal when it is delivered.",
@@ -59,11 +60,15 @@ var englishCheckout = checkoutWords{
 	Low:         "Only {n} left.",
 	OutOfStock:  "Out of stock at the moment: it takes longer, and you are not charged if it does not come in time.",
 	PartnerDown: "The publisher does not answer at the moment: it may take longer.",
-	Promise:     "You are charged only when your key is ready: by {by}, or you are not charged.",
-	PromiseSome: "With some means of payment you are charged at once; then you get your key or your money back by " +
-		"then.",
-	PromiseAtOnce:  "You get your key, or your money back, by {by}.",
-	PromiseFree:    "You get your key by {by}. There is nothing to pay.",
+	Promise: "You are charged only when your key is ready: by {by}, or you are not charged.|You are " +
+		"charged only when your keys are ready: by {by}, or you are not charged.",
+	PromiseSome: "With some means of payment you are charged at once; then you get your key or your " +
+		"money back by then.|With some means of payment you are charged at once; then you get " +
+		"your keys or your money back by then.",
+	PromiseAtOnce: "You get your key, or your money back, by {by}.|You get your keys, or your money back, " +
+		"by {by}.",
+	PromiseFree: "You get your key by {by}. There is nothing to pay.|You get your keys by {by}. There " +
+		"is nothing to pay.",
 	SeveralAll:     "Your items are charged together. What cannot be delivered is refunded.",
 	SeveralReady:   "You are charged for the items that are ready. What cannot be delivered is not charged.",
 	CheckForm:      "Please check what you entered.",
@@ -96,11 +101,12 @@ var englishCheckout = checkoutWords{
 	UsedHeading:   "This link has been used",
 	Used:          "The order was placed {when}. Its confirmation is in the mailbox of whoever ordered.",
 	ThanksHeading: "Thank you for your order",
-	Thanks:        "Your key comes by e-mail. On the page of your order you see where it stands.",
-	Stands:        "On the page of your order you see where it stands.",
-	ToOrder:       "Go to my order",
-	Resend:        "Send me the page of my order again",
-	Resent:        "We have sent the address of the order's page to the e-mail address of the order.",
+	Thanks: "Your key comes by e-mail. On the page of your order you see where it stands.|Your " +
+		"keys come by e-mail. On the page of your order you see where it stands.",
+	Stands:  "On the page of your order you see where it stands.",
+	ToOrder: "Go to my order",
+	Resend:  "Send me the page of my order again",
+	Resent:  "We have sent the address of the order's page to the e-mail address of the order.",
 	ResentOften: "It was sent three times today. Please look in the mailbox, and in its spam folder, or try " +
 		"again tomorrow.",
 	ExpiredHeading:  "This link has expired",
@@ -123,7 +129,7 @@ var frenchCheckout = checkoutWords{
 	Optional:    "facultatif",
 	Choose:      "Veuillez choisir",
 	Fields: map[string]string{
-		"email":             "Adresse e-mail où recevoir votre clé",
+		"email":             "Adresse e-mail de livraison",
 		"country":           "Pays",
 		"firstName":         "Prénom",
 		"lastName":          "Nom",
@@ -136,7 +142,7 @@ var frenchCheckout = checkoutWords{
 	},
 	OnFile:     "déjà connu",
 	Change:     "Modifier",
-	KeyGoesTo:  "Votre clé sera envoyée à",
+	KeyGoesTo:  "Votre clé sera envoyée à|Vos clés seront envoyées à",
 	DidYouMean: "Vouliez-vous dire {address}\u00a0?",
 	Consent: "Je demande l’exécution immédiate de ma commande, avant la fin du délai de rétractation, et je sais " +
 		"que je perds mon droit de rétractation dès la livraison.",
@@ -151,18 +157,24 @@ var frenchCheckout = checkoutWords{
 	OutOfStock: "En rupture de stock pour le moment : cela prendra plus de temps, et vous ne payez rien si la clé " +
 		"n’arrive pas à temps.",
 	PartnerDown: "L’éditeur ne répond pas pour le moment : cela peut prendre plus de temps.",
-	Promise:     "Vous n’êtes débité que lorsque votre clé est prête : au plus tard {by}, sinon vous ne payez rien.",
-	PromiseSome: "Avec certains moyens de paiement, vous êtes débité tout de suite ; vous recevez alors d’ici là " +
-		"votre clé, ou vous êtes remboursé.",
-	PromiseAtOnce: "Au plus tard {by}, vous recevez votre clé ou vous êtes remboursé.",
-	PromiseFree:   "Vous recevez votre clé au plus tard {by}. Il n’y a rien à payer.",
-	SeveralAll:    "Vos articles sont débités ensemble. Ce qui ne peut pas être livré est remboursé.",
-	SeveralReady:  "Vous payez les articles qui sont prêts. Ce qui ne peut pas être livré n’est pas débité.",
-	CheckForm:     "Veuillez vérifier votre saisie.",
-	WrongEmail:    "Veuillez saisir une adresse e-mail comme nom@example.com.",
-	WrongCountry:  "Veuillez choisir votre pays.",
-	WrongText:     "{field}\u00a0: au plus 200 caractères ordinaires.",
-	Missing:       "{field}\u00a0: veuillez remplir ce champ.",
+	Promise: "Vous n’êtes débité que lorsque votre clé est prête\u00a0: au plus tard {by}, sinon " +
+		"vous ne payez rien.|Vous n’êtes débité que lorsque vos clés sont prêtes\u00a0: au " +
+		"plus tard {by}, sinon vous ne payez rien.",
+	PromiseSome: "Avec certains moyens de paiement, vous êtes débité tout de suite\u00a0; vous recevez " +
+		"alors d’ici là votre clé, ou vous êtes remboursé.|Avec certains moyens de paiement, " +
+		"vous êtes débité tout de suite\u00a0; vous recevez alors d’ici là vos clés, ou vous " +
+		"êtes remboursé.",
+	PromiseAtOnce: "Au plus tard {by}, vous recevez votre clé ou vous êtes remboursé.|Au plus tard {by}, " +
+		"vous recevez vos clés ou vous êtes remboursé.",
+	PromiseFree: "Vous recevez votre clé au plus tard {by}. Il n’y a rien à payer.|Vous recevez vos " +
+		"clés au plus tard {by}. Il n’y a rien à payer.",
+	SeveralAll:   "Vos articles sont débités ensemble. Ce qui ne peut pas être livré est remboursé.",
+	SeveralReady: "Vous payez les articles qui sont prêts. Ce qui ne peut pas être livré n’est pas débité.",
+	CheckForm:    "Veuillez vérifier votre saisie.",
+	WrongEmail:   "Veuillez saisir une adresse e-mail comme nom@example.com.",
+	WrongCountry: "Veuillez choisir votre pays.",
+	WrongText:    "{field}\u00a0: au plus 200 caractères ordinaires.",
+	Missing:      "{field}\u00a0: veuillez remplir ce champ.",
 	ConsentMissing: "Veuillez accepter la livraison immédiate, sinon nous ne pouvons pas exécuter votre commande " +
 		"maintenant.",
 	Changed:    "La page a changé depuis que vous l’avez ouverte. Veuillez la vérifier et réessayer.",
@@ -191,11 +203,12 @@ var frenchCheckout = checkoutWords{
 	Used: "La commande a été passée {when}. Sa confirmation est dans la boîte aux lettres de la personne qui " +
 		"a commandé.",
 	ThanksHeading: "Merci pour votre commande",
-	Thanks:        "Votre clé arrive par e-mail. La page de votre commande vous dit où elle en est.",
-	Stands:        "La page de votre commande vous dit où elle en est.",
-	ToOrder:       "Voir ma commande",
-	Resend:        "Renvoyez-moi la page de ma commande",
-	Resent:        "Nous avons envoyé l’adresse de la page de la commande à l’adresse e-mail de la commande.",
+	Thanks: "Votre clé arrive par e-mail. La page de votre commande vous dit où elle en est.|Vos " +
+		"clés arrivent par e-mail. La page de votre commande vous dit où elle en est.",
+	Stands:  "La page de votre commande vous dit où elle en est.",
+	ToOrder: "Voir ma commande",
+	Resend:  "Renvoyez-moi la page de ma commande",
+	Resent:  "Nous avons envoyé l’adresse de la page de la commande à l’adresse e-mail de la commande.",
 	ResentOften: "Elle a été envoyée trois fois aujourd’hui. Regardez dans la boîte aux lettres, et dans ses " +
 		"indésirables, ou réessayez demain.",
 	ExpiredHeading:  "Ce lien a expiré",
@@ -218,7 +231,7 @@ var germanCheckout = checkoutWords{
 	Optional:    "freiwillig",
 	Choose:      "Bitte wählen",
 	Fields: map[string]string{
-		"email":             "E-Mail-Adresse, an die Ihr Schlüssel geht",
+		"email":             "E-Mail-Adresse für die Lieferung",
 		"country":           "Land",
 		"firstName":         "Vorname",
 		"lastName":          "Nachname",
@@ -231,7 +244,7 @@ var germanCheckout = checkoutWords{
 	},
 	OnFile:     "liegt vor",
 	Change:     "Ändern",
-	KeyGoesTo:  "Ihr Schlüssel geht an",
+	KeyGoesTo:  "Ihr Schlüssel geht an|Ihre Schlüssel gehen an",
 	DidYouMean: "Meinten Sie {address}?",
 	Consent: "Ich möchte, dass meine Bestellung sofort ausgeführt wird, vor Ende der Widerrufsfrist, und ich " +
 		"weiß, dass mein Widerrufsrecht mit der Lieferung erlischt.",
@@ -246,18 +259,22 @@ var germanCheckout = checkoutWords{
 	Low:         "Nur noch {n} verfügbar.",
 	OutOfStock:  "Zurzeit nicht vorrätig: Es dauert länger, und Sie zahlen nichts, wenn es nicht rechtzeitig kommt.",
 	PartnerDown: "Der Hersteller antwortet zurzeit nicht: Es kann länger dauern.",
-	Promise:     "Sie zahlen erst, wenn Ihr Schlüssel da ist: bis {by}, oder Sie zahlen nichts.",
-	PromiseSome: "Bei manchen Zahlungsarten zahlen Sie sofort; dann bekommen Sie bis dahin Ihren Schlüssel oder Ihr " +
-		"Geld zurück.",
-	PromiseAtOnce: "Sie bekommen bis {by} Ihren Schlüssel oder Ihr Geld zurück.",
-	PromiseFree:   "Sie bekommen Ihren Schlüssel bis {by}. Es kostet nichts.",
-	SeveralAll:    "Alle Artikel werden zusammen bezahlt. Was nicht geliefert werden kann, wird erstattet.",
-	SeveralReady:  "Sie zahlen für die Artikel, die da sind. Was nicht geliefert werden kann, zahlen Sie nicht.",
-	CheckForm:     "Bitte prüfen Sie Ihre Angaben.",
-	WrongEmail:    "Bitte geben Sie eine E-Mail-Adresse wie name@example.com an.",
-	WrongCountry:  "Bitte wählen Sie Ihr Land.",
-	WrongText:     "{field}: bitte höchstens 200 gewöhnliche Zeichen.",
-	Missing:       "{field}: bitte ausfüllen.",
+	Promise: "Sie zahlen erst, wenn Ihr Schlüssel da ist: bis {by}, oder Sie zahlen nichts.|Sie " +
+		"zahlen erst, wenn Ihre Schlüssel da sind: bis {by}, oder Sie zahlen nichts.",
+	PromiseSome: "Bei manchen Zahlungsarten zahlen Sie sofort; dann bekommen Sie bis dahin Ihren " +
+		"Schlüssel oder Ihr Geld zurück.|Bei manchen Zahlungsarten zahlen Sie sofort; dann " +
+		"bekommen Sie bis dahin Ihre Schlüssel oder Ihr Geld zurück.",
+	PromiseAtOnce: "Sie bekommen bis {by} Ihren Schlüssel oder Ihr Geld zurück.|Sie bekommen bis {by} " +
+		"Ihre Schlüssel oder Ihr Geld zurück.",
+	PromiseFree: "Sie bekommen Ihren Schlüssel bis {by}. Es kostet nichts.|Sie bekommen Ihre Schlüssel " +
+		"bis {by}. Es kostet nichts.",
+	SeveralAll:   "Alle Artikel werden zusammen bezahlt. Was nicht geliefert werden kann, wird erstattet.",
+	SeveralReady: "Sie zahlen für die Artikel, die da sind. Was nicht geliefert werden kann, zahlen Sie nicht.",
+	CheckForm:    "Bitte prüfen Sie Ihre Angaben.",
+	WrongEmail:   "Bitte geben Sie eine E-Mail-Adresse wie name@example.com an.",
+	WrongCountry: "Bitte wählen Sie Ihr Land.",
+	WrongText:    "{field}: bitte höchstens 200 gewöhnliche Zeichen.",
+	Missing:      "{field}: bitte ausfüllen.",
 	ConsentMissing: "Bitte stimmen Sie der sofortigen Lieferung zu, sonst können wir Ihre Bestellung jetzt nicht " +
 		"ausführen.",
 	Changed: "Die Seite hat sich geändert, seit Sie sie geöffnet haben. Bitte prüfen Sie sie und versuchen Sie " +
@@ -286,11 +303,13 @@ var germanCheckout = checkoutWords{
 	UsedHeading:   "Dieser Link wurde benutzt",
 	Used:          "Die Bestellung ging {when} ein. Ihre Bestätigung ist im Postfach der Person, die bestellt hat.",
 	ThanksHeading: "Vielen Dank für Ihre Bestellung",
-	Thanks:        "Ihr Schlüssel kommt per E-Mail. Auf der Seite Ihrer Bestellung sehen Sie, wie es steht.",
-	Stands:        "Auf der Seite Ihrer Bestellung sehen Sie, wie es steht.",
-	ToOrder:       "Zu meiner Bestellung",
-	Resend:        "Seite meiner Bestellung noch einmal senden",
-	Resent:        "Wir haben die Adresse der Bestellseite an die E-Mail-Adresse der Bestellung gesendet.",
+	Thanks: "Ihr Schlüssel kommt per E-Mail. Auf der Seite Ihrer Bestellung sehen Sie, wie es " +
+		"steht.|Ihre Schlüssel kommen per E-Mail. Auf der Seite Ihrer Bestellung sehen Sie, " +
+		"wie es steht.",
+	Stands:  "Auf der Seite Ihrer Bestellung sehen Sie, wie es steht.",
+	ToOrder: "Zu meiner Bestellung",
+	Resend:  "Seite meiner Bestellung noch einmal senden",
+	Resent:  "Wir haben die Adresse der Bestellseite an die E-Mail-Adresse der Bestellung gesendet.",
 	ResentOften: "Sie wurde heute dreimal gesendet. Bitte sehen Sie im Postfach nach, auch unter Spam, oder versuchen " +
 		"Sie es morgen noch einmal.",
 	ExpiredHeading:  "Dieser Link ist abgelaufen",

@@ -15,7 +15,7 @@ var english = words{
 	quantity: "Quantity",
 	operation: map[keyturn.OperationName]string{
 		keyturn.OpRenew: "Renewal", keyturn.OpUpgrade: "Upgrade", keyturn.OpPause: "Pause", keyturn.OpResume: "Resumption",
-		keyturn.OpCancel: "Cancellation of the license",
+		keyturn.OpCancel: "Cancellation of the licence",
 	},
 	keepLink: "Keep the address of this page to yourself: whoever has it can see your keys.",
 	zone:     "All times are in UTC.",
@@ -46,45 +46,58 @@ var english = words{
 		isCancelingFree: "Being canceled",
 	},
 	text: lineWords{
-		shownHere: "You opened it on this page {when}.",
-		canSee:    "You do not have to wait for it: open your key here.",
-		capturing: "Your key is ready. Your payment is being completed.",
+		shownHere: "You opened it on this page {when}.|You opened them on this page {when}.",
+		canSee: "You do not have to wait for it: open your key here.|You do not have to wait for it: " +
+			"open your keys here.",
+		capturing: "Your key is ready. Your payment is being completed.|Your keys are ready. Your payment " +
+			"is being completed.",
 		uncharged: "You were not charged for this item. Your bank may show the " +
 			"amount as pending for some days; it is never taken.",
 		changing: "We are changing your licence.", changed: "Done {when}.",
 		changeLate:     "The change of your licence takes longer than it should. We are working on it.",
 		changeDeadline: "It is done, or your money is on its way back, by {by}.",
 		delivered:      "Sent by e-mail {when}.", deliveredTo: "Sent to {address} {when}.", sentAgain: "Sent again {when}.",
-		preparing: "We are getting your key.", byHand: "The shop is preparing your key by hand.",
-		sending:   "Your key is ready. We are sending it to {address}.",
-		askedOnce: "We asked the publisher once and do not have your key yet.",
-		asked:     "We asked the publisher {n} times and do not have your key yet.",
-		working:   "It takes longer than it should. We are working on it.", nextTry: "Next try {when}.",
+		preparing: "We are getting your key.|We are getting your keys.",
+		byHand:    "The shop is preparing your key by hand.|The shop is preparing your keys by hand.",
+		sending: "Your key is ready. We are sending it to {address}.|Your keys are ready. We are " +
+			"sending them to {address}.",
+		askedOnce: "We asked the publisher once and do not have your key yet.|We asked the publisher once " +
+			"and do not have your keys yet.",
+		asked: "We asked the publisher {n} times and do not have your key yet.|We asked the publisher " +
+			"{n} times and do not have your keys yet.",
+		working: "It takes longer than it should. We are working on it.", nextTry: "Next try {when}.",
 		tryingNow: "We are trying again right now.",
 		whenBack:  "The maker of the product cannot be reached at the moment. We go on as soon as it answers.",
-		mailLate:  "Your key is ready, but our e-mail to {address} has not got through yet.",
-		waiting: "There is no key in stock at the moment. Your place in the queue is kept: new keys go out first come, " +
-			"first served.",
+		mailLate: "Your key is ready, but our e-mail to {address} has not got through yet.|Your keys are " +
+			"ready, but our e-mail to {address} has not got through yet.",
+		waiting: "There is no key in stock at the moment. Your place in the queue is kept: new keys go " +
+			"out first come, first served.|There are not enough keys in stock at the moment. Your " +
+			"place in the queue is kept: new keys go out first come, first served.",
 		held: "The shop has paused this item to look into it.", heldUntil: "It continues {when} at the latest.",
-		deadline:           "You get your key or your money back by {by}.",
-		deadlinePassed:     "You waited long enough: your key or your money is next.",
-		deadlineFree:       "You get your key by {by}, or you are not charged.",
-		deadlinePassedFree: "You waited long enough: your key is next, or this item ends and you are not charged.",
-		canceling:          "We are sending {amount} back to the means of payment you used. We keep at it until it is done.",
-		cancelingFree:      "This item is being canceled. There is nothing to pay back.",
-		orderCanceling:     "Your order is being canceled. This item is refunded next.",
-		canceled:           "We sent {amount} back {when}, to the means of payment you used.",
-		canceledFree:       "This item was canceled {when}. There was nothing to pay back.",
-		patience:           "Depending on your bank, it can take a few days until you see it.",
+		deadline: "You get your key or your money back by {by}.|You get your keys or your money back by " +
+			"{by}.",
+		deadlinePassed: "You waited long enough: your key or your money is next.|You waited long enough: your " +
+			"keys or your money are next.",
+		deadlineFree: "You get your key by {by}, or you are not charged.|You get your keys by {by}, or you " +
+			"are not charged.",
+		deadlinePassedFree: "You waited long enough: your key is next, or this item ends and you are not " +
+			"charged.|You waited long enough: your keys are next, or this item ends and you are " +
+			"not charged.",
+		canceling:      "We are sending {amount} back to the means of payment you used. We keep at it until it is done.",
+		cancelingFree:  "This item is being canceled. There is nothing to pay back.",
+		orderCanceling: "Your order is being canceled. This item is refunded next.",
+		canceled:       "We sent {amount} back {when}, to the means of payment you used.",
+		canceledFree:   "This item was canceled {when}. There was nothing to pay back.",
+		patience:       "Depending on your bank, it can take a few days until you see it.",
 	},
 	action: actionWords{
 		showAll:   "Show all my keys",
 		copyAll:   "Copy all",
 		saveList:  "Save as a file",
 		sendAgain: "Send it again by e-mail",
-		replaced:  "Replaced, no longer valid",
+		replaced:  "Replaced, no longer valid:",
 		showKey:   "Show my key", showKeys: "Show my keys", yourKeys: "What you need to activate it", copyKey: "Copy",
-		copied: "Copied", link: "Activation link", file: "File",
+		copied: "Copied", link: "Activation link:", file: "File",
 		download: "Download {name}", hide: "Hide again", instructions: "How to activate it",
 		downloadProduct: "Download the product",
 		refund:          "Refund me now", refundFree: "Cancel it now",

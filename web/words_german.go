@@ -50,8 +50,10 @@ var german = words{
 	},
 	text: lineWords{
 		shownHere: "Auf dieser Seite geöffnet {when}.",
-		canSee:    "Sie müssen nicht darauf warten: Zeigen Sie Ihren Schlüssel hier an.",
-		capturing: "Ihr Schlüssel ist da. Ihre Zahlung wird gerade abgeschlossen.",
+		canSee: "Sie müssen nicht darauf warten: Zeigen Sie Ihren Schlüssel hier an.|Sie müssen nicht " +
+			"darauf warten: Zeigen Sie Ihre Schlüssel hier an.",
+		capturing: "Ihr Schlüssel ist da. Ihre Zahlung wird gerade abgeschlossen.|Ihre Schlüssel sind da. " +
+			"Ihre Zahlung wird gerade abgeschlossen.",
 		uncharged: "Für diesen Artikel wurde nichts abgebucht. Ihre Bank kann den Betrag " +
 			"einige Tage als vorgemerkt zeigen; er wird nie abgebucht.",
 		changing: "Wir ändern Ihre Lizenz.", changed: "Erledigt {when}.",
@@ -59,23 +61,37 @@ var german = words{
 		changeDeadline: "Sie ist erledigt, oder Sie erhalten Ihr Geld zurück: bis {by}.",
 		delivered:      "Per E-Mail gesendet {when}.", deliveredTo: "Gesendet an {address} {when}.",
 		sentAgain: "Erneut gesendet {when}.",
-		preparing: "Wir besorgen Ihren Schlüssel.", byHand: "Der Händler bereitet Ihren Schlüssel von Hand vor.",
-		sending:   "Ihr Schlüssel ist da. Wir senden ihn an {address}.",
-		askedOnce: "Wir haben den Hersteller einmal gefragt und haben Ihren Schlüssel noch nicht.",
-		asked:     "Wir haben den Hersteller {n}-mal gefragt und haben Ihren Schlüssel noch nicht.",
-		working:   "Es dauert länger, als es sollte. Wir kümmern uns darum.", nextTry: "Nächster Versuch {when}.",
+		preparing: "Wir besorgen Ihren Schlüssel.|Wir besorgen Ihre Schlüssel.",
+		byHand: "Der Händler bereitet Ihren Schlüssel von Hand vor.|Der Händler bereitet Ihre " +
+			"Schlüssel von Hand vor.",
+		sending: "Ihr Schlüssel ist da. Wir senden ihn an {address}.|Ihre Schlüssel sind da. Wir senden " +
+			"sie an {address}.",
+		askedOnce: "Wir haben den Hersteller einmal gefragt und haben Ihren Schlüssel noch nicht.|Wir " +
+			"haben den Hersteller einmal gefragt und haben Ihre Schlüssel noch nicht.",
+		asked: "Wir haben den Hersteller {n}-mal gefragt und haben Ihren Schlüssel noch nicht.|Wir " +
+			"haben den Hersteller {n}-mal gefragt und haben Ihre Schlüssel noch nicht.",
+		working: "Es dauert länger, als es sollte. Wir kümmern uns darum.", nextTry: "Nächster Versuch {when}.",
 		tryingNow: "Wir versuchen es gerade noch einmal.",
 		whenBack:  "Der Hersteller ist zurzeit nicht erreichbar. Wir machen weiter, sobald er antwortet.",
-		mailLate:  "Ihr Schlüssel ist da, aber unsere E-Mail an {address} ist noch nicht durchgekommen.",
-		waiting: "Im Moment ist kein Schlüssel vorrätig. Ihr Platz in der Reihe bleibt Ihnen: Neue Schlüssel gehen in " +
-			"der Reihenfolge der Bestellungen hinaus.",
-		held:         "Der Händler hat diesen Artikel angehalten, um ihn zu prüfen.",
-		heldUntil:    "Es geht spätestens {when} weiter.",
-		deadline:     "Sie erhalten Ihren Schlüssel oder Ihr Geld bis {by}.",
-		deadlineFree: "Sie erhalten Ihren Schlüssel bis {by}, oder Sie zahlen nichts.",
-		deadlinePassedFree: "Sie haben lange genug gewartet: Ihr Schlüssel ist als Nächstes dran, oder der Artikel wird " +
-			"storniert und Sie zahlen nichts.",
-		deadlinePassed: "Sie haben lange genug gewartet: Ihr Schlüssel oder Ihr Geld ist als Nächstes dran.",
+		mailLate: "Ihr Schlüssel ist da, aber unsere E-Mail an {address} ist noch nicht " +
+			"durchgekommen.|Ihre Schlüssel sind da, aber unsere E-Mail an {address} ist noch nicht " +
+			"durchgekommen.",
+		waiting: "Im Moment ist kein Schlüssel vorrätig. Ihr Platz in der Reihe bleibt Ihnen: Neue " +
+			"Schlüssel gehen in der Reihenfolge der Bestellungen hinaus.|Im Moment sind nicht " +
+			"genug Schlüssel vorrätig. Ihr Platz in der Reihe bleibt Ihnen: Neue Schlüssel gehen " +
+			"in der Reihenfolge der Bestellungen hinaus.",
+		held:      "Der Händler hat diesen Artikel angehalten, um ihn zu prüfen.",
+		heldUntil: "Es geht spätestens {when} weiter.",
+		deadline: "Sie erhalten Ihren Schlüssel oder Ihr Geld bis {by}.|Sie erhalten Ihre Schlüssel oder " +
+			"Ihr Geld bis {by}.",
+		deadlineFree: "Sie erhalten Ihren Schlüssel bis {by}, oder Sie zahlen nichts.|Sie erhalten Ihre " +
+			"Schlüssel bis {by}, oder Sie zahlen nichts.",
+		deadlinePassedFree: "Sie haben lange genug gewartet: Ihr Schlüssel ist als Nächstes dran, oder der Artikel " +
+			"wird storniert und Sie zahlen nichts.|Sie haben lange genug gewartet: Ihre Schlüssel " +
+			"sind als Nächstes dran, oder der Artikel wird storniert und Sie zahlen nichts.",
+		deadlinePassed: "Sie haben lange genug gewartet: Ihr Schlüssel oder Ihr Geld ist als Nächstes " +
+			"dran.|Sie haben lange genug gewartet: Ihre Schlüssel oder Ihr Geld sind als Nächstes " +
+			"dran.",
 		canceling: "Wir erstatten {amount} auf das Zahlungsmittel, das Sie benutzt haben. Wir bleiben daran, bis es " +
 			"geschehen ist.", cancelingFree: "Dieser Artikel wird storniert. Es gibt nichts zu erstatten.",
 		orderCanceling: "Ihre Bestellung wird storniert. Dieser Artikel wird als Nächstes erstattet.",
@@ -88,9 +104,9 @@ var german = words{
 		copyAll:   "Alle kopieren",
 		saveList:  "Als Datei speichern",
 		sendAgain: "Noch einmal per E-Mail senden",
-		replaced:  "Ersetzt, nicht mehr gültig",
+		replaced:  "Ersetzt, nicht mehr gültig:",
 		showKey:   "Schlüssel anzeigen", showKeys: "Schlüssel anzeigen", yourKeys: "Damit aktivieren Sie Ihr Produkt",
-		copyKey: "Kopieren", copied: "Kopiert", link: "Link zur Aktivierung", file: "Datei",
+		copyKey: "Kopieren", copied: "Kopiert", link: "Link zur Aktivierung:", file: "Datei",
 		download: "{name} herunterladen", hide: "Wieder verbergen", instructions: "So aktivieren Sie es",
 		downloadProduct: "Produkt herunterladen",
 		refund:          "Geld jetzt zurück", refundFree: "Jetzt stornieren",

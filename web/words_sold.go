@@ -1,13 +1,13 @@
 package web
 
-// soldWords are the order page's texts about an order that a checkout link made, in one language. {when} and {by} are
-// times.
+// soldWords are the order page's texts about an order that a checkout link made, in one language. {when} is a time and
+// {day} the last day.
 type soldWords struct {
 	Withdraw, Ask, MeansAll, MeansUndelivered, Confirm, Keep string
-	Until                                                    string // {by}
+	Until                                                    string // {day}
 	Withdrawn                                                string // {when}
 	Nothing                                                  string // left to withdraw from
-	Again, AgainText                                         string // {by}
+	Again, AgainText                                         string // {day}
 	NotAgain                                                 string
 }
 
@@ -19,10 +19,10 @@ var englishSold = soldWords{
 	MeansUndelivered: "What is not delivered yet is canceled: what was charged for it goes back to the means of payment " +
 		"you used. We confirm your withdrawal by e-mail, with its date and time.",
 	Confirm: "Confirm withdrawal", Keep: "No, keep my order",
-	Until:     "You can withdraw from the contract until {by}, without giving a reason.",
+	Until:     "You can withdraw from the contract until {day}, without giving a reason.",
 	Withdrawn: "You withdrew from the contract {when}.",
 	Nothing:   "There is nothing left to withdraw from. Below you see where each item stands.",
-	Again:     "Order again", AgainText: "You can order the same at the same price until {by}.",
+	Again:     "Order again", AgainText: "You can order the same at the same price until {day}.",
 	NotAgain: "This cannot be ordered again here. Please ask the shop.",
 }
 
@@ -36,11 +36,11 @@ var frenchSold = soldWords{
 		"sur le moyen de paiement que vous avez utilisé. Nous confirmons votre rétractation par e-mail, avec sa date et " +
 		"son heure.",
 	Confirm: "Confirmer la rétractation", Keep: "Non, garder ma commande",
-	Until:     "Vous pouvez vous rétracter du contrat sans donner de motif. Fin du délai\u00a0: {by}.",
+	Until:     "Vous pouvez vous rétracter du contrat jusqu’au {day} inclus, sans donner de motif.",
 	Withdrawn: "Vous vous êtes rétracté du contrat {when}.",
 	Nothing:   "Il ne reste rien dont vous rétracter. Ci-dessous, vous voyez où en est chaque article.",
 	Again:     "Commander à nouveau",
-	AgainText: "Vous pouvez commander la même chose au même prix. Fin du délai\u00a0: {by}.",
+	AgainText: "Vous pouvez commander la même chose au même prix jusqu’au {day} inclus.",
 	NotAgain:  "Cela ne peut pas être commandé à nouveau ici. Veuillez vous adresser à la boutique.",
 }
 
@@ -53,9 +53,9 @@ var germanSold = soldWords{
 	MeansUndelivered: "Was noch nicht geliefert ist, wird storniert: Was dafür abgebucht wurde, erstatten wir auf das " +
 		"Zahlungsmittel, das Sie benutzt haben. Wir bestätigen Ihren Widerruf per E-Mail, mit Datum und Uhrzeit.",
 	Confirm: "Widerruf bestätigen", Keep: "Nein, Bestellung behalten",
-	Until:     "Sie können den Vertrag widerrufen, ohne einen Grund zu nennen: bis {by}.",
+	Until:     "Sie können den Vertrag bis einschließlich {day} widerrufen, ohne einen Grund zu nennen.",
 	Withdrawn: "Sie haben den Vertrag {when} widerrufen.",
 	Nothing:   "Es gibt nichts mehr zu widerrufen. Hier sehen Sie, wie es um jeden Artikel steht.",
-	Again:     "Noch einmal bestellen", AgainText: "Sie können dasselbe zum selben Preis noch einmal bestellen: bis {by}.",
+	Again:     "Noch einmal bestellen", AgainText: "Sie können dasselbe bis einschließlich {day} zum selben Preis noch einmal bestellen.",
 	NotAgain: "Das kann hier nicht noch einmal bestellt werden. Bitte fragen Sie den Shop.",
 }

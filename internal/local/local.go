@@ -108,7 +108,7 @@ var french = &Format{
 	First: "1er", Date: "{day} {month} {year}", Full: "{day} {month} {year} à {clock}",
 	Past: "le {weekday} {day} {month} {year} à {clock}", Point: ",", Group: "\u202f",
 	At: [3]string{"à {clock}", "{weekday} à {clock}", "le {day} {month} {year} à {clock}"},
-	By: [3]string{"aujourd'hui à {clock}", "{weekday} à {clock}", "le {day} {month} {year} à {clock}"},
+	By: [3]string{"aujourd’hui à {clock}", "{weekday} à {clock}", "le {day} {month} {year} à {clock}"},
 }
 
 var german = &Format{
