@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -104,7 +105,7 @@ func (m *mailServers) inNamespace(server, command string) *exec.Cmd {
 	if server != "" {
 		script += fmt.Sprintf("mount -t overlay overlay -o lowerdir=%s:/usr /usr && ", usr)
 	}
-	return exec.Command("unshare", "--mount", "sh", "-c", script+command)
+	return exec.Command("unshare", "--mount", "--pid", "--fork", "sh", "-c", script+command)
 }
 
 func (m *mailServers) run(command string) {
@@ -129,8 +130,8 @@ func (m *mailServers) start(server, address, command string) {
 				}
 			}
 		}
-		_ = cmd.Process.Signal(os.Interrupt)
-		time.AfterFunc(5*time.Second, func() { _ = cmd.Process.Kill() })
+		// the first process of its namespace, with which all others end
+		_ = exec.Command("pkill", "-KILL", "--parent", strconv.Itoa(cmd.Process.Pid)).Run()
 		_ = cmd.Wait()
 	})
 	require.Eventually(m.t, func() bool {
