@@ -20,8 +20,6 @@ import (
 
 func TestMain(m *testing.M) { testkit.Main(m) }
 
-const bounceAddress = "bounce@mail.shop.example"
-
 // shop is a database with delivered lines.
 type shop struct {
 	Books
@@ -55,7 +53,9 @@ func open(t *testing.T) *shop {
 	require.NoError(t, err)
 	_, err = s.DB.Import(ctx, "keys", strings.NewReader("K-1\nK-2\nK-3\nK-4\nK-5\nK-6\nK-7\nK-8\nK-9"), "test", false)
 	require.NoError(t, err)
-	_, _, err = s.DB.PutProduct(ctx, keyturn.Product{ID: "game", Name: "Game", Sources: []keyturn.Source{keyturn.FromPool("keys")}})
+	_, _, err = s.DB.PutProduct(ctx, keyturn.Product{
+		ID: "game", Name: "Game", Sources: []keyturn.Source{keyturn.FromPool("keys")},
+	})
 	require.NoError(t, err)
 	return s
 }

@@ -74,7 +74,8 @@ func providerOf(inlet keyturn.BounceInlet, keys []string) (provider, error) {
 	signs := inlet == keyturn.InletMailgun || inlet == keyturn.InletSendGrid
 	if len(keys) > 1 || signs != (key != "") {
 		if signs {
-			return nil, keyturn.Errorf(keyturn.KindInvalid, "must be a secret and the key of its signatures, with a space between")
+			return nil, keyturn.Errorf(keyturn.KindInvalid,
+				"must be a secret and the key of its signatures, with a space between")
 		}
 		return nil, keyturn.Errorf(keyturn.KindInvalid, "must be a secret alone")
 	}

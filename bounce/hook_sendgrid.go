@@ -29,7 +29,8 @@ func newSendGrid(key string) (provider, error) {
 			}
 		}
 	}
-	return nil, keyturn.Errorf(keyturn.KindInvalid, "must have the verification key of the event webhook, as SendGrid shows it")
+	return nil, keyturn.Errorf(keyturn.KindInvalid,
+		"must have the verification key of the event webhook, as SendGrid shows it")
 }
 
 func (g sendGrid) verify(_ context.Context, r *http.Request, body []byte) error {

@@ -35,7 +35,7 @@ func newSES() *ses {
 
 // snsMessage is what SNS sends.
 type snsMessage struct {
-	Type, MessageId, TopicArn, Subject, Message, Timestamp, Token, SubscribeURL string //nolint:revive // SNS' names
+	Type, MessageId, TopicArn, Subject, Message, Timestamp, Token, SubscribeURL string //nolint:staticcheck // SNS' names
 	SignatureVersion, Signature, SigningCertURL                                 string
 }
 
@@ -129,7 +129,7 @@ func (s *ses) get(ctx context.Context, address string) ([]byte, error) {
 	if err != nil {
 		return nil, notSigned()
 	}
-	resp, err := s.client.Do(req) //nolint:gosec // an address of SNS, see ofSNS
+	resp, err := s.client.Do(req)
 	if err != nil {
 		return nil, keyturn.Errorf(keyturn.KindUnavailable, "SNS does not answer: %w", err)
 	}

@@ -45,7 +45,8 @@ func (s *shop) hooked(settings HookSettings) (*Hooks, *httptest.Server) {
 // post sends a message to a hook.
 func post(t *testing.T, server *httptest.Server, path string, body []byte, headers ...string) int {
 	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, server.URL+"/hooks/mail/"+path, bytes.NewReader(body))
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, server.URL+"/hooks/mail/"+path,
+		bytes.NewReader(body))
 	require.NoError(t, err)
 	for i := 0; i < len(headers); i += 2 {
 		req.Header.Set(headers[i], headers[i+1])
@@ -207,7 +208,9 @@ type sns struct {
 
 func (s *sns) RoundTrip(r *http.Request) (*http.Response, error) {
 	s.asked = append(s.asked, r.URL.String())
-	return &http.Response{StatusCode: 200, Status: "200 OK", Body: io.NopCloser(bytes.NewReader(s.cert)), Request: r}, nil
+	return &http.Response{
+		StatusCode: http.StatusOK, Status: "200 OK", Body: io.NopCloser(bytes.NewReader(s.cert)), Request: r,
+	}, nil
 }
 
 func certificate(t *testing.T, ends time.Time) (*rsa.PrivateKey, []byte) {
@@ -280,7 +283,7 @@ func TestSES(t *testing.T) {
 			"bounce": {"bounceType": "Permanent", "bounceSubType": "Suppressed"}}`: "bad_address",
 		`{"notificationType": "Bounce", "mail": {"source": "b+REF@x.y"}, "bounce": {"bounceType": "Transient"}}`: "undeliverable",
 		`{"notificationType": "Delivery", "mail": {"source": "b+REF@x.y"}}`:                                      "",
-		`Successfully validated SNS topic`:                                                                       "",
+		`Successfully validated SNS topic`: "",
 	} {
 		id := s.sent()
 		require.Equal(t, 200, send(notify(strings.ReplaceAll(text, "REF", s.DB.MailRef(id))), key), text)

@@ -38,8 +38,8 @@ type Account struct {
 func ParseIMAP(text string, production bool) (Account, error) {
 	u, err := url.Parse(text)
 	if err != nil || u.Hostname() == "" || u.User == nil || u.Scheme != "imaps" && u.Scheme != "imap+plain" {
-		return Account{}, keyturn.Errorf(keyturn.KindInvalid, "must look like imaps://user:password@mail.example.com/INBOX, with "+
-			"signs such as @ in user and password percent-encoded")
+		return Account{}, keyturn.Errorf(keyturn.KindInvalid, "must look like imaps://user:password@mail.example.com/INBOX, "+
+			"with signs such as @ in user and password percent-encoded")
 	}
 	if u.Scheme == "imap+plain" && production {
 		return Account{}, keyturn.Errorf(keyturn.KindInvalid, "must use imaps://: passwords do not travel in the clear")
@@ -169,7 +169,7 @@ func (m *Mailbox) round(ctx context.Context, c *imapclient.Client, prefix string
 	ctx, cancel := context.WithTimeout(ctx, roundTime)
 	defer cancel()
 	defer context.AfterFunc(ctx, func() {
-		if ctx.Err() == context.DeadlineExceeded { //nolint:errorlint // it is this very error
+		if ctx.Err() == context.DeadlineExceeded {
 			_ = c.Close()
 		}
 	})()

@@ -100,7 +100,8 @@ func TestParseIMAP(t *testing.T) {
 	t.Parallel()
 	a, err := ParseIMAP("imaps://bounce%40shop.test:p%2Fw@mail.shop.test/Reports/In", true)
 	require.NoError(t, err)
-	require.Equal(t, Account{Addr: "mail.shop.test:993", User: "bounce@shop.test", Password: "p/w", Folder: "Reports/In"}, a)
+	require.Equal(t,
+		Account{Addr: "mail.shop.test:993", User: "bounce@shop.test", Password: "p/w", Folder: "Reports/In"}, a)
 	a, err = ParseIMAP("imap+plain://u:p@localhost:143", false)
 	require.NoError(t, err)
 	require.Equal(t, Account{Addr: "localhost:143", User: "u", Password: "p", Folder: "INBOX", Plain: true}, a)

@@ -37,8 +37,8 @@ func TestParse(t *testing.T) {
 		"rfc3464-delayed.eml": {keyturn.BounceDelayed, "4.0.0", "", "thomas@de-montfort.ac.uk", nil},
 		"rfc3464-relayed.eml": {},
 		"postfix-unknown-user.eml": {
-			keyturn.BounceBadAddress, "5.1.1", "550 5.1.1 <jean@buyer.test>: Recipient address rejected: User unknown in local " +
-				"recipient table", "jean@buyer.test", nil,
+			keyturn.BounceBadAddress, "5.1.1", "550 5.1.1 <jean@buyer.test>: Recipient address rejected: User unknown in " +
+				"local recipient table", "jean@buyer.test", nil,
 		},
 		"exim-unknown-user.eml": {
 			keyturn.BounceBadAddress, "5.1.1", "550 5.1.1 <jean@buyer.test> User unknown", "jean@buyer.test", nil,
@@ -103,8 +103,8 @@ func TestParseBombs(t *testing.T) {
 	const head = "Content-Type: multipart/mixed; boundary=b\r\n\r\n"
 	nested := strings.Builder{}
 	for nested.Len() < MaxMessage-1000 {
-		nested.WriteString("Content-Type: multipart/mixed; boundary=b" + strings.Repeat("b", nested.Len()%60) + "\r\n\r\n--b" +
-			strings.Repeat("b", nested.Len()%60) + "\r\n")
+		nested.WriteString("Content-Type: multipart/mixed; boundary=b" + strings.Repeat("b", nested.Len()%60) +
+			"\r\n\r\n--b" + strings.Repeat("b", nested.Len()%60) + "\r\n")
 	}
 	status := "Content-Type: message/delivery-status\r\n\r\n"
 	for name, raw := range map[string]string{
@@ -156,7 +156,9 @@ func TestRefOf(t *testing.T) {
 
 func TestParseListen(t *testing.T) {
 	t.Parallel()
-	for text, lmtp := range map[string]bool{":2525": false, "127.0.0.1:25": false, "lmtp://:24": true, "lmtp://[::1]:24": true} {
+	for text, lmtp := range map[string]bool{
+		":2525": false, "127.0.0.1:25": false, "lmtp://:24": true, "lmtp://[::1]:24": true,
+	} {
 		address, is, err := ParseListen(text)
 		require.NoError(t, err, text)
 		require.Equal(t, lmtp, is, text)

@@ -41,10 +41,7 @@ const (
 
 const maxDiagnostic = 300
 
-var (
-	lostKindsSQL    = pg.TextList(keyturn.LostKinds...)
-	bouncedKindsSQL = pg.TextList(keyturn.BouncedKinds...)
-)
+var lostKindsSQL = pg.TextList(keyturn.LostKinds...)
 
 // lostSQL is the condition on the e-mail y that it came back.
 var lostSQL = `EXISTS (SELECT FROM bounces b WHERE b.delivery_id = y.id AND b.kind IN (` + lostKindsSQL + `))`
@@ -163,14 +160,15 @@ func (d *DB) noteBadAddress(ctx context.Context, tx *sqlx.Tx, l *line, recipient
 	return err
 }
 
-// warnOfAddress warns of an order to an address that nobody has. Nothing is refused because of it: a mailbox may be there
-// again, and the customer can give another address on the order page.
+// warnOfAddress warns of an order to an address that nobody has. Nothing is refused because of it: a mailbox may be
+// there again, and the customer can give another address on the order page.
 func (d *DB) warnOfAddress(c keyturn.Customer, known acceptContext) []keyturn.Warning {
 	if len(known.BadAddress) == 0 || !bytes.Equal(known.BadAddress, d.EmailTag(c.Email)) {
 		return nil
 	}
 	return []keyturn.Warning{{
-		Location: "customer.email", Message: "an e-mail to this address came back: nobody has it. Ask the customer for another",
+		Location: "customer.email",
+		Message:  "an e-mail to this address came back: nobody has it. Ask the customer for another",
 	}}
 }
 

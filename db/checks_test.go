@@ -79,7 +79,8 @@ func TestStatementsNameKnownStatuses(t *testing.T) {
 		known["status"][string(at)] = true
 	}
 	known["status"][string(keyturn.DisputeOpen)] = true
-	known["status"][""] = true // of a refund that others made, and that has not failed
+	// of a refund that others made, and that has not failed
+	known["status"][""] = true
 	for _, o := range []keyturn.PayOutcome{"", keyturn.Paid, keyturn.Refused} { // of tries to pay
 		known["outcome"][string(o)] = true
 	}

@@ -16,9 +16,9 @@ import (
 const WorkflowSend = "SendFollowUpEmail"
 
 // Resend stores a new e-mail with the same keys, to another address if one is given, and has it sent. Where the e-mail
-// before came back, the other address becomes the order's, as if the customer had given it (CorrectAddress). For a line
-// whose keys are ours but whose e-mail does not go out, the new e-mail takes the place of the old one. KindConflict when
-// the line has no keys to send.
+// before came back, the other address becomes the order's, as if the customer had given it (CorrectAddress). For a
+// line whose keys are ours but whose e-mail does not go out, the new e-mail takes the place of the old one.
+// KindConflict when the line has no keys to send.
 func (d *DB) Resend(ctx context.Context, fulfillmentID, to, by string, render RenderMail) (deliveryID string,
 	err error,
 ) {

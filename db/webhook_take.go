@@ -123,7 +123,8 @@ func (d *DB) takeEvents(ctx context.Context, id string, limit int) (s Sending, e
 // eventBodySQL is the body that a delivery sends.
 const eventBodySQL = `CASE WHEN d.replay > 0 THEN '{"replay":true,' || substr(e.body, 2) ELSE e.body END`
 
-// takeEventsSQL names what it takes as an array: a join with a table of unknown length reads all that is due to anybody.
+// takeEventsSQL names what it takes as an array: a join with a table of unknown length reads all that is due to
+// anybody.
 const takeEventsSQL = `
 	WITH due AS MATERIALIZED (
 		SELECT id FROM event_deliveries WHERE webhook = $1 AND next_at <= now()

@@ -78,8 +78,8 @@ func (m Mail) spf(ctx context.Context) Finding {
 	case err != nil:
 		return Bad("correct the record of "+d, "%s: %s", record, err.Error())
 	case lookups > maxSPFLookups:
-		return Bad("name addresses (ip4:, ip6:) in place of some names", "%s takes %d look-ups in DNS, and recipients make %d "+
-			"at most: they count it as wrong", record, lookups, maxSPFLookups)
+		return Bad("name addresses (ip4:, ip6:) in place of some names", "%s takes %d look-ups in DNS, and recipients make "+
+			"%d at most: they count it as wrong", record, lookups, maxSPFLookups)
 	case strings.Contains(" "+record+" ", " +all ") || strings.Contains(" "+record+" ", " all "):
 		return Bad("end the record with -all or ~all", "%s lets anybody send in the name of %s", record, d)
 	case !strings.Contains(record, "all") && !strings.Contains(record, "redirect="):

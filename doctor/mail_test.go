@@ -70,7 +70,8 @@ func TestTheMailOfAnInstallation(t *testing.T) {
 			zone: zone{"TXT mail.shop.test": {"v=spf1 mx"}}, want: map[string]doctor.Status{"SPF": doctor.Warning},
 		},
 		"SPF of too many": {
-			zone: zone{"TXT mail.shop.test": {"v=spf1 include:s0.test -all"}}, want: map[string]doctor.Status{"SPF": doctor.Wrong},
+			zone: zone{"TXT mail.shop.test": {"v=spf1 include:s0.test -all"}},
+			want: map[string]doctor.Status{"SPF": doctor.Wrong},
 		},
 		"SPF that includes itself": {
 			zone: zone{"TXT mail.shop.test": {"v=spf1 include:mail.shop.test -all"}},
@@ -81,7 +82,8 @@ func TestTheMailOfAnInstallation(t *testing.T) {
 			want: map[string]doctor.Status{"SPF": doctor.Wrong},
 		},
 		"another DKIM key": {
-			zone: zone{"TXT keyturn._domainkey.shop.test": {record(other)}}, want: map[string]doctor.Status{"DKIM": doctor.Wrong},
+			zone: zone{"TXT keyturn._domainkey.shop.test": {record(other)}},
+			want: map[string]doctor.Status{"DKIM": doctor.Wrong},
 		},
 		"no DKIM record": {
 			zone: zone{"TXT keyturn._domainkey.shop.test": nil}, want: map[string]doctor.Status{"DKIM": doctor.Wrong},
@@ -91,7 +93,8 @@ func TestTheMailOfAnInstallation(t *testing.T) {
 		},
 		"no DMARC": {zone: zone{"TXT _dmarc.shop.test": nil}, want: map[string]doctor.Status{"DMARC": doctor.Warning}},
 		"strict alignment": {
-			zone: zone{"TXT _dmarc.shop.test": {"v=DMARC1; p=reject; aspf=s"}}, want: map[string]doctor.Status{"DMARC": doctor.Warning},
+			zone: zone{"TXT _dmarc.shop.test": {"v=DMARC1; p=reject; aspf=s"}},
+			want: map[string]doctor.Status{"DMARC": doctor.Warning},
 		},
 		"nothing is aligned": {
 			zone:   zone{"TXT bounces.other.test": {"v=spf1 -all"}, "MX bounces.other.test": {"mx.shop.test"}},

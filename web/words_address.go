@@ -41,8 +41,8 @@ var frenchAddress = addressWords{
 	label:    "Adresse e-mail", button: "Envoyer à cette adresse",
 	done: "Nous envoyons l'e-mail à la nouvelle adresse. Cela peut prendre quelques minutes. L'ancienne adresse en est " +
 		"informée.",
-	waits: "Nous avons votre nouvelle adresse. La boutique l'examine avant que quoi que ce soit y soit envoyé\u00a0; elle " +
-		"peut vous écrire ou vous appeler.",
+	waits: "Nous avons votre nouvelle adresse. La boutique l'examine avant que quoi que ce soit y soit envoyé\u00a0; " +
+		"elle peut vous écrire ou vous appeler.",
 	same:   "C'est l'adresse d'où l'e-mail est revenu. Indiquez-en une autre.",
 	wrong:  "Ce n'est pas une adresse e-mail telle que nom@exemple.fr.",
 	enough: "Une autre adresse a déjà été indiquée trois fois. Écrivez à la boutique.",

@@ -6,8 +6,6 @@ import (
 )
 
 // german is the page in German.
-//
-//nolint:gosec // German for people, no credentials
 var german = words{
 	lang:     "de",
 	date:     dateWords{local.Languages["de"]},

@@ -56,6 +56,7 @@ var germanSold = soldWords{
 	Until:     "Sie können den Vertrag bis einschließlich {day} widerrufen, ohne einen Grund zu nennen.",
 	Withdrawn: "Sie haben den Vertrag {when} widerrufen.",
 	Nothing:   "Es gibt nichts mehr zu widerrufen. Hier sehen Sie, wie es um jeden Artikel steht.",
-	Again:     "Noch einmal bestellen", AgainText: "Sie können dasselbe bis einschließlich {day} zum selben Preis noch einmal bestellen.",
-	NotAgain: "Das kann hier nicht noch einmal bestellt werden. Bitte fragen Sie den Shop.",
+	Again:     "Noch einmal bestellen",
+	AgainText: "Sie können dasselbe bis einschließlich {day} zum selben Preis noch einmal bestellen.",
+	NotAgain:  "Das kann hier nicht noch einmal bestellt werden. Bitte fragen Sie den Shop.",
 }

@@ -188,6 +188,7 @@ func (a *app) sendProbe(ctx context.Context, to string) (doctor.Finding, error) 
 			return doctor.Found("it came back by %s after %s, as %s", *p.Via, time.Since(begun).Round(time.Second), *p.Kind), nil
 		}
 	}
-	return doctor.Bad("see that reports for the bounce address reach an inlet, and that a worker runs with the same settings",
+	return doctor.Bad(
+		"see that reports for the bounce address reach an inlet, and that a worker runs with the same settings",
 		"an e-mail to %s did not come back within %s", to, doctor.RoundTripTime), nil
 }

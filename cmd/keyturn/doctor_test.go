@@ -39,7 +39,10 @@ func TestDoctor(t *testing.T) {
 	require.Equal(t, doctor.Wrong, found["settings environment"].Status)
 	require.Contains(t, found["settings environment"].Found, "KEYTURN_PUBLIC_URL")
 
-	dsn := testkit.Postgres(t, "keyturn", func(dsn string) error { _, err := db.Migrate(context.Background(), dsn); return err })
+	dsn := testkit.Postgres(t, "keyturn", func(dsn string) error {
+		_, err := db.Migrate(context.Background(), dsn)
+		return err
+	})
 	keyFile := filepath.Join(t.TempDir(), "keys.json")
 	require.NoError(t, vault.CreateKeys(keyFile))
 	box := inbox.New(inbox.Config{SMTPAddr: "127.0.0.1:0", HTTPAddr: "127.0.0.1:0"})
@@ -72,7 +75,10 @@ func TestDoctor(t *testing.T) {
 
 // What the doctor sends comes back by an inlet, and is found to.
 func TestDoctorsRoundTrip(t *testing.T) {
-	dsn := testkit.Postgres(t, "keyturn", func(dsn string) error { _, err := db.Migrate(context.Background(), dsn); return err })
+	dsn := testkit.Postgres(t, "keyturn", func(dsn string) error {
+		_, err := db.Migrate(context.Background(), dsn)
+		return err
+	})
 	keyFile := filepath.Join(t.TempDir(), "keys.json")
 	require.NoError(t, vault.CreateKeys(keyFile))
 	keys, err := vault.LoadKeys(keyFile)

@@ -16,9 +16,10 @@ func newOrderResend() *cobra.Command {
 	var asked bool
 	cmd := &cobra.Command{
 		Use: "resend FULFILLMENT", Short: "Send a line's keys again by e-mail", Args: cobra.ExactArgs(1),
-		Long: `Sends a line's keys again: to the order's address, to another one, or to the one that the customer gave on
-the order page and that waits for a yes. Where the e-mail before came back, the other address becomes the order's, and the
-old one is told. Another address than the order's needs a token with keys:read.`,
+		Long: `Sends a line's keys again: to the order's address, to another one, or to the one that the customer
+gave on the order page and that waits for a yes. Where the e-mail before came back, the other
+address becomes the order's, and the old one is told. Another address than the order's needs a token
+with keys:read.`,
 		Example: "  keyturn order resend 0198c2d4-0000-7000-8000-000000000001\n" +
 			"  keyturn order resend 0198c2d4-0000-7000-8000-000000000001 --to jean@buyer.example",
 	}
@@ -36,6 +37,8 @@ old one is told. Another address than the order's needs a token with keys:read.`
 		if err != nil {
 			return err
 		}
-		return show(cmd, keyturn.Resent{DeliveryID: id}, func(w io.Writer) { fmt.Fprintf(w, "e-mail %s is on its way\n", id) })
+		return show(cmd, keyturn.Resent{DeliveryID: id}, func(w io.Writer) {
+			fmt.Fprintf(w, "e-mail %s is on its way\n", id)
+		})
 	})
 }
