@@ -35,18 +35,18 @@ var frenchAddress = addressWords{
 	cameBack:     "Notre e-mail nous est revenu\u00a0: il ne vous est pas parvenu.",
 	cameBackFrom: "Notre e-mail à {address} nous est revenu\u00a0: il ne vous est pas parvenu.",
 	canOpen:      "Vous pouvez afficher votre clé ici.",
-	asked:        "Vous avez indiqué une autre adresse. La boutique l'examine avant que quoi que ce soit y soit envoyé.",
+	asked:        "Vous avez indiqué une autre adresse. La boutique l’examine avant que quoi que ce soit y soit envoyé.",
 	sentTo:       "Envoyé à {address} {when}.", onItsWay: "En route vers {address}.",
-	question: "L'adresse est erronée\u00a0? Indiquez la bonne, et nous y envoyons la même clé.",
+	question: "L’adresse est erronée\u00a0? Indiquez la bonne, et nous y envoyons la même clé.",
 	label:    "Adresse e-mail", button: "Envoyer à cette adresse",
-	done: "Nous envoyons l'e-mail à la nouvelle adresse. Cela peut prendre quelques minutes. L'ancienne adresse en est " +
+	done: "Nous envoyons l’e-mail à la nouvelle adresse. Cela peut prendre quelques minutes. L’ancienne adresse en est " +
 		"informée.",
-	waits: "Nous avons votre nouvelle adresse. La boutique l'examine avant que quoi que ce soit y soit envoyé\u00a0; " +
+	waits: "Nous avons votre nouvelle adresse. La boutique l’examine avant que quoi que ce soit y soit envoyé\u00a0; " +
 		"elle peut vous écrire ou vous appeler.",
-	same:   "C'est l'adresse d'où l'e-mail est revenu. Indiquez-en une autre.",
-	wrong:  "Ce n'est pas une adresse e-mail telle que nom@exemple.fr.",
+	same:   "C’est l’adresse d’où l’e-mail est revenu. Indiquez-en une autre.",
+	wrong:  "Ce n’est pas une adresse e-mail telle que nom@exemple.fr.",
 	enough: "Une autre adresse a déjà été indiquée trois fois. Écrivez à la boutique.",
-	none:   "Il n'y a pas d'e-mail de cet article à renvoyer en ce moment. Voici où il en est.",
+	none:   "Il n’y a pas d’e-mail de cet article à renvoyer en ce moment. Voici où il en est.",
 }
 
 var germanAddress = addressWords{
