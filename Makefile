@@ -74,6 +74,10 @@ test/stripe: bin/temporal with stripecheck ## buy 2,000 times at the Stripe emul
 stripecheck:
 	@cd tools/stripecheck && $(GO_TOOL) -o ../../bin/stripecheck .
 
+.PHONY: pictures
+pictures: bin/temporal with ## remake docs/pictures where pages, e-mails or their style have changed; look at them then
+	@bin/with go test ./web -run '^TestPicturesShowWhatCustomersSee$$' -count=1 -timeout 20m $(ARGS) -update
+
 .PHONY: lint
 lint: bin/golangci-lint autocommit ## check style, imports, determinism of workflows, and that every write is in a transaction
 	@CGO_ENABLED=0 bin/golangci-lint run ./...
