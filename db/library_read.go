@@ -104,6 +104,7 @@ func (d *DB) LibraryReceipt(ctx context.Context, session, orderID string) (Libra
 func (d *DB) libraryRows(ctx context.Context, s librarySession, where string, args ...any) (rows []pageOrder,
 	err error,
 ) {
+	//keyturn:autocommit it reads
 	err = d.pg.SelectContext(ctx, &rows, `
 		SELECT o.id, o.status, o.currency, o.gross_minor, o.created_at, o.lines_total AS total, o.lines_trouble AS trouble,
 			o.lines_delivered AS delivered, o.lines_canceling AS canceling, o.lines_canceled AS canceled, o.customer_id,

@@ -225,6 +225,7 @@ func (d *DB) keyMails(ctx context.Context, lines []shownLine) (map[string]keyMai
 		return out, nil
 	}
 	var rows []keyMail
+	//keyturn:autocommit it reads
 	err := d.pg.SelectContext(ctx, &rows, `
 		SELECT line_id, max(sent_at) FILTER (WHERE number = 1) AS first_sent_at,
 			max(sent_at) FILTER (WHERE number > 1) AS later_sent_at,
