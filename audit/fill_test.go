@@ -37,6 +37,11 @@ func (s *shop) fill() {
 	s.ok(err)
 	s.supply(supplied, blockKey)
 	s.deliver(supplied)
+	_, err = s.Bounced(s.ctx, db.BounceReport{
+		DeliveryID: s.read(`SELECT id FROM deliveries WHERE line_id = line_of('supplied/0')`),
+		Kind:       keyturn.BounceDelayed, Via: keyturn.InletSMTP,
+	})
+	s.ok(err)
 
 	resent := s.order("resent", line("game", 1))[0]
 	s.claim(resent)
