@@ -36,7 +36,7 @@ import (
 
 // TestMain runs more tests at the same time than there are processors: most of what they do is wait for a policy.
 func TestMain(m *testing.M) {
-	testkit.AtOnce(12)
+	testkit.AtOnce(8)
 	testkit.Main(m)
 }
 
