@@ -63,6 +63,12 @@ func (s *shop) ordersThatAreTold() {
 	f = s.sell("game") // obtained at the first attempt
 	s.claimed(f)
 	s.delivered(f)
+	result, err := s.Bounced(s.ctx, BounceReport{
+		DeliveryID: s.newestMail(f), Kind: keyturn.BounceRefused, Status: "5.7.1", Diagnostic: "customers-words",
+		Via: keyturn.InletSMTP,
+	})
+	require.NoError(s.t, err)
+	require.Equal(s.t, BounceBooked, result)
 	require.NoError(s.t, s.Stock().WatchPools(s.ctx)) // low
 	f = s.sell("game")
 	s.claimed(f)
@@ -76,7 +82,7 @@ func (s *shop) ordersThatAreTold() {
 	s.claimed(lines[0])
 	s.delivered(lines[0])
 	s.claimed(lines[1])
-	_, err := s.Resolve(s.ctx, lines[1], keyturn.Resolution{
+	_, err = s.Resolve(s.ctx, lines[1], keyturn.Resolution{
 		Action: keyturn.ActionHold, By: "ops", Reason: "customers-words",
 	})
 	require.NoError(s.t, err)
