@@ -22,7 +22,7 @@ const (
 	maxPart    = 64 << 10  // bytes of a part that says something
 	maxParts   = 100       // of a message
 	maxDepth   = 8         // of parts in parts
-	maxHeader  = 128 << 10 // bytes of a header in which references are looked for
+	maxHeader  = 128 << 10 // bytes of a message's header
 )
 
 // Parse reads a message that came to the bounce address. It understands reports of delivery (RFC 3464) and of abuse
@@ -31,9 +31,13 @@ const (
 func Parse(raw []byte) (r db.BounceReport, ok bool) {
 	p := parser{kind: keyturn.BounceUnknown}
 	p.refs.add(raw)
+	unknown := db.BounceReport{Kind: keyturn.BounceUnknown, Refs: p.refs.found}
+	if _, whole := headerOf(raw); !whole {
+		return unknown, true
+	}
 	m, err := mail.ReadMessage(bytes.NewReader(raw))
 	if err != nil {
-		return db.BounceReport{Kind: keyturn.BounceUnknown, Refs: p.refs.found}, true
+		return unknown, true
 	}
 	p.part(textproto.MIMEHeader(m.Header), m.Body, 0)
 	// Those of the message that came back come first: what stands around it is often rewritten.

@@ -24,12 +24,7 @@ type refs struct{ found []string }
 
 // add looks at the header of a message, whether it is well-formed or not.
 func (r *refs) add(message []byte) {
-	header := message[:min(len(message), maxHeader)]
-	for _, end := range []string{"\r\n\r\n", "\n\n"} {
-		if at := bytes.Index(header, []byte(end)); at >= 0 {
-			header = header[:at]
-		}
-	}
+	header, _ := headerOf(message)
 	names := false
 	for line := range bytes.Lines(header) {
 		if line[0] != ' ' && line[0] != '\t' { // else it goes on with the field before
@@ -40,6 +35,17 @@ func (r *refs) add(message []byte) {
 			r.addText(string(line))
 		}
 	}
+}
+
+// headerOf is the header of a message, or its first maxHeader bytes where it does not end within them.
+func headerOf(message []byte) (header []byte, whole bool) {
+	header = message[:min(len(message), maxHeader)]
+	for _, end := range []string{"\r\n\r\n", "\n\n"} {
+		if at := bytes.Index(header, []byte(end)); at >= 0 {
+			header, whole = header[:at], true
+		}
+	}
+	return header, whole
 }
 
 // addText looks for references anywhere in a text.
