@@ -152,7 +152,7 @@ type RefundEvent struct {
 	OrderID       string     `json:"orderId" doc:"Of a payment from which no order came: the ID that the order would have."`
 	FulfillmentID string     `json:"fulfillmentId,omitempty" doc:"Of the line whose money it is."`
 	LineItemID    string     `json:"lineItemId,omitempty"`
-	PaymentID     string     `json:"paymentId,omitempty" doc:"Of a checkout link's payment that goes back as a whole."`
+	PaymentID     string     `json:"paymentId,omitempty" doc:"Of a checkout link's payment, where it is not of one line alone."`
 	Amount        string     `json:"amount"`
 	Currency      string     `json:"currency"`
 	Link          *EventLink `json:"link,omitempty" doc:"The checkout link that made the order."`
@@ -182,8 +182,8 @@ type CheckoutEvent struct {
 
 // PaymentEvent is the data of payment events.
 type PaymentEvent struct {
-	PaymentID  string        `json:"paymentId"`
-	OrderID    string        `json:"orderId" doc:"The ID of the order that the link makes."`
+	PaymentID  string        `json:"paymentId,omitempty" doc:"Absent where the order came in paid."`
+	OrderID    string        `json:"orderId" doc:"The ID of the order that the link makes, or that came in paid."`
 	Status     PaymentStatus `json:"status"`
 	Currency   string        `json:"currency"`
 	Authorized string        `json:"authorized"`
@@ -192,7 +192,7 @@ type PaymentEvent struct {
 	CaptureBy  *time.Time    `json:"captureBy,omitempty" doc:"When the authorization ends."`
 	Version    int64         `json:"version" doc:"Never falls from one event of the payment to the next: drop one that is older."`
 	Dispute    *EventDispute `json:"dispute,omitempty" doc:"Of payment.disputed and payment.dispute_closed."`
-	Link       *EventLink    `json:"link"`
+	Link       *EventLink    `json:"link,omitempty" doc:"Absent where the order came in paid."`
 	Links      EventLinks    `json:"links"`
 }
 

@@ -68,7 +68,7 @@ var EventTypes = []EventInfo{
 		},
 	},
 	{
-		Type: EventRefundExternal, When: "somebody has refunded money of a checkout link's payment at the payment provider",
+		Type: EventRefundExternal, When: "somebody has refunded money of a payment at the payment provider",
 		Example: RefundEvent{
 			OrderID: "ORD-2", PaymentID: examplePayment, Amount: "20.00", Currency: "EUR",
 			Link: exampleLink(), Links: EventLinks{Self: "/v1/payments/" + examplePayment},

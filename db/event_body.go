@@ -56,12 +56,7 @@ func (f eventFacts) data(row eventRow) any {
 			Links: selfLink("checkout-links", s.Link),
 		}
 	case "payment":
-		return keyturn.PaymentEvent{
-			PaymentID: s.Payment, OrderID: row.About, Status: keyturn.PaymentStatus(s.Status), Currency: s.Currency,
-			Authorized: money(s.Authorized, s.Currency), Captured: money(s.Captured, s.Currency),
-			Refunded: money(s.Refunded, s.Currency), CaptureBy: s.CaptureBy, Version: s.Version, Dispute: s.dispute(),
-			Link: f.link(s.Link), Links: selfLink("payments", s.Payment),
-		}
+		return f.payment(row)
 	case "pool":
 		return keyturn.PoolEvent{PoolID: s.Pool, Available: s.Available, Links: selfLink("pools", s.Pool)}
 	case "partner":
@@ -78,6 +73,21 @@ func (f eventFacts) data(row eventRow) any {
 		}
 	}
 	return keyturn.TestEvent{Webhook: s.Webhook}
+}
+
+// payment is what an event tells of a payment: of a checkout link, or of an order that came in paid.
+func (f eventFacts) payment(row eventRow) keyturn.PaymentEvent {
+	s := f.steps[row.ID]
+	e := keyturn.PaymentEvent{
+		OrderID: row.About, Status: keyturn.PaymentStatus(s.Status), Currency: s.Currency,
+		Authorized: money(s.Authorized, s.Currency), Captured: money(s.Captured, s.Currency),
+		Refunded: money(s.Refunded, s.Currency), CaptureBy: s.CaptureBy, Version: s.Version, Dispute: s.dispute(),
+		Links: selfLink("orders", row.About),
+	}
+	if s.Payment != "" {
+		e.PaymentID, e.Link, e.Links = s.Payment, f.link(s.Link), selfLink("payments", s.Payment)
+	}
+	return e
 }
 
 // dispute is what an event tells of a dispute; nil: it tells of none.

@@ -2,6 +2,10 @@ package e2e_test
 
 import (
 	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -10,6 +14,7 @@ import (
 	"keyturn.dev/keyturn"
 	"keyturn.dev/keyturn/db"
 	emulator "keyturn.dev/keyturn/devstack/stripe"
+	"keyturn.dev/keyturn/internal/testkit"
 	"keyturn.dev/keyturn/payment/stripe"
 	"keyturn.dev/keyturn/workflows"
 )
@@ -100,6 +105,8 @@ func (s *stripeShop) refundsAreTriedNow() {
 func TestRefundsThatOthersMakeOfAnOrderThatCameInPaid(t *testing.T) {
 	s := startStripe(t)
 	s.sellsGames(10)
+	shop := s.webhook("shop", "refund.external")
+	s.sends()
 	a, intent := s.cameInPaid()
 	_, err := s.emulator.Refund(intent, 5998)
 	require.NoError(t, err)
@@ -112,6 +119,9 @@ func TestRefundsThatOthersMakeOfAnOrderThatCameInPaid(t *testing.T) {
 	require.NoError(t, err)
 	s.awaitAlert(keyturn.AlertExternalRefund, 1)
 	s.await(part, keyturn.OrderCompleted)
+	told := s.told(shop, keyturn.EventRefundExternal, keyturn.EventRefundExternal)[keyturn.EventRefundExternal]
+	require.NotContains(t, told, "paymentId")
+	require.Contains(t, []any{a.Order.ID, part.Order.ID}, told["orderId"])
 	s.audit()
 }
 
@@ -119,6 +129,8 @@ func TestRefundsThatOthersMakeOfAnOrderThatCameInPaid(t *testing.T) {
 func TestADisputeOfOrdersThatShareAPayment(t *testing.T) {
 	s := startStripe(t)
 	s.sellsGames(10)
+	shop := s.webhook("shop", "payment.*", "refund.external")
+	s.sends()
 	intent := s.emulator.PaidElsewhere(2*5998, "eur", nil, emulator.Card(""))
 	one, other := s.paidOrder(intent), s.paidOrder(intent)
 	require.NoError(t, s.emulator.Warn(intent))
@@ -134,7 +146,47 @@ func TestADisputeOfOrdersThatShareAPayment(t *testing.T) {
 		s.await(a, keyturn.OrderCanceled)
 	}
 	require.Zero(t, s.intent(intent).Refunds)
+	for _, told := range s.toldOf(shop, one, other, keyturn.EventPaymentFraudWarning, keyturn.EventPaymentDisputed,
+		keyturn.EventPaymentDisputeClosed) {
+		require.NotContains(t, told, "paymentId")
+		require.NotContains(t, told, "link")
+		require.Equal(t, "CAPTURED", told["status"])
+		require.Equal(t, "59.98", told["captured"], "the order's share")
+		require.Equal(t, "EUR", told["currency"])
+		if dispute, ok := told["dispute"].(map[string]any); ok {
+			require.Equal(t, "119.96", dispute["amount"], "of the whole payment")
+		}
+	}
+	for _, got := range shop.Got() {
+		require.NotContains(t, got.Body, intent)
+	}
 	s.audit()
+}
+
+// toldOf waits until the receiver has taken an event of each type about each of the two orders, and gives them.
+func (s *stripeShop) toldOf(r *testkit.Receiver, one, other *db.Accepted, types ...keyturn.EventType) []map[string]any {
+	s.t.Helper()
+	var events []map[string]any
+	s.eventually(func() (bool, string) {
+		events = nil
+		var got, want []string
+		for _, req := range r.Got() {
+			var e struct {
+				Type keyturn.EventType `json:"type"`
+				Data map[string]any    `json:"data"`
+			}
+			require.NoError(s.t, json.Unmarshal([]byte(req.Body), &e))
+			events = append(events, e.Data)
+			got = append(got, fmt.Sprint(e.Type, " ", e.Data["orderId"], " ", e.Data["links"]))
+		}
+		for _, t := range types {
+			for _, a := range []*db.Accepted{one, other} {
+				want = append(want, fmt.Sprint(t, " ", a.Order.ID, " map[self:/v1/orders/", a.Order.ID, "]"))
+			}
+		}
+		return slices.Equal(slices.Sorted(slices.Values(got)), slices.Sorted(slices.Values(want))), strings.Join(got, "\n")
+	})
+	return events
 }
 
 // Events that never come cost a day: each night Stripe is asked for what came of payments.
