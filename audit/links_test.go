@@ -28,6 +28,25 @@ func (s *shop) sellByLink(name, product string) (fulfillment, paymentID string) 
 // payByLink has a customer pay a link, and nobody know of it yet. trouble is what the sandbox is to make.
 func (s *shop) payByLink(name, product, trouble string) (paymentID string) {
 	desk := s.desk()
+	token := s.LinkToken(s.checkoutLink(name, product, trouble))
+	page, err := s.CheckoutPage(s.ctx, token)
+	s.ok(err)
+	begun, err := s.BeginPayment(s.ctx, db.PaymentStart{
+		Token: token, Version: page.Version, Customer: page.Customer, PayWithin: time.Hour,
+		CheckAddress: func(string) error { return nil }, Respond: func(db.Accepted) ([]byte, error) { return nil, nil },
+	})
+	s.ok(err)
+	_, err = desk.Open(s.ctx, begun.ID)
+	s.ok(err)
+	facts, err := s.Payment(s.ctx, begun.ID)
+	s.ok(err)
+	_, err = s.sandbox().Act(s.ctx, facts.SessionURL[strings.LastIndex(facts.SessionURL, "/")+1:], keyturn.SandboxPay)
+	s.ok(err)
+	return begun.ID
+}
+
+// checkoutLink makes a link that sells a product, and gives its ID.
+func (s *shop) checkoutLink(name, product, trouble string) (id string) {
 	v, _, err := s.CreateLink(s.ctx, db.LinkInput{
 		Link: keyturn.CheckoutLink{
 			OrderID: name, Currency: "EUR",
@@ -41,20 +60,7 @@ func (s *shop) payByLink(name, product, trouble string) (paymentID string) {
 		},
 	})
 	s.ok(err)
-	page, err := s.CheckoutPage(s.ctx, s.LinkToken(v.ID))
-	s.ok(err)
-	begun, err := s.BeginPayment(s.ctx, db.PaymentStart{
-		Token: s.LinkToken(v.ID), Version: page.Version, Customer: page.Customer, PayWithin: time.Hour,
-		CheckAddress: func(string) error { return nil }, Respond: func(db.Accepted) ([]byte, error) { return nil, nil },
-	})
-	s.ok(err)
-	_, err = desk.Open(s.ctx, begun.ID)
-	s.ok(err)
-	facts, err := s.Payment(s.ctx, begun.ID)
-	s.ok(err)
-	_, err = s.sandbox().Act(s.ctx, facts.SessionURL[strings.LastIndex(facts.SessionURL, "/")+1:], keyturn.SandboxPay)
-	s.ok(err)
-	return begun.ID
+	return v.ID
 }
 
 // What is charged at once is taken before its order is accepted, be it for a while.

@@ -597,6 +597,29 @@ var planted = []struct {
 		s.ok(err)
 		s.exec(`UPDATE checkout_links SET spec = decode($1, 'hex') WHERE order_id = 'linked'`, spec)
 	}},
+	{id: "G3", name: "what a partner answered of an erased customer is still there", at: "studio", do: func(s *shop) {
+		_, err := s.EraseCustomer(s.ctx, "", "c-studio", "test")
+		s.ok(err)
+		s.exec(`UPDATE attempts SET reply = 'x' WHERE line_id = line_of('studio/0')`)
+	}},
+	{id: "G3", name: "what a receiver answered of an erased customer is still there", at: "sold", do: func(s *shop) {
+		_, err := s.EraseCustomer(s.ctx, "", "c-sold", "test")
+		s.ok(err)
+		s.exec(`UPDATE event_deliveries SET reply = 'thanks'
+			WHERE event_id = (SELECT min(id) FROM events WHERE about = 'sold')`)
+	}},
+	{
+		id: "G3", name: "what a receiver answered of an erased customer's link is still there", at: "unpaid",
+		do: func(s *shop) {
+			s.ok(s.CancelLink(s.ctx, s.checkoutLink("unpaid", "game", ""), "test", "over"))
+			_, _, err := s.NumberEvents(s.ctx)
+			s.ok(err)
+			_, err = s.EraseCustomer(s.ctx, "", "c-unpaid", "test")
+			s.ok(err)
+			s.exec(`UPDATE event_deliveries SET reply = 'thanks'
+				WHERE event_id IN (SELECT id FROM events WHERE about = 'unpaid')`)
+		},
+	},
 	{id: "G3", name: "an erased customer's order is found by an address", at: "sold", do: func(s *shop) {
 		_, err := s.EraseCustomer(s.ctx, "", "c-sold", "test")
 		s.ok(err)
