@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/cookiejar"
+	"net/netip"
 	"net/url"
 	"regexp"
 	"strings"
@@ -19,6 +20,7 @@ import (
 	"keyturn.dev/keyturn"
 	"keyturn.dev/keyturn/checkout"
 	"keyturn.dev/keyturn/db"
+	"keyturn.dev/keyturn/internal/throttle"
 	"keyturn.dev/keyturn/mail"
 	"keyturn.dev/keyturn/payment"
 	"keyturn.dev/keyturn/web"
@@ -68,6 +70,7 @@ func sells(t *testing.T, s *shop) *checkoutShop {
 	}))
 	pages.Handle("/", web.New(web.Config{
 		DB: c.db, ShopName: "Kiosk", Logger: logger, Desk: c.desk, Resolve: c.db.Resolve, RenderKeys: c.render,
+		Throttle: &throttle.Throttle{Trusted: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}},
 	}))
 	c.server.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		c.referrers.note(r)
