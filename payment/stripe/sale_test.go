@@ -27,7 +27,13 @@ func eur(minor int64) keyturn.Money { return keyturn.Money{Minor: minor, Currenc
 // sell opens a session of 10.00 EUR that is authorized first.
 func sell(t *testing.T, change ...func(*payment.Opening)) *sale {
 	t.Helper()
-	s := &sale{T: t, emulator: emulator.New(emulator.Config{})}
+	return sellAt(t, emulator.New(emulator.Config{}), change...)
+}
+
+// sellAt is sell at an emulator.
+func sellAt(t *testing.T, e *emulator.Server, change ...func(*payment.Opening)) *sale {
+	t.Helper()
+	s := &sale{T: t, emulator: e}
 	require.NoError(t, s.emulator.Start())
 	t.Cleanup(func() { require.NoError(t, s.emulator.Close()) })
 	c := configured()

@@ -3,6 +3,7 @@ package stripe
 import (
 	"context"
 	"slices"
+	"strings"
 
 	api "github.com/stripe/stripe-go/v85"
 
@@ -30,15 +31,27 @@ type SetupOptions struct {
 const endpointsPath = "/v1/webhook_endpoints"
 
 // Setup checks the key's permissions, and makes or corrects the endpoint that events are sent to. It may be repeated.
+// KindConfiguration names what the key lacks if the endpoint could not be seen to.
 func (x Processor) Setup(ctx context.Context, o SetupOptions) (Setup, error) {
 	out := Setup{Live: x.Live()}
 	var err error
 	if out.Lacks, err = x.lacks(ctx); err != nil {
 		return out, err
 	}
+	err = x.setUpEndpoint(ctx, o, &out)
+	if forbidden(err) {
+		out.Lacks = append(out.Lacks, setupPermission)
+		err = keyturn.Errorf(keyturn.KindConfiguration, "Stripe's key lacks permissions: give it these at Developers, API "+
+			"keys, and run it again: %s", strings.Join(out.Lacks, "; "))
+	}
+	return out, err
+}
+
+// setUpEndpoint makes or corrects the endpoint that events are sent to.
+func (x Processor) setUpEndpoint(ctx context.Context, o SetupOptions, out *Setup) error {
 	ours, err := x.endpoints(ctx, o.Address)
 	if err != nil {
-		return out, err
+		return err
 	}
 	var current *api.WebhookEndpoint
 	if len(ours) > 0 {
@@ -51,7 +64,7 @@ func (x Processor) Setup(ctx context.Context, o SetupOptions) (Setup, error) {
 			EnabledEvents: api.StringSlice(EventTypes), Metadata: x.mark("endpoint"), Description: api.String("Keyturn"),
 		}
 		if err := x.post(endpointsPath, p, &made); err != nil {
-			return out, err
+			return err
 		}
 		out.Made, out.Secret, out.Endpoint = true, made.Secret, made.ID
 		ours = append([]*api.WebhookEndpoint{&made}, ours...)
@@ -60,20 +73,20 @@ func (x Processor) Setup(ctx context.Context, o SetupOptions) (Setup, error) {
 			Params: api.Params{Context: ctx}, EnabledEvents: api.StringSlice(EventTypes), Disabled: api.Bool(false),
 		}
 		if err := x.post(api.FormatURLPath(endpointsPath+"/%s", current.ID), p, current); err != nil {
-			return out, err
+			return err
 		}
 	}
 	if !o.Retire {
-		return out, nil
+		return nil
 	}
 	for _, old := range ours[1:] {
 		p := &api.WebhookEndpointDeleteParams{Params: api.Params{Context: ctx}}
 		if err := x.call("DELETE", api.FormatURLPath(endpointsPath+"/%s", old.ID), p, old); err != nil {
-			return out, err
+			return err
 		}
 		out.Retired = append(out.Retired, old.ID)
 	}
-	return out, nil
+	return nil
 }
 
 func sameEvents(has []string) bool {
@@ -96,12 +109,17 @@ func (x Processor) endpoints(ctx context.Context, address string) (ours []*api.W
 // Permissions are those that a restricted key needs, as Stripe's dashboard names them.
 var Permissions = []string{
 	"Checkout Sessions: write", "PaymentIntents: write", "Charges and Refunds: write", "Disputes: read",
+	"Radar, early fraud warnings: read",
 }
+
+// setupPermission is what the key needs for Setup alone.
+const setupPermission = "Webhook Endpoints: write"
 
 // lacks tries each permission without an effect: what is asked for is not there. Only a key without the permission is
 // answered otherwise.
 func (x Processor) lacks(ctx context.Context) (lacks []string, err error) {
 	write := api.Params{Context: ctx}
+	one := api.ListParams{Limit: api.Int64(1)}
 	none := "none_0"
 	tries := []func() error{
 		func() error {
@@ -109,7 +127,7 @@ func (x Processor) lacks(ctx context.Context) (lacks []string, err error) {
 				&api.CheckoutSession{})
 		},
 		func() error {
-			return x.post("/v1/payment_intents/pi_"+none+"/capture", &api.PaymentIntentCaptureParams{Params: write},
+			return x.post(intentsPath+"/pi_"+none+"/capture", &api.PaymentIntentCaptureParams{Params: write},
 				&api.PaymentIntent{})
 		},
 		func() error {
@@ -117,9 +135,11 @@ func (x Processor) lacks(ctx context.Context) (lacks []string, err error) {
 				&api.Refund{})
 		},
 		func() error {
-			p := &api.DisputeListParams{}
-			p.Limit = api.Int64(1)
-			return x.list(ctx, "/v1/disputes", p, &api.DisputeList{})
+			return x.list(ctx, disputesPath, &api.DisputeListParams{ListParams: one}, &api.DisputeList{})
+		},
+		func() error {
+			return x.list(ctx, warningsPath, &api.RadarEarlyFraudWarningListParams{ListParams: one},
+				&api.RadarEarlyFraudWarningList{})
 		},
 	}
 	for i, try := range tries {
