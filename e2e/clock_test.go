@@ -47,6 +47,7 @@ func skewedPostgres(t *testing.T, skew time.Duration) string {
 // is repeated after its delay, and a line is refunded at its deadline. That all of it ends while the test waits says
 // that nobody is held up; the workflows' tests in virtual time say so to the second.
 func TestADatabaseWhoseClockIsWrong(t *testing.T) {
+	t.Parallel()
 	for _, skew := range []time.Duration{-time.Hour, -20 * time.Second, 20 * time.Second, time.Hour} {
 		t.Run(skew.String(), func(t *testing.T) {
 			s := start(t, options{skew: skew})
@@ -108,6 +109,7 @@ func TestSkewIsAlertedOnce(t *testing.T) {
 // e-mail, a cancel that a partner is owed, keys for recalled ones, and what is kept for a time. All of it ends while
 // the test waits, no sooner than it may, and nobody is refunded.
 func TestWhatFollowsUnderADatabaseWhoseClockIsWrong(t *testing.T) {
+	t.Parallel()
 	for _, skew := range []time.Duration{-time.Hour, -20 * time.Second, 20 * time.Second, time.Hour} {
 		t.Run(skew.String(), func(t *testing.T) {
 			s := start(t, options{skew: skew})

@@ -51,6 +51,7 @@ func pointsOf(effects []string) (out []point) {
 
 // A process dies at a point that costs no time-out to get over: the quick part of the sweep (make test/crash has all).
 func TestProcessDiesAtASideEffect(t *testing.T) {
+	t.Parallel()
 	for name, at := range map[string]point{
 		// the order is accepted, and nobody was told
 		"pool":                                {"after commit of customers orders", 1},

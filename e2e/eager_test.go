@@ -13,6 +13,7 @@ import (
 
 // A pool line that goes well is one workflow task, whoever starts it.
 func TestPoolLineIsOneWorkflowTask(t *testing.T) {
+	t.Parallel()
 	for name, eager := range map[string]bool{"eager": true, "ordinary": false} {
 		t.Run(name, func(t *testing.T) {
 			s := start(t, options{eager: eager})

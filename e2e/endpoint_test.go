@@ -229,6 +229,7 @@ func TestErrorCodeInA200IsAFailure(t *testing.T) {
 }
 
 func TestPermanentErrorRefundsAtOnce(t *testing.T) {
+	t.Parallel()
 	for name, drill := range map[string]string{"status": "permanent", "code": "permanent-code"} {
 		t.Run(name, func(t *testing.T) {
 			s := start(t, options{})

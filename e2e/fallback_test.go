@@ -16,6 +16,7 @@ import (
 // The partner makes a key and does not say so in time. The next source delivers, and the partner is told to cancel what
 // it made, under the same ID; its late answer reaches nobody.
 func TestFallbackTakesBackWhatTheAbandonedPartnerMade(t *testing.T) {
+	t.Parallel()
 	for _, drill := range []string{"timeout-after-issuing", "slow:1500ms"} {
 		t.Run(drill, func(t *testing.T) {
 			s := start(t, options{})

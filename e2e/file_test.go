@@ -23,6 +23,7 @@ import (
 // A partner that answers with a file: whoever bought gets exactly its bytes with the e-mail, one of each call, and
 // nothing of it is in Temporal or in what the application logs.
 func TestAFileIsAttachedAndStaysOutOfTemporal(t *testing.T) {
+	t.Parallel()
 	for mode, calls := range map[keyturn.QuantityMode]int{
 		keyturn.OnePerUnit: 2, keyturn.OnePerLine: 1,
 		keyturn.OneCall: 1,

@@ -52,6 +52,7 @@ func TestDeadlineEndsInARefund(t *testing.T) {
 
 // Keys of a line whose e-mail never went out are sold again; keys that the mail server may have taken are not.
 func TestGiveUpAfterTheKeysWereOurs(t *testing.T) {
+	t.Parallel()
 	for name, test := range map[string]struct {
 		fault error
 		stock string

@@ -311,6 +311,7 @@ func TestRenewalIsTakenBack(t *testing.T) {
 
 // A lost answer is asked for again with the same bytes; the partner does it once.
 func TestLostAnswersOfOperations(t *testing.T) {
+	t.Parallel()
 	for _, op := range []keyturn.OperationName{keyturn.OpRenew, keyturn.OpPause, keyturn.OpCancel} {
 		t.Run(string(op), func(t *testing.T) {
 			s := start(t, options{})

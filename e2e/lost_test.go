@@ -49,6 +49,7 @@ func (s *stack) forget(deleted bool, ids ...string) {
 // Workflows of every type are terminated, or gone with Temporal's state: within minutes everything that is open goes on
 // by itself, and comes to its end with every effect once.
 func TestWhatTemporalLostComesBack(t *testing.T) {
+	t.Parallel()
 	for _, deleted := range []bool{false, true} {
 		t.Run(fmt.Sprintf("deleted %v", deleted), func(t *testing.T) {
 			s := start(t, options{})

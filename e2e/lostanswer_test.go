@@ -117,6 +117,7 @@ func callAPartner(t *testing.T, s *stack, a *db.Accepted) {
 // The connection is cut after PostgreSQL has carried out a statement, at every statement in turn, by FIN and by RST:
 // calling again gives one effect. No key is taken twice, none leaks.
 func TestLostAnswersOfTheDatabase(t *testing.T) {
+	t.Parallel()
 	for name, test := range map[string]struct {
 		product string
 		do      useCase

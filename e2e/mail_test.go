@@ -22,6 +22,7 @@ func (s *stack) pooled(retry keyturn.RetryPolicy) {
 }
 
 func TestEmailIsSentUntilTheServerTakesIt(t *testing.T) {
+	t.Parallel()
 	for name, fault := range map[string]error{"4xx": inbox.Reject(451), "5xx": inbox.Reject(550)} {
 		t.Run(name, func(t *testing.T) {
 			s := start(t, options{})

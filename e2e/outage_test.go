@@ -19,8 +19,9 @@ import (
 // do not notice.
 func TestLinesWaitForAPartnerThatIsDownAndGoOutOldestFirst(t *testing.T) {
 	s := start(t, options{})
-	const lines, perSecond, atOnce = 60, 10, 5
-	s.integration(keyturn.Integration{ID: "acme", Limits: keyturn.Limits{PerSecond: perSecond, MaxConcurrent: atOnce}})
+	const lines, perSecond, atOnce = 40, 10, 5
+	acme := keyturn.Integration{ID: "acme", Limits: keyturn.Limits{PerSecond: perSecond, MaxConcurrent: atOnce}}
+	s.integration(acme)
 	s.product(keyturn.Product{ID: "cad", Sources: sources(fromEndpoint("acme")), Retry: every(30*time.Minute, time.Hour)})
 	s.product(keyturn.Product{ID: "other", Sources: sources(fromEndpoint("zenith"))})
 	s.drill("acme", "status:503")
@@ -42,6 +43,8 @@ func TestLinesWaitForAPartnerThatIsDownAndGoOutOldestFirst(t *testing.T) {
 	s.await(other, keyturn.OrderCompleted)
 
 	s.drill("acme", "ok")
+	acme.Limits.Timeout = keyturn.Duration(20 * time.Second)
+	s.integration(acme) // what is new is tried at once
 	for _, a := range orders {
 		s.await(a, keyturn.OrderCompleted)
 	}

@@ -17,6 +17,7 @@ import (
 // A session is made at Stripe, its answer is lost, and Stripe is down for a while. Then the session is learned of, by
 // its key or, when that is too late, among those that were made then; it is ended, and nobody pays twice.
 func TestAnOpenThatIsLostAtStripe(t *testing.T) {
+	t.Parallel()
 	for _, down := range []time.Duration{40 * time.Minute, 80 * time.Minute} {
 		t.Run(down.String(), func(t *testing.T) {
 			s := startStripe(t)

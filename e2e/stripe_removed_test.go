@@ -53,6 +53,7 @@ func TestStripeIsRemovedFromTheSettings(t *testing.T) {
 	s.startWorker()
 	s.isTriedNow(workflows.PaymentWorkflowID(paid), "RetrievePayment")
 	s.awaitLink(open, keyturn.OrderCompleted)
+	s.emulator.SetWebhooks(nil)
 	s.pays(later, emulator.Card(""))
 	s.awaitLink(later, keyturn.OrderCompleted)
 	s.awaitAlert(keyturn.AlertProcessorRefuses, 0)
