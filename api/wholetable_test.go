@@ -145,6 +145,7 @@ func TestNoRouteReadsAWholeTable(t *testing.T) {
 	routes := b.queryingRoutes(t)
 	link := strings.Replace(linkOfMerchant("m43", "6"), "{", `{"reference": "CRM-m43", `, 1)
 	b.must(t, "POST", "/v1/checkout-links", link, "Idempotency-Key", "6")
+	b.refund(t, s)
 	_, _, err := b.db.NumberEvents(t.Context())
 	require.NoError(t, err)
 	b.Close()
@@ -187,6 +188,17 @@ func TestNoRouteReadsAWholeTable(t *testing.T) {
 		}
 	}
 	t.Log(asked, "requests")
+}
+
+// refund has a line given up, whose money is on its way back.
+func (b *bench) refund(t *testing.T, s stall) {
+	t.Helper()
+	var v keyturn.OrderView
+	b.asMerchant(t, s.token, "POST", "/v1/orders", orderOf(s.name, "7")).into(t, &v)
+	_, err := b.db.Resolve(t.Context(), v.LineItems[0].FulfillmentID, keyturn.Resolution{
+		Action: keyturn.ActionRefund, By: "ops", Reason: "the customer asks for it",
+	})
+	require.NoError(t, err)
 }
 
 // once is a process that answers one request, with the connections to the database that it makes for it.

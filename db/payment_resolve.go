@@ -111,6 +111,6 @@ func (p *payment) owedBack(ctx context.Context, tx *sqlx.Tx, price int64) (int64
 	}
 	var left int64
 	err := tx.GetContext(ctx, &left, `
-		SELECT $2 - coalesce((SELECT sum(amount_minor) FROM refunds WHERE order_id = $1), 0)`, *p.OrderID, p.CapturedMinor)
+		SELECT $2 - coalesce((SELECT sum(r.amount_minor) FROM `+refundsOfOrderSQL+` = $1), 0)`, *p.OrderID, p.CapturedMinor)
 	return min(price, max(left, 0)), err
 }

@@ -7,6 +7,9 @@ import (
 	"keyturn.dev/keyturn/pg"
 )
 
+// refundsOfOrderSQL are the refunds (r) of the lines (l) of an order, which follows. They have an index by their line.
+const refundsOfOrderSQL = `line_items l JOIN refunds r ON r.line_id = l.id WHERE l.order_id`
+
 // paymentsWhere reads payments as the API shows them.
 func (d *DB) paymentsWhere(ctx context.Context, where string, args ...any) ([]keyturn.PaymentView, error) {
 	var rows []struct {
@@ -17,7 +20,7 @@ func (d *DB) paymentsWhere(ctx context.Context, where string, args ...any) ([]ke
 	err := d.pg.SelectContext(ctx, &rows, `
 		SELECT p.id, p.link_id, p.number, p.status, p.version, p.provider, p.currency, p.total_minor, p.payment_reference,
 			p.order_id, p.authorized_minor, p.capture_by, p.captured_minor, p.failure, p.created_at, p.ended_at, p.blanked_at,
-			coalesce((SELECT sum(r.amount_minor) FROM refunds r WHERE r.order_id = p.order_id AND r.status = 'DONE'), 0)
+			coalesce((SELECT sum(r.amount_minor) FROM `+refundsOfOrderSQL+` = p.order_id AND r.status = 'DONE'), 0)
 				+ coalesce((SELECT r.amount_minor FROM payment_refunds r WHERE r.payment_id = p.id AND r.status = 'DONE'), 0)
 				AS refunded_minor
 		FROM payments p WHERE `+where, args...)
