@@ -42,8 +42,8 @@ test/oracle: bin/temporal with ## build the mutants of Keyturn, and require that
 	bin/with go test -overlay "$$overlay" -parallel 1 -count=1 -timeout 15m -v -run TestEveryMutantIsCaught $(ARGS) ./e2e | grep -E "CAUGHT|^ *--- |^(ok|FAIL|PASS)|_test.go"
 
 .PHONY: test/races
-test/races: bin/temporal with ## run 200 rounds of each race of a checkout link, and of a look at keys that no e-mail brought
-	@bin/with go test -run '^TestRacesOfALook$$' -count=1 -v $(ARGS) ./db | grep -vE '^=== '
+test/races: bin/temporal with ## run 200 rounds of each race of a checkout link, of a look at keys that no e-mail brought, and of an e-mail that came back
+	@bin/with go test -run '^TestRacesOf(ALook|ABounce)$$' -count=1 -v $(ARGS) ./db | grep -vE '^=== '
 	@KEYTURN_RACES=$${KEYTURN_RACES:-200} bin/with go test -run '^TestRaces$$' -count=1 -timeout 1h -v $(ARGS) ./e2e | grep -vE '^=== '
 
 .PHONY: test/purchases

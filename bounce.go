@@ -63,8 +63,9 @@ type BounceView struct {
 // EmailEvent is the data of email events.
 type EmailEvent struct {
 	OrderID       string     `json:"orderId"`
-	FulfillmentID string     `json:"fulfillmentId"`
-	LineItemID    string     `json:"lineItemId"`
+	FulfillmentID string     `json:"fulfillmentId,omitempty" doc:"Absent if the e-mail is about the order as a whole."`
+	LineItemID    string     `json:"lineItemId,omitempty"`
+	PaymentID     string     `json:"paymentId,omitempty" doc:"Of an e-mail about the order as a whole, such as its confirmation."`
 	DeliveryID    string     `json:"deliveryId" doc:"The e-mail, as the fulfillment lists it."`
 	Kind          BounceKind `json:"kind"`
 	StatusCode    string     `json:"statusCode,omitempty" doc:"The enhanced status code (RFC 3463), such as 5.1.1."`

@@ -187,7 +187,8 @@ var EventTypes = []EventInfo{
 		Example: PartnerEvent{IntegrationID: "acme", Links: EventLinks{Self: "/v1/integrations/acme"}},
 	},
 	{
-		Type: EventEmailBounced, When: "an e-mail has come back, or its recipient calls it spam",
+		Type: EventEmailBounced, When: "an e-mail has come back, or its recipient calls it spam; one about the order as a " +
+			"whole has a `paymentId` and no line",
 		Example: EmailEvent{
 			OrderID: "ORD-1", FulfillmentID: exampleFulfillment, LineItemID: exampleLineItem,
 			DeliveryID: "0198c5a2-9a10-7d22-b3c4-5e6f70819203", Kind: BounceBadAddress, StatusCode: "5.1.1",

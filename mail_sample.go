@@ -39,7 +39,9 @@ const (
 var SampleKinds = func() []string {
 	kinds := []string{SampleKeys, SampleCanceled, SampleNotice, SampleAddressChanged}
 	for _, k := range PaymentMailKinds {
-		kinds = append(kinds, string(k))
+		if k != MailAddressChanged { // it reads as the one about a line
+			kinds = append(kinds, string(k))
+		}
 	}
 	return append(kinds, SampleLibrary)
 }()

@@ -17,9 +17,12 @@ const (
 	MailOrderPage PaymentMailKind = "orderPage"
 	// MailWithdrawal: the customer's withdrawal has arrived.
 	MailWithdrawal PaymentMailKind = "withdrawal"
+	// MailAddressChanged: the order's e-mails go to another address. It goes to the old one.
+	MailAddressChanged PaymentMailKind = "addressChanged"
 )
 
 // PaymentMailKinds are all kinds of e-mails about payments. The database's constraint agrees.
 var PaymentMailKinds = []PaymentMailKind{
 	MailConfirmation, MailRefused, MailEnded, MailCorrected, MailOrderPage, MailWithdrawal,
+	MailAddressChanged,
 }

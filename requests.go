@@ -19,7 +19,7 @@ type ResolutionRequest struct {
 // ResendRequest is the body of POST /v1/fulfillments/{id}/resend.
 type ResendRequest struct {
 	Email string `json:"email,omitempty" doc:"The recipient, if not the order's e-mail address. Where the e-mail before came back, it becomes the order's, and the old one is told."`
-	Asked bool   `json:"asked,omitempty" doc:"To the address that the customer gave on the order page, and that waits for a person's yes. It becomes the order's."`
+	Asked bool   `json:"asked,omitempty" doc:"To the address that the customer gave on the order page, and that waits for a person's yes. It becomes the order's. With email, only if that is the address."`
 }
 
 // ReplacementRequest is the body of POST /v1/fulfillments/{id}/replacement.

@@ -72,6 +72,13 @@ type LineView struct {
 	AttemptLog  []AttemptView    `json:"attemptLog,omitempty"`
 	Resolutions []ResolutionView `json:"resolutions,omitempty"`
 	Deliveries  []DeliveryView   `json:"deliveries,omitempty"`
+	NewAddress  *AskedAddress    `json:"newAddress,omitempty" doc:"The address that its customer gave on the order page and that waits for a yes."`
+}
+
+// AskedAddress is an address that a customer gave for an order, and that waits for a person's yes.
+type AskedAddress struct {
+	Email string    `json:"email,omitempty" doc:"With include=customer."`
+	At    time.Time `json:"at"`
 }
 
 // RefundView is where a line's refund stands.

@@ -16,7 +16,8 @@ func (l Letters) RenderLibrary(f db.LibraryMailFacts) ([]byte, error) {
 
 func (l Letters) libraryMessage(f db.LibraryMailFacts) (mail.Message, error) {
 	return mail.RenderLibrary(mail.Content{
-		Envelope: l.envelope(f.Shop, f.ID, f.Customer.Email, f.Now), Shop: l.shop(f.Shop), Locale: f.Customer.Locale,
+		Envelope: l.tagged(l.envelope(f.Shop, f.ID, f.Customer.Email, f.Now), f.Ref), Shop: l.shop(f.Shop),
+		Locale:   f.Customer.Locale,
 		Customer: mail.Customer{FirstName: f.Customer.FirstName, LastName: f.Customer.LastName},
 	}, l.PublicURL+"/library/"+f.Token, f.ExpiresAt)
 }

@@ -52,7 +52,7 @@ func (l Letters) RenderPayment(f db.PaymentMailFacts) ([]byte, error) {
 func (l Letters) paymentMessage(f db.PaymentMailFacts) (mail.Message, error) {
 	customer := f.Snapshot.Customer
 	c := mail.Content{
-		Envelope: l.envelope(f.Shop, f.ID, f.To, f.Now), Shop: l.shop(f.Shop), Locale: customer.Locale,
+		Envelope: l.tagged(l.envelope(f.Shop, f.ID, f.To, f.Now), f.Ref), Shop: l.shop(f.Shop), Locale: customer.Locale,
 		OrderID: f.OrderID, OrderedAt: f.OrderedAt,
 		Customer: mail.Customer{FirstName: customer.FirstName, LastName: customer.LastName},
 	}
@@ -75,6 +75,8 @@ func (l Letters) paymentMessage(f db.PaymentMailFacts) (mail.Message, error) {
 		return mail.RenderCorrected(c, f.Paid)
 	case keyturn.MailOrderPage:
 		return mail.RenderOrderPage(c)
+	case keyturn.MailAddressChanged:
+		return mail.RenderAddressChanged(c, db.MaskAddress(f.NewAddress))
 	case keyturn.MailWithdrawal:
 		return mail.RenderWithdrawal(c, f.AskedAt, f.WithdrawBefore != nil)
 	case keyturn.MailConfirmation:

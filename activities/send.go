@@ -130,7 +130,7 @@ func (a *Activities) post(ctx context.Context, stored []byte) error {
 // Letters renders e-mails.
 type Letters struct {
 	From       string       // bare address of the sender
-	Bounces    string       // bare address for reports about lines' e-mails, each with a tag of its own; empty: none
+	Bounces    string       // bare address for reports about e-mails, each with a tag of its own; empty: none
 	Refs       bool         // e-mails name their reference in a header, for reports
 	Signer     *mail.Signer // signs them; nil: nobody does
 	SenderName string       // of a shop whose settings have no name

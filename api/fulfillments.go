@@ -16,6 +16,10 @@ import (
 )
 
 type (
+	lineInput struct {
+		ID      string `path:"id" maxLength:"200"`
+		Include string `query:"include" doc:"customer: with the address that the customer gave and that waits for a yes, which takes the scope customers:read. Access is recorded."`
+	}
 	lineOutput         struct{ Body keyturn.LineView }
 	resendOutput       struct{ Body keyturn.Resent }
 	deliverablesOutput struct{ Body keyturn.Deliverables }
@@ -42,8 +46,15 @@ func (a *API) fulfillmentRoutes() {
 		Summary:     "Show a line with its attempts",
 		Description: "The newest hundred attempts with redacted requests and replies, the decisions and the e-mails.",
 		Security:    anyOf(ScopeOrdersRead, ScopeOps),
-	}}, func(ctx context.Context, _ *call, in *idInput) (*lineOutput, error) {
+	}}, func(ctx context.Context, c *call, in *lineInput) (*lineOutput, error) {
+		customer, err := c.includesCustomer(in.Include)
+		if err != nil {
+			return nil, err
+		}
 		v, err := a.DB.Fulfillment(ctx, in.ID)
+		if customer && v.NewAddress != nil {
+			v, err = a.DB.FulfillmentWithAddress(ctx, in.ID, c.by())
+		}
 		return &lineOutput{Body: v}, err
 	})
 	register(a, operation{of: ofFulfillment, body: keyturn.ResolutionRequest{}, Operation: huma.Operation{
@@ -104,7 +115,6 @@ func (a *API) resend(ctx context.Context, c *call, in *idInput) (*resendOutput, 
 		if err := mail.CheckAddress(body.Email); err != nil {
 			bad.Addf("email", "%s", err.Error())
 		}
-		bad.Check(!body.Asked, "asked", "must not stand beside email: the address is one of the two")
 	}
 	if err := bad.Err("the address is not valid"); err != nil {
 		return nil, err
@@ -118,7 +128,7 @@ func (a *API) resend(ctx context.Context, c *call, in *idInput) (*resendOutput, 
 	}
 	var id string
 	if body.Asked {
-		id, err = a.DB.AcceptAddress(ctx, line.FulfillmentID, c.by(), a.RenderKeys)
+		id, err = a.DB.AcceptAddress(ctx, line.FulfillmentID, body.Email, c.by(), a.RenderKeys)
 	} else {
 		id, err = a.DB.Resend(ctx, line.FulfillmentID, body.Email, c.by(), a.RenderKeys)
 	}

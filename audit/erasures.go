@@ -24,7 +24,7 @@ const erasedOrderSQL = `
 		'its customer was erased, and whom it is for is still there' AS what
 	FROM customers c JOIN orders o ON o.customer_id = c.id AND o.created_at <= c.erased_at
 	WHERE c.erased_at IS NOT NULL AND (o.customer <> '' OR EXISTS (SELECT FROM idempotency_keys i WHERE i.order_id = o.id
-		AND i.response <> ''))`
+		AND i.response <> '') OR EXISTS (SELECT FROM address_changes h WHERE h.order_id = o.id AND h.address <> ''))`
 
 const erasedLineSQL = `
 	SELECT l.order_id, l.id AS line_id, NULL AS subject,
@@ -34,6 +34,8 @@ const erasedLineSQL = `
 	WHERE c.erased_at IS NOT NULL AND (
 		EXISTS (SELECT FROM deliverables y WHERE y.line_id = l.id AND y.content <> '')
 		OR EXISTS (SELECT FROM deliveries y WHERE y.line_id = l.id AND y.message <> '')
+		OR EXISTS (SELECT FROM bounces b JOIN deliveries y ON y.id = b.delivery_id
+			WHERE y.line_id = l.id AND b.diagnostic <> '')
 		OR EXISTS (SELECT FROM partner_requests y WHERE y.line_id = l.id)
 		OR EXISTS (SELECT FROM supplies y WHERE y.line_id = l.id)
 		OR EXISTS (SELECT FROM replacements y WHERE y.line_id = l.id AND y.reason <> '[erased]')

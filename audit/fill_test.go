@@ -50,6 +50,21 @@ func (s *shop) fill() {
 	s.ok(err)
 	s.send(again)
 
+	moved := s.order("moved", line("game", 1))[0] // its e-mail came back, and its customer gave another address
+	s.claim(moved)
+	s.deliver(moved)
+	_, err = s.Bounced(s.ctx, db.BounceReport{
+		DeliveryID: s.read(`SELECT id FROM deliveries WHERE line_id = line_of('moved/0')`), Kind: keyturn.BounceRefused,
+		Via: keyturn.InletSMTP,
+	})
+	s.ok(err)
+	_, err = s.CorrectAddress(s.ctx, s.PageToken("moved"), moved, "new@buyer.test", render)
+	s.ok(err)
+	for range 2 { // the keys, and the news to the old address
+		s.send(s.read(`SELECT id FROM deliveries WHERE line_id = line_of('moved/0') AND status <> 'SENT'
+			ORDER BY number LIMIT 1`))
+	}
+
 	s.order("fresh", line("game", 1))
 	s.claim(s.order("waiting", line("rare", 1))[0])
 

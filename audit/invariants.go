@@ -36,6 +36,7 @@ const (
 	looksEvents       = "events"
 	looksEventsSent   = "events on their way to webhooks"
 	looksBounces      = "reports about e-mails"
+	looksChanges      = "changes of addresses"
 )
 
 // invariant is one thing that must always be so. IDs and severities are those of the catalogue of invariants.
@@ -227,6 +228,11 @@ var invariants = []invariant{
 	{
 		id: "M1", severity: S1, meaning: "Of an e-mail that came back operations know, or another was made.",
 		looks: []string{looksBounces, looksAlerts},
+	},
+	{
+		id: "M2", severity: S1,
+		meaning: "Of a corrected address the one before was told once, and each e-mail was made anew for it once, in time.",
+		looks:   []string{looksChanges},
 	},
 
 	{

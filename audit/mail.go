@@ -16,6 +16,9 @@ var mailProbes = []probe{
 	{"D2", paymentMailUntriedSQL},
 	{"D2", libraryMailUntriedSQL},
 	{"M1", bouncedUnknownSQL},
+	{"M1", paymentBouncedUnknownSQL},
+	{"M2", oldAddressSQL},
+	{"M2", anewTwiceSQL},
 }
 
 // revealedSQL is the condition on the line l that its customer's look at the order page delivered it, because its
@@ -96,3 +99,30 @@ var bouncedUnknownSQL = `
 		AND NOT EXISTS (SELECT FROM alerts a WHERE a.line_id = y.line_id
 			AND a.cause = '` + string(keyturn.AlertBounced) + `')
 		AND NOT EXISTS (SELECT FROM deliveries n WHERE n.line_id = y.line_id AND n.kind = y.kind AND n.number > y.number)`
+
+// paymentBouncedUnknownSQL: nobody can do something about an e-mail of which no order came.
+var paymentBouncedUnknownSQL = `
+	SELECT p.order_id, NULL AS line_id, 'e-mail ' || m.id AS subject,
+		'it came back (' || b.kind || '), operations were not told, and no other e-mail was made' AS what
+	FROM bounces b JOIN payment_mails m ON m.id = b.payment_mail_id JOIN payments p ON p.id = m.payment_id
+	WHERE NOT b.replaced AND b.kind IN (` + pg.TextList(keyturn.BouncedKinds...) + `) AND p.order_id IS NOT NULL
+		AND NOT EXISTS (SELECT FROM alerts a WHERE a.subject = 'payment/' || p.id
+			AND a.cause = '` + string(keyturn.AlertBounced) + `')
+		AND NOT EXISTS (SELECT FROM payment_mails n
+			WHERE n.payment_id = m.payment_id AND n.kind = m.kind AND n.created_at > m.created_at)`
+
+// oldAddressSQL: a report may be wrong, or a change somebody else's.
+const oldAddressSQL = `
+	SELECT h.order_id, h.line_id, 'change ' || h.id AS subject,
+		'the old address was told ' || count(y.id) || ' times of the new one' AS what
+	FROM address_changes h LEFT JOIN (
+		SELECT id, change_id FROM deliveries WHERE kind = 'addressChanged'
+		UNION ALL SELECT id, change_id FROM payment_mails WHERE kind = 'addressChanged'
+	) y ON y.change_id = h.id
+	WHERE h.done_at IS NOT NULL GROUP BY h.id HAVING count(y.id) <> 1`
+
+const anewTwiceSQL = `
+	SELECT h.order_id, y.line_id, 'change ' || h.id AS subject,
+		count(*) || ' e-mails with the same keys were made for one change of the address' AS what
+	FROM deliveries y JOIN address_changes h ON h.id = y.change_id
+	WHERE y.kind = 'keys' GROUP BY h.id, y.line_id HAVING count(*) > 1`

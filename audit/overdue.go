@@ -27,6 +27,7 @@ var overdueProbes = []probe{
 	{"F5", letterUntriedSQL},
 	{"F5", paymentMailOverdueSQL},
 	{"F5", libraryMailOverdueSQL},
+	{"M2", addressOverdueSQL},
 	{"F5", replacementOverdueSQL},
 	{"F5", recallOverdueSQL},
 }
@@ -147,6 +148,13 @@ const libraryMailOverdueSQL = `
 	SELECT NULL AS order_id, NULL AS line_id, 'e-mail ' || k.id AS subject, 'nobody sends it' AS what
 	FROM library_links k
 	WHERE k.due_at < now() - make_interval(secs => :slack)`
+
+// addressOverdueSQL: a change is carried on for a minute after it was made, and after each report.
+const addressOverdueSQL = `
+	SELECT h.order_id, h.line_id, 'change ' || h.id AS subject,
+		'nobody makes its e-mails anew for the address that it has by now' AS what
+	FROM address_changes h
+	WHERE h.carry_at < now() - make_interval(secs => CAST(:slack AS double precision) + 120)`
 
 // replacementOverdueSQL finds customers who were promised another key that nobody gives them although there are some.
 const replacementOverdueSQL = `

@@ -43,6 +43,18 @@ var planted = []struct {
 	{id: "M1", name: "nobody was told of an e-mail that came back", at: "studio", sql: `
 		INSERT INTO bounces (id, delivery_id, kind, via, replaced)
 		SELECT gen_random_uuid(), id, 'refused', 'smtp', false FROM deliveries WHERE line_id = line_of('studio/0')`},
+	{id: "M1", name: "nobody was told of a confirmation that came back", at: "linked", sql: `
+		INSERT INTO bounces (id, payment_mail_id, kind, via, replaced)
+		SELECT gen_random_uuid(), m.id, 'refused', 'smtp', false
+		FROM payment_mails m JOIN payments p ON p.id = m.payment_id
+		WHERE p.order_id = 'linked' AND m.kind = 'confirmation'`},
+	{id: "M2", name: "the old address was not told of the new one", at: "moved", sql: `
+		UPDATE deliveries SET change_id = NULL WHERE kind = 'addressChanged'`},
+	{id: "M2", name: "two e-mails for one change of an address", at: "moved", sql: `
+		UPDATE deliveries SET change_id = (SELECT id FROM address_changes) WHERE line_id = line_of('moved/0')
+			AND kind = 'keys'`},
+	{id: "M2", name: "nobody goes on with a change of an address", at: "moved", sql: `
+		UPDATE address_changes SET carry_at = now() - interval '1 day'`},
 	{
 		id: "P1", name: "an order of a link has no payment", at: "linked",
 		sql: `UPDATE orders SET payment_id = gen_random_uuid() WHERE id = 'linked'`,

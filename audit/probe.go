@@ -111,6 +111,7 @@ const countSQL = `
 	UNION ALL SELECT 'pools', count(*) FROM pools
 	UNION ALL SELECT 'imports', count(*) FROM batches
 	UNION ALL SELECT 'reports about e-mails', count(*) FROM bounces
+	UNION ALL SELECT 'changes of addresses', count(*) FROM address_changes
 	UNION ALL SELECT 'attempts', count(*) FROM attempts
 	UNION ALL SELECT 'revocations', count(*) FROM revocations
 	UNION ALL SELECT 'e-mails', (SELECT count(*) FROM deliveries) + (SELECT count(*) FROM payment_mails)

@@ -133,11 +133,20 @@ func (c *Client) Resend(ctx context.Context, id, email string) (string, error) {
 	return out.DeliveryID, err
 }
 
+// NewAddress gives the address that a line's customer gave on the order page and that waits for a yes; nil: none does.
+// The token must be allowed to see it, and it is recorded.
+func (c *Client) NewAddress(ctx context.Context, id string) (*keyturn.AskedAddress, error) {
+	var v keyturn.LineView
+	err := c.get(ctx, at("v1", "fulfillments", id), url.Values{"include": {"customer"}}, &v)
+	return v.NewAddress, err
+}
+
 // AcceptAddress sends a line's keys to the address that its customer gave on the order page and that waits for a yes,
-// and gives the ID of the new delivery.
-func (c *Client) AcceptAddress(ctx context.Context, id string) (string, error) {
+// and gives the ID of the new delivery. KindConflict when it is another than email, unless that is empty.
+func (c *Client) AcceptAddress(ctx context.Context, id, email string) (string, error) {
 	var out keyturn.Resent
-	_, err := c.post(ctx, at("v1", "fulfillments", id, "resend"), nil, keyturn.ResendRequest{Asked: true}, &out)
+	_, err := c.post(ctx, at("v1", "fulfillments", id, "resend"), nil, keyturn.ResendRequest{Asked: true, Email: email},
+		&out)
 	return out.DeliveryID, err
 }
 

@@ -2,7 +2,6 @@ package db
 
 import (
 	"context"
-	"encoding/json"
 	"time"
 
 	"github.com/jmoiron/sqlx"
@@ -23,294 +22,142 @@ const (
 	CorrectionAsked Correction = "asked" // it waits for a person's yes: a product of the order never shows its keys
 )
 
-// CorrectAddress gives an order another address, because an e-mail of the line came back: from now on its e-mails go
-// there, and those of its lines that came back are made anew, with the same keys. The old address is told. Where a
-// product never shows its keys, whoever has the page's address must not get them by e-mail either: then it waits for
-// AcceptAddress. The caller has checked the address.
+// CorrectAddress gives an order another address, because an e-mail of the line came back, or without a line one about
+// the order as a whole: from now on its e-mails go there, and those that came back are made anew, with the same keys.
+// The old address is told. Where a product of the order never shows its keys, whoever has the page's address must not get
+// them by e-mail either: then it waits for AcceptAddress. The caller has checked the address.
 //
-// KindNotFound as for CustomerPageOf; KindConflict for a line none of whose e-mails came back, or that is not paid;
+// KindNotFound as for CustomerPageOf; KindConflict where no such e-mail came back, or for a line that is not paid;
 // KindInvalid for the order's present address; KindRateLimited after MostCorrections.
 func (d *DB) CorrectAddress(ctx context.Context, token, fulfillmentID, address string, render RenderMail) (Correction,
 	error,
 ) {
-	var out Correction
-	err := d.pg.Tx(ctx, func(tx *sqlx.Tx) error {
-		if err := d.lockLinesOf(ctx, tx, token); err != nil {
-			return err
-		}
-		o, c, err := d.orderByToken(ctx, tx, token)
-		if err != nil {
-			return err
-		}
-		l, err := d.lineByToken(ctx, tx, token, fulfillmentID)
-		if err != nil {
-			return err
-		}
-		a := addressChange{d: d, tx: tx, orderID: o.ID, line: l, address: address, by: byCustomer, render: render}
-		if err := a.refuse(ctx, c); err != nil {
-			return err
-		}
-		if err := a.store(ctx, o.Corrections+1); err != nil {
-			return err
-		}
-		lines, err := a.affected(ctx)
-		if err != nil {
-			return err
-		}
-		out = CorrectionDone
-		for _, l := range lines {
-			if l.product.PageKeys == keyturn.PageKeysNever {
-				out = CorrectionAsked
-				return a.ask(ctx)
+	out := CorrectionDone
+	var a addressChange
+	err := d.pg.Tx(ctx, func(tx *sqlx.Tx) (err error) {
+		a = addressChange{d: d, tx: tx, address: address, by: byCustomer, render: render}
+		if fulfillmentID != "" {
+			if a.line, err = d.lineByToken(ctx, tx, token, fulfillmentID); err != nil {
+				return err
 			}
 		}
-		_, err = a.carryOut(ctx, lines)
+		if err := a.lockOrder(ctx, `o.page_hash = $1`, pageHash(token)); err != nil {
+			return err
+		}
+		if err := a.refuse(ctx); err != nil {
+			return err
+		}
+		if err := a.store(ctx, a.order.Corrections+1); err != nil {
+			return err
+		}
+		never, err := a.neverShown(ctx)
+		if err != nil {
+			return err
+		}
+		if never {
+			out = CorrectionAsked
+			return a.ask(ctx)
+		}
+		_, err = a.carryOut(ctx)
 		return err
 	})
-	return out, err
+	if err != nil || out == CorrectionAsked {
+		return out, err
+	}
+	_ = d.carryOn(ctx, a.id, carriedAtOnce, render) // it is done, and housekeeping carries on
+	return out, nil
 }
 
 // AcceptAddress carries out the correction that the customer of the line's order has asked for last, and gives the ID
-// of the line's new e-mail. KindNotFound when none waits.
-func (d *DB) AcceptAddress(ctx context.Context, fulfillmentID, by string, render RenderMail) (deliveryID string,
-	err error,
+// of the new e-mail, or of the one that tells the old address. KindNotFound when none waits; KindConflict when it is
+// another than expected, unless that is empty.
+func (d *DB) AcceptAddress(ctx context.Context, fulfillmentID, expected, by string, render RenderMail) (
+	deliveryID string, err error,
 ) {
+	var a addressChange
 	err = d.pg.Tx(ctx, func(tx *sqlx.Tx) error {
-		a, err := d.changeOf(ctx, tx, fulfillmentID, by, render)
+		a = addressChange{d: d, tx: tx, by: by, render: render}
+		orderID, err := orderOfLine(ctx, tx, fulfillmentID)
 		if err != nil {
 			return err
 		}
-		var asked []struct {
-			ID      string `db:"id"`
-			Address []byte `db:"address"`
-		}
-		if err := tx.SelectContext(ctx, &asked, `
-			SELECT id, address FROM address_changes h WHERE order_id = $1 AND done_at IS NULL AND address <> ''
-				AND `+newestChangeSQL+` ORDER BY at DESC LIMIT 1`, a.orderID); err != nil {
-			return err
-		}
-		if len(asked) == 0 {
-			return keyturn.Errorf(keyturn.KindNotFound, "no address waits for a yes: the customer has not given one")
-		}
-		dk, err := d.keyOfCustomer(ctx, tx, a.line.CustomerID)
+		asked, err := askedAddress(ctx, tx, orderID)
 		if err != nil {
 			return err
 		}
-		plain, err := dk.Open(asked[0].Address, changePlace(asked[0].ID))
+		if asked == nil {
+			return errNoneAsked
+		}
+		if asked.FulfillmentID != nil {
+			if a.line, err = lockLine(ctx, tx, *asked.FulfillmentID); err != nil {
+				return err
+			}
+		}
+		if err := a.lockOrder(ctx, `o.id = $1`, orderID); err != nil {
+			return err
+		}
+		// another may have been given meanwhile, or this one accepted
+		now, err := askedAddress(ctx, tx, orderID)
 		if err != nil {
 			return err
 		}
-		a.id, a.address = asked[0].ID, string(plain)
-		deliveryID, err = a.carryOutAll(ctx)
+		if now == nil || now.ID != asked.ID {
+			return errNoneAsked
+		}
+		a.id = asked.ID
+		if a.address, err = d.openAsked(ctx, tx, a.order.CustomerID, asked); err != nil {
+			return err
+		}
+		if expected != "" && expected != a.address {
+			return keyturn.Errorf(keyturn.KindConflict, "the customer has given another address since: look at it again")
+		}
+		deliveryID, err = a.carryOut(ctx)
 		return err
 	})
+	if err == nil {
+		_ = d.carryOn(ctx, a.id, carriedAtOnce, render) // it is done, and housekeeping carries on
+	}
 	return deliveryID, err
+}
+
+var errNoneAsked = keyturn.Errorf(keyturn.KindNotFound, "no address waits for a yes: the customer has not given one")
+
+// asked is an address that a customer gave and that waits for a person's yes.
+type asked struct {
+	ID            string    `db:"id"`
+	FulfillmentID *string   `db:"fulfillment_id"` // of the line whose e-mail came back; nil: one about the whole order
+	Address       []byte    `db:"address"`
+	At            time.Time `db:"at"`
+}
+
+// askedAddress is the one that waits for a yes to the order's; nil: none does.
+func askedAddress(ctx context.Context, q sqlx.QueryerContext, orderID string) (*asked, error) {
+	var found []asked
+	err := sqlx.SelectContext(ctx, q, &found, `
+		SELECT h.id, h.address, h.at, l.fulfillment_id FROM address_changes h LEFT JOIN line_items l ON l.id = h.line_id
+		WHERE h.order_id = $1 AND h.done_at IS NULL AND h.address <> '' AND `+newestChangeSQL+`
+		ORDER BY h.at DESC LIMIT 1`, orderID)
+	if err != nil || len(found) == 0 {
+		return nil, err
+	}
+	return &found[0], nil
+}
+
+func (d *DB) openAsked(ctx context.Context, q sqlx.QueryerContext, customerID string, h *asked) (string, error) {
+	dk, err := d.keyOfCustomer(ctx, q, customerID)
+	if err != nil {
+		return "", err
+	}
+	plain, err := dk.Open(h.Address, changePlace(h.ID))
+	return string(plain), err
 }
 
 // newestChangeSQL is the condition on the change h of an order's address that none was made after it.
 const newestChangeSQL = `NOT EXISTS (SELECT FROM address_changes m WHERE m.order_id = h.order_id AND m.at > h.at)`
 
-// changeOf is a change of the address of a line's order, whose lines are locked.
-func (d *DB) changeOf(ctx context.Context, tx *sqlx.Tx, fulfillmentID, by string, render RenderMail) (*addressChange,
-	error,
-) {
-	var orderID string
-	if err := tx.GetContext(ctx, &orderID, `SELECT order_id FROM line_items WHERE fulfillment_id = $1`,
-		fulfillmentID); err != nil {
-		return nil, pg.NotFound(err, "there is no fulfillment %s", fulfillmentID)
-	}
-	if err := lockLines(ctx, tx, orderID); err != nil {
-		return nil, err
-	}
-	l, err := lockLine(ctx, tx, fulfillmentID)
-	return &addressChange{d: d, tx: tx, orderID: orderID, line: l, by: by, render: render}, err
-}
-
-// lockLines locks the lines of an order, in the order in which everybody locks several.
-func lockLines(ctx context.Context, tx *sqlx.Tx, orderID string) error {
-	_, err := tx.ExecContext(ctx, `SELECT FROM line_items WHERE order_id = $1 ORDER BY id FOR UPDATE`, orderID)
-	return err
-}
-
-// lockLinesOf locks the lines of the order behind the link.
-func (d *DB) lockLinesOf(ctx context.Context, tx *sqlx.Tx, token string) error {
-	o, _, err := d.orderByToken(ctx, tx, token)
-	if err != nil {
-		return err
-	}
-	return lockLines(ctx, tx, o.ID)
-}
-
-// addressChange is one change of an order's address, in a transaction that has locked the order's lines.
-type addressChange struct {
-	d       *DB
-	tx      *sqlx.Tx
-	id      string
-	orderID string
-	line    *line // whose e-mail came back
-	address string
-	by      string
-	render  RenderMail
-}
-
-// refuse refuses what a customer may not do.
-func (a *addressChange) refuse(ctx context.Context, c storedCustomer) error {
-	lost, err := a.lost(ctx)
-	switch {
-	case err != nil:
-		return err
-	case !lost || a.line.CancelReason != nil || !a.line.charged() || refundedLine(a.line):
-		return keyturn.Errorf(keyturn.KindConflict, "no e-mail of the line came back that is still to be delivered")
-	case c.Email == a.address:
-		return keyturn.Errorf(keyturn.KindInvalid, "it is the order's address already")
-	}
-	return nil
-}
-
-func refundedLine(l *line) bool {
-	return l.Status == keyturn.LineCanceling || l.Status == keyturn.LineCanceled
-}
-
-// lost says that the line's newest e-mail with the keys came back.
-func (a *addressChange) lost(ctx context.Context) (lost bool, err error) {
-	return lost, a.tx.GetContext(ctx, &lost, `SELECT EXISTS (SELECT FROM deliveries y WHERE y.line_id = $1 AND `+
-		newestLostSQL+`)`, a.line.ID)
-}
-
-// newestLostSQL is the condition on the e-mail y that it is its line's newest with the keys, and came back.
-var newestLostSQL = `y.kind = 'keys' AND ` + lostSQL + ` AND NOT EXISTS (
-	SELECT FROM deliveries n WHERE n.line_id = y.line_id AND n.kind = 'keys' AND n.number > y.number)`
-
-// store stores the address. number is that of a customer's corrections; 0: an operator's.
-func (a *addressChange) store(ctx context.Context, number int) error {
-	if number > MostCorrections {
-		return keyturn.Errorf(keyturn.KindRateLimited, "the order was given another address %d times", MostCorrections)
-	}
-	dk, err := a.d.keyOfCustomer(ctx, a.tx, a.line.CustomerID)
-	if err != nil {
-		return err
-	}
-	a.id = newID()
-	sealed, err := dk.Seal([]byte(a.address), changePlace(a.id))
-	if err != nil {
-		return err
-	}
-	if _, err := a.tx.ExecContext(ctx, `
-		INSERT INTO address_changes (id, order_id, number, line_id, address, by) VALUES ($1, $2, nullif($3, 0), $4, $5, $6)`,
-		a.id, a.orderID, number, a.line.ID, sealed, a.by); err != nil {
-		return err
-	}
-	return logAccess(ctx, a.tx, a.by, "address", a.line.ID)
-}
-
-func changePlace(id string) string { return "address_changes/" + id }
-
-// ask tells operations that the change waits for them.
-func (a *addressChange) ask(ctx context.Context) error {
-	if err := closeLineAlert(ctx, a.tx, a.line, keyturn.AlertBounced); err != nil {
-		return err
-	}
-	return openLineAlert(ctx, a.tx, a.line, keyturn.AlertBounced, "an e-mail came back, and the customer gave another "+
-		"address on the order page. A product of the order never shows its keys there, so that the address waits for your yes")
-}
-
-// affected are the lines whose keys are not delivered to the present address: those whose newest e-mail came back, and
-// those whose e-mail is still to go out.
-func (a *addressChange) affected(ctx context.Context) ([]*line, error) {
-	var ids []string
-	if err := a.tx.SelectContext(ctx, &ids, `
-		SELECT l.fulfillment_id FROM line_items l WHERE l.order_id = $1 AND l.cancel_reason IS NULL AND (
-			l.status = 'DELIVERED' AND EXISTS (SELECT FROM deliveries y WHERE y.line_id = l.id AND `+newestLostSQL+`)
-			OR l.status IN ('OBTAINED', 'RETRYING', 'HELD') AND l.obtained_at IS NOT NULL
-				AND EXISTS (SELECT FROM deliveries y WHERE y.line_id = l.id AND y.kind = 'keys'))
-		ORDER BY l.position`, a.orderID); err != nil {
-		return nil, err
-	}
-	lines := make([]*line, len(ids))
-	for i, id := range ids {
-		var err error
-		if lines[i], err = lockLine(ctx, a.tx, id); err != nil {
-			return nil, err
-		}
-	}
-	return lines, nil
-}
-
-func (a *addressChange) carryOutAll(ctx context.Context) (string, error) {
-	lines, err := a.affected(ctx)
-	if err != nil {
-		return "", err
-	}
-	return a.carryOut(ctx, lines)
-}
-
-// carryOut gives the order its new address, has the lines' e-mails made anew and the old address told, and gives the ID
-// of the e-mail of the change's own line.
-func (a *addressChange) carryOut(ctx context.Context, lines []*line) (deliveryID string, err error) {
-	old, err := a.readdress(ctx)
-	if err != nil {
-		return "", err
-	}
-	for _, l := range lines {
-		l.CustomerSealed = a.line.CustomerSealed
-		out, err := a.d.newDelivery(ctx, a.tx, l, newMail{kind: keyturn.DeliveryKeys, render: a.render})
-		if err != nil {
-			return "", err
-		}
-		if l.ID == a.line.ID {
-			deliveryID = out.ID
-		}
-		if l.Status == keyturn.LineDelivered {
-			err = enqueue(ctx, a.tx, WorkflowSend, out.ID)
-		} else { // its workflow sends the newest
-			l.NextAttemptAt, l.WakeAt = nil, &l.Now
-			err = l.save(ctx, a.tx, a.by, "the order has another address")
-		}
-		if err != nil {
-			return "", err
-		}
-	}
-	if deliveryID == "" {
-		return "", keyturn.Errorf(keyturn.KindConflict, "the line is %s: there are no keys to send again", a.line.Status)
-	}
-	return deliveryID, a.tellOld(ctx, old)
-}
-
-// readdress changes the order's address, and gives the old one.
-func (a *addressChange) readdress(ctx context.Context) (old string, err error) {
-	c, dk, err := a.d.customer(a.line)
-	if err != nil {
-		return "", err
-	}
-	old, c.Email = c.Email, a.address
-	plain, err := json.Marshal(c)
-	if err != nil {
-		return "", err
-	}
-	if a.line.CustomerSealed, err = dk.Seal(plain, "orders/"+a.orderID); err != nil {
-		return "", err
-	}
-	if err := pg.ExpectOne(a.tx.ExecContext(ctx, `
-		UPDATE orders SET customer = $2, email_tag = $3 WHERE id = $1 AND customer <> ''`,
-		a.orderID, a.line.CustomerSealed, a.d.EmailTag(a.address))); err != nil {
-		return "", err
-	}
-	return old, pg.ExpectOne(a.tx.ExecContext(ctx, `
-		UPDATE address_changes SET done_at = clock_timestamp(), done_by = $2 WHERE id = $1 AND done_at IS NULL`, a.id, a.by))
-}
-
-// tellOld tells the old address all the same: a report may be wrong, or the change somebody else's.
-func (a *addressChange) tellOld(ctx context.Context, old string) error {
-	l, err := lockLine(ctx, a.tx, a.line.FulfillmentID) // as it is now
-	if err != nil {
-		return err
-	}
-	notice, err := a.d.newDelivery(ctx, a.tx, l,
-		newMail{kind: keyturn.DeliveryAddressChanged, to: old, render: a.render})
-	if err != nil {
-		return err
-	}
-	return enqueue(ctx, a.tx, WorkflowSend, notice.ID)
+func orderOfLine(ctx context.Context, tx *sqlx.Tx, fulfillmentID string) (id string, err error) {
+	err = tx.GetContext(ctx, &id, `SELECT order_id FROM line_items WHERE fulfillment_id = $1`, fulfillmentID)
+	return id, pg.NotFound(err, "there is no fulfillment %s", fulfillmentID)
 }
 
 // corrections are what an order's page shows of its addresses.

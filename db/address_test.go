@@ -117,7 +117,7 @@ func TestAProductThatShowsNoKeysNeedsAYes(t *testing.T) {
 	p.PageKeys = keyturn.PageKeysNever
 	s.put(p)
 	s.bounced(first, keyturn.BounceBadAddress)
-	_, err = s.AcceptAddress(s.ctx, f, "ops", renderMail)
+	_, err = s.AcceptAddress(s.ctx, f, "", "ops", renderMail)
 	require.Equal(t, keyturn.KindNotFound, keyturn.KindOf(err), "nobody has asked")
 	s.exec(`UPDATE alerts SET mailed_at = now()`)
 	for _, to := range []string{"b@buyer.test", "jean@buyer.test"} {
@@ -133,12 +133,12 @@ func TestAProductThatShowsNoKeysNeedsAYes(t *testing.T) {
 	require.NoError(t, err)
 	require.True(t, page.Lines[0].Asked)
 
-	id, err := s.AcceptAddress(s.ctx, f, "ops", renderMail)
+	id, err := s.AcceptAddress(s.ctx, f, "", "ops", renderMail)
 	require.NoError(t, err)
 	require.Equal(t, id, s.newestMail(f))
 	require.Equal(t, "jean@buyer.test", s.address(f), "the one that was given last")
 	require.Len(t, s.mails(f), 3)
-	_, err = s.AcceptAddress(s.ctx, f, "ops", renderMail)
+	_, err = s.AcceptAddress(s.ctx, f, "", "ops", renderMail)
 	require.Equal(t, keyturn.KindNotFound, keyturn.KindOf(err))
 }
 

@@ -10,7 +10,6 @@ import (
 	"unicode/utf8"
 
 	"github.com/jmoiron/sqlx"
-	"github.com/lib/pq"
 
 	"keyturn.dev/keyturn"
 	"keyturn.dev/keyturn/pg"
@@ -59,25 +58,32 @@ func (d *DB) Bounced(ctx context.Context, r BounceReport) (BounceResult, error) 
 	}
 	result := BounceForeign
 	err := d.pg.Tx(ctx, func(tx *sqlx.Tx) error {
-		result = BounceForeign // it was made before a restore
-		var found []string
-		if err := tx.SelectContext(ctx, &found, `
-			SELECT l.fulfillment_id FROM deliveries y JOIN line_items l ON l.id = y.line_id WHERE y.id = $1`, id); err != nil {
-			return err
-		}
-		if len(found) == 0 {
+		for _, book := range []func(context.Context, *sqlx.Tx, string, BounceReport) (BounceResult, error){
+			d.lineBounced, d.paymentBounced, d.libraryBounced, probeReturned,
+		} {
 			var err error
-			result, err = probeReturned(ctx, tx, id, r)
-			return err
+			if result, err = book(ctx, tx, id, r); err != nil || result != BounceForeign {
+				return err
+			}
 		}
-		l, err := lockLine(ctx, tx, found[0])
-		if err != nil {
-			return err
-		}
-		result, err = d.bookBounce(ctx, tx, l, id, r)
-		return err
+		return nil // it was made before a restore
 	})
 	return result, err
+}
+
+// lineBounced books a report about an e-mail of a line. BounceForeign: there is no such e-mail.
+func (d *DB) lineBounced(ctx context.Context, tx *sqlx.Tx, id string, r BounceReport) (BounceResult, error) {
+	var found []string
+	if err := tx.SelectContext(ctx, &found, `
+		SELECT l.fulfillment_id FROM deliveries y JOIN line_items l ON l.id = y.line_id WHERE y.id = $1`, id); err != nil ||
+		len(found) == 0 {
+		return BounceForeign, err
+	}
+	l, err := lockLine(ctx, tx, found[0])
+	if err != nil {
+		return "", err
+	}
+	return d.bookBounce(ctx, tx, l, id, r)
 }
 
 // reported is the ID of the e-mail that a report is about.
@@ -116,12 +122,30 @@ func (d *DB) bookBounce(ctx context.Context, tx *sqlx.Tx, l *line, deliveryID st
 	case booked[0] || !r.Kind.Alerts():
 		return BounceBooked, nil
 	}
-	if r.Kind == keyturn.BounceBadAddress {
+	before, err := goOn(ctx, tx, "deliveries", l.OrderID, deliveryID, r.Kind)
+	if err != nil {
+		return "", err
+	}
+	if r.Kind == keyturn.BounceBadAddress && !before {
 		if err := d.noteBadAddress(ctx, tx, l, r.Recipient); err != nil {
 			return "", err
 		}
 	}
 	return BounceBooked, openLineAlert(ctx, tx, l, keyturn.AlertBounced, happenedTo(r))
+}
+
+// goOn has the change go on that gave the order another address after an e-mail was made that came back now: the e-mail
+// is made anew for it. It is false where there is none.
+func goOn(ctx context.Context, tx *sqlx.Tx, table, orderID, mailID string, kind keyturn.BounceKind) (bool, error) {
+	if !kind.Lost() {
+		return false, nil
+	}
+	var changes []string
+	err := tx.SelectContext(ctx, &changes, `
+		UPDATE address_changes h SET carry_at = clock_timestamp() FROM `+table+` y
+		WHERE y.id = $1 AND h.order_id = $2 AND h.done_at IS NOT NULL AND `+madeBeforeSQL+` AND `+newestDoneSQL+`
+		RETURNING h.id`, mailID, orderID)
+	return len(changes) > 0, err
 }
 
 // sealDiagnostic seals what a server said for the line's customer; of one who was erased nothing is kept.
@@ -148,15 +172,23 @@ func clipText(text string, most int) string {
 	return text
 }
 
-// noteBadAddress notes that nobody has the order's address, of which the customer's next order to it is warned. One
-// that an operator has sent to is not noted.
+// noteBadAddress notes that nobody has the order's address.
 func (d *DB) noteBadAddress(ctx context.Context, tx *sqlx.Tx, l *line, recipient string) error {
 	c, _, err := d.customer(l)
-	if err != nil || recipient != "" && normalAddress(recipient) != normalAddress(c.Email) {
+	if err != nil {
 		return err
 	}
-	_, err = tx.ExecContext(ctx, `UPDATE customers SET bad_address_tag = $2 WHERE id = $1`, l.CustomerID,
-		d.EmailTag(c.Email))
+	return d.markAddress(ctx, tx, l.CustomerID, recipient, d.EmailTag(c.Email))
+}
+
+// markAddress notes that nobody has the address with a tag, of which the customer's next order to it is warned. It does
+// not where another address is reported: one that an operator has sent to, or that an e-mail was forwarded to.
+func (d *DB) markAddress(ctx context.Context, tx *sqlx.Tx, customerID, recipient string, tag []byte) error {
+	if recipient != "" && !bytes.Equal(d.EmailTag(recipient), tag) {
+		return nil
+	}
+	_, err := tx.ExecContext(ctx, `
+		UPDATE customers SET bad_address_tag = $2 WHERE id = $1 AND data_key IS NOT NULL`, customerID, tag)
 	return err
 }
 
@@ -232,23 +264,3 @@ func (d *DB) shownDiagnostic(l *line, id string, sealed []byte) (string, error) 
 	plain, err := dk.Open(sealed, bouncePlace(id))
 	return personalData(c).text(addressText.ReplaceAllString(string(plain), redactedText)), err
 }
-
-// quietAfter is how long an e-mail must not have come back to count as arrived.
-const quietAfter = 24 * time.Hour
-
-// CloseBounced closes the alerts of lines whose newest e-mail with the keys was made after the alert was opened, went
-// out a day ago, and has not come back.
-func (d *DB) CloseBounced(ctx context.Context) error {
-	return d.pg.Tx(ctx, func(tx *sqlx.Tx) error {
-		_, err := tx.ExecContext(ctx, closeBouncedSQL, quietAfter.Seconds(), pq.Array(keyturn.BouncedKinds))
-		return err
-	})
-}
-
-const closeBouncedSQL = `
-	UPDATE alerts a SET closed_at = now()
-	WHERE a.cause = '` + string(keyturn.AlertBounced) + `' AND a.closed_at IS NULL AND EXISTS (
-		SELECT FROM deliveries y WHERE y.line_id = a.line_id AND y.kind = 'keys' AND y.created_at > a.opened_at
-			AND y.status = 'SENT' AND y.sent_at < now() - make_interval(secs => $1)
-			AND NOT EXISTS (SELECT FROM deliveries n WHERE n.line_id = y.line_id AND n.kind = y.kind AND n.number > y.number)
-			AND NOT EXISTS (SELECT FROM bounces b WHERE b.delivery_id = y.id AND b.kind = ANY(CAST($2 AS text[]))))`

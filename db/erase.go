@@ -246,7 +246,7 @@ var eraseSQL = []string{
 	`UPDATE deliveries SET message = '' WHERE line_id IN (SELECT id FROM line_items WHERE order_id = ANY($1))`,
 	`UPDATE bounces SET diagnostic = '' WHERE delivery_id IN (SELECT y.id FROM deliveries y
 		JOIN line_items l ON l.id = y.line_id WHERE l.order_id = ANY($1))`,
-	`UPDATE address_changes SET address = '' WHERE order_id = ANY($1)`,
+	`UPDATE address_changes SET address = '', carry_at = NULL WHERE order_id = ANY($1)`,
 	`UPDATE alerts SET close_reason = $2 WHERE close_reason IS NOT NULL
 		AND line_id IN (SELECT id FROM line_items WHERE order_id = ANY($1))`,
 	`UPDATE alerts SET close_reason = $2 WHERE close_reason IS NOT NULL AND cause IN (` + lastingCauses + `)

@@ -62,10 +62,14 @@ func (f eventFacts) data(row eventRow) any {
 	case "partner":
 		return keyturn.PartnerEvent{IntegrationID: s.Integration, Links: selfLink("integrations", s.Integration)}
 	case "email":
-		return keyturn.EmailEvent{
-			OrderID: row.About, FulfillmentID: l.FulfillmentID, LineItemID: l.ID, DeliveryID: s.Delivery, Kind: s.Bounce,
-			StatusCode: s.Code, Link: o.link(), Links: selfLink("fulfillments", l.FulfillmentID),
+		e := keyturn.EmailEvent{
+			OrderID: row.About, FulfillmentID: l.FulfillmentID, LineItemID: l.ID, PaymentID: s.Payment, DeliveryID: s.Delivery,
+			Kind: s.Bounce, StatusCode: s.Code, Link: o.link(), Links: selfLink("fulfillments", l.FulfillmentID),
 		}
+		if s.Payment != "" {
+			e.Links = selfLink("payments", s.Payment)
+		}
+		return e
 	case "alert":
 		return keyturn.AlertEvent{
 			AlertID: s.Alert, Cause: s.Cause, Severity: s.Cause.Info().Severity, FulfillmentID: l.FulfillmentID,

@@ -27,8 +27,38 @@ func (d *DB) Fulfillment(ctx context.Context, fulfillmentID string) (keyturn.Lin
 	if v.Resolutions, err = d.resolutions(ctx, l.ID); err != nil {
 		return v, err
 	}
-	v.Deliveries, err = d.deliveriesOf(ctx, l)
-	return v, err
+	if v.Deliveries, err = d.deliveriesOf(ctx, l); err != nil {
+		return v, err
+	}
+	asked, err := askedAddress(ctx, d.pg, l.OrderID)
+	if asked != nil {
+		v.NewAddress = &keyturn.AskedAddress{At: asked.At.UTC()}
+	}
+	return v, pg.AsKind(err)
+}
+
+// FulfillmentWithAddress is Fulfillment with the address that waits for a yes, and records who looked at it.
+func (d *DB) FulfillmentWithAddress(ctx context.Context, fulfillmentID, by string) (keyturn.LineView, error) {
+	v, err := d.Fulfillment(ctx, fulfillmentID)
+	if err != nil || v.NewAddress == nil {
+		return v, err
+	}
+	return v, d.pg.Tx(ctx, func(tx *sqlx.Tx) error {
+		l, err := lockLine(ctx, tx, v.FulfillmentID)
+		if err != nil {
+			return err
+		}
+		asked, err := askedAddress(ctx, tx, l.OrderID)
+		if v.NewAddress = nil; err != nil || asked == nil { // it was answered meanwhile
+			return err
+		}
+		address, err := d.openAsked(ctx, tx, l.CustomerID, asked)
+		if err != nil {
+			return err
+		}
+		v.NewAddress = &keyturn.AskedAddress{Email: address, At: asked.At.UTC()}
+		return logPersonal(ctx, tx, by, "order/"+l.OrderID)
+	})
 }
 
 func (d *DB) readShownLine(ctx context.Context, fulfillmentID string) (*shownLine, error) {

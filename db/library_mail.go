@@ -24,6 +24,7 @@ type LibraryMail struct {
 // LibraryMailFacts is everything that an e-mail with a link to a library is made of. It holds personal data.
 type LibraryMailFacts struct {
 	ID        string // of the e-mail
+	Ref       string // what it is called in its envelope
 	Now       time.Time
 	Customer  keyturn.Customer // of the latest order of the address, to which the e-mail goes
 	Token     string           // of the link
@@ -148,7 +149,7 @@ func (d *DB) libraryMail(ctx context.Context, tx *sqlx.Tx, m libraryMailRow, to 
 		return nil, nil, keyturn.Errorf(keyturn.KindInvalid, "order %s is found by another address than its own", to.OrderID)
 	}
 	f := LibraryMailFacts{
-		ID: m.ID, Now: m.Now.UTC(), Customer: c.Customer, Token: d.LibraryToken(m.ID), ExpiresAt: m.ExpiresAt.UTC(),
+		ID: m.ID, Ref: d.MailRef(m.ID), Now: m.Now.UTC(), Customer: c.Customer, Token: d.LibraryToken(m.ID), ExpiresAt: m.ExpiresAt.UTC(),
 	}
 	if f.Shop, err = specOf[keyturn.Shop](ctx, tx, "shop", "entry", theShop); err != nil &&
 		keyturn.KindOf(err) != keyturn.KindNotFound {

@@ -38,6 +38,7 @@ type CustomerPage struct {
 	AgainUntil     *time.Time // until when the same can be ordered once more; nil: it cannot
 	Page, Pages    int
 	Lines          []CustomerLine
+	Returned       *ReturnedMail // an e-mail about the order as a whole came back; nil: none did
 }
 
 // Final says that nothing of the order will change by itself any more.
@@ -96,6 +97,13 @@ type pageOrder struct {
 // orderByToken finds the order of a link, and whom it is for. One error for all that is not to be seen, so that it
 // tells nothing: unknown links and erased customers.
 func (d *DB) orderByToken(ctx context.Context, q sqlx.QueryerContext, token string) (pageOrder, storedCustomer, error) {
+	return d.pageOrderWhere(ctx, q, `o.page_hash = $1`, pageHash(token))
+}
+
+// pageOrderWhere is orderByToken of the order o that is found otherwise.
+func (d *DB) pageOrderWhere(ctx context.Context, q sqlx.QueryerContext, where string, arg any) (pageOrder,
+	storedCustomer, error,
+) {
 	var o pageOrder
 	var c storedCustomer
 	err := sqlx.GetContext(ctx, q, &o, `
@@ -103,7 +111,7 @@ func (d *DB) orderByToken(ctx context.Context, q sqlx.QueryerContext, token stri
 			o.lines_delivered AS delivered, o.lines_canceling AS canceling, o.lines_canceled AS canceled, o.customer_id,
 				o.customer, c.data_key, o.cancel_reason, o.payment_id, clock_timestamp() AS now, `+correctionsSQL+`
 		FROM orders o JOIN customers c ON c.id = o.customer_id
-		WHERE o.page_hash = $1`, pageHash(token))
+		WHERE `+where, arg)
 	if err != nil {
 		return o, c, pg.NotFound(err, "there is no such page")
 	}
@@ -140,6 +148,9 @@ func (d *DB) CustomerPage(ctx context.Context, token string, page int) (Customer
 	if page < 1 || page > p.Pages {
 		return CustomerPage{}, keyturn.Errorf(keyturn.KindNotFound, "there is no such page")
 	}
+	if p.Returned, err = d.showReturned(ctx, o, MaskAddress(c.Email)); err != nil {
+		return CustomerPage{}, err
+	}
 	if o.PaymentID != nil {
 		if err := d.showRights(ctx, *o.PaymentID, &p); err != nil {
 			return CustomerPage{}, err
@@ -165,6 +176,22 @@ func (d *DB) CustomerPage(ctx context.Context, token string, page int) (Customer
 		p.Lines = append(p.Lines, v)
 	}
 	return p, nil
+}
+
+// ReturnedMail is an e-mail about an order as a whole that came back.
+type ReturnedMail struct {
+	SentTo     string // masked
+	MayCorrect bool   // another address may be given
+	Asked      bool   // another address was given, and waits for the shop's yes
+}
+
+// showReturned says that an e-mail about the order as a whole came back; nil: none did, or it is of no matter.
+func (d *DB) showReturned(ctx context.Context, o pageOrder, address string) (*ReturnedMail, error) {
+	lost, err := d.orderMailLost(ctx, d.pg, o)
+	if err != nil || !lost || o.CancelReason != nil || o.Canceled == o.Total {
+		return nil, pg.AsKind(err)
+	}
+	return &ReturnedMail{SentTo: address, MayCorrect: o.Corrections < MostCorrections, Asked: o.Asked}, nil
 }
 
 // showRights adds what the customer may do about an order that a checkout link made.

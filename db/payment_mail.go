@@ -37,7 +37,7 @@ func (p *payment) addMail(ctx context.Context, tx *sqlx.Tx, kind keyturn.Payment
 	var due []time.Time
 	err := tx.SelectContext(ctx, &due, `
 		INSERT INTO payment_mails (id, payment_id, kind, due_at) VALUES ($1, $2, $3, clock_timestamp())
-		ON CONFLICT (payment_id, kind) WHERE kind <> 'orderPage' DO NOTHING RETURNING due_at`, newID(), p.ID, kind)
+		ON CONFLICT (payment_id, kind) WHERE kind <> 'orderPage' AND change_id IS NULL DO NOTHING RETURNING due_at`, newID(), p.ID, kind)
 	if err == nil && len(due) == 1 {
 		p.MailDue = &p.Now
 	}
@@ -59,22 +59,16 @@ func (d *DB) BeginPaymentMail(ctx context.Context, paymentID string, render Rend
 ) {
 	next, err = d.paymentStep(ctx, paymentID, func(tx *sqlx.Tx, p *payment) error {
 		out = nil
-		var due []struct {
-			ID        string                  `db:"id"`
-			Kind      keyturn.PaymentMailKind `db:"kind"`
-			Message   []byte                  `db:"message"`
-			Attempts  int                     `db:"attempts"`
-			CreatedAt time.Time               `db:"created_at"`
-		}
+		var due []paymentMailRow
 		if err := tx.SelectContext(ctx, &due, `
-			SELECT id, kind, message, attempts, created_at FROM payment_mails
+			SELECT id, kind, message, attempts, created_at, change_id FROM payment_mails
 			WHERE payment_id = $1 AND due_at <= clock_timestamp() ORDER BY created_at LIMIT 1`, p.ID); err != nil ||
 			len(due) == 0 {
 			return err
 		}
 		m := due[0]
 		out = &PaymentMail{ID: m.ID, kind: m.Kind, try: m.Attempts + 1}
-		message, sealed, err := d.paymentMail(ctx, tx, p, m.ID, m.Kind, m.CreatedAt, m.Message, render)
+		message, sealed, err := d.paymentMail(ctx, tx, p, m, render)
 		if kind := keyturn.KindOf(err); kind == keyturn.KindErased || cannotBeMade(err) {
 			out = nil // nobody is told
 			return d.endMail(ctx, tx, p, m.ID, m.Kind, kind)
@@ -94,27 +88,41 @@ func (d *DB) BeginPaymentMail(ctx context.Context, paymentID string, render Rend
 	return out, next, err
 }
 
+type paymentMailRow struct {
+	ID        string                  `db:"id"`
+	Kind      keyturn.PaymentMailKind `db:"kind"`
+	Message   []byte                  `db:"message"`
+	Attempts  int                     `db:"attempts"`
+	CreatedAt time.Time               `db:"created_at"`
+	ChangeID  *string                 `db:"change_id"` // of its order's address, for which it is made
+}
+
 // paymentMail gives the bytes of an e-mail, and as they are stored.
-func (d *DB) paymentMail(ctx context.Context, tx *sqlx.Tx, p *payment, id string, kind keyturn.PaymentMailKind,
-	created time.Time, stored []byte, render RenderPaymentMail,
+func (d *DB) paymentMail(ctx context.Context, tx *sqlx.Tx, p *payment, m paymentMailRow, render RenderPaymentMail,
 ) (message, sealed []byte, err error) {
 	snapshot, dk, err := d.snapshot(p)
 	if err != nil {
 		return nil, nil, err
 	}
-	if stored != nil {
-		message, err = dk.Open(stored, "payment_mails/"+id)
-		return message, stored, err
+	if m.Message != nil {
+		message, err = dk.Open(m.Message, "payment_mails/"+m.ID)
+		return message, m.Message, err
 	}
 	f, err := d.paymentMailFacts(ctx, tx, p, snapshot)
 	if err != nil {
 		return nil, nil, err
 	}
-	f.ID, f.Kind, f.AskedAt = id, kind, created.UTC()
+	f.ID, f.Ref, f.Kind, f.AskedAt = m.ID, d.MailRef(m.ID), m.Kind, m.CreatedAt.UTC()
+	if m.Kind == keyturn.MailAddressChanged {
+		f.NewAddress = f.To
+		if f.To, err = d.addressBefore(ctx, tx, p, *m.ChangeID, snapshot.Customer.Email); err != nil {
+			return nil, nil, err
+		}
+	}
 	if message, err = render(f); err != nil {
 		return nil, nil, err
 	}
-	sealed, err = dk.Seal(message, "payment_mails/"+id)
+	sealed, err = dk.Seal(message, "payment_mails/"+m.ID)
 	return message, sealed, err
 }
 

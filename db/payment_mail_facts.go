@@ -12,18 +12,21 @@ import (
 
 // PaymentMailFacts is everything an e-mail about a payment is made of. It holds personal data.
 type PaymentMailFacts struct {
-	ID       string // of the e-mail
-	Kind     keyturn.PaymentMailKind
-	AskedAt  time.Time // when what it tells of has happened
-	Now      time.Time
-	To       string // the order's present address, or whom the payment was made by
-	Snapshot PaymentSnapshot
-	Status   keyturn.PaymentStatus
-	Mixed    keyturn.MixedCapture
-	Total    keyturn.Money
-	Paid     keyturn.Money // what was authorized, or taken
-	AtOnce   bool          // it was taken when it was paid, before a key was in hand
-	Returned bool          // it was taken, and all of it goes back
+	ID      string // of the e-mail
+	Ref     string // what it is called in its envelope
+	Kind    keyturn.PaymentMailKind
+	AskedAt time.Time // when what it tells of has happened
+	Now     time.Time
+	To      string // the order's present address, or whom the payment was made by
+	// NewAddress is the order's present one, in the news of it to the old one
+	NewAddress string
+	Snapshot   PaymentSnapshot
+	Status     keyturn.PaymentStatus
+	Mixed      keyturn.MixedCapture
+	Total      keyturn.Money
+	Paid       keyturn.Money // what was authorized, or taken
+	AtOnce     bool          // it was taken when it was paid, before a key was in hand
+	Returned   bool          // it was taken, and all of it goes back
 
 	OrderID    string // empty: the payment made no order
 	OrderedAt  time.Time
@@ -142,4 +145,16 @@ func (d *DB) presentAddress(ctx context.Context, tx *sqlx.Tx, p *payment, otherw
 	var c storedCustomer
 	err = json.Unmarshal(plain, &c)
 	return c.Email, err
+}
+
+// addressBefore is the address that an order had before a change.
+func (d *DB) addressBefore(ctx context.Context, tx *sqlx.Tx, p *payment, changeID, first string) (string, error) {
+	var before []asked
+	if err := tx.SelectContext(ctx, &before, `
+		SELECT h.id, h.address, h.at FROM address_changes h JOIN address_changes c ON c.order_id = h.order_id
+		WHERE c.id = $1 AND h.done_at < c.done_at ORDER BY h.done_at DESC LIMIT 1`, changeID); err != nil ||
+		len(before) == 0 {
+		return first, err
+	}
+	return d.openAsked(ctx, tx, p.CustomerID, &before[0])
 }

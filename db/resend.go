@@ -16,65 +16,110 @@ import (
 const WorkflowSend = "SendFollowUpEmail"
 
 // Resend stores a new e-mail with the same keys, to another address if one is given, and has it sent. Where the e-mail
-// before came back, the other address becomes the order's, as if the customer had given it (CorrectAddress). For a
-// line whose keys are ours but whose e-mail does not go out, the new e-mail takes the place of the old one.
-// KindConflict when the line has no keys to send.
+// before came back, or one about the order as a whole, the other address becomes the order's, as if the customer had
+// given it (CorrectAddress). For a line whose keys are ours but whose e-mail does not go out, the new e-mail takes the
+// place of the old one. KindConflict when the line has no keys to send, or its e-mail is being sent at this moment.
 func (d *DB) Resend(ctx context.Context, fulfillmentID, to, by string, render RenderMail) (deliveryID string,
 	err error,
 ) {
+	var changeID string
 	err = d.pg.Tx(ctx, func(tx *sqlx.Tx) error {
-		if to != "" {
-			var corrected bool
-			if deliveryID, corrected, err = d.resendCorrected(ctx, tx, fulfillmentID, to, by, render); corrected || err != nil {
-				return err
-			}
-		}
+		changeID = ""
 		l, err := lockLine(ctx, tx, fulfillmentID)
 		if err != nil {
 			return err
 		}
-		undelivered := l.ObtainedAt != nil && l.Status.Open() && l.Status != keyturn.LineCanceling
-		if l.Status != keyturn.LineDelivered && !undelivered {
-			return keyturn.Errorf(keyturn.KindConflict, "the line is %s: there are no keys to send again", l.Status)
+		if to != "" && !l.erased() {
+			done := false
+			if done, changeID, deliveryID, err = d.resendCorrected(ctx, tx, l, to, by, render); done || err != nil {
+				return err
+			}
+			if changeID != "" { // it is the order's address now
+				if l, err = lockLine(ctx, tx, fulfillmentID); err != nil {
+					return err
+				}
+			}
 		}
-		out, err := d.newDelivery(ctx, tx, l, newMail{kind: keyturn.DeliveryKeys, to: to, render: render})
-		if err != nil {
-			return err
-		}
-		deliveryID = out.ID
-		if err := logAccess(ctx, tx, by, "resend", l.ID); err != nil {
-			return err
-		}
-		if undelivered {
-			l.NextAttemptAt, l.WakeAt = nil, &l.Now
-			return l.save(ctx, tx, by, "resend")
-		}
-		return enqueue(ctx, tx, WorkflowSend, deliveryID)
+		deliveryID, err = d.resend(ctx, tx, l, to, by, render)
+		return err
 	})
+	if err == nil && changeID != "" {
+		_ = d.carryOn(ctx, changeID, carriedAtOnce, render) // it is done, and housekeeping carries on
+	}
 	return deliveryID, err
 }
 
-// resendCorrected is Resend to another address for a line whose e-mail came back. corrected is false for others.
-func (d *DB) resendCorrected(ctx context.Context, tx *sqlx.Tx, fulfillmentID, to, by string, render RenderMail,
-) (deliveryID string, corrected bool, err error) {
-	a, err := d.changeOf(ctx, tx, fulfillmentID, by, render)
+// resend is Resend of a locked line.
+func (d *DB) resend(ctx context.Context, tx *sqlx.Tx, l *line, to, by string, render RenderMail) (deliveryID string,
+	err error,
+) {
+	undelivered := l.hasUnsentKeys()
+	if l.Status != keyturn.LineDelivered && !undelivered {
+		return "", keyturn.Errorf(keyturn.KindConflict, "the line is %s: there are no keys to send again", l.Status)
+	}
+	if undelivered {
+		wait, err := sendingFor(ctx, tx, l.ID, "")
+		if err != nil {
+			return "", err
+		}
+		if wait > 0 {
+			return "", keyturn.Errorf(keyturn.KindConflict, "the e-mail is being sent at this moment: look again in a minute")
+		}
+	}
+	out, err := d.newDelivery(ctx, tx, l, newMail{kind: keyturn.DeliveryKeys, to: to, render: render})
 	if err != nil {
-		return "", false, err
+		return "", err
+	}
+	if err := logAccess(ctx, tx, by, "resend", l.ID); err != nil {
+		return "", err
+	}
+	if undelivered {
+		l.NextAttemptAt, l.WakeAt = nil, &l.Now
+		return out.ID, l.save(ctx, tx, by, "resend")
+	}
+	return out.ID, enqueue(ctx, tx, WorkflowSend, out.ID)
+}
+
+// hasUnsentKeys says that the line has keys whose e-mail is still to go out.
+func (l *line) hasUnsentKeys() bool {
+	return l.ObtainedAt != nil && l.Status.Open() && l.Status != keyturn.LineCanceling
+}
+
+// resendCorrected is Resend to another address for a line whose e-mail came back: then it is done. Where one about the
+// order as a whole came back, the address changes, too; keys that were delivered are still to be sent there.
+func (d *DB) resendCorrected(ctx context.Context, tx *sqlx.Tx, l *line, to, by string, render RenderMail) (done bool,
+	changeID, deliveryID string, err error,
+) {
+	a := addressChange{d: d, tx: tx, line: l, address: to, by: by, render: render}
+	if err := a.lockOrder(ctx, `o.id = $1`, l.OrderID); err != nil {
+		return false, "", "", err
 	}
 	lost, err := a.lost(ctx)
-	if err != nil || !lost || a.line.Status != keyturn.LineDelivered {
-		return "", false, err
+	if err != nil {
+		return false, "", "", err
 	}
-	c, _, err := d.customer(a.line)
-	if err != nil || c.Email == to {
-		return "", false, err
+	if lost = lost && l.Status == keyturn.LineDelivered; !lost {
+		if a.line = nil; a.order.CancelReason == nil {
+			lost, err = a.lost(ctx)
+		}
 	}
-	a.address = to
+	if err != nil || !lost || a.was.Email == to {
+		return false, "", "", err
+	}
 	if err := a.store(ctx, 0); err != nil {
-		return "", false, err
+		return false, "", "", err
 	}
-	deliveryID, err = a.carryOutAll(ctx)
-	return deliveryID, true, err
+	deliveryID, err = a.carryOut(ctx)
+	return a.line != nil || l.Status != keyturn.LineDelivered, a.id, deliveryID, err
+}
+
+// sendingFor is how long another process may still be sending an e-mail with the line's keys, other than this one.
+func sendingFor(ctx context.Context, tx *sqlx.Tx, lineID, otherThan string) (time.Duration, error) {
+	var seconds float64
+	err := tx.GetContext(ctx, &seconds, `
+		SELECT coalesce(extract(epoch FROM max(lease_until) - clock_timestamp()), 0) FROM deliveries
+		WHERE line_id = $1 AND kind = 'keys' AND status = 'SENDING' AND CAST(id AS text) <> $2`, lineID, otherThan)
+	return time.Duration(max(seconds, 0) * float64(time.Second)), err
 }
 
 // seenToSQL is the condition on the e-mail y that a person has closed the alert which said that it does not go out:
@@ -120,6 +165,14 @@ func (d *DB) BeginSend(ctx context.Context, deliveryID string) (out *Delivery, w
 		if row.Status == keyturn.DeliverySending && row.LeaseUntil.After(row.Now) {
 			wait = row.LeaseUntil.Sub(row.Now)
 			return keyturn.Errorf(keyturn.KindConflict, "another process is sending this e-mail")
+		}
+		if row.Kind == keyturn.DeliveryKeys { // two at once would be two e-mails with the same keys under way
+			if wait, err = sendingFor(ctx, tx, row.LineID, row.ID); err != nil {
+				return err
+			}
+			if wait > 0 {
+				return keyturn.Errorf(keyturn.KindConflict, "another process is sending another e-mail of the line")
+			}
 		}
 		out, err = d.lease(ctx, tx, &line{CustomerID: row.CustomerID, Now: row.Now}, row.deliveryRow)
 		return err

@@ -430,9 +430,16 @@ CREATE FUNCTION bounce_events()
  RETURNS trigger
  LANGUAGE plpgsql
 AS $function$ BEGIN
-    PERFORM note_event('email.bounced', l.order_id, json_build_object('line', l.id, 'delivery', NEW.delivery_id,
-        'bounce', NEW.kind, 'code', NEW.status))
-    FROM deliveries y JOIN line_items l ON l.id = y.line_id WHERE y.id = NEW.delivery_id;
+    IF NEW.delivery_id IS NOT NULL THEN
+        PERFORM note_event('email.bounced', l.order_id, json_build_object('line', l.id, 'delivery', NEW.delivery_id,
+            'bounce', NEW.kind, 'code', NEW.status))
+        FROM deliveries y JOIN line_items l ON l.id = y.line_id WHERE y.id = NEW.delivery_id;
+    ELSIF NEW.payment_mail_id IS NOT NULL THEN
+        PERFORM note_event('email.bounced', p.order_id, json_build_object('payment', p.id, 'delivery', m.id,
+            'bounce', NEW.kind, 'code', NEW.status))
+        FROM payment_mails m JOIN payments p ON p.id = m.payment_id
+        WHERE m.id = NEW.payment_mail_id AND p.order_id IS NOT NULL;
+    END IF;
     RETURN NULL;
 END $function$;
 
@@ -666,6 +673,7 @@ CREATE TABLE deliveries (
     created_at timestamptz NOT NULL DEFAULT now(),
     sent_at timestamptz,
     by_page boolean NOT NULL DEFAULT false,
+    change_id uuid,
     CONSTRAINT deliveries_pkey PRIMARY KEY (id),
     CONSTRAINT deliveries_line_id_number_key UNIQUE (line_id, number),
     CONSTRAINT deliveries_line_id_fkey FOREIGN KEY (line_id) REFERENCES line_items(id),
@@ -1376,19 +1384,23 @@ CREATE TABLE payment_mails (
     error text,
     created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     sent_at timestamptz,
+    change_id uuid,
     CONSTRAINT payment_mails_pkey PRIMARY KEY (id),
     CONSTRAINT payment_mails_payment_id_fkey FOREIGN KEY (payment_id) REFERENCES payments(id),
+    CONSTRAINT payment_mails_change CHECK (kind <> 'addressChanged' OR change_id IS NOT NULL),
     CONSTRAINT payment_mails_due CHECK (status <> 'SENT' OR due_at IS NULL),
     CONSTRAINT payment_mails_kind CHECK (kind IN ('confirmation', 'refused', 'ended', 'corrected', 'orderPage',
-        'withdrawal')),
+        'withdrawal', 'addressChanged')),
     CONSTRAINT payment_mails_sent CHECK ((status = 'SENT') = (sent_at IS NOT NULL)),
     CONSTRAINT payment_mails_status CHECK (status IN ('READY', 'SENDING', 'SENT'))
 );
 ALTER TABLE payment_mails ALTER COLUMN message SET STORAGE EXTERNAL;
+CREATE UNIQUE INDEX payment_mails_anew ON payment_mails (change_id, kind) WHERE change_id IS NOT NULL;
 CREATE INDEX payment_mails_due_at ON payment_mails (due_at) WHERE due_at IS NOT NULL;
 CREATE INDEX payment_mails_kept ON payment_mails (created_at) WHERE message <> '\x';
 CREATE INDEX payment_mails_of_payment ON payment_mails (payment_id);
-CREATE UNIQUE INDEX payment_mails_once ON payment_mails (payment_id, kind) WHERE kind <> 'orderPage';
+CREATE UNIQUE INDEX payment_mails_once ON payment_mails (payment_id, kind)
+        WHERE kind <> 'orderPage' AND change_id IS NULL;
 
 CREATE TABLE webhooks (
     id text NOT NULL,
@@ -1541,40 +1553,50 @@ CREATE INDEX library_links_of_customer ON library_links (customer_id) WHERE cust
 
 CREATE TABLE bounces (
     id uuid NOT NULL,
-    delivery_id uuid NOT NULL,
+    delivery_id uuid,
     kind text NOT NULL,
     status text NOT NULL DEFAULT '',
     diagnostic bytea NOT NULL DEFAULT '\x',
     via text NOT NULL,
     replaced boolean NOT NULL,
     at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    payment_mail_id uuid,
+    library_link_id uuid,
     CONSTRAINT bounces_pkey PRIMARY KEY (id),
     CONSTRAINT bounces_once UNIQUE (delivery_id, kind),
     CONSTRAINT bounces_delivery_id_fkey FOREIGN KEY (delivery_id) REFERENCES deliveries(id),
+    CONSTRAINT bounces_library_link_id_fkey FOREIGN KEY (library_link_id) REFERENCES library_links(id),
+    CONSTRAINT bounces_payment_mail_id_fkey FOREIGN KEY (payment_mail_id) REFERENCES payment_mails(id),
     CONSTRAINT bounces_kind CHECK (kind IN ('bad_address', 'refused', 'undeliverable', 'complaint', 'delayed',
         'unknown')),
+    CONSTRAINT bounces_of CHECK (num_nonnulls(delivery_id, payment_mail_id, library_link_id) = 1),
     CONSTRAINT bounces_via CHECK (via IN ('smtp', 'imap', 'ses', 'postmark', 'mailgun', 'sendgrid'))
 );
 CREATE INDEX bounces_kept ON bounces (at) WHERE diagnostic <> '\x';
+CREATE UNIQUE INDEX bounces_of_library ON bounces (library_link_id, kind) WHERE library_link_id IS NOT NULL;
+CREATE UNIQUE INDEX bounces_of_payment ON bounces (payment_mail_id, kind) WHERE payment_mail_id IS NOT NULL;
 
 CREATE TABLE address_changes (
     id uuid NOT NULL,
     order_id text NOT NULL,
     number integer,
-    line_id uuid NOT NULL,
+    line_id uuid,
     address bytea NOT NULL,
     by text NOT NULL,
     at timestamptz NOT NULL DEFAULT clock_timestamp(),
     done_at timestamptz,
     done_by text,
+    carry_at timestamptz,
     CONSTRAINT address_changes_pkey PRIMARY KEY (id),
     CONSTRAINT address_changes_number UNIQUE (order_id, number),
     CONSTRAINT address_changes_line_id_fkey FOREIGN KEY (line_id) REFERENCES line_items(id),
     CONSTRAINT address_changes_order_id_fkey FOREIGN KEY (order_id) REFERENCES orders(id),
+    CONSTRAINT address_changes_carried CHECK (carry_at IS NULL OR done_at IS NOT NULL),
     CONSTRAINT address_changes_done CHECK ((done_at IS NULL) = (done_by IS NULL)),
     CONSTRAINT address_changes_most CHECK (number >= 1 AND number <= 3)
 );
 CREATE INDEX address_changes_of_line ON address_changes (line_id);
+CREATE INDEX address_changes_to_carry ON address_changes (carry_at) WHERE carry_at IS NOT NULL;
 
 CREATE TABLE mail_probes (
     id uuid NOT NULL,

@@ -133,6 +133,7 @@ func TestNoStepReadsAWholeTable(t *testing.T) {
 			ok(err)
 		}},
 		{"close alerts of bounces", func() { ok(s.CloseBounced(s.ctx)) }},
+		{"carry a corrected address", func() { ok(s.CarryAddresses(s.ctx, renderMail)) }},
 		{"relay", func() {
 			due, err := s.TakeDue(s.ctx, 100)
 			ok(err)

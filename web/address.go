@@ -2,6 +2,7 @@ package web
 
 import (
 	"net/http"
+	"net/url"
 	"strings"
 
 	"keyturn.dev/keyturn"
@@ -18,21 +19,33 @@ func (p *pages) correct(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
+	p.giveAddress(w, r, page, l.FulfillmentID)
+}
+
+// correctOrder gives the order another address, because an e-mail about the order as a whole came back.
+func (p *pages) correctOrder(w http.ResponseWriter, r *http.Request) {
+	if _, page, ok := p.firstPage(w, r); ok {
+		p.giveAddress(w, r, page, "")
+	}
+}
+
+// giveAddress gives the order another address, because of a line's e-mail, or of one about the order as a whole.
+func (p *pages) giveAddress(w http.ResponseWriter, r *http.Request, page db.CustomerPage, line string) {
 	words := wordsFor(page.Locale).address
 	given := strings.TrimSpace(r.PostForm.Get("email"))
 	if mail.CheckAddress(given) != nil {
 		p.show(w, r, page.Page, answer{
-			status: http.StatusUnprocessableEntity, notice: words.wrong, line: l.FulfillmentID, given: given,
+			status: http.StatusUnprocessableEntity, notice: words.wrong, line: line, given: given,
 		})
 		return
 	}
-	a := answer{line: l.FulfillmentID, notice: words.done}
+	a := answer{line: line, notice: words.done}
 	var became db.Correction
 	var err error
 	if p.RenderKeys == nil {
 		err = keyturn.Errorf(keyturn.KindConflict, "this process sends no e-mail")
 	} else {
-		became, err = p.DB.CorrectAddress(r.Context(), r.PathValue("token"), l.FulfillmentID, given, p.RenderKeys)
+		became, err = p.DB.CorrectAddress(r.Context(), r.PathValue("token"), line, given, p.RenderKeys)
 	}
 	switch keyturn.KindOf(err) {
 	case "":
@@ -61,6 +74,34 @@ func (p *pages) addressOf(w *words, token string, l db.CustomerLine) *addressVie
 		Question: w.address.question, Label: w.address.label, Button: w.address.button,
 		Link: lineLink(token, l.FulfillmentID, "address"),
 	}
+}
+
+// returnedView tells of an e-mail about the order as a whole that came back.
+type returnedView struct {
+	Story   []phrase
+	Address *addressView
+}
+
+// returnedOf tells of it; nil: there is nothing to tell. Where a line asks for another address, asking once is enough.
+func (p *pages) returnedOf(w *words, token string, m *db.ReturnedMail, asks bool, a answer) *returnedView {
+	if m == nil || asks {
+		return nil
+	}
+	v := values{"address": text(m.SentTo)}
+	out := &returnedView{Story: []phrase{say(w.address.cameBackFrom, v)}}
+	if m.Asked {
+		out.Story = append(out.Story, say(w.address.asked, v))
+	}
+	if m.MayCorrect && p.RenderKeys != nil {
+		out.Address = &addressView{
+			Question: w.address.questionOrder, Label: w.address.label, Button: w.address.buttonOrder,
+			Link: "/o/" + url.PathEscape(token) + "/address",
+		}
+		if a.line == "" {
+			out.Address.Value = a.given
+		}
+	}
+	return out
 }
 
 // returned tells of a line whose e-mail came back.

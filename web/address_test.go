@@ -77,7 +77,7 @@ func TestThePageWaitsForTheShopsYes(t *testing.T) {
 	got := o.post(0, "address", url.Values{"email": {"ada@buyer.test"}})
 	require.Contains(t, got.shown(), "The shop looks at it before anything is sent there")
 	require.Equal(t, 1, s.count(`SELECT count(*) FROM deliveries`))
-	_, err := s.db.AcceptAddress(context.Background(), o.lines[0], "ops", letter)
+	_, err := s.db.AcceptAddress(context.Background(), o.lines[0], "", "ops", letter)
 	require.NoError(t, err)
 	require.Contains(t, o.get().shown(), "On its way to a…@buyer.test.")
 }

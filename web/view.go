@@ -47,6 +47,7 @@ type orderView struct {
 	Final                    bool
 	Sold                     *soldView // of an order that a checkout link made
 	ShowAll, ShowAllLink     string    // the button that reveals all
+	Returned                 *returnedView
 }
 
 type pagesView struct {
@@ -165,6 +166,9 @@ func (p *pages) viewOf(token string, page db.CustomerPage, a answer) view {
 			v.Confirm = confirmOf(w, token, l, page.Page)
 		}
 		o.Lines = append(o.Lines, lv)
+	}
+	if o.Returned = p.returnedOf(w, token, page.Returned, asks, a); o.Returned != nil && o.Returned.Address != nil {
+		asks = true
 	}
 	if hidden > 1 {
 		o.ShowAll, o.ShowAllLink = w.action.showAll, "/o/"+url.PathEscape(token)+"/keys"

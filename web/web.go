@@ -51,6 +51,8 @@ func New(c Config) http.Handler {
 	mux.HandleFunc("POST /o/{token}/lines/{line}/list", p.list)
 	mux.HandleFunc("POST /o/{token}/lines/{line}/resend", p.sendAgain)
 	mux.HandleFunc("POST /o/{token}/lines/{line}/address", p.correct)
+	mux.HandleFunc("POST /o/{token}/address", p.correctOrder)
+	mux.HandleFunc("GET /o/{token}/address", p.backToOrder)
 	mux.HandleFunc("POST /o/{token}/keys", p.revealAll)
 	mux.HandleFunc("GET /o/{token}/keys", p.backToOrder)
 	mux.HandleFunc("POST /o/{token}/files/{line}/{n}", p.file) // files are keys too: no GET gives them

@@ -7,6 +7,8 @@ type addressWords struct {
 	canOpen, asked            string
 	sentTo, onItsWay          string // {address}, {when}; {address}
 	question, label, button   string
+	questionOrder             string // of an e-mail about the order as a whole
+	buttonOrder               string
 	done, waits               string
 	same, wrong, enough, none string
 }
@@ -18,15 +20,17 @@ var englishAddress = addressWords{
 	canOpen:      "You can open your key here.",
 	asked:        "You gave another address. The shop looks at it before anything is sent there.",
 	sentTo:       "Sent to {address} {when}.", onItsWay: "On its way to {address}.",
-	question: "Is there a mistake in the address? Give the right one, and we send the same key there.",
-	label:    "E-mail address", button: "Send it there",
+	questionOrder: "Is there a mistake in the address? Give the right one: what we send about this order goes there from now on.",
+	buttonOrder:   "Use this address",
+	question:      "Is there a mistake in the address? Give the right one, and we send the same key there.",
+	label:         "E-mail address", button: "Send it there",
 	done: "We are sending the e-mail to the new address. It can take a few minutes. The old address is told of it.",
 	waits: "We have your new address. The shop looks at it before anything is sent there; it may write to you, or call " +
 		"you.",
 	same:   "This is the address that the e-mail came back from. Please give another one.",
 	wrong:  "This is not an e-mail address such as name@example.com.",
 	enough: "Another address was given three times already. Please write to the shop.",
-	none:   "There is no e-mail of this item to send again now. Below you see where it stands.",
+	none:   "There is no e-mail to send again now. Below you see where your order stands.",
 }
 
 var frenchAddress = addressWords{
@@ -37,8 +41,10 @@ var frenchAddress = addressWords{
 	canOpen:      "Vous pouvez afficher votre clé ici.",
 	asked:        "Vous avez indiqué une autre adresse. La boutique l’examine avant que quoi que ce soit y soit envoyé.",
 	sentTo:       "Envoyé à {address} {when}.", onItsWay: "En route vers {address}.",
-	question: "L’adresse est erronée\u00a0? Indiquez la bonne, et nous y envoyons la même clé.",
-	label:    "Adresse e-mail", button: "Envoyer à cette adresse",
+	questionOrder: "L’adresse est erronée\u00a0? Indiquez la bonne\u00a0: nous y envoyons désormais tout ce qui concerne cette commande.",
+	buttonOrder:   "Utiliser cette adresse",
+	question:      "L’adresse est erronée\u00a0? Indiquez la bonne, et nous y envoyons la même clé.",
+	label:         "Adresse e-mail", button: "Envoyer à cette adresse",
 	done: "Nous envoyons l’e-mail à la nouvelle adresse. Cela peut prendre quelques minutes. L’ancienne adresse en est " +
 		"informée.",
 	waits: "Nous avons votre nouvelle adresse. La boutique l’examine avant que quoi que ce soit y soit envoyé\u00a0; " +
@@ -46,7 +52,7 @@ var frenchAddress = addressWords{
 	same:   "C’est l’adresse d’où l’e-mail est revenu. Indiquez-en une autre.",
 	wrong:  "Ce n’est pas une adresse e-mail telle que nom@exemple.fr.",
 	enough: "Une autre adresse a déjà été indiquée trois fois. Écrivez à la boutique.",
-	none:   "Il n’y a pas d’e-mail de cet article à renvoyer en ce moment. Voici où il en est.",
+	none:   "Il n’y a pas d’e-mail à renvoyer en ce moment. Voici où en est votre commande.",
 }
 
 var germanAddress = addressWords{
@@ -57,13 +63,15 @@ var germanAddress = addressWords{
 	canOpen:      "Sie können Ihren Schlüssel hier anzeigen.",
 	asked:        "Sie haben eine andere Adresse angegeben. Der Händler prüft sie, bevor etwas dorthin gesendet wird.",
 	sentTo:       "Gesendet an {address} {when}.", onItsWay: "Unterwegs an {address}.",
-	question: "Ist die Adresse falsch? Geben Sie die richtige an, und wir senden denselben Schlüssel dorthin.",
-	label:    "E-Mail-Adresse", button: "Dorthin senden",
+	questionOrder: "Ist die Adresse falsch? Geben Sie die richtige an: Was wir zu dieser Bestellung senden, geht von nun an dorthin.",
+	buttonOrder:   "Diese Adresse verwenden",
+	question:      "Ist die Adresse falsch? Geben Sie die richtige an, und wir senden denselben Schlüssel dorthin.",
+	label:         "E-Mail-Adresse", button: "Dorthin senden",
 	done: "Wir senden die E-Mail an die neue Adresse. Das kann einige Minuten dauern. Die alte Adresse erfährt davon.",
 	waits: "Wir haben Ihre neue Adresse. Der Händler prüft sie, bevor etwas dorthin gesendet wird; vielleicht schreibt " +
 		"er Ihnen oder ruft Sie an.",
 	same:   "Von dieser Adresse kam die E-Mail zurück. Bitte geben Sie eine andere an.",
 	wrong:  "Das ist keine E-Mail-Adresse wie name@beispiel.de.",
 	enough: "Es wurde schon dreimal eine andere Adresse angegeben. Bitte schreiben Sie dem Händler.",
-	none:   "Zu diesem Artikel gibt es gerade keine E-Mail zu senden. Hier sehen Sie, wie es um ihn steht.",
+	none:   "Es gibt gerade keine E-Mail noch einmal zu senden. Hier sehen Sie, wie es um Ihre Bestellung steht.",
 }

@@ -119,6 +119,7 @@ func (h *Housekeeping) jobs() []job {
 		{"forget links to libraries", h.forgetLibraryLinks},
 		{"tag orders with their e-mail addresses", h.tagOrders},
 		{"close alerts of bounces", h.closeBounced},
+		{"send e-mails to corrected addresses", h.carryAddresses},
 	}
 }
 
@@ -168,6 +169,14 @@ func (h *Housekeeping) closeBounced(ctx context.Context) error {
 	}
 	h.lookedAtBounces = time.Now()
 	return h.DB.CloseBounced(ctx)
+}
+
+// carryAddresses makes anew what is to go to addresses that customers gave later.
+func (h *Housekeeping) carryAddresses(ctx context.Context) error {
+	if h.RenderKeys == nil {
+		return nil
+	}
+	return h.DB.CarryAddresses(ctx, h.RenderKeys)
 }
 
 func (h *Housekeeping) wakePayments(ctx context.Context) error {
