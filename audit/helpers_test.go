@@ -29,7 +29,10 @@ import (
 	"keyturn.dev/keyturn/vault"
 )
 
-func TestMain(m *testing.M) { testkit.Main(m) }
+func TestMain(m *testing.M) {
+	testkit.AtOnce(4) // they wait for the database most of the time
+	testkit.Main(m)
+}
 
 // shop is a database in which lines stand everywhere a line can stand, made by the use cases of package db, and what
 // mailbox, partner and Temporal have seen of them.
