@@ -15,7 +15,10 @@ import (
 	"keyturn.dev/keyturn/vault"
 )
 
-func TestMain(m *testing.M) { testkit.Main(m) }
+func TestMain(m *testing.M) {
+	testkit.AtOnce(6) // drill sheets wait for time-outs
+	testkit.Main(m)
+}
 
 // auditedShop is an empty database that the command finds through its environment.
 func auditedShop(t *testing.T) *sql.DB {
