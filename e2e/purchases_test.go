@@ -249,7 +249,8 @@ func (s *stack) purchasesEnd() {
 		for began := time.Now(); time.Since(began) < 2*time.Minute; time.Sleep(200 * time.Millisecond) {
 			if s.count(`SELECT (SELECT count(*) FROM payments WHERE ended_at IS NULL)
 				+ (SELECT count(*) FROM payment_refunds WHERE status <> 'DONE')
-				+ (SELECT count(*) FROM line_items WHERE status NOT IN ('DELIVERED', 'CANCELED'))`) == 0 {
+				+ (SELECT count(*) FROM line_items WHERE status NOT IN ('DELIVERED', 'CANCELED'))
+				+ (SELECT count(*) FROM revocations WHERE status = 'OWED')`) == 0 { // tried at longer and longer intervals
 				return
 			}
 		}
