@@ -10,8 +10,8 @@ import (
 )
 
 // manyEvents are events that were sent, that are due, that wait for their next try, and that have no number yet. Those
-// that were written last are due first: a plan that goes through a table stops once it has found what is taken, and would
-// not be seen if that stood at the beginning.
+// that were written last are due first: a plan that goes through a table stops once it has found what is taken, and
+// would not be seen if that stood at the beginning.
 const manyEvents = `
 	INSERT INTO events (type, about, facts, number, public_id, body)
 	SELECT type, about, facts, number + g, gen_random_uuid(), body FROM events, generate_series(1, 30000) g;
