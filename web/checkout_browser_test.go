@@ -76,8 +76,14 @@ func buyInABrowser(t *testing.T, chrome chromium, locale string, script bool) {
 	_, err := chromedp.Call(b, emulation.SetScriptExecutionDisabled,
 		emulation.SetScriptExecutionDisabledParams{Value: !script})
 	require.NoError(t, err)
+	_, err = chromedp.Call(b, emulation.SetTimezoneOverride,
+		emulation.SetTimezoneOverrideParams{TimezoneID: "America/New_York"})
+	require.NoError(t, err)
 	b.run(chromedp.Navigate(c.origin + page))
 	text, _, _ := b.reads()
+	require.Equal(t, script, b.evaluate(`document.getElementById("zone").hidden`), "what names UTC is for UTC alone")
+	require.Equal(t, script, b.evaluate(`/(GMT|UTC)[-−][45]|E[SD]T/.test(document.querySelector(".promise").textContent)`))
+	require.Equal(t, !script, b.evaluate(`/\d\sUTC(?![-−+])/.test(document.querySelector(".promise").textContent)`))
 	require.Contains(t, text, map[string]string{
 		"en": "Order and pay", "de": "Zahlungspflichtig bestellen", "fr": "Commander avec obligation de paiement",
 	}[locale])

@@ -45,14 +45,21 @@ type checkoutView struct {
 	Script             template.JS
 	Refresh            int    // seconds until the page looks for news; 0: it does not
 	Here               string // its address
+	Now                string // by which times are near or far
+	Times              string // the formats of times, for the script
+	Zone               string // names the zone of times that no script has changed
 
-	Heading, Lead, Notice string
-	Wrong                 []wrongView
-	W                     *checkoutWords
+	Heading, Notice string
+	Lead            phrase
+	Wrong           []wrongView
+	W               *checkoutWords
 
 	Open    *openView
 	Buttons []buttonView
 }
+
+// TellsTime says whether the page has a time.
+func (v checkoutView) TellsTime() bool { return v.Lead.tellsTime() || v.Open != nil && v.Open.Promise.tellsTime() }
 
 type wrongView struct{ Field, Text string }
 
@@ -75,7 +82,7 @@ type openView struct {
 	Consent *consentView
 	Email   string // on file, masked
 	GoesTo  string // introduces it
-	Promise string
+	Promise phrase
 	PayNext string
 	Several string
 	Cancel  string
@@ -118,7 +125,8 @@ func (p *pages) showCheckout(w http.ResponseWriter, r *http.Request, page db.Che
 	settings := p.readShop(r.Context()).Checkout
 	v := checkoutView{
 		Lang: words.lang, Shop: p.shopView(words.lang), Nonce: nonceOf(r), W: c, Title: c.Title,
-		CSS: template.CSS(pageCSS + checkoutCSS), Script: template.JS(checkoutJS), //nolint:gosec // our own files
+		CSS: template.CSS(pageCSS + checkoutCSS), Script: template.JS(timesJS + checkoutJS), //nolint:gosec // our own files
+		Now: page.Now.Format(time.RFC3339), Times: words.date.localTimes(), Zone: words.zone,
 	}
 	if a.notice != nil {
 		v.Notice = a.notice(c)
@@ -145,11 +153,11 @@ func (p *pages) showCheckout(w http.ResponseWriter, r *http.Request, page db.Che
 	case keyturn.LinkPaying:
 		p.payingCheckout(&v, words, token, page)
 	case keyturn.LinkUsed:
-		v.Heading, v.Lead = c.UsedHeading, say(c.Used, values{"when": words.date.since(*page.EndedAt)}).String()
+		v.Heading, v.Lead = c.UsedHeading, say(c.Used, values{"when": words.date.since(*page.EndedAt)})
 		v.Buttons = []buttonView{{Text: c.Resend, Link: checkoutLink(token) + "/resend", Post: true}}
 		if p.ordered(r, page) && page.Now.Sub(*page.EndedAt) < thanksFor {
 			if v.Heading, v.Lead = c.ThanksHeading, thanks(c, page); page.Ending {
-				v.Heading, v.Lead = c.UsedHeading, c.Stands
+				v.Heading, v.Lead = c.UsedHeading, say(c.Stands, nil)
 			}
 			v.Buttons = []buttonView{{
 				Text: c.ToOrder, Link: "/o/" + p.DB.PageToken(page.OrderID), Primary: true,
@@ -157,20 +165,20 @@ func (p *pages) showCheckout(w http.ResponseWriter, r *http.Request, page db.Che
 		}
 	case keyturn.LinkExpired:
 		v.Notice = "" // nothing can be tried again
-		v.Heading, v.Lead = c.ExpiredHeading, say(c.Expired, values{"when": words.date.since(page.ExpiresAt)}).String()
+		v.Heading, v.Lead = c.ExpiredHeading, say(c.Expired, values{"when": words.date.since(page.ExpiresAt)})
 	case keyturn.LinkCanceled:
 		v.Notice = ""
-		v.Heading, v.Lead = c.CanceledHeading, c.Canceled
+		v.Heading, v.Lead = c.CanceledHeading, say(c.Canceled, nil)
 	}
 	p.renderCheckout(w, r, max(a.status, http.StatusOK), v, page.Provider)
 }
 
-func thanks(c *checkoutWords, page db.CheckoutPage) string {
+func thanks(c *checkoutWords, page db.CheckoutPage) phrase {
 	v := values{}
 	if unitsOf(page) > 1 {
 		v[several] = part{}
 	}
-	return say(c.Thanks, v).String()
+	return say(c.Thanks, v)
 }
 
 // unitsOf is how many units a page sells.
@@ -190,19 +198,19 @@ func (p *pages) payingCheckout(v *checkoutView, words *words, token string, page
 	until := values{"by": words.date.until(page.Payment.PayUntil, page.Now), "sum": words.date.money(page.Total)}
 	switch page.Payment.Status {
 	case keyturn.PaymentProcessing:
-		v.Heading, v.Lead = c.ProcessingHeading, c.Processing
+		v.Heading, v.Lead = c.ProcessingHeading, say(c.Processing, nil)
 		v.Refresh = slowRefresh
 	case keyturn.PaymentMismatch:
-		v.Heading, v.Lead = c.CheckingHeading, c.Checking
+		v.Heading, v.Lead = c.CheckingHeading, say(c.Checking, nil)
 		v.Refresh = slowRefresh
 	case keyturn.PaymentOpen:
-		v.Heading, v.Lead = c.PayingHeading, say(c.Paying, until).String()
+		v.Heading, v.Lead = c.PayingHeading, say(c.Paying, until)
 		if page.Payment.SessionURL != "" {
 			v.Buttons = append(v.Buttons, buttonView{Text: c.GoOn, Link: page.Payment.SessionURL, Primary: true})
 		}
 		v.Buttons = append(v.Buttons, buttonView{Text: c.Reopen, Link: checkoutLink(token) + "/reopen", Post: true})
 	default:
-		v.Heading, v.Lead = c.PayingHeading, c.Opening
+		v.Heading, v.Lead = c.PayingHeading, say(c.Opening, nil)
 	}
 }
 
@@ -271,13 +279,13 @@ func (p *pages) openCheckout(words *words, token string, page db.CheckoutPage, a
 	v.GoesTo = say(c.KeyGoesTo, by).String()
 	switch {
 	case page.Total.Minor == 0:
-		v.Promise = say(c.PromiseFree, by).String()
+		v.Promise = say(c.PromiseFree, by)
 	case page.Capture == keyturn.CaptureAtOnce:
-		v.Promise = say(c.PromiseAtOnce, by).String()
+		v.Promise = say(c.PromiseAtOnce, by)
 	case page.Capture == keyturn.CaptureWhenObtained:
-		v.Promise = say(c.Promise, by).String()
+		v.Promise = say(c.Promise, by)
 	default:
-		v.Promise = say(c.Promise, by).String() + " " + say(c.PromiseSome, by).String()
+		v.Promise = slices.Concat(say(c.Promise, by), phrase{text(" ")}, say(c.PromiseSome, by))
 	}
 	if len(page.Lines) > 1 && page.Total.Minor > 0 {
 		v.Several = c.SeveralAll

@@ -28,6 +28,7 @@ type libraryView struct {
 	Shop               shopView
 	CSS                template.CSS
 	W                  *libraryWords
+	Zone               string // names the zone of the times
 
 	Notice       string
 	Texts        []string
@@ -85,7 +86,7 @@ type receiptSum struct{ Label, Amount string }
 func (p *pages) renderLibrary(w http.ResponseWriter, r *http.Request, status int, v libraryView) {
 	words := libraryWordsOf(r)
 	p.readShop(r.Context())
-	v.Lang, v.W, v.Shop, v.Nonce = words.lang, &words.library, p.shopView(words.lang), nonceOf(r)
+	v.Lang, v.W, v.Zone, v.Shop, v.Nonce = words.lang, &words.library, words.zone, p.shopView(words.lang), nonceOf(r)
 	v.CSS = template.CSS(pageCSS + libraryCSS) //nolint:gosec // our own files
 	p.write(w, status, v.Lang, libraryTemplate, v)
 }

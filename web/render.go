@@ -18,6 +18,8 @@ var (
 	pageCSS string
 	//go:embed page.js
 	pageJS string
+	//go:embed times.js
+	timesJS string // of every page that has a script
 
 	//go:embed shop.html
 	shopHTML string
@@ -68,7 +70,7 @@ func (p *pages) render(w http.ResponseWriter, r *http.Request, status int, v vie
 		p.readShop(r.Context())
 	}
 	v.Nonce, v.Shop = nonceOf(r), p.shopView(v.Lang)
-	v.CSS, v.Script = template.CSS(pageCSS), template.JS(pageJS) //nolint:gosec // our own files
+	v.CSS, v.Script = template.CSS(pageCSS), template.JS(timesJS+pageJS) //nolint:gosec // our own files
 	p.write(w, status, v.Lang, pageTemplate, v)
 }
 

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"slices"
 	"strings"
 
 	"keyturn.dev/keyturn"
@@ -124,6 +125,9 @@ func (p phrase) String() string {
 	}
 	return b.String()
 }
+
+// tellsTime says whether the sentence has a time.
+func (p phrase) tellsTime() bool { return slices.ContainsFunc(p, func(x part) bool { return x.As != "" }) }
 
 // values are the values of the names in a sentence.
 type values map[string]part

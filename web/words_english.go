@@ -18,7 +18,7 @@ var english = words{
 		keyturn.OpCancel: "Cancellation of the licence",
 	},
 	keepLink: "Keep the address of this page to yourself: whoever has it can see your keys.",
-	zone:     "All times are in UTC.",
+	zone:     "All times are in UTC: London time, or an hour behind it in summer.",
 	summary: map[keyturn.OrderStatus]string{
 		keyturn.OrderPending:          "We are preparing your order.",
 		keyturn.OrderPartialCompleted: "Something in your order is late. We are on it; below you see where each item stands.",

@@ -20,7 +20,7 @@ var french = words{
 		keyturn.OpResume: "Réactivation", keyturn.OpCancel: "Résiliation",
 	},
 	keepLink: "Gardez l’adresse de cette page pour vous\u00a0: elle permet de voir vos clés.",
-	zone:     "Toutes les heures sont en UTC.",
+	zone:     "Toutes les heures sont en UTC\u00a0: une heure de moins qu’à Paris, deux en été.",
 	summary: map[keyturn.OrderStatus]string{
 		keyturn.OrderPending: "Nous préparons votre commande.",
 		keyturn.OrderPartialCompleted: "Une partie de votre commande est en retard. Nous nous en occupons\u00a0; voici où " +

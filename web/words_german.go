@@ -18,7 +18,7 @@ var german = words{
 		keyturn.OpResume: "Fortsetzung", keyturn.OpCancel: "Ende der Lizenz",
 	},
 	keepLink: "Behalten Sie die Adresse dieser Seite für sich: Wer sie kennt, kann Ihre Schlüssel sehen.",
-	zone:     "Alle Uhrzeiten sind in UTC.",
+	zone:     "Alle Uhrzeiten sind in UTC: eine Stunde weniger als in Berlin, im Sommer zwei.",
 	summary: map[keyturn.OrderStatus]string{
 		keyturn.OrderPending: "Wir bereiten Ihre Bestellung vor.",
 		keyturn.OrderPartialCompleted: "Ein Teil Ihrer Bestellung verspätet sich. Wir kümmern uns darum; hier sehen Sie, " +
