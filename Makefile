@@ -76,7 +76,20 @@ stripecheck:
 
 .PHONY: pictures
 pictures: bin/temporal with ## remake docs/pictures where pages, e-mails or their style have changed; look at them then
-	@bin/with go test ./web -run '^TestPicturesShowWhatCustomersSee$$' -count=1 -timeout 20m $(ARGS) -update
+	@bin/with go test ./web -run '^TestPicturesShowWhatCustomersSee$$' -count=1 -timeout 1h $(ARGS) -update
+
+.PHONY: test/scenes
+test/scenes: bin/temporal with ## look at every page and e-mail in a browser: each language, light and dark, with axe-core, 320 pixels wide
+	@KEYTURN_TEST_SCENES=all bin/with go test ./web -run '^TestPicturesShowWhatCustomersSee$$' -count=1 -timeout 1h $(ARGS)
+
+# What npm gets lies outside the tree that the documentation's tests read.
+.PHONY: test/emails
+test/emails: bin/temporal with ## (Node.js) look for what e-mail programs do not support in the e-mails of each language
+	@rm -rf .keyturn/emails && mkdir -p .keyturn/emails .keyturn/dist/emails
+	@KEYTURN_TEST_EMAILS=$(abspath .keyturn/emails) bin/with go test ./web \
+	  -run '^TestPicturesShowWhatCustomersSee$$/^(mail-|library-letter)' -count=1 $(ARGS)
+	@cp tools/emails/* .keyturn/dist/emails && cd .keyturn/dist/emails && npm ci --silent --ignore-scripts && \
+	  node check.js ../../emails
 
 .PHONY: lint
 lint: bin/golangci-lint autocommit ## check style, imports, determinism of workflows, and that every write is in a transaction

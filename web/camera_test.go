@@ -161,7 +161,7 @@ func (b *browser) enters(x scene, s *stage, shown sight) {
 		emulation.SetTimezoneOverrideParams{TimezoneID: zones[s.lang]})
 	require.NoError(b.t, err)
 	s.shown.Store(&shown)
-	b.run(chromedp.Navigate(s.origin + shownPath))
+	b.run(chromedp.Navigate(s.origin+shownPath), chromedp.Evaluate[chromedp.Void](standStill))
 	if x.act != "" {
 		b.run(chromedp.Evaluate[chromedp.Void](x.act))
 	}
@@ -171,6 +171,9 @@ func (b *browser) enters(x scene, s *stage, shown sight) {
 	b.eventually(`[...document.images].every((i) => i.complete)`)
 }
 
+// standStill ends the timers with which a page looks for news.
+const standStill = `for (let timer = setTimeout(() => {}); timer > 0; timer--) clearTimeout(timer)`
+
 // shownPath is where a stage serves what a scene has shown, beside its pages.
 const shownPath = "/shown"
 
@@ -178,6 +181,10 @@ const shownPath = "/shown"
 func (s *stage) serveShown(pages http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		shown := s.shown.Load()
+		if r.URL.Path == "/favicon.ico" { // of the mailbox
+			w.WriteHeader(http.StatusNoContent)
+			return
+		}
 		if r.URL.Path != shownPath || shown == nil {
 			pages.ServeHTTP(w, r)
 			return
@@ -188,7 +195,7 @@ func (s *stage) serveShown(pages http.Handler) http.Handler {
 				w.Header().Set(name, value)
 			}
 		}
-		if shown.subject != "" { // as a mailbox shows it
+		if shown.isEmail() { // as a mailbox shows it
 			body = strings.ReplaceAll(body, mailURL+"/images/", s.origin+"/images/")
 			at := strings.Index(body, "<table")
 			body = body[:at] + `<p style="margin:0;padding:10px 16px;background:#3f4a5a;color:#ffffff;` +

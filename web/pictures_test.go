@@ -27,6 +27,7 @@ const (
 	picturesFolder = "../docs/pictures"
 	picturesPage   = "../docs/use/pictures.md"
 	stylesFile     = picturesFolder + "/styles.sha256"
+	wordsFile      = picturesFolder + "/words.sha256"
 )
 
 // sceneGroups are all situations that a customer meets, as docs/use/pictures.md shows them. Whoever adds a page or an
@@ -53,29 +54,41 @@ func allScenes() (all []scene) {
 }
 
 // Every situation has a picture in docs/pictures, and beside it the HTML that was pictured: whoever changes what
-// customers see is told to look at it. That takes English alone, which is three times as fast; with -update all
-// languages are played, and the browser is asked for.
+// customers see is told to look at it. A browser finds that it is sound.
+//
+// Playing English alone is three times as fast, and the other languages differ from it by their words: those are compared
+// as they stand in the code. All languages are played with -update, which makes pictures; with KEYTURN_TEST_SCENES=all,
+// for the browser; and with KEYTURN_TEST_EMAILS, which saves the e-mails in the folder of that name.
 func TestPicturesShowWhatCustomersSee(t *testing.T) {
 	t.Parallel()
-	styles, camera := styleSums(t), make(camera, 2)
+	styles, words, camera := sumsOf(t, styleFiles...), sumsOf(t, wordFiles...), make(camera, 2)
 	known, _ := os.ReadFile(stylesFile)
 	restyled := string(known) != styles
-	languages := keyturn.PageLanguages
+	languages, saves := keyturn.PageLanguages, os.Getenv("KEYTURN_TEST_EMAILS") != ""
+	var phones telephones
 	if !*update {
-		languages = languages[:1]
+		if !everywhere() && !saves {
+			languages = languages[:1]
+		}
+		if !saves {
+			phones = openTelephones(t)
+		}
 		assert.Equal(t, string(known), styles, "a style sheet or a script of the pages has changed: `make pictures` remakes "+
 			"the pictures in docs/pictures; look at them")
+		assert.Equal(t, readIfThere(t, wordsFile), words, "texts of pages or e-mails have changed: `make pictures` remakes "+
+			"the pictures of those that look different, in every language; look at them")
 		assert.Equal(t, readIfThere(t, picturesPage), picturesText(), "`make pictures` writes docs/use/pictures.md anew")
 	}
 	var looked atomic.Int64
 	if *update {
 		for range cap(camera) {
-			camera <- launchFor(t, 20*time.Minute)
+			camera <- launchFor(t, time.Hour)
 		}
 	}
 	t.Cleanup(func() {
 		if *update && !t.Failed() && int(looked.Load()) == len(allScenes()) {
 			require.NoError(t, os.WriteFile(stylesFile, []byte(styles), 0o600))
+			require.NoError(t, os.WriteFile(wordsFile, []byte(words), 0o600))
 			require.NoError(t, os.WriteFile(picturesPage, []byte(picturesText()), 0o600))
 			removeOthers(t)
 		}
@@ -92,12 +105,21 @@ func TestPicturesShowWhatCustomersSee(t *testing.T) {
 				sights[lang] = x.play(stages[lang])
 				shown.WriteString(sights[lang].plain(lang))
 				sights[lang].requireTypeset(t, lang)
+				if sights[lang].isEmail() {
+					sights[lang].requireSameText(t)
+					sights[lang].save(t, x.name+"-"+lang)
+				}
 			}
 			file := filepath.Join(picturesFolder, x.name)
 			was := readIfThere(t, file+".html")
 			if !*update {
-				english, _, _ := strings.Cut(was, languageMark(keyturn.PageLanguages[1]))
-				require.Equal(t, english, shown.String(), "%q has changed: `make pictures` remakes its picture; look at it", x.title)
+				if len(languages) == 1 {
+					was, _, _ = strings.Cut(was, languageMark(keyturn.PageLanguages[1]))
+				}
+				require.Equal(t, was, shown.String(), "%q has changed: `make pictures` remakes its picture; look at it", x.title)
+				for _, lang := range languages {
+					phones.requireSound(t, x, stages[lang], sights[lang])
+				}
 				return
 			}
 			if _, err := os.Stat(file + ".webp"); err == nil && was == shown.String() && !restyled {
@@ -118,15 +140,27 @@ func readIfThere(t *testing.T, path string) string {
 	return string(text)
 }
 
-// styleSums name what decides how pages look beside their HTML. E-mails have their style in themselves.
-func styleSums(t *testing.T) string {
+var (
+	// styleFiles decide how pages look beside their HTML. E-mails have their style in themselves.
+	styleFiles = []string{"page.css", "checkout.css", "library.css", "times.js", "page.js", "checkout.js"}
+	// wordFiles have what pages and e-mails say in each language.
+	wordFiles = []string{"words*.go", "../mail/words*.go", "../internal/local/local.go"}
+)
+
+// sumsOf names each of the files with the hash of what is in it.
+func sumsOf(t *testing.T, patterns ...string) string {
 	t.Helper()
 	var out strings.Builder
-	for _, name := range []string{"page.css", "checkout.css", "library.css", "page.js", "checkout.js"} {
-		text, err := os.ReadFile(name)
+	for _, pattern := range patterns {
+		names, err := filepath.Glob(pattern)
 		require.NoError(t, err)
-		sum := sha256.Sum256(text)
-		fmt.Fprintf(&out, "%s  %s\n", hex.EncodeToString(sum[:]), name)
+		require.NotEmpty(t, names, pattern)
+		for _, name := range names {
+			text, err := os.ReadFile(name)
+			require.NoError(t, err)
+			sum := sha256.Sum256(text)
+			fmt.Fprintf(&out, "%s  %s\n", hex.EncodeToString(sum[:]), filepath.ToSlash(name))
+		}
 	}
 	return out.String()
 }
@@ -139,7 +173,7 @@ func removeOthers(t *testing.T) {
 	for _, file := range files {
 		name := strings.TrimSuffix(filepath.Base(file), filepath.Ext(file))
 		known := slices.ContainsFunc(allScenes(), func(x scene) bool { return x.name == name })
-		if file != filepath.Clean(stylesFile) && !known {
+		if filepath.Ext(file) != ".sha256" && !known {
 			require.NoError(t, os.Remove(file))
 		}
 	}
@@ -151,8 +185,8 @@ func picturesText() string {
 	out.WriteString("# Every situation in pictures\n\n" +
 		"What customers meet, made from the running pages and e-mails on a real database. Each picture has English, French\n" +
 		"and German from top to bottom: in light colors on a desktop, and in dark ones on a telephone of 320 pixels. The HTML\n" +
-		"that was pictured lies beside each, without IDs; a test fails when its English changes, and `make pictures` remakes\n" +
-		"what has changed.\n\n")
+		"that was pictured lies beside each, without IDs; a test fails when it changes, and `make pictures` remakes what has\n" +
+		"changed.\n\n")
 	for _, g := range sceneGroups {
 		fmt.Fprintf(&out, "- [%s](#%s)\n", g.title, anchorOf(g.title))
 	}
@@ -180,7 +214,7 @@ var (
 func (s sight) requireTypeset(t *testing.T, lang string) {
 	t.Helper()
 	text := s.subject + "\n" + s.text
-	if s.subject == "" {
+	if !s.isEmail() {
 		text = reply{body: s.html}.shown()
 	}
 	require.NotRegexp(t, leftOver, text)
@@ -225,7 +259,7 @@ func languageMark(lang string) string { return "<!-- " + lang + " -->\n" }
 // plain is what a scene shows, as it is compared: of an e-mail the text part, too.
 func (s sight) plain(lang string) string {
 	out := languageMark(lang)
-	if s.subject != "" {
+	if s.isEmail() {
 		out += "From: " + s.from + "\nSubject: " + s.subject + "\n\n" + s.text + "\n"
 	}
 	return plain(out+strings.TrimSpace(plain(s.html, plainHTML))+"\n", plainIDs)

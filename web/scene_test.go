@@ -43,6 +43,8 @@ type sight struct {
 	from, subject, text string      // of an e-mail
 }
 
+func (s sight) isEmail() bool { return s.subject != "" }
+
 // stage is a shop in which a scene is played in one language, on a database of its own. Its clock starts at the same
 // moment each time and hardly moves by itself, so that pages and e-mails say the same of time whenever they are made.
 type stage struct {
