@@ -59,7 +59,9 @@ type checkoutView struct {
 }
 
 // TellsTime says whether the page has a time.
-func (v checkoutView) TellsTime() bool { return v.Lead.tellsTime() || v.Open != nil && v.Open.Promise.tellsTime() }
+func (v checkoutView) TellsTime() bool {
+	return v.Lead.tellsTime() || v.Open != nil && v.Open.Promise.tellsTime()
+}
 
 type wrongView struct{ Field, Text string }
 

@@ -56,9 +56,10 @@ func allScenes() (all []scene) {
 // Every situation has a picture in docs/pictures, and beside it the HTML that was pictured: whoever changes what
 // customers see is told to look at it. A browser finds that it is sound.
 //
-// Playing English alone is three times as fast, and the other languages differ from it by their words: those are compared
-// as they stand in the code. All languages are played with -update, which makes pictures; with KEYTURN_TEST_SCENES=all,
-// for the browser; and with KEYTURN_TEST_EMAILS, which saves the e-mails in the folder of that name.
+// Playing English alone is three times as fast, and the other languages differ from it by their words: those are
+// compared as they stand in the code. All languages are played with -update, which makes pictures; with
+// KEYTURN_TEST_SCENES=all, for the browser; and with KEYTURN_TEST_EMAILS, which saves the e-mails in the folder of that
+// name.
 func TestPicturesShowWhatCustomersSee(t *testing.T) {
 	t.Parallel()
 	styles, words, camera := sumsOf(t, styleFiles...), sumsOf(t, wordFiles...), make(camera, 2)

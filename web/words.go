@@ -127,7 +127,9 @@ func (p phrase) String() string {
 }
 
 // tellsTime says whether the sentence has a time.
-func (p phrase) tellsTime() bool { return slices.ContainsFunc(p, func(x part) bool { return x.As != "" }) }
+func (p phrase) tellsTime() bool {
+	return slices.ContainsFunc(p, func(x part) bool { return x.As != "" })
+}
 
 // values are the values of the names in a sentence.
 type values map[string]part

@@ -20,10 +20,11 @@ var englishAddress = addressWords{
 	canOpen:      "You can open your key here.",
 	asked:        "You gave another address. The shop looks at it before anything is sent there.",
 	sentTo:       "Sent to {address} {when}.", onItsWay: "On its way to {address}.",
-	questionOrder: "Is there a mistake in the address? Give the right one: what we send about this order goes there from now on.",
-	buttonOrder:   "Use this address",
-	question:      "Is there a mistake in the address? Give the right one, and we send the same key there.",
-	label:         "E-mail address", button: "Send it there",
+	questionOrder: "Is there a mistake in the address? Give the right one: what we send about this order goes " +
+		"there from now on.",
+	buttonOrder: "Use this address",
+	question:    "Is there a mistake in the address? Give the right one, and we send the same key there.",
+	label:       "E-mail address", button: "Send it there",
 	done: "We are sending the e-mail to the new address. It can take a few minutes. The old address is told of it.",
 	waits: "We have your new address. The shop looks at it before anything is sent there; it may write to you, or call " +
 		"you.",
@@ -41,10 +42,11 @@ var frenchAddress = addressWords{
 	canOpen:      "Vous pouvez afficher votre clé ici.",
 	asked:        "Vous avez indiqué une autre adresse. La boutique l’examine avant que quoi que ce soit y soit envoyé.",
 	sentTo:       "Envoyé à {address} {when}.", onItsWay: "En route vers {address}.",
-	questionOrder: "L’adresse est erronée\u00a0? Indiquez la bonne\u00a0: nous y envoyons désormais tout ce qui concerne cette commande.",
-	buttonOrder:   "Utiliser cette adresse",
-	question:      "L’adresse est erronée\u00a0? Indiquez la bonne, et nous y envoyons la même clé.",
-	label:         "Adresse e-mail", button: "Envoyer à cette adresse",
+	questionOrder: "L’adresse est erronée\u00a0? Indiquez la bonne\u00a0: nous y envoyons désormais tout ce " +
+		"qui concerne cette commande.",
+	buttonOrder: "Utiliser cette adresse",
+	question:    "L’adresse est erronée\u00a0? Indiquez la bonne, et nous y envoyons la même clé.",
+	label:       "Adresse e-mail", button: "Envoyer à cette adresse",
 	done: "Nous envoyons l’e-mail à la nouvelle adresse. Cela peut prendre quelques minutes. L’ancienne adresse en est " +
 		"informée.",
 	waits: "Nous avons votre nouvelle adresse. La boutique l’examine avant que quoi que ce soit y soit envoyé\u00a0; " +
@@ -63,10 +65,11 @@ var germanAddress = addressWords{
 	canOpen:      "Sie können Ihren Schlüssel hier anzeigen.",
 	asked:        "Sie haben eine andere Adresse angegeben. Der Händler prüft sie, bevor etwas dorthin gesendet wird.",
 	sentTo:       "Gesendet an {address} {when}.", onItsWay: "Unterwegs an {address}.",
-	questionOrder: "Ist die Adresse falsch? Geben Sie die richtige an: Was wir zu dieser Bestellung senden, geht von nun an dorthin.",
-	buttonOrder:   "Diese Adresse verwenden",
-	question:      "Ist die Adresse falsch? Geben Sie die richtige an, und wir senden denselben Schlüssel dorthin.",
-	label:         "E-Mail-Adresse", button: "Dorthin senden",
+	questionOrder: "Ist die Adresse falsch? Geben Sie die richtige an: Was wir zu dieser Bestellung senden, " +
+		"geht von nun an dorthin.",
+	buttonOrder: "Diese Adresse verwenden",
+	question:    "Ist die Adresse falsch? Geben Sie die richtige an, und wir senden denselben Schlüssel dorthin.",
+	label:       "E-Mail-Adresse", button: "Dorthin senden",
 	done: "Wir senden die E-Mail an die neue Adresse. Das kann einige Minuten dauern. Die alte Adresse erfährt davon.",
 	waits: "Wir haben Ihre neue Adresse. Der Händler prüft sie, bevor etwas dorthin gesendet wird; vielleicht schreibt " +
 		"er Ihnen oder ruft Sie an.",
