@@ -168,3 +168,46 @@ func TestTheInletIsNoRelay(t *testing.T) {
 	require.NoError(t, c.Reset())
 	require.Zero(t, s.count(`SELECT count(*) FROM bounces`))
 }
+
+// The confirmation of an order comes back before there is a key. Its customer gives another address on the order page,
+// gets the confirmation there and later the key, and the old address is told.
+func TestABouncedConfirmationIsSentElsewhere(t *testing.T) {
+	s := start(t, options{})
+	s.taggedMail()
+	inlet := s.listens()
+	s.product(keyturn.Product{ID: "game", Name: "The game", Sources: sources(fromPool("game-keys"))})
+	link := s.link("", "game")
+	s.buy(link)
+	s.eventually(func() (bool, string) { return len(s.letters(buyer)) == 1, "the confirmation is on its way" })
+	back := s.envelopeFrom(buyer)
+	require.Regexp(t, `^bounce\+[a-z2-7]{26}\.[a-z2-7]{10}@mail\.keyturn\.test$`, back)
+	headers, _, _ := strings.Cut(s.letters(buyer)[0].Raw, "\r\n\r\n")
+	require.Contains(t, headers, "X-Keyturn-Ref: ")
+	for range 2 {
+		require.NoError(t, smtp.SendMail(inlet, nil, "", []string{back}, report(back, []byte(headers))))
+	}
+	require.Equal(t, 1, s.count(`SELECT count(*) FROM alerts WHERE cause = 'Bounced' AND subject LIKE 'payment/%'`))
+
+	page := "/o/" + s.db.PageToken(s.orderOf(link).Order.ID)
+	_, body := s.visit("GET", page, nil)
+	require.Contains(t, body, `action="`+page+`/address"`)
+	resp, _ := s.visit("POST", page+"/address", url.Values{"email": {"no address"}})
+	require.Equal(t, 422, resp.StatusCode)
+	resp, _ = s.visit("POST", page+"/address", url.Values{"email": {"ada@new.test"}})
+	require.Equal(t, 200, resp.StatusCode)
+	s.eventually(func() (bool, string) {
+		return len(s.letters("ada@new.test")) == 1 && len(s.letters(buyer)) == 2, "the e-mails are on their way"
+	})
+	require.Contains(t, s.letters("ada@new.test")[0].Text, "10.00 EUR", "the confirmation")
+	for _, l := range s.letters(buyer) {
+		if l.MessageID != s.letters("ada@new.test")[0].MessageID && strings.Contains(l.Text, "a…@new.test") {
+			require.NotContains(t, l.Text, page, "it may be somebody else's mailbox")
+		}
+	}
+	_, body = s.visit("GET", page, nil)
+	require.NotContains(t, body, `action="`+page+`/address"`)
+	s.load("game-keys", "GAME-KEY-1")
+	s.awaitLink(link, keyturn.OrderCompleted)
+	s.eventually(func() (bool, string) { return len(s.letters("ada@new.test")) == 2, "the key is on its way" })
+	require.Len(t, s.letters(buyer), 2)
+}
