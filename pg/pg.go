@@ -22,6 +22,8 @@ import (
 type DB struct {
 	*sqlx.DB
 	trips *atomic.Int64
+	dsn   string     // with what every connection asks for
+	asked url.Values // its settings
 }
 
 // MaxConns bounds the connections of one process: PostgreSQL's default is 100 for all, and each is busy for a
@@ -51,13 +53,22 @@ func Open(ctx context.Context, dsn string) (*DB, error) {
 	x.MapperFunc(snakeCase)
 	if err := x.PingContext(ctx); err != nil {
 		_ = x.Close()
+		if strings.Contains(err.Error(), "unsupported startup parameter") { // PgBouncer's own words
+			return nil, keyturn.Errorf(keyturn.KindUnavailable, "a pooler stands before the database (%s) and refuses what "+
+				"connections ask for: name PostgreSQL itself, because Keyturn pools its connections: %w", redactDSN(dsn), err)
+		}
 		return nil, keyturn.Errorf(keyturn.KindUnavailable, "the database does not answer (%s): check that PostgreSQL runs "+
 			"and that the address, user and password are right: %w", redactDSN(dsn), err)
+	}
+	asked, err := askedOf(full)
+	if err != nil {
+		_ = x.Close()
+		return nil, err
 	}
 	x.SetMaxOpenConns(MaxConns)
 	x.SetMaxIdleConns(MaxConns)
 	x.SetConnMaxIdleTime(5 * time.Minute)
-	return &DB{DB: x, trips: trips}, nil
+	return &DB{DB: x, trips: trips, dsn: full, asked: asked}, nil
 }
 
 // RoundTrips is how often this process has asked PostgreSQL for something and waited for the answer.

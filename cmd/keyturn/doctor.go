@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -17,15 +18,16 @@ import (
 func newDoctor() *cobra.Command {
 	var to string
 	var noMail bool
+	var backupAge time.Duration
 	cmd := &cobra.Command{
 		Use: "doctor", Short: "Check that an installation is set up so that it works", Args: cobra.NoArgs,
-		Long: `Checks settings, key file, database, Temporal, webhooks, and how e-mails are sent: the mail server,
+		Long: `Checks settings, key file, database, poolers, Temporal and its workers, webhooks, and how e-mails are sent: the mail server,
 SPF, DKIM, DMARC and MX in DNS, and whether what cannot be delivered comes back, by an e-mail to an
 address that does not exist. It explains what is wrong and what to do. The exit status is 1 if
 anything is wrong. It reads the environment of the processes, and changes nothing.`,
 		Example: "  keyturn doctor\n  keyturn doctor --no-round-trip --output json",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			report := examine(cmd.Context(), examination{noMail: noMail, to: to})
+			report := examine(cmd.Context(), examination{noMail: noMail, to: to, backupAge: backupAge})
 			err := show(cmd, report, func(w io.Writer) { printFindings(w, report) })
 			if err == nil && !report.OK {
 				err = errFound
@@ -36,6 +38,8 @@ anything is wrong. It reads the environment of the processes, and changes nothin
 	cmd.Flags().BoolVar(&noMail, "no-round-trip", false, "send no e-mail")
 	cmd.Flags().StringVar(&to, "to", "",
 		"the address that does not exist; default: one at the domain of KEYTURN_MAIL_FROM")
+	cmd.Flags().DurationVar(&backupAge, "backup-age", 24*time.Hour,
+		"how old a backup may be that you restore; Temporal must remember for as long")
 	return cmd
 }
 
@@ -43,8 +47,9 @@ var errFound = errors.New("something is wrong")
 
 // examination is what is to be examined.
 type examination struct {
-	noMail bool
-	to     string
+	noMail    bool
+	to        string
+	backupAge time.Duration
 }
 
 // examine makes all checks that the settings allow. Without settings there is one.
@@ -73,7 +78,7 @@ func examine(ctx context.Context, e examination) doctor.Report {
 	defer a.close()
 	checks := []doctor.Check{settings, opened}
 	checks = append(checks, a.databaseChecks()...)
-	checks = append(checks, a.temporalChecks()...)
+	checks = append(checks, a.temporalChecks(e)...)
 	checks = append(checks, a.webhookCheck())
 	checks = append(checks, a.mailChecks(net.DefaultResolver)...)
 	checks = append(checks, a.roundTrip(e))

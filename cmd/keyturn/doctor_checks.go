@@ -8,13 +8,11 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"go.temporal.io/api/enums/v1"
-	"go.temporal.io/api/taskqueue/v1"
 	"go.temporal.io/api/workflowservice/v1"
 
+	"keyturn.dev/keyturn"
 	"keyturn.dev/keyturn/doctor"
 	"keyturn.dev/keyturn/mail"
-	"keyturn.dev/keyturn/workflows"
 )
 
 // What an installation should keep to.
@@ -22,7 +20,6 @@ const (
 	oldestPostgres = 140000
 	slowCommit     = 20 * time.Millisecond
 	mostSkew       = 5 * time.Second
-	leastRetention = 24 * time.Hour
 )
 
 func (a *app) databaseChecks() []doctor.Check {
@@ -41,6 +38,7 @@ func (a *app) databaseChecks() []doctor.Check {
 			}
 			return doctor.Found("%s; a commit takes %s", version, s.Commit.Round(100*time.Microsecond))
 		}},
+		{Area: "database", Name: "pooler", Look: a.pooler},
 		{Area: "database", Name: "clock", Look: func(ctx context.Context) doctor.Finding {
 			skew, uncertain, err := a.db.ClockSkew(ctx)
 			switch {
@@ -55,7 +53,24 @@ func (a *app) databaseChecks() []doctor.Check {
 	}
 }
 
-func (a *app) temporalChecks() []doctor.Check {
+// pooler finds out whether something between Keyturn and PostgreSQL breaks connections. Keyturn has pools of its own.
+func (a *app) pooler(ctx context.Context) doctor.Finding {
+	const toDo = "name PostgreSQL itself in KEYTURN_DATABASE_URL: each process keeps 12 connections at most. PgBouncer does " +
+		"no harm with pool_mode = session, as long as it passes on what connections ask for"
+	p, err := a.db.Pooler(ctx)
+	switch {
+	case err != nil:
+		return doctor.Bad("look at the database", "%s", err.Error())
+	case p.Shared:
+		return doctor.Bad(toDo, "a pooler has connections take turns (by transaction or statement): prepared statements and "+
+			"settings get lost")
+	case len(p.Lost) > 0:
+		return doctor.Bad(toDo, "a pooler drops settings that connections ask for: %s", strings.Join(p.Lost, ", "))
+	}
+	return doctor.Found("connections are their own, with what they ask for")
+}
+
+func (a *app) temporalChecks(e examination) []doctor.Check {
 	check := func(name string, look func(ctx context.Context) (doctor.Finding, error)) doctor.Check {
 		return doctor.Check{Area: "Temporal", Name: name, Look: func(ctx context.Context) doctor.Finding {
 			f, err := look(ctx)
@@ -74,9 +89,11 @@ func (a *app) temporalChecks() []doctor.Check {
 			found, err := a.temporal.WorkflowService().DescribeNamespace(ctx,
 				&workflowservice.DescribeNamespaceRequest{Namespace: a.namespace})
 			kept := found.GetConfig().GetWorkflowExecutionRetentionTtl().AsDuration()
-			if err == nil && kept < leastRetention {
-				return doctor.Warn("keep histories longer than your backups are old: a restore asks Temporal what happened since",
-					"it keeps the histories of ended workflows for %s", kept), nil
+			if err == nil && kept < e.backupAge {
+				return doctor.Bad("keep histories longer than your backups are old, because a restore asks Temporal what happened "+
+					"since: `temporal operator namespace update --retention "+keyturn.Duration(e.backupAge).String()+" "+a.namespace+"`",
+					"it keeps the histories of ended workflows for %s, and a backup may be %s old (--backup-age)",
+					keyturn.Duration(kept), keyturn.Duration(e.backupAge)), nil
 			}
 			return doctor.Found("it keeps the histories of ended workflows for %s", kept), err
 		}),
@@ -88,16 +105,7 @@ func (a *app) temporalChecks() []doctor.Check {
 			}
 			return doctor.Found("all are there"), err
 		}),
-		check("workers", func(ctx context.Context) (doctor.Finding, error) {
-			found, err := a.temporal.WorkflowService().DescribeTaskQueue(ctx, &workflowservice.DescribeTaskQueueRequest{
-				Namespace: a.namespace, TaskQueue: &taskqueue.TaskQueue{Name: workflows.TaskQueue},
-				TaskQueueType: enums.TASK_QUEUE_TYPE_WORKFLOW,
-			})
-			if err == nil && len(found.GetPollers()) == 0 {
-				return doctor.Warn("start `keyturn worker`: nothing is delivered meanwhile", "none has asked for work lately"), nil
-			}
-			return doctor.Found("%d have asked for work lately", len(found.GetPollers())), err
-		}),
+		check("workers", a.workers),
 	}
 }
 

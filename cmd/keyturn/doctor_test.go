@@ -62,12 +62,16 @@ func TestDoctor(t *testing.T) {
 	require.ErrorIs(t, err, errFound, "shop.invalid is in no DNS")
 	for check, want := range map[string]doctor.Status{
 		"settings environment": doctor.OK, "database key file and schema": doctor.OK, "database clock": doctor.OK,
-		"Temporal server": doctor.OK, "webhooks receivers": doctor.Skipped,
-		"mail mail server": doctor.OK, "mail SPF of mail.shop.invalid": doctor.Wrong, "mail DKIM": doctor.Skipped,
+		"database pooler": doctor.OK, "Temporal server": doctor.OK, "Temporal namespace default": doctor.OK,
+		"webhooks receivers": doctor.Skipped,
+		"mail mail server":   doctor.OK, "mail SPF of mail.shop.invalid": doctor.Wrong, "mail DKIM": doctor.Skipped,
 		"mail MX of mail.shop.invalid": doctor.Wrong, "mail round trip": doctor.Skipped,
 	} {
 		require.Equal(t, want, found[check].Status, "%s: %+v", check, found[check])
 	}
+	found, err = examined(t, "--no-round-trip", "--backup-age", "10000h")
+	require.ErrorIs(t, err, errFound)
+	require.Equal(t, doctor.Wrong, found["Temporal namespace default"].Status)
 	text, err := execute(t, "doctor", "--no-round-trip")
 	require.ErrorIs(t, err, errFound)
 	require.Contains(t, text, "wrong    SPF of mail.shop.invalid: mail.shop.invalid")
