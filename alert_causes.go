@@ -83,8 +83,8 @@ var AlertCauses = []AlertInfo{
 	{
 		Cause: AlertBounced, Severity: SeverityWarning, ByPerson: true,
 		Closes: "a newer e-mail of the same kind has not come back for a day",
-		Meaning: "an e-mail about a line, or about an order as a whole, came back, or its recipient calls it spam. The alert " +
-			"says why. The customer sees it on the order page, and can give another address there",
+		Meaning: "an e-mail about a line, or about an order as a whole, came back, or its recipient calls it spam. The " +
+			"alert says why. The customer sees it on the order page, and can give another address there",
 		ToDo: "`GET /v1/fulfillments/FULFILLMENT` shows what was reported. Reach the customer otherwise, then `keyturn order " +
 			"resend FULFILLMENT --to ADDRESS`, with any fulfillment of the order; where the alert says that the customer's " +
 			"address waits for you, `--look` shows it, and `--asked --to ADDRESS` sends there. Or " + closeIt,

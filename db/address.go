@@ -24,8 +24,8 @@ const (
 
 // CorrectAddress gives an order another address, because an e-mail of the line came back, or without a line one about
 // the order as a whole: from now on its e-mails go there, and those that came back are made anew, with the same keys.
-// The old address is told. Where a product of the order never shows its keys, whoever has the page's address must not get
-// them by e-mail either: then it waits for AcceptAddress. The caller has checked the address.
+// The old address is told. Where a product of the order never shows its keys, whoever has the page's address must not
+// get them by e-mail either: then it waits for AcceptAddress. The caller has checked the address.
 //
 // KindNotFound as for CustomerPageOf; KindConflict where no such e-mail came back, or for a line that is not paid;
 // KindInvalid for the order's present address; KindRateLimited after MostCorrections.

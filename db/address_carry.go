@@ -83,8 +83,8 @@ const newestDoneSQL = `NOT EXISTS (SELECT FROM address_changes n WHERE n.order_i
 // old address before.
 const madeBeforeSQL = `y.change_id IS DISTINCT FROM h.id AND y.created_at < h.done_at + interval '1 minute'`
 
-// goesElsewhereSQL is the condition on the newest e-mail y with the keys of the line l that it is to be made anew for the
-// change h.
+// goesElsewhereSQL is the condition on the newest e-mail y with the keys of the line l that it is to be made anew for
+// the change h.
 var goesElsewhereSQL = `l.cancel_reason IS NULL AND y.kind = 'keys' AND ` + madeBeforeSQL + `
 	AND NOT EXISTS (SELECT FROM deliveries n WHERE n.line_id = y.line_id AND n.kind = 'keys' AND n.number > y.number)
 	AND (l.status = 'DELIVERED' AND ` + lostSQL + `
@@ -98,6 +98,7 @@ func (d *DB) carryLines(ctx context.Context, id, orderID string, most int, rende
 			FulfillmentID string `db:"fulfillment_id"`
 			Position      int    `db:"position"`
 		}
+		//keyturn:autocommit it reads
 		if err := d.pg.SelectContext(ctx, &next, `
 			SELECT l.fulfillment_id, l.position
 			FROM line_items l JOIN deliveries y ON y.line_id = l.id JOIN address_changes h ON h.id = $2
@@ -134,8 +135,8 @@ func (d *DB) carryLine(ctx context.Context, fulfillmentID, changeID string, rend
 // byCarry is who makes e-mails anew for a change that somebody else has made.
 const byCarry = "housekeeping"
 
-// mailAnew makes the e-mail of a locked line anew for a change of its order's address, if it is to be. The one before is
-// never replaced while it is being sent.
+// mailAnew makes the e-mail of a locked line anew for a change of its order's address, if it is to be. The one before
+// is never replaced while it is being sent.
 func (d *DB) mailAnew(ctx context.Context, tx *sqlx.Tx, l *line, changeID, by string, render RenderMail) (
 	deliveryID string, underWay bool, err error,
 ) {

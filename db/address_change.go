@@ -159,8 +159,8 @@ func (a *addressChange) ask(ctx context.Context) error {
 }
 
 // carryOut gives the order its new address, has the e-mail of the change's line made anew and the old address told, and
-// gives the ID of the line's e-mail, or else of the other one. The order's other e-mails follow one by one (carryOn), so
-// that the change is one short transaction however large the order is.
+// gives the ID of the line's e-mail, or else of the other one. The order's other e-mails follow one by one (carryOn),
+// so that the change is one short transaction however large the order is.
 func (a *addressChange) carryOut(ctx context.Context) (deliveryID string, err error) {
 	sealed, err := a.readdress(ctx)
 	if err != nil {

@@ -68,8 +68,8 @@ func (d *DB) paymentBounced(ctx context.Context, tx *sqlx.Tx, id string, r Bounc
 		fmt.Sprintf("%s. It was about the order as a whole (%s)", happenedTo(r), found[0].Kind))
 }
 
-// libraryBounced books a report about an e-mail with a link to a library. Nobody is told: whoever asked for the link can
-// ask again, and the orders' own e-mails tell whether they arrive. BounceForeign: there is no such e-mail.
+// libraryBounced books a report about an e-mail with a link to a library. Nobody is told: whoever asked for the link
+// can ask again, and the orders' own e-mails tell whether they arrive. BounceForeign: there is no such e-mail.
 func (d *DB) libraryBounced(ctx context.Context, tx *sqlx.Tx, id string, r BounceReport) (BounceResult, error) {
 	var found []string
 	if err := tx.SelectContext(ctx, &found, `

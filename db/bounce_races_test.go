@@ -56,7 +56,10 @@ func TestRacesOfABounce(t *testing.T) {
 			})
 		}
 		try("resend", func() error { _, err := s.Resend(s.ctx, f, "", "ops", renderMail); return err })
-		try("resend elsewhere", func() error { _, err := s.Resend(s.ctx, f, "eve@buyer.test", "ops", renderMail); return err })
+		try("resend elsewhere", func() error {
+			_, err := s.Resend(s.ctx, f, "eve@buyer.test", "ops", renderMail)
+			return err
+		})
 		try("carry", func() error { return s.CarryAddresses(s.ctx, renderMail) })
 		if cancels {
 			try("cancel", func() error {

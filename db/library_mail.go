@@ -149,7 +149,8 @@ func (d *DB) libraryMail(ctx context.Context, tx *sqlx.Tx, m libraryMailRow, to 
 		return nil, nil, keyturn.Errorf(keyturn.KindInvalid, "order %s is found by another address than its own", to.OrderID)
 	}
 	f := LibraryMailFacts{
-		ID: m.ID, Ref: d.MailRef(m.ID), Now: m.Now.UTC(), Customer: c.Customer, Token: d.LibraryToken(m.ID), ExpiresAt: m.ExpiresAt.UTC(),
+		ID: m.ID, Ref: d.MailRef(m.ID), Now: m.Now.UTC(), Customer: c.Customer, Token: d.LibraryToken(m.ID),
+		ExpiresAt: m.ExpiresAt.UTC(),
 	}
 	if f.Shop, err = specOf[keyturn.Shop](ctx, tx, "shop", "entry", theShop); err != nil &&
 		keyturn.KindOf(err) != keyturn.KindNotFound {

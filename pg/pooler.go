@@ -39,8 +39,8 @@ func (d *DB) Shared(ctx context.Context) (shared bool, err error) {
 	return false, nil
 }
 
-// sharedOnce leaves a mark in one session and looks for it in another one that is busy meanwhile: a pooler gives that the
-// connection which has just become free.
+// sharedOnce leaves a mark in one session and looks for it in another one that is busy meanwhile: a pooler gives that
+// the connection which has just become free.
 func (d *DB) sharedOnce(ctx context.Context) (bool, error) {
 	plain, err := pq.NewConnector(d.dsn)
 	if err != nil {

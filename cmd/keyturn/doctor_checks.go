@@ -55,8 +55,8 @@ func (a *app) databaseChecks() []doctor.Check {
 
 // pooler finds out whether something between Keyturn and PostgreSQL breaks connections. Keyturn has pools of its own.
 func (a *app) pooler(ctx context.Context) doctor.Finding {
-	const toDo = "name PostgreSQL itself in KEYTURN_DATABASE_URL: each process keeps 12 connections at most. PgBouncer does " +
-		"no harm with pool_mode = session, as long as it passes on what connections ask for"
+	const toDo = "name PostgreSQL itself in KEYTURN_DATABASE_URL: each process keeps 12 connections at most. PgBouncer " +
+		"does no harm with pool_mode = session, as long as it passes on what connections ask for"
 	p, err := a.db.Pooler(ctx)
 	switch {
 	case err != nil:

@@ -31,7 +31,8 @@ func TestWorkersOfTheRightBuild(t *testing.T) {
 			says: "new work is for workers without a version",
 		},
 		"of no build that a part of new work is for": {
-			queue: queueState{builds: map[string]int{"": 1}, ramping: "keyturn/b"}, want: doctor.Wrong, says: "a part of new work",
+			queue: queueState{builds: map[string]int{"": 1}, ramping: "keyturn/b"}, want: doctor.Wrong,
+			says: "a part of new work",
 		},
 	} {
 		f := c.queue.finding("workflows")
