@@ -24,6 +24,7 @@ type crashCase struct {
 	drill    string // of its partner
 	provider string // who has the money; "": till
 	more     func(ctx context.Context, l *life, f string) error
+	later    bool               // more comes after the delivery, and not while somebody is alerted
 	status   keyturn.LineStatus // of its line; "": there is none
 	link     *crashLink         // that sells it; nil: an order that came in paid
 }
@@ -90,6 +91,13 @@ var crashCases = []crashCase{
 		more: func(ctx context.Context, l *life, f string) error {
 			_, err := l.api.ConfirmRefund(ctx, f, keyturn.RefundConfirmation{Reference: "WIRE-1", Reason: "nothing in stock"})
 			return err
+		},
+	},
+	{
+		name: "an e-mail comes back, and its customer corrects the address", status: keyturn.LineDelivered, later: true,
+		product: keyturn.Product{Sources: sources(fromPool("games"))}, keys: "KEY-1\nKEY-2",
+		more: func(ctx context.Context, l *life, f string) error {
+			return l.corrects(ctx, f, `SELECT CAST(id AS text) FROM deliveries WHERE number = 1`)
 		},
 	},
 	{
@@ -291,7 +299,11 @@ func (c crashCase) run(t *testing.T, deaths int, dies func() func(point string) 
 	if c.more != nil {
 		f := w.one(`SELECT CAST(fulfillment_id AS text) FROM line_items`)
 		s.ask(func(ctx context.Context, l *life) error {
-			if w.one(`SELECT count(*) FROM alerts WHERE line_id IS NOT NULL`) == "0" { // nobody was asked yet
+			waits := w.one(`SELECT count(*) FROM alerts WHERE line_id IS NOT NULL`) == "0" // nobody was asked yet
+			if c.later {
+				waits = w.one(`SELECT status FROM line_items`) != string(keyturn.LineDelivered)
+			}
+			if waits {
 				return keyturn.Errorf(keyturn.KindConflict, "the line is still under way")
 			}
 			return c.more(ctx, l, f)

@@ -180,7 +180,7 @@ func (w *world) live(dies func(point string) bool) *life {
 		(&worker.Housekeeping{
 			DB: l.db, Mail: sender, From: "keyturn@keyturn.test", To: "ops@keyturn.test", Logger: logger,
 			Every:       300 * time.Millisecond,
-			HistoryLink: func(string) string { return "" },
+			HistoryLink: func(string) string { return "" }, RenderKeys: l.acts.Letters.Render,
 		}).Run(ctx)
 	})
 	l.over = append(l.over, func() {
