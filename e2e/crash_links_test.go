@@ -11,6 +11,7 @@ import (
 	"keyturn.dev/keyturn/db"
 	stripeemulator "keyturn.dev/keyturn/devstack/stripe"
 	"keyturn.dev/keyturn/mail"
+	"keyturn.dev/keyturn/payment"
 	"keyturn.dev/keyturn/payment/stripe"
 )
 
@@ -30,7 +31,7 @@ type crashLink struct {
 func (s *succession) buys(c *crashLink) {
 	link := keyturn.CheckoutLink{
 		OrderID: "ORDER-1", Currency: "EUR", Customer: keyturn.Customer{Email: buyer, Country: "FR", Locale: "en-GB"},
-		LineItems: []keyturn.LinkLine{{ProductID: "thing", Name: "Thing", UnitPrice: "10.00"}},
+		LineItems: []keyturn.LinkLine{{ProductID: "thing", Name: "Thing", UnitPrice: "10.00"}}, Provider: payment.SandboxName,
 	}
 	if c.stripe {
 		link.Provider = stripe.Name
@@ -44,7 +45,7 @@ func (s *succession) buys(c *crashLink) {
 		token = v.URL[strings.LastIndex(v.URL, "/")+1:]
 		return err
 	})
-	var payment string
+	var id string
 	s.ask(func(ctx context.Context, l *life) error {
 		page, err := l.db.CheckoutPage(ctx, token)
 		if err != nil {
@@ -58,17 +59,17 @@ func (s *succession) buys(c *crashLink) {
 		if err != nil {
 			return err
 		}
-		payment = begun.ID
-		_, err = l.desk.Open(ctx, payment)
+		id = begun.ID
+		_, err = l.desk.Open(ctx, id)
 		return err
 	})
 	if c.late {
-		_, err := s.w.books.Reconcile(context.Background(), payment,
+		_, err := s.w.books.Reconcile(context.Background(), id,
 			keyturn.ProcessorState{Status: keyturn.AtProcessorExpired}, "test", nil)
 		require.NoError(s.w.t, err)
 	}
 	s.ask(func(ctx context.Context, l *life) error {
-		facts, err := l.db.Payment(ctx, payment)
+		facts, err := l.db.Payment(ctx, id)
 		if err != nil {
 			return err
 		}
@@ -81,15 +82,15 @@ func (s *succession) buys(c *crashLink) {
 	})
 	if c.returns {
 		s.ask(func(ctx context.Context, l *life) error {
-			_, err := l.desk.Look(ctx, payment)
+			_, err := l.desk.Look(ctx, id)
 			return err
 		})
 	}
 	if c.late { // without an event, nobody asks for a payment that has ended
-		s.ask(func(ctx context.Context, l *life) error { return l.db.LookAtPayment(ctx, payment) })
+		s.ask(func(ctx context.Context, l *life) error { return l.db.LookAtPayment(ctx, id) })
 	}
 	if c.decides != "" {
-		s.decides(payment, c.decides)
+		s.decides(id, c.decides)
 	}
 	if c.withdraws {
 		s.ask(func(ctx context.Context, l *life) error {
@@ -102,11 +103,11 @@ func (s *succession) buys(c *crashLink) {
 }
 
 // decides has a person decide on a payment of another sum, who looks at it before asking again.
-func (s *succession) decides(payment string, a keyturn.PaymentAction) {
+func (s *succession) decides(id string, a keyturn.PaymentAction) {
 	s.ask(func(ctx context.Context, l *life) error {
 		switch status := s.w.one(`SELECT status FROM payments`); status {
 		case "MISMATCH":
-			return l.desk.Resolve(ctx, payment, keyturn.PaymentResolution{Action: a, Reason: "another sum"}, "ana")
+			return l.desk.Resolve(ctx, id, keyturn.PaymentResolution{Action: a, Reason: "another sum"}, "ana")
 		case "CREATED", "OPEN", "PROCESSING":
 			return keyturn.Errorf(keyturn.KindConflict, "the payment is %s", status)
 		default:
