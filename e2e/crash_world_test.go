@@ -347,7 +347,7 @@ func (w *world) rest(now func() *life, within time.Duration) {
 		l := now()
 		var left int
 		err := w.sql.QueryRow(`SELECT (SELECT count(*) FROM line_items
-			WHERE status NOT IN ('DELIVERED', 'CANCELED')) + (SELECT count(*) FROM outbox)
+			WHERE status NOT IN ('DELIVERED', 'CANCELED') OR wake_at IS NOT NULL) + (SELECT count(*) FROM outbox)
 			+ (SELECT count(*) FROM revocations WHERE status = 'OWED') + (SELECT count(*) FROM deliveries WHERE status <> 'SENT')
 			+ (SELECT count(*) FROM attempts WHERE outcome = 'running') + (SELECT count(*) FROM alerts
 				WHERE mailed_at IS NULL)
