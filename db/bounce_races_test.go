@@ -4,6 +4,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"keyturn.dev/keyturn"
@@ -109,9 +110,7 @@ func (s *shop) sendsAll(fs []string) {
 				if err != nil || most > 1 {
 					s.t.Errorf("%d e-mails with one key are under way: %v", most, err)
 				}
-				if err := s.FinishSend(s.ctx, d, nil); err != nil {
-					s.t.Errorf("%v", err)
-				}
+				assert.NoError(s.t, s.FinishSend(s.ctx, d, nil))
 			})
 		}
 		all.Wait()

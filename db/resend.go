@@ -30,7 +30,7 @@ func (d *DB) Resend(ctx context.Context, fulfillmentID, to, by string, render Re
 			return err
 		}
 		if to != "" && !l.erased() {
-			done := false
+			var done bool
 			if done, changeID, deliveryID, err = d.resendCorrected(ctx, tx, l, to, by, render); done || err != nil {
 				return err
 			}

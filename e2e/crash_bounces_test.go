@@ -7,7 +7,7 @@ import (
 	"keyturn.dev/keyturn/db"
 )
 
-// corrects has an e-mail come back, and its customer give another address: because of a line, or of the order as a whole.
+// corrects has an e-mail come back, and its customer give another address: because of a line, or of the whole order.
 // It may be repeated.
 func (l *life) corrects(ctx context.Context, f, mailSQL string) error {
 	if l.w.one(`SELECT count(*) FROM address_changes WHERE done_at IS NOT NULL`) != "0" {

@@ -259,8 +259,8 @@ func (s *succession) bury() {
 	s.current = nil
 }
 
-// ask repeats what somebody outside asks for until it is done, whoever lives: for three minutes, because an e-mail whose
-// sender died waits for the end of its lease.
+// ask repeats what somebody outside asks for until it is done, whoever lives: for three minutes, because an e-mail
+// whose sender died waits for the end of its lease.
 func (s *succession) ask(do func(ctx context.Context, l *life) error) {
 	for range 1800 {
 		l := s.now()
