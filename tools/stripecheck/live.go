@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
 	"io"
 	"os"
@@ -216,7 +217,7 @@ func compare(ctx context.Context, out io.Writer, other place) error {
 		return err
 	}
 	defer func() { _ = e.Close() }()
-	run := time.Now().UTC().Format("20060102-150405")
+	run := time.Now().UTC().Format("20060102-150405-") + strings.ToLower(rand.Text()[:6]) // two of one second differ
 	here, sentHere, err := runAt(ctx, place{
 		key: emulator.Key, url: e.URL(), wait: func() {},
 		pay: func(_ *buyer, _, session, card string) error {
