@@ -61,9 +61,11 @@ func TestALateFailureOfADeliveredEmail(t *testing.T) {
 	frozen := s.beginDelivery(f)
 	s.later(sendLease)
 	other := s.beginDelivery(f)
-	second, err := s.Resend(s.ctx, f, "", "ops", renderMail)
-	require.NoError(t, err)
+	_, err := s.Resend(s.ctx, f, "", "ops", renderMail)
+	wantKind(t, err, keyturn.KindConflict)
 	_, err = s.FinishDelivery(s.ctx, f, other, nil, false)
+	require.NoError(t, err)
+	second, err := s.Resend(s.ctx, f, "", "ops", renderMail)
 	require.NoError(t, err)
 	s.exec(`UPDATE deliveries SET status = 'SENDING', attempts = 3, lease_until = now() + interval '1 minute' WHERE id = $1`,
 		frozen.ID) // by one more

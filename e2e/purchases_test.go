@@ -127,8 +127,8 @@ func (s *stack) losesEvents() {
 	}
 }
 
-// lossyConnections are options by which PostgreSQL and Temporal are reached through proxies, and the proxies, once the
-// stack has started.
+// lossyConnections are options by which PostgreSQL and Temporal are reached through proxies, and all e-mails are kept,
+// and the proxies, once the stack has started.
 func lossyConnections(t *testing.T) (o options, proxies *[]*faultproxy.Proxy) {
 	t.Helper()
 	proxies = &[]*faultproxy.Proxy{}
@@ -140,6 +140,7 @@ func lossyConnections(t *testing.T) (o options, proxies *[]*faultproxy.Proxy) {
 		return p.Addr()
 	}
 	return options{
+		mails:    t.TempDir(),
 		temporal: through(testkit.Temporal(t), faultproxy.GRPC),
 		dsn: func(dsn string) string {
 			u, err := url.Parse(dsn)

@@ -101,6 +101,7 @@ type options struct {
 	temporal                 string                  // address; default: the tests' server
 	slots                    int                     // of the worker; 0: its default
 	skew                     time.Duration           // how far the database's clock is ahead of everybody else's
+	mails                    string                  // folder for more e-mails than an inbox in memory keeps
 }
 
 func start(t *testing.T, o options) *stack {
@@ -150,7 +151,7 @@ func begin(t *testing.T, o options) *stack {
 		require.NoError(t, err)
 	}
 
-	s.inbox = inbox.New(inbox.Config{SMTPAddr: "127.0.0.1:0", HTTPAddr: "127.0.0.1:0"})
+	s.inbox = inbox.New(inbox.Config{SMTPAddr: "127.0.0.1:0", HTTPAddr: "127.0.0.1:0", Dir: o.mails})
 	require.NoError(t, s.inbox.Start())
 	s.partner = emulator.New(emulator.Config{Addr: "127.0.0.1:0"})
 	require.NoError(t, s.partner.Start())
