@@ -196,6 +196,9 @@ func TestWhatNoEventTellsOfIsFoundAtNight(t *testing.T) {
 	a, intent := s.cameInPaid()
 	link, sold := s.sold("GAME-A", "")
 	s.emulator.SetWebhooks(func(emulator.Notice) []emulator.Delivery { return nil })
+	payment, _ := s.paymentOf(link)
+	s.requireWorkflowEnds(workflows.PaymentWorkflowID(payment)) // it would see the dispute when it looks once more
+	s.outboxEmpties()
 	for _, id := range []string{intent, sold} {
 		_, err := s.emulator.Dispute(id)
 		require.NoError(t, err)
