@@ -84,6 +84,7 @@ var newestMailLostSQL = `y.kind <> 'addressChanged' AND EXISTS (
 		SELECT FROM bounces b WHERE b.payment_mail_id = y.id AND b.kind IN (` + lostKindsSQL + `))
 	AND ` + newestMailSQL
 
+// newestMailSQL is the condition on the e-mail y about a payment that it is the newest of its kind.
 const newestMailSQL = `NOT EXISTS (
 	SELECT FROM payment_mails n WHERE n.payment_id = y.payment_id AND n.kind = y.kind AND n.created_at > y.created_at)`
 
@@ -111,9 +112,7 @@ func (a *addressChange) store(ctx context.Context, number int) error {
 		return err
 	}
 	if a.line == nil {
-		_, err := a.tx.ExecContext(ctx, `INSERT INTO access_log (subject, by, what) VALUES ($1, $2, 'address')`,
-			"order/"+a.order.ID, a.by)
-		return err
+		return logPersonal(ctx, a.tx, a.by, "address", "order/"+a.order.ID)
 	}
 	return logAccess(ctx, a.tx, a.by, "address", a.line.ID)
 }

@@ -42,7 +42,6 @@ const closePaymentBouncedSQL = `
 	WHERE a.cause = '` + string(keyturn.AlertBounced) + `' AND a.closed_at IS NULL AND a.subject = 'payment/' || p.id
 		AND EXISTS (SELECT FROM payment_mails m WHERE m.payment_id = p.id AND m.kind <> 'addressChanged'
 			AND m.created_at > a.opened_at AND m.sent_at < now() - make_interval(secs => $1))
-		AND NOT EXISTS (SELECT FROM payment_mails m JOIN bounces b ON b.payment_mail_id = m.id
-			WHERE m.payment_id = p.id AND m.kind <> 'addressChanged' AND b.kind = ANY(CAST($2 AS text[]))
-				AND NOT EXISTS (SELECT FROM payment_mails n
-					WHERE n.payment_id = p.id AND n.kind = m.kind AND n.created_at > m.created_at))`
+		AND NOT EXISTS (SELECT FROM payment_mails y JOIN bounces b ON b.payment_mail_id = y.id
+			WHERE y.payment_id = p.id AND y.kind <> 'addressChanged' AND b.kind = ANY(CAST($2 AS text[]))
+				AND ` + newestMailSQL + `)`

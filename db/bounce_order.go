@@ -38,9 +38,8 @@ func (d *DB) paymentBounced(ctx context.Context, tx *sqlx.Tx, id string, r Bounc
 	var booked []bool
 	if err := tx.SelectContext(ctx, &booked, `
 		INSERT INTO bounces (id, payment_mail_id, kind, status, via, replaced)
-		SELECT $1, m.id, $3, $4, $5, $6 OR m.kind = 'addressChanged' OR EXISTS (SELECT FROM payment_mails n
-			WHERE n.payment_id = m.payment_id AND n.kind = m.kind AND n.created_at > m.created_at)
-		FROM payment_mails m WHERE m.id = $2
+		SELECT $1, y.id, $3, $4, $5, $6 OR y.kind = 'addressChanged' OR NOT `+newestMailSQL+`
+		FROM payment_mails y WHERE y.id = $2
 		ON CONFLICT (payment_mail_id, kind) WHERE payment_mail_id IS NOT NULL DO NOTHING RETURNING replaced`,
 		newID(), id, r.Kind, r.Status, r.Via, erased); err != nil {
 		return "", err

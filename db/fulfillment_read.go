@@ -57,7 +57,7 @@ func (d *DB) FulfillmentWithAddress(ctx context.Context, fulfillmentID, by strin
 			return err
 		}
 		v.NewAddress = &keyturn.AskedAddress{Email: address, At: asked.At.UTC()}
-		return logPersonal(ctx, tx, by, "order/"+l.OrderID)
+		return logPersonal(ctx, tx, by, "customer", "order/"+l.OrderID)
 	})
 }
 

@@ -81,7 +81,7 @@ func (d *DB) OpenLibrary(ctx context.Context, token string) (session string, err
 			return err
 		}
 		if len(used) == 1 {
-			return logPersonal(ctx, tx, byCustomer, "library/"+used[0])
+			return logPersonal(ctx, tx, byCustomer, "customer", "library/"+used[0])
 		}
 		var known bool
 		if err := tx.GetContext(ctx, &known, `SELECT EXISTS (SELECT FROM library_links WHERE token_hash = $1)`,

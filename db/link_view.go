@@ -61,7 +61,7 @@ func (d *DB) LinkWithCustomer(ctx context.Context, id, by string) (keyturn.LinkV
 		return v, err
 	}
 	v.Customer = customer
-	return v, d.pg.Tx(ctx, func(tx *sqlx.Tx) error { return logPersonal(ctx, tx, by, "link/"+id) })
+	return v, d.pg.Tx(ctx, func(tx *sqlx.Tx) error { return logPersonal(ctx, tx, by, "customer", "link/"+id) })
 }
 
 // linkView gives a link, and whom its page is filled in for; nil once they were erased, or the link blanked.

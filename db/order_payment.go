@@ -81,7 +81,7 @@ func (d *DB) OrderWithCustomer(ctx context.Context, id, by string) (keyturn.Orde
 			}
 			v.Link.AdditionalData = snapshot.AdditionalData
 		}
-		return logPersonal(ctx, tx, by, "order/"+id)
+		return logPersonal(ctx, tx, by, "customer", "order/"+id)
 	})
 	return v, err
 }

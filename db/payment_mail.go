@@ -37,7 +37,8 @@ func (p *payment) addMail(ctx context.Context, tx *sqlx.Tx, kind keyturn.Payment
 	var due []time.Time
 	err := tx.SelectContext(ctx, &due, `
 		INSERT INTO payment_mails (id, payment_id, kind, due_at) VALUES ($1, $2, $3, clock_timestamp())
-		ON CONFLICT (payment_id, kind) WHERE kind <> 'orderPage' AND change_id IS NULL DO NOTHING RETURNING due_at`, newID(), p.ID, kind)
+		ON CONFLICT (payment_id, kind) WHERE kind <> 'orderPage' AND change_id IS NULL DO NOTHING RETURNING due_at`,
+		newID(), p.ID, kind)
 	if err == nil && len(due) == 1 {
 		p.MailDue = &p.Now
 	}

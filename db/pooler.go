@@ -2,7 +2,6 @@ package db
 
 import (
 	"context"
-	"slices"
 
 	"keyturn.dev/keyturn/pg"
 )
@@ -19,7 +18,6 @@ func (d *DB) Pooler(ctx context.Context) (p Pooler, err error) {
 	if p.Lost, err = d.pg.LostSettings(ctx); err != nil {
 		return p, pg.AsKind(err)
 	}
-	slices.Sort(p.Lost)
 	p.Shared, err = d.pg.Shared(ctx)
 	return p, pg.AsKind(err)
 }

@@ -131,9 +131,9 @@ func (d *DB) WithdrawToken(ctx context.Context, name string) error {
 	})
 }
 
-// logPersonal records who saw the personal data behind a subject: order/ORD-1, or link/lnk_1.
-func logPersonal(ctx context.Context, tx *sqlx.Tx, by, subject string) error {
-	_, err := tx.ExecContext(ctx, `INSERT INTO access_log (subject, by, what) VALUES ($1, $2, 'customer')`, subject, by)
+// logPersonal records who saw or changed the personal data behind a subject: order/ORD-1, or link/lnk_1.
+func logPersonal(ctx context.Context, tx *sqlx.Tx, by, what, subject string) error {
+	_, err := tx.ExecContext(ctx, `INSERT INTO access_log (subject, by, what) VALUES ($1, $2, $3)`, subject, by, what)
 	return err
 }
 

@@ -21,10 +21,11 @@ func newDoctor() *cobra.Command {
 	var backupAge time.Duration
 	cmd := &cobra.Command{
 		Use: "doctor", Short: "Check that an installation is set up so that it works", Args: cobra.NoArgs,
-		Long: `Checks settings, key file, database, poolers, Temporal and its workers, webhooks, and how e-mails are sent: the mail server,
-SPF, DKIM, DMARC and MX in DNS, and whether what cannot be delivered comes back, by an e-mail to an
-address that does not exist. It explains what is wrong and what to do. The exit status is 1 if
-anything is wrong. It reads the environment of the processes, and changes nothing.`,
+		Long: `Checks settings, key file, database, poolers, Temporal and its workers, webhooks, and how e-mails are
+sent: the mail server, SPF, DKIM, DMARC and MX in DNS, and whether what cannot be delivered comes
+back, by an e-mail to an address that does not exist. It explains what is wrong and what to do. The
+exit status is 1 if anything is wrong. It reads the environment of the processes, and changes
+nothing.`,
 		Example: "  keyturn doctor\n  keyturn doctor --no-round-trip --output json",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			report := examine(cmd.Context(), examination{noMail: noMail, to: to, backupAge: backupAge})
