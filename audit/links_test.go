@@ -3,6 +3,7 @@ package audit
 import (
 	"crypto/sha256"
 	"log/slog"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -69,6 +70,23 @@ func TestMoneyThatWaitsForItsOrderIsNoViolation(t *testing.T) {
 	s.payByLink("charged", "game", "cannot-authorize")
 	require.Equal(t, "1", s.read(`SELECT count(*) FROM sandbox_payments WHERE order_id = 'charged'`))
 	require.Empty(t, listed(s.auditWith(func(e *Evidence) { e.Quiescent = false })))
+}
+
+// Whoever captures a payment does not wake its workflow, which ends at its next look: of one whose key came late, within
+// an hour.
+func TestAPaymentsWorkflowEndsAtItsNextLook(t *testing.T) {
+	s := newShop(t)
+	id := s.read(`SELECT max(CAST(id AS text)) FROM payments WHERE status = 'CAPTURED'`)
+	s.outer.Running = append(slices.Clone(s.outer.Running), OpenWorkflow{ID: "payment-" + id})
+	idle := func(endedAgo time.Duration) bool {
+		s.exec(`UPDATE payments SET ended_at = now() - make_interval(secs => $2) WHERE CAST(id AS text) = $1`, id,
+			endedAgo.Seconds())
+		return slices.ContainsFunc(listed(s.audit()), func(v Violation) bool {
+			return v.Subject == "payment-"+id && strings.Contains(v.What, "nothing left to do")
+		})
+	}
+	require.False(t, idle(db.LooksWithin-time.Minute))
+	require.True(t, idle(db.LooksWithin+time.Hour))
 }
 
 func hashOf(text string) []byte {

@@ -2,6 +2,7 @@ package audit
 
 import (
 	"context"
+	"strconv"
 	"strings"
 	"time"
 
@@ -27,7 +28,7 @@ const maxConfirmed = 1000
 // todoSQL is what a workflow has to do: undecided lines, revocations, e-mails that are not a line's first. What the
 // relay is about to start or wake may be without one (relayed), and so may an e-mail that a person has seen to by
 // closing its alert.
-const todoSQL = `
+var todoSQL = `
 	SELECT 'line' AS kind, CAST(l.fulfillment_id AS text) AS id, '' AS source, l.order_id, CAST(l.id AS text) AS line_id,
 		l.status AS what,
 		l.wake_at IS NOT NULL OR EXISTS (SELECT FROM outbox b WHERE b.workflow = 'CancelLineItem'
@@ -54,7 +55,8 @@ const todoSQL = `
 				AND NOT EXISTS (SELECT FROM payment_refunds r WHERE r.payment_id = p.id AND r.status = 'PENDING')
 			OR EXISTS (SELECT FROM outbox b WHERE b.workflow = 'SettlePayment' AND b.subject = CAST(p.id AS text))
 	FROM payments p
-	WHERE p.ended_at IS NULL OR p.ended_at > now() - interval '3 minutes' -- its workflow's last timer has yet to fire
+	WHERE p.ended_at IS NULL OR p.ended_at > now() - make_interval(secs => ` + // its workflow's last timer has yet to fire
+	strconv.Itoa(int((db.LooksWithin+3*time.Minute)/time.Second)) + `)
 		OR EXISTS (SELECT FROM payment_refunds r WHERE r.payment_id = p.id AND r.status = 'PENDING')
 		OR EXISTS (SELECT FROM payment_mails m WHERE m.payment_id = p.id AND m.due_at IS NOT NULL)`
 

@@ -134,7 +134,11 @@ func (d *DB) snapshot(p *payment) (PaymentSnapshot, vault.DataKey, error) {
 
 // lookAfter is when a processor is asked where a payment stands that nothing was heard of: at the number of looks since
 // its status changed. Events and the customer's return come first as a rule; without either, this is enough.
-var lookAfter = []time.Duration{30 * time.Second, 2 * time.Minute, 10 * time.Minute, time.Hour}
+var lookAfter = []time.Duration{30 * time.Second, 2 * time.Minute, 10 * time.Minute, LooksWithin}
+
+// LooksWithin is how long the workflow of a payment may wait for its next look: a payment that its line's capture has
+// ended is not told to it, and it ends at that look.
+const LooksWithin = time.Hour
 
 // CaptureMargin is how long before its end an authorisation is captured or let go at the latest.
 const CaptureMargin = 12 * time.Hour
