@@ -72,8 +72,8 @@ func TestMoneyThatWaitsForItsOrderIsNoViolation(t *testing.T) {
 	require.Empty(t, listed(s.auditWith(func(e *Evidence) { e.Quiescent = false })))
 }
 
-// Whoever captures a payment does not wake its workflow, which ends at its next look: of one whose key came late, within
-// an hour.
+// Whoever captures a payment does not wake its workflow, which ends at its next look: of one whose key came late,
+// within an hour.
 func TestAPaymentsWorkflowEndsAtItsNextLook(t *testing.T) {
 	s := newShop(t)
 	id := s.read(`SELECT max(CAST(id AS text)) FROM payments WHERE status = 'CAPTURED'`)
