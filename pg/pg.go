@@ -22,8 +22,7 @@ import (
 type DB struct {
 	*sqlx.DB
 	trips *atomic.Int64
-	dsn   string     // with what every connection asks for
-	asked url.Values // its settings
+	dsn   string // with what every connection asks for
 }
 
 // MaxConns bounds the connections of one process: PostgreSQL's default is 100 for all, and each is busy for a
@@ -60,15 +59,10 @@ func Open(ctx context.Context, dsn string) (*DB, error) {
 		return nil, keyturn.Errorf(keyturn.KindUnavailable, "the database does not answer (%s): check that PostgreSQL runs "+
 			"and that the address, user and password are right: %w", redactDSN(dsn), err)
 	}
-	asked, err := askedOf(full)
-	if err != nil {
-		_ = x.Close()
-		return nil, err
-	}
 	x.SetMaxOpenConns(MaxConns)
 	x.SetMaxIdleConns(MaxConns)
 	x.SetConnMaxIdleTime(5 * time.Minute)
-	return &DB{DB: x, trips: trips, dsn: full, asked: asked}, nil
+	return &DB{DB: x, trips: trips, dsn: full}, nil
 }
 
 // RoundTrips is how often this process has asked PostgreSQL for something and waited for the answer.

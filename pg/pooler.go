@@ -12,10 +12,15 @@ import (
 // LostSettings names the settings that a connection asked for when it was opened, and that do not hold: something
 // between this process and PostgreSQL dropped them.
 func (d *DB) LostSettings(ctx context.Context) (lost []string, err error) {
+	u, err := url.Parse(d.dsn)
+	if err != nil {
+		return nil, err
+	}
+	asked := u.Query()
 	for _, name := range []string{"enable_seqscan", "plan_cache_mode", "jit", "statement_timeout"} {
 		var same bool
 		if err := d.GetContext(ctx, &same, `SELECT setting = $2 FROM pg_settings WHERE name = $1`, name,
-			d.asked.Get(name)); err != nil {
+			asked.Get(name)); err != nil {
 			return nil, err
 		}
 		if !same {
@@ -76,12 +81,4 @@ func (d *DB) sharedOnce(ctx context.Context) (bool, error) {
 		return false, err
 	}
 	return seen != mark, nil
-}
-
-func askedOf(dsn string) (url.Values, error) {
-	u, err := url.Parse(dsn)
-	if err != nil {
-		return nil, err
-	}
-	return u.Query(), nil
 }
