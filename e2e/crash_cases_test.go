@@ -101,6 +101,15 @@ var crashCases = []crashCase{
 		},
 	},
 	{
+		name: "a confirmation comes back, and its customer corrects the address", status: keyturn.LineDelivered, later: true,
+		product: keyturn.Product{Sources: sources(fromPool("games"))}, keys: "KEY-1\nKEY-2",
+		link: &crashLink{returns: true, payment: keyturn.PaymentCaptured},
+		more: func(ctx context.Context, l *life, _ string) error {
+			return l.corrects(ctx, "", `
+				SELECT CAST(id AS text) FROM payment_mails WHERE kind = 'confirmation' AND change_id IS NULL`)
+		},
+	},
+	{
 		name: "a link", product: keyturn.Product{Sources: sources(fromPool("games"))}, keys: "KEY-1\nKEY-2",
 		status: keyturn.LineDelivered, link: &crashLink{returns: true, payment: keyturn.PaymentCaptured},
 	},

@@ -352,7 +352,8 @@ func (w *world) rest(now func() *life, within time.Duration) {
 			+ (SELECT count(*) FROM attempts WHERE outcome = 'running') + (SELECT count(*) FROM alerts
 				WHERE mailed_at IS NULL)
 			+ (SELECT count(*) FROM payments WHERE ended_at IS NULL OR look_at IS NOT NULL)
-			+ (SELECT count(*) FROM payment_refunds WHERE status <> 'DONE')`).Scan(&left)
+			+ (SELECT count(*) FROM payment_refunds WHERE status <> 'DONE')
+			+ (SELECT count(*) FROM payment_mails WHERE due_at IS NOT NULL)`).Scan(&left)
 		require.NoError(w.t, err)
 		if left == 0 {
 			break
