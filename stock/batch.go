@@ -105,7 +105,7 @@ func (b batchRow) count(ctx context.Context, tx *sqlx.Tx, condition string) (n i
 
 func notUndone(keys int) error {
 	return keyturn.Errorf(keyturn.KindConflict,
-		"%d keys of this batch were sold or put aside, so it cannot be undone: recall it instead", keys)
+		"keys of this batch were sold or put aside (%d), so it cannot be undone: recall it instead", keys)
 }
 
 // Batch shows one import and how far its recall is.

@@ -132,7 +132,7 @@ func runAudit(ctx context.Context, cmd *cobra.Command, o auditOptions) error {
 		return err
 	}
 	if !report.OK {
-		return keyturn.Errorf(keyturn.KindConflict, "%d violations of %s", report.Violations,
+		return keyturn.Errorf(keyturn.KindConflict, "%s of %s", counted(report.Violations, "violation", "violations"),
 			strings.Join(report.Violated(), ", "))
 	}
 	return nil
@@ -259,8 +259,8 @@ func printAudit(w io.Writer, r *keyturn.AuditReport, all bool) {
 			fmt.Fprintf(w, "%21s… and %d more (--all)\n", "", rest)
 		}
 	}
-	fmt.Fprintf(w, "\n%d of %d invariants checked in %s, %d violations\n", r.Checked, len(r.Invariants),
-		r.FinishedAt.Sub(r.StartedAt).Round(time.Millisecond), r.Violations)
+	fmt.Fprintf(w, "\n%d of %d invariants checked in %s, %s\n", r.Checked, len(r.Invariants),
+		r.FinishedAt.Sub(r.StartedAt).Round(time.Millisecond), counted(r.Violations, "violation", "violations"))
 }
 
 // auditNote says what was looked at, and what could not be.

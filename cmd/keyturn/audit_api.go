@@ -99,7 +99,8 @@ func showAudit(cmd *cobra.Command, a keyturn.AuditDetail) error {
 		return err
 	}
 	if !a.OK {
-		return keyturn.Errorf(keyturn.KindConflict, "%d violations of %s", a.Violations, strings.Join(a.Violated, ", "))
+		return keyturn.Errorf(keyturn.KindConflict, "%s of %s", counted(a.Violations, "violation", "violations"),
+			strings.Join(a.Violated, ", "))
 	}
 	return nil
 }

@@ -45,8 +45,8 @@ erasures): a database restored from an older backup needs it (keyturn customer r
 				fmt.Fprintf(w, "there was nothing left to erase; erased %s\n", e.ErasedAt.UTC().Format(time.DateTime))
 				return
 			}
-			fmt.Fprintf(w, "erased: %d orders with %d lines; export the list now (keyturn customer erasures)\n", e.Orders,
-				e.Lines)
+			fmt.Fprintf(w, "erased: %s with %s; export the list now (keyturn customer erasures)\n",
+				counted(e.Orders, "order", "orders"), counted(e.Lines, "line", "lines"))
 		})
 	})
 }
@@ -103,7 +103,8 @@ restored database: start the workers, let them complete it, and replay again.` +
 				return err
 			}
 			if err := show(cmd, done, func(w io.Writer) {
-				fmt.Fprintf(w, "erased again: %d customers; nothing of %d was there\n", done.Erased, done.Gone)
+				fmt.Fprintf(w, "erased again: %s; nothing of %d was there\n",
+					counted(done.Erased, "customer", "customers"), done.Gone)
 				for _, refused := range done.Refused {
 					fmt.Fprintln(w, "not yet:", refused)
 				}
@@ -112,7 +113,8 @@ restored database: start the workers, let them complete it, and replay again.` +
 			}
 			if done.Open > 0 {
 				return keyturn.Errorf(keyturn.KindConflict,
-					"%d customers could not be erased yet: replay the list again once their orders are complete", done.Open)
+					"%s could not be erased yet: replay the list again once their orders are complete",
+					counted(done.Open, "customer", "customers"))
 			}
 			return nil
 		},

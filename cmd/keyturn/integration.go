@@ -41,7 +41,7 @@ func printIntegration(w io.Writer, v keyturn.IntegrationView, now time.Time) {
 	case p.Breaker != keyturn.BreakerClosed:
 		fmt.Fprintf(w, " for %s: %s", now.Sub(*p.OpenedAt).Round(time.Second), p.Failure)
 	case p.Failing > 0:
-		fmt.Fprintf(w, ", %d orders failed in a row: %s", p.Failing, p.Failure)
+		fmt.Fprintf(w, ", %s failed in a row: %s", counted(p.Failing, "order", "orders"), p.Failure)
 	}
 	fmt.Fprintln(w)
 	if p.NextTryAt != nil {
@@ -49,7 +49,7 @@ func printIntegration(w io.Writer, v keyturn.IntegrationView, now time.Time) {
 	}
 	fmt.Fprintf(w, "calls    %d under way of %d; at most %g a second; %s each\n", p.Running, limits.MaxConcurrent,
 		limits.PerSecond, time.Duration(limits.Timeout))
-	fmt.Fprintf(w, "waiting  %d lines", p.Waiting)
+	fmt.Fprintf(w, "waiting  %s", counted(p.Waiting, "line", "lines"))
 	if p.OldestAt != nil {
 		fmt.Fprintf(w, ", the oldest ordered %s ago", now.Sub(*p.OldestAt).Round(time.Second))
 	}

@@ -52,7 +52,7 @@ func newKeysRewrap() *cobra.Command {
 				return fmt.Errorf("after %d: %w", n, err)
 			}
 			return show(cmd, map[string]int{"rewrapped": n}, func(w io.Writer) {
-				fmt.Fprintf(w, "%d data keys rewrapped\n", n)
+				fmt.Fprintf(w, "%s rewrapped\n", counted(n, "data key", "data keys"))
 			})
 		},
 	}
@@ -77,7 +77,7 @@ func newKeysRetire() *cobra.Command {
 				return err
 			}
 			return show(cmd, map[string]int{"retired": n}, func(w io.Writer) {
-				fmt.Fprintf(w, "removed %d old keys from %s\n", n, args[0])
+				fmt.Fprintf(w, "removed %s from %s\n", counted(n, "old key", "old keys"), args[0])
 			})
 		},
 	}

@@ -93,15 +93,15 @@ func printImport(w io.Writer, name string, r keyturn.ImportResult) {
 	if r.DryRun {
 		verb = "would import"
 	}
-	fmt.Fprintf(w, "%s: %s %d keys", name, verb, r.Accepted)
+	fmt.Fprintf(w, "%s: %s %s", name, verb, counted(r.Accepted, "key", "keys"))
 	if r.BatchID != "" {
 		fmt.Fprintf(w, " as batch %s", r.BatchID)
 	}
 	if !r.DryRun {
-		fmt.Fprintf(w, "; %d waiting lines served", r.Served)
+		fmt.Fprintf(w, "; %s served", counted(r.Served, "waiting line", "waiting lines"))
 	}
 	if r.Waiting > 0 {
-		fmt.Fprintf(w, ", %d still wait", r.Waiting)
+		fmt.Fprintf(w, ", %s", counted(r.Waiting, "still waits", "still wait"))
 	}
 	fmt.Fprintln(w)
 	if r.Preview != nil {
@@ -121,7 +121,7 @@ func printImport(w io.Writer, name string, r keyturn.ImportResult) {
 
 // printPreview says how a file was read.
 func printPreview(w io.Writer, p keyturn.ImportPreview) {
-	fmt.Fprintf(w, "  %d rows", p.Rows)
+	fmt.Fprintf(w, "  %s", counted(p.Rows, "row", "rows"))
 	switch {
 	case len(p.Columns) > 0:
 		fmt.Fprintf(w, " below the header %s", strings.Join(p.Columns, ", "))
@@ -138,7 +138,8 @@ func printPreview(w io.Writer, p keyturn.ImportPreview) {
 	}
 	fmt.Fprintln(w)
 	if p.Unlike > 0 {
-		fmt.Fprintf(w, "  %d keys look unlike the rest: check the column and the file\n", p.Unlike)
+		fmt.Fprintf(w, "  %s unlike the rest: check the column and the file\n",
+			counted(p.Unlike, "key looks", "keys look"))
 	}
 }
 

@@ -43,7 +43,9 @@ func newPoolUndo() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return show(cmd, v, func(w io.Writer) { fmt.Fprintf(w, "undone: %d keys withdrawn\n", v.Accepted) })
+		return show(cmd, v, func(w io.Writer) {
+			fmt.Fprintf(w, "undone: %s withdrawn\n", counted(v.Accepted, "key", "keys"))
+		})
 	})
 }
 
@@ -89,7 +91,7 @@ be repeated.`,
 }
 
 func printBatch(w io.Writer, v keyturn.BatchDetail) {
-	fmt.Fprintf(w, "batch %s: %d keys, imported %s by %s%s\n", v.BatchID, v.Accepted,
+	fmt.Fprintf(w, "batch %s: %s, imported %s by %s%s\n", v.BatchID, counted(v.Accepted, "key", "keys"),
 		v.CreatedAt.UTC().Format("2006-01-02 15:04"), v.CreatedBy, batchNote(v.BatchView))
 	if v.Recall == nil {
 		return

@@ -153,7 +153,7 @@ func TestPoolImportShowsHowItReadTheFile(t *testing.T) {
 	for _, args := range [][]string{{"--dry-run"}, nil} {
 		out := s.run(append([]string{"pool", "import", "games", export, "--column", "key"}, args...)...)
 		require.Contains(t, out, `3 rows below the header note, Key, seats, separated by ";"; the first key is GAM•-•••••`)
-		require.Contains(t, out, "1 keys look unlike the rest")
+		require.Contains(t, out, "1 key looks unlike the rest")
 		require.NotContains(t, out, "GAME-00001")
 	}
 
@@ -211,7 +211,7 @@ func TestPoolImportSaysWhatBecameOfEachRow(t *testing.T) {
 	require.ErrorContains(t, err, "line 4")
 	require.NotContains(t, out+err.Error(), "B-", "keys are in no message")
 	out = s.run("pool", "import", "games", july, "--column", "key", "--expiry-column", "until", "--skip-bad")
-	require.Contains(t, out, "imported 1 keys")
+	require.Contains(t, out, "imported 1 key")
 	require.Contains(t, out, "1 not taken: already_sold")
 	require.Contains(t, out, "1 not taken: expired")
 
@@ -265,7 +265,7 @@ func TestPoolUndoTakesAnImportBack(t *testing.T) {
 	require.NotEmpty(t, batch, "the same file can be imported again")
 	s.sell()
 	_, err := execute(t, "pool", "undo", "games", batch)
-	require.ErrorContains(t, err, "1 keys of this batch were sold")
+	require.ErrorContains(t, err, "were sold or put aside (1)")
 	require.ErrorContains(t, err, "recall it instead")
 	_, err = execute(t, "pool", "undo", "games", "nonsense")
 	require.ErrorContains(t, err, "no batch of this ID")
@@ -346,7 +346,7 @@ func TestKeysAreRotatedWhileTheShopRuns(t *testing.T) {
 	require.Contains(t, s.run("keys", "rewrap"), "data keys rewrapped")
 	require.Contains(t, s.run("keys", "rewrap"), "0 data keys rewrapped", "it can be repeated")
 	s.sell() // the process that has read the file before goes on
-	require.Contains(t, s.run("keys", "retire", file), "removed 1 old keys")
+	require.Contains(t, s.run("keys", "retire", file), "removed 1 old key")
 	uses = into[[]db.KeyUse](s, "keys", "show")
 	require.Len(t, uses, 1)
 	require.True(t, uses[0].Primary)

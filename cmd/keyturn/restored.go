@@ -122,9 +122,10 @@ func runRestored(ctx context.Context, cmd *cobra.Command, o restoredOptions) err
 	if err != nil {
 		return repeatable(err, since)
 	}
-	fmt.Fprintf(cmd.ErrOrStderr(), "stopped %d workflows; open lines get new ones\n", stopped)
+	fmt.Fprintf(cmd.ErrOrStderr(), "stopped %s; open lines get new ones\n",
+		counted(stopped, "workflow", "workflows"))
 	known, err := starter.WorkflowOutcomes(ctx, c, workflows.TaskQueue, since.Add(-beforeBackup), func(n int) {
-		fmt.Fprintf(cmd.ErrOrStderr(), "asked %d workflows\n", n)
+		fmt.Fprintf(cmd.ErrOrStderr(), "asked %s\n", counted(n, "workflow", "workflows"))
 	})
 	if err != nil {
 		return repeatable(err, since)

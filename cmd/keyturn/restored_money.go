@@ -74,7 +74,8 @@ func giveBack(ctx context.Context, cmd *cobra.Command, a *checkout.Abroad, yes b
 		return nil
 	}
 	w := cmd.ErrOrStderr()
-	fmt.Fprintf(w, "%s has money of %d payments that this database does not have:\n", a.Provider, len(a.Missing))
+	fmt.Fprintf(w, "%s has money of %s that this database does not have:\n", a.Provider,
+		counted(len(a.Missing), "payment", "payments"))
 	for _, x := range a.Missing {
 		fmt.Fprintf(w, "        %s (payment %s): %s %s taken, %s blocked\n", x.Reference, x.ID, x.Left.String(),
 			x.Left.Currency, x.Authorized.String())

@@ -159,7 +159,8 @@ func newWebhookReplay() *cobra.Command {
 			return err
 		}
 		return show(cmd, out, func(w io.Writer) {
-			fmt.Fprintf(w, "%d events are sent once more, the last at %s\n", out.Events, when(out.Until))
+			fmt.Fprintf(w, "%s sent once more, the last at %s\n", counted(out.Events, "event is", "events are"),
+				when(out.Until))
 			if out.More {
 				fmt.Fprintf(w, "there are more: replay again with --from %s\n", out.Next.Format(time.RFC3339Nano))
 			}

@@ -121,7 +121,7 @@ func TestWebhooksFromTheCommandLine(t *testing.T) {
 	})
 	require.Contains(t, string(replayed.Request), `{"replay":true,"type":"order.completed"`)
 	require.Contains(t, s.run("webhook", "replay", "shop", "--from", "24h", "--to", "1h"), "0 events")
-	require.Contains(t, s.run("webhook", "replay", "shop", "--from", "24h", "--types", "line.*"), "1 events")
+	require.Contains(t, s.run("webhook", "replay", "shop", "--from", "24h", "--types", "line.*"), "1 event is")
 	_, err = execute(t, "webhook", "replay", "shop", "--from", "yesterday")
 	require.ErrorContains(t, err, "--from must be a time")
 
