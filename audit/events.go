@@ -13,6 +13,8 @@ var eventProbes = []probe{
 	{"N1", stepNotToldSQL},
 	{"N1", toldWithoutStepSQL},
 	{"N1", orderNotToldSQL},
+	{"N1", aftermathNotToldSQL},
+	{"N1", aftermathMadeUpSQL},
 	{"N1", eventNotGivenSQL},
 	{"N2", otherBytesSQL},
 	{"N2", otherBodySQL},

@@ -1,6 +1,8 @@
 package audit
 
 import (
+	"testing"
+
 	"github.com/stretchr/testify/require"
 
 	"keyturn.dev/keyturn"
@@ -38,4 +40,42 @@ func (s *shop) tells() {
 	}
 	// all of it was a while ago
 	s.exec(`UPDATE webhooks SET updated_at = updated_at - interval '1 hour'`)
+}
+
+// aftermathSet notes two things of a kind about the payment of an order that a checkout link made.
+func aftermathSet(order, kind, status string) string {
+	return `
+		INSERT INTO payment_aftermath (provider, id, payment_id, kind, amount_minor, currency, status)
+		SELECT 'sandbox', 'x' || n, p.id, '` + kind + `', 100, 'EUR', '` + status + `'
+		FROM payments p, generate_series(1, 2) n WHERE p.order_id = '` + order + `';`
+}
+
+// paidAftermath notes a dispute of a payment that an order came in paid with.
+const paidAftermath = `
+	INSERT INTO payment_aftermath (provider, id, reference, kind, status)
+	VALUES ('sandbox', 'du_fresh', 'pay-fresh', 'dispute', 'open');`
+
+// What came of payments is told by the steps that note it, also of disputes that are decided since, of refunds that
+// fail later, and of several at once.
+func TestWhatCameOfPaymentsIsTold(t *testing.T) {
+	for name, sql := range map[string]string{
+		"disputes": aftermathSet("linked", "dispute", "open") + `
+			UPDATE payment_aftermath SET status = 'won', closed_at = now() WHERE id = 'x1'`,
+		"warnings": aftermathSet("linked", "warning", ""),
+		"refunds": aftermathSet("linked", "refund", "") + `
+			UPDATE payment_aftermath SET status = 'failed' WHERE id = 'x1'`,
+		"refunds that failed at once":         aftermathSet("linked", "refund", "failed"),
+		"a dispute of an order that was paid": paidAftermath,
+		"a dispute before anybody was told": aftermathSet("linked", "dispute", "open") + `
+			DELETE FROM events WHERE type = 'payment.disputed';
+			UPDATE payment_aftermath SET noted_at = now() - interval '2 hours'`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newShop(t)
+			s.exec(sql)
+			r := s.audit()
+			require.Empty(t, listed(r))
+			require.True(t, r.OK)
+		})
+	}
 }

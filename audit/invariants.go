@@ -353,8 +353,9 @@ var invariants = []invariant{
 
 	{
 		id: "N1", severity: S1,
-		meaning: "Each step of an order that a webhook wants is told: one event, given to each webhook that wants it.",
-		looks:   []string{looksSteps, looksOrders, looksEvents},
+		meaning: "Each step of an order that a webhook wants is told, and what came of its payment: one event, given to " +
+			"each webhook that wants it.",
+		looks: []string{looksSteps, looksOrders, looksEvents},
 	},
 	{
 		id: "N2", severity: S1, meaning: "A receiver gets the event's own bytes, at each try.",

@@ -129,6 +129,19 @@ var planted = []struct {
 		DELETE FROM events WHERE about = 'fresh' AND type = 'order.created'`},
 	{id: "N1", name: "the end of an order is not told", at: "sold", sql: `
 		DELETE FROM events WHERE about = 'sold' AND type = 'order.completed'`},
+	{id: "N1", name: "a dispute is not told", at: "linked", sql: aftermathSet("linked", "dispute", "open") + `
+		DELETE FROM events WHERE type = 'payment.disputed'`},
+	{id: "N1", name: "the end of a dispute is not told", at: "linked", sql: aftermathSet("linked", "dispute", "open") + `
+		UPDATE payment_aftermath SET status = 'lost', closed_at = now();
+		DELETE FROM events WHERE type = 'payment.dispute_closed'`},
+	{id: "N1", name: "a dispute of an order that came in paid is not told", at: "fresh", sql: paidAftermath + `
+		DELETE FROM events WHERE type = 'payment.disputed'`},
+	{id: "N1", name: "one of two warnings is not told", at: "linked", sql: aftermathSet("linked", "warning", "") + `
+		DELETE FROM events WHERE id = (SELECT max(id) FROM events WHERE type = 'payment.fraud_warning')`},
+	{id: "N1", name: "a refund that somebody else made is not told", at: "linked", sql: aftermathSet("linked", "refund", "") + `
+		DELETE FROM events WHERE type = 'refund.external'`},
+	{id: "N1", name: "a dispute is told that nobody noted", at: "linked", sql: aftermathSet("linked", "dispute", "open") + `
+		DELETE FROM payment_aftermath`},
 	{id: "N1", name: "an event is given to nobody", at: "sold", sql: `
 		DELETE FROM event_deliveries d USING events e
 		WHERE e.id = d.event_id AND e.about = 'sold' AND e.type = 'order.completed'`},
