@@ -34,8 +34,12 @@ const (
 	libraryOrders = "/library/orders"
 )
 
-// library shows the form in which an address is given.
+// library shows the form in which an address is given; to a browser that has opened a library, its orders.
 func (p *pages) library(w http.ResponseWriter, r *http.Request) {
+	if p.libraryCookie(r) != "" {
+		http.Redirect(w, r, libraryOrders, http.StatusSeeOther) // which says so if its time is over
+		return
+	}
 	p.renderLibrary(w, r, http.StatusOK, libraryAsk(libraryWordsOf(r)))
 }
 

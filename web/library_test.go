@@ -98,6 +98,8 @@ func TestALibraryShowsWhatWasBoughtAndPaid(t *testing.T) {
 		require.Contains(t, cookie, part)
 	}
 	session := cookieOf(got)
+	again := s.ask("GET", "/library", nil, "Cookie", session)
+	require.Equal(t, "/library/orders", again.header.Get("Location"), "whoever has opened it needs no other link")
 	list := s.ask("GET", "/library/orders", nil, "Cookie", session)
 	require.Equal(t, 200, list.status)
 	shown := list.shown()
