@@ -75,7 +75,9 @@ func (a *API) eventRoutes() {
 			"missed. Kept for 30 days.",
 		Security: anyOf(ScopeOrdersRead),
 	}}, func(ctx context.Context, _ *call, in *pullInput) (*pullOutput, error) {
-		if err := keyturn.CheckEventPatterns(in.Types); err != nil {
+		var bad keyturn.Problems
+		bad.Merge("query.types", keyturn.CheckEventPatterns(in.Types))
+		if err := bad.Err("the query is not valid"); err != nil {
 			return nil, err
 		}
 		page, err := a.DB.PullEvents(ctx, in.ID, in.After, in.Types, in.Limit)

@@ -13,6 +13,9 @@ import (
 // whatOrdered is what access_log says of a customer who pressed "order and pay".
 const whatOrdered = "ordered"
 
+// whatResent is what it says of a customer who had a line's e-mail sent again.
+const whatResent = "resend"
+
 // addressAt is where the address in a row of access_log stands: about is the line, or the row's subject.
 func addressAt(about string) string { return "access_log/" + about }
 

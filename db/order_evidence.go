@@ -1,8 +1,10 @@
 package db
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -31,7 +33,7 @@ func (d *DB) OrderEvidence(ctx context.Context, orderID string, customer bool, b
 		SELECT m.kind AS what, 0 AS line, m.sent_at AS accepted_at FROM payments p JOIN payment_mails m ON m.payment_id = p.id
 		WHERE p.order_id = $1 AND m.status = 'SENT'
 		UNION ALL
-		SELECT s.kind, l.position + 1, s.sent_at FROM line_items l JOIN deliveries s ON s.line_id = l.id
+		SELECT s.kind, l.position, s.sent_at FROM line_items l JOIN deliveries s ON s.line_id = l.id
 		WHERE l.order_id = $1 AND s.status = 'SENT' ORDER BY 3`, orderID); err != nil {
 		return out, pg.AsKind(err)
 	}
@@ -55,8 +57,36 @@ func (d *DB) OrderEvidence(ctx context.Context, orderID string, customer bool, b
 	} else if keyturn.KindOf(err) != keyturn.KindNotFound {
 		return out, err
 	}
+	names, err := d.productNames(ctx, orderID)
+	if err != nil {
+		return out, err
+	}
+	for i, l := range order.LineItems {
+		if l.Name == "" { // no checkout link has given it another one
+			order.LineItems[i].Name = names[l.ProductID]
+		}
+	}
 	out.Text = evidenceText(order, out)
 	return out, nil
+}
+
+// productNames are the names of an order's products, as far as they are still in the catalog.
+func (d *DB) productNames(ctx context.Context, orderID string) (map[string]string, error) {
+	var rows []struct {
+		ID   string `db:"id"`
+		Name string `db:"name"`
+	}
+	//keyturn:autocommit it reads
+	if err := d.pg.SelectContext(ctx, &rows, `
+		SELECT DISTINCT p.id, CAST(p.spec AS json) ->> 'name' AS name
+		FROM line_items l JOIN products p ON p.id = l.product_id WHERE l.order_id = $1`, orderID); err != nil {
+		return nil, pg.AsKind(err)
+	}
+	names := map[string]string{}
+	for _, r := range rows {
+		names[r.ID] = r.Name
+	}
+	return names, nil
 }
 
 // accesses are the looks at the keys of an order's lines on its page; where from is told to those who may know who the
@@ -72,7 +102,7 @@ func (d *DB) accesses(ctx context.Context, orderID string, where bool) ([]keytur
 	}
 	//keyturn:autocommit it reads
 	if err := d.pg.SelectContext(ctx, &rows, `
-		SELECT l.position + 1 AS line, a.by, a.what, a.at, l.id AS line_id, o.customer_id, a.address AS sealed, c.data_key
+		SELECT l.position AS line, a.by, a.what, a.at, l.id AS line_id, o.customer_id, a.address AS sealed, c.data_key
 		FROM orders o JOIN customers c ON c.id = o.customer_id JOIN line_items l ON l.order_id = o.id
 			JOIN access_log a ON a.line_id = l.id
 		WHERE o.id = $1 AND a.by = '`+byCustomer+`' ORDER BY a.at`, orderID); err != nil {
@@ -122,32 +152,9 @@ func (d *DB) disputes(ctx context.Context, orderID string) (out []keyturn.Disput
 
 // evidenceText says it in English, by the names of Stripe's fields.
 func evidenceText(order keyturn.OrderView, e keyturn.OrderEvidence) map[string]string {
-	at := func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 MST") }
-	text := map[string]string{}
-	var goods, log strings.Builder
-	fmt.Fprintf(&goods, "Order %s of %s, %s %s, digital goods that are delivered by e-mail:\n", order.ID,
-		at(order.CreatedAt), order.GrossPrice, order.Currency)
-	for i, l := range order.LineItems {
-		fmt.Fprintf(&goods, "%d. %s, quantity %d, %s %s: %s\n", i+1, l.ProductID, l.Quantity, l.GrossPrice, order.Currency,
-			l.Status)
-	}
-	for _, m := range e.Mails {
-		fmt.Fprintf(&log, "%s: the customer's mail server accepted the e-mail %q", at(m.AcceptedAt), m.What)
-		if m.Line > 0 {
-			fmt.Fprintf(&log, " of line %d", m.Line)
-		}
-		log.WriteString("\n")
-	}
-	for _, a := range e.Accesses {
-		fmt.Fprintf(&log, "%s: the customer opened line %d on the order's page (%s)", at(a.At), a.Line, a.What)
-		if a.Address != "" {
-			log.WriteString(" from " + a.Address)
-		}
-		log.WriteString("\n")
-	}
-	text["product_description"], text["access_activity_log"] = goods.String(), log.String()
+	text := map[string]string{"product_description": goodsText(order), "access_activity_log": logText(e)}
 	if e.Consent != nil {
-		text["uncategorized_text"] = "On " + at(e.Consent.At) + " the customer agreed to: " + e.Consent.Text
+		text["uncategorized_text"] = "On " + evidenceTime(e.Consent.At) + " the customer agreed to: " + e.Consent.Text
 	}
 	if e.OrderedFrom != "" {
 		text["customer_purchase_ip"] = e.OrderedFrom
@@ -155,6 +162,55 @@ func evidenceText(order keyturn.OrderView, e keyturn.OrderEvidence) map[string]s
 	if e.Customer != nil {
 		text["customer_email_address"] = e.Customer.Email
 		text["customer_name"] = strings.TrimSpace(e.Customer.FirstName + " " + e.Customer.LastName)
+	}
+	return text
+}
+
+func evidenceTime(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 MST") }
+
+func goodsText(order keyturn.OrderView) string {
+	var goods strings.Builder
+	fmt.Fprintf(&goods, "Order %s of %s, %s %s, digital goods that are delivered by e-mail:\n", order.ID,
+		evidenceTime(order.CreatedAt), order.GrossPrice, order.Currency)
+	for i, l := range order.LineItems {
+		fmt.Fprintf(&goods, "%d. %s, quantity %d, %s %s: %s\n", i+1, cmp.Or(l.Name, l.ProductID), l.Quantity,
+			l.GrossPrice, order.Currency, l.Status)
+	}
+	return goods.String()
+}
+
+// logText says what was sent and looked at, in the order of time.
+func logText(e keyturn.OrderEvidence) string {
+	type entry struct {
+		at   time.Time
+		text string
+	}
+	var log []entry
+	for _, m := range e.Mails {
+		text := fmt.Sprintf("the customer's mail server accepted the e-mail %q", m.What)
+		if m.Line > 0 {
+			text += fmt.Sprintf(" of line %d", m.Line)
+		}
+		log = append(log, entry{m.AcceptedAt, text})
+	}
+	for _, a := range e.Accesses {
+		log = append(log, entry{a.At, accessText(a)})
+	}
+	slices.SortStableFunc(log, func(a, b entry) int { return a.at.Compare(b.at) })
+	var out strings.Builder
+	for _, l := range log {
+		out.WriteString(evidenceTime(l.at) + ": " + l.text + "\n")
+	}
+	return out.String()
+}
+
+func accessText(a keyturn.EvidenceOfAccess) string {
+	text := fmt.Sprintf("the customer opened line %d on the order's page (%s)", a.Line, a.What)
+	if a.What == whatResent {
+		text = fmt.Sprintf("the customer had the e-mail of line %d sent again", a.Line)
+	}
+	if a.Address != "" {
+		text += " from " + a.Address
 	}
 	return text
 }

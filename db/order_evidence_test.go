@@ -1,6 +1,7 @@
 package db
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -46,6 +47,36 @@ func TestEvidenceSaysWhereFrom(t *testing.T) {
 	require.NoError(t, err)
 	require.Empty(t, e.OrderedFrom)
 	require.Empty(t, e.Accesses[0].Address)
+}
+
+// What a bank reads names the products, numbers the lines as the list of what was ordered does, and goes by time.
+func TestEvidenceReadsByTime(t *testing.T) {
+	s := newShop(t)
+	s.product("game", fromPool("p"))
+	s.stock("p", "AAAA", "BBBB")
+	fs := s.order("ORD-1", lineOf("game", 1), lineOf("game", 1))
+	for _, f := range fs {
+		s.claimed(f)
+		s.delivered(f)
+	}
+	token := s.tokenOf(fs[1])
+	require.NoError(t, s.ResendToCustomer(s.ctx, token, fs[1], renderMail))
+	_, err := s.RevealToCustomer(s.ctx, token, fs[1], "keys", home)
+	require.NoError(t, err)
+	s.exec(`UPDATE deliveries SET sent_at = sent_at + interval '1 hour' WHERE line_id =
+		(SELECT id FROM line_items WHERE position = 1)`)
+
+	e, err := s.OrderEvidence(s.ctx, "ORD-1", true, "ana")
+	require.NoError(t, err)
+	require.Contains(t, e.Text["product_description"], "\n1. GAME, quantity 1, 10.00 EUR: DELIVERED\n2. GAME, quantity 1")
+	log := strings.Split(strings.TrimSpace(e.Text["access_activity_log"]), "\n")
+	for i, what := range []string{
+		`accepted the e-mail "keys" of line 2`, "had the e-mail of line 2 sent again",
+		"opened line 2 on the order's page (keys) from " + home.String(), `accepted the e-mail "keys" of line 1`,
+	} {
+		require.Contains(t, log[i], what)
+	}
+	require.Len(t, log, 4)
 }
 
 // Where a payment was begun from goes with everything else of one that came to nothing.

@@ -194,7 +194,7 @@ func (d *DB) ResendToCustomer(ctx context.Context, token, fulfillmentID string, 
 		}
 		var asked int
 		if err := tx.GetContext(ctx, &asked, `
-			SELECT count(*) FROM access_log WHERE line_id = $1 AND by = $2 AND what = 'resend' AND at > $3`,
+			SELECT count(*) FROM access_log WHERE line_id = $1 AND by = $2 AND what = '`+whatResent+`' AND at > $3`,
 			l.ID, byCustomer, l.Now.Add(-24*time.Hour)); err != nil {
 			return err
 		}
@@ -205,7 +205,7 @@ func (d *DB) ResendToCustomer(ctx context.Context, token, fulfillmentID string, 
 		if err != nil {
 			return err
 		}
-		if err := logAccess(ctx, tx, byCustomer, "resend", l.ID); err != nil {
+		if err := logAccess(ctx, tx, byCustomer, whatResent, l.ID); err != nil {
 			return err
 		}
 		return enqueue(ctx, tx, WorkflowSend, out.ID)

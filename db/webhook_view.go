@@ -129,6 +129,9 @@ func (d *DB) EventDelivery(ctx context.Context, webhook string, id int64) (v key
 }
 
 func (row sentRow) view() keyturn.EventDelivery {
+	if row.Type == keyturn.EventWebhookTest {
+		row.Attempts -= len(SendSchedule) - 1 // a test begins with its last try, so that it is not repeated by itself
+	}
 	return keyturn.EventDelivery{
 		ID: row.ID, EventID: eventIDPrefix + row.PublicID, Number: row.Number, Type: row.Type, Status: row.Status,
 		Replay: row.Replay, Attempts: row.Attempts, NextAt: row.NextAt, TriedAt: row.TriedAt, DoneAt: row.DoneAt,

@@ -372,7 +372,11 @@ func countryNames(lang string) []countryView {
 	return out
 }
 
+// notCountries are what CLDR has names of and ISO 3166 has no country for: groups, and parts of countries.
+var notCountries = []string{"AC", "CP", "CQ", "DG", "EA", "EU", "EZ", "IC", "QO", "TA", "UN"}
+
 func knownCountry(code string) bool {
 	region, err := language.ParseRegion(code)
-	return err == nil && len(code) == 2 && region.IsCountry() && region.String() == code && region.Canonicalize() == region
+	return err == nil && len(code) == 2 && region.IsCountry() && region.String() == code &&
+		region.Canonicalize() == region && !slices.Contains(notCountries, code)
 }
