@@ -108,7 +108,7 @@ var EventTypes = []EventInfo{
 	},
 	{
 		Type: EventLinkOpened, Example: exampleCheckoutEvent(LinkOpen, 1),
-		When: "the link's page is opened for the first time",
+		When: "a browser opens the link's page for the first time",
 	},
 	{
 		Type: EventLinkUsed, Example: exampleCheckoutEvent(LinkUsed, 3),

@@ -79,6 +79,18 @@ func TestExamplesCanBeParsed(t *testing.T) {
 	}
 }
 
+func TestWrongArgumentsShowTheForm(t *testing.T) {
+	for want, args := range map[string][]string{
+		"`keyturn webhook test WEBHOOK [flags]`":   {"webhook", "test"},
+		"`keyturn resolve FULFILLMENT ACTION":      {"resolve", "x"},
+		"`keyturn order list [flags]`":             {"order", "list", "ORD-1"},
+		"`keyturn webhook retry WEBHOOK DELIVERY ": {"webhook", "retry", "shop", "1", "2"},
+	} {
+		_, err := execute(t, args...)
+		require.ErrorContains(t, err, want)
+	}
+}
+
 func TestOutputIsTextOrJSON(t *testing.T) {
 	_, err := execute(t, "order", "list", "--output", "yaml")
 	require.ErrorContains(t, err, "--output is text or json, not yaml")

@@ -55,7 +55,23 @@ the source of truth.`,
 		newAlert(), newWebhook(), newAudit(), newCustomer(), newMail(), newRestored(), newHealth(),
 		newDoctor(), newVersion(),
 	)
+	explainArguments(root)
 	return root
+}
+
+// explainArguments has each command show its form when it is called with too few or too many arguments.
+func explainArguments(cmd *cobra.Command) {
+	for _, c := range cmd.Commands() {
+		explainArguments(c)
+	}
+	if check := cmd.Args; check != nil {
+		cmd.Args = func(cmd *cobra.Command, args []string) error {
+			if check(cmd, args) == nil {
+				return nil
+			}
+			return keyturn.Errorf(keyturn.KindInvalid, "too few or too many arguments: use `%s`", cmd.UseLine())
+		}
+	}
 }
 
 // wantJSON says whether the answer is for a program.

@@ -159,6 +159,10 @@ func newWebhookReplay() *cobra.Command {
 			return err
 		}
 		return show(cmd, out, func(w io.Writer) {
+			if out.Events == 0 {
+				fmt.Fprintln(w, "no event of that time is to be sent once more")
+				return
+			}
 			fmt.Fprintf(w, "%s sent once more, the last at %s\n", counted(out.Events, "event is", "events are"),
 				when(out.Until))
 			if out.More {

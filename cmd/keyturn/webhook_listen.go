@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 
@@ -28,11 +29,14 @@ func newWebhookListen() *cobra.Command {
 	cmd.Flags().StringVar(&secret, "secret", "", "whsec_… to sign with; default: one that is made and printed")
 	return withAPI(cmd, func(ctx context.Context, cmd *cobra.Command, api *client.Client, args []string) error {
 		w := cmd.OutOrStdout()
-		if forward != "" && secret == "" {
-			secret = keyturn.NewWebhookSecret()
-			fmt.Fprintf(w, "forwarding to %s, signed with %s\n", forward, secret)
-		}
 		after := time.Now().UnixMicro()
+		if _, err := api.PullEvents(ctx, args[0], after, 1); err != nil { // before a secret is shown
+			return err
+		}
+		secret, err := forwardSecret(w, forward, secret)
+		if err != nil {
+			return err
+		}
 		for {
 			page, err := api.PullEvents(ctx, args[0], after, 100)
 			if err != nil && ctx.Err() == nil { // nobody has ended it
@@ -54,6 +58,25 @@ func newWebhookListen() *cobra.Command {
 			}
 		}
 	})
+}
+
+// forwardSecret gives the secret that what is forwarded is signed with, and prints one that it makes.
+func forwardSecret(w io.Writer, forward, secret string) (string, error) {
+	if forward == "" {
+		return "", nil
+	}
+	if u, err := url.Parse(forward); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+		return "", keyturn.Errorf(keyturn.KindInvalid, "--forward must be an address such as http://127.0.0.1:3000/hooks")
+	}
+	if secret == "" {
+		secret = keyturn.NewWebhookSecret()
+		fmt.Fprintf(w, "forwarding to %s, signed with %s\n", forward, secret)
+	}
+	if _, ok := keyturn.ParseWebhookSecret(secret); !ok {
+		return "", keyturn.Errorf(keyturn.KindInvalid,
+			"--secret must be whsec_ and the base64 of 24 to 64 random bytes; leave it out to have one made")
+	}
+	return secret, nil
 }
 
 func printEvent(w io.Writer, e keyturn.PulledEvent) {

@@ -72,7 +72,8 @@ func TestWebhooksFromTheCommandLine(t *testing.T) {
 	require.NotContains(t, made, shop.Secret)
 	require.NotContains(t, s.run("apply", "-f", catalog), "whsec_", "and shown once")
 
-	require.Regexp(t, `webhook.test +DELIVERED +\d+ .*HTTP 204 in \d+ ms`, s.run("webhook", "test", "shop"))
+	require.Regexp(t, `webhook.test +DELIVERED +1 .*HTTP 204 in \d+ ms`, s.run("webhook", "test", "shop"))
+	require.Contains(t, s.run("webhook", "replay", "shop", "--from", "1h", "--to", "59m"), "no event")
 	_, err := execute(t, "webhook", "test", "dev")
 	require.ErrorContains(t, err, "its events are pulled")
 	list := s.run("webhook", "list")
@@ -120,7 +121,7 @@ func TestWebhooksFromTheCommandLine(t *testing.T) {
 		return d.Replay && d.Type == keyturn.EventOrderCompleted && d.Status == keyturn.EventDelivered
 	})
 	require.Contains(t, string(replayed.Request), `{"replay":true,"type":"order.completed"`)
-	require.Contains(t, s.run("webhook", "replay", "shop", "--from", "24h", "--to", "1h"), "0 events")
+	require.Contains(t, s.run("webhook", "replay", "shop", "--from", "24h", "--to", "1h"), "no event")
 	require.Contains(t, s.run("webhook", "replay", "shop", "--from", "24h", "--types", "line.*"), "1 event is")
 	_, err = execute(t, "webhook", "replay", "shop", "--from", "yesterday")
 	require.ErrorContains(t, err, "--from must be a time")
@@ -173,6 +174,16 @@ func TestListeningForwardsEvents(t *testing.T) {
 		page, err := s.api.PullEvents(t.Context(), "dev", 0, 100)
 		return assert.NoError(t, err) && len(page.Events) == 2
 	}, time.Minute, 20*time.Millisecond)
+
+	for want, args := range map[string][]string{
+		"there is no webhook none":             {"none", "--forward", mine.URL},
+		"--forward must be an address such as": {"dev", "--forward", "127.0.0.1:3000"},
+		"--secret must be whsec_":              {"dev", "--forward", mine.URL, "--secret", "whsec_short"},
+	} {
+		said, err := execute(t, append([]string{"webhook", "listen"}, args...)...)
+		require.ErrorContains(t, err, want)
+		require.Empty(t, said, "nothing is promised first")
+	}
 
 	ctx, stop := context.WithCancel(t.Context())
 	var out sealed
