@@ -22,7 +22,7 @@ import (
 )
 
 // devPorts are those of `keyturn dev` without an offset.
-var devPorts = []int{8080, 7233, 8233, 8025, 1025, 8090, 5433, 9464, 8091, 8092}
+var devPorts = []int{8080, 7233, 8233, 8025, 1025, 8090, 5433, 9464, 8091, 8092, 2525}
 
 // freeOffset finds an offset at which `keyturn dev` can run. No two of its ports are a multiple of 89 apart, so that
 // one test's port is none of another's.

@@ -28,13 +28,13 @@ const devToken = "dev"
 
 // devPorts are the ports of api.md, Development servers.
 type devPorts struct {
-	api, temporal, temporalUI, inbox, smtp, partner, postgres, metrics, stripe, stripePage int
+	api, temporal, temporalUI, inbox, smtp, partner, postgres, metrics, stripe, stripePage, reports int
 }
 
 func portsAt(offset int) devPorts {
 	return devPorts{
 		8080 + offset, 7233 + offset, 8233 + offset, 8025 + offset, 1025 + offset, 8090 + offset,
-		5433 + offset, 9464 + offset, 8091 + offset, 8092 + offset,
+		5433 + offset, 9464 + offset, 8091 + offset, 8092 + offset, 2525 + offset,
 	}
 }
 
@@ -143,14 +143,15 @@ func startStack(ctx context.Context, dir *devstack.Dir, o devOptions) (*devStack
 		devstack.Port{Name: "partner emulator", Number: p.partner},
 		devstack.Port{Name: "PostgreSQL", Number: p.postgres},
 		devstack.Port{Name: "metrics", Number: p.metrics}, devstack.Port{Name: "Stripe emulator", Number: p.stripe},
-		devstack.Port{Name: "Stripe emulator's page", Number: p.stripePage}); err != nil {
+		devstack.Port{Name: "Stripe emulator's page", Number: p.stripePage},
+		devstack.Port{Name: "reports about e-mails", Number: p.reports}); err != nil {
 		return nil, err
 	}
 	fmt.Fprintf(o.out, "starting PostgreSQL, Temporal, a mail inbox and a partner emulator; their state is in %s\n", o.dir)
 	s := &devStack{ports: p, config: config{
 		KeysFile: dir.Path("keys.json"), PublicURL: "http://" + addr(p.api), TemporalUI: "http://" + addr(p.temporalUI),
 		Mail: mail.Config{Addr: addr(p.smtp), TLS: mail.TLSNone}, MailFrom: "keys@shop.test", MailName: "The Sample Shop",
-		Operations: "ops@shop.test",
+		Operations: "ops@shop.test", Bounces: bounceSettings{Address: "bounce@shop.test", Listen: addr(p.reports)},
 	}}
 	g, startCtx := errgroup.WithContext(ctx)
 	g.Go(func() (err error) {
@@ -164,7 +165,9 @@ func startStack(ctx context.Context, dir *devstack.Dir, o devOptions) (*devStack
 		return err
 	})
 	g.Go(func() error {
-		s.inbox = inbox.New(inbox.Config{SMTPAddr: addr(p.smtp), HTTPAddr: addr(p.inbox), Dir: dir.Path("inbox")})
+		s.inbox = inbox.New(inbox.Config{
+			SMTPAddr: addr(p.smtp), HTTPAddr: addr(p.inbox), Dir: dir.Path("inbox"), ReportsTo: addr(p.reports),
+		})
 		return s.inbox.Start()
 	})
 	g.Go(func() error {

@@ -33,6 +33,7 @@ type Config struct {
 	Dir         string      // messages are files here and survive a restart; empty: they are in memory only
 	Sync        bool        // flush each message to the disk before it is answered
 	TLS         *tls.Config // offers STARTTLS; nil: mail comes in the clear
+	ReportsTo   string      // SMTP server that is told of e-mails to Nowhere, which come back; empty: none does
 	MaxMessages int         // the oldest ones go beyond this; 0: 10,000 in memory, no limit on disk
 }
 

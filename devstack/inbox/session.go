@@ -93,6 +93,7 @@ func (s *session) Data(r io.Reader) error {
 	if err := s.server.store.add(s.from, s.to, data, s.fault == nil); err != nil {
 		return &smtp.SMTPError{Code: 451, EnhancedCode: smtp.EnhancedCode{4, 3, 0}, Message: fmt.Sprintf("Not kept: %v", err)}
 	}
+	s.server.reports(s.from, s.to)
 	switch {
 	case errors.Is(s.fault, ErrCut):
 		_ = s.conn.Close() // what the server answers now goes nowhere
