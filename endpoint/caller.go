@@ -196,6 +196,9 @@ func send(ctx context.Context, transport *http.Transport, method, address string
 	if _, err := http.ParseTime(reply.Header.Get("Date")); err != nil {
 		reply.Header.Set("Date", time.Now().UTC().Format(http.TimeFormat)) // RFC 9110 §6.6.1
 	}
+	if resp.StatusCode == http.StatusSwitchingProtocols { // its body is the connection itself, which no deadline ends
+		return reply, nil
+	}
 	reply.Body, err = io.ReadAll(io.LimitReader(resp.Body, limit+1)) // decompressed bytes
 	if err != nil {
 		return Reply{}, failed(err, &at)

@@ -176,6 +176,27 @@ func TestReplyCap(t *testing.T) {
 	require.False(t, reply.Truncated) // exactly the cap is not too much
 }
 
+// A server that switches protocols keeps the connection, which no deadline of a reply's body ends: it is not read.
+func TestSwitchedProtocolsAreNotRead(t *testing.T) {
+	t.Parallel()
+	done := make(chan struct{})
+	t.Cleanup(func() { close(done) })
+	_, in := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+		conn, _, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			return
+		}
+		defer func() { _ = conn.Close() }()
+		_, _ = io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n")
+		<-done
+	})
+	in.Limits.Timeout = keyturn.Duration(time.Second)
+	reply, err := send(t, newCaller(t, false), in)
+	require.NoError(t, err)
+	require.Equal(t, http.StatusSwitchingProtocols, reply.Status)
+	require.Equal(t, keyturn.KindBadReply, endpoint.Judge(in, "create", 1, reply).Kind)
+}
+
 func TestNotSent(t *testing.T) {
 	t.Parallel()
 	s, in := serve(t, func(http.ResponseWriter, *http.Request) { t.Error("a request arrived") })

@@ -40,6 +40,7 @@ func (s *Sender) Send(ctx context.Context, sending db.Sending, e db.SendingEvent
 	r.Duration = reply.Duration
 	if err != nil {
 		r.Failed = keyturn.KindOf(err)
+		r.Reply = kept([]byte(strings.ReplaceAll(err.Error(), "the partner", "the receiver"))) // no cause, no address
 		return r
 	}
 	r.Status, r.RetryAfter = reply.Status, endpoint.RetryAfter(reply)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"fmt"
@@ -218,7 +219,7 @@ func answerOf(v keyturn.EventDelivery) string {
 	case v.HTTPStatus != 0:
 		return fmt.Sprintf("HTTP %d in %d ms", v.HTTPStatus, v.DurationMS)
 	case v.Error != "":
-		return "no answer: " + string(v.Error)
+		return "no answer: " + cmp.Or(v.Answer, string(v.Error))
 	}
 	return "-"
 }

@@ -62,9 +62,12 @@ func TestWebhooksFromTheCommandLine(t *testing.T) {
 	s.run("pool", "import", "games", s.file("keys.txt", "K-1\nK-2\nK-3\n"))
 	shop := testkit.NewReceiver(t)
 	t.Setenv("SHOP_HOOK", shop.Secret)
+	away := httptest.NewServer(nil)
+	away.Close()
 	catalog := s.file("hooks.yaml", `webhooks:
   - {id: shop, url: "`+shop.URL+`", events: ["order.*", "line.delivered"], secret: {env: SHOP_HOOK}}
   - {id: books, url: "`+shop.URL+`", events: ["refund.*"]}
+  - {id: away, url: "`+away.URL+`", events: ["refund.*"]}
   - {id: dev, events: ["*"]}
 `)
 	made := s.run("apply", "-f", catalog)
@@ -76,6 +79,8 @@ func TestWebhooksFromTheCommandLine(t *testing.T) {
 	require.Contains(t, s.run("webhook", "replay", "shop", "--from", "1h", "--to", "59m"), "no event")
 	_, err := execute(t, "webhook", "test", "dev")
 	require.ErrorContains(t, err, "its events are pulled")
+	_, err = execute(t, "webhook", "test", "away")
+	require.ErrorContains(t, err, "no answer: the receiver does not accept connections: nothing listens on its port")
 	list := s.run("webhook", "list")
 	require.Regexp(t, `shop +on +0 `, list)
 	require.Regexp(t, `dev +to pull `, list)
