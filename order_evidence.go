@@ -30,9 +30,10 @@ type DisputeView struct {
 
 // EvidenceOfMail is an e-mail that the customer's mail server accepted.
 type EvidenceOfMail struct {
-	What       string    `json:"what" doc:"keys, confirmation, …"`
-	Line       int       `json:"line,omitempty" doc:"Of the order, from 1."`
-	AcceptedAt time.Time `json:"acceptedAt"`
+	What       string     `json:"what" doc:"keys, confirmation, …"`
+	Line       int        `json:"line,omitempty" doc:"Of the order, from 1."`
+	AcceptedAt time.Time  `json:"acceptedAt"`
+	CameBackAt *time.Time `json:"cameBackAt,omitempty" doc:"When a report said that it was not delivered after all."`
 }
 
 // EvidenceOfAccess is a look at a line's keys.

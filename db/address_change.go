@@ -112,9 +112,9 @@ func (a *addressChange) store(ctx context.Context, number int) error {
 		return err
 	}
 	if a.line == nil {
-		return logPersonal(ctx, a.tx, a.by, "address", "order/"+a.order.ID)
+		return logPersonal(ctx, a.tx, a.by, whatAddress, "order/"+a.order.ID)
 	}
-	return logAccess(ctx, a.tx, a.by, "address", a.line.ID)
+	return logAccess(ctx, a.tx, a.by, whatAddress, a.line.ID)
 }
 
 func changePlace(id string) string { return "address_changes/" + id }

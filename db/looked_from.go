@@ -16,6 +16,9 @@ const whatOrdered = "ordered"
 // whatResent is what it says of a customer who had a line's e-mail sent again.
 const whatResent = "resend"
 
+// whatAddress is what it says of whoever gave another e-mail address.
+const whatAddress = "address"
+
 // addressAt is where the address in a row of access_log stands: about is the line, or the row's subject.
 func addressAt(about string) string { return "access_log/" + about }
 

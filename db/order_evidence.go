@@ -30,10 +30,14 @@ func (d *DB) OrderEvidence(ctx context.Context, orderID string, customer bool, b
 	}
 	//keyturn:autocommit it reads
 	if err := d.pg.SelectContext(ctx, &out.Mails, `
-		SELECT m.kind AS what, 0 AS line, m.sent_at AS accepted_at FROM payments p JOIN payment_mails m ON m.payment_id = p.id
+		SELECT m.kind AS what, 0 AS line, m.sent_at AS accepted_at,
+			(SELECT min(b.at) FROM bounces b WHERE b.payment_mail_id = m.id AND b.kind IN (`+lostKindsSQL+`)) AS came_back_at
+		FROM payments p JOIN payment_mails m ON m.payment_id = p.id
 		WHERE p.order_id = $1 AND m.status = 'SENT'
 		UNION ALL
-		SELECT s.kind, l.position, s.sent_at FROM line_items l JOIN deliveries s ON s.line_id = l.id
+		SELECT s.kind, l.position, s.sent_at,
+			(SELECT min(b.at) FROM bounces b WHERE b.delivery_id = s.id AND b.kind IN (`+lostKindsSQL+`))
+		FROM line_items l JOIN deliveries s ON s.line_id = l.id
 		WHERE l.order_id = $1 AND s.status = 'SENT' ORDER BY 3`, orderID); err != nil {
 		return out, pg.AsKind(err)
 	}
@@ -187,11 +191,14 @@ func logText(e keyturn.OrderEvidence) string {
 	}
 	var log []entry
 	for _, m := range e.Mails {
-		text := fmt.Sprintf("the customer's mail server accepted the e-mail %q", m.What)
+		mail := fmt.Sprintf("the e-mail %q", m.What)
 		if m.Line > 0 {
-			text += fmt.Sprintf(" of line %d", m.Line)
+			mail += fmt.Sprintf(" of line %d", m.Line)
 		}
-		log = append(log, entry{m.AcceptedAt, text})
+		log = append(log, entry{m.AcceptedAt, "the customer's mail server accepted " + mail})
+		if m.CameBackAt != nil {
+			log = append(log, entry{*m.CameBackAt, mail + " came back"})
+		}
 	}
 	for _, a := range e.Accesses {
 		log = append(log, entry{a.At, accessText(a)})
@@ -206,8 +213,11 @@ func logText(e keyturn.OrderEvidence) string {
 
 func accessText(a keyturn.EvidenceOfAccess) string {
 	text := fmt.Sprintf("the customer opened line %d on the order's page (%s)", a.Line, a.What)
-	if a.What == whatResent {
+	switch a.What {
+	case whatResent:
 		text = fmt.Sprintf("the customer had the e-mail of line %d sent again", a.Line)
+	case whatAddress:
+		text = fmt.Sprintf("the customer gave another e-mail address, on the order's page at line %d", a.Line)
 	}
 	if a.Address != "" {
 		text += " from " + a.Address

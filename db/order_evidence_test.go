@@ -66,17 +66,22 @@ func TestEvidenceReadsByTime(t *testing.T) {
 	s.exec(`UPDATE deliveries SET sent_at = sent_at + interval '1 hour' WHERE line_id =
 		(SELECT id FROM line_items WHERE position = 1)`)
 
+	s.exec(`INSERT INTO bounces (id, delivery_id, kind, status, via, replaced)
+		SELECT id, id, 'bad_address', '5.1.1', 'smtp', false FROM deliveries WHERE line_id =
+			(SELECT id FROM line_items WHERE position = 2) AND status = 'SENT'`)
+
 	e, err := s.OrderEvidence(s.ctx, "ORD-1", true, "ana")
 	require.NoError(t, err)
 	require.Contains(t, e.Text["product_description"], "\n1. GAME, quantity 1, 10.00 EUR: DELIVERED\n2. GAME, quantity 1")
 	log := strings.Split(strings.TrimSpace(e.Text["access_activity_log"]), "\n")
 	for i, what := range []string{
 		`accepted the e-mail "keys" of line 2`, "had the e-mail of line 2 sent again",
-		"opened line 2 on the order's page (keys) from " + home.String(), `accepted the e-mail "keys" of line 1`,
+		"opened line 2 on the order's page (keys) from " + home.String(), `the e-mail "keys" of line 2 came back`,
+		`accepted the e-mail "keys" of line 1`,
 	} {
 		require.Contains(t, log[i], what)
 	}
-	require.Len(t, log, 4)
+	require.Len(t, log, 5)
 }
 
 // Where a payment was begun from goes with everything else of one that came to nothing.
