@@ -71,8 +71,8 @@ func (p *pages) addressOf(w *words, token string, l db.CustomerLine) *addressVie
 		return nil
 	}
 	return &addressView{
-		Question: w.address.question, Label: w.address.label, Button: w.address.button,
-		Link: lineLink(token, l.FulfillmentID, "address"),
+		Question: say(w.address.question, ofKeys(l.Product.Units(l.Quantity))).String(), Label: w.address.label,
+		Button: w.address.button, Link: lineLink(token, l.FulfillmentID, "address"),
 	}
 }
 
@@ -127,12 +127,12 @@ func corrected(w *words, l db.CustomerLine, v values, at func(string, part) phra
 	return []phrase{at(w.address.sentTo, w.date.since(*l.SentAgainAt))}
 }
 
-// cameBack says that an e-mail of the page's lines came back.
-func cameBack(p db.CustomerPage) bool {
+// cameBack counts the keys of the page's lines whose e-mail came back.
+func cameBack(p db.CustomerPage) (keys int) {
 	for _, l := range p.Lines {
 		if situationOf(l) == isReturned {
-			return true
+			keys += l.Product.Units(l.Quantity)
 		}
 	}
-	return false
+	return keys
 }

@@ -67,6 +67,22 @@ func TestThePageAsksForAnotherAddress(t *testing.T) {
 	require.Equal(t, 3, s.count(`SELECT count(*) FROM access_log WHERE by = 'customer' AND what = 'address'`))
 }
 
+// Of several keys the page speaks in the plural.
+func TestThePageAsksForTheAddressOfSeveralKeys(t *testing.T) {
+	s := open(t)
+	s.sold(keyturn.Product{ID: "acme", Sources: fromPool}, canary+"-1", canary+"-2")
+	o := s.accept(keyturn.Customer{Email: "jean@buyer.test", Locale: "de"},
+		keyturn.LineItem{ProductID: "acme", Quantity: 2, GrossPrice: "20.00"})
+	o.deliver(0)
+	o.comesBack(0)
+	for _, part := range []string{
+		"Ihre Schlüssel sind da, aber unsere E-Mail kam zurück.", "Sie können Ihre Schlüssel hier anzeigen.",
+		"wir senden dieselben Schlüssel dorthin",
+	} {
+		require.Contains(t, o.get().shown(), part)
+	}
+}
+
 func TestThePageWaitsForTheShopsYes(t *testing.T) {
 	s := open(t)
 	s.sold(keyturn.Product{ID: "acme", Sources: fromPool, PageKeys: keyturn.PageKeysNever}, canary+"-1")

@@ -262,8 +262,8 @@ func summary(w *words, p db.CustomerPage) string {
 	switch {
 	case p.Canceling && p.Status != keyturn.OrderCanceled:
 		return w.orderCancel
-	case p.Status == keyturn.OrderCompleted && cameBack(p):
-		return w.address.summary
+	case p.Status == keyturn.OrderCompleted && cameBack(p) > 0:
+		return say(w.address.summary, ofKeys(cameBack(p))).String()
 	case p.Status == keyturn.OrderPartialCompleted && p.Counts.Trouble == 0:
 		return w.underWay
 	}

@@ -139,6 +139,14 @@ func text(s string) part { return part{Text: s} }
 // several, among the values, says that a sentence is about several keys.
 const several = "several"
 
+// ofKeys are the values of a sentence that is about n keys and has no others.
+func ofKeys(n int) values {
+	if n > 1 {
+		return values{several: part{}}
+	}
+	return values{}
+}
+
 // say substitutes the values for their names. Of a sentence that has two forms, one key|several, it takes one.
 func say(sentence string, v values) phrase {
 	one, more, both := strings.Cut(sentence, "|")
