@@ -12,6 +12,7 @@ type Payment struct {
 	Refunded   int64             `json:"refunded"` // pending refunds count, failed ones do not
 	Refunds    int               `json:"refunds"`
 	Disputed   bool              `json:"disputed,omitempty"`
+	Dispute    string            `json:"dispute,omitempty"` // one that is open
 	Metadata   map[string]string `json:"metadata,omitempty"`
 }
 
@@ -63,10 +64,16 @@ func (s *Server) Books() Books {
 		})
 		refunds[r.Intent]++
 	}
+	disputes := map[string]string{}
+	for _, d := range s.state.Disputes {
+		if d.open() {
+			disputes[d.Intent] = d.ID
+		}
+	}
 	for _, i := range s.state.Intents {
 		p := Payment{
 			ID: i.ID, Session: i.Session, Status: i.Status, Currency: i.Currency, Amount: i.Amount, Authorized: i.Capturable,
-			Captured: i.Received, Refunds: refunds[i.ID], Metadata: i.Metadata,
+			Captured: i.Received, Refunds: refunds[i.ID], Metadata: i.Metadata, Dispute: disputes[i.ID],
 		}
 		if ch := s.chargeOf(i); ch != nil {
 			p.Refunded, p.Disputed = ch.Refunded, ch.Disputed

@@ -143,6 +143,8 @@ func (s *Server) postControl(w http.ResponseWriter, r *http.Request) {
 		}
 	case "dispute":
 		_, err = s.Dispute(id)
+	case "win", "lose":
+		err = s.CloseDispute(r.FormValue("dispute"), r.FormValue("do") == "win")
 	case "warn":
 		err = s.Warn(id)
 	case "refund":

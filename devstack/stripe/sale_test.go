@@ -3,6 +3,7 @@ package stripe_test
 import (
 	"net/http"
 	"net/url"
+	"strings"
 	"testing"
 	"time"
 
@@ -202,6 +203,32 @@ func TestTheHostedPageIsPaidOnAnotherOrigin(t *testing.T) {
 	require.Equal(t, "https://shop.test/return?s="+id, resp.Header.Get("Location"))
 	require.Equal(t, 200, press(stripe.CardGood).StatusCode, "it is paid once")
 	require.Len(t, e.Books().Payments, 1)
+}
+
+// A person has the bank decide a dispute on the page beside the hosted one.
+func TestAPersonDecidesADispute(t *testing.T) {
+	t.Parallel()
+	e := start(t, stripe.Config{})
+	pi := e.sold(stripe.Card(stripe.CardDisputed), "payment_method_options[card][capture_method]", "")
+	press := func(form url.Values) {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, e.PageURL()+"/", strings.NewReader(form.Encode()))
+		require.NoError(t, err)
+		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		resp, err := http.DefaultClient.Do(req)
+		require.NoError(t, err)
+		require.NoError(t, resp.Body.Close())
+		require.Equal(t, 200, resp.StatusCode)
+	}
+	open := e.Books().Payments[0].Dispute
+	require.NotEmpty(t, open)
+	press(url.Values{"payment": {pi}, "dispute": {open}, "do": {"lose"}})
+	require.Equal(t, "lost", e.get("/v1/disputes/"+open, "").at("status"))
+	require.Empty(t, e.Books().Payments[0].Dispute)
+
+	press(url.Values{"payment": {pi}, "do": {"dispute"}})
+	open = e.Books().Payments[0].Dispute
+	press(url.Values{"payment": {pi}, "dispute": {open}, "do": {"win"}})
+	require.Equal(t, "won", e.get("/v1/disputes/"+open, "").at("status"))
 }
 
 func TestTheStateOutlivesARestart(t *testing.T) {
