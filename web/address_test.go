@@ -102,18 +102,13 @@ func TestThePageWaitsForTheShopsYes(t *testing.T) {
 func TestABrowserCorrectsTheAddress(t *testing.T) {
 	s := open(t)
 	s.sold(keyturn.Product{ID: "acme", Name: "Acme Pro", Sources: fromPool}, canary+"-1", canary+"-2", canary+"-3")
-	chrome := launch(t)
 	for _, locale := range []string{"en", "fr", "de"} {
 		o := s.buy(locale, "acme")
 		o.deliver(0)
 		o.comesBack(0)
-		b := another(t, chrome)
+		b := surf(t)
 		b.run(chromedp.Navigate(s.server.URL + o.path))
-		for _, width := range []int64{1000, 320} {
-			b.run(chromedp.EmulateViewport(width, 900))
-			b.fits("came back " + locale)
-			b.accessible("came back "+locale, "")
-		}
+		b.fitsScreens("came back " + locale)
 		b.run(chromedp.SendKeys(`input[name=email]`, "ada@buyer.test"))
 		b.press(map[string]string{"en": "Send it there", "fr": "Envoyer à cette adresse", "de": "Dorthin senden"}[locale])
 		text, _, _ := b.reads()

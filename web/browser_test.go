@@ -21,7 +21,6 @@ import (
 
 	"keyturn.dev/keyturn"
 	"keyturn.dev/keyturn/db"
-	"keyturn.dev/keyturn/internal/testkit"
 )
 
 // browser is a customer's browser. It notes every dialog that a script opens and everything that the
@@ -34,56 +33,9 @@ type browser struct {
 	noted []string
 }
 
-func surf(t *testing.T) *browser {
-	t.Helper()
-	return watch(t, launch(t))
-}
-
-// chromium is a browser that runs, or a tab of it.
-type chromium struct {
-	context.Context //nolint:containedctx // chromedp's handle is a context
-}
-
-// launch starts a browser.
-func launch(t *testing.T) chromium {
-	t.Helper()
-	return launchFor(t, 5*time.Minute)
-}
-
-// launchFor starts a browser that is ended after this time.
-func launchFor(t *testing.T, limit time.Duration) chromium {
-	t.Helper()
-	path := testkit.Browser(t)
-	options := append(chromedp.DefaultExecAllocatorOptions[:],
-		chromedp.ExecPath(path), chromedp.UserDataDir(t.TempDir()), chromedp.DisableGPU, chromedp.WindowSize(1000, 900),
-		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-component-update", true))
-	if os.Geteuid() == 0 {
-		options = append(options, chromedp.NoSandbox) // which root cannot have
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), limit)
-	t.Cleanup(cancel)
-	ctx, cancel = chromedp.NewExecAllocator(ctx, options...)
-	t.Cleanup(cancel)
-	ctx, cancel = chromedp.NewContext(ctx)
-	t.Cleanup(cancel)
-	require.NoError(t, chromedp.Do(ctx))
-	return chromium{ctx}
-}
-
-// another is another customer in the same browser: nothing is shared but the process.
-func another(t *testing.T, chrome chromium) *browser {
-	t.Helper()
-	ctx, cancel := chromedp.NewContext(chrome, chromedp.WithNewBrowserContext())
-	t.Cleanup(cancel)
-	ctx, cancel = context.WithTimeout(ctx, 2*time.Minute)
-	t.Cleanup(cancel)
-	return watch(t, chromium{ctx})
-}
-
 // watch notes what happens in a tab.
-func watch(t *testing.T, tab chromium) *browser {
+func watch(ctx context.Context, t *testing.T) *browser {
 	t.Helper()
-	ctx := tab.Context
 	b := &browser{Context: ctx, t: t}
 	require.NoError(t, chromedp.Listen(ctx, func(event any) {
 		switch e := event.(type) {
@@ -98,6 +50,10 @@ func watch(t *testing.T, tab chromium) *browser {
 			b.note("the browser complains: " + e.Entry.Text)
 		}
 	}))
+	// Each tab behaves as the one that the customer looks at, whatever others do.
+	_, err := chromedp.Call(b, emulation.SetFocusEmulationEnabled,
+		emulation.SetFocusEmulationEnabledParams{Enabled: true})
+	require.NoError(t, err)
 	return b
 }
 
@@ -233,6 +189,7 @@ func TestBrowserSavesADeliveredFile(t *testing.T) {
 	b, folder := surf(t), t.TempDir()
 	_, err := chromedp.Call(b, browserdomain.SetDownloadBehavior, browserdomain.SetDownloadBehaviorParams{
 		Behavior: browserdomain.SetDownloadBehaviorBehaviorAllow, DownloadPath: folder,
+		BrowserContextID: chromedp.FromContext(b).BrowserContextID,
 	})
 	require.NoError(t, err)
 	b.run(chromedp.Navigate(s.server.URL + o.path))

@@ -26,8 +26,8 @@ import (
 	"keyturn.dev/keyturn"
 )
 
-// camera takes pictures of scenes, one at a time in each of its browsers.
-type camera chan chromium
+// camera takes pictures of as many scenes at a time as it has room for.
+type camera chan struct{}
 
 // shots are what a picture has of each language, from left to right.
 var shots = []struct {
@@ -42,11 +42,11 @@ var shots = []struct {
 // shoot makes the picture of a scene.
 func (c camera) shoot(t *testing.T, x scene, stages map[string]*stage, sights map[string]sight, file string) {
 	t.Helper()
-	chrome := <-c
-	defer func() { c <- chrome }()
+	c <- struct{}{}
+	defer func() { <-c }()
 	var rows [][]image.Image
 	for _, lang := range keyturn.PageLanguages {
-		b := another(t, chrome)
+		b := surf(t)
 		b.enters(x, stages[lang], sights[lang])
 		var row []image.Image
 		for _, s := range shots {

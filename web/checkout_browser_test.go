@@ -12,15 +12,14 @@ import (
 	"keyturn.dev/keyturn"
 )
 
-// The checkout page in a real browser, under the policy that it is served with: one browser, a customer per test.
+// The checkout page in a real browser, under the policy that it is served with: a customer per test.
 func TestCheckoutInABrowser(t *testing.T) {
 	t.Parallel()
-	chrome := launch(t)
 	for _, locale := range []string{"en", "de", "fr"} {
-		t.Run("purchase in "+locale, func(t *testing.T) { buyInABrowser(t, chrome, locale, true) })
+		t.Run("purchase in "+locale, func(t *testing.T) { buyInABrowser(t, locale, true) })
 	}
-	t.Run("purchase without script", func(t *testing.T) { buyInABrowser(t, chrome, "en", false) })
-	for name, test := range map[string]func(*testing.T, chromium){
+	t.Run("purchase without script", func(t *testing.T) { buyInABrowser(t, "en", false) })
+	for name, test := range map[string]func(*testing.T){
 		"purchase by keyboard":        buyByKeyboard,
 		"small screens and dark ones": showEveryState,
 		"an offer on the visit":       takeTheVisitsOffer,
@@ -28,14 +27,14 @@ func TestCheckoutInABrowser(t *testing.T) {
 		"what was typed":              keepWhatWasTyped,
 		"back":                        goBackAtEachStep,
 	} {
-		t.Run(name, func(t *testing.T) { test(t, chrome) })
+		t.Run(name, func(t *testing.T) { test(t) })
 	}
 }
 
 // customer is somebody who opens a link's page in a browser.
-func (c *checkoutShop) customer(chrome chromium) *browser {
+func (c *checkoutShop) customer() *browser {
 	c.t.Helper()
-	b := another(c.t, chrome)
+	b := surf(c.t)
 	b.run(chromedp.EmulateViewport(1000, 900))
 	return b
 }
@@ -68,11 +67,11 @@ func (b *browser) fill(fields ...string) {
 	}
 }
 
-func buyInABrowser(t *testing.T, chrome chromium, locale string, script bool) {
+func buyInABrowser(t *testing.T, locale string, script bool) {
 	t.Helper()
 	c := openCheckoutShop(t)
 	_, page := c.link(func(l *keyturn.CheckoutLink) { l.Locale = locale })
-	b := c.customer(chrome)
+	b := c.customer()
 	_, err := chromedp.Call(b, emulation.SetScriptExecutionDisabled,
 		emulation.SetScriptExecutionDisabledParams{Value: !script})
 	require.NoError(t, err)
@@ -107,11 +106,11 @@ func buyInABrowser(t *testing.T, chrome chromium, locale string, script bool) {
 }
 
 // buyByKeyboard presses nothing but keys.
-func buyByKeyboard(t *testing.T, chrome chromium) {
+func buyByKeyboard(t *testing.T) {
 	t.Helper()
 	c := openCheckoutShop(t)
 	_, page := c.link(func(l *keyturn.CheckoutLink) { l.Locale = "en" })
-	b := c.customer(chrome)
+	b := c.customer()
 	b.run(chromedp.Navigate(c.origin + page))
 	to := func(selector string) {
 		t.Helper()
@@ -145,11 +144,11 @@ func buyByKeyboard(t *testing.T, chrome chromium) {
 }
 
 // goBackAtEachStep: wherever the customer presses back, the page says where things stand, and nothing is bought twice.
-func goBackAtEachStep(t *testing.T, chrome chromium) {
+func goBackAtEachStep(t *testing.T) {
 	t.Helper()
 	c := openCheckoutShop(t)
 	id, page := c.link(func(l *keyturn.CheckoutLink) { l.Locale = "en" })
-	b := c.customer(chrome)
+	b := c.customer()
 	b.run(chromedp.Navigate(c.origin + page))
 	b.click(".pay") // the answer is the page again, and whoever comes back to it is not asked to send the form once more
 	b.refused("422")

@@ -11,7 +11,7 @@ import (
 )
 
 // takeTheVisitsOffer: the offer opens by itself, once; it replaces the item and can be undone.
-func takeTheVisitsOffer(t *testing.T, chrome chromium) {
+func takeTheVisitsOffer(t *testing.T) {
 	t.Helper()
 	c := openCheckoutShop(t)
 	_, page := c.link(func(l *keyturn.CheckoutLink) {
@@ -23,7 +23,7 @@ func takeTheVisitsOffer(t *testing.T, chrome chromium) {
 			ProductID: "game", Name: "The Game Light", UnitPrice: "5.00",
 		}}}
 	})
-	b := c.customer(chrome)
+	b := c.customer()
 	b.run(chromedp.Navigate(c.origin + page))
 	b.eventually(`document.querySelector("dialog[open]")?.innerText.includes("The Game Deluxe") === true`)
 	b.run(chromedp.KeyEvent(kb.Escape))
@@ -58,7 +58,7 @@ func (b *browser) pointerLeaves(kind string) {
 }
 
 // declineTheOfferOnLeaving: it opens when the mouse leaves, not while something is typed; declined, it is gone.
-func declineTheOfferOnLeaving(t *testing.T, chrome chromium) {
+func declineTheOfferOnLeaving(t *testing.T) {
 	t.Helper()
 	c := openCheckoutShop(t)
 	_, page := c.link(func(l *keyturn.CheckoutLink) {
@@ -67,7 +67,7 @@ func declineTheOfferOnLeaving(t *testing.T, chrome chromium) {
 			ProductID: "game", Name: "The Game Light", UnitPrice: "5.00",
 		}}}
 	})
-	b := c.customer(chrome)
+	b := c.customer()
 	b.run(chromedp.Navigate(c.origin+page), chromedp.Focus(chromedp.CSS("#firstName")))
 	require.True(t, b.evaluate(`document.querySelector(".agree").compareDocumentPosition(
 		document.querySelector(".offers")) === Node.DOCUMENT_POSITION_FOLLOWING`), "it stands below the button")
@@ -94,14 +94,14 @@ func declineTheOfferOnLeaving(t *testing.T, chrome chromium) {
 
 // keepWhatWasTyped: a change of the order loads the page anew, and what was typed is still there. A slip in the address
 // is pointed out.
-func keepWhatWasTyped(t *testing.T, chrome chromium) {
+func keepWhatWasTyped(t *testing.T) {
 	t.Helper()
 	c := openCheckoutShop(t)
 	_, page := c.link(func(l *keyturn.CheckoutLink) {
 		l.Locale = "en"
 		l.LineItems[0].Quantity = keyturn.LinkQuantity{Value: 1, Min: 1, Max: 2}
 	})
-	b := c.customer(chrome)
+	b := c.customer()
 	b.run(chromedp.Navigate(c.origin + page))
 	b.fill("email", "ada@gmial.com", "lastName", "Lovelace")
 	require.True(t, b.evaluate(`document.getElementById("slip").innerText === "Did you mean ada@gmail.com?"`))

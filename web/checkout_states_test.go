@@ -3,6 +3,7 @@ package web_test
 import (
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -26,6 +27,19 @@ func (b *browser) fits(state string) {
 	require.True(b.t, b.evaluate(`document.documentElement.scrollWidth <= document.documentElement.clientWidth`), state)
 }
 
+// screens are as wide as a desktop's window and as the narrowest telephone.
+var screens = []int64{1000, 320}
+
+// fitsScreens says that nothing of the page runs over on any screen; the page is on the narrowest one then.
+func (b *browser) fitsScreens(state string) {
+	b.t.Helper()
+	for _, width := range screens {
+		b.run(chromedp.EmulateViewport(width, 900))
+		b.fits(state)
+		b.picture(state + " " + strconv.FormatInt(width, 10))
+	}
+}
+
 // picture saves what the page looks like, for whoever wants to see it.
 func (b *browser) picture(state string) {
 	b.t.Helper()
@@ -36,15 +50,17 @@ func (b *browser) picture(state string) {
 	}
 }
 
-// accessible has axe-core look at the page as it is, by all of its rules or by one.
-func (b *browser) accessible(state, rule string) {
+// contrast is the rule of axe-core that colors decide on.
+const contrast = `{runOnly: {type: "rule", values: ["color-contrast"]}}`
+
+// accessible has axe-core look at the page, in light and in dark colors. Pages that a scene shows are looked at there.
+func (b *browser) accessible(state string) {
 	b.t.Helper()
-	b.picture(state)
-	which := `{}`
-	if rule != "" {
-		which = `{runOnly: {type: "rule", values: ["` + rule + `"]}}`
-	}
-	assert.Empty(b.t, b.axe(which), state)
+	assert.Empty(b.t, b.axe(`{}`), state)
+	b.dark(true)
+	b.picture(state + " dark")
+	assert.Empty(b.t, b.axe(contrast), "%s, dark", state)
+	b.dark(false)
 }
 
 // axe is what axe-core finds wrong with the page as it is.
@@ -53,7 +69,8 @@ func (b *browser) axe(options string) []string {
 	if b.evaluate(`typeof axe === "undefined"`) {
 		get(b, chromedp.Evaluate[int](axe.Script+";0"))
 	}
-	return get(b, chromedp.Evaluate[[]string](`axe.run(document, `+options+`).then((result) =>
+	return get(b, chromedp.Evaluate[[]string](
+		`axe.run(document, {resultTypes: ["violations"], ...`+options+`}).then((result) =>
 		result.violations.map((v) => v.id + ": " + v.help + " at " + v.nodes.map((n) => n.target.join(" ")).join(", ")))`,
 		chromedp.EvalAwaitPromise))
 }
@@ -67,9 +84,9 @@ func (b *browser) dark(on bool) {
 	require.NoError(b.t, err)
 }
 
-// showEveryState looks at every state of the page: nothing runs over on the narrowest screen, and axe-core finds
-// nothing, in light and in dark colors.
-func showEveryState(t *testing.T, chrome chromium) {
+// showEveryState leads to every state of the page in a shop with long names: nothing runs over on the narrowest screen.
+// Where axe-core looks at a state, it has no scene.
+func showEveryState(t *testing.T) {
 	t.Helper()
 	c := openCheckoutShop(t)
 	c.settings(keyturn.Shop{
@@ -82,21 +99,7 @@ func showEveryState(t *testing.T, chrome chromium) {
 			Street: keyturn.FieldRequired, ZipCode: keyturn.FieldOptional, City: keyturn.FieldOptional,
 		}},
 	})
-	b := c.customer(chrome)
-	see := func(state string) {
-		t.Helper()
-		for _, width := range []int64{1000, 320} {
-			b.run(chromedp.EmulateViewport(width, 900))
-			b.fits(state)
-			if width > 320 {
-				b.picture(state + " wide")
-			}
-		}
-		b.accessible(state, "")
-		b.dark(true)
-		b.accessible(state+" dark", "color-contrast")
-		b.dark(false)
-	}
+	b := c.customer()
 	game, err := catalog.CheckProduct(keyturn.Product{
 		ID: "game", Name: "The Game", Image: picture(t, 64, 48), Sources: []keyturn.Source{keyturn.FromPool("p")},
 	}, false)
@@ -121,15 +124,15 @@ func showEveryState(t *testing.T, chrome chromium) {
 	id, page := c.link(full)
 	b.run(chromedp.Navigate(c.origin + page))
 	b.eventually(`document.querySelector("dialog[open]") !== null`)
-	see("visit offer")
+	b.fitsScreens("visit offer")
 	b.run(chromedp.KeyEvent(kb.Escape))
 	b.eventually(`document.querySelector("dialog") === null`)
-	see("open")
+	b.fitsScreens("open")
 	b.run(chromedp.Evaluate[chromedp.Void](`document.querySelectorAll("details").forEach((d) => { d.open = true; })`))
-	see("open changing")
+	b.fitsScreens("open changing")
 	require.NoError(t, c.db.CancelLink(t.Context(), id, "test", "over"))
 	b.run(chromedp.Reload())
-	see("canceled")
+	b.fitsScreens("canceled")
 
 	_, page = c.link(func(l *keyturn.CheckoutLink) { l.Locale = "en" })
 	b.run(chromedp.Navigate(c.origin + page))
@@ -137,18 +140,19 @@ func showEveryState(t *testing.T, chrome chromium) {
 	b.click(".pay")
 	b.refused("422")
 	require.True(t, b.evaluate(`document.activeElement.id === "wrong"`))
-	see("with errors")
+	b.fitsScreens("with errors")
 	b.fill("email", "ada@buyer.test", "street", "1 Main Street")
 	b.run(chromedp.SetValue(chromedp.CSS("#country"), "US"))
 	b.click(".pay")
 	_, _, pay := b.reads()
-	see("sandbox")
+	b.fitsScreens("sandbox")
+	b.accessible("sandbox")
 	b.run(chromedp.Navigate(c.origin + page))
-	see("paying")
+	b.fitsScreens("paying")
 	b.run(chromedp.Navigate(pay))
 	b.click(`[value="pay-late"]`)
 	b.settles(c.origin + page)
-	see("processing")
+	b.fitsScreens("processing")
 
 	_, page = c.link(func(l *keyturn.CheckoutLink) { l.LineItems[0].UnitPrice = "0.00"; l.Locale = "fr" })
 	b.run(chromedp.Navigate(c.origin + page))
@@ -156,14 +160,14 @@ func showEveryState(t *testing.T, chrome chromium) {
 	b.run(chromedp.SetValue(chromedp.CSS("#country"), "US"))
 	b.click(".pay")
 	b.settles(c.origin + page)
-	see("thanks")
+	b.fitsScreens("thanks")
 	b.run(chromedp.Click(chromedp.CSS(".buttons a")), chromedp.WaitVisible(chromedp.CSS(".facts")))
 	require.True(t, b.evaluate(`document.querySelector(".picture").complete`))
-	see("order page")
-	other := c.customer(chrome)
+	b.fitsScreens("order page")
+	other := c.customer()
 	other.run(chromedp.Navigate(c.origin + page))
 	b = other
-	see("used")
+	b.fitsScreens("used")
 
 	_, page = c.link(func(l *keyturn.CheckoutLink) { l.Locale = "en" })
 	for range keyturn.MaxLinkPayments {
@@ -178,7 +182,7 @@ func showEveryState(t *testing.T, chrome chromium) {
 	b.calm()
 	require.True(t, b.evaluate(`document.querySelector("[role=alert]").innerText.includes("begun too often")`))
 	require.True(t, b.evaluate(`!document.querySelector("form")`))
-	see("begun too often")
+	b.fitsScreens("begun too often")
 
 	_, page = c.link(func(l *keyturn.CheckoutLink) { l.Locale = "en" })
 	c.processors["sandbox"] = faulty{c.sandbox, errUnavailable}
@@ -187,14 +191,14 @@ func showEveryState(t *testing.T, chrome chromium) {
 	b.run(chromedp.SetValue(chromedp.CSS("#country"), "US"))
 	b.click(".pay")
 	b.refused("503")
-	see("processor down")
+	b.fitsScreens("processor down")
 	c.processors["sandbox"] = c.sandbox
 
 	id, page = c.link(nil)
 	require.Equal(t, 1, c.count(`WITH gone AS (UPDATE checkout_links SET created_at = now() - interval '2 days',
 		expires_at = now() - interval '1 day' WHERE id = $1 RETURNING 1) SELECT count(*) FROM gone`, id))
 	b.run(chromedp.Navigate(c.origin + page))
-	see("expired")
+	b.fitsScreens("expired")
 
 	c.settings(keyturn.Shop{
 		Name: "Kiosk", Checkout: keyturn.CheckoutSettings{Withdrawal: keyturn.WithdrawalOffered},
@@ -206,16 +210,17 @@ func showEveryState(t *testing.T, chrome chromium) {
 	b.click(".pay")
 	b.click("button[value=pay]")
 	b.run(chromedp.Navigate(c.origin + "/o/" + c.db.PageToken(id)))
-	see("order that can be withdrawn from")
+	b.fitsScreens("order that can be withdrawn from")
 	b.click(`form[action$="/withdrawal"] button`)
-	see("withdrawal to confirm")
+	b.fitsScreens("withdrawal to confirm")
 	b.click(`form[action$="/withdrawal"] button`)
 	require.True(t, b.evaluate(`document.body.innerText.includes("widerrufen.")`))
-	see("withdrawn")
+	b.fitsScreens("withdrawn")
 	b.run(chromedp.Navigate(c.origin + page))
-	see("used by who withdrew")
+	b.fitsScreens("used by who withdrew")
 	b.calm()
 	b.run(chromedp.Navigate(c.origin + "/c/nobody-knows-this"))
 	b.refused("404")
-	see("unknown")
+	b.fitsScreens("unknown")
+	b.accessible("unknown")
 }

@@ -19,8 +19,8 @@ import (
 	"keyturn.dev/keyturn/activities"
 )
 
-// E-mails in a browser: every kind fits a window and a telephone, light and dark, and shows the shop's logo. Set
-// KEYTURN_TEST_PICTURES to a folder to see them.
+// E-mails in a browser: every kind fits a window and a telephone in each language, and shows the shop's logo. What they
+// are like in dark colors is looked at in scenes.
 func TestMailsInABrowser(t *testing.T) {
 	mails := map[string]string{}
 	var picture bytes.Buffer
@@ -46,7 +46,6 @@ func TestMailsInABrowser(t *testing.T) {
 		},
 	}
 	letters := activities.Letters{From: "cles@boutique.example", PublicURL: server.URL}
-	chrome := launch(t)
 	for _, locale := range []string{"en", "fr", "de"} {
 		for _, kind := range keyturn.SampleKinds {
 			m, err := letters.RenderSample(activities.Sample{
@@ -59,22 +58,11 @@ func TestMailsInABrowser(t *testing.T) {
 			mails["/"+kind+"-"+locale] = parts.HTML
 		}
 	}
-	b := another(t, chrome)
-	for _, dark := range []bool{false, true} {
-		for _, width := range []int64{1000, 320} {
-			name := map[bool]string{false: "light", true: "dark"}[dark] + map[int64]string{1000: " wide", 320: " narrow"}[width]
-			b.dark(dark)
-			b.run(chromedp.EmulateViewport(width, 900))
-			for path := range mails {
-				if dark && !strings.HasSuffix(path, "-en") {
-					continue
-				}
-				b.run(chromedp.Navigate(server.URL + path))
-				b.fits("mail " + path[1:] + " " + name)
-				require.True(t, b.evaluate(`document.querySelector("img").naturalWidth === 360`), path)
-				b.picture("mail " + path[1:] + " " + name)
-			}
-		}
+	b := surf(t)
+	for path := range mails {
+		b.run(chromedp.Navigate(server.URL + path))
+		b.fitsScreens("mail " + path[1:])
+		require.True(t, b.evaluate(`document.querySelector("img").naturalWidth === 360`), path)
 	}
 	b.calm()
 }

@@ -113,7 +113,6 @@ func TestOrderPageInABrowser(t *testing.T) {
 		ID: "acme", Name: long, Sources: fromPool, URLToInstructions: "https://acme.test/" + strings.Repeat("long", 30),
 	}, keys...)
 	line := keyturn.LineItem{ProductID: "acme", Quantity: 2, GrossPrice: "59.98"}
-	chrome := launch(t)
 	for _, locale := range []string{"en", "fr", "de"} {
 		o := s.accept(keyturn.Customer{
 			Email: strings.Repeat("jean.", 11) + "dupont@buyer.test", Locale: locale, FirstName: "Jean",
@@ -123,28 +122,20 @@ func TestOrderPageInABrowser(t *testing.T) {
 		if locale == "en" {
 			o.send(1, &partnerDown, false)
 		}
-		b := another(t, chrome)
+		b := surf(t)
 		_, err := chromedp.Call(b, emulation.SetTimezoneOverride,
 			emulation.SetTimezoneOverrideParams{TimezoneID: "America/New_York"})
 		require.NoError(t, err)
-		for _, dark := range []bool{false, true} {
-			b.dark(dark)
-			for _, width := range []int64{1000, 320} {
-				b.run(chromedp.EmulateViewport(width, 900))
-				name := "order page " + locale + map[bool]string{false: " light", true: " dark"}[dark] +
-					map[int64]string{1000: " wide", 320: " narrow"}[width]
-				b.run(chromedp.Navigate(s.server.URL + o.path))
-				b.fits(name)
-				b.accessible(name, "")
-				require.True(t, b.evaluate(`document.getElementById("zone").hidden`), "each time names its zone")
-				require.True(t, b.evaluate(`[...document.querySelectorAll("time[data-as]")].every((e) => /(GMT|UTC)[-−][45]|E[SD]T/.test(e.textContent))`))
-				if locale == "en" {
-					b.press("Show my keys")
-					b.fits(name + " keys")
-					b.accessible(name+" keys", "")
-					require.True(t, b.evaluate(`[...document.querySelectorAll("button.copy")].every((e) => !e.hidden)`))
-				}
-			}
+		name := "order page " + locale
+		b.run(chromedp.Navigate(s.server.URL + o.path))
+		b.fitsScreens(name)
+		require.True(t, b.evaluate(`document.getElementById("zone").hidden`), "each time names its zone")
+		require.True(t, b.evaluate(`[...document.querySelectorAll("time[data-as]")].every((e) =>
+			/(GMT|UTC)[-−][45]|E[SD]T/.test(e.textContent))`))
+		if locale == "en" {
+			b.press("Show my keys")
+			b.fitsScreens(name + " keys")
+			require.True(t, b.evaluate(`[...document.querySelectorAll("button.copy")].every((e) => !e.hidden)`))
 		}
 		b.calm()
 	}

@@ -5,7 +5,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/chromedp/chromedp"
 	"github.com/stretchr/testify/assert"
 
 	"keyturn.dev/keyturn/internal/testkit"
@@ -14,10 +13,10 @@ import (
 // telephones are browsers in which scenes are looked at, one at a time in each.
 type telephones chan *browser
 
-// everywhere says that scenes are looked at in each language and in dark colors, too.
+// everywhere says that scenes are looked at in each language, and by all rules in dark colors, too.
 func everywhere() bool { return os.Getenv("KEYTURN_TEST_SCENES") == "all" }
 
-// openTelephones starts two browsers with the narrowest screen. Who cannot have a browser is told, and does without.
+// openTelephones opens two browsers. Who cannot have a browser is told, and does without.
 func openTelephones(t *testing.T) telephones {
 	t.Helper()
 	if !testkit.CanBrowse() {
@@ -26,9 +25,7 @@ func openTelephones(t *testing.T) telephones {
 	}
 	out := make(telephones, 2)
 	for range cap(out) {
-		b := watch(t, launchFor(t, time.Hour))
-		b.run(chromedp.EmulateViewport(320, 700))
-		out <- b
+		out <- surfFor(t, time.Hour)
 	}
 	return out
 }
@@ -44,13 +41,15 @@ func (phones telephones) requireSound(t *testing.T, x scene, s *stage, shown sig
 	defer func() { phones <- b }()
 	b.t, b.noted = t, nil
 	b.enters(x, s, shown)
-	b.fits(x.name + " " + s.lang)
+	b.fitsScreens(x.name + " " + s.lang)
 	assert.Empty(t, b.axe(shown.rules()), s.lang)
+	b.dark(true)
+	inDark := contrast
 	if everywhere() {
-		b.dark(true)
-		assert.Empty(t, b.axe(shown.rules()), "%s, dark", s.lang)
-		b.dark(false)
+		inDark = shown.rules()
 	}
+	assert.Empty(t, b.axe(inDark), "%s, dark", s.lang)
+	b.dark(false)
 	b.calm()
 }
 

@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"net/url"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -28,7 +29,11 @@ import (
 	"keyturn.dev/keyturn/web"
 )
 
-func TestMain(m *testing.M) { testkit.Main(m) }
+func TestMain(m *testing.M) {
+	code := testkit.Run(m)
+	stopChromium()
+	os.Exit(code)
+}
 
 // canary stands in every key and link and file of these tests: no answer to a GET may hold it.
 const canary = "CANARY7f3a"
