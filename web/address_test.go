@@ -24,11 +24,17 @@ func (o order) comesBack(i int) {
 			newest = d.ID
 		}
 	}
-	result, err := o.shop.db.Bounced(context.Background(), db.BounceReport{
-		Refs: []string{o.shop.db.MailRef(newest)}, Kind: keyturn.BounceBadAddress, Status: "5.1.1", Via: keyturn.InletSMTP,
+	o.shop.comesBack(o.shop.db.MailRef(newest))
+}
+
+// comesBack has the e-mail with a reference come back.
+func (s *shop) comesBack(ref string) {
+	s.t.Helper()
+	result, err := s.db.Bounced(context.Background(), db.BounceReport{
+		Refs: []string{ref}, Kind: keyturn.BounceBadAddress, Status: "5.1.1", Via: keyturn.InletSMTP,
 	})
-	require.NoError(o.shop.t, err)
-	require.Equal(o.shop.t, db.BounceBooked, result)
+	require.NoError(s.t, err)
+	require.Equal(s.t, db.BounceBooked, result)
 }
 
 func TestThePageAsksForAnotherAddress(t *testing.T) {
@@ -115,5 +121,42 @@ func TestABrowserCorrectsTheAddress(t *testing.T) {
 		require.Contains(t, text, "a…@buyer.test")
 		require.NotContains(t, text, canary)
 		b.calm()
+	}
+}
+
+// A customer whose confirmation came back gives another address in a browser before the key is sent: both go there.
+func TestABrowserCorrectsTheAddressOfAConfirmation(t *testing.T) {
+	t.Parallel()
+	for lang, says := range map[string]struct{ cameBack, button, done string }{
+		"en": {"Our e-mail to e…@mail.example came back", "Use this address", "We are sending the e-mail to the new address."},
+		"fr": {"Notre e-mail à j…@mail.example nous est revenu", "Utiliser cette adresse", "Nous envoyons l’e-mail à la nouvelle"},
+		"de": {"Unsere E-Mail an l…@mail.example kam zurück", "Diese Adresse verwenden", "Wir senden die E-Mail an die neue"},
+	} {
+		s := openStage(t, lang)
+		o, pay := s.unconfirmed()
+		b := surf(t)
+		b.run(chromedp.Navigate(s.origin + o.path))
+		text, _, _ := b.reads()
+		require.Contains(t, text, says.cameBack)
+		b.run(chromedp.SendKeys(`input[name=email]`, "ada@mail.example"))
+		b.press(says.button)
+		text, html, _ := b.reads()
+		require.Contains(t, text, says.done)
+		require.NotContains(t, html, `name="email"`)
+		b.calm()
+
+		s.posted = nil
+		s.paymentMails(pay)
+		to := map[string]string{}
+		for _, letter := range s.posted {
+			to[letter.to] = letter.text
+		}
+		require.Len(t, s.posted, 2)
+		require.Contains(t, to["ada@mail.example"], "49", "the confirmation")
+		require.Contains(t, to[s.buyer().Email], "a…@mail.example", "the old address is told")
+		o.claim(0)
+		s.captured(o, 0)
+		o.send(0, nil, true)
+		require.Equal(t, "ada@mail.example", s.letter().to, "the key")
 	}
 }

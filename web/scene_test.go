@@ -38,9 +38,9 @@ type scene struct {
 
 // sight is what a scene ends with.
 type sight struct {
-	html                string
-	header              http.Header // of a page
-	from, subject, text string      // of an e-mail
+	html                         string
+	header                       http.Header // of a page
+	from, to, subject, text, ref string      // of an e-mail
 }
 
 func (s sight) isEmail() bool { return s.subject != "" }
@@ -64,7 +64,9 @@ const mailURL = "https://keys.orbit.example"
 
 func openStage(t *testing.T, lang string) *stage {
 	t.Helper()
-	s := &stage{lang: lang, letters: activities.Letters{From: "keys@orbit.example", PublicURL: mailURL}}
+	s := &stage{lang: lang, letters: activities.Letters{
+		From: "keys@orbit.example", PublicURL: mailURL, Refs: true,
+	}}
 	s.checkoutShop = sells(t, openOn(t, slowPostgres(t), s.renderLine))
 	s.server.Config.Handler = s.serveShown(s.server.Config.Handler)
 	s.orders = 1040
@@ -164,7 +166,9 @@ func (s *stage) post(stored []byte, err error) ([]byte, error) {
 		return nil, err
 	}
 	p, err := m.Parts()
-	s.posted = append(s.posted, sight{html: p.HTML, from: p.From, subject: p.Subject, text: p.Text})
+	s.posted = append(s.posted, sight{
+		html: p.HTML, from: p.From, to: m.To, subject: p.Subject, text: p.Text, ref: m.Ref,
+	})
 	return stored, err
 }
 

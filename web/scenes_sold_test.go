@@ -55,6 +55,15 @@ func (s *stage) unchargedOrder() (o order, pay string) {
 	return o, pay
 }
 
+// unconfirmed is an order by a link whose confirmation came back, before its key is in hand.
+func (s *stage) unconfirmed() (o order, pay string) {
+	s.t.Helper()
+	s.product(nil, someKeys...)
+	o, pay = s.buys(nil)
+	s.comesBack(s.letter().ref)
+	return o, pay
+}
+
 // soldScenes are those of an order that a checkout link made.
 var soldScenes = []scene{
 	{
@@ -88,6 +97,14 @@ var soldScenes = []scene{
 		name: "sold-uncharged", title: "Cancelled and not charged", says: "The same can be ordered again.",
 		play: func(s *stage) sight {
 			o, _ := s.unchargedOrder()
+			return s.sees(o)
+		},
+	},
+	{
+		name: "sold-came-back", title: "The confirmation came back",
+		says: "The page asks for another address before the key is sent.",
+		play: func(s *stage) sight {
+			o, _ := s.unconfirmed()
 			return s.sees(o)
 		},
 	},
