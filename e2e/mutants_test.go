@@ -21,7 +21,7 @@ func TestEveryMutantIsCaught(t *testing.T) {
 	if !mutants.InBuild {
 		t.Skip("this build has no mutants: make test/oracle")
 	}
-	for _, m := range allMutants {
+	for _, m := range slices.Concat(allMutants, bounceMutants) {
 		t.Run(m.name, func(t *testing.T) {
 			s := start(t, m.options)
 			s.product(keyturn.Product{ID: "editor", Sources: sources(fromPool("editor-keys"))}, keys("ORACLE", 100)...)
@@ -54,7 +54,7 @@ func TestEveryMutantIsCaught(t *testing.T) {
 func TestEveryMutantIsDefinedOnce(t *testing.T) {
 	listed := map[string]bool{}
 	inSource := mutants.InSource()
-	for _, m := range allMutants {
+	for _, m := range slices.Concat(allMutants, bounceMutants) {
 		require.False(t, listed[m.name], "%q is listed twice", m.name)
 		listed[m.name] = true
 		require.True(t, len(m.edits) > 0 || m.drop != "" || slices.Contains(inSource, m.name), "%q changes nothing", m.name)

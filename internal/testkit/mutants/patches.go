@@ -70,6 +70,54 @@ func (c *conn) ExecContext(ctx context.Context, query string, args []driver.Name
 `,
 	},
 
+	// E-mails that come back.
+	{
+		Old: `
+	return BounceBooked, openLineAlert(ctx, tx, l, keyturn.AlertBounced, happenedTo(r))
+`,
+		New: `
+	if mutants.Active("nobody is told of an e-mail that came back") {
+		return BounceBooked, nil
+	}
+	return BounceBooked, openLineAlert(ctx, tx, l, keyturn.AlertBounced, happenedTo(r))
+`,
+	},
+	{
+		Old: `
+	return BounceBooked, p.alert(ctx, tx, keyturn.AlertBounced,
+`,
+		New: `
+	if mutants.Active("nobody is told of a confirmation that came back") {
+		return BounceBooked, nil
+	}
+	return BounceBooked, p.alert(ctx, tx, keyturn.AlertBounced,
+`,
+	},
+	{
+		Old: `
+	notice, err := a.tellOld(ctx, old)
+`,
+		New: `
+	if mutants.Active("an old address is not told of the new one") {
+		return anew, nil
+	}
+	notice, err := a.tellOld(ctx, old)
+`,
+	},
+	{ // whoever dies after the change leaves the other e-mails to nobody
+		Old: `
+		{"send e-mails to corrected addresses", h.carryAddresses},
+`,
+		New: `
+		{"send e-mails to corrected addresses", func(ctx context.Context) error {
+			if mutants.Active("nobody goes on with a corrected address") {
+				return nil
+			}
+			return h.carryAddresses(ctx)
+		}},
+`,
+	},
+
 	// Partners.
 	{
 		Old: `
