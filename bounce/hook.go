@@ -19,9 +19,11 @@ import (
 
 // provider understands what a service that sends e-mails tells.
 type provider interface {
-	// verify says whether the service itself sent the request. KindForbidden.
+	// verify says whether the service itself sent the request. KindForbidden; KindUnavailable where what it has to ask
+	// does not answer.
 	verify(ctx context.Context, r *http.Request, body []byte) error
-	// reports are those in the body; what else is told is left out. KindInvalid for a body that is not the service's.
+	// reports are those in the body; what else is told is left out. KindInvalid for a body that is not the service's;
+	// KindUnavailable as for verify.
 	reports(ctx context.Context, body []byte) ([]db.BounceReport, error)
 }
 
@@ -29,8 +31,8 @@ type provider interface {
 type once interface{ forget(body []byte) }
 
 // Hooks takes what services tell, at POST /hooks/mail/{provider}/{secret}. It is answered 200 once it is booked, also
-// where it is known already or about no e-mail of ours; 400 where it is not the service's; 404 for a service without
-// settings and for another secret.
+// where it is known already or about no e-mail of ours; 400 where it is not the service's; 503 where that cannot be
+// found out or booked now; 404 for a service without settings and for another secret.
 type Hooks struct {
 	Books
 	providers map[keyturn.BounceInlet]hook
@@ -113,12 +115,12 @@ func (h *Hooks) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), bookTime)
 	defer cancel()
 	if err := known.verify(ctx, r, body); err != nil {
-		h.refuse(w, inlet, "the signature does not fit")
+		h.refuse(w, inlet, err, "the signature does not fit")
 		return
 	}
 	reports, err := known.reports(ctx, body)
 	if err != nil {
-		h.refuse(w, inlet, "the message is not understood")
+		h.refuse(w, inlet, err, "the message is not understood")
 		return
 	}
 	for _, report := range reports {
@@ -134,8 +136,15 @@ func (h *Hooks) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusOK)
 }
 
-// refuse refuses a message of which nothing is booked.
-func (h *Hooks) refuse(w http.ResponseWriter, inlet keyturn.BounceInlet, why string) {
+// refuse refuses a message of which nothing is booked. One that cannot be checked at the moment is to be sent again:
+// what is answered 400 a service gives up.
+func (h *Hooks) refuse(w http.ResponseWriter, inlet keyturn.BounceInlet, err error, why string) {
+	if keyturn.KindOf(err) == keyturn.KindUnavailable {
+		metrics.Bounce(string(inlet), "failed", "")
+		h.Logger.Warn("a message of an e-mail service cannot be checked now; it is to send it again", "via", string(inlet))
+		http.Error(w, "try again", http.StatusServiceUnavailable)
+		return
+	}
 	metrics.Bounce(string(inlet), "refused", "")
 	h.Logger.Warn("a message that claims to be an e-mail service's was refused", "via", string(inlet), "why", why)
 	http.Error(w, why, http.StatusBadRequest)

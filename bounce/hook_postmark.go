@@ -41,7 +41,7 @@ func (postmark) reports(_ context.Context, body []byte) ([]db.BounceReport, erro
 		return nil, nil
 	}
 	report, ok := Parse([]byte(m.Content))
-	if !ok || report.Kind == keyturn.BounceUnknown || !report.Kind.Lost() || kind == keyturn.BounceComplaint {
+	if !ok || !report.Kind.Lost() || kind == keyturn.BounceComplaint {
 		report.Kind, report.Diagnostic, report.Recipient = kind, m.Details, m.Email
 	}
 	report.Refs = append(report.Refs, refsIn(m.Metadata["keyturn-ref"], m.Content)...)

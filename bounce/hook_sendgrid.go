@@ -49,7 +49,6 @@ func (g sendGrid) verify(_ context.Context, r *http.Request, body []byte) error 
 func (g sendGrid) reports(_ context.Context, body []byte) ([]db.BounceReport, error) {
 	var events []struct {
 		Event  string `json:"event"`
-		Type   string `json:"type"`
 		Email  string `json:"email"`
 		SMTPID string `json:"smtp-id"`
 		Status string `json:"status"`

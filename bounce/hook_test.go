@@ -203,11 +203,15 @@ func TestSendGrid(t *testing.T) {
 // sns answers as the servers of SNS do, and notes what it is asked for.
 type sns struct {
 	cert  []byte
+	down  bool
 	asked []string
 }
 
 func (s *sns) RoundTrip(r *http.Request) (*http.Response, error) {
 	s.asked = append(s.asked, r.URL.String())
+	if s.down {
+		return nil, io.ErrUnexpectedEOF
+	}
 	return &http.Response{
 		StatusCode: http.StatusOK, Status: "200 OK", Body: io.NopCloser(bytes.NewReader(s.cert)), Request: r,
 	}, nil
@@ -253,6 +257,9 @@ func TestSES(t *testing.T) {
 		"bouncedRecipients": [{"emailAddress": "jean@buyer.test", "action": "failed", "status": "5.1.1",
 		"diagnosticCode": "smtp; 550 5.1.1 user unknown"}]}}`, "REF", s.DB.MailRef(id))
 	other, _ := certificate(t, time.Now().Add(time.Hour))
+	amazon.down = true
+	require.Equal(t, 503, send(notify(bounced), key), "it is to be sent again: SNS gives up what is answered 400")
+	amazon.down, amazon.asked = false, nil
 	require.Equal(t, 400, send(notify(bounced), other), "signed by somebody else")
 	for _, evil := range []string{
 		"https://sns.evil.com/x.pem", "http://sns.eu-west-1.amazonaws.com/x.pem", "https://sns.eu-west-1.amazonaws.com.evil.com/x.pem",
@@ -293,9 +300,13 @@ func TestSES(t *testing.T) {
 		Type: "SubscriptionConfirmation", Token: "t", Message: "confirm",
 		SubscribeURL: "https://sns.eu-west-1.amazonaws.com/?Action=ConfirmSubscription&Token=t",
 	}
+	amazon.down = true
+	require.Equal(t, 503, send(confirm, key))
+	require.NotContains(t, s.logged.String(), "Token=t")
+	amazon.down = false
 	require.Equal(t, 200, send(confirm, key))
-	require.Equal(t, confirm.SubscribeURL, amazon.asked[1])
+	require.Equal(t, []string{confirm.SubscribeURL, confirm.SubscribeURL}, amazon.asked[1:])
 	confirm.SubscribeURL = "https://internal.example/delete"
 	require.Equal(t, 200, send(confirm, key))
-	require.Len(t, amazon.asked, 2, "no other server is asked")
+	require.Len(t, amazon.asked, 3, "no other server is asked")
 }

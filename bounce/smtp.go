@@ -1,6 +1,7 @@
 package bounce
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -23,12 +24,15 @@ type Listener struct {
 	Books
 	Address string // the bounce address without tags
 	Listen  string // host:port, or lmtp://host:port
+
+	sessionTime time.Duration // 0: sessionTime
 }
 
 const (
 	listenAgain    = 30 * time.Second // after a listener failed
 	maxConnections = 100              // at the same time
 	lineTime       = time.Minute      // for a command, or a line of a message
+	sessionTime    = 10 * time.Minute // for a connection: those that only keep it would leave no room for others
 )
 
 // lmtpScheme stands before an address at which LMTP is spoken.
@@ -78,10 +82,25 @@ func (l *Listener) serve(ctx context.Context) error {
 	stop := context.AfterFunc(ctx, func() { _ = server.Close() })
 	defer stop()
 	l.Logger.Info("reports about e-mails are taken", "address", open.Addr().String(), "lmtp", lmtp)
-	if err := server.Serve(netutil.LimitListener(open, maxConnections)); !errors.Is(err, smtp.ErrServerClosed) {
+	limited := brief{netutil.LimitListener(open, maxConnections), cmp.Or(l.sessionTime, sessionTime)}
+	if err := server.Serve(limited); !errors.Is(err, smtp.ErrServerClosed) {
 		return err
 	}
 	return nil
+}
+
+// brief is a listener whose connections end after a time, whatever they do.
+type brief struct {
+	net.Listener
+	most time.Duration
+}
+
+func (b brief) Accept() (net.Conn, error) {
+	c, err := b.Listener.Accept()
+	if err == nil {
+		time.AfterFunc(b.most, func() { _ = c.Close() })
+	}
+	return c, err
 }
 
 // session is one connection.
