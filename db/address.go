@@ -32,9 +32,10 @@ const (
 func (d *DB) CorrectAddress(ctx context.Context, token, fulfillmentID, address string, render RenderMail) (Correction,
 	error,
 ) {
-	out := CorrectionDone
+	var out Correction
 	var a addressChange
 	err := d.pg.Tx(ctx, func(tx *sqlx.Tx) (err error) {
+		out = CorrectionDone
 		a = addressChange{d: d, tx: tx, address: address, by: byCustomer, render: render}
 		if fulfillmentID != "" {
 			if a.line, err = d.lineByToken(ctx, tx, token, fulfillmentID); err != nil {

@@ -7,7 +7,6 @@ import (
 	"regexp"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/jmoiron/sqlx"
 
@@ -164,12 +163,8 @@ func bouncePlace(id string) string { return "bounces/" + id }
 
 // clipText is the beginning of a text that somebody else wrote, on one line and in valid UTF-8.
 func clipText(text string, most int) string {
-	text = strings.Join(strings.Fields(strings.ToValidUTF8(text, "")), " ")
-	for text = strings.ReplaceAll(text, "\x00", ""); len(text) > most; {
-		_, size := utf8.DecodeLastRuneInString(text)
-		text = text[:len(text)-size]
-	}
-	return text
+	text = strings.ReplaceAll(strings.Join(strings.Fields(strings.ToValidUTF8(text, "")), " "), "\x00", "")
+	return strings.ToValidUTF8(text[:min(len(text), most)], "") // without half a letter at its end
 }
 
 // noteBadAddress notes that nobody has the order's address.

@@ -208,3 +208,15 @@ func TestABounceAndAnErasure(t *testing.T) {
 	_, err = s.CorrectAddress(s.ctx, token, f, "jean@buyer.test", renderMail)
 	require.Equal(t, keyturn.KindNotFound, keyturn.KindOf(err))
 }
+
+func TestWhatAServerSaidIsClipped(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"550 5.1.1\r\n\tno such user ": "550 5.1.1 no",
+		"zu\xff volles\x00 Postfach":   "zu volles Po",
+		"überfüllté":                   "überfüllt",
+		"short":                        "short",
+	} {
+		require.Equal(t, want, clipText(text, 12), text)
+	}
+}
