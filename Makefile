@@ -62,6 +62,10 @@ test/mail: bin/temporal with ## (root) bring reports of real Postfix, Exim and D
 	@unshare --net --mount bash -c 'ip link set lo up && exec bin/with go test -tags mailservers -run "^TestRealMailServers$$" \
 	  -count=1 -timeout 20m $(ARGS) ./e2e'
 
+.PHONY: test/pooler
+test/pooler: bin/temporal with ## look through a real PgBouncer as keyturn doctor does
+	@bin/with go test -tags pgbouncer -run '^TestBehindPgBouncer$$' -count=1 $(ARGS) ./pg
+
 .PHONY: test/stripe
 test/stripe: bin/temporal with stripecheck ## buy 2,000 times at the Stripe emulator, and compare all that is said with Stripe's OpenAPI document
 	@cd tools/stripecheck && CGO_ENABLED=0 go test -count=1 .
