@@ -55,17 +55,9 @@ func newPoolShop(t *testing.T) *poolShop {
 	s.sender = &notify.Sender{
 		DB: s.d, Caller: endpoint.NewCaller(endpoint.Options{}), Logger: slog.New(slog.DiscardHandler),
 	}
-	server := httptest.NewServer(api.New(api.Config{
-		Payments: []string{"sandbox"}, Processors: []string{"sandbox"}, TestWebhook: s.sender.Test,
-		DB: s.d, Starter: noStarts{}, PublicURL: "https://shop.test", DevToken: devToken, Logger: slog.New(
-			slog.DiscardHandler),
-	}).Handler())
-	t.Cleanup(func() {
-		server.Close()
-		require.NoError(t, s.d.Close())
-	})
-	t.Setenv("KEYTURN_API", server.URL)
-	s.api = &client.Client{BaseURL: server.URL, Token: devToken}
+	t.Cleanup(func() { require.NoError(t, s.d.Close()) })
+	s.api = &client.Client{BaseURL: s.serve(), Token: devToken}
+	t.Setenv("KEYTURN_API", s.api.BaseURL)
 	s.mails = activities.Letters{From: "keys@shop.test", PublicURL: "https://shop.test"}
 	_, err = s.api.PutPool(t.Context(), keyturn.Pool{ID: "games", Threshold: 2}, false)
 	require.NoError(t, err)
@@ -75,6 +67,17 @@ func newPoolShop(t *testing.T) *poolShop {
 	}, false)
 	require.NoError(t, err)
 	return s
+}
+
+// serve starts an API on the shop's database, and gives its address.
+func (s *poolShop) serve() string {
+	server := httptest.NewServer(api.New(api.Config{
+		Payments: []string{"sandbox"}, Processors: []string{"sandbox"}, TestWebhook: s.sender.Test,
+		DB: s.d, Starter: noStarts{}, PublicURL: "https://shop.test", DevToken: devToken, Logger: slog.New(
+			slog.DiscardHandler),
+	}).Handler())
+	s.t.Cleanup(server.Close)
+	return server.URL
 }
 
 // file writes a file and gives its path.
