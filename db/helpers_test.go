@@ -147,30 +147,6 @@ func reads[T any](s *shop, query string, args ...any) []T {
 	return v
 }
 
-// later lets time pass: every time in the database moves back.
-func (s *shop) later(d time.Duration) {
-	s.t.Helper()
-	columns := reads[struct {
-		Table   string `db:"table_name"`
-		Columns string `db:"columns"`
-	}](s, `
-		SELECT table_name, string_agg(column_name || ' = ' || CASE udt_name
-			WHEN 'timestamptz' THEN column_name || ' - make_interval(secs => $1)'
-			ELSE 'CASE WHEN ' || column_name || ' IS NOT NULL THEN ARRAY(SELECT at - make_interval(secs => $1) FROM unnest(' || column_name || ') AS at) END' END, ', ') AS columns
-		FROM information_schema.columns JOIN information_schema.tables USING (table_schema, table_name)
-		WHERE table_schema = 'public' AND table_type = 'BASE TABLE' AND udt_name IN ('timestamptz', '_timestamptz')
-			AND table_name NOT LIKE 'goose%'
-		GROUP BY table_name`)
-	require.NoError(s.t, s.pg.Tx(s.ctx, func(tx *sqlx.Tx) error {
-		for _, c := range columns {
-			if _, err := tx.ExecContext(s.ctx, "UPDATE "+c.Table+" SET "+c.Columns, d.Seconds()); err != nil {
-				return err
-			}
-		}
-		return nil
-	}))
-}
-
 // product puts a product with these sources into the catalog, with their pools and integrations.
 func (s *shop) product(id string, sources ...keyturn.Source) {
 	s.t.Helper()

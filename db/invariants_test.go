@@ -1,6 +1,8 @@
 package db
 
 import (
+	"maps"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -9,8 +11,8 @@ import (
 	"keyturn.dev/keyturn"
 )
 
-// broken are queries that find what must never be; each row is a fault. $1 is the beginning of the IDs of the orders
-// and pools to look at.
+// broken are queries that find what must never be; each row is a fault, of a row of the table that the query names
+// first. $1 is the beginning of the IDs of the orders and pools to look at.
 var broken = map[string]string{
 	"an order's counts are not a recount": `
 		SELECT o.id FROM orders o JOIN line_items l ON l.order_id = o.id WHERE o.id LIKE $1 GROUP BY o.id
@@ -133,20 +135,33 @@ var broken = map[string]string{
 			lines_canceling, lines_canceled)`,
 }
 
-// anyBroken names the faults that there are, in one statement.
-var anyBroken = func() string {
-	var all []string
-	for fault, query := range broken {
-		all = append(all, "SELECT '"+strings.ReplaceAll(fault, "'",
-			"''")+": ' || string_agg(CAST(id AS text), ' ') FROM ("+query+") q (id) HAVING count(*) > 0")
+var firstTable = regexp.MustCompile(`FROM (\w+)`)
+
+// anyBroken names the faults that there are, in one statement. It looks for those that the tables with rows can have,
+// because PostgreSQL takes longer to plan this than to carry it out.
+func anyBroken(filled []string) string {
+	all := []string{"SELECT '' WHERE CAST($1 AS text) IS NULL"}
+	for _, fault := range slices.Sorted(maps.Keys(broken)) { // each time the same statement, which is prepared once
+		query := broken[fault]
+		if slices.Contains(filled, firstTable.FindStringSubmatch(query)[1]) {
+			all = append(all, "SELECT '"+strings.ReplaceAll(fault, "'",
+				"''")+": ' || string_agg(CAST(id AS text), ' ') FROM ("+query+") q (id) HAVING count(*) > 0")
+		}
 	}
 	return strings.Join(all, " UNION ALL ")
-}()
+}
+
+// filled are the tables that have rows, or had some.
+func (s *shop) filled() []string {
+	s.t.Helper()
+	return reads[string](s, `SELECT relname FROM pg_class
+		WHERE relnamespace = CAST('public' AS regnamespace) AND relkind = 'r' AND pg_relation_size(oid) > 0`)
+}
 
 // invariants requires all that must hold at any moment, for the orders and pools whose IDs begin with prefix.
 func (s *shop) invariants(prefix string) {
 	s.t.Helper()
-	require.Empty(s.t, reads[string](s, anyBroken, prefix+"%"))
+	require.Empty(s.t, reads[string](s, anyBroken(s.filled()), prefix+"%"))
 	steps := reads[struct {
 		From keyturn.LineStatus `db:"from_status"`
 		To   keyturn.LineStatus `db:"to_status"`
