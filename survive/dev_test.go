@@ -222,7 +222,9 @@ func (d *dev) within(most time.Duration, what string, still func() string) {
 	(&site{t: d.t}).within(most, what, still)
 }
 
-func TestDevIsInterruptedWhileItStarts(t *testing.T) {
+// `keyturn dev` that was interrupted while it started leaves nothing behind, and starts again. While it runs, or anything
+// else is in its way, another says what that is.
+func TestDevIsInterruptedWhileItStartsAndSaysWhatIsInItsWay(t *testing.T) {
 	t.Parallel()
 	dir, offset := devDir(t), freeOffset(t)
 	for _, after := range []time.Duration{
@@ -241,10 +243,12 @@ func TestDevIsInterruptedWhileItStarts(t *testing.T) {
 	}
 	d := startDev(t, dir, offset, "--no-samples")
 	d.await("ready", 3*time.Minute)
+	d.requireInTheWay(dir)
 	was := offspring(t, d.pid())
 	code, _ := d.end(syscall.SIGINT, time.Minute)
 	require.Equal(t, 0, code, d.text())
 	d.requireNothingLeft(was)
+	requireOthersInTheWay(t, dir, offset)
 }
 
 // offsetFree is requireNothingLeft for a start that may not have got far.
@@ -264,26 +268,26 @@ func refusedDev(t *testing.T, args ...string) string {
 	return said
 }
 
-func TestDevSaysWhatIsInItsWay(t *testing.T) {
-	t.Parallel()
-	dir, offset := devDir(t), freeOffset(t)
-	d := startDev(t, dir, offset, "--no-samples")
-	d.await("ready", 3*time.Minute)
-
+// requireInTheWay requires that another says that this one has the data directory, and the ports.
+func (d *dev) requireInTheWay(dir string) {
+	t := d.t
+	t.Helper()
 	said := refusedDev(t, "--data-dir", filepath.Join(dir, "data"), "--port-offset", strconv.Itoa(freeOffset(t)))
 	require.Contains(t, said, fmt.Sprintf("is in use by the process with PID %d", d.pid()))
 	require.Contains(t, said, "--data-dir and --port-offset", "the way out")
 
-	said = refusedDev(t, "--data-dir", filepath.Join(devDir(t), "other"), "--port-offset", strconv.Itoa(offset))
-	require.Contains(t, said, fmt.Sprintf("%d (API)", 8080+offset))
+	said = refusedDev(t, "--data-dir", filepath.Join(devDir(t), "other"), "--port-offset", strconv.Itoa(d.offset))
+	require.Contains(t, said, fmt.Sprintf("%d (API)", 8080+d.offset))
 	require.Contains(t, said, "are taken on 127.0.0.1 by other programs; stop them, or run with --port-offset ")
-	code, _ := d.end(syscall.SIGTERM, time.Minute)
-	require.Equal(t, 0, code)
+}
 
+// requireOthersInTheWay requires a sentence for a port, a file and a folder that are in the way.
+func requireOthersInTheWay(t *testing.T, dir string, offset int) {
+	t.Helper()
 	one, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 1025+offset))
 	require.NoError(t, err)
 	defer one.Close()
-	said = refusedDev(t, "--data-dir", filepath.Join(dir, "data"), "--port-offset", strconv.Itoa(offset))
+	said := refusedDev(t, "--data-dir", filepath.Join(dir, "data"), "--port-offset", strconv.Itoa(offset))
 	require.Contains(t, said, fmt.Sprintf("port %d (SMTP) is taken on 127.0.0.1", 1025+offset))
 
 	file := filepath.Join(dir, "file")
