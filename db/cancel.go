@@ -189,8 +189,11 @@ func (d *DB) FailRefund(ctx context.Context, fulfillmentID string, due *RefundDu
 		}
 		l.setFailure(keyturn.Failure{Kind: kind, Message: "the refund did not come through: " + refused.Error(), At: l.Now})
 		if kind != keyturn.KindUnavailable || l.Now.Sub(ours[0]) > slowRefund {
-			if err := openLineAlert(ctx, tx, l, keyturn.AlertRefund,
-				"the payment provider has not refunded the line yet: "+string(kind)); err != nil {
+			detail := "the payment provider has not refunded the line yet: " + string(kind)
+			if due.Disputed {
+				detail = "the refund waits: the customer disputes the payment, and the bank decides first"
+			}
+			if err := openLineAlert(ctx, tx, l, keyturn.AlertRefund, detail); err != nil {
 				return err
 			}
 		}

@@ -67,6 +67,13 @@ func TestFailedRefunds(t *testing.T) {
 	require.Equal(t, 2, s.alerts("cause = 'Refund' AND closed_at IS NULL"), "at once")
 	s.refunded(f)
 	require.Equal(t, 1, s.alerts("cause = 'Refund' AND closed_at IS NULL"))
+
+	f = s.canceling()
+	due, _, err := s.BeginRefund(s.ctx, f)
+	require.NoError(t, err)
+	due.Disputed = true
+	require.NoError(t, s.FailRefund(s.ctx, f, due, keyturn.Errorf(keyturn.KindConflict, "disputed"), time.Second))
+	require.Equal(t, 1, s.alerts("cause = 'Refund' AND detail LIKE '%the refund waits: the customer disputes%'"))
 }
 
 // An e-mail that cannot be made does not undo the refund.
