@@ -1,6 +1,7 @@
 package bounce
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -22,6 +23,8 @@ type Mailbox struct {
 	Books
 	Account Account
 	RootCAs *x509.CertPool // nil: the system's
+
+	stepTime time.Duration // 0: stepTime
 }
 
 // Account is where a mailbox is.
@@ -61,8 +64,8 @@ func ParseIMAP(text string, production bool) (Account, error) {
 const (
 	lookEvery = time.Minute
 	mostRound = 200 // messages of one look
-	// roundTime bounds one look, whatever the server does.
-	roundTime = 5 * time.Minute
+	// stepTime bounds signing in, a look, and a wait: the client itself waits for an answer for as long as it takes.
+	stepTime = 5 * time.Minute
 
 	doneFolder    = "keyturn-done"
 	unknownFolder = "keyturn-unknown"
@@ -102,9 +105,14 @@ func (m *Mailbox) attend(ctx context.Context) error {
 	}
 	defer func() { _ = client.Close() }()
 	defer context.AfterFunc(ctx, func() { _ = client.Close() })()
+	most := cmp.Or(m.stepTime, stepTime)
+	silent := time.AfterFunc(most, func() { _ = client.Close() })
+	defer silent.Stop()
 	prefix, err := m.signIn(client)
 	for err == nil && ctx.Err() == nil {
+		silent.Reset(most)
 		if err = m.round(ctx, client, prefix); err == nil {
+			silent.Reset(most)
 			err = m.await(ctx, client, news)
 		}
 	}
@@ -166,13 +174,6 @@ func (m *Mailbox) await(ctx context.Context, c *imapclient.Client, news <-chan s
 
 // round takes the messages that are there.
 func (m *Mailbox) round(ctx context.Context, c *imapclient.Client, prefix string) error {
-	ctx, cancel := context.WithTimeout(ctx, roundTime)
-	defer cancel()
-	defer context.AfterFunc(ctx, func() {
-		if ctx.Err() == context.DeadlineExceeded {
-			_ = c.Close()
-		}
-	})()
 	found, err := c.UIDSearch(&imap.SearchCriteria{NotFlag: []imap.Flag{imap.FlagDeleted}}, nil).Wait()
 	if err != nil {
 		return err

@@ -3,6 +3,7 @@ package bounce
 import (
 	"bytes"
 	"context"
+	"io"
 	"net"
 	"testing"
 	"time"
@@ -92,6 +93,30 @@ func TestReportsFromAMailbox(t *testing.T) {
 			deliver(t, user, s.report(second, "4.4.7"))
 			require.Eventually(t, func() bool { return s.booked(second) == "undeliverable 4.4.7" }, 20*time.Second,
 				50*time.Millisecond, "it is taken as soon as it comes")
+		})
+	}
+}
+
+// A server that takes the connection and does not answer is asked again on another one.
+func TestAMailboxThatDoesNotAnswer(t *testing.T) {
+	t.Parallel()
+	for name, greeting := range map[string]string{"nothing": "", "sign-in": "* OK [CAPABILITY IMAP4rev1] here\r\n"} {
+		t.Run(name, func(t *testing.T) {
+			l, err := net.Listen("tcp", "127.0.0.1:0")
+			require.NoError(t, err)
+			defer l.Close()
+			go func() {
+				c, err := l.Accept()
+				if err == nil {
+					_, _ = c.Write([]byte(greeting))
+					_, _ = io.Copy(io.Discard, c)
+				}
+			}()
+			m := &Mailbox{
+				Account:  Account{Addr: l.Addr().String(), User: "keyturn", Password: "secret", Plain: true},
+				stepTime: 200 * time.Millisecond,
+			}
+			require.Error(t, m.attend(t.Context()))
 		})
 	}
 }
