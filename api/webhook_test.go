@@ -171,7 +171,8 @@ func TestPullingByHTTP(t *testing.T) {
 		{"no webhook", "GET", "/v1/webhooks/none/events", nil, "", 404, []string{"none"}, nil},
 		{
 			"a pattern of nothing", "GET", "/v1/webhooks/dev/events?types=order.*,order.eaten", nil, "", 422,
-			[]string{"query.types[1]", "order.completed"}, nil,
+			[]string{"query.types[1]", "order.completed"},
+			nil,
 		},
 		{"a limit of nothing", "GET", "/v1/webhooks/dev/events?limit=0", nil, "", 400, []string{"limit"}, nil},
 		{"switched off", "PUT", "/v1/webhooks/dev", nil, `{"events": ["order.*"], "enabled": false}`, 200, nil, nil},

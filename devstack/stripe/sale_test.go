@@ -211,7 +211,8 @@ func TestAPersonDecidesADispute(t *testing.T) {
 	e := start(t, stripe.Config{})
 	pi := e.sold(stripe.Card(stripe.CardDisputed), "payment_method_options[card][capture_method]", "")
 	press := func(form url.Values) {
-		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, e.PageURL()+"/", strings.NewReader(form.Encode()))
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, e.PageURL()+"/",
+			strings.NewReader(form.Encode()))
 		require.NoError(t, err)
 		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 		resp, err := http.DefaultClient.Do(req)
