@@ -255,3 +255,33 @@ func TestAPartnerThatMoves(t *testing.T) {
 	s.finishCall(open, answered(call, "KEY-"+open))
 	s.delivered(open)
 }
+
+// A partner moves, a person lets its line go on, and by then the partner has moved back: it gets what it got before,
+// although today's build or catalog would say it in other words.
+func TestAPartnerThatMovesBackGetsTheSameBytes(t *testing.T) {
+	s := newShop(t)
+	s.product("app", fromEndpoint("acme"))
+	f := s.sell("app")
+	call, _, _, err := s.BeginCall(s.ctx, f, callTimeout, func(CallFacts) ([]byte, error) {
+		return []byte("old create in words of then"), nil
+	})
+	require.NoError(t, err)
+	s.finishCall(f, refused(call, keyturn.KindUnavailable))
+	call, _, _, err = s.BeginCall(s.ctx, f, callTimeout, movesTo("new"))
+	require.NoError(t, err)
+	require.Nil(t, call)
+	s.resolve(f, keyturn.ActionRetry)
+	call, _, _, err = s.BeginCall(s.ctx, f, callTimeout, movesTo("old"))
+	require.NoError(t, err)
+	require.Equal(t, "old create in words of then", string(call.Request))
+
+	s.finishCall(f, refused(call, keyturn.KindUnavailable))
+	call, next, _, err := s.BeginCall(s.ctx, f, callTimeout, movesTo("new"))
+	require.NoError(t, err)
+	require.Nil(t, call, "what was asked since is open again")
+	require.Equal(t, keyturn.LineHeld, next.Status)
+	s.resolve(f, keyturn.ActionRetry)
+	call, _, _, err = s.BeginCall(s.ctx, f, callTimeout, movesTo("new"))
+	require.NoError(t, err)
+	require.Equal(t, "new create "+f, string(call.Request))
+}

@@ -184,7 +184,8 @@ func (d *DB) reapply(ctx context.Context, tx *sqlx.Tx, l *line, h WorkflowOutcom
 }
 
 // releaseHeld lets a line go on that a restore or its partner's move held, with the time that its product's policy
-// gives every line: the longer deadline was for the person. A partner that has moved is asked at its new address.
+// gives every line: the longer deadline was for the person. A partner that has moved is asked at its new address, and
+// one that has moved back gets the bytes that it got before.
 func releaseHeld(ctx context.Context, tx *sqlx.Tx, l *line) error {
 	var causes []keyturn.AlertCause
 	if err := tx.SelectContext(ctx, &causes, `
@@ -193,11 +194,7 @@ func releaseHeld(ctx context.Context, tx *sqlx.Tx, l *line) error {
 		return err
 	}
 	if slices.Contains(causes, keyturn.AlertMoved) {
-		if _, err := tx.ExecContext(ctx, `DELETE FROM partner_requests WHERE line_id = $1 AND source = $2`, l.ID,
-			l.source().Name()); err != nil {
-			return err
-		}
-		l.SourceStartedAt = l.Now
+		l.SourceStartedAt = l.Now // isOpenCall looks at what was tried since
 	}
 	l.ExtendedUntil = ptr(l.Now.Add(time.Duration(l.product.Retry.GiveUpAfter)))
 	l.GiveUpAt = *l.ExtendedUntil
