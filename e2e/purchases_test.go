@@ -152,17 +152,10 @@ func lossyConnections(t *testing.T) (o options, proxies *[]*faultproxy.Proxy) {
 }
 
 // loseAnswers loses an answer at one of the proxies every now and then, after its request took effect.
-//
-// The first is Temporal's. Its development server does not survive many clients that vanish in the middle of its
-// statements: SQLite keeps an interrupt for as long as another statement is open, and one that was left behind stays
-// open for good. So it finishes what it does, and learns then.
 func loseAnswers(proxies []*faultproxy.Proxy, over <-chan struct{}) (lost int) {
 	for {
-		loss, p := faultproxy.Loss{Reset: rand.IntN(2) == 0, After: rand.IntN(20)}, proxies[rand.IntN(len(proxies))]
-		if p == proxies[0] {
-			loss.Settle = 2 * time.Second
-		}
-		p.Lose(loss)
+		p := proxies[rand.IntN(len(proxies))]
+		p.Lose(faultproxy.Loss{Reset: rand.IntN(2) == 0, After: rand.IntN(20)})
 		select {
 		case <-over:
 			for _, p := range proxies {

@@ -181,9 +181,12 @@ func (s *stripeShop) timePasses(over <-chan struct{}) {
 			WHERE status = 'CANCELING' AND next_attempt_at > now() + interval '10 seconds'`) {
 			s.isTriedNow(workflows.LineWorkflowID(f), "Refund")
 		}
-		for _, id := range s.texts(`SELECT CAST(p.id AS text) FROM payments p WHERE p.status = 'VOIDING' AND NOT EXISTS (
-			SELECT FROM payment_log g WHERE g.payment_id = p.id AND g.at > now() - interval '20 seconds')`) {
-			s.isTriedNow(workflows.PaymentWorkflowID(id), "VoidPayment")
+		for status, step := range map[string]string{"VOIDING": "VoidPayment", "CREATED": "OpenSession"} {
+			for _, id := range s.texts(`SELECT CAST(p.id AS text) FROM payments p WHERE p.status = $1
+				AND p.created_at < now() - interval '20 seconds' AND NOT EXISTS (
+				SELECT FROM payment_log g WHERE g.payment_id = p.id AND g.at > now() - interval '20 seconds')`, status) {
+				s.isTriedNow(workflows.PaymentWorkflowID(id), step)
+			}
 		}
 	}
 }

@@ -1,11 +1,8 @@
 package faultproxy
 
 import (
-	"io"
 	"net"
 	"sync"
-	"sync/atomic"
-	"time"
 )
 
 // link is one connection through the proxy.
@@ -16,7 +13,6 @@ type link struct {
 	answers        Reader
 	gone           chan struct{}
 	once           sync.Once
-	settles        atomic.Bool // the server does not learn yet that the client is gone
 
 	mu   sync.Mutex
 	open map[uint32]string // requests without an answer, by stream
@@ -38,28 +34,13 @@ func (l *link) busy() int {
 // end cuts both sides.
 func (l *link) end(reset bool) {
 	l.once.Do(func() {
+		if tcp, ok := l.client.(*net.TCPConn); ok && reset {
+			_ = tcp.SetLinger(0)
+		}
 		close(l.gone)
-		l.hangUp(reset)
+		_ = l.client.Close()
 		_ = l.server.Close()
 	})
-}
-
-// hangUp cuts the client's side.
-func (l *link) hangUp(reset bool) {
-	if tcp, ok := l.client.(*net.TCPConn); ok && reset {
-		_ = tcp.SetLinger(0)
-	}
-	_ = l.client.Close()
-}
-
-// lose cuts the client's side at once, and the server's when it has settled.
-func (l *link) lose(loss Loss) {
-	if loss.Settle > 0 && l.server.SetReadDeadline(time.Now().Add(loss.Settle)) == nil {
-		l.settles.Store(true)
-		l.hangUp(loss.Reset)
-		_, _ = io.Copy(io.Discard, l.server) // until the deadline
-	}
-	l.end(loss.Reset)
 }
 
 func (l *link) forwardRequests() {
@@ -84,7 +65,7 @@ func (l *link) forwardRequests() {
 			l.proxy.forwarded(m.name)
 		}
 		if err != nil {
-			if tcp, ok := l.server.(*net.TCPConn); ok && !l.settles.Load() {
+			if tcp, ok := l.server.(*net.TCPConn); ok {
 				_ = tcp.CloseWrite()
 			}
 			return
@@ -103,8 +84,8 @@ func (l *link) forwardAnswers() {
 		}
 		l.mu.Unlock()
 		if m.answers && asked {
-			if loss := l.proxy.loses(name); loss != nil {
-				l.lose(*loss)
+			if lose, reset := l.proxy.loses(name); lose {
+				l.end(reset)
 				return
 			}
 			if l.proxy.watched(name, true) {

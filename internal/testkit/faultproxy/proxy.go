@@ -33,8 +33,6 @@ type Loss struct {
 	After int                    // answers that match and still pass before
 	Reset bool                   // cut by RST; otherwise by FIN
 	Only  func(name string) bool // whether this request's answer counts; nil: every one does
-	// Settle is how long the server does not notice, and finishes what else it was asked on the connection.
-	Settle time.Duration
 }
 
 // Start listens on an address (port 0 takes a free one) and forwards to another.
@@ -184,23 +182,23 @@ func (p *Proxy) Disarm() (name string, lost bool) {
 	return name, lost
 }
 
-// loses is the loss if the answer to this request is the one that gets lost.
-func (p *Proxy) loses(name string) *Loss {
+// loses reports whether the answer to this request is the one that gets lost.
+func (p *Proxy) loses(name string) (lose, reset bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.loss == nil || p.loss.Only != nil && !p.loss.Only(name) {
-		return nil
+		return false, false
 	}
 	if p.loss.After > 0 {
 		p.loss.After--
-		return nil
+		return false, false
 	}
-	loss := p.loss
+	reset = p.loss.Reset
 	if name == "" {
 		name = "a request"
 	}
 	p.loss, p.lost = nil, name
-	return loss
+	return true, reset
 }
 
 // wait holds a message for as long as the proxy delays or swallows.
