@@ -15,11 +15,17 @@ var errandPolicy = &temporal.RetryPolicy{
 	MaximumInterval: time.Hour,
 }
 
+// cancelPolicy repeats a cancel. A partner that is back hears of it within minutes: what it issued can be used until then.
+var cancelPolicy = &temporal.RetryPolicy{
+	InitialInterval: 5 * time.Second, BackoffCoefficient: 2,
+	MaximumInterval: 5 * time.Minute,
+}
+
 // CancelAtPartner tells the partner of an abandoned source to cancel what it may have issued, until it acknowledges or
 // the database says that it is too late.
 func CancelAtPartner(ctx workflow.Context, in activities.Revocation) error {
 	ctx = workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
-		StartToCloseTimeout: 75 * time.Second, HeartbeatTimeout: heartbeatTimeout, RetryPolicy: errandPolicy,
+		StartToCloseTimeout: 75 * time.Second, HeartbeatTimeout: heartbeatTimeout, RetryPolicy: cancelPolicy,
 		Summary: "tell " + in.Source + " to cancel",
 	})
 	return workflow.ExecuteActivity(ctx, acts.CancelAtPartner, in).Get(ctx, nil)
