@@ -134,6 +134,7 @@ func (p *pages) libraryClosed(w http.ResponseWriter, r *http.Request, err error)
 			return
 		}
 	}
+	p.setLibraryCookie(w, "", -1)
 	v := libraryAsk(words)
 	v.Notice = words.library.Over
 	p.renderLibrary(w, r, http.StatusForbidden, v)

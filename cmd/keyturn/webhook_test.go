@@ -273,12 +273,13 @@ webhooks:
     allowedNetworks: [127.0.0.0/8]
 `))
 	}
-	apply("password", `{caFile: server.pem, clientCertFile: client.pem, clientKey: {file: client.key}}`)
+	both := `{caFile: server.pem, clientCertFile: client.pem, clientKey: {file: client.key}}`
+	apply("password", both)
 	require.Contains(t, s.run("webhook", "test", "shop"), "HTTP 200")
 	for what, change := range map[string][2]string{
-		"HTTP 401":        {"wrong", `{caFile: server.pem, clientCertFile: client.pem, clientKey: {file: client.key}}`},
-		"no answer: Unav": {"password", `{caFile: server.pem}`},
-		"no answer: ":     {"password", `{clientCertFile: client.pem, clientKey: {file: client.key}}`},
+		"HTTP 401":                         {"wrong", both},
+		"wants another client certificate": {"password", `{caFile: server.pem}`},
+		"self-signed":                      {"password", `{clientCertFile: client.pem, clientKey: {file: client.key}}`},
 	} {
 		apply(change[0], change[1])
 		_, err := execute(t, "webhook", "test", "shop")
