@@ -15,7 +15,8 @@ var errandPolicy = &temporal.RetryPolicy{
 	MaximumInterval: time.Hour,
 }
 
-// cancelPolicy repeats a cancel. A partner that is back hears of it within minutes: what it issued can be used until then.
+// cancelPolicy repeats a cancel. A partner that is back hears of it within minutes: until then, what it issued can be
+// used.
 var cancelPolicy = &temporal.RetryPolicy{
 	InitialInterval: 5 * time.Second, BackoffCoefficient: 2,
 	MaximumInterval: 5 * time.Minute,
