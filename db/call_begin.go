@@ -249,8 +249,8 @@ func (d *DB) request(
 var ErrMoved = keyturn.Errorf(keyturn.KindConfiguration,
 	"the integration has another address than the request was made for")
 
-// isOpenCall says whether nobody knows what became of an earlier attempt of this call since a person last let it go on.
-// A cancel may be said twice, and a look-up asked twice.
+// isOpenCall says whether nobody knows what became of an earlier attempt of this call since a person last let it go on,
+// which closed the alert. A cancel may be said twice, and a look-up asked twice.
 func isOpenCall(ctx context.Context, tx *sqlx.Tx, l *line, f CallFacts) (open bool, err error) {
 	if f.Operation == keyturn.OpLookUp || f.Operation == keyturn.OpCancel {
 		return false, nil
@@ -258,8 +258,9 @@ func isOpenCall(ctx context.Context, tx *sqlx.Tx, l *line, f CallFacts) (open bo
 	err = tx.GetContext(ctx, &open, `
 		SELECT coalesce(max(no) FILTER (WHERE operation = $4 AND outcome IN ('unknown', 'running')), 0)
 			> coalesce(max(no) FILTER (WHERE operation = 'lookup' AND outcome = 'success'), 0)
-		FROM attempts WHERE line_id = $1 AND source = $2 AND unit_no = $3 AND started_at >= $5`,
-		l.ID, f.Source.Name(), f.UnitNo, f.Operation, l.SourceStartedAt)
+		FROM attempts WHERE line_id = $1 AND source = $2 AND unit_no = $3 AND started_at >= coalesce((
+			SELECT closed_at FROM alerts WHERE line_id = $1 AND cause = $5), '-infinity')`,
+		l.ID, f.Source.Name(), f.UnitNo, f.Operation, keyturn.AlertMoved)
 	return open, err
 }
 

@@ -256,6 +256,21 @@ func TestAPartnerThatMoves(t *testing.T) {
 	s.delivered(open)
 }
 
+// A source that starts anew has not forgotten that nobody knows what became of a call: only a person lets that go.
+func TestASourceThatStartsAnewDoesNotForgetAnOpenCall(t *testing.T) {
+	s := newShop(t)
+	s.product("app", fromEndpoint("acme"))
+	f := s.sell("app")
+	call, _, _, err := s.BeginCall(s.ctx, f, callTimeout, movesTo("old"))
+	require.NoError(t, err)
+	s.finishCall(f, refused(call, keyturn.KindUnavailable))
+	s.exec(`UPDATE line_items SET source_started_at = now() WHERE fulfillment_id = $1`, f)
+	call, next, _, err := s.BeginCall(s.ctx, f, callTimeout, movesTo("new"))
+	require.NoError(t, err)
+	require.Nil(t, call)
+	require.Equal(t, keyturn.LineHeld, next.Status)
+}
+
 // A partner moves, a person lets its line go on, and by then the partner has moved back: it gets what it got before,
 // although today's build or catalog would say it in other words.
 func TestAPartnerThatMovesBackGetsTheSameBytes(t *testing.T) {

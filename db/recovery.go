@@ -194,7 +194,7 @@ func releaseHeld(ctx context.Context, tx *sqlx.Tx, l *line) error {
 		return err
 	}
 	if slices.Contains(causes, keyturn.AlertMoved) {
-		l.SourceStartedAt = l.Now // isOpenCall looks at what was tried since
+		l.SourceStartedAt = l.Now
 	}
 	l.ExtendedUntil = ptr(l.Now.Add(time.Duration(l.product.Retry.GiveUpAfter)))
 	l.GiveUpAt = *l.ExtendedUntil
