@@ -74,7 +74,7 @@ type EventDelivery struct {
 	HTTPStatus int             `json:"httpStatus,omitempty" doc:"Of the last try. Absent: there was no answer."`
 	Error      Kind            `json:"error,omitempty" doc:"Why the last try failed."`
 	DurationMS int             `json:"durationMs,omitempty"`
-	Answer     string          `json:"answer,omitempty" doc:"The receiver's answer to the last try, redacted and cut to 2 KiB; where there was none, why."`
+	Answer     string          `json:"answer,omitempty" doc:"The receiver's answer to the last try, redacted and cut to 2 KiB; without one, why."`
 	Request    json.RawMessage `json:"request" doc:"The body that is sent."`
 }
 
