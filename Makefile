@@ -43,7 +43,8 @@ test/oracle: bin/temporal with ## build the mutants of Keyturn, and require that
 
 .PHONY: test/races
 test/races: bin/temporal with ## run 200 rounds of each race of a checkout link, of a look at keys that no e-mail brought, and of an e-mail that came back
-	@bin/with go test -run '^TestRacesOf(ALook|ABounce)$$' -count=1 -v $(ARGS) ./db | grep -vE '^=== '
+	@KEYTURN_RACES=$${KEYTURN_RACES:-200} bin/with go test -run '^TestRacesOf(ALook|ABounce)$$' -count=1 -v $(ARGS) ./db | \
+	  grep -vE '^=== '
 	@KEYTURN_RACES=$${KEYTURN_RACES:-200} bin/with go test -run '^TestRaces$$' -count=1 -timeout 1h -v $(ARGS) ./e2e | grep -vE '^=== '
 
 .PHONY: test/purchases
@@ -53,7 +54,7 @@ test/purchases: bin/temporal with ## buy 5,000 times by checkout links while eve
 .PHONY: test/webhooks
 test/webhooks: bin/temporal with keyturn ## tell shops of orders beside a receiver that never answers, and while workers and receivers die
 	@KEYTURN_DEAD_EVENTS=$${KEYTURN_DEAD_EVENTS:-100000} bin/with go test -run '^TestADeadReceiver' -count=1 -timeout 30m -v $(ARGS) ./e2e | grep -vE '^=== '
-	@KEYTURN_SURVIVE_LONG=1 bin/with go test -run '^TestEachEventArrives' -count=1 -timeout 30m -v $(ARGS) ./survive | grep -vE '^=== '
+	@KEYTURN_SURVIVE_LONG=1 bin/with go test -run '^TestOrdersAndEvents' -count=1 -timeout 30m -v $(ARGS) ./survive | grep -vE '^=== '
 
 # The mail servers run in a network namespace of their own, where their ports are free.
 .PHONY: test/mail

@@ -24,7 +24,10 @@ import (
 	"keyturn.dev/keyturn/vault"
 )
 
-func TestMain(m *testing.M) { testkit.Main(m) }
+func TestMain(m *testing.M) {
+	testkit.AtOnce(4) // they wait for the database and for Temporal much of the time
+	testkit.Main(m)
+}
 
 const devToken = "test-token-with-every-scope"
 

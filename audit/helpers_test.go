@@ -30,7 +30,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testkit.AtOnce(4) // they wait for the database most of the time
+	testkit.AtOnce(6) // they wait for the database most of the time
 	testkit.Main(m)
 }
 

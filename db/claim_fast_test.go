@@ -112,7 +112,7 @@ func TestAContendedClaimEndsWithItsContext(t *testing.T) {
 		if _, err := tx.ExecContext(s.ctx, `SELECT FROM pool_keys FOR UPDATE`); err != nil {
 			return err
 		}
-		ctx, cancel := context.WithTimeout(s.ctx, 50*time.Millisecond)
+		ctx, cancel := context.WithTimeout(s.ctx, 300*time.Millisecond) // a connection comes first
 		defer cancel()
 		_, err := s.Claim(ctx, f, nil)
 		wantKind(t, err, keyturn.KindUnavailable)

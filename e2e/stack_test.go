@@ -347,6 +347,6 @@ func (s *stack) eventually(ok func() (bool, string)) {
 		if time.Now().After(deadline) {
 			s.t.Fatalf("still not so after three minutes: %s", state)
 		}
-		time.Sleep(20 * time.Millisecond)
+		time.Sleep(50 * time.Millisecond)
 	}
 }

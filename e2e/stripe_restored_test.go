@@ -68,6 +68,8 @@ func TestStripeIsAskedAfterARestore(t *testing.T) {
 	s.emulator.PaidElsewhere(1100, "eur", of("elsewhere"), emulator.Card(""))
 	s.emulator.PaidElsewhere(1200, "eur", nil, emulator.Card(""))
 
+	s.worker.Stop() // as whoever restores has done
+	s.worker = nil
 	_, err = starter.StopWorkflows(ctx, s.temporal, s.queue)
 	require.NoError(t, err)
 	// the backup knows of the authorization, and not of the capture

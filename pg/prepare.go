@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql/driver"
 	"errors"
+	"regexp"
 	"sync/atomic"
 
 	"github.com/lib/pq"
@@ -62,16 +63,19 @@ type pqStmt interface {
 // run unprepared.
 const maxPrepared = 500
 
+// planned are the statements that PostgreSQL plans: others gain nothing by being prepared, and may be several in one.
+var planned = regexp.MustCompile(`(?i)^\s*(SELECT|WITH|INSERT|UPDATE|DELETE)\b`)
+
 type conn struct {
 	pqConn
 	prepared map[string]pqStmt
 	trips    *atomic.Int64
 }
 
-// statement gives the prepared form of a query with arguments; nil: run it as it is.
+// statement gives the prepared form of a statement that PostgreSQL plans; nil: run it as it is.
 func (c *conn) statement(ctx context.Context, query string, args int) (pqStmt, error) {
 	c.trips.Add(1)
-	if args == 0 { // BEGIN, SAVEPOINT and the like
+	if args == 0 && !planned.MatchString(query) { // BEGIN, SAVEPOINT and the like
 		return nil, nil
 	}
 	if s, ok := c.prepared[query]; ok {

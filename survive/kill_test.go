@@ -18,22 +18,26 @@ import (
 // quietWithin is the time after the last disturbance in which everything has to be decided.
 const quietWithin = 5 * time.Minute
 
-func TestEveryOrderSurvivesKillsAtRandomMoments(t *testing.T) {
+// Every process is killed, frozen and restarted while orders come in, and receivers of events hang and answer nonsense:
+// every order ends as it should, and each event arrives, none with other bytes.
+func TestOrdersAndEventsSurviveKillsAtRandomMoments(t *testing.T) {
 	t.Parallel()
 	rng := rand.New(rand.NewSource(seed(t)))
 	s := newSite(t)
+	r := s.startReceivers()
 	s.startKeyturn("worker-1")
 	s.startKeyturn("worker-2")
 	l := newLoad(s, true)
-	rounds := 1
+	rounds, frozen := 1, 2*time.Second
 	if long {
-		rounds = 5
+		rounds, frozen = 5, 40*time.Second // longer than a worker has an event to itself
 	}
 	var victims []string
 	for range rounds {
 		round := []string{
-			"api", "worker-1", "worker-2", "postgres", "temporal",
+			"api", "worker-1", "worker-2", "postgres", "temporal", "receivers",
 			"stop api", "stop worker-1", // as a deploy does
+			"freeze worker-2",
 		}
 		rng.Shuffle(len(round), func(i, j int) { round[i], round[j] = round[j], round[i] })
 		victims = append(victims, round...)
@@ -43,26 +47,35 @@ func TestEveryOrderSurvivesKillsAtRandomMoments(t *testing.T) {
 	for i := range pauses {
 		pauses[i] = time.Duration(100+rng.Intn(900)) * time.Millisecond
 	}
-	var wg sync.WaitGroup
-	wg.Go(func() { l.place(orders, time.Duration(rounds)*9*time.Second) })
+	var placing sync.WaitGroup
+	placing.Go(func() { l.place(orders, time.Duration(rounds)*9*time.Second) })
 	start := time.Now()
-	for i, name := range victims {
+	for i, victim := range victims {
 		time.Sleep(pauses[2*i])
-		if asked, ok := strings.CutPrefix(name, "stop "); ok {
-			name = asked
-			s.stop(name)
-			t.Logf("%6s  stopped %s", seconds(time.Since(start)), name)
-		} else {
-			s.kill(name)
-			t.Logf("%6s  killed %s", seconds(time.Since(start)), name)
+		what, name, found := strings.Cut(victim, " ")
+		switch {
+		case victim == "receivers":
+			r.process.kill()
+			r.start()
+		case !found:
+			s.kill(victim)
 			time.Sleep(pauses[2*i+1])
+			s.restart(victim)
+		case what == "stop":
+			s.stop(name)
+			s.restart(name)
+		default:
+			s.freeze(name, frozen)
 		}
-		s.restart(name)
+		t.Logf("%6s  %s is over", seconds(time.Since(start)), victim)
 	}
-	wg.Wait()
+	placing.Wait()
 	require.Len(t, l.acked, len(orders), "an order system that repeats gets every order accepted")
 	s.ready()
 	s.quiesce(quietWithin)
+	r.tell()
+	r.check(len(orders))
+	s.auditEvents()
 	s.audit(l)
 }
 

@@ -3,13 +3,10 @@ package survive_test
 import (
 	"context"
 	"fmt"
-	"math/rand"
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
-	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -66,58 +63,17 @@ func (s *site) freeze(name string, pause time.Duration) {
 	p.signal(syscall.SIGCONT)
 }
 
-// Workers, PostgreSQL and the receivers are killed while orders come in, and receivers hang and answer nonsense: each
-// event arrives, none with other bytes, and the audit finds nothing.
-func TestEachEventArrivesWhateverDies(t *testing.T) {
-	t.Parallel()
-	rng := rand.New(rand.NewSource(seed(t)))
-	s := newSite(t)
-	r := s.startReceivers()
-	s.startKeyturn("worker-1")
-	s.startKeyturn("worker-2")
-	l := newLoad(s, true)
-	rounds, frozen := 1, 2*time.Second
-	if long {
-		rounds, frozen = 8, 40*time.Second // longer than a worker has an event to itself
-	}
-	var victims []string
-	for range rounds {
-		round := []string{"worker-1", "worker-2", "postgres", "hooks", "stop worker-2", "freeze worker-1"}
-		rng.Shuffle(len(round), func(i, j int) { round[i], round[j] = round[j], round[i] })
-		victims = append(victims, round...)
-	}
-	orders := orderMix(rng, 40*rounds, "TOLD")
-	var placing sync.WaitGroup
-	placing.Go(func() { l.place(orders, time.Duration(rounds)*8*time.Second) })
-	for _, victim := range victims {
-		time.Sleep(time.Duration(300+rng.Intn(900)) * time.Millisecond)
-		what, name, found := strings.Cut(victim, " ")
-		switch {
-		case victim == "hooks":
-			r.process.kill()
-			r.start()
-		case !found:
-			s.kill(victim)
-			s.restart(victim)
-		case what == "stop":
-			s.stop(name)
-			s.restart(name)
-		default:
-			s.freeze(name, frozen)
-		}
-		t.Logf("%s is over", victim)
-	}
-	placing.Wait()
-	s.ready()
-	s.quiesce(quietWithin)
+// tell ends the receivers' moods, and waits until each event has arrived.
+func (r *receivers) tell() {
+	r.s.t.Helper()
 	r.process.kill()
 	r.start(hooksCalmEnv + "=1")
-	s.within(quietWithin, "events are on their way", func() string {
-		if err := hurryHooks(s.sql); err != nil {
+	r.s.within(quietWithin, "events are on their way", func() string {
+		if err := hurryHooks(r.s.sql); err != nil {
 			return err.Error()
 		}
 		time.Sleep(time.Second)
-		switch n, err := hooksLeft(s.sql); {
+		switch n, err := hooksLeft(r.s.sql); {
 		case err != nil:
 			return err.Error()
 		case n > 0:
@@ -125,18 +81,22 @@ func TestEachEventArrivesWhateverDies(t *testing.T) {
 		}
 		return ""
 	})
+}
+
+// check requires that what came is what the books say of the orders.
+func (r *receivers) check(orders int) {
+	t := r.s.t
+	t.Helper()
 	came, err := readHooks(r.journal)
 	require.NoError(t, err)
-	wrong, events, tries, err := checkHooks(s.sql, came)
+	wrong, events, tries, err := checkHooks(r.s.sql, came)
 	require.NoError(t, err)
 	require.Empty(t, wrong)
-	require.Greater(t, events["good"], 3*len(orders))
+	require.Greater(t, events["good"], 3*orders)
 	require.Equal(t, events["good"], events["flaky"])
 	require.Greater(t, tries["flaky"], events["flaky"], "it failed now and then")
 	t.Logf("%d events; %d requests to the good receiver, %d to the flaky one", events["good"], tries["good"],
 		tries["flaky"])
-	s.auditEvents()
-	s.audit(l)
 }
 
 // auditEvents requires that the invariants of events hold.
