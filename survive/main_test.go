@@ -23,7 +23,7 @@ func TestMain(m *testing.M) {
 	if role := os.Getenv(roleEnv); role != "" {
 		serve(role)
 	}
-	testkit.AtOnce(6) // all of them: most of what each does is wait
+	testkit.AtOnce(10) // all of them: most of what each does is wait
 	code, err := buildAndRun(m)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
