@@ -22,11 +22,11 @@ build: bin/temporal keyturn ## build bin/keyturn and bin/temporal
 run: build ## start everything on this machine and place sample orders; ARGS="--port-offset 100" and the like
 	@exec bin/keyturn dev $(ARGS)
 
-# One package after the other: the large ones run servers of their own and keep every core busy. keyturn is built for
+# Two packages at a time: while one waits for what takes its time, the other has the processors. keyturn is built for
 # ./survive, which finds its packages compiled.
 .PHONY: test
 test: bin/temporal with keyturn ## run all tests on a real PostgreSQL and Temporal; PKG=./db ARGS="-run Claim -race" for some
-	@bin/with go test -p 1 -timeout 20m $(ARGS) $(PKG)
+	@bin/with go test -p 2 -timeout 20m $(ARGS) $(PKG)
 
 .PHONY: test/crash
 test/crash: bin/temporal with ## have a process die at every crash point of every use case

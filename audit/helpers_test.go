@@ -55,7 +55,7 @@ type outside struct {
 	Kept          map[string]*history.History // by workflow; others have the one of testdata that goes well
 }
 
-// template is made once for all tests of this process, with the process's own keys.
+// template is the name of this process's masters, and the keys that they are encrypted with.
 var template = sync.OnceValue(func() (out struct {
 	name string
 	keys *vault.Keys
@@ -77,27 +77,46 @@ var template = sync.OnceValue(func() (out struct {
 	return out
 })
 
-var healthy outside // filled with the template
+// master is a filled database that tests have copies of, with what others have seen of it.
+type master struct {
+	name  string
+	also  string // what is done to it when it is filled
+	outer outside
+}
+
+var (
+	healthy = master{name: "healthy"}
+	// lax lacks what keeps a database from being corrupted.
+	lax = master{name: "lax", also: dropConstraintsSQL}
+)
 
 // newShop gives a copy of the healthy database.
-func newShop(t *testing.T) *shop {
+func newShop(t *testing.T) *shop { return healthy.copied(t) }
+
+// newLaxShop gives a copy of the healthy database that can be corrupted.
+func newLaxShop(t *testing.T) *shop { return lax.copied(t) }
+
+func (m *master) copied(t *testing.T) *shop {
 	t.Helper()
 	t.Parallel()
-	dsn := testkit.Postgres(t, template().name, func(dsn string) error {
+	dsn := testkit.Postgres(t, template().name+" "+m.name, func(dsn string) error {
 		if _, err := db.Migrate(context.Background(), dsn); err != nil {
 			return err
 		}
 		s := open(t, dsn)
 		defer s.close()
 		s.fill()
-		healthy = *s.outer
+		if m.also != "" {
+			s.exec(m.also)
+		}
+		m.outer = *s.outer
 		return nil
 	})
 	s := open(t, dsn)
-	copied := healthy
-	copied.Raw = maps.Clone(healthy.Raw) // the tests run side by side, and what one appends must not be another's
-	copied.Letters, copied.Calls = slices.Clip(healthy.Letters), slices.Clip(healthy.Calls)
-	s.outer = &copied
+	seen := m.outer
+	seen.Raw = maps.Clone(seen.Raw) // the tests run side by side, and what one appends must not be another's
+	seen.Letters, seen.Calls = slices.Clip(seen.Letters), slices.Clip(seen.Calls)
+	s.outer = &seen
 	t.Cleanup(s.close)
 	return s
 }

@@ -13,7 +13,7 @@ import (
 )
 
 // copies is how often the shop of this test has sold everything: enough for any index to be cheaper than its table.
-const copies = 4000
+const copies = 2500
 
 // copied are the tables that grow with every order, in the order of their references.
 var copied = []string{

@@ -40,7 +40,7 @@ var races = []race{
 // TestRaces runs each race a few times, or as often as KEYTURN_RACES says: make test/races.
 func TestRaces(t *testing.T) {
 	t.Parallel()
-	rounds := 8
+	rounds := 3
 	if text := os.Getenv("KEYTURN_RACES"); text != "" {
 		var err error
 		rounds, err = strconv.Atoi(text)

@@ -294,7 +294,7 @@ products:
     name: Render
     publisherProductId: REN-drill:fail-2-then-ok
     sources: [{type: endpoint, integration: flaky}]
-    retry: *soon
+    retry: {schedule: [300ms, 1s], giveUpAfter: 3m} # what waits for a partner that fails so often ends before quietMost
   - id: sluggish
     name: Sluggish
     publisherProductId: SLU-drill:slow:700ms
