@@ -110,7 +110,8 @@ func (d *DB) admit(ctx context.Context, tx *sqlx.Tx, l *line, call *Call) (ok bo
 func (d *DB) bookAdmission(ctx context.Context, tx *sqlx.Tx, l *line, g admission, call *Call) error {
 	call.Troubled, call.Probe = g.Troubled, g.open()
 	if g.Queued {
-		if err := leaveQueue(ctx, tx, l); err != nil {
+		var err error
+		if call.asleep, err = takePlace(ctx, tx, l); err != nil {
 			return err
 		}
 	}

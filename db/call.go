@@ -48,6 +48,7 @@ type Call struct {
 
 	deadline time.Time // Expires by the database's clock, and never before it: until then nobody else calls
 	line     *line     // as it was saved with this call; nil if this is not its first attempt
+	asleep   bool      // the run that its workflow waits for is another one, which sleeps
 }
 
 // newCall is a call that begins now. A call that takes its process by surprise (a long pause, a slow answer of the

@@ -134,6 +134,9 @@ func (d *DB) beginCall(
 		}
 	}
 	l.markTried()
+	if call.asleep { // and is to know of the answer, or of its failure to come
+		l.WakeAt = &call.deadline
+	}
 	var sealed []byte
 	if err == nil {
 		call.Request, sealed, err = d.request(ctx, tx, l, call.CallFacts, dk, render)

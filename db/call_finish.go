@@ -69,6 +69,7 @@ func (d *DB) FinishCall(
 			return d.refuseCode(ctx, tx, l, source, r, refused[0])
 		}
 		l.Failures = 0
+		wakes := l.WakeAt != nil // whoever waits for the line does not wait for this answer
 		switch {
 		case !done:
 			l.NextAttemptAt = nil
@@ -76,6 +77,11 @@ func (d *DB) FinishCall(
 			l.ObtainedAt = &l.Now
 		default:
 			l.markObtained()
+		}
+		if wakes {
+			l.WakeAt = &l.Now
+		}
+		if done && l.Status != keyturn.LineHeld {
 			return d.saveObtained(ctx, tx, l, r.whole(l), render)
 		}
 		return l.save(ctx, tx, byWorkflow, "")

@@ -88,6 +88,16 @@ func leaveQueue(ctx context.Context, tx *sqlx.Tx, l *line) error {
 	return err
 }
 
+// takePlace has the line leave the queue because it calls. asleep: another run of its activity has this place and has
+// not been dispatched; its worker froze, or was cut off, and this is the run before, which nobody waits for any more.
+func takePlace(ctx context.Context, tx *sqlx.Tx, l *line) (asleep bool, err error) {
+	var left []bool
+	err = tx.SelectContext(ctx, &left, `
+		DELETE FROM partner_queue WHERE line_id = $1
+		RETURNING called_at IS NULL AND due_at > now() + make_interval(secs => $2)`, l.ID, arrivesWithin.Seconds())
+	return len(left) > 0 && left[0], err
+}
+
 // dispatchHorizon is about how long a line takes to reach its partner once it is dispatched: Temporal looks that far
 // ahead for what it wakes. As many lines are dispatched as can call within it.
 const dispatchHorizon = 1200 * time.Millisecond

@@ -405,6 +405,40 @@ func TestALineThatIsAnsweredWhileItSleepsIsWoken(t *testing.T) {
 	require.NotContains(t, s.dispatched(), f, "once")
 }
 
+// A process may also freeze before its call, and make it when it wakes up, while another run sleeps until the partner is
+// back: that one hears of the answer, or of none, and a run that was dispatched is not woken.
+func TestACallOfAFrozenProcessWakesWhoSleeps(t *testing.T) {
+	s := newShop(t)
+	s.product("app", fromEndpoint("acme"))
+	s.down()
+	fs := s.sellMany(3)
+	for _, f := range fs {
+		s.parked(f)
+	}
+	s.exec(`DELETE FROM partner_gates`)
+	woken := func() (fs []string) {
+		due, err := s.TakeDue(s.ctx, 100)
+		require.NoError(t, err)
+		for _, d := range due {
+			fs = append(fs, d.Start.FulfillmentID)
+		}
+		return fs
+	}
+	woken() // those whose failures opened the breaker
+	s.finishCall(fs[0], answered(s.beginCall(fs[0]), "KEY-1"))
+	require.Equal(t, fs[:1], woken())
+	s.beginCall(fs[1]) // its process dies
+	require.Empty(t, woken())
+	s.later(2 * callTime)
+	require.Contains(t, woken(), fs[1])
+	for !slices.Contains(s.dispatched(), fs[2]) {
+		s.later(redispatchAfter)
+	}
+	s.finishCall(fs[2], answered(s.beginCall(fs[2]), "KEY-3"))
+	s.later(relayLease)
+	require.NotContains(t, woken(), fs[2])
+}
+
 // A line whose call is under way, and which somebody wakes meanwhile, is not put to sleep until its deadline: its
 // workflow would not hear that the call has failed.
 func TestALineThatIsWokenDuringItsCallLooksAgainSoon(t *testing.T) {

@@ -63,8 +63,8 @@ type pqStmt interface {
 // run unprepared.
 const maxPrepared = 500
 
-// planned are the statements that PostgreSQL plans: others gain nothing by being prepared, and may be several in one.
-var planned = regexp.MustCompile(`(?i)^\s*(SELECT|WITH|INSERT|UPDATE|DELETE)\b`)
+// planned are the statements that PostgreSQL plans: others gain nothing by being prepared. Several in one cannot be.
+var planned = regexp.MustCompile(`(?i)^\s*(SELECT|WITH|INSERT|UPDATE|DELETE)\b[^;]*$`)
 
 type conn struct {
 	pqConn

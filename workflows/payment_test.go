@@ -27,6 +27,7 @@ type aPayment struct {
 	does  map[string]func() (keyturn.PaymentNext, error) // what the other activities do
 	// looked is told of each review before it is answered
 	looked func()
+	down   int // how many reviews fail because the database does not answer
 }
 
 func newPayment(t *testing.T) *aPayment {
@@ -39,6 +40,10 @@ func newPayment(t *testing.T) *aPayment {
 		require.Equal(t, "p", in.PaymentID)
 		if p.looked != nil {
 			p.looked()
+		}
+		if p.down > 0 {
+			p.down--
+			return keyturn.PaymentNext{}, keyturn.Errorf(keyturn.KindUnavailable, "the database did not answer")
 		}
 		return p.now, nil
 	}, activity.RegisterOptions{Name: "ReviewPayment"})
@@ -70,6 +75,16 @@ func (p *aPayment) run() workflows.PaymentResult {
 
 func after(d time.Duration, do keyturn.PaymentDo, status keyturn.PaymentStatus) keyturn.PaymentNext {
 	return keyturn.PaymentNext{Do: do, Status: status, Wait: keyturn.Duration(d)}
+}
+
+// A database that is down for minutes ends no workflow: what its payment needs would wait until it is missed.
+func TestAPaymentOutlivesADatabaseThatIsDown(t *testing.T) {
+	t.Parallel()
+	p := newPayment(t)
+	p.now, p.down = after(0, keyturn.PaymentDoNothing, keyturn.PaymentCaptured), 9
+	require.Equal(t, keyturn.PaymentCaptured, p.run().Status)
+	require.Zero(t, p.down)
+	require.Greater(t, p.env.Now().Sub(p.start), 2*time.Minute)
 }
 
 // A customer who never pays: the processor is asked ever more rarely, and the session ends in time.
