@@ -39,7 +39,7 @@ func (l *lab) applyCatalog() bool {
 	env := append(l.env[:len(l.env):len(l.env)], "CANARY_PASSWORD="+canaryPassword, "CANARY_BEARER="+canaryBearer,
 		"SURVIVE_HOOK="+hooksSecret)
 	said := ""
-	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(200 * time.Millisecond) {
+	for deadline := time.Now().Add(3 * time.Minute); time.Now().Before(deadline); time.Sleep(200 * time.Millisecond) {
 		var code int
 		if _, said, code = command(l.t, env, "apply", "-f", file); code == 0 {
 			return true
