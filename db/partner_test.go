@@ -405,8 +405,8 @@ func TestALineThatIsAnsweredWhileItSleepsIsWoken(t *testing.T) {
 	require.NotContains(t, s.dispatched(), f, "once")
 }
 
-// A process may also freeze before its call, and make it when it wakes up, while another run sleeps until the partner is
-// back: that one hears of the answer, or of none, and a run that was dispatched is not woken.
+// A process may also freeze before its call, and make it when it wakes up, while another run sleeps until the partner
+// is back: that one hears of the answer, or of none, and a run that was dispatched is not woken.
 func TestACallOfAFrozenProcessWakesWhoSleeps(t *testing.T) {
 	s := newShop(t)
 	s.product("app", fromEndpoint("acme"))
