@@ -75,13 +75,10 @@ type conn struct {
 // statement gives the prepared form of a statement that PostgreSQL plans; nil: run it as it is.
 func (c *conn) statement(ctx context.Context, query string, args int) (pqStmt, error) {
 	c.trips.Add(1)
-	if args == 0 && !planned.MatchString(query) { // BEGIN, SAVEPOINT and the like
-		return nil, nil
-	}
 	if s, ok := c.prepared[query]; ok {
 		return s, nil
 	}
-	if len(c.prepared) >= maxPrepared {
+	if args == 0 && !planned.MatchString(query) || len(c.prepared) >= maxPrepared { // SAVEPOINT and the like
 		return nil, nil
 	}
 	s, err := c.PrepareContext(ctx, query)
