@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -52,8 +53,35 @@ func buildAndRun(m *testing.M) (int, error) {
 			return 1, err
 		}
 	}
+	if err := findPostgresPrograms(); err != nil {
+		return 1, err
+	}
 	fmt.Fprintf(os.Stderr, "built keyturn in %.1f s\n", time.Since(start).Seconds())
 	return testkit.Run(m), nil
+}
+
+// findPostgresPrograms puts psql, pg_basebackup and the like on the PATH where they are only unpacked in the project, as
+// for a user who is not root.
+func findPostgresPrograms() error {
+	if _, err := exec.LookPath("psql"); err == nil {
+		return nil
+	}
+	programs, _ := filepath.Glob("../.keyturn/dist/postgresql/usr/lib/postgresql/*/bin")
+	libraries, _ := filepath.Glob("../.keyturn/dist/postgresql/usr/lib/*-linux-gnu")
+	for name, folders := range map[string][]string{"PATH": programs, "LD_LIBRARY_PATH": libraries} {
+		all := filepath.SplitList(os.Getenv(name))
+		for _, folder := range folders {
+			path, err := filepath.Abs(folder)
+			if err != nil {
+				return err
+			}
+			all = append(all, path)
+		}
+		if err := os.Setenv(name, strings.Join(all, string(os.PathListSeparator))); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // seed is KEYTURN_SURVIVE_SEED or a new one; it is printed, so that a run can be repeated.
