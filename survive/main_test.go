@@ -68,6 +68,8 @@ func findPostgresPrograms() error {
 	}
 	programs, _ := filepath.Glob("../.keyturn/dist/postgresql/usr/lib/postgresql/*/bin")
 	libraries, _ := filepath.Glob("../.keyturn/dist/postgresql/usr/lib/*-linux-gnu")
+	more, _ := filepath.Glob("../.keyturn/dist/postgresql/lib/*-linux-gnu")
+	libraries = append(libraries, more...)
 	for name, folders := range map[string][]string{"PATH": programs, "LD_LIBRARY_PATH": libraries} {
 		all := filepath.SplitList(os.Getenv(name))
 		for _, folder := range folders {
