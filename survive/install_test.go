@@ -112,6 +112,7 @@ func TestInstallPageWordByWord(t *testing.T) {
 	shell.Dir = filepath.Join(dir, "checkout")
 	shell.Env = []string{
 		"PATH=" + filepath.Join(dir, "path") + ":" + os.Getenv("PATH"), "HOME=" + dir, "SSL_CERT_FILE=" + trusted,
+		"LD_LIBRARY_PATH=" + os.Getenv("LD_LIBRARY_PATH"),
 		"PLAY_DIR=" + filepath.Join(dir, "play"), "PLAY_UNITS=" + filepath.Join(dir, "units"),
 	}
 	t.Cleanup(func() { // what a page that failed half-way left behind
