@@ -60,8 +60,8 @@ func buildAndRun(m *testing.M) (int, error) {
 	return testkit.Run(m), nil
 }
 
-// findPostgresPrograms puts psql, pg_basebackup and the like on the PATH where they are only unpacked in the project, as
-// for a user who is not root.
+// findPostgresPrograms puts psql, pg_basebackup and the like on the PATH where they are only unpacked in the project,
+// as for a user who is not root.
 func findPostgresPrograms() error {
 	if _, err := exec.LookPath("psql"); err == nil {
 		return nil
